@@ -1,0 +1,367 @@
+"""The nouns every room shares: modes, the sides of a path, observations and the outcomes of operations.
+
+All records are frozen; nothing here performs I/O or reads a clock. Hashes are lower-case hexadecimal sha256 of a
+file's bytes, sizes are bytes, times are seconds since the epoch (UTC) as floats unless a name ends in ``_ns``.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import Final
+
+SENTINEL_BASE: Final = "0" * 64
+"""A base hash no content can have: "this path must not exist yet" on servers that overwrite when no base is given."""
+
+EMPTY_HASH: Final = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+"""sha256 of no bytes at all."""
+
+
+class Mode(enum.StrEnum):
+    """Which way changes may travel for one source."""
+
+    BIDIRECTIONAL = "bidirectional"
+    LOCAL_TO_CLOUD = "local_to_cloud"
+    IMPORT_ONLY = "import_only"
+
+
+class Presence(enum.IntEnum):
+    """What one side holds at a path."""
+
+    ABSENT = 0
+    FILE = 1
+    UNKNOWN = 2
+    """Could not be looked at. Never the same as absent."""
+    OUT_OF_SCOPE = 3
+    """There or not, the rules do not select it."""
+
+
+class Reason(enum.StrEnum):
+    """Why a selected file is skipped."""
+
+    BINARY = "binary"
+    NOT_UTF8 = "not_utf8"
+    TOO_LARGE = "too_large"
+    UNREADABLE = "unreadable"
+    BAD_NAME = "bad_name"
+    SPECIAL = "special_file"
+    PLACEHOLDER = "placeholder"
+    NAME_TWIN = "name_twin"
+    BLOCKED = "blocked"
+    """A file stands where a folder is needed, or a folder that still holds something where a file is needed."""
+    REFUSED = "refused"
+    """The server rejects this file, whatever is done."""
+    UNSAFE_PATH = "unsafe_path"
+    LINK = "link"
+    CHANGING = "changing"
+    DISK = "disk"
+    """The disk refused the write (full, read-only)."""
+
+    @property
+    def is_policy(self) -> bool:
+        """Whether the file is left out by policy, so that it does not count as a failure."""
+        return self in _POLICY
+
+
+_POLICY: Final = frozenset({Reason.BINARY, Reason.NOT_UTF8, Reason.SPECIAL, Reason.LINK})
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What base, local or remote holds at one path.
+
+    Attributes:
+        presence: whether there is a file, and whether that is known.
+        hash: sha256 of the bytes; None unless ``presence`` is FILE.
+        size: bytes, where known.
+        reason: why the file cannot be sent, or why it is unknown.
+        rev: the server's own revision, never read by the engine.
+    """
+
+    presence: Presence
+    hash: str | None = None
+    size: int | None = None
+    reason: Reason | None = None
+    rev: str | None = None
+
+    @property
+    def is_file(self) -> bool:
+        """Whether there is a file here."""
+        return self.presence is Presence.FILE
+
+    def same_content(self, other: Side) -> bool:
+        """Whether both sides hold the same bytes, or both hold nothing."""
+        return self.presence is other.presence and self.hash == other.hash
+
+
+ABSENT: Final = Side(Presence.ABSENT)
+UNKNOWN: Final = Side(Presence.UNKNOWN)
+OUT_OF_SCOPE: Final = Side(Presence.OUT_OF_SCOPE)
+
+
+def file_side(digest: str, size: int | None = None, reason: Reason | None = None) -> Side:
+    """The side that holds a file with this sha256."""
+    return Side(Presence.FILE, digest, size, reason)
+
+
+def side_of(digest: str | None) -> Side:
+    """The side a nullable hash stands for: None is "no such file"."""
+    return ABSENT if digest is None else file_side(digest)
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What a stat said of a file when it was last looked at; decides whether to look again.
+
+    Attributes:
+        size: bytes.
+        mtime_ns, ctime_ns: nanoseconds.
+        inode: inode number.
+        xxh3: xxh3-128 of the bytes (hex); decides whether the sha256 is computed again.
+        racy: the mtime lay within two seconds of the look, so an equal stat proves nothing.
+    """
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    xxh3: str
+    racy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a look at one path found.
+
+    Attributes:
+        path: relative to the root, '/' between its parts.
+        side: the local side as it stands.
+        fingerprint: the stat it goes with; None unless there is a readable file.
+        text_reason: words for a person, where there is a reason.
+    """
+
+    path: str
+    side: Side
+    fingerprint: Fingerprint | None = None
+    text_reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Oddity:
+    """An entry of the folder that can never be a synced file: a name that is not UTF-8, a FIFO, a name twin.
+
+    Attributes:
+        raw_path: the name as the disk has it, undecodable bytes as surrogate escapes.
+        reason: why.
+        text: words for a person.
+    """
+
+    raw_path: str
+    reason: Reason
+    text: str
+
+
+class Verb(enum.StrEnum):
+    """What an operation does on the server."""
+
+    UPSERT = "upsert"
+    DELETE = "delete"
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """One change on its way to the server, stored before it is sent.
+
+    Attributes:
+        id: unique, kept over every retry and restart, only ever used for these bytes.
+        path: relative path.
+        verb: upsert or delete.
+        hash: sha256 of the bytes sent; None for a delete.
+        size: bytes; 0 for a delete.
+        base: what the server must hold for this to apply; None means "must not exist".
+    """
+
+    id: str
+    path: str
+    verb: Verb
+    hash: str | None
+    size: int
+    base: str | None
+
+
+class Result(enum.StrEnum):
+    """What became of one operation."""
+
+    APPLIED = "applied"
+    CONFLICT = "conflict"
+    REJECTED = "rejected"
+    TOO_LARGE = "too_large"
+    UNCERTAIN = "uncertain"
+    """Sent, and the answer does not say. It is settled before anything else happens to the path."""
+    NOT_SENT = "not_sent"
+    CHANGED = "changed"
+    """Its bytes were gone before it was sent for the first time."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteConflict:
+    """An open conflict as the server lists it.
+
+    Attributes:
+        id: the server's id.
+        path: relative path.
+        base_hash, local_hash, remote_hash: the snapshot of the moment it opened; None is "no such file".
+        local_text, remote_text: the two texts, where the server sends them.
+        opened_at: RFC 3339.
+    """
+
+    id: str
+    path: str
+    base_hash: str | None
+    local_hash: str | None
+    remote_hash: str | None
+    local_text: bytes | None = None
+    remote_text: bytes | None = None
+    opened_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What the server, or the dialect in its place, says of one operation.
+
+    Attributes:
+        operation_id: whose outcome.
+        result: what happened.
+        conflict: the conflict it opened or met, for CONFLICT.
+        detail: words for a person, for REJECTED and TOO_LARGE.
+        limit: the largest content the server takes, in bytes, for TOO_LARGE.
+    """
+
+    operation_id: str
+    result: Result
+    conflict: RemoteConflict | None = None
+    detail: str | None = None
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """One row of the server's listing."""
+
+    path: str
+    hash: str
+    rev: str | None = None
+    remote_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteVersion:
+    """One version in a file's history; ``content`` only where the server sends it."""
+
+    hash: str
+    recorded_at: str | None
+    origin: str | None
+    size: int | None = None
+    content: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteHead:
+    """What the server holds at a path right now, and the hashes that were there before."""
+
+    path: str
+    hash: str
+    content: bytes = field(repr=False)
+    rev: str | None = None
+    remote_id: str | None = None
+    versions: tuple[RemoteVersion, ...] = ()
+
+
+class ConflictKind(enum.StrEnum):
+    """How the two sides disagree, the local side first."""
+
+    EDIT_EDIT = "edit_edit"
+    EDIT_DELETE = "edit_delete"
+    DELETE_EDIT = "delete_edit"
+    NO_BASE = "no_base"
+
+
+class Choice(enum.StrEnum):
+    """A person's decision on a conflict."""
+
+    KEEP_LOCAL = "keep_local"
+    KEEP_RAVEN = "keep_raven"
+    MANUAL_MERGE = "manual_merge"
+
+
+class SourceState(enum.StrEnum):
+    """The one word that describes a source; the first that holds, in this order."""
+
+    SIGNED_OUT = "signed_out"
+    HALTED = "halted"
+    ERROR = "error"
+    OFFLINE = "offline"
+    PAUSED = "paused"
+    CONFLICT = "conflict"
+    SYNCING = "syncing"
+    UP_TO_DATE = "up_to_date"
+
+
+class Purpose(enum.StrEnum):
+    """Why the agent changes the folder; recorded with what goes to the trash."""
+
+    PULL = "pull"
+    RESOLVE = "resolve"
+    RESTORE = "restore"
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """One change to the folder, journalled before it is made.
+
+    Attributes:
+        id: 16 hexadecimal digits, unique in this home; names the temporary file and the trash entry.
+        path: relative path.
+        new: sha256 to be there afterwards; None to remove what stands there.
+        expected: sha256 that must stand there now; None: nothing may stand there.
+        purpose: why.
+    """
+
+    id: str
+    path: str
+    new: str | None
+    expected: str | None
+    purpose: Purpose
+
+
+class Landing(enum.StrEnum):
+    """What became of an intent."""
+
+    DONE = "done"
+    CHANGED = "changed"
+    """Something else than expected stood there; it still does."""
+    BLOCKED = "blocked"
+    OUT_OF_SCOPE = "out_of_scope"
+    UNSAFE = "unsafe"
+    """The way there leads through a link, or the path itself is refused."""
+    FAILED = "failed"
+    """The disk refused (full, read-only, no permission); nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Landed:
+    """What became of one intent, and what stands at its path now (None where that could not be looked at)."""
+
+    intent_id: str
+    landing: Landing
+    seen: Seen | None = None
+    text: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the index remembers of a path's local side, for a look to compare with."""
+
+    path: str
+    side: Side
+    fingerprint: Fingerprint | None

@@ -1,0 +1,122 @@
+"""The normalised stream: what any server tells about a source, in its order, whatever the dialect leaves out."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Upsert:
+    """A path now holds these bytes.
+
+    Attributes:
+        path: as the server sent it; unchecked.
+        hash: sha256 the server states; verified by the dialect against ``content`` where that came along.
+        content: the bytes, or None where they were left out (superseded, or a dialect that sends them apart).
+        position: rises along the stream; comparable within one source only.
+        operation_id: whose operation this is the echo of, where the server says.
+        rev, remote_id: the server's own, opaque.
+    """
+
+    path: str
+    hash: str
+    position: int
+    content: bytes | None = field(default=None, repr=False)
+    operation_id: str | None = None
+    rev: str | None = None
+    remote_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """A path now holds nothing."""
+
+    path: str
+    position: int
+    operation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """What stood at ``old_path`` now stands at ``path``, unchanged."""
+
+    old_path: str
+    path: str
+    hash: str
+    position: int
+    operation_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Superseded:
+    """A version another writer replaced without having seen it; its text may stand nowhere else."""
+
+    path: str
+    hash: str
+    position: int
+    text: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictOpened:
+    """The server parked a disagreement.
+
+    Attributes:
+        local_hash: the text that was refused; None for a refused delete.
+        remote_hash: what the server held; None where it held nothing.
+        by_server_edit: an edit made on the server itself was refused, not a connector's push; then ``local_hash`` is
+            the server's head and ``remote_hash`` the refused edit.
+    """
+
+    path: str
+    conflict_id: str
+    position: int
+    local_hash: str | None
+    remote_hash: str | None
+    by_server_edit: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictClosed:
+    """Somebody resolved a conflict; ``hash`` is what the path then holds."""
+
+    path: str
+    conflict_id: str
+    position: int
+    hash: str | None
+
+
+class Signal(enum.StrEnum):
+    """What a control event says."""
+
+    PAUSED = "paused"
+    RESUMED = "resumed"
+
+
+@dataclass(frozen=True, slots=True)
+class Control:
+    """Something about the whole source."""
+
+    signal: Signal
+    position: int
+
+
+Event = Upsert | Delete | Move | Superseded | ConflictOpened | ConflictClosed | Control
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer to a pull.
+
+    Attributes:
+        events: in the server's order.
+        state: the dialect's own opaque position (JSON text); committed with what the events told, given back unread.
+        more: whether the server has more right now.
+        cursor: the position for people, as ``status`` shows it.
+    """
+
+    events: tuple[Event, ...]
+    state: str
+    more: bool
+    cursor: str
