@@ -1,0 +1,37 @@
+"""The mass-delete brake: when a set of deletes is too large to be carried out without a person."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class BrakeLimits:
+    """When deletes are held.
+
+    Attributes:
+        least: fewer files than this are never held.
+        share: more than this part of the source's files (0 to 1) are held, once there are ``least``.
+        most: this many files are held whatever the share.
+    """
+
+    least: int = 10
+    share: float = 0.20
+    most: int = 1000
+
+
+def must_hold(deletes: int, total: int, limits: BrakeLimits) -> bool:
+    """Whether ``deletes`` out of ``total`` synced files want a person's approval."""
+    if deletes >= limits.most:
+        return True
+    return deletes >= limits.least and deletes > total * limits.share
+
+
+def plan_id(direction: str, paths: Iterable[str]) -> str:
+    """The id under which exactly these deletes can be approved; any other set has another id."""
+    digest = hashlib.sha256(direction.encode())
+    for path in sorted(paths):
+        digest.update(b"\0" + path.encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()[:12]

@@ -1,0 +1,84 @@
+"""The next step of carrying a resolution to the server, derived afresh from what the server shows each time.
+
+Resolving is a loop: ask for the head and the open conflicts, take the one step named here, ask again, until nothing
+is left. Every step is safe to repeat, so a crash or a lost answer at any point only means asking again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from agent.core.model import EMPTY_HASH, Choice, RemoteConflict
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Close this conflict on the server so that the head becomes the wanted text.
+
+    ``text_hash`` names the content to send along with ``manual_merge``; None where the verb needs none.
+    """
+
+    conflict: RemoteConflict
+    choice: Choice
+    text_hash: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Push the wanted text (None: a delete) on top of the head that was shown."""
+
+    hash: str | None
+    base: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The head is no longer the one the person saw: the resolution is refused and the conflict shown anew."""
+
+    head: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """The server holds what was wanted and no conflict of ours is left."""
+
+
+NextStep = Close | Put | Moved | Settled
+
+
+def next_step(
+    wanted: str | None,
+    seen_head: str | None,
+    head: str | None,
+    ours: Sequence[RemoteConflict],
+    *,
+    keeps_history: bool,
+) -> NextStep:
+    """Decide the next step.
+
+    Args:
+        wanted: sha256 the path shall hold; None to delete it.
+        seen_head: the head the person decided on.
+        head: the head now.
+        ours: the open conflicts of this path that are ours to close, the wanted one first.
+        keeps_history: whether conflicts and history survive a delete (the hub), or one fresh delete wipes them.
+    """
+    if head not in (wanted, seen_head):
+        return Moved(head)
+    if not ours:
+        return Settled() if head == wanted else Put(wanted, head)
+    if wanted is None:
+        # On a server that wipes, a fresh delete is the one way to a deleted file: keep_local would leave an empty one.
+        return Put(None, head) if head is not None or not keeps_history else Close(ours[0], Choice.KEEP_RAVEN, None)
+    first = ours[0]
+    if keeps_history and head == wanted:
+        return Close(first, Choice.KEEP_RAVEN, None)
+    if first.remote_hash == wanted:
+        return Close(first, Choice.KEEP_RAVEN, None)
+    if first.local_hash == wanted:
+        return Close(first, Choice.KEEP_LOCAL, None)
+    if wanted == EMPTY_HASH and not keeps_history:
+        # manual_merge refuses "" there: close on the head's own text, and the empty text follows as a push.
+        return Close(first, Choice.MANUAL_MERGE, head)
+    return Close(first, Choice.MANUAL_MERGE, wanted)

@@ -1,0 +1,221 @@
+"""What the engine is told. The executor posts these; the engine never asks anybody anything directly."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from agent.core.errors import Problem
+from agent.core.model import (
+    Choice,
+    Landed,
+    Oddity,
+    Outcome,
+    RemoteConflict,
+    RemoteFile,
+    RemoteHead,
+    Seen,
+)
+from agent.core.stream import Page
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """The executor runs; nothing is outstanding."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimePassed:
+    """It may be later than some moment the engine asked to be woken at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Noticed:
+    """The watcher saw something stir at these paths; ``rescan`` when it cannot say where."""
+
+    paths: frozenset[str]
+    rescan: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class FilesSeen:
+    """What a look found: of a whole look only the differences from the index, of single paths all of them."""
+
+    seen: tuple[Seen, ...]
+    oddities: tuple[Oddity, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LookEnded:
+    """The whole look is through; ``trouble`` where the root itself could not be looked at."""
+
+    trouble: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PathsLooked:
+    """The single paths asked for have been looked at; their findings came before."""
+
+    paths: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PageArrived:
+    """A page of the feed, and the call it answers."""
+
+    poll: int
+    page: Page
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAnswered:
+    """What became of a batch; ``problem`` where the sending stopped early."""
+
+    outcomes: tuple[Outcome, ...]
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class HeadArrived:
+    """What the server holds at a path now (None: nothing), with the open conflicts of that path where asked for."""
+
+    path: str
+    head: RemoteHead | None
+    conflicts: tuple[RemoteConflict, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ListingArrived:
+    """Rows of the server's listing; ``last`` when it is whole."""
+
+    files: tuple[RemoteFile, ...]
+    last: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ConflictsArrived:
+    """Every open conflict of the source, all machines'."""
+
+    conflicts: tuple[RemoteConflict, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CloseAnswered:
+    """The server closed a conflict, or refused to (``stale``: the head moved or somebody was faster)."""
+
+    conflict: int
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesLanded:
+    """What became of changes to the folder; also the answer to Recover."""
+
+    landed: tuple[Landed, ...]
+
+
+class Call(enum.StrEnum):
+    """Which effect a failed call belongs to."""
+
+    POLL = "poll"
+    HEAD = "head"
+    LISTING = "listing"
+    CONFLICTS = "conflicts"
+    CLOSE = "close"
+
+
+@dataclass(frozen=True, slots=True)
+class CallFailed:
+    """A call to the server failed; nothing of it may be believed. ``subject``: poll number, path or conflict id."""
+
+    call: Call
+    problem: Problem
+    subject: int | str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """A person decided a conflict they saw in this generation; ``text`` with manual_merge."""
+
+    conflict: int
+    generation: int
+    choice: Choice
+    text: bytes | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Restore:
+    """A person wants these bytes at this path; what stands there goes to the trash."""
+
+    path: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Do not change anything until this moment (infinity: until resumed)."""
+
+    until: float
+
+
+@dataclass(frozen=True, slots=True)
+class Resume:
+    """Go on; also lifts a halt a person has looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApproveDeletes:
+    """A person approves exactly this plan of deletes."""
+
+    plan: str
+
+
+@dataclass(frozen=True, slots=True)
+class UndoDeletes:
+    """A person wants the files of the held deletes back on the side that lost them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """Try skipped or failed files again now; None: all of them."""
+
+    paths: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SyncNow:
+    """Do one full pass; answered by the effect Rested with the same ticket."""
+
+    ticket: int
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """The rules or the folder changed: look at everything."""
+
+
+Message = (
+    Started
+    | TimePassed
+    | Noticed
+    | FilesSeen
+    | LookEnded
+    | PathsLooked
+    | PageArrived
+    | BatchAnswered
+    | HeadArrived
+    | ListingArrived
+    | ConflictsArrived
+    | CloseAnswered
+    | ChangesLanded
+    | CallFailed
+    | Resolve
+    | Restore
+    | Pause
+    | Resume
+    | ApproveDeletes
+    | UndoDeletes
+    | Retry
+    | SyncNow
+    | LookAgain
+)

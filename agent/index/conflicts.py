@@ -1,0 +1,158 @@
+"""Parked conflicts, the texts they refer to, and other machines' conflicts as listed."""
+
+from __future__ import annotations
+
+import enum
+import json
+import sqlite3
+import zlib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from agent.core.model import Choice, ConflictKind
+
+_COLUMNS: Final = (
+    "id, generation, path, kind, origin, base_hash, local_hash, remote_hash, head_hash, server_ids, "
+    "opened_at, state, mine, choice, wanted_hash, note"
+)
+
+
+class Origin(enum.StrEnum):
+    """Where a conflict comes from; decides which texts its two sides stand for."""
+
+    TREES = "trees"
+    """Local and remote disagree: remote is the server's head."""
+    LOST_UPDATE = "lost_update"
+    """Our push replaced a foreign version unseen: local is the head, remote is the version that was replaced."""
+    SERVER_EDIT = "server_edit"
+    """An edit made on the server was refused: local is the head, remote is the refused edit."""
+    STALE_OWN = "stale_own"
+    """A late old operation of ours against our own newer version: closed without asking."""
+    FOREIGN = "foreign"
+    """Another machine's: listed, never touched."""
+
+
+class State(enum.StrEnum):
+    """Where a conflict stands."""
+
+    OPEN = "open"
+    RESOLVING = "resolving"
+    CLOSED = "closed"
+
+
+@dataclass(frozen=True, slots=True)
+class Conflict:
+    """One parked disagreement. ``key`` is what people see: it changes when either side moves."""
+
+    id: int
+    generation: int
+    path: str
+    kind: ConflictKind
+    origin: Origin
+    base_hash: str | None
+    local_hash: str | None
+    remote_hash: str | None
+    head_hash: str | None
+    server_ids: tuple[str, ...]
+    opened_at: float
+    state: State
+    mine: bool
+    choice: Choice | None = None
+    wanted_hash: str | None = None
+    note: str | None = None
+
+    @property
+    def key(self) -> str:
+        """``id.generation``."""
+        return f"{self.id}.{self.generation}"
+
+    @property
+    def parks(self) -> bool:
+        """Whether its path is kept still."""
+        return self.mine and self.state is not State.CLOSED
+
+
+class Conflicts:
+    """Reads and writes conflicts and texts; decides nothing."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    def open(self, source: int, conflict: Conflict) -> Conflict:
+        """Store a new conflict (its ``id`` is ignored) and return it with its id."""
+        cursor = self._db.execute(
+            "INSERT INTO conflicts (source, generation, path, kind, origin, base_hash, local_hash, remote_hash,"
+            " head_hash, server_ids, opened_at, state, mine, choice, wanted_hash, note) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            (source, *_values(conflict)),
+        )
+        return replace(conflict, id=int(cursor.lastrowid or 0))
+
+    def save(self, conflict: Conflict) -> None:
+        """Write a changed conflict back."""
+        self._db.execute(
+            "UPDATE conflicts SET generation=?, path=?, kind=?, origin=?, base_hash=?, local_hash=?, remote_hash=?,"
+            " head_hash=?, server_ids=?, opened_at=?, state=?, mine=?, choice=?, wanted_hash=?, note=? WHERE id=?",
+            (*_values(conflict), conflict.id),
+        )
+
+    def close(self, conflict: Conflict, now: float) -> None:
+        """The disagreement is over."""
+        self._db.execute("UPDATE conflicts SET state='closed', closed_at=? WHERE id=?", (now, conflict.id))
+
+    def live(self, source: int) -> list[Conflict]:
+        """Every conflict that is not closed, oldest first."""
+        sql = f"SELECT {_COLUMNS} FROM conflicts WHERE source = ? AND state <> 'closed' ORDER BY id"  # noqa: S608
+        return [_conflict(row) for row in self._db.execute(sql, (source,))]
+
+    def get(self, identifier: int) -> tuple[int, Conflict] | None:
+        """A conflict and its source, closed ones too."""
+        row = self._db.execute(f"SELECT source, {_COLUMNS} FROM conflicts WHERE id = ?", (identifier,)).fetchone()  # noqa: S608
+        return (row[0], _conflict(row[1:])) if row else None
+
+    def put_text(self, digest: str, content: bytes) -> None:
+        """Keep a text at hand."""
+        self._db.execute(
+            "INSERT OR IGNORE INTO texts (hash, content) VALUES (?, ?)", (digest, zlib.compress(content, 3))
+        )
+
+    def text(self, digest: str | None) -> bytes | None:
+        """A kept text, or None where there is none."""
+        if digest is None:
+            return None
+        row = self._db.execute("SELECT content FROM texts WHERE hash = ?", (digest,)).fetchone()
+        return zlib.decompress(row[0]) if row else None
+
+    def prune_texts(self, also_keep: Iterable[str]) -> None:
+        """Drop texts no live conflict refers to."""
+        self._db.execute("CREATE TEMP TABLE IF NOT EXISTS kept (hash TEXT)")
+        self._db.execute("DELETE FROM kept")
+        self._db.executemany("INSERT INTO kept VALUES (?)", ((digest,) for digest in also_keep))
+        self._db.execute(
+            "DELETE FROM texts WHERE hash NOT IN (SELECT hash FROM kept) AND hash NOT IN ("
+            "SELECT h FROM (SELECT base_hash AS h, state FROM conflicts"
+            " UNION ALL SELECT local_hash, state FROM conflicts UNION ALL SELECT remote_hash, state FROM conflicts UNION ALL SELECT wanted_hash, state FROM conflicts"
+            " UNION ALL SELECT head_hash, state FROM conflicts)"
+            " WHERE h IS NOT NULL AND state <> 'closed')"
+        )
+
+    def forget(self, source: int) -> None:
+        """Drop everything of a source."""
+        self._db.execute("DELETE FROM conflicts WHERE source = ?", (source,))
+
+
+def _values(conflict: Conflict) -> tuple[Any, ...]:
+    return (
+        conflict.generation, conflict.path, conflict.kind, conflict.origin, conflict.base_hash, conflict.local_hash,
+        conflict.remote_hash, conflict.head_hash, json.dumps(conflict.server_ids), conflict.opened_at, conflict.state,
+        int(conflict.mine), conflict.choice, conflict.wanted_hash, conflict.note,
+    )  # fmt: skip
+
+
+def _conflict(row: Sequence[Any]) -> Conflict:
+    (identifier, generation, path, kind, origin, base, local, remote, head) = row[:9]
+    (ids, opened_at, state, mine, choice, wanted, note) = row[9:]
+    return Conflict(
+        identifier, generation, path, ConflictKind(kind), Origin(origin), base, local, remote, head,
+        tuple(json.loads(ids)), opened_at, State(state), bool(mine), Choice(choice) if choice else None, wanted, note,
+    )  # fmt: skip

@@ -1,0 +1,148 @@
+"""Operations on their way to the server, and the journal of changes on their way to the folder."""
+
+from __future__ import annotations
+
+import enum
+import json
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from agent.core.model import Intent, Operation, Purpose, Verb
+
+_COLUMNS: Final = "seq, id, path, verb, hash, size, base, purpose, state, created_at, suspects"
+
+
+class Why(enum.StrEnum):
+    """Why an operation is sent."""
+
+    PUSH = "push"
+    PARK = "park"
+    """A push that is known to be stale, so that both texts of a conflict stand on the server."""
+    RESOLVE = "resolve"
+
+
+class Stage(enum.StrEnum):
+    """How far an operation has come."""
+
+    STORED = "stored"
+    """Stored; whether it was sent is known to the running process only, so a restart takes it for UNSETTLED."""
+    UNSETTLED = "unsettled"
+    """Sent, and nobody said what became of it."""
+    ACKED = "acked"
+    """Applied, says the server; its echo has not come by yet."""
+    DONE = "done"
+
+
+@dataclass(frozen=True, slots=True)
+class Suspect:
+    """A foreign version the feed told before our own echo: overwritten unseen, if our operation came after it."""
+
+    hash: str
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A stored operation and how far it has come; ``seq`` rises with every operation of this home."""
+
+    seq: int
+    operation: Operation
+    why: Why
+    stage: Stage
+    created_at: float
+    suspects: tuple[Suspect, ...] = ()
+
+
+class Operations:
+    """Reads and writes operations and intents; decides nothing."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    def add(self, source: int, operations: Iterable[Operation], why: Why, now: float) -> None:
+        """Store operations before they are sent."""
+        self._db.executemany(
+            "INSERT INTO operations (source, id, path, verb, hash, size, base, purpose, state, created_at) "
+            "VALUES (?,?,?,?,?,?,?,?,?,?)",
+            ((source, op.id, op.path, op.verb, op.hash, op.size, op.base, why, Stage.STORED, now) for op in operations),
+        )
+
+    def by_ids(self, source: int, ids: Sequence[str]) -> dict[str, Entry]:
+        """Our own operations among these ids."""
+        found: dict[str, Entry] = {}
+        for start in range(0, len(ids), 500):
+            chunk = ids[start : start + 500]
+            marks = ",".join("?" * len(chunk))
+            sql = f"SELECT {_COLUMNS} FROM operations WHERE source = ? AND id IN ({marks})"  # noqa: S608
+            for row in self._db.execute(sql, (source, *chunk)):
+                found[row[1]] = _entry(row)
+        return found
+
+    def open(self, source: int) -> list[Entry]:
+        """Every operation that is not done, oldest first."""
+        sql = f"SELECT {_COLUMNS} FROM operations WHERE source = ? AND state <> 'done' ORDER BY seq"  # noqa: S608
+        return [_entry(row) for row in self._db.execute(sql, (source,))]
+
+    def of_path(self, source: int, path: str) -> list[Entry]:
+        """Every remembered operation on a path, oldest first."""
+        sql = f"SELECT {_COLUMNS} FROM operations WHERE source = ? AND path = ? ORDER BY seq"  # noqa: S608
+        return [_entry(row) for row in self._db.execute(sql, (source, path))]
+
+    def move_to(self, ids: Iterable[str], stage: Stage) -> None:
+        """Move operations on to a stage."""
+        self._db.executemany(
+            "UPDATE operations SET state = ? WHERE id = ?", ((stage, identifier) for identifier in ids)
+        )
+
+    def drop(self, ids: Iterable[str]) -> None:
+        """Forget operations that were never sent."""
+        self._db.executemany("DELETE FROM operations WHERE id = ?", ((identifier,) for identifier in ids))
+
+    def set_suspects(self, identifier: str, suspects: Sequence[Suspect]) -> None:
+        """Remember foreign versions seen before the echo."""
+        text = json.dumps([[suspect.hash, suspect.position] for suspect in suspects]) if suspects else None
+        self._db.execute("UPDATE operations SET suspects = ? WHERE id = ?", (text, identifier))
+
+    def prune(self, source: int, before: float) -> None:
+        """Forget operations done long ago."""
+        self._db.execute(
+            "DELETE FROM operations WHERE source = ? AND state = 'done' AND created_at < ?", (source, before)
+        )
+
+    def journal(self, source: int, intents: Iterable[Intent], now: float) -> None:
+        """Write down changes to the folder before they are made."""
+        self._db.executemany(
+            "INSERT INTO intents (id, source, path, new, expected, purpose, created_at) VALUES (?,?,?,?,?,?,?)",
+            ((i.id, source, i.path, i.new, i.expected, i.purpose, now) for i in intents),
+        )
+
+    def intents(self, source: int) -> list[Intent]:
+        """Journalled changes whose outcome is not known."""
+        sql = "SELECT id, path, new, expected, purpose FROM intents WHERE source = ? ORDER BY created_at, id"
+        return [
+            Intent(identifier, path, new, expected, Purpose(purpose))
+            for identifier, path, new, expected, purpose in self._db.execute(sql, (source,))
+        ]
+
+    def close_intents(self, ids: Iterable[str]) -> None:
+        """Their outcome is in the trees now."""
+        self._db.executemany("DELETE FROM intents WHERE id = ?", ((identifier,) for identifier in ids))
+
+    def forget(self, source: int) -> None:
+        """Drop everything of a source."""
+        self._db.execute("DELETE FROM operations WHERE source = ?", (source,))
+        self._db.execute("DELETE FROM intents WHERE source = ?", (source,))
+
+
+def _entry(row: Sequence[Any]) -> Entry:
+    seq, identifier, path, verb, digest, size, base, why, stage, created_at, suspects = row
+    return Entry(
+        seq,
+        Operation(identifier, path, Verb(verb), digest, size, base),
+        Why(why),
+        Stage(stage),
+        created_at,
+        tuple(Suspect(digest, position) for digest, position in json.loads(suspects)) if suspects else (),
+    )

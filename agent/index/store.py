@@ -1,0 +1,104 @@
+"""Opening the index: one owner of the write connection, readers beside it, a damaged file set aside."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from agent.core.errors import IndexDamaged
+from agent.index.conflicts import Conflicts
+from agent.index.notes import Notes
+from agent.index.operations import Operations
+from agent.index.schema import migrate
+from agent.index.trees import Trees
+
+
+class Index:
+    """An open index. Its parts share one connection, so that one transaction covers them all."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+        self.trees = Trees(connection)
+        self.operations = Operations(connection)
+        self.conflicts = Conflicts(connection)
+        self.notes = Notes(connection)
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """One step: everything inside is durable together, or nothing is."""
+        self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self.connection.execute("ROLLBACK")
+            raise
+        self.connection.execute("COMMIT")
+
+    def forget_source(self, source: int) -> None:
+        """Drop everything known of a source; its files stay where they are on both sides."""
+        self.trees.forget(source)
+        self.operations.forget(source)
+        self.conflicts.forget(source)
+        self.notes.forget(source)
+
+    def check(self) -> str | None:
+        """SQLite's own integrity check: None when sound, else its first complaint."""
+        (answer,) = self.connection.execute("PRAGMA quick_check(1)").fetchone()
+        return None if answer == "ok" else str(answer)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+
+def open_index(path: Path | str) -> Index:
+    """Open the index for writing, making or migrating it as needed.
+
+    Raises:
+        IndexDamaged: it cannot be read as an index.
+        IndexTooNew: a newer release wrote it.
+    """
+    connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    try:
+        if path != ":memory:":
+            Path(path).chmod(0o600)
+        # Every commit is durable: operation ids and journalled intents must outlive a power cut that comes right after.
+        connection.executescript(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000; PRAGMA cache_size=-8000;"
+        )
+        migrate(connection)
+        index = Index(connection)
+        complaint = index.check()
+        if complaint:
+            raise IndexDamaged(f"the index is damaged: {complaint}")
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise IndexDamaged(f"the index cannot be read: {error}") from error
+    except BaseException:
+        connection.close()
+        raise
+    return index
+
+
+def open_reader(path: Path) -> Index:
+    """Open the index for reading beside its writer."""
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
+    )
+    connection.execute("PRAGMA busy_timeout=10000")
+    return Index(connection)
+
+
+def set_aside(path: Path, stamp: str) -> Path:
+    """Move a damaged index and its WAL out of the way; the next start rebuilds it as a union.
+
+    Args:
+        stamp: date and time for the name, as ``20261121T093000Z``.
+    """
+    aside = path.with_name(f"{path.name}.damaged-{stamp}")
+    for suffix in ("", "-wal", "-shm"):
+        with contextlib.suppress(FileNotFoundError):
+            Path(f"{path}{suffix}").rename(f"{aside}{suffix}")
+    return aside

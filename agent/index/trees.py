@@ -1,0 +1,189 @@
+"""The three trees: for every path what base, local and remote hold, and the work that follows from it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from agent.core.model import ABSENT, Fingerprint, Known, Presence, Reason, RemoteFile, Side
+from agent.core.reconcile import Step
+
+_COLUMNS: Final = (
+    "path, base_hash, base_size, base_rev, local_presence, local_hash, local_size, local_reason, "
+    "mtime_ns, ctime_ns, inode, xxh3, racy, remote_hash, remote_rev, remote_id, position, step"
+)
+_PUT: Final = f"INSERT OR REPLACE INTO files (source, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608
+_CHUNK: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One path's trees.
+
+    Attributes:
+        path: relative path.
+        base, local, remote: the three sides.
+        fingerprint: the stat the local side goes with.
+        remote_id: the server's own name of the file.
+        position: newest event of the feed applied to the remote side.
+        step: the work they ask for.
+    """
+
+    path: str
+    base: Side = ABSENT
+    local: Side = ABSENT
+    fingerprint: Fingerprint | None = None
+    remote: Side = ABSENT
+    remote_id: str | None = None
+    position: int = 0
+    step: Step = Step.NOTHING
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is known at this path, so that no row need stand for it."""
+        nothing_local = self.local.presence in (Presence.ABSENT, Presence.OUT_OF_SCOPE)
+        return nothing_local and not self.base.is_file and not self.remote.is_file
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How much a source holds and how much is left to do."""
+
+    files: int
+    size: int
+    by_step: dict[Step, int]
+
+
+class Trees:
+    """Reads and writes rows; decides nothing."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    def get(self, source: int, paths: Sequence[str]) -> dict[str, Row]:
+        """The rows of these paths; paths nothing is known of are empty rows."""
+        rows = {path: Row(path) for path in paths}
+        for start in range(0, len(paths), _CHUNK):
+            chunk = paths[start : start + _CHUNK]
+            marks = ",".join("?" * len(chunk))
+            sql = f"SELECT {_COLUMNS} FROM files WHERE source = ? AND path IN ({marks})"  # noqa: S608
+            rows.update((found[0], _row(found)) for found in self._db.execute(sql, (source, *chunk)))
+        return rows
+
+    def put(self, source: int, rows: Iterable[Row]) -> None:
+        """Write rows; an empty row is deleted."""
+        keep: list[tuple[Any, ...]] = []
+        drop: list[tuple[int, str]] = []
+        for row in rows:
+            if row.is_empty:
+                drop.append((source, row.path))
+            else:
+                keep.append((source, *_values(row)))
+        if drop:
+            self._db.executemany("DELETE FROM files WHERE source = ? AND path = ?", drop)
+        if keep:
+            self._db.executemany(_PUT, keep)
+
+    def all(self, source: int, after: str = "") -> Iterator[Row]:
+        """Every row in path order."""
+        sql = f"SELECT {_COLUMNS} FROM files WHERE source = ? AND path > ? ORDER BY path"  # noqa: S608
+        return map(_row, self._db.execute(sql, (source, after)))
+
+    def known(self, source: int) -> Iterator[Known]:
+        """What a look compares with, in path order: every path with a row, whatever its local side."""
+        return (Known(row.path, row.local, row.fingerprint) for row in self.all(source))
+
+    def with_step(self, source: int, *steps: Step) -> Iterator[Row]:
+        """Rows that ask for one of these steps, in path order."""
+        marks = ",".join("?" * len(steps))
+        sql = f"SELECT {_COLUMNS} FROM files WHERE source = ? AND step <> 0 AND step IN ({marks}) ORDER BY path"  # noqa: S608
+        # Read whole: a cursor left open would see rows its reader writes.
+        return iter([_row(found) for found in self._db.execute(sql, (source, *steps))])
+
+    def counts(self, source: int) -> Counts:
+        """Totals of a source."""
+        files, size = self._db.execute(
+            "SELECT count(*), coalesce(sum(local_size), 0) FROM files WHERE source = ? AND local_presence = 1",
+            (source,),
+        ).fetchone()
+        steps = self._db.execute(
+            "SELECT step, count(*) FROM files WHERE source = ? AND step <> 0 GROUP BY step", (source,)
+        )
+        return Counts(files, size, {Step(step): count for step, count in steps})
+
+    def base_count(self, source: int) -> int:
+        """How many paths both sides have agreed on."""
+        (count,) = self._db.execute(
+            "SELECT count(*) FROM files WHERE source = ? AND base_hash IS NOT NULL", (source,)
+        ).fetchone()
+        return int(count)
+
+    def holds_hash(self, source: int, digest: str, side: str) -> bool:
+        """Whether a file with these bytes stands anywhere on a side ("local" or "remote")."""
+        column = {"local": "local_hash", "remote": "remote_hash"}[side]
+        sql = f"SELECT 1 FROM files WHERE source = ? AND {column} = ? LIMIT 1"  # noqa: S608
+        return self._db.execute(sql, (source, digest)).fetchone() is not None
+
+    def hashes(self, source: int, side: str) -> set[str]:
+        """Every hash on a side ("local" or "remote")."""
+        column = {"local": "local_hash", "remote": "remote_hash"}[side]
+        sql = f"SELECT DISTINCT {column} FROM files WHERE source = ? AND {column} IS NOT NULL"  # noqa: S608
+        return {digest for (digest,) in self._db.execute(sql, (source,))}
+
+    def forget(self, source: int) -> None:
+        """Drop everything known of a source's paths."""
+        self._db.execute("DELETE FROM files WHERE source = ?", (source,))
+
+    # The listing of a verification lives beside the trees and is compared in one query.
+
+    def start_listing(self, source: int) -> None:
+        """Begin a fresh listing."""
+        self._db.execute("DELETE FROM listing WHERE source = ?", (source,))
+
+    def add_listing(self, source: int, files: Iterable[RemoteFile]) -> None:
+        """Add rows the server listed."""
+        self._db.executemany(
+            "INSERT OR REPLACE INTO listing (source, path, hash, rev, remote_id) VALUES (?,?,?,?,?)",
+            ((source, file.path, file.hash, file.rev, file.remote_id) for file in files),
+        )
+
+    def listing_differs(self, source: int) -> list[str]:
+        """Paths the server lists with another hash than the remote tree holds, or that the tree does not hold."""
+        sql = (
+            "SELECT l.path FROM listing l LEFT JOIN files f ON f.source = l.source AND f.path = l.path "
+            "WHERE l.source = ? AND l.hash IS NOT f.remote_hash ORDER BY l.path"
+        )
+        return [path for (path,) in self._db.execute(sql, (source,))]
+
+    def listing_misses(self, source: int) -> list[str]:
+        """Paths the remote tree holds and the server did not list."""
+        sql = (
+            "SELECT f.path FROM files f LEFT JOIN listing l ON l.source = f.source AND l.path = f.path "
+            "WHERE f.source = ? AND f.remote_hash IS NOT NULL AND l.path IS NULL ORDER BY f.path"
+        )
+        return [path for (path,) in self._db.execute(sql, (source,))]
+
+
+def _row(found: Sequence[Any]) -> Row:
+    (path, base_hash, base_size, base_rev, presence, local_hash, local_size, reason) = found[:8]
+    (mtime, ctime, inode, xxh3, racy, remote_hash, remote_rev, remote_id, position, step) = found[8:]
+    base = Side(Presence.FILE, base_hash, base_size, None, base_rev) if base_hash is not None else ABSENT
+    local = Side(Presence(presence), local_hash, local_size, Reason(reason) if reason else None) if presence else ABSENT
+    remote = Side(Presence.FILE, remote_hash, None, None, remote_rev) if remote_hash is not None else ABSENT
+    fingerprint = Fingerprint(local_size or 0, mtime, ctime, inode, xxh3, bool(racy)) if xxh3 is not None else None
+    return Row(path, base, local, fingerprint, remote, remote_id, position, Step(step))
+
+
+def _values(row: Row) -> tuple[Any, ...]:
+    base, local, remote, mark = row.base, row.local, row.remote, row.fingerprint
+    stat = (
+        (mark.mtime_ns, mark.ctime_ns, mark.inode, mark.xxh3, int(mark.racy)) if mark else (None, None, None, None, 0)
+    )
+    return (
+        row.path, base.hash, base.size, base.rev,
+        int(local.presence), local.hash, local.size, local.reason.value if local.reason else None,
+        *stat,
+        remote.hash, remote.rev, row.remote_id, row.position, int(row.step),
+    )  # fmt: skip
