@@ -1,0 +1,80 @@
+"""What makes a relative path safe to use under a root, and when two paths are the same to a folding file system."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+MAX_PART_BYTES: Final = 255
+"""The longest name the file systems in use take, in UTF-8 bytes."""
+MAX_PATH_BYTES: Final = 4096
+
+OWN_NAME: Final = ".raven-agent"
+"""The agent's own folder inside a root; never synced, whatever a server says."""
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
+_DRIVE: Final = re.compile(r"[A-Za-z]:")
+_IGNORED_BY_HFS: Final = re.compile(r"[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+
+
+def twin_key(path: str) -> str:
+    """The key under which a case- or normalisation-folding file system may take two paths for one."""
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
+
+
+def is_own_name(name: str) -> bool:
+    """Whether one part of a path is the agent's own, in any spelling a folding file system would take for it."""
+    key = twin_key(_IGNORED_BY_HFS.sub("", name))
+    return key == OWN_NAME or key.startswith((OWN_NAME + "-", OWN_NAME + "."))
+
+
+def check(path: str) -> str | None:
+    """None if ``path`` is safe under a root and fit for a server, else one sentence that says why not.
+
+    It judges the text alone: that no part of the way is a link is seen when the path is walked.
+    """
+    if not path:
+        return "The path is empty."
+    if _SURROGATE.search(path):
+        return "The path is not valid Unicode."
+    if "\x00" in path:
+        return "The path holds a NUL character."
+    if _CONTROL.search(path):
+        return "The path holds a control character."
+    if "\\" in path:
+        return "The path holds a backslash."
+    if path.startswith("/"):
+        return "The path is absolute."
+    if _DRIVE.match(path):
+        return "The path begins like a drive letter."
+    if len(path.encode()) > MAX_PATH_BYTES:
+        return f"The path is longer than {MAX_PATH_BYTES} bytes."
+    return _check_parts(path)
+
+
+def _check_parts(path: str) -> str | None:
+    if path.endswith("/"):
+        return "The path ends with a slash."
+    for part in path.split("/"):
+        if not part:
+            return "The path holds an empty part."
+        if part in {".", ".."}:
+            return f"The path holds the part '{part}'."
+        if len(part.encode()) > MAX_PART_BYTES:
+            return f"A part of the path is longer than {MAX_PART_BYTES} bytes."
+        if is_own_name(part):
+            return "The path holds a name the agent keeps for itself."
+    return None
+
+
+def parent_of(path: str) -> str:
+    """The folder a path lies in; '' is the root."""
+    return path.rpartition("/")[0]
+
+
+def ancestors(path: str) -> list[str]:
+    """Every folder above ``path`` from the root's child downwards, without the root and the path itself."""
+    parts = path.split("/")[:-1]
+    return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]
