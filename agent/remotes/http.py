@@ -1,0 +1,233 @@
+"""One JSON call to one server: the token goes to this origin only, answers are bounded, failures are ``CallFailed``."""
+
+from __future__ import annotations
+
+import enum
+import ipaddress
+import ssl
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import orjson
+
+from agent import __version__
+from agent.core.errors import Problem, ProblemKind, UsageError
+from agent.remotes.failures import (
+    HTTPX_ERRORS,
+    AnswerTooLarge,
+    CallFailed,
+    Effect,
+    garbled,
+    of_exception,
+    of_status,
+)
+
+MAX_ANSWER: Final = 64 * 1024 * 1024
+"""Bytes of an answer that are read; depth is bounded by the decoder (1,024)."""
+LARGE_BODY: Final = 1024 * 1024
+"""Bytes; a reset under a larger body means that the server hung up on its size."""
+_MAX_ERROR: Final = 64 * 1024
+_KEEP_ALIVE: Final = 60.0
+"""Seconds; below the 72 s after which the real server closes an idle connection."""
+
+
+class PlainHttp(enum.Enum):
+    """Whether a token may travel unencrypted to another machine."""
+
+    REFUSE = "refuse"
+    ALLOW = "allow"
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds for each part of a call; a wait on the server is added to ``read``."""
+
+    connect: float = 10.0
+    read: float = 30.0
+    write: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A decoded 2xx answer without its envelope, and its size in bytes."""
+
+    data: Any
+    size: int
+
+
+class Http:
+    """Calls to one server on behalf of one account. Safe to use from several threads.
+
+    Args:
+        base_url: the server's address, with or without the closing ``/api``.
+        token_provider: asked before every call, so that a renewed token is used at once; "" means none.
+        workspace: sent as ``x-workspace-id``.
+        transport: replaces the network (tests, simulation).
+        ca_file: certificates to trust beside the system's.
+        clock: seconds since the epoch, for ``Retry-After`` dates.
+
+    Raises:
+        UsageError: the address cannot be used, or is plain http to another machine and that is not allowed.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        token_provider: Callable[[], str],
+        workspace: str,
+        *,
+        transport: httpx.BaseTransport | None = None,
+        ca_file: Path | None = None,
+        timeouts: Timeouts = Timeouts(),
+        plain_http: PlainHttp = PlainHttp.REFUSE,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        url = _checked(base_url, plain_http)
+        self._root = str(url).rstrip("/").removesuffix("/api") + "/api/local-sync/"
+        self._token_provider = token_provider
+        self._workspace = workspace
+        self._timeouts = timeouts
+        self._clock = clock
+        self._client = httpx.Client(
+            transport=transport,
+            verify=_trust(ca_file) if url.scheme == "https" and transport is None else False,
+            follow_redirects=False,
+            # A proxy from the environment has no business between the agent and its own machine.
+            trust_env=not _is_loopback(url.host),
+            # The real server prefers a cookie over the token, so none is ever kept.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            limits=httpx.Limits(keepalive_expiry=_KEEP_ALIVE),
+            headers={
+                "accept": "application/json",
+                "accept-encoding": "identity",
+                "content-type": "application/json",
+                "user-agent": f"raven-agent/{__version__}",
+            },
+        )
+
+    def call(self, endpoint: str, body: Mapping[str, Any], wait_seconds: float = 0.0) -> Answer:
+        """POST ``body`` to ``endpoint`` (below ``/api/local-sync/``).
+
+        Raises:
+            CallFailed: whatever went wrong; no other exception passes.
+        """
+        try:
+            encoded = orjson.dumps(body)
+        except TypeError as exc:
+            problem = Problem(ProblemKind.BAD_REQUEST, "the request holds text that is not valid Unicode")
+            raise CallFailed(problem, Effect.NONE) from exc
+        return self.send(endpoint, encoded, wait_seconds)
+
+    def send(self, endpoint: str, encoded: bytes, wait_seconds: float = 0.0) -> Answer:
+        """``call`` with a body that is encoded already, so that its size could be looked at first."""
+        token = self._token()
+        times = self._timeouts
+        timeout = httpx.Timeout(times.connect, read=times.read + wait_seconds, write=times.write)
+        headers = {"authorization": f"Bearer {token}", "x-workspace-id": self._workspace}
+        url = self._root + endpoint
+        started = False
+        try:
+            with self._client.stream("POST", url, content=encoded, headers=headers, timeout=timeout) as response:
+                started = True
+                if not response.is_success:
+                    body = _read_error(response)
+                    raise of_status(response.status_code, response.headers, body, token, self._clock())
+                return _understood(_read(response), response.headers.get("content-type", ""))
+        except HTTPX_ERRORS as exc:
+            if started and isinstance(exc, httpx.RemoteProtocolError):
+                raise garbled("the server's answer was cut short") from exc
+            raise of_exception(exc, len(encoded), LARGE_BODY) from exc
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
+
+    def _token(self) -> str:
+        token = self._token_provider()
+        # A token outside visible ASCII would end in an exception that quotes it.
+        if token and all("!" <= char <= "~" for char in token):
+            return token
+        sentence = "the token holds characters no token has" if token else "there is no token for this server"
+        raise CallFailed(Problem(ProblemKind.SIGNED_OUT, sentence), Effect.NONE)
+
+
+def _read(response: httpx.Response) -> bytes:
+    parts = bytearray()
+    for chunk in response.iter_bytes():
+        parts += chunk
+        if len(parts) > MAX_ANSWER:
+            raise AnswerTooLarge(MAX_ANSWER)
+    return bytes(parts)
+
+
+def _read_error(response: httpx.Response) -> bytes:
+    """The beginning of an error body. A body that breaks off takes nothing from what the status already says."""
+    parts = bytearray()
+    try:
+        for chunk in response.iter_bytes():
+            parts += chunk
+            if len(parts) > _MAX_ERROR:
+                break
+    except HTTPX_ERRORS:
+        return b""
+    return bytes(parts)
+
+
+def _understood(body: bytes, content_type: str) -> Answer:
+    """The decoded answer, out of its ``{"data", "success", "status"}`` envelope where it has one."""
+    if not body.strip():
+        raise garbled("the server answered with nothing")
+    try:
+        decoded = orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        if "html" in content_type or body.lstrip()[:1] == b"<":
+            sentence = "the server answered with a web page instead of data (a proxy or login page in the way?)"
+        else:
+            sentence = "the server's answer is not valid JSON"
+        raise garbled(sentence) from exc
+    if isinstance(decoded, dict) and "success" in decoded and "data" in decoded:
+        if decoded["success"] is not True:
+            raise garbled("the server's answer says both success and failure")
+        decoded = decoded["data"]
+    return Answer(decoded, len(body))
+
+
+def _checked(base_url: str, plain_http: PlainHttp) -> httpx.URL:
+    try:
+        url = httpx.URL(base_url.strip())
+    except httpx.InvalidURL as exc:
+        raise UsageError(f"not a server address: {base_url}") from exc
+    if url.userinfo:
+        raise UsageError("a server address must not hold a user name or password")
+    if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
+        raise UsageError(f"not a server address: {base_url}", "it looks like https://raven.example.org")
+    if url.scheme == "http" and plain_http is PlainHttp.REFUSE and not _is_loopback(url.host):
+        raise UsageError(
+            f"{base_url} is not encrypted: the token could be read on the way",
+            "use https, or pass --insecure-http if the network is trusted",
+        )
+    return url
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _trust(ca_file: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(ca_file)
+        except (OSError, ssl.SSLError) as exc:
+            raise UsageError(f"cannot read certificates from {ca_file}") from exc
+    return context
