@@ -1,0 +1,176 @@
+"""The seam to the file system: the few primitives everything in this room is made of.
+
+Names are single path parts, decoded with surrogate escapes, and are always used against an open folder handle, so that
+no link swapped in at a parent can lead anywhere else. Every method raises ``OSError`` with the ``errno`` of the
+platform. A crash or a user's own edit may fall between any two calls; each call alone is whole.
+
+Durability: what ``write``, ``create`` and the renames did is visible to every process at once, and survives a power
+loss only after ``fsync`` (a file's bytes and attributes), ``fsync_dir`` (a folder's names) or ``syncfs`` (both, for
+everything on that file system) has returned.
+"""
+
+from __future__ import annotations
+
+import enum
+import errno
+from dataclasses import dataclass
+from typing import Final, NewType, Protocol
+
+Dir = NewType("Dir", int)
+"""An open folder."""
+File = NewType("File", int)
+"""An open file."""
+
+
+class Kind(enum.StrEnum):
+    """What a name stands for; links are never followed."""
+
+    FILE = "file"
+    FOLDER = "folder"
+    LINK = "link"
+    SPECIAL = "special"
+
+
+class SwapPrimitive(enum.StrEnum):
+    """How a new file takes the place of another here."""
+
+    EXCHANGE = "exchange"
+    """One call exchanges the two names."""
+    LINK = "link"
+    """The old file is renamed away, then the new one is linked without replacing; the name is gone for a moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stat:
+    """What lstat says of a name, or fstat of a handle.
+
+    Attributes:
+        kind: file, folder, link or special.
+        size: bytes.
+        mtime_ns, ctime_ns: nanoseconds.
+        inode, device: together the identity of the object.
+        mode: permission bits.
+        dataless: the bytes stand in a cloud and reading would fetch them.
+    """
+
+    kind: Kind
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    device: int
+    mode: int
+    dataless: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One name in a folder."""
+
+    name: str
+    kind: Kind
+
+
+UNSUPPORTED: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
+"""The errors of a file system or kernel that lacks a primitive."""
+
+
+class Fs(Protocol):
+    """The primitives. ``PosixFs`` is the real one; tests put others over or under it."""
+
+    def open_root(self, path: str) -> Dir:
+        """Opens a folder by its absolute path; links on the way there are the user's own choice and are followed."""
+        ...
+
+    def open_dir(self, parent: Dir, name: str) -> Dir:
+        """Opens a folder; a link or anything else fails with ENOTDIR or ELOOP."""
+        ...
+
+    def close(self, handle: Dir | File) -> None:
+        """Gives a handle back."""
+        ...
+
+    def entries(self, folder: Dir) -> list[Entry]:
+        """Every name but '.' and '..', in no order. Fails whole: a listing is never cut short silently."""
+        ...
+
+    def stat(self, folder: Dir, name: str) -> Stat:
+        """What the name stands for, links not followed."""
+        ...
+
+    def fstat(self, handle: Dir | File) -> Stat:
+        """What the handle stands for."""
+        ...
+
+    def open_file(self, folder: Dir, name: str) -> File:
+        """Opens a regular file for reading; a link fails with ELOOP, a FIFO never blocks."""
+        ...
+
+    def read(self, file: File, limit: int) -> bytes:
+        """The next bytes, at most ``limit``; empty at the end of the file."""
+        ...
+
+    def create(self, folder: Dir, name: str, mode: int) -> File:
+        """Makes a file that must not exist (EEXIST) and opens it for writing; ``mode`` is subject to the umask."""
+        ...
+
+    def write(self, file: File, data: bytes) -> None:
+        """Appends all of ``data``."""
+        ...
+
+    def clone_attributes(self, folder: Dir, name: str, file: File) -> None:
+        """Gives ``file`` the mode bits, extended attributes, ACL and, where allowed, owner of the named file.
+
+        Attributes the file system or the permissions refuse are left out.
+        """
+        ...
+
+    def fsync(self, file: File) -> None:
+        """The file's bytes and attributes are durable when this returns."""
+        ...
+
+    def fsync_dir(self, folder: Dir) -> None:
+        """The folder's names are durable when this returns."""
+        ...
+
+    def syncfs(self, folder: Dir) -> None:
+        """Everything written to this file system is durable when this returns; ENOTSUP where there is no such call."""
+        ...
+
+    def mkdir(self, parent: Dir, name: str, mode: int) -> None:
+        """Makes a folder that must not exist; ``mode`` is subject to the umask."""
+        ...
+
+    def rmdir(self, parent: Dir, name: str) -> None:
+        """Removes an empty folder."""
+        ...
+
+    def exchange(self, dir_a: Dir, name_a: str, dir_b: Dir, name_b: str) -> None:
+        """Exchanges two existing names at once; an error of ``UNSUPPORTED`` where this cannot be done here."""
+        ...
+
+    def rename(self, source: Dir, old: str, target: Dir, new: str) -> None:
+        """Moves a name at once. It would replace ``new``, so ``target`` is a folder only the agent writes to."""
+        ...
+
+    def rename_noreplace(self, source: Dir, old: str, target: Dir, new: str) -> None:
+        """Moves a name unless ``new`` exists (EEXIST). Without a native call ``source`` must be the agent's own folder:
+        the file is linked, then the old name removed, and a crash in between leaves both names.
+        """
+        ...
+
+    def unlink(self, folder: Dir, name: str) -> None:
+        """Removes a file. Only ever for the agent's own temporary files and for trash past its retention."""
+        ...
+
+    def same_volume(self, one: Dir, other: Dir) -> bool:
+        """Whether a name can be renamed from one folder to the other (same file system, same mount)."""
+        ...
+
+    def swap_primitive(self, folder: Dir) -> SwapPrimitive:
+        """Finds out, with two files of its own in ``folder``, how files are swapped here."""
+        ...
+
+    def now_ns(self, folder: Dir) -> int:
+        """The clock that stamps this file system's files, in nanoseconds since the epoch."""
+        ...

@@ -1,0 +1,78 @@
+"""The rename calls Python does not wrap: renameat2 on Linux, renameatx_np on macOS, syncfs, fcopyfile."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import sys
+from collections.abc import Callable
+from typing import Any, Final
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+
+_RENAME_NOREPLACE: Final = 1
+_RENAME_EXCHANGE: Final = 2
+_RENAME_SWAP: Final = 2
+_RENAME_EXCL: Final = 4
+_COPYFILE_ACL_AND_XATTR: Final = 1 | 4
+
+
+def _function(name: str) -> Callable[..., Any] | None:
+    try:
+        return getattr(_libc, name)  # type: ignore[no-any-return]
+    except AttributeError:
+        return None
+
+
+_renameat2: Final = _function("renameat2")
+_renameatx_np: Final = _function("renameatx_np")
+_syncfs: Final = _function("syncfs")
+_fcopyfile: Final = _function("fcopyfile")
+
+
+def _checked(result: int) -> None:
+    if result != 0:
+        code = ctypes.get_errno()
+        raise OSError(code, os.strerror(code))
+
+
+def _rename(dir_a: int, name_a: str, dir_b: int, name_b: str, flags: int) -> None:
+    call = _renameatx_np if sys.platform == "darwin" else _renameat2
+    if call is None:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    _checked(call(dir_a, os.fsencode(name_a), dir_b, os.fsencode(name_b), ctypes.c_uint(flags)))
+
+
+def exchange(dir_a: int, name_a: str, dir_b: int, name_b: str) -> None:
+    """Exchanges two names at once; OSError, with an errno of ``UNSUPPORTED`` where that cannot be done."""
+    _rename(dir_a, name_a, dir_b, name_b, _RENAME_SWAP if sys.platform == "darwin" else _RENAME_EXCHANGE)
+
+
+def rename_noreplace(dir_a: int, name_a: str, dir_b: int, name_b: str) -> None:
+    """Renames unless the new name exists; OSError, with an errno of ``UNSUPPORTED`` where that cannot be done."""
+    _rename(dir_a, name_a, dir_b, name_b, _RENAME_EXCL if sys.platform == "darwin" else _RENAME_NOREPLACE)
+
+
+def syncfs(descriptor: int) -> None:
+    """Makes the whole file system of ``descriptor`` durable; ENOTSUP where the platform has no such call."""
+    if _syncfs is None:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
+    _checked(_syncfs(descriptor))
+
+
+def copy_attributes(source: int, target: int) -> None:
+    """Copies extended attributes, and with them ACLs, between two open files, leaving out what is refused."""
+    if sys.platform == "darwin":
+        if _fcopyfile is not None:
+            _fcopyfile(source, target, None, ctypes.c_uint32(_COPYFILE_ACL_AND_XATTR))
+        return
+    try:
+        names = os.listxattr(source)
+    except OSError:
+        return
+    for name in names:
+        try:
+            os.setxattr(target, name, os.getxattr(source, name))
+        except OSError:
+            continue
