@@ -1,0 +1,161 @@
+"""Homes and settings."""
+
+from __future__ import annotations
+
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from agent.config import (
+    SOCKET_PATH_LIMIT,
+    TABLE,
+    ConfigError,
+    Home,
+    Settings,
+    ensure_private,
+    load_settings,
+    set_value,
+    write_atomically,
+)
+
+
+def home_at(path: Path) -> Home:
+    return Home.from_environment({"RAVEN_AGENT_HOME": str(path)})
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_a_pinned_home_keeps_everything_below_one_folder(tmp_path: Path) -> None:
+    home = home_at(tmp_path / "h")
+    for path in (home.config_file, home.registry_file, home.index_file, home.lock_file, home.hub_dir, home.log_file):
+        assert tmp_path / "h" in path.parents
+    assert home.pinned
+
+
+def test_without_a_pinned_home_the_platforms_folders_are_used(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    home = Home.from_environment({"XDG_RUNTIME_DIR": str(tmp_path)})
+    assert not home.pinned
+    assert home.socket == tmp_path / "raven-agent" / "agent.sock"
+    assert home.config_dir.name == "raven-agent"
+
+
+def test_a_long_home_still_gets_a_socket_that_binds(tmp_path: Path) -> None:
+    deep = tmp_path / ("x" * 60) / ("y" * 60)
+    one, other = home_at(deep), home_at(deep / "z")
+    assert len(str(one.socket).encode()) <= SOCKET_PATH_LIMIT
+    assert one.socket != other.socket
+    one.create()
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(one.socket))
+    assert mode(one.socket.parent) == 0o700
+    one.socket.unlink()
+    one.socket.parent.rmdir()
+
+
+def test_every_folder_is_private_even_if_it_stood_there_open(tmp_path: Path) -> None:
+    home = home_at(tmp_path / "h")
+    home.state_dir.mkdir(mode=0o755)
+    home.create()
+    assert [mode(p) for p in (home.config_dir, home.state_dir, home.log_dir)] == [0o700] * 3
+
+
+def test_a_file_where_a_folder_is_needed_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("")
+    with pytest.raises(ConfigError, match="not a folder"):
+        ensure_private(tmp_path / "f")
+
+
+def test_the_defaults_are_those_of_the_documents(tmp_path: Path) -> None:
+    settings = load_settings(home_at(tmp_path), {})
+    assert settings == Settings()
+    assert (settings.quiet_ms, settings.quiet_max_ms, settings.poll_wait_seconds) == (100, 5000, 25)
+    assert (settings.heartbeat_seconds, settings.full_look_minutes) == (30, 60)
+    assert (settings.brake_min, settings.brake_percent, settings.brake_total) == (10, 20, 1000)
+    assert (settings.trash_days, settings.trash_max_bytes) == (30, 2**30)
+    assert (settings.hub_port, settings.hub_token_days, settings.auto_merge) == (8674, 90, False)
+
+
+def test_every_setting_says_what_it_means() -> None:
+    assert all(len(row.meaning) > 10 for row in TABLE.values())
+
+
+def test_the_environment_stands_over_the_file(tmp_path: Path) -> None:
+    home = home_at(tmp_path)
+    set_value(home, "log_level", "warning")
+    set_value(home, "quiet_ms", "250")
+    settings = load_settings(home, {"RAVEN_AGENT_LOG": "DEBUG", "RAVEN_SERVER_URL": "https://r.example"})
+    assert (settings.log_level, settings.quiet_ms, settings.server_url) == ("debug", 250, "https://r.example")
+
+
+@pytest.mark.parametrize(
+    ("text", "says", "hint"),
+    [
+        ("quite_ms = 5", "unknown setting 'quite_ms'", "quiet_ms"),
+        ("quiet_ms = 'a'", "a whole number", None),
+        ("quiet_ms = true", "a whole number", None),
+        ("auto_merge = 1", "true or false", None),
+        ("brake_percent = 200", "between 1 and 100 %", None),
+        ("log_level = 'loud'", "one of debug, info", None),
+        ("quiet_ms = ", "not valid TOML", None),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_refused_by_name(
+    tmp_path: Path, text: str, says: str, hint: str | None
+) -> None:
+    home = home_at(tmp_path)
+    home.config_file.write_text(text)
+    with pytest.raises(ConfigError, match=says) as refused:
+        load_settings(home, {})
+    if hint:
+        assert refused.value.hint is not None
+        assert hint in refused.value.hint
+
+
+def test_setting_a_value_keeps_comments_and_the_rest(tmp_path: Path) -> None:
+    home = home_at(tmp_path)
+    home.config_file.write_text("# mine\nquiet_ms = 7 # short\nauto_merge = true\n")
+    set_value(home, "quiet_ms", "8")
+    text = home.config_file.read_text()
+    assert "# mine" in text
+    assert "# short" in text
+    assert load_settings(home, {}).quiet_ms == 8
+    assert load_settings(home, {}).auto_merge is True
+
+
+def test_a_bad_value_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    home = home_at(tmp_path)
+    set_value(home, "quiet_ms", "8")
+    before = home.config_file.read_bytes()
+    with pytest.raises(ConfigError):
+        set_value(home, "brake_percent", "0")
+    assert home.config_file.read_bytes() == before
+
+
+def test_a_config_file_that_is_a_link_stays_a_link(tmp_path: Path) -> None:
+    home = home_at(tmp_path / "h")
+    home.create()
+    real = tmp_path / "dotfiles.toml"
+    real.write_text("")
+    home.config_file.symlink_to(real)
+    set_value(home, "quiet_ms", "8")
+    assert home.config_file.is_symlink()
+    assert "quiet_ms = 8" in real.read_text()
+
+
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = tmp_path / "f"
+    write_atomically(target, b"old")
+
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("agent.config.os.fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        write_atomically(target, b"new")
+    assert target.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [target]
