@@ -1,0 +1,25 @@
+"""httpx without a network: requests go straight to a handler in the same process."""
+
+from __future__ import annotations
+
+import httpx
+
+from strict_raven.faults import ConnectionLost
+from strict_raven.wire import Handler
+
+
+class HandlerTransport(httpx.BaseTransport):
+    """Sends each request to the handler; a lost connection is a `ReadError`, as over a real one."""
+
+    def __init__(self, handler: Handler) -> None:
+        self._handler = handler
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Answer one request."""
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        path = request.url.raw_path.decode("ascii")
+        try:
+            response = self._handler(request.method, path, headers, request.read())
+        except ConnectionLost as error:
+            raise httpx.ReadError("the server closed the connection without an answer", request=request) from error
+        return httpx.Response(response.status, headers=dict(response.headers), content=response.body, request=request)
