@@ -61,14 +61,14 @@ def test_nothing_is_left_out_silently(run: tuple[Replay, list[Replayed]]) -> Non
 
 def test_cursors_are_the_recorded_ones_while_the_recording_is_gapless(run: tuple[Replay, list[Replayed]]) -> None:
     """Up to 178 nothing else wrote to the real server, and its global sequence is reproduced number by number."""
-    met = {pair for source in run[0].cursors.values() for pair in source.items() if pair[0] <= 178}
+    met = {pair for source in run[0].names.cursors.values() for pair in source.items() if pair[0] <= 178}
     assert len(met) > 60
     assert all(recorded == live for recorded, live in met)
 
 
 def test_later_cursors_keep_their_distance_within_a_source(run: tuple[Replay, list[Replayed]]) -> None:
     """Where nothing of other sources came between, two events of a source are as far apart as recorded."""
-    source = run[0].cursors["01a1fd6d-2cee-752b-a707-12dbb29704c3"]
+    source = run[0].names.cursors["01a1fd6d-2cee-752b-a707-12dbb29704c3"]
     assert {recorded - live for recorded, live in source.items()} == {min(source) - source[min(source)]}
 
 
