@@ -1,0 +1,56 @@
+"""The hub as a child process: `python -P -m agent.hub --data DIR`. One JSON line on stdout says that it is ready."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import orjson
+
+from agent.hub.domain import BODY_LIMIT
+from agent.hub.serve import DEFAULT_HOST, Ready, ServeError, Settings, serve
+from agent.hub.store import StoreError
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the hub; 0 after a requested end, 1 with a sentence on stderr if it does not start."""
+    parser = argparse.ArgumentParser(prog="agent.hub", description="The embedded document server.")
+    parser.add_argument("--data", type=Path, required=True, help="the hub's folder")
+    parser.add_argument("--host", default=DEFAULT_HOST)
+    parser.add_argument("--port", type=int, help="0: any free one; left out: 8674 or the one remembered")
+    parser.add_argument("--database", help="a database URL instead of a file in the folder")
+    parser.add_argument("--tls-cert", type=Path)
+    parser.add_argument("--tls-key", type=Path)
+    parser.add_argument("--behind-proxy", action="store_true")
+    parser.add_argument("--public-key", type=Path, help="check tokens with this PEM instead of the hub's secret")
+    parser.add_argument("--body-limit", type=int, default=BODY_LIMIT)
+    parser.add_argument("--parent-pid", type=int, help="end when this process ends")
+    given = parser.parse_args(arguments)
+    settings = Settings(
+        data_dir=given.data,
+        host=given.host,
+        port=given.port,
+        database_url=given.database,
+        tls_cert=given.tls_cert,
+        tls_key=given.tls_key,
+        behind_proxy=given.behind_proxy,
+        public_key=given.public_key,
+        body_limit=given.body_limit,
+        parent_pid=given.parent_pid,
+    )
+    try:
+        serve(settings, _announce)
+    except (ServeError, StoreError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _announce(ready: Ready) -> None:
+    sys.stdout.write(orjson.dumps({"url": ready.url, "pid": ready.pid}).decode() + "\n")
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,91 @@
+"""Listing conflicts and showing one as a line-by-line difference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from difflib import SequenceMatcher
+from typing import Any
+
+from agent.hub.model import Caller
+from agent.hub.services import Services, source_of
+from agent.hub.wire import HubError, conflict_view
+
+MAX_DIFF_WORK = 4_000_000
+"""Lines times lines beyond which the middle is shown as one replaced block: the diff's cost grows with the product."""
+
+Block = tuple[bool, int, int, int, int]
+"""(equal, from and to on the local side, from and to on the remote side), 0-based and half open."""
+
+
+def list_conflicts(services: Services, caller: Caller, body: Mapping[str, Any]) -> list[dict[str, object]]:
+    """Open conflicts with the text of both sides, newest first."""
+    with services.store.read() as session:
+        source = source_of(session, caller, body["sourceId"])
+        found = session.open_conflicts(source.number)
+        texts = session.contents({h for c in found for h in (c.local_hash, c.remote_hash) if h is not None})
+    return [
+        conflict_view(source, c, texts[c.local_hash], None if c.remote_hash is None else texts[c.remote_hash])
+        for c in found
+    ]
+
+
+def preview(services: Services, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+    """One conflict as the lines that differ, with `contextLines` equal ones around them.
+
+    In `changes`, `line` counts on the local side from 1; None for `local` or `remote`: no such line on that side.
+    """
+    with services.store.read() as session:
+        source = source_of(session, caller, body["sourceId"])
+        conflict = session.open_conflict(source.number, body["conflictId"])
+        if conflict is None:
+            raise HubError(404, "Open conflict not found")
+        texts = session.contents({h for h in (conflict.local_hash, conflict.remote_hash) if h is not None})
+    local = texts[conflict.local_hash].split("\n")
+    remote = [] if conflict.remote_hash is None else texts[conflict.remote_hash].split("\n")
+    blocks = list(_blocks(local, remote))
+    changes = list(_changes(local, remote, blocks, body.get("contextLines") or 0))
+    return {
+        "conflictId": conflict.id,
+        "relativePath": conflict.path,
+        "baseHash": conflict.base,
+        "localHash": conflict.local_hash,
+        "remoteHash": conflict.remote_hash,
+        "summary": {
+            "localLines": len(local),
+            "remoteLines": len(remote),
+            "differentLines": sum(max(b[2] - b[1], b[4] - b[3]) for b in blocks if not b[0]),
+        },
+        "changes": changes,
+    }
+
+
+def _blocks(local: list[str], remote: list[str]) -> Iterator[Block]:
+    shorter = min(len(local), len(remote))
+    head = next((i for i in range(shorter) if local[i] != remote[i]), shorter)
+    tail = next((i for i in range(shorter - head) if local[-1 - i] != remote[-1 - i]), shorter - head)
+    end_local, end_remote = len(local) - tail, len(remote) - tail
+    yield True, 0, head, 0, head
+    if (end_local - head) * (end_remote - head) > MAX_DIFF_WORK:
+        yield False, head, end_local, head, end_remote
+    else:
+        matcher = SequenceMatcher(None, local[head:end_local], remote[head:end_remote])
+        for tag, a, b, c, d in matcher.get_opcodes():
+            yield tag == "equal", head + a, head + b, head + c, head + d
+    yield True, end_local, len(local), end_remote, len(remote)
+
+
+def _changes(local: list[str], remote: list[str], blocks: list[Block], context: int) -> Iterator[dict[str, object]]:
+    different = [i for i, block in enumerate(blocks) if not block[0]]
+    if not different:
+        return
+    for index, (equal, a, b, c, d) in enumerate(blocks):
+        for step in range(max(b - a, d - c)):
+            after_change = index > different[0] and step < context
+            before_change = index < different[-1] and step >= (b - a) - context
+            if equal and not (after_change or before_change):
+                continue
+            yield {
+                "line": a + step + 1,
+                "local": local[a + step] if a + step < b else None,
+                "remote": remote[c + step] if c + step < d else None,
+            }

@@ -1,0 +1,62 @@
+"""From request bytes to JSON values, refusing what the real server's parser refuses."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NoReturn
+
+import orjson
+
+from agent.hub.wire import HubError
+
+NOT_JSON = "Body is not valid JSON but content-type is set to 'application/json'"
+EMPTY = "Body cannot be empty when content-type is set to 'application/json'"
+
+
+def decode(body: bytes, content_type: str | None, content_encoding: str | None) -> Any:
+    """The body's value; `{}` for a request without body and content type.
+
+    Lone surrogates written as escapes come through, so that one such item can be refused by itself.
+
+    Raises:
+        HubError: 400 for an empty, compressed, malformed or too deeply nested body, or one that names `__proto__`.
+    """
+    if not body:
+        if content_type is not None and "json" in content_type:
+            raise HubError(400, EMPTY)
+        return {}
+    if content_encoding not in (None, "", "identity"):
+        raise HubError(400, NOT_JSON)
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        value = _with_surrogates(body)
+    if (b"__proto__" in body or b"\\u005" in body) and _names_proto(value):
+        raise HubError(400, NOT_JSON)
+    return value
+
+
+def _with_surrogates(body: bytes) -> Any:
+    if b"\\ud" not in body.lower():
+        raise HubError(400, NOT_JSON)
+    try:
+        return json.loads(body.decode(), parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        raise HubError(400, NOT_JSON) from None
+
+
+def _refuse(_: str) -> NoReturn:
+    raise ValueError
+
+
+def _names_proto(value: Any) -> bool:
+    waiting = [value]
+    while waiting:
+        entry = waiting.pop()
+        if isinstance(entry, dict):
+            if "__proto__" in entry:
+                return True
+            waiting.extend(entry.values())
+        elif isinstance(entry, list):
+            waiting.extend(entry)
+    return False

@@ -1,0 +1,145 @@
+"""The hub as one synchronous function from request to answer. HTTP, threads and waiting are layered above."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import orjson
+
+from agent.hub import conflicts, feed, files, push, registry, resolve
+from agent.hub.auth import Tokens
+from agent.hub.decode import decode
+from agent.hub.ids import new_uuid, system_clock
+from agent.hub.model import Caller, Clock, NewId
+from agent.hub.openapi import document
+from agent.hub.ports import Store
+from agent.hub.services import Services
+from agent.hub.validation import validated
+from agent.hub.wire import HubError, Response, failure, success
+
+PREFIX = "/api/local-sync/"
+BODY_LIMIT = 1_048_576
+
+Handler = Callable[[Services, Caller, Mapping[str, Any]], object]
+
+HANDLERS: dict[str, Handler] = {
+    "connectors/register": registry.register,
+    "connectors/heartbeat": registry.heartbeat,
+    "sources": registry.create_source,
+    "sources/list": registry.list_sources,
+    "sources/pause": registry.pause,
+    "sources/resume": registry.resume,
+    "sources/files": files.list_files,
+    "sources/file": files.read_file,
+    "sources/file/update": resolve.update_file,
+    "sources/push-batch": push.push_batch,
+    "sources/deltas": feed.deltas,
+    "sources/conflicts": conflicts.list_conflicts,
+    "sources/conflicts/preview": conflicts.preview,
+    "sources/conflicts/resolve": resolve.resolve_conflict,
+    "sources/history": files.history,
+}
+
+WRITERS = frozenset(
+    {
+        "connectors/register",
+        "connectors/heartbeat",
+        "sources",
+        "sources/pause",
+        "sources/resume",
+        "sources/file/update",
+        "sources/push-batch",
+        "sources/conflicts/resolve",
+    }
+)
+"""Endpoints that take the database's write lock."""
+
+_SLASHES = re.compile("/{2,}")
+
+
+def endpoint_of(method: str, path: str) -> str | None:
+    """The endpoint a request is for, or None if there is no such route. Doubled and trailing slashes are ignored."""
+    clean = _SLASHES.sub("/", path).removesuffix("/")
+    name = clean.removeprefix(PREFIX)
+    return name if method == "POST" and name != clean and name in HANDLERS else None
+
+
+class Hub:
+    """A document server that speaks Raven's local-sync protocol.
+
+    Args:
+        store: where everything is kept.
+        clock, ids: milliseconds since the epoch, and fresh UUIDs.
+        tokens: says whose a token is.
+        body_limit: bytes of a request body; one more is refused with 413 before anything is looked at.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock = system_clock,
+        ids: NewId = new_uuid,
+        *,
+        tokens: Tokens,
+        body_limit: int = BODY_LIMIT,
+    ) -> None:
+        self.body_limit = body_limit
+        self._tokens = tokens
+        self._listeners: list[Callable[[str], None]] = []
+        self._services = Services(store, clock, ids, self._announce)
+
+    def on_commit(self, listener: Callable[[str], None]) -> None:
+        """Call `listener` with the source's id, in the committing thread, whenever new events are durable."""
+        self._listeners.append(listener)
+
+    def handle(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
+        """Answer one request. Header names are lower case; `waitMs` is ignored here and nothing ever waits."""
+        try:
+            return self._answer(method, path, headers, body)
+        except HubError as error:
+            return failure(error, path, self._services.clock())
+
+    def too_large(self, path: str) -> Response:
+        """The answer to a body beyond the limit, for a server that stops reading there."""
+        return failure(HubError(413, "Request body is too large"), path, self._services.clock())
+
+    def _answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
+        if method in ("GET", "HEAD") and path in _PUBLIC:
+            return Response(200, _PUBLIC[path]())
+        endpoint = endpoint_of(method, path)
+        if endpoint is None:
+            raise HubError(404, f"Cannot {method} {path.encode('utf-8', 'replace').decode()}")
+        if len(body) > self.body_limit:
+            raise HubError(413, "Request body is too large")
+        caller = self._caller(headers)
+        value = decode(body, headers.get("content-type"), headers.get("content-encoding"))
+        return success(HANDLERS[endpoint](self._services, caller, validated(endpoint, value)))
+
+    def _caller(self, headers: Mapping[str, str]) -> Caller:
+        scheme, _, token = headers.get("authorization", "").partition(" ")
+        caller = self._tokens.caller(token.strip(), self._services.clock()) if scheme.lower() == "bearer" else None
+        if caller is None:
+            raise HubError(401, "Unauthorized")
+        workspace = headers.get("x-workspace-id", "").strip()
+        if not workspace:
+            raise HubError(400, "x-workspace-id header is required")
+        if workspace != caller.workspace:
+            raise HubError(401, "Workspace does not match")
+        return caller
+
+    def _announce(self, source: str) -> None:
+        for listener in self._listeners:
+            listener(source)
+
+
+def _health() -> bytes:
+    return b'{"status":"ok"}'
+
+
+def _openapi() -> bytes:
+    return orjson.dumps(document())
+
+
+_PUBLIC: dict[str, Callable[[], bytes]] = {"/healthz": _health, "/openapi.json": _openapi}

@@ -1,0 +1,192 @@
+"""push-batch: each item is compared with its head under the source's lock; a bad one is refused alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+from agent.hub.ledger import Ledger
+from agent.hub.model import (
+    DEFAULT_CONTENT_TYPE,
+    SENTINEL,
+    Caller,
+    ConflictKind,
+    ItemStatus,
+    Origin,
+    Outcome,
+    SourceStatus,
+)
+from agent.hub.ports import Session
+from agent.hub.services import Services, changing
+from agent.hub.text import EMPTY_HASH, digest, encoded, path_fault
+from agent.hub.wire import HubError, printable
+
+MAX_OPERATION = 255
+MAX_HASH = 64
+MAX_CONTENT_TYPE = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One checked item of a batch.
+
+    Attributes:
+        data: the text in UTF-8; empty for a delete.
+        base: the base as it was sent, None for none.
+        expects: the head the sender built on; None: no file.
+    """
+
+    operation: str
+    path: str
+    data: bytes
+    hash: str
+    content_type: str
+    base: str | None
+    expects: str | None
+    is_delete: bool
+
+
+class Verdict(Enum):
+    """What an item may do to its head, when it is not a conflict."""
+
+    APPLY = "apply"
+    NOTHING = "nothing"
+
+
+def decide(item: Item, head: str | None) -> Verdict | ConflictKind:
+    """Whether an item follows from the head (a hash, None for absent), changes nothing, or disagrees.
+
+    Equal text never disagrees, whatever the base. A delete of an absent file applies, as on the real server.
+    """
+    if item.is_delete:
+        return Verdict.APPLY if head is None or head == item.expects else ConflictKind.DELETE_MISMATCH
+    if head == item.hash:
+        return Verdict.NOTHING
+    if head == item.expects:
+        return Verdict.APPLY
+    if item.expects is None:
+        return ConflictKind.NO_BASE
+    return ConflictKind.EDIT_DELETE if head is None else ConflictKind.STALE_BASE
+
+
+def push_batch(services: Services, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+    """Apply a batch in one transaction.
+
+    Raises:
+        HubError: 404 for an unknown source, 400 while it is paused.
+    """
+    raw: Sequence[Mapping[str, Any]] = body["items"]
+    checked = [_check(item) for item in raw]
+    with changing(services, caller, body["sourceId"]) as (session, ledger):
+        if ledger.source.status is SourceStatus.PAUSED:
+            raise HubError(400, "Source is paused")
+        results = _apply(session, ledger, checked, body.get("connectorId"))
+        return {
+            "sourceId": ledger.source.id,
+            "applied": sum(r["status"] is ItemStatus.APPLIED for r in results),
+            "conflicts": sum(r["status"] is ItemStatus.CONFLICT for r in results),
+            "eventCursor": ledger.cursor,
+            "items": results,
+        }
+
+
+def _apply(
+    session: Session, ledger: Ledger, checked: Sequence[Item | Outcome], connector: str | None
+) -> list[dict[str, object]]:
+    ledger.look(entry.path for entry in checked if isinstance(entry, Item))
+    first = session.outcomes(ledger.source.number, {e.operation for e in checked if _storable(e.operation)})
+    results: list[dict[str, object]] = []
+    for entry in checked:
+        before = first.get(entry.operation)
+        if before is not None:
+            results.append(_duplicate(before))
+            continue
+        outcome = entry if isinstance(entry, Outcome) else _one(ledger, entry, connector)
+        if _storable(outcome.operation):
+            first[outcome.operation] = outcome
+            ledger.answer(outcome)
+        results.append(_result(outcome, outcome.status))
+    return results
+
+
+def _one(ledger: Ledger, item: Item, connector: str | None) -> Outcome:
+    head = ledger.head(item.path)
+    remote = None if head is None else head.hash
+    verdict = decide(item, remote)
+    if verdict is Verdict.NOTHING:
+        return Outcome(item.operation, ItemStatus.APPLIED, item.hash)
+    ledger.keep(item.hash, item.data)
+    if isinstance(verdict, ConflictKind):
+        conflict = ledger.park(item.path, verdict, item.base, (item.hash, remote), connector)
+        return Outcome(item.operation, ItemStatus.CONFLICT, None, conflict.id, verdict.value)
+    if item.is_delete:
+        ledger.delete(item.path, item.operation)
+        return Outcome(item.operation, ItemStatus.APPLIED)
+    ledger.upsert(item.path, item.hash, Origin.CONNECTOR, item.operation, content_type=item.content_type)
+    return Outcome(item.operation, ItemStatus.APPLIED, item.hash)
+
+
+def _check(raw: Mapping[str, Any]) -> Item | Outcome:
+    """The item, or the refusal it gets for what it is in itself."""
+    operation = raw["operationId"]
+    fault = _fault(raw)
+    if fault is not None:
+        return Outcome(operation, ItemStatus.REJECTED, reason=fault)
+    is_delete = bool(raw.get("isDelete"))
+    base = raw.get("baseHash") or None
+    claimed = raw.get("contentHash") or None
+    data = b"" if is_delete else encoded(raw["content"])
+    if data is None:
+        return Outcome(operation, ItemStatus.REJECTED, reason="content holds a NUL or a lone surrogate")
+    hash_ = EMPTY_HASH if is_delete else digest(data)
+    if not is_delete and claimed is not None and claimed.lower() != hash_:
+        return Outcome(operation, ItemStatus.REJECTED, reason="contentHash is not the sha256 of content")
+    return Item(
+        operation=operation,
+        path=raw["relativePath"],
+        data=data,
+        hash=hash_,
+        content_type=raw.get("contentType") or DEFAULT_CONTENT_TYPE,
+        base=base,
+        expects=None if base == SENTINEL else base,
+        is_delete=is_delete,
+    )
+
+
+def _fault(raw: Mapping[str, Any]) -> str | None:
+    limits = (
+        ("operationId", MAX_OPERATION),
+        ("contentHash", MAX_HASH),
+        ("baseHash", MAX_HASH),
+        ("contentType", MAX_CONTENT_TYPE),
+    )
+    for field, longest in limits:
+        value = raw.get(field)
+        if value is None:
+            continue
+        if len(value) > longest:
+            return f"{field} is longer than {longest} characters"
+        if encoded(value) is None:
+            return f"{field} holds a NUL or a lone surrogate"
+    return path_fault(raw["relativePath"])
+
+
+def _storable(operation: str) -> bool:
+    return len(operation) <= MAX_OPERATION and encoded(operation) is not None
+
+
+def _result(outcome: Outcome, status: ItemStatus) -> dict[str, object]:
+    result: dict[str, object] = {"operationId": printable(outcome.operation), "status": status}
+    if outcome.hash is not None:
+        result["hash"] = outcome.hash
+    if outcome.conflict is not None:
+        result["conflictId"] = outcome.conflict
+    if outcome.reason is not None:
+        result["reason"] = outcome.reason
+    return result
+
+
+def _duplicate(first: Outcome) -> dict[str, object]:
+    return _result(first, ItemStatus.DUPLICATE) | {"first": first.status}

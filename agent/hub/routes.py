@@ -1,0 +1,117 @@
+"""The hub over ASGI: bodies are read up to the limit, the domain runs in threads, `waitMs` waits on the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import anyio.to_thread
+import orjson
+from anyio import CapacityLimiter
+from starlette.applications import Starlette
+from starlette.concurrency import iterate_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response as HttpResponse
+from starlette.responses import StreamingResponse
+from starlette.routing import Route
+
+from agent.hub.domain import WRITERS, Hub, endpoint_of
+from agent.hub.longpoll import Bell, woken_within
+from agent.hub.validation import MAX_WAIT_MS
+from agent.hub.wire import Response
+
+METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
+READ_THREADS = 16
+WRITE_THREADS = 2
+"""One writes, one prepares the next; more would only queue for the database's lock."""
+
+
+class HubApp:
+    """The hub's ASGI application.
+
+    Attributes:
+        asgi: the Starlette application, with one route: the domain knows its paths itself.
+        bell: what long polls wait on; close it to let them go.
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        self.bell = Bell()
+        self._hub = hub
+        self._readers: CapacityLimiter | None = None
+        self._writers: CapacityLimiter | None = None
+        hub.on_commit(self.bell.ring)
+        self.asgi = Starlette(routes=[Route("/{path:path}", self._serve, methods=METHODS)])
+
+    async def _serve(self, request: Request) -> HttpResponse:
+        try:
+            body = await self._body(request)
+        except ClientDisconnect:
+            return HttpResponse(status_code=400)
+        path = request.url.path
+        if body is None:
+            return _http(self._hub.too_large(path))
+        headers = {name.lower(): value for name, value in request.headers.items()}
+        endpoint = endpoint_of(request.method, path)
+        if endpoint == "sources/deltas":
+            return _http(await self._deltas(request, headers, body))
+        return _http(await self._run(request.method, path, headers, body, writes=endpoint in WRITERS))
+
+    async def _body(self, request: Request) -> bytes | None:
+        """The whole body, or None as soon as it is longer than the limit."""
+        declared = request.headers.get("content-length", "")
+        if declared.isdigit() and int(declared) > self._hub.body_limit:
+            return None
+        parts: list[bytes] = []
+        length = 0
+        async for part in request.stream():
+            length += len(part)
+            if length > self._hub.body_limit:
+                return None
+            parts.append(part)
+        return b"".join(parts)
+
+    async def _run(self, method: str, path: str, headers: Mapping[str, str], body: bytes, *, writes: bool) -> Response:
+        if self._readers is None or self._writers is None:
+            self._readers, self._writers = CapacityLimiter(READ_THREADS), CapacityLimiter(WRITE_THREADS)
+        limiter = self._writers if writes else self._readers
+        return await anyio.to_thread.run_sync(self._hub.handle, method, path, headers, body, limiter=limiter)
+
+    async def _deltas(self, request: Request, headers: Mapping[str, str], body: bytes) -> Response:
+        source, wait = _wish(body)
+        path = request.url.path
+        if source is None or wait <= 0:
+            return await self._run("POST", path, headers, body, writes=False)
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + wait
+        with self.bell.listening(source) as woken:
+            while True:
+                answer = await self._run("POST", path, headers, body, writes=False)
+                if not _is_empty(answer) or self.bell.closed:
+                    return answer
+                if not await woken_within(woken, deadline - loop.time()):
+                    return await self._run("POST", path, headers, body, writes=False)
+
+
+def _wish(body: bytes) -> tuple[str | None, float]:
+    """The source a deltas request names and the seconds it would wait; the domain judges the request itself."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return None, 0
+    source, wait = (value.get("sourceId"), value.get("waitMs")) if isinstance(value, dict) else (None, None)
+    if not isinstance(source, str) or isinstance(wait, bool) or not isinstance(wait, int | float):
+        return None, 0
+    return source.lower(), min(wait, MAX_WAIT_MS) / 1000
+
+
+_EMPTY_TAIL = b'"events":[]},"success":true,"status":200}'
+
+
+def _is_empty(answer: Response) -> bool:
+    return answer.status == 200 and isinstance(answer.body, bytes) and answer.body.endswith(_EMPTY_TAIL)
+
+
+def _http(answer: Response) -> HttpResponse:
+    if isinstance(answer.body, bytes):
+        return HttpResponse(answer.body, answer.status, answer.headers)
+    return StreamingResponse(iterate_in_threadpool(answer.body), answer.status, answer.headers)

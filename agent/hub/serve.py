@@ -1,0 +1,252 @@
+"""Running the hub: where it listens, what it refuses, when it is ready, when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import fcntl
+import ipaddress
+import os
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from agent.hub.auth import PUBLIC_KEY_ALGORITHMS, JwtTokens, load_secret
+from agent.hub.domain import BODY_LIMIT, Hub
+from agent.hub.parent import watch_parent
+from agent.hub.routes import HubApp
+from agent.hub.store import SqlStore, sqlite_url
+
+DEFAULT_HOST = "127.0.0.1"
+DEFAULT_PORT = 8674
+KEEP_ALIVE_SECONDS = 72
+GRACE_SECONDS = 5
+
+DATABASE_FILE = "hub.db"
+SECRET_FILE = "secret"  # noqa: S105 - the name of a file
+PORT_FILE = "port"
+LOCK_FILE = "lock"
+
+
+class ServeError(Exception):
+    """The hub does not start; the message is a sentence for the person who started it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A hub that takes requests."""
+
+    url: str
+    pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How to serve.
+
+    Attributes:
+        data_dir: the hub's own folder: database, secret, remembered port. Made 0700 if it is not there.
+        host, port: where to listen. Port None: 8674 or the one remembered; if it is taken, another free one, which
+            is remembered. Port 0: any free one. Another number: that one or none.
+        database_url: a database elsewhere than in `data_dir`.
+        tls_cert, tls_key: PEM files; with them the hub speaks HTTPS.
+        behind_proxy: a proxy on the way terminates TLS, so plain HTTP off loopback is meant.
+        public_key: a PEM file; tokens are then signed by somebody else (RS256, ES256) and not with the hub's secret.
+        body_limit: bytes of a request body.
+        parent_pid: end when this process ends.
+    """
+
+    data_dir: Path
+    host: str = DEFAULT_HOST
+    port: int | None = None
+    database_url: str | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+    behind_proxy: bool = False
+    public_key: Path | None = None
+    body_limit: int = BODY_LIMIT
+    parent_pid: int | None = None
+
+
+def serve(settings: Settings, on_ready: Callable[[Ready], None] | None = None) -> None:
+    """Serve until SIGTERM, SIGINT or the parent's end; `on_ready` is called once requests are taken.
+
+    Raises:
+        ServeError: the listener would be open without TLS, its port is taken, or another hub serves the folder.
+        StoreError: the database is newer than this program.
+    """
+    _check_exposure(settings)
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _Lock(settings.data_dir / LOCK_FILE):
+        listener = _listen(settings)
+        store = open_store(settings.data_dir, settings.database_url)
+        try:
+            hub = Hub(store, tokens=_tokens(settings), body_limit=settings.body_limit)
+            _run(settings, HubApp(hub), listener, on_ready)
+        finally:
+            listener.close()
+            store.close()
+
+
+def open_store(data_dir: Path, database_url: str | None = None) -> SqlStore:
+    """The hub's database: the given one, or the file in `data_dir`, which only its owner can read.
+
+    Raises:
+        StoreError: the database is newer than this program.
+    """
+    if database_url is not None:
+        return SqlStore(database_url)
+    path = data_dir / DATABASE_FILE
+    # SQLite gives its log the database's permissions.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    return SqlStore(sqlite_url(path))
+
+
+def _tokens(settings: Settings) -> JwtTokens:
+    if settings.public_key is not None:
+        return JwtTokens(settings.public_key.read_bytes(), PUBLIC_KEY_ALGORITHMS)
+    return JwtTokens(load_secret(settings.data_dir / SECRET_FILE))
+
+
+def _check_exposure(settings: Settings) -> None:
+    if (settings.tls_cert is None) != (settings.tls_key is None):
+        raise ServeError("TLS needs both a certificate and its key.")
+    if settings.tls_cert is not None or settings.behind_proxy or _is_loopback(settings.host):
+        return
+    raise ServeError(
+        f"The hub does not listen on {settings.host} in plain HTTP, where tokens and texts could be read on the way: "
+        "give it a TLS certificate and key, or say that it stands behind a proxy which has them."
+    )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def _listen(settings: Settings) -> socket.socket:
+    memory = settings.data_dir / PORT_FILE
+    if settings.port is not None:
+        try:
+            return _bind(settings.host, settings.port)
+        except OSError as error:
+            raise ServeError(f"The hub cannot listen on {settings.host}:{settings.port}: {error.strerror}.") from error
+    wanted = _remembered(memory)
+    try:
+        return _bind(settings.host, wanted)
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise ServeError(f"The hub cannot listen on {settings.host}: {error.strerror}.") from error
+    listener = _bind(settings.host, 0)
+    memory.write_text(f"{listener.getsockname()[1]}\n")
+    return listener
+
+
+def _remembered(memory: Path) -> int:
+    try:
+        port = int(memory.read_text())
+    except (FileNotFoundError, ValueError):
+        return DEFAULT_PORT
+    return port if 0 < port < 65536 else DEFAULT_PORT
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(512)
+    except OSError:
+        listener.close()
+        raise
+    return listener
+
+
+class _Lock:
+    """One hub a folder: two would not hear of each other's commits."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = -1
+
+    def __enter__(self) -> None:
+        self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(self._descriptor, 32).decode(errors="replace").strip() or "unknown"
+            os.close(self._descriptor)
+            raise ServeError(f"Another hub serves {self._path.parent} (process {holder}).") from None
+        os.ftruncate(self._descriptor, 0)
+        os.write(self._descriptor, f"{os.getpid()}\n".encode())
+
+    def __exit__(self, *_: object) -> None:
+        # The file stays: removing it could take away a lock that somebody has just been given.
+        os.close(self._descriptor)
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, app: HubApp, announce: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._app = app
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self._announce()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        # Waiting polls would hold the shutdown for as long as they wait.
+        self._app.bell.close()
+        await super().shutdown(sockets)
+
+
+def _run(settings: Settings, app: HubApp, listener: socket.socket, on_ready: Callable[[Ready], None] | None) -> None:
+    config = uvicorn.Config(
+        app.asgi,
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+        ssl_certfile=settings.tls_cert,
+        ssl_keyfile=settings.tls_key,
+        proxy_headers=settings.behind_proxy,
+    )
+
+    def announce() -> None:
+        if on_ready is not None:
+            on_ready(Ready(_url(settings, listener), os.getpid()))
+
+    server = _Server(config, app, announce)
+
+    def end() -> None:
+        server.should_exit = True
+
+    async def main() -> None:
+        with watch_parent(settings.parent_pid, end):
+            await server.serve(sockets=[listener])
+
+    # The server raises the signal that ended it once more when it is done; a handler of ours takes it, so that a
+    # requested end is exit code 0.
+    if threading.current_thread() is threading.main_thread():
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda _number, _frame: end())
+    asyncio.run(main())
+
+
+def _url(settings: Settings, listener: socket.socket) -> str:
+    scheme = "http" if settings.tls_cert is None else "https"
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return f"{scheme}://{host}:{listener.getsockname()[1]}"

@@ -1,0 +1,390 @@
+"""One transaction over the hub's tables, in SQLAlchemy Core."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+import orjson
+from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from agent.hub import tables as t
+from agent.hub.model import (
+    Closing,
+    Conflict,
+    ConflictKind,
+    Connector,
+    Encoding,
+    Event,
+    FileState,
+    Head,
+    Mode,
+    Origin,
+    Outcome,
+    Source,
+    SourceStatus,
+    Version,
+)
+
+# Statements are built once: SQLAlchemy's own compile cache then answers by identity.
+_HEADS = select(t.files).where(
+    t.files.c.source == bindparam("s"), t.files.c.path.in_(bindparam("paths", expanding=True))
+)
+_FILES = (
+    select(t.files)
+    .where(t.files.c.source == bindparam("s"), t.files.c.path > bindparam("after"), t.files.c.hash.is_not(None))
+    .order_by(t.files.c.path)
+    .limit(bindparam("n"))
+)
+_SAVE_FILE = (
+    update(t.files)
+    .where(t.files.c.source == bindparam("b_source"), t.files.c.number == bindparam("b_number"))
+    .values(
+        hash=bindparam("b_hash"),
+        content_type=bindparam("b_type"),
+        state=bindparam("b_state"),
+        synced_at=bindparam("b_at"),
+    )
+)
+_OUTCOMES = select(t.operations).where(
+    t.operations.c.source == bindparam("s"), t.operations.c.operation.in_(bindparam("ids", expanding=True))
+)
+_KNOWN = select(t.contents.c.hash).where(t.contents.c.hash.in_(bindparam("hashes", expanding=True)))
+_CONTENTS = select(t.contents.c.hash, t.contents.c.encoding, t.contents.c.data).where(
+    t.contents.c.hash.in_(bindparam("hashes", expanding=True))
+)
+_EVENTS = (
+    select(t.events, t.files.c.path, t.contents.c.size)
+    .select_from(
+        t.events.outerjoin(
+            t.files, (t.files.c.source == t.events.c.source) & (t.files.c.number == t.events.c.file)
+        ).outerjoin(t.contents, t.contents.c.hash == t.events.c.hash)
+    )
+    .where(t.events.c.source == bindparam("s"), t.events.c.cursor > bindparam("after"))
+    .order_by(t.events.c.cursor)
+    .limit(bindparam("n"))
+)
+_SOURCE = select(t.sources).where(t.sources.c.workspace == bindparam("w"), t.sources.c.id == bindparam("i"))
+_LOCKED_SOURCE = _SOURCE.with_for_update()  # SQLite has no such clause and needs none: the writer is alone
+_CONFLICTS = (
+    select(t.conflicts, t.files.c.path)
+    .join(t.files, (t.files.c.source == t.conflicts.c.source) & (t.files.c.number == t.conflicts.c.file))
+    .where(t.conflicts.c.source == bindparam("s"), t.conflicts.c.resolution.is_(None))
+)
+_INSERT_CONTENT = {
+    "sqlite": sqlite.insert(t.contents).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(t.contents).on_conflict_do_nothing(),
+}
+
+
+def _raw(hash_: str | None) -> bytes | None:
+    return None if hash_ is None else bytes.fromhex(hash_)
+
+
+def _hex(raw: bytes | None) -> str | None:
+    return None if raw is None else raw.hex()
+
+
+def _head(row: Row[Any]) -> Head:
+    return Head(row.number, row.path, _hex(row.hash), row.content_type, FileState(row.state), row.synced_at)
+
+
+def _source(row: Row[Any]) -> Source:
+    return Source(
+        number=row.number,
+        id=row.id,
+        workspace=row.workspace,
+        created_by=row.created_by,
+        name=row.name,
+        mode=Mode(row.mode),
+        connector=row.connector,
+        status=SourceStatus(row.status),
+        includes=tuple(orjson.loads(row.includes)),
+        excludes=tuple(orjson.loads(row.excludes)),
+        last_cursor=row.last_cursor,
+        last_file=row.last_file,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+    )
+
+
+def _conflict(row: Row[Any]) -> Conflict:
+    return Conflict(
+        id=row.id,
+        file=row.file,
+        path=row.path,
+        connector=row.connector,
+        kind=ConflictKind(row.kind),
+        base=row.base,
+        local_hash=row.local_hash.hex(),
+        remote_hash=_hex(row.remote_hash),
+        created_at=row.created_at,
+    )
+
+
+class SqlSession:
+    """`agent.hub.ports.Session` over one SQLAlchemy connection, inside one transaction."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._db = connection
+
+    def connector(self, workspace: str, connector: str) -> Connector | None:
+        c = t.connectors.c
+        row = self._db.execute(select(t.connectors).where(c.id == connector, c.workspace == workspace)).first()
+        return None if row is None else Connector(*row)
+
+    def add_connector(self, connector: Connector) -> None:
+        self._db.execute(
+            insert(t.connectors),
+            {
+                "id": connector.id,
+                "workspace": connector.workspace,
+                "created_by": connector.created_by,
+                "name": connector.name,
+                "platform": connector.platform,
+                "version": connector.version,
+                "heartbeat_at": connector.heartbeat_at,
+                "created_at": connector.created_at,
+                "updated_at": connector.updated_at,
+            },
+        )
+
+    def beat(self, connector: str, at: int) -> None:
+        self._db.execute(
+            update(t.connectors).where(t.connectors.c.id == connector).values(heartbeat_at=at, updated_at=at)
+        )
+
+    def source(self, workspace: str, source: str) -> Source | None:
+        row = self._db.execute(_SOURCE, {"w": workspace, "i": source}).first()
+        return None if row is None else _source(row)
+
+    def locked_source(self, workspace: str, source: str) -> Source | None:
+        row = self._db.execute(_LOCKED_SOURCE, {"w": workspace, "i": source}).first()
+        return None if row is None else _source(row)
+
+    def sources(self, workspace: str) -> list[Source]:
+        c = t.sources.c
+        return [
+            _source(row)
+            for row in self._db.execute(select(t.sources).where(c.workspace == workspace).order_by(c.number.desc()))
+        ]
+
+    def add_source(self, source: Source) -> None:
+        self._db.execute(
+            insert(t.sources),
+            {
+                "id": source.id,
+                "workspace": source.workspace,
+                "created_by": source.created_by,
+                "name": source.name,
+                "mode": source.mode.value,
+                "connector": source.connector,
+                "status": source.status.value,
+                "includes": orjson.dumps(source.includes).decode(),
+                "excludes": orjson.dumps(source.excludes).decode(),
+                "last_cursor": source.last_cursor,
+                "last_file": source.last_file,
+                "created_at": source.created_at,
+                "updated_at": source.updated_at,
+            },
+        )
+
+    def save_source(self, source: Source) -> None:
+        self._db.execute(
+            update(t.sources)
+            .where(t.sources.c.number == source.number)
+            .values(
+                status=source.status.value,
+                last_cursor=source.last_cursor,
+                last_file=source.last_file,
+                updated_at=source.updated_at,
+            )
+        )
+
+    def heads(self, source: int, paths: Collection[str]) -> dict[str, Head]:
+        rows = self._db.execute(_HEADS, {"s": source, "paths": list(paths)})
+        return {row.path: _head(row) for row in rows}
+
+    def files(self, source: int, after: str | None, limit: int) -> list[Head]:
+        # No path is empty, so "behind the empty path" is everything.
+        return [_head(row) for row in self._db.execute(_FILES, {"s": source, "after": after or "", "n": limit})]
+
+    def add_files(self, source: int, heads: Iterable[Head]) -> None:
+        rows = [
+            {
+                "source": source,
+                "number": h.number,
+                "path": h.path,
+                "hash": _raw(h.hash),
+                "content_type": h.content_type,
+                "state": h.state.value,
+                "synced_at": h.synced_at,
+            }
+            for h in heads
+        ]
+        self._many(insert(t.files), rows)
+
+    def save_files(self, source: int, heads: Iterable[Head]) -> None:
+        rows = [
+            {
+                "b_source": source,
+                "b_number": h.number,
+                "b_hash": _raw(h.hash),
+                "b_type": h.content_type,
+                "b_state": h.state.value,
+                "b_at": h.synced_at,
+            }
+            for h in heads
+        ]
+        self._many(_SAVE_FILE, rows)
+
+    def versions(self, source: int, file: int, newest: int | None) -> list[Version]:
+        c = t.versions.c
+        query = select(t.versions).where(c.source == source, c.file == file).order_by(c.cursor.desc()).limit(newest)
+        found = [
+            Version(row.file, row.cursor, row.hash.hex(), Origin(row.origin), row.recorded_at)
+            for row in self._db.execute(query)
+        ]
+        return found[::-1]
+
+    def add_versions(self, source: int, versions: Iterable[Version]) -> None:
+        rows = [
+            {
+                "source": source,
+                "file": v.file,
+                "cursor": v.cursor,
+                "hash": bytes.fromhex(v.hash),
+                "origin": v.origin.value,
+                "recorded_at": v.recorded_at,
+            }
+            for v in versions
+        ]
+        self._many(insert(t.versions), rows)
+
+    def contents(self, hashes: Collection[str]) -> dict[str, str]:
+        if not hashes:
+            return {}
+        rows = self._db.execute(_CONTENTS, {"hashes": [bytes.fromhex(h) for h in hashes]})
+        return {
+            row.hash.hex(): (zlib.decompress(row.data) if row.encoding == Encoding.ZLIB else bytes(row.data)).decode()
+            for row in rows
+        }
+
+    def add_contents(self, contents: Mapping[str, bytes]) -> None:
+        if not contents:
+            return
+        wanted = {bytes.fromhex(hash_): data for hash_, data in contents.items()}
+        known = set(self._db.execute(_KNOWN, {"hashes": list(wanted)}).scalars())
+        # Sorted: two transactions that add the same texts take their locks in one order and cannot deadlock.
+        rows = [_content_row(hash_, wanted[hash_]) for hash_ in sorted(wanted) if hash_ not in known]
+        self._many(_INSERT_CONTENT[self._db.dialect.name], rows)
+
+    def events(self, source: int, cursor: int, limit: int) -> list[Event]:
+        rows = self._db.execute(_EVENTS, {"s": source, "after": cursor, "n": limit})
+        return [
+            Event(
+                cursor=row.cursor,
+                type=t.EVENT_TYPES[row.type],
+                file=row.file,
+                path=row.path,
+                hash=_hex(row.hash),
+                operation=row.operation,
+                extra=orjson.loads(row.extra) if row.extra else {},
+                created_at=row.created_at,
+                size=row.size or 0,
+            )
+            for row in rows
+        ]
+
+    def add_events(self, source: int, events: Iterable[Event]) -> None:
+        rows = [
+            {
+                "source": source,
+                "cursor": e.cursor,
+                "type": t.EVENT_CODES[e.type],
+                "file": e.file,
+                "hash": _raw(e.hash),
+                "operation": e.operation,
+                "extra": orjson.dumps(e.extra).decode() if e.extra else None,
+                "created_at": e.created_at,
+            }
+            for e in events
+        ]
+        self._many(insert(t.events), rows)
+
+    def outcomes(self, source: int, operations: Collection[str]) -> dict[str, Outcome]:
+        rows = self._db.execute(_OUTCOMES, {"s": source, "ids": list(operations)})
+        return {
+            row.operation: Outcome(row.operation, t.STATUSES[row.status], _hex(row.hash), row.conflict, row.reason)
+            for row in rows
+        }
+
+    def add_outcomes(self, source: int, outcomes: Iterable[Outcome]) -> None:
+        rows = [
+            {
+                "source": source,
+                "operation": o.operation,
+                "status": t.STATUS_CODES[o.status],
+                "hash": _raw(o.hash),
+                "conflict": o.conflict,
+                "reason": o.reason,
+            }
+            for o in outcomes
+        ]
+        self._many(insert(t.operations), rows)
+
+    def open_conflicts(self, source: int) -> list[Conflict]:
+        newest_first = _CONFLICTS.order_by(t.conflicts.c.created_at.desc(), t.conflicts.c.id.desc())
+        return [_conflict(row) for row in self._db.execute(newest_first, {"s": source})]
+
+    def open_conflict(self, source: int, conflict: str) -> Conflict | None:
+        row = self._db.execute(_CONFLICTS.where(t.conflicts.c.id == conflict), {"s": source}).first()
+        return None if row is None else _conflict(row)
+
+    def open_conflict_of(self, source: int, file: int, connector: str) -> Conflict | None:
+        c = t.conflicts.c
+        row = self._db.execute(_CONFLICTS.where(c.file == file, c.connector == connector), {"s": source}).first()
+        return None if row is None else _conflict(row)
+
+    def save_conflicts(self, source: int, conflicts: Iterable[Conflict]) -> None:
+        for conflict in conflicts:
+            values: dict[str, Any] = {
+                "kind": conflict.kind.value,
+                "base": conflict.base,
+                "local_hash": bytes.fromhex(conflict.local_hash),
+                "remote_hash": _raw(conflict.remote_hash),
+            }
+            renewed = self._db.execute(update(t.conflicts).where(t.conflicts.c.id == conflict.id).values(values))
+            if renewed.rowcount == 0:
+                values |= {
+                    "id": conflict.id,
+                    "source": source,
+                    "file": conflict.file,
+                    "connector": conflict.connector,
+                    "created_at": conflict.created_at,
+                }
+                self._db.execute(insert(t.conflicts), values)
+
+    def close_conflicts(self, closings: Iterable[Closing]) -> None:
+        for closing in closings:
+            self._db.execute(
+                update(t.conflicts)
+                .where(t.conflicts.c.id == closing.id)
+                .values(resolution=closing.resolution.value, resolved_at=closing.resolved_at)
+            )
+
+    def _many(self, statement: Any, rows: list[dict[str, Any]]) -> None:
+        if rows:
+            self._db.execute(statement, rows)
+
+
+def _content_row(hash_: bytes, data: bytes) -> dict[str, Any]:
+    # A short text needs no full window, and setting one up is most of the cost.
+    window, memory = (13, 6) if len(data) <= 8192 else (15, 8)
+    packer = zlib.compressobj(2, zlib.DEFLATED, window, memory)
+    packed = packer.compress(data) + packer.flush()
+    if len(packed) < len(data):
+        return {"hash": hash_, "size": len(data), "encoding": int(Encoding.ZLIB), "data": packed}
+    return {"hash": hash_, "size": len(data), "encoding": int(Encoding.RAW), "data": data}

@@ -1,0 +1,164 @@
+"""The hub's tables, for SQLite and PostgreSQL alike.
+
+Everything a source holds is numbered inside the source, by counters in its own row, so that whoever holds the lock
+on that row hands out cursors in the order of the commits. Hashes are kept as 32 bytes.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+)
+from sqlalchemy.dialects import postgresql
+
+from agent.hub.model import EventType, ItemStatus
+
+SCHEMA_VERSION = 1
+
+# Paths sort by their UTF-8 bytes everywhere; PostgreSQL would otherwise use the database's language.
+PathText = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+
+metadata = MetaData()
+
+schema_info = Table(
+    "schema_info",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("version", Integer, nullable=False),
+)
+
+connectors = Table(
+    "connectors",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("workspace", Text, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("platform", Text, nullable=False),
+    Column("version", Text),
+    Column("heartbeat_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("workspace", Text, nullable=False, index=True),
+    Column("created_by", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("mode", Text, nullable=False),
+    Column("connector", Text, ForeignKey("connectors.id"), nullable=False),
+    Column("status", Text, nullable=False),
+    Column("includes", Text, nullable=False),  # a JSON array
+    Column("excludes", Text, nullable=False),  # a JSON array
+    Column("last_cursor", BigInteger, nullable=False),
+    Column("last_file", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+)
+
+contents = Table(
+    "contents",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("size", Integer, nullable=False),  # of the text in UTF-8, before compression
+    Column("encoding", SmallInteger, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("source", Integer, ForeignKey("sources.number"), primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("path", PathText, nullable=False),
+    Column("hash", LargeBinary, ForeignKey("contents.hash")),  # NULL: absent, with a past
+    Column("content_type", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("synced_at", BigInteger, nullable=False),
+    Index("files_by_path", "source", "path", unique=True),
+    sqlite_with_rowid=False,
+)
+
+versions = Table(
+    "versions",
+    metadata,
+    Column("source", Integer, primary_key=True),
+    Column("file", BigInteger, primary_key=True),
+    Column("cursor", BigInteger, primary_key=True),
+    Column("hash", LargeBinary, ForeignKey("contents.hash"), nullable=False),
+    Column("origin", Text, nullable=False),
+    Column("recorded_at", BigInteger, nullable=False),
+    ForeignKeyConstraint(["source", "file"], ["files.source", "files.number"]),
+    sqlite_with_rowid=False,
+)
+
+events = Table(
+    "events",
+    metadata,
+    Column("source", Integer, ForeignKey("sources.number"), primary_key=True),
+    Column("cursor", BigInteger, primary_key=True),
+    Column("type", SmallInteger, nullable=False),
+    Column("file", BigInteger),
+    Column("hash", LargeBinary),
+    Column("operation", Text),
+    Column("extra", Text),  # a JSON object; NULL for none
+    Column("created_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+operations = Table(
+    "operations",
+    metadata,
+    Column("source", Integer, ForeignKey("sources.number"), primary_key=True),
+    Column("operation", Text, primary_key=True),
+    Column("status", SmallInteger, nullable=False),
+    Column("hash", LargeBinary),
+    Column("conflict", Text),
+    Column("reason", Text),
+    sqlite_with_rowid=False,
+)
+
+conflicts = Table(
+    "conflicts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("source", Integer, nullable=False),
+    Column("file", BigInteger, nullable=False),
+    Column("connector", Text),
+    Column("kind", Text, nullable=False),
+    Column("base", Text),  # verbatim: a client may send anything of up to 64 characters
+    Column("local_hash", LargeBinary, nullable=False),
+    Column("remote_hash", LargeBinary),
+    Column("created_at", BigInteger, nullable=False),
+    Column("resolution", Text),  # NULL: open
+    Column("resolved_at", BigInteger),
+    ForeignKeyConstraint(["source", "file"], ["files.source", "files.number"]),
+    Index("conflicts_by_file", "source", "file"),
+)
+
+EVENT_CODES: dict[EventType, int] = {
+    EventType.UPSERT: 1,
+    EventType.DELETE: 2,
+    EventType.OPENED: 3,
+    EventType.RESOLVED: 4,
+    EventType.PAUSED: 5,
+    EventType.RESUMED: 6,
+}
+EVENT_TYPES = {code: kind for kind, code in EVENT_CODES.items()}
+
+STATUS_CODES: dict[ItemStatus, int] = {ItemStatus.APPLIED: 1, ItemStatus.CONFLICT: 2, ItemStatus.REJECTED: 3}
+STATUSES = {code: status for status, code in STATUS_CODES.items()}

@@ -1,0 +1,205 @@
+"""How the hub's records look on the wire: envelope, errors, times, field names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import orjson
+
+from agent.hub.model import DEFAULT_CONTENT_TYPE, Conflict, Connector, Event, EventType, Head, Source
+
+OFFLINE_AFTER_MS = 120_000
+CAPABILITIES = ("wait_ms", "item_results", "ordered_feed", "expected_hash", "latest_only", "connector_id")
+JSON_TYPE = "application/json; charset=utf-8"
+
+
+class HubError(Exception):
+    """An answer other than 200.
+
+    Attributes:
+        status: the HTTP status.
+        message: one sentence, or a list of them for validation errors.
+    """
+
+    def __init__(self, status: int, message: str | Sequence[str]) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message if isinstance(message, str) else list(message)
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """Data that is produced piece by piece: each piece is already JSON, the whole is an array."""
+
+    pieces: Iterable[bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """One HTTP answer.
+
+    Attributes:
+        body: the bytes, or the pieces of a streamed answer, which can be walked once.
+    """
+
+    status: int
+    body: bytes | Iterable[bytes]
+    headers: dict[str, str] = field(default_factory=lambda: {"content-type": JSON_TYPE})
+
+    def read(self) -> bytes:
+        """The whole body; a streamed one is used up by this."""
+        return self.body if isinstance(self.body, bytes) else b"".join(self.body)
+
+
+def timestamp(ms: int) -> str:
+    """RFC 3339 with milliseconds and a Z, as JavaScript writes it."""
+    whole = datetime.fromtimestamp(ms // 1000, UTC)
+    return f"{whole:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
+
+
+def printable(text: str) -> str:
+    """The text with what no UTF-8 can carry (lone surrogates) replaced by `?`."""
+    return text.encode("utf-8", "replace").decode()
+
+
+def success(data: object) -> Response:
+    """200 with the envelope around `data`."""
+    if isinstance(data, Stream):
+        return Response(200, _streamed(data))
+    return Response(200, orjson.dumps({"data": data, "success": True, "status": 200}))
+
+
+def _streamed(stream: Stream) -> Iterable[bytes]:
+    yield b'{"data":['
+    yield from stream.pieces
+    yield b'],"success":true,"status":200}'
+
+
+def failure(error: HubError, path: str, now: int) -> Response:
+    """The error answer, which has no envelope. A refused body also ends the connection."""
+    body = {
+        "statusCode": error.status,
+        "message": error.message,
+        "timestamp": timestamp(now),
+        "path": printable(path),
+    }
+    headers = {"content-type": JSON_TYPE}
+    if error.status == 413:
+        headers["connection"] = "close"
+    return Response(error.status, orjson.dumps(body), headers)
+
+
+def derived_id(source: Source, number: int, *, space: int) -> str:
+    """A stable UUID for the `number`th thing of a kind in a source, so that rows need not store one.
+
+    Unique for each source below 2^44 things of a kind: only the last 48 bits of the source's id move.
+    """
+    tail = int(source.id[24:], 16) ^ (space << 44) ^ number
+    return f"{source.id[:24]}{tail:012x}"
+
+
+EVENT_SPACE = 0
+FILE_SPACE = 1
+
+
+def file_id(source: Source, number: int) -> str:
+    """The wire id of a path in a source."""
+    return derived_id(source, number, space=FILE_SPACE)
+
+
+def connector_status(connector: Connector, now: int) -> str:
+    """`online`, or `offline` once two minutes have gone by without a heartbeat."""
+    return "offline" if now - connector.heartbeat_at > OFFLINE_AFTER_MS else "online"
+
+
+def connector_view(connector: Connector, now: int) -> dict[str, object]:
+    """A connector as `register` answers it."""
+    view: dict[str, object] = {
+        "id": connector.id,
+        "workspaceId": connector.workspace,
+        "createdById": connector.created_by,
+        "name": connector.name,
+        "platform": connector.platform,
+    }
+    if connector.version is not None:
+        view["version"] = connector.version
+    return view | {
+        "status": connector_status(connector, now),
+        "lastHeartbeatAt": timestamp(connector.heartbeat_at),
+        "createdAt": timestamp(connector.created_at),
+        "updatedAt": timestamp(connector.updated_at),
+        "capabilities": CAPABILITIES,
+    }
+
+
+def source_view(source: Source) -> dict[str, object]:
+    """A source. `lastRemoteCursor` is its newest cursor: reading the feed writes nothing."""
+    return {
+        "id": source.id,
+        "workspaceId": source.workspace,
+        "createdById": source.created_by,
+        "name": source.name,
+        "mode": source.mode,
+        "connectorId": source.connector,
+        "status": source.status,
+        "lastRemoteCursor": source.last_cursor,
+        "includePatterns": source.includes,
+        "excludePatterns": source.excludes,
+        "createdAt": timestamp(source.created_at),
+        "updatedAt": timestamp(source.updated_at),
+    }
+
+
+def file_view(source: Source, head: Head) -> dict[str, object]:
+    """A file without its text."""
+    return {
+        "id": file_id(source, head.number),
+        "sourceId": source.id,
+        "relativePath": head.path,
+        "contentType": head.content_type,
+        "lastSyncedHash": head.hash,
+        "lastSyncedAt": timestamp(head.synced_at),
+        "state": head.state,
+    }
+
+
+def conflict_view(source: Source, conflict: Conflict, local: str, remote: str | None) -> dict[str, object]:
+    """An open conflict with the text of both sides."""
+    return {
+        "id": conflict.id,
+        "sourceId": source.id,
+        "fileId": file_id(source, conflict.file),
+        "relativePath": conflict.path,
+        "baseHash": conflict.base,
+        "localHash": conflict.local_hash,
+        "remoteHash": conflict.remote_hash,
+        "localContent": local,
+        "remoteContent": remote,
+        "status": "open",
+        "createdAt": timestamp(conflict.created_at),
+    }
+
+
+def event_view(source: Source, event: Event, content: str | None) -> dict[str, object]:
+    """An event. `content` None leaves the text out: it is superseded, or the event has none."""
+    payload: dict[str, object] = {"contentType": DEFAULT_CONTENT_TYPE} if event.type is EventType.UPSERT else {}
+    payload.update(event.extra)
+    if event.type in (EventType.UPSERT, EventType.RESOLVED):
+        payload["hash"] = event.hash
+    if content is not None:
+        payload["content"] = content
+    if event.operation is not None:
+        payload["operationId"] = event.operation
+    view: dict[str, object] = {
+        "id": derived_id(source, event.cursor, space=EVENT_SPACE),
+        "sourceId": source.id,
+        "cursor": event.cursor,
+        "type": event.type,
+        "payload": payload,
+        "createdAt": timestamp(event.created_at),
+    }
+    if event.path is not None:
+        view["relativePath"] = event.path
+    return view
