@@ -1,0 +1,182 @@
+"""The synced folder, held open: every way into it starts at its handle and follows no link."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from agent.core.errors import DiskError, RootError
+from agent.core.paths import twin_key
+from agent.disk.fs import Dir, Fs, Kind
+
+_NOT_A_FOLDER: Final = frozenset({errno.ENOTDIR, errno.ELOOP, errno.EMLINK})
+FOLDER_MODE: Final = 0o777
+"""The mode of folders made on the way to a file; the umask narrows it."""
+
+
+class Unsafe(DiskError):
+    """The way to the path leads through a link."""
+
+    code = "unsafe_path"
+
+
+class Blocked(DiskError):
+    """A file stands where the way to the path needs a folder."""
+
+    code = "blocked"
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Which folder this is, whatever it is called."""
+
+    device: int
+    inode: int
+
+
+class Root:
+    """One synced folder.
+
+    Attributes:
+        fs: the file system it lies on.
+        path: its absolute path, as linked.
+        handle: the open folder.
+        identity: which folder was opened.
+
+    Raises:
+        RootError: it is missing, unreadable, no folder, or not the one expected.
+    """
+
+    def __init__(self, fs: Fs, path: str, expected: Identity | None = None) -> None:
+        self.fs = fs
+        self.path = path
+        self._folds: bool | None = None
+        try:
+            self.handle = fs.open_root(path)
+        except OSError as failure:
+            raise RootError(f"The folder {path} cannot be opened: {failure.strerror}.") from failure
+        self.identity = self._identity(self.handle)
+        if expected is not None and expected != self.identity:
+            fs.close(self.handle)
+            raise RootError(f"Another folder stands at {path} than the one that was linked.")
+
+    def __enter__(self) -> Root:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives the handle back."""
+        self.fs.close(self.handle)
+
+    def verify(self) -> None:
+        """The folder that is held open still stands at its path, or RootError says that it does not."""
+        try:
+            other = self.fs.open_root(self.path)
+        except OSError as failure:
+            raise RootError(f"The folder {self.path} has gone: {failure.strerror}.") from failure
+        try:
+            if self._identity(other) != self.identity:
+                raise RootError(f"The folder {self.path} has been replaced by another one.")
+        finally:
+            self.fs.close(other)
+
+    def _identity(self, handle: Dir) -> Identity:
+        found = self.fs.fstat(handle)
+        return Identity(found.device, found.inode)
+
+    @contextlib.contextmanager
+    def folder(self, path: str) -> Iterator[Dir]:
+        """The handle of a folder below the root; '' is the root itself.
+
+        Raises:
+            Unsafe, Blocked: a link or a file stands on the way.
+            FileNotFoundError: a part is missing.
+            OSError: a part cannot be opened.
+        """
+        with self._walk(path, None) as handle:
+            yield handle
+
+    @contextlib.contextmanager
+    def parent(self, path: str, create: list[str] | None = None) -> Iterator[tuple[Dir, str]]:
+        """The handle of the folder ``path`` lies in, and the path's last part.
+
+        Given a list, missing folders are made and their paths appended to it. Raises as ``folder`` does.
+        """
+        above, _, name = path.rpartition("/")
+        with self._walk(above, create) as handle:
+            yield handle, name
+
+    @contextlib.contextmanager
+    def _walk(self, path: str, create: list[str] | None) -> Iterator[Dir]:
+        handle = self.handle
+        try:
+            so_far = ""
+            for part in path.split("/") if path else ():
+                so_far = f"{so_far}/{part}" if so_far else part
+                below = self._step(handle, part, so_far, create)
+                if handle != self.handle:
+                    self.fs.close(handle)
+                handle = below
+            yield handle
+        finally:
+            if handle != self.handle:
+                self.fs.close(handle)
+
+    def _step(self, handle: Dir, part: str, so_far: str, create: list[str] | None) -> Dir:
+        try:
+            return self._open(handle, part, so_far)
+        except FileNotFoundError:
+            if create is None:
+                raise
+        with contextlib.suppress(FileExistsError):
+            self.fs.mkdir(handle, part, FOLDER_MODE)
+            create.append(so_far)
+        return self._open(handle, part, so_far)
+
+    def _open(self, handle: Dir, part: str, so_far: str) -> Dir:
+        try:
+            return self.fs.open_dir(handle, part)
+        except OSError as failure:
+            if failure.errno not in _NOT_A_FOLDER:
+                raise
+            if self.fs.stat(handle, part).kind is Kind.LINK:
+                raise Unsafe(f"'{so_far}' is a link, and links are not followed.") from failure
+            raise Blocked(f"'{so_far}' is a file where a folder is needed.") from failure
+
+    def folds(self) -> bool:
+        """Whether this file system takes names that differ only in case for one.
+
+        Learnt from a name that is already there, so that nothing is written into the user's folder; until there is
+        one with a letter in it, the platform's habit counts.
+        """
+        if self._folds is None:
+            self._folds = self._learn_folding()
+        return sys.platform == "darwin" if self._folds is None else self._folds
+
+    def _learn_folding(self) -> bool | None:
+        names = {entry.name for entry in self.fs.entries(self.handle)}
+        for name in sorted(names):
+            other = name.swapcase()
+            if other == name or other in names or twin_key(other) != twin_key(name):
+                continue
+            try:
+                return self.fs.stat(self.handle, other).inode == self.fs.stat(self.handle, name).inode
+            except FileNotFoundError:
+                return False
+            except OSError:
+                continue
+        return None
+
+    def twin(self, handle: Dir, name: str) -> str | None:
+        """The name that really stands in the folder where a folding file system answers to ``name``, if another."""
+        if not self.folds():
+            return None
+        key = twin_key(name)
+        twins = [entry.name for entry in self.fs.entries(handle) if twin_key(entry.name) == key]
+        return None if not twins or name in twins else twins[0]

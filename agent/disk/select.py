@@ -1,0 +1,200 @@
+"""Which paths of a folder are synced, and the rule that says so."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field
+from typing import Final
+
+from agent.core.paths import parent_of
+from agent.disk.fs import Dir, Kind, Stat
+from agent.disk.patterns import BUILT_IN, PatternList, built_in, dot_names, may_match_below
+from agent.disk.root import Blocked, Root, Unsafe
+
+DEFAULT_INCLUDE: Final = ("**/*.md", "**/*.markdown", "**/*.txt")
+"""What is synced when no pattern is given; the case of these endings does not matter."""
+
+IGNORE_FILES: Final = (".gitignore", ".ravenignore")
+"""Read at every level, the later one deciding over the earlier."""
+
+_IGNORE_LIMIT: Final = 1 << 20
+_EXCLUDE_ORIGIN: Final = "exclude patterns"
+_INCLUDE_ORIGIN: Final = "include patterns"
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """A source's patterns.
+
+    Attributes:
+        include: what is synced; empty stands for ``DEFAULT_INCLUDE``.
+        exclude: what is left out of that.
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a path is selected, and why.
+
+    Attributes:
+        selected: whether it is synced.
+        rule: the pattern that decided; for "no include pattern matches" all of them.
+        origin: where that pattern stands: ``built-in``, ``exclude patterns``, ``include patterns`` or ``FILE:LINE``.
+    """
+
+    selected: bool
+    rule: str
+    origin: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """What holds for everything in one folder.
+
+    Attributes:
+        excluded: the verdict on the folder itself, where it is out of scope.
+        chain: the ignore files from the root down, each with the folder prefix its patterns are relative to.
+    """
+
+    excluded: Verdict | None
+    chain: tuple[tuple[str, PatternList], ...] = ()
+
+
+@dataclass(slots=True)
+class _Parsed:
+    stamp: tuple[int, int, int, int]
+    patterns: PatternList = field(repr=False)
+
+
+class Selection:
+    """The rules over one root: built-in excludes, exclude patterns, ignore files at every level, include patterns.
+
+    What the ignore files say is remembered until ``renew``, which has each looked at once more and parsed again only if
+    its stat changed. Any thread may ask.
+    """
+
+    def __init__(self, root: Root, rules: Rules) -> None:
+        self._root = root
+        self.rules = rules
+        self._include = rules.include or DEFAULT_INCLUDE
+        self._plain = self._include == DEFAULT_INCLUDE
+        self._endings = tuple(pattern.removeprefix("**/*") for pattern in DEFAULT_INCLUDE)
+        self._includes = PatternList.given(self._include, _INCLUDE_ORIGIN)
+        self._excludes = PatternList.given(rules.exclude, _EXCLUDE_ORIGIN)
+        self._dots = dot_names(self._include)
+        self._folders: dict[str, _Folder] = {}
+        self._parsed: dict[str, _Parsed] = {}
+        self._lock = threading.RLock()
+
+    def renew(self) -> None:
+        """Ignore files may have changed: the next question looks at them again."""
+        with self._lock:
+            self._folders.clear()
+
+    def verdict(self, path: str) -> Verdict:
+        """Whether a file at ``path`` is synced. What stands there, if anything, does not matter.
+
+        Raises:
+            OSError: an ignore file on the way is there and cannot be read, so nobody can say.
+        """
+        inside = self._folder(parent_of(path))
+        if inside.excluded is not None:
+            return inside.excluded
+        return self._excluded(path, path, inside) or self._included(path)
+
+    def may_hold(self, folder: str) -> bool:
+        """Whether a synced file can lie anywhere below ``folder``; False: neither walk nor watch it.
+
+        Raises:
+            OSError: as ``verdict``.
+        """
+        if not folder:
+            return True
+        if self._folder(folder).excluded is not None:
+            return False
+        return any(may_match_below(pattern, folder) for pattern in self._include)
+
+    def _included(self, path: str) -> Verdict:
+        if self._plain:
+            lower = path.lower()
+            for ending, pattern in zip(self._endings, DEFAULT_INCLUDE, strict=True):
+                if lower.endswith(ending):
+                    return Verdict(True, pattern, _INCLUDE_ORIGIN)
+        else:
+            match = self._includes.match(path)
+            if match is not None:
+                return Verdict(not match.negated, match.pattern, match.origin)
+        return Verdict(False, " ".join(self._include), _INCLUDE_ORIGIN)
+
+    def _excluded(self, path: str, shown: str, inside: _Folder) -> Verdict | None:
+        """The verdict that leaves ``path`` out; ``shown`` is the same path with a '/' behind a folder's."""
+        name = path.rpartition("/")[2]
+        rule = built_in(name)
+        if rule is None and name.startswith(".") and (self._dots is None or not self._dots.match(name)):
+            rule = ".*"
+        if rule is not None:
+            return Verdict(False, rule, BUILT_IN)
+        match = self._excludes.match(shown)
+        if match is not None and not match.negated:
+            return Verdict(False, match.pattern, match.origin)
+        for prefix, patterns in reversed(inside.chain):
+            match = patterns.match(shown[len(prefix) :])
+            if match is not None:
+                return None if match.negated else Verdict(False, match.pattern, match.origin)
+        return None
+
+    def _folder(self, folder: str) -> _Folder:
+        with self._lock:
+            known = self._folders.get(folder)
+            if known is None:
+                known = self._folders[folder] = self._work_out(folder)
+            return known
+
+    def _work_out(self, folder: str) -> _Folder:
+        if not folder:
+            return _Folder(None, self._ignore_files(""))
+        above = self._folder(parent_of(folder))
+        if above.excluded is not None:
+            return above
+        excluded = self._excluded(folder, folder + "/", above)
+        return _Folder(excluded, above.chain if excluded else above.chain + self._ignore_files(folder))
+
+    def _ignore_files(self, folder: str) -> tuple[tuple[str, PatternList], ...]:
+        prefix = f"{folder}/" if folder else ""
+        found: list[tuple[str, PatternList]] = []
+        try:
+            with self._root.folder(folder) as handle:
+                for name in IGNORE_FILES:
+                    patterns = self._ignore_file(handle, prefix, name)
+                    if patterns:
+                        found.append((prefix, patterns))
+        except (FileNotFoundError, Unsafe, Blocked):
+            return ()
+        return tuple(found)
+
+    def _ignore_file(self, handle: Dir, prefix: str, name: str) -> PatternList | None:
+        fs = self._root.fs
+        try:
+            found = fs.stat(handle, name)
+        except FileNotFoundError:
+            self._parsed.pop(prefix + name, None)
+            return None
+        if found.kind is not Kind.FILE:
+            return None
+        stamp = _stamp(found)
+        parsed = self._parsed.get(prefix + name)
+        if parsed is None or parsed.stamp != stamp:
+            file = fs.open_file(handle, name)
+            try:
+                text = fs.read(file, _IGNORE_LIMIT).decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+            finally:
+                fs.close(file)
+            parsed = self._parsed[prefix + name] = _Parsed(stamp, PatternList.read(text, prefix + name))
+        return parsed.patterns
+
+
+def _stamp(found: Stat) -> tuple[int, int, int, int]:
+    return found.size, found.mtime_ns, found.ctime_ns, found.inode
