@@ -171,6 +171,6 @@ class Fs(Protocol):
         """Finds out, with two files of its own in ``folder``, how files are swapped here."""
         ...
 
-    def now_ns(self, folder: Dir) -> int:
-        """The clock that stamps this file system's files, in nanoseconds since the epoch."""
+    def now_ns(self, handle: Dir | File) -> int:
+        """The clock that stamps files where ``handle`` lies, in nanoseconds since the epoch."""
         ...

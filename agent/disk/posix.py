@@ -193,7 +193,7 @@ class PosixFs:
                 with contextlib.suppress(OSError):
                     self.unlink(folder, name)
 
-    def now_ns(self, folder: Dir) -> int:
+    def now_ns(self, handle: Dir | File) -> int:
         """As in ``Fs``: the coarse realtime clock, which is the one the kernel stamps local files with.
 
         A network file system stamps with its server's clock. One that runs ahead only makes files look racy, so that

@@ -1,0 +1,172 @@
+"""Looking at one path: what stands there, without opening it where its stat proves that nothing changed."""
+
+from __future__ import annotations
+
+import errno
+from dataclasses import replace
+from typing import Final
+
+from agent.core import paths
+from agent.core.model import ABSENT, Fingerprint, Known, Presence, Reason, Seen, Side
+from agent.disk.digest import Digest, digest
+from agent.disk.fs import Dir, File, Fs, Kind, Stat
+from agent.disk.root import Blocked, Root, Unsafe
+from agent.disk.select import Selection
+
+RACY_NS: Final = 2_000_000_000
+"""A file written this shortly before the look may change again without its stat changing."""
+
+_OWN_REASONS: Final = frozenset({None, Reason.TOO_LARGE})
+_PLACEHOLDER_SUFFIX: Final = ".icloud"
+
+
+def look(
+    root: Root, selection: Selection, path: str, known: Known | None = None, *, max_bytes: int | None = None
+) -> Seen:
+    """What stands at ``path`` now, by the rules as they stand now.
+
+    Args:
+        known: what the index remembers; its hashes are kept where the file's stat, or its bytes, did not change.
+        max_bytes: the largest content the server takes; a larger file is hashed and marked TOO_LARGE.
+    """
+    selection.renew()
+    return observe(root, selection, path, known, max_bytes)
+
+
+def observe(root: Root, selection: Selection, path: str, known: Known | None, max_bytes: int | None) -> Seen:
+    """As ``look``, by the ignore files as last read: for many paths after one ``Selection.renew``."""
+    if "\x00" in path or any(part in {"", ".", ".."} for part in path.split("/")):
+        return _out_of_scope(path, Reason.UNSAFE_PATH, paths.check(path))
+    try:
+        verdict = selection.verdict(path)
+        if not verdict.selected:
+            return _out_of_scope(path, None, f"not selected: {verdict.rule} ({verdict.origin})")
+        with root.parent(path) as (handle, name):
+            twin = root.twin(handle, name)
+            if twin is not None:
+                return Seen(path, ABSENT, text_reason=f"'{twin}' stands there, which this disk takes for the same name")
+            return observe_at(root.fs, handle, path, known=known, max_bytes=max_bytes)
+    except (FileNotFoundError, Blocked):
+        return Seen(path, ABSENT)
+    except Unsafe as unsafe:
+        return _out_of_scope(path, Reason.LINK, unsafe.message)
+    except OSError as failure:
+        return _failed(path, failure)
+
+
+def observe_at(fs: Fs, handle: Dir, path: str, *, known: Known | None, max_bytes: int | None) -> Seen:
+    """What stands at a selected path whose folder is open."""
+    name = path.rpartition("/")[2]
+    try:
+        found = fs.stat(handle, name)
+        if found.kind is Kind.FOLDER:
+            return Seen(path, ABSENT)
+        if found.kind is not Kind.FILE:
+            return _not_a_file(path, found.kind)
+        if found.dataless:
+            return _unknown(path, Reason.PLACEHOLDER, "the bytes are in the cloud, not on this disk")
+        if known is not None and _unchanged(known, found):
+            return Seen(path, _resized(known.side, found.size, max_bytes), known.fingerprint)
+        file = fs.open_file(handle, name)
+        try:
+            return _read(fs, file, path, known, max_bytes)
+        finally:
+            fs.close(file)
+    except FileNotFoundError:
+        return _missing(fs, handle, name, path)
+    except OSError as failure:
+        return _failed(path, failure)
+
+
+def fingerprint_of(found: Stat, xxh3: str, now_ns: int) -> Fingerprint:
+    """The fingerprint of a file whose bytes are known, judged racy by the file system's clock."""
+    racy = found.mtime_ns > now_ns - RACY_NS
+    return Fingerprint(found.size, found.mtime_ns, found.ctime_ns, found.inode, xxh3, racy)
+
+
+def placeholder_of(name: str) -> str | None:
+    """The file a cloud stub stands for: ``.notes.md.icloud`` for ``notes.md``; None if the name is no stub's."""
+    if name.startswith(".") and name.endswith(_PLACEHOLDER_SUFFIX) and len(name) > len(_PLACEHOLDER_SUFFIX) + 1:
+        return name[1 : -len(_PLACEHOLDER_SUFFIX)]
+    return None
+
+
+def _read(fs: Fs, file: File, path: str, known: Known | None, max_bytes: int | None) -> Seen:
+    before = fs.fstat(file)
+    if before.kind is not Kind.FILE:
+        return _unknown(path, Reason.CHANGING, "replaced while it was looked at")
+    remembered = known.fingerprint if known is not None and known.side.is_file else None
+    found = digest(fs, file, before.size, remembered.xxh3 if remembered else None)
+    after = fs.fstat(file)
+    if _stamp(before) != _stamp(after) or found.size != after.size:
+        return _unknown(path, Reason.CHANGING, "changed while it was read")
+    if found.sha256 is None:
+        assert known is not None
+        side = _resized(known.side, found.size, max_bytes)
+    else:
+        side = _side(path, found, found.sha256, max_bytes)
+    return Seen(path, side, fingerprint_of(after, found.xxh3, fs.now_ns(file)))
+
+
+def _side(path: str, found: Digest, sha256: str, max_bytes: int | None) -> Side:
+    if paths.check(path) is not None:
+        reason: Reason | None = Reason.BAD_NAME
+    else:
+        # A large binary file is left out by policy, so what the bytes are counts before how many there are.
+        reason = found.reason or _size_reason(found.size, max_bytes)
+    return Side(Presence.FILE, sha256, found.size, reason)
+
+
+def _size_reason(size: int, max_bytes: int | None) -> Reason | None:
+    return Reason.TOO_LARGE if max_bytes is not None and size > max_bytes else None
+
+
+def _resized(side: Side, size: int, max_bytes: int | None) -> Side:
+    """The known side, judged by the server's limit of today: only this reason can change without the bytes."""
+    if side.reason not in _OWN_REASONS:
+        return side
+    reason = _size_reason(size, max_bytes)
+    return side if reason is side.reason else replace(side, reason=reason)
+
+
+def _stamp(found: Stat) -> tuple[int, int, int, int]:
+    return found.size, found.mtime_ns, found.ctime_ns, found.inode
+
+
+def _unchanged(known: Known, found: Stat) -> bool:
+    mark = known.fingerprint
+    if mark is None or mark.racy or not known.side.is_file:
+        return False
+    return (mark.size, mark.mtime_ns, mark.ctime_ns, mark.inode) == _stamp(found)
+
+
+def _missing(fs: Fs, handle: Dir, name: str, path: str) -> Seen:
+    try:
+        fs.stat(handle, f".{name}{_PLACEHOLDER_SUFFIX}")
+    except FileNotFoundError:
+        return Seen(path, ABSENT)
+    except OSError as failure:
+        return Seen(path, ABSENT) if failure.errno == errno.ENAMETOOLONG else _failed(path, failure)
+    return _unknown(path, Reason.PLACEHOLDER, "the bytes are in the cloud, not on this disk")
+
+
+def _not_a_file(path: str, kind: Kind) -> Seen:
+    if kind is Kind.LINK:
+        return _out_of_scope(path, Reason.LINK, "a link, and links are not followed")
+    return _out_of_scope(path, Reason.SPECIAL, "neither a file nor a folder")
+
+
+def _out_of_scope(path: str, reason: Reason | None, text: str | None) -> Seen:
+    return Seen(path, Side(Presence.OUT_OF_SCOPE, reason=reason), text_reason=text)
+
+
+def _unknown(path: str, reason: Reason, text: str) -> Seen:
+    return Seen(path, Side(Presence.UNKNOWN, reason=reason), text_reason=text)
+
+
+def _failed(path: str, failure: OSError) -> Seen:
+    if failure.errno == errno.ENAMETOOLONG:
+        return Seen(path, ABSENT, text_reason="no file can have a name this long here")
+    if failure.errno == errno.ELOOP:
+        return _not_a_file(path, Kind.LINK)
+    return _unknown(path, Reason.UNREADABLE, f"cannot be read: {failure.strerror}")
