@@ -1,0 +1,126 @@
+"""The folder in which files stand on their way in or out, one name a stage, each named by its intent.
+
+==============  =====================================================================================
+``ID.part``     a new file being written; never seen anywhere else, so it may always be removed
+``ID.new``      a whole, durable new file waiting for its swap; after an exchange, what stood at the path
+``ID.old``      what was renamed away from the path: a removal, or a swap where names cannot be exchanged
+``ID.made``     an empty mark: ``ID.new`` is or was about to be put where nothing stood. With the mark and
+                without ``ID.new``, it was put there, whatever the user did to the file since
+==============  =====================================================================================
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+import errno
+from typing import Final
+
+from agent.core.model import SENTINEL_BASE, Intent
+from agent.disk.digest import digest
+from agent.disk.fs import Dir, Fs, Kind
+from agent.disk.trash import Trash
+
+_TEMPORARY_MODE: Final = 0o666
+
+
+class Stage(enum.StrEnum):
+    """The endings of the names in the slots."""
+
+    PART = ".part"
+    NEW = ".new"
+    OLD = ".old"
+    MADE = ".made"
+
+
+class Slots:
+    """The stages of the intents of one source."""
+
+    def __init__(self, fs: Fs, trash: Trash) -> None:
+        self._fs = fs
+        self._trash = trash
+
+    @property
+    def handle(self) -> Dir:
+        """The open folder."""
+        return self._trash.slots
+
+    def found(self) -> dict[str, set[Stage]]:
+        """What stands in the slots, by intent id; names of another form are passed over."""
+        held: dict[str, set[Stage]] = {}
+        for entry in self._fs.entries(self.handle):
+            for stage in Stage:
+                if entry.kind is Kind.FILE and entry.name.endswith(stage):
+                    held.setdefault(entry.name.removesuffix(stage), set()).add(stage)
+        return held
+
+    def write(self, intent_id: str, content: bytes, model: tuple[Dir, str] | None) -> int:
+        """Writes a new file as ``ID.part`` with the attributes of ``model``; returns its inode. Not yet durable."""
+        self.drop(intent_id, Stage.PART)
+        file = self._fs.create(self.handle, intent_id + Stage.PART, _TEMPORARY_MODE)
+        try:
+            self._fs.write(file, content)
+            if model is not None:
+                with contextlib.suppress(FileNotFoundError):
+                    self._fs.clone_attributes(*model, file)
+            return self._fs.fstat(file).inode
+        finally:
+            self._fs.close(file)
+
+    def settle(self, intent_id: str) -> None:
+        """Makes the bytes of ``ID.part`` durable."""
+        file = self._fs.open_file(self.handle, intent_id + Stage.PART)
+        try:
+            self._fs.fsync(file)
+        finally:
+            self._fs.close(file)
+
+    def ready(self, intent_id: str) -> None:
+        """The durable ``ID.part`` becomes ``ID.new``: from here on a swap may have taken place."""
+        self._fs.rename_noreplace(self.handle, intent_id + Stage.PART, self.handle, intent_id + Stage.NEW)
+
+    def mark(self, intent_id: str) -> None:
+        """Leaves ``ID.made``; it comes before the file is put where nothing stands."""
+        with contextlib.suppress(FileExistsError):
+            self._fs.close(self._fs.create(self.handle, intent_id + Stage.MADE, 0o600))
+
+    def drop(self, intent_id: str, stage: Stage) -> None:
+        """Removes a file of the agent's own; that there is none is fine."""
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.unlink(self.handle, intent_id + stage)
+
+    def hash_of(self, intent_id: str, stage: Stage) -> str | None:
+        """sha256 of what stands there; None for what is no file, cannot be read, or changes while it is read."""
+        return file_hash(self._fs, self.handle, intent_id + stage)
+
+    def to_trash(self, intent: Intent, stage: Stage, sha256: str | None, now: float) -> None:
+        """Moves what stands there to the trash. Bytes that were not expected get an entry id of their own."""
+        suffix = "" if sha256 is not None and sha256 == intent.expected else ".found"
+        self._trash.absorb(
+            intent.id + stage,
+            intent.path,
+            sha256=sha256 or SENTINEL_BASE,
+            reason=intent.purpose.value,
+            entry_id=intent.id + suffix,
+            now=now,
+        )
+
+
+def file_hash(fs: Fs, folder: Dir, name: str) -> str | None:
+    """sha256 of a regular file's bytes; None for what is none, cannot be read, or changes while it is read."""
+    try:
+        if fs.stat(folder, name).kind is not Kind.FILE:
+            return None
+        file = fs.open_file(folder, name)
+        try:
+            before = fs.fstat(file)
+            found = digest(fs, file, before.size)
+            after = fs.fstat(file)
+        finally:
+            fs.close(file)
+    except OSError as failure:
+        if failure.errno == errno.ENOENT:
+            raise
+        return None
+    same = (before.size, before.mtime_ns, before.ctime_ns) == (after.size, after.mtime_ns, after.ctime_ns)
+    return found.sha256 if same and before.kind is Kind.FILE else None
