@@ -6,7 +6,7 @@ import hashlib
 
 from agent.core import paths
 
-MAX_PATH_BYTES = 2600
+MAX_PATH_BYTES = 2680
 """PostgreSQL's index over paths takes no longer entry."""
 
 EMPTY_HASH = hashlib.sha256(b"").hexdigest()

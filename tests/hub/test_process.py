@@ -1,0 +1,277 @@
+"""A real hub process: races, deaths, ports, doors."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import httpx
+import orjson
+import psutil
+import pytest
+
+from hub.rig import Running, delete, eventually, running_hub, sha, together, token, upsert
+
+
+def test_of_two_pushes_on_one_base_exactly_one_wins_fifty_times(process: Running) -> None:
+    """50 accepted, 50 conflicts; every accepted text is the head or in history, every refused one in a conflict."""
+    one, other = process.client(), process.client()
+    source = one.source()
+    one.push(source, upsert("a.md", "start"))
+    base, texts = "start", ["start"]
+    statuses: list[str] = []
+    for number in range(50):
+        rivals = {text: upsert("a.md", text, sha(base)) for text in (f"left {number}", f"right {number}")}
+        left, right = rivals.values()
+        results = together(lambda item=left: one.outcome(source, item), lambda item=right: other.outcome(source, item))
+        statuses += [result["status"] for result in results]
+        base = one.text(source, "a.md") or ""
+        assert base in rivals
+        texts.append(base)
+    assert (statuses.count("applied"), statuses.count("conflict")) == (50, 50)
+    assert one.past(source, "a.md") == texts
+    refused = {conflict["localContent"] for conflict in one.conflicts(source)}
+    assert len(refused) == 50
+    assert not refused & set(texts)
+
+
+def test_of_a_push_and_an_edit_on_the_server_on_one_base_exactly_one_wins(process: Running) -> None:
+    """So does a delete against an edit, and one operation sent twice at once is applied once."""
+    one, other = process.client(), process.client()
+    source = one.source()
+    for number in range(20):
+        path = f"{number}.md"
+        one.push(source, upsert(path, "base"))
+        edit = {"sourceId": source, "relativePath": path, "content": "edited", "baseHash": sha("base")}
+        item = upsert(path, "pushed", sha("base"))
+        pushed, edited = together(
+            lambda item=item: one.outcome(source, item),
+            lambda edit=edit: other.ok("sources/file/update", **edit),
+        )
+        assert sorted([pushed["status"] == "applied", edited["status"] == "ok"]) == [False, True]
+        gone = delete(path, sha(one.text(source, path) or ""))
+        kept = upsert(path, "kept", gone["baseHash"])
+        results = together(lambda i=gone: one.outcome(source, i), lambda i=kept: other.outcome(source, i))
+        assert sorted(result["status"] for result in results) == ["applied", "conflict"]
+        twice = upsert(f"twice {number}.md", "x")
+        results = together(lambda i=twice: one.outcome(source, i), lambda i=twice: other.outcome(source, i))
+        assert sorted(result["status"] for result in results) == ["applied", "duplicate"]
+
+
+def test_of_two_opposite_resolutions_the_second_is_told_it_is_closed(process: Running) -> None:
+    """One 200 and one 404, each time."""
+    one, other = process.client(), process.client()
+    source = one.source()
+    one.push(source, upsert("a.md", "head"))
+    for number in range(20):
+        conflict = one.outcome(source, upsert("a.md", f"mine {number}"))["conflictId"]
+        wish = {"sourceId": source, "conflictId": conflict}
+        answers = together(
+            lambda wish=wish: one.ask("sources/conflicts/resolve", wish | {"resolution": "keep_local"})[0],
+            lambda wish=wish: other.ask("sources/conflicts/resolve", wish | {"resolution": "keep_raven"})[0],
+        )
+        assert sorted(answers) == [200, 404]
+
+
+def test_a_poller_beside_eight_writers_misses_none_of_ten_thousand_events(process: Running) -> None:
+    """A reader at cursor N never later finds an event below N: cursors come in the order of the commits."""
+    client = process.client()
+    source = client.source()
+    done = threading.Event()
+    seen: list[int] = []
+
+    def write(writer: int) -> None:
+        mine = process.client()
+        for batch in range(125):
+            mine.push(source, *[upsert(f"{writer}/{batch}/{i}.md", "x") for i in range(10)])
+
+    def poll() -> None:
+        cursor = 0
+        while True:
+            last = done.is_set()
+            page = client.ok("sources/deltas", sourceId=source, cursor=cursor, limit=500, waitMs=200)
+            seen.extend(event["cursor"] for event in page["events"])
+            cursor = page["nextCursor"]
+            if last and not page["events"]:
+                return
+
+    poller = threading.Thread(target=poll)
+    poller.start()
+    together(*[lambda writer=writer: write(writer) for writer in range(8)])
+    done.set()
+    poller.join()
+    assert seen == list(range(1, 10_001))
+
+
+def test_kill_9_under_load_loses_no_acknowledged_push(tmp_path: Path) -> None:
+    """What was answered is there after the restart, whole and in one sequence."""
+    acknowledged: dict[str, str] = {}
+    guard = threading.Lock()
+    with running_hub(tmp_path, "--port", "0") as process:
+        source = process.client().source()
+
+        def write(writer: int) -> None:
+            client = process.client()
+            for number in range(10_000):
+                items = [upsert(f"{writer}/{number}/{i}.md", f"{writer} {number} {i}") for i in range(5)]
+                try:
+                    results = client.push(source, *items)["items"]
+                except (httpx.TransportError, orjson.JSONDecodeError):
+                    return
+                with guard:
+                    acknowledged.update({i["relativePath"]: r["hash"] for i, r in zip(items, results, strict=True)})
+
+        writers = [threading.Thread(target=write, args=(writer,)) for writer in range(4)]
+        for thread in writers:
+            thread.start()
+        assert eventually(lambda: len(acknowledged) > 300, 20)
+        process.process.kill()
+        for thread in writers:
+            thread.join()
+    with running_hub(tmp_path, "--port", "0") as process:
+        client = process.client()
+        kept = {f["relativePath"]: f["lastSyncedHash"] for f in client.ok("sources/files", sourceId=source)}
+        assert acknowledged.items() <= kept.items()
+        events = client.events(source)
+        assert [event["cursor"] for event in events] == list(range(1, len(kept) + 1))
+    with closing(sqlite3.connect(tmp_path / "hub.db")) as database:
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert database.execute("PRAGMA foreign_key_check").fetchall() == []
+
+
+def test_a_long_poll_is_woken_by_the_event(process: Running) -> None:
+    """The answer comes with the event, not at the end of the wait."""
+    reader, writer = process.client(), process.client()
+    source = reader.source()
+    results = together(
+        lambda: reader.ok("sources/deltas", sourceId=source, waitMs=20_000),
+        lambda: writer.push(source, upsert("a.md", "one")),
+    )
+    assert [e["relativePath"] for e in results[0]["events"]] == ["a.md"]
+
+
+def test_sigterm_ends_the_hub_cleanly_also_while_polls_wait(process: Running) -> None:
+    """Exit code 0 within seconds; the waiting poll is answered."""
+    client = process.client()
+    source = client.source()
+    answers: list[int] = []
+    poll = threading.Thread(
+        target=lambda: answers.append(client.ask("sources/deltas", {"sourceId": source, "waitMs": 30_000})[0])
+    )
+    poll.start()
+    assert eventually(lambda: _connections(process.process.pid) > 0)
+    process.process.send_signal(signal.SIGTERM)
+    assert process.process.wait(10) == 0
+    poll.join(10)
+    assert answers == [200]
+
+
+def _connections(pid: int) -> int:
+    return sum(c.status == psutil.CONN_ESTABLISHED for c in psutil.Process(pid).net_connections("tcp"))
+
+
+def test_the_hub_ends_when_its_parent_ends(tmp_path: Path) -> None:
+    """A killed parent leaves no hub behind."""
+    script = (
+        "import os, subprocess, sys\n"
+        "command = [sys.executable, '-P', '-m', 'agent.hub', '--data', sys.argv[1], '--port', '0']\n"
+        "hub = subprocess.Popen([*command, '--parent-pid', str(os.getpid())], stdout=subprocess.PIPE, text=True)\n"
+        "print(hub.stdout.readline(), end='', flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, check=False)
+    pid = orjson.loads(done.stdout)["pid"]
+    assert done.returncode == -signal.SIGKILL
+    assert eventually(lambda: not _alive(pid), 10)
+
+
+def _alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def refusal(*arguments: str) -> str:
+    """What a hub that does not start says."""
+    command = [sys.executable, "-P", "-m", "agent.hub", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    return done.stderr
+
+
+def test_a_second_hub_for_the_same_folder_is_refused_by_name(process: Running) -> None:
+    """Two would not hear of each other's commits."""
+    assert f"(process {process.process.pid})" in refusal("--data", str(process.data), "--port", "0")
+
+
+def test_off_loopback_the_hub_wants_tls_or_a_proxy(tmp_path: Path) -> None:
+    """Without either it does not listen; with a certificate and no key neither."""
+    assert "plain HTTP" in refusal("--data", str(tmp_path), "--host", "0.0.0.0", "--port", "0")
+    assert "certificate" in refusal("--data", str(tmp_path), "--tls-cert", "cert.pem", "--port", "0")
+    with running_hub(tmp_path, "--host", "0.0.0.0", "--port", "0", "--behind-proxy") as process:
+        assert httpx.get(f"{process.url}/healthz").json() == {"status": "ok"}
+
+
+def test_a_port_that_was_asked_for_and_is_taken_is_an_error(tmp_path: Path) -> None:
+    """An explicit port is that one or none."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert "cannot listen" in refusal("--data", str(tmp_path), "--port", str(port))
+
+
+def test_another_port_is_found_when_the_usual_one_is_taken_and_is_remembered(tmp_path: Path) -> None:
+    """Clients keep their URL over restarts."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        (tmp_path / "port").write_text(f"{taken.getsockname()[1]}\n")
+        with running_hub(tmp_path) as process:
+            first = process.url
+    with running_hub(tmp_path) as process:
+        assert process.url == first
+    assert first.endswith(f":{int((tmp_path / 'port').read_text())}")
+
+
+def test_everything_in_the_data_folder_is_for_its_owner_only(process: Running) -> None:
+    """Folder 0700; secret, database and its log 0600."""
+    process.client().source()
+    assert stat.S_IMODE(process.data.stat().st_mode) == 0o700
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in process.data.iterdir()}
+    assert {"secret", "hub.db", "hub.db-wal"} <= modes.keys()
+    assert {mode for name, mode in modes.items() if name != "port"} == {0o600}
+
+
+def test_the_secret_and_the_data_survive_a_restart(tmp_path: Path) -> None:
+    """A token of before is good afterwards."""
+    with running_hub(tmp_path, "--port", "0") as process:
+        client = process.client()
+        source = client.source()
+        client.push(source, upsert("a.md", "one"))
+        bearer = token(secret=(tmp_path / "secret").read_bytes())
+    with running_hub(tmp_path, "--port", "0") as process:
+        url = f"{process.url}/api/local-sync/sources/file"
+        sent = process.client().http.headers | {"authorization": f"Bearer {bearer}"}
+        body = orjson.dumps({"sourceId": source, "relativePath": "a.md"})
+        assert httpx.post(url, headers=sent, content=body).json()["data"]["content"] == "one"
+
+
+@pytest.mark.parametrize("declared", [True, False])
+def test_a_body_over_the_limit_is_refused_before_anything_else(process: Running, declared: bool) -> None:
+    """413 and the connection ends, without a token too, whether or not the length was declared."""
+    url = f"{process.url}/api/local-sync/sources/push-batch"
+    body = b" " * 1_048_577
+    answer = httpx.post(url, content=body if declared else iter([body]))
+    assert (answer.status_code, answer.json()["message"]) == (413, "Request body is too large")
+    assert answer.headers["connection"] == "close"
+    assert httpx.post(url, content=b" " * 1_048_576).status_code == 401
+
+
+def test_the_body_limit_is_settable(tmp_path: Path) -> None:
+    """A hub for larger files takes larger bodies."""
+    with running_hub(tmp_path, "--port", "0", "--body-limit", "3000000") as process:
+        client = process.client()
+        source = client.source()
+        assert client.outcome(source, upsert("a.md", "x" * 2_000_000))["status"] == "applied"
