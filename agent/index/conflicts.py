@@ -82,8 +82,9 @@ class Conflicts:
     def open(self, source: int, conflict: Conflict) -> Conflict:
         """Store a new conflict (its ``id`` is ignored) and return it with its id."""
         cursor = self._db.execute(
-            "INSERT INTO conflicts (source, generation, path, kind, origin, base_hash, local_hash, remote_hash,"
-            " head_hash, server_ids, opened_at, state, mine, choice, wanted_hash, note) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            """INSERT INTO conflicts (source, generation, path, kind, origin, base_hash, local_hash, remote_hash,
+            head_hash, server_ids, opened_at, state, mine, choice, wanted_hash, note)
+            VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)""",
             (source, *_values(conflict)),
         )
         return replace(conflict, id=int(cursor.lastrowid or 0))
@@ -102,12 +103,12 @@ class Conflicts:
 
     def live(self, source: int) -> list[Conflict]:
         """Every conflict that is not closed, oldest first."""
-        sql = f"SELECT {_COLUMNS} FROM conflicts WHERE source = ? AND state <> 'closed' ORDER BY id"  # noqa: S608
+        sql = f"SELECT {_COLUMNS} FROM conflicts WHERE source = ? AND state <> 'closed' ORDER BY id"
         return [_conflict(row) for row in self._db.execute(sql, (source,))]
 
     def get(self, identifier: int) -> tuple[int, Conflict] | None:
         """A conflict and its source, closed ones too."""
-        row = self._db.execute(f"SELECT source, {_COLUMNS} FROM conflicts WHERE id = ?", (identifier,)).fetchone()  # noqa: S608
+        row = self._db.execute(f"SELECT source, {_COLUMNS} FROM conflicts WHERE id = ?", (identifier,)).fetchone()
         return (row[0], _conflict(row[1:])) if row else None
 
     def put_text(self, digest: str, content: bytes) -> None:
@@ -129,11 +130,12 @@ class Conflicts:
         self._db.execute("DELETE FROM kept")
         self._db.executemany("INSERT INTO kept VALUES (?)", ((digest,) for digest in also_keep))
         self._db.execute(
-            "DELETE FROM texts WHERE hash NOT IN (SELECT hash FROM kept) AND hash NOT IN ("
-            "SELECT h FROM (SELECT base_hash AS h, state FROM conflicts"
-            " UNION ALL SELECT local_hash, state FROM conflicts UNION ALL SELECT remote_hash, state FROM conflicts UNION ALL SELECT wanted_hash, state FROM conflicts"
-            " UNION ALL SELECT head_hash, state FROM conflicts)"
-            " WHERE h IS NOT NULL AND state <> 'closed')"
+            """
+            DELETE FROM texts WHERE hash NOT IN (SELECT hash FROM kept) AND NOT EXISTS (
+                SELECT 1 FROM conflicts WHERE state <> 'closed'
+                AND texts.hash IN (base_hash, local_hash, remote_hash, head_hash, wanted_hash)
+            )
+            """
         )
 
     def forget(self, source: int) -> None:

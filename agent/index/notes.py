@@ -10,9 +10,7 @@ from typing import Any, Final
 
 from agent.core.model import Reason
 
-_SOURCE_COLUMNS: Final = (
-    "feed_state, cursor, remote_paused, max_bytes, looked_at, verified_at, synced_at, approved_plan, halted"
-)
+_SOURCE_COLUMNS: Final = "feed_state, cursor, remote_paused, max_bytes, looked_at, verified_at, synced_at, halted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +24,6 @@ class Standing:
         max_bytes: the largest content the server took, once learned.
         looked_at, verified_at, synced_at: when the folder was last looked at as a whole, compared with the server's
             listing, and at rest; seconds since the epoch.
-        approved_plan: the one set of deletes a person has approved.
         halted: why everything stands still until a person lifts it.
     """
 
@@ -37,7 +34,6 @@ class Standing:
     looked_at: float | None = None
     verified_at: float | None = None
     synced_at: float | None = None
-    approved_plan: str | None = None
     halted: str | None = None
 
 
@@ -90,7 +86,7 @@ class Notes:
 
     def standing(self, source: int) -> Standing:
         """Where a source stands; a fresh one stands at the beginning."""
-        row = self._db.execute(f"SELECT {_SOURCE_COLUMNS} FROM sources WHERE source = ?", (source,)).fetchone()  # noqa: S608
+        row = self._db.execute(f"SELECT {_SOURCE_COLUMNS} FROM sources WHERE source = ?", (source,)).fetchone()
         if row is None:
             return Standing()
         standing = Standing(*row)
@@ -99,10 +95,10 @@ class Notes:
     def set_standing(self, source: int, standing: Standing) -> None:
         """Write where a source stands."""
         self._db.execute(
-            f"INSERT OR REPLACE INTO sources (source, {_SOURCE_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)",  # noqa: S608
+            f"INSERT OR REPLACE INTO sources (source, {_SOURCE_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)",
             (
                 source, standing.feed_state, standing.cursor, int(standing.remote_paused), standing.max_bytes,
-                standing.looked_at, standing.verified_at, standing.synced_at, standing.approved_plan, standing.halted,
+                standing.looked_at, standing.verified_at, standing.synced_at, standing.halted,
             ),
         )  # fmt: skip
 
@@ -136,6 +132,21 @@ class Notes:
             "DELETE FROM problems WHERE source = ? AND origin = ? AND met_at < ?", (source, origin, before)
         )
 
+    def approve(self, source: int, paths: Iterable[tuple[str, str]]) -> None:
+        """A person approved deleting these (path, hash)."""
+        self._db.executemany(
+            "INSERT OR REPLACE INTO approved (source, path, hash) VALUES (?,?,?)",
+            ((source, path, digest) for path, digest in paths),
+        )
+
+    def approved(self, source: int) -> dict[str, str]:
+        """Approved deletes by path."""
+        return dict(self._db.execute("SELECT path, hash FROM approved WHERE source = ?", (source,)))
+
+    def drop_approvals(self, source: int, paths: Iterable[str]) -> None:
+        """These deletes are done, or mean something else by now."""
+        self._db.executemany("DELETE FROM approved WHERE source = ? AND path = ?", ((source, path) for path in paths))
+
     def happened(self, source: int, now: float, entries: Iterable[tuple[str, str, str | None, str | None]]) -> None:
         """Add (path, what, detail, operation id) lines to the activity log."""
         self._db.executemany(
@@ -148,7 +159,7 @@ class Notes:
         where = "id > :after" if source is None else "id > :after AND source = :source"
         order = "ASC" if after else "DESC"
         sql = (
-            f"SELECT * FROM (SELECT id, source, at, path, what, detail, operation_id FROM activity WHERE {where} "  # noqa: S608
+            f"SELECT * FROM (SELECT id, source, at, path, what, detail, operation_id FROM activity WHERE {where} "
             f"ORDER BY id {order} LIMIT :limit) ORDER BY id"
         )
         rows: Iterable[Any] = self._db.execute(sql, {"after": after, "source": source, "limit": limit})
@@ -163,3 +174,4 @@ class Notes:
         self._db.execute("DELETE FROM sources WHERE source = ?", (source,))
         self._db.execute("DELETE FROM problems WHERE source = ?", (source,))
         self._db.execute("DELETE FROM listing WHERE source = ?", (source,))
+        self._db.execute("DELETE FROM approved WHERE source = ?", (source,))

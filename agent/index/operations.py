@@ -33,6 +33,8 @@ class Stage(enum.StrEnum):
     ACKED = "acked"
     """Applied, says the server; its echo has not come by yet."""
     DONE = "done"
+    ABANDONED = "abandoned"
+    """Settled as never applied. It may still arrive late; a conflict it then opens is ours and of no interest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,19 +77,19 @@ class Operations:
         for start in range(0, len(ids), 500):
             chunk = ids[start : start + 500]
             marks = ",".join("?" * len(chunk))
-            sql = f"SELECT {_COLUMNS} FROM operations WHERE source = ? AND id IN ({marks})"  # noqa: S608
+            sql = f"SELECT {_COLUMNS} FROM operations WHERE source = ? AND id IN ({marks})"
             for row in self._db.execute(sql, (source, *chunk)):
                 found[row[1]] = _entry(row)
         return found
 
     def open(self, source: int) -> list[Entry]:
         """Every operation that is not done, oldest first."""
-        sql = f"SELECT {_COLUMNS} FROM operations WHERE source = ? AND state <> 'done' ORDER BY seq"  # noqa: S608
+        sql = f"SELECT {_COLUMNS} FROM operations WHERE source = ? AND state NOT IN ('done', 'abandoned') ORDER BY seq"
         return [_entry(row) for row in self._db.execute(sql, (source,))]
 
     def of_path(self, source: int, path: str) -> list[Entry]:
         """Every remembered operation on a path, oldest first."""
-        sql = f"SELECT {_COLUMNS} FROM operations WHERE source = ? AND path = ? ORDER BY seq"  # noqa: S608
+        sql = f"SELECT {_COLUMNS} FROM operations WHERE source = ? AND path = ? ORDER BY seq"
         return [_entry(row) for row in self._db.execute(sql, (source, path))]
 
     def move_to(self, ids: Iterable[str], stage: Stage) -> None:
@@ -108,7 +110,8 @@ class Operations:
     def prune(self, source: int, before: float) -> None:
         """Forget operations done long ago."""
         self._db.execute(
-            "DELETE FROM operations WHERE source = ? AND state = 'done' AND created_at < ?", (source, before)
+            "DELETE FROM operations WHERE source = ? AND state IN ('done', 'abandoned') AND created_at < ?",
+            (source, before),
         )
 
     def journal(self, source: int, intents: Iterable[Intent], now: float) -> None:

@@ -57,9 +57,17 @@ _INITIAL: Final = (
         looked_at      REAL,
         verified_at    REAL,
         synced_at      REAL,
-        approved_plan  TEXT,               -- the one set of deletes a person has approved
         halted         TEXT                -- one sentence why, until a person lifts it
     ) STRICT
+    """,
+    """
+    -- Deletes a person has approved: this path, while it held these bytes.
+    CREATE TABLE approved (
+        source INTEGER NOT NULL,
+        path   TEXT    NOT NULL,
+        hash   TEXT    NOT NULL,
+        PRIMARY KEY (source, path)
+    ) STRICT, WITHOUT ROWID
     """,
     """
     -- Operations: stored before they are sent; kept for a while after, to know our own late echoes and conflicts.
@@ -79,7 +87,7 @@ _INITIAL: Final = (
     ) STRICT
     """,
     "CREATE INDEX operations_path ON operations (source, path)",
-    "CREATE INDEX operations_open ON operations (source, state) WHERE state <> 'done'",
+    "CREATE INDEX operations_open ON operations (source, state) WHERE state NOT IN ('done', 'abandoned')",
     """
     CREATE TABLE conflicts (
         id          INTEGER PRIMARY KEY AUTOINCREMENT,

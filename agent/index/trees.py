@@ -14,7 +14,7 @@ _COLUMNS: Final = (
     "path, base_hash, base_size, base_rev, local_presence, local_hash, local_size, local_reason, "
     "mtime_ns, ctime_ns, inode, xxh3, racy, remote_hash, remote_rev, remote_id, position, step"
 )
-_PUT: Final = f"INSERT OR REPLACE INTO files (source, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"  # noqa: S608
+_PUT: Final = f"INSERT OR REPLACE INTO files (source, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _CHUNK: Final = 500
 
 
@@ -68,7 +68,7 @@ class Trees:
         for start in range(0, len(paths), _CHUNK):
             chunk = paths[start : start + _CHUNK]
             marks = ",".join("?" * len(chunk))
-            sql = f"SELECT {_COLUMNS} FROM files WHERE source = ? AND path IN ({marks})"  # noqa: S608
+            sql = f"SELECT {_COLUMNS} FROM files WHERE source = ? AND path IN ({marks})"
             rows.update((found[0], _row(found)) for found in self._db.execute(sql, (source, *chunk)))
         return rows
 
@@ -88,19 +88,32 @@ class Trees:
 
     def all(self, source: int, after: str = "") -> Iterator[Row]:
         """Every row in path order."""
-        sql = f"SELECT {_COLUMNS} FROM files WHERE source = ? AND path > ? ORDER BY path"  # noqa: S608
+        sql = f"SELECT {_COLUMNS} FROM files WHERE source = ? AND path > ? ORDER BY path"
         return map(_row, self._db.execute(sql, (source, after)))
 
     def known(self, source: int) -> Iterator[Known]:
         """What a look compares with, in path order: every path with a row, whatever its local side."""
         return (Known(row.path, row.local, row.fingerprint) for row in self.all(source))
 
-    def with_step(self, source: int, *steps: Step) -> Iterator[Row]:
-        """Rows that ask for one of these steps, in path order."""
+    def with_step(self, source: int, *steps: Step, limit: int = -1) -> list[Row]:
+        """The first ``limit`` rows that ask for one of these steps, in path order; all of them by default."""
         marks = ",".join("?" * len(steps))
-        sql = f"SELECT {_COLUMNS} FROM files WHERE source = ? AND step <> 0 AND step IN ({marks}) ORDER BY path"  # noqa: S608
-        # Read whole: a cursor left open would see rows its reader writes.
-        return iter([_row(found) for found in self._db.execute(sql, (source, *steps))])
+        sql = (
+            f"SELECT {_COLUMNS} FROM files WHERE source = ? AND step <> 0 AND step IN ({marks}) "
+            "ORDER BY path LIMIT ?"
+        )
+        return [_row(found) for found in self._db.execute(sql, (source, *steps, limit))]
+
+    def lost_files(self, source: int, step: Step) -> list[tuple[str, str]]:
+        """(path, base hash) of the deletes of one direction whose bytes live at no other path of the side that lost
+        them: a rename is not a lost file.
+        """
+        side = "local_hash" if step is Step.PUSH_DELETE else "remote_hash"
+        sql = (
+            "SELECT path, base_hash FROM files WHERE source = ? AND step <> 0 AND step = ? AND base_hash NOT IN "
+            f"(SELECT {side} FROM files WHERE source = ? AND {side} IS NOT NULL) ORDER BY path"
+        )
+        return [(path, digest) for path, digest in self._db.execute(sql, (source, step, source))]
 
     def counts(self, source: int) -> Counts:
         """Totals of a source."""
@@ -113,24 +126,21 @@ class Trees:
         )
         return Counts(files, size, {Step(step): count for step, count in steps})
 
+    def reasons(self, source: int) -> dict[Reason, int]:
+        """How many local files cannot be sent or looked at, by reason."""
+        found = self._db.execute(
+            "SELECT local_reason, count(*) FROM files WHERE source = ? AND step IN (?, ?) AND local_reason IS NOT NULL "
+            "GROUP BY local_reason",
+            (source, Step.SKIP, Step.UNKNOWN),
+        )
+        return {Reason(reason): count for reason, count in found}
+
     def base_count(self, source: int) -> int:
         """How many paths both sides have agreed on."""
         (count,) = self._db.execute(
             "SELECT count(*) FROM files WHERE source = ? AND base_hash IS NOT NULL", (source,)
         ).fetchone()
         return int(count)
-
-    def holds_hash(self, source: int, digest: str, side: str) -> bool:
-        """Whether a file with these bytes stands anywhere on a side ("local" or "remote")."""
-        column = {"local": "local_hash", "remote": "remote_hash"}[side]
-        sql = f"SELECT 1 FROM files WHERE source = ? AND {column} = ? LIMIT 1"  # noqa: S608
-        return self._db.execute(sql, (source, digest)).fetchone() is not None
-
-    def hashes(self, source: int, side: str) -> set[str]:
-        """Every hash on a side ("local" or "remote")."""
-        column = {"local": "local_hash", "remote": "remote_hash"}[side]
-        sql = f"SELECT DISTINCT {column} FROM files WHERE source = ? AND {column} IS NOT NULL"  # noqa: S608
-        return {digest for (digest,) in self._db.execute(sql, (source,))}
 
     def forget(self, source: int) -> None:
         """Drop everything known of a source's paths."""
@@ -148,6 +158,16 @@ class Trees:
             "INSERT OR REPLACE INTO listing (source, path, hash, rev, remote_id) VALUES (?,?,?,?,?)",
             ((source, file.path, file.hash, file.rev, file.remote_id) for file in files),
         )
+
+    def listed(self, source: int, paths: Sequence[str]) -> dict[str, str]:
+        """The listed hashes of these paths."""
+        found: dict[str, str] = {}
+        for start in range(0, len(paths), _CHUNK):
+            chunk = paths[start : start + _CHUNK]
+            marks = ",".join("?" * len(chunk))
+            sql = f"SELECT path, hash FROM listing WHERE source = ? AND path IN ({marks})"
+            found.update(self._db.execute(sql, (source, *chunk)))
+        return found
 
     def listing_differs(self, source: int) -> list[str]:
         """Paths the server lists with another hash than the remote tree holds, or that the tree does not hold."""

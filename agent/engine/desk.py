@@ -1,0 +1,314 @@
+"""What the parts of the engine share while they work on one message: the index, the clock reading, what is outstanding.
+
+Nothing here outlives the process: everything that must is in the index, and a fresh Desk over the same index goes on.
+"""
+
+from __future__ import annotations
+
+import enum
+import random
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from agent.core.backoff import CALM, Backoff
+from agent.core.errors import Problem
+from agent.core.guard import BrakeLimits
+from agent.core.model import Intent, Mode, Operation
+from agent.engine.effects import AskHead, Effect
+from agent.index.conflicts import Conflict
+from agent.index.notes import PathProblem, Standing
+from agent.index.operations import Entry, Stage, Why
+from agent.index.store import Index
+from agent.index.trees import Row
+
+
+class Attendance(enum.Enum):
+    """Whether the engine stays."""
+
+    FOLLOW = "follow"
+    """A daemon: wait on the feed, look again after racy files settle."""
+    ONCE = "once"
+    """A single pass: nothing is waited for that is not needed to come to rest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What is configured for one source, and what its server can do. Times in seconds.
+
+    Attributes:
+        source: the registry's key.
+        long_poll, ordered_feed, item_results, keeps_history, expected_hash: see remotes.protocol.Capabilities.
+        quiet, quiet_most: how long a changed file must rest before it is looked at, and the longest it can delay that.
+        batch_items, batch_bytes: how much one batch may hold.
+    """
+
+    source: int
+    mode: Mode
+    attendance: Attendance = Attendance.FOLLOW
+    long_poll: bool = False
+    ordered_feed: bool = False
+    item_results: bool = False
+    keeps_history: bool = False
+    expected_hash: bool = False
+    limits: BrakeLimits = field(default_factory=BrakeLimits)
+    quiet: float = 0.1
+    quiet_most: float = 5.0
+    look_every: float = 3600.0
+    verify_every: float = 3600.0
+    long_poll_seconds: float = 25.0
+    batch_items: int = 100
+    batch_bytes: int = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class PollCall:
+    """A poll under way: what it asked behind, and whether it may wait on the server."""
+
+    state: str | None
+    wait: float
+
+
+@dataclass(frozen=True, slots=True)
+class HeldDeletes:
+    """Deletes that wait for a person: (path, base hash) of each."""
+
+    plan: str
+    files: tuple[tuple[str, str], ...]
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has been done since the process started; a pass reports the difference."""
+
+    pushed: int = 0
+    pulled: int = 0
+    deleted_remote: int = 0
+    deleted_local: int = 0
+    conflicts_opened: int = 0
+
+
+@dataclass(slots=True)
+class Outstanding:
+    """Effects under way, and what is remembered between messages."""
+
+    recovering: bool = False
+    recovered: bool = False
+    looking: bool = False
+    look_began: float = 0.0
+    look_wanted: bool = True
+    looked: bool = False
+    looking_at: set[str] = field(default_factory=set)
+    noticed: dict[str, tuple[float, float]] = field(default_factory=dict)
+    racy: dict[str, float] = field(default_factory=dict)
+    stirred: set[str] = field(default_factory=set)
+    """Paths the agent itself changed while a look was under way: what that look says of them may be old."""
+    polls: dict[int, PollCall] = field(default_factory=dict)
+    next_poll: int = 1
+    drain_goal: int = 1
+    drained: int = 0
+    """Number of the newest poll that read the feed to its end."""
+    next_poll_at: float = 0.0
+    last_event_at: float = 0.0
+    contents: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    contents_size: int = 0
+    batch: dict[str, Entry] = field(default_factory=dict)
+    carrying: dict[str, Intent] = field(default_factory=dict)
+    carried: set[str] = field(default_factory=set)
+    """The paths of ``carrying``."""
+    asking: dict[str, tuple[str | None, int]] = field(default_factory=dict)
+    """Path to (remote hash, position) when its head was asked for: an answer is believed only while they stand."""
+    sent: set[str] = field(default_factory=set)
+    """Operation ids this process has sent at least once."""
+    settle_goal: dict[str, int] = field(default_factory=dict)
+    """Operation id to the drain after which it may be judged without its echo."""
+    closing: set[int] = field(default_factory=set)
+    conflicts_wanted: bool = False
+    listing_conflicts: bool = False
+    touched: set[str] = field(default_factory=set)
+    """Paths that moved since the running verification began."""
+    deferred: dict[str, float] = field(default_factory=dict)
+    root_trouble: str | None = None
+    paused_until: float = 0.0
+    backoff: Backoff = CALM
+    trouble: Problem | None = None
+    held: HeldDeletes | None = None
+    changed_since_rest: bool = True
+    tickets: list[int] = field(default_factory=list)
+    wake_at: float | None = None
+
+
+class Desk:
+    """Shared by the parts of one source's engine."""
+
+    def __init__(self, index: Index, setup: Setup, rng: random.Random) -> None:
+        self.index = index
+        self.setup = setup
+        self.rng = rng
+        self.now = 0.0
+        self.out = Outstanding()
+        self.tally = Tally()
+        self.effects: list[Effect] = []
+        self.moved: set[str] = set()
+        self.due: float | None = None
+        self.standing: Standing = index.notes.standing(setup.source)
+        self.problems: dict[str, list[PathProblem]] = {}
+        self.open_operations: dict[str, list[Entry]] = {}
+        self.unanswered: set[str] = set()
+        """Paths with an operation whose outcome is not known."""
+        self.parked: dict[str, Conflict] = {}
+        self.foreign: dict[str, Conflict] = {}
+        self._load()
+
+    def _load(self) -> None:
+        source = self.setup.source
+        for entry in self.index.operations.open(source):
+            self.replace_entry(entry)
+        for conflict in self.index.conflicts.live(source):
+            self.keep_conflict(conflict)
+        for problem in self.index.notes.problems(source):
+            self.problems.setdefault(problem.path, []).append(problem)
+
+    @property
+    def source(self) -> int:
+        """The registry's key of the source."""
+        return self.setup.source
+
+    def emit(self, effect: Effect) -> None:
+        """Ask for an effect; it is carried out once this step is committed."""
+        self.effects.append(effect)
+
+    def wake(self, moment: float) -> None:
+        """Something is due at this moment."""
+        if self.due is None or moment < self.due:
+            self.due = moment
+
+    def new_operation_id(self) -> str:
+        """128 random bits; nothing but chance must ever repeat one."""
+        return f"{self.rng.getrandbits(128):032x}"
+
+    def new_intent_id(self) -> str:
+        """64 random bits."""
+        return f"{self.rng.getrandbits(64):016x}"
+
+    def set_standing(self, **changes: object) -> None:
+        """Change where the source stands and write it."""
+        standing = replace(self.standing, **changes)  # type: ignore[arg-type]
+        if standing != self.standing:
+            self.standing = standing
+            self.index.notes.set_standing(self.source, standing)
+
+    def note(self, path: str, what: str, detail: str | None = None, operation_id: str | None = None) -> None:
+        """Add a line to the activity log."""
+        self.index.notes.happened(self.source, self.now, [(path, what, detail, operation_id)])
+
+    def keep_conflict(self, conflict: Conflict) -> None:
+        """Remember a conflict where the parts look for it."""
+        if conflict.parks:
+            self.parked[conflict.path] = conflict
+        elif not conflict.mine:
+            for server_id in conflict.server_ids:
+                self.foreign[server_id] = conflict
+
+    def ask_head(self, path: str, row: Row, *, with_conflicts: bool = False) -> None:
+        """Ask what the server holds at a path, once at a time."""
+        if path not in self.out.asking:
+            self.out.asking[path] = (row.remote.hash, row.position)
+            self.emit(AskHead(path, with_conflicts))
+
+    def set_problem(self, problem: PathProblem) -> None:
+        """Note that a path cannot be synced."""
+        self.index.notes.add_problems(self.source, [problem])
+        others = [p for p in self.problems.get(problem.path, []) if p.origin != problem.origin]
+        self.problems[problem.path] = [*others, problem]
+
+    def lift_problem(self, path: str, *origins: str) -> None:
+        """A path has no such problem any more."""
+        found = self.problems.get(path)
+        if not found:
+            return
+        lifted = [p for p in found if p.origin in origins]
+        if lifted:
+            self.index.notes.lift_problems(self.source, [path], *(p.origin for p in lifted))
+            rest = [p for p in found if p.origin not in origins]
+            if rest:
+                self.problems[path] = rest
+            else:
+                del self.problems[path]
+
+    def in_flight(self, path: str) -> bool:
+        """Whether an operation of ours on this path has an unknown outcome, or the folder is being changed there."""
+        return path in self.out.carried or path in self.unanswered
+
+    def replace_entry(self, entry: Entry) -> None:
+        """Put a changed operation back among the open ones; a done one leaves them."""
+        path = entry.operation.path
+        others = [e for e in self.open_operations.get(path, ()) if e.operation.id != entry.operation.id]
+        if entry.stage not in (Stage.DONE, Stage.ABANDONED):
+            others.append(entry)
+            others.sort(key=lambda e: e.seq)
+        if others:
+            self.open_operations[path] = others
+        else:
+            self.open_operations.pop(path, None)
+        if any(other.stage is not Stage.ACKED for other in others):
+            self.unanswered.add(path)
+        else:
+            self.unanswered.discard(path)
+
+    def unanswered_entries(self) -> list[Entry]:
+        """Operations whose outcome is not known, oldest first."""
+        entries = [e for path in self.unanswered for e in self.open_operations[path] if e.stage is not Stage.ACKED]
+        return sorted(entries, key=lambda entry: entry.seq)
+
+    def move_operations(self, entries: Iterable[Entry], stage: Stage) -> None:
+        """Move operations on to a stage, in the index and here."""
+        entries = list(entries)
+        self.index.operations.move_to((entry.operation.id for entry in entries), stage)
+        for entry in entries:
+            self.replace_entry(replace(entry, stage=stage))
+
+    def add_operation(self, operation: Operation, why: Why) -> None:
+        """Store an operation; it is sent once this step is committed, never before."""
+        self.index.operations.add(self.source, [operation], why, self.now)
+        entry = self.index.operations.by_ids(self.source, [operation.id])[operation.id]
+        self.replace_entry(entry)
+
+    def request_drain(self) -> int:
+        """Want the feed read to its end by a poll that starts from now on; the goal to compare ``drained`` with."""
+        self.out.drain_goal = self.out.next_poll
+        return self.out.drain_goal
+
+    @property
+    def first_drain_done(self) -> bool:
+        """Whether the feed was read to its end since the start."""
+        return self.out.drained > 0
+
+    @property
+    def server_ready(self) -> bool:
+        """Whether the server may be asked anything now."""
+        return self.out.backoff.ready(self.now)
+
+    @property
+    def paused(self) -> bool:
+        """Whether nothing may be changed on either side."""
+        return self.standing.remote_paused or self.now < self.out.paused_until
+
+    @property
+    def may_install(self) -> bool:
+        """Whether files may be installed: the folder has been looked at and nothing forbids it."""
+        return self.out.looked and not self.paused and self.out.root_trouble is None and self.standing.halted is None
+
+    @property
+    def may_change(self) -> bool:
+        """Whether all three trees are known well enough to send, remove and park: the feed was read to its end."""
+        return self.may_install and self.first_drain_done
+
+    def failed(self, problem: Problem) -> None:
+        """A call to the server failed: wait before the next."""
+        self.out.trouble = problem
+        self.out.backoff = self.out.backoff.after(problem, self.now, self.rng)
+
+    def answered(self) -> None:
+        """The server answered as it should."""
+        self.out.trouble = None
+        self.out.backoff = CALM

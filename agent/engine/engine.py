@@ -1,0 +1,280 @@
+"""The engine of one source: messages in, effects out.
+
+``step`` writes what the messages tell into the index and derives, from the index and from what is outstanding, what
+to do next. It is one transaction: an effect is only ever asked for once everything it stands on is durable.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from agent.core.backoff import CALM
+from agent.core.errors import ProblemKind
+from agent.core.model import ABSENT, Purpose, Reason
+from agent.core.reconcile import Step
+from agent.engine import messages as m
+from agent.engine.desk import Attendance, Desk, Setup, Tally
+from agent.engine.effects import Effect, Recover, Rested, WakeAt
+from agent.engine.feeding import Feeding
+from agent.engine.holding import Holding
+from agent.engine.keeper import Keeper, remote_side
+from agent.engine.observing import Observing
+from agent.engine.parking import Parking
+from agent.engine.pulling import Pulling
+from agent.engine.pushing import Pushing
+from agent.engine.resolving import Resolving
+from agent.engine.settling import Settling
+from agent.engine.verifying import Verifying
+from agent.engine.view import SourceView, view
+from agent.index.notes import ProblemOrigin
+from agent.index.store import Index
+from agent.index.trees import Row
+
+_OPERATIONS_KEPT = 14 * 86400.0
+_ACTIVITY_KEPT = 90 * 86400.0
+_PATIENT = frozenset({ProblemKind.BUSY, ProblemKind.GARBLED, ProblemKind.SERVER_FAULT})
+_PATIENCE = 3
+
+
+class Engine:
+    """One source's state machine over the index. Not safe for several threads: its owner calls it from one."""
+
+    def __init__(self, index: Index, setup: Setup, rng: random.Random) -> None:
+        desk = self._desk = Desk(index, setup, rng)
+        keeper = self._keeper = Keeper(desk)
+        self._parking = Parking(desk, keeper)
+        self._holding = Holding(desk, keeper)
+        self._settling = Settling(desk, keeper, self._parking)
+        self._observing = Observing(desk, keeper)
+        self._feeding = Feeding(desk, keeper, self._parking, self._settling)
+        self._pushing = Pushing(desk, keeper, self._settling, self._holding, self._observing)
+        self._pulling = Pulling(desk, keeper, self._holding)
+        self._resolving = Resolving(desk, keeper, self._parking, self._pulling)
+        self._verifying = Verifying(desk, keeper, self._parking)
+        self._handlers: dict[type, Callable[[Any], None]] = {
+            m.Started: self._on_started,
+            m.TimePassed: lambda _message: None,
+            m.Noticed: self._observing.on_noticed,
+            m.FilesSeen: self._observing.on_files_seen,
+            m.LookEnded: self._observing.on_look_ended,
+            m.PathsLooked: self._observing.on_paths_looked,
+            m.LookAgain: self._observing.on_look_again,
+            m.PageArrived: self._feeding.on_page,
+            m.BatchAnswered: self._pushing.on_answer,
+            m.HeadArrived: self._on_head,
+            m.ListingArrived: self._verifying.on_listing,
+            m.ConflictsArrived: self._parking.on_conflicts,
+            m.CloseAnswered: self._resolving.on_close_answered,
+            m.ChangesLanded: self._on_landed,
+            m.CallFailed: self._on_failed,
+            m.Resolve: self._resolving.on_resolve,
+            m.Restore: self._pulling.on_restore,
+            m.Pause: self._on_pause,
+            m.Resume: self._on_resume,
+            m.ApproveDeletes: self._holding.on_approve,
+            m.UndoDeletes: self._holding.on_undo,
+            m.Retry: self._on_retry,
+            m.SyncNow: self._on_sync_now,
+        }
+
+    @property
+    def tally(self) -> Tally:
+        """What has been done since this engine was made."""
+        return self._desk.tally
+
+    def view(self) -> SourceView:
+        """The source as ``status`` shows it."""
+        return view(self._desk, at_rest=self._at_rest())
+
+    def step(self, now: float, *messages: m.Message) -> list[Effect]:
+        """Take messages in and say what to do. ``now``: seconds since the epoch."""
+        desk = self._desk
+        desk.now, desk.due, desk.effects = now, None, []
+        with desk.index.transaction():
+            for message in messages:
+                self._handlers[type(message)](message)
+            self._plan()
+        return desk.effects
+
+    def configure(self, now: float, setup: Setup) -> list[Effect]:
+        """Go on with another setup: the server turned out to be able to do more, or a person changed the mode."""
+        desk = self._desk
+        changed_mode = setup.mode is not desk.setup.mode
+        desk.setup = setup
+        if changed_mode:
+            with desk.index.transaction():
+                self._keeper.rederive()
+        return self.step(now, m.TimePassed())
+
+    # Messages that concern several parts
+
+    def _on_started(self, _message: m.Started) -> None:
+        desk = self._desk
+        # What was stored may have been sent by the process before: it is settled, never simply sent again.
+        self._settling.doubt(desk.unanswered_entries())
+        desk.moved.update(row.path for row in desk.index.trees.with_step(desk.source, Step.PARK))
+        desk.moved.update(desk.parked)
+        desk.index.operations.prune(desk.source, desk.now - _OPERATIONS_KEPT)
+        desk.index.notes.prune_activity(desk.now - _ACTIVITY_KEPT)
+        intents = desk.index.operations.intents(desk.source)
+        for intent in intents:
+            desk.out.carrying[intent.id] = intent
+            desk.out.carried.add(intent.path)
+        if intents:
+            desk.out.recovering = True
+        desk.emit(Recover(tuple(intents)))
+
+    def _on_landed(self, message: m.ChangesLanded) -> None:
+        desk, out = self._desk, self._desk.out
+        out.recovered = True
+        pairs = [(out.carrying.pop(landed.intent_id, None), landed) for landed in message.landed]
+        rows = self._keeper.rows([intent.path for intent, _ in pairs if intent])
+        for intent, landed in pairs:
+            if intent is None:
+                continue
+            out.carried.discard(intent.path)
+            part = self._resolving if intent.purpose is Purpose.RESOLVE else self._pulling
+            rows[intent.path] = part.landed(rows[intent.path], intent, landed)
+        out.touched.update(rows)
+        self._keeper.change(rows.values())
+        desk.index.operations.close_intents(landed.intent_id for landed in message.landed)
+
+    def _on_head(self, message: m.HeadArrived) -> None:
+        desk = self._desk
+        asked = desk.out.asking.pop(message.path, None)
+        desk.answered()
+        row = self._keeper.row(message.path)
+        if asked != (row.remote.hash, row.position):
+            # The remote side moved since the question: the answer may be older than what is known now.
+            return
+        row = self._believe(row, message)
+        if message.path not in desk.parked:
+            self._pulling.on_head(row, message.head)
+        elif message.conflicts is not None:
+            self._resolving.on_head(row, message.head, message.conflicts)
+
+    def _believe(self, row: Row, message: m.HeadArrived) -> Row:
+        desk, head = self._desk, message.head
+        believed = row
+        if row.path in desk.unanswered:
+            believed = self._settling.on_head(row, head, message.conflicts)
+        elif head is not None and row.path not in desk.open_operations:
+            believed = replace(row, remote=remote_side(head.hash, head.rev), remote_id=head.remote_id)
+        elif head is None and row.path in desk.parked:
+            # Nothing is deleted on the strength of this: a parked path is only shown anew.
+            believed = replace(row, remote=ABSENT)
+        if believed != row:
+            self._keeper.change([believed])
+            desk.out.touched.add(row.path)
+        return self._keeper.row(row.path)
+
+    def _on_failed(self, message: m.CallFailed) -> None:
+        desk, out = self._desk, self._desk.out
+        desk.failed(message.problem)
+        if message.call is m.Call.POLL and isinstance(message.subject, int):
+            out.polls.pop(message.subject, None)
+        elif message.call is m.Call.HEAD and isinstance(message.subject, str):
+            out.asking.pop(message.subject, None)
+        elif message.call is m.Call.CLOSE and isinstance(message.subject, int):
+            out.closing.discard(message.subject)
+        elif message.call is m.Call.CONFLICTS:
+            out.listing_conflicts = False
+            out.conflicts_wanted = True
+        elif message.call is m.Call.LISTING:
+            self._verifying.on_listing_failed()
+
+    def _on_pause(self, message: m.Pause) -> None:
+        self._desk.out.paused_until = message.until
+
+    def _on_resume(self, _message: m.Resume) -> None:
+        self._desk.out.paused_until = 0.0
+        self._desk.set_standing(halted=None)
+        self._desk.out.look_wanted = True
+
+    def _on_retry(self, message: m.Retry) -> None:
+        """Try again what was set aside, now."""
+        desk, out = self._desk, self._desk.out
+        out.backoff = CALM
+        chosen = None if message.paths is None else set(message.paths)
+        for path in list(desk.problems):
+            if chosen is None or path in chosen:
+                desk.lift_problem(path, ProblemOrigin.PUSH, ProblemOrigin.PULL)
+                out.deferred.pop(path, None)
+        refused = [
+            row
+            for row in desk.index.trees.with_step(desk.source, Step.SKIP)
+            if row.local.reason in (Reason.REFUSED, Reason.TOO_LARGE) and (chosen is None or row.path in chosen)
+        ]
+        if refused:
+            desk.set_standing(max_bytes=None)
+            self._keeper.change(replace(row, local=replace(row.local, reason=None)) for row in refused)
+        out.look_wanted = True
+
+    def _on_sync_now(self, message: m.SyncNow) -> None:
+        """One full pass: look, drain, verify, and work until nothing is left."""
+        desk, out = self._desk, self._desk.out
+        out.tickets.append(message.ticket)
+        out.backoff = CALM
+        out.trouble = None
+        out.deferred.clear()
+        out.look_wanted = True
+        desk.request_drain()
+        self._verifying.want()
+
+    # Planning
+
+    def _plan(self) -> None:
+        desk, out = self._desk, self._desk.out
+        self._parking.upkeep()
+        self._holding.refresh()
+        self._observing.plan()
+        self._feeding.plan()
+        self._settling.plan()
+        self._verifying.plan()
+        self._pulling.plan()
+        self._resolving.plan()
+        self._pushing.plan()
+        self._parking.plan()
+        if not out.backoff.ready(desk.now):
+            desk.wake(out.backoff.due)
+        if desk.now < out.paused_until < float("inf"):
+            desk.wake(out.paused_until)
+        if self._at_rest():
+            if out.trouble is None and not desk.out.held:
+                self._note_synced()
+            for ticket in out.tickets:
+                desk.emit(Rested(ticket))
+            out.tickets.clear()
+        if desk.due is not None and (desk.due != out.wake_at or desk.due <= desk.now):
+            out.wake_at = desk.due
+            desk.emit(WakeAt(desk.due))
+
+    def _note_synced(self) -> None:
+        """At rest with nothing wrong; written when a pass ends or something changed, so that idling writes nothing."""
+        out = self._desk.out
+        if out.tickets or out.changed_since_rest:
+            out.changed_since_rest = False
+            self._desk.set_standing(synced_at=self._desk.now)
+
+    def _at_rest(self) -> bool:
+        """Whether nothing is under way but waiting on the feed, and nothing more can be done now."""
+        out = self._desk.out
+        local = out.looking or out.looking_at or out.look_wanted or out.carrying or out.noticed or not out.recovered
+        remote = out.batch or out.asking or out.closing or out.listing_conflicts
+        if local or remote or any(not call.wait for call in out.polls.values()):
+            return False
+        if out.root_trouble is not None:
+            return True
+        if out.trouble is not None:
+            # A pass waits out what passes by itself; a server that is gone ends it, the work stays queued.
+            return out.trouble.kind not in _PATIENT or out.backoff.failures > _PATIENCE
+        # Everything that could be started was started by the plan before this, so nothing outstanding is nothing left.
+        return not self._verifying.pending and out.drained >= out.drain_goal
+
+    @property
+    def follows(self) -> bool:
+        """Whether this engine stays (a daemon's) or makes one pass."""
+        return self._desk.setup.attendance is Attendance.FOLLOW

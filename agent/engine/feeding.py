@@ -1,0 +1,241 @@
+"""From the server's ordered feed to the remote tree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from agent.core import paths
+from agent.core.model import Reason
+from agent.core.stream import (
+    ConflictClosed,
+    ConflictOpened,
+    Control,
+    Delete,
+    Event,
+    Move,
+    Page,
+    Signal,
+    Superseded,
+    Upsert,
+)
+from agent.engine.desk import Attendance, Desk, PollCall
+from agent.engine.effects import Poll
+from agent.engine.keeper import Keeper, remote_side, sent_side
+from agent.engine.messages import PageArrived
+from agent.engine.parking import Parking
+from agent.engine.settling import Settling
+from agent.index.notes import PathProblem, ProblemOrigin
+from agent.index.operations import Entry, Stage, Suspect
+from agent.index.trees import Row
+
+_CONTENTS_LIMIT = 8 << 20
+"""No further page is asked for while this many bytes of file contents wait to be installed."""
+
+
+@dataclass(slots=True)
+class _Reading:
+    """What is loaded once for a page, and changed event by event."""
+
+    rows: dict[str, Row]
+    ours: dict[str, Entry]
+    changed: set[str] = field(default_factory=set)
+
+
+class Feeding:
+    """Applies pages to the remote tree, knows our own echoes, and notices versions overwritten unseen."""
+
+    def __init__(self, desk: Desk, keeper: Keeper, parking: Parking, settling: Settling) -> None:
+        self._desk = desk
+        self._keeper = keeper
+        self._parking = parking
+        self._settling = settling
+        self._more = False
+
+    def on_page(self, message: PageArrived) -> None:
+        """Apply one page, unless another answer has moved the position since it was asked for."""
+        desk, out = self._desk, self._desk.out
+        call = out.polls.pop(message.poll, None)
+        desk.answered()
+        if call is None or call.state != desk.standing.feed_state:
+            return
+        self._apply(message.page)
+        # The position and what it told are committed together; installs are derived from the trees afterwards.
+        desk.set_standing(feed_state=message.page.state, cursor=message.page.cursor)
+        self._more = message.page.more
+        if message.page.events:
+            out.last_event_at = desk.now
+        if not message.page.more:
+            out.drained = max(out.drained, message.poll)
+        out.next_poll_at = desk.now + self._interval()
+
+    def _interval(self) -> float:
+        """Seconds to the next poll without a long poll: 1 after activity, rising to 5, 30 after ten idle minutes."""
+        desk = self._desk
+        if desk.setup.long_poll:
+            return 0.0
+        quiet = desk.now - desk.out.last_event_at
+        if quiet > 600:
+            return 30.0
+        return min(5.0, 1.0 + quiet / 15)
+
+    def _apply(self, page: Page) -> None:
+        desk = self._desk
+        touched = {path for event in page.events for path in _paths_of(event)}
+        told = [event for event in page.events if isinstance(event, Upsert | Delete | Move)]
+        ids = [event.operation_id for event in told if event.operation_id]
+        reading = _Reading(self._keeper.rows(sorted(touched)), desk.index.operations.by_ids(desk.source, ids))
+        handlers: dict[type, Callable[..., None]] = {
+            Upsert: self._upsert, Delete: self._delete, Move: self._move, Superseded: self._superseded,
+            ConflictOpened: self._conflict_opened, ConflictClosed: self._conflict_closed,
+        }  # fmt: skip
+        for event in page.events:
+            if isinstance(event, Control):
+                self._control(event)
+            elif all(self._usable(path) for path in _paths_of(event)):
+                handlers[type(event)](reading, event)
+        self._keeper.change(reading.rows[path] for path in sorted(reading.changed))
+        desk.out.touched |= reading.changed
+
+    def _usable(self, path: str) -> bool:
+        """Whether a path the server names may be used at all; a refused one is one skipped file."""
+        complaint = paths.check(path)
+        if complaint is None:
+            return True
+        shown = path.encode("utf-8", "replace").decode().replace("\0", "�")
+        self._desk.set_problem(
+            PathProblem(
+                shown,
+                ProblemOrigin.REMOTE,
+                Reason.UNSAFE_PATH,
+                f"the server's path is refused: {complaint}",
+                self._desk.now,
+            )
+        )
+        return False
+
+    def _control(self, event: Control) -> None:
+        self._desk.set_standing(remote_paused=event.signal is Signal.PAUSED)
+        self._desk.note("", event.signal.value, "by the server")
+
+    def _upsert(self, reading: _Reading, event: Upsert) -> None:
+        self._told(reading, event.path, event.hash, event)
+
+    def _delete(self, reading: _Reading, event: Delete) -> None:
+        self._told(reading, event.path, None, event)
+
+    def _move(self, reading: _Reading, event: Move) -> None:
+        self._told(reading, event.old_path, None, event)
+        self._told(reading, event.path, event.hash, event)
+
+    def _told(self, reading: _Reading, path: str, digest: str | None, event: Upsert | Delete | Move) -> None:
+        """The feed says a path now holds these bytes (None: nothing)."""
+        row = reading.rows[path]
+        entry = reading.ours.get(event.operation_id or "")
+        if entry is not None and entry.operation.path == path and entry.stage is not Stage.DONE:
+            reading.rows[path] = self._echo(row, entry, event.position)
+            reading.ours[entry.operation.id] = replace(entry, stage=Stage.DONE)
+            reading.changed.add(path)
+            return
+        late = event.position <= row.position
+        pending = self._desk.open_operations.get(path)
+        if pending:
+            if entry is None:
+                self._suspect(pending[0], digest, event)
+            if any(e.stage is Stage.ACKED for e in pending):
+                # The server has acknowledged ours, so whatever is told before our echo lies below it.
+                return
+        if late:
+            return
+        rev, remote_id = (event.rev, event.remote_id) if isinstance(event, Upsert) else (None, None)
+        reading.rows[path] = replace(
+            row, remote=remote_side(digest, rev), remote_id=remote_id or row.remote_id, position=event.position
+        )
+        reading.changed.add(path)
+        if isinstance(event, Upsert) and event.content is not None:
+            self._hold(path, event.hash, event.content)
+
+    def _echo(self, row: Row, entry: Entry, position: int) -> Row:
+        """Our own operation comes back: the proof that it was applied, and the place where in the order."""
+        desk = self._desk
+        operation = entry.operation
+        later = any(e.seq > entry.seq for e in desk.open_operations.get(operation.path, ()))
+        if entry.stage is not Stage.ACKED:
+            row = self._settling.applied(row, entry)
+        elif not later:
+            row = replace(row, remote=sent_side(operation.hash, operation.size))
+        desk.move_operations([entry], Stage.DONE)
+        for suspect in entry.suspects:
+            self._parking.lost_update(row, operation, suspect.hash)
+        return replace(row, position=max(row.position, position))
+
+    def _suspect(self, entry: Entry, digest: str | None, event: Upsert | Delete | Move) -> None:
+        """A foreign version told before our own echo was overwritten unseen, unless it is the base we had."""
+        operation = entry.operation
+        if digest == operation.base:
+            suspects: tuple[Suspect, ...] = ()
+        elif digest is None or digest == operation.hash:
+            return
+        else:
+            known = {suspect.hash for suspect in entry.suspects}
+            if digest in known or self._desk.setup.ordered_feed:
+                return
+            suspects = (*entry.suspects, Suspect(digest, event.position))
+            if isinstance(event, Upsert) and event.content is not None:
+                self._desk.index.conflicts.put_text(digest, event.content)
+        if suspects != entry.suspects:
+            self._desk.index.operations.set_suspects(operation.id, suspects)
+            self._desk.replace_entry(replace(entry, suspects=suspects))
+
+    def _superseded(self, reading: _Reading, event: Superseded) -> None:
+        if event.text is not None:
+            self._desk.index.conflicts.put_text(event.hash, event.text)
+        row = reading.rows[event.path]
+        if event.hash not in (row.base.hash, row.remote.hash, row.local.hash):
+            self._parking.lost_update(row, None, event.hash)
+
+    def _conflict_opened(self, reading: _Reading, event: ConflictOpened) -> None:
+        self._parking.on_server_conflict(reading.rows[event.path], event)
+
+    def _conflict_closed(self, reading: _Reading, event: ConflictClosed) -> None:
+        row = self._parking.on_server_closed(reading.rows[event.path], event)
+        if row is not None:
+            reading.rows[event.path] = row
+            reading.changed.add(event.path)
+
+    def _hold(self, path: str, digest: str, content: bytes) -> None:
+        out = self._desk.out
+        old = out.contents.get(path)
+        out.contents_size += len(content) - (len(old[1]) if old else 0)
+        out.contents[path] = (digest, content)
+
+    def plan(self) -> None:
+        """Ask for the feed where that is due."""
+        desk, out = self._desk, self._desk.out
+        if not out.looked or not desk.server_ready or out.contents_size > _CONTENTS_LIMIT:
+            return
+        behind = desk.standing.feed_state
+        current = {number: call for number, call in out.polls.items() if call.state == behind}
+        draining = any(number >= out.drain_goal and not call.wait for number, call in current.items())
+        if out.drained < out.drain_goal or self._more:
+            if not draining:
+                self._poll(behind, 0.0)
+        elif desk.setup.attendance is Attendance.FOLLOW and not current:
+            if desk.now >= out.next_poll_at:
+                self._poll(behind, desk.setup.long_poll_seconds if desk.setup.long_poll else 0.0)
+            else:
+                desk.wake(out.next_poll_at)
+
+    def _poll(self, state: str | None, wait: float) -> None:
+        desk, out = self._desk, self._desk.out
+        out.polls[out.next_poll] = PollCall(state, wait)
+        desk.emit(Poll(out.next_poll, state, wait))
+        out.next_poll += 1
+
+
+def _paths_of(event: Event) -> tuple[str, ...]:
+    if isinstance(event, Control):
+        return ()
+    if isinstance(event, Move):
+        return (event.old_path, event.path)
+    return (event.path,)

@@ -1,0 +1,60 @@
+"""The one place where a side of a path changes: the work it asks for is derived here, in the same breath."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from agent.core.model import ABSENT, Presence, Side, file_side
+from agent.core.reconcile import reconcile
+from agent.engine.desk import Desk
+from agent.index.trees import Row
+
+
+class Keeper:
+    """Reads rows, and writes them with their step."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def rows(self, paths: Sequence[str]) -> dict[str, Row]:
+        """The trees of these paths."""
+        return self._desk.index.trees.get(self._desk.source, paths)
+
+    def row(self, path: str) -> Row:
+        """The trees of one path."""
+        return self.rows([path])[path]
+
+    def change(self, rows: Iterable[Row]) -> None:
+        """Write rows whose sides changed: steps derived, bases adopted or dropped, parked paths told."""
+        desk = self._desk
+        decided = [self._decide(row) for row in rows]
+        desk.index.trees.put(desk.source, decided)
+        desk.moved.update(row.path for row in decided)
+        desk.out.changed_since_rest |= bool(decided)
+
+    def _decide(self, row: Row) -> Row:
+        decision = reconcile(row.base, row.local, row.remote, self._desk.setup.mode)
+        base = decision.base
+        if base.is_file and base.size is None and row.local.same_content(base):
+            base = replace(base, size=row.local.size)
+        return replace(row, base=base, step=decision.step)
+
+    def rederive(self) -> None:
+        """Derive every row's step again: the mode changed."""
+        self.change(list(self._desk.index.trees.all(self._desk.source)))
+
+
+def agreed(row: Row, side: Side) -> Row:
+    """The row once the server is known to hold ``side`` because we put it there, on the base it wanted."""
+    return replace(row, base=side, remote=side)
+
+
+def remote_side(digest: str | None, rev: str | None = None) -> Side:
+    """A remote side by its hash; None is absent."""
+    return ABSENT if digest is None else Side(Presence.FILE, digest, None, None, rev)
+
+
+def sent_side(digest: str | None, size: int) -> Side:
+    """The side an operation leaves on the server."""
+    return ABSENT if digest is None else file_side(digest, size)

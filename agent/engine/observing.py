@@ -1,0 +1,153 @@
+"""From stirrings and looks to the local tree."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agent.core.model import Oddity, Reason, Seen
+from agent.engine.desk import Attendance, Desk
+from agent.engine.effects import Look, LookAt
+from agent.engine.keeper import Keeper
+from agent.engine.messages import FilesSeen, LookAgain, LookEnded, Noticed, PathsLooked
+from agent.index.notes import PathProblem, ProblemOrigin
+from agent.index.trees import Row
+
+_RACY_SECONDS = 2.1
+_AT_ONCE = 1000
+_SERVER_REASONS = frozenset({Reason.REFUSED, Reason.TOO_LARGE})
+
+
+class Observing:
+    """Decides when to look and writes down what was seen."""
+
+    def __init__(self, desk: Desk, keeper: Keeper) -> None:
+        self._desk = desk
+        self._keeper = keeper
+
+    def on_noticed(self, message: Noticed) -> None:
+        """Wait until these paths have come to rest."""
+        self._desk.out.look_wanted |= message.rescan
+        for path in message.paths:
+            self._stir(path)
+
+    def on_look_again(self, _message: LookAgain) -> None:
+        """Look at everything."""
+        self._desk.out.look_wanted = True
+
+    def _stir(self, path: str) -> None:
+        noticed, now = self._desk.out.noticed, self._desk.now
+        first, _ = noticed.get(path, (now, now))
+        noticed[path] = (first, now)
+
+    def on_files_seen(self, message: FilesSeen) -> None:
+        """Write what a look found into the local tree."""
+        out = self._desk.out
+        rows = self._keeper.rows([seen.path for seen in message.seen])
+        changed = []
+        for seen in message.seen:
+            if seen.path in out.stirred or seen.path in out.carried:
+                # The look may have read what stood there before our own change to the folder: ask again.
+                self._stir(seen.path)
+            elif seen.side.reason is Reason.CHANGING:
+                self._stir(seen.path)
+            else:
+                changed.append(self._observed(rows[seen.path], seen))
+        self._keeper.change(changed)
+        for oddity in message.oddities:
+            self._desk.set_problem(_problem(oddity, self._desk.now))
+
+    def _observed(self, row: Row, seen: Seen) -> Row:
+        side = seen.side
+        if side.is_file and side.hash == row.local.hash and side.reason is None and row.local.reason in _SERVER_REASONS:
+            # The server's refusal is of these very bytes; a touch does not lift it.
+            side = replace(side, reason=row.local.reason)
+        elif side.hash != row.local.hash:
+            self._desk.lift_problem(seen.path, ProblemOrigin.PUSH)
+        if seen.fingerprint is not None and seen.fingerprint.racy and self._desk.setup.attendance is Attendance.FOLLOW:
+            self._desk.out.racy[seen.path] = self._desk.now + _RACY_SECONDS
+        if side.presence is not row.local.presence or side.hash != row.local.hash:
+            self._desk.out.deferred.pop(seen.path, None)
+        return replace(row, local=side, fingerprint=seen.fingerprint)
+
+    def on_paths_looked(self, message: PathsLooked) -> None:
+        """Single looks are through."""
+        out = self._desk.out
+        out.looking_at.difference_update(message.paths)
+        self._forget_stirred()
+
+    def on_look_ended(self, message: LookEnded) -> None:
+        """The whole look is through, or the root could not be looked at."""
+        desk, out = self._desk, self._desk.out
+        out.looking = False
+        out.root_trouble = message.trouble
+        self._forget_stirred()
+        if message.trouble is not None:
+            desk.note("", "halted", message.trouble)
+            desk.wake(desk.now + 10)
+            return
+        out.looked = True
+        desk.set_standing(looked_at=desk.now)
+        desk.index.notes.lift_stale_problems(desk.source, ProblemOrigin.LOOK, out.look_began)
+        desk.problems = {}
+        for problem in desk.index.notes.problems(desk.source):
+            desk.problems.setdefault(problem.path, []).append(problem)
+
+    def _forget_stirred(self) -> None:
+        out = self._desk.out
+        if not out.looking and not out.looking_at:
+            out.stirred.clear()
+
+    def plan(self) -> None:
+        """Ask for the looks that are due."""
+        desk, out = self._desk, self._desk.out
+        if not out.recovered:
+            return
+        if desk.setup.attendance is Attendance.FOLLOW and out.looked:
+            self._plan_regular_look()
+        if out.look_wanted and not out.looking:
+            out.look_wanted = False
+            out.looking = True
+            out.look_began = desk.now
+            desk.emit(Look())
+        self._plan_single_looks()
+
+    def _plan_regular_look(self) -> None:
+        desk, out = self._desk, self._desk.out
+        # A root in trouble is looked for again soon: an unplugged disk may come back at any time.
+        due = (desk.standing.looked_at or 0.0) + desk.setup.look_every
+        if out.root_trouble is not None:
+            due = out.look_began + 10
+        if desk.now >= due:
+            out.look_wanted = True
+        else:
+            desk.wake(due)
+
+    def _plan_single_looks(self) -> None:
+        desk, out = self._desk, self._desk.out
+        for path in [path for path, due in out.racy.items() if desk.now >= due]:
+            del out.racy[path]
+            out.noticed.setdefault(path, (desk.now - desk.setup.quiet, desk.now - desk.setup.quiet))
+        ready: list[str] = []
+        for path, (first, last) in out.noticed.items():
+            due = min(last + desk.setup.quiet, first + desk.setup.quiet_most)
+            if path in out.looking_at or path in out.carried or due > desk.now:
+                desk.wake(max(due, desk.now + 0.01))
+            elif len(ready) < _AT_ONCE:
+                ready.append(path)
+        if ready:
+            for path in ready:
+                del out.noticed[path]
+            out.looking_at.update(ready)
+            desk.emit(LookAt(tuple(ready)))
+        if out.racy:
+            desk.wake(min(out.racy.values()))
+
+
+def _problem(oddity: Oddity, now: float) -> PathProblem:
+    try:
+        oddity.raw_path.encode()
+        raw = None
+    except UnicodeEncodeError:
+        raw = oddity.raw_path.encode("utf-8", "surrogateescape")
+    path = oddity.raw_path if raw is None else raw.decode("utf-8", "replace")
+    return PathProblem(path, ProblemOrigin.LOOK, oddity.reason, oddity.text, now, None, raw)

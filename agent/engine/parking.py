@@ -1,0 +1,287 @@
+"""Disagreements: opened wherever they are found, followed while either side moves, closed when both sides agree."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agent.core.model import Choice, ConflictKind, Mode, Operation, Presence, RemoteConflict, Verb
+from agent.core.reconcile import Step, disagreement
+from agent.core.stream import ConflictClosed, ConflictOpened
+from agent.engine.desk import Desk
+from agent.engine.effects import AskConflicts
+from agent.engine.keeper import Keeper, remote_side
+from agent.engine.messages import ConflictsArrived
+from agent.index.conflicts import Conflict, Origin, State
+from agent.index.operations import Stage, Why
+from agent.index.trees import Row
+
+_HEAD_IS_LOCAL = frozenset({Origin.LOST_UPDATE, Origin.SERVER_EDIT})
+"""Origins whose ``remote`` side is a text beside the server's head, which is our own."""
+
+
+class Parking:
+    """Opens, follows and closes conflicts. A parked path is sent nowhere and installed nowhere."""
+
+    def __init__(self, desk: Desk, keeper: Keeper) -> None:
+        self._desk = desk
+        self._keeper = keeper
+
+    # Opening
+
+    def open(self, row: Row, origin: Origin, other: str | None, server_ids: tuple[str, ...] = ()) -> Conflict:
+        """Park a path.
+
+        Args:
+            other: the remote text of the disagreement; for TREES the server's head.
+        """
+        desk = self._desk
+        kind = disagreement(row.base, row.local, remote_side(other))
+        conflict = Conflict(
+            0, 1, row.path, kind, origin, row.base.hash, row.local.hash, other, row.remote.hash, server_ids,
+            desk.now, State.OPEN, True,
+        )  # fmt: skip
+        conflict = desk.index.conflicts.open(desk.source, conflict)
+        desk.keep_conflict(conflict)
+        desk.tally.conflicts_opened += 1
+        desk.note(row.path, "conflict", kind.value)
+        self._keep_text(row.path, other)
+        return conflict
+
+    def _keep_text(self, path: str, digest: str | None) -> None:
+        held = self._desk.out.contents.get(path)
+        if held is not None and held[0] == digest:
+            self._desk.index.conflicts.put_text(*held)
+
+    def conflicted(self, row: Row, operation: Operation, found: RemoteConflict) -> Row:
+        """The server refused one of our operations and parked it."""
+        desk = self._desk
+        if row.remote.hash in (operation.base, found.remote_hash):
+            # Nothing newer was told meanwhile, so the conflict's snapshot is the best knowledge of the head.
+            row = replace(row, remote=remote_side(found.remote_hash, row.remote.rev))
+        if found.remote_hash is not None and found.remote_text is not None:
+            desk.index.conflicts.put_text(found.remote_hash, found.remote_text)
+        else:
+            desk.out.conflicts_wanted = True
+        parked = desk.parked.get(row.path)
+        if parked is not None:
+            self.save(replace(parked, server_ids=_joined(parked.server_ids, found.id)))
+        elif operation.hash == found.remote_hash:
+            # A stale push of the very text the server holds: a disagreement by the rules, none by the bytes.
+            self._close_quietly(row, found.id, Origin.STALE_OWN)
+        else:
+            self.open(row, Origin.TREES, row.remote.hash, (found.id,))
+        return row
+
+    def lost_update(self, row: Row, operation: Operation | None, other: str) -> None:
+        """Our own write replaced a foreign version nobody had seen; that version is parked against ours."""
+        desk = self._desk
+        if row.path in desk.parked:
+            desk.note(row.path, "overwritten_unseen", other)
+            return
+        desk.note(row.path, "overwritten_unseen", other, operation.id if operation else None)
+        self.open(row, Origin.LOST_UPDATE, other)
+
+    def _close_quietly(self, row: Row, server_id: str, origin: Origin) -> None:
+        """A conflict nobody need see: the server's head stays, the conflict is closed there."""
+        desk = self._desk
+        conflict = self.open(row, origin, row.remote.hash, (server_id,))
+        self.save(
+            replace(conflict, state=State.RESOLVING, choice=Choice.KEEP_RAVEN, wanted_hash=row.remote.hash, mine=True)
+        )
+        desk.tally.conflicts_opened -= 1
+
+    # What the server tells
+
+    def on_server_conflict(self, row: Row, event: ConflictOpened) -> None:
+        """The feed says a conflict was opened: ours, another machine's, or an edit made on the server."""
+        desk = self._desk
+        if event.conflict_id in desk.foreign or any(event.conflict_id in c.server_ids for c in desk.parked.values()):
+            return
+        if event.by_server_edit:
+            desk.out.conflicts_wanted = True
+            if row.path not in desk.parked:
+                self.open(row, Origin.SERVER_EDIT, event.remote_hash, (event.conflict_id,))
+                return
+        entries = [
+            e for e in desk.index.operations.of_path(desk.source, row.path) if e.operation.hash == event.local_hash
+        ]
+        for entry in reversed(entries):
+            if entry.stage in (Stage.STORED, Stage.UNSETTLED):
+                # Its answer is on the way or lost; this event is the answer as well, and the settling will find it.
+                desk.out.conflicts_wanted = True
+                return
+            if entry.stage is Stage.ABANDONED and row.path not in desk.parked:
+                self._close_quietly(row, event.conflict_id, Origin.STALE_OWN)
+                return
+        foreign = Conflict(
+            0, 1, row.path, ConflictKind.EDIT_EDIT, Origin.FOREIGN, None, event.local_hash, event.remote_hash,
+            row.remote.hash, (event.conflict_id,), desk.now, State.OPEN, False,
+        )  # fmt: skip
+        desk.keep_conflict(desk.index.conflicts.open(desk.source, foreign))
+
+    def on_server_closed(self, row: Row, event: ConflictClosed) -> Row | None:
+        """Somebody resolved a conflict; the row it leaves, where ours was decided elsewhere."""
+        desk = self._desk
+        foreign = desk.foreign.pop(event.conflict_id, None)
+        if foreign is not None:
+            desk.index.conflicts.close(foreign, desk.now)
+            return None
+        conflict = desk.parked.get(row.path)
+        if conflict is None or event.conflict_id not in conflict.server_ids:
+            return None
+        left = tuple(i for i in conflict.server_ids if i != event.conflict_id)
+        conflict = replace(conflict, server_ids=left)
+        self.save(conflict)
+        if conflict.state is State.RESOLVING or left:
+            return None
+        if conflict.origin in _HEAD_IS_LOCAL:
+            self.close(conflict, "resolved on the server")
+            return None
+        decided = row.local.hash == conflict.local_hash and row.local.presence is not Presence.UNKNOWN
+        if not decided or desk.setup.mode is not Mode.BIDIRECTIONAL:
+            return None
+        # Whoever closed it had both texts before them; ours has not moved since, so the decision covers it and the
+        # folder follows. The local text goes to the trash with the install.
+        self.close(conflict, "resolved on the server")
+        return replace(row, base=remote_side(row.local.hash), remote=remote_side(event.hash))
+
+    def on_conflicts(self, message: ConflictsArrived) -> None:
+        """The whole list of open conflicts: texts to keep, and other machines' conflicts that are gone."""
+        desk = self._desk
+        desk.out.listing_conflicts = False
+        desk.answered()
+        listed = {conflict.id: conflict for conflict in message.conflicts}
+        for conflict in desk.parked.values():
+            for server_id in conflict.server_ids:
+                found = listed.get(server_id)
+                if found is not None:
+                    self._keep_texts(found)
+        for server_id in [i for i in desk.foreign if i not in listed]:
+            desk.index.conflicts.close(desk.foreign.pop(server_id), desk.now)
+
+    def _keep_texts(self, found: RemoteConflict) -> None:
+        for digest, text in ((found.local_hash, found.local_text), (found.remote_hash, found.remote_text)):
+            if digest is not None and text is not None:
+                self._desk.index.conflicts.put_text(digest, text)
+
+    # Following
+
+    def upkeep(self) -> None:
+        """Look at every path that moved in this step: open, follow or close its conflict."""
+        desk = self._desk
+        moved, desk.moved = desk.moved, set()
+        if not desk.out.looked or not desk.first_drain_done:
+            # Half-read trees disagree for no reason; every row that asks to be parked is looked at again later.
+            desk.moved = moved
+            return
+        rows = self._keeper.rows(sorted(moved))
+        for path, row in rows.items():
+            conflict = desk.parked.get(path)
+            if conflict is not None:
+                self._follow(conflict, row)
+            elif row.step is Step.PARK and not desk.in_flight(path):
+                self.open(row, Origin.TREES, row.remote.hash)
+                self._share(desk.parked[path], row)
+
+    def _follow(self, conflict: Conflict, row: Row) -> None:
+        desk = self._desk
+        if desk.in_flight(row.path) or Presence.UNKNOWN in (row.local.presence, row.remote.presence):
+            return
+        if conflict.state is State.RESOLVING and self._is_progress(conflict, row):
+            return
+        other = conflict.remote_hash if conflict.origin in _HEAD_IS_LOCAL else row.remote.hash
+        if row.local.presence is Presence.OUT_OF_SCOPE:
+            self.close(conflict, "left the selection")
+        elif row.local.hash == row.remote.hash == other:
+            self._agree(conflict, row)
+        elif conflict.origin is Origin.TREES and row.step is not Step.PARK and not conflict.server_ids:
+            self.close(conflict, "one side went back to what both had")
+        elif (row.local.hash, other, row.remote.hash) != (
+            conflict.local_hash,
+            conflict.remote_hash,
+            conflict.head_hash,
+        ):
+            self._advance(conflict, row, other)
+
+    def _is_progress(self, conflict: Conflict, row: Row) -> bool:
+        """Whether what moved is our own carrying out of the decision."""
+        wanted = conflict.wanted_hash
+        return row.local.hash in (conflict.local_hash, wanted) and row.remote.hash in (conflict.head_hash, wanted)
+
+    def _agree(self, conflict: Conflict, row: Row) -> None:
+        if not conflict.server_ids:
+            self.close(conflict, "both sides became equal")
+            return
+        self.save(
+            replace(conflict, state=State.RESOLVING, choice=Choice.KEEP_RAVEN, wanted_hash=row.remote.hash,
+                    local_hash=row.local.hash, remote_hash=row.remote.hash, head_hash=row.remote.hash)
+        )  # fmt: skip
+
+    def _advance(self, conflict: Conflict, row: Row, other: str | None) -> None:
+        note = "the file or the server's version changed; please look again" if conflict.choice else None
+        kind = disagreement(remote_side(conflict.base_hash), row.local, remote_side(other))
+        moved = replace(
+            conflict, generation=conflict.generation + 1, kind=kind, local_hash=row.local.hash, remote_hash=other,
+            head_hash=row.remote.hash, state=State.OPEN, choice=None, wanted_hash=None, note=note,
+        )  # fmt: skip
+        self.save(moved)
+        self._keep_text(row.path, other)
+        if conflict.origin is Origin.TREES:
+            self._share(moved, row)
+
+    def _share(self, conflict: Conflict, row: Row) -> None:
+        """One push that is known to be stale, so that both texts stand on the server too.
+
+        Edit against delete stays local: there the push would bring the file back.
+        """
+        desk = self._desk
+        if conflict.server_ids or desk.in_flight(row.path) or row.local.reason is not None:
+            return
+        if conflict.kind is ConflictKind.EDIT_DELETE:
+            return
+        entries = desk.index.operations.of_path(desk.source, row.path)
+        if any(e.why is Why.PARK and e.operation.hash == row.local.hash and e.stage is Stage.DONE for e in entries):
+            return
+        verb = Verb.UPSERT if row.local.is_file else Verb.DELETE
+        operation = Operation(
+            desk.new_operation_id(), row.path, verb, row.local.hash, row.local.size or 0, row.base.hash
+        )
+        desk.add_operation(operation, Why.PARK)
+
+    # Closing
+
+    def close(self, conflict: Conflict, note: str) -> None:
+        """The disagreement is over."""
+        desk = self._desk
+        desk.index.conflicts.close(replace(conflict, state=State.CLOSED), desk.now)
+        desk.parked.pop(conflict.path, None)
+        desk.moved.add(conflict.path)
+        desk.note(conflict.path, "conflict_closed", note)
+
+    def reopen(self, conflict: Conflict, row: Row, note: str) -> None:
+        """A resolution could not be carried out as decided: show the conflict anew."""
+        other = conflict.remote_hash if conflict.origin in _HEAD_IS_LOCAL else row.remote.hash
+        self.save(
+            replace(
+                conflict, generation=conflict.generation + 1, local_hash=row.local.hash, remote_hash=other,
+                head_hash=row.remote.hash, state=State.OPEN, choice=None, wanted_hash=None, note=note,
+            )
+        )  # fmt: skip
+        self._desk.moved.add(conflict.path)
+
+    def save(self, conflict: Conflict) -> None:
+        """Write a changed conflict."""
+        self._desk.index.conflicts.save(conflict)
+        self._desk.keep_conflict(conflict)
+
+    def plan(self) -> None:
+        """Ask for the list of conflicts where their texts are wanted."""
+        desk, out = self._desk, self._desk.out
+        if out.conflicts_wanted and not out.listing_conflicts and desk.server_ready:
+            out.conflicts_wanted = False
+            out.listing_conflicts = True
+            desk.emit(AskConflicts())
+
+
+def _joined(ids: tuple[str, ...], new: str) -> tuple[str, ...]:
+    return ids if new in ids else (*ids, new)

@@ -1,0 +1,203 @@
+"""From the trees to the folder: which changes are journalled and made next, and what became of them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agent.core.model import (
+    OUT_OF_SCOPE,
+    Intent,
+    Landed,
+    Landing,
+    Purpose,
+    Reason,
+    RemoteHead,
+    Seen,
+    side_of,
+)
+from agent.core.reconcile import Step
+from agent.engine.desk import Attendance, Desk
+from agent.engine.effects import Carry
+from agent.engine.holding import Holding
+from agent.engine.keeper import Keeper
+from agent.engine.messages import Restore
+from agent.index.notes import PathProblem, ProblemOrigin
+from agent.index.trees import Row
+
+_JOBS_AT_ONCE = 500
+_ASK_AT_ONCE = 4
+_REASONS = {
+    Landing.BLOCKED: (Reason.BLOCKED, 5.0),
+    Landing.UNSAFE: (Reason.UNSAFE_PATH, 60.0),
+    Landing.FAILED: (Reason.DISK, 30.0),
+}
+_RACY_SECONDS = 2.1
+
+
+class Pulling:
+    """One group of changes at a time. Every change says what it expects; a surprise is a new observation."""
+
+    def __init__(self, desk: Desk, keeper: Keeper, holding: Holding) -> None:
+        self._desk = desk
+        self._keeper = keeper
+        self._holding = holding
+
+    # Outcomes
+
+    def landed(self, row: Row, intent: Intent, landed: Landed) -> Row:
+        """What a pull's outcome makes of the row."""
+        desk = self._desk
+        if landed.landing is Landing.DONE:
+            desk.lift_problem(row.path, ProblemOrigin.PULL)
+            desk.out.deferred.pop(row.path, None)
+            row = self._done(row, intent, landed)
+        elif landed.landing is Landing.OUT_OF_SCOPE:
+            row = replace(row, local=OUT_OF_SCOPE, fingerprint=None)
+        elif landed.landing is Landing.CHANGED:
+            if landed.seen is None or landed.seen.side.same_content(row.local):
+                desk.out.deferred[row.path] = desk.now + 5.0
+            row = seen_at(row, landed.seen)
+        else:
+            self._put_off(row, landed)
+            row = seen_at(row, landed.seen)
+        return row
+
+    def _done(self, row: Row, intent: Intent, landed: Landed) -> Row:
+        desk = self._desk
+        row = seen_at(row, landed.seen)
+        racy = row.fingerprint is not None and row.fingerprint.racy
+        if racy and desk.setup.attendance is Attendance.FOLLOW:
+            desk.out.racy[row.path] = desk.now + _RACY_SECONDS
+        if intent.purpose is Purpose.RESTORE:
+            desk.note(row.path, "restored")
+            return row
+        if intent.new is None:
+            desk.tally.deleted_local += 1
+            desk.note(row.path, "deleted_local")
+            desk.index.notes.drop_approvals(desk.source, [row.path])
+            self._unblock()
+        else:
+            desk.tally.pulled += 1
+            desk.note(row.path, "pulled")
+        return replace(row, base=side_of(intent.new))
+
+    def _unblock(self) -> None:
+        """Something made room: what was blocked may fit now."""
+        desk = self._desk
+        for path in list(desk.out.deferred):
+            if any(p.reason is Reason.BLOCKED for p in desk.problems.get(path, ())):
+                del desk.out.deferred[path]
+
+    def _put_off(self, row: Row, landed: Landed) -> None:
+        desk = self._desk
+        reason, wait = _REASONS[landed.landing]
+        text = landed.text or "the folder could not be changed here"
+        desk.out.deferred[row.path] = desk.now + wait
+        desk.set_problem(PathProblem(row.path, ProblemOrigin.PULL, reason, text, desk.now, desk.now + wait))
+
+    def on_head(self, row: Row, head: RemoteHead | None) -> None:
+        """A head that was asked for because its text was not at hand."""
+        desk = self._desk
+        if head is None:
+            # The feed promised a file and there is none: the delete is on its way, or the verification will find it.
+            desk.out.deferred[row.path] = desk.now + 2.0
+            desk.request_drain()
+        elif row.step is Step.PULL and head.hash == row.remote.hash:
+            desk.out.contents[row.path] = (head.hash, head.content)
+            desk.out.contents_size += len(head.content)
+
+    # Work
+
+    def on_restore(self, message: Restore) -> None:
+        """A person wants these bytes at this path."""
+        import hashlib
+
+        row = self._keeper.row(message.path)
+        if message.path not in self._desk.parked and not self._desk.in_flight(message.path):
+            digest = hashlib.sha256(message.content).hexdigest()
+            intent = Intent(self._desk.new_intent_id(), message.path, digest, row.local.hash, Purpose.RESTORE)
+            self.carry([(intent, message.content)])
+
+    def plan(self) -> None:
+        """Make the next group of changes."""
+        desk = self._desk
+        self._drop_unwanted_contents()
+        if not desk.may_install or desk.out.carrying:
+            return
+        jobs = self._removals() if desk.may_change else []
+        jobs += self._installs(_JOBS_AT_ONCE - len(jobs))
+        if jobs:
+            self.carry(jobs)
+        elif desk.server_ready:
+            self._ask_for_texts()
+
+    def _free(self, row: Row) -> bool:
+        desk = self._desk
+        if row.path in desk.parked or desk.in_flight(row.path) or row.path in desk.out.noticed:
+            return False
+        due = desk.out.deferred.get(row.path, 0.0)
+        if due > desk.now:
+            if desk.setup.attendance is Attendance.FOLLOW:
+                desk.wake(due)
+            return False
+        return True
+
+    def _removals(self) -> list[tuple[Intent, bytes]]:
+        desk = self._desk
+        rows = desk.index.trees.with_step(desk.source, Step.PULL_DELETE)
+        free = [row for row in rows if self._free(row) and self._holding.allows(row)][:_JOBS_AT_ONCE]
+        return [(self._intent(row), b"") for row in free]
+
+    def _installs(self, room: int) -> list[tuple[Intent, bytes]]:
+        out = self._desk.out
+        jobs = []
+        rows = self._keeper.rows(list(out.contents)[: max(room, 0)])
+        for path, row in rows.items():
+            digest, content = out.contents[path]
+            if row.step is Step.PULL and digest == row.remote.hash and self._free(row):
+                jobs.append((self._intent(row), content))
+                self._drop_content(path)
+        return jobs
+
+    def _intent(self, row: Row) -> Intent:
+        return Intent(self._desk.new_intent_id(), row.path, row.remote.hash, row.local.hash, Purpose.PULL)
+
+    def carry(self, jobs: list[tuple[Intent, bytes]]) -> None:
+        """Journal these changes and have them made once this step is committed."""
+        desk = self._desk
+        desk.index.operations.journal(desk.source, (intent for intent, _ in jobs), desk.now)
+        for intent, _ in jobs:
+            desk.out.carrying[intent.id] = intent
+            desk.out.carried.add(intent.path)
+            desk.out.stirred.add(intent.path)
+        desk.emit(Carry(tuple(jobs)))
+
+    def _drop_content(self, path: str) -> None:
+        out = self._desk.out
+        out.contents_size -= len(out.contents.pop(path)[1])
+
+    def _drop_unwanted_contents(self) -> None:
+        """Keep in memory only texts that are to be installed; one that disagrees is kept in the index."""
+        desk, out = self._desk, self._desk.out
+        for path, row in self._keeper.rows(list(out.contents)).items():
+            digest, content = out.contents[path]
+            if row.step is Step.PARK and row.remote.hash == digest:
+                desk.index.conflicts.put_text(digest, content)
+            if row.step is not Step.PULL or row.remote.hash != digest or path in desk.parked:
+                self._drop_content(path)
+
+    def _ask_for_texts(self) -> None:
+        desk = self._desk
+        room = _ASK_AT_ONCE - len(desk.out.asking)
+        if room <= 0 or desk.out.contents:
+            return
+        limit = room + len(desk.parked) + len(desk.out.deferred) + len(desk.open_operations)
+        for row in desk.index.trees.with_step(desk.source, Step.PULL, limit=limit):
+            if room and row.path not in desk.out.asking and self._free(row):
+                desk.ask_head(row.path, row)
+                room -= 1
+
+
+def seen_at(row: Row, seen: Seen | None) -> Row:
+    """The row with what a look found, where it found anything."""
+    return row if seen is None else replace(row, local=seen.side, fingerprint=seen.fingerprint)

@@ -1,0 +1,150 @@
+"""From the trees to the server: which operations go into the next batch, and what its answer means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from agent.core.errors import ProblemKind
+from agent.core.model import Operation, Outcome, Reason, Result, Verb
+from agent.core.reconcile import Step
+from agent.engine.desk import Desk
+from agent.engine.effects import Parcel, Send
+from agent.engine.holding import Holding
+from agent.engine.keeper import Keeper
+from agent.engine.messages import BatchAnswered, Noticed
+from agent.engine.observing import Observing
+from agent.engine.settling import Settling
+from agent.index.notes import PathProblem, ProblemOrigin
+from agent.index.operations import Entry, Stage, Why
+from agent.index.trees import Row
+
+
+class Pushing:
+    """One batch at a time; uploads before deletes, so that a rename never leaves a file without a copy."""
+
+    def __init__(self, desk: Desk, keeper: Keeper, settling: Settling, holding: Holding, observing: Observing) -> None:
+        self._desk = desk
+        self._keeper = keeper
+        self._settling = settling
+        self._holding = holding
+        self._observing = observing
+
+    # Answers
+
+    def on_answer(self, message: BatchAnswered) -> None:
+        """Take the outcomes of the batch in flight."""
+        desk = self._desk
+        batch, desk.out.batch = desk.out.batch, {}
+        # An echo in the feed may have been quicker than the answer; what it settled is not open any more.
+        live = {i: self._live(entry) for i, entry in batch.items()}
+        outcomes = {outcome.operation_id: outcome for outcome in message.outcomes}
+        applied, doubtful = [], []
+        for identifier, entry in live.items():
+            if entry is None:
+                continue
+            outcome = outcomes.get(identifier) or Outcome(identifier, Result.UNCERTAIN)
+            if outcome.result is Result.APPLIED:
+                applied.append(entry)
+            elif outcome.result is Result.UNCERTAIN or (outcome.result is Result.CONFLICT and outcome.conflict is None):
+                doubtful.append(entry)
+            else:
+                self._take(entry, outcome)
+        self._settling.acknowledge(applied)
+        self._settling.doubt(doubtful)
+        if message.problem is None:
+            desk.answered()
+        elif message.problem.kind is ProblemKind.PAUSED:
+            desk.set_standing(remote_paused=True)
+        else:
+            desk.failed(message.problem)
+
+    def _live(self, entry: Entry) -> Entry | None:
+        for other in self._desk.open_operations.get(entry.operation.path, ()):
+            if other.operation.id == entry.operation.id and other.stage is not Stage.ACKED:
+                return other
+        return None
+
+    def _take(self, entry: Entry, outcome: Outcome) -> None:
+        desk = self._desk
+        if outcome.result is Result.CONFLICT and outcome.conflict is not None:
+            self._settling.conflict(entry, outcome.conflict)
+        elif outcome.result in (Result.REJECTED, Result.TOO_LARGE):
+            self._refuse(entry, outcome)
+        elif outcome.result is Result.CHANGED:
+            self._observing.on_noticed(Noticed(frozenset([entry.operation.path])))
+            if entry.stage is Stage.STORED:
+                desk.index.operations.drop([entry.operation.id])
+                desk.replace_entry(Entry(entry.seq, entry.operation, entry.why, Stage.DONE, entry.created_at))
+                desk.moved.add(entry.operation.path)
+
+    def _refuse(self, entry: Entry, outcome: Outcome) -> None:
+        """The server will not have this file: it is one skipped file, with the reason, until it changes."""
+        desk = self._desk
+        reason = Reason.TOO_LARGE if outcome.result is Result.TOO_LARGE else Reason.REFUSED
+        row = self._keeper.row(entry.operation.path)
+        desk.move_operations([entry], Stage.DONE)
+        if outcome.limit is not None:
+            desk.set_standing(max_bytes=outcome.limit)
+        text = outcome.detail or "the server refuses this file"
+        desk.set_problem(PathProblem(row.path, ProblemOrigin.PUSH, reason, text, desk.now))
+        desk.note(row.path, "refused", text, entry.operation.id)
+        local = row.local
+        if local.hash == entry.operation.hash and local.is_file:
+            local = type(local)(local.presence, local.hash, local.size, reason, local.rev)
+        self._keeper.change([Row(row.path, row.base, local, row.fingerprint, row.remote, row.remote_id, row.position)])
+
+    # Batches
+
+    def plan(self) -> None:
+        """Send the next batch, if there is anything to send and nothing is in flight."""
+        desk = self._desk
+        if desk.out.batch or not desk.may_change or not desk.server_ready:
+            return
+        parcels: list[Parcel] = []
+        size = 0
+        for entry in self._candidates():
+            content = desk.index.conflicts.text(entry.operation.hash) if entry.why is Why.RESOLVE else None
+            parcels.append(Parcel(entry.operation, content))
+            desk.out.batch[entry.operation.id] = entry
+            size += entry.operation.size
+            if len(parcels) >= desk.setup.batch_items or size >= desk.setup.batch_bytes:
+                break
+        if parcels:
+            desk.emit(Send(tuple(parcels)))
+
+    def _candidates(self) -> Iterator[Entry]:
+        """What may go into one batch: what waits already, then new uploads, and only without any of these, deletes."""
+        waiting = [entry for entry in self._desk.unanswered_entries() if self._waits(entry)]
+        yield from waiting
+        found = bool(waiting)
+        for row in self._ready(Step.PUSH):
+            found = True
+            yield self._store(row, Verb.UPSERT)
+        if not found:
+            for row in self._ready(Step.PUSH_DELETE):
+                if self._holding.allows(row):
+                    yield self._store(row, Verb.DELETE)
+
+    def _waits(self, entry: Entry) -> bool:
+        return entry.stage is Stage.STORED or self._settling.resendable(entry)
+
+    def _ready(self, step: Step) -> list[Row]:
+        desk = self._desk
+        blocked = len(desk.parked) + sum(
+            1 for e in desk.open_operations.values() if any(x.stage is not Stage.ACKED for x in e)
+        )
+        held = len(desk.out.held.files) if desk.out.held and step is Step.PUSH_DELETE else 0
+        limit = desk.setup.batch_items + blocked + held + len(desk.out.noticed)
+        rows = desk.index.trees.with_step(desk.source, step, limit=limit)
+        return [
+            row
+            for row in rows
+            if row.path not in desk.parked and not desk.in_flight(row.path) and row.path not in desk.out.noticed
+        ]
+
+    def _store(self, row: Row, verb: Verb) -> Entry:
+        desk = self._desk
+        digest, size = (row.local.hash, row.local.size or 0) if verb is Verb.UPSERT else (None, 0)
+        operation = Operation(desk.new_operation_id(), row.path, verb, digest, size, row.base.hash)
+        desk.add_operation(operation, Why.PUSH)
+        return desk.open_operations[row.path][-1]

@@ -1,0 +1,126 @@
+"""What became of operations: outcomes into the trees, and evidence gathered where no outcome came."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agent.core.model import Operation, RemoteConflict, RemoteHead, Verb
+from agent.core.settle import Settled, settle
+from agent.engine.desk import Desk
+from agent.engine.keeper import Keeper, agreed, remote_side, sent_side
+from agent.engine.parking import Parking
+from agent.index.operations import Entry, Stage, Why
+from agent.index.trees import Row
+
+_ASK_AT_ONCE = 4
+
+
+class Settling:
+    """Every operation ends here, exactly once."""
+
+    def __init__(self, desk: Desk, keeper: Keeper, parking: Parking) -> None:
+        self._desk = desk
+        self._keeper = keeper
+        self._parking = parking
+
+    def applied(self, row: Row, entry: Entry) -> Row:
+        """The operation is what the server holds, or held at its place in the order."""
+        desk = self._desk
+        operation = entry.operation
+        if operation.verb is Verb.DELETE:
+            desk.tally.deleted_remote += 1
+        else:
+            desk.tally.pushed += 1
+        desk.note(row.path, "deleted_remote" if operation.verb is Verb.DELETE else "pushed", None, operation.id)
+        desk.index.notes.drop_approvals(desk.source, [row.path])
+        side = sent_side(operation.hash, operation.size)
+        if entry.why is Why.RESOLVE:
+            # The folder does not hold the decided text yet: the base moves with the install that follows.
+            return replace(row, remote=side)
+        return agreed(row, side)
+
+    def acknowledge(self, entries: list[Entry]) -> None:
+        """The server says these were applied. Their echoes will tell where in the order."""
+        rows = self._keeper.rows([entry.operation.path for entry in entries])
+        self._keeper.change(self.applied(rows[entry.operation.path], entry) for entry in entries)
+        self._desk.move_operations(entries, Stage.ACKED)
+        self._desk.out.touched.update(rows)
+
+    def conflict(self, entry: Entry, found: RemoteConflict) -> None:
+        """The server parked this operation."""
+        desk = self._desk
+        desk.move_operations([entry], Stage.DONE)
+        row = self._keeper.row(entry.operation.path)
+        self._keeper.change([self._parking.conflicted(row, entry.operation, found)])
+        desk.out.touched.add(row.path)
+
+    def doubt(self, entries: list[Entry]) -> None:
+        """Nobody said what became of these: read the feed to its end, then judge what it did not mention."""
+        desk = self._desk
+        if not entries:
+            return
+        desk.move_operations(entries, Stage.UNSETTLED)
+        goal = desk.request_drain()
+        for entry in entries:
+            desk.out.settle_goal[entry.operation.id] = goal
+
+    def on_head(self, row: Row, head: RemoteHead | None, conflicts: tuple[RemoteConflict, ...] | None) -> Row:
+        """Judge the unsettled operations of a path by what the server shows."""
+        desk = self._desk
+        for entry in list(desk.open_operations.get(row.path, ())):
+            if entry.stage is not Stage.UNSETTLED or conflicts is None or not self._drained(entry):
+                continue
+            row = self._judge(row, entry, head, conflicts)
+        return row
+
+    def _judge(self, row: Row, entry: Entry, head: RemoteHead | None, conflicts: tuple[RemoteConflict, ...]) -> Row:
+        desk = self._desk
+        operation = entry.operation
+        digest = head.hash if head else None
+        versions = [version.hash for version in head.versions] if head else []
+        unclaimed = [c for c in conflicts if c.id not in desk.foreign]
+        verdict, found = settle(operation, digest, versions, unclaimed)
+        desk.out.settle_goal.pop(operation.id, None)
+        desk.note(row.path, "settled", verdict.value, operation.id)
+        if verdict is Settled.CONFLICT and found is not None:
+            desk.move_operations([entry], Stage.DONE)
+            return self._parking.conflicted(replace(row, remote=remote_side(digest)), operation, found)
+        if verdict is Settled.NOT_APPLIED:
+            # It may still be under way and arrive late; a conflict it opens then is known by this stage.
+            desk.move_operations([entry], Stage.ABANDONED)
+            return replace(row, remote=remote_side(digest))
+        row = self.applied(row, entry)
+        desk.move_operations([entry], Stage.DONE)
+        return replace(row, remote=remote_side(digest))
+
+    def _drained(self, entry: Entry) -> bool:
+        return self._desk.out.drained >= self._desk.out.settle_goal.get(entry.operation.id, 0)
+
+    def resendable(self, entry: Entry) -> bool:
+        """Whether asking again by sending again is the exact way: the server answers the first outcome, and the
+        bytes the id stands for are still there.
+        """
+        desk = self._desk
+        if entry.stage is not Stage.UNSETTLED or not desk.setup.item_results or not self._drained(entry):
+            return False
+        if entry.operation.id in desk.out.batch:
+            return False
+        return entry.why is Why.RESOLVE or self._still_there(entry.operation)
+
+    def _still_there(self, operation: Operation) -> bool:
+        local = self._keeper.row(operation.path).local
+        return local.hash == operation.hash and local.presence.value <= 1
+
+    def plan(self) -> None:
+        """Ask for the heads of what can be settled in no other way."""
+        desk, out = self._desk, self._desk.out
+        if not desk.server_ready:
+            return
+        for entry in desk.unanswered_entries():
+            if len(out.asking) >= _ASK_AT_ONCE:
+                return
+            path = entry.operation.path
+            if entry.stage is not Stage.UNSETTLED or entry.operation.id in out.batch or not self._drained(entry):
+                continue
+            if not self.resendable(entry):
+                desk.ask_head(path, self._keeper.row(path), with_conflicts=True)

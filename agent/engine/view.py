@@ -1,0 +1,87 @@
+"""A source as people see it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent.core.errors import Problem, ProblemKind
+from agent.core.model import SourceState
+from agent.core.reconcile import Step
+from agent.engine.desk import Desk
+from agent.index.conflicts import State
+
+
+@dataclass(frozen=True, slots=True)
+class SourceView:
+    """What ``status`` shows of a source. Counts are files, sizes bytes, times seconds since the epoch."""
+
+    state: SourceState
+    files: int
+    size: int
+    pending_push: int
+    pending_pull: int
+    conflicts: int
+    skipped: int
+    held_plan: str | None
+    held_count: int
+    cursor: str | None
+    synced_at: float | None
+    paused_until: float | None
+    trouble: Problem | None
+    halted: str | None
+
+
+def view(desk: Desk, *, at_rest: bool) -> SourceView:
+    """Look at the index and at what is outstanding."""
+    counts = desk.index.trees.counts(desk.source)
+    steps = dict(counts.by_step)
+    for row in desk.index.trees.get(desk.source, list(desk.parked)).values():
+        if row.step is not Step.NOTHING and row.step in steps:
+            steps[row.step] -= 1
+    push = steps.get(Step.PUSH, 0) + steps.get(Step.PUSH_DELETE, 0)
+    pull = steps.get(Step.PULL, 0) + steps.get(Step.PULL_DELETE, 0)
+    conflicts = sum(1 for c in desk.parked.values() if c.state is not State.CLOSED)
+    held = desk.out.held
+    busy = not at_rest or (push + pull > 0 and held is None)
+    paused = desk.out.paused_until if desk.now < desk.out.paused_until else None
+    return SourceView(
+        state=_state(desk, conflicts, busy=busy),
+        files=counts.files,
+        size=counts.size,
+        pending_push=push,
+        pending_pull=pull,
+        conflicts=conflicts,
+        skipped=steps.get(Step.SKIP, 0) + steps.get(Step.UNKNOWN, 0) + len(desk.problems),
+        held_plan=held.plan if held else None,
+        held_count=len(held.files) if held else 0,
+        cursor=desk.standing.cursor,
+        synced_at=desk.standing.synced_at,
+        paused_until=paused,
+        trouble=desk.out.trouble,
+        halted=desk.out.root_trouble or desk.standing.halted,
+    )
+
+
+def _state(desk: Desk, conflicts: int, *, busy: bool) -> SourceState:
+    trouble = desk.out.trouble
+    if trouble is not None and trouble.kind is ProblemKind.SIGNED_OUT:
+        return SourceState.SIGNED_OUT
+    if desk.out.root_trouble or desk.standing.halted or desk.out.held:
+        return SourceState.HALTED
+    if trouble is not None:
+        return SourceState.OFFLINE if trouble.kind in (ProblemKind.OFFLINE, ProblemKind.BUSY) else SourceState.ERROR
+    if has_failures(desk):
+        return SourceState.ERROR
+    if desk.paused:
+        return SourceState.PAUSED
+    if conflicts:
+        return SourceState.CONFLICT
+    if busy:
+        return SourceState.SYNCING
+    return SourceState.UP_TO_DATE
+
+
+def has_failures(desk: Desk) -> bool:
+    """Whether a selected file could not be synced for a reason that is not policy."""
+    listed = (problem.reason for problems in desk.problems.values() for problem in problems)
+    return not all(reason.is_policy for reason in (*listed, *desk.index.trees.reasons(desk.source)))
