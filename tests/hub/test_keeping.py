@@ -1,0 +1,225 @@
+"""Databases, copies, secrets and tokens."""
+
+from __future__ import annotations
+
+import sqlite3
+import stat
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import text
+
+from agent.hub.auth import PUBLIC_KEY_ALGORITHMS, JwtTokens, load_secret, mint
+from agent.hub.backup import backup
+from agent.hub.domain import Hub
+from agent.hub.ids import new_uuid, system_clock
+from agent.hub.model import Caller, Connector
+from agent.hub.store import SqlStore, StoreError, sqlite_url
+from agent.hub.wire import connector_status
+from hub.rig import SECRET, USER, WORKSPACE, InProcess, Running, eventually, headers, sha, token, upsert
+
+DAY_MS = 86_400_000
+
+
+def test_data_of_a_newer_schema_is_refused_with_a_sentence(store: SqlStore) -> None:
+    """An older program never touches what it does not know."""
+    with store.write() as session:
+        session._db.execute(text("UPDATE schema_info SET version = 99"))
+    with pytest.raises(StoreError, match="schema 99, and this program knows schema 1"):
+        SqlStore(store.url.render_as_string(hide_password=False))
+
+
+def test_another_kind_of_database_is_refused_with_a_sentence() -> None:
+    """SQLite and PostgreSQL are what the hub is tested with."""
+    with pytest.raises(StoreError, match="not in mysql"):
+        SqlStore("mysql://host/hub")
+
+
+def test_sqlite_commits_durably_and_holds_references(tmp_path: Path) -> None:
+    """WAL, synchronous=FULL, foreign keys on, in readers and the writer."""
+    store = SqlStore(sqlite_url(tmp_path / "hub.db"))
+    for transaction in (store.read, store.write):
+        with transaction() as session:
+            settings = [
+                session._db.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+                for name in ("journal_mode", "synchronous", "foreign_keys")
+            ]
+            assert settings == ["wal", 2, 1]
+    store.close()
+
+
+def test_a_failed_transaction_leaves_nothing(hub: InProcess) -> None:
+    """A batch is all of its accepted items or none of them."""
+    source = hub.source()
+    with pytest.raises(RuntimeError), hub.store.write() as session:
+        found = session.locked_source(WORKSPACE, source)
+        assert found is not None
+        session.add_contents({sha("x"): b"x"})
+        raise RuntimeError
+    with hub.store.read() as session:
+        assert session.contents([sha("x")]) == {}
+    assert hub.push(source, upsert("a.md", "x"))["applied"] == 1
+
+
+def test_an_in_memory_hub_goes_back_to_a_snapshot() -> None:
+    """What a simulation needs to branch."""
+    hub = InProcess(SqlStore("sqlite://"))
+    source = hub.source()
+    hub.push(source, upsert("a.md", "one"))
+    snapshot = hub.store.snapshot()
+    hub.push(source, upsert("a.md", "two", sha("one")))
+    hub.store.restore(snapshot)
+    assert hub.text(source, "a.md") == "one"
+    assert hub.push(source, upsert("a.md", "three", sha("one")))["eventCursor"] == 2
+    hub.store.close()
+
+
+def test_the_cost_of_a_push_does_not_grow_with_history(light: InProcess) -> None:
+    """The statements of the 1,000th push of a file read as few rows as those of the 10th: none scans a table."""
+    source = light.source()
+    with light.store.read() as session:
+        queries = {
+            "versions": "SELECT 1 FROM versions WHERE source = 1 AND file = 1 ORDER BY cursor DESC LIMIT 20",
+            "events": "SELECT 1 FROM events WHERE source = 1 AND cursor > 5 ORDER BY cursor LIMIT 100",
+            "files": "SELECT 1 FROM files WHERE source = 1 AND path IN ('a', 'b')",
+            "operations": "SELECT 1 FROM operations WHERE source = 1 AND operation IN ('a', 'b')",
+            "contents": "SELECT 1 FROM contents WHERE hash IN (x'00', x'01')",
+            "conflicts": "SELECT 1 FROM conflicts WHERE source = 1 AND file = 1",
+        }
+        for table, query in queries.items():
+            plan = [row[3] for row in session._db.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}")]
+            assert all(step.startswith(f"SEARCH {table}") for step in plan), plan
+    assert light.outcome(source, upsert("a.md", "one"))["status"] == "applied"
+
+
+def test_a_backup_taken_under_load_is_consistent_and_private(process: Running, tmp_path: Path) -> None:
+    """The copy serves every event up to its newest cursor, whole, and only its owner can read it."""
+    client = process.client()
+    source = client.source()
+    stop = threading.Event()
+
+    def write() -> None:
+        mine = process.client()
+        number = 0
+        while not stop.is_set():
+            mine.push(source, *[upsert(f"{number}/{i}.md", f"{number} {i}") for i in range(10)])
+            number += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert eventually(lambda: bool(client.ok("sources/deltas", sourceId=source, cursor=100, limit=1)["events"]))
+    target = tmp_path / "copy.db"
+    backup(process.data / "hub.db", target)
+    stop.set()
+    writer.join()
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    assert [path.name for path in tmp_path.glob("*copy*")] == ["copy.db"]
+    copy = InProcess(SqlStore(sqlite_url(target)))
+    files = {f["relativePath"]: f["lastSyncedHash"] for f in copy.ok("sources/files", sourceId=source)}
+    events = copy.events(source)
+    assert len(events) == len(files) >= 100
+    assert all(sha(e["payload"]["content"]) == files[e["relativePath"]] for e in events)
+    copy.store.close()
+
+
+def test_a_backup_of_nothing_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    """No empty file that looks like a backup."""
+    with pytest.raises(StoreError, match="no hub database"):
+        backup(tmp_path / "hub.db", tmp_path / "copy.db")
+    (tmp_path / "hub.db").write_bytes(b"not a database" * 100)
+    with pytest.raises(StoreError, match="cannot be copied"):
+        backup(tmp_path / "hub.db", tmp_path / "copy.db")
+    assert [path.name for path in tmp_path.iterdir()] == ["hub.db"]
+
+
+def test_a_backup_replaces_an_older_one(tmp_path: Path) -> None:
+    """The older copy stands until the new one is whole."""
+    store = SqlStore(sqlite_url(tmp_path / "hub.db"))
+    (tmp_path / "copy.db").write_text("older")
+    backup(tmp_path / "hub.db", tmp_path / "copy.db")
+    with closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
+        assert copy.execute("SELECT version FROM schema_info").fetchone() == (1,)
+    store.close()
+
+
+def test_the_secret_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
+    """0600, long enough for HS256, the same at the next start."""
+    path = tmp_path / "secret"
+    secret = load_secret(path)
+    assert len(secret) >= 32
+    assert load_secret(path) == secret
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_minted_token_is_good_until_it_expires() -> None:
+    """To the second, by the hub's clock and not the machine's."""
+    made = mint(SECRET, workspace="w", user="u", now=5 * DAY_MS, days=2)
+    tokens = JwtTokens(SECRET)
+    assert tokens.caller(made, 5 * DAY_MS) == Caller("u", "w")
+    assert tokens.caller(made, 7 * DAY_MS - 1) == Caller("u", "w")
+    assert tokens.caller(made, 7 * DAY_MS) is None
+    claims = jwt.decode(made, SECRET, algorithms=["HS256"], options={"verify_exp": False})
+    assert claims == {"sub": "u", "workspaceId": "w", "type": "access", "iat": 5 * 86_400, "exp": 7 * 86_400}
+
+
+GOOD = {"sub": USER, "workspaceId": WORKSPACE, "type": "access", "exp": 2**40}
+
+
+@pytest.mark.parametrize(
+    ("claims", "key", "algorithm"),
+    [
+        (GOOD, b"another secret, and as long as the first one was, or longer", "HS256"),
+        (GOOD, SECRET, "HS512"),
+        (GOOD, None, "none"),
+        (GOOD | {"type": "collab"}, SECRET, "HS256"),
+        (GOOD | {"exp": 1}, SECRET, "HS256"),
+        (GOOD | {"nbf": 2**39}, SECRET, "HS256"),
+        ({k: v for k, v in GOOD.items() if k != "exp"}, SECRET, "HS256"),
+        ({k: v for k, v in GOOD.items() if k != "workspaceId"}, SECRET, "HS256"),
+        (GOOD | {"workspaceId": ""}, SECRET, "HS256"),
+        ({k: v for k, v in GOOD.items() if k != "sub"}, SECRET, "HS256"),
+    ],
+)
+def test_a_token_that_is_not_good_is_nobody(claims: dict[str, object], key: bytes | None, algorithm: str) -> None:
+    """Another key, another algorithm, another type, out of time, or without a name."""
+    made = jwt.encode(claims, key, algorithm=algorithm)
+    assert JwtTokens(SECRET).caller(made, system_clock()) is None
+
+
+def test_garbage_is_nobody() -> None:
+    """Whatever stands behind Bearer."""
+    for made in ("", "a.b.c", "é", "eyJhbGciOiJub25lIn0.e30."):
+        assert JwtTokens(SECRET).caller(made, system_clock()) is None
+
+
+def test_with_a_public_key_somebody_else_signs_the_tokens(light: InProcess) -> None:
+    """ES256 tokens are good; the public key itself is no secret to sign with."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    tokens = JwtTokens(public, PUBLIC_KEY_ALGORITHMS)
+    assert tokens.caller(jwt.encode(GOOD, key, algorithm="ES256"), system_clock()) == Caller(USER, WORKSPACE)
+    assert tokens.caller(token(), system_clock()) is None
+    hub = Hub(light.store, tokens=tokens)
+    sent = headers(jwt.encode(GOOD, key, algorithm="ES256"))
+    assert hub.handle("POST", "/api/local-sync/sources/list", sent, b"{}").status == 200
+
+
+def test_a_connector_is_offline_after_two_minutes_without_a_heartbeat() -> None:
+    """Computed when looked at: nothing has to run for it."""
+    connector = Connector("c", "w", "u", "n", "p", None, heartbeat_at=1_000_000, created_at=0, updated_at=0)
+    assert connector_status(connector, 1_120_000) == "online"
+    assert connector_status(connector, 1_120_001) == "offline"
+
+
+def test_ids_are_uuids_of_version_seven_in_the_order_of_their_milliseconds() -> None:
+    """No two alike, and the text sorts as the time does."""
+    made = [new_uuid() for _ in range(1000)]
+    assert len(set(made)) == 1000
+    assert all(one[14] == "7" and one[19] in "89ab" for one in made)
+    assert [one[:13] for one in made] == sorted(one[:13] for one in made)

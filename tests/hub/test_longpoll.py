@@ -1,0 +1,152 @@
+"""Waiting for events on one event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import httpx
+import orjson
+import pytest
+
+from agent.hub.longpoll import Bell, woken_within
+from agent.hub.routes import HubApp
+from hub.rig import InProcess, upsert
+
+
+def run(body: Any) -> Any:
+    """The coroutine's answer on an event loop of its own."""
+    return asyncio.run(body)
+
+
+async def poll(http: httpx.AsyncClient, hub: InProcess, **body: Any) -> Any:
+    """The data of one deltas request over ASGI."""
+    answer = await http.post("/api/local-sync/sources/deltas", headers=hub.headers, content=orjson.dumps(body))
+    assert answer.status_code == 200, answer.text
+    return answer.json()["data"]
+
+
+def over(app: HubApp) -> httpx.AsyncClient:
+    """A client that speaks to the application in this process."""
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app.asgi), base_url="http://hub", timeout=60)
+
+
+def test_a_ring_between_look_and_wait_is_not_lost() -> None:
+    """Whoever listens first and looks then is woken by what was committed in between."""
+
+    async def claim() -> None:
+        bell = Bell()
+        with bell.listening("s") as woken:
+            await asyncio.to_thread(bell.ring, "s")
+            assert await woken_within(woken, 5)
+            assert not await woken_within(woken, 0.01)
+
+    run(claim())
+
+
+def test_a_ring_wakes_those_of_its_source_only() -> None:
+    """And leaves nothing behind when they have gone."""
+
+    async def claim() -> None:
+        bell = Bell()
+        with bell.listening("a") as one, bell.listening("b") as other:
+            bell.ring("a")
+            assert await woken_within(one, 5)
+            assert not await woken_within(other, 0.01)
+        assert not bell._waiting
+
+    run(claim())
+
+
+def test_closing_the_bell_lets_everybody_go_also_later_ones() -> None:
+    """A hub that stops keeps nobody waiting."""
+
+    async def claim() -> None:
+        bell = Bell()
+        with bell.listening("s") as woken:
+            bell.close()
+            assert await woken_within(woken, 5)
+        with bell.listening("s") as late:
+            assert await woken_within(late, 5)
+
+    run(claim())
+
+
+def test_a_poll_without_events_answers_empty_after_its_wait(light: InProcess) -> None:
+    """Not before, and not much later."""
+    source = light.source()
+
+    async def claim() -> float:
+        async with over(HubApp(light.hub)) as http:
+            begun = time.monotonic()
+            assert (await poll(http, light, sourceId=source, waitMs=300))["events"] == []
+            return time.monotonic() - begun
+
+    assert 0.3 <= run(claim()) < 3
+
+
+@pytest.mark.parametrize("wait", [{}, {"waitMs": 0}, {"waitMs": None}])
+def test_a_poll_without_a_wait_answers_at_once(light: InProcess, wait: dict[str, Any]) -> None:
+    """As on the real server."""
+    source = light.source()
+
+    async def claim() -> Any:
+        async with over(HubApp(light.hub)) as http:
+            return await asyncio.wait_for(poll(http, light, sourceId=source, **wait), 2)
+
+    assert run(claim())["events"] == []
+
+
+def test_two_hundred_waiting_polls_hear_of_one_event_at_once(light: InProcess) -> None:
+    """They hold no thread while they wait, so others are served meanwhile, and all are woken by the commit."""
+    source, quiet = light.source(), light.source()
+
+    async def claim() -> float:
+        async with over(HubApp(light.hub)) as http:
+            waiting = [asyncio.create_task(poll(http, light, sourceId=source, waitMs=30_000)) for _ in range(200)]
+            other = asyncio.create_task(poll(http, light, sourceId=quiet, waitMs=500))
+            assert (await other)["events"] == []
+            assert not any(task.done() for task in waiting)
+            body = orjson.dumps({"sourceId": source, "items": [upsert("a.md", "one")]})
+            begun = time.monotonic()
+            await http.post("/api/local-sync/sources/push-batch", headers=light.headers, content=body)
+            pages = await asyncio.gather(*waiting)
+            assert all([e["relativePath"] for e in page["events"]] == ["a.md"] for page in pages)
+            return time.monotonic() - begun
+
+    assert run(claim()) < 5
+
+
+def test_a_long_poll_wakes_in_less_than_twenty_milliseconds_as_a_rule(light: InProcess) -> None:
+    """The median over forty pushes, from the push's answer to the poll's."""
+    source = light.source()
+
+    async def claim() -> float:
+        async with over(HubApp(light.hub)) as http:
+            delays, cursor = [], 0
+            for number in range(40):
+                waiting = asyncio.create_task(poll(http, light, sourceId=source, cursor=cursor, waitMs=20_000))
+                # Let it look once and begin to wait.
+                await poll(http, light, sourceId=source, cursor=cursor)
+                body = orjson.dumps({"sourceId": source, "items": [upsert(f"{number}.md", "x")]})
+                await http.post("/api/local-sync/sources/push-batch", headers=light.headers, content=body)
+                begun = time.monotonic()
+                cursor = (await waiting)["nextCursor"]
+                delays.append(time.monotonic() - begun)
+            return sorted(delays)[20]
+
+    assert run(claim()) < 0.02
+
+
+@pytest.mark.parametrize("body", [{}, {"sourceId": "x", "waitMs": 20_000}, [], {"sourceId": 5, "waitMs": "long"}])
+def test_a_request_that_is_refused_does_not_wait(light: InProcess, body: Any) -> None:
+    """Validation answers at once."""
+
+    async def claim() -> int:
+        async with over(HubApp(light.hub)) as http:
+            url = "/api/local-sync/sources/deltas"
+            answer = await asyncio.wait_for(http.post(url, headers=light.headers, content=orjson.dumps(body)), 2)
+            return answer.status_code
+
+    assert run(claim()) == 400
