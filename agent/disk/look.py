@@ -8,7 +8,7 @@ from typing import Final
 
 from agent.core import paths
 from agent.core.model import ABSENT, Fingerprint, Known, Presence, Reason, Seen, Side
-from agent.disk.digest import Digest, digest
+from agent.disk.digest import Digest, digest, text_reason
 from agent.disk.fs import Dir, File, Fs, Kind, Stat
 from agent.disk.root import Blocked, Root, Unsafe
 from agent.disk.select import Selection
@@ -82,6 +82,11 @@ def fingerprint_of(found: Stat, xxh3: str, now_ns: int) -> Fingerprint:
     """The fingerprint of a file whose bytes are known, judged racy by the file system's clock."""
     racy = found.mtime_ns > now_ns - RACY_NS
     return Fingerprint(found.size, found.mtime_ns, found.ctime_ns, found.inode, xxh3, racy)
+
+
+def side_of_content(path: str, content: bytes, sha256: str, max_bytes: int | None) -> Side:
+    """The side a file with these bytes makes at ``path``."""
+    return _side(path, Digest("", sha256, len(content), text_reason(content)), sha256, max_bytes)
 
 
 def placeholder_of(name: str) -> str | None:

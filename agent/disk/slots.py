@@ -18,7 +18,7 @@ from typing import Final
 
 from agent.core.model import SENTINEL_BASE, Intent
 from agent.disk.digest import digest
-from agent.disk.fs import Dir, Fs, Kind
+from agent.disk.fs import Dir, Fs, Kind, Stat
 from agent.disk.trash import Trash
 
 _TEMPORARY_MODE: Final = 0o666
@@ -54,8 +54,8 @@ class Slots:
                     held.setdefault(entry.name.removesuffix(stage), set()).add(stage)
         return held
 
-    def write(self, intent_id: str, content: bytes, model: tuple[Dir, str] | None) -> int:
-        """Writes a new file as ``ID.part`` with the attributes of ``model``; returns its inode. Not yet durable."""
+    def write(self, intent_id: str, content: bytes, model: tuple[Dir, str] | None) -> Stat:
+        """Writes a new file as ``ID.part`` with the attributes of ``model``; returns its stat. Not yet durable."""
         self.drop(intent_id, Stage.PART)
         file = self._fs.create(self.handle, intent_id + Stage.PART, _TEMPORARY_MODE)
         try:
@@ -63,7 +63,7 @@ class Slots:
             if model is not None:
                 with contextlib.suppress(FileNotFoundError):
                     self._fs.clone_attributes(*model, file)
-            return self._fs.fstat(file).inode
+            return self._fs.fstat(file)
         finally:
             self._fs.close(file)
 
@@ -93,17 +93,34 @@ class Slots:
         """sha256 of what stands there; None for what is no file, cannot be read, or changes while it is read."""
         return file_hash(self._fs, self.handle, intent_id + stage)
 
+    def adopt(self, orphan: str, stage: Stage, now: float) -> None:
+        """Moves what no journalled intent names to the trash: it may be a user's, and its path is not known."""
+        self._trash.absorb(
+            orphan + stage,
+            f"recovered/{orphan}",
+            sha256=self.hash_of(orphan, stage) or SENTINEL_BASE,
+            reason="recovered",
+            entry_id=f"{orphan}{stage}",
+            now=now,
+        )
+
     def to_trash(self, intent: Intent, stage: Stage, sha256: str | None, now: float) -> None:
         """Moves what stands there to the trash. Bytes that were not expected get an entry id of their own."""
         suffix = "" if sha256 is not None and sha256 == intent.expected else ".found"
-        self._trash.absorb(
-            intent.id + stage,
-            intent.path,
-            sha256=sha256 or SENTINEL_BASE,
-            reason=intent.purpose.value,
-            entry_id=intent.id + suffix,
-            now=now,
-        )
+        try:
+            self._trash.absorb(
+                intent.id + stage,
+                intent.path,
+                sha256=sha256 or SENTINEL_BASE,
+                reason=intent.purpose.value,
+                entry_id=intent.id + suffix,
+                now=now,
+            )
+        except FileExistsError:
+            # A crash between the link and the unlink that stand for a rename: the same bytes are there already.
+            if sha256 is None:
+                raise
+            self.drop(intent.id, stage)
 
 
 def file_hash(fs: Fs, folder: Dir, name: str) -> str | None:

@@ -1,0 +1,299 @@
+"""Carrying intents out: whole new files in, old ones to the trash, several at once behind one sync."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from agent.core import paths
+from agent.core.errors import DiskError
+from agent.core.model import Intent, Landed, Landing, Purpose, Seen
+from agent.disk.digest import xxh3
+from agent.disk.fs import UNSUPPORTED, Dir, Kind
+from agent.disk.look import fingerprint_of, observe, side_of_content
+from agent.disk.recover import discard, recover_all
+from agent.disk.root import Blocked, Root, Unsafe
+from agent.disk.select import Selection
+from agent.disk.slots import Slots, Stage
+from agent.disk.swap import Spot, Swapper, hash_at
+from agent.disk.trash import Trash
+
+GROUP_SYNC: Final = 8
+"""From this many on, one ``syncfs`` is cheaper than an fsync each; below it, it would wait for strangers' writes."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """One intent on its way.
+
+    Attributes:
+        inode, mtime_ns: of the new file, once it is written.
+        landing: None while it is undecided.
+        made: folders made for it.
+        touched: folders whose names changed, to be made durable.
+    """
+
+    intent: Intent
+    content: bytes
+    now: float
+    inode: int | None = None
+    mtime_ns: int | None = None
+    landing: Landing | None = None
+    text: str | None = None
+    made: list[str] = field(default_factory=list)
+    touched: set[str] = field(default_factory=set)
+
+    def decide(self, landing: Landing, text: str | None = None) -> None:
+        self.landing, self.text = landing, text
+
+
+class Installer:
+    """Changes the folder of one source, from one thread at a time."""
+
+    def __init__(self, root: Root, trash: Trash, selection: Selection, *, max_bytes: int | None = None) -> None:
+        self._root = root
+        self._fs = root.fs
+        self._trash = trash
+        self._selection = selection
+        self._max_bytes = max_bytes
+        self._slots = Slots(root.fs, trash)
+        self._swapper = Swapper(root.fs, self._slots)
+
+    def carry_out(self, jobs: Sequence[tuple[Intent, bytes]], now: float) -> list[Landed]:
+        """Makes each journalled intent true, or says why not. What is DONE is durable when this returns.
+
+        All new files are written, made durable together, swapped in one by one, and the folders made durable. The
+        bytes that go with a removal are ignored.
+
+        Raises:
+            RootError: the root is gone or another one.
+            DiskError: the swaps were made and cannot be made durable; ``recover`` decides what they came to.
+        """
+        self._root.verify()
+        self._selection.renew()
+        works = [_Work(intent, content, now) for intent, content in jobs]
+        for work in works:
+            self._guarded(work, self._prepare)
+        self._settle_files(works)
+        for work in works:
+            self._guarded(work, self._land)
+        self._settle_folders(works)
+        return [self._landed(work) for work in works]
+
+    def forget(self, intent_ids: Iterable[str]) -> None:
+        """The results of these intents are committed: their marks are no longer needed."""
+        for intent_id in intent_ids:
+            self._slots.drop(intent_id, Stage.MADE)
+
+    def recover(self, intents: Iterable[Intent], now: float) -> list[Landed]:
+        """After a crash: decides what became of journalled intents, finishes or undoes them, and clears the slots.
+
+        Raises:
+            RootError, DiskError: it cannot be decided now; nothing is lost by asking again.
+        """
+        self._root.verify()
+        self._selection.renew()
+        try:
+            results = recover_all(self._root, self._trash, list(intents), now)
+        except OSError as failure:
+            raise DiskError(f"Interrupted changes to {self._root.path} cannot be settled: {failure}.") from failure
+        return [Landed(intent.id, landing, self._look(intent.path), text) for intent, landing, text in results]
+
+    def _guarded(self, work: _Work, step: Callable[[_Work], None]) -> None:
+        """Takes one step for an intent that is still undecided; what the disk refuses becomes its landing."""
+        if work.landing is not None:
+            return
+        try:
+            step(work)
+        except Unsafe as unsafe:
+            work.decide(Landing.UNSAFE, unsafe.message)
+        except Blocked as blocked:
+            work.decide(Landing.BLOCKED, blocked.message)
+        except DiskError as failure:
+            work.decide(Landing.FAILED, failure.message)
+        except OSError as failure:
+            work.decide(Landing.FAILED, f"the disk refused: {failure.strerror or failure}")
+        if work.landing not in {None, Landing.DONE}:
+            self._clean(work)
+
+    def _prepare(self, work: _Work) -> None:
+        """Refuses what may not be done at all, and writes the new file."""
+        intent = work.intent
+        refusal = paths.check(intent.path)
+        if refusal is not None:
+            return work.decide(Landing.UNSAFE, refusal)
+        if intent.new is not None and hashlib.sha256(work.content).hexdigest() != intent.new:
+            return work.decide(Landing.FAILED, "the bytes do not match their hash")
+        verdict = self._selection.verdict(intent.path)
+        if not verdict.selected:
+            return work.decide(Landing.OUT_OF_SCOPE, f"not selected: {verdict.rule} ({verdict.origin})")
+        if intent.new is None:
+            return None
+        try:
+            with self._root.parent(intent.path) as (folder, name):
+                return self._write(work, Spot(folder, name))
+        except (FileNotFoundError, Blocked):
+            # Whatever is in the way may be removed by an earlier intent of the same group.
+            return self._fill(work, None)
+
+    def _write(self, work: _Work, spot: Spot) -> None:
+        try:
+            found = self._fs.stat(spot.folder, spot.name)
+        except FileNotFoundError:
+            found = None
+        is_file = found is not None and found.kind is Kind.FILE
+        same_size = is_file and found is not None and found.size == len(work.content)
+        if same_size and hash_at(self._fs, spot) == work.intent.new:
+            if self._root.twin(spot.folder, spot.name) is None:
+                return work.decide(Landing.DONE)
+            is_file = False
+        return self._fill(work, spot if is_file else None)
+
+    def _fill(self, work: _Work, model: Spot | None) -> None:
+        source = None if model is None else (model.folder, model.name)
+        written = self._slots.write(work.intent.id, work.content, source)
+        work.inode, work.mtime_ns = written.inode, written.mtime_ns
+
+    def _settle_files(self, works: list[_Work]) -> None:
+        written = [work for work in works if work.landing is None and work.inode is not None]
+        try:
+            if len(written) < GROUP_SYNC or not self._sync_all(self._trash.slots):
+                for work in written:
+                    self._slots.settle(work.intent.id)
+        except OSError as failure:
+            for work in written:
+                work.decide(Landing.FAILED, f"the disk refused: {failure.strerror or failure}")
+                self._clean(work)
+
+    def _sync_all(self, folder: Dir) -> bool:
+        """One sync of the whole file system; False where there is no such call."""
+        try:
+            self._fs.syncfs(folder)
+        except OSError as failure:
+            if failure.errno not in UNSUPPORTED:
+                raise
+            return False
+        return True
+
+    def _land(self, work: _Work) -> None:
+        intent = work.intent
+        if intent.new is not None:
+            self._slots.ready(intent.id)
+        try:
+            with self._root.parent(intent.path, None if intent.new is None else work.made) as (folder, name):
+                work.touched.add(paths.parent_of(intent.path))
+                landing, text = self._place(work, Spot(folder, name))
+        except (FileNotFoundError, Blocked):
+            if intent.new is not None:
+                raise
+            landing, text = Landing.DONE, None
+        work.touched.update(paths.parent_of(made) for made in work.made)
+        work.decide(landing, text)
+        if landing is Landing.DONE and intent.new is None and intent.purpose is Purpose.PULL:
+            self._remove_emptied(work)
+
+    def _place(self, work: _Work, spot: Spot) -> tuple[Landing, str | None]:
+        """Brings the path to what the intent wants, having looked at it a last time."""
+        intent = work.intent
+        twin = self._root.twin(spot.folder, spot.name)
+        if twin is not None:
+            return Landing.BLOCKED, f"'{twin}' stands there, which this disk takes for the same name"
+        kind = self._kind(spot)
+        if intent.new is None:
+            if kind is None or kind is Kind.FOLDER:
+                return Landing.DONE, None
+            if kind is not Kind.FILE or intent.expected is None:
+                return Landing.CHANGED, "something else stands there"
+            return self._swapper.remove(intent, spot, work.now), None
+        if intent.expected is not None:
+            if kind is not Kind.FILE:
+                return Landing.CHANGED, "the expected file is not there"
+            return self._swapper.replace(intent, spot, work.now), None
+        if kind is Kind.FOLDER:
+            if not self._removed_empty(spot):
+                return Landing.BLOCKED, "a folder that still holds something stands there"
+            kind = None
+        landing = self._swapper.create(intent, spot) if kind is None else Landing.CHANGED
+        if landing is Landing.CHANGED and hash_at(self._fs, spot) == intent.new:
+            self._clean(work)
+            return Landing.DONE, None
+        return landing, None
+
+    def _kind(self, spot: Spot) -> Kind | None:
+        try:
+            return self._fs.stat(spot.folder, spot.name).kind
+        except FileNotFoundError:
+            return None
+
+    def _removed_empty(self, spot: Spot) -> bool:
+        try:
+            self._fs.rmdir(spot.folder, spot.name)
+        except OSError as failure:
+            if failure.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
+                raise
+            return False
+        return True
+
+    def _remove_emptied(self, work: _Work) -> None:
+        """Removes the folders above a removed file, upwards, as long as they are empty."""
+        for above in reversed(paths.ancestors(work.intent.path)):
+            try:
+                with self._root.parent(above) as (folder, name):
+                    self._fs.rmdir(folder, name)
+            except (OSError, DiskError):
+                return
+            work.touched.add(paths.parent_of(above))
+
+    def _clean(self, work: _Work) -> None:
+        """Leaves nothing of an intent that was not carried out. Bytes that are not ours go to the trash."""
+        intent = work.intent
+        with contextlib.suppress(OSError, DiskError):
+            discard(self._slots, intent, work.now)
+        for made in reversed(work.made):
+            with contextlib.suppress(OSError, DiskError), self._root.parent(made) as (folder, name):
+                self._fs.rmdir(folder, name)
+
+    def _settle_folders(self, works: list[_Work]) -> None:
+        touched = sorted({folder for work in works for folder in work.touched})
+        if not touched:
+            return
+        try:
+            if len(touched) >= GROUP_SYNC and self._sync_all(self._root.handle):
+                return
+            for path in touched:
+                with contextlib.suppress(FileNotFoundError, Blocked, Unsafe), self._root.folder(path) as folder:
+                    self._fs.fsync_dir(folder)
+            self._fs.fsync_dir(self._trash.folder)
+            self._fs.fsync_dir(self._trash.slots)
+        except OSError as failure:
+            raise DiskError(f"Changes to {self._root.path} cannot be made durable: {failure.strerror}.") from failure
+
+    def _landed(self, work: _Work) -> Landed:
+        assert work.landing is not None
+        seen = self._installed(work) if work.landing is Landing.DONE else None
+        return Landed(work.intent.id, work.landing, seen or self._look(work.intent.path), work.text)
+
+    def _installed(self, work: _Work) -> Seen | None:
+        """What we put there ourselves, known without reading it again, if it still is what stands there."""
+        intent = work.intent
+        if intent.new is None or work.inode is None:
+            return None
+        try:
+            with self._root.parent(intent.path) as (folder, name):
+                found = self._fs.stat(folder, name)
+                now_ns = self._fs.now_ns(folder)
+        except (OSError, DiskError):
+            return None
+        if (found.inode, found.size, found.mtime_ns) != (work.inode, len(work.content), work.mtime_ns):
+            return None
+        side = side_of_content(intent.path, work.content, intent.new, self._max_bytes)
+        return Seen(intent.path, side, fingerprint_of(found, xxh3(work.content), now_ns))
+
+    def _look(self, path: str) -> Seen | None:
+        if paths.check(path) is not None:
+            return None
+        return observe(self._root, self._selection, path, None, self._max_bytes)
