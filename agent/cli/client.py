@@ -1,0 +1,221 @@
+"""One way to ask the agent: over the socket of the daemon that holds the home, else in this process.
+
+Both answer the same methods with the same documents and raise ``AgentError``. The standard library's HTTP client is
+used on the socket, because ``status`` must answer before a larger one would have been imported.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import socket
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+
+from agent.core.errors import AgentError, NotRunning
+
+if TYPE_CHECKING:
+    from agent.config import Home, Settings
+    from agent.daemon.session import Session
+
+CONNECT_SECONDS: Final = 5.0
+ANSWER_SECONDS: Final = 120.0
+"""The daemon answers within this or is stuck; calls that wait for a whole pass have no limit."""
+
+UNBOUNDED: Final = frozenset({"sync", "link", "unlink", "move", "rules", "restore", "resolve", "retry", "doctor"})
+
+FOLLOWED: Final[Mapping[str, str]] = {"status_watch": "status", "activity_follow": "activity"}
+"""Methods that answer document after document, and what to ask again and again where no daemon streams."""
+
+
+class AnsweredError(AgentError):
+    """The agent answered with an error; its code is the one the agent gave."""
+
+    def __init__(self, code: str, message: str, hint: str | None) -> None:
+        super().__init__(message, hint)
+        self._code = code
+
+    @property
+    def code(self) -> str:  # type: ignore[override]
+        """The agent's own code."""
+        return self._code
+
+
+class Client(Protocol):
+    """Whoever answers."""
+
+    @property
+    def is_daemon(self) -> bool:
+        """Whether a running daemon answers, so that it goes on when the command ends."""
+
+    def call(self, method: str, params: Mapping[str, Any]) -> Any:
+        """The method's document.
+
+        Raises:
+            AgentError: what the agent refused, and why.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class SocketClient:
+    """Asks a running daemon. Every call opens its own connection, so threads may share this."""
+
+    path: Path
+
+    @property
+    def is_daemon(self) -> bool:
+        """Always."""
+        return True
+
+    def call(self, method: str, params: Mapping[str, Any]) -> Any:
+        """One answer over the socket."""
+        with contextlib.closing(_Connection(self.path)) as connection:
+            answer = self._ask(connection, method, params, None if method in UNBOUNDED else ANSWER_SECONDS)
+            with _daemon_trouble():
+                return json.loads(answer.read())["result"]
+
+    def follow(self, method: str, params: Mapping[str, Any]) -> Iterator[Any]:
+        """Document after document until the daemon ends."""
+        with contextlib.closing(_Connection(self.path)) as connection:
+            answer = self._ask(connection, method, params, None)
+            while True:
+                with _daemon_trouble():
+                    line = answer.readline()
+                    if not line:
+                        return
+                    document = json.loads(line)
+                if isinstance(document, dict) and set(document) == {"error"}:
+                    raise _answered(document)
+                yield document
+
+    def _ask(
+        self, connection: _Connection, method: str, params: Mapping[str, Any], seconds: float | None
+    ) -> http.client.HTTPResponse:
+        body = json.dumps(params).encode()
+        with _daemon_trouble():
+            connection.request("POST", f"/v1/{method}", body, {"Content-Type": "application/json"})
+            if connection.sock is not None:
+                connection.sock.settimeout(seconds)
+            answer = connection.getresponse()
+            if answer.status == http.client.OK:
+                return answer
+            refusal = json.loads(answer.read())
+        raise _answered(refusal)
+
+
+@dataclass(frozen=True, slots=True)
+class LocalClient:
+    """Asks a session in this process, for as long as the command lasts."""
+
+    session: Session
+
+    @property
+    def is_daemon(self) -> bool:
+        """Never."""
+        return False
+
+    def call(self, method: str, params: Mapping[str, Any]) -> Any:
+        """The same documents, made here."""
+        return self.session.call(method, dict(params))
+
+
+@contextlib.contextmanager
+def connect(home: Home, settings: Settings) -> Iterator[Client]:
+    """The daemon of this home if one answers, else a session in this process.
+
+    Raises:
+        HomeLocked: another process holds this home and does not answer.
+        AgentError: what opening the session found.
+    """
+    running = daemon_of(home)
+    if running is not None:
+        yield running
+        return
+    from agent.daemon.session import Session
+
+    home.create()
+    with Session.open(home, settings) as session:
+        yield LocalClient(session)
+
+
+def follow(home: Home, settings: Settings, method: str, params: Mapping[str, Any], every: float) -> Iterator[Any]:
+    """Document after document, for ever: streamed by a daemon, else asked every ``every`` seconds.
+
+    Without a daemon the home is let go between two looks, so that one can start meanwhile.
+    """
+    while True:
+        running = daemon_of(home)
+        if running is not None:
+            yield from running.follow(method, params)
+        else:
+            with connect(home, settings) as client:
+                document = client.call(FOLLOWED[method], params)
+            yield document
+        time.sleep(every)
+
+
+def daemon_of(home: Home) -> SocketClient | None:
+    """The daemon the lock file names, if its socket takes a connection.
+
+    A lock file alone proves nothing: it outlives a killed agent, and a single pass holds it without a
+    socket.
+    """
+    path = read_lock(home).get("socket")
+    if not isinstance(path, str):
+        return None
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(CONNECT_SECONDS)
+        try:
+            probe.connect(path)
+        except OSError:
+            return None
+    return SocketClient(Path(path))
+
+
+def read_lock(home: Home) -> dict[str, Any]:
+    """What the lock file says of the agent that holds this home; empty when it says nothing."""
+    try:
+        said = json.loads(home.lock_file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+class _Connection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=CONNECT_SECONDS)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(CONNECT_SECONDS)
+        self.sock.connect(str(self._path))
+
+
+@contextlib.contextmanager
+def _daemon_trouble() -> Iterator[None]:
+    try:
+        yield
+    except TimeoutError as error:
+        raise NotRunning("the running agent does not answer", "raven-agent logs, then restart it") from error
+    except (OSError, http.client.HTTPException) as error:
+        raise NotRunning("the running agent went away", "start it again, or repeat the command without it") from error
+    except (ValueError, KeyError, TypeError) as error:
+        raise NotRunning(
+            "the running agent gave an answer that makes no sense", "restart it after an update"
+        ) from error
+
+
+def _answered(document: Any) -> AnsweredError:
+    error = document.get("error") if isinstance(document, dict) else None
+    said = cast("Mapping[str, Any]", error if isinstance(error, dict) else {})
+    hint = said.get("hint")
+    return AnsweredError(
+        str(said.get("code", "error")),
+        str(said.get("message", "the agent refused")),
+        None if hint is None else str(hint),
+    )

@@ -1,0 +1,138 @@
+"""Views that change while a person looks: the live status, and the progress line beside a pass."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from agent.cli import render
+from agent.cli.output import Form, Line, Loudness, Output, Tone, console_for, draw, is_terminal, rich_block
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from agent.cli.client import Client
+    from agent.cli.command import App
+
+TICK_SECONDS: Final = 0.5
+WATCH_SECONDS: Final = 2.0
+BAR_CELLS: Final = 30
+
+
+def sources_in(document: Any) -> Sequence[Mapping[str, Any]]:
+    """The sources of a status or progress document."""
+    found: Sequence[Mapping[str, Any]] = document["sources"] if isinstance(document, Mapping) else document
+    return found
+
+
+def watch_status(app: App, params: Mapping[str, Any]) -> None:
+    """Show the status again and again until interrupted."""
+    from agent.cli.client import follow
+
+    show_stream(app.output, follow(app.home, app.settings(), "status_watch", params, WATCH_SECONDS))
+
+
+def show_stream(output: Output, documents: Iterable[Any]) -> None:
+    """Show status documents as they come: a line of JSON each, a live picture on a terminal, or what changed."""
+    if output.form is Form.JSON:
+        for document in documents:
+            output.each(document, render.status)
+    elif is_terminal(sys.stdout):
+        _show_live(documents)
+    else:
+        _show_changes(documents)
+
+
+def _show_live(documents: Iterable[Any]) -> None:
+    from rich.live import Live
+
+    with Live(console=console_for(sys.stdout), auto_refresh=False, transient=False) as live:
+        for document in documents:
+            live.update(_picture(document), refresh=True)
+
+
+def _picture(document: Mapping[str, Any]) -> RenderableType:
+    from rich.console import Group
+    from rich.progress_bar import ProgressBar
+
+    blocks: list[RenderableType] = []
+    for source in sources_in(document):
+        blocks += [rich_block(block) for block in render.status({**document, "daemon": None, "sources": [source]})]
+        progress = source.get("progress")
+        if progress:
+            total, done = _measure(progress)
+            blocks.append(ProgressBar(total=total, completed=done, width=BAR_CELLS))
+    blocks.append(rich_block(Line("Ctrl-C ends this", Tone.ASIDE)))
+    return Group(*blocks)
+
+
+def _measure(progress: Mapping[str, Any]) -> tuple[float, float]:
+    """Total and done, in bytes where they are known, else in files; a total is never 0."""
+    if progress.get("bytes_total"):
+        return float(progress["bytes_total"]), float(progress["bytes_done"])
+    return float(progress["files_total"] or 1), float(progress["files_done"])
+
+
+def _show_changes(documents: Iterable[Any]) -> None:
+    shown: dict[str, str] = {}
+    for document in documents:
+        for source in sources_in(document):
+            text = change_line(source)
+            if shown.get(str(source["root"])) != text:
+                shown[str(source["root"])] = text
+                draw([Line(text), *render.source_troubles(source)], sys.stdout)
+        sys.stdout.flush()
+
+
+def change_line(source: Mapping[str, Any]) -> str:
+    """A source's line without what changes by itself, such as the time since it was last in sync."""
+    counts = [
+        f"{source[name]} {words}"
+        for name, words in (
+            ("files", "files"),
+            ("pending_push", "to send"),
+            ("pending_pull", "to fetch"),
+            ("skipped", "skipped"),
+            ("conflicts", "conflicts"),
+        )
+        if source.get(name)
+    ]
+    return "  ".join([f"{source['name']}: {source['state'].replace('_', ' ')}", ", ".join(counts), str(source["root"])])
+
+
+@contextlib.contextmanager
+def progress_beside(output: Output, client: Client) -> Iterator[None]:
+    """Show progress on a terminal's stderr while the body runs; nothing elsewhere.
+
+    The line is a courtesy: whatever goes wrong with it, the body goes on.
+    """
+    if output.form is Form.JSON or output.loudness is Loudness.QUIET or not is_terminal(sys.stderr):
+        yield
+        return
+    done = threading.Event()
+    drawer = threading.Thread(target=_draw_progress, args=(client, done), name="progress", daemon=True)
+    drawer.start()
+    try:
+        yield
+    finally:
+        done.set()
+        drawer.join(TICK_SECONDS * 4)
+
+
+def _draw_progress(client: Client, done: threading.Event) -> None:
+    from rich.live import Live
+
+    with (
+        contextlib.suppress(Exception),
+        Live(console=console_for(sys.stderr), auto_refresh=False, transient=True) as live,
+    ):
+        while not done.wait(TICK_SECONDS):
+            now = dt.datetime.now(dt.UTC)
+            sources = sources_in(client.call("progress", {}))
+            busy = [s for s in sources if s.get("progress")]
+            if busy:
+                live.update(_picture({"sources": busy, "checked_at": now.isoformat()}), refresh=True)

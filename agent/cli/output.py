@@ -1,0 +1,172 @@
+"""The one place a result becomes text: JSON, a terminal, or plain lines for a pipe.
+
+A renderer turns a document into a ``View``, a list of blocks; the view is drawn with rich on a terminal and as
+aligned columns elsewhere. Everything that stands in a view is made printable here, so that no file's name can steer
+the terminal.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TextIO
+
+from agent.cli.words import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+
+class Tone(enum.StrEnum):
+    """How a line is meant; a colour on a terminal."""
+
+    PLAIN = ""
+    GOOD = "green"
+    CARE = "yellow"
+    BAD = "red"
+    ASIDE = "dim"
+    HEAD = "bold"
+
+
+class Form(enum.Enum):
+    """What stdout gets."""
+
+    HUMAN = "human"
+    JSON = "json"
+
+
+class Loudness(enum.IntEnum):
+    """How much is said besides the result."""
+
+    QUIET = 0
+    NORMAL = 1
+    VERBOSE = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of text."""
+
+    text: str
+    tone: Tone = Tone.PLAIN
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Rows under headings; every cell is one line."""
+
+    headings: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+
+
+Block = Line | Grid
+View = Sequence[Block]
+Renderer = Callable[[Any], View]
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where a command's result, notes and errors go.
+
+    Attributes:
+        form: JSON, or words for a person.
+        loudness: quiet drops notes and what only confirms an action.
+    """
+
+    form: Form
+    loudness: Loudness
+
+    def data(self, document: Any, render: Renderer) -> None:
+        """Write the result; it is what was asked for, so quiet does not drop it."""
+        if self.form is Form.JSON:
+            sys.stdout.write(json.dumps(document, indent=2) + "\n")
+        else:
+            draw(render(document), sys.stdout)
+        sys.stdout.flush()
+
+    def done(self, document: Any, render: Renderer) -> None:
+        """Write what an action changed; quiet drops the human form."""
+        if self.form is Form.JSON or self.loudness > Loudness.QUIET:
+            self.data(document, render)
+
+    def each(self, document: Any, render: Renderer) -> None:
+        """Write one document of a stream: a line of JSON, or its view."""
+        if self.form is Form.JSON:
+            sys.stdout.write(json.dumps(document, separators=(",", ":")) + "\n")
+        else:
+            draw(render(document), sys.stdout)
+        sys.stdout.flush()
+
+    def note(self, text: str) -> None:
+        """Say something beside the result, on stderr."""
+        if self.form is Form.HUMAN and self.loudness > Loudness.QUIET:
+            draw([Line(text, Tone.ASIDE)], sys.stderr)
+
+
+def show_error(form: Form, code: str, message: str, hint: str | None) -> None:
+    """Write an error to stderr."""
+    if form is Form.JSON:
+        sys.stderr.write(json.dumps({"error": {"code": code, "message": message, "hint": hint}}) + "\n")
+        return
+    draw([Line(f"error: {message}", Tone.BAD)], sys.stderr)
+    if hint:
+        draw([Line(f"hint: {hint}", Tone.ASIDE)], sys.stderr)
+
+
+def is_terminal(stream: TextIO) -> bool:
+    """Whether a person reads this stream; a closed one is read by nobody."""
+    try:
+        return stream.isatty()
+    except ValueError:
+        return False
+
+
+def may_ask() -> bool:
+    """Whether somebody is there to answer a question."""
+    return is_terminal(sys.stdin) and is_terminal(sys.stderr)
+
+
+def draw(view: View, stream: TextIO) -> None:
+    """Write a view to a stream."""
+    if is_terminal(stream) or os.environ.get("FORCE_COLOR"):
+        console = console_for(stream)
+        for block in view:
+            console.print(rich_block(block), soft_wrap=isinstance(block, Line))
+        return
+    for block in view:
+        for text in _plain(block):
+            stream.write(text + "\n")
+
+
+def console_for(stream: TextIO) -> Console:
+    """A rich console that takes no text for markup."""
+    from rich.console import Console
+
+    return Console(file=stream, markup=False, highlight=False, emoji=False)
+
+
+def rich_block(block: Block) -> RenderableType:
+    """A block as rich draws it."""
+    from rich.table import Table
+    from rich.text import Text
+
+    if isinstance(block, Line):
+        return Text(printable(block.text), style=block.tone.value)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in block.headings:
+        table.add_column(heading, overflow="fold")
+    for row in block.rows:
+        table.add_row(*(Text(printable(cell)) for cell in row))
+    return table
+
+
+def _plain(block: Block) -> list[str]:
+    if isinstance(block, Line):
+        return [printable(block.text)]
+    rows = [block.headings, *(tuple(printable(cell) for cell in row) for row in block.rows)]
+    widths = [max(len(row[i]) for row in rows) for i in range(len(block.headings))]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

@@ -1,0 +1,116 @@
+"""Numbers, times and names as a person reads them, and as a person types them."""
+
+from __future__ import annotations
+
+import datetime as dt
+import os
+import re
+import unicodedata
+from pathlib import Path
+from typing import Any, Final
+
+from agent.core.errors import UsageError
+
+_SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+_DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+")
+_UNSAFE: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs"})
+
+
+def parse_duration(text: str) -> float:
+    """Seconds in ``90``, ``30s``, ``10m``, ``1h30m``, ``2d`` or ``1w``.
+
+    Raises:
+        UsageError: none of those, or nothing at all.
+    """
+    plain = text.strip().lower()
+    if plain.isascii() and plain.isdigit():
+        seconds = float(plain)
+    elif _DURATION.fullmatch(plain):
+        seconds = sum(float(n) * _SECONDS[unit] for n, unit in re.findall(r"([\d.]+)([smhdw])", plain))
+    else:
+        raise UsageError(f"{text!r} is not a length of time", "for example 30s, 10m, 1h30m or 2d")
+    if seconds <= 0:
+        raise UsageError("a length of time is more than nothing", "for example 30s, 10m, 1h30m or 2d")
+    return seconds
+
+
+def printable(text: object) -> str:
+    """``text`` on one line, without characters that could steer a terminal or hide a part of a name."""
+    return "".join(
+        c if unicodedata.category(c) not in _UNSAFE else c.encode("unicode_escape", "surrogatepass").decode()
+        for c in str(text)
+    )
+
+
+def size_words(count: float) -> str:
+    """``1.5 MiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} TiB"
+
+
+def seconds_words(seconds: float) -> str:
+    """``45 s``, ``3 min``, ``2 h 5 min``, ``4 d``."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60} min"
+    return f"{whole // 86_400} d"
+
+
+def ago(stamp: str | None, now: dt.datetime) -> str:
+    """How long before ``now`` an RFC 3339 time lies; ``never`` for None."""
+    then = parse_time(stamp)
+    return "never" if then is None else f"{seconds_words((now - then).total_seconds())} ago"
+
+
+def parse_time(stamp: object) -> dt.datetime | None:
+    """An RFC 3339 time; None for anything else."""
+    if not isinstance(stamp, str):
+        return None
+    try:
+        then = dt.datetime.fromisoformat(stamp)
+    except ValueError:
+        return None
+    return then if then.tzinfo else then.replace(tzinfo=dt.UTC)
+
+
+def short_hash(digest: object) -> str:
+    """The first 12 digits; ``-`` for "no such file"."""
+    return str(digest)[:12] if digest else "-"
+
+
+def count_of(number: int, noun: str) -> str:
+    """``1 file``, ``2 files``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def folder_path(text: str) -> str:
+    """A FOLDER as typed, absolute and without links; it need not exist."""
+    return str(Path(text).expanduser().resolve())
+
+
+def file_path(text: str) -> str:
+    """A PATH as typed, absolute; its folder without links, its last part as it is, since that may be a link itself."""
+    typed = Path(text).expanduser()
+    if typed.name in ("", ".."):
+        return str(typed.resolve())
+    return str(typed.parent.resolve() / typed.name)
+
+
+def path_params(name: str, path: str) -> dict[str, Any]:
+    """A path as the agent takes it: U+FFFD for what is not UTF-8, with the true bytes beside it."""
+    raw = os.fsencode(path)
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        import base64
+
+        encoded = base64.b64encode(raw).decode("ascii")
+        return {name: raw.decode("utf-8", "replace"), f"{name}_base64": encoded}
+    return {name: path}
