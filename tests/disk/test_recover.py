@@ -1,0 +1,197 @@
+"""After a crash between any two calls every file is wholly old or wholly new, and nothing is left lying about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agent.core.model import Intent, Landing
+from disk.kit import NOW, Crash, Room, WithoutExchange, WrappedFs, crash_at, intent, open_room, sha
+
+OLD, NEW, MINE = b"old text\n", b"new text, longer\n", b"the user's own text\n"
+KINDS = [WrappedFs, WithoutExchange]
+JOBS: dict[str, tuple[bytes | None, bytes | None]] = {
+    "create": (NEW, None),
+    "replace": (NEW, OLD),
+    "remove": (None, OLD),
+}
+
+
+def crash(folder: Path, state: Path, fs: WrappedFs, job: tuple[Intent, bytes], number: int) -> bool:
+    """Carries a job out until the given call; False if it was through before."""
+    room = open_room(folder, state, fs)
+    fs.before = crash_at(number)
+    try:
+        room.installer.carry_out([job], NOW)
+    except Crash:
+        return True
+    finally:
+        fs.before = None
+        room.close()
+    return False
+
+
+def recover(folder: Path, state: Path, fs: WrappedFs, jobs: list[Intent]) -> tuple[Room, Landing]:
+    room = open_room(folder, state, fs)
+    return room, room.installer.recover(jobs, NOW)[0].landing
+
+
+def content_of(path: Path) -> bytes | None:
+    return path.read_bytes() if path.exists() else None
+
+
+def each_crash_point(run: Callable[[int], bool]) -> None:
+    for number in range(1, 200):
+        if not run(number):
+            assert number > 8
+            return
+    pytest.fail("there are more calls than were tried")
+
+
+def clear(folder: Path, state: Path) -> None:
+    for path in [*folder.rglob("*"), *state.rglob("*")]:
+        if path.is_file():
+            path.unlink()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("verb", JOBS)
+def test_a_crash_leaves_old_or_new_and_recovery_says_which(
+    folder: Path, state: Path, kind: type[WrappedFs], verb: str
+) -> None:
+    new, expected = JOBS[verb]
+    path = folder / "d/a.md"
+    path.parent.mkdir()
+
+    def run(number: int) -> bool:
+        clear(folder, state)
+        path.parent.mkdir(exist_ok=True)
+        if expected is not None:
+            path.write_bytes(expected)
+        fs = kind()
+        job = intent("d/a.md", new, expected, number)
+        crashed = crash(folder, state, fs, (job, new or b""), number)
+        room, landing = recover(folder, state, fs, [job])
+        stands = content_of(path)
+        assert landing in {Landing.DONE, Landing.CHANGED}
+        assert stands == (new if landing is Landing.DONE else expected)
+        if landing is Landing.DONE and expected is not None:
+            assert room.trashed() == {expected}
+        again = room.installer.recover([job], NOW)[0]
+        assert again.landing is landing
+        room.installer.forget([job.id])
+        assert room.slots() == []
+        assert again.seen is not None
+        assert again.seen.side.hash == (None if stands is None else sha(stands))
+        room.close()
+        return crashed
+
+    each_crash_point(run)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("verb", JOBS)
+def test_an_edit_after_the_crash_survives_and_an_install_is_told_from_it(
+    folder: Path, state: Path, kind: type[WrappedFs], verb: str
+) -> None:
+    new, expected = JOBS[verb]
+    path = folder / "a.md"
+
+    def run(number: int) -> bool:
+        clear(folder, state)
+        if expected is not None:
+            path.write_bytes(expected)
+        fs = kind()
+        job = intent("a.md", new, expected, number)
+        crashed = crash(folder, state, fs, (job, new or b""), number)
+        installed = content_of(path) == new
+        (folder / "a.tmp").write_bytes(MINE)
+        (folder / "a.tmp").replace(path)
+        room, landing = recover(folder, state, fs, [job])
+        assert path.read_bytes() == MINE
+        assert landing is (Landing.DONE if installed else Landing.CHANGED) or kind is WithoutExchange
+        if landing is Landing.DONE and expected is not None:
+            assert expected in room.trashed()
+        room.installer.forget([job.id])
+        assert room.slots() == []
+        room.close()
+        return crashed
+
+    each_crash_point(run)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_crash_while_an_unexpected_file_is_put_back_loses_nothing(
+    folder: Path, state: Path, kind: type[WrappedFs]
+) -> None:
+    path = folder / "a.md"
+
+    def run(number: int) -> bool:
+        clear(folder, state)
+        path.write_bytes(MINE)
+        fs = kind()
+        job = intent("a.md", NEW, OLD, number)
+        crashed = crash(folder, state, fs, (job, NEW), number)
+        room, landing = recover(folder, state, fs, [job])
+        assert landing is Landing.CHANGED
+        assert path.read_bytes() == MINE
+        assert room.slots() == []
+        room.close()
+        return crashed
+
+    each_crash_point(run)
+
+
+def test_a_crash_during_the_recovery_is_recovered_from(folder: Path, state: Path) -> None:
+    path = folder / "a.md"
+    for first in range(1, 60, 3):
+        for second in range(1, 60, 2):
+            clear(folder, state)
+            path.write_bytes(OLD)
+            fs = WrappedFs()
+            job = intent("a.md", NEW, OLD, first)
+            if not crash(folder, state, fs, (job, NEW), first):
+                return
+            room = open_room(folder, state, fs)
+            fs.before = crash_at(second)
+            try:
+                room.installer.recover([job], NOW)
+                through = True
+            except Crash:
+                through = False
+            fs.before = None
+            room.close()
+            room, landing = recover(folder, state, fs, [job])
+            assert path.read_bytes() == (NEW if landing is Landing.DONE else OLD)
+            assert room.slots() == []
+            room.close()
+            if through:
+                break
+    pytest.fail("the job was never carried through")
+
+
+def test_slots_of_unknown_intents_go_to_the_trash_unless_they_are_unfinished(room: Room) -> None:
+    slots = room.state / "slots/default"
+    room.slots()
+    (slots / "00000000000000aa.part").write_bytes(b"half")
+    (slots / "00000000000000aa.made").write_bytes(b"")
+    (slots / "00000000000000bb.new").write_bytes(MINE)
+    (slots / "00000000000000cc.old").write_bytes(OLD)
+    assert room.installer.recover([], NOW) == []
+    assert room.slots() == []
+    assert room.trashed() == {MINE, OLD}
+
+
+def test_a_half_written_temporary_is_removed_and_its_intent_not_done(room: Room) -> None:
+    (room.folder / "a.md").write_bytes(OLD)
+    job = intent("a.md", NEW, OLD)
+    room.slots()
+    (room.state / "slots/default" / f"{job.id}.part").write_bytes(NEW[:3])
+    landed = room.installer.recover([job], NOW)[0]
+    assert landed.landing is Landing.CHANGED
+    assert landed.seen is not None
+    assert landed.seen.side.hash == sha(OLD)
+    assert room.slots() == []
+    assert room.trashed() == set()
