@@ -31,7 +31,7 @@ def decode(body: bytes, content_type: str | None, content_encoding: str | None) 
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
         value = _with_surrogates(body)
-    if (b"__proto__" in body or b"\\u005" in body) and _names_proto(value):
+    if (b"__proto__" in body or b"\\u00" in body) and _names_proto(value):
         raise HubError(400, NOT_JSON)
     return value
 

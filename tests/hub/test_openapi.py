@@ -1,0 +1,76 @@
+"""The OpenAPI document against the hub that serves it."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.checks import not_a_server_error
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+from agent.hub.domain import HANDLERS
+from agent.hub.openapi import ANSWERS, document
+from agent.hub.routes import HubApp
+from agent.hub.store import SqlStore
+from agent.hub.validation import FIELDS
+from hub.rig import InProcess, upsert
+
+CONFORMANCE = [
+    not_a_server_error,
+    status_code_conformance,
+    content_type_conformance,
+    response_schema_conformance,
+]
+
+_hub = InProcess(SqlStore("sqlite://"))
+_source = _hub.source()
+_round = itertools.count()
+_known: dict[str, object] = {
+    "sourceId": _source,
+    "connectorId": _hub.connector(),
+    "relativePath": "a.md",
+    "waitMs": 1,
+}
+schema = schemathesis.openapi.from_asgi("/openapi.json", HubApp(_hub.hub).asgi)
+
+
+@pytest.fixture(autouse=True)
+def furnished() -> None:
+    """A file and an open conflict, so that generated requests also find something."""
+    _hub.ok("sources/resume", sourceId=_source)
+    _hub.push(_source, upsert("a.md", "one"))
+    _known["conflictId"] = _hub.outcome(_source, upsert("a.md", f"mine {next(_round)}"))["conflictId"]
+
+
+@schema.parametrize()
+@settings(
+    max_examples=25,
+    derandomize=True,
+    deadline=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+def test_no_request_gets_a_500_or_an_undocumented_answer(case: schemathesis.Case) -> None:
+    """Valid and invalid requests, about things that are there and things that are not."""
+    case.headers = {**(case.headers or {}), **_hub.headers}
+    case.call_and_validate(checks=CONFORMANCE)
+    if isinstance(case.body, dict):
+        case.body = {key: _known.get(key, value) for key, value in case.body.items()}
+        case.call_and_validate(checks=CONFORMANCE)
+
+
+def test_the_document_names_every_endpoint_and_every_field() -> None:
+    """It is drawn from the table that checks requests, so neither can have what the other has not."""
+    paths: dict[str, Any] = document()["paths"]
+    assert {path.removeprefix("/api/local-sync/") for path in paths} == HANDLERS.keys() == FIELDS.keys()
+    assert ANSWERS.keys() == HANDLERS.keys()
+    for name, fields in FIELDS.items():
+        request = paths[f"/api/local-sync/{name}"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+        assert request["properties"].keys() == {field.name for field in fields}
