@@ -1,0 +1,148 @@
+"""Which paths are selected, and which rule said so."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.core.model import Presence, Reason
+from agent.disk.look import look
+from agent.disk.select import Rules, Selection, Verdict
+from disk.kit import Room, WrappedFs, open_room
+
+
+def select(room: Room, include: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> Selection:
+    return Selection(room.root, Rules(include, exclude))
+
+
+@pytest.mark.parametrize("path", ["a.md", "x/y/A.MD", "b.Markdown", "notes.TXT", "x.y/z.md"])
+def test_text_endings_are_selected_by_default_whatever_their_case(room: Room, path: str) -> None:
+    assert select(room).verdict(path).selected
+
+
+@pytest.mark.parametrize("path", ["a.png", "md", "a.md.png", "x.md/photo.png", "a.mdx"])
+def test_other_endings_are_not_selected_by_default(room: Room, path: str) -> None:
+    assert not select(room).verdict(path).selected
+
+
+@pytest.mark.parametrize(
+    ("path", "rule"),
+    [
+        (".git/config", ".git"),
+        ("x/.git/a.md", ".git"),
+        ("node_modules/a/readme.md", "node_modules"),
+        (".raven-agent/trash/a.md", ".raven-agent"),
+        ("server.pem", "*.pem"),
+        ("a.key", "*.key"),
+        ("id_rsa", "id_*"),
+        (".hidden.md", ".*"),
+        (".notes/a.md", ".*"),
+        ("a.md~", "*~"),
+        ("#a.md#", "#*#"),
+        ("~$letter.md", "~$*"),
+        ("4913", "4913"),
+        ("a.md.swp", "*.sw[a-p]"),
+        ("a.tmp", "*.tmp"),
+    ],
+)
+def test_what_is_built_in_is_left_out_even_if_everything_is_included(room: Room, path: str, rule: str) -> None:
+    assert select(room, include=("**",)).verdict(path) == Verdict(False, rule, "built-in")
+
+
+def test_dot_names_are_selected_only_where_an_include_pattern_names_them(room: Room) -> None:
+    selection = select(room, include=("**/*.md", ".notes/**", "**/.config.md"))
+    assert selection.verdict(".notes/a.md").selected
+    assert selection.verdict("x/.config.md").selected
+    assert not selection.verdict(".other/a.md").selected
+    assert not selection.verdict(".notes/.git/a.md").selected
+    assert selection.may_hold(".notes")
+    assert not selection.may_hold(".other")
+
+
+def test_an_exclude_pattern_decides_over_every_include(room: Room) -> None:
+    selection = select(room, include=("**",), exclude=("drafts/", "*.log", "!keep.log"))
+    assert selection.verdict("drafts/a.md") == Verdict(False, "drafts/", "exclude patterns")
+    assert selection.verdict("x/a.log") == Verdict(False, "*.log", "exclude patterns")
+    assert selection.verdict("x/keep.log").selected
+    assert not selection.may_hold("drafts")
+
+
+def test_the_verdict_names_the_pattern_and_the_line_of_its_ignore_file(room: Room) -> None:
+    (room.folder / "docs").mkdir()
+    (room.folder / ".gitignore").write_text("# comment\n\n*.tmp.md\n")
+    (room.folder / "docs/.ravenignore").write_text("secret.md\n")
+    selection = select(room)
+    assert selection.verdict("docs/x.tmp.md") == Verdict(False, "*.tmp.md", ".gitignore:3")
+    assert selection.verdict("docs/secret.md") == Verdict(False, "secret.md", "docs/.ravenignore:1")
+    assert selection.verdict("secret.md").selected
+    assert selection.verdict("a.md") == Verdict(True, "**/*.md", "include patterns")
+
+
+def test_a_deeper_ignore_file_decides_over_one_above_but_not_over_an_ignored_folder(room: Room) -> None:
+    (room.folder / "a/gone").mkdir(parents=True)
+    (room.folder / ".gitignore").write_text("*.md\ngone/\n")
+    (room.folder / "a/.gitignore").write_text("!keep.md\n")
+    (room.folder / "a/gone/.gitignore").write_text("!keep.md\n")
+    selection = select(room)
+    assert selection.verdict("a/keep.md").selected
+    assert not selection.verdict("keep.md").selected
+    assert selection.verdict("a/gone/keep.md") == Verdict(False, "gone/", ".gitignore:2")
+    assert not selection.may_hold("a/gone")
+
+
+def test_ravenignore_decides_over_gitignore_beside_it(room: Room) -> None:
+    (room.folder / ".gitignore").write_text("a.md\n")
+    (room.folder / ".ravenignore").write_text("!a.md\n")
+    assert select(room).verdict("a.md").selected
+
+
+def test_an_anchored_include_keeps_the_walk_out_of_other_folders(room: Room) -> None:
+    selection = select(room, include=("docs/**/*.md", "notes/*/x.md", "/top"))
+    for folder in ("docs", "docs/a/b", "notes", "notes/a", "top", "top/below"):
+        assert selection.may_hold(folder), folder
+    for folder in ("src", "src/docs", "notes/../src"):
+        assert not selection.may_hold(folder), folder
+    assert selection.verdict("docs/a/b.md").selected
+    assert not selection.verdict("src/docs/b.md").selected
+
+
+def test_an_ignore_file_edited_is_read_again_after_a_renewal(room: Room) -> None:
+    selection = select(room)
+    assert selection.verdict("a.md").selected
+    (room.folder / ".gitignore").write_text("a.md\n")
+    selection.renew()
+    assert not selection.verdict("a.md").selected
+    (room.folder / ".gitignore").unlink()
+    selection.renew()
+    assert selection.verdict("a.md").selected
+
+
+def test_a_linked_ignore_file_is_not_followed(room: Room, tmp_path: Path) -> None:
+    (tmp_path / "rules").write_text("*.md\n")
+    (room.folder / ".gitignore").symlink_to(tmp_path / "rules")
+    assert select(room).verdict("a.md").selected
+
+
+def test_a_broken_line_of_an_ignore_file_spoils_only_itself(room: Room) -> None:
+    (room.folder / ".gitignore").write_bytes(b"!\n\xff\xfe\n[\nb.md\r\n")
+    assert select(room).verdict("a.md").selected
+    assert select(room).verdict("b.md") == Verdict(False, "b.md", ".gitignore:4")
+
+
+def test_an_ignore_file_that_cannot_be_read_leaves_everything_below_it_unknown(folder: Path, state: Path) -> None:
+    (folder / ".gitignore").write_text("*.secret.md\n")
+    (folder / "a.md").write_text("x")
+
+    def refuse(name: str, args: tuple[Any, ...]) -> None:
+        if name == "open_file" and args[1] == ".gitignore":
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+    room = open_room(folder, state, WrappedFs(refuse))
+    with pytest.raises(PermissionError):
+        room.selection.verdict("a.md")
+    seen = look(room.root, room.selection, "a.md")
+    assert (seen.side.presence, seen.side.reason) == (Presence.UNKNOWN, Reason.UNREADABLE)
+    room.close()

@@ -1,0 +1,126 @@
+"""The trash: self-describing files, private, pruned by age and size."""
+
+from __future__ import annotations
+
+import datetime
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.core.errors import DiskError
+from disk.kit import NOW, Room, WrappedFs, open_room, sha
+
+DAY = 86_400.0
+GIGABYTE = 1 << 30
+
+
+def test_what_is_stashed_comes_back_whole_and_described(room: Room) -> None:
+    room.trash.stash("d/ü 1%.md", b"text", "resolve", "00ff", NOW)
+    (entry,) = room.trash.entries()
+    assert (entry.id, entry.path, entry.hash, entry.size, entry.reason, entry.moved_at) == (
+        "00ff",
+        "d/ü 1%.md",
+        sha(b"text"),
+        4,
+        "resolve",
+        NOW,
+    )
+    assert room.trash.read("00ff") == b"text"
+    stamp = datetime.datetime.fromtimestamp(NOW, datetime.UTC).strftime("%Y%m%dT%H%M%SZ")
+    assert entry.name == f"{stamp}-00ff-{sha(b'text')}-resolve-d%2F%C3%BC%201%25.md"
+
+
+def test_a_path_too_long_for_a_name_stands_beside_its_entry(room: Room) -> None:
+    path = "/".join(["ü" * 40] * 20) + "/a.md"
+    room.trash.stash(path, b"text", "pull", "01", NOW)
+    (entry,) = room.trash.entries()
+    assert len(entry.name.encode()) == 255
+    assert entry.path == path
+    room.trash.prune(NOW + DAY, 1.0, GIGABYTE, lambda _: True)
+    assert os.listdir(room.state / "trash/default") == []
+
+
+def test_stashing_the_same_again_keeps_one(room: Room) -> None:
+    room.trash.stash("a.md", b"text", "pull", "01", NOW)
+    room.trash.stash("a.md", b"text", "pull", "01", NOW + 5)
+    assert len(list(room.trash.entries())) == 1
+    assert room.slots() == []
+
+
+def test_an_unknown_entry_is_a_disk_error(room: Room) -> None:
+    with pytest.raises(DiskError):
+        room.trash.read("nothing")
+
+
+def test_foreign_names_in_the_trash_are_passed_over_and_kept(room: Room) -> None:
+    room.slots()
+    (room.state / "trash/default/README").write_text("mine")
+    assert list(room.trash.entries()) == []
+    room.trash.prune(NOW, 0.0, 0, lambda _: True)
+    assert (room.state / "trash/default/README").exists()
+
+
+def test_entries_past_their_age_go_whether_or_not_a_server_has_them(room: Room) -> None:
+    room.trash.stash("a.md", b"old", "pull", "01", NOW - 31 * DAY)
+    room.trash.stash("b.md", b"new", "pull", "02", NOW - 29 * DAY)
+    gone = room.trash.prune(NOW, 30 * DAY, GIGABYTE, lambda _: False)
+    assert [entry.id for entry in gone] == ["01"]
+    assert [entry.id for entry in room.trash.entries()] == ["02"]
+
+
+def test_over_the_size_the_oldest_go_and_those_on_no_server_last(room: Room) -> None:
+    for number, content in enumerate([b"only copy!", b"on server1", b"on server2", b"on server3"]):
+        room.trash.stash(f"{number}.md", content, "pull", f"0{number}", NOW + number)
+    on_server = {sha(b"on server1"), sha(b"on server2"), sha(b"on server3")}
+    assert [entry.id for entry in room.trash.prune(NOW + 9, DAY, 25, on_server.__contains__)] == ["01", "02"]
+    assert [entry.id for entry in room.trash.prune(NOW + 9, DAY, 5, on_server.__contains__)] == ["03", "00"]
+
+
+def test_the_trash_is_private_and_made_only_when_it_is_needed(room: Room) -> None:
+    assert os.listdir(room.state) == []
+    room.slots()
+    for name in ("trash", "trash/default", "slots", "slots/default"):
+        assert (room.state / name).stat().st_mode & 0o777 == 0o700
+    assert os.listdir(room.folder) == []
+
+
+def test_on_another_volume_the_trash_lies_in_the_root_and_is_out_of_scope(folder: Path, state: Path) -> None:
+    class TwoVolumes(WrappedFs):
+        def same_volume(self, *_: Any) -> bool:
+            return False
+
+    room = open_room(folder, state, TwoVolumes())
+    room.trash.stash("a.md", b"text", "pull", "01", NOW)
+    assert os.listdir(state) == []
+    assert (folder / ".raven-agent").stat().st_mode & 0o777 == 0o700
+    assert len(os.listdir(folder / ".raven-agent/trash/default")) == 1
+    assert not room.selection.may_hold(".raven-agent")
+    room.close()
+
+
+def test_a_linked_trash_folder_is_refused(folder: Path, state: Path, tmp_path: Path) -> None:
+    (folder / ".raven-agent").symlink_to(tmp_path)
+
+    class TwoVolumes(WrappedFs):
+        def same_volume(self, *_: Any) -> bool:
+            return False
+
+    room = open_room(folder, state, TwoVolumes())
+    with pytest.raises(DiskError):
+        room.trash.stash("a.md", b"text", "pull", "01", NOW)
+    room.close()
+
+
+def test_two_mounts_of_one_disk_count_as_two_volumes() -> None:
+    if not Path("/proc/self/fdinfo").exists():
+        pytest.skip("needs /proc")
+    from agent.disk.posix import PosixFs
+
+    fs = PosixFs()
+    one, other = fs.open_root("/"), fs.open_root("/proc")
+    assert fs.same_volume(one, one)
+    assert not fs.same_volume(one, other)
+    fs.close(one)
+    fs.close(other)
