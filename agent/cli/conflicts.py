@@ -96,7 +96,8 @@ def resolve_command(
 ) -> Exit:
     """Resolve conflicts.
 
-    CHOICE is keep_local, keep_raven or manual_merge. Works offline too: the resolution is queued. What loses can be brought back with history and restore.
+    CHOICE is keep_local, keep_raven or manual_merge. Works offline too: the resolution is queued. What
+    loses can be brought back with history and restore.
     """
     asked = _Asked(ids, path_glob, everything, Choice(choice), file, edit, proposed)
     asked.check()

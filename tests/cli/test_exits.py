@@ -1,0 +1,99 @@
+"""The exit-code table."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import pytest
+
+from agent.cli.exits import STATES, Exit, for_error, for_resolutions, for_status, for_sync, worst
+from agent.core.errors import ProblemKind
+from agent.core.model import Reason, SourceState
+from cli.documents import passed, resolved, source, status
+
+
+def test_the_numbers_are_those_of_the_contract() -> None:
+    assert {code.name: int(code) for code in Exit} == {
+        "DONE": 0,
+        "FAILED": 1,
+        "USAGE": 2,
+        "CONFLICTS": 3,
+        "SIGNED_OUT": 4,
+        "OFFLINE": 5,
+        "HALTED": 6,
+        "AGENT": 7,
+        "INTERRUPTED": 130,
+    }
+
+
+def test_of_several_codes_the_first_of_6_4_5_7_1_3_wins() -> None:
+    order = [6, 4, 5, 7, 1, 3, 0]
+    for one, other in itertools.combinations(order, 2):
+        assert worst([Exit(other), Exit(one)]) == one
+    assert worst([]) is Exit.DONE
+
+
+def test_every_state_has_a_code() -> None:
+    assert set(STATES) == set(SourceState)
+
+
+@pytest.mark.parametrize(
+    ("code", "exit_code"),
+    [("usage", 2), ("config", 2), ("signed_out", 4), ("offline", 5), ("root", 6), ("locked", 7), ("not_running", 7)],
+)
+def test_an_error_has_the_code_of_its_kind(code: str, exit_code: int) -> None:
+    assert for_error(code) == exit_code
+
+
+def test_any_other_error_is_a_failure() -> None:
+    assert for_error("something new") is Exit.FAILED
+    assert {for_error(kind) for kind in ProblemKind} == {Exit.FAILED, Exit.OFFLINE, Exit.SIGNED_OUT}
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({}, 0),
+        ({"state": "paused"}, 0),
+        ({"state": "conflict", "conflicts": 2}, 3),
+        ({"state": "signed_out"}, 4),
+        ({"state": "offline", "conflicts": 1}, 5),
+        ({"state": "halted"}, 6),
+        ({"held_deletes": {"plan": "p", "count": 20}}, 6),
+        ({"errors": [{"path": "a", "code": "disk", "message": "full"}], "conflicts": 1}, 1),
+        ({"errors": [{"path": None, "code": "signed_out", "message": "401"}]}, 4),
+    ],
+)
+def test_a_pass_exits_with_the_worst_of_what_it_met(changes: dict[str, Any], code: int) -> None:
+    assert for_sync(passed(**changes)) == code
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+def test_only_policy_skips_leave_the_code_alone(reason: Reason) -> None:
+    document = passed(skipped=[{"path": "a", "reason": reason.value}])
+    assert for_sync(document) == (Exit.DONE if reason.is_policy else Exit.FAILED)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({}, 0),
+        ({"skipped": 3}, 0),
+        ({"skipped": 3, "failed": 1}, 1),
+        ({"state": "error", "error": {"code": "disk", "message": "full"}}, 1),
+        ({"state": "conflict", "conflicts": 1}, 3),
+        ({"held_deletes": {"plan": "p", "count": 20}}, 6),
+    ],
+)
+def test_a_checked_status_exits_as_the_pass_would(changes: dict[str, Any], code: int) -> None:
+    assert for_status(status(source(**changes))) == code
+
+
+def test_the_worst_source_counts() -> None:
+    assert for_status(status(source(), source(state="offline"), source(state="conflict"))) is Exit.OFFLINE
+
+
+@pytest.mark.parametrize(("state", "code"), [("resolved", 0), ("resolving", 0), ("queued", 5), ("refused", 1)])
+def test_a_resolution_that_is_queued_or_refused_says_so(state: str, code: int) -> None:
+    assert for_resolutions(resolved(state)) == code

@@ -1,0 +1,127 @@
+"""The commands and flags, held together with the contract and the documents."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from agent.cli.main import cli
+from cli.conftest import Ran
+from cli.contract_table import COMMANDS
+
+TOP = Path(__file__).parents[2]
+DOCUMENTS = [TOP / "README.md", *sorted((TOP / "docs").rglob("*.md"))]
+
+
+def leaves(group: click.Group = cli, prefix: str = "") -> Iterator[tuple[str, click.Command]]:
+    with click.Context(group) as context:
+        for name in group.list_commands(context):
+            found = group.get_command(context, name)
+            assert found is not None
+            if isinstance(found, click.Group):
+                yield from leaves(found, f"{name} ")
+            else:
+                yield f"{prefix}{name}", found
+
+
+LEAVES = dict(leaves())
+
+
+def flags_of(command: click.Command) -> set[str]:
+    return {text for param in command.params if isinstance(param, click.Option) for text in param.opts} | {
+        "-h",
+        "--help",
+    }
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_names_every_argument_and_flag_of_the_contract(raven: Callable[..., Ran], name: str) -> None:
+    ran = raven(*name.split(), "--help")
+    assert ran.code == 0
+    usage, _, options = ran.out.partition("Options:")
+    for word in COMMANDS[name]:
+        if word.startswith("-"):
+            assert re.search(rf"(?<![\w-]){re.escape(word)}(?![\w-])", options), word
+        else:
+            assert word in usage
+    assert all(flag in options for flag in ("-h", "-v", "-q"))
+
+
+def test_every_command_that_prints_data_can_print_json() -> None:
+    without = {name for name, command in LEAVES.items() if "--json" not in flags_of(command)}
+    assert without == {"run", "config edit", "completion"}
+
+
+def test_the_contract_knows_every_command() -> None:
+    later = {"ui"} | {name for name in LEAVES if name.startswith("service")}
+    assert set(LEAVES) - later == set(COMMANDS)
+
+
+def test_every_option_has_a_help_text() -> None:
+    for name, command in LEAVES.items():
+        for param in command.params:
+            if isinstance(param, click.Option):
+                assert param.help, (name, param.name)
+        assert command.help, name
+
+
+def shown_commands() -> Iterator[tuple[str, str]]:
+    """Every line of a document that runs the command, by file."""
+    for document in DOCUMENTS:
+        text = document.read_text("utf-8")
+        blocks = "\n".join(re.findall(r"```(?:sh|bash|console|shell)?\n(.*?)```", text, re.DOTALL))
+        for line in re.findall(r"^(?:\$ )?(raven-agent .*)$", blocks, re.MULTILINE):
+            yield document.name, line
+        for span in re.findall(r"`(raven-agent [a-z][^`]*)`", text):
+            yield document.name, span
+
+
+def test_every_invocation_the_documents_show_names_real_commands_and_flags() -> None:
+    for document, line in shown_commands():
+        words = shlex.split(line.split("#")[0].split("|")[0])[1:]
+        name = next((n for n in (" ".join(words[:2]), *words[:1]) if n in LEAVES), None)
+        if name is None:
+            group = cli.get_command(click.Context(cli), words[0])
+            assert isinstance(group, click.Group) or words[0].startswith("-"), (document, line)
+            continue
+        known = flags_of(LEAVES[name])
+        for word in words:
+            if re.fullmatch(r"-[a-z]|--[a-z-]+(=.*)?", word):
+                assert word.split("=")[0] in known, (document, line)
+
+
+def test_a_document_with_a_table_of_commands_leaves_none_out() -> None:
+    text = "\n".join(document.read_text("utf-8") for document in DOCUMENTS)
+    if "| command |" in text:
+        tops = {name.split()[0] for name in LEAVES}
+        missing = {
+            name for name in tops if not re.search(rf"^\|[^|]*`(?:raven-agent )?[^|]*\b{name}\b", text, re.MULTILINE)
+        }
+        assert missing == set()
+
+
+def test_the_version_stands_in_one_place(raven: Callable[..., Ran]) -> None:
+    from agent import __version__
+
+    assert raven("--version").out == f"raven-agent, version {__version__}\n"
+
+
+def test_help_imports_nothing_heavy() -> None:
+    heavy = "{'httpx', 'rich', 'sqlalchemy', 'keyring', 'starlette', 'uvicorn', 'jwt', 'tomlkit', 'watchdog'}"
+    code = f"import sys; from agent.cli.main import run; run(['--help']); sys.exit(bool({heavy} & set(sys.modules)))"
+    ran = subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=False)
+    assert ran.returncode == 0
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish", "bash"])
+def test_completion_prints_the_shells_script(raven: Callable[..., Ran], shell: str) -> None:
+    ran = raven("completion", shell)
+    assert ran.code == 0
+    assert "_RAVEN_AGENT_COMPLETE" in ran.out

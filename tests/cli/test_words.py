@@ -1,0 +1,87 @@
+"""Numbers, times and names."""
+
+from __future__ import annotations
+
+import base64
+import datetime as dt
+import os
+from pathlib import Path
+
+import pytest
+
+from agent.cli.words import (
+    ago,
+    file_path,
+    folder_path,
+    parse_duration,
+    path_params,
+    printable,
+    seconds_words,
+    size_words,
+)
+from agent.core.errors import UsageError
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("30s", 30), ("10m", 600), ("1h30m", 5400), ("2d", 172_800), ("1w", 604_800), ("1.5h", 5400)],
+)
+def test_a_length_of_time_is_understood(text: str, seconds: float) -> None:
+    assert parse_duration(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0", "-5", "10x", "m", "1h 30m", "1..5h", "inf", "²"])
+def test_what_is_no_length_of_time_is_refused(text: str) -> None:
+    with pytest.raises(UsageError, match="length of time"):
+        parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("plain ü 文", "plain ü 文"),
+        ("a\x1b[31mred", "a\\x1b[31mred"),
+        ("a\nb", "a\\nb"),
+        ("cod\u202egpj.md", "cod\\u202egpj.md"),
+        (os.fsdecode(b"a\xff"), "a\\udcff"),
+    ],
+)
+def test_no_name_can_steer_the_terminal(name: str, shown: str) -> None:
+    assert printable(name) == shown
+
+
+def test_a_folder_is_named_without_links_and_a_file_keeps_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = tmp_path / "real"
+    real.mkdir()
+    (tmp_path / "link").symlink_to(real)
+    (real / "l.md").symlink_to("elsewhere.md")
+    monkeypatch.chdir(tmp_path)
+    assert folder_path("link") == str(real)
+    assert file_path("link/l.md") == str(real / "l.md")
+    assert file_path("link/gone/x.md") == str(real / "gone" / "x.md")
+    assert file_path("link/..") == str(tmp_path)
+    assert file_path(".") == str(tmp_path)
+
+
+def test_a_name_that_is_not_utf8_travels_with_its_bytes() -> None:
+    raw = b"/n/a\xff.md"
+    params = path_params("path", os.fsdecode(raw))
+    assert params["path"] == "/n/a\ufffd.md"
+    assert base64.b64decode(params["path_base64"]) == raw
+    assert path_params("path", "/n/ü.md") == {"path": "/n/ü.md"}
+
+
+def test_sizes_and_times_read_well() -> None:
+    assert [size_words(n) for n in (0, 1023, 1536, 5 << 20, 3 << 40)] == [
+        "0 B",
+        "1023 B",
+        "1.5 KiB",
+        "5.0 MiB",
+        "3.0 TiB",
+    ]
+    assert [seconds_words(n) for n in (0.2, 59, 61, 7500, 90_000 * 2)] == ["0 s", "59 s", "1 min", "2 h 5 min", "2 d"]
+    now = dt.datetime(2026, 3, 1, 12, 1, tzinfo=dt.UTC)
+    assert ago("2026-03-01T12:00:30Z", now) == "30 s ago"
+    assert ago(None, now) == "never"
