@@ -1,1 +1,1 @@
-
+"""The servers: the ``Remote`` port, one HTTP client, and one module a dialect."""

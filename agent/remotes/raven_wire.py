@@ -95,7 +95,7 @@ def capabilities_of(answer: Mapping[str, Any]) -> Capabilities:
 def source_of(value: Mapping[str, Any]) -> RemoteSource | None:
     """A source; None where its mode is one this release does not know, so that the others can still be listed."""
     mode = text(value, "mode")
-    if mode not in Mode:
+    if mode not in tuple(Mode):
         return None
     return RemoteSource(
         id=text(value, "id"),

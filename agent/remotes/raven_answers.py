@@ -1,0 +1,119 @@
+"""What a push-batch answer proves about each operation: from its items where it has them, else from two counts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from agent.core.errors import Problem
+from agent.core.model import EMPTY_HASH, Operation, Outcome, RemoteConflict, Result, Verb
+from agent.remotes.failures import CallFailed
+from agent.remotes.raven_wire import maybe_text, number, row, rows, text
+
+Lister = Callable[[], list[RemoteConflict]]
+"""Lists the source's open conflicts, with their texts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One outcome for each operation; ``problem`` where the conflicts could not be listed."""
+
+    outcomes: tuple[Outcome, ...]
+    problem: Problem | None = None
+
+
+def judge(operations: Sequence[Operation], data: Any, lister: Lister) -> Judged:
+    """The outcomes an answer proves. The conflicts are listed at most once, and only where there may be one.
+
+    Raises:
+        CallFailed: GARBLED, the answer has the wrong shape.
+    """
+    answer = row(data, "batch")
+    applied, conflicts = number(answer, "applied"), number(answer, "conflicts")
+    if answer.get("items") is not None:
+        return _from_items(operations, rows(answer["items"], "item"), lister)
+    if applied == len(operations) and conflicts == 0:
+        return Judged(tuple(Outcome(operation.id, Result.APPLIED) for operation in operations))
+    try:
+        listed = lister()
+    except CallFailed as failure:
+        return Judged(uncertain(operations), failure.problem)
+    return Judged(_from_counts(operations, applied, conflicts, listed))
+
+
+def uncertain(operations: Sequence[Operation]) -> tuple[Outcome, ...]:
+    """Sent, and nothing is known."""
+    return tuple(Outcome(operation.id, Result.UNCERTAIN) for operation in operations)
+
+
+def _from_counts(
+    operations: Sequence[Operation], applied: int, conflicts: int, listed: Sequence[RemoteConflict]
+) -> tuple[Outcome, ...]:
+    """The outcomes two counts and one listing prove together.
+
+    A listed conflict with an operation's path and text is its own, unless an older one or another machine's looks the
+    same. That is excluded where the numbers agree: as many found as the answer counts, or nothing applied at all.
+    Otherwise nothing is proven, and the feed has to tell.
+    """
+    found = {operation.id: match for operation in operations if (match := _match(operation, listed))}
+    if len(found) > conflicts and applied > 0:
+        return uncertain(operations)
+    rest = Result.APPLIED if applied == len(operations) - len(found) else Result.UNCERTAIN
+    return tuple(
+        Outcome(operation.id, Result.CONFLICT, found[operation.id])
+        if operation.id in found
+        else Outcome(operation.id, rest)
+        for operation in operations
+    )
+
+
+def _match(operation: Operation, listed: Sequence[RemoteConflict]) -> RemoteConflict | None:
+    """The newest open conflict with this operation's path and text. A refused delete is listed as empty text."""
+    local = EMPTY_HASH if operation.verb is Verb.DELETE else operation.hash
+    same = [conflict for conflict in listed if conflict.path == operation.path and conflict.local_hash in (local, None)]
+    same = [conflict for conflict in same if conflict.local_hash is not None or operation.verb is Verb.DELETE]
+    if not same:
+        return None
+    return _owned(operation, max(same, key=lambda conflict: conflict.opened_at or ""))
+
+
+def _owned(operation: Operation, conflict: RemoteConflict) -> RemoteConflict:
+    """The conflict in the operation's terms: a refused delete wanted no file, not an empty one."""
+    if operation.verb is Verb.DELETE:
+        return dataclasses.replace(conflict, local_hash=None, local_text=None)
+    return conflict
+
+
+def _from_items(operations: Sequence[Operation], items: Sequence[Mapping[str, Any]], lister: Lister) -> Judged:
+    """The outcomes the server names; a repeated operation has the outcome of its first time."""
+    by_id = {text(item, "operationId"): item for item in items}
+    listed: dict[str, RemoteConflict] = {}
+    problem: Problem | None = None
+    if any(_status(item) == "conflict" for item in items):
+        try:
+            listed = {conflict.id: conflict for conflict in lister()}
+        except CallFailed as failure:
+            problem = failure.problem
+    return Judged(tuple(_of_item(operation, by_id.get(operation.id), listed) for operation in operations), problem)
+
+
+def _of_item(operation: Operation, item: Mapping[str, Any] | None, listed: Mapping[str, RemoteConflict]) -> Outcome:
+    if item is None:
+        return Outcome(operation.id, Result.UNCERTAIN)
+    match _status(item):
+        case "applied" if maybe_text(item, "hash") in (None, operation.hash):
+            return Outcome(operation.id, Result.APPLIED)
+        case "rejected":
+            reason = maybe_text(item, "reason") or "the server refuses this file"
+            return Outcome(operation.id, Result.REJECTED, detail=reason)
+        case "conflict" if (conflict := listed.get(maybe_text(item, "conflictId") or "")) is not None:
+            return Outcome(operation.id, Result.CONFLICT, _owned(operation, conflict))
+    # Also a conflict that was closed before it could be listed: what stands there now has to be looked at.
+    return Outcome(operation.id, Result.UNCERTAIN)
+
+
+def _status(item: Mapping[str, Any]) -> str:
+    status = text(item, "status")
+    return maybe_text(item, "first") or "" if status == "duplicate" else status
