@@ -87,6 +87,19 @@ def mint(secret: bytes, *, workspace: str, user: str, now: int, days: float = DE
     return jwt.encode(claims, secret, algorithm="HS256")
 
 
+SECRET_FILE = "secret"  # noqa: S105 - the name of a file
+
+
+def hub_secret(data_dir: Path) -> bytes:
+    """The secret of the hub that keeps its data in this folder; both are made if they are not there.
+
+    Raises:
+        OSError: the file can be neither read nor made.
+    """
+    data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return load_secret(data_dir / SECRET_FILE)
+
+
 def load_secret(path: Path) -> bytes:
     """The hub's secret, made on the first start. The file is readable by its owner only.
 

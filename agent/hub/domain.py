@@ -105,6 +105,10 @@ class Hub:
         """The answer to a body beyond the limit, for a server that stops reading there."""
         return failure(HubError(413, "Request body is too large"), path, self._services.clock())
 
+    def broken(self, path: str) -> Response:
+        """The answer when the hub itself failed; what went wrong is for its log, not for the client."""
+        return failure(HubError(500, "Internal server error"), path, self._services.clock())
+
     def _answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
         if method in ("GET", "HEAD") and path in _PUBLIC:
             return Response(200, _PUBLIC[path]())

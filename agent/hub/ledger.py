@@ -152,8 +152,8 @@ class Ledger:
         """Write everything; the source as it stands now."""
         number = self.source.number
         self._session.add_contents(self._contents)
-        self._session.add_files(number, [self._heads[p] for p in self._new_paths])
-        self._session.save_files(number, [self._heads[p] for p in self._changed_paths - self._new_paths])
+        self._session.add_files(number, [self._heads[p] for p in sorted(self._new_paths)])
+        self._session.save_files(number, [self._heads[p] for p in sorted(self._changed_paths - self._new_paths)])
         self._session.add_versions(number, self._versions)
         self._session.save_conflicts(number, self._conflicts.values())
         self._session.close_conflicts(self._closings)

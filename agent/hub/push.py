@@ -1,4 +1,9 @@
-"""push-batch: each item is compared with its head under the source's lock; a bad one is refused alone."""
+"""push-batch: each item is compared with its head under the source's lock; a bad one is refused alone.
+
+An operation id is answered once. Sent again, in this batch or a later one and whatever it holds then, its item has the
+status `duplicate`, which counts as neither applied nor conflict, and beside it what the first one led to: `first`
+(`applied`, `conflict` or `rejected`) with the hash, conflict id and reason of that time.
+"""
 
 from __future__ import annotations
 

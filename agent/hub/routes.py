@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import anyio.to_thread
 import orjson
@@ -26,6 +28,19 @@ WRITE_THREADS = 2
 """One writes, one prepares the next; more would only queue for the database's lock."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request, read whole. Header names are lower case."""
+
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    body: bytes
+
+
+_log = logging.getLogger("agent.hub")
+
+
 class HubApp:
     """The hub's ASGI application.
 
@@ -37,8 +52,7 @@ class HubApp:
     def __init__(self, hub: Hub) -> None:
         self.bell = Bell()
         self._hub = hub
-        self._readers: CapacityLimiter | None = None
-        self._writers: CapacityLimiter | None = None
+        self._limits: tuple[CapacityLimiter, CapacityLimiter] | None = None
         hub.on_commit(self.bell.ring)
         self.asgi = Starlette(routes=[Route("/{path:path}", self._serve, methods=METHODS)])
 
@@ -50,11 +64,18 @@ class HubApp:
         path = request.url.path
         if body is None:
             return _http(self._hub.too_large(path))
-        headers = {name.lower(): value for name, value in request.headers.items()}
-        endpoint = endpoint_of(request.method, path)
-        if endpoint == "sources/deltas":
-            return _http(await self._deltas(request, headers, body))
-        return _http(await self._run(request.method, path, headers, body, writes=endpoint in WRITERS))
+        asked = Asked(request.method, path, {name.lower(): value for name, value in request.headers.items()}, body)
+        try:
+            return _http(await self._answer(asked))
+        except Exception:
+            # The database is what fails here (a full disk, a lost server); the client may try again.
+            _log.exception("%s %s failed", asked.method, asked.path)
+            return _http(self._hub.broken(path))
+
+    async def _answer(self, asked: Asked) -> Response:
+        if endpoint_of(asked.method, asked.path) == "sources/deltas":
+            return await self._deltas(asked)
+        return await self._run(asked)
 
     async def _body(self, request: Request) -> bytes | None:
         """The whole body, or None as soon as it is longer than the limit."""
@@ -70,26 +91,29 @@ class HubApp:
             parts.append(part)
         return b"".join(parts)
 
-    async def _run(self, method: str, path: str, headers: Mapping[str, str], body: bytes, *, writes: bool) -> Response:
-        if self._readers is None or self._writers is None:
-            self._readers, self._writers = CapacityLimiter(READ_THREADS), CapacityLimiter(WRITE_THREADS)
-        limiter = self._writers if writes else self._readers
-        return await anyio.to_thread.run_sync(self._hub.handle, method, path, headers, body, limiter=limiter)
+    async def _run(self, asked: Asked) -> Response:
+        if self._limits is None:
+            # Made here and not before: a limiter belongs to the event loop it is first used on.
+            self._limits = CapacityLimiter(READ_THREADS), CapacityLimiter(WRITE_THREADS)
+        readers, writers = self._limits
+        limiter = writers if endpoint_of(asked.method, asked.path) in WRITERS else readers
+        return await anyio.to_thread.run_sync(
+            self._hub.handle, asked.method, asked.path, asked.headers, asked.body, limiter=limiter
+        )
 
-    async def _deltas(self, request: Request, headers: Mapping[str, str], body: bytes) -> Response:
-        source, wait = _wish(body)
-        path = request.url.path
+    async def _deltas(self, asked: Asked) -> Response:
+        source, wait = _wish(asked.body)
         if source is None or wait <= 0:
-            return await self._run("POST", path, headers, body, writes=False)
+            return await self._run(asked)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
         with self.bell.listening(source) as woken:
             while True:
-                answer = await self._run("POST", path, headers, body, writes=False)
+                answer = await self._run(asked)
                 if not _is_empty(answer) or self.bell.closed:
                     return answer
                 if not await woken_within(woken, deadline - loop.time()):
-                    return await self._run("POST", path, headers, body, writes=False)
+                    return await self._run(asked)
 
 
 def _wish(body: bytes) -> tuple[str | None, float]:

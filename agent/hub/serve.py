@@ -16,7 +16,7 @@ from pathlib import Path
 
 import uvicorn
 
-from agent.hub.auth import PUBLIC_KEY_ALGORITHMS, JwtTokens, load_secret
+from agent.hub.auth import PUBLIC_KEY_ALGORITHMS, JwtTokens, hub_secret
 from agent.hub.domain import BODY_LIMIT, Hub
 from agent.hub.parent import watch_parent
 from agent.hub.routes import HubApp
@@ -28,7 +28,6 @@ KEEP_ALIVE_SECONDS = 72
 GRACE_SECONDS = 5
 
 DATABASE_FILE = "hub.db"
-SECRET_FILE = "secret"  # noqa: S105 - the name of a file
 PORT_FILE = "port"
 LOCK_FILE = "lock"
 
@@ -110,7 +109,7 @@ def open_store(data_dir: Path, database_url: str | None = None) -> SqlStore:
 def _tokens(settings: Settings) -> JwtTokens:
     if settings.public_key is not None:
         return JwtTokens(settings.public_key.read_bytes(), PUBLIC_KEY_ALGORITHMS)
-    return JwtTokens(load_secret(settings.data_dir / SECRET_FILE))
+    return JwtTokens(hub_secret(settings.data_dir))
 
 
 def _check_exposure(settings: Settings) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 import orjson
@@ -73,10 +74,21 @@ _CONFLICTS = (
     .join(t.files, (t.files.c.source == t.conflicts.c.source) & (t.files.c.number == t.conflicts.c.file))
     .where(t.conflicts.c.source == bindparam("s"), t.conflicts.c.resolution.is_(None))
 )
+_ADD_FILE, _ADD_VERSION, _ADD_EVENT, _ADD_OUTCOME = map(insert, (t.files, t.versions, t.events, t.operations))
 _INSERT_CONTENT = {
     "sqlite": sqlite.insert(t.contents).on_conflict_do_nothing(),
     "postgresql": postgresql.insert(t.contents).on_conflict_do_nothing(),
 }
+
+
+MAX_PARAMETERS = 1000
+
+
+def batched(values: Iterable[str], size: int) -> Iterator[list[str]]:
+    """The values in lists of at most `size`."""
+    rest = iter(values)
+    while some := list(islice(rest, size)):
+        yield some
 
 
 def _raw(hash_: str | None) -> bytes | None:
@@ -224,7 +236,7 @@ class SqlSession:
             }
             for h in heads
         ]
-        self._many(insert(t.files), rows)
+        self._many(_ADD_FILE, rows)
 
     def save_files(self, source: int, heads: Iterable[Head]) -> None:
         rows = [
@@ -261,16 +273,16 @@ class SqlSession:
             }
             for v in versions
         ]
-        self._many(insert(t.versions), rows)
+        self._many(_ADD_VERSION, rows)
 
     def contents(self, hashes: Collection[str]) -> dict[str, str]:
-        if not hashes:
-            return {}
-        rows = self._db.execute(_CONTENTS, {"hashes": [bytes.fromhex(h) for h in hashes]})
-        return {
-            row.hash.hex(): (zlib.decompress(row.data) if row.encoding == Encoding.ZLIB else bytes(row.data)).decode()
-            for row in rows
-        }
+        found: dict[str, str] = {}
+        # Databases bound the number of parameters, and a history has no bound.
+        for some in batched(hashes, MAX_PARAMETERS):
+            for row in self._db.execute(_CONTENTS, {"hashes": [bytes.fromhex(h) for h in some]}):
+                data = zlib.decompress(row.data) if row.encoding == Encoding.ZLIB else bytes(row.data)
+                found[row.hash.hex()] = data.decode()
+        return found
 
     def add_contents(self, contents: Mapping[str, bytes]) -> None:
         if not contents:
@@ -312,7 +324,7 @@ class SqlSession:
             }
             for e in events
         ]
-        self._many(insert(t.events), rows)
+        self._many(_ADD_EVENT, rows)
 
     def outcomes(self, source: int, operations: Collection[str]) -> dict[str, Outcome]:
         rows = self._db.execute(_OUTCOMES, {"s": source, "ids": list(operations)})
@@ -333,7 +345,7 @@ class SqlSession:
             }
             for o in outcomes
         ]
-        self._many(insert(t.operations), rows)
+        self._many(_ADD_OUTCOME, rows)
 
     def open_conflicts(self, source: int) -> list[Conflict]:
         newest_first = _CONFLICTS.order_by(t.conflicts.c.created_at.desc(), t.conflicts.c.id.desc())

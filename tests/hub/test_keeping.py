@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 import sqlite3
 import stat
 import threading
 from contextlib import closing
 from pathlib import Path
+from uuid import UUID
 
 import jwt
+import orjson
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -21,7 +24,7 @@ from agent.hub.ids import new_uuid, system_clock
 from agent.hub.model import Caller, Connector
 from agent.hub.store import SqlStore, StoreError, sqlite_url
 from agent.hub.wire import connector_status
-from hub.rig import SECRET, USER, WORKSPACE, InProcess, Running, eventually, headers, sha, token, upsert
+from hub.rig import SECRET, USER, WORKSPACE, Client, InProcess, Running, eventually, headers, sha, token, upsert
 
 DAY_MS = 86_400_000
 
@@ -51,6 +54,55 @@ def test_sqlite_commits_durably_and_holds_references(tmp_path: Path) -> None:
             ]
             assert settings == ["wal", 2, 1]
     store.close()
+
+
+def test_a_failing_database_is_answered_with_500_in_the_usual_shape(process: Running) -> None:
+    """Nothing of the cause reaches the client; the hub goes on with what works."""
+    client = process.client()
+    source = client.source()
+    with closing(sqlite3.connect(process.data / "hub.db")) as database:
+        database.execute("ALTER TABLE operations RENAME TO lost")
+    assert client.refused("sources/push-batch", sourceId=source, items=[upsert("a.md", "one")]) == (
+        500,
+        "Internal server error",
+    )
+    assert client.events(source) == []
+
+
+def test_a_listing_of_more_conflicts_than_a_query_takes_parameters_is_whole(light: InProcess) -> None:
+    """1,200 conflicts have 2,400 texts."""
+    source = light.source()
+    for batch in range(12):
+        names = [f"{batch}/{i}.md" for i in range(100)]
+        light.push(source, *[upsert(name, f"theirs {name}") for name in names])
+        light.push(source, *[upsert(name, f"mine {name}") for name in names])
+    shown = {(c["relativePath"], c["localContent"], c["remoteContent"]) for c in light.conflicts(source)}
+    assert len(shown) == 1200
+    assert all((mine, theirs) == (f"mine {path}", f"theirs {path}") for path, mine, theirs in shown)
+
+
+def test_two_hubs_with_one_clock_and_one_row_of_ids_answer_alike() -> None:
+    """What a deterministic simulation stands on: no answer depends on anything but these and the requests."""
+
+    def day() -> list[object]:
+        store = SqlStore("sqlite://")
+        numbers = itertools.count(1)
+        hub = Hub(store, lambda: 1_800_000_000_000, lambda: str(UUID(int=next(numbers))), tokens=JwtTokens(SECRET))
+        sent = headers(mint(SECRET, workspace=WORKSPACE, user=USER, now=1_800_000_000_000))
+
+        def ask(endpoint: str, body: object) -> tuple[int, object]:
+            answer = hub.handle("POST", f"/api/local-sync/{endpoint}", sent, orjson.dumps(body))
+            return answer.status, orjson.loads(answer.read())
+
+        client = Client(ask)
+        source = client.source()
+        items = [upsert(f"{i % 7}.md", str(i), operationId=f"op {i}") for i in range(20)]
+        pushed = client.push(source, *items)
+        seen = [pushed, client.events(source), client.conflicts(source), client.ok("sources/files", sourceId=source)]
+        store.close()
+        return seen
+
+    assert day() == day()
 
 
 def test_a_failed_transaction_leaves_nothing(hub: InProcess) -> None:
