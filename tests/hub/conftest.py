@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 import subprocess
@@ -12,16 +11,15 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
+from sqlalchemy.pool import NullPool
 
 from agent.hub.store import SqlStore, sqlite_url
 from hub.rig import InProcess, Running, running_hub
 
-_databases = itertools.count(1)
-
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
-    """The URL of a throw-away PostgreSQL server, without a database name."""
+    """The URL of a database on a throw-away PostgreSQL server."""
     if shutil.which("initdb") is None or shutil.which("pg_ctl") is None:
         pytest.skip("no PostgreSQL server binaries (initdb, pg_ctl) on the path")
     # PostgreSQL refuses to run as root.
@@ -38,7 +36,7 @@ def postgres() -> Iterator[str]:
         options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
         run("pg_ctl", "-D", data, "-w", "-o", options, "-l", f"{folder}/log", "start")
         try:
-            yield f"postgresql+psycopg://hub@/{{}}?host={folder}"
+            yield f"postgresql+psycopg://hub@/postgres?host={folder}"
         finally:
             run("pg_ctl", "-D", data, "-m", "immediate", "stop")
 
@@ -49,13 +47,12 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlStore]:
     if request.param == "sqlite":
         made = SqlStore(sqlite_url(tmp_path / "hub.db"))
     else:
-        server: str = request.getfixturevalue("postgres")
-        name = f"test_{next(_databases)}"
-        admin = create_engine(server.format("postgres"), isolation_level="AUTOCOMMIT")
+        url: str = request.getfixturevalue("postgres")
+        admin = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT")
         with admin.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-        admin.dispose()
-        made = SqlStore(server.format(name))
+            connection.execute(text("DROP SCHEMA public CASCADE"))
+            connection.execute(text("CREATE SCHEMA public"))
+        made = SqlStore(url)
     yield made
     made.close()
 
