@@ -29,6 +29,8 @@ class Attendance(enum.Enum):
     """A daemon: wait on the feed, look again after racy files settle."""
     ONCE = "once"
     """A single pass: nothing is waited for that is not needed to come to rest."""
+    OBSERVE = "observe"
+    """A single look at both sides that changes neither."""
 
 
 @dataclass(frozen=True, slots=True)

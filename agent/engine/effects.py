@@ -30,10 +30,16 @@ class Poll:
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """An operation to send; ``content`` where its bytes do not stand in the folder."""
+    """An operation to send.
+
+    Attributes:
+        operation: what to send.
+        given: a decided text (empty for a decided delete) that the folder does not hold; None: the folder is asked,
+            and must still hold the operation's bytes, or nothing for a delete.
+    """
 
     operation: Operation
-    content: bytes | None = field(default=None, repr=False)
+    given: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +97,13 @@ class Recover:
 
 
 @dataclass(frozen=True, slots=True)
+class Committed:
+    """The outcome of these changes is in the index: what was kept to find it out again may go."""
+
+    intent_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Stash:
     """Keep a text in the trash; it stands nowhere else for certain."""
 
@@ -125,6 +138,7 @@ Effect = (
     | CloseConflict
     | Carry
     | Recover
+    | Committed
     | Stash
     | WakeAt
     | Rested

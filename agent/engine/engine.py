@@ -16,8 +16,8 @@ from agent.core.errors import ProblemKind
 from agent.core.model import ABSENT, Purpose, Reason
 from agent.core.reconcile import Step
 from agent.engine import messages as m
-from agent.engine.desk import Attendance, Desk, Setup, Tally
-from agent.engine.effects import Effect, Recover, Rested, WakeAt
+from agent.engine.desk import Attendance, Desk, HeldDeletes, Setup, Tally
+from agent.engine.effects import Committed, Effect, Recover, Rested, WakeAt
 from agent.engine.feeding import Feeding
 from agent.engine.holding import Holding
 from agent.engine.keeper import Keeper, remote_side
@@ -29,6 +29,7 @@ from agent.engine.resolving import Resolving
 from agent.engine.settling import Settling
 from agent.engine.verifying import Verifying
 from agent.engine.view import SourceView, view
+from agent.index.conflicts import State
 from agent.index.notes import ProblemOrigin
 from agent.index.store import Index
 from agent.index.trees import Row
@@ -37,6 +38,8 @@ _OPERATIONS_KEPT = 14 * 86400.0
 _ACTIVITY_KEPT = 90 * 86400.0
 _PATIENT = frozenset({ProblemKind.BUSY, ProblemKind.GARBLED, ProblemKind.SERVER_FAULT})
 _PATIENCE = 3
+RECOVER_AGAIN = 10.0
+"""Seconds between two tries to find out what became of interrupted changes."""
 
 
 class Engine:
@@ -69,6 +72,7 @@ class Engine:
             m.ConflictsArrived: self._parking.on_conflicts,
             m.CloseAnswered: self._resolving.on_close_answered,
             m.ChangesLanded: self._on_landed,
+            m.RecoveryFailed: self._on_recovery_failed,
             m.CallFailed: self._on_failed,
             m.Resolve: self._resolving.on_resolve,
             m.Restore: self._pulling.on_restore,
@@ -85,9 +89,26 @@ class Engine:
         """What has been done since this engine was made."""
         return self._desk.tally
 
+    @property
+    def max_bytes(self) -> int | None:
+        """The largest content the server took, once learned. Safe to read from any thread."""
+        return self._desk.standing.max_bytes
+
+    @property
+    def held(self) -> HeldDeletes | None:
+        """Deletes that wait for a person."""
+        return self._desk.out.held
+
     def view(self) -> SourceView:
         """The source as ``status`` shows it."""
         return view(self._desk, at_rest=self._at_rest())
+
+    def refusal(self, decision: m.Resolve) -> str | None:
+        """Why a decision was not taken in; None if it is being carried out, or was."""
+        conflict = next((c for c in self._desk.parked.values() if c.id == decision.conflict), None)
+        if conflict is None or conflict.state is not State.OPEN:
+            return None
+        return conflict.note or "the file or the server's version changed since; please look again"
 
     def step(self, now: float, *messages: m.Message) -> list[Effect]:
         """Take messages in and say what to do. ``now``: seconds since the epoch."""
@@ -119,17 +140,25 @@ class Engine:
         desk.moved.update(desk.parked)
         desk.index.operations.prune(desk.source, desk.now - _OPERATIONS_KEPT)
         desk.index.notes.prune_activity(desk.now - _ACTIVITY_KEPT)
-        intents = desk.index.operations.intents(desk.source)
-        for intent in intents:
+        for intent in desk.index.operations.intents(desk.source):
             desk.out.carrying[intent.id] = intent
             desk.out.carried.add(intent.path)
-        if intents:
-            desk.out.recovering = True
-        desk.emit(Recover(tuple(intents)))
+        self._recover()
+
+    def _recover(self) -> None:
+        desk = self._desk
+        desk.out.recovering = True
+        desk.emit(Recover(tuple(desk.out.carrying.values())))
+
+    def _on_recovery_failed(self, message: m.RecoveryFailed) -> None:
+        """The folder is away, or the disk refuses: ask again in a while."""
+        self._desk.out.recovering = False
+        self._desk.out.root_trouble = message.trouble
+        self._desk.out.look_began = self._desk.now
 
     def _on_landed(self, message: m.ChangesLanded) -> None:
         desk, out = self._desk, self._desk.out
-        out.recovered = True
+        out.recovered, out.recovering = True, False
         pairs = [(out.carrying.pop(landed.intent_id, None), landed) for landed in message.landed]
         rows = self._keeper.rows([intent.path for intent, _ in pairs if intent])
         for intent, landed in pairs:
@@ -140,7 +169,10 @@ class Engine:
             rows[intent.path] = part.landed(rows[intent.path], intent, landed)
         out.touched.update(rows)
         self._keeper.change(rows.values())
-        desk.index.operations.close_intents(landed.intent_id for landed in message.landed)
+        ids = tuple(landed.intent_id for landed in message.landed)
+        if ids:
+            desk.index.operations.close_intents(ids)
+            desk.emit(Committed(ids))
 
     def _on_head(self, message: m.HeadArrived) -> None:
         desk = self._desk
@@ -228,6 +260,10 @@ class Engine:
 
     def _plan(self) -> None:
         desk, out = self._desk, self._desk.out
+        if not out.recovered and not out.recovering:
+            if desk.now >= out.look_began + RECOVER_AGAIN:
+                self._recover()
+            desk.wake(out.look_began + RECOVER_AGAIN)
         self._parking.upkeep()
         self._holding.refresh()
         self._observing.plan()
@@ -262,7 +298,14 @@ class Engine:
     def _at_rest(self) -> bool:
         """Whether nothing is under way but waiting on the feed, and nothing more can be done now."""
         out = self._desk.out
-        local = out.looking or out.looking_at or out.look_wanted or out.carrying or out.noticed or not out.recovered
+        local = (
+            out.looking
+            or out.looking_at
+            or out.look_wanted
+            or out.noticed
+            or out.recovering
+            or (out.carrying and out.recovered)
+        )
         remote = out.batch or out.asking or out.closing or out.listing_conflicts
         if local or remote or any(not call.wait for call in out.polls.values()):
             return False

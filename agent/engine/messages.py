@@ -114,6 +114,13 @@ class ChangesLanded:
     landed: tuple[Landed, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class RecoveryFailed:
+    """What became of journalled changes cannot be told now, and nothing may be changed until it can."""
+
+    trouble: str
+
+
 class Call(enum.StrEnum):
     """Which effect a failed call belongs to."""
 
@@ -208,6 +215,7 @@ Message = (
     | ConflictsArrived
     | CloseAnswered
     | ChangesLanded
+    | RecoveryFailed
     | CallFailed
     | Resolve
     | Restore

@@ -7,7 +7,7 @@ from dataclasses import replace
 from agent.core.model import Choice, ConflictKind, Mode, Operation, Presence, RemoteConflict, Verb
 from agent.core.reconcile import Step, disagreement
 from agent.core.stream import ConflictClosed, ConflictOpened
-from agent.engine.desk import Desk
+from agent.engine.desk import Attendance, Desk
 from agent.engine.effects import AskConflicts
 from agent.engine.keeper import Keeper, remote_side
 from agent.engine.messages import ConflictsArrived
@@ -170,7 +170,7 @@ class Parking:
         """Look at every path that moved in this step: open, follow or close its conflict."""
         desk = self._desk
         moved, desk.moved = desk.moved, set()
-        if not desk.out.looked or not desk.first_drain_done:
+        if not desk.out.looked or not desk.first_drain_done or desk.setup.attendance is Attendance.OBSERVE:
             # Half-read trees disagree for no reason; every row that asks to be parked is looked at again later.
             desk.moved = moved
             return

@@ -103,8 +103,10 @@ class Pushing:
         parcels: list[Parcel] = []
         size = 0
         for entry in self._candidates():
-            content = desk.index.conflicts.text(entry.operation.hash) if entry.why is Why.RESOLVE else None
-            parcels.append(Parcel(entry.operation, content))
+            given = None
+            if entry.why is Why.RESOLVE:
+                given = desk.index.conflicts.text(entry.operation.hash) or b""
+            parcels.append(Parcel(entry.operation, given))
             desk.out.batch[entry.operation.id] = entry
             size += entry.operation.size
             if len(parcels) >= desk.setup.batch_items or size >= desk.setup.batch_bytes:

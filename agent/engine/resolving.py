@@ -18,7 +18,7 @@ from agent.core.model import (
     side_of,
 )
 from agent.core.resolution import Close, Moved, Put, Settled, next_step
-from agent.engine.desk import Desk
+from agent.engine.desk import Attendance, Desk
 from agent.engine.effects import CloseConflict, Stash
 from agent.engine.keeper import Keeper
 from agent.engine.messages import CloseAnswered, Resolve
@@ -80,6 +80,8 @@ class Resolving:
         """Ask the server where every resolution stands."""
         desk = self._desk
         if not desk.out.looked or not desk.first_drain_done or not desk.server_ready or desk.standing.halted:
+            return
+        if desk.setup.attendance is Attendance.OBSERVE:
             return
         for conflict in desk.parked.values():
             if conflict.state is not State.RESOLVING or conflict.id in desk.out.closing:

@@ -98,10 +98,7 @@ class Trees:
     def with_step(self, source: int, *steps: Step, limit: int = -1) -> list[Row]:
         """The first ``limit`` rows that ask for one of these steps, in path order; all of them by default."""
         marks = ",".join("?" * len(steps))
-        sql = (
-            f"SELECT {_COLUMNS} FROM files WHERE source = ? AND step <> 0 AND step IN ({marks}) "
-            "ORDER BY path LIMIT ?"
-        )
+        sql = f"SELECT {_COLUMNS} FROM files WHERE source = ? AND step <> 0 AND step IN ({marks}) ORDER BY path LIMIT ?"
         return [_row(found) for found in self._db.execute(sql, (source, *steps, limit))]
 
     def lost_files(self, source: int, step: Step) -> list[tuple[str, str]]:
@@ -134,6 +131,15 @@ class Trees:
             (source, Step.SKIP, Step.UNKNOWN),
         )
         return {Reason(reason): count for reason, count in found}
+
+    def unsendable(self, source: int) -> list[Row]:
+        """Rows whose local file cannot be sent or looked at, in path order."""
+        return [row for row in self.with_step(source, Step.SKIP, Step.UNKNOWN) if row.local.reason is not None]
+
+    def remote_hashes(self, source: int) -> set[str]:
+        """Every hash the server holds as some path's head."""
+        sql = "SELECT DISTINCT remote_hash FROM files WHERE source = ? AND remote_hash IS NOT NULL"
+        return {digest for (digest,) in self._db.execute(sql, (source,))}
 
     def base_count(self, source: int) -> int:
         """How many paths both sides have agreed on."""

@@ -1,0 +1,280 @@
+"""The agent of one home: its servers, its linked folders at work, and what they share."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from agent import registry as reg
+from agent.config import Home, Settings
+from agent.core.errors import IndexDamaged, RemoteError, UsageError
+from agent.core.guard import BrakeLimits
+from agent.credentials import CredentialStore
+from agent.daemon.carrier import Carrier, Line
+from agent.daemon.folder import Folder
+from agent.daemon.localhub import LocalHub
+from agent.daemon.loop import Control
+from agent.daemon.runner import Hands, IndexMemory, Runner
+from agent.daemon.servers import ServerSession, local_entry
+from agent.disk.posix import PosixFs
+from agent.disk.root import Identity, Root
+from agent.disk.select import Rules, Selection
+from agent.disk.watch import Noticed, Watcher
+from agent.engine import messages as m
+from agent.engine.desk import Attendance, Setup
+from agent.index import Index, open_index, set_aside
+from agent.registry import Registry, ServerEntry, SourceEntry
+from agent.remotes.protocol import Capabilities
+
+log = logging.getLogger(__name__)
+
+
+class Agent:
+    """Everything of one home. ``attendance`` says whether it stays (a daemon) or is there for one command."""
+
+    def __init__(
+        self,
+        home: Home,
+        settings: Settings,
+        attendance: Attendance,
+        env: Mapping[str, str] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.home = home
+        self.settings = settings
+        self.attendance = attendance
+        self.clock = clock
+        self.since = clock()
+        self.credentials = CredentialStore(home, settings, os.environ if env is None else env)
+        self.hub = LocalHub(home.hub_dir, settings.hub_port, settings.hub_token_days)
+        self.control = Control(clock)
+        self._registry_lock = threading.RLock()
+        self._registry = reg.load(home.registry_file)
+        self._machine = reg.machine_id(home)
+        self._servers: dict[str, ServerSession] = {}
+        self._runners: dict[int, Runner] = {}
+        self._lock = threading.RLock()
+        self.index = _open(home)
+        self.control.start()
+
+    def close(self) -> None:
+        """Stop everything; what is under way is settled by the next start."""
+        for server in list(self._servers.values()):
+            server.stop()
+        for key in list(self._runners):
+            self.stop_source(key)
+        self.control.stop()
+        self.index.close()
+        self.hub.stop()
+
+    # The registry
+
+    @property
+    def registry(self) -> Registry:
+        """Accounts and links as they stand."""
+        return self._registry
+
+    def change_registry(self, change: Callable[[Registry], Registry]) -> Registry:
+        """Change accounts or links, durably."""
+        with self._registry_lock:
+            changed = change(self._registry)
+            if changed != self._registry:
+                reg.save(self.home.registry_file, changed)
+                self._registry = changed
+            return self._registry
+
+    # Servers
+
+    def server_entry(self, name: str) -> ServerEntry:
+        """The account of that name; the embedded hub need not be in the registry.
+
+        Raises:
+            UsageError: no such account.
+        """
+        entry = self.registry.server(name)
+        if entry is None and name == reg.LOCAL_HUB:
+            return local_entry()
+        if entry is None:
+            names = ", ".join(server.name for server in self.registry.servers) or "none yet"
+            raise UsageError(f"no account named {name!r} (known: {names})", "raven-agent login URL")
+        return entry
+
+    def server(self, name: str) -> ServerSession:
+        """The account at work."""
+        with self._lock:
+            session = self._servers.get(name)
+            if session is None:
+                session = self._servers[name] = ServerSession(
+                    self.server_entry(name), self.settings, self.credentials, self.hub, self._machine,
+                    self._remember, lambda capabilities: self._learned(name, capabilities),
+                )  # fmt: skip
+                if self.attendance is Attendance.FOLLOW:
+                    session.start_heartbeat(self.settings.heartbeat_seconds)
+            return session
+
+    def drop_server(self, name: str) -> None:
+        """Let go of an account at work: it changed, or is gone."""
+        with self._lock:
+            session = self._servers.pop(name, None)
+        if session is not None:
+            session.stop()
+
+    def line(self, name: str) -> Line:
+        """The way to an account's server, registered. Raises RemoteError."""
+        return self.server(name).line()
+
+    def _remember(self, entry: ServerEntry) -> None:
+        self.change_registry(lambda registry: reg.with_server(registry, entry))
+
+    def _learned(self, name: str, capabilities: Capabilities) -> None:
+        def configure() -> None:
+            for source in self.registry.sources_of(name):
+                runner = self._runners.get(source.key)
+                if runner is not None:
+                    runner.configure(with_capabilities(runner.setup, capabilities))
+
+        self.control.post(configure)
+
+    # Sources
+
+    def source_for(self, folder: str | os.PathLike[str]) -> SourceEntry:
+        """The link whose root is this folder.
+
+        Raises:
+            UsageError: it is not linked.
+        """
+        from pathlib import Path
+
+        source = self.registry.source_at(Path(folder))
+        if source is None:
+            raise UsageError(f"{folder} is not linked", f"raven-agent link {folder}")
+        return source
+
+    def source_over(self, path: str) -> tuple[SourceEntry, str]:
+        """The link a path lies in, and the path relative to its root.
+
+        Raises:
+            UsageError: it lies in no linked folder.
+        """
+        from pathlib import Path
+
+        source = self.registry.source_over(Path(path))
+        if source is None:
+            raise UsageError(f"{path} lies in no linked folder", "raven-agent status lists them")
+        return source, Path(path).relative_to(source.root).as_posix()
+
+    def runner(self, key: int) -> Runner | None:
+        """The source at work, if it is."""
+        return self._runners.get(key)
+
+    def start_source(self, source: SourceEntry, attendance: Attendance | None = None) -> Runner:
+        """Put a source to work, unless it is."""
+        with self._lock:
+            runner = self._runners.get(source.key)
+            if runner is not None:
+                return runner
+            setup = self._setup(source, attendance or self.attendance)
+            runner = Runner(self.control, self.index, setup, self.clock)
+            self._runners[source.key] = runner
+        if source.paused_until is not None:
+            runner.deliver(m.Pause(source.paused_until))
+        runner.start(self._hands(source, runner, setup.attendance))
+        return runner
+
+    def stop_source(self, key: int) -> None:
+        """Let a source rest."""
+        with self._lock:
+            runner = self._runners.pop(key, None)
+        if runner is not None:
+            runner.stop()
+
+    def folder(self, source: SourceEntry) -> Folder:
+        """The folder of a source, for one thread's use; close it afterwards."""
+        expected = None
+        if source.root_device is not None and source.root_inode is not None:
+            expected = Identity(source.root_device, source.root_inode)
+        rules = Rules(source.include, source.exclude)
+        return Folder(PosixFs(), str(source.root), rules, str(self.home.state_dir), str(source.key), expected)
+
+    def _hands(self, source: SourceEntry, runner: Runner, attendance: Attendance) -> Hands:
+        here, there = self.folder(source), self.folder(source)
+        memory = IndexMemory(self.home.index_file, source.key)
+
+        def carrier(folder: Folder) -> Carrier:
+            return Carrier(
+                source.source_id, folder, memory, lambda: self.line(source.server), lambda: runner.max_bytes, self.clock
+            )
+
+        watcher = self._watcher(source, runner) if attendance is Attendance.FOLLOW else None
+
+        def close() -> None:
+            here.close()
+            there.close()
+
+        return Hands(carrier(here), carrier(there), watcher, close)
+
+    def _watcher(self, source: SourceEntry, runner: Runner) -> Watcher | None:
+        def post(noticed: Noticed) -> None:
+            runner.deliver(m.Noticed(noticed.paths, noticed.rescan))
+
+        try:
+            root = Root(PosixFs(), str(source.root))
+        except Exception as error:
+            # A folder that is away is not watched; the regular look finds it again and the state says so.
+            log.warning("%s cannot be watched: %s", source.root, error)
+            return None
+        return Watcher(str(source.root), Selection(root, Rules(source.include, source.exclude)), post)
+
+    def _setup(self, source: SourceEntry, attendance: Attendance) -> Setup:
+        settings = self.settings
+        # Give or take a tenth, so that many agents started together do not look and ask together for ever.
+        spread = random.SystemRandom().uniform(0.9, 1.1)
+        setup = Setup(
+            source.key,
+            source.mode,
+            attendance,
+            limits=BrakeLimits(settings.brake_min, settings.brake_percent / 100, settings.brake_total),
+            quiet=settings.quiet_ms / 1000,
+            quiet_most=settings.quiet_max_ms / 1000,
+            look_every=settings.full_look_minutes * 60 * spread,
+            verify_every=settings.full_look_minutes * 60 * spread,
+            long_poll_seconds=settings.poll_wait_seconds,
+        )
+        server = self._servers.get(source.server)
+        return with_capabilities(setup, server.capabilities) if server else setup
+
+    def start_all(self) -> None:
+        """Put every linked folder to work."""
+        for source in self.registry.sources:
+            with contextlib.suppress(UsageError, RemoteError):
+                self.start_source(source)
+
+
+def with_capabilities(setup: Setup, capabilities: Capabilities) -> Setup:
+    """The setup for a server that can do this."""
+    return replace(
+        setup,
+        long_poll=capabilities.long_poll,
+        ordered_feed=capabilities.ordered_feed,
+        item_results=capabilities.item_results,
+        keeps_history=capabilities.keeps_history,
+        expected_hash=capabilities.expected_hash,
+    )
+
+
+def _open(home: Home) -> Index:
+    """The index; a damaged one is set aside and begun anew: every source is then a union of its two sides."""
+    try:
+        return open_index(home.index_file)
+    except IndexDamaged as error:
+        stamp = dt.datetime.now(dt.UTC).strftime("%Y%m%dT%H%M%SZ")
+        aside = set_aside(home.index_file, stamp)
+        log.warning("%s; set aside as %s and rebuilt", error.message, aside.name)
+        return open_index(home.index_file)

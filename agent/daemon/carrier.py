@@ -1,0 +1,226 @@
+"""Carrying one effect out: what it asks of the disk or the server, and the messages that tell what happened.
+
+The same carrier serves the daemon's threads, a single pass, and the simulation's scheduler: it blocks, keeps no
+state, and decides nothing.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.core.errors import DiskError, Problem, ProblemKind, RemoteError, RootError
+from agent.core.model import Intent, Known, Outcome, Presence, RemoteConflict, Result, Verb
+from agent.daemon.folder import Folder
+from agent.engine import effects as e
+from agent.engine import messages as m
+from agent.remotes.protocol import Outgoing, Remote
+
+
+class Memory(Protocol):
+    """What the index remembers of the local side, read beside its writer."""
+
+    def known(self) -> Iterator[Known]:
+        """Every path, sorted."""
+        ...
+
+    def known_at(self, paths: Sequence[str]) -> dict[str, Known]:
+        """These paths."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The way to a server, ready to be used.
+
+    Attributes:
+        remote: the adapter.
+        connector_id: this machine as the server knows it.
+    """
+
+    remote: Remote
+    connector_id: str | None
+
+
+class Carrier:
+    """Carries effects of one source out.
+
+    Args:
+        line: gives the way to the server; raises RemoteError where there is none yet.
+        max_bytes: the largest content the server takes, as far as learned.
+        clock: seconds since the epoch.
+    """
+
+    def __init__(
+        self,
+        source_id: str,
+        folder: Folder,
+        memory: Memory,
+        line: Callable[[], Line],
+        max_bytes: Callable[[], int | None],
+        clock: Callable[[], float],
+    ) -> None:
+        self._source_id = source_id
+        self._folder = folder
+        self._memory = memory
+        self._line = line
+        self._max_bytes = max_bytes
+        self._clock = clock
+
+    def carry_out(self, effect: e.Effect) -> Iterator[m.Message]:
+        """Do what the effect asks for and tell what happened."""
+        match effect:
+            case e.Look():
+                yield from self._look()
+            case e.LookAt(paths):
+                yield from self._look_at(paths)
+            case e.Carry(jobs):
+                yield m.ChangesLanded(tuple(self._folder.carry_out(jobs, self._clock())))
+            case e.Recover(intents):
+                yield self._recover(intents)
+            case e.Committed(intent_ids):
+                self._folder.forget(intent_ids)
+            case e.Stash(path, content, intent_id, reason):
+                self._folder.trash.stash(path, content, reason, intent_id, self._clock())
+            case e.Send(parcels):
+                yield self._send(parcels)
+            case _:
+                yield from self._ask(effect)
+
+    # The folder
+
+    def _look(self) -> Iterator[m.Message]:
+        try:
+            for batch in self._folder.look(self._memory.known(), self._max_bytes()):
+                yield m.FilesSeen(batch.seen, batch.oddities)
+        except DiskError as error:
+            yield m.LookEnded(error.message)
+        else:
+            yield m.LookEnded()
+
+    def _look_at(self, paths: tuple[str, ...]) -> Iterator[m.Message]:
+        try:
+            seen = self._folder.look_at(paths, self._memory.known_at(paths), self._max_bytes())
+        except RootError as error:
+            yield m.PathsLooked(paths)
+            yield m.LookEnded(error.message)
+        else:
+            yield m.FilesSeen(tuple(seen))
+            yield m.PathsLooked(paths)
+
+    def _recover(self, intents: tuple[Intent, ...]) -> m.Message:
+        try:
+            return m.ChangesLanded(tuple(self._folder.recover(intents, self._clock())))
+        except DiskError as error:
+            return m.RecoveryFailed(error.message)
+
+    # Sending
+
+    def _send(self, parcels: tuple[e.Parcel, ...]) -> m.Message:
+        try:
+            line = self._line()
+            self._keep_conflict_texts(line.remote, parcels)
+        except RemoteError as error:
+            return m.BatchAnswered(_all(parcels, Result.NOT_SENT), error.problem)
+        except (DiskError, OSError) as error:
+            # A text could not be put by: deleting now might take its only copy away.
+            problem = Problem(ProblemKind.SERVER_FAULT, f"the trash cannot be written: {error}")
+            return m.BatchAnswered(_all(parcels, Result.NOT_SENT), problem)
+        batch: list[Outgoing] = []
+        changed: list[Outcome] = []
+        for parcel in parcels:
+            content = self._bytes_of(parcel)
+            if content is None:
+                changed.append(Outcome(parcel.operation.id, Result.CHANGED))
+            else:
+                batch.append(Outgoing(parcel.operation, content))
+        if not batch:
+            return m.BatchAnswered(tuple(changed))
+        answer = line.remote.push(self._source_id, line.connector_id, batch)
+        return m.BatchAnswered((*changed, *answer.outcomes), answer.problem)
+
+    def _bytes_of(self, parcel: e.Parcel) -> bytes | None:
+        """The operation's bytes, or None where the folder holds something else by now."""
+        operation = parcel.operation
+        if parcel.given is not None:
+            return parcel.given
+        try:
+            if operation.verb is Verb.DELETE:
+                self._folder.root.verify()
+                seen = self._folder.look_at([operation.path], {}, None)
+                return b"" if seen[0].side.presence is Presence.ABSENT else None
+            return self._folder.read(operation.path, operation.hash or "", operation.size)
+        except RootError:
+            return None
+
+    def _keep_conflict_texts(self, remote: Remote, parcels: tuple[e.Parcel, ...]) -> None:
+        """Where a delete wipes the path's conflicts on the server, their texts go to the trash before it is sent."""
+        deleted = {p.operation.path for p in parcels if p.operation.verb is Verb.DELETE}
+        if not deleted or remote.capabilities.keeps_history:
+            return
+        for conflict in remote.conflicts(self._source_id):
+            if conflict.path in deleted:
+                self._stash(conflict)
+
+    def _stash(self, conflict: RemoteConflict) -> None:
+        for text in (conflict.local_text, conflict.remote_text):
+            if text:
+                identifier = hashlib.sha256(conflict.id.encode() + text).hexdigest()[:16]
+                self._folder.trash.stash(conflict.path, text, "conflict", identifier, self._clock())
+
+    # Asking
+
+    def _ask(self, effect: e.Effect) -> Iterator[m.Message]:
+        try:
+            line = self._line()
+        except RemoteError as error:
+            yield _failure(effect, error.problem)
+            return
+        try:
+            yield from self._answer(effect, line.remote)
+        except RemoteError as error:
+            if isinstance(effect, e.CloseConflict) and error.problem.kind in (ProblemKind.STALE, ProblemKind.NOT_FOUND):
+                yield m.CloseAnswered(effect.conflict, stale=True)
+            else:
+                yield _failure(effect, error.problem)
+
+    def _answer(self, effect: e.Effect, remote: Remote) -> Iterator[m.Message]:
+        source = self._source_id
+        match effect:
+            case e.Poll(number, state, wait):
+                yield m.PageArrived(number, remote.pull(source, state, wait, self._clock()))
+            case e.AskHead(path, with_conflicts):
+                head = remote.head(source, path)
+                conflicts = tuple(remote.conflicts(source)) if with_conflicts else None
+                yield m.HeadArrived(path, head, conflicts)
+            case e.AskListing():
+                for files in remote.listing(source):
+                    yield m.ListingArrived(tuple(files), last=False)
+                yield m.ListingArrived((), last=True)
+            case e.AskConflicts():
+                yield m.ConflictsArrived(tuple(remote.conflicts(source)))
+            case e.CloseConflict(conflict, server_id, choice, content, expected):
+                remote.resolve(source, server_id, choice, content, expected)
+                yield m.CloseAnswered(conflict)
+            case _:
+                raise TypeError(f"no effect for the server: {effect}")
+
+
+def _all(parcels: tuple[e.Parcel, ...], result: Result) -> tuple[Outcome, ...]:
+    return tuple(Outcome(parcel.operation.id, result) for parcel in parcels)
+
+
+def _failure(effect: e.Effect, problem: Problem) -> m.CallFailed:
+    match effect:
+        case e.Poll(number, _, _):
+            return m.CallFailed(m.Call.POLL, problem, number)
+        case e.AskHead(path, _):
+            return m.CallFailed(m.Call.HEAD, problem, path)
+        case e.AskListing():
+            return m.CallFailed(m.Call.LISTING, problem)
+        case e.CloseConflict(conflict):
+            return m.CallFailed(m.Call.CLOSE, problem, conflict)
+        case _:
+            return m.CallFailed(m.Call.CONFLICTS, problem)

@@ -1,0 +1,108 @@
+"""One linked folder, held open for the effects that look at it and change it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from agent.core.errors import DiskError, RootError
+from agent.core.model import Intent, Known, Landed, Landing, Seen
+from agent.disk.fs import Fs
+from agent.disk.install import Installer
+from agent.disk.read import read_exactly
+from agent.disk.root import Identity, Root
+from agent.disk.scan import Batch, look, scan
+from agent.disk.select import Rules, Selection
+from agent.disk.trash import Trash
+
+
+class Folder:
+    """Opens the root when first needed and again after it was away. Used from one thread at a time.
+
+    Args:
+        expected: the folder that was linked; another one in its place is trouble, not a new start.
+        state_folder: where the trash lies if that is the same file system.
+        source: names the trash of this source.
+    """
+
+    def __init__(
+        self, fs: Fs, path: str, rules: Rules, state_folder: str, source: str, expected: Identity | None = None
+    ) -> None:
+        self._fs = fs
+        self._path = path
+        self._rules = rules
+        self._state_folder = state_folder
+        self._source = source
+        self._expected = expected
+        self._open: tuple[Root, Selection, Trash, Installer] | None = None
+
+    def close(self) -> None:
+        """Let go of the folder."""
+        if self._open is not None:
+            root, _, trash, _ = self._open
+            self._open = None
+            trash.close()
+            root.close()
+
+    def use_rules(self, rules: Rules) -> None:
+        """Select by other patterns from now on."""
+        self._rules = rules
+        self.close()
+
+    def _opened(self) -> tuple[Root, Selection, Trash, Installer]:
+        if self._open is None:
+            root = Root(self._fs, self._path, self._expected)
+            selection = Selection(root, self._rules)
+            trash = Trash(self._fs, root, self._state_folder, self._source)
+            self._open = (root, selection, trash, Installer(root, trash, selection))
+        return self._open
+
+    @property
+    def root(self) -> Root:
+        """The open root. Raises RootError."""
+        return self._opened()[0]
+
+    @property
+    def selection(self) -> Selection:
+        """The rules as they stand. Raises RootError."""
+        return self._opened()[1]
+
+    @property
+    def trash(self) -> Trash:
+        """The trash of this source. Raises RootError."""
+        return self._opened()[2]
+
+    def look(self, known: Iterable[Known], max_bytes: int | None) -> Iterator[Batch]:
+        """Everything that differs from what is known. Raises RootError."""
+        if self._open is not None:
+            try:
+                self.root.verify()
+            except RootError:
+                # The handle is of a folder that stands elsewhere now; what stands here is looked at afresh.
+                self.close()
+        yield from scan(self.root, self.selection, known, max_bytes=max_bytes)
+
+    def look_at(self, paths: Sequence[str], known: dict[str, Known], max_bytes: int | None) -> list[Seen]:
+        """What stands at these paths. Raises RootError."""
+        self.root.verify()
+        return [look(self.root, self.selection, path, known.get(path), max_bytes=max_bytes) for path in paths]
+
+    def read(self, path: str, sha256: str, size: int) -> bytes | None:
+        """A file's bytes if they are these. Raises RootError."""
+        return read_exactly(self.root, path, sha256, size)
+
+    def carry_out(self, jobs: Sequence[tuple[Intent, bytes]], now: float) -> list[Landed]:
+        """Make journalled changes. Never raises: what could not be done has landed as FAILED."""
+        try:
+            return self._opened()[3].carry_out(jobs, now)
+        except RootError as error:
+            return [Landed(intent.id, Landing.FAILED, None, error.message) for intent, _ in jobs]
+        except DiskError:
+            return self.recover([intent for intent, _ in jobs], now)
+
+    def recover(self, intents: Sequence[Intent], now: float) -> list[Landed]:
+        """What became of changes a former process began. Raises DiskError where it cannot be told now."""
+        return self._opened()[3].recover(intents, now)
+
+    def forget(self, intent_ids: Sequence[str]) -> None:
+        """The outcome of these is in the index."""
+        self._opened()[3].forget(intent_ids)

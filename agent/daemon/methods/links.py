@@ -1,0 +1,273 @@
+"""sources, link, unlink, move, rules: which folder is kept in step with which source."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from agent import registry as reg
+from agent.core import paths
+from agent.core.errors import UsageError
+from agent.core.model import Mode, Seen
+from agent.daemon.agent import Agent
+from agent.daemon.methods.common import Params, Unsent, path_of
+from agent.engine import messages as m
+from agent.index.operations import Stage
+from agent.registry import LOCAL_HUB, SourceEntry
+from agent.remotes.protocol import Remote, RemoteSource
+
+_WRITES = {Mode.BIDIRECTIONAL: 2, Mode.LOCAL_TO_CLOUD: 1, Mode.IMPORT_ONLY: 0}
+"""How much a mode writes: joining a source may only ever write less."""
+
+
+def sources(agent: Agent, params: Params) -> list[dict[str, Any]]:
+    """The server's sources, and where each is linked here."""
+    name = _server_name(agent, params.get("server"))
+    linked = {source.source_id: source for source in agent.registry.sources_of(name)}
+    return [
+        {
+            "id": found.id,
+            "name": found.name,
+            "mode": found.mode.value,
+            "status": "paused" if found.paused else "active",
+            "connector_id": found.connector_id,
+            "root": str(linked[found.id].root) if found.id in linked else None,
+        }
+        for found in agent.server(name).remote().sources()
+    ]
+
+
+def _server_name(agent: Agent, wanted: object) -> str:
+    if isinstance(wanted, str) and wanted:
+        return agent.server_entry(wanted).name
+    names = [server.name for server in agent.registry.servers]
+    if not names:
+        return LOCAL_HUB
+    if len(names) > 1:
+        raise UsageError("say which server", f"--server with one of: {', '.join(names)}")
+    return names[0]
+
+
+def link(agent: Agent, params: Params) -> dict[str, Any]:
+    """Keep a folder in step with a source: says what that means for every file, and does it unless told not to."""
+    root = _usable_root(agent, Path(path_of(params, "folder")))
+    known = agent.registry.source_at(root)
+    if known is not None:
+        return _linked_already(agent, known, params)
+    name = _server_name(agent, params.get("server"))
+    joined = _wanted_source(agent.server(name).remote(), params.get("source"))
+    mode = _mode(joined, params.get("mode"))
+    include = (*(joined.include if joined else ()), *_globs(params, "include"))
+    exclude = (*(joined.exclude if joined else ()), *_globs(params, "exclude"))
+    draft = SourceEntry(
+        agent.registry.next_key, name, joined.id if joined else "", str(params.get("name") or root.name), root, mode,
+        tuple(dict.fromkeys(include)), tuple(dict.fromkeys(exclude)), agent.clock(),
+    )  # fmt: skip
+    plan = _plan(agent, draft, joined)
+    connector = agent.server_entry(name).connector_id
+    if not params.get("dry_run"):
+        draft = _establish(agent, draft, joined)
+        connector = agent.server_entry(name).connector_id
+    return {
+        "changed": not params.get("dry_run"),
+        "source_id": draft.source_id or None,
+        "connector_id": connector,
+        "root": str(root),
+        "server": name,
+        "mode": mode.value,
+        "plan": plan,
+    }
+
+
+def _usable_root(agent: Agent, root: Path) -> Path:
+    if root == Path(root.anchor) or root == Path.home():
+        raise UsageError(f"{root} is too much to sync", "link a folder inside it")
+    if root.exists() and not root.is_dir():
+        raise UsageError(f"{root} is not a folder")
+    for source in agent.registry.sources:
+        if source.root != root and (source.root in root.parents or root in source.root.parents):
+            raise UsageError(f"{root} overlaps {source.root}, which is linked already", "unlink that one first")
+    state = agent.home.state_dir
+    if root == state or root in state.parents or state in root.parents:
+        raise UsageError(f"{root} holds the agent's own state", "link another folder, or set RAVEN_AGENT_HOME")
+    return root
+
+
+def _linked_already(agent: Agent, known: SourceEntry, params: Params) -> dict[str, Any]:
+    server = params.get("server")
+    if server not in (None, known.server):
+        raise UsageError(f"{known.root} is linked with {known.server}", f"raven-agent unlink {known.root} first")
+    changed = False
+    globs = [glob for glob in _globs(params, "include") if glob not in known.include]
+    if globs and not params.get("dry_run"):
+        rules(agent, {"folder": str(known.root), "include": globs})
+        changed = True
+    if not params.get("dry_run"):
+        agent.start_source(known)
+    return {
+        "changed": changed,
+        "source_id": known.source_id,
+        "connector_id": agent.server_entry(known.server).connector_id,
+        "root": str(known.root),
+        "server": known.server,
+        "mode": known.mode.value,
+        "plan": {"upload": 0, "download": 0, "adopt": 0, "park": 0, "skip": 0},
+    }
+
+
+def _wanted_source(remote: Remote, wanted: object) -> RemoteSource | None:
+    if not isinstance(wanted, str) or not wanted:
+        return None
+    found = remote.sources()
+    matches = [s for s in found if wanted in (s.id, s.name)] or [s for s in found if s.id.startswith(wanted)]
+    if len(matches) != 1:
+        words = "several sources are" if matches else "no source is"
+        raise UsageError(f"{words} called {wanted!r}", "raven-agent sources lists them; give the id")
+    return matches[0]
+
+
+def _mode(joined: RemoteSource | None, wanted: object) -> Mode:
+    if joined is None:
+        return Mode(wanted) if isinstance(wanted, str) else Mode.BIDIRECTIONAL
+    mode = Mode(wanted) if isinstance(wanted, str) else joined.mode
+    if _WRITES[mode] > _WRITES[joined.mode]:
+        raise UsageError(
+            f"the source is {joined.mode.value}; {mode.value} would write more", "choose one that writes less"
+        )
+    return mode
+
+
+def _globs(params: Params, name: str) -> Sequence[str]:
+    return tuple(str(glob) for glob in params.get(name) or ())
+
+
+def _plan(agent: Agent, draft: SourceEntry, joined: RemoteSource | None) -> dict[str, int]:
+    """What the link would do to every file: the union of two sides, counted."""
+    here: dict[str, Seen] = {}
+    oddities = 0
+    selected = None
+    if draft.root.is_dir():
+        folder = agent.folder(draft)
+        try:
+            for batch in folder.look((), None):
+                here.update((seen.path, seen) for seen in batch.seen)
+                oddities += len(batch.oddities)
+            selected = folder.selection
+            there = _remote_hashes(agent, draft, joined)
+            wanted = {p: h for p, h in there.items() if paths.check(p) is None and selected.verdict(p).selected}
+        finally:
+            folder.close()
+    else:
+        wanted = {p: h for p, h in _remote_hashes(agent, draft, joined).items() if paths.check(p) is None}
+    both = wanted.keys() & here.keys()
+    adopt = sum(1 for path in both if here[path].side.hash == wanted[path])
+    skip = sum(1 for path, seen in here.items() if path not in wanted and seen.side.reason is not None)
+    return {
+        "upload": len(here) - len(both) - skip,
+        "download": len(wanted) - len(both) if draft.mode is Mode.BIDIRECTIONAL else 0,
+        "adopt": adopt,
+        "park": len(both) - adopt,
+        "skip": skip + oddities,
+    }
+
+
+def _remote_hashes(agent: Agent, draft: SourceEntry, joined: RemoteSource | None) -> dict[str, str]:
+    if joined is None:
+        return {}
+    remote = agent.server(draft.server).remote()
+    return {file.path: file.hash for page in remote.listing(joined.id) for file in page}
+
+
+def _establish(agent: Agent, draft: SourceEntry, joined: RemoteSource | None) -> SourceEntry:
+    draft.root.mkdir(parents=True, exist_ok=True)
+    line = agent.line(draft.server)
+    if joined is None:
+        made = line.remote.create_source(draft.name, draft.mode, line.connector_id or "", draft.include, draft.exclude)
+        draft = replace(draft, source_id=made.id)
+    found = draft.root.stat()
+    entry = replace(draft, root_device=found.st_dev, root_inode=found.st_ino)
+    agent.control.call(lambda: agent.index.forget_source(entry.key))
+    agent.change_registry(lambda registry: reg.with_source(registry, entry))
+    agent.start_source(entry)
+    return entry
+
+
+def unlink(agent: Agent, params: Params) -> dict[str, Any]:
+    """Stop syncing a folder; deletes nothing on either side."""
+    source = agent.source_for(path_of(params, "folder"))
+    unsent = agent.control.call(lambda: _unsent(agent, source))
+    if unsent and not params.get("force"):
+        raise Unsent(f"{unsent} changes of {source.root} are not on the server yet", "sync first, or unlink --yes")
+    agent.stop_source(source.key)
+    agent.change_registry(lambda registry: reg.without_source(registry, source.key))
+    agent.control.call(lambda: agent.index.forget_source(source.key))
+    return {"changed": True, "source_id": source.source_id, "root": str(source.root), "unsent": unsent}
+
+
+def _unsent(agent: Agent, source: SourceEntry) -> int:
+    from agent.core.reconcile import Step
+
+    counts = agent.index.trees.counts(source.key).by_step
+    parked = sum(1 for c in agent.index.conflicts.live(source.key) if c.parks)
+    flying = sum(1 for e in agent.index.operations.open(source.key) if e.stage is not Stage.ACKED)
+    return max(counts.get(Step.PUSH, 0) + counts.get(Step.PUSH_DELETE, 0), flying) + parked
+
+
+def move(agent: Agent, params: Params) -> dict[str, Any]:
+    """The folder has moved: the same source, nothing sent again."""
+    old, new = Path(path_of(params, "old")), Path(path_of(params, "new"))
+    source = agent.source_for(old)
+    if not new.is_dir():
+        raise UsageError(f"{new} is not a folder", "move the folder first, then say so")
+    others = replace(agent.registry, sources=tuple(s for s in agent.registry.sources if s.key != source.key))
+    for other in others.sources:
+        if other.root == new or other.root in new.parents or new in other.root.parents:
+            raise UsageError(f"{new} overlaps {other.root}, which is linked already")
+    found = new.stat()
+    agent.stop_source(source.key)
+    entry = replace(source, root=new, root_device=found.st_dev, root_inode=found.st_ino)
+    agent.change_registry(lambda registry: reg.with_source(registry, entry))
+    agent.start_source(entry)
+    return {"changed": True, "source_id": entry.source_id, "old": str(old), "root": str(new)}
+
+
+def rules(agent: Agent, params: Params) -> dict[str, Any]:
+    """Show or change this machine's patterns; says how many files start or stop being synced, and deletes none."""
+    source = agent.source_for(path_of(params, "folder"))
+    include, exclude = _globs(params, "include"), _globs(params, "exclude")
+    gone = set(_globs(params, "remove"))
+    unknown = gone - {*source.include, *source.exclude}
+    if unknown:
+        raise UsageError(f"{sorted(unknown)[0]!r} is no pattern of {source.root}")
+    entry = replace(
+        source,
+        include=tuple(dict.fromkeys(g for g in (*source.include, *include) if g not in gone)),
+        exclude=tuple(dict.fromkeys(g for g in (*source.exclude, *exclude) if g not in gone)),
+    )
+    changed = (entry.include, entry.exclude) != (source.include, source.exclude)
+    starts = stops = 0
+    if changed:
+        before, after = _selected(agent, source), _selected(agent, entry)
+        starts, stops = len(after - before), len(before - after)
+    if changed and not params.get("dry_run"):
+        agent.stop_source(source.key)
+        agent.change_registry(lambda registry: reg.with_source(registry, entry))
+        agent.start_source(entry).deliver(m.LookAgain())
+    return {
+        "changed": changed and not params.get("dry_run"),
+        "root": str(source.root),
+        "include": list(entry.include),
+        "exclude": list(entry.exclude),
+        "starts": starts,
+        "stops": stops,
+    }
+
+
+def _selected(agent: Agent, source: SourceEntry) -> set[str]:
+    folder = agent.folder(source)
+    try:
+        return {seen.path for batch in folder.look((), None) for seen in batch.seen}
+    finally:
+        folder.close()

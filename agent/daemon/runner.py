@@ -1,0 +1,241 @@
+"""One source at work: its engine on the control thread, its effects on threads of their own."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import queue
+import random
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.core.model import Known
+from agent.daemon.carrier import Carrier
+from agent.daemon.loop import Control
+from agent.disk.watch import Watcher
+from agent.engine import effects as e
+from agent.engine import messages as m
+from agent.engine.desk import Setup
+from agent.engine.engine import Engine
+from agent.engine.view import SourceView
+from agent.index import Index, open_reader
+
+log = logging.getLogger(__name__)
+
+_FOLDER_EFFECTS = (e.Look, e.LookAt, e.Carry, e.Recover, e.Committed, e.Stash)
+_MESSAGES_AT_ONCE = 200
+
+
+class IndexMemory:
+    """Reads the local side beside the index's writer."""
+
+    def __init__(self, path: Path, source: int) -> None:
+        self._path = path
+        self._source = source
+
+    def known(self) -> Iterator[Known]:
+        """Every path, sorted; the reader is closed with the iterator."""
+        with contextlib.closing(open_reader(self._path)) as index:
+            yield from index.trees.known(self._source)
+
+    def known_at(self, paths: Sequence[str]) -> dict[str, Known]:
+        """These paths."""
+        with contextlib.closing(open_reader(self._path)) as index:
+            rows = index.trees.get(self._source, paths)
+        return {path: Known(path, row.local, row.fingerprint) for path, row in rows.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """What carries a source's effects out.
+
+    Attributes:
+        at_folder: effects on the folder, one after another.
+        at_server: effects on the server, each on a thread of its own; it has its own handle of the folder.
+        watcher: points at changes; None where nobody stays to hear.
+        close: lets go of the folder.
+    """
+
+    at_folder: Carrier
+    at_server: Carrier
+    watcher: Watcher | None
+    close: Callable[[], None]
+
+
+class Runner:
+    """Feeds one engine and carries out what it asks for. Its methods run on the control thread unless they say so."""
+
+    def __init__(self, control: Control, index: Index, setup: Setup, clock: Callable[[], float]) -> None:
+        self._control = control
+        self._clock = clock
+        self._engine = Engine(index, setup, random.SystemRandom())
+        self._setup = setup
+        self._pending: deque[m.Message] = deque()
+        self._scheduled = False
+        self._lock = threading.Lock()
+        self._hands: Hands | None = None
+        self._folder_work: queue.SimpleQueue[e.Effect | None] = queue.SimpleQueue()
+        self._folder_thread = threading.Thread(target=self._work_on_folder, name=f"folder-{setup.source}", daemon=True)
+        self._tickets: dict[int, Future[None]] = {}
+        self._next_ticket = 1
+        self._stopped = False
+        self._busy_since: tuple[float, int] | None = None
+        self.failure: str | None = None
+
+    @property
+    def engine(self) -> Engine:
+        """The engine; on the control thread only."""
+        return self._engine
+
+    @property
+    def max_bytes(self) -> int | None:
+        """The largest content the server takes, as far as learned. From any thread."""
+        return self._engine.max_bytes
+
+    @property
+    def degraded(self) -> str | None:
+        """Why changes may be noticed late, if so."""
+        return self._hands.watcher.degraded if self._hands and self._hands.watcher else None
+
+    def view(self) -> SourceView:
+        """The source as people see it."""
+        return self._engine.view()
+
+    def start(self, hands: Hands) -> None:
+        """Begin. The watcher starts first, so that nothing falls between it and the first look."""
+        self._hands = hands
+        self._folder_thread.start()
+        self.deliver(m.Started())
+
+    def stop(self) -> None:
+        """End: what is under way on the server is abandoned and settled by the next start. From any thread but
+        the control thread.
+        """
+        self._stopped = True
+        hands = self._hands
+        if hands is None:
+            return
+        if hands.watcher is not None:
+            hands.watcher.stop()
+        self._folder_work.put(None)
+        self._folder_thread.join()
+        self._control.call(lambda: self._control.drop_timer(self))
+        hands.close()
+
+    def deliver(self, message: m.Message) -> None:
+        """Tell the engine something. From any thread."""
+        with self._lock:
+            self._pending.append(message)
+            if self._scheduled:
+                return
+            self._scheduled = True
+        self._control.post(self._drain)
+
+    def pass_once(self) -> Future[None]:
+        """One full pass; the future is done when nothing is left that could be done now. From any thread."""
+        future: Future[None] = Future()
+
+        def begin() -> None:
+            ticket = self._next_ticket
+            self._next_ticket += 1
+            self._tickets[ticket] = future
+            if self.failure is not None:
+                future.set_result(None)
+            else:
+                self._step(m.SyncNow(ticket))
+
+        self._control.post(begin)
+        return future
+
+    def decide(self, decision: m.Resolve) -> str | None:
+        """Take a person's decision in; why it was refused, if it was."""
+        self._step(decision)
+        return self._engine.refusal(decision)
+
+    def pace(self, left: int) -> tuple[int, float]:
+        """Files done since there was nothing to do, and for how many seconds that lasts. From any thread."""
+        tally = self._engine.tally
+        done = tally.pushed + tally.pulled + tally.deleted_remote + tally.deleted_local
+        if not left or self._busy_since is None:
+            self._busy_since = (self._clock(), done)
+        since, before = self._busy_since
+        return done - before, self._clock() - since
+
+    def configure(self, setup: Setup) -> None:
+        """Go on with another setup."""
+        if setup != self._setup:
+            self._setup = setup
+            self._dispatch(self._engine.configure(self._clock(), setup))
+
+    @property
+    def setup(self) -> Setup:
+        """What the engine is configured with."""
+        return self._setup
+
+    def _drain(self) -> None:
+        with self._lock:
+            messages = [self._pending.popleft() for _ in range(min(len(self._pending), _MESSAGES_AT_ONCE))]
+            self._scheduled = bool(self._pending)
+            again = self._scheduled
+        self._step(*messages)
+        if again:
+            self._control.post(self._drain)
+
+    def _step(self, *messages: m.Message) -> None:
+        if self._stopped or self.failure is not None:
+            return
+        try:
+            effects = self._engine.step(self._clock(), *messages)
+        except Exception as error:
+            self._fail(f"internal error: {error!r}")
+            raise
+        self._dispatch(effects)
+
+    def _fail(self, text: str) -> None:
+        self.failure = text
+        for future in self._tickets.values():
+            if not future.done():
+                future.set_result(None)
+
+    def _dispatch(self, effects: list[e.Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, e.WakeAt):
+                self._control.set_timer(self, effect.moment, lambda: self._step(m.TimePassed()))
+            elif isinstance(effect, e.Rested):
+                self._tickets.pop(effect.ticket).set_result(None)
+            elif isinstance(effect, _FOLDER_EFFECTS):
+                self._folder_work.put(effect)
+            else:
+                # A thread for each call: one that waits on a network can be left behind when the process ends.
+                threading.Thread(target=self._work_on_server, args=(effect,), name="call", daemon=True).start()
+
+    def _work_on_folder(self) -> None:
+        hands = self._hands
+        if hands is None:
+            return
+        if hands.watcher is not None:
+            hands.watcher.start()
+        while (effect := self._folder_work.get()) is not None:
+            self._carry_out(hands.at_folder, effect)
+            if self._stopped:
+                return
+
+    def _work_on_server(self, effect: e.Effect) -> None:
+        if self._hands is not None:
+            self._carry_out(self._hands.at_server, effect)
+
+    def _carry_out(self, carrier: Carrier, effect: e.Effect) -> None:
+        try:
+            for message in carrier.carry_out(effect):
+                if self._stopped:
+                    return
+                self.deliver(message)
+        except Exception as error:
+            text = f"{type(effect).__name__} failed: {error!r}"
+            if not self._stopped:
+                log.exception("%s", text)
+                self._control.post(lambda: self._fail(text))

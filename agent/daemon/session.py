@@ -1,0 +1,80 @@
+"""Two ways to run the agent: for the length of one command, and in the foreground until told to stop."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Any
+
+from agent.config import Home, Settings
+from agent.daemon import methods
+from agent.daemon.agent import Agent
+from agent.daemon.control import ControlServer
+from agent.daemon.lock import HomeLock
+from agent.engine.desk import Attendance
+
+_HOUSEKEEPING_SECONDS = 6 * 3600.0
+
+
+class Session:
+    """The agent inside a command's own process, while no daemon holds the home."""
+
+    def __init__(self, home: Home, settings: Settings) -> None:
+        self._lock = HomeLock(home.lock_file)
+        try:
+            self._agent = Agent(home, settings, Attendance.ONCE)
+        except BaseException:
+            self._lock.release()
+            raise
+
+    @classmethod
+    def open(cls, home: Home, settings: Settings) -> Session:
+        """Take the home for this command.
+
+        Raises:
+            HomeLocked: another process holds it.
+            AgentError: its registry or index cannot be used.
+        """
+        home.create()
+        return cls(home, settings)
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def call(self, method: str, params: Mapping[str, Any]) -> Any:
+        """Answer one method. Raises AgentError."""
+        return methods.call(self._agent, method, params)
+
+    def close(self) -> None:
+        """Let the home go."""
+        self._agent.close()
+        self._lock.release()
+
+
+def run_foreground(home: Home, settings: Settings, on_ready: Callable[[], object], stop: threading.Event) -> None:
+    """Be the daemon of this home until ``stop`` is set.
+
+    Raises:
+        HomeLocked: another process holds it.
+        AgentError: its registry or index cannot be used.
+    """
+    home.create()
+    lock = HomeLock(home.lock_file, home.socket)
+    try:
+        agent = Agent(home, settings, Attendance.FOLLOW)
+        try:
+            with ControlServer(agent, home.socket):
+                agent.start_all()
+                on_ready()
+                while not stop.wait(_HOUSEKEEPING_SECONDS):
+                    methods.call(agent, "trash_prune", {})
+        finally:
+            agent.close()
+    finally:
+        lock.release()
