@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from pathlib import Path
 
 import orjson
 
+from agent.hub.auth import DEFAULT_DAYS, hub_secret, mint
 from agent.hub.domain import BODY_LIMIT
 from agent.hub.serve import DEFAULT_HOST, Ready, ServeError, Settings, serve
 from agent.hub.store import StoreError
@@ -26,7 +28,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--public-key", type=Path, help="check tokens with this PEM instead of the hub's secret")
     parser.add_argument("--body-limit", type=int, default=BODY_LIMIT)
     parser.add_argument("--parent-pid", type=int, help="end when this process ends")
+    parser.add_argument("--mint", metavar="WORKSPACE:USER", help="print a token and end; nothing is served")
+    parser.add_argument("--days", type=float, default=DEFAULT_DAYS, help="how long that token is good for")
     given = parser.parse_args(arguments)
+    if given.mint:
+        return _mint(given.data, given.mint, given.days)
     settings = Settings(
         data_dir=given.data,
         host=given.host,
@@ -44,6 +50,13 @@ def main(arguments: list[str] | None = None) -> int:
     except (ServeError, StoreError) as error:
         print(error, file=sys.stderr)
         return 1
+    return 0
+
+
+def _mint(data: Path, whom: str, days: float) -> int:
+    workspace, _, user = whom.partition(":")
+    now = int(time.time() * 1000)
+    print(mint(hub_secret(data), workspace=workspace, user=user, now=now, days=days))
     return 0
 
 
