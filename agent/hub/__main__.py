@@ -9,7 +9,7 @@ from pathlib import Path
 
 import orjson
 
-from agent.hub.auth import DEFAULT_DAYS, hub_secret, mint
+from agent.hub.auth import DEFAULT_DAYS, SecretError, hub_secret, mint
 from agent.hub.domain import BODY_LIMIT
 from agent.hub.serve import DEFAULT_HOST, Ready, ServeError, Settings, serve
 from agent.hub.store import StoreError
@@ -47,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     try:
         serve(settings, _announce)
-    except (ServeError, StoreError) as error:
+    except (ServeError, StoreError, SecretError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0

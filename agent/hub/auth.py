@@ -21,6 +21,14 @@ DAY_SECONDS = 86_400
 PUBLIC_KEY_ALGORITHMS = ("RS256", "ES256")
 
 
+SHORTEST_SECRET = 32
+"""Bytes; a shorter key than the hash of HS256 could be guessed."""
+
+
+class SecretError(Exception):
+    """The hub's secret cannot be used; the message is a sentence for the person who runs the hub."""
+
+
 _TIMES_ASIDE: Options = {
     "verify_exp": False,
     "verify_iat": False,
@@ -94,6 +102,7 @@ def hub_secret(data_dir: Path) -> bytes:
     """The secret of the hub that keeps its data in this folder; both are made if they are not there.
 
     Raises:
+        SecretError: the file there is too short to sign with.
         OSError: the file can be neither read nor made.
     """
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -104,6 +113,7 @@ def load_secret(path: Path) -> bytes:
     """The hub's secret, made on the first start. The file is readable by its owner only.
 
     Raises:
+        SecretError: what stands there is too short to sign with.
         OSError: the file can be neither read nor made.
     """
     if not path.exists():
@@ -120,4 +130,7 @@ def load_secret(path: Path) -> bytes:
             pass
         finally:
             fresh.unlink()
-    return path.read_bytes()
+    secret = path.read_bytes().strip()
+    if len(secret) < SHORTEST_SECRET:
+        raise SecretError(f"The secret in {path} is too short: remove the file for a new one, which voids all tokens.")
+    return secret

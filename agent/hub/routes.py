@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from email.utils import formatdate
 
 import anyio.to_thread
 import orjson
@@ -136,6 +137,7 @@ def _is_empty(answer: Response) -> bool:
 
 
 def _http(answer: Response) -> HttpResponse:
+    headers = {**answer.headers, "date": formatdate(usegmt=True)}
     if isinstance(answer.body, bytes):
-        return HttpResponse(answer.body, answer.status, answer.headers)
-    return StreamingResponse(iterate_in_threadpool(answer.body), answer.status, answer.headers)
+        return HttpResponse(answer.body, answer.status, headers)
+    return StreamingResponse(iterate_in_threadpool(answer.body), answer.status, headers)

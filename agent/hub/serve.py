@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 
 import uvicorn
 
@@ -78,6 +79,7 @@ def serve(settings: Settings, on_ready: Callable[[Ready], None] | None = None) -
     Raises:
         ServeError: the listener would be open without TLS, its port is taken, or another hub serves the folder.
         StoreError: the database is newer than this program.
+        SecretError: the secret in the folder cannot be used.
     """
     _check_exposure(settings)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -195,14 +197,35 @@ class _Lock:
 
 
 class _Server(uvicorn.Server):
+    """uvicorn without its ten looks a second: an idle hub sleeps until a request or the end comes."""
+
     def __init__(self, config: uvicorn.Config, app: HubApp, announce: Callable[[], None]) -> None:
         super().__init__(config)
         self._app = app
         self._announce = announce
+        self._ending = asyncio.Event()
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def end(self) -> None:
+        """Stop serving; from the event loop, another thread or a signal handler."""
+        self.should_exit = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._ending.set)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        super().handle_exit(sig, frame)
+        self.end()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         self._announce()
+
+    async def main_loop(self) -> None:
+        await self.on_tick(0)
+        # Whoever set the flag before the loop was known did not set the event.
+        if not self.should_exit:
+            await self._ending.wait()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         # Waiting polls would hold the shutdown for as long as they wait.
@@ -217,6 +240,7 @@ def _run(settings: Settings, app: HubApp, listener: socket.socket, on_ready: Cal
         log_level="warning",
         access_log=False,
         server_header=False,
+        date_header=False,  # uvicorn's is renewed by the looks that are left out; the application sends its own
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
         ssl_certfile=settings.tls_cert,
@@ -230,18 +254,15 @@ def _run(settings: Settings, app: HubApp, listener: socket.socket, on_ready: Cal
 
     server = _Server(config, app, announce)
 
-    def end() -> None:
-        server.should_exit = True
-
     async def main() -> None:
-        with watch_parent(settings.parent_pid, end):
+        with watch_parent(settings.parent_pid, server.end):
             await server.serve(sockets=[listener])
 
     # The server raises the signal that ended it once more when it is done; a handler of ours takes it, so that a
     # requested end is exit code 0.
     if threading.current_thread() is threading.main_thread():
         for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: end())
+            signal.signal(number, lambda _number, _frame: server.end())
     asyncio.run(main())
 
 

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import event, text
 
-from agent.hub.auth import PUBLIC_KEY_ALGORITHMS, JwtTokens, load_secret, mint
+from agent.hub.auth import PUBLIC_KEY_ALGORITHMS, JwtTokens, SecretError, hub_secret, load_secret, mint
 from agent.hub.backup import backup
 from agent.hub.domain import Hub
 from agent.hub.ids import new_uuid, system_clock
@@ -213,6 +213,13 @@ def test_the_secret_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:
     assert load_secret(path) == secret
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_secret_too_short_to_sign_with_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    """An emptied file would let anybody sign."""
+    (tmp_path / "secret").write_bytes(b"")
+    with pytest.raises(SecretError, match="too short"):
+        hub_secret(tmp_path)
 
 
 def test_a_minted_token_is_good_until_it_expires() -> None:
