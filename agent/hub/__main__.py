@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from pathlib import Path
 
 import orjson
 
 from agent.hub.auth import DEFAULT_DAYS, SecretError, hub_secret, mint
 from agent.hub.domain import BODY_LIMIT
+from agent.hub.ids import system_clock
 from agent.hub.serve import DEFAULT_HOST, Ready, ServeError, Settings, serve
 from agent.hub.store import StoreError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the hub; 0 after a requested end, 1 with a sentence on stderr if it does not start."""
+    """Run the hub, or mint a token; 0 when that is done, 1 with a sentence on stderr if it cannot be."""
     parser = argparse.ArgumentParser(prog="agent.hub", description="The embedded document server.")
     parser.add_argument("--data", type=Path, required=True, help="the hub's folder")
     parser.add_argument("--host", default=DEFAULT_HOST)
@@ -31,8 +31,6 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--mint", metavar="WORKSPACE:USER", help="print a token and end; nothing is served")
     parser.add_argument("--days", type=float, default=DEFAULT_DAYS, help="how long that token is good for")
     given = parser.parse_args(arguments)
-    if given.mint:
-        return _mint(given.data, given.mint, given.days)
     settings = Settings(
         data_dir=given.data,
         host=given.host,
@@ -46,18 +44,19 @@ def main(arguments: list[str] | None = None) -> int:
         parent_pid=given.parent_pid,
     )
     try:
-        serve(settings, _announce)
+        if given.mint:
+            _mint(given.data, given.mint, given.days)
+        else:
+            serve(settings, _announce)
     except (ServeError, StoreError, SecretError) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
 
 
-def _mint(data: Path, whom: str, days: float) -> int:
+def _mint(data: Path, whom: str, days: float) -> None:
     workspace, _, user = whom.partition(":")
-    now = int(time.time() * 1000)
-    print(mint(hub_secret(data), workspace=workspace, user=user, now=now, days=days))
-    return 0
+    print(mint(hub_secret(data), workspace=workspace, user=user, now=system_clock(), days=days))
 
 
 def _announce(ready: Ready) -> None:

@@ -17,7 +17,7 @@ from types import FrameType
 
 import uvicorn
 
-from agent.hub.auth import PUBLIC_KEY_ALGORITHMS, JwtTokens, hub_secret
+from agent.hub.auth import PUBLIC_KEY_ALGORITHMS, JwtTokens, SecretError, hub_secret
 from agent.hub.domain import BODY_LIMIT, Hub
 from agent.hub.parent import watch_parent
 from agent.hub.routes import HubApp
@@ -77,9 +77,9 @@ def serve(settings: Settings, on_ready: Callable[[Ready], None] | None = None) -
     """Serve until SIGTERM, SIGINT or the parent's end; `on_ready` is called once requests are taken.
 
     Raises:
-        ServeError: the listener would be open without TLS, its port is taken, or another hub serves the folder.
+        ServeError: the listener would be open without TLS, its port is taken, another hub serves the folder,
+            or the secret in it cannot be used.
         StoreError: the database is newer than this program.
-        SecretError: the secret in the folder cannot be used.
     """
     _check_exposure(settings)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -111,7 +111,10 @@ def open_store(data_dir: Path, database_url: str | None = None) -> SqlStore:
 def _tokens(settings: Settings) -> JwtTokens:
     if settings.public_key is not None:
         return JwtTokens(settings.public_key.read_bytes(), PUBLIC_KEY_ALGORITHMS)
-    return JwtTokens(hub_secret(settings.data_dir))
+    try:
+        return JwtTokens(hub_secret(settings.data_dir))
+    except SecretError as error:
+        raise ServeError(str(error)) from error
 
 
 def _check_exposure(settings: Settings) -> None:

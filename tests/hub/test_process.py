@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from hub.rig import Running, delete, eventually, headers, running_hub, sha, together, token, upsert
+from hub.rig import WORKSPACE, OverHttp, Running, delete, eventually, headers, running_hub, sha, together, token, upsert
 
 
 def test_of_two_pushes_on_one_base_exactly_one_wins_fifty_times(process: Running) -> None:
@@ -207,6 +207,22 @@ def refusal(*arguments: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stdout) == (1, "")
     return done.stderr
+
+
+def test_a_token_minted_beside_the_hub_is_good_there(process: Running) -> None:
+    """The process that hosts the hub needs no code of the hub's; before the first start the secret is made."""
+    command = [sys.executable, "-P", "-m", "agent.hub", "--data", str(process.data), "--mint", f"{WORKSPACE}:me"]
+    minted = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    client = OverHttp(process.url, minted)
+    assert client.ok("connectors/register", name="n", platform="p")["createdById"] == "me"
+    client.http.close()
+
+
+def test_a_hub_with_an_emptied_secret_does_not_start(tmp_path: Path) -> None:
+    """It would accept what anybody signs."""
+    (tmp_path / "secret").touch()
+    assert "too short" in refusal("--data", str(tmp_path), "--port", "0")
+    assert "too short" in refusal("--data", str(tmp_path), "--mint", "w:u")
 
 
 def test_a_second_hub_for_the_same_folder_is_refused_by_name(process: Running) -> None:
