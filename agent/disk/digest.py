@@ -71,10 +71,10 @@ def xxh3(content: bytes) -> str:
 
 
 def digest(fs: Fs, file: File, size: int, expected_xxh3: str | None = None) -> Digest:
-    """Reads ``file`` to its end.
+    """Reads ``file`` to its end, or until it proves to have grown: a log written faster than it is read has no end.
 
     Args:
-        size: what the stat said; decides only how much is held in memory.
+        size: what the stat said. Where the digest's size is another, the file changed and its hashes mean nothing.
         expected_xxh3: of the bytes known from earlier; if they are the same, no sha256 is computed for small files.
     """
     quick = xxhash.xxh3_128()
@@ -84,6 +84,8 @@ def digest(fs: Fs, file: File, size: int, expected_xxh3: str | None = None) -> D
     total = 0
     while data := fs.read(file, CHUNK):
         total += len(data)
+        if total > size:
+            break
         quick.update(data)
         if held is not None:
             held.append(data)

@@ -139,5 +139,9 @@ def file_hash(fs: Fs, folder: Dir, name: str) -> str | None:
         if failure.errno == errno.ENOENT:
             raise
         return None
-    same = (before.size, before.mtime_ns, before.ctime_ns) == (after.size, after.mtime_ns, after.ctime_ns)
+    same = found.size == before.size and (before.size, before.mtime_ns, before.ctime_ns) == (
+        after.size,
+        after.mtime_ns,
+        after.ctime_ns,
+    )
     return found.sha256 if same and before.kind is Kind.FILE else None
