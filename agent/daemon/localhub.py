@@ -11,6 +11,7 @@ import threading
 import time
 from pathlib import Path
 
+from agent.config import TABLE
 from agent.core.errors import AgentError
 
 WORKSPACE = "local"
@@ -75,20 +76,27 @@ class LocalHub:
             return self._token
 
     def _start(self) -> None:
-        command = [*_MODULE, "--data", str(self._data), "--parent-pid", str(os.getpid())]
-        if self._port:
-            command += ["--port", str(self._port)]
         self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        log = (self._data / "hub.log").open("ab")
-        with log:
-            process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
-        ready = _first_line(process)
-        if ready is None:
+        for port in self._ports():
+            command = [*_MODULE, "--data", str(self._data), "--parent-pid", str(os.getpid()), *port]
+            with (self._data / "hub.log").open("ab") as log:
+                process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+            ready = _first_line(process)
+            if ready is not None:
+                self._process = process
+                self._url = str(ready["url"])
+                return
             process.kill()
             process.wait()
-            raise HubFailed("the embedded hub did not start", f"see {self._data / 'hub.log'}")
-        self._process = process
-        self._url = str(ready["url"])
+        raise HubFailed("the embedded hub did not start", f"see {self._data / 'hub.log'}")
+
+    def _ports(self) -> tuple[tuple[str, ...], ...]:
+        """The arguments to try in turn. Without a port the hub takes the one it remembers, else the usual one, else
+        any free one, and remembers that; the usual one is therefore never insisted on.
+        """
+        if self._port in (0, TABLE["hub_port"].default):
+            return ((),)
+        return (("--port", str(self._port)), ())
 
     def _mint(self) -> None:
         command = [
