@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from merge3 import Merge3
 
@@ -22,15 +24,21 @@ def propose(base: bytes | None, local: bytes | None, remote: bytes | None) -> Pr
     """
     if local is None or remote is None:
         return None
-    merger = Merge3(_lines(base or b""), _lines(local), _lines(remote))
-    groups = list(merger.merge_groups())
+    groups = list(Merge3(_lines(base or b""), _lines(local), _lines(remote)).merge_groups())
     clean = base is not None and all(group[0] != "conflict" for group in groups)
-    text = b"".join(
-        merger.merge_lines(
-            name_a=b"local", name_b=b"raven", start_marker=b"<<<<<<<", mid_marker=b"=======", end_marker=b">>>>>>>"
-        )
-    )
-    return Proposal(text, clean)
+    return Proposal(b"".join(part for group in groups for part in _shown(group)), clean)
+
+
+def _shown(group: Sequence[Any]) -> Iterator[bytes]:
+    """The lines of one region; the library's own markers fail on a side without lines."""
+    if group[0] != "conflict":
+        yield from group[1]
+        return
+    for marker, lines in ((b"<<<<<<< local\n", group[2]), (b"=======\n", group[3]), (b">>>>>>> raven\n", ())):
+        yield marker
+        yield from lines
+        if lines and not lines[-1].endswith((b"\n", b"\r")):
+            yield b"\n"
 
 
 def _lines(text: bytes) -> list[bytes]:

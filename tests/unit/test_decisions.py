@@ -1,0 +1,178 @@
+"""The brake, settling, resolving, merging and waiting: each decided without I/O."""
+
+from __future__ import annotations
+
+import itertools
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.core.backoff import CALM, Backoff
+from agent.core.errors import Problem, ProblemKind
+from agent.core.guard import BrakeLimits, must_hold, plan_id
+from agent.core.merge import propose
+from agent.core.model import EMPTY_HASH, Choice, Operation, RemoteConflict, Verb
+from agent.core.resolution import Close, Moved, Put, Settled, next_step
+from agent.core.settle import Settled as Verdict
+from agent.core.settle import settle
+
+A, B, C, D = (letter * 64 for letter in "abcd")
+
+
+@pytest.mark.parametrize(
+    ("deletes", "total", "held"),
+    [(9, 10, False), (10, 49, True), (10, 50, False), (11, 50, True), (999, 10_000, False), (1000, 1_000_000, True)],
+)
+def test_the_brake_holds_many_or_a_large_share(deletes: int, total: int, held: bool) -> None:
+    """At least 10 files and more than 20 %, or 1,000 whatever the share."""
+    assert must_hold(deletes, total, BrakeLimits()) is held
+
+
+def test_a_plan_is_named_by_exactly_its_files() -> None:
+    """Another file, or another direction, is another plan; the order is not."""
+    assert plan_id("deletes", ["a", "b"]) == plan_id("deletes", ["b", "a"])
+    assert len({plan_id("x", ["a"]), plan_id("x", ["a", "b"]), plan_id("y", ["a"]), plan_id("x", ["ab"])}) == 4
+
+
+def _operation(verb: Verb = Verb.UPSERT, digest: str | None = B, base: str | None = A) -> Operation:
+    return Operation("op", "n.md", verb, digest, 1, base)
+
+
+def _conflict(local: str | None, remote: str | None = C, path: str = "n.md") -> RemoteConflict:
+    return RemoteConflict("k", path, A, local, remote)
+
+
+SETTLING = [
+    ("the head is ours", _operation(), B, [B, A], [], Verdict.APPLIED),
+    ("the head is still the base", _operation(), A, [A], [], Verdict.NOT_APPLIED),
+    ("ours lies under a newer version", _operation(), C, [C, B, A], [], Verdict.SUPERSEDED),
+    ("ours was there before the base only", _operation(), C, [C, A, B], [], Verdict.NOT_APPLIED),
+    ("the base is gone from the history", _operation(), C, [C, B], [], Verdict.NOT_APPLIED),
+    ("a create that was built upon", _operation(base=None), C, [C, B], [], Verdict.SUPERSEDED),
+    ("a conflict holds our text", _operation(), C, [C, A], [_conflict(B)], Verdict.CONFLICT),
+    ("a conflict of another path", _operation(), C, [C, A], [_conflict(B, path="o.md")], Verdict.NOT_APPLIED),
+    ("a conflict of an older text of ours", _operation(), A, [A], [_conflict(D)], Verdict.NOT_APPLIED),
+    ("the file of a delete is gone", _operation(Verb.DELETE, None), None, [], [], Verdict.APPLIED),
+    ("the file of a delete is still the base", _operation(Verb.DELETE, None), A, [A], [], Verdict.NOT_APPLIED),
+    ("a delete was refused", _operation(Verb.DELETE, None), C, [C, A], [_conflict(None)], Verdict.CONFLICT),
+    ("a create nobody took", _operation(base=None), None, [], [], Verdict.NOT_APPLIED),
+]
+
+
+@pytest.mark.parametrize(
+    ("op", "head", "versions", "conflicts", "verdict"), [c[1:] for c in SETTLING], ids=[c[0] for c in SETTLING]
+)
+def test_settling(
+    op: Operation, head: str | None, versions: list[str], conflicts: list[RemoteConflict], verdict: Verdict
+) -> None:
+    """An operation without an answer is judged by the evidence, and by parking where there is none."""
+    found, conflict = settle(op, head, versions, conflicts)
+    assert found is verdict
+    assert (conflict is not None) == (verdict is Verdict.CONFLICT)
+
+
+def test_an_operation_counts_as_applied_only_on_evidence() -> None:
+    """Over every small state: applied needs the head, superseded a version after the base."""
+    for head, size, base in itertools.product((None, A, B, C), range(4), (None, A)):
+        for versions in itertools.permutations((A, B, C), size):
+            verdict, _ = settle(_operation(base=base), head, versions, [])
+            if verdict is Verdict.APPLIED:
+                assert head == B
+            if verdict is Verdict.SUPERSEDED:
+                assert B in versions and head not in (B, base)
+
+
+RESOLVING = [
+    ("the head moved", B, C, D, [], True, Moved(D)),
+    ("nothing is left", B, C, B, [], True, Settled()),
+    ("no conflict there: a push on the head", B, C, C, [], False, Put(B, C)),
+    ("no conflict there: a delete on the head", None, C, C, [], False, Put(None, C)),
+    ("the snapshot is the wanted text", B, C, C, [_conflict(B)], True, Close(_conflict(B), Choice.KEEP_LOCAL, None)),
+    ("the head is the wanted text", C, C, C, [_conflict(B)], False, Close(_conflict(B), Choice.KEEP_RAVEN, None)),
+    ("a third text", D, C, C, [_conflict(B)], False, Close(_conflict(B), Choice.MANUAL_MERGE, D)),
+    (
+        "an old snapshot is closed with the wanted text",
+        D, C, D, [_conflict(B, A)], False, Close(_conflict(B, A), Choice.MANUAL_MERGE, D),
+    ),
+    ("a delete where a delete wipes", None, C, C, [_conflict(None)], False, Put(None, C)),
+    ("a delete where history stays", None, C, C, [_conflict(None)], True, Put(None, C)),
+    ("gone, the conflict is left", None, C, None, [_conflict(B)], True, Close(_conflict(B), Choice.KEEP_RAVEN, None)),
+    (
+        "an empty text goes round manual_merge",
+        EMPTY_HASH, C, C, [_conflict(B, D)], False, Close(_conflict(B, D), Choice.MANUAL_MERGE, C),
+    ),
+    (
+        "the hub takes an empty merge",
+        EMPTY_HASH, C, C, [_conflict(B, D)], True, Close(_conflict(B, D), Choice.MANUAL_MERGE, EMPTY_HASH),
+    ),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("wanted", "seen", "head", "ours", "keeps", "step"), [c[1:] for c in RESOLVING], ids=[c[0] for c in RESOLVING]
+)
+def test_resolving_takes_one_safe_step(
+    wanted: str | None, seen: str | None, head: str | None, ours: list[RemoteConflict], keeps: bool, step: object
+) -> None:
+    """Each step of a resolution follows from what the server shows at that moment."""
+    assert next_step(wanted, seen, head, ours, keeps_history=keeps) == step
+
+
+def test_a_resolution_never_acts_on_a_head_nobody_saw() -> None:
+    """Over every small state, a head that is neither the seen one nor the wanted one is refused."""
+    for wanted, seen, head, keeps in itertools.product((None, A, B), (None, A, C), (None, A, B, C, D), (True, False)):
+        for ours in ([], [_conflict(A)], [_conflict(None)]):
+            step = next_step(wanted, seen, head, ours, keeps_history=keeps)
+            assert isinstance(step, Moved) == (head not in (wanted, seen))
+
+
+lines = st.lists(st.sampled_from([b"a\n", b"b\n", b"c\n", b"d"]), max_size=6).map(b"".join)
+
+
+@given(lines, lines)
+def test_a_merge_with_one_side_unchanged_is_the_other_side(base: bytes, other: bytes) -> None:
+    """Where only one side changed, the proposal is that side, and clean."""
+    left, right = propose(base, base, other), propose(base, other, base)
+    assert left is not None and right is not None
+    assert left.clean and right.clean and left.text == right.text == other
+
+
+@given(lines, lines, lines)
+def test_a_merge_that_is_not_clean_holds_every_line_of_both_sides(base: bytes, local: bytes, remote: bytes) -> None:
+    """Nothing falls out of a proposal with markers: both sides' own lines are in it."""
+    found = propose(base, local, remote)
+    assert found is not None
+    if not found.clean:
+        for line in (*local.splitlines(), *remote.splitlines()):
+            assert line in found.text or line in base
+
+
+def test_without_a_base_a_differing_merge_is_never_clean() -> None:
+    """Two files that never agreed are not merged without a person."""
+    found = propose(None, b"one\n", b"two\n")
+    assert found is not None and not found.clean
+    assert propose(b"x", None, b"y") is None
+
+
+def test_waiting_grows_and_is_spread() -> None:
+    """Each failure in a row waits longer on the whole, up to a minute, and no two agents wait the same."""
+    problem = Problem(ProblemKind.OFFLINE, "gone")
+    rng = random.Random(1)
+    waits = []
+    state: Backoff = CALM
+    for _ in range(12):
+        state = state.after(problem, 1000.0, rng)
+        waits.append(state.due - 1000.0)
+    assert waits[0] <= 1.0 and max(waits) <= 60.0 and waits[-1] >= 30.0
+    assert len(set(waits)) == len(waits)
+
+
+def test_the_server_s_own_delay_is_never_undercut() -> None:
+    """Retry-After is the least wait, with a little spread on top; a refused token waits a minute."""
+    rng = random.Random(2)
+    busy = CALM.after(Problem(ProblemKind.BUSY, "busy", retry_after=17.0), 0.0, rng)
+    assert 17.0 <= busy.due <= 18.0 and not busy.ready(16.9) and busy.ready(18.0)
+    out = CALM.after(Problem(ProblemKind.SIGNED_OUT, "no"), 0.0, rng)
+    assert out.due == 60.0
