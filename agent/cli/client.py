@@ -26,6 +26,9 @@ CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 120.0
 """The daemon answers within this or is stuck; calls that wait for a whole pass have no limit."""
 
+BUSY_SECONDS: Final = 0.01
+"""Between two tries to get into a full queue."""
+
 UNBOUNDED: Final = frozenset({"sync", "link", "unlink", "move", "rules", "restore", "resolve", "retry", "doctor"})
 
 FOLLOWED: Final[Mapping[str, str]] = {"status_watch": "status", "activity_follow": "activity"}
@@ -167,12 +170,10 @@ def daemon_of(home: Home) -> SocketClient | None:
     path = read_lock(home).get("socket")
     if not isinstance(path, str):
         return None
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(CONNECT_SECONDS)
-        try:
-            probe.connect(path)
-        except OSError:
-            return None
+    try:
+        _open(Path(path)).close()
+    except OSError:
+        return None
     return SocketClient(Path(path))
 
 
@@ -191,9 +192,32 @@ class _Connection(http.client.HTTPConnection):
         self._path = path
 
     def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.sock.settimeout(CONNECT_SECONDS)
-        self.sock.connect(str(self._path))
+        self.sock = _open(self._path)
+
+
+def _open(path: Path) -> socket.socket:
+    """A connection to the socket at ``path``.
+
+    Raises:
+        OSError: nobody listens there, or nobody took the connection in time.
+    """
+    deadline = time.monotonic() + CONNECT_SECONDS
+    opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    opened.settimeout(CONNECT_SECONDS)
+    while True:
+        try:
+            opened.connect(str(path))
+        except BlockingIOError:
+            # Unlike TCP, a full queue of connections is an error at once, also on a socket with a timeout.
+            if time.monotonic() > deadline:
+                opened.close()
+                raise
+            time.sleep(BUSY_SECONDS)
+        except OSError:
+            opened.close()
+            raise
+        else:
+            return opened
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from agent.cli.exits import Exit
 from agent.cli.output import Form, Line, View
 from agent.config import ensure_private
 from agent.core.errors import AgentError, UsageError
+from agent.daemon.localhub import USER, WORKSPACE
 
 data_option = click.option(
     "--data",
@@ -110,11 +111,10 @@ def token_command(app: App, workspace: str, user: str, data: Path | None, days: 
     folder = _folder(app, data)
     lasting = days or app.settings().hub_token_days
     with _hub_trouble():
-        from agent.hub.auth import load_secret, mint
-        from agent.hub.serve import SECRET_FILE
+        from agent.hub.auth import hub_secret, mint
 
         now = int(time.time() * 1000)
-        token = mint(load_secret(folder / SECRET_FILE), workspace=workspace, user=user, now=now, days=lasting)
+        token = mint(hub_secret(folder), workspace=workspace, user=user, now=now, days=lasting)
     app.output.data({"token": token}, lambda document: [Line(document["token"])])
     return Exit.DONE
 
@@ -122,21 +122,19 @@ def token_command(app: App, workspace: str, user: str, data: Path | None, days: 
 @command("invite")
 @click.option("--url", metavar="URL", help="The hub's address as the other machine sees it.")
 @click.option("--workspace", metavar="ID", help="By default the embedded hub's workspace.")
-@click.option("--user", default="me", show_default=True, metavar="ID", help="The user the token speaks for.")
+@click.option("--user", default=USER, show_default=True, metavar="ID", help="The user the token speaks for.")
 @data_option
 def invite_command(app: App, url: str | None, workspace: str | None, user: str, data: Path | None) -> Exit:
     """Print the login line for another machine, and the command here that makes its token.
 
     The token itself is not printed: it would end up in shell histories.
     """
-    from agent.registry import LOCAL_HUB, clean_url, load
+    from agent.registry import clean_url
 
-    local = load(app.home.registry_file).server(LOCAL_HUB)
-    address = url or (local.url if local else None)
-    space = workspace or (local.workspace if local else None)
-    if address is None or space is None:
-        raise UsageError("there is no embedded hub here yet", "give --url and --workspace")
-    address = clean_url(address, insecure_http=True)
+    if data is not None and (url is None or workspace is None):
+        raise UsageError("another hub than the embedded one is told apart by --url and --workspace")
+    address = clean_url(url or _embedded_address(app), insecure_http=True)
+    space = workspace or WORKSPACE
     login = ["raven-agent", "login", address, "--workspace", space, "--token-stdin"]
     if address.startswith("http:"):
         login.append("--insecure-http")
@@ -151,6 +149,16 @@ def invite_command(app: App, url: str | None, workspace: str | None, user: str, 
     if _only_here(address):
         app.output.note("no other machine can reach that address: give --url, see hub serve --listen")
     return Exit.DONE
+
+
+def _embedded_address(app: App) -> str:
+    from agent.hub.serve import PORT_FILE
+
+    try:
+        port = int((app.home.hub_dir / PORT_FILE).read_text("ascii"))
+    except (OSError, ValueError):
+        port = app.settings().hub_port
+    return f"http://127.0.0.1:{port}"
 
 
 def _invitation(document: Any) -> View:

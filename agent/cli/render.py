@@ -39,7 +39,8 @@ def changed(document: Any) -> View:
     """Any document without a view of its own: its fields, one a line."""
     if not isinstance(document, Mapping):
         return [Line(str(document))]
-    return [Line(f"{name}: {_flat(value)}") for name, value in document.items() if value not in (None, [], {})]
+    lines = [Line(f"{name}: {_flat(value)}") for name, value in document.items() if value not in (None, [], {})]
+    return lines or [Line("done")]
 
 
 def _flat(value: object) -> str:

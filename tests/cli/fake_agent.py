@@ -71,8 +71,10 @@ def serving(home: Home, agent: FakeAgent) -> Iterator[None]:
                 status, body = 200, json.dumps({"result": answer}).encode()
             self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
+            # The command may hang up before it has read everything.
+            with contextlib.suppress(BrokenPipeError):
+                self.end_headers()
+                self.wfile.write(body)
 
         def address_string(self) -> str:
             return "socket"

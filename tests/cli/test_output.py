@@ -1,0 +1,191 @@
+"""Documents as JSON and as words, and errors in their two forms."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from agent.cli import render
+from agent.cli.output import Grid, Line, View
+from cli.conftest import Ran
+from cli.documents import conflict, passed, plan, resolved, source, status
+from cli.fake_agent import FakeAgent, Refusal
+
+FILES = [{"path": "a.md", "state": "ok", "size": 12, "hash": "a" * 64, "base_hash": "a" * 64, "remote_hash": None}]
+TRASH = [{"id": "t1", "path": "a", "hash": "a" * 64, "size": 1, "reason": "pull", "moved_at": "x", "on_server": True}]
+HISTORY = [{"hash": "a" * 64, "size": 3, "recorded_at": None, "origin": "local", "where": "trash"}]
+CHECKS = {"ok": True, "checks": [{"check": "clock", "ok": True, "detail": "0 s off", "remedy": None}]}
+SOURCES = [{"id": "s-1", "name": "n", "mode": "bidirectional", "status": "active", "connector_id": None, "root": None}]
+
+VERBATIM: list[tuple[tuple[str, ...], str, Any]] = [
+    (("status",), "status", status(source())),
+    (("servers",), "servers", status()["servers"]),
+    (("sources",), "sources", SOURCES),
+    (("link", "d", "--yes"), "link", plan(upload=2)),
+    (("unlink", "d"), "unlink", {"changed": True, "root": "/d"}),
+    (("move", "a", "b"), "move", {"changed": True}),
+    (("rules", "d"), "rules", {"include": ["*.md"], "exclude": []}),
+    (("sync",), "sync", passed()),
+    (("files",), "files", FILES),
+    (("explain", "a.md"), "explain", {"path": "a.md", "synced": False, "rule": ".git/", "origin": "built in"}),
+    (("retry",), "retry", {"retried": 2}),
+    (("conflicts",), "conflicts", [conflict()]),
+    (("diff", "7"), "diff", conflict()),
+    (("resolve", "7", "keep_local"), "resolve", resolved()),
+    (("history", "a.md"), "history", HISTORY),
+    (("restore", "a.md", "--version", "aaa"), "restore", {"restored": "a.md"}),
+    (("trash",), "trash", TRASH),
+    (("trash", "prune"), "trash_prune", {"pruned": 3}),
+    (("pause",), "pause", {"paused_until": None}),
+    (("resume",), "resume", {"changed": True}),
+    (("activity",), "activity", [{"at": "t", "what": "pushed", "path": "a.md"}]),
+    (("logout",), "logout", {"changed": True}),
+]
+
+
+@pytest.mark.parametrize(("arguments", "method", "document"), VERBATIM, ids=[" ".join(row[0]) for row in VERBATIM])
+def test_json_is_the_agents_document_and_nothing_else(
+    raven: Callable[..., Ran], fake: FakeAgent, arguments: tuple[str, ...], method: str, document: Any
+) -> None:
+    fake.answers[method] = document
+    ran = raven(*arguments, "--json")
+    assert json.loads(ran.out) == document
+    assert (ran.code, ran.err) == (0, "")
+
+
+@pytest.mark.parametrize(("arguments", "method", "document"), VERBATIM, ids=[" ".join(row[0]) for row in VERBATIM])
+def test_every_document_can_be_read_by_a_person(
+    raven: Callable[..., Ran], fake: FakeAgent, arguments: tuple[str, ...], method: str, document: Any
+) -> None:
+    fake.answers[method] = document
+    ran = raven(*arguments)
+    assert ran.code == 0
+    assert ran.out.strip()
+    assert "\x1b" not in ran.out
+
+
+@pytest.mark.parametrize("method", ["sources", "files", "conflicts", "history", "trash", "activity"])
+def test_an_empty_list_says_so(raven: Callable[..., Ran], fake: FakeAgent, method: str) -> None:
+    fake.answers[method] = []
+    arguments = (method, "a.md") if method == "history" else (method,)
+    assert raven(*arguments).out.strip()
+    assert json.loads(raven(*arguments, "--json").out) == []
+
+
+def test_an_error_goes_to_stderr_in_words(raven: Callable[..., Ran], fake: FakeAgent) -> None:
+    fake.answers["sync"] = Refusal("offline", "r.example cannot be reached", "check the network")
+    ran = raven("sync")
+    assert (ran.code, ran.out) == (5, "")
+    assert ran.err == "error: r.example cannot be reached\nhint: check the network\n"
+
+
+def test_an_error_goes_to_stderr_as_json(raven: Callable[..., Ran], fake: FakeAgent) -> None:
+    fake.answers["sync"] = Refusal("signed_out", "token refused")
+    ran = raven("sync", "--json")
+    assert (ran.code, ran.out) == (4, "")
+    assert json.loads(ran.err) == {"error": {"code": "signed_out", "message": "token refused", "hint": None}}
+
+
+@pytest.mark.parametrize("arguments", [("nonsense",), ("link",), ("sync", "--nonsense"), ("files", "--limit", "0")])
+def test_what_cannot_be_parsed_is_a_usage_error_in_both_forms(
+    raven: Callable[..., Ran], arguments: tuple[str, ...]
+) -> None:
+    ran = raven(*arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith("error: ")
+    ran = raven(*arguments, "--json")
+    assert ran.code == 2
+    assert json.loads(ran.err)["error"]["code"] == "usage"
+
+
+def test_work_that_began_leaves_its_document_whatever_the_code(raven: Callable[..., Ran], fake: FakeAgent) -> None:
+    for state, code in (("conflict", 3), ("signed_out", 4), ("offline", 5), ("halted", 6)):
+        fake.answers["sync"] = passed(state=state)
+        ran = raven("sync", "--json")
+        assert (ran.code, ran.err) == (code, "")
+        assert json.loads(ran.out)["sources"][0]["state"] == state
+
+
+def test_quiet_drops_what_only_confirms(raven: Callable[..., Ran], fake: FakeAgent) -> None:
+    fake.answers |= {"sync": passed(), "files": FILES}
+    assert raven("sync", "-q").out == ""
+    assert "a.md" in raven("files", "-q").out
+    assert json.loads(raven("sync", "-q", "--json").out) == passed()
+
+
+def test_a_bug_is_one_line_and_its_details_come_on_demand(raven: Callable[..., Ran], fake: FakeAgent) -> None:
+    fake.answers["files"] = [{"unexpected": True}]
+    ran = raven("files")
+    assert ran.code == 1
+    assert "Traceback" not in ran.err
+    assert "Traceback" in raven("files", "-v").err
+
+
+def texts(view: View) -> str:
+    return "\n".join(block.text for block in view if isinstance(block, Line))
+
+
+def test_held_deletes_come_with_both_ways_out() -> None:
+    shown = texts(render.status(status(source(state="halted", held_deletes={"plan": "p7", "count": 20}))))
+    assert "20 deletes held back" in shown
+    assert "raven-agent sync /notes --approve-deletes p7" in shown
+    assert "raven-agent sync /notes --undo-deletes" in shown
+
+
+def test_progress_tells_files_bytes_and_time_left() -> None:
+    progress = {"files_done": 4, "files_total": 10, "bytes_done": 1024, "bytes_total": 4096, "eta_seconds": 65}
+    shown = texts(render.status(status(source(state="syncing", progress=progress))))
+    assert "4/10 files, 1.0 KiB of 4.0 KiB, 1 min left" in shown
+
+
+def test_a_signed_out_server_comes_with_its_login() -> None:
+    document = status(source(state="signed_out"))
+    document["servers"][0]["state"] = "signed_out"
+    assert "raven-agent login https://r.example" in texts(render.status(document))
+
+
+def test_a_source_says_what_is_wrong_with_it() -> None:
+    row = source(
+        state="error", error={"code": "disk", "message": "disk full"}, degraded=["too few watches"], conflicts=1
+    )
+    shown = texts(render.status(status(row)))
+    assert "disk full" in shown
+    assert "too few watches" in shown
+    assert "1 conflict" in shown
+
+
+def test_a_pass_names_every_file_it_left_out() -> None:
+    document = passed(
+        errors=[{"path": "b.md", "code": "unreadable", "message": "permission denied"}],
+        skipped=[{"path": "c.bin", "reason": "binary"}],
+        conflicts=2,
+    )
+    shown = texts(render.sync(document))
+    assert "b.md: permission denied" in shown
+    assert "c.bin: skipped, binary" in shown
+    assert "2 conflicts parked" in shown
+
+
+def test_a_diff_shows_both_sides_and_the_merge() -> None:
+    shown = texts(render.diff(conflict()))
+    assert "-remote" in shown
+    assert "+local" in shown
+    assert "--proposed" in shown
+    assert "--edit" in texts(render.diff(conflict(merge_clean=False, merged="<<<<<<< local\n")))
+    assert "no such file" in texts(render.diff(conflict(local=None, merged=None)))
+
+
+def test_columns_line_up_when_piped(raven: Callable[..., Ran], fake: FakeAgent) -> None:
+    fake.answers["files"] = [{**FILES[0], "path": p, "state": s} for p, s in (("a", "ok"), ("b", "pending_push"))]
+    lines = raven("files").out.splitlines()
+    assert {line.index(column) for line, column in zip(lines, ("SIZE", "12 B", "12 B"), strict=True)} == {14}
+
+
+def test_a_grid_never_has_a_row_of_another_width() -> None:
+    for view in (render.files(FILES), render.trash(TRASH), render.history(HISTORY), render.conflicts([conflict()])):
+        for block in view:
+            if isinstance(block, Grid):
+                assert {len(row) for row in block.rows} == {len(block.headings)}

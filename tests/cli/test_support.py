@@ -1,0 +1,190 @@
+"""Settings, hub, doctor, logs: what works without an agent."""
+
+from __future__ import annotations
+
+import json
+import stat
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import jwt
+import pytest
+
+from agent.cli.logsetup import log_as_daemon, log_to_file, scrub
+from agent.cli.support import tail
+from agent.config import Home, Settings
+from cli.conftest import Ran
+from cli.documents import source, status
+from cli.fake_agent import FakeAgent, Refusal
+
+TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1In0.c2lnbmF0dXJl"
+CHECKS = {"ok": True, "checks": [{"check": "clock", "ok": True, "detail": "0 s off", "remedy": None}]}
+
+
+def test_a_setting_that_is_set_can_be_got(raven: Callable[..., Ran]) -> None:
+    assert raven("config", "get", "quiet_ms").out == "100\n"
+    assert raven("config", "set", "quiet_ms", "250").code == 0
+    assert raven("config", "get", "quiet_ms").out == "250\n"
+    rows = json.loads(raven("config", "get", "--json").out)["settings"]
+    assert {row["name"]: row["origin"] for row in rows if row["origin"] != "default"} == {"quiet_ms": "file"}
+
+
+def test_an_unknown_setting_is_a_usage_error_with_the_nearest_name(raven: Callable[..., Ran], home: Home) -> None:
+    ran = raven("config", "get", "quite_ms", "--json")
+    assert ran.code == 2
+    assert json.loads(ran.err)["error"]["hint"] == "did you mean 'quiet_ms'?"
+    home.create()
+    home.config_file.write_text("heartbeat_second = 5\n")
+    ran = raven("config", "check")
+    assert ran.code == 2
+    assert "heartbeat_second" in ran.err
+    assert str(home.config_file) in ran.err
+
+
+def test_edited_settings_are_checked(
+    raven: Callable[..., Ran], home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = tmp_path / "editor.sh"
+    script.write_text('#!/bin/sh\necho "nonsense = 1" >> "$1"\n')
+    script.chmod(0o700)
+    monkeypatch.setenv("EDITOR", str(script))
+    monkeypatch.delenv("VISUAL", raising=False)
+    assert raven("config", "edit").code == 2
+    assert raven("config", "path").out == f"{home.config_file}\n"
+
+
+def test_hub_token_prints_a_token_and_nothing_else(raven: Callable[..., Ran], home: Home) -> None:
+    ran = raven("hub", "token", "--workspace", "w", "--user", "u", "--days", "3")
+    assert (ran.code, ran.err) == (0, "")
+    claims = jwt.decode(ran.out.strip(), (home.hub_dir / "secret").read_bytes(), algorithms=["HS256"])
+    assert (claims["workspaceId"], claims["sub"], claims["exp"] - claims["iat"]) == ("w", "u", 3 * 86_400)
+    assert stat.S_IMODE(home.hub_dir.stat().st_mode) == 0o700
+
+
+def test_an_invitation_holds_no_token(raven: Callable[..., Ran], home: Home) -> None:
+    home.hub_dir.mkdir(parents=True)
+    (home.hub_dir / "port").write_text("9123\n")
+    ran = raven("hub", "invite")
+    assert ran.out == "raven-agent login http://127.0.0.1:9123 --workspace local --token-stdin --insecure-http\n"
+    assert "no other machine can reach" in ran.err
+    document = json.loads(raven("hub", "invite", "--url", "https://h.example/", "--workspace", "w", "--json").out)
+    assert document["login"] == "raven-agent login https://h.example --workspace w --token-stdin"
+    assert document["token_command"] == "raven-agent hub token --workspace w --user owner"
+    assert raven("hub", "invite", "--data", "elsewhere").code == 2
+
+
+@pytest.mark.parametrize("listen", ["a:b", "::1:80", "h:99999", "h:-1"])
+def test_a_listening_address_that_makes_no_sense_is_refused(raven: Callable[..., Ran], listen: str) -> None:
+    assert raven("hub", "serve", "--listen", listen).code == 2
+
+
+def test_a_hub_in_plain_http_off_loopback_is_refused(raven: Callable[..., Ran]) -> None:
+    ran = raven("hub", "serve", "--listen", "0.0.0.0:0", "--json")
+    assert ran.code == 1
+    assert json.loads(ran.err)["error"]["code"] == "hub"
+
+
+def test_a_backup_of_no_hub_is_an_error(raven: Callable[..., Ran], tmp_path: Path) -> None:
+    assert raven("hub", "backup", str(tmp_path / "b.db")).code == 1
+    assert not (tmp_path / "b.db").exists()
+
+
+def test_doctor_exits_by_what_it_found(raven: Callable[..., Ran], fake: FakeAgent) -> None:
+    fake.answers["doctor"] = CHECKS
+    ran = raven("doctor", "--json")
+    document = json.loads(ran.out)
+    assert (ran.code, document["ok"]) == (0, True)
+    assert {"config", "registry", "permissions", "clock"} <= {row["check"] for row in document["checks"]}
+
+
+def test_doctor_goes_on_when_the_agent_cannot_answer(raven: Callable[..., Ran], fake: FakeAgent, home: Home) -> None:
+    fake.answers["doctor"] = Refusal("index_damaged", "the index cannot be read", "it is rebuilt")
+    home.registry_file.write_text("{")
+    home.registry_file.chmod(0o644)
+    ran = raven("doctor", "--json")
+    failed = {row["check"]: row for row in json.loads(ran.out)["checks"] if not row["ok"]}
+    assert ran.code == 1
+    assert set(failed) == {"registry", "permissions", "agent"}
+    assert all(row["remedy"] for row in failed.values())
+
+
+def test_a_bundle_holds_no_token(raven: Callable[..., Ran], fake: FakeAgent, home: Home, tmp_path: Path) -> None:
+    fake.answers |= {"doctor": CHECKS, "status": status(source(name=TOKEN))}
+    home.log_file.write_text(f"Authorization: Bearer opaque-secret\nsent {TOKEN}\nfine\n")
+    home.log_file.chmod(0o600)
+    bundle = tmp_path / "b.zip"
+    assert raven("doctor", "--bundle", str(bundle)).code == 0
+    with zipfile.ZipFile(bundle) as archive:
+        texts = {name: archive.read(name).decode() for name in archive.namelist()}
+    assert {"doctor.json", "status.json", "versions.json", "agent.log"} <= set(texts)
+    assert "fine" in texts["agent.log"]
+    assert not any(secret in text for text in texts.values() for secret in (TOKEN, "opaque-secret"))
+    assert stat.S_IMODE(bundle.stat().st_mode) == 0o600
+
+
+def test_a_token_is_scrubbed_wherever_it_stands() -> None:
+    assert scrub(f"x {TOKEN} y") == "x [token] y"
+    assert scrub("Authorization: Bearer abc.def") == "Authorization: Bearer [token]"
+    assert scrub("eyes and keys") == "eyes and keys"
+
+
+@pytest.fixture
+def quiet_root() -> Iterator[None]:
+    import logging
+
+    root = logging.getLogger()
+    before, level = list(root.handlers), root.level
+    yield
+    for handler in root.handlers:
+        if handler not in before:
+            handler.close()
+    root.handlers[:] = before
+    root.setLevel(level)
+
+
+@pytest.mark.usefixtures("quiet_root")
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_the_log_file_is_private_and_holds_no_token(raven: Callable[..., Ran], home: Home, form: str) -> None:
+    import logging
+
+    log_to_file(home, Settings(log_format=form))
+    logging.getLogger("agent.x").warning("sent %s for %s", TOKEN, "a\udcff.md")
+    logging.getLogger("agent.x").debug("not said")
+    text = home.log_file.read_text()
+    assert "[token]" in text
+    assert TOKEN not in text
+    assert "not said" not in text
+    assert stat.S_IMODE(home.log_file.stat().st_mode) == 0o600
+    assert json.loads(raven("logs", "--json").out)["lines"] == text.splitlines()
+
+
+@pytest.mark.usefixtures("quiet_root")
+def test_a_daemon_without_a_journal_logs_to_the_file_and_stderr(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    import logging
+
+    log_as_daemon(home, Settings())
+    logging.getLogger("agent.x").info("hello")
+    assert "hello" in home.log_file.read_text()
+    assert "hello" in capsys.readouterr().err
+
+
+def test_no_log_is_an_error_with_a_next_step(raven: Callable[..., Ran]) -> None:
+    ran = raven("logs")
+    assert ran.code == 1
+    assert "journalctl" in ran.err
+
+
+def test_a_followed_log_goes_on_after_a_rotation(tmp_path: Path) -> None:
+    log = tmp_path / "agent.log"
+    log.write_text("old\n")
+    lines = tail(log, log.stat().st_size)
+    with log.open("a") as out:
+        out.write("one\ntwo\nha")
+    assert [next(lines), next(lines)] == ["one", "two"]
+    with log.open("a") as out:
+        out.write("lf\n")
+    assert next(lines) == "half"
+    log.rename(tmp_path / "agent.log.1")
+    log.write_text("new\n")
+    assert next(lines) == "new"
