@@ -1,0 +1,56 @@
+"""Servers and machines for the scenarios."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from support.processes import Home
+from support.servers import HubServer, Server, StrictServer
+
+Machines = Callable[..., Home]
+
+
+@pytest.fixture(scope="session")
+def shared_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
+    """One hub process for all scenarios: each has sources of its own."""
+    with HubServer.serving(tmp_path_factory.mktemp("hub")) as hub:
+        yield hub
+
+
+@pytest.fixture
+def strict() -> Iterator[StrictServer]:
+    """A strict server for one scenario."""
+    with StrictServer.serving() as server:
+        yield server
+
+
+@pytest.fixture(params=["hub", "strict"])
+def server(request: pytest.FixtureRequest) -> Server:
+    """Either server."""
+    found: Server = request.getfixturevalue("shared_hub" if request.param == "hub" else "strict")
+    return found
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machines:
+    """Makes machines: a name each."""
+    return lambda name="one": Home(tmp_path, name)
+
+
+@pytest.fixture
+def home(machine: Machines, server: Server) -> Home:
+    """A machine signed in to the server, its folder not linked yet."""
+    made = machine()
+    made.login(server)
+    return made
+
+
+@pytest.fixture
+def strict_home(machine: Machines, strict: StrictServer) -> Home:
+    """A machine signed in to the strict server."""
+    made = machine()
+    made.login(strict)
+    return made

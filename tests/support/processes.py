@@ -1,0 +1,193 @@
+"""The agent as people run it: real processes, each with a home of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.cli.client import SocketClient, daemon_of
+from agent.config import Home as AgentHome
+from support.eventually import eventually
+from support.servers import Server
+
+COMMAND = (sys.executable, "-P", "-m", "agent")
+RUN_SECONDS = 120.0
+_OURS = ("RAVEN_", "XDG_", "NO_COLOR", "FORCE_COLOR", "EDITOR", "VISUAL", "CREDENTIALS_DIRECTORY")
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What one run of the command left behind."""
+
+    arguments: Sequence[str]
+    code: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """stdout as exactly one JSON document."""
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> dict[str, Any]:
+        """The error document on stderr."""
+        found = json.loads(self.err)["error"]
+        assert set(found) == {"code", "message", "hint"}
+        return dict(found)
+
+
+class Daemon:
+    """A running ``raven-agent run``."""
+
+    def __init__(self, process: subprocess.Popen[bytes], socket: SocketClient) -> None:
+        self.process = process
+        self._socket = socket
+
+    def call(self, method: str, **params: Any) -> Any:
+        """Ask it over its socket, as the commands do."""
+        return self._socket.call(method, params)
+
+    def source(self, index: int = 0) -> dict[str, Any]:
+        """One source of its status."""
+        return dict(self.call("status")["sources"][index])
+
+    def kill(self) -> None:
+        """End it with SIGKILL."""
+        self.process.kill()
+        self.process.wait(10)
+
+    def stop(self, seconds: float = 10.0) -> int:
+        """End it with SIGTERM; its exit code, which must come in time."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(seconds)
+
+
+class Home:
+    """One machine: a home for the agent and a folder to sync.
+
+    Attributes:
+        path: RAVEN_AGENT_HOME.
+        folder: the synced folder, not linked yet.
+        user: a uid to run the agent's processes as; None for ours.
+    """
+
+    def __init__(self, top: Path, name: str = "one") -> None:
+        self.name = name
+        self.path = top / name / "home"
+        self.folder = top / name / "notes"
+        self.folder.mkdir(parents=True)
+        self.user: int | None = None
+        self.extra: dict[str, str] = {}
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of every process of this home."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+        return {**kept, "RAVEN_AGENT_HOME": str(self.path), "COLUMNS": "200", **self.extra}
+
+    def run(self, *arguments: str | Path, stdin: str = "", seconds: float = RUN_SECONDS) -> Ran:
+        """Run one command to its end."""
+        words = [str(word) for word in arguments]
+        done = subprocess.run(
+            [*COMMAND, *words], input=stdin, capture_output=True, text=True, check=False, timeout=seconds,
+            env=self.env, cwd=self.folder if self.folder.is_dir() else self.path, user=self.user,
+        )  # fmt: skip
+        return Ran(words, done.returncode, done.stdout, done.stderr)
+
+    def json(self, *arguments: str | Path, code: int = 0, stdin: str = "") -> Any:
+        """The document of a command that must end with this exit code."""
+        ran = self.run(*arguments, "--json", stdin=stdin)
+        assert ran.code == code, ran
+        return ran.document
+
+    def start(self) -> subprocess.Popen[bytes]:
+        """Start the daemon and do not wait for it."""
+        return subprocess.Popen(
+            [*COMMAND, "run"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env=self.env, cwd="/", user=self.user,
+        )  # fmt: skip
+
+    @contextlib.contextmanager
+    def daemon(self) -> Iterator[Daemon]:
+        """A daemon that answers; it is ended with the block."""
+        process = self.start()
+        home = AgentHome.from_environment(self.env)
+        try:
+            found = eventually(lambda: self._answering(process, home), 30, "the daemon answers on its socket")
+            yield Daemon(process, found)
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            try:
+                process.wait(15)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+                raise
+
+    def _answering(self, process: subprocess.Popen[bytes], home: AgentHome) -> SocketClient | None:
+        assert process.poll() is None, f"the daemon ended with {process.returncode}: {self.log()}"
+        return daemon_of(home)
+
+    def log(self) -> str:
+        """The end of the program's log."""
+        file = self.path / "logs" / "agent.log"
+        return file.read_text("utf-8", "replace")[-4000:] if file.exists() else ""
+
+    def login(self, server: Server) -> None:
+        """Store the account ``raven`` on this server."""
+        ran = self.run(
+            "login", server.url, "--workspace", server.workspace, "--name", "raven", "--token-stdin", stdin=server.token
+        )
+        assert ran.code == 0, ran
+
+    def link(self, *flags: str, codes: tuple[int, ...] = (0,)) -> str:
+        """Link the folder, wait for the first pass; the source's id."""
+        ran = self.run("link", self.folder, "--yes", "--wait", *flags, "--json")
+        assert ran.code in codes, ran
+        return str(ran.document["source_id"])
+
+    def sync(self, *flags: str, code: int | None = None) -> dict[str, Any]:
+        """One full pass; what it did to the one source."""
+        ran = self.run("sync", *flags, "--json")
+        assert code is None or ran.code == code, ran
+        return dict(ran.document["sources"][0])
+
+    def write(self, path: str, text: str | bytes) -> Path:
+        """Put a file into the folder, in place."""
+        target = self.folder / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(text.encode() if isinstance(text, str) else text)
+        return target
+
+    def files(self) -> dict[str, bytes]:
+        """Every file of the folder by its path; links are not followed."""
+        found = {}
+        for where, _, names in os.walk(self.folder):
+            for name in names:
+                file = Path(where) / name
+                if not file.is_symlink():
+                    found[file.relative_to(self.folder).as_posix()] = file.read_bytes()
+        return found
+
+    def texts(self) -> dict[str, str]:
+        """The same as texts."""
+        return {path: content.decode("utf-8", "replace") for path, content in self.files().items()}
+
+    def trashed(self) -> set[bytes]:
+        """The bytes of every file in the agent's trash, and of what is on its way through it."""
+        found = set()
+        for file in (self.path / "trash").rglob("*") if (self.path / "trash").exists() else ():
+            if file.is_file():
+                found.add(file.read_bytes())
+        return found
