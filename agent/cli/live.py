@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from agent.cli import render
 from agent.cli.output import Form, Line, Loudness, Output, Tone, console_for, draw, is_terminal, rich_block
+from agent.cli.words import count_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -93,14 +94,15 @@ def change_line(source: Mapping[str, Any]) -> str:
     counts = [
         f"{source[name]} {words}"
         for name, words in (
-            ("files", "files"),
             ("pending_push", "to send"),
             ("pending_pull", "to fetch"),
             ("skipped", "skipped"),
-            ("conflicts", "conflicts"),
         )
         if source.get(name)
     ]
+    counts = [count_of(source.get("files") or 0, "file"), *counts]
+    if source.get("conflicts"):
+        counts.append(count_of(source["conflicts"], "conflict"))
     return "  ".join([f"{source['name']}: {source['state'].replace('_', ' ')}", ", ".join(counts), str(source["root"])])
 
 
