@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import enum
 import random
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from agent.core.backoff import CALM, Backoff
@@ -157,6 +157,10 @@ class Desk:
         self.open_operations: dict[str, list[Entry]] = {}
         self.unanswered: set[str] = set()
         """Paths with an operation whose outcome is not known."""
+        self.approved: dict[str, str] = index.notes.approved(setup.source)
+        """Deletes a person has approved: path to the hash it then held."""
+        self._moves: dict[str, Stage] = {}
+        self._happened: list[tuple[str, str, str | None, str | None]] = []
         self.parked: dict[str, Conflict] = {}
         self.foreign: dict[str, Conflict] = {}
         self._load()
@@ -201,7 +205,7 @@ class Desk:
 
     def note(self, path: str, what: str, detail: str | None = None, operation_id: str | None = None) -> None:
         """Add a line to the activity log."""
-        self.index.notes.happened(self.source, self.now, [(path, what, detail, operation_id)])
+        self._happened.append((path, what, detail, operation_id))
 
     def keep_conflict(self, conflict: Conflict) -> None:
         """Remember a conflict where the parts look for it."""
@@ -263,17 +267,42 @@ class Desk:
         return sorted(entries, key=lambda entry: entry.seq)
 
     def move_operations(self, entries: Iterable[Entry], stage: Stage) -> None:
-        """Move operations on to a stage, in the index and here."""
-        entries = list(entries)
-        self.index.operations.move_to((entry.operation.id for entry in entries), stage)
+        """Move operations on to a stage: here at once, in the index with the end of the step at the latest."""
         for entry in entries:
+            self._moves[entry.operation.id] = stage
             self.replace_entry(replace(entry, stage=stage))
 
-    def add_operation(self, operation: Operation, why: Why) -> None:
-        """Store an operation; it is sent once this step is committed, never before."""
-        self.index.operations.add(self.source, [operation], why, self.now)
-        entry = self.index.operations.by_ids(self.source, [operation.id])[operation.id]
-        self.replace_entry(entry)
+    def add_operations(self, operations: Sequence[Operation], why: Why) -> list[Entry]:
+        """Store operations; they are sent once this step is committed, never before."""
+        self.index.operations.add(self.source, operations, why, self.now)
+        stored = self.index.operations.by_ids(self.source, [operation.id for operation in operations])
+        for entry in stored.values():
+            self.replace_entry(entry)
+        return [stored[operation.id] for operation in operations]
+
+    def entries_by_id(self, ids: Sequence[str]) -> dict[str, Entry]:
+        """Our own operations among these ids, done ones too."""
+        self.flush()
+        return self.index.operations.by_ids(self.source, ids)
+
+    def entries_of(self, path: str) -> list[Entry]:
+        """Every remembered operation on a path, oldest first."""
+        self.flush()
+        return self.index.operations.of_path(self.source, path)
+
+    def flush(self) -> None:
+        """Write what was gathered in this step: many rows in one statement."""
+        if self._moves:
+            self.index.operations.move(self._moves)
+            self._moves.clear()
+        if self._happened:
+            self.index.notes.happened(self.source, self.now, self._happened)
+            self._happened.clear()
+
+    def drop_approval(self, path: str) -> None:
+        """An approved delete is done, or means something else by now."""
+        if self.approved.pop(path, None) is not None:
+            self.index.notes.drop_approvals(self.source, [path])
 
     def request_drain(self) -> int:
         """Want the feed read to its end by a poll that starts from now on; the goal to compare ``drained`` with."""

@@ -118,6 +118,7 @@ class Engine:
             for message in messages:
                 self._handlers[type(message)](message)
             self._plan()
+            desk.flush()
         return desk.effects
 
     def configure(self, now: float, setup: Setup) -> list[Effect]:

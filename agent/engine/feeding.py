@@ -84,7 +84,7 @@ class Feeding:
         touched = {path for event in page.events for path in _paths_of(event)}
         told = [event for event in page.events if isinstance(event, Upsert | Delete | Move)]
         ids = [event.operation_id for event in told if event.operation_id]
-        reading = _Reading(self._keeper.rows(sorted(touched)), desk.index.operations.by_ids(desk.source, ids))
+        reading = _Reading(self._keeper.rows(sorted(touched)), desk.entries_by_id(ids))
         handlers: dict[type, Callable[..., None]] = {
             Upsert: self._upsert, Delete: self._delete, Move: self._move, Superseded: self._superseded,
             ConflictOpened: self._conflict_opened, ConflictClosed: self._conflict_closed,

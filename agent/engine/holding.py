@@ -19,7 +19,6 @@ class Holding:
     def __init__(self, desk: Desk, keeper: Keeper) -> None:
         self._desk = desk
         self._keeper = keeper
-        self._allowed: dict[str, str] = {}
 
     def refresh(self) -> None:
         """Judge the deletes that are due now."""
@@ -29,13 +28,12 @@ class Holding:
             desk.out.held = None
             return
         total = desk.index.trees.base_count(desk.source)
-        self._allowed = desk.index.notes.approved(desk.source)
         held: list[tuple[str, str]] = []
         for step in _DELETES:
             lost = [f for f in desk.index.trees.lost_files(desk.source, step) if f[0] not in desk.parked]
             emptied = len(lost) == total and step is Step.PUSH_DELETE
             if lost and (emptied or must_hold(len(lost), total, desk.setup.limits)):
-                held += [(path, digest) for path, digest in lost if self._allowed.get(path) != digest]
+                held += [(path, digest) for path, digest in lost if desk.approved.get(path) != digest]
         known = desk.out.held
         if not held:
             desk.out.held = None
@@ -54,6 +52,7 @@ class Holding:
         held = self._desk.out.held
         if held is not None and held.plan == message.plan:
             self._desk.index.notes.approve(self._desk.source, held.files)
+            self._desk.approved.update(held.files)
             self._desk.note("", "deletes_approved", message.plan)
 
     def on_undo(self, _message: UndoDeletes) -> None:

@@ -102,9 +102,7 @@ class Parking:
             if row.path not in desk.parked:
                 self.open(row, Origin.SERVER_EDIT, event.remote_hash, (event.conflict_id,))
                 return
-        entries = [
-            e for e in desk.index.operations.of_path(desk.source, row.path) if e.operation.hash == event.local_hash
-        ]
+        entries = [e for e in desk.entries_of(row.path) if e.operation.hash == event.local_hash]
         for entry in reversed(entries):
             if entry.stage in (Stage.STORED, Stage.UNSETTLED):
                 # Its answer is on the way or lost; this event is the answer as well, and the settling will find it.
@@ -239,14 +237,14 @@ class Parking:
             return
         if conflict.kind is ConflictKind.EDIT_DELETE:
             return
-        entries = desk.index.operations.of_path(desk.source, row.path)
+        entries = desk.entries_of(row.path)
         if any(e.why is Why.PARK and e.operation.hash == row.local.hash and e.stage is Stage.DONE for e in entries):
             return
         verb = Verb.UPSERT if row.local.is_file else Verb.DELETE
         operation = Operation(
             desk.new_operation_id(), row.path, verb, row.local.hash, row.local.size or 0, row.base.hash
         )
-        desk.add_operation(operation, Why.PARK)
+        desk.add_operations([operation], Why.PARK)
 
     # Closing
 

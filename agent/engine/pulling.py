@@ -74,7 +74,7 @@ class Pulling:
         if intent.new is None:
             desk.tally.deleted_local += 1
             desk.note(row.path, "deleted_local")
-            desk.index.notes.drop_approvals(desk.source, [row.path])
+            desk.drop_approval(row.path)
             self._unblock()
         else:
             desk.tally.pulled += 1

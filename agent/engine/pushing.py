@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from agent.core.errors import ProblemKind
 from agent.core.model import Operation, Outcome, Reason, Result, Verb
 from agent.core.reconcile import Step
@@ -100,53 +98,55 @@ class Pushing:
         desk = self._desk
         if desk.out.batch or not desk.may_change or not desk.server_ready:
             return
-        parcels: list[Parcel] = []
-        size = 0
-        for entry in self._candidates():
-            given = None
-            if entry.why is Why.RESOLVE:
-                given = desk.index.conflicts.text(entry.operation.hash) or b""
-            parcels.append(Parcel(entry.operation, given))
-            desk.out.batch[entry.operation.id] = entry
-            size += entry.operation.size
-            if len(parcels) >= desk.setup.batch_items or size >= desk.setup.batch_bytes:
-                break
-        if parcels:
-            desk.emit(Send(tuple(parcels)))
+        entries = self._choose()
+        if entries:
+            desk.out.batch = {entry.operation.id: entry for entry in entries}
+            desk.emit(Send(tuple(Parcel(entry.operation, self._given(entry)) for entry in entries)))
 
-    def _candidates(self) -> Iterator[Entry]:
-        """What may go into one batch: what waits already, then new uploads, and only without any of these, deletes."""
+    def _given(self, entry: Entry) -> bytes | None:
+        if entry.why is not Why.RESOLVE:
+            return None
+        return self._desk.index.conflicts.text(entry.operation.hash) or b""
+
+    def _choose(self) -> list[Entry]:
+        """What goes into one batch: what waits already, then new uploads, and only without any of these, deletes.
+
+        Deletes come last so that a rename's upload is acknowledged before the old name goes.
+        """
         waiting = [entry for entry in self._desk.unanswered_entries() if self._waits(entry)]
-        yield from waiting
-        found = bool(waiting)
-        for row in self._ready(Step.PUSH):
-            found = True
-            yield self._store(row, Verb.UPSERT)
-        if not found:
-            for row in self._ready(Step.PUSH_DELETE):
-                if self._holding.allows(row):
-                    yield self._store(row, Verb.DELETE)
+        waiting = waiting[: self._desk.setup.batch_items]
+        rows = self._ready(Step.PUSH, self._desk.setup.batch_items - len(waiting))
+        if waiting or rows:
+            return waiting + self._store(rows, Verb.UPSERT)
+        deletes = self._ready(Step.PUSH_DELETE, self._desk.setup.batch_items)
+        return self._store(deletes, Verb.DELETE)
 
     def _waits(self, entry: Entry) -> bool:
         return entry.stage is Stage.STORED or self._settling.resendable(entry)
 
-    def _ready(self, step: Step) -> list[Row]:
+    def _ready(self, step: Step, room: int) -> list[Row]:
+        """Rows of this step that may be sent now, as many as a batch has room for, in files and in bytes."""
         desk = self._desk
-        blocked = len(desk.parked) + sum(
-            1 for e in desk.open_operations.values() if any(x.stage is not Stage.ACKED for x in e)
-        )
         held = len(desk.out.held.files) if desk.out.held and step is Step.PUSH_DELETE else 0
-        limit = desk.setup.batch_items + blocked + held + len(desk.out.noticed)
-        rows = desk.index.trees.with_step(desk.source, step, limit=limit)
-        return [
-            row
-            for row in rows
-            if row.path not in desk.parked and not desk.in_flight(row.path) and row.path not in desk.out.noticed
-        ]
+        out_of_turn = len(desk.parked) + len(desk.unanswered) + len(desk.out.carried) + len(desk.out.noticed) + held
+        chosen: list[Row] = []
+        size = 0
+        for row in desk.index.trees.with_step(desk.source, step, limit=room + out_of_turn) if room else ():
+            if len(chosen) >= room or size >= desk.setup.batch_bytes:
+                break
+            if self._free(row.path) and (step is Step.PUSH or self._holding.allows(row)):
+                chosen.append(row)
+                size += row.local.size or 0
+        return chosen
 
-    def _store(self, row: Row, verb: Verb) -> Entry:
+    def _free(self, path: str) -> bool:
         desk = self._desk
-        digest, size = (row.local.hash, row.local.size or 0) if verb is Verb.UPSERT else (None, 0)
-        operation = Operation(desk.new_operation_id(), row.path, verb, digest, size, row.base.hash)
-        desk.add_operation(operation, Why.PUSH)
-        return desk.open_operations[row.path][-1]
+        return path not in desk.parked and path not in desk.out.noticed and not desk.in_flight(path)
+
+    def _store(self, rows: list[Row], verb: Verb) -> list[Entry]:
+        desk = self._desk
+        operations = []
+        for row in rows:
+            digest, size = (row.local.hash, row.local.size or 0) if verb is Verb.UPSERT else (None, 0)
+            operations.append(Operation(desk.new_operation_id(), row.path, verb, digest, size, row.base.hash))
+        return desk.add_operations(operations, Why.PUSH)

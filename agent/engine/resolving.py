@@ -117,7 +117,7 @@ class Resolving:
     def _ours(self, conflict: Conflict, listed: tuple[RemoteConflict, ...]) -> list[RemoteConflict]:
         """Open conflicts of this path that are ours to close; the ones with the decided text first."""
         desk = self._desk
-        sent = {e.operation.hash for e in desk.index.operations.of_path(desk.source, conflict.path)}
+        sent = {e.operation.hash for e in desk.entries_of(conflict.path)}
         ours = [
             c
             for c in listed
@@ -149,7 +149,7 @@ class Resolving:
         verb = Verb.DELETE if step.hash is None else Verb.UPSERT
         size = len(self._text(step) or b"")
         operation = Operation(self._desk.new_operation_id(), conflict.path, verb, step.hash, size, step.base)
-        self._desk.add_operation(operation, Why.RESOLVE)
+        self._desk.add_operations([operation], Why.RESOLVE)
 
     def on_close_answered(self, message: CloseAnswered) -> None:
         """The server took a step, or somebody was faster: what it shows now decides the next one."""

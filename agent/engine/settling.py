@@ -32,7 +32,7 @@ class Settling:
         else:
             desk.tally.pushed += 1
         desk.note(row.path, "deleted_remote" if operation.verb is Verb.DELETE else "pushed", None, operation.id)
-        desk.index.notes.drop_approvals(desk.source, [row.path])
+        desk.drop_approval(row.path)
         side = sent_side(operation.hash, operation.size)
         if entry.why is Why.RESOLVE:
             # The folder does not hold the decided text yet: the base moves with the install that follows.

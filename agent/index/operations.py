@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -92,11 +92,9 @@ class Operations:
         sql = f"SELECT {_COLUMNS} FROM operations WHERE source = ? AND path = ? ORDER BY seq"
         return [_entry(row) for row in self._db.execute(sql, (source, path))]
 
-    def move_to(self, ids: Iterable[str], stage: Stage) -> None:
-        """Move operations on to a stage."""
-        self._db.executemany(
-            "UPDATE operations SET state = ? WHERE id = ?", ((stage, identifier) for identifier in ids)
-        )
+    def move(self, stages: Mapping[str, Stage]) -> None:
+        """Move operations, by id, on to a stage."""
+        self._db.executemany("UPDATE operations SET state = ? WHERE id = ?", [(s, i) for i, s in stages.items()])
 
     def drop(self, ids: Iterable[str]) -> None:
         """Forget operations that were never sent."""
