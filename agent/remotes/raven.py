@@ -153,7 +153,7 @@ class RavenRemote:
         return newest_first([version_of(value) for value in rows(answer.get("versions"), "version")])
 
     def conflicts(self, source_id: str) -> list[RemoteConflict]:
-        """See ``Remote``. A refused delete is listed as a push of empty text; see ``conflict_of``."""
+        """See ``Remote``. A refused push of empty text is taken for a refused delete; see ``conflict_of``."""
         answer = self._http.call("sources/conflicts", {"sourceId": source_id})
         return [conflict_of(value) for value in rows(answer.data, "conflict")]
 

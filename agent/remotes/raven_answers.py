@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.core.errors import Problem
-from agent.core.model import EMPTY_HASH, Operation, Outcome, RemoteConflict, Result, Verb
+from agent.core.model import EMPTY_HASH, Operation, Outcome, RemoteConflict, Result
 from agent.remotes.failures import CallFailed
 from agent.remotes.raven_wire import maybe_text, number, row, rows, text
 
@@ -70,19 +70,17 @@ def _from_counts(
 
 
 def _match(operation: Operation, listed: Sequence[RemoteConflict]) -> RemoteConflict | None:
-    """The newest open conflict with this operation's path and text. A refused delete is listed as empty text."""
-    local = EMPTY_HASH if operation.verb is Verb.DELETE else operation.hash
-    same = [conflict for conflict in listed if conflict.path == operation.path and conflict.local_hash in (local, None)]
-    same = [conflict for conflict in same if conflict.local_hash is not None or operation.verb is Verb.DELETE]
-    if not same:
-        return None
-    return _owned(operation, max(same, key=lambda conflict: conflict.opened_at or ""))
+    """The newest open conflict with this operation's path and text."""
+    # Empty text and no file are listed alike, see ``conflict_of``.
+    local = None if operation.hash == EMPTY_HASH else operation.hash
+    same = [conflict for conflict in listed if conflict.path == operation.path and conflict.local_hash == local]
+    return _owned(operation, max(same, key=lambda conflict: conflict.opened_at or "")) if same else None
 
 
 def _owned(operation: Operation, conflict: RemoteConflict) -> RemoteConflict:
-    """The conflict in the operation's terms: a refused delete wanted no file, not an empty one."""
-    if operation.verb is Verb.DELETE:
-        return dataclasses.replace(conflict, local_hash=None, local_text=None)
+    """The conflict in the operation's terms: it tells empty text from no file."""
+    if operation.hash == EMPTY_HASH:
+        return dataclasses.replace(conflict, local_hash=EMPTY_HASH, local_text=b"")
     return conflict
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from agent.core.errors import Problem, ProblemKind
-from agent.core.model import SENTINEL_BASE, Mode, RemoteConflict, RemoteFile, RemoteVersion
+from agent.core.model import EMPTY_HASH, SENTINEL_BASE, Mode, RemoteConflict, RemoteFile, RemoteVersion
 from agent.remotes.failures import CallFailed, Effect, garbled
 from agent.remotes.protocol import Capabilities, RemoteSource
 
@@ -131,11 +131,13 @@ def newest_first(versions: Sequence[RemoteVersion]) -> list[RemoteVersion]:
 def conflict_of(value: Mapping[str, Any]) -> RemoteConflict:
     """An open conflict.
 
-    A refused delete is listed as though it were a push of empty text: ``local_hash`` is then the hash of nothing, and
-    only the operation or the ``conflict.opened`` event can tell the two apart.
+    A refused delete is listed as though it were a push of empty text, and only the operation or the
+    ``conflict.opened`` event can tell the two apart. Here it is taken for the delete, by far the more frequent:
+    ``local_hash`` is None.
     """
     base = maybe_text(value, "baseHash")
     local = maybe_text(value, "localHash") or None
+    local = None if local == EMPTY_HASH else local
     remote = maybe_text(value, "remoteHash") or None
     return RemoteConflict(
         id=text(value, "id"),

@@ -68,6 +68,7 @@ class World:
         hub: whether the server is the hub, which says more.
         faults: where failures are injected.
         strict: the strict server's insides; None for the hub.
+        batches: every push-batch body sent, oldest first.
     """
 
     hub: bool
@@ -78,6 +79,7 @@ class World:
     remote: RavenRemote = field(init=False)
     connector: str = field(init=False)
     source: str = field(init=False)
+    batches: list[bytes] = field(init=False, default_factory=list)
     _open: list[Http] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
@@ -91,10 +93,15 @@ class World:
 
     def http(self) -> Http:
         """The raw calls, for what the adapter does not offer."""
-        transport = HandlerTransport(self.faults.handle)
+        transport = HandlerTransport(self._handle)
         made = Http("http://127.0.0.1", lambda: self.bearer[0], WORKSPACE, transport=transport, clock=self.clock)
         self._open.append(made)
         return made
+
+    def _handle(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
+        if path.endswith("push-batch"):
+            self.batches.append(body)
+        return self.faults.handle(method, path, headers, body)
 
     def close(self) -> None:
         """Give everything back."""

@@ -16,7 +16,7 @@ APPLIED, CONFLICT, UNCERTAIN = Result.APPLIED, Result.CONFLICT, Result.UNCERTAIN
 
 def conflict(operation: Operation, opened_at: str = "2026-01-01T00:00:00.000Z", ident: str = "c") -> RemoteConflict:
     """An open conflict as the server lists it for this operation."""
-    local = operation.hash or EMPTY_HASH
+    local = operation.hash
     return RemoteConflict(ident, operation.path, operation.base, local, sha("theirs"), None, b"theirs", opened_at)
 
 
@@ -30,7 +30,7 @@ CA, CB, CD = (conflict(out.operation) for out in (A, B, D))
         ("all applied, whatever conflicts are open", [A, B], 2, 0, [CA, CB], [APPLIED, APPLIED]),
         ("one refused", [A, B], 1, 1, [CA], [CONFLICT, APPLIED]),
         ("all refused", [A, B], 0, 2, [CB, CA], [CONFLICT, CONFLICT]),
-        ("a refused delete is listed as empty text", [A, D], 1, 1, [CD], [APPLIED, CONFLICT]),
+        ("a refused delete", [A, D], 1, 1, [CD], [APPLIED, CONFLICT]),
         ("a repeated operation", [A], 0, 0, [], [UNCERTAIN]),
         ("a repeated operation whose first time was refused", [A], 0, 0, [CA], [CONFLICT]),
         ("one repeated, nobody knows which", [A, B], 1, 0, [], [UNCERTAIN, UNCERTAIN]),
@@ -66,7 +66,7 @@ def test_the_newest_of_several_equal_conflicts_is_the_operations_own() -> None:
 
 
 def test_an_edit_to_empty_text_is_not_taken_for_a_delete() -> None:
-    """Both are listed with the hash of nothing; the operation tells which it was."""
+    """Both are listed alike; the operation tells which it was."""
     empty = edit("d.md", "", "D1")
     for out, local in ((empty, EMPTY_HASH), (D, None)):
         found = judge([out.operation], {"applied": 0, "conflicts": 1}, lambda: [CD]).outcomes[0].conflict

@@ -216,10 +216,27 @@ class TestPush:
         assert (outcome.conflict.local_hash, outcome.conflict.remote_text) == (None, b"A2")
         assert world.text("a.md") == "A2"
 
+    def test_a_refused_delete_is_listed_without_a_local_text(self, world: World) -> None:
+        """So that a lost answer can be settled by it: a delete's own hash is "no such file"."""
+        world.results(edit("a.md", "A1"))
+        world.results(edit("a.md", "A2", "A1"))
+        world.results(removal("a.md", "A1"))
+        assert [(c.local_hash, c.local_text) for c in world.remote.conflicts(world.source)] == [(None, None)]
+
+    def test_a_refused_edit_to_empty_text_keeps_its_empty_text(self, world: World) -> None:
+        """The outcome knows what the listing cannot tell."""
+        world.results(edit("a.md", "A1"))
+        world.results(edit("a.md", "A2", "A1"))
+        found = world.only(edit("a.md", "", "A1")).conflict
+        assert found is not None
+        assert (found.local_hash, found.local_text) == (EMPTY_HASH, b"")
+
     def test_two_operations_on_one_path_never_share_a_request(self, world: World) -> None:
         """The second is sent when the first has been answered."""
-        assert world.results(edit("a.md", "A1"), edit("a.md", "A2", "A1")) == [Result.APPLIED] * 2
+        batch = [edit("a.md", "A1"), edit("b.md", "B"), edit("a.md", "A2", "A1")]
+        assert world.results(*batch) == [Result.APPLIED] * 3
         assert world.text("a.md") == "A2"
+        assert [body.count(b'"a.md"') for body in world.batches] == [1, 1]
 
     def test_more_than_a_hundred_items_are_sent_in_several_requests(self, world: World) -> None:
         """101 items in one request would be refused as a whole."""
@@ -248,8 +265,9 @@ class TestPush:
         """PR7: a 413 splits, and the next requests are smaller from the start."""
         world.faults.inject(too_large(), on="push-batch")
         assert world.results(*(edit(f"{n}.md", "x" * 10_000) for n in range(90))) == [Result.APPLIED] * 90
-        assert len(world.faults.struck) == 1
+        refused = len(world.batches.pop(0))
         assert world.results(*(edit(f"b{n}.md", "x" * 10_000) for n in range(90))) == [Result.APPLIED] * 90
+        assert max(len(body) for body in world.batches) <= refused // 2
 
     def test_one_bad_item_of_a_hundred_is_refused_alone(self, world: World) -> None:
         """PR9: 99 are on the server, one is rejected with the server's reason."""
