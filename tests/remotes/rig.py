@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from agent.core.model import Mode, Operation, Outcome, RemoteFile, Result, Verb
+from agent.core.model import Mode, Operation, Outcome, Result, Verb
 from agent.core.stream import Event
 from agent.hub.auth import JwtTokens, mint
 from agent.hub.domain import Hub
@@ -178,8 +178,3 @@ def hub_world() -> World:
 
 
 WORLDS: dict[str, Callable[[], World]] = {"strict": strict_world, "hub": hub_world}
-
-
-def listed(pages: Sequence[Sequence[RemoteFile]]) -> list[str]:
-    """The paths of a listing, page after page."""
-    return [file.path for page in pages for file in page]

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
 from agent.core.errors import ProblemKind, RemoteError
 from agent.core.model import Choice, Result
+from agent.remotes import http as http_module
 from remotes.rig import START, World, edit, removal
 from strict_raven.faults import (
     Fault,
@@ -164,6 +166,21 @@ class TestStrictOnly:
         batch = [edit("1.md", "1"), edit("2.md", "a\0b"), edit("3.md", "3")]
         assert strict.results(*batch) == [Result.UNCERTAIN, Result.REJECTED, Result.APPLIED]
         assert sorted(strict.files()) == ["1.md", "3.md"]
+
+    def test_a_history_too_large_to_read_does_not_hide_the_head(
+        self, strict: World, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The real server sends every version with a file; the listing and the feed have the same facts."""
+        texts = [f"{n}" * 5000 for n in range(10)]
+        for before, text in pairwise([None, *texts]):
+            strict.results(edit("a.md", text or "", before))
+        monkeypatch.setattr(http_module, "MAX_ANSWER", 30_000)
+        head = strict.remote.head(strict.source, "a.md")
+        assert head is not None
+        assert head.content == texts[-1].encode()
+        assert len(head.versions) == len(strict.remote.history(strict.source, "a.md")) == 10
+        with pytest.raises(RemoteError):
+            strict.raw("sources/file", relativePath="a.md")
 
     def test_a_name_too_long_for_the_database_is_rejected_with_its_words(self, strict: World) -> None:
         """The reason is the server's."""
