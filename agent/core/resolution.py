@@ -54,6 +54,7 @@ def next_step(
     ours: Sequence[RemoteConflict],
     *,
     keeps_history: bool,
+    keeps_head: Choice = Choice.KEEP_RAVEN,
 ) -> NextStep:
     """Decide the next step.
 
@@ -63,6 +64,8 @@ def next_step(
         head: the head now.
         ours: the open conflicts of this path that are ours to close, the wanted one first.
         keeps_history: whether conflicts and history survive a delete (the hub), or one fresh delete wipes them.
+        keeps_head: the verb that leaves the head alone there; the other one for a refused edit made on the server,
+            whose two sides are swapped.
     """
     if head not in (wanted, seen_head):
         return Moved(head)
@@ -70,10 +73,8 @@ def next_step(
         return Settled() if head == wanted else Put(wanted, head)
     if wanted is None:
         # On a server that wipes, a fresh delete is the one way to a deleted file: keep_local would leave an empty one.
-        return Put(None, head) if head is not None or not keeps_history else Close(ours[0], Choice.KEEP_RAVEN, None)
+        return Put(None, head) if head is not None or not keeps_history else Close(ours[0], keeps_head, None)
     first = ours[0]
-    if keeps_history and head == wanted:
-        return Close(first, Choice.KEEP_RAVEN, None)
     if first.remote_hash == wanted:
         return Close(first, Choice.KEEP_RAVEN, None)
     if first.local_hash == wanted:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 from agent import registry as reg
 from agent.config import Home, Settings
@@ -56,7 +57,7 @@ class Agent:
         self.hub = LocalHub(home.hub_dir, settings.hub_port, settings.hub_token_days)
         self.control = Control(clock)
         self._registry_lock = threading.RLock()
-        self._registry = reg.load(home.registry_file)
+        self._registry = with_environment(reg.load(home.registry_file), settings)
         self._machine = reg.machine_id(home)
         self._servers: dict[str, ServerSession] = {}
         self._runners: dict[int, Runner] = {}
@@ -188,6 +189,11 @@ class Agent:
         runner.start(self._hands(source, runner, setup.attendance))
         return runner
 
+    def follow_source(self, source: SourceEntry) -> None:
+        """Put a source to work if this agent stays; a single command only does what it was asked."""
+        if self.attendance is Attendance.FOLLOW:
+            self.start_source(source)
+
     def stop_source(self, key: int) -> None:
         """Let a source rest."""
         with self._lock:
@@ -255,6 +261,18 @@ class Agent:
         for source in self.registry.sources:
             with contextlib.suppress(UsageError, RemoteError):
                 self.start_source(source)
+
+
+def with_environment(registry: Registry, settings: Settings) -> Registry:
+    """The registry with the account the environment or the settings name, unless it is known already."""
+    if not settings.server_url:
+        return registry
+    url = reg.clean_url(settings.server_url)
+    origin = reg.origin_of(url)
+    if any(server.origin == origin for server in registry.servers):
+        return registry
+    name = urlsplit(url).hostname or origin
+    return reg.with_server(registry, ServerEntry(name, url, settings.workspace))
 
 
 def with_capabilities(setup: Setup, capabilities: Capabilities) -> Setup:

@@ -9,6 +9,7 @@ import enum
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Final
 
 from agent.core.backoff import CALM, Backoff
 from agent.core.errors import Problem
@@ -20,6 +21,9 @@ from agent.index.notes import PathProblem, Standing
 from agent.index.operations import Entry, Stage, Why
 from agent.index.store import Index
 from agent.index.trees import Row
+
+CONTENTS_LIMIT: Final = 8 << 20
+"""No further page of the feed is asked for while this many bytes of file contents wait to be installed."""
 
 
 class Attendance(enum.Enum):
@@ -75,7 +79,7 @@ class HeldDeletes:
     """Deletes that wait for a person: (path, base hash) of each."""
 
     plan: str
-    files: tuple[tuple[str, str], ...]
+    files: frozenset[tuple[str, str]]
 
 
 @dataclass(slots=True)

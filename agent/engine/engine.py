@@ -212,7 +212,7 @@ class Engine:
         elif message.call is m.Call.HEAD and isinstance(message.subject, str):
             out.asking.pop(message.subject, None)
         elif message.call is m.Call.CLOSE and isinstance(message.subject, int):
-            out.closing.discard(message.subject)
+            self._resolving.on_close_failed(message.subject, message.problem)
         elif message.call is m.Call.CONFLICTS:
             out.listing_conflicts = False
             out.conflicts_wanted = True

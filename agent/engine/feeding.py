@@ -19,7 +19,7 @@ from agent.core.stream import (
     Superseded,
     Upsert,
 )
-from agent.engine.desk import Attendance, Desk, PollCall
+from agent.engine.desk import CONTENTS_LIMIT, Attendance, Desk, PollCall
 from agent.engine.effects import Poll
 from agent.engine.keeper import Keeper, remote_side, sent_side
 from agent.engine.messages import PageArrived
@@ -28,9 +28,6 @@ from agent.engine.settling import Settling
 from agent.index.notes import PathProblem, ProblemOrigin
 from agent.index.operations import Entry, Stage, Suspect
 from agent.index.trees import Row
-
-_CONTENTS_LIMIT = 8 << 20
-"""No further page is asked for while this many bytes of file contents wait to be installed."""
 
 
 @dataclass(slots=True)
@@ -212,7 +209,7 @@ class Feeding:
     def plan(self) -> None:
         """Ask for the feed where that is due."""
         desk, out = self._desk, self._desk.out
-        if not out.looked or not desk.server_ready or out.contents_size > _CONTENTS_LIMIT:
+        if not out.looked or not desk.server_ready or out.contents_size > CONTENTS_LIMIT:
             return
         behind = desk.standing.feed_state
         current = {number: call for number, call in out.polls.items() if call.state == behind}

@@ -23,8 +23,8 @@ class Holding:
     def refresh(self) -> None:
         """Judge the deletes that are due now."""
         desk = self._desk
-        counts = desk.index.trees.counts(desk.source).by_step
-        if not any(counts.get(step) for step in _DELETES):
+        work = desk.index.trees.work(desk.source)
+        if not any(work.get(step) for step in _DELETES):
             desk.out.held = None
             return
         total = desk.index.trees.base_count(desk.source)
@@ -37,8 +37,8 @@ class Holding:
         known = desk.out.held
         if not held:
             desk.out.held = None
-        elif known is None or known.files != tuple(held):
-            desk.out.held = HeldDeletes(plan_id("deletes", (path for path, _ in held)), tuple(held))
+        elif known is None or known.files != frozenset(held):
+            desk.out.held = HeldDeletes(plan_id("deletes", (path for path, _ in held)), frozenset(held))
             if known is None:
                 desk.note("", "deletes_held", f"{len(held)} files")
 
@@ -61,7 +61,7 @@ class Holding:
         held = desk.out.held
         if held is None:
             return
-        rows = self._keeper.rows([path for path, _ in held.files])
+        rows = self._keeper.rows(sorted(path for path, _ in held.files))
         self._keeper.change(
             Row(row.path, ABSENT, row.local, row.fingerprint, row.remote, row.remote_id, row.position)
             for row in rows.values()

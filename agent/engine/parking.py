@@ -99,9 +99,11 @@ class Parking:
             return
         if event.by_server_edit:
             desk.out.conflicts_wanted = True
-            if row.path not in desk.parked:
+            if row.path in desk.parked:
+                self._list(row, event, Origin.SERVER_EDIT)
+            else:
                 self.open(row, Origin.SERVER_EDIT, event.remote_hash, (event.conflict_id,))
-                return
+            return
         entries = [e for e in desk.entries_of(row.path) if e.operation.hash == event.local_hash]
         for entry in reversed(entries):
             if entry.stage in (Stage.STORED, Stage.UNSETTLED):
@@ -111,11 +113,17 @@ class Parking:
             if entry.stage is Stage.ABANDONED and row.path not in desk.parked:
                 self._close_quietly(row, event.conflict_id, Origin.STALE_OWN)
                 return
-        foreign = Conflict(
-            0, 1, row.path, ConflictKind.EDIT_EDIT, Origin.FOREIGN, None, event.local_hash, event.remote_hash,
+        self._list(row, event, Origin.FOREIGN)
+
+    def _list(self, row: Row, event: ConflictOpened, origin: Origin) -> None:
+        """Note a conflict that parks nothing: another machine's, or a server edit behind a conflict of our own."""
+        desk = self._desk
+        kind = disagreement(row.base, remote_side(event.local_hash), remote_side(event.remote_hash))
+        listed = Conflict(
+            0, 1, row.path, kind, origin, None, event.local_hash, event.remote_hash,
             row.remote.hash, (event.conflict_id,), desk.now, State.OPEN, False,
         )  # fmt: skip
-        desk.keep_conflict(desk.index.conflicts.open(desk.source, foreign))
+        desk.keep_conflict(desk.index.conflicts.open(desk.source, listed))
 
     def on_server_closed(self, row: Row, event: ConflictClosed) -> Row | None:
         """Somebody resolved a conflict; the row it leaves, where ours was decided elsewhere."""
@@ -255,6 +263,10 @@ class Parking:
         desk.parked.pop(conflict.path, None)
         desk.moved.add(conflict.path)
         desk.note(conflict.path, "conflict_closed", note)
+        waiting = [c for c in desk.foreign.values() if c.path == conflict.path and c.origin is Origin.SERVER_EDIT]
+        for following in waiting[:1]:
+            del desk.foreign[following.server_ids[0]]
+            self.save(replace(following, mine=True))
 
     def reopen(self, conflict: Conflict, row: Row, note: str) -> None:
         """A resolution could not be carried out as decided: show the conflict anew."""

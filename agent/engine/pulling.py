@@ -16,7 +16,7 @@ from agent.core.model import (
     side_of,
 )
 from agent.core.reconcile import Step
-from agent.engine.desk import Attendance, Desk
+from agent.engine.desk import CONTENTS_LIMIT, Attendance, Desk
 from agent.engine.effects import Carry
 from agent.engine.holding import Holding
 from agent.engine.keeper import Keeper
@@ -184,6 +184,9 @@ class Pulling:
             if row.step is Step.PARK and row.remote.hash == digest:
                 desk.index.conflicts.put_text(digest, content)
             if row.step is not Step.PULL or row.remote.hash != digest or path in desk.parked:
+                self._drop_content(path)
+            elif not desk.may_install and out.contents_size > CONTENTS_LIMIT:
+                # The feed is read on while nothing may be installed; these texts are asked for again afterwards.
                 self._drop_content(path)
 
     def _ask_for_texts(self) -> None:

@@ -80,12 +80,11 @@ class Pushing:
         desk = self._desk
         reason = Reason.TOO_LARGE if outcome.result is Result.TOO_LARGE else Reason.REFUSED
         row = self._keeper.row(entry.operation.path)
-        desk.move_operations([entry], Stage.DONE)
+        text = outcome.detail or "the server refuses this file"
+        self._settling.refused(entry, text)
         if outcome.limit is not None:
             desk.set_standing(max_bytes=outcome.limit)
-        text = outcome.detail or "the server refuses this file"
         desk.set_problem(PathProblem(row.path, ProblemOrigin.PUSH, reason, text, desk.now))
-        desk.note(row.path, "refused", text, entry.operation.id)
         local = row.local
         if local.hash == entry.operation.hash and local.is_file:
             local = type(local)(local.presence, local.hash, local.size, reason, local.rev)

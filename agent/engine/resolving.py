@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from dataclasses import replace
 
+from agent.core.errors import Problem, ProblemKind
 from agent.core.model import (
     Choice,
     Intent,
@@ -100,6 +101,7 @@ class Resolving:
         step = next_step(
             conflict.wanted_hash, conflict.head_hash, head.hash if head else None, ours,
             keeps_history=desk.setup.keeps_history,
+            keeps_head=Choice.KEEP_LOCAL if conflict.origin is Origin.SERVER_EDIT else Choice.KEEP_RAVEN,
         )  # fmt: skip
         if isinstance(step, Moved):
             self._parking.reopen(conflict, row, "the server's version changed; please look again")
@@ -157,6 +159,14 @@ class Resolving:
         desk.out.closing.discard(message.conflict)
         desk.answered()
         desk.request_drain()
+
+    def on_close_failed(self, key: int, problem: Problem) -> None:
+        """The server did not take a step. What it refuses for good is shown to the person again."""
+        desk = self._desk
+        desk.out.closing.discard(key)
+        conflict = next((c for c in desk.parked.values() if c.id == key), None)
+        if conflict is not None and problem.kind in (ProblemKind.BAD_REQUEST, ProblemKind.TOO_LARGE):
+            self._parking.reopen(conflict, self._keeper.row(conflict.path), problem.message)
 
     # The folder's part
 

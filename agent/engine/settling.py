@@ -54,6 +54,15 @@ class Settling:
         self._keeper.change([self._parking.conflicted(row, entry.operation, found)])
         desk.out.touched.add(row.path)
 
+    def refused(self, entry: Entry, text: str) -> None:
+        """The server will never take this operation."""
+        desk = self._desk
+        desk.move_operations([entry], Stage.DONE)
+        desk.note(entry.operation.path, "refused", text, entry.operation.id)
+        conflict = desk.parked.get(entry.operation.path)
+        if entry.why is Why.RESOLVE and conflict is not None:
+            self._parking.reopen(conflict, self._keeper.row(entry.operation.path), text)
+
     def doubt(self, entries: list[Entry]) -> None:
         """Nobody said what became of these: read the feed to its end, then judge what it did not mention."""
         desk = self._desk

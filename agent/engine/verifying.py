@@ -155,3 +155,6 @@ class Verifying:
         if not self._differing and not desk.out.asking:
             self._phase = Phase.IDLE
             desk.set_standing(verified_at=desk.now)
+            if desk.standing.remote_paused and not desk.setup.ordered_feed:
+                # Such a feed may have skipped "resumed"; if it did not, the next push is told so.
+                desk.set_standing(remote_paused=False)

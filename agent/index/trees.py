@@ -118,10 +118,12 @@ class Trees:
             "SELECT count(*), coalesce(sum(local_size), 0) FROM files WHERE source = ? AND local_presence = 1",
             (source,),
         ).fetchone()
-        steps = self._db.execute(
-            "SELECT step, count(*) FROM files WHERE source = ? AND step <> 0 GROUP BY step", (source,)
-        )
-        return Counts(files, size, {Step(step): count for step, count in steps})
+        return Counts(files, size, self.work(source))
+
+    def work(self, source: int) -> dict[Step, int]:
+        """How many rows ask for each step; costs what is to be done, not what there is."""
+        sql = "SELECT step, count(*) FROM files WHERE source = ? AND step <> 0 GROUP BY step"
+        return {Step(step): count for step, count in self._db.execute(sql, (source,))}
 
     def reasons(self, source: int) -> dict[Reason, int]:
         """How many local files cannot be sent or looked at, by reason."""

@@ -76,7 +76,8 @@ def _find(agent: Agent, wanted: str, cwd: str) -> _Shown:
     everything = [_Shown(s, c) for s in agent.registry.sources for c in live_conflicts(agent, s)]
     path = Path(os.path.normpath(Path(cwd) / wanted)) if cwd else Path(wanted)
     by_id = [s for s in everything if str(s.conflict.id) == wanted.split(".", maxsplit=1)[0]]
-    by_path = [s for s in everything if s.source.root / s.conflict.path == path and s.conflict.mine]
+    by_path = [s for s in everything if s.source.root / s.conflict.path == path]
+    by_path.sort(key=lambda shown: not shown.conflict.mine)
     found = by_id or by_path
     if not found:
         raise UsageError(f"no open conflict {wanted!r}", "raven-agent conflicts lists them")

@@ -13,7 +13,6 @@ from agent.core.errors import UsageError
 from agent.core.model import Mode, Seen
 from agent.daemon.agent import Agent
 from agent.daemon.methods.common import Params, Unsent, path_of
-from agent.engine import messages as m
 from agent.index.operations import Stage
 from agent.registry import LOCAL_HUB, SourceEntry
 from agent.remotes.protocol import Remote, RemoteSource
@@ -105,7 +104,7 @@ def _linked_already(agent: Agent, known: SourceEntry, params: Params) -> dict[st
         rules(agent, {"folder": str(known.root), "include": globs})
         changed = True
     if not params.get("dry_run"):
-        agent.start_source(known)
+        agent.follow_source(known)
     return {
         "changed": changed,
         "source_id": known.source_id,
@@ -190,7 +189,7 @@ def _establish(agent: Agent, draft: SourceEntry, joined: RemoteSource | None) ->
     entry = replace(draft, root_device=found.st_dev, root_inode=found.st_ino)
     agent.control.call(lambda: agent.index.forget_source(entry.key))
     agent.change_registry(lambda registry: reg.with_source(registry, entry))
-    agent.start_source(entry)
+    agent.follow_source(entry)
     return entry
 
 
@@ -229,7 +228,7 @@ def move(agent: Agent, params: Params) -> dict[str, Any]:
     agent.stop_source(source.key)
     entry = replace(source, root=new, root_device=found.st_dev, root_inode=found.st_ino)
     agent.change_registry(lambda registry: reg.with_source(registry, entry))
-    agent.start_source(entry)
+    agent.follow_source(entry)
     return {"changed": True, "source_id": entry.source_id, "old": str(old), "root": str(new)}
 
 
@@ -254,7 +253,7 @@ def rules(agent: Agent, params: Params) -> dict[str, Any]:
     if changed and not params.get("dry_run"):
         agent.stop_source(source.key)
         agent.change_registry(lambda registry: reg.with_source(registry, entry))
-        agent.start_source(entry).deliver(m.LookAgain())
+        agent.follow_source(entry)
     return {
         "changed": changed and not params.get("dry_run"),
         "root": str(source.root),
