@@ -220,8 +220,11 @@ class Desk:
                 self.foreign[server_id] = conflict
 
     def ask_head(self, path: str, row: Row, *, with_conflicts: bool = False) -> None:
-        """Ask what the server holds at a path, once at a time."""
-        if path not in self.out.asking:
+        """Ask what the server holds at a path, once at a time, and not while the path is put off."""
+        due = self.out.deferred.get(path, 0.0)
+        if due > self.now:
+            self.wake(due)
+        elif path not in self.out.asking:
             self.out.asking[path] = (row.remote.hash, row.position)
             self.emit(AskHead(path, with_conflicts))
 

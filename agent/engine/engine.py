@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from agent.core.backoff import CALM
-from agent.core.errors import ProblemKind
+from agent.core.errors import Problem, ProblemKind
 from agent.core.model import ABSENT, Purpose, Reason
 from agent.core.reconcile import Step
 from agent.engine import messages as m
@@ -30,7 +30,7 @@ from agent.engine.settling import Settling
 from agent.engine.verifying import Verifying
 from agent.engine.view import SourceView, view
 from agent.index.conflicts import State
-from agent.index.notes import ProblemOrigin
+from agent.index.notes import PathProblem, ProblemOrigin
 from agent.index.store import Index
 from agent.index.trees import Row
 
@@ -38,6 +38,7 @@ _OPERATIONS_KEPT = 14 * 86400.0
 _ACTIVITY_KEPT = 90 * 86400.0
 _PATIENT = frozenset({ProblemKind.BUSY, ProblemKind.GARBLED, ProblemKind.SERVER_FAULT})
 _PATIENCE = 3
+_BAD_HEAD_AGAIN = 60.0
 RECOVER_AGAIN = 10.0
 """Seconds between two tries to find out what became of interrupted changes."""
 
@@ -206,6 +207,9 @@ class Engine:
 
     def _on_failed(self, message: m.CallFailed) -> None:
         desk, out = self._desk, self._desk.out
+        if message.call is m.Call.HEAD and message.problem.kind is ProblemKind.GARBLED:
+            self._on_bad_head(str(message.subject), message.problem)
+            return
         desk.failed(message.problem)
         if message.call is m.Call.POLL and isinstance(message.subject, int):
             out.polls.pop(message.subject, None)
@@ -218,6 +222,15 @@ class Engine:
             out.conflicts_wanted = True
         elif message.call is m.Call.LISTING:
             self._verifying.on_listing_failed()
+
+    def _on_bad_head(self, path: str, problem: Problem) -> None:
+        """What the server holds here cannot be believed, its hash is not its text's: one bad file, not a bad server."""
+        desk, out = self._desk, self._desk.out
+        out.asking.pop(path, None)
+        out.deferred[path] = desk.now + _BAD_HEAD_AGAIN
+        desk.set_problem(
+            PathProblem(path, ProblemOrigin.PULL, Reason.REFUSED, problem.message, desk.now, out.deferred[path])
+        )
 
     def _on_pause(self, message: m.Pause) -> None:
         self._desk.out.paused_until = message.until

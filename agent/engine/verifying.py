@@ -70,6 +70,10 @@ class Verifying:
             self._compare()
         if self._phase is Phase.ASKING:
             self._ask()
+        if desk.out.drained < desk.out.drain_goal or (self._phase is Phase.IDLE and self._wanted_at is not None):
+            # What was just asked for is planned by the parts before this one, in the next step; nothing else need
+            # come to cause that step.
+            desk.wake(max(desk.now, self._wanted_at or 0.0))
 
     def _begin_if_due(self) -> None:
         desk = self._desk
