@@ -70,10 +70,9 @@ class Verifying:
             self._compare()
         if self._phase is Phase.ASKING:
             self._ask()
-        if desk.out.drained < desk.out.drain_goal or (self._phase is Phase.IDLE and self._wanted_at is not None):
-            # What was just asked for is planned by the parts before this one, in the next step; nothing else need
-            # come to cause that step.
-            desk.wake(max(desk.now, self._wanted_at or 0.0))
+            if self._phase is Phase.IDLE and self._wanted_at is not None:
+                # Wanted again meanwhile; nothing else need come to cause the step that begins it.
+                desk.wake(max(desk.now, self._wanted_at))
 
     def _begin_if_due(self) -> None:
         desk = self._desk
@@ -97,6 +96,8 @@ class Verifying:
             if entry.stage is Stage.ACKED
         }
         self._goal = desk.request_drain()
+        # The feed is planned before this part: the poll goes out with the next step.
+        desk.wake(desk.now)
 
     def on_listing(self, message: ListingArrived) -> None:
         """Rows of the listing."""
