@@ -70,9 +70,6 @@ class Verifying:
             self._compare()
         if self._phase is Phase.ASKING:
             self._ask()
-            if self._phase is Phase.IDLE and self._wanted_at is not None:
-                # Wanted again meanwhile; nothing else need come to cause the step that begins it.
-                desk.wake(max(desk.now, self._wanted_at))
 
     def _begin_if_due(self) -> None:
         desk = self._desk
@@ -160,6 +157,9 @@ class Verifying:
         if not self._differing and not desk.out.asking:
             self._phase = Phase.IDLE
             desk.set_standing(verified_at=desk.now)
+            if self._wanted_at is not None:
+                # Wanted again meanwhile; nothing else need come to cause the step that begins it.
+                desk.wake(max(desk.now, self._wanted_at))
             if desk.standing.remote_paused and not desk.setup.ordered_feed:
                 # Such a feed may have skipped "resumed"; if it did not, the next push is told so.
                 desk.set_standing(remote_paused=False)
