@@ -184,6 +184,7 @@ class Engine:
         if asked != (row.remote.hash, row.position):
             # The remote side moved since the question: the answer may be older than what is known now.
             return
+        desk.lift_problem(message.path, ProblemOrigin.PULL)
         row = self._believe(row, message)
         if message.path not in desk.parked:
             self._pulling.on_head(row, message.head)
@@ -281,13 +282,14 @@ class Engine:
         self._parking.upkeep()
         self._holding.refresh()
         self._observing.plan()
-        self._feeding.plan()
         self._settling.plan()
         self._verifying.plan()
         self._pulling.plan()
         self._resolving.plan()
         self._pushing.plan()
         self._parking.plan()
+        # Last, because the parts before it are who wants the feed read.
+        self._feeding.plan()
         if not out.backoff.ready(desk.now):
             desk.wake(out.backoff.due)
         if desk.now < out.paused_until < float("inf"):

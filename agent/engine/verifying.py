@@ -68,7 +68,8 @@ class Verifying:
             desk.emit(AskListing())
         elif self._phase is Phase.DRAIN_AFTER and desk.out.drained >= self._goal:
             self._compare()
-        if self._phase is Phase.ASKING:
+            self._ask()
+        elif self._phase is Phase.ASKING:
             self._ask()
 
     def _begin_if_due(self) -> None:
@@ -93,8 +94,6 @@ class Verifying:
             if entry.stage is Stage.ACKED
         }
         self._goal = desk.request_drain()
-        # The feed is planned before this part: the poll goes out with the next step.
-        desk.wake(desk.now)
 
     def on_listing(self, message: ListingArrived) -> None:
         """Rows of the listing."""
