@@ -1,0 +1,281 @@
+"""One machine: a disk with a person at it, and an agent whose effects wait until the scheduler carries them out."""
+
+from __future__ import annotations
+
+import enum
+import random
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.core.model import Known, Mode, Result
+from agent.daemon.agent import with_capabilities
+from agent.daemon.carrier import Carrier, Line
+from agent.daemon.folder import Folder
+from agent.disk.select import Rules
+from agent.engine import effects as e
+from agent.engine import messages as m
+from agent.engine.desk import Setup
+from agent.engine.engine import Engine
+from agent.index.store import Index, open_index
+from agent.remotes.http import Http
+from agent.remotes.raven import RavenRemote
+from simulation.simfs import Crash, Disk, SimFs
+from simulation.user import ROOT, STATE, User
+from strict_raven import WORKSPACE, Response
+from strict_raven.transport import HandlerTransport
+
+SOURCE = 1
+FOLDER_EFFECTS = (e.Look, e.LookAt, e.Carry, e.Recover, e.Committed, e.Stash)
+FOLDER_LANE = "folder"
+WATCHER_LANE = "watcher"
+
+
+class Surroundings(Protocol):
+    """What a machine stands in."""
+
+    source_id: str
+    bearer: str
+    changes: int
+    """How often the server's content changed so far."""
+
+    def clock(self) -> float:
+        """Seconds since the epoch."""
+        ...
+
+    def note(self, who: str, what: str, *things: object) -> None:
+        """Something for the script of the run."""
+        ...
+
+    def touch_disk(self, machine: Machine, primitive: str) -> None:
+        """The agent is about to make a call to its disk: a crash, an error or the user may come first."""
+        ...
+
+    def touch_network(
+        self, machine: Machine, method: str, path: str, headers: Mapping[str, str], body: bytes
+    ) -> Response:
+        """The agent's request, on its way to the server."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An effect on the server that has not been carried out yet.
+
+    Attributes:
+        since: when it was asked for.
+        changes: how often the server had changed by then.
+    """
+
+    number: int
+    effect: e.Effect
+    since: float
+    changes: int
+
+
+class Knows(enum.Enum):
+    """When a new engine is told what its server can do."""
+
+    AT_ONCE = "at once"
+    LATER = "later"
+
+
+class Memory:
+    """Reads the local side of the index."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    def known(self) -> Iterator[Known]:
+        """Every path, sorted."""
+        return iter(list(self._index.trees.known(SOURCE)))
+
+    def known_at(self, paths: Sequence[str]) -> dict[str, Known]:
+        """These paths."""
+        rows = self._index.trees.get(SOURCE, paths)
+        return {path: Known(path, row.local, row.fingerprint) for path, row in rows.items()}
+
+
+CarrierMaker = Callable[..., Carrier]
+
+
+class Machine:
+    """See above. A new process starts over the same index and disk.
+
+    Attributes:
+        alive: whether the agent runs.
+        acked: hashes of texts the server said it applied for this machine.
+    """
+
+    def __init__(self, name: str, world: Surroundings, seed: int, disk: Disk, make_carrier: CarrierMaker) -> None:
+        self.name = name
+        self.fs = SimFs(world.clock, disk)
+        self.user = User(self.fs)
+        self.index = open_index(":memory:")
+        self.alive = False
+        self.acked: set[str] = set()
+        self.connector: str | None = None
+        self._world = world
+        self._seed = seed
+        self._make_carrier = make_carrier
+        self._lives = 0
+        self._http: Http | None = None
+        self.fs.before = self._before
+        self._working = 0
+
+    # Life
+
+    def start(self, known: Knows) -> None:
+        """A new process."""
+        self._lives += 1
+        self.alive = True
+        self.folder_work: deque[e.Effect] = deque()
+        self.calls: list[Waiting] = []
+        self.said: dict[str, deque[m.Message]] = {FOLDER_LANE: deque(), WATCHER_LANE: deque()}
+        self.wake: float | None = None
+        self.tickets: set[int] = set()
+        self._numbers = 0
+        transport = HandlerTransport(lambda *request: self._world.touch_network(self, *request))
+        self._http = Http(
+            "http://127.0.0.1", lambda: self._world.bearer, WORKSPACE, transport=transport, clock=self._world.clock
+        )
+        self._remote = RavenRemote(self._http)
+        self._folders = [self._folder(), self._folder()]
+        self._at_folder, self._at_server = (self._carrier(folder) for folder in self._folders)
+        if self.connector is None:
+            self.connector = self._remote.register(self.name, "linux", "1").connector_id
+        else:
+            self._remote.heartbeat(self.connector)
+        self.unlearned = known is Knows.LATER
+        setup = Setup(SOURCE, Mode.BIDIRECTIONAL)
+        if not self.unlearned:
+            setup = with_capabilities(setup, self._remote.capabilities)
+        self.engine = Engine(self.index, setup, random.Random(f"{self._seed} {self.name} {self._lives}"))
+        self.tell(m.Started())
+
+    def _folder(self) -> Folder:
+        return Folder(self.fs, f"/{ROOT}", Rules(), f"/{STATE}", "s")
+
+    def _carrier(self, folder: Folder) -> Carrier:
+        return self._make_carrier(
+            self._world.source_id,
+            folder,
+            Memory(self.index),
+            lambda: Line(self._remote, self.connector),
+            lambda: self.engine.max_bytes,
+            self._world.clock,
+        )
+
+    def learn(self) -> None:
+        """The server's capabilities become known to the engine."""
+        self.unlearned = False
+        setup = with_capabilities(Setup(SOURCE, Mode.BIDIRECTIONAL), self._remote.capabilities)
+        self._take(self.engine.configure(self._world.clock(), setup))
+
+    def kill(self) -> None:
+        """The process ends here and now."""
+        self.alive = False
+        self.fs.end_process()
+        if self._http is not None:
+            self._http.close()
+        if self.index.connection.in_transaction:
+            self.index.connection.rollback()
+
+    def close(self) -> None:
+        """Give everything back."""
+        self.kill()
+        self.index.close()
+
+    # Messages in, effects out
+
+    def tell(self, *messages: m.Message) -> None:
+        """Let the engine take messages in."""
+        self._world.note(self.name, "<-", *messages)
+        self._take(self.engine.step(self._world.clock(), *messages))
+
+    def _take(self, effects: list[e.Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, e.WakeAt):
+                self.wake = effect.moment
+                continue
+            self._world.note(self.name, "->", effect)
+            if isinstance(effect, e.Rested):
+                self.tickets.discard(effect.ticket)
+            elif isinstance(effect, FOLDER_EFFECTS):
+                self.folder_work.append(effect)
+            else:
+                self._numbers += 1
+                self.calls.append(Waiting(self._numbers, effect, self._world.clock(), self._world.changes))
+
+    def due(self) -> bool:
+        """Whether a moment the engine asked to be woken at has come."""
+        return self.wake is not None and self.wake <= self._world.clock()
+
+    def tick(self) -> None:
+        """It is later."""
+        self.wake = None
+        self.tell(m.TimePassed())
+
+    def lanes(self) -> list[str]:
+        """Where messages wait to be delivered."""
+        return [lane for lane, waiting in self.said.items() if waiting]
+
+    def deliver(self, lane: str, most: int) -> None:
+        """Give the engine the oldest messages of one lane."""
+        waiting = self.said[lane]
+        messages = [waiting.popleft() for _ in range(min(most, len(waiting)))]
+        if not waiting and lane not in {FOLDER_LANE, WATCHER_LANE}:
+            del self.said[lane]
+        self.tell(*messages)
+
+    def hear(self, paths: Sequence[str]) -> None:
+        """The watcher saw something."""
+        if self.alive:
+            self.said[WATCHER_LANE].extend(m.Noticed(frozenset([path])) for path in paths)
+
+    # Work
+
+    def ready_calls(self) -> list[Waiting]:
+        """Calls that can be carried out now: one that waits on the server does so until something happened there."""
+        return [call for call in self.calls if self.ready_at(call) <= self._world.clock()]
+
+    def ready_at(self, call: Waiting) -> float:
+        """When a call can be carried out."""
+        if not isinstance(call.effect, e.Poll) or self._world.changes != call.changes:
+            return call.since
+        return call.since + call.effect.wait
+
+    def work(self) -> None:
+        """Carry the oldest effect on the folder out. Raises Crash."""
+        effect = self.folder_work.popleft()
+        self._carry_out(self._at_folder, effect, FOLDER_LANE)
+
+    def call(self, call: Waiting) -> None:
+        """Carry one effect on the server out. Raises Crash."""
+        self.calls.remove(call)
+        self._carry_out(self._at_server, call.effect, f"call {call.number}")
+
+    def _carry_out(self, carrier: Carrier, effect: e.Effect, lane: str) -> None:
+        self._world.note(self.name, "does", effect)
+        self._working += 1
+        try:
+            for message in carrier.carry_out(effect):
+                self.said.setdefault(lane, deque()).append(message)
+                if isinstance(message, m.BatchAnswered) and isinstance(effect, e.Send):
+                    self._remember(effect, message)
+        finally:
+            self._working -= 1
+
+    def _remember(self, sent: e.Send, answer: m.BatchAnswered) -> None:
+        hashes = {parcel.operation.id: parcel.operation.hash for parcel in sent.parcels}
+        for outcome in answer.outcomes:
+            digest = hashes.get(outcome.operation_id)
+            if outcome.result is Result.APPLIED and digest is not None:
+                self.acked.add(digest)
+
+    def _before(self, primitive: str) -> None:
+        if not self.alive:
+            raise Crash
+        if self._working:
+            self._world.touch_disk(self, primitive)

@@ -1,0 +1,105 @@
+"""The laws, looked at from outside once a run has come to rest."""
+
+from __future__ import annotations
+
+from agent.core.model import EMPTY_HASH
+from simulation.machine import Machine
+from simulation.user import OUTSIDE, ROOT, SECRET, STATE, sha
+from simulation.world import World
+
+_OPERATION_ID = 32
+
+
+def complaints(world: World) -> list[str]:
+    """Every law that does not hold."""
+    found = [*lost(world), *outside(world), *applied_twice(world), *differences(world), *left_over(world)]
+    return found + invented(world)
+
+
+def lost(world: World) -> list[str]:
+    """Law 1: what people wrote, and did not remove with their own hands, and what the server took, can be had."""
+    given_up = {digest for machine in world.machines for digest in machine.user.given_up}
+    acked = {digest for machine in world.machines for digest in machine.acked}
+    protected = (world.people.written - given_up) | world.people.accepted | acked
+    missing = protected - _to_be_had(world) - {EMPTY_HASH}
+    found = [f"law 1: the text {world.script.word(digest)} is nowhere any more" for digest in sorted(missing)]
+    return found + [f"law 1: {machine.name}: {wrong}" for machine in world.machines for wrong in machine.fs.wrongs]
+
+
+def _to_be_had(world: World) -> set[str]:
+    had = set(world.server.evidence(world.source_id).kept)
+    for machine in world.machines:
+        had |= {sha(node.data) for _, node in machine.fs.files()}
+        for conflict in machine.index.conflicts.live(1):
+            for digest in (conflict.local_hash, conflict.remote_hash):
+                if digest is not None and machine.index.conflicts.text(digest) is not None:
+                    had.add(digest)
+    return had
+
+
+def outside(world: World) -> list[str]:
+    """Law 2: nothing but the folder and the agent's own state is touched."""
+    found = []
+    for machine in world.machines:
+        others = {name for name in machine.fs.top.names if name not in {ROOT, STATE, OUTSIDE}}
+        files = {path: node.data for path, node in machine.fs.files(machine.fs.top.names[OUTSIDE])}
+        if others or files != {"secret.md": SECRET}:
+            found.append(f"law 2: {machine.name}: outside the folder stand {sorted(others)} and {sorted(files)}")
+    return found
+
+
+def applied_twice(world: World) -> list[str]:
+    """Law 3, which only the hub can keep: no operation is applied more than once."""
+    if world.plan.server != "hub":
+        return []
+    applied = world.server.evidence(world.source_id).applied
+    return [
+        f"law 3: operation {identifier} was applied {count} times"
+        for identifier, count in applied.items()
+        if count > 1 and len(identifier) == _OPERATION_ID
+    ]
+
+
+def differences(world: World) -> list[str]:
+    """Law 4: every folder equals the server, but for names that are a file and a folder at once."""
+    heads = {path: sha(text.encode()) for path, text in world.server.evidence(world.source_id).heads.items()}
+    clashing = {path for path in heads if any(other.startswith(path + "/") for other in heads)}
+    found = []
+    for machine in world.machines:
+        tree = {path: sha(data) for path, data in machine.user.tree().items()}
+        for path in sorted(heads.keys() | tree.keys()):
+            if any(path == clash or path.startswith(clash + "/") for clash in clashing):
+                continue
+            if heads.get(path) != tree.get(path):
+                here, there = (_named(world, side.get(path)) for side in (tree, heads))
+                found.append(f"law 4: {machine.name} holds {here} at {path}, the server {there}")
+    return found
+
+
+def _named(world: World, digest: str | None) -> str:
+    return "nothing" if digest is None else world.script.word(digest)
+
+
+def left_over(world: World) -> list[str]:
+    """Nothing temporary is left behind."""
+    return [
+        f"left over: {machine.name}: {path}"
+        for machine in world.machines
+        for path, _ in machine.fs.files()
+        if "/slots/" in path or _strange(path, machine)
+    ]
+
+
+def _strange(path: str, machine: Machine) -> bool:
+    return path.startswith(f"{ROOT}/.") and "/trash/" not in path and machine.fs.disk.one_volume
+
+
+def invented(world: World) -> list[str]:
+    """Every file is wholly a text that somebody wrote."""
+    known = {sha(text) for text in world.people.texts}
+    found = []
+    for machine in world.machines:
+        for path, data in sorted(machine.user.tree().items()):
+            if sha(data) not in known:
+                found.append(f"invented: {machine.name} holds {data[:40]!r} at {path}, which nobody wrote")
+    return found

@@ -1,0 +1,134 @@
+"""The two servers of the simulation, and what stands on them for everybody to see."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import orjson
+from sqlalchemy import select
+
+from agent.hub import tables as t
+from agent.hub.auth import JwtTokens, mint
+from agent.hub.domain import Hub
+from agent.hub.model import EventType
+from agent.hub.store import SqlStore
+from strict_raven import USER, WORKSPACE, Races, Response, StrictRaven, seeded_ids, token
+
+_SECRET = b"a secret of the simulation, long enough for HS256" * 2
+_EMPTY_HUB: list[bytes] = []
+
+
+def sha_of(text: str) -> str:
+    """The identity of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a server shows at the end.
+
+    Attributes:
+        heads: path -> text.
+        kept: hashes of every text that can be had from it: heads, versions, events, open conflicts.
+        conflicts: open ones.
+        applied: operation id -> how often an event says that it was applied.
+    """
+
+    heads: dict[str, str]
+    kept: frozenset[str]
+    conflicts: int
+    applied: Mapping[str, int]
+
+
+class Server(Protocol):
+    """What the world needs of a server."""
+
+    bearer: str
+
+    def handle(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
+        """Answer one request."""
+        ...
+
+    def evidence(self, source: str) -> Evidence:
+        """What it shows of a source."""
+        ...
+
+
+def call(server: Server, endpoint: str, body: Mapping[str, Any]) -> tuple[int, Any]:
+    """One request past every fault: status and decoded answer."""
+    headers = {
+        "authorization": f"Bearer {server.bearer}",
+        "x-workspace-id": WORKSPACE,
+        "content-type": "application/json",
+    }
+    answer = server.handle("POST", f"/api/local-sync/{endpoint}", headers, orjson.dumps(body))
+    return answer.status, orjson.loads(answer.body)
+
+
+class HubServer:
+    """The embedded hub, in memory."""
+
+    def __init__(self, seed: int, clock: Callable[[], float]) -> None:
+        self.store = SqlStore("sqlite://")
+        milliseconds = lambda: int(clock() * 1000)  # noqa: E731
+        self._hub = Hub(self.store, milliseconds, seeded_ids(seed), tokens=JwtTokens(_SECRET))
+        self.bearer = mint(_SECRET, workspace=WORKSPACE, user=USER, now=milliseconds(), days=4000.0)
+
+    def handle(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
+        """Answer one request."""
+        answer = self._hub.handle(method, path, headers, body)
+        return Response(answer.status, answer.headers, answer.read())
+
+    def evidence(self, source: str) -> Evidence:
+        """What it shows; texts are never removed from the table of contents."""
+        number = self._number(source)
+        with self.store.read() as session:
+            rows = session.files(number, None, 10_000)
+            texts = session.contents([row.hash for row in rows if row.hash])
+            conflicts = len(session.open_conflicts(number))
+        with self.store._reader.connect() as connection:
+            kept = frozenset(bytes(row[0]).hex() for row in connection.execute(select(t.contents.c.hash)))
+            written = select(t.events.c.operation).where(t.events.c.type.in_(_APPLYING), t.events.c.operation.is_not(None))
+            applied = Counter(str(row[0]) for row in connection.execute(written))
+        heads = {row.path: texts[row.hash] for row in rows if row.hash}
+        return Evidence(heads, kept, conflicts, applied)
+
+    def _number(self, source: str) -> int:
+        with self.store.read() as session:
+            found = session.source(WORKSPACE, source)
+        assert found is not None
+        return found.number
+
+
+_APPLYING = [t.EVENT_CODES[EventType.UPSERT], t.EVENT_CODES[EventType.DELETE]]
+
+
+class StrictServer:
+    """The server with every fault of the real one, its races included."""
+
+    def __init__(self, seed: int, clock: Callable[[], float]) -> None:
+        races = Races(seed, overwrite=0.5, skip=0.05, twice=0.5)
+        self.raven = StrictRaven(clock=clock, races=races)
+        self.bearer = token()
+        self.handle = self.raven.handle
+
+    def evidence(self, source: str) -> Evidence:
+        """What it shows: a resolved or wiped conflict is not to be had any more."""
+        (found,) = (s for s in self.raven.sources() if s.id == source)
+        texts = {file.content for file in found.files.values()}
+        texts |= {version.content for file in found.files.values() for version in file.versions}
+        texts |= {event.payload["content"] for event in found.events if "content" in event.payload}
+        conflicts = [c for c in found.conflicts.values() if c.status == "open"]
+        for conflict in conflicts:
+            texts |= {conflict.local_content, conflict.remote_content}
+        applied = Counter(str(e.payload["operationId"]) for e in found.events if "operationId" in e.payload)
+        return Evidence(
+            self.raven.heads(source), frozenset(map(sha_of, texts)), len(conflicts), applied
+        )
+
+
+SERVERS: dict[str, Callable[[int, Callable[[], float]], Server]] = {"hub": HubServer, "strict": StrictServer}

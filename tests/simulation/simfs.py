@@ -1,0 +1,370 @@
+"""A file system in memory that can crash, fill up and be edited between any two calls.
+
+Bytes are durable after ``fsync`` or ``syncfs``. Changes of names stand in one ordered journal, as on ext4, XFS, APFS
+and NTFS: each is whole, and making a folder durable makes everything before its last change durable as well. A power
+loss keeps a beginning of the journal that the seed chooses.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import NoReturn
+
+from agent.disk.fs import Dir, Entry, File, Kind, Stat, SwapPrimitive
+
+
+class Crash(BaseException):
+    """The process was killed."""
+
+
+class Node:
+    """A file, folder or link.
+
+    Attributes:
+        names: what a folder holds.
+        data: a file's bytes; of a link, where it points.
+        durable: the bytes a power loss leaves.
+        user: whether the bytes are a user's.
+    """
+
+    __slots__ = ("ctime", "data", "durable", "inode", "kind", "mode", "mtime", "names", "user")
+
+    def __init__(self, kind: Kind, inode: int, now: int, mode: int) -> None:
+        self.kind, self.inode, self.mode = kind, inode, mode
+        self.mtime = self.ctime = now
+        self.names: dict[str, Node] = {}
+        self.data = self.durable = b""
+        self.user = False
+
+
+@dataclass(slots=True)
+class Handle:
+    """An open file or folder, and how far it has been read."""
+
+    node: Node
+    offset: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Disk:
+    """How a disk behaves.
+
+    Attributes:
+        swap: EXCHANGE, or LINK where names can neither be exchanged nor renamed without replacing in one call.
+        grain_ns: the steps in which it stamps files, in nanoseconds.
+        one_volume: whether the state folder lies on the root's file system.
+    """
+
+    swap: SwapPrimitive = SwapPrimitive.EXCHANGE
+    grain_ns: int = 1
+    one_volume: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    folder: Node
+    name: str
+    old: Node | None
+    new: Node | None
+
+
+Hook = Callable[[str], None]
+
+
+def _fail(code: int) -> NoReturn:
+    raise OSError(code, os.strerror(code))
+
+
+@dataclass(eq=False)
+class SimFs:
+    """``Fs`` in memory.
+
+    Attributes:
+        clock: seconds since the epoch.
+        before: called before every primitive with its name; may raise Crash or OSError, or act as the user.
+        wrongs: what the agent did that nothing may ever do.
+    """
+
+    clock: Callable[[], float]
+    disk: Disk = field(default_factory=Disk)
+    before: Hook | None = None
+    wrongs: list[str] = field(default_factory=list)
+    _inodes: int = 100
+    _handles: dict[int, Handle] = field(default_factory=dict)
+    _next_handle: int = 3
+    _journal: list[tuple[_Change, ...]] = field(default_factory=list)
+    _kept: int = 0
+
+    def __post_init__(self) -> None:
+        self.top = self.new_node(Kind.FOLDER, 0o755)
+
+    # Shared with the user's side
+
+    def stamp(self) -> int:
+        """The moment files are stamped with now."""
+        now = int(self.clock() * 1e9)
+        return now - now % self.disk.grain_ns
+
+    def new_node(self, kind: Kind, mode: int) -> Node:
+        """An object with no name yet."""
+        self._inodes += 1
+        return Node(kind, self._inodes, self.stamp(), mode)
+
+    def change(self, *changes: tuple[Node, str, Node | None]) -> None:
+        """Change names, all at once, and note in the journal how they were."""
+        now = self.stamp()
+        done = tuple(_Change(folder, name, folder.names.get(name), new) for folder, name, new in changes)
+        for change in done:
+            _put(change.folder, change.name, change.new)
+            change.folder.mtime = change.folder.ctime = now
+            for node in (change.old, change.new):
+                if node is not None:
+                    node.ctime = now
+        self._journal.append(done)
+
+    def settle(self) -> None:
+        """Make every change of names durable."""
+        self._journal.clear()
+        self._kept = 0
+
+    def files(self, top: Node | None = None, prefix: str = "") -> Iterator[tuple[str, Node]]:
+        """Every name that is no folder, with its path."""
+        for name, node in (top or self.top).names.items():
+            if node.kind is Kind.FOLDER:
+                yield from self.files(node, f"{prefix}{name}/")
+            else:
+                yield f"{prefix}{name}", node
+
+    def holds(self, data: bytes) -> bool:
+        """Whether some file holds exactly these bytes."""
+        return any(node.data == data for _, node in self.files())
+
+    # Ends of the process and of the power
+
+    def end_process(self) -> None:
+        """Every handle goes."""
+        self._handles.clear()
+
+    def lose_power(self, rng: random.Random) -> None:
+        """What was not durable goes, as far as the seed wants."""
+        kept = rng.randint(self._kept, len(self._journal))
+        for done in reversed(self._journal[kept:]):
+            for change in reversed(done):
+                _put(change.folder, change.name, change.old)
+        self.settle()
+        for _, node in self.files():
+            if node.data != node.durable:
+                node.data = rng.choice([node.durable, node.data[: len(node.data) // 2], node.data])
+                node.durable = node.data
+        self.end_process()
+
+    # Fs
+
+    def _asked(self, primitive: str, *names: str) -> None:
+        for name in names:
+            if "/" in name or name in {"", ".", ".."}:
+                self.wrongs.append(f"{primitive} with the name {name!r}")
+        if self.before is not None:
+            self.before(primitive)
+
+    def _node(self, handle: int) -> Node:
+        if handle not in self._handles:
+            _fail(errno.EBADF)
+        return self._handles[handle].node
+
+    def _open(self, node: Node) -> int:
+        self._next_handle += 1
+        self._handles[self._next_handle] = Handle(node)
+        return self._next_handle
+
+    def _at(self, folder: int, name: str) -> Node:
+        found = self._node(folder).names.get(name)
+        return found if found is not None else _fail(errno.ENOENT)
+
+    def open_root(self, path: str) -> Dir:
+        """As in ``Fs``."""
+        self._asked("open_root")
+        node = self.top
+        for part in path.strip("/").split("/"):
+            if node.kind is not Kind.FOLDER:
+                _fail(errno.ENOTDIR)
+            if part not in node.names:
+                _fail(errno.ENOENT)
+            node = node.names[part]
+        return Dir(self._open(node)) if node.kind is Kind.FOLDER else _fail(errno.ENOTDIR)
+
+    def open_dir(self, parent: Dir, name: str) -> Dir:
+        """As in ``Fs``."""
+        self._asked("open_dir", name)
+        node = self._at(parent, name)
+        return Dir(self._open(node)) if node.kind is Kind.FOLDER else _fail(errno.ENOTDIR)
+
+    def close(self, handle: Dir | File) -> None:
+        """As in ``Fs``."""
+        if self._handles.pop(handle, None) is None:
+            _fail(errno.EBADF)
+
+    def entries(self, folder: Dir) -> list[Entry]:
+        """As in ``Fs``."""
+        self._asked("entries")
+        return [Entry(name, node.kind) for name, node in self._node(folder).names.items()]
+
+    def _stat(self, node: Node) -> Stat:
+        device = 1
+        return Stat(node.kind, len(node.data), node.mtime, node.ctime, node.inode, device, node.mode)
+
+    def stat(self, folder: Dir, name: str) -> Stat:
+        """As in ``Fs``."""
+        self._asked("stat", name)
+        return self._stat(self._at(folder, name))
+
+    def fstat(self, handle: Dir | File) -> Stat:
+        """As in ``Fs``."""
+        return self._stat(self._node(handle))
+
+    def open_file(self, folder: Dir, name: str) -> File:
+        """As in ``Fs``."""
+        self._asked("open_file", name)
+        node = self._at(folder, name)
+        return File(self._open(node)) if node.kind is not Kind.LINK else _fail(errno.ELOOP)
+
+    def read(self, file: File, limit: int) -> bytes:
+        """As in ``Fs``."""
+        self._asked("read")
+        handle = self._handles[file]
+        if handle.node.kind is not Kind.FILE:
+            _fail(errno.EISDIR)
+        data = handle.node.data[handle.offset : handle.offset + limit]
+        handle.offset += len(data)
+        return data
+
+    def create(self, folder: Dir, name: str, mode: int) -> File:
+        """As in ``Fs``."""
+        self._asked("create", name)
+        if name in self._node(folder).names:
+            _fail(errno.EEXIST)
+        node = self.new_node(Kind.FILE, mode)
+        self.change((self._node(folder), name, node))
+        return File(self._open(node))
+
+    def write(self, file: File, data: bytes) -> None:
+        """As in ``Fs``."""
+        self._asked("write")
+        node = self._node(file)
+        node.data += data
+        node.mtime = node.ctime = self.stamp()
+
+    def clone_attributes(self, folder: Dir, name: str, file: File) -> None:
+        """As in ``Fs``."""
+        self._asked("clone_attributes", name)
+        self._node(file).mode = self._at(folder, name).mode
+
+    def fsync(self, file: File) -> None:
+        """As in ``Fs``."""
+        self._asked("fsync")
+        node = self._node(file)
+        node.durable = node.data
+
+    def fsync_dir(self, folder: Dir) -> None:
+        """As in ``Fs``."""
+        self._asked("fsync_dir")
+        node = self._node(folder)
+        last = max((i for i, done in enumerate(self._journal) for c in done if c.folder is node), default=-1)
+        self._kept = max(self._kept, last + 1)
+
+    def syncfs(self, folder: Dir) -> None:
+        """As in ``Fs``."""
+        self._asked("syncfs")
+        self._node(folder)
+        self._kept = len(self._journal)
+        for _, node in self.files():
+            node.durable = node.data
+
+    def mkdir(self, parent: Dir, name: str, mode: int) -> None:
+        """As in ``Fs``."""
+        self._asked("mkdir", name)
+        if name in self._node(parent).names:
+            _fail(errno.EEXIST)
+        self.change((self._node(parent), name, self.new_node(Kind.FOLDER, mode)))
+
+    def rmdir(self, parent: Dir, name: str) -> None:
+        """As in ``Fs``."""
+        self._asked("rmdir", name)
+        node = self._at(parent, name)
+        if node.kind is not Kind.FOLDER:
+            _fail(errno.ENOTDIR)
+        if node.names:
+            _fail(errno.ENOTEMPTY)
+        self.change((self._node(parent), name, None))
+
+    def exchange(self, dir_a: Dir, name_a: str, dir_b: Dir, name_b: str) -> None:
+        """As in ``Fs``."""
+        self._asked("exchange", name_a, name_b)
+        if self.disk.swap is not SwapPrimitive.EXCHANGE:
+            _fail(errno.EINVAL)
+        one, other = self._at(dir_a, name_a), self._at(dir_b, name_b)
+        self.change((self._node(dir_a), name_a, other), (self._node(dir_b), name_b, one))
+
+    def rename(self, source: Dir, old: str, target: Dir, new: str) -> None:
+        """As in ``Fs``."""
+        self._asked("rename", old, new)
+        node = self._at(source, old)
+        replaced = self._node(target).names.get(new)
+        self.change((self._node(source), old, None), (self._node(target), new, node))
+        if replaced is not None and replaced is not node:
+            self._destroyed(replaced, f"rename over {new}")
+
+    def rename_noreplace(self, source: Dir, old: str, target: Dir, new: str) -> None:
+        """As in ``Fs``; in two steps where the disk has no such call."""
+        self._asked("rename_noreplace", old, new)
+        node = self._at(source, old)
+        if new in self._node(target).names:
+            _fail(errno.EEXIST)
+        if self.disk.swap is SwapPrimitive.EXCHANGE:
+            self.change((self._node(source), old, None), (self._node(target), new, node))
+            return
+        self.change((self._node(target), new, node))
+        self._asked("unlink", old)
+        self._at(source, old)
+        self.change((self._node(source), old, None))
+
+    def unlink(self, folder: Dir, name: str) -> None:
+        """As in ``Fs``."""
+        self._asked("unlink", name)
+        node = self._at(folder, name)
+        if node.kind is Kind.FOLDER:
+            _fail(errno.EISDIR)
+        self.change((self._node(folder), name, None))
+        self._destroyed(node, f"unlink {name}")
+
+    def _destroyed(self, node: Node, what: str) -> None:
+        """The agent took a name away: a user's bytes must still stand somewhere."""
+        if node.user and not self.holds(node.data):
+            self.wrongs.append(f"{what}: the user's {hashlib.sha256(node.data).hexdigest()[:8]} stood nowhere else")
+
+    def same_volume(self, one: Dir, other: Dir) -> bool:
+        """As in ``Fs``."""
+        self._node(one), self._node(other)
+        return self.disk.one_volume
+
+    def swap_primitive(self, folder: Dir) -> SwapPrimitive:
+        """As in ``Fs``."""
+        self._node(folder)
+        return self.disk.swap
+
+    def now_ns(self, handle: Dir | File) -> int:
+        """As in ``Fs``."""
+        self._node(handle)
+        return self.stamp()
+
+
+def _put(folder: Node, name: str, node: Node | None) -> None:
+    if node is None:
+        folder.names.pop(name, None)
+    else:
+        folder.names[name] = node

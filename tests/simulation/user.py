@@ -1,0 +1,147 @@
+"""What people do to their own files: behind the agent's back, between any two of its calls."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+
+from agent.disk.fs import Kind
+from simulation.simfs import Node, SimFs
+
+ROOT = "home"
+STATE = "state"
+OUTSIDE = "outside"
+SECRET = b"not the agent's business\n"
+
+
+def sha(data: bytes) -> str:
+    """The identity of a text."""
+    return hashlib.sha256(data).hexdigest()
+
+
+@dataclass
+class User:
+    """One person at one disk. Everything they do is durable at once.
+
+    Attributes:
+        given_up: hashes of texts this person overwrote or removed with their own hands.
+    """
+
+    fs: SimFs
+    given_up: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        for name in (ROOT, STATE, OUTSIDE):
+            self.fs.change((self.fs.top, name, self.fs.new_node(Kind.FOLDER, 0o755)))
+        secret = self.fs.new_node(Kind.FILE, 0o600)
+        secret.data = secret.durable = SECRET
+        self.fs.change((self.fs.top.names[OUTSIDE], "secret.md", secret))
+        self.fs.settle()
+
+    @property
+    def root(self) -> Node:
+        """The synced folder."""
+        return self.fs.top.names[ROOT]
+
+    def tree(self) -> dict[str, bytes]:
+        """Path -> bytes of every synced file."""
+        return {
+            path: node.data
+            for path, node in self.fs.files(self.root)
+            if node.kind is Kind.FILE and not path.startswith(".")
+        }
+
+    def read(self, path: str) -> bytes | None:
+        """The bytes of a file; None where there is none."""
+        node = self._find(path)
+        return node.data if node is not None and node.kind is Kind.FILE else None
+
+    def write(self, path: str, data: bytes) -> None:
+        """Save in place, as simple editors do; folders and files in the way give way."""
+        folder, name = self._room(path)
+        node = folder.names.get(name)
+        if node is None:
+            node = self.fs.new_node(Kind.FILE, 0o644)
+            self.fs.change((folder, name, node))
+        before = node.data
+        node.data = node.durable = data
+        node.user = True
+        self._gave_up(before)
+        node.mtime = node.ctime = self.fs.stamp()
+        self.fs.settle()
+
+    def replace(self, path: str, data: bytes) -> None:
+        """Save by renaming a new file over the old one, as careful editors do."""
+        folder, name = self._room(path)
+        old = folder.names.get(name)
+        node = self.fs.new_node(Kind.FILE, 0o644)
+        node.data = node.durable = data
+        node.user = True
+        self.fs.change((folder, name, node))
+        if old is not None:
+            self._give_up(old)
+        self.fs.settle()
+
+    def delete(self, path: str) -> None:
+        """Remove a file."""
+        folder, name = self._room(path)
+        node = folder.names.get(name)
+        if node is not None:
+            self.fs.change((folder, name, None))
+            self._give_up(node)
+        self.fs.settle()
+
+    def rename(self, old: str, new: str) -> None:
+        """Move a file, over another if there is one."""
+        node = self._find(old)
+        if node is None or old == new or new.startswith(old + "/"):
+            return
+        folder, name = self._room(new)
+        if self._find(old) is not node:
+            return
+        there = folder.names.get(name)
+        source, old_name = self._room(old)
+        self.fs.change((source, old_name, None), (folder, name, node))
+        if there is not None:
+            self._give_up(there)
+        self.fs.settle()
+
+    def paths(self) -> list[str]:
+        """The files there are."""
+        return sorted(self.tree())
+
+    def _give_up(self, node: Node) -> None:
+        if node.kind is Kind.FILE:
+            self._gave_up(node.data)
+
+    def _gave_up(self, data: bytes) -> None:
+        if not self.fs.holds(data):
+            self.given_up.add(sha(data))
+
+    def _find(self, path: str) -> Node | None:
+        node = self.root
+        for part in path.split("/"):
+            if part not in node.names:
+                return None
+            node = node.names[part]
+        return node
+
+    def _room(self, path: str) -> tuple[Node, str]:
+        """The folder a path lies in, made if need be, with nothing but a file or nothing at the path itself."""
+        node = self.root
+        *above, name = path.split("/")
+        for part in above:
+            below = node.names.get(part)
+            if below is None or below.kind is not Kind.FOLDER:
+                folder = self.fs.new_node(Kind.FOLDER, 0o755)
+                self.fs.change((node, part, folder))
+                if below is not None:
+                    self._give_up(below)
+                below = folder
+            node = below
+        there = node.names.get(name)
+        if there is not None and there.kind is Kind.FOLDER:
+            self.fs.change((node, name, None))
+            for _, lost in self.fs.files(there):
+                self._give_up(lost)
+        return node, name
