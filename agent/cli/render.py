@@ -63,10 +63,10 @@ def status(document: Document) -> View:
     for server in document.get("servers", ()):
         if server.get("state") == "signed_out":
             view.append(Line(f"signed out of {server['name']}: raven-agent login {server['url']}", Tone.BAD))
-    daemon = document.get("daemon") or {}
-    if daemon.get("running"):
+    daemon = document.get("daemon")
+    if daemon and daemon.get("running"):
         view.append(Line(f"agent running, pid {daemon.get('pid')}, since {daemon.get('since')}", Tone.ASIDE))
-    elif document["sources"]:
+    elif daemon is not None and document["sources"]:
         view.append(Line("no agent runs: changes wait for raven-agent run, up or sync", Tone.CARE))
     return view
 
