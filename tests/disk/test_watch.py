@@ -2,39 +2,15 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from agent.disk.watch import Noticed, WatchdogEyes, Watcher
+from agent.disk.watch import WatchdogEyes, Watcher
 from agent.disk.watch_linux import LinuxEyes
 from disk.kit import Room, eventually
-
-
-class Notices:
-    """Collects what is posted."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._paths: set[str] = set()
-        self._rescans = 0
-
-    def __call__(self, noticed: Noticed, /) -> None:
-        with self._lock:
-            self._paths |= noticed.paths
-            self._rescans += noticed.rescan
-
-    def paths(self) -> set[str]:
-        with self._lock:
-            return set(self._paths)
-
-    def rescans(self) -> int:
-        with self._lock:
-            return self._rescans
+from disk.watching import Notices
 
 
 @pytest.fixture
@@ -47,14 +23,6 @@ def watcher(request: pytest.FixtureRequest, room: Room, notices: Notices) -> Ite
     (room.folder / "d").mkdir()
     (room.folder / "node_modules").mkdir()
     watching = Watcher(str(room.folder), room.selection, notices, eyes=request.param)
-    watching.start()
-    yield watching
-    watching.stop()
-
-
-@pytest.fixture
-def linux(room: Room, notices: Notices) -> Iterator[Watcher]:
-    watching = Watcher(str(room.folder), room.selection, notices, eyes=LinuxEyes)
     watching.start()
     yield watching
     watching.stop()
@@ -122,20 +90,10 @@ def test_a_deleted_and_a_renamed_file_are_noticed(room: Room, watcher: Watcher, 
     for name in ("a.md", "b.md"):
         (room.folder / name).write_text("x")
     eventually(lambda: notices.paths() >= {"a.md", "b.md"})
-    notices._paths.clear()
+    notices.forget()
     (room.folder / "a.md").unlink()
     (room.folder / "b.md").rename(room.folder / "d/c.md")
     eventually(lambda: notices.paths() >= {"a.md", "b.md", "d/c.md"})
-
-
-def test_files_in_folders_made_a_moment_ago_are_all_found(room: Room, linux: Watcher, notices: Notices) -> None:
-    wanted = set()
-    for number in range(200):
-        path = f"{number}/a/b/c/file.md"
-        os.makedirs((room.folder / path).parent)
-        (room.folder / path).write_text("x")
-        wanted.add(path)
-    eventually(lambda: notices.paths() >= wanted)
 
 
 def test_a_renamed_folder_asks_for_a_look_at_everything_and_is_watched_under_its_new_name(
@@ -155,58 +113,6 @@ def test_an_edited_ignore_file_asks_for_a_look_at_everything_and_counts_at_once(
     assert room.selection.verdict("d/x.md").selected
     (room.folder / name).write_text("x.md\n")
     eventually(lambda: notices.rescans() > 0 and not room.selection.verdict("d/x.md").selected)
-
-
-def test_a_folder_that_enters_the_scope_is_watched(room: Room, linux: Watcher, notices: Notices) -> None:
-    (room.folder / ".gitignore").write_text("d/\n")
-    eventually(lambda: notices.rescans() > 0)
-    (room.folder / "d").mkdir()
-    (room.folder / ".gitignore").write_text("\n")
-    eventually(lambda: room.selection.verdict("d/x.md").selected)
-    eventually(lambda: _written_and_noticed(room.folder / "d/x.md", "d/x.md", notices))
-
-
-def _written_and_noticed(path: Path, name: str, notices: Notices) -> bool:
-    path.write_text("x")
-    return name in notices.paths()
-
-
-def test_a_moved_root_asks_for_a_look(room: Room, linux: Watcher, notices: Notices, tmp_path: Path) -> None:
-    room.folder.rename(tmp_path / "moved")
-    eventually(lambda: notices.rescans() > 0)
-
-
-def test_more_folders_than_watches_is_degraded_and_looks_at_intervals(room: Room, notices: Notices) -> None:
-    for number in range(5):
-        (room.folder / str(number)).mkdir()
-    watching = Watcher(
-        str(room.folder), room.selection, notices, eyes=partial(LinuxEyes, watch_limit=3), rescan_seconds=0.05
-    )
-    watching.start()
-    assert watching.degraded is not None
-    assert "max_user_watches" in watching.degraded
-    eventually(lambda: notices.rescans() >= 2)
-    (room.folder / "top.md").write_text("x")
-    eventually(lambda: "top.md" in notices.paths())
-    watching.stop()
-
-
-def test_folders_out_of_scope_take_no_watches(room: Room, notices: Notices) -> None:
-    for number in range(50):
-        (room.folder / f"node_modules/{number}").mkdir(parents=True)
-    (room.folder / "a").mkdir()
-    watching = Watcher(str(room.folder), room.selection, notices, eyes=partial(LinuxEyes, watch_limit=2))
-    watching.start()
-    assert watching.degraded is None
-    watching.stop()
-
-
-def test_a_root_that_cannot_be_watched_is_degraded_and_still_looked_at(room: Room, notices: Notices) -> None:
-    watching = Watcher(str(room.folder / "gone"), room.selection, notices, eyes=LinuxEyes, rescan_seconds=0.05)
-    watching.start()
-    assert watching.degraded is not None
-    eventually(lambda: notices.rescans() > 0)
-    watching.stop()
 
 
 def test_nothing_is_posted_after_the_stop(room: Room, notices: Notices) -> None:

@@ -1,0 +1,275 @@
+"""On Linux exactly the folders in scope are watched, whatever comes, goes and is renamed."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from agent.disk.watch import Noticed, Watcher
+from agent.disk.watch_linux import LinuxEyes
+from disk.kit import Room, eventually, needs_root
+from disk.watching import Notices, descriptors, watches
+
+
+@pytest.fixture
+def notices() -> Notices:
+    return Notices()
+
+
+@pytest.fixture
+def linux(room: Room, notices: Notices) -> Iterator[Watcher]:
+    watching = Watcher(str(room.folder), room.selection, notices, eyes=LinuxEyes)
+    watching.start()
+    yield watching
+    watching.stop()
+
+
+def test_a_file_moved_away_is_noticed_at_once_and_delays_no_other(
+    room: Room, linux: Watcher, notices: Notices, tmp_path: Path
+) -> None:
+    """watchdog's own observer holds the first for half a second, which a busy machine does not reach five times."""
+    fastest = 10.0
+    for number in range(5):
+        away, other = f"away{number}.md", f"other{number}.md"
+        (room.folder / away).write_text("x")
+        eventually(lambda away=away: away in notices.paths())
+        notices.forget()
+        began = time.monotonic()
+        (room.folder / away).rename(tmp_path / away)
+        (room.folder / other).write_text("x")
+        eventually(lambda both={away, other}: notices.paths() >= both)
+        fastest = min(fastest, time.monotonic() - began)
+    assert fastest < 0.3
+
+
+def test_files_in_folders_made_a_moment_ago_are_all_found(room: Room, linux: Watcher, notices: Notices) -> None:
+    wanted = set()
+    for number in range(200):
+        path = f"{number}/a/b/c/file.md"
+        os.makedirs((room.folder / path).parent)
+        (room.folder / path).write_text("x")
+        wanted.add(path)
+    eventually(lambda: notices.paths() >= wanted)
+
+
+def test_a_folder_made_again_under_its_name_is_watched(room: Room, linux: Watcher, notices: Notices) -> None:
+    for number in range(20):
+        (room.folder / "d").mkdir()
+        path = f"d/{number}.md"
+        (room.folder / path).write_text("x")
+        eventually(lambda path=path: path in notices.paths())
+        notices.forget()
+        (room.folder / path).unlink()
+        (room.folder / "d").rmdir()
+
+
+def test_a_folder_renamed_onto_an_empty_one_is_watched_in_its_place(
+    room: Room, linux: Watcher, notices: Notices
+) -> None:
+    (room.folder / "d").mkdir()
+    (room.folder / "e/deep").mkdir(parents=True)
+    (room.folder / "e").rename(room.folder / "d")
+    eventually(lambda: notices.rescans() > 0)
+    (room.folder / "d/deep/x.md").write_text("x")
+    eventually(lambda: "d/deep/x.md" in notices.paths())
+
+
+def test_a_folder_moved_out_of_the_root_is_no_longer_watched(
+    room: Room, linux: Watcher, notices: Notices, tmp_path: Path
+) -> None:
+    (room.folder / "d/deep").mkdir(parents=True)
+    (room.folder / "d/deep/first.md").write_text("x")
+    eventually(lambda: "d/deep/first.md" in notices.paths())
+    before = watches()
+    (room.folder / "d").rename(tmp_path / "out")
+    eventually(lambda: notices.rescans() > 0 and watches() == before - 2)
+    (tmp_path / "out/deep/x.md").write_text("x")
+    (room.folder / "last.md").write_text("x")
+    eventually(lambda: "last.md" in notices.paths())
+    assert "d/deep/x.md" not in notices.paths()
+
+
+def test_folders_renamed_and_an_ignore_file_edited_at_once_are_watched_under_their_last_names(
+    room: Room, linux: Watcher, notices: Notices
+) -> None:
+    for number in range(30):
+        (room.folder / f"{number}/deep").mkdir(parents=True)
+        (room.folder / ".gitignore").write_text(f"# {number}\n")
+        (room.folder / str(number)).rename(room.folder / f"new{number}")
+    wanted = {f"new{number}/deep/x.md" for number in range(30)}
+    (room.folder / "settled.md").write_text("x")
+    eventually(lambda: "settled.md" in notices.paths())
+    notices.forget()
+    for path in wanted:
+        (room.folder / path).write_text("x")
+    eventually(lambda: notices.paths() >= wanted)
+    assert linux.degraded is None
+
+
+def test_when_the_kernel_drops_events_all_is_looked_at_and_the_folders_missed_are_watched(
+    room: Room, notices: Notices, caplog: pytest.LogCaptureFixture
+) -> None:
+    blocked, proceed = threading.Event(), threading.Event()
+
+    def post(noticed: Noticed, /) -> None:
+        blocked.set()
+        proceed.wait(30)
+        notices(noticed)
+
+    (room.folder / "old").mkdir()
+    files = [room.folder / name for name in ("a.md", "b.md")]
+    for file in files:
+        file.write_text("x")
+    watching = Watcher(str(room.folder), room.selection, post, eyes=LinuxEyes)
+    watching.start()
+    files[0].touch()
+    assert blocked.wait(10)
+    for _ in range(int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())):
+        for file in files:
+            file.chmod(0o644)
+    (room.folder / "old").rename(room.folder / "new")
+    (room.folder / "old").mkdir()
+    assert notices.rescans() == 0
+    proceed.set()
+    eventually(lambda: notices.rescans() > 0)
+    assert "queue overflowed" in caplog.text
+    notices.forget()
+    (room.folder / "old/x.md").write_text("x")
+    (room.folder / "new/y.md").write_text("x")
+    eventually(lambda: notices.paths() >= {"old/x.md", "new/y.md"})
+    assert notices.paths() == {"old/x.md", "new/y.md"}
+    assert watching.degraded is None
+    watching.stop()
+
+
+@needs_root
+def test_a_folder_that_may_not_be_read_is_passed_over_and_watched_when_it_may(
+    room: Room, notices: Notices, tmp_path: Path
+) -> None:
+    for above in (tmp_path, *list(tmp_path.parents)[:2]):
+        above.chmod(0o755)
+    for name in ("shut", "shut_too", "open"):
+        (room.folder / name).mkdir()
+        (room.folder / name).chmod(0o700 if name != "open" else 0o755)
+    watching = Watcher(str(room.folder), room.selection, notices, eyes=LinuxEyes)
+    before = watches()
+    os.seteuid(65534)
+    try:
+        watching.start()
+        assert watches() - before == 2
+        assert watching.degraded is None
+    finally:
+        os.seteuid(0)
+    (room.folder / "shut").chmod(0o755)
+    eventually(lambda: notices.rescans() > 0)
+    (room.folder / "shut/x.md").write_text("x")
+    (room.folder / "open/x.md").write_text("x")
+    eventually(lambda: notices.paths() >= {"shut/x.md", "open/x.md"})
+    watching.stop()
+
+
+def test_an_error_that_ends_watching_is_told(room: Room) -> None:
+    def post(_: Noticed, /) -> None:
+        raise ValueError("not taken")
+
+    watching = Watcher(str(room.folder), room.selection, post, eyes=LinuxEyes)
+    watching.start()
+    (room.folder / "a.md").write_text("x")
+    eventually(lambda: "not taken" in (watching.degraded or ""))
+    watching.stop()
+
+
+def test_a_folder_that_enters_the_scope_is_watched(room: Room, linux: Watcher, notices: Notices) -> None:
+    (room.folder / ".gitignore").write_text("d/\n")
+    eventually(lambda: notices.rescans() > 0)
+    (room.folder / "d").mkdir()
+    (room.folder / ".gitignore").write_text("\n")
+    eventually(lambda: room.selection.verdict("d/x.md").selected)
+    eventually(lambda: _written_and_noticed(room.folder / "d/x.md", "d/x.md", notices))
+
+
+def _written_and_noticed(path: Path, name: str, notices: Notices) -> bool:
+    path.write_text("x")
+    return name in notices.paths()
+
+
+def test_a_moved_root_asks_for_a_look(room: Room, linux: Watcher, notices: Notices, tmp_path: Path) -> None:
+    room.folder.rename(tmp_path / "moved")
+    eventually(lambda: notices.rescans() > 0)
+
+
+def test_more_folders_than_watches_is_degraded_and_looks_at_intervals(room: Room, notices: Notices) -> None:
+    for number in range(5):
+        (room.folder / str(number)).mkdir()
+    watching = Watcher(
+        str(room.folder), room.selection, notices, eyes=partial(LinuxEyes, watch_limit=3), rescan_seconds=0.05
+    )
+    watching.start()
+    assert watching.degraded is not None
+    assert "max_user_watches" in watching.degraded
+    eventually(lambda: notices.rescans() >= 2)
+    (room.folder / "top.md").write_text("x")
+    eventually(lambda: "top.md" in notices.paths())
+    watching.stop()
+
+
+def test_folders_out_of_scope_take_no_watches(room: Room, notices: Notices) -> None:
+    for number in range(200):
+        (room.folder / f"node_modules/{number}").mkdir(parents=True)
+    (room.folder / "a/b").mkdir(parents=True)
+    before = watches()
+    watching = Watcher(str(room.folder), room.selection, notices, eyes=LinuxEyes)
+    watching.start()
+    assert watches() - before == 3
+    for number in range(200):
+        (room.folder / f"a/node_modules/{number}").mkdir(parents=True)
+    (room.folder / "a/b/c").mkdir()
+    (room.folder / "a/b/c/end.md").write_text("x")
+    eventually(lambda: "a/b/c/end.md" in notices.paths())
+    assert watches() - before == 4
+    assert watching.degraded is None
+    watching.stop()
+    assert watches() == before
+
+
+def test_a_root_that_cannot_be_watched_is_degraded_and_still_looked_at(room: Room, notices: Notices) -> None:
+    before = descriptors()
+    watching = Watcher(str(room.folder / "gone"), room.selection, notices, eyes=LinuxEyes, rescan_seconds=0.05)
+    watching.start()
+    assert watching.degraded is not None
+    eventually(lambda: notices.rescans() > 0)
+    watching.stop()
+    assert descriptors() == before
+
+
+def test_a_stop_amid_changes_is_prompt_final_and_gives_everything_back(room: Room, notices: Notices) -> None:
+    for number in range(500):
+        (room.folder / str(number)).mkdir()
+    before = descriptors()
+    watching = Watcher(str(room.folder), room.selection, notices, eyes=LinuxEyes)
+    watching.start()
+    busy = threading.Event()
+
+    def write() -> None:
+        for number in range(3000):
+            (room.folder / f"{number % 500}/{number}.md").write_text("x")
+            if number == 100:
+                busy.set()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    assert busy.wait(10)
+    began = time.monotonic()
+    watching.stop()
+    assert time.monotonic() - began < 2
+    posted = notices.paths()
+    writer.join()
+    assert notices.paths() == posted
+    assert descriptors() == before
+    assert watches() == 0
