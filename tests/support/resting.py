@@ -1,0 +1,57 @@
+"""Bringing running machines to rest, and what must then be true of them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+
+from support.processes import Daemon, Home
+from support.servers import Server, sha
+
+_DONE = ("pushed", "pulled", "deleted_remote", "deleted_local", "conflicts_opened")
+_PASSES = 40
+
+
+def settle(daemons: Sequence[Daemon]) -> None:
+    """Pass after pass through every daemon until two rounds in a row had nothing to do."""
+    quiet = 0
+    for _ in range(_PASSES):
+        reports = [daemon.call("sync")["sources"][0] for daemon in daemons]
+        quiet = quiet + 1 if not any(report[name] for report in reports for name in _DONE) else 0
+        if quiet == 2:
+            return
+    raise AssertionError(f"still busy after {_PASSES} passes: {reports}")
+
+
+def resolve_all(daemons: Sequence[Daemon], chance: random.Random) -> int:
+    """Resolve what is parked, machine by machine, each conflict by a choice of its own; how many there were."""
+    count = 0
+    for _ in range(_PASSES):
+        settle(daemons)
+        rows = [(daemon, row) for daemon in daemons for row in daemon.call("conflicts") if row["mine"]]
+        if not rows:
+            return count
+        daemon, row = rows[0]
+        params = {"ids": [row["id"]], "cwd": "", "all": False, "proposed": False, "dry_run": False}
+        choice = chance.choice(["keep_local", "keep_raven", "manual_merge"])
+        text = {"text": f"merged {count} of {row['path']}\n"} if choice == "manual_merge" else {}
+        daemon.call("resolve", **params, choice=choice, **text)
+        count += 1
+    raise AssertionError(f"conflicts are left after {count} resolutions: {[row for _, row in rows]}")
+
+
+def assert_equal(source: str, server: Server, homes: Iterable[Home]) -> None:
+    """Every folder holds what the server holds, and nothing besides."""
+    there = server.hashes(source)
+    for home in homes:
+        here = {path: sha(text) for path, text in home.texts().items()}
+        assert here == there, (home.name, here.items() ^ there.items())
+
+
+def lost(texts: Iterable[str], source: str, server: Server, homes: Iterable[Home]) -> set[str]:
+    """Those of the texts that are nowhere: in no folder, no trash, no version, event or conflict of the server."""
+    found = server.kept(source)
+    for home in homes:
+        found |= {sha(text) for text in home.texts().values()}
+        found |= {sha(content.decode("utf-8", "replace")) for content in home.trashed()}
+    return {text for text in texts if sha(text) not in found}
