@@ -1,8 +1,8 @@
 """Noticing that something changed, so that it can be looked at: a watcher proves nothing, it only points.
 
-On Linux every folder that can hold a selected file has an inotify watch of its own; elsewhere ``watchdog`` watches the
-tree and what is out of scope is dropped here. Where neither can see everything, the watcher says that it is
-``degraded`` and asks for a look at the whole folder at intervals.
+``watchdog`` watches. On Linux its reader is given each folder that can hold a selected file and no other; elsewhere its
+observer watches the tree, and what is out of scope is dropped here. Where either cannot see everything, the watcher
+says that it is ``degraded`` and asks for a look at the whole folder at intervals.
 """
 
 from __future__ import annotations
