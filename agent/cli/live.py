@@ -58,6 +58,7 @@ def _show_live(documents: Iterable[Any]) -> None:
 
 def _picture(document: Mapping[str, Any]) -> RenderableType:
     from rich.console import Group
+    from rich.padding import Padding
     from rich.progress_bar import ProgressBar
 
     blocks: list[RenderableType] = []
@@ -66,7 +67,8 @@ def _picture(document: Mapping[str, Any]) -> RenderableType:
         progress = source.get("progress")
         if progress:
             total, done = _measure(progress)
-            blocks.append(ProgressBar(total=total, completed=done, width=BAR_CELLS))
+            # A bar ends without a new line of its own; the padding gives it one.
+            blocks.append(Padding(ProgressBar(total=total, completed=done, width=BAR_CELLS), 0))
     blocks.append(rich_block(Line("Ctrl-C ends this", Tone.ASIDE)))
     return Group(*blocks)
 

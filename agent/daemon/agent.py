@@ -252,6 +252,10 @@ class Agent:
             look_every=settings.full_look_minutes * 60 * spread,
             verify_every=settings.full_look_minutes * 60 * spread,
             long_poll_seconds=settings.poll_wait_seconds,
+            poll_least=settings.poll_min_seconds,
+            poll_most=settings.poll_max_seconds,
+            poll_idle=settings.poll_idle_seconds,
+            idle_after=settings.poll_idle_after_minutes * 60.0,
         )
         server = self._servers.get(source.server)
         return with_capabilities(setup, server.capabilities) if server else setup

@@ -10,6 +10,7 @@ from typing import Any
 from agent.config import Home, Settings
 from agent.daemon import methods
 from agent.daemon.agent import Agent
+from agent.daemon.automerge import AutoMerge
 from agent.daemon.control import ControlServer
 from agent.daemon.lock import HomeLock
 from agent.engine.desk import Attendance
@@ -49,7 +50,11 @@ class Session:
 
     def call(self, method: str, params: Mapping[str, Any]) -> Any:
         """Answer one method. Raises AgentError."""
-        return methods.call(self._agent, method, params)
+        answer = methods.call(self._agent, method, params)
+        if method == "sync" and self._agent.settings.auto_merge and not params.get("dry_run"):
+            while AutoMerge(self._agent).once():
+                answer = methods.call(self._agent, method, params)
+        return answer
 
     def close(self) -> None:
         """Let the home go."""
@@ -71,6 +76,9 @@ def run_foreground(home: Home, settings: Settings, on_ready: Callable[[], object
         try:
             with ControlServer(agent, home.socket):
                 agent.start_all()
+                if settings.auto_merge:
+                    merging = AutoMerge(agent)
+                    threading.Thread(target=merging.keep_on, args=(stop,), name="automerge", daemon=True).start()
                 on_ready()
                 while not stop.wait(_HOUSEKEEPING_SECONDS):
                     methods.call(agent, "trash_prune", {})

@@ -45,6 +45,8 @@ class Setup:
         source: the registry's key.
         long_poll, ordered_feed, item_results, keeps_history, expected_hash: see remotes.protocol.Capabilities.
         quiet, quiet_most: how long a changed file must rest before it is looked at, and the longest it can delay that.
+        poll_least, poll_most, poll_idle: time between polls without a long poll: right after activity, a while after
+            it, and ``idle_after`` it.
         batch_items, batch_bytes: how much one batch may hold.
     """
 
@@ -62,6 +64,10 @@ class Setup:
     look_every: float = 3600.0
     verify_every: float = 3600.0
     long_poll_seconds: float = 25.0
+    poll_least: float = 1.0
+    poll_most: float = 5.0
+    poll_idle: float = 30.0
+    idle_after: float = 600.0
     batch_items: int = 100
     batch_bytes: int = 4 << 20
 

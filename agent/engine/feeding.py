@@ -67,14 +67,14 @@ class Feeding:
         out.next_poll_at = desk.now + self._interval()
 
     def _interval(self) -> float:
-        """Seconds to the next poll without a long poll: 1 after activity, rising to 5, 30 after ten idle minutes."""
-        desk = self._desk
-        if desk.setup.long_poll:
+        """Seconds to the next poll where the server cannot be waited on: the longer nothing came, the longer."""
+        setup = self._desk.setup
+        if setup.long_poll:
             return 0.0
-        quiet = desk.now - desk.out.last_event_at
-        if quiet > 600:
-            return 30.0
-        return min(5.0, 1.0 + quiet / 15)
+        quiet = self._desk.now - self._desk.out.last_event_at
+        if quiet > setup.idle_after:
+            return setup.poll_idle
+        return min(setup.poll_most, setup.poll_least + quiet / 15)
 
     def _apply(self, page: Page) -> None:
         desk = self._desk

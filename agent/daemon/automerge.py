@@ -1,0 +1,51 @@
+"""Automatic merging, for those who switched it on: clean three-way merges are taken without asking."""
+
+from __future__ import annotations
+
+import threading
+from typing import Final
+
+from agent.core.errors import AgentError
+from agent.core.model import Choice, ConflictKind
+from agent.daemon.agent import Agent
+from agent.daemon.methods import conflicts
+from agent.daemon.methods.looking import live_conflicts
+from agent.index.conflicts import Origin, State
+
+EVERY_SECONDS: Final = 5.0
+
+
+class AutoMerge:
+    """Tries each conflict once a generation; one whose merge is not clean waits for a person as ever."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+        self._tried: set[tuple[int, str]] = set()
+
+    def once(self) -> int:
+        """Take every clean merge there is now; how many were taken in."""
+        taken = 0
+        for key, wanted in self._untried():
+            self._tried.add((key, wanted))
+            try:
+                answer = conflicts.resolve(
+                    self._agent, {"ids": [wanted], "choice": Choice.MANUAL_MERGE.value, "proposed": True}
+                )
+            except AgentError:
+                continue
+            taken += sum(1 for row in answer["resolved"] if row["state"] in ("resolved", "queued"))
+        return taken
+
+    def _untried(self) -> list[tuple[int, str]]:
+        found = []
+        for source in self._agent.registry.sources:
+            for conflict in live_conflicts(self._agent, source):
+                mergeable = conflict.kind is ConflictKind.EDIT_EDIT and conflict.origin is Origin.TREES
+                if conflict.parks and conflict.state is State.OPEN and mergeable:
+                    found.append((source.key, conflict.key))
+        return [pair for pair in found if pair not in self._tried]
+
+    def keep_on(self, stop: threading.Event) -> None:
+        """Until told to stop."""
+        while not stop.wait(EVERY_SECONDS):
+            self.once()
