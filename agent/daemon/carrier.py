@@ -83,7 +83,7 @@ class Carrier:
             case e.Committed(intent_ids):
                 self._folder.forget(intent_ids)
             case e.Stash(path, content, intent_id, reason):
-                self._folder.trash.stash(path, content, reason, intent_id, self._clock())
+                self._folder.stash(path, content, reason, intent_id, self._clock())
             case e.Send(parcels):
                 yield self._send(parcels)
             case _:
@@ -125,9 +125,7 @@ class Carrier:
         except RemoteError as error:
             return m.BatchAnswered(_all(parcels, Result.NOT_SENT), error.problem)
         except (DiskError, OSError) as error:
-            # A text could not be put by: deleting now might take its only copy away.
-            problem = Problem(ProblemKind.SERVER_FAULT, f"the trash cannot be written: {error}")
-            return m.BatchAnswered(_all(parcels, Result.NOT_SENT), problem)
+            return m.BatchAnswered(_all(parcels, Result.NOT_SENT), _trash_refused(error))
         batch: list[Outgoing] = []
         changed: list[Outcome] = []
         for parcel in parcels:
@@ -158,17 +156,20 @@ class Carrier:
     def _keep_conflict_texts(self, remote: Remote, parcels: tuple[e.Parcel, ...]) -> None:
         """Where a delete wipes the path's conflicts on the server, their texts go to the trash before it is sent."""
         deleted = {p.operation.path for p in parcels if p.operation.verb is Verb.DELETE}
-        if not deleted or remote.capabilities.keeps_history:
+        if deleted:
+            self._keep_texts(remote, lambda conflict: conflict.path in deleted)
+
+    def _keep_texts(self, remote: Remote, which: Callable[[RemoteConflict], bool]) -> None:
+        """Put by what may stand nowhere but in these conflicts, on a server that forgets them."""
+        if remote.capabilities.keeps_history:
             return
         for conflict in remote.conflicts(self._source_id):
-            if conflict.path in deleted:
-                self._stash(conflict)
-
-    def _stash(self, conflict: RemoteConflict) -> None:
-        for text in (conflict.local_text, conflict.remote_text):
-            if text:
-                identifier = hashlib.sha256(conflict.id.encode() + text).hexdigest()[:16]
-                self._folder.trash.stash(conflict.path, text, "conflict", identifier, self._clock())
+            if not which(conflict):
+                continue
+            for text in (conflict.local_text, conflict.remote_text):
+                if text:
+                    identifier = hashlib.sha256(conflict.id.encode() + text).hexdigest()[:16]
+                    self._folder.stash(conflict.path, text, "conflict", identifier, self._clock())
 
     # Asking
 
@@ -185,6 +186,8 @@ class Carrier:
                 yield m.CloseAnswered(effect.conflict, stale=True)
             else:
                 yield _failure(effect, error.problem)
+        except (DiskError, OSError) as error:
+            yield _failure(effect, _trash_refused(error))
 
     def _answer(self, effect: e.Effect, remote: Remote) -> Iterator[m.Message]:
         source = self._source_id
@@ -202,10 +205,16 @@ class Carrier:
             case e.AskConflicts():
                 yield m.ConflictsArrived(tuple(remote.conflicts(source)))
             case e.CloseConflict(conflict, server_id, choice, content, expected):
+                self._keep_texts(remote, lambda listed: listed.id == server_id)
                 remote.resolve(source, server_id, choice, content, expected)
                 yield m.CloseAnswered(conflict)
             case _:
                 raise TypeError(f"no effect for the server: {effect}")
+
+
+def _trash_refused(error: Exception) -> Problem:
+    """A text could not be put by, so nothing may be done that might take its only copy away."""
+    return Problem(ProblemKind.SERVER_FAULT, f"the trash cannot be written: {error}")
 
 
 def _all(parcels: tuple[e.Parcel, ...], result: Result) -> tuple[Outcome, ...]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable, Iterator, Sequence
 
 from agent.core.errors import DiskError, RootError
@@ -16,7 +17,8 @@ from agent.disk.trash import Trash
 
 
 class Folder:
-    """Opens the root when first needed and again after it was away. Used from one thread at a time.
+    """Opens the root when first needed and again after it was away. Looks and changes come from one thread at a time;
+    ``read`` and ``stash`` may come from others.
 
     Args:
         expected: the folder that was linked; another one in its place is trouble, not a new start.
@@ -34,6 +36,7 @@ class Folder:
         self._source = source
         self._expected = expected
         self._open: tuple[Root, Selection, Trash, Installer] | None = None
+        self._lock = threading.RLock()
 
     def close(self) -> None:
         """Let go of the folder."""
@@ -49,12 +52,13 @@ class Folder:
         self.close()
 
     def _opened(self) -> tuple[Root, Selection, Trash, Installer]:
-        if self._open is None:
-            root = Root(self._fs, self._path, self._expected)
-            selection = Selection(root, self._rules)
-            trash = Trash(self._fs, root, self._state_folder, self._source)
-            self._open = (root, selection, trash, Installer(root, trash, selection))
-        return self._open
+        with self._lock:
+            if self._open is None:
+                root = Root(self._fs, self._path, self._expected)
+                selection = Selection(root, self._rules)
+                trash = Trash(self._fs, root, self._state_folder, self._source)
+                self._open = (root, selection, trash, Installer(root, trash, selection))
+            return self._open
 
     @property
     def root(self) -> Root:
@@ -89,6 +93,11 @@ class Folder:
     def read(self, path: str, sha256: str, size: int) -> bytes | None:
         """A file's bytes if they are these. Raises RootError."""
         return read_exactly(self.root, path, sha256, size)
+
+    def stash(self, path: str, content: bytes, reason: str, entry_id: str, now: float) -> None:
+        """Keep a text in the trash, durably. Raises DiskError or OSError."""
+        with self._lock:
+            self.trash.stash(path, content, reason, entry_id, now)
 
     def carry_out(self, jobs: Sequence[tuple[Intent, bytes]], now: float) -> list[Landed]:
         """Make journalled changes. Never raises: what could not be done has landed as FAILED."""
