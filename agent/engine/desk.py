@@ -271,8 +271,10 @@ class Desk:
             self.open_operations.pop(path, None)
         if any(other.stage is not Stage.ACKED for other in others):
             self.unanswered.add(path)
-        else:
+        elif path in self.unanswered:
             self.unanswered.discard(path)
+            # Nothing was parked here while an outcome was open, and the outcome itself need not move a side.
+            self.moved.add(path)
 
     def unanswered_entries(self) -> list[Entry]:
         """Operations whose outcome is not known, oldest first."""
