@@ -12,7 +12,7 @@ EVERY_SECONDS = 0.02
 
 
 def eventually(predicate: Callable[[], T], seconds: float = 20.0, what: str = "what was waited for") -> T:
-    """The predicate's first true answer; fails, saying ``what`` did not happen and its last answer, after ``seconds``."""
+    """The predicate's first true answer; fails after ``seconds``, naming ``what`` did not happen."""
     deadline = time.monotonic() + seconds
     while not (answer := predicate()):
         if time.monotonic() > deadline:
