@@ -7,6 +7,7 @@ state, and decides nothing.
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -17,6 +18,9 @@ from agent.daemon.folder import Folder
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.remotes.protocol import Outgoing, Remote
+
+
+log = logging.getLogger(__name__)
 
 
 class Memory(Protocol):
@@ -83,7 +87,11 @@ class Carrier:
             case e.Committed(intent_ids):
                 self._folder.forget(intent_ids)
             case e.Stash(path, content, intent_id, reason):
-                self._folder.stash(path, content, reason, intent_id, self._clock())
+                try:
+                    self._folder.stash(path, content, reason, intent_id, self._clock())
+                except (DiskError, OSError) as error:
+                    # A convenience copy: the text stands in the server's history or feed as well.
+                    log.warning("%s could not be put into the trash: %s", path, error)
             case e.Send(parcels):
                 yield self._send(parcels)
             case _:

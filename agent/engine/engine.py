@@ -167,6 +167,8 @@ class Engine:
             if intent is None:
                 continue
             out.carried.discard(intent.path)
+            if out.looking or out.looking_at:
+                out.stirred.add(intent.path)
             part = self._resolving if intent.purpose is Purpose.RESOLVE else self._pulling
             rows[intent.path] = part.landed(rows[intent.path], intent, landed)
         out.touched.update(rows)

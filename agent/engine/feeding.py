@@ -128,10 +128,9 @@ class Feeding:
     def _told(self, reading: _Reading, path: str, digest: str | None, event: Upsert | Delete | Move) -> None:
         """The feed says a path now holds these bytes (None: nothing)."""
         row = reading.rows[path]
-        entry = reading.ours.get(event.operation_id or "")
+        entry = self._ours(reading, event.operation_id)
         if entry is not None and entry.operation.path == path and entry.stage is not Stage.DONE:
             reading.rows[path] = self._echo(row, entry, event.position)
-            reading.ours[entry.operation.id] = replace(entry, stage=Stage.DONE)
             reading.changed.add(path)
             return
         late = event.position <= row.position
@@ -151,6 +150,14 @@ class Feeding:
         reading.changed.add(path)
         if isinstance(event, Upsert) and event.content is not None:
             self._hold(path, event.hash, event.content)
+
+    def _ours(self, reading: _Reading, operation_id: str | None) -> Entry | None:
+        """Our own operation as it stands now: earlier events of the same page may have added suspects to it."""
+        entry = reading.ours.get(operation_id or "")
+        if entry is None:
+            return None
+        current = self._desk.open_operations.get(entry.operation.path, ())
+        return next((e for e in current if e.operation.id == operation_id), replace(entry, stage=Stage.DONE))
 
     def _echo(self, row: Row, entry: Entry, position: int) -> Row:
         """Our own operation comes back: the proof that it was applied, and the place where in the order."""

@@ -169,7 +169,6 @@ class Pulling:
         for intent, _ in jobs:
             desk.out.carrying[intent.id] = intent
             desk.out.carried.add(intent.path)
-            desk.out.stirred.add(intent.path)
         desk.emit(Carry(tuple(jobs)))
 
     def _drop_content(self, path: str) -> None:

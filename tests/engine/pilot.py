@@ -1,0 +1,193 @@
+"""An engine over an in-memory index, driven message by message."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from typing import TypeVar
+
+from agent.core.model import (
+    ABSENT,
+    Fingerprint,
+    Landed,
+    Landing,
+    Mode,
+    Outcome,
+    RemoteConflict,
+    RemoteFile,
+    RemoteHead,
+    RemoteVersion,
+    Result,
+    Seen,
+    file_side,
+)
+from agent.core.stream import Delete, Event, Page, Upsert
+from agent.engine import effects as e
+from agent.engine import messages as m
+from agent.engine.desk import Attendance, Setup
+from agent.engine.engine import Engine
+from agent.index import open_index
+from agent.index.conflicts import Conflict
+from agent.index.trees import Row
+
+T = TypeVar("T", bound=e.Effect)
+SOURCE = 1
+
+
+def sha(text: str) -> str:
+    """sha256 of a text."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def seen(path: str, text: str | None) -> Seen:
+    """What a look finds: a file with this text, or nothing."""
+    if text is None:
+        return Seen(path, ABSENT)
+    return Seen(path, file_side(sha(text), len(text)), Fingerprint(len(text), 1, 1, 1, sha(text)[:32]))
+
+
+def upsert(path: str, text: str, position: int, operation: str | None = None) -> Upsert:
+    """The feed says a path holds this text."""
+    return Upsert(path, sha(text), position, text.encode(), operation)
+
+
+def delete(path: str, position: int, operation: str | None = None) -> Delete:
+    """The feed says a path holds nothing."""
+    return Delete(path, position, operation)
+
+
+def head(path: str, text: str, *older: str) -> RemoteHead:
+    """The server holds this text, and held these before, the newest first."""
+    versions = tuple(RemoteVersion(sha(t), None, None) for t in (text, *older))
+    return RemoteHead(path, sha(text), text.encode(), versions=versions)
+
+
+def conflict(identifier: str, path: str, base: str | None, local: str | None, remote: str | None) -> RemoteConflict:
+    """A conflict as the server lists it."""
+    texts = [None if text is None else sha(text) for text in (base, local, remote)]
+    return RemoteConflict(
+        identifier, path, *texts,
+        local_text=None if local is None else local.encode(), remote_text=None if remote is None else remote.encode(),
+    )  # fmt: skip
+
+
+class Pilot:
+    """Plays executor, disk and server. ``effects`` are those nobody has taken yet."""
+
+    def __init__(self, *, hub: bool = False, mode: Mode = Mode.BIDIRECTIONAL) -> None:
+        self.index = open_index(":memory:")
+        self.setup = Setup(
+            SOURCE, mode, Attendance.ONCE, ordered_feed=hub, item_results=hub, keeps_history=hub, expected_hash=hub
+        )
+        self.now = 1000.0
+        self.rng = random.Random(1)
+        self.cursor = 0
+        self.listing: tuple[RemoteFile, ...] | None = None
+        """What the server lists; None: just what the remote tree holds."""
+        self.effects: list[e.Effect] = []
+        self.restart()
+
+    def restart(self) -> None:
+        """A new process over the same index."""
+        self.engine = Engine(self.index, self.setup, self.rng)
+        self.effects = []
+        self.tell(m.Started())
+        self.take(e.Recover)
+
+    def tell(self, *messages: m.Message) -> None:
+        """Deliver messages in one step."""
+        self.effects += self.engine.step(self.now, *messages)
+
+    def take(self, kind: type[T]) -> T:
+        """The one effect of this kind that is asked for; it counts as taken."""
+        found = [effect for effect in self.effects if isinstance(effect, kind)]
+        assert len(found) == 1, (kind, self.effects)
+        self.effects.remove(found[0])
+        return found[0]
+
+    def wants(self, kind: type[e.Effect]) -> bool:
+        """Whether an effect of this kind is asked for."""
+        return any(isinstance(effect, kind) for effect in self.effects)
+
+    def begin(self, here: dict[str, str], *feed: Event) -> None:
+        """Look at the folder, read the feed to its end, and be done with the verification of the start."""
+        self.tell(m.ChangesLanded(()))
+        self.look(here)
+        self.feed(*feed)
+
+    def look(self, here: dict[str, str | None]) -> None:
+        """A whole look."""
+        self.take(e.Look)
+        self.tell(m.FilesSeen(tuple(seen(path, text) for path, text in here.items())), m.LookEnded())
+
+    def saves(self, path: str, text: str | None) -> None:
+        """The user's edit, as a look finds it."""
+        self.tell(m.FilesSeen((seen(path, text),)))
+
+    def feed(self, *events: Event) -> None:
+        """Have the feed read to its end: these events, then none. The verification finds what the trees hold."""
+        self.engine._desk.request_drain()
+        self.tell(m.TimePassed())
+        self._page(*events)
+        self.rest()
+
+    def _page(self, *events: Event) -> None:
+        poll = next(effect for effect in self.effects if isinstance(effect, e.Poll))
+        self.effects.remove(poll)
+        self.cursor = max([self.cursor, *(event.position for event in events)])
+        page = Page(events, str(self.cursor), bool(events), str(self.cursor))
+        self.tell(m.PageArrived(poll.number, page))
+
+    def rest(self) -> None:
+        """Answer what is only asked to keep in step, until nothing of that is asked any more."""
+        while True:
+            if self.wants(e.Poll):
+                self._page()
+            elif self.wants(e.AskListing):
+                self.take(e.AskListing)
+                rows = [row for row in self.index.trees.all(SOURCE) if row.remote.hash]
+                files = tuple(RemoteFile(row.path, row.remote.hash or "") for row in rows)
+                self.tell(m.ListingArrived(self.listing if self.listing is not None else files, last=True))
+            else:
+                return
+
+    def answer(self, *results: Result, found: RemoteConflict | None = None) -> list[str]:
+        """Answer the batch that is asked for, its operations in order; their ids."""
+        parcels = self.take(e.Send).parcels
+        outcomes = []
+        for parcel, result in zip(parcels, results, strict=True):
+            told = found if result is Result.CONFLICT else None
+            outcomes.append(Outcome(parcel.operation.id, result, told))
+        self.tell(m.BatchAnswered(tuple(outcomes)))
+        return [parcel.operation.id for parcel in parcels]
+
+    def land(self, *texts: str | None, landing: Landing = Landing.DONE) -> None:
+        """Answer the changes to the folder that are asked for: what stands there afterwards."""
+        jobs = self.take(e.Carry).jobs
+        landed = [Landed(i.id, landing, seen(i.path, text)) for (i, _), text in zip(jobs, texts, strict=True)]
+        self.tell(m.ChangesLanded(tuple(landed)))
+
+    def shows(self, path: str, found: RemoteHead | None, *conflicts: RemoteConflict) -> None:
+        """Answer the question for a head."""
+        asked = self.take(e.AskHead)
+        assert asked.path == path
+        self.tell(m.HeadArrived(path, found, conflicts if asked.with_conflicts else None))
+
+    def row(self, path: str) -> Row:
+        """The trees of a path."""
+        return self.index.trees.get(SOURCE, [path])[path]
+
+    def trees(self, path: str) -> tuple[str | None, str | None, str | None]:
+        """base, local, remote hashes."""
+        row = self.row(path)
+        return row.base.hash, row.local.hash, row.remote.hash
+
+    def conflicts(self) -> list[Conflict]:
+        """What is not closed."""
+        return self.index.conflicts.live(SOURCE)
+
+    def agreed(self, path: str, text: str) -> None:
+        """Bring a path to where both sides hold this text: pushed, acknowledged and echoed."""
+        ids = self.answer(Result.APPLIED)
+        self.feed(upsert(path, text, 10, ids[0]))
+        assert self.trees(path) == (sha(text),) * 3

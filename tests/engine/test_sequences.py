@@ -1,0 +1,490 @@
+"""The sequences an agent must get right on a server that says little, one row of the table a test."""
+
+from __future__ import annotations
+
+import hashlib
+
+from agent.core.model import SENTINEL_BASE, Choice, ConflictKind, Landed, Landing, Mode, RemoteFile, Result, Verb
+from agent.core.reconcile import Step
+from agent.core.stream import ConflictClosed, ConflictOpened, Control, Event, Signal
+from agent.engine import effects as e
+from agent.engine import messages as m
+from agent.index.conflicts import Origin, State
+from agent.index.operations import Stage
+from engine.pilot import Pilot, conflict, delete, head, seen, sha, upsert
+
+
+def started(**setup: object) -> Pilot:
+    """a.md with the text "one" on both sides, at rest."""
+    pilot = Pilot(**setup)  # type: ignore[arg-type]
+    pilot.begin({"a.md": "one"})
+    pilot.agreed("a.md", "one")
+    assert not pilot.effects, pilot.effects
+    return pilot
+
+
+def drain(pilot: Pilot, *events: Event) -> None:
+    """The feed is read to its end, and holds these events."""
+    pilot.feed(*events)
+
+
+def test_an_operation_has_an_id_in_the_index_before_it_is_sent() -> None:
+    """What is asked to be sent is stored first, and a create says that nothing may be there."""
+    pilot = Pilot()
+    pilot.begin({"a.md": "one"})
+    operation = pilot.take(e.Send).parcels[0].operation
+    stored = pilot.index.operations.by_ids(1, [operation.id])[operation.id]
+    assert stored.operation == operation and operation.base is None and operation.hash == sha("one")
+
+
+def test_nothing_is_sent_before_the_feed_was_read() -> None:
+    """A delete or edit the server already knows of must be known here before anything is pushed over it."""
+    pilot = Pilot()
+    pilot.tell(m.ChangesLanded(()))
+    pilot.look({"a.md": "one"})
+    assert pilot.wants(e.Poll) and not pilot.wants(e.Send)
+
+
+def test_a_lost_answer_is_settled_by_the_feed() -> None:
+    """answer lost → own id in the feed → applied, and nothing is sent again."""
+    pilot = Pilot()
+    pilot.begin({"a.md": "one"})
+    ids = pilot.answer(Result.UNCERTAIN)
+    assert not pilot.wants(e.Send)
+    pilot.feed(upsert("a.md", "one", 5, ids[0]))
+    assert pilot.trees("a.md") == (sha("one"),) * 3
+    assert not pilot.wants(e.Send) and not pilot.conflicts()
+
+
+def test_a_lost_answer_is_settled_by_a_conflict_with_our_text() -> None:
+    """answer lost, a conflict with our (path, localHash) → parked, with the server's id."""
+    pilot = started()
+    pilot.saves("a.md", "two")
+    pilot.answer(Result.UNCERTAIN)
+    pilot.feed()
+    pilot.shows("a.md", head("a.md", "three", "one"), conflict("k1", "a.md", "one", "two", "three"))
+    (parked,) = pilot.conflicts()
+    assert parked.kind is ConflictKind.EDIT_EDIT and parked.server_ids == ("k1",)
+    assert not pilot.wants(e.Send) and not pilot.wants(e.Carry)
+
+
+def test_a_lost_answer_is_settled_by_the_head() -> None:
+    """answer lost, no echo, head = our hash → applied."""
+    pilot = started()
+    pilot.saves("a.md", "two")
+    pilot.answer(Result.UNCERTAIN)
+    pilot.feed()
+    pilot.shows("a.md", head("a.md", "two", "one"))
+    assert pilot.trees("a.md") == (sha("two"),) * 3
+
+
+def test_a_lost_answer_is_settled_by_the_history() -> None:
+    """our hash among the versions after the base → superseded: the newer head is pulled over it."""
+    pilot = started()
+    pilot.saves("a.md", "two")
+    pilot.answer(Result.UNCERTAIN)
+    pilot.feed()
+    pilot.shows("a.md", head("a.md", "three", "two", "one"))
+    assert pilot.trees("a.md") == (sha("two"), sha("two"), sha("three"))
+    pilot.land("three")
+    assert pilot.trees("a.md") == (sha("three"),) * 3
+
+
+def test_a_lost_answer_without_evidence_parks() -> None:
+    """else: local against head is parked; nothing is assumed, nothing overwritten."""
+    pilot = started()
+    pilot.saves("a.md", "two")
+    pilot.answer(Result.UNCERTAIN)
+    pilot.feed()
+    pilot.shows("a.md", head("a.md", "three"))
+    (parked,) = pilot.conflicts()
+    assert (parked.local_hash, parked.remote_hash) == (sha("two"), sha("three"))
+
+
+def test_what_was_never_applied_is_sent_again_under_a_new_id_once_its_bytes_are_gone() -> None:
+    """An id is only ever used for the same bytes."""
+    pilot = started()
+    pilot.saves("a.md", "two")
+    first = pilot.answer(Result.UNCERTAIN)
+    pilot.saves("a.md", "three")
+    pilot.feed()
+    pilot.shows("a.md", head("a.md", "one"))
+    operation = pilot.take(e.Send).parcels[0].operation
+    assert operation.id != first[0] and operation.hash == sha("three") and operation.base == sha("one")
+
+
+def test_the_hub_is_asked_by_sending_the_same_again() -> None:
+    """Where the server answers the first outcome, the same id and bytes are sent again."""
+    pilot = started(hub=True)
+    pilot.saves("a.md", "two")
+    first = pilot.answer(Result.UNCERTAIN)
+    pilot.feed()
+    again = pilot.take(e.Send).parcels[0].operation
+    assert again.id == first[0] and again.hash == sha("two")
+
+
+def test_after_a_restart_nothing_is_simply_sent_again() -> None:
+    """killed while a batch was out → settled, not repeated blindly."""
+    pilot = started()
+    pilot.saves("a.md", "two")
+    operation = pilot.take(e.Send).parcels[0].operation
+    pilot.restart()
+    pilot.begin({"a.md": "two"})
+    assert not pilot.wants(e.Send)
+    pilot.shows("a.md", head("a.md", "two", "one"))
+    assert pilot.trees("a.md") == (sha("two"),) * 3
+    assert pilot.index.operations.by_ids(1, [operation.id])[operation.id].stage is Stage.DONE
+
+
+def test_an_echo_quicker_than_the_answer_counts() -> None:
+    """The feed may tell before the answer comes; the late answer changes nothing."""
+    pilot = started()
+    pilot.saves("a.md", "two")
+    send = pilot.take(e.Send)
+    drain(pilot, upsert("a.md", "two", 20, send.parcels[0].operation.id), upsert("a.md", "three", 21))
+    assert pilot.trees("a.md") == (sha("two"), sha("two"), sha("three"))
+    pilot.tell(m.BatchAnswered(()))
+    assert pilot.row("a.md").remote.hash == sha("three")
+
+
+def test_a_doubled_event_is_a_no_op() -> None:
+    """A page delivered twice, and an own event seen twice, change nothing."""
+    pilot = started()
+    drain(pilot, upsert("b.md", "new", 11))
+    pilot.land("new")
+    before = pilot.trees("b.md"), pilot.trees("a.md")
+    drain(pilot, upsert("a.md", "one", 10), upsert("b.md", "new", 11))
+    assert (pilot.trees("b.md"), pilot.trees("a.md")) == before
+    assert not pilot.wants(e.Carry) and not pilot.wants(e.Send)
+
+
+def test_a_version_overwritten_unseen_is_parked() -> None:
+    """lost update: a foreign event before our own accepted one → that version is parked, its text at hand."""
+    pilot = started()
+    pilot.saves("a.md", "two")
+    ids = pilot.answer(Result.APPLIED)
+    drain(pilot, upsert("a.md", "theirs", 20), upsert("a.md", "two", 21, ids[0]))
+    (parked,) = pilot.conflicts()
+    assert parked.origin is Origin.LOST_UPDATE
+    assert (parked.local_hash, parked.remote_hash, parked.head_hash) == (sha("two"), sha("theirs"), sha("two"))
+    assert pilot.index.conflicts.text(sha("theirs")) == b"theirs"
+    assert not pilot.wants(e.Carry)
+
+
+def test_the_base_s_own_event_is_no_lost_update() -> None:
+    """A late event that only tells of the version our push stood on is not parked."""
+    pilot = started()
+    drain(pilot, upsert("a.md", "theirs", 20))
+    pilot.land("theirs")
+    pilot.saves("a.md", "two")
+    ids = pilot.answer(Result.APPLIED)
+    drain(pilot, upsert("a.md", "theirs", 20), upsert("a.md", "two", 22, ids[0]))
+    assert not pilot.conflicts() and pilot.trees("a.md") == (sha("two"),) * 3
+
+
+def test_a_foreign_version_after_ours_is_pulled() -> None:
+    """own event, then a foreign one → the foreign one is the head, and no conflict."""
+    pilot = started()
+    pilot.saves("a.md", "two")
+    ids = pilot.answer(Result.APPLIED)
+    drain(pilot, upsert("a.md", "two", 21, ids[0]), upsert("a.md", "theirs", 22))
+    assert not pilot.conflicts()
+    pilot.land("theirs")
+    assert pilot.trees("a.md") == (sha("theirs"),) * 3
+
+
+def test_an_edit_found_while_pulling_is_pushed_once_though_stale() -> None:
+    """edit against edit: one stale push with a stored id, so that both texts stand on the server."""
+    pilot = started()
+    drain(pilot, upsert("a.md", "theirs", 20))
+    install = pilot.take(e.Carry).jobs[0][0]
+    pilot.tell(m.ChangesLanded((Landed(install.id, Landing.CHANGED, seen("a.md", "mine")),)))
+    (parked,) = pilot.conflicts()
+    assert parked.kind is ConflictKind.EDIT_EDIT
+    operation = next(effect for effect in pilot.effects if isinstance(effect, e.Send)).parcels[0].operation
+    assert (operation.hash, operation.base) == (sha("mine"), sha("one"))
+    pilot.answer(Result.CONFLICT, found=conflict("k1", "a.md", "one", "mine", "theirs"))
+    assert [c.server_ids for c in pilot.conflicts()] == [("k1",)] and not pilot.wants(e.Send)
+
+
+def test_edit_against_delete_stays_here() -> None:
+    """A delete known before the push is parked, and nothing is pushed that would bring the file back."""
+    pilot = started()
+    drain(pilot, delete("a.md", 20))
+    removal = pilot.take(e.Carry).jobs[0][0]
+    assert removal.new is None and removal.expected == sha("one")
+    pilot.tell(m.ChangesLanded((Landed(removal.id, Landing.CHANGED, seen("a.md", "mine")),)))
+    (parked,) = pilot.conflicts()
+    assert parked.kind is ConflictKind.EDIT_DELETE and not pilot.wants(e.Send)
+
+
+def test_delete_against_edit_tells_the_server() -> None:
+    """delete against edit: a stale delete opens the conflict on the server too."""
+    pilot = started()
+    drain(pilot, upsert("a.md", "theirs", 20))
+    install = pilot.take(e.Carry).jobs[0][0]
+    pilot.tell(m.ChangesLanded((Landed(install.id, Landing.CHANGED, seen("a.md", None)),)))
+    (parked,) = pilot.conflicts()
+    assert parked.kind is ConflictKind.DELETE_EDIT
+    operation = pilot.take(e.Send).parcels[0].operation
+    assert operation.verb is Verb.DELETE and operation.base == sha("one")
+
+
+def test_two_new_files_park_without_a_base() -> None:
+    """sentinel create, file there, other text → no_base, parked; the union deletes nothing."""
+    pilot = Pilot()
+    pilot.begin({"a.md": "mine"}, upsert("a.md", "theirs", 3))
+    (parked,) = pilot.conflicts()
+    assert parked.kind is ConflictKind.NO_BASE
+    assert pilot.take(e.Send).parcels[0].operation.base is None
+    assert SENTINEL_BASE == "0" * 64
+
+
+def test_two_operations_on_one_path_wait_for_each_other() -> None:
+    """One in flight, the next waits for its outcome and stands on it."""
+    pilot = started()
+    pilot.saves("a.md", "two")
+    send = pilot.take(e.Send)
+    pilot.saves("a.md", "three")
+    assert not pilot.wants(e.Send)
+    pilot.effects.append(send)
+    pilot.answer(Result.APPLIED)
+    assert pilot.take(e.Send).parcels[0].operation.base == sha("two")
+
+
+def test_an_install_the_index_never_heard_of_is_told_from_an_edit() -> None:
+    """installed, cursor not saved, the user edits, restart → the journalled intent tells the install from the edit."""
+    pilot = started()
+    drain(pilot, upsert("a.md", "theirs", 20))
+    intent = pilot.take(e.Carry).jobs[0][0]
+    pilot.restart()
+    pilot.tell(m.ChangesLanded((Landed(intent.id, Landing.DONE, seen("a.md", "edited")),)))
+    pilot.look({"a.md": "edited"})
+    pilot.feed()
+    assert pilot.row("a.md").base.hash == sha("theirs") and pilot.row("a.md").step is Step.PUSH
+    assert pilot.take(e.Send).parcels[0].operation.base == sha("theirs")
+
+
+def test_paused_on_the_server_the_feed_is_still_read() -> None:
+    """Nothing is sent or installed while the source is paused, and "resumed" is heard."""
+    pilot = started()
+    drain(pilot, Control(Signal.PAUSED, 20), upsert("a.md", "theirs", 21))
+    pilot.saves("b.md", "new")
+    assert not pilot.wants(e.Send) and not pilot.wants(e.Carry)
+    drain(pilot, Control(Signal.RESUMED, 22))
+    assert pilot.wants(e.Send) and pilot.wants(e.Carry)
+
+
+def test_a_late_event_behind_a_path_s_newest_changes_nothing() -> None:
+    """overlap: events behind a path's newest position feed only the lost-update check."""
+    pilot = started()
+    drain(pilot, upsert("a.md", "new", 30))
+    pilot.land("new")
+    drain(pilot, upsert("a.md", "old", 25))
+    assert pilot.trees("a.md") == (sha("new"),) * 3
+
+
+def test_another_machine_s_conflict_is_listed_and_left_alone() -> None:
+    """CF8: neither parked, nor closed, nor in the way."""
+    pilot = started()
+    drain(pilot, ConflictOpened("a.md", "k9", 20, sha("other"), sha("one")))
+    (listed,) = pilot.conflicts()
+    assert not listed.mine and not listed.parks
+    pilot.saves("a.md", "two")
+    assert pilot.take(e.Send).parcels[0].operation.hash == sha("two")
+    drain(pilot, ConflictClosed("a.md", "k9", 21, sha("one")))
+    assert not pilot.conflicts()
+
+
+def test_an_edit_refused_on_the_server_parks_here() -> None:
+    """A conflict opened by an edit on the server parks the path: the head is ours, the other side the refused edit."""
+    pilot = started()
+    drain(pilot, ConflictOpened("a.md", "k3", 20, sha("one"), sha("refused"), by_server_edit=True))
+    (parked,) = pilot.conflicts()
+    assert parked.origin is Origin.SERVER_EDIT and parked.remote_hash == sha("refused")
+    pilot.take(e.AskConflicts)
+    pilot.tell(m.ConflictsArrived((conflict("k3", "a.md", "x", "one", "refused"),)))
+    assert pilot.index.conflicts.text(sha("refused")) == b"refused"
+
+
+def parked_pair(**setup: object) -> Pilot:
+    """a.md parked: base one, here mine, there theirs, the conflict k1 on the server."""
+    pilot = started(**setup)
+    pilot.saves("a.md", "mine")
+    pilot.answer(Result.CONFLICT, found=conflict("k1", "a.md", "one", "mine", "theirs"))
+    assert [c.server_ids for c in pilot.conflicts()] == [("k1",)]
+    pilot.effects.clear()
+    return pilot
+
+
+def decide(pilot: Pilot, choice: Choice, text: str | None) -> None:
+    """A person decides the one conflict."""
+    (parked,) = pilot.conflicts()
+    pilot.tell(m.Resolve(parked.id, parked.generation, choice, None if text is None else text.encode()))
+
+
+def test_a_resolution_reads_the_head_first() -> None:
+    """If the head moved since the person looked, the resolution is refused and the conflict shown anew."""
+    pilot = parked_pair()
+    generation = pilot.conflicts()[0].generation
+    decide(pilot, Choice.KEEP_LOCAL, "mine")
+    assert not pilot.wants(e.CloseConflict)
+    pilot.shows("a.md", head("a.md", "newer", "theirs"), conflict("k1", "a.md", "one", "mine", "theirs"))
+    (shown,) = pilot.conflicts()
+    assert shown.state is State.OPEN and shown.generation > generation and shown.remote_hash == sha("newer")
+    assert not pilot.wants(e.CloseConflict)
+
+
+def test_keep_local_puts_our_text_there_and_leaves_the_folder() -> None:
+    """keep_local: the server's head becomes our text, the folder is not touched, the conflict is closed."""
+    pilot = parked_pair()
+    decide(pilot, Choice.KEEP_LOCAL, "mine")
+    assert pilot.take(e.Stash).content == b"theirs"
+    pilot.shows("a.md", head("a.md", "theirs", "one"), conflict("k1", "a.md", "one", "mine", "theirs"))
+    assert pilot.take(e.CloseConflict).choice is Choice.KEEP_LOCAL
+    pilot.tell(m.CloseAnswered(pilot.conflicts()[0].id))
+    pilot.shows("a.md", head("a.md", "mine", "theirs"))
+    assert not pilot.conflicts() and pilot.trees("a.md") == (sha("mine"),) * 3 and not pilot.wants(e.Carry)
+
+
+def test_keep_raven_installs_their_text_expecting_ours() -> None:
+    """keep_raven: the folder gets the server's text, the local one goes to the trash with the swap."""
+    pilot = parked_pair()
+    decide(pilot, Choice.KEEP_RAVEN, None)
+    pilot.shows("a.md", head("a.md", "theirs", "one"), conflict("k1", "a.md", "one", "mine", "theirs"))
+    assert pilot.take(e.CloseConflict).choice is Choice.KEEP_RAVEN
+    pilot.tell(m.CloseAnswered(pilot.conflicts()[0].id))
+    pilot.shows("a.md", head("a.md", "theirs", "one"))
+    intent, content = next(effect for effect in pilot.effects if isinstance(effect, e.Carry)).jobs[0]
+    assert (intent.expected, content) == (sha("mine"), b"theirs")
+    pilot.land("theirs")
+    assert not pilot.conflicts() and pilot.trees("a.md") == (sha("theirs"),) * 3
+
+
+def test_an_edit_during_a_resolution_is_parked_again() -> None:
+    """The file changed while the decided text was installed: nothing is pushed over what was decided."""
+    pilot = parked_pair()
+    decide(pilot, Choice.KEEP_RAVEN, None)
+    pilot.shows("a.md", head("a.md", "theirs", "one"))
+    pilot.land("edited meanwhile", landing=Landing.CHANGED)
+    (shown,) = pilot.conflicts()
+    assert shown.state is State.OPEN and shown.local_hash == sha("edited meanwhile")
+    assert not pilot.wants(e.Send)
+
+
+def test_a_delete_is_put_where_conflicts_are_wiped_by_it() -> None:
+    """Wanted is a delete on a server that forgets: a delete on the current head, which closes the conflicts."""
+    pilot = started()
+    pilot.saves("a.md", None)
+    pilot.tell(m.ApproveDeletes(pilot.engine.held.plan if pilot.engine.held else ""))
+    pilot.answer(Result.CONFLICT, found=conflict("k1", "a.md", "one", None, "theirs"))
+    pilot.effects.clear()
+    decide(pilot, Choice.KEEP_LOCAL, None)
+    pilot.shows("a.md", head("a.md", "theirs", "one"), conflict("k1", "a.md", "one", None, "theirs"))
+    parcel = pilot.take(e.Send).parcels[0]
+    assert parcel.operation.verb is Verb.DELETE and parcel.operation.base == sha("theirs") and parcel.given == b""
+
+
+def test_an_older_generation_is_refused() -> None:
+    """A decision made on texts that have moved changes nothing."""
+    pilot = parked_pair()
+    (before,) = pilot.conflicts()
+    pilot.saves("a.md", "mine, again")
+    (after,) = pilot.conflicts()
+    assert after.generation == before.generation + 1
+    pilot.tell(m.Resolve(before.id, before.generation, Choice.KEEP_LOCAL, b"mine"))
+    assert pilot.conflicts()[0].state is State.OPEN and not pilot.wants(e.AskHead)
+
+
+def test_further_edits_of_a_parked_file_are_sent_nowhere() -> None:
+    """A parked path is kept still; everything else goes on."""
+    pilot = parked_pair()
+    pilot.saves("a.md", "mine, again")
+    assert not pilot.wants(e.Send)
+    pilot.saves("b.md", "other file")
+    assert [p.operation.path for p in pilot.take(e.Send).parcels] == ["b.md"]
+
+
+def test_a_conflict_whose_sides_became_equal_is_closed_at_once() -> None:
+    """The user makes the file equal to the server's: there is nothing left to decide."""
+    pilot = parked_pair()
+    pilot.saves("a.md", "theirs")
+    assert pilot.conflicts()[0].state is State.RESOLVING
+    pilot.shows("a.md", head("a.md", "theirs", "one"))
+    assert not pilot.conflicts()
+
+
+def test_a_conflict_resolved_on_the_server_decides_the_text_it_showed() -> None:
+    """Somebody resolves ours with the server's text while the folder still holds the text that was judged."""
+    pilot = parked_pair()
+    drain(pilot, ConflictClosed("a.md", "k1", 30, sha("theirs")), upsert("a.md", "theirs", 31, "resolve-k1"))
+    assert not pilot.conflicts()
+    pilot.land("theirs")
+    assert pilot.trees("a.md") == (sha("theirs"),) * 3
+
+
+def test_a_skipped_event_is_found_by_the_verification() -> None:
+    """A foreign upsert the feed skipped is found in the listing; a missing file counts after a second listing only."""
+    pilot = started()
+    pilot.listing = (RemoteFile("a.md", sha("one")), RemoteFile("skipped.md", sha("text")))
+    pilot.tell(m.SyncNow(1))
+    pilot.look({})
+    pilot.rest()
+    pilot.shows("skipped.md", head("skipped.md", "text"))
+    pilot.land("text")
+    assert pilot.trees("skipped.md") == (sha("text"),) * 3
+    pilot.listing = (RemoteFile("skipped.md", sha("text")),)
+    pilot.tell(m.SyncNow(2))
+    pilot.look({})
+    pilot.rest()
+    assert pilot.trees("a.md") == (sha("one"),) * 3
+    pilot.now += 2.0
+    pilot.tell(m.TimePassed())
+    pilot.rest()
+    assert pilot.row("a.md").remote.hash is None and pilot.row("a.md").step is Step.PULL_DELETE
+
+
+def test_unsafe_paths_of_the_server_touch_nothing() -> None:
+    """SC1: each is one reported path; the events behind it apply."""
+    pilot = started()
+    bad = ["../x.md", "/x.md", "a/../../x.md", "C:\\x.md", "n\0.md", "", "dir/", "."]
+    drain(pilot, *[upsert(path, "evil", 20 + i) for i, path in enumerate(bad)], upsert("good.md", "good", 40))
+    jobs = pilot.take(e.Carry).jobs
+    assert [intent.path for intent, _ in jobs] == ["good.md"]
+    assert len(pilot.index.notes.problems(1)) == len(bad)
+
+
+def test_modes_that_only_send_install_nothing() -> None:
+    """local_to_cloud: a remote edit is not installed, and a later local edit parks instead of overwriting it."""
+    pilot = started(mode=Mode.LOCAL_TO_CLOUD)
+    drain(pilot, upsert("a.md", "theirs", 20))
+    assert not pilot.wants(e.Carry)
+    pilot.saves("a.md", "mine")
+    assert pilot.conflicts()[0].kind is ConflictKind.EDIT_EDIT
+
+
+def test_many_deletes_wait_for_a_person() -> None:
+    """RT5: 60 % of the files deleted → held under a plan; other changes flow; approved, exactly these go."""
+    pilot = Pilot()
+    names = [f"n{i:02}.md" for i in range(20)]
+    pilot.begin({name: name for name in names})
+    ids = pilot.answer(*[Result.APPLIED] * 20)
+    drain(pilot, *[upsert(name, name, 100 + i, ids[i]) for i, name in enumerate(names)])
+    pilot.effects.clear()
+    pilot.tell(m.FilesSeen(tuple(seen(name, None) for name in names[:12])))
+    assert not pilot.wants(e.Send) and pilot.engine.held is not None
+    pilot.saves("new.md", "new")
+    pilot.answer(Result.APPLIED)
+    assert not pilot.wants(e.Send)
+    pilot.tell(m.ApproveDeletes("another plan"))
+    assert not pilot.wants(e.Send)
+    pilot.tell(m.ApproveDeletes(pilot.engine.held.plan))
+    assert {p.operation.path for p in pilot.take(e.Send).parcels} == set(names[:12])
+
+
+def test_the_intent_carries_what_is_expected_and_what_shall_be() -> None:
+    """No install without the hash that must stand there, and content that is the hash's."""
+    pilot = started()
+    drain(pilot, upsert("a.md", "theirs", 20))
+    intent, content = pilot.take(e.Carry).jobs[0]
+    assert intent.expected == sha("one") and intent.new == hashlib.sha256(content).hexdigest()
