@@ -19,7 +19,6 @@ from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.remotes.protocol import Outgoing, Remote
 
-
 log = logging.getLogger(__name__)
 
 
