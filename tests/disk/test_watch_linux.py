@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from agent.disk.watch import Noticed, Watcher
+from agent.disk.watch import Filter, Noticed, Post, Watcher
 from agent.disk.watch_linux import LinuxEyes
 from disk.kit import Room, eventually, needs_root
 from disk.watching import Notices, descriptors, watches
@@ -38,12 +38,12 @@ def test_a_file_moved_away_is_noticed_at_once_and_delays_no_other(
     for number in range(5):
         away, other = f"away{number}.md", f"other{number}.md"
         (room.folder / away).write_text("x")
-        eventually(lambda away=away: away in notices.paths())
+        eventually(partial(notices.hold, away))
         notices.forget()
         began = time.monotonic()
         (room.folder / away).rename(tmp_path / away)
         (room.folder / other).write_text("x")
-        eventually(lambda both={away, other}: notices.paths() >= both)
+        eventually(partial(notices.hold, away, other))
         fastest = min(fastest, time.monotonic() - began)
     assert fastest < 0.3
 
@@ -63,21 +63,60 @@ def test_a_folder_made_again_under_its_name_is_watched(room: Room, linux: Watche
         (room.folder / "d").mkdir()
         path = f"d/{number}.md"
         (room.folder / path).write_text("x")
-        eventually(lambda path=path: path in notices.paths())
+        eventually(partial(notices.hold, path))
         notices.forget()
         (room.folder / path).unlink()
         (room.folder / "d").rmdir()
 
 
-def test_a_folder_renamed_onto_an_empty_one_is_watched_in_its_place(
+def test_a_folder_made_again_is_watched_though_somebody_still_holds_the_old_one_open(
     room: Room, linux: Watcher, notices: Notices
 ) -> None:
     (room.folder / "d").mkdir()
-    (room.folder / "e/deep").mkdir(parents=True)
-    (room.folder / "e").rename(room.folder / "d")
-    eventually(lambda: notices.rescans() > 0)
-    (room.folder / "d/deep/x.md").write_text("x")
-    eventually(lambda: "d/deep/x.md" in notices.paths())
+    (room.folder / "d/first.md").write_text("x")
+    eventually(lambda: "d/first.md" in notices.paths())
+    held = os.open(room.folder / "d", os.O_RDONLY)
+    (room.folder / "d/first.md").unlink()
+    (room.folder / "d").rmdir()
+    (room.folder / "d").mkdir()
+    eventually(lambda: _written_and_noticed(room.folder / "d/x.md", "d/x.md", notices))
+    os.close(held)
+
+
+def test_folders_that_come_and_go_leave_no_watches_behind(room: Room, notices: Notices) -> None:
+    watching = Watcher(str(room.folder), room.selection, notices, eyes=partial(LinuxEyes, watch_limit=2))
+    watching.start()
+    before = watches()
+    for number in range(10):
+        (room.folder / str(number)).mkdir()
+        eventually(lambda: watches() == before + 1)
+        (room.folder / str(number)).rmdir()
+        (room.folder / f"{number}.md").write_text("x")
+        eventually(partial(notices.hold, f"{number}.md"))
+    assert watches() == before
+    assert watching.degraded is None
+    watching.stop()
+
+
+def test_a_folder_renamed_while_the_rules_are_read_is_watched_under_its_last_name(room: Room, notices: Notices) -> None:
+    class Meddling(Filter):
+        def changes_scope(self, path: str) -> bool:
+            if path == ".gitignore" and (room.folder / "d").exists():
+                (room.folder / "d").rename(room.folder / "e")
+            return super().changes_scope(path)
+
+    def eyes(root: str, names: Filter, post: Post, degrade: Callable[[str], None]) -> LinuxEyes:
+        return LinuxEyes(root, Meddling(room.selection), post, degrade)
+
+    (room.folder / "d/deep").mkdir(parents=True)
+    watching = Watcher(str(room.folder), room.selection, notices, eyes=eyes)
+    watching.start()
+    (room.folder / ".gitignore").write_text("# nothing")
+    eventually((room.folder / "e").is_dir)
+    eventually(lambda: _written_and_noticed(room.folder / "e/deep/x.md", "e/deep/x.md", notices))
+    eventually(lambda: watches() == 3)
+    assert watching.degraded is None
+    watching.stop()
 
 
 def test_a_folder_moved_out_of_the_root_is_no_longer_watched(
@@ -271,5 +310,6 @@ def test_a_stop_amid_changes_is_prompt_final_and_gives_everything_back(room: Roo
     posted = notices.paths()
     writer.join()
     assert notices.paths() == posted
+    assert notices.rescans() == 0
     assert descriptors() == before
     assert watches() == 0

@@ -27,6 +27,9 @@ class Notices:
         with self._lock:
             return set(self._paths)
 
+    def hold(self, *paths: str) -> bool:
+        return self.paths().issuperset(paths)
+
     def forget(self) -> None:
         with self._lock:
             self._paths.clear()
