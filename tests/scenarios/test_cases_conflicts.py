@@ -2,24 +2,178 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
+
+from scenarios.conftest import Machines
 from support.processes import Home
+from support.resting import assert_equal, lost
 from support.servers import Server, sha
 
 
-def test_cf1_an_edit_on_both_sides_is_parked_and_other_files_go_on(home: Home, server: Server) -> None:
-    """Both versions are at hand; a file beside it still syncs."""
-    home.write("a.md", "base\n")
-    home.write("b.md", "b1\n")
+def parked(home: Home, server: Server, path: str = "a.md") -> str:
+    """A source with one edit parked against another at ``path``; its id."""
+    home.write(path, "base\n")
     source = home.link()
-    home.write("a.md", "mine\n")
+    home.write(path, "mine\n")
+    server.replace(source, path, "theirs\n")
+    home.sync(code=3)
+    return source
+
+
+def test_cf1_an_edit_on_both_sides_is_parked_and_other_files_go_on(home: Home, server: Server) -> None:
+    """Both versions are at hand; a file beside it still syncs, both ways."""
+    home.write("b.md", "b1\n")
+    source = parked(home, server)
     home.write("b.md", "b2\n")
-    server.replace(source, "a.md", "theirs\n")
+    server.put(source, "c.md", "c\n")
     report = home.sync(code=3)
-    assert report["conflicts"] == 1
-    assert home.texts() == {"a.md": "mine\n", "b.md": "b2\n"}
+    assert (report["conflicts"], report["state"]) == (1, "conflict")
+    assert home.texts() == {"a.md": "mine\n", "b.md": "b2\n", "c.md": "c\n"}
     assert (server.text(source, "a.md"), server.text(source, "b.md")) == ("theirs\n", "b2\n")
     [row] = home.json("conflicts")
     assert (row["path"], row["kind"], row["state"], row["mine"]) == ("a.md", "edit_edit", "open", True)
     assert (row["base_hash"], row["local_hash"], row["remote_hash"]) == (sha("base\n"), sha("mine\n"), sha("theirs\n"))
     shown = home.json("diff", row["id"])
     assert (shown["base"], shown["local"], shown["remote"]) == ("base\n", "mine\n", "theirs\n")
+
+
+@pytest.mark.parametrize(
+    ("choice", "winner", "losers"),
+    [
+        ("keep_local", "mine\n", ["theirs\n"]),
+        ("keep_raven", "theirs\n", ["mine\n"]),
+        ("manual_merge", "merged\n", ["mine\n", "theirs\n"]),
+    ],
+)
+def test_cf2_each_resolution_converges_and_the_loser_can_be_brought_back(
+    home: Home, server: Server, tmp_path: Path, choice: str, winner: str, losers: list[str]
+) -> None:
+    """The winner stands on both sides; ``history`` shows the loser and ``restore`` brings it."""
+    source = parked(home, server)
+    merged = tmp_path / "merged.txt"
+    merged.write_text("merged\n")
+    extra = ("--file", str(merged)) if choice == "manual_merge" else ()
+    [row] = home.json("resolve", "a.md", choice, *extra)["resolved"]
+    assert row["state"] == "resolved"
+    assert home.texts() == {"a.md": winner}
+    assert_equal(source, server, [home])
+    assert home.json("conflicts") == []
+    assert server.conflicts(source) == []
+    for loser in losers:
+        assert sha(loser) in {version["hash"] for version in home.json("history", "a.md")}
+        back = home.folder.parent / f"back-{sha(loser)[:6]}.md"
+        home.json("restore", "a.md", "--version", sha(loser), "--to", back)
+        assert back.read_text() == loser
+    home.json("restore", "a.md", "--version", sha(losers[0]))
+    assert home.texts() == {"a.md": losers[0]}
+    assert_equal(source, server, [home])
+
+
+def test_cf3_the_same_edit_on_both_sides_is_no_conflict(home: Home, server: Server) -> None:
+    """Edited alike, created alike and deleted on both sides: adopted without a word."""
+    home.write("edited.md", "base\n")
+    home.write("deleted.md", "base\n")
+    source = home.link()
+    home.write("edited.md", "alike\n")
+    home.write("created.md", "alike\n")
+    (home.folder / "deleted.md").unlink()
+    server.replace(source, "edited.md", "alike\n")
+    server.put(source, "created.md", "alike\n")
+    server.remove(source, "deleted.md")
+    report = home.sync(code=0)
+    assert (report["conflicts_opened"], report["conflicts"]) == (0, 0)
+    assert "conflict.opened" not in {kind for kind, _ in server.events(source)}
+    assert home.texts() == {"edited.md": "alike\n", "created.md": "alike\n"}
+    assert_equal(source, server, [home])
+
+
+@pytest.mark.parametrize("choice", ["keep_local", "keep_raven"])
+def test_cf4_an_edit_against_a_delete_is_parked_both_ways(home: Home, server: Server, choice: str) -> None:
+    """Neither side is lost, and either choice converges."""
+    for number in range(12):
+        home.write(f"other-{number}.md", f"{number}\n")
+    home.write("mine-gone.md", "base\n")
+    home.write("theirs-gone.md", "base\n")
+    source = home.link()
+    (home.folder / "mine-gone.md").unlink()
+    home.write("theirs-gone.md", "edited here\n")
+    server.replace(source, "mine-gone.md", "edited there\n")
+    server.remove(source, "theirs-gone.md")
+    home.sync(code=3)
+    assert {row["path"]: row["kind"] for row in home.json("conflicts")} == {
+        "mine-gone.md": "delete_edit",
+        "theirs-gone.md": "edit_delete",
+    }
+    home.json("resolve", "--all", choice)
+    home.sync(code=0)
+    expected = {"theirs-gone.md": "edited here\n"} if choice == "keep_local" else {"mine-gone.md": "edited there\n"}
+    assert {path: text for path, text in home.texts().items() if "gone" in path} == expected
+    assert_equal(source, server, [home])
+    assert lost({"edited here\n", "edited there\n", "base\n"}, source, server, [home]) == set()
+
+
+def test_cf7_many_conflicts_are_paged_chosen_by_glob_and_survive_a_restart(home: Home, server: Server) -> None:
+    """60 of them: pages add up, a dry run changes nothing, a glob resolves its own and no other."""
+    paths = [f"{folder}/n{number:02}.md" for folder in ("left", "right") for number in range(30)]
+    for path in paths:
+        home.write(path, f"base of {path}\n")
+    source = home.link()
+    for path in paths:
+        home.write(path, f"mine of {path}\n")
+        server.replace(source, path, f"theirs of {path}\n")
+    home.sync(code=3)
+    with home.daemon() as daemon:
+        rows = daemon.call("conflicts")
+        assert {row["path"] for row in rows} == set(paths)
+        paged: list[str] = []
+        while page := home.json("conflicts", "--limit", "25", *(("--after", paged[-1]) if paged else ())):
+            paged += [row["id"] for row in page]
+        assert paged == [row["id"] for row in rows]
+        dry = home.json("resolve", "--path", "left/*", "keep_raven", "--dry-run")["resolved"]
+        assert len(dry) == 30
+        assert len(daemon.call("conflicts")) == 60
+        done = home.json("resolve", "--path", "left/*", "keep_raven")["resolved"]
+        assert {row["state"] for row in done} == {"resolved"}
+    with home.daemon() as daemon:
+        assert {row["path"] for row in daemon.call("conflicts")} == {p for p in paths if p.startswith("right/")}
+    texts = home.texts()
+    assert {path: texts[path] for path in paths} == {
+        path: f"{'theirs' if path.startswith('left/') else 'mine'} of {path}\n" for path in paths
+    }
+
+
+def test_cf8_two_machines_with_a_conflict_on_one_path_leave_each_others_alone(
+    machine: Machines, server: Server
+) -> None:
+    """One resolves; the other's conflict stays open with its text, is resolved there, and both end equal."""
+    left, right = machine("left"), machine("right")
+    for home in (left, right):
+        home.login(server)
+    left.write("a.md", "base\n")
+    source = left.link()
+    right.link("--source", source)
+    left.write("a.md", "left's\n")
+    right.write("a.md", "right's\n")
+    server.replace(source, "a.md", "theirs\n")
+    left.sync(code=3)
+    right.sync(code=3)
+    left.sync(code=3)
+    foreign = [row for row in left.json("conflicts") if not row["mine"]]
+    for row in foreign:
+        refused = left.json("resolve", row["id"], "keep_raven", code=1)["resolved"][0]
+        assert refused["state"] == "refused"
+    own = [row["id"] for row in left.json("conflicts") if row["mine"]]
+    assert len(own) == 1
+    left.json("resolve", own[0], "keep_local")
+    assert server.text(source, "a.md") == "left's\n"
+    right.sync(code=3)
+    assert right.texts() == {"a.md": "right's\n"}
+    [row] = [row for row in right.json("conflicts") if row["mine"]]
+    assert (row["local_hash"], row["remote_hash"]) == (sha("right's\n"), sha("left's\n"))
+    right.json("resolve", row["id"], "keep_local")
+    left.sync()
+    assert left.texts() == right.texts() == {"a.md": "right's\n"}
+    assert lost({"left's\n", "right's\n", "theirs\n"}, source, server, [left, right]) == set()
+    assert server.conflicts(source) == []
