@@ -80,7 +80,7 @@ class Carrier:
             case e.LookAt(paths):
                 yield from self._look_at(paths)
             case e.Carry(jobs):
-                yield m.ChangesLanded(tuple(self._folder.carry_out(jobs, self._clock())))
+                yield self._change(jobs)
             case e.Recover(intents):
                 yield self._recover(intents)
             case e.Committed(intent_ids):
@@ -116,6 +116,12 @@ class Carrier:
         else:
             yield m.FilesSeen(tuple(seen))
             yield m.PathsLooked(paths)
+
+    def _change(self, jobs: tuple[tuple[Intent, bytes], ...]) -> m.Message:
+        try:
+            return m.ChangesLanded(tuple(self._folder.carry_out(jobs, self._clock())))
+        except DiskError as error:
+            return m.RecoveryFailed(error.message)
 
     def _recover(self, intents: tuple[Intent, ...]) -> m.Message:
         try:

@@ -100,7 +100,11 @@ class Folder:
             self.trash.stash(path, content, reason, entry_id, now)
 
     def carry_out(self, jobs: Sequence[tuple[Intent, bytes]], now: float) -> list[Landed]:
-        """Make journalled changes. Never raises: what could not be done has landed as FAILED."""
+        """Make journalled changes; what could not be done has landed as FAILED.
+
+        Raises:
+            DiskError: they were begun, and what became of them cannot be told now.
+        """
         try:
             return self._opened()[3].carry_out(jobs, now)
         except RootError as error:

@@ -153,8 +153,8 @@ class Engine:
         desk.emit(Recover(tuple(desk.out.carrying.values())))
 
     def _on_recovery_failed(self, message: m.RecoveryFailed) -> None:
-        """The folder is away, or the disk refuses: ask again in a while."""
-        self._desk.out.recovering = False
+        """The folder is away, or the disk refuses: ask again in a while what became of the changes under way."""
+        self._desk.out.recovered = self._desk.out.recovering = False
         self._desk.out.root_trouble = message.trouble
         self._desk.out.look_began = self._desk.now
 
