@@ -21,9 +21,12 @@ def lost(world: World) -> list[str]:
     given_up = {digest for machine in world.machines for digest in machine.user.given_up}
     acked = {digest for machine in world.machines for digest in machine.acked}
     protected = (world.people.written - given_up) | world.people.accepted | acked
-    missing = protected - _to_be_had(world) - {EMPTY_HASH}
-    found = [f"law 1: the text {world.script.word(digest)} is nowhere any more" for digest in sorted(missing)]
-    return found + [f"law 1: {machine.name}: {wrong}" for machine in world.machines for wrong in machine.fs.wrongs]
+    destroyed = {digest: what for machine in world.machines for digest, what in machine.fs.destroyed.items()}
+    missing = (protected | destroyed.keys()) - _to_be_had(world) - {EMPTY_HASH}
+    return [
+        f"law 1: the text {world.script.word(digest)} is nowhere any more {destroyed.get(digest, '')}".rstrip()
+        for digest in sorted(missing)
+    ]
 
 
 def _to_be_had(world: World) -> set[str]:
@@ -39,7 +42,7 @@ def _to_be_had(world: World) -> set[str]:
 
 def outside(world: World) -> list[str]:
     """Law 2: nothing but the folder and the agent's own state is touched."""
-    found = []
+    found = [f"law 2: {machine.name}: {wrong}" for machine in world.machines for wrong in machine.fs.wrongs]
     for machine in world.machines:
         others = {name for name in machine.fs.top.names if name not in {ROOT, STATE, OUTSIDE}}
         files = {path: node.data for path, node in machine.fs.files(machine.fs.top.names[OUTSIDE])}
@@ -63,17 +66,26 @@ def applied_twice(world: World) -> list[str]:
 def differences(world: World) -> list[str]:
     """Law 4: every folder equals the server, but for names that are a file and a folder at once."""
     heads = {path: sha(text.encode()) for path, text in world.server.evidence(world.source_id).heads.items()}
-    clashing = {path for path in heads if any(other.startswith(path + "/") for other in heads)}
+    split = clashing(world)
     found = []
     for machine in world.machines:
         tree = {path: sha(data) for path, data in machine.user.tree().items()}
         for path in sorted(heads.keys() | tree.keys()):
-            if any(path == clash or path.startswith(clash + "/") for clash in clashing):
-                continue
-            if heads.get(path) != tree.get(path):
+            if path not in split and heads.get(path) != tree.get(path):
                 here, there = (_named(world, side.get(path)) for side in (tree, heads))
                 found.append(f"law 4: {machine.name} holds {here} at {path}, the server {there}")
     return found
+
+
+def clashing(world: World) -> set[str]:
+    """Paths the server holds that cannot all stand in one folder: a file, and files below it."""
+    heads = world.server.evidence(world.source_id).heads
+    return {
+        path
+        for path in heads
+        for other in heads
+        if other.startswith(path + "/") or path.startswith(other + "/")
+    }
 
 
 def _named(world: World, digest: str | None) -> str:

@@ -88,12 +88,14 @@ class SimFs:
         clock: seconds since the epoch.
         before: called before every primitive with its name; may raise Crash or OSError, or act as the user.
         wrongs: what the agent did that nothing may ever do.
+        destroyed: hashes of a user's bytes the agent took the last copy of from this disk, and by which call.
     """
 
     clock: Callable[[], float]
     disk: Disk = field(default_factory=Disk)
     before: Hook | None = None
     wrongs: list[str] = field(default_factory=list)
+    destroyed: dict[str, str] = field(default_factory=dict)
     _inodes: int = 100
     _handles: dict[int, Handle] = field(default_factory=dict)
     _next_handle: int = 3
@@ -345,7 +347,7 @@ class SimFs:
     def _destroyed(self, node: Node, what: str) -> None:
         """The agent took a name away: a user's bytes must still stand somewhere."""
         if node.user and not self.holds(node.data):
-            self.wrongs.append(f"{what}: the user's {hashlib.sha256(node.data).hexdigest()[:8]} stood nowhere else")
+            self.destroyed[hashlib.sha256(node.data).hexdigest()] = what
 
     def same_volume(self, one: Dir, other: Dir) -> bool:
         """As in ``Fs``."""

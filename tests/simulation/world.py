@@ -61,6 +61,15 @@ class Chances:
     unheard: float = 0.15
 
 
+PROFILES = (
+    Chances(),
+    Chances(crash_at_disk=0.02, disk_full=0.02),
+    Chances(user_between_calls=0.1, fault=0.02),
+    Chances(crash_at_network=0.04, fault=0.2, late=0.06, bystander=0.2),
+)
+"""Seeds take these in turn."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """What to run. ``make_carrier`` and ``disks`` let a test put something broken in."""
@@ -68,7 +77,6 @@ class Plan:
     seed: int
     server: str
     turns: int = 130
-    chances: Chances = Chances()
     make_carrier: Callable[..., Carrier] = Carrier
     disks: tuple[Disk, ...] = _DISKS
 
@@ -83,6 +91,7 @@ class World:
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.rng = random.Random(f"{plan.server} {plan.seed}")
+        self.chances = PROFILES[plan.seed % len(PROFILES)]
         self.now = START
         self.calm = True
         self.changes = 0
@@ -136,7 +145,7 @@ class World:
         """As in ``Surroundings``."""
         if self.calm:
             return
-        chances, roll = self.plan.chances, self.rng.random()
+        chances, roll = self.chances, self.rng.random()
         if roll < chances.crash_at_disk:
             self._strike(machine, f"before {primitive}")
         roll -= chances.crash_at_disk
@@ -155,7 +164,7 @@ class World:
             return self._answer(method, path, headers, body)
         if not machine.alive:
             raise Crash
-        chances = self.plan.chances
+        chances = self.chances
         endpoint = path.rpartition("local-sync/")[2]
         if self._depth == 0 and self.rng.random() < chances.bystander:
             self._bystander(machine)
@@ -282,7 +291,7 @@ class World:
     def _edit(self, machine: Machine) -> None:
         paths = self.people.edit(machine.user)
         self.note(machine.name, self.people.last)
-        if self.rng.random() >= self.plan.chances.unheard:
+        if self.rng.random() >= self.chances.unheard:
             machine.hear(paths)
 
     def _edit_on_server(self) -> None:
