@@ -260,6 +260,16 @@ class Agent:
         server = self._servers.get(source.server)
         return with_capabilities(setup, server.capabilities) if server else setup
 
+    def tidy(self) -> None:
+        """Let go of texts that no conflict and no open operation refers to any more."""
+
+        def prune() -> None:
+            entries = [e for source in self.registry.sources for e in self.index.operations.open(source.key)]
+            with self.index.transaction():
+                self.index.conflicts.prune_texts({s.hash for entry in entries for s in entry.suspects})
+
+        self.control.call(prune)
+
     def start_all(self) -> None:
         """Put every linked folder to work."""
         for source in self.registry.sources:

@@ -80,7 +80,9 @@ def run_foreground(home: Home, settings: Settings, on_ready: Callable[[], object
                     merging = AutoMerge(agent)
                     threading.Thread(target=merging.keep_on, args=(stop,), name="automerge", daemon=True).start()
                 on_ready()
+                agent.tidy()
                 while not stop.wait(_HOUSEKEEPING_SECONDS):
+                    agent.tidy()
                     methods.call(agent, "trash_prune", {})
         finally:
             agent.close()

@@ -77,28 +77,28 @@ def value(credentials: CredentialStore, server: ServerEntry) -> str | None:
 def test_a_kept_token_comes_back_and_can_be_forgotten(home: Home) -> None:
     credentials = store(home)
     assert credentials.token_for(SERVER) is None
-    assert credentials.store(SERVER, "t-1") is TokenOrigin.FILE
-    assert value(credentials, SERVER) == "t-1"
+    assert credentials.store(SERVER, "token-of-a-test-1") is TokenOrigin.FILE
+    assert value(credentials, SERVER) == "token-of-a-test-1"
     assert value(credentials, OTHER) is None
     credentials.forget(SERVER)
     assert credentials.token_for(SERVER) is None
 
 
 def test_the_file_is_readable_by_its_owner_only(home: Home) -> None:
-    store(home).store(SERVER, "t-1")
+    store(home).store(SERVER, "token-of-a-test-1")
     assert stat.S_IMODE(home.credentials_file.stat().st_mode) == 0o600
 
 
 def test_a_credentials_file_others_can_read_is_refused(home: Home) -> None:
-    store(home).store(SERVER, "t-1")
+    store(home).store(SERVER, "token-of-a-test-1")
     home.credentials_file.chmod(0o644)
     with pytest.raises(CredentialsError, match="others can read") as refused:
         store(home).token_for(SERVER)
-    assert "t-1" not in refused.value.message
+    assert "token-of-a-test-1" not in refused.value.message
 
 
 def test_a_kept_token_stays_with_the_origin_it_was_given_for(home: Home) -> None:
-    store(home).store(SERVER, "t-1")
+    store(home).store(SERVER, "token-of-a-test-1")
     assert value(store(home), dataclasses.replace(SERVER, url="https://evil.example")) is None
 
 
@@ -148,7 +148,7 @@ def test_the_service_managers_credential_is_taken(home: Home, tmp_path: Path) ->
 
 def test_a_token_file_others_can_read_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "token"
-    file.write_text("t-1")
+    file.write_text("token-of-a-test-1")
     file.chmod(0o640)
     with pytest.raises(CredentialsError, match="others can read") as refused:
         read_token_file(file)
@@ -158,8 +158,8 @@ def test_a_token_file_others_can_read_is_refused(tmp_path: Path) -> None:
 def test_the_keyring_is_used_where_there_is_one(home: Home, ring: MemoryRing) -> None:
     credentials = store(dataclasses.replace(home, pinned=False))
     store(home).store(SERVER, "t-old")
-    assert credentials.store(SERVER, "t-1") is TokenOrigin.KEYRING
-    assert value(credentials, SERVER) == "t-1"
+    assert credentials.store(SERVER, "token-of-a-test-1") is TokenOrigin.KEYRING
+    assert value(credentials, SERVER) == "token-of-a-test-1"
     assert "t-old" not in home.credentials_file.read_text()
     credentials.forget(SERVER)
     assert ring.held == {}
@@ -168,18 +168,18 @@ def test_the_keyring_is_used_where_there_is_one(home: Home, ring: MemoryRing) ->
 def test_a_locked_keyring_falls_back_to_the_file(home: Home, ring: MemoryRing) -> None:
     ring.locked = True
     credentials = store(dataclasses.replace(home, pinned=False))
-    assert credentials.store(SERVER, "t-1") is TokenOrigin.FILE
-    assert value(credentials, SERVER) == "t-1"
+    assert credentials.store(SERVER, "token-of-a-test-1") is TokenOrigin.FILE
+    assert value(credentials, SERVER) == "token-of-a-test-1"
 
 
 def test_a_keyring_that_is_demanded_and_locked_is_an_error(home: Home, ring: MemoryRing) -> None:
     ring.locked = True
     with pytest.raises(CredentialsError, match="keyring cannot be used"):
-        store(dataclasses.replace(home, pinned=False), credentials="keyring").store(SERVER, "t-1")
+        store(dataclasses.replace(home, pinned=False), credentials="keyring").store(SERVER, "token-of-a-test-1")
 
 
 def test_a_pinned_home_never_touches_the_keyring(home: Home, ring: MemoryRing) -> None:
-    store(home).store(SERVER, "t-1")
+    store(home).store(SERVER, "token-of-a-test-1")
     assert ring.held == {}
 
 

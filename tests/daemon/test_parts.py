@@ -1,0 +1,195 @@
+"""The daemon's parts by themselves: the lock, the control thread, the embedded hub as a child, the socket."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from freezegun import freeze_time
+
+from agent.config import Home, Settings
+from agent.core.errors import HomeLocked, UsageError
+from agent.credentials import claims
+from agent.daemon.localhub import LocalHub
+from agent.daemon.lock import HomeLock
+from agent.daemon.loop import Control
+from agent.daemon.session import Session, run_foreground
+from support.eventually import eventually
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A home of its own."""
+    made = Home.from_environment({"RAVEN_AGENT_HOME": str(tmp_path / "home")})
+    made.create()
+    return made
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[LocalHub]:
+    """An embedded hub on any free port."""
+    made = LocalHub(tmp_path / "hub", 0, 90)
+    yield made
+    made.stop()
+
+
+def test_a_second_agent_is_refused_and_told_the_pid(home: Home) -> None:
+    """CR9: one agent a home; the other hears who holds it."""
+    lock = HomeLock(home.lock_file)
+    script = "import sys; from pathlib import Path; from agent.daemon.lock import HomeLock; HomeLock(Path(sys.argv[1]))"
+    other = subprocess.run(
+        [sys.executable, "-P", "-c", script, str(home.lock_file)], capture_output=True, text=True, check=False
+    )
+    assert other.returncode != 0 and "HomeLocked" in other.stderr and str(os.getpid()) in other.stderr
+    lock.release()
+    HomeLock(home.lock_file).release()
+
+
+def test_a_lock_file_left_by_a_dead_agent_locks_nobody_out(home: Home) -> None:
+    """The kernel's lock counts, not the number in the file, which may be a living stranger's by now."""
+    home.lock_file.write_text(json.dumps({"pid": os.getpid(), "socket": "/nowhere"}))
+    HomeLock(home.lock_file).release()
+
+
+def test_a_session_holds_the_home_while_it_is_open(home: Home) -> None:
+    """Two commands at once do not both write the index."""
+    with Session.open(home, Settings()), pytest.raises(HomeLocked, match=str(os.getpid())):
+        Session.open(home, Settings())
+
+
+def test_the_control_thread_goes_on_after_a_failure() -> None:
+    """One failing piece of work does not take what comes behind it down, and call hands errors back."""
+    control = Control(time.time)
+    control.start()
+    control.post(lambda: 1 / 0)
+    assert control.call(lambda: "still here") == "still here"
+    with pytest.raises(UsageError):
+        control.call(lambda: (_ for _ in ()).throw(UsageError("no")))
+    control.stop()
+
+
+def test_the_control_thread_keeps_its_timers() -> None:
+    """A timer fires once at its moment; a newer one with the same key replaces it."""
+    control = Control(time.time)
+    control.start()
+    fired: list[str] = []
+    done = threading.Event()
+    control.call(lambda: control.set_timer("key", time.time() + 3600, lambda: fired.append("old")))
+    control.call(lambda: control.set_timer("key", time.time() + 0.05, lambda: (fired.append("new"), done.set())[0]))
+    assert done.wait(10)
+    assert fired == ["new"]
+    control.stop()
+
+
+def test_the_embedded_hub_comes_back_where_it_was(hub: LocalHub) -> None:
+    """Killed, it is started again with its data, and its token is good for it."""
+    url = hub.ensure()
+    assert httpx.get(f"{url}/healthz").status_code == 200
+    headers = {"authorization": f"Bearer {hub.token()}", "x-workspace-id": "local"}
+    process = hub._process
+    assert process is not None
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    again = hub.ensure()
+    answer = httpx.post(f"{again}/api/local-sync/sources/list", json={}, headers=headers)
+    assert answer.status_code == 200
+
+
+def test_the_hub_s_token_renews_itself_long_before_it_ends(hub: LocalHub) -> None:
+    """At half of its 90 days the next call is given a fresh one."""
+    with freeze_time(dt.datetime.now(dt.UTC), tick=True) as clock:
+        first = hub.token()
+        made = hub._token_made
+        assert hub.token() == first and hub._token_made == made
+        clock.tick(dt.timedelta(days=46))
+        hub.token()
+        assert hub._token_made > made + 45 * 86400
+    assert claims(first)["workspaceId"] == "local"
+
+
+def test_a_hub_that_cannot_start_says_where_its_last_words_are(tmp_path: Path) -> None:
+    """A folder that is a file: an error with a hint, no hang."""
+    folder = tmp_path / "hub"
+    folder.mkdir()
+    (folder / "secret").mkdir()
+    failing = LocalHub(folder, 0, 90)
+    with pytest.raises(Exception, match="hub"):
+        failing.token()
+
+
+@contextlib.contextmanager
+def foreground(home: Home) -> Iterator[None]:
+    """The daemon in a thread of this process."""
+    ready, stop = threading.Event(), threading.Event()
+    thread = threading.Thread(target=run_foreground, args=(home, Settings(), ready.set, stop))
+    thread.start()
+    try:
+        assert ready.wait(30)
+        yield
+    finally:
+        stop.set()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def test_the_control_socket_is_its_owner_s_only_and_goes_with_the_daemon(home: Home) -> None:
+    """SC8: 0600 in a folder that is 0700; nothing is left behind."""
+    with foreground(home):
+        mode = home.socket.stat().st_mode
+        assert stat.S_ISSOCK(mode) and mode & 0o177 == 0
+        assert home.socket.parent.stat().st_mode & 0o077 == 0
+    assert not home.socket.exists()
+
+
+def test_the_control_api_answers_and_refuses_in_one_shape(home: Home) -> None:
+    """A result, or an error with code, message and hint; an unknown method is refused, not a crash."""
+    with foreground(home), httpx.Client(transport=httpx.HTTPTransport(uds=str(home.socket))) as client:
+        status = client.post("http://agent/v1/status", json={}).json()["result"]
+        assert status["daemon"] == {"running": True, "pid": os.getpid(), "since": status["daemon"]["since"]}
+        refused = client.post("http://agent/v1/no_such_method", json={})
+        assert refused.status_code == 400 and refused.json()["error"]["code"] == "usage"
+        unlinked = client.post("http://agent/v1/status", json={"folder": "/nowhere"})
+        assert unlinked.json()["error"]["hint"]
+
+
+def test_the_daemon_ends_while_somebody_follows_it(home: Home) -> None:
+    """OP6 in small: a follower does not hold the daemon up."""
+    lines: list[str] = []
+
+    def follow() -> None:
+        with (
+            contextlib.suppress(httpx.HTTPError),
+            httpx.Client(transport=httpx.HTTPTransport(uds=str(home.socket)), timeout=None) as client,
+            client.stream("POST", "http://agent/v1/status_watch", json={}) as answer,
+        ):
+            lines.extend(answer.iter_lines())
+
+    follower = threading.Thread(target=follow)
+    with foreground(home):
+        follower.start()
+        eventually(lambda: follower.is_alive(), 5, "the follower runs")
+    follower.join(15)
+    assert not follower.is_alive()
+
+
+def test_a_path_too_long_for_a_socket_gets_a_short_one(tmp_path: Path) -> None:
+    """A deep home still has a socket the system can bind."""
+    deep = tmp_path / ("d" * 100) / ("e" * 60)
+    home = Home.from_environment({"RAVEN_AGENT_HOME": str(deep)})
+    home.create()
+    with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as listener:
+        listener.bind(str(home.socket))
+    home.socket.unlink()

@@ -1,0 +1,158 @@
+"""The index: whole after a crash, private, refused when newer, set aside when damaged."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from agent.core.errors import IndexDamaged, IndexTooNew
+from agent.core.model import (
+    ABSENT,
+    OUT_OF_SCOPE,
+    Fingerprint,
+    Intent,
+    Operation,
+    Purpose,
+    Reason,
+    Side,
+    Verb,
+    file_side,
+)
+from agent.core.reconcile import Step
+from agent.index import Index, open_index, open_reader, set_aside
+from agent.index.operations import Stage, Suspect, Why
+from agent.index.schema import SCHEMA_VERSION
+from agent.index.trees import Row
+
+A, B, C = "a" * 64, "b" * 64, "c" * 64
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Where the index lies."""
+    return tmp_path / "index.sqlite"
+
+
+def _full_row() -> Row:
+    local = Side(file_side(A).presence, B, 12, Reason.TOO_LARGE)
+    return Row(
+        "d/ü.md",
+        file_side(A, 10),
+        local,
+        Fingerprint(12, 5, 6, 7, "x" * 32, racy=True),
+        file_side(C),
+        "r-1",
+        42,
+        Step.PARK,
+    )
+
+
+def _opened(path: Path) -> contextlib.closing[Index]:
+    return contextlib.closing(open_index(path))
+
+
+def test_a_row_comes_back_as_it_went_in(path: Path) -> None:
+    """Every field of the three trees survives the way through the table."""
+    row = _full_row()
+    with _opened(path) as index:
+        index.trees.put(1, [row])
+        assert index.trees.get(1, [row.path])[row.path] == row
+        assert list(index.trees.all(1)) == [row]
+
+
+def test_a_path_nothing_is_known_of_has_no_row(path: Path) -> None:
+    """An empty row is deleted, and asking for it answers an empty one."""
+    with _opened(path) as index:
+        index.trees.put(1, [_full_row()])
+        index.trees.put(1, [Row("d/ü.md", ABSENT, OUT_OF_SCOPE, None, ABSENT)])
+        assert index.trees.get(1, ["d/ü.md"]) == {"d/ü.md": Row("d/ü.md")}
+        assert index.trees.counts(1).files == 0
+
+
+def test_known_paths_are_sorted_as_a_look_walks(path: Path) -> None:
+    """By code points of the whole path, which is the order of a look."""
+    names = ["b.md", "a/b.md", "a.md", "a-b.md", "Z.md", "é.md"]
+    with _opened(path) as index:
+        index.trees.put(1, [Row(name, local=file_side(A)) for name in names])
+        assert [known.path for known in index.trees.known(1)] == sorted(names)
+
+
+def test_a_renamed_file_is_not_counted_as_lost(path: Path) -> None:
+    """A delete whose bytes live at another path of the same side is no lost file."""
+    with _opened(path) as index:
+        gone = Row("old.md", file_side(A), ABSENT, None, file_side(A), step=Step.PUSH_DELETE)
+        lost = Row("lost.md", file_side(B), ABSENT, None, file_side(B), step=Step.PUSH_DELETE)
+        moved = Row("new.md", ABSENT, file_side(A), None, ABSENT, step=Step.PUSH)
+        index.trees.put(1, [gone, lost, moved])
+        assert index.trees.lost_files(1, Step.PUSH_DELETE) == [("lost.md", B)]
+
+
+def test_a_transaction_is_whole_or_nothing(path: Path) -> None:
+    """What an exception interrupts leaves nothing behind."""
+    with _opened(path) as index:
+        with pytest.raises(RuntimeError), index.transaction():
+            index.trees.put(1, [_full_row()])
+            raise RuntimeError
+        assert list(index.trees.all(1)) == []
+
+
+def test_operations_and_intents_outlive_the_process(path: Path) -> None:
+    """Ids, stages, suspects and journalled intents are there after the index is opened again."""
+    operation = Operation("op-1", "a.md", Verb.UPSERT, A, 3, None)
+    intent = Intent("00ff", "b.md", B, A, Purpose.PULL)
+    with _opened(path) as index:
+        index.operations.add(1, [operation], Why.PUSH, 5.0)
+        index.operations.set_suspects("op-1", [Suspect(C, 9)])
+        index.operations.move({"op-1": Stage.ACKED})
+        index.operations.journal(1, [intent], 5.0)
+    with _opened(path) as index:
+        (entry,) = index.operations.open(1)
+        assert (entry.operation, entry.stage, entry.suspects) == (operation, Stage.ACKED, (Suspect(C, 9),))
+        assert index.operations.intents(1) == [intent]
+        index.operations.move({"op-1": Stage.DONE})
+        assert index.operations.open(1) == [] and index.operations.by_ids(1, ["op-1"])
+
+
+def test_the_index_is_private_and_readers_cannot_write(path: Path) -> None:
+    """0600, and a reader beside the writer is refused any change."""
+    with _opened(path) as index, contextlib.closing(open_reader(path)) as reader:
+        index.trees.put(1, [_full_row()])
+        assert path.stat().st_mode & 0o077 == 0
+        assert [row.path for row in reader.trees.all(1)] == ["d/ü.md"]
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            reader.trees.put(1, [_full_row()])
+
+
+def test_an_index_of_a_newer_release_is_refused_in_a_sentence(path: Path) -> None:
+    """It is neither read nor changed nor set aside."""
+    with _opened(path) as index:
+        index.connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    with pytest.raises(IndexTooNew, match="this release knows"):
+        open_index(path)
+
+
+def test_a_damaged_index_is_told_and_set_aside_with_its_wal(path: Path) -> None:
+    """CR8: it is moved away under its date, and a new one opens in its place."""
+    with _opened(path) as index:
+        index.trees.put(1, [Row(f"{i}.md", local=file_side(A)) for i in range(2000)])
+    data = bytearray(path.read_bytes())
+    data[4096:40960] = b"\xff" * 36864
+    path.write_bytes(data)
+    with pytest.raises(IndexDamaged):
+        open_index(path)
+    aside = set_aside(path, "20261121T120000Z")
+    assert aside.read_bytes() == data and not path.exists()
+    with _opened(path) as index:
+        assert list(index.trees.all(1)) == []
+
+
+def test_texts_nobody_refers_to_are_dropped(path: Path) -> None:
+    """A kept text lasts as long as a live conflict, or somebody else, names it."""
+    with _opened(path) as index:
+        index.conflicts.put_text(A, b"kept by name")
+        index.conflicts.put_text(B, b"dropped")
+        index.conflicts.prune_texts([A])
+        assert index.conflicts.text(A) == b"kept by name" and index.conflicts.text(B) is None
