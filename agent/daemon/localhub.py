@@ -83,11 +83,13 @@ class LocalHub:
                 process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
             ready = _first_line(process)
             if ready is not None:
+                _hang_up(self._process)
                 self._process = process
                 self._url = str(ready["url"])
                 return
             process.kill()
             process.wait()
+            _hang_up(process)
         raise HubFailed("the embedded hub did not start", f"see {self._data / 'hub.log'}")
 
     def _ports(self) -> tuple[tuple[str, ...], ...]:
@@ -118,19 +120,23 @@ class LocalHub:
         """End the child, politely first."""
         with self._lock:
             process, self._process = self._process, None
-        if process is None or process.poll() is not None:
-            return
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_STOP_SECONDS)
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
+        if process is not None and process.poll() is None:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_STOP_SECONDS)
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        _hang_up(process)
 
 
 _MODULE = [sys.executable, "-P", "-m", "agent.hub"]
+
+
+def _hang_up(process: subprocess.Popen[bytes] | None) -> None:
+    """Close our end of a child's output."""
+    if process is not None and process.stdout is not None:
+        process.stdout.close()
 
 
 def _first_line(process: subprocess.Popen[bytes]) -> dict[str, object] | None:

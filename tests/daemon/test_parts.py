@@ -180,7 +180,7 @@ def test_the_daemon_ends_while_somebody_follows_it(home: Home) -> None:
     follower = threading.Thread(target=follow)
     with foreground(home):
         follower.start()
-        eventually(lambda: follower.is_alive(), 5, "the follower runs")
+        eventually(lambda: lines, 10, "the follower is told")
     follower.join(15)
     assert not follower.is_alive()
 
