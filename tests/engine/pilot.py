@@ -191,3 +191,17 @@ class Pilot:
         ids = self.answer(Result.APPLIED)
         self.feed(upsert(path, text, 10, ids[0]))
         assert self.trees(path) == (sha(text),) * 3
+
+
+def started(**setup: object) -> Pilot:
+    """a.md with the text "one" on both sides, at rest."""
+    pilot = Pilot(**setup)  # type: ignore[arg-type]
+    pilot.begin({"a.md": "one"})
+    pilot.agreed("a.md", "one")
+    assert not pilot.effects, pilot.effects
+    return pilot
+
+
+def drain(pilot: Pilot, *events: Event) -> None:
+    """The feed is read to its end, and holds these events."""
+    pilot.feed(*events)

@@ -1,0 +1,149 @@
+"""Conflicts in the engine: ours, another machine's, the server's own; and a person's decision carried out."""
+
+from __future__ import annotations
+
+from agent.core.model import Choice, Landing, Result, Verb
+from agent.core.stream import ConflictClosed, ConflictOpened
+from agent.engine import effects as e
+from agent.engine import messages as m
+from agent.index.conflicts import Origin, State
+from engine.pilot import Pilot, conflict, drain, head, sha, started, upsert
+
+
+def test_another_machine_s_conflict_is_listed_and_left_alone() -> None:
+    """CF8: neither parked, nor closed, nor in the way."""
+    pilot = started()
+    drain(pilot, ConflictOpened("a.md", "k9", 20, sha("other"), sha("one")))
+    (listed,) = pilot.conflicts()
+    assert not listed.mine and not listed.parks
+    pilot.saves("a.md", "two")
+    assert pilot.take(e.Send).parcels[0].operation.hash == sha("two")
+    drain(pilot, ConflictClosed("a.md", "k9", 21, sha("one")))
+    assert not pilot.conflicts()
+
+
+def test_an_edit_refused_on_the_server_parks_here() -> None:
+    """A conflict opened by an edit on the server parks the path: the head is ours, the other side the refused edit."""
+    pilot = started()
+    drain(pilot, ConflictOpened("a.md", "k3", 20, sha("one"), sha("refused"), by_server_edit=True))
+    (parked,) = pilot.conflicts()
+    assert parked.origin is Origin.SERVER_EDIT and parked.remote_hash == sha("refused")
+    pilot.take(e.AskConflicts)
+    pilot.tell(m.ConflictsArrived((conflict("k3", "a.md", "x", "one", "refused"),)))
+    assert pilot.index.conflicts.text(sha("refused")) == b"refused"
+
+
+def parked_pair(**setup: object) -> Pilot:
+    """a.md parked: base one, here mine, there theirs, the conflict k1 on the server."""
+    pilot = started(**setup)
+    pilot.saves("a.md", "mine")
+    pilot.answer(Result.CONFLICT, found=conflict("k1", "a.md", "one", "mine", "theirs"))
+    assert [c.server_ids for c in pilot.conflicts()] == [("k1",)]
+    pilot.effects.clear()
+    return pilot
+
+
+def decide(pilot: Pilot, choice: Choice, text: str | None) -> None:
+    """A person decides the one conflict."""
+    (parked,) = pilot.conflicts()
+    pilot.tell(m.Resolve(parked.id, parked.generation, choice, None if text is None else text.encode()))
+
+
+def test_a_resolution_reads_the_head_first() -> None:
+    """If the head moved since the person looked, the resolution is refused and the conflict shown anew."""
+    pilot = parked_pair()
+    generation = pilot.conflicts()[0].generation
+    decide(pilot, Choice.KEEP_LOCAL, "mine")
+    assert not pilot.wants(e.CloseConflict)
+    pilot.shows("a.md", head("a.md", "newer", "theirs"), conflict("k1", "a.md", "one", "mine", "theirs"))
+    (shown,) = pilot.conflicts()
+    assert shown.state is State.OPEN and shown.generation > generation and shown.remote_hash == sha("newer")
+    assert not pilot.wants(e.CloseConflict)
+
+
+def test_keep_local_puts_our_text_there_and_leaves_the_folder() -> None:
+    """keep_local: the server's head becomes our text, the folder is not touched, the conflict is closed."""
+    pilot = parked_pair()
+    decide(pilot, Choice.KEEP_LOCAL, "mine")
+    assert pilot.take(e.Stash).content == b"theirs"
+    pilot.shows("a.md", head("a.md", "theirs", "one"), conflict("k1", "a.md", "one", "mine", "theirs"))
+    assert pilot.take(e.CloseConflict).choice is Choice.KEEP_LOCAL
+    pilot.tell(m.CloseAnswered(pilot.conflicts()[0].id))
+    pilot.shows("a.md", head("a.md", "mine", "theirs"))
+    assert not pilot.conflicts() and pilot.trees("a.md") == (sha("mine"),) * 3 and not pilot.wants(e.Carry)
+
+
+def test_keep_raven_installs_their_text_expecting_ours() -> None:
+    """keep_raven: the folder gets the server's text, the local one goes to the trash with the swap."""
+    pilot = parked_pair()
+    decide(pilot, Choice.KEEP_RAVEN, None)
+    pilot.shows("a.md", head("a.md", "theirs", "one"), conflict("k1", "a.md", "one", "mine", "theirs"))
+    assert pilot.take(e.CloseConflict).choice is Choice.KEEP_RAVEN
+    pilot.tell(m.CloseAnswered(pilot.conflicts()[0].id))
+    pilot.shows("a.md", head("a.md", "theirs", "one"))
+    intent, content = next(effect for effect in pilot.effects if isinstance(effect, e.Carry)).jobs[0]
+    assert (intent.expected, content) == (sha("mine"), b"theirs")
+    pilot.land("theirs")
+    assert not pilot.conflicts() and pilot.trees("a.md") == (sha("theirs"),) * 3
+
+
+def test_an_edit_during_a_resolution_is_parked_again() -> None:
+    """The file changed while the decided text was installed: nothing is pushed over what was decided."""
+    pilot = parked_pair()
+    decide(pilot, Choice.KEEP_RAVEN, None)
+    pilot.shows("a.md", head("a.md", "theirs", "one"))
+    pilot.land("edited meanwhile", landing=Landing.CHANGED)
+    (shown,) = pilot.conflicts()
+    assert shown.state is State.OPEN and shown.local_hash == sha("edited meanwhile")
+    assert not pilot.wants(e.Send)
+
+
+def test_a_delete_is_put_where_conflicts_are_wiped_by_it() -> None:
+    """Wanted is a delete on a server that forgets: a delete on the current head, which closes the conflicts."""
+    pilot = started()
+    pilot.saves("a.md", None)
+    pilot.tell(m.ApproveDeletes(pilot.engine.held.plan if pilot.engine.held else ""))
+    pilot.answer(Result.CONFLICT, found=conflict("k1", "a.md", "one", None, "theirs"))
+    pilot.effects.clear()
+    decide(pilot, Choice.KEEP_LOCAL, None)
+    pilot.shows("a.md", head("a.md", "theirs", "one"), conflict("k1", "a.md", "one", None, "theirs"))
+    parcel = pilot.take(e.Send).parcels[0]
+    assert parcel.operation.verb is Verb.DELETE and parcel.operation.base == sha("theirs") and parcel.given == b""
+
+
+def test_an_older_generation_is_refused() -> None:
+    """A decision made on texts that have moved changes nothing."""
+    pilot = parked_pair()
+    (before,) = pilot.conflicts()
+    pilot.saves("a.md", "mine, again")
+    (after,) = pilot.conflicts()
+    assert after.generation == before.generation + 1
+    pilot.tell(m.Resolve(before.id, before.generation, Choice.KEEP_LOCAL, b"mine"))
+    assert pilot.conflicts()[0].state is State.OPEN and not pilot.wants(e.AskHead)
+
+
+def test_further_edits_of_a_parked_file_are_sent_nowhere() -> None:
+    """A parked path is kept still; everything else goes on."""
+    pilot = parked_pair()
+    pilot.saves("a.md", "mine, again")
+    assert not pilot.wants(e.Send)
+    pilot.saves("b.md", "other file")
+    assert [p.operation.path for p in pilot.take(e.Send).parcels] == ["b.md"]
+
+
+def test_a_conflict_whose_sides_became_equal_is_closed_at_once() -> None:
+    """The user makes the file equal to the server's: there is nothing left to decide."""
+    pilot = parked_pair()
+    pilot.saves("a.md", "theirs")
+    assert pilot.conflicts()[0].state is State.RESOLVING
+    pilot.shows("a.md", head("a.md", "theirs", "one"))
+    assert not pilot.conflicts()
+
+
+def test_a_conflict_resolved_on_the_server_decides_the_text_it_showed() -> None:
+    """Somebody resolves ours with the server's text while the folder still holds the text that was judged."""
+    pilot = parked_pair()
+    drain(pilot, ConflictClosed("a.md", "k1", 30, sha("theirs")), upsert("a.md", "theirs", 31, "resolve-k1"))
+    assert not pilot.conflicts()
+    pilot.land("theirs")
+    assert pilot.trees("a.md") == (sha("theirs"),) * 3
