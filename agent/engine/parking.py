@@ -269,7 +269,14 @@ class Parking:
             self.save(replace(following, mine=True))
 
     def reopen(self, conflict: Conflict, row: Row, note: str) -> None:
-        """A resolution could not be carried out as decided: show the conflict anew."""
+        """A resolution could not be carried out as decided: show the conflict anew.
+
+        One whose other text is nowhere to be had, because somebody closed it on the server meanwhile, is over.
+        """
+        gone = conflict.origin in _HEAD_IS_LOCAL and not conflict.server_ids and conflict.remote_hash is not None
+        if gone and self._desk.index.conflicts.text(conflict.remote_hash) is None:
+            self.close(conflict, "resolved on the server")
+            return
         other = conflict.remote_hash if conflict.origin in _HEAD_IS_LOCAL else row.remote.hash
         self.save(
             replace(
