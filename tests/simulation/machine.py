@@ -18,10 +18,11 @@ from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.engine.desk import Setup
 from agent.engine.engine import Engine
+from agent.index.conflicts import Conflict
 from agent.index.store import Index, open_index
 from agent.remotes.http import Http
 from agent.remotes.raven import RavenRemote
-from simulation.simfs import Crash, Disk, SimFs
+from simulation.simfs import Crash, SimFs
 from simulation.user import ROOT, STATE, User
 from strict_raven import WORKSPACE, Response
 from strict_raven.transport import HandlerTransport
@@ -108,9 +109,9 @@ class Machine:
         acked: hashes of texts the server said it applied for this machine.
     """
 
-    def __init__(self, name: str, world: Surroundings, seed: int, disk: Disk, make_carrier: CarrierMaker) -> None:
+    def __init__(self, name: str, world: Surroundings, seed: int, fs: SimFs, make_carrier: CarrierMaker) -> None:
         self.name = name
-        self.fs = SimFs(world.clock, disk)
+        self.fs = fs
         self.user = User(self.fs)
         self.index = open_index(":memory:")
         self.alive = False
@@ -186,6 +187,14 @@ class Machine:
         """Give everything back."""
         self.kill()
         self.index.close()
+
+    def conflicts(self) -> list[Conflict]:
+        """Every conflict that is not closed."""
+        return self.index.conflicts.live(SOURCE)
+
+    def conflict(self, identifier: int) -> Conflict:
+        """One of them."""
+        return next(found for found in self.conflicts() if found.id == identifier)
 
     # Messages in, effects out
 

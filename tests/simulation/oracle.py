@@ -20,7 +20,7 @@ def lost(world: World) -> list[str]:
     """Law 1: what people wrote, and did not remove with their own hands, and what the server took, can be had."""
     given_up = {digest for machine in world.machines for digest in machine.user.given_up}
     acked = {digest for machine in world.machines for digest in machine.acked}
-    protected = (world.people.written - given_up) | world.people.accepted | acked
+    protected = (world.people.written - given_up) | world.people.accepted | world.people.refused | acked
     destroyed = {digest: what for machine in world.machines for digest, what in machine.fs.destroyed.items()}
     missing = (protected | destroyed.keys()) - _to_be_had(world) - {EMPTY_HASH}
     return [
@@ -33,7 +33,7 @@ def _to_be_had(world: World) -> set[str]:
     had = set(world.server.evidence(world.source_id).kept)
     for machine in world.machines:
         had |= {sha(node.data) for _, node in machine.fs.files()}
-        for conflict in machine.index.conflicts.live(1):
+        for conflict in machine.conflicts():
             for digest in (conflict.local_hash, conflict.remote_hash):
                 if digest is not None and machine.index.conflicts.text(digest) is not None:
                     had.add(digest)
@@ -80,12 +80,7 @@ def differences(world: World) -> list[str]:
 def clashing(world: World) -> set[str]:
     """Paths the server holds that cannot all stand in one folder: a file, and files below it."""
     heads = world.server.evidence(world.source_id).heads
-    return {
-        path
-        for path in heads
-        for other in heads
-        if other.startswith(path + "/") or path.startswith(other + "/")
-    }
+    return {path for path in heads for other in heads if other.startswith(path + "/") or path.startswith(other + "/")}
 
 
 def _named(world: World, digest: str | None) -> str:

@@ -18,6 +18,7 @@ class People:
     Attributes:
         texts: every text there ever was, in the order it was first written.
         written: hashes of the texts people saved.
+        accepted, refused: hashes of edits on the server that it applied, or parked as conflicts.
         last: what was done last, in words.
     """
 
@@ -26,6 +27,7 @@ class People:
     texts: list[bytes] = field(default_factory=list)
     written: set[str] = field(default_factory=set)
     accepted: set[str] = field(default_factory=set)
+    refused: set[str] = field(default_factory=set)
     last: str = ""
 
     def text(self, before: bytes) -> bytes:
@@ -52,10 +54,6 @@ class People:
         if roll < 0.6 or not self.texts:
             return sha(head.encode())
         return None if roll < 0.75 else sha(self.rng.choice(self.texts))
-
-    def kept(self, text: bytes) -> None:
-        """The server took this text."""
-        self.accepted.add(sha(text))
 
     def edit(self, user: User) -> list[str]:
         """One act of one person; the paths it touched."""

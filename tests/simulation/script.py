@@ -8,7 +8,9 @@ import re
 from dataclasses import dataclass, field
 
 _HASH = re.compile(r"\b[0-9a-f]{64}\b")
-_LONG_ID = re.compile(r"\b([0-9a-f]{6})(?:[0-9a-f]{26}|[0-9a-f]{10})\b|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{8}([0-9a-f]{4})\b")
+_LONG_ID = re.compile(
+    r"\b([0-9a-f]{6})(?:[0-9a-f]{26}|[0-9a-f]{10})\b|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{8}([0-9a-f]{4})\b"
+)
 _UNSAID = {"fingerprint", "versions", "state", "content", "local_text", "remote_text"}
 
 

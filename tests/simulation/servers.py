@@ -92,7 +92,9 @@ class HubServer:
             conflicts = len(session.open_conflicts(number))
         with self.store._reader.connect() as connection:
             kept = frozenset(bytes(row[0]).hex() for row in connection.execute(select(t.contents.c.hash)))
-            written = select(t.events.c.operation).where(t.events.c.type.in_(_APPLYING), t.events.c.operation.is_not(None))
+            written = select(t.events.c.operation).where(
+                t.events.c.type.in_(_APPLYING), t.events.c.operation.is_not(None)
+            )
             applied = Counter(str(row[0]) for row in connection.execute(written))
         heads = {row.path: texts[row.hash] for row in rows if row.hash}
         return Evidence(heads, kept, conflicts, applied)
@@ -126,9 +128,7 @@ class StrictServer:
         for conflict in conflicts:
             texts |= {conflict.local_content, conflict.remote_content}
         applied = Counter(str(e.payload["operationId"]) for e in found.events if "operationId" in e.payload)
-        return Evidence(
-            self.raven.heads(source), frozenset(map(sha_of, texts)), len(conflicts), applied
-        )
+        return Evidence(self.raven.heads(source), frozenset(map(sha_of, texts)), len(conflicts), applied)
 
 
 SERVERS: dict[str, Callable[[int, Callable[[], float]], Server]] = {"hub": HubServer, "strict": StrictServer}

@@ -1,4 +1,4 @@
-"""Two or three machines and a server under one seed: who does what next is drawn, and nothing else is left to chance."""
+"""Two or three machines and a server under one seed: who does what next is drawn, nothing else is left to chance."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ from agent.daemon.carrier import Carrier
 from agent.disk.fs import SwapPrimitive
 from agent.engine import messages as m
 from agent.index.conflicts import State
-from simulation.machine import SOURCE, Knows, Machine
+from simulation.machine import Knows, Machine
 from simulation.people import People
 from simulation.script import Script
 from simulation.servers import SERVERS, Server, call
-from simulation.simfs import Crash, Disk
+from simulation.simfs import Crash, Disk, SimFs
+from simulation.user import sha
 from strict_raven import Response
 from strict_raven import faults as f
 
 START = 1_700_000_000.0
 _WRITES = ("push-batch", "update", "resolve", "pause", "resume")
-_FILLING = frozenset({"create", "write", "mkdir", "fsync", "fsync_dir", "syncfs", "rename", "rename_noreplace", "exchange"})
+_FILLING = frozenset(
+    {"create", "write", "mkdir", "fsync", "fsync_dir", "syncfs", "rename", "rename_noreplace", "exchange"}
+)
 _FAULTS: tuple[Callable[[], f.Fault], ...] = (
     f.drop_request,
     f.drop_answer,
@@ -72,12 +75,13 @@ PROFILES = (
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to run. ``make_carrier`` and ``disks`` let a test put something broken in."""
+    """What to run. ``make_carrier``, ``make_fs`` and ``disks`` let a test put something broken in."""
 
     seed: int
     server: str
     turns: int = 130
     make_carrier: Callable[..., Carrier] = Carrier
+    make_fs: Callable[..., SimFs] = SimFs
     disks: tuple[Disk, ...] = _DISKS
 
 
@@ -107,7 +111,8 @@ class World:
         self.source_id: str = source[1]["data"]["id"]
         count = 3 if self.rng.random() < 0.2 else 2
         self.machines = [
-            Machine(name, self, plan.seed, self.rng.choice(plan.disks), plan.make_carrier) for name in "ABC"[:count]
+            Machine(name, self, plan.seed, plan.make_fs(self.clock, self.rng.choice(plan.disks)), plan.make_carrier)
+            for name in "ABC"[:count]
         ]
         self._faulty = {machine.name: f.Faulty(self._answer, wait=self._wait) for machine in self.machines}
 
@@ -245,7 +250,7 @@ class World:
             (1.5, lambda: self._edit(self.rng.choice(self.machines))),
             (0.5, self._edit_on_server),
             (1.0, self._pass_time),
-            (0.15, lambda: self._pause_or_resume()),
+            (0.15, self._pause_or_resume),
             (1.0 if self._late else 0.0, self._late_arrives),
         ]
         for machine in self.machines:
@@ -307,8 +312,10 @@ class World:
         )
         told = answer["data"]["status"] if status == 200 else status
         self.note("server", f"edit {path} = {self.people.name(text)} on {base and self.script.word(base)}: {told}")
-        if status == 200:
-            self.people.kept(text)
+        if told == "ok":
+            self.people.accepted.add(sha(text))
+        elif told == "conflict" and self._depth == 0:
+            self.people.refused.add(sha(text))
 
     def _pause_or_resume(self) -> None:
         verb = self.rng.choice(["pause", "resume"])
@@ -318,18 +325,25 @@ class World:
     def _late_arrives(self) -> None:
         method, path, headers, body = self._late.pop(self.rng.randrange(len(self._late)))
         self.note("server", f"late {path.rpartition('/')[2]} arrives")
+        if self.plan.server == "strict":
+            # A delete wipes conflicts there without a word, also those opened since its sender put their texts by.
+            self.people.refused.clear()
         self._answer(method, path, headers, body)
 
     def open_conflicts(self, machine: Machine) -> list[tuple[int, int, str]]:
         """(id, generation, path) of conflicts that wait for a person."""
-        live = machine.index.conflicts.live(SOURCE)
-        return [(c.id, c.generation, c.path) for c in live if c.mine and c.state is State.OPEN]
+        return [(c.id, c.generation, c.path) for c in machine.conflicts() if c.mine and c.state is State.OPEN]
 
     def decide(self, machine: Machine) -> None:
-        """A person resolves a conflict."""
+        """A person resolves a conflict; as the command does, the local text is read when it is the one to keep."""
         identifier, generation, path = self.rng.choice(self.open_conflicts(machine))
         choice = self.rng.choice(list(Choice))
         text = self.people.text(b"") if choice is Choice.MANUAL_MERGE else None
+        if choice is Choice.KEEP_LOCAL:
+            local = machine.conflict(identifier).local_hash
+            text = machine.user.read(path)
+            if (text is not None and sha(text)) != (local or False):
+                return
         self.note(machine.name, f"decides {path}: {choice} {self.people.name(text) if text is not None else ''}")
         machine.tell(m.Resolve(identifier, generation, choice, text))
 

@@ -1,0 +1,111 @@
+"""The oracle can fail: each thing broken on purpose is found out by some seed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from agent.core.model import Landed, Landing
+from agent.daemon.carrier import Carrier
+from agent.daemon.folder import Folder
+from agent.disk.fs import Dir, File
+from agent.engine import effects as e
+from agent.engine import messages as m
+from simulation.run import run
+from simulation.simfs import SimFs
+from simulation.world import Plan
+
+SEEDS = 100
+
+
+class Overwrites(Carrier):
+    """Writes straight over whatever stands there, as a naive agent does."""
+
+    def carry_out(self, effect: e.Effect) -> Iterator[m.Message]:
+        if not isinstance(effect, e.Carry):
+            yield from super().carry_out(effect)
+            return
+        root = self._folder.root
+        for intent, content in effect.jobs:
+            with root.parent(intent.path, []) as (folder, name):
+                if any(entry.name == name for entry in root.fs.entries(folder)):
+                    root.fs.unlink(folder, name)
+                if intent.new is not None:
+                    file = root.fs.create(folder, name, 0o644)
+                    root.fs.write(file, content)
+                    root.fs.close(file)
+        yield m.ChangesLanded(tuple(Landed(intent.id, Landing.DONE) for intent, _ in effect.jobs))
+
+
+class Overlooks(Carrier):
+    """Never sees one of the files."""
+
+    def carry_out(self, effect: e.Effect) -> Iterator[m.Message]:
+        for message in super().carry_out(effect):
+            if isinstance(message, m.FilesSeen):
+                yield replace(message, seen=tuple(seen for seen in message.seen if seen.path != "a.md"))
+            else:
+                yield message
+
+
+class ThrowsTextsAway(Carrier):
+    """Puts no text by, whatever may stand nowhere else."""
+
+    def __init__(self, source_id: str, folder: Folder, *rest: Any) -> None:
+        super().__init__(source_id, _NoTrash(folder), *rest)  # type: ignore[arg-type]
+
+
+class _NoTrash:
+    def __init__(self, folder: Folder) -> None:
+        self._real = folder
+
+    def __getattr__(self, name: str) -> Any:
+        return (lambda *_: None) if name == "stash" else getattr(self._real, name)
+
+
+class Forgets(SimFs):
+    """What an exchange brings out is gone."""
+
+    def exchange(self, dir_a: Dir, name_a: str, dir_b: Dir, name_b: str) -> None:
+        super().exchange(dir_a, name_a, dir_b, name_b)
+        self.unlink(dir_a, name_a)
+
+
+class Promises(SimFs):
+    """Says that bytes are durable, and does nothing."""
+
+    def fsync(self, file: File) -> None:
+        self._asked("fsync")
+
+    def syncfs(self, folder: Dir) -> None:
+        self._asked("syncfs")
+
+
+def _found(make: Callable[[int], Plan], law: str) -> bool:
+    return any(complaint.startswith(law) for seed in range(SEEDS) for complaint in run(make(seed)).wrong)
+
+
+@pytest.mark.parametrize(
+    ("make", "law"),
+    [
+        (lambda seed: Plan(seed, "hub", make_carrier=Overwrites), "law 1"),
+        (lambda seed: Plan(seed, "hub", make_carrier=Overlooks), "law 6: NeverAtRest"),
+        (lambda seed: Plan(seed, "strict", make_carrier=ThrowsTextsAway), "law 1"),
+        (lambda seed: Plan(seed, "hub", make_fs=Forgets), "law"),
+        (lambda seed: Plan(seed, "hub", make_fs=Promises), "invented"),
+    ],
+    ids=["overwrites", "overlooks", "throws texts away", "forgets what it exchanged", "promises durability"],
+)
+def test_what_is_broken_is_found_out(make: Callable[[int], Plan], law: str) -> None:
+    assert _found(make, law)
+
+
+def test_a_name_that_leads_elsewhere_is_a_wrong() -> None:
+    fs = SimFs(lambda: 0.0)
+    handle = Dir(fs._open(fs.top))
+    with pytest.raises(FileNotFoundError):
+        fs.stat(handle, "../outside")
+    assert fs.wrongs == ["stat with the name '../outside'"]
