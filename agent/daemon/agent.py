@@ -24,6 +24,7 @@ from agent.daemon.localhub import LocalHub
 from agent.daemon.loop import Control
 from agent.daemon.runner import Hands, IndexMemory, Runner
 from agent.daemon.servers import ServerSession, local_entry
+from agent.disk.fs import Fs
 from agent.disk.posix import PosixFs
 from agent.disk.root import Identity, Root
 from agent.disk.select import Rules, Selection
@@ -38,7 +39,10 @@ log = logging.getLogger(__name__)
 
 
 class Agent:
-    """Everything of one home. ``attendance`` says whether it stays (a daemon) or is there for one command."""
+    """Everything of one home. ``attendance`` says whether it stays (a daemon) or is there for one command.
+
+    Every linked folder is reached through ``fs``, the real file system unless another is given.
+    """
 
     def __init__(
         self,
@@ -47,11 +51,13 @@ class Agent:
         attendance: Attendance,
         env: Mapping[str, str] | None = None,
         clock: Callable[[], float] = time.time,
+        fs: Fs | None = None,
     ) -> None:
         self.home = home
         self.settings = settings
         self.attendance = attendance
         self.clock = clock
+        self.fs: Fs = PosixFs() if fs is None else fs
         self.since = clock()
         self.credentials = CredentialStore(home, settings, os.environ if env is None else env)
         self.hub = LocalHub(home.hub_dir, settings.hub_port, settings.hub_token_days)
@@ -207,7 +213,7 @@ class Agent:
         if source.root_device is not None and source.root_inode is not None:
             expected = Identity(source.root_device, source.root_inode)
         rules = Rules(source.include, source.exclude)
-        return Folder(PosixFs(), str(source.root), rules, str(self.home.state_dir), str(source.key), expected)
+        return Folder(self.fs, str(source.root), rules, str(self.home.state_dir), str(source.key), expected)
 
     def _hands(self, source: SourceEntry, runner: Runner, attendance: Attendance) -> Hands:
         here, there = self.folder(source), self.folder(source)
@@ -231,7 +237,7 @@ class Agent:
             runner.deliver(m.Noticed(noticed.paths, noticed.rescan))
 
         try:
-            root = Root(PosixFs(), str(source.root))
+            root = Root(self.fs, str(source.root))
         except Exception as error:
             # A folder that is away is not watched; the regular look finds it again and the state says so.
             log.warning("%s cannot be watched: %s", source.root, error)

@@ -13,6 +13,7 @@ from agent.daemon.agent import Agent
 from agent.daemon.automerge import AutoMerge
 from agent.daemon.control import ControlServer
 from agent.daemon.lock import HomeLock
+from agent.disk.fs import Fs
 from agent.engine.desk import Attendance
 
 _HOUSEKEEPING_SECONDS = 6 * 3600.0
@@ -62,8 +63,10 @@ class Session:
         self._lock.release()
 
 
-def run_foreground(home: Home, settings: Settings, on_ready: Callable[[], object], stop: threading.Event) -> None:
-    """Be the daemon of this home until ``stop`` is set.
+def run_foreground(
+    home: Home, settings: Settings, on_ready: Callable[[], object], stop: threading.Event, fs: Fs | None = None
+) -> None:
+    """Be the daemon of this home until ``stop`` is set; folders are reached through ``fs``, else the real file system.
 
     Raises:
         HomeLocked: another process holds it.
@@ -72,7 +75,7 @@ def run_foreground(home: Home, settings: Settings, on_ready: Callable[[], object
     home.create()
     lock = HomeLock(home.lock_file, home.socket)
     try:
-        agent = Agent(home, settings, Attendance.FOLLOW)
+        agent = Agent(home, settings, Attendance.FOLLOW, fs=fs)
         try:
             with ControlServer(agent, home.socket):
                 agent.start_all()
