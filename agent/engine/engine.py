@@ -270,6 +270,8 @@ class Engine:
         out.trouble = None
         out.deferred.clear()
         out.look_wanted = True
+        if not out.recovered and not out.recovering:
+            self._recover()
         desk.request_drain()
         self._verifying.want()
 
@@ -324,6 +326,9 @@ class Engine:
             or out.recovering
             or (out.carrying and out.recovered)
         )
+        if not out.recovered and not out.recovering and out.root_trouble is not None:
+            # The folder is away since the start: no look can be had, however much one is wanted.
+            local = False
         remote = out.batch or out.asking or out.closing or out.listing_conflicts
         if local or remote or any(not call.wait for call in out.polls.values()):
             return False
