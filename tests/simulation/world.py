@@ -53,11 +53,11 @@ _DISKS = (
 class Chances:
     """How often things happen: each a probability at its occasion."""
 
-    crash_at_disk: float = 0.004
-    crash_at_network: float = 0.01
-    disk_full: float = 0.002
-    user_between_calls: float = 0.02
-    fault: float = 0.08
+    crash_at_disk: float = 0.0008
+    crash_at_network: float = 0.003
+    disk_full: float = 0.001
+    user_between_calls: float = 0.003
+    fault: float = 0.05
     late: float = 0.02
     doubled: float = 0.02
     bystander: float = 0.05
@@ -66,9 +66,9 @@ class Chances:
 
 PROFILES = (
     Chances(),
-    Chances(crash_at_disk=0.02, disk_full=0.02),
-    Chances(user_between_calls=0.1, fault=0.02),
-    Chances(crash_at_network=0.04, fault=0.2, late=0.06, bystander=0.2),
+    Chances(crash_at_disk=0.004, disk_full=0.01),
+    Chances(user_between_calls=0.015, fault=0.02),
+    Chances(crash_at_network=0.015, fault=0.15, late=0.06, bystander=0.15),
 )
 """Seeds take these in turn."""
 
@@ -79,7 +79,7 @@ class Plan:
 
     seed: int
     server: str
-    turns: int = 130
+    turns: int = 320
     make_carrier: Callable[..., Carrier] = Carrier
     make_fs: Callable[..., SimFs] = SimFs
     disks: tuple[Disk, ...] = _DISKS
@@ -247,37 +247,37 @@ class World:
     def _turn(self) -> None:
         self.now += self.rng.choice([0.0, 0.001, 0.03, 0.11, 0.6])
         options: list[tuple[float, Callable[[], None]]] = [
-            (1.5, lambda: self._edit(self.rng.choice(self.machines))),
-            (0.5, self._edit_on_server),
-            (1.0, self._pass_time),
-            (0.15, self._pause_or_resume),
+            (0.4, lambda: self._edit(self.rng.choice(self.machines))),
+            (0.15, self._edit_on_server),
+            (0.5, self._pass_time),
+            (0.05, self._pause_or_resume),
             (1.0 if self._late else 0.0, self._late_arrives),
         ]
         for machine in self.machines:
-            options += self._options_of(machine) if machine.alive else [(1.0, lambda x=machine: self._start(x))]
+            options += self._options_of(machine) if machine.alive else [(2.0, lambda x=machine: self._start(x))]
         weights = [weight for weight, _ in options]
         self.rng.choices(options, weights)[0][1]()
 
     def _options_of(self, machine: Machine) -> list[tuple[float, Callable[[], None]]]:
         rng = self.rng
         options: list[tuple[float, Callable[[], None]]] = [
-            (0.08, lambda: self._crash(machine)),
-            (0.05, lambda: machine.tell(m.LookAgain())),
+            (0.02, lambda: self._crash(machine)),
+            (0.02, lambda: machine.tell(m.LookAgain())),
         ]
         if machine.folder_work:
-            options.append((3.0, lambda: self._guarded(machine, machine.work)))
+            options.append((4.0, lambda: self._guarded(machine, machine.work)))
         ready = machine.ready_calls()
         if ready:
-            options.append((3.0, lambda: self._guarded(machine, lambda: machine.call(rng.choice(ready)))))
+            options.append((4.0, lambda: self._guarded(machine, lambda: machine.call(rng.choice(ready)))))
         lanes = machine.lanes()
         if lanes:
-            options.append((4.0, lambda: machine.deliver(rng.choice(lanes), rng.choice([1, 1, 3]))))
+            options.append((7.0, lambda: machine.deliver(rng.choice(lanes), rng.choice([1, 1, 3]))))
         if machine.due():
             options.append((3.0, machine.tick))
         if machine.unlearned:
             options.append((0.5, machine.learn))
         if self.open_conflicts(machine):
-            options.append((0.6, lambda: self.decide(machine)))
+            options.append((0.3, lambda: self.decide(machine)))
         if machine.engine.held:
             options.append((0.3, lambda: self.release(machine)))
         return options
@@ -290,7 +290,7 @@ class World:
 
     def _pass_time(self) -> None:
         wakes = [machine.wake for machine in self.machines if machine.alive and machine.wake is not None]
-        jump = self.rng.choice([0.5, 3.0, 3.0, 30.0, 70.0, 4000.0])
+        jump = self.rng.choice([0.5, 3.0, 3.0, 3.0, 30.0, 70.0, 4000.0])
         self.now = max(self.now, min(wakes)) if wakes and self.rng.random() < 0.7 else self.now + jump
 
     def _edit(self, machine: Machine) -> None:
@@ -318,7 +318,7 @@ class World:
             self.people.refused.add(sha(text))
 
     def _pause_or_resume(self) -> None:
-        verb = self.rng.choice(["pause", "resume"])
+        verb = self.rng.choice(["pause", "resume", "resume"])
         self.note("server", verb)
         self.ask(f"sources/{verb}", sourceId=self.source_id)
 
