@@ -211,7 +211,7 @@ class Agent:
         """The folder of a source, for one thread's use; close it afterwards."""
         expected = None
         if source.root_device is not None and source.root_inode is not None:
-            expected = Identity(source.root_device, source.root_inode)
+            expected = Identity(_device_now(source), source.root_inode)
         rules = Rules(source.include, source.exclude)
         return Folder(self.fs, str(source.root), rules, str(self.home.state_dir), str(source.key), expected)
 
@@ -305,6 +305,18 @@ def with_capabilities(setup: Setup, capabilities: Capabilities) -> Setup:
         keeps_history=capabilities.keeps_history,
         expected_hash=capabilities.expected_hash,
     )
+
+
+def _device_now(source: SourceEntry) -> int:
+    """The device of the folder that was linked. Device numbers change over a reboot, so one that stands there with
+    the inode that was linked counts as it; a foreign disk with the same inode is left to the brake on deletes.
+    """
+    assert source.root_device is not None
+    try:
+        found = source.root.stat()
+    except OSError:
+        return source.root_device
+    return found.st_dev if found.st_ino == source.root_inode else source.root_device
 
 
 def _open(home: Home) -> Index:

@@ -211,7 +211,10 @@ class Carrier:
                 head = remote.head(source, path)
                 conflicts = tuple(remote.conflicts(source)) if with_conflicts else None
                 yield m.HeadArrived(path, head, conflicts)
-            case e.AskListing():
+            case e.AskListing(state):
+                if remote.is_behind(source, state):
+                    yield m.ServerWentBack()
+                    return
                 for files in remote.listing(source):
                     yield m.ListingArrived(tuple(files), last=False)
                 yield m.ListingArrived((), last=True)
@@ -240,7 +243,7 @@ def _failure(effect: e.Effect, problem: Problem) -> m.CallFailed:
             return m.CallFailed(m.Call.POLL, problem, number)
         case e.AskHead(path, _):
             return m.CallFailed(m.Call.HEAD, problem, path)
-        case e.AskListing():
+        case e.AskListing(_):
             return m.CallFailed(m.Call.LISTING, problem)
         case e.CloseConflict(conflict):
             return m.CallFailed(m.Call.CLOSE, problem, conflict)

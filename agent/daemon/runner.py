@@ -135,6 +135,10 @@ class Runner:
             self._scheduled = True
         self._control.post(self._drain)
 
+    def tell(self, message: m.Message) -> None:
+        """Tell the engine something and have it written before this returns. On the control thread only."""
+        self._step(message)
+
     def pass_once(self) -> Future[None]:
         """One full pass; the future is done when nothing is left that could be done now. From any thread."""
         future: Future[None] = Future()

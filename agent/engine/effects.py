@@ -63,7 +63,11 @@ class AskHead:
 
 @dataclass(frozen=True, slots=True)
 class AskListing:
-    """Ask for the server's files; post ListingArrived once or more."""
+    """Ask for the server's files; post ListingArrived once or more, or ServerWentBack where its feed ends before
+    ``state``.
+    """
+
+    state: str | None
 
 
 @dataclass(frozen=True, slots=True)

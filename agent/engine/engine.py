@@ -70,6 +70,7 @@ class Engine:
             m.BatchAnswered: self._pushing.on_answer,
             m.HeadArrived: self._on_head,
             m.ListingArrived: self._verifying.on_listing,
+            m.ServerWentBack: self._verifying.on_server_went_back,
             m.ConflictsArrived: self._parking.on_conflicts,
             m.CloseAnswered: self._resolving.on_close_answered,
             m.ChangesLanded: self._on_landed,
@@ -239,9 +240,18 @@ class Engine:
         self._desk.out.paused_until = message.until
 
     def _on_resume(self, _message: m.Resume) -> None:
-        self._desk.out.paused_until = 0.0
-        self._desk.set_standing(halted=None)
-        self._desk.out.look_wanted = True
+        """Go on; after a halt over a server that went back, both sides are compared as at a first link."""
+        desk, out = self._desk, self._desk.out
+        out.paused_until = 0.0
+        out.look_wanted = True
+        if desk.standing.rejoin:
+            self._settling.abandon(desk.unanswered_entries())
+            self._keeper.forget_agreements()
+            desk.set_standing(feed_state=None, cursor=None)
+            out.drained = 0
+            desk.request_drain()
+            self._verifying.want()
+        desk.set_standing(halted=None, rejoin=False)
 
     def _on_retry(self, message: m.Retry) -> None:
         """Try again what was set aside, now."""

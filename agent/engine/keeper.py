@@ -40,6 +40,11 @@ class Keeper:
             base = replace(base, size=row.local.size)
         return replace(row, base=base, step=decision.step)
 
+    def forget_agreements(self) -> None:
+        """Forget what both sides agreed on and what the server was told to hold: what is here stays as it is."""
+        rows = list(self._desk.index.trees.all(self._desk.source))
+        self.change(Row(row.path, ABSENT, row.local, row.fingerprint) for row in rows)
+
     def rederive(self) -> None:
         """Derive every row's step again: the mode changed."""
         self.change(list(self._desk.index.trees.all(self._desk.source)))

@@ -93,6 +93,11 @@ class ListingArrived:
 
 
 @dataclass(frozen=True, slots=True)
+class ServerWentBack:
+    """The server's feed ends before where it was read to: it was restored from an older copy."""
+
+
+@dataclass(frozen=True, slots=True)
 class ConflictsArrived:
     """Every open conflict of the source, all machines'."""
 
@@ -212,6 +217,7 @@ Message = (
     | BatchAnswered
     | HeadArrived
     | ListingArrived
+    | ServerWentBack
     | ConflictsArrived
     | CloseAnswered
     | ChangesLanded

@@ -63,6 +63,10 @@ class Settling:
         if entry.why is Why.RESOLVE and conflict is not None:
             self._parking.reopen(conflict, self._keeper.row(entry.operation.path), text)
 
+    def abandon(self, entries: list[Entry]) -> None:
+        """Nobody can say any more what became of these; the three trees will, as if they had never been sent."""
+        self._desk.move_operations(entries, Stage.ABANDONED)
+
     def doubt(self, entries: list[Entry]) -> None:
         """Nobody said what became of these: read the feed to its end, then judge what it did not mention."""
         desk = self._desk

@@ -14,7 +14,7 @@ from agent.core.model import ABSENT
 from agent.engine.desk import Attendance, Desk
 from agent.engine.effects import AskListing
 from agent.engine.keeper import Keeper
-from agent.engine.messages import ListingArrived
+from agent.engine.messages import ListingArrived, ServerWentBack
 from agent.engine.parking import Parking
 from agent.index.operations import Stage
 
@@ -65,7 +65,7 @@ class Verifying:
         elif self._phase is Phase.DRAIN_BEFORE and desk.out.drained >= self._goal:
             self._phase = Phase.LISTING
             desk.index.trees.start_listing(desk.source)
-            desk.emit(AskListing())
+            desk.emit(AskListing(desk.standing.feed_state))
         elif self._phase is Phase.DRAIN_AFTER and desk.out.drained >= self._goal:
             self._compare()
             self._ask()
@@ -105,6 +105,17 @@ class Verifying:
             desk.answered()
             self._phase = Phase.DRAIN_AFTER
             self._goal = desk.request_drain()
+
+    def on_server_went_back(self, _message: ServerWentBack) -> None:
+        """What a restored server holds is older than what this folder was told: nothing of it may be believed to be
+        an edit or a delete. Everything stands still until a person has looked.
+        """
+        desk = self._desk
+        self._phase = Phase.IDLE
+        self._wanted_at = None
+        text = "the server was restored from an older copy; resume compares both sides as at a first link"
+        desk.set_standing(halted=text, rejoin=True, verified_at=desk.now)
+        desk.note("", "halted", text)
 
     def on_listing_failed(self) -> None:
         """Nothing of a listing that broke off may be believed."""

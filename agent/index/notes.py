@@ -10,7 +10,9 @@ from typing import Any, Final
 
 from agent.core.model import Reason
 
-_SOURCE_COLUMNS: Final = "feed_state, cursor, remote_paused, max_bytes, looked_at, verified_at, synced_at, halted"
+_SOURCE_COLUMNS: Final = (
+    "feed_state, cursor, remote_paused, max_bytes, looked_at, verified_at, synced_at, halted, rejoin"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,7 @@ class Standing:
         looked_at, verified_at, synced_at: when the folder was last looked at as a whole, compared with the server's
             listing, and at rest; seconds since the epoch.
         halted: why everything stands still until a person lifts it.
+        rejoin: lifting it compares both sides as at a first link.
     """
 
     feed_state: str | None = None
@@ -35,6 +38,7 @@ class Standing:
     verified_at: float | None = None
     synced_at: float | None = None
     halted: str | None = None
+    rejoin: bool = False
 
 
 class ProblemOrigin(enum.StrEnum):
@@ -90,15 +94,15 @@ class Notes:
         if row is None:
             return Standing()
         standing = Standing(*row)
-        return replace(standing, remote_paused=bool(standing.remote_paused))
+        return replace(standing, remote_paused=bool(standing.remote_paused), rejoin=bool(standing.rejoin))
 
     def set_standing(self, source: int, standing: Standing) -> None:
         """Write where a source stands."""
         self._db.execute(
-            f"INSERT OR REPLACE INTO sources (source, {_SOURCE_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?)",
+            f"INSERT OR REPLACE INTO sources (source, {_SOURCE_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)",
             (
                 source, standing.feed_state, standing.cursor, int(standing.remote_paused), standing.max_bytes,
-                standing.looked_at, standing.verified_at, standing.synced_at, standing.halted,
+                standing.looked_at, standing.verified_at, standing.synced_at, standing.halted, int(standing.rejoin),
             ),
         )  # fmt: skip
 

@@ -57,7 +57,8 @@ _INITIAL: Final = (
         looked_at      REAL,
         verified_at    REAL,
         synced_at      REAL,
-        halted         TEXT                -- one sentence why, until a person lifts it
+        halted         TEXT,               -- one sentence why, until a person lifts it
+        rejoin         INTEGER NOT NULL DEFAULT 0  -- lifting it compares both sides as at a first link
     ) STRICT
     """,
     """

@@ -126,6 +126,13 @@ class Remote(Protocol):
         """Send operations, splitting to whatever the server takes. Never raises for what the network does."""
         ...
 
+    def is_behind(self, source_id: str, state: str | None) -> bool:
+        """Whether the feed ends before ``state``: the server was restored from an older copy.
+
+        False where the server cannot say (a source that is paused, for one).
+        """
+        ...
+
     def listing(self, source_id: str) -> Iterator[list[RemoteFile]]:
         """Every file the server holds, in pages."""
         ...

@@ -13,6 +13,7 @@ from agent.remotes.http import Http
 from agent.remotes.protocol import Capabilities, Outgoing, PushAnswer, Registration, RemoteSource
 from agent.remotes.raven_feed import Feed
 from agent.remotes.raven_push import Pusher
+from agent.remotes.raven_state import Position
 from agent.remotes.raven_wire import (
     NO_CONFLICT,
     NO_FILE,
@@ -104,6 +105,16 @@ class RavenRemote:
             RemoteError: PAUSED while the source is paused, or whatever went wrong.
         """
         return self._pusher.last_cursor(source_id)
+
+    def is_behind(self, source_id: str, state: str | None) -> bool:
+        """See ``Remote``."""
+        cursor = Position.from_json(state).cursor
+        try:
+            return cursor > 0 and self.last_cursor(source_id) < cursor
+        except CallFailed as failure:
+            if failure.problem.kind is ProblemKind.PAUSED:
+                return False
+            raise
 
     def listing(self, source_id: str) -> Iterator[list[RemoteFile]]:
         """See ``Remote``. A server that does not know ``limit`` answers with every file, whatever was asked."""

@@ -138,6 +138,11 @@ class Pilot:
         page = Page(events, str(self.cursor), bool(events), str(self.cursor))
         self.tell(m.PageArrived(poll.number, page))
 
+    def feed_only(self) -> None:
+        """Answer the polls that are asked for with nothing new."""
+        while self.wants(e.Poll):
+            self._page()
+
     def rest(self) -> None:
         """Answer what is only asked to keep in step, until nothing of that is asked any more."""
         while True:

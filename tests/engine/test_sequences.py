@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
-from agent.core.model import SENTINEL_BASE, ConflictKind, Landed, Landing, Mode, RemoteFile, Result, Verb
+from agent.core.model import SENTINEL_BASE, ConflictKind, Landed, Landing, Mode, RemoteFile, Result, SourceState, Verb
 from agent.core.reconcile import Step
 from agent.core.stream import Control, Signal
 from agent.engine import effects as e
@@ -289,6 +289,27 @@ def test_a_skipped_event_is_found_by_the_verification() -> None:
     pilot.tell(m.TimePassed())
     pilot.rest()
     assert pilot.row("a.md").remote.hash is None and pilot.row("a.md").step is Step.PULL_DELETE
+
+
+def test_a_server_that_went_back_in_time_stops_everything_until_a_person_has_looked() -> None:
+    """Restored from an older copy: nothing is reverted or deleted; resumed, the two sides are a union."""
+    pilot = started()
+    pilot.tell(m.SyncNow(1))
+    pilot.look({})
+    pilot.feed_only()
+    pilot.take(e.AskListing)
+    pilot.tell(m.ServerWentBack())
+    assert pilot.engine.view().state is SourceState.HALTED
+    pilot.saves("b.md", "new")
+    assert not pilot.wants(e.Send)
+    pilot.tell(m.Resume())
+    pilot.cursor = 0
+    pilot.look({})
+    pilot.listing = (RemoteFile("a.md", sha("zero")),)
+    pilot.feed(upsert("a.md", "zero", 2))
+    (parked,) = pilot.conflicts()
+    assert parked.kind is ConflictKind.NO_BASE and parked.local_hash == sha("one")
+    assert not pilot.wants(e.Carry)
 
 
 def test_unsafe_paths_of_the_server_touch_nothing() -> None:

@@ -149,10 +149,11 @@ def _set_pause(agent: Agent, params: Params, until: float | None) -> dict[str, A
             )
         )
         runner = agent.runner(source.key)
+        if runner is None and until is None:
+            runner = agent.start_source(source, Attendance.OBSERVE)
         if runner is not None:
-            runner.deliver(m.Resume() if until is None else m.Pause(until))
-        elif until is None:
-            agent.start_source(source, Attendance.OBSERVE).deliver(m.Resume())
+            told = m.Resume() if until is None else m.Pause(until)
+            agent.control.call(lambda runner=runner, told=told: runner.tell(told))  # type: ignore[misc]
     return {
         "changed": bool(sources),
         "roots": [str(source.root) for source in sources],
