@@ -1,0 +1,39 @@
+"""Servers to be hostile, and machines to be attacked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from security.wild import WildServer
+from support.processes import Home
+from support.servers import HubServer, StrictServer
+
+
+@pytest.fixture
+def strict() -> Iterator[StrictServer]:
+    """A strict server: it takes any path and believes any hash."""
+    with StrictServer.serving() as server:
+        yield server
+
+
+@pytest.fixture
+def wild() -> Iterator[WildServer]:
+    """A strict server that can be told to answer with any bytes."""
+    with WildServer.serving() as server:
+        yield server
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[HubServer]:
+    """A hub process."""
+    with HubServer.serving(tmp_path / "hub") as server:
+        yield server
+
+
+@pytest.fixture
+def home(tmp_path: Path) -> Home:
+    """A machine, signed in nowhere."""
+    return Home(tmp_path)
