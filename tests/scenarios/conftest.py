@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import FrameType
 
 import pytest
 
-from support.processes import Home
+from support.processes import POWERLESS, Home
 from support.servers import HubServer, Server, StrictServer
 
 Machines = Callable[..., Home]
+LIMIT_SECONDS = 90
+LONG_LIMIT_SECONDS = 1800
+
+
+@pytest.fixture(autouse=True)
+def limit(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A scenario that never ends is one that fails."""
+
+    def fail(_number: int, _frame: FrameType | None) -> None:
+        raise AssertionError("the scenario did not end in time")
+
+    before = signal.signal(signal.SIGALRM, fail)
+    signal.alarm(LONG_LIMIT_SECONDS if request.node.get_closest_marker("long") else LIMIT_SECONDS)
+    yield
+    signal.alarm(0)
+    signal.signal(signal.SIGALRM, before)
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +72,10 @@ def strict_home(machine: Machines, strict: StrictServer) -> Home:
     made = machine()
     made.login(strict)
     return made
+
+
+@pytest.fixture
+def powerless(strict_home: Home) -> Home:
+    """A machine whose agent is stopped by permissions, whoever runs the tests."""
+    strict_home.command = POWERLESS
+    return strict_home

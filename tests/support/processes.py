@@ -20,6 +20,21 @@ from support.servers import Server
 
 COMMAND = (sys.executable, "-P", "-m", "agent")
 RUN_SECONDS = 120.0
+
+POWERLESS = (
+    sys.executable,
+    "-c",
+    "import ctypes, os, sys\n"
+    "libc = ctypes.CDLL(None, use_errno=True)\n"
+    "for power in (1, 2, 3):\n"
+    "    libc.prctl(24, power, 0, 0, 0)\n"
+    "os.execv(sys.argv[1], sys.argv[1:])",
+    *COMMAND,
+)
+"""The agent without CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH and CAP_FOWNER, so that permissions stop it as they stop any
+user, also where the tests run as root. For other users the calls fail, and nothing is needed.
+"""
+
 _OURS = ("RAVEN_", "XDG_", "NO_COLOR", "FORCE_COLOR", "EDITOR", "VISUAL", "CREDENTIALS_DIRECTORY")
 
 
@@ -78,7 +93,7 @@ class Home:
     Attributes:
         path: RAVEN_AGENT_HOME.
         folder: the synced folder, not linked yet.
-        user: a uid to run the agent's processes as; None for ours.
+        command: what the agent is started with.
     """
 
     def __init__(self, top: Path, name: str = "one") -> None:
@@ -86,7 +101,7 @@ class Home:
         self.path = top / name / "home"
         self.folder = top / name / "notes"
         self.folder.mkdir(parents=True)
-        self.user: int | None = None
+        self.command: Sequence[str] = COMMAND
         self.extra: dict[str, str] = {}
 
     @property
@@ -99,8 +114,8 @@ class Home:
         """Run one command to its end."""
         words = [str(word) for word in arguments]
         done = subprocess.run(
-            [*COMMAND, *words], input=stdin, capture_output=True, text=True, check=False, timeout=seconds,
-            env=self.env, cwd=self.folder if self.folder.is_dir() else self.path, user=self.user,
+            [*self.command, *words], input=stdin, capture_output=True, text=True, check=False, timeout=seconds,
+            env=self.env, cwd=self.folder if self.folder.is_dir() else self.path,
         )  # fmt: skip
         return Ran(words, done.returncode, done.stdout, done.stderr)
 
@@ -113,8 +128,8 @@ class Home:
     def start(self) -> subprocess.Popen[bytes]:
         """Start the daemon and do not wait for it."""
         return subprocess.Popen(
-            [*COMMAND, "run"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            env=self.env, cwd="/", user=self.user,
+            [*self.command, "run"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            env=self.env, cwd="/",
         )  # fmt: skip
 
     @contextlib.contextmanager

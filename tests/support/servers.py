@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+import json
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from hub.rig import SENTINEL, OverHttp, Running, delete, running_hub, sha, token, upsert
 from hub.rig import WORKSPACE as HUB_WORKSPACE
-from strict_raven import WORKSPACE, Races, StrictRaven
+from strict_raven import WORKSPACE, Races, Response, StrictRaven
 from strict_raven import token as strict_token
-from strict_raven.faults import Faulty
+from strict_raven.faults import Fault, Faulty, Strikes, too_large
 from strict_raven.serve import serving
 
-__all__ = ["SENTINEL", "HubServer", "Server", "StrictServer", "sha"]
+__all__ = ["SENTINEL", "HubServer", "Server", "StrictServer", "page_changed", "sha"]
 
 
 class Server:
@@ -124,17 +125,24 @@ class StrictServer(Server):
     Attributes:
         raven: what it knows.
         faulty: strikes requests on the way to it.
+        gateway_limit: a gateway in front of it refuses larger bodies, in bytes; None for no gateway.
     """
 
     name = "strict"
 
     def __init__(self, races: Races | None = None) -> None:
         self.raven = StrictRaven(races=races)
-        self.faulty = Faulty(self.raven.handle)
+        self.faulty = Faulty(self._behind_gateway)
+        self.gateway_limit: int | None = None
         self._stack = contextlib.ExitStack()
         url = self._stack.enter_context(serving(self.faulty.handle))
         self._port = int(url.rpartition(":")[2])
         super().__init__(url, WORKSPACE, strict_token())
+
+    def _behind_gateway(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
+        if self.gateway_limit is not None and len(body) > self.gateway_limit:
+            return too_large().change(None)
+        return self.raven.handle(method, path, headers, body)
 
     def down(self) -> None:
         """Stop answering; connections are refused."""
@@ -158,3 +166,15 @@ class StrictServer(Server):
         finally:
             server.close()
             server.down()
+
+
+def page_changed(change: Callable[[dict[str, Any]], dict[str, Any]], name: str = "changed page") -> Fault:
+    """A fault that changes the document of an answer the server gave."""
+
+    def apply(response: Response | None) -> Response:
+        assert response is not None
+        document = json.loads(response.body)
+        document["data"] = change(document["data"])
+        return Response(response.status, response.headers, json.dumps(document).encode())
+
+    return Fault(name, Strikes.AFTER, apply)
