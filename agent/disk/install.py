@@ -119,6 +119,19 @@ class Installer:
             work.decide(Landing.FAILED, f"the disk refused: {failure.strerror or failure}")
         if work.landing not in {None, Landing.DONE}:
             self._clean(work)
+            self._require_clear(work)
+
+    def _require_clear(self, work: _Work) -> None:
+        """What came out of the folder must not be left in the slots of an intent that counts as decided."""
+        try:
+            left = self._slots.found().get(work.intent.id, set())
+        except DiskError:
+            # Slots that cannot be opened now were not there for anything to come out into.
+            return
+        except OSError as failure:
+            raise DiskError(f"The change to {work.intent.path} cannot be told: {failure.strerror}.") from failure
+        if left & {Stage.NEW, Stage.OLD}:
+            raise DiskError(f"The change to {work.intent.path} is half made: {work.text}.")
 
     def _prepare(self, work: _Work) -> None:
         """Refuses what may not be done at all, and writes the new file."""
