@@ -24,7 +24,8 @@ class Asked:
 
     Attributes:
         endpoints: requests by the last part of their path.
-        batches: how many operations each push carried, in order.
+        batches: how many operations each push carried, in order. A push of none only asks how far the feed has
+            come: it is a request and not a batch.
     """
 
     endpoints: Counter[str] = field(default_factory=Counter)
@@ -81,8 +82,8 @@ class Relay:
     def _note(self, endpoint: str, body: bytes) -> None:
         with self._lock:
             self._asked.endpoints[endpoint] += 1
-            if endpoint == _PUSH:
-                self._asked.batches.append(len(orjson.loads(body)["items"]))
+            if endpoint == _PUSH and (items := orjson.loads(body)["items"]):
+                self._asked.batches.append(len(items))
 
     def _accept(self) -> None:
         workers = []
