@@ -6,9 +6,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from agent.core.model import ABSENT, Presence, Side, file_side
-from agent.core.reconcile import reconcile
+from agent.core.reconcile import Step, reconcile
 from agent.engine.desk import Desk
+from agent.index.notes import ProblemOrigin
 from agent.index.trees import Row
+
+WAITING = frozenset({Step.PULL, Step.PULL_DELETE, Step.UNKNOWN})
+"""A path with such a step may have a change of the folder outstanding."""
 
 
 class Keeper:
@@ -28,8 +32,14 @@ class Keeper:
     def change(self, rows: Iterable[Row]) -> None:
         """Write rows whose sides changed: steps derived, bases adopted or dropped, parked paths told."""
         desk = self._desk
-        decided = [self._decide(row) for row in rows]
+        before = list(rows)
+        decided = [self._decide(row) for row in before]
         desk.index.trees.put(desk.source, decided)
+        for old, new in zip(before, decided, strict=True):
+            if old.step in WAITING and new.step not in WAITING:
+                # What stood in the way of a change that is not wanted any more is no trouble any more.
+                desk.lift_problem(new.path, ProblemOrigin.PULL)
+                desk.out.deferred.pop(new.path, None)
         desk.moved.update(row.path for row in decided)
         desk.out.changed_since_rest |= bool(decided)
 

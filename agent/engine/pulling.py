@@ -19,7 +19,7 @@ from agent.core.reconcile import Step
 from agent.engine.desk import CONTENTS_LIMIT, Attendance, Desk
 from agent.engine.effects import Carry
 from agent.engine.holding import Holding
-from agent.engine.keeper import Keeper
+from agent.engine.keeper import WAITING, Keeper
 from agent.engine.messages import Restore
 from agent.index.notes import PathProblem, ProblemOrigin
 from agent.index.trees import Row
@@ -58,7 +58,9 @@ class Pulling:
                 desk.out.deferred[row.path] = desk.now + 5.0
             row = seen_at(row, landed.seen)
         else:
-            self._put_off(row, landed)
+            # A change that is not wanted any more has nothing to wait for.
+            if row.step in WAITING or intent.purpose is Purpose.RESTORE:
+                self._put_off(row, landed)
             row = seen_at(row, landed.seen)
         return row
 
