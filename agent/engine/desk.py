@@ -341,7 +341,11 @@ class Desk:
 
     @property
     def may_install(self) -> bool:
-        """Whether files may be installed: the folder has been looked at and nothing forbids it."""
+        """Whether files may be installed: the folder has been looked at and nothing forbids it. Who only observes
+        changes neither side.
+        """
+        if self.setup.attendance is Attendance.OBSERVE:
+            return False
         return self.out.looked and not self.paused and self.out.root_trouble is None and self.standing.halted is None
 
     @property
