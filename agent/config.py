@@ -149,6 +149,11 @@ def ensure_private(folder: Path) -> None:
         folder.chmod(0o700)
 
 
+def private(path: str, flags: int) -> int:
+    """An ``opener`` for ``open``: a file made by it is its owner's alone from the first moment, whatever the umask."""
+    return os.open(path, flags, 0o600)
+
+
 def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
     """Replace ``path`` as a whole: after a crash it holds the old bytes or the new ones, never a part.
 

@@ -9,9 +9,12 @@ import logging.handlers
 import os
 import re
 import sys
-from typing import Final
+from typing import TYPE_CHECKING, Final, cast
 
-from agent.config import Home, Settings
+from agent.config import Home, Settings, private
+
+if TYPE_CHECKING:
+    from io import TextIOWrapper
 
 FILES: Final = 5
 FILE_BYTES: Final = 5_000_000
@@ -89,12 +92,23 @@ def _level(settings: Settings) -> int:
 
 def _file_handler(home: Home, form: logging.Formatter) -> logging.Handler:
     home.create()
-    handler = logging.handlers.RotatingFileHandler(
+    handler = _PrivateFile(
         home.log_file, maxBytes=FILE_BYTES, backupCount=FILES - 1, encoding="utf-8", errors="backslashreplace"
     )
-    home.log_file.chmod(0o600)
     handler.setFormatter(form)
     return handler
+
+
+class _PrivateFile(logging.handlers.RotatingFileHandler):
+    """Every file it begins, the one after a rotation too, is its owner's alone."""
+
+    def _open(self) -> TextIOWrapper:
+        stream = open(  # noqa: SIM115 - the handler closes it
+            self.baseFilename, self.mode, encoding=self.encoding, errors=self.errors, opener=private
+        )
+        # One that was there already may have been made more open.
+        os.fchmod(stream.fileno(), 0o600)
+        return cast("TextIOWrapper", stream)
 
 
 def _install(handlers: list[logging.Handler], level: int) -> None:

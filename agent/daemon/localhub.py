@@ -11,7 +11,7 @@ import threading
 import time
 from pathlib import Path
 
-from agent.config import TABLE
+from agent.config import TABLE, private
 from agent.core.errors import AgentError
 
 WORKSPACE = "local"
@@ -79,7 +79,7 @@ class LocalHub:
         self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
         for port in self._ports():
             command = [*_MODULE, "--data", str(self._data), "--parent-pid", str(os.getpid()), *port]
-            with (self._data / "hub.log").open("ab") as log:
+            with open(self._data / "hub.log", "ab", opener=private) as log:
                 process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
             ready = _first_line(process)
             if ready is not None:

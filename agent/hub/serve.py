@@ -152,6 +152,7 @@ def _listen(settings: Settings) -> socket.socket:
             raise ServeError(f"The hub cannot listen on {settings.host}: {error.strerror}.") from error
     listener = _bind(settings.host, 0)
     memory.write_text(f"{listener.getsockname()[1]}\n")
+    memory.chmod(0o600)
     return listener
 
 
