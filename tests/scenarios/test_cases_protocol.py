@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from email.utils import formatdate
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -151,7 +152,7 @@ def test_pr8_a_server_that_is_unavailable_is_not_hammered(strict_home: Home, str
     with strict_home.daemon() as daemon:
         eventually(lambda: len(asked_at) >= 5, 60, "five tries")
         assert daemon.source()["state"] == "offline"
-    gaps = [late - early for early, late in zip(asked_at, asked_at[1:], strict=False)]
+    gaps = [late - early for early, late in pairwise(asked_at)]
     assert all(gap > 0.3 for gap in gaps[:4]), gaps
     assert gaps[3] > gaps[0]
     assert len({round(gap, 1) for gap in gaps[:4]}) > 1

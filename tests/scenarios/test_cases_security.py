@@ -1,0 +1,39 @@
+"""Security (SC): the token stays where it belongs."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from strict_raven import Response
+from strict_raven.faults import Fault, Strikes
+from support.processes import Home
+from support.resting import settle
+from support.servers import StrictServer
+
+
+def test_sc8_the_token_is_in_no_log_status_or_bundle(strict_home: Home, strict: StrictServer) -> None:
+    """Nor in a process's arguments; the home and what is in it are the owner's alone."""
+    strict_home.write("a.md", "a\n")
+    strict_home.extra = {"RAVEN_AGENT_LOG": "debug"}
+    strict_home.link()
+
+    def refuse(_: Response | None) -> Response:
+        return Response(401, {"content-type": "application/json"}, json.dumps({"message": strict.token}).encode())
+
+    with strict_home.daemon() as daemon:
+        settle([daemon])
+        arguments = Path(f"/proc/{daemon.process.pid}/cmdline")
+        assert not arguments.exists() or strict.token.encode() not in arguments.read_bytes()
+        strict.faulty.inject(Fault("echo", Strikes.BEFORE, refuse), requests=3)
+        strict_home.run("sync")
+        shown = strict_home.run("status", "--json").out
+    strict.faulty.clear()
+    bundle = strict_home.folder.parent / "bundle.zip"
+    strict_home.run("doctor", "--bundle", bundle)
+    assert strict.token not in shown
+    for file in strict_home.path.rglob("*"):
+        assert file.stat().st_mode & 0o077 == 0 or file.is_relative_to(strict_home.path / "logs"), file
+        if file.is_file() and file.name != "credentials.json":
+            assert strict.token.encode() not in file.read_bytes(), file
+    assert strict.token.encode() not in bundle.read_bytes()
