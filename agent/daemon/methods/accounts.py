@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -32,7 +33,7 @@ def login(agent: Agent, params: Params) -> dict[str, Any]:
         entry = reg.ServerEntry(
             name, url, entry.workspace, known.dialect, known.connector_id, known.machine_id, entry.insecure_http
         )
-    _check(entry, str(params["token"]))
+    _check(entry, str(params["token"]), agent.settings.ca_file)
     agent.credentials.store(entry, str(params["token"]))
     agent.change_registry(lambda registry: reg.with_server(registry, entry))
     agent.drop_server(name)
@@ -50,13 +51,14 @@ def login(agent: Agent, params: Params) -> dict[str, Any]:
     }
 
 
-def _check(entry: ServerEntry, token: str) -> None:
+def _check(entry: ServerEntry, token: str, ca_file: str) -> None:
     """Ask the server whether it takes the token. Raises RemoteError."""
     from agent.remotes.http import Http, PlainHttp
     from agent.remotes.raven import RavenRemote
 
     plain = PlainHttp.ALLOW if entry.insecure_http else PlainHttp.REFUSE
-    remote = RavenRemote(Http(entry.url, lambda: token, entry.workspace, plain_http=plain))
+    trusted = Path(ca_file) if ca_file else None
+    remote = RavenRemote(Http(entry.url, lambda: token, entry.workspace, ca_file=trusted, plain_http=plain))
     try:
         remote.sources()
     except RemoteError as error:
