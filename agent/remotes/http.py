@@ -6,7 +6,7 @@ import enum
 import ipaddress
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
@@ -29,6 +29,9 @@ from agent.remotes.failures import (
 
 MAX_ANSWER: Final = 64 * 1024 * 1024
 """Bytes of an answer that are read; depth is bounded by the decoder (1,024)."""
+LEAST_RATE: Final = 4096
+"""Bytes a second an answer must come with on average, beyond the time one read may take: a server that sends a byte
+now and then would otherwise hold a call for ever."""
 LARGE_BODY: Final = 1024 * 1024
 """Bytes; a reset under a larger body means that the server hung up on its size."""
 _MAX_ERROR: Final = 64 * 1024
@@ -70,6 +73,7 @@ class Http:
         transport: replaces the network (tests, simulation).
         ca_file: certificates to trust beside the system's.
         clock: seconds since the epoch, for ``Retry-After`` dates.
+        ticks: seconds that only ever go forward, for how long an answer takes.
 
     Raises:
         UsageError: the address cannot be used, or is plain http to another machine and that is not allowed.
@@ -86,6 +90,7 @@ class Http:
         timeouts: Timeouts = Timeouts(),
         plain_http: PlainHttp = PlainHttp.REFUSE,
         clock: Callable[[], float] = time.time,
+        ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         url = _checked(base_url, plain_http)
         self._root = str(url).rstrip("/").removesuffix("/api") + "/api/local-sync/"
@@ -93,6 +98,7 @@ class Http:
         self._workspace = workspace
         self._timeouts = timeouts
         self._clock = clock
+        self._ticks = ticks
         self._client = httpx.Client(
             transport=transport,
             verify=_trust(ca_file) if url.scheme == "https" and transport is None else False,
@@ -135,9 +141,9 @@ class Http:
             with self._client.stream("POST", url, content=encoded, headers=headers, timeout=timeout) as response:
                 started = True
                 if not response.is_success:
-                    body = _read_error(response)
+                    body = self._read_error(response)
                     raise of_status(response.status_code, response.headers, body, token, self._clock())
-                return _understood(_read(response), response.headers.get("content-type", ""))
+                return _understood(self._read(response), response.headers.get("content-type", ""))
         except HTTPX_ERRORS as exc:
             if started and isinstance(exc, httpx.RemoteProtocolError):
                 raise garbled("the server's answer was cut short") from exc
@@ -147,6 +153,35 @@ class Http:
         """Give the connections back."""
         self._client.close()
 
+    def _read(self, response: httpx.Response) -> bytes:
+        parts = bytearray()
+        for chunk in self._chunks(response):
+            parts += chunk
+            if len(parts) > MAX_ANSWER:
+                raise AnswerTooLarge(MAX_ANSWER)
+        return bytes(parts)
+
+    def _read_error(self, response: httpx.Response) -> bytes:
+        """The beginning of an error body. One that breaks off takes nothing from what the status already says."""
+        parts = bytearray()
+        try:
+            for chunk in self._chunks(response):
+                parts += chunk
+                if len(parts) > _MAX_ERROR:
+                    break
+        except HTTPX_ERRORS:
+            return b""
+        return bytes(parts)
+
+    def _chunks(self, response: httpx.Response) -> Iterator[bytes]:
+        """A body as it comes, for as long as it comes fast enough."""
+        began, size = self._ticks(), 0
+        for chunk in response.iter_bytes():
+            size += len(chunk)
+            if self._ticks() - began > self._timeouts.read + size / LEAST_RATE:
+                raise httpx.ReadTimeout("the answer only trickles", request=response.request)
+            yield chunk
+
     def _token(self) -> str:
         token = self._token_provider()
         # A token outside visible ASCII would end in an exception that quotes it.
@@ -154,28 +189,6 @@ class Http:
             return token
         sentence = "the token holds characters no token has" if token else "there is no token for this server"
         raise CallFailed(Problem(ProblemKind.SIGNED_OUT, sentence), Effect.NONE)
-
-
-def _read(response: httpx.Response) -> bytes:
-    parts = bytearray()
-    for chunk in response.iter_bytes():
-        parts += chunk
-        if len(parts) > MAX_ANSWER:
-            raise AnswerTooLarge(MAX_ANSWER)
-    return bytes(parts)
-
-
-def _read_error(response: httpx.Response) -> bytes:
-    """The beginning of an error body. A body that breaks off takes nothing from what the status already says."""
-    parts = bytearray()
-    try:
-        for chunk in response.iter_bytes():
-            parts += chunk
-            if len(parts) > _MAX_ERROR:
-                break
-    except HTTPX_ERRORS:
-        return b""
-    return bytes(parts)
 
 
 def _understood(body: bytes, content_type: str) -> Answer:

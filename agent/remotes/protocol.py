@@ -127,10 +127,14 @@ class Remote(Protocol):
         ...
 
     def is_behind(self, source_id: str, state: str | None) -> bool:
-        """Whether the feed ends before ``state``: the server was restored from an older copy.
+        """Whether the feed does not hold what ``state`` was told: the server was restored from an older copy.
 
         False where the server cannot say (a source that is paused, for one).
         """
+        ...
+
+    def is_paused(self, source_id: str) -> bool:
+        """Whether the server holds the source still for all machines, asked directly."""
         ...
 
     def listing(self, source_id: str) -> Iterator[list[RemoteFile]]:

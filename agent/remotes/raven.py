@@ -107,14 +107,26 @@ class RavenRemote:
         return self._pusher.last_cursor(source_id)
 
     def is_behind(self, source_id: str, state: str | None) -> bool:
-        """See ``Remote``."""
-        cursor = Position.from_json(state).cursor
+        """See ``Remote``. Numbers are given out again after a restore, so the event itself is looked for."""
+        position = Position.from_json(state)
+        if position.tail:
+            return not self._feed.still_has(source_id, position)
         try:
-            return cursor > 0 and self.last_cursor(source_id) < cursor
+            return position.cursor > 0 and self.last_cursor(source_id) < position.cursor
         except CallFailed as failure:
             if failure.problem.kind is ProblemKind.PAUSED:
                 return False
             raise
+
+    def is_paused(self, source_id: str) -> bool:
+        """See ``Remote``. An empty batch is answered by every source that is not paused."""
+        try:
+            self.last_cursor(source_id)
+        except CallFailed as failure:
+            if failure.problem.kind is ProblemKind.PAUSED:
+                return True
+            raise
+        return False
 
     def listing(self, source_id: str) -> Iterator[list[RemoteFile]]:
         """See ``Remote``. A server that does not know ``limit`` answers with every file, whatever was asked."""

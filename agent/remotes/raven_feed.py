@@ -82,6 +82,13 @@ class Feed:
         ]
         return newest_first(found)
 
+    def still_has(self, source_id: str, position: Position) -> bool:
+        """Whether the event a position stands at, its id known, is still the one with that number."""
+        body = {"sourceId": source_id, "cursor": position.cursor - 1, "limit": 1}
+        answer = self._http.call("sources/deltas", body)
+        page = [_raw(event) for event in rows(row(answer.data, "page").get("events"), "event")]
+        return any(position.is_at(raw.cursor, raw.id) for raw in page)
+
     def _walk(self, source_id: str) -> Iterator[Raw]:
         cursor = 0
         while True:
@@ -108,7 +115,8 @@ class Feed:
             extra["waitMs"] = int(wait * 1000)
         page = self._fetch(source_id, start, extra, wait)
         reached = max((raw.cursor for raw in page), default=start)
-        position.cursor = max(position.cursor, reached)
+        if page:
+            position.reach(page[-1].cursor, page[-1].id)
         fresh = page
         if not can.ordered_feed:
             fresh = [raw for raw in page if position.unseen(raw.cursor, raw.id)]

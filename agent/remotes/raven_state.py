@@ -47,6 +47,7 @@ class Position:
 
     Attributes:
         cursor: everything up to here was read once.
+        tail: the end of the id of the event with that number; empty where it is not known.
         floor: nothing up to here is read again.
         marks: the events behind the floor that were told, by number.
         quiet_since: our clock at the last new event; None when nothing is left to read again.
@@ -55,6 +56,7 @@ class Position:
     """
 
     cursor: int = 0
+    tail: str = ""
     floor: int = 0
     marks: list[Mark] = field(default_factory=list)
     quiet_since: float | None = None
@@ -70,6 +72,15 @@ class Position:
             if mark.tail == event_id[-_TAIL:]:
                 return False
         return True
+
+    def reach(self, cursor: int, event_id: str) -> None:
+        """The event with this number was read; the position never moves back."""
+        if cursor > self.cursor or (not self.tail and cursor == self.cursor):
+            self.cursor, self.tail = cursor, event_id[-_TAIL:]
+
+    def is_at(self, cursor: int, event_id: str) -> bool:
+        """Whether this is the event the position stands at, and not another that was given its number."""
+        return (cursor, event_id[-_TAIL:]) == (self.cursor, self.tail)
 
     def remember(self, told: Iterable[tuple[int, str, float]], now: float) -> None:
         """Note new events (number, id, time), so that a re-reading does not tell them again."""
@@ -121,7 +132,7 @@ class Position:
 
     def to_json(self) -> str:
         """The state the engine keeps, unread."""
-        state: dict[str, Any] = {"cursor": self.cursor}
+        state: dict[str, Any] = {"cursor": self.cursor, "tail": self.tail}
         if self.quiet_since is not None:
             state |= {
                 "floor": self.floor,
@@ -141,7 +152,7 @@ class Position:
             return cls()
         try:
             kept = orjson.loads(state)
-            position = cls(cursor=int(kept["cursor"]), floor=int(kept["cursor"]))
+            position = cls(int(kept["cursor"]), str(kept.get("tail", "")), floor=int(kept["cursor"]))
             if "quiet_since" in kept:
                 position.floor = int(kept["floor"])
                 position.marks = [Mark(int(cursor), str(tail), float(at)) for cursor, tail, at in kept["marks"]]
