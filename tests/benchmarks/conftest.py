@@ -15,6 +15,8 @@ from support.servers import HubServer
 
 Machines = Callable[[str], Machine]
 
+_TABLE = pytest.StashKey[Table]()
+
 
 @pytest.fixture(scope="session")
 def scratch() -> Iterator[Path]:
@@ -38,8 +40,12 @@ def machines(hub: HubServer, scratch: Path) -> Iterator[Machines]:
 
 
 @pytest.fixture(scope="session")
-def table() -> Iterator[Table]:
+def table(pytestconfig: pytest.Config) -> Table:
     """The table; it is printed when the run ends."""
-    made = Table()
-    yield made
-    print(f"\n\n{made.markdown()}\n")
+    return pytestconfig.stash.setdefault(_TABLE, Table())
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print the table where output is not captured."""
+    if (made := config.stash.get(_TABLE, None)) is not None:
+        terminalreporter.write_line(f"\n{made.markdown()}\n")
