@@ -193,7 +193,8 @@ def _integer_fault(field: Field, value: Any) -> str | None:
         return f"must not be less than {field.least}"
     if value > field.most and not field.capped:
         return f"must not be greater than {field.most}"
-    return None if float(value).is_integer() else "must be an integer number"
+    # An int may be too large to be made a float.
+    return None if isinstance(value, int) or value.is_integer() else "must be an integer number"
 
 
 def _item_faults(field: Field, value: Any) -> Iterator[str]:
