@@ -224,13 +224,13 @@ class Agent:
                 source.source_id, folder, memory, lambda: self.line(source.server), lambda: runner.max_bytes, self.clock
             )
 
-        watcher = self._watcher(source, runner) if attendance is Attendance.FOLLOW else None
+        watch = (lambda: self._watcher(source, runner)) if attendance is Attendance.FOLLOW else None
 
         def close() -> None:
             here.close()
             there.close()
 
-        return Hands(carrier(here), carrier(there), watcher, close)
+        return Hands(carrier(here), carrier(there), watch, close)
 
     def _watcher(self, source: SourceEntry, runner: Runner) -> Watcher | None:
         def post(noticed: Noticed) -> None:

@@ -84,7 +84,11 @@ class Carrier:
             case e.Recover(intents):
                 yield self._recover(intents)
             case e.Committed(intent_ids):
-                self._folder.forget(intent_ids)
+                try:
+                    self._folder.forget(intent_ids)
+                except (DiskError, OSError) as error:
+                    # A mark that stays is nobody's by the next recovery, which clears it.
+                    log.warning("marks of finished changes could not be cleared: %s", error)
             case e.Stash(path, content, intent_id, reason):
                 try:
                     self._folder.stash(path, content, reason, intent_id, self._clock())
@@ -102,8 +106,8 @@ class Carrier:
         try:
             for batch in self._folder.look(self._memory.known(), self._max_bytes()):
                 yield m.FilesSeen(batch.seen, batch.oddities)
-        except DiskError as error:
-            yield m.LookEnded(error.message)
+        except (DiskError, OSError) as error:
+            yield m.LookEnded(str(error))
         else:
             yield m.LookEnded()
 
@@ -215,6 +219,8 @@ class Carrier:
                 if remote.is_behind(source, state):
                     yield m.ServerWentBack()
                     return
+                if not remote.capabilities.ordered_feed:
+                    yield m.PauseTold(remote.is_paused(source))
                 for files in remote.listing(source):
                     yield m.ListingArrived(tuple(files), last=False)
                 yield m.ListingArrived((), last=True)

@@ -77,6 +77,9 @@ class Control:
             if work is not None:
                 self._do(work)
             now = self._clock()
+            if now < self.last_turn - 1.0:
+                # The clock was set back: who waits for a moment decides afresh how long.
+                self._timers = {key: (now, due) for key, (_, due) in self._timers.items()}
             for key, (_, due) in [item for item in self._timers.items() if item[1][0] <= now]:
                 del self._timers[key]
                 self._do(due)

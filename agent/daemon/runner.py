@@ -56,13 +56,13 @@ class Hands:
     Attributes:
         at_folder: effects on the folder, one after another.
         at_server: effects on the server, each on a thread of its own; it has its own handle of the folder.
-        watcher: points at changes; None where nobody stays to hear.
+        watch: makes what points at changes, or None while the folder is away; itself None where nobody stays to hear.
         close: lets go of the folder.
     """
 
     at_folder: Carrier
     at_server: Carrier
-    watcher: Watcher | None
+    watch: Callable[[], Watcher | None] | None
     close: Callable[[], None]
 
 
@@ -78,6 +78,7 @@ class Runner:
         self._scheduled = False
         self._lock = threading.Lock()
         self._hands: Hands | None = None
+        self._watcher: Watcher | None = None
         self._folder_work: queue.SimpleQueue[e.Effect | None] = queue.SimpleQueue()
         self._folder_thread = threading.Thread(target=self._work_on_folder, name=f"folder-{setup.source}", daemon=True)
         self._tickets: dict[int, Future[None]] = {}
@@ -99,14 +100,14 @@ class Runner:
     @property
     def degraded(self) -> str | None:
         """Why changes may be noticed late, if so."""
-        return self._hands.watcher.degraded if self._hands and self._hands.watcher else None
+        return self._watcher.degraded if self._watcher else None
 
     def view(self) -> SourceView:
         """The source as people see it."""
         return self._engine.view()
 
     def start(self, hands: Hands) -> None:
-        """Begin. The watcher starts first, so that nothing falls between it and the first look."""
+        """Begin."""
         self._hands = hands
         self._folder_thread.start()
         self.deliver(m.Started())
@@ -119,10 +120,10 @@ class Runner:
         hands = self._hands
         if hands is None:
             return
-        if hands.watcher is not None:
-            hands.watcher.stop()
         self._folder_work.put(None)
         self._folder_thread.join()
+        if self._watcher is not None:
+            self._watcher.stop()
         self._control.call(lambda: self._control.drop_timer(self))
         hands.close()
 
@@ -221,12 +222,21 @@ class Runner:
         hands = self._hands
         if hands is None:
             return
-        if hands.watcher is not None:
-            hands.watcher.start()
         while (effect := self._folder_work.get()) is not None:
+            if isinstance(effect, e.Look):
+                self._watch(hands)
             self._carry_out(hands.at_folder, effect)
             if self._stopped:
                 return
+
+    def _watch(self, hands: Hands) -> None:
+        """Watch from before the first look on, so that nothing falls between; a folder that was away is watched from
+        the look that finds it again.
+        """
+        if self._watcher is None and hands.watch is not None:
+            self._watcher = hands.watch()
+            if self._watcher is not None:
+                self._watcher.start()
 
     def _work_on_server(self, effect: e.Effect) -> None:
         if self._hands is not None:

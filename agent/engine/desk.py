@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import enum
 import random
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import Final
 
-from agent.core.backoff import CALM, Backoff
 from agent.core.errors import Problem
 from agent.core.guard import BrakeLimits
 from agent.core.model import Intent, Mode, Operation
+from agent.engine.channels import Channels
 from agent.engine.effects import AskHead, Effect
+from agent.engine.messages import Call
 from agent.index.conflicts import Conflict
 from agent.index.notes import PathProblem, Standing
-from agent.index.operations import Entry, Stage, Why
+from agent.index.operations import OPEN_STAGES, Entry, Stage, Why
 from agent.index.store import Index
 from agent.index.trees import Row
 
@@ -103,6 +104,7 @@ class Tally:
 class Outstanding:
     """Effects under way, and what is remembered between messages."""
 
+    started: bool = False
     recovering: bool = False
     recovered: bool = False
     looking: bool = False
@@ -121,6 +123,8 @@ class Outstanding:
     """Number of the newest poll that read the feed to its end."""
     next_poll_at: float = 0.0
     last_event_at: float = 0.0
+    newest_position: int = 0
+    """Of all events told to this process."""
     contents: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     contents_size: int = 0
     batch: dict[str, Entry] = field(default_factory=dict)
@@ -135,14 +139,14 @@ class Outstanding:
     """Operation id to the drain after which it may be judged without its echo."""
     closing: set[int] = field(default_factory=set)
     conflicts_wanted: bool = False
+    conflicts_asked: Set[str] = frozenset()
+    """The conflicts known when the list was asked for: of these a missing one is gone."""
     listing_conflicts: bool = False
     touched: set[str] = field(default_factory=set)
     """Paths that moved since the running verification began."""
     deferred: dict[str, float] = field(default_factory=dict)
     root_trouble: str | None = None
     paused_until: float = 0.0
-    backoff: Backoff = CALM
-    trouble: Problem | None = None
     held: HeldDeletes | None = None
     changed_since_rest: bool = True
     tickets: list[int] = field(default_factory=list)
@@ -158,6 +162,7 @@ class Desk:
         self.rng = rng
         self.now = 0.0
         self.out = Outstanding()
+        self.channels = Channels(rng)
         self.tally = Tally()
         self.effects: list[Effect] = []
         self.moved: set[str] = set()
@@ -169,7 +174,7 @@ class Desk:
         """Paths with an operation whose outcome is not known."""
         self.approved: dict[str, str] = index.notes.approved(setup.source)
         """Deletes a person has approved: path to the hash it then held."""
-        self._moves: dict[str, Stage] = {}
+        self._moves: dict[str, tuple[Stage, int | None]] = {}
         self._happened: list[tuple[str, str, str | None, str | None]] = []
         self.parked: dict[str, Conflict] = {}
         self.foreign: dict[str, Conflict] = {}
@@ -262,7 +267,7 @@ class Desk:
         """Put a changed operation back among the open ones; a done one leaves them."""
         path = entry.operation.path
         others = [e for e in self.open_operations.get(path, ()) if e.operation.id != entry.operation.id]
-        if entry.stage not in (Stage.DONE, Stage.ABANDONED):
+        if entry.stage in OPEN_STAGES:
             others.append(entry)
             others.sort(key=lambda e: e.seq)
         if others:
@@ -281,15 +286,17 @@ class Desk:
         entries = [e for path in self.unanswered for e in self.open_operations[path] if e.stage is not Stage.ACKED]
         return sorted(entries, key=lambda entry: entry.seq)
 
-    def move_operations(self, entries: Iterable[Entry], stage: Stage) -> None:
+    def move_operations(self, entries: Iterable[Entry], stage: Stage, echoed: int | None = None) -> None:
         """Move operations on to a stage: here at once, in the index with the end of the step at the latest."""
         for entry in entries:
-            self._moves[entry.operation.id] = stage
+            self._moves[entry.operation.id] = (stage, echoed)
             self.replace_entry(replace(entry, stage=stage))
 
     def add_operations(self, operations: Sequence[Operation], why: Why) -> list[Entry]:
         """Store operations; they are sent once this step is committed, never before."""
-        self.index.operations.add(self.source, operations, why, self.now)
+        rows = self.index.trees.get(self.source, [operation.path for operation in operations])
+        placed = [(op, max(rows[op.path].position, self.out.newest_position)) for op in operations]
+        self.index.operations.add(self.source, placed, why, self.now)
         stored = self.index.operations.by_ids(self.source, [operation.id for operation in operations])
         for entry in stored.values():
             self.replace_entry(entry)
@@ -329,10 +336,14 @@ class Desk:
         """Whether the feed was read to its end since the start."""
         return self.out.drained > 0
 
+    def may_call(self, call: Call) -> bool:
+        """Whether the server may be asked this now."""
+        return self.channels.ready(call, self.now)
+
     @property
-    def server_ready(self) -> bool:
-        """Whether the server may be asked anything now."""
-        return self.out.backoff.ready(self.now)
+    def trouble(self) -> Problem | None:
+        """What is wrong with the server or the way there."""
+        return self.channels.trouble(self.now)
 
     @property
     def paused(self) -> bool:
@@ -352,13 +363,3 @@ class Desk:
     def may_change(self) -> bool:
         """Whether all three trees are known well enough to send, remove and park: the feed was read to its end."""
         return self.may_install and self.first_drain_done
-
-    def failed(self, problem: Problem) -> None:
-        """A call to the server failed: wait before the next."""
-        self.out.trouble = problem
-        self.out.backoff = self.out.backoff.after(problem, self.now, self.rng)
-
-    def answered(self) -> None:
-        """The server answered as it should."""
-        self.out.trouble = None
-        self.out.backoff = CALM

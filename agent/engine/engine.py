@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from agent.core.backoff import CALM
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import ABSENT, Purpose, Reason
 from agent.core.reconcile import Step
@@ -38,6 +37,10 @@ _OPERATIONS_KEPT = 14 * 86400.0
 _ACTIVITY_KEPT = 90 * 86400.0
 _PATIENT = frozenset({ProblemKind.BUSY, ProblemKind.GARBLED, ProblemKind.SERVER_FAULT})
 _PATIENCE = 3
+_BAD_FILE = frozenset({ProblemKind.GARBLED, ProblemKind.SERVER_FAULT, ProblemKind.BAD_REQUEST, ProblemKind.TOO_LARGE})
+"""What a question for one file's head may meet that is that file's trouble alone."""
+_JUMP = 1.0
+"""Seconds by which a clock may run back without having been set."""
 _BAD_HEAD_AGAIN = 60.0
 RECOVER_AGAIN = 10.0
 """Seconds between two tries to find out what became of interrupted changes."""
@@ -71,6 +74,7 @@ class Engine:
             m.HeadArrived: self._on_head,
             m.ListingArrived: self._verifying.on_listing,
             m.ServerWentBack: self._verifying.on_server_went_back,
+            m.PauseTold: self._verifying.on_pause_told,
             m.ConflictsArrived: self._parking.on_conflicts,
             m.CloseAnswered: self._resolving.on_close_answered,
             m.ChangesLanded: self._on_landed,
@@ -115,8 +119,11 @@ class Engine:
     def step(self, now: float, *messages: m.Message) -> list[Effect]:
         """Take messages in and say what to do. ``now``: seconds since the epoch."""
         desk = self._desk
+        before = desk.now
         desk.now, desk.due, desk.effects = now, None, []
         with desk.index.transaction():
+            if now < before - _JUMP:
+                self._on_clock_back(before)
             for message in messages:
                 self._handlers[type(message)](message)
             self._plan()
@@ -133,10 +140,28 @@ class Engine:
                 self._keeper.rederive()
         return self.step(now, m.TimePassed())
 
+    def _on_clock_back(self, before: float) -> None:
+        """The clock was set back: every moment written down lies in a future that may take years to come."""
+        desk, out = self._desk, self._desk.out
+        desk.channels.reset()
+        out.deferred.clear()
+        out.next_poll_at = desk.now
+        out.last_event_at = min(out.last_event_at, desk.now)
+        out.noticed = dict.fromkeys(out.noticed, (desk.now, desk.now))
+        out.racy = dict.fromkeys(out.racy, desk.now)
+        out.look_began = desk.now
+        out.wake_at = None
+        out.look_wanted = True
+        if desk.now < out.paused_until < float("inf"):
+            out.paused_until -= before - desk.now
+        desk.set_standing(looked_at=None, verified_at=None)
+        self._verifying.want()
+
     # Messages that concern several parts
 
     def _on_started(self, _message: m.Started) -> None:
         desk = self._desk
+        desk.out.started = True
         # What was stored may have been sent by the process before: it is settled, never simply sent again.
         self._settling.doubt(desk.unanswered_entries())
         desk.moved.update(row.path for row in desk.index.trees.with_step(desk.source, Step.PARK))
@@ -182,7 +207,7 @@ class Engine:
     def _on_head(self, message: m.HeadArrived) -> None:
         desk = self._desk
         asked = desk.out.asking.pop(message.path, None)
-        desk.answered()
+        desk.channels.answered(m.Call.HEAD)
         row = self._keeper.row(message.path)
         if asked != (row.remote.hash, row.position):
             # The remote side moved since the question: the answer may be older than what is known now.
@@ -211,10 +236,12 @@ class Engine:
 
     def _on_failed(self, message: m.CallFailed) -> None:
         desk, out = self._desk, self._desk.out
-        if message.call is m.Call.HEAD and message.problem.kind is ProblemKind.GARBLED:
-            self._on_bad_head(str(message.subject), message.problem)
-            return
-        desk.failed(message.problem)
+        if message.call is m.Call.HEAD:
+            self._verifying.on_head_failed()
+            if message.problem.kind in _BAD_FILE:
+                self._on_bad_head(str(message.subject), message.problem)
+                return
+        desk.channels.failed(message.call, message.problem, desk.now)
         if message.call is m.Call.POLL and isinstance(message.subject, int):
             out.polls.pop(message.subject, None)
         elif message.call is m.Call.HEAD and isinstance(message.subject, str):
@@ -228,7 +255,7 @@ class Engine:
             self._verifying.on_listing_failed()
 
     def _on_bad_head(self, path: str, problem: Problem) -> None:
-        """What the server holds here cannot be believed, its hash is not its text's: one bad file, not a bad server."""
+        """What the server holds here cannot be had or believed: one bad file, not a bad server."""
         desk, out = self._desk, self._desk.out
         out.asking.pop(path, None)
         out.deferred[path] = desk.now + _BAD_HEAD_AGAIN
@@ -256,11 +283,11 @@ class Engine:
     def _on_retry(self, message: m.Retry) -> None:
         """Try again what was set aside, now."""
         desk, out = self._desk, self._desk.out
-        out.backoff = CALM
+        desk.channels.reset()
         chosen = None if message.paths is None else set(message.paths)
         for path in list(desk.problems):
             if chosen is None or path in chosen:
-                desk.lift_problem(path, ProblemOrigin.PUSH, ProblemOrigin.PULL)
+                desk.lift_problem(path, ProblemOrigin.PUSH, ProblemOrigin.PULL, ProblemOrigin.REMOTE)
                 out.deferred.pop(path, None)
         refused = [
             row
@@ -276,8 +303,7 @@ class Engine:
         """One full pass: look, drain, verify, and work until nothing is left."""
         desk, out = self._desk, self._desk.out
         out.tickets.append(message.ticket)
-        out.backoff = CALM
-        out.trouble = None
+        desk.channels.reset()
         out.deferred.clear()
         out.look_wanted = True
         if not out.recovered and not out.recovering:
@@ -289,6 +315,9 @@ class Engine:
 
     def _plan(self) -> None:
         desk, out = self._desk, self._desk.out
+        if not out.started:
+            # What a former process left behind must be known before anything is asked of disk or server.
+            return
         if not out.recovered and not out.recovering:
             if desk.now >= out.look_began + RECOVER_AGAIN:
                 self._recover()
@@ -298,18 +327,21 @@ class Engine:
         self._observing.plan()
         self._settling.plan()
         self._verifying.plan()
+        # The comparison may have found what disagrees.
+        self._parking.upkeep()
         self._pulling.plan()
         self._resolving.plan()
         self._pushing.plan()
         self._parking.plan()
         # Last, because the parts before it are who wants the feed read.
         self._feeding.plan()
-        if not out.backoff.ready(desk.now):
-            desk.wake(out.backoff.due)
+        due = desk.channels.due(desk.now)
+        if due is not None:
+            desk.wake(due)
         if desk.now < out.paused_until < float("inf"):
             desk.wake(out.paused_until)
         if self._at_rest():
-            if out.trouble is None and not desk.out.held:
+            if desk.trouble is None and not desk.out.held:
                 self._note_synced()
             for ticket in out.tickets:
                 desk.emit(Rested(ticket))
@@ -344,9 +376,10 @@ class Engine:
             return False
         if out.root_trouble is not None:
             return True
-        if out.trouble is not None:
+        trouble = self._desk.trouble
+        if trouble is not None:
             # A pass waits out what passes by itself; a server that is gone ends it, the work stays queued.
-            return out.trouble.kind not in _PATIENT or out.backoff.failures > _PATIENCE
+            return trouble.kind not in _PATIENT or self._desk.channels.failures > _PATIENCE
         # Everything that could be started was started by the plan before this, so nothing outstanding is nothing left.
         return not self._verifying.pending and out.drained >= out.drain_goal
 

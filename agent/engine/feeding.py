@@ -22,12 +22,14 @@ from agent.core.stream import (
 from agent.engine.desk import CONTENTS_LIMIT, Attendance, Desk, PollCall
 from agent.engine.effects import Poll
 from agent.engine.keeper import Keeper, remote_side, sent_side
-from agent.engine.messages import PageArrived
+from agent.engine.messages import Call, PageArrived
 from agent.engine.parking import Parking
 from agent.engine.settling import Settling
 from agent.index.notes import PathProblem, ProblemOrigin
 from agent.index.operations import Entry, Stage, Suspect
 from agent.index.trees import Row
+
+_OVER = frozenset({Stage.DONE, Stage.ECHOED})
 
 
 @dataclass(slots=True)
@@ -53,7 +55,7 @@ class Feeding:
         """Apply one page, unless another answer has moved the position since it was asked for."""
         desk, out = self._desk, self._desk.out
         call = out.polls.pop(message.poll, None)
-        desk.answered()
+        desk.channels.answered(Call.POLL)
         if call is None or call.state != desk.standing.feed_state:
             return
         self._apply(message.page)
@@ -87,6 +89,7 @@ class Feeding:
             ConflictOpened: self._conflict_opened, ConflictClosed: self._conflict_closed,
         }  # fmt: skip
         for event in page.events:
+            desk.out.newest_position = max(desk.out.newest_position, event.position)
             if isinstance(event, Control):
                 self._control(event)
             elif all(self._usable(path) for path in _paths_of(event)):
@@ -119,6 +122,7 @@ class Feeding:
         self._told(reading, event.path, event.hash, event)
 
     def _delete(self, reading: _Reading, event: Delete) -> None:
+        self._desk.lift_problem(event.path, ProblemOrigin.REMOTE)
         self._told(reading, event.path, None, event)
 
     def _move(self, reading: _Reading, event: Move) -> None:
@@ -129,19 +133,24 @@ class Feeding:
         """The feed says a path now holds these bytes (None: nothing)."""
         row = reading.rows[path]
         entry = self._ours(reading, event.operation_id)
-        if entry is not None and entry.operation.path == path and entry.stage is not Stage.DONE:
+        if entry is not None and entry.operation.path == path and entry.stage not in _OVER:
             reading.rows[path] = self._echo(row, entry, event.position)
             reading.changed.add(path)
             return
-        late = event.position <= row.position
         pending = self._desk.open_operations.get(path)
         if pending:
+            if self._echo_of_a_no_op(pending, digest):
+                reading.rows[path] = replace(row, position=max(row.position, event.position))
+                reading.changed.add(path)
+                return
             if entry is None:
                 self._suspect(pending[0], digest, event)
             if any(e.stage is Stage.ACKED for e in pending):
                 # The server has acknowledged ours, so whatever is told before our echo lies below it.
                 return
-        if late:
+        if event.position <= row.position:
+            if entry is None and isinstance(event, Upsert):
+                self._told_late(row, event)
             return
         rev, remote_id = (event.rev, event.remote_id) if isinstance(event, Upsert) else (None, None)
         reading.rows[path] = replace(
@@ -157,7 +166,35 @@ class Feeding:
         if entry is None:
             return None
         current = self._desk.open_operations.get(entry.operation.path, ())
-        return next((e for e in current if e.operation.id == operation_id), replace(entry, stage=Stage.DONE))
+        # No longer open: its outcome is known, unless it was given up and arrives after all.
+        over = entry if entry.stage is Stage.ABANDONED else replace(entry, stage=Stage.DONE)
+        return next((e for e in current if e.operation.id == operation_id), over)
+
+    def _echo_of_a_no_op(self, pending: list[Entry], digest: str | None) -> bool:
+        """Where the feed is ordered, a push of what the server held already is acknowledged and has no event of its
+        own: the event of whoever wrote the same stands in for it.
+        """
+        if not self._desk.setup.ordered_feed:
+            return False
+        twins = [e for e in pending if e.stage is Stage.ACKED and e.operation.hash == digest]
+        self._desk.move_operations(twins, Stage.ECHOED)
+        return bool(twins)
+
+    def _told_late(self, row: Row, event: Upsert) -> None:
+        """A foreign version behind the path's newest event: it took its number first and became visible later. If
+        our own write came over it unseen, it stands nowhere else.
+        """
+        desk = self._desk
+        if desk.setup.ordered_feed or event.hash in (row.base.hash, row.remote.hash):
+            return
+        for entry in desk.entries_of(row.path):
+            operation = entry.operation
+            between = entry.after < event.position < (entry.echoed or 0)
+            if entry.stage is Stage.ECHOED and between and event.hash not in (operation.base, operation.hash):
+                if event.content is not None:
+                    desk.index.conflicts.put_text(event.hash, event.content)
+                self._parking.lost_update(row, operation, event.hash)
+                return
 
     def _echo(self, row: Row, entry: Entry, position: int) -> Row:
         """Our own operation comes back: the proof that it was applied, and the place where in the order."""
@@ -168,7 +205,7 @@ class Feeding:
             row = self._settling.applied(row, entry)
         elif not later:
             row = replace(row, remote=sent_side(operation.hash, operation.size))
-        desk.move_operations([entry], Stage.DONE)
+        desk.move_operations([entry], Stage.ECHOED, position)
         for suspect in entry.suspects:
             self._parking.lost_update(row, operation, suspect.hash)
         return replace(row, position=max(row.position, position))
@@ -216,7 +253,7 @@ class Feeding:
     def plan(self) -> None:
         """Ask for the feed where that is due."""
         desk, out = self._desk, self._desk.out
-        if not out.looked or not desk.server_ready or out.contents_size > CONTENTS_LIMIT:
+        if not out.looked or not desk.may_call(Call.POLL) or out.contents_size > CONTENTS_LIMIT:
             return
         behind = desk.standing.feed_state
         current = {number: call for number, call in out.polls.items() if call.state == behind}

@@ -31,7 +31,7 @@ class Holding:
         held: list[tuple[str, str]] = []
         for step in _DELETES:
             lost = [f for f in desk.index.trees.lost_files(desk.source, step) if f[0] not in desk.parked]
-            emptied = len(lost) == total and step is Step.PUSH_DELETE
+            emptied = step is Step.PUSH_DELETE and not desk.index.trees.has_files(desk.source)
             if lost and (emptied or must_hold(len(lost), total, desk.setup.limits)):
                 held += [(path, digest) for path, digest in lost if desk.approved.get(path) != digest]
         known = desk.out.held

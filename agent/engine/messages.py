@@ -98,6 +98,13 @@ class ServerWentBack:
 
 
 @dataclass(frozen=True, slots=True)
+class PauseTold:
+    """Whether the server holds the source still for all machines, asked directly."""
+
+    paused: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ConflictsArrived:
     """Every open conflict of the source, all machines'."""
 
@@ -127,9 +134,10 @@ class RecoveryFailed:
 
 
 class Call(enum.StrEnum):
-    """Which effect a failed call belongs to."""
+    """The kinds of calls to the server."""
 
     POLL = "poll"
+    PUSH = "push"
     HEAD = "head"
     LISTING = "listing"
     CONFLICTS = "conflicts"
@@ -218,6 +226,7 @@ Message = (
     | HeadArrived
     | ListingArrived
     | ServerWentBack
+    | PauseTold
     | ConflictsArrived
     | CloseAnswered
     | ChangesLanded

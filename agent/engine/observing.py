@@ -102,7 +102,8 @@ class Observing:
         desk, out = self._desk, self._desk.out
         if not out.recovered:
             return
-        if desk.setup.attendance is Attendance.FOLLOW and out.looked:
+        known = out.looked or out.root_trouble is not None
+        if desk.setup.attendance is Attendance.FOLLOW and known and not out.looking:
             self._plan_regular_look()
         if out.look_wanted and not out.looking:
             out.look_wanted = False
@@ -130,8 +131,10 @@ class Observing:
         ready: list[str] = []
         for path, (first, last) in out.noticed.items():
             due = min(last + desk.setup.quiet, first + desk.setup.quiet_most)
-            if path in out.looking_at or path in out.carried or due > desk.now:
-                desk.wake(max(due, desk.now + 0.01))
+            if path in out.looking_at or path in out.carried:
+                continue  # the end of that look, or of that change, brings the next step
+            if due > desk.now:
+                desk.wake(due)
             elif len(ready) < _AT_ONCE:
                 ready.append(path)
         if ready:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from dataclasses import replace
 
 from agent.core.model import Choice, ConflictKind, Mode, Operation, Presence, RemoteConflict, Verb
 from agent.core.reconcile import Step, disagreement
 from agent.core.stream import ConflictClosed, ConflictOpened
 from agent.engine.desk import Attendance, Desk
-from agent.engine.effects import AskConflicts
+from agent.engine.effects import AskConflicts, Stash
 from agent.engine.keeper import Keeper, remote_side
-from agent.engine.messages import ConflictsArrived
+from agent.engine.messages import Call, ConflictsArrived
 from agent.index.conflicts import Conflict, Origin, State
 from agent.index.operations import Stage, Why
 from agent.index.trees import Row
@@ -65,8 +66,10 @@ class Parking:
         parked = desk.parked.get(row.path)
         if parked is not None:
             self.save(replace(parked, server_ids=_joined(parked.server_ids, found.id)))
-        elif operation.hash == found.remote_hash:
-            # A stale push of the very text the server holds: a disagreement by the rules, none by the bytes.
+        elif operation.hash == found.remote_hash == row.remote.hash:
+            # A stale push of the very text the server holds: a disagreement by the rules, none by the bytes. What was
+            # saved since stands on that text.
+            row = replace(row, base=row.remote)
             self._close_quietly(row, found.id, Origin.STALE_OWN)
         else:
             self.open(row, Origin.TREES, row.remote.hash, (found.id,))
@@ -77,6 +80,9 @@ class Parking:
         desk = self._desk
         if row.path in desk.parked:
             desk.note(row.path, "overwritten_unseen", other)
+            text = desk.index.conflicts.text(other)
+            if text is not None:
+                desk.emit(Stash(row.path, text, desk.new_intent_id(), "overwritten"))
             return
         desk.note(row.path, "overwritten_unseen", other, operation.id if operation else None)
         self.open(row, Origin.LOST_UPDATE, other)
@@ -143,7 +149,10 @@ class Parking:
         if conflict.origin in _HEAD_IS_LOCAL:
             self.close(conflict, "resolved on the server")
             return None
-        decided = row.local.hash == conflict.local_hash and row.local.presence is not Presence.UNKNOWN
+        # What the folder holds now must be what was shown there, not merely what this machine last noted.
+        shown = {entry.operation.hash for entry in desk.entries_of(row.path)}
+        decided = row.local.hash == conflict.local_hash and row.local.hash in shown
+        decided = decided and row.local.presence is not Presence.UNKNOWN
         if not decided or desk.setup.mode is not Mode.BIDIRECTIONAL:
             return None
         # Whoever closed it had both texts before them; ours has not moved since, so the decision covers it and the
@@ -155,15 +164,29 @@ class Parking:
         """The whole list of open conflicts: texts to keep, and other machines' conflicts that are gone."""
         desk = self._desk
         desk.out.listing_conflicts = False
-        desk.answered()
+        desk.channels.answered(Call.CONFLICTS)
         listed = {conflict.id: conflict for conflict in message.conflicts}
         for conflict in desk.parked.values():
             for server_id in conflict.server_ids:
                 found = listed.get(server_id)
                 if found is not None:
                     self._keep_texts(found)
-        for server_id in [i for i in desk.foreign if i not in listed]:
+        gone = desk.out.conflicts_asked - listed.keys()
+        for server_id in [i for i in desk.foreign if i in gone]:
             desk.index.conflicts.close(desk.foreign.pop(server_id), desk.now)
+        for conflict in [c for c in desk.parked.values() if c.state is State.OPEN and gone.intersection(c.server_ids)]:
+            self._forgotten(conflict, gone)
+
+    def _forgotten(self, conflict: Conflict, gone: Set[str]) -> None:
+        """The server has no such conflict any more: a delete wiped it without a word."""
+        left = tuple(i for i in conflict.server_ids if i not in gone)
+        if left or conflict.origin is not Origin.SERVER_EDIT:
+            self.save(replace(conflict, server_ids=left))
+            return
+        text = self._desk.index.conflicts.text(conflict.remote_hash)
+        if text is not None:
+            self._desk.emit(Stash(conflict.path, text, self._desk.new_intent_id(), "conflict"))
+        self.close(conflict, "gone from the server")
 
     def _keep_texts(self, found: RemoteConflict) -> None:
         for digest, text in ((found.local_hash, found.local_text), (found.remote_hash, found.remote_text)):
@@ -193,6 +216,8 @@ class Parking:
         desk = self._desk
         if desk.in_flight(row.path) or Presence.UNKNOWN in (row.local.presence, row.remote.presence):
             return
+        if conflict.origin is Origin.STALE_OWN:
+            return
         if conflict.state is State.RESOLVING and self._is_progress(conflict, row):
             return
         other = conflict.remote_hash if conflict.origin in _HEAD_IS_LOCAL else row.remote.hash
@@ -202,12 +227,25 @@ class Parking:
             self._agree(conflict, row)
         elif conflict.origin is Origin.TREES and row.step is not Step.PARK and not conflict.server_ids:
             self.close(conflict, "one side went back to what both had")
+        elif self._is_our_own_past(conflict, row):
+            self.save(
+                replace(conflict, state=State.RESOLVING, choice=Choice.KEEP_LOCAL, wanted_hash=row.local.hash,
+                        remote_hash=row.remote.hash, head_hash=row.remote.hash)
+            )  # fmt: skip
         elif (row.local.hash, other, row.remote.hash) != (
             conflict.local_hash,
             conflict.remote_hash,
             conflict.head_hash,
         ):
             self._advance(conflict, row, other)
+
+    def _is_our_own_past(self, conflict: Conflict, row: Row) -> bool:
+        """Whether what was refused was refused against what both sides agree on by now: an older text of ours that
+        arrived late, say. The edit stands on the head, so there is nothing for a person to decide.
+        """
+        unmoved = conflict.generation == 1 and row.local.hash == conflict.local_hash
+        refused = conflict.origin is Origin.TREES and bool(conflict.server_ids) and conflict.state is State.OPEN
+        return refused and unmoved and row.step is Step.PUSH
 
     def _is_progress(self, conflict: Conflict, row: Row) -> bool:
         """Whether what moved is our own carrying out of the decision."""
@@ -294,7 +332,9 @@ class Parking:
     def plan(self) -> None:
         """Ask for the list of conflicts where their texts are wanted."""
         desk, out = self._desk, self._desk.out
-        if out.conflicts_wanted and not out.listing_conflicts and desk.server_ready:
+        if out.conflicts_wanted and not out.listing_conflicts and desk.may_call(Call.CONFLICTS):
+            known = {i for conflict in desk.parked.values() for i in conflict.server_ids}
+            out.conflicts_asked = known | desk.foreign.keys()
             out.conflicts_wanted = False
             out.listing_conflicts = True
             desk.emit(AskConflicts())

@@ -20,12 +20,13 @@ from agent.engine.desk import CONTENTS_LIMIT, Attendance, Desk
 from agent.engine.effects import Carry
 from agent.engine.holding import Holding
 from agent.engine.keeper import WAITING, Keeper
-from agent.engine.messages import Restore
+from agent.engine.messages import Call, Restore
 from agent.index.notes import PathProblem, ProblemOrigin
 from agent.index.trees import Row
 
 _JOBS_AT_ONCE = 500
 _ASK_AT_ONCE = 4
+_KEPT_AT_ONCE = 200
 _REASONS = {
     Landing.BLOCKED: (Reason.BLOCKED, 5.0),
     Landing.UNSAFE: (Reason.UNSAFE_PATH, 60.0),
@@ -123,14 +124,17 @@ class Pulling:
     def plan(self) -> None:
         """Make the next group of changes."""
         desk = self._desk
-        self._drop_unwanted_contents()
-        if not desk.may_install or desk.out.carrying:
+        self._sort_contents()
+        # Before the feed was read to its end once, a later page may take back what an earlier one told.
+        if not desk.may_change or desk.out.carrying:
             return
-        jobs = self._removals() if desk.may_change else []
+        jobs = self._removals()
         jobs += self._installs(_JOBS_AT_ONCE - len(jobs))
+        if not jobs:
+            jobs = self._kept_texts()
         if jobs:
             self.carry(jobs)
-        elif desk.server_ready:
+        elif desk.may_call(Call.HEAD):
             self._ask_for_texts()
 
     def _free(self, row: Row) -> bool:
@@ -177,18 +181,27 @@ class Pulling:
         out = self._desk.out
         out.contents_size -= len(out.contents.pop(path)[1])
 
-    def _drop_unwanted_contents(self) -> None:
-        """Keep in memory only texts that are to be installed; one that disagrees is kept in the index."""
+    def _sort_contents(self) -> None:
+        """Keep in memory only texts that are to be installed soon; others that are still of use go to the index."""
         desk, out = self._desk, self._desk.out
         for path, row in self._keeper.rows(list(out.contents)).items():
             digest, content = out.contents[path]
-            if row.step is Step.PARK and row.remote.hash == digest:
+            wanted = row.remote.hash == digest and row.step in (Step.PULL, Step.PARK)
+            crowded = not desk.may_change and out.contents_size > CONTENTS_LIMIT
+            if wanted and (row.step is Step.PARK or crowded):
                 desk.index.conflicts.put_text(digest, content)
-            if row.step is not Step.PULL or row.remote.hash != digest or path in desk.parked:
+            if not wanted or row.step is Step.PARK or crowded or path in desk.parked:
                 self._drop_content(path)
-            elif not desk.may_install and out.contents_size > CONTENTS_LIMIT:
-                # The feed is read on while nothing may be installed; these texts are asked for again afterwards.
-                self._drop_content(path)
+
+    def _kept_texts(self) -> list[tuple[Intent, bytes]]:
+        """Installs whose texts were put into the index while nothing could be installed."""
+        desk = self._desk
+        jobs = []
+        for row in desk.index.trees.with_step(desk.source, Step.PULL, limit=_KEPT_AT_ONCE):
+            text = desk.index.conflicts.text(row.remote.hash) if self._free(row) else None
+            if text is not None:
+                jobs.append((self._intent(row), text))
+        return jobs
 
     def _ask_for_texts(self) -> None:
         desk = self._desk

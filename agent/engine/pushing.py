@@ -9,12 +9,14 @@ from agent.engine.desk import Desk
 from agent.engine.effects import Parcel, Send
 from agent.engine.holding import Holding
 from agent.engine.keeper import Keeper
-from agent.engine.messages import BatchAnswered, Noticed
+from agent.engine.messages import BatchAnswered, Call, Noticed
 from agent.engine.observing import Observing
 from agent.engine.settling import Settling
 from agent.index.notes import PathProblem, ProblemOrigin
 from agent.index.operations import Entry, Stage, Why
 from agent.index.trees import Row
+
+_REFUSED_AGAIN = 3600.0
 
 
 class Pushing:
@@ -50,11 +52,11 @@ class Pushing:
         self._settling.acknowledge(applied)
         self._settling.doubt(doubtful)
         if message.problem is None:
-            desk.answered()
+            desk.channels.answered(Call.PUSH)
         elif message.problem.kind is ProblemKind.PAUSED:
             desk.set_standing(remote_paused=True)
         else:
-            desk.failed(message.problem)
+            desk.channels.failed(Call.PUSH, message.problem, desk.now)
 
     def _live(self, entry: Entry) -> Entry | None:
         for other in self._desk.open_operations.get(entry.operation.path, ()):
@@ -86,6 +88,9 @@ class Pushing:
             desk.set_standing(max_bytes=outcome.limit)
         desk.set_problem(PathProblem(row.path, ProblemOrigin.PUSH, reason, text, desk.now))
         local = row.local
+        if entry.operation.verb is Verb.DELETE:
+            # There is no local file the refusal could be noted on: it is tried again in an hour, or when asked.
+            desk.out.deferred[row.path] = desk.now + _REFUSED_AGAIN
         if local.hash == entry.operation.hash and local.is_file:
             local = type(local)(local.presence, local.hash, local.size, reason, local.rev)
         self._keeper.change([Row(row.path, row.base, local, row.fingerprint, row.remote, row.remote_id, row.position)])
@@ -95,7 +100,7 @@ class Pushing:
     def plan(self) -> None:
         """Send the next batch, if there is anything to send and nothing is in flight."""
         desk = self._desk
-        if desk.out.batch or not desk.may_change or not desk.server_ready:
+        if desk.out.batch or not desk.may_change or not desk.may_call(Call.PUSH):
             return
         entries = self._choose()
         if entries:
@@ -127,7 +132,14 @@ class Pushing:
         """Rows of this step that may be sent now, as many as a batch has room for, in files and in bytes."""
         desk = self._desk
         held = len(desk.out.held.files) if desk.out.held and step is Step.PUSH_DELETE else 0
-        out_of_turn = len(desk.parked) + len(desk.unanswered) + len(desk.out.carried) + len(desk.out.noticed) + held
+        out_of_turn = (
+            len(desk.parked)
+            + len(desk.unanswered)
+            + len(desk.out.carried)
+            + len(desk.out.noticed)
+            + len(desk.out.deferred)
+            + held
+        )
         chosen: list[Row] = []
         size = 0
         for row in desk.index.trees.with_step(desk.source, step, limit=room + out_of_turn) if room else ():
@@ -140,6 +152,8 @@ class Pushing:
 
     def _free(self, path: str) -> bool:
         desk = self._desk
+        if desk.out.deferred.get(path, 0.0) > desk.now:
+            return False
         return path not in desk.parked and path not in desk.out.noticed and not desk.in_flight(path)
 
     def _store(self, rows: list[Row], verb: Verb) -> list[Entry]:

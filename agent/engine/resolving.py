@@ -12,6 +12,7 @@ from agent.core.model import (
     Landed,
     Landing,
     Operation,
+    Presence,
     Purpose,
     RemoteConflict,
     RemoteHead,
@@ -19,15 +20,18 @@ from agent.core.model import (
     side_of,
 )
 from agent.core.resolution import Close, Moved, Put, Settled, next_step
-from agent.engine.desk import Attendance, Desk
+from agent.engine.desk import Desk
 from agent.engine.effects import CloseConflict, Stash
 from agent.engine.keeper import Keeper
-from agent.engine.messages import CloseAnswered, Resolve
+from agent.engine.messages import Call, CloseAnswered, Resolve
 from agent.engine.parking import Parking
 from agent.engine.pulling import Pulling, seen_at
 from agent.index.conflicts import Conflict, Origin, State
 from agent.index.operations import Stage, Why
 from agent.index.trees import Row
+
+_AGAIN = 10.0
+"""Seconds before a step that cannot be taken now is tried again."""
 
 
 class Resolving:
@@ -80,9 +84,7 @@ class Resolving:
     def plan(self) -> None:
         """Ask the server where every resolution stands."""
         desk = self._desk
-        if not desk.out.looked or not desk.first_drain_done or not desk.server_ready or desk.standing.halted:
-            return
-        if desk.setup.attendance is Attendance.OBSERVE:
+        if not desk.may_change or not desk.may_call(Call.HEAD):
             return
         for conflict in desk.parked.values():
             if conflict.state is not State.RESOLVING or conflict.id in desk.out.closing:
@@ -98,23 +100,35 @@ class Resolving:
             return
         ours = self._ours(conflict, listed)
         self._keep_texts(conflict, head, ours)
+        if conflict.origin is Origin.STALE_OWN:
+            # Whatever the head is by now, it stays; only the conflict goes.
+            conflict = replace(conflict, wanted_hash=head.hash if head else None, head_hash=head.hash if head else None)
         step = next_step(
             conflict.wanted_hash, conflict.head_hash, head.hash if head else None, ours,
             keeps_history=desk.setup.keeps_history,
             keeps_head=Choice.KEEP_LOCAL if conflict.origin is Origin.SERVER_EDIT else Choice.KEEP_RAVEN,
         )  # fmt: skip
         if isinstance(step, Moved):
-            self._parking.reopen(conflict, row, "the server's version changed; please look again")
+            self._give_up(conflict, row, "the server's version changed; please look again")
         elif isinstance(step, Settled):
             self._finish(conflict, row)
         elif self._text(step) is None and self._needs_text(step):
-            self._parking.reopen(conflict, row, "the text to keep is nowhere at hand any more")
+            self._give_up(conflict, row, "the text to keep is nowhere at hand any more")
         elif isinstance(step, Put):
             self._put(conflict, step)
-        else:
+        elif desk.may_call(Call.CLOSE):
             desk.out.closing.add(conflict.id)
             expected = (head.hash if head else None) if desk.setup.expected_hash else None
             desk.emit(CloseConflict(conflict.id, step.conflict.id, step.choice, self._text(step), expected))
+        else:
+            desk.out.deferred[row.path] = desk.now + _AGAIN
+
+    def _give_up(self, conflict: Conflict, row: Row, note: str) -> None:
+        """It cannot be carried out as decided. What nobody was shown is not shown now either."""
+        if conflict.origin is Origin.STALE_OWN:
+            self._parking.close(conflict, note)
+        else:
+            self._parking.reopen(conflict, row, note)
 
     def _ours(self, conflict: Conflict, listed: tuple[RemoteConflict, ...]) -> list[RemoteConflict]:
         """Open conflicts of this path that are ours to close; the ones with the decided text first."""
@@ -157,7 +171,7 @@ class Resolving:
         """The server took a step, or somebody was faster: what it shows now decides the next one."""
         desk = self._desk
         desk.out.closing.discard(message.conflict)
-        desk.answered()
+        desk.channels.answered(Call.CLOSE)
         desk.request_drain()
 
     def on_close_failed(self, key: int, problem: Problem) -> None:
@@ -166,13 +180,20 @@ class Resolving:
         desk.out.closing.discard(key)
         conflict = next((c for c in desk.parked.values() if c.id == key), None)
         if conflict is not None and problem.kind in (ProblemKind.BAD_REQUEST, ProblemKind.TOO_LARGE):
-            self._parking.reopen(conflict, self._keeper.row(conflict.path), problem.message)
+            self._give_up(conflict, self._keeper.row(conflict.path), problem.message)
 
     # The folder's part
 
     def _finish(self, conflict: Conflict, row: Row) -> None:
         """The server holds what was decided; now the folder."""
         wanted = conflict.wanted_hash
+        if conflict.origin is Origin.STALE_OWN:
+            # The folder is not touched: what was saved since is an edit like any other.
+            self._parking.close(conflict, "closed quietly")
+            return
+        if row.local.presence is Presence.UNKNOWN:
+            self._desk.out.deferred[row.path] = self._desk.now + _AGAIN
+            return
         if row.local.hash == wanted:
             self._done(conflict, row)
             return
@@ -189,7 +210,7 @@ class Resolving:
         row = seen_at(row, landed.seen)
         if landed.landing is Landing.DONE:
             self._desk.lift_problem(row.path, "pull")
-            row = replace(row, base=side_of(intent.new), remote=side_of(intent.new))
+            row = replace(row, base=side_of(intent.new))
             if conflict is not None:
                 self._parking.close(conflict, f"resolved: {conflict.choice}")
         elif conflict is not None:
@@ -198,7 +219,5 @@ class Resolving:
         return row
 
     def _done(self, conflict: Conflict, row: Row) -> None:
-        self._keeper.change([replace(row, base=side_of(conflict.wanted_hash), remote=side_of(conflict.wanted_hash))])
-        self._parking.close(
-            conflict, "closed quietly" if conflict.origin is Origin.STALE_OWN else f"resolved: {conflict.choice}"
-        )
+        self._keeper.change([replace(row, base=side_of(conflict.wanted_hash))])
+        self._parking.close(conflict, f"resolved: {conflict.choice}")

@@ -8,6 +8,7 @@ from agent.core.model import Operation, RemoteConflict, RemoteHead, Verb
 from agent.core.settle import Settled, settle
 from agent.engine.desk import Desk
 from agent.engine.keeper import Keeper, agreed, remote_side, sent_side
+from agent.engine.messages import Call
 from agent.engine.parking import Parking
 from agent.index.operations import Entry, Stage, Why
 from agent.index.trees import Row
@@ -42,8 +43,15 @@ class Settling:
     def acknowledge(self, entries: list[Entry]) -> None:
         """The server says these were applied. Their echoes will tell where in the order."""
         rows = self._keeper.rows([entry.operation.path for entry in entries])
+        told = [
+            e
+            for e in entries
+            if self._desk.setup.ordered_feed and e.operation.hash == rows[e.operation.path].remote.hash
+        ]
         self._keeper.change(self.applied(rows[entry.operation.path], entry) for entry in entries)
         self._desk.move_operations(entries, Stage.ACKED)
+        # Somebody else had written the same first: there will be no event of ours.
+        self._desk.move_operations(told, Stage.ECHOED)
         self._desk.out.touched.update(rows)
 
     def conflict(self, entry: Entry, found: RemoteConflict) -> None:
@@ -127,7 +135,7 @@ class Settling:
     def plan(self) -> None:
         """Ask for the heads of what can be settled in no other way."""
         desk, out = self._desk, self._desk.out
-        if not desk.server_ready:
+        if not desk.may_call(Call.HEAD):
             return
         for entry in desk.unanswered_entries():
             if len(out.asking) >= _ASK_AT_ONCE:

@@ -14,7 +14,7 @@ from agent.core.model import ABSENT
 from agent.engine.desk import Attendance, Desk
 from agent.engine.effects import AskListing
 from agent.engine.keeper import Keeper
-from agent.engine.messages import ListingArrived, ServerWentBack
+from agent.engine.messages import Call, ListingArrived, PauseTold, ServerWentBack
 from agent.engine.parking import Parking
 from agent.index.operations import Stage
 
@@ -58,7 +58,7 @@ class Verifying:
     def plan(self) -> None:
         """Take the next step that is due."""
         desk = self._desk
-        if not desk.out.looked or not desk.server_ready:
+        if not desk.out.looked or not desk.may_call(Call.LISTING):
             return
         if self._phase is Phase.IDLE:
             self._begin_if_due()
@@ -102,7 +102,7 @@ class Verifying:
             return
         desk.index.trees.add_listing(desk.source, message.files)
         if message.last:
-            desk.answered()
+            desk.channels.answered(Call.LISTING)
             self._phase = Phase.DRAIN_AFTER
             self._goal = desk.request_drain()
 
@@ -116,6 +116,15 @@ class Verifying:
         text = "the server was restored from an older copy; resume compares both sides as at a first link"
         desk.set_standing(halted=text, rejoin=True, verified_at=desk.now)
         desk.note("", "halted", text)
+
+    def on_pause_told(self, message: PauseTold) -> None:
+        """Whether the server holds the source still; a feed that skips may have skipped saying so."""
+        self._desk.set_standing(remote_paused=message.paused)
+
+    def on_head_failed(self) -> None:
+        """A file could not be asked for: what the listing said of it is still open."""
+        if self._phase is Phase.ASKING:
+            self.want()
 
     def on_listing_failed(self) -> None:
         """Nothing of a listing that broke off may be believed."""
@@ -170,6 +179,3 @@ class Verifying:
             if self._wanted_at is not None:
                 # Wanted again meanwhile; nothing else need come to cause the step that begins it.
                 desk.wake(max(desk.now, self._wanted_at))
-            if desk.standing.remote_paused and not desk.setup.ordered_feed:
-                # Such a feed may have skipped "resumed"; if it did not, the next push is told so.
-                desk.set_standing(remote_paused=False)

@@ -57,13 +57,13 @@ def view(desk: Desk, *, at_rest: bool) -> SourceView:
         cursor=desk.standing.cursor,
         synced_at=desk.standing.synced_at,
         paused_until=paused,
-        trouble=desk.out.trouble,
+        trouble=desk.trouble,
         halted=desk.out.root_trouble or desk.standing.halted,
     )
 
 
 def _state(desk: Desk, conflicts: int, *, busy: bool) -> SourceState:
-    trouble = desk.out.trouble
+    trouble = desk.trouble
     if trouble is not None and trouble.kind is ProblemKind.SIGNED_OUT:
         return SourceState.SIGNED_OUT
     if desk.out.root_trouble or desk.standing.halted or desk.out.held:

@@ -11,7 +11,8 @@ from typing import Any, Final
 
 from agent.core.model import Intent, Operation, Purpose, Verb
 
-_COLUMNS: Final = "seq, id, path, verb, hash, size, base, purpose, state, created_at, suspects"
+_OPEN: Final = "(state IN ('stored', 'unsettled', 'acked'))"
+_COLUMNS: Final = "seq, id, path, verb, hash, size, base, purpose, state, created_at, suspects, after, echoed"
 
 
 class Why(enum.StrEnum):
@@ -33,8 +34,14 @@ class Stage(enum.StrEnum):
     ACKED = "acked"
     """Applied, says the server; its echo has not come by yet."""
     DONE = "done"
+    ECHOED = "echoed"
+    """Applied, and the feed has told of it."""
     ABANDONED = "abandoned"
     """Settled as never applied. It may still arrive late; a conflict it then opens is ours and of no interest."""
+
+
+OPEN_STAGES: Final = frozenset({Stage.STORED, Stage.UNSETTLED, Stage.ACKED})
+"""Stages in which something is still to come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,11 @@ class Suspect:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A stored operation and how far it has come; ``seq`` rises with every operation of this home."""
+    """A stored operation and how far it has come.
+
+    ``seq`` rises with every operation of this home; ``after`` is the newest event that was known of the path when the
+    operation was stored, ``echoed`` its own.
+    """
 
     seq: int
     operation: Operation
@@ -55,6 +66,8 @@ class Entry:
     stage: Stage
     created_at: float
     suspects: tuple[Suspect, ...] = ()
+    after: int = 0
+    echoed: int | None = None
 
 
 class Operations:
@@ -63,12 +76,15 @@ class Operations:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
 
-    def add(self, source: int, operations: Iterable[Operation], why: Why, now: float) -> None:
-        """Store operations before they are sent."""
+    def add(self, source: int, operations: Iterable[tuple[Operation, int]], why: Why, now: float) -> None:
+        """Store operations before they are sent, each with the newest event known of its path."""
         self._db.executemany(
-            "INSERT INTO operations (source, id, path, verb, hash, size, base, purpose, state, created_at) "
-            "VALUES (?,?,?,?,?,?,?,?,?,?)",
-            ((source, op.id, op.path, op.verb, op.hash, op.size, op.base, why, Stage.STORED, now) for op in operations),
+            "INSERT INTO operations (source, id, path, verb, hash, size, base, purpose, state, created_at, after) "
+            "VALUES (?,?,?,?,?,?,?,?,?,?,?)",
+            (
+                (source, op.id, op.path, op.verb, op.hash, op.size, op.base, why, Stage.STORED, now, after)
+                for op, after in operations
+            ),
         )
 
     def by_ids(self, source: int, ids: Sequence[str]) -> dict[str, Entry]:
@@ -84,7 +100,7 @@ class Operations:
 
     def open(self, source: int) -> list[Entry]:
         """Every operation that is not done, oldest first."""
-        sql = f"SELECT {_COLUMNS} FROM operations WHERE source = ? AND state NOT IN ('done', 'abandoned') ORDER BY seq"
+        sql = f"SELECT {_COLUMNS} FROM operations WHERE source = ? AND {_OPEN} ORDER BY seq"
         return [_entry(row) for row in self._db.execute(sql, (source,))]
 
     def of_path(self, source: int, path: str) -> list[Entry]:
@@ -92,9 +108,10 @@ class Operations:
         sql = f"SELECT {_COLUMNS} FROM operations WHERE source = ? AND path = ? ORDER BY seq"
         return [_entry(row) for row in self._db.execute(sql, (source, path))]
 
-    def move(self, stages: Mapping[str, Stage]) -> None:
-        """Move operations, by id, on to a stage."""
-        self._db.executemany("UPDATE operations SET state = ? WHERE id = ?", [(s, i) for i, s in stages.items()])
+    def move(self, stages: Mapping[str, tuple[Stage, int | None]]) -> None:
+        """Move operations, by id, on to a stage; with the position of their own event where that was told."""
+        rows = [(stage, position, identifier) for identifier, (stage, position) in stages.items()]
+        self._db.executemany("UPDATE operations SET state = ?, echoed = coalesce(?, echoed) WHERE id = ?", rows)
 
     def drop(self, ids: Iterable[str]) -> None:
         """Forget operations that were never sent."""
@@ -108,8 +125,7 @@ class Operations:
     def prune(self, source: int, before: float) -> None:
         """Forget operations done long ago."""
         self._db.execute(
-            "DELETE FROM operations WHERE source = ? AND state IN ('done', 'abandoned') AND created_at < ?",
-            (source, before),
+            f"DELETE FROM operations WHERE source = ? AND NOT {_OPEN} AND created_at < ?", (source, before)
         )
 
     def journal(self, source: int, intents: Iterable[Intent], now: float) -> None:
@@ -138,7 +154,7 @@ class Operations:
 
 
 def _entry(row: Sequence[Any]) -> Entry:
-    seq, identifier, path, verb, digest, size, base, why, stage, created_at, suspects = row
+    seq, identifier, path, verb, digest, size, base, why, stage, created_at, suspects, after, echoed = row
     return Entry(
         seq,
         Operation(identifier, path, Verb(verb), digest, size, base),
@@ -146,4 +162,6 @@ def _entry(row: Sequence[Any]) -> Entry:
         Stage(stage),
         created_at,
         tuple(Suspect(digest, position) for digest, position in json.loads(suspects)) if suspects else (),
+        after,
+        echoed,
     )

@@ -84,11 +84,13 @@ _INITIAL: Final = (
         purpose    TEXT    NOT NULL,       -- operations.Purpose
         state      TEXT    NOT NULL,       -- operations.State
         created_at REAL    NOT NULL,
+        after      INTEGER NOT NULL,       -- newest event known of the path when it was stored
+        echoed     INTEGER,                -- its own event, once told
         suspects   TEXT                    -- JSON: foreign versions told before our own echo
     ) STRICT
     """,
     "CREATE INDEX operations_path ON operations (source, path)",
-    "CREATE INDEX operations_open ON operations (source, state) WHERE state NOT IN ('done', 'abandoned')",
+    "CREATE INDEX operations_open ON operations (source, state) WHERE (state IN ('stored', 'unsettled', 'acked'))",
     """
     CREATE TABLE conflicts (
         id          INTEGER PRIMARY KEY AUTOINCREMENT,

@@ -143,6 +143,11 @@ class Trees:
         sql = "SELECT DISTINCT remote_hash FROM files WHERE source = ? AND remote_hash IS NOT NULL"
         return {digest for (digest,) in self._db.execute(sql, (source,))}
 
+    def has_files(self, source: int) -> bool:
+        """Whether the folder holds any file at all, as far as it was looked at."""
+        sql = "SELECT 1 FROM files WHERE source = ? AND local_presence IN (1, 2) LIMIT 1"
+        return self._db.execute(sql, (source,)).fetchone() is not None
+
     def base_count(self, source: int) -> int:
         """How many paths both sides have agreed on."""
         (count,) = self._db.execute(

@@ -79,7 +79,7 @@ class Pilot:
         self.setup = Setup(
             SOURCE, mode, Attendance.ONCE, ordered_feed=hub, item_results=hub, keeps_history=hub, expected_hash=hub
         )
-        self.now = 1000.0
+        self.now = 1.8e9
         self.rng = random.Random(1)
         self.cursor = 0
         self.listing: tuple[RemoteFile, ...] | None = None

@@ -1,0 +1,71 @@
+"""When each kind of call to the server may be made again: one failing kind neither stops nor is excused by another."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+from agent.core.backoff import CALM, Backoff
+from agent.core.errors import Problem, ProblemKind
+from agent.engine.messages import Call
+
+_OF_THE_LINE = frozenset({ProblemKind.OFFLINE, ProblemKind.SIGNED_OUT})
+"""Problems of the connection or the account: any call that works proves them over."""
+
+_FORGOTTEN_AFTER = 120.0
+"""Seconds after its next try was due that a failure nobody repeated says nothing any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Failing:
+    problem: Problem
+    backoff: Backoff
+
+
+class Channels:
+    """Failures in a row and the next try, for each kind of call."""
+
+    def __init__(self, rng: random.Random) -> None:
+        self._rng = rng
+        self._failing: dict[Call, _Failing] = {}
+        self._not_before = 0.0
+
+    def ready(self, call: Call, now: float) -> bool:
+        """Whether this kind of call may be made now."""
+        failing = self._failing.get(call)
+        return now >= self._not_before and (failing is None or failing.backoff.ready(now))
+
+    def failed(self, call: Call, problem: Problem, now: float) -> None:
+        """It failed: it waits. What the server asked everybody to wait, everything waits."""
+        before = self._failing.get(call)
+        backoff = (before.backoff if before else CALM).after(problem, now, self._rng)
+        self._failing[call] = _Failing(problem, backoff)
+        if problem.retry_after is not None:
+            self._not_before = max(self._not_before, backoff.due)
+
+    def answered(self, call: Call) -> None:
+        """It worked."""
+        self._failing.pop(call, None)
+        for other in [c for c, failing in self._failing.items() if failing.problem.kind in _OF_THE_LINE]:
+            del self._failing[other]
+
+    def reset(self) -> None:
+        """Try everything again at once: a person asked, or the clock can no longer be compared."""
+        self._failing.clear()
+        self._not_before = 0.0
+
+    def due(self, now: float) -> float | None:
+        """When the next try of anything that waits is due."""
+        moments = [failing.backoff.due for failing in self._failing.values()]
+        later = [moment for moment in (*moments, self._not_before) if moment > now]
+        return min(later, default=None)
+
+    def trouble(self, now: float) -> Problem | None:
+        """The gravest thing that is wrong, if anything is."""
+        current = [f.problem for f in self._failing.values() if now <= f.backoff.due + _FORGOTTEN_AFTER]
+        return min(current, key=lambda problem: problem.kind is not ProblemKind.SIGNED_OUT, default=None)
+
+    @property
+    def failures(self) -> int:
+        """The longest run of failures in a row."""
+        return max((failing.backoff.failures for failing in self._failing.values()), default=0)
