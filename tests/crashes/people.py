@@ -13,8 +13,8 @@ from pathlib import Path
 
 from support.processes import Home
 
-LINES_MOST = 600
-LOOK_EVERY_SECONDS = 0.02
+LINES_MOST = 300
+LOOK_EVERY_SECONDS = 0.04
 _MERGED = re.compile(r"merged \d+ of [^\n]+\n")
 _SAVING = ".tmp"
 
