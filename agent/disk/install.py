@@ -196,12 +196,15 @@ class Installer:
         intent = work.intent
         if intent.new is not None:
             self._slots.ready(intent.id)
+        there = False
         try:
             with self._root.parent(intent.path, None if intent.new is None else work.made) as (folder, name):
+                there = True
                 work.touched.add(paths.parent_of(intent.path))
                 landing, text = self._place(work, Spot(folder, name))
         except (FileNotFoundError, Blocked):
-            if intent.new is not None:
+            # No folder, no file to remove. Once it was there, what is missing is the trash, and nothing was removed.
+            if intent.new is not None or there:
                 raise
             landing, text = Landing.DONE, None
         work.touched.update(paths.parent_of(made) for made in work.made)
