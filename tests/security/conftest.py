@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.hub.store import SqlStore
+from hub.rig import InProcess
 from security.wild import WildServer
 from support.processes import Home
 from support.servers import HubServer, StrictServer
@@ -37,3 +39,11 @@ def hub(tmp_path: Path) -> Iterator[HubServer]:
 def home(tmp_path: Path) -> Home:
     """A machine, signed in nowhere."""
     return Home(tmp_path)
+
+
+@pytest.fixture
+def hub_in_memory() -> Iterator[InProcess]:
+    """A hub in this process, for what it makes of a request."""
+    store = SqlStore("sqlite://")
+    yield InProcess(store)
+    store.close()

@@ -112,8 +112,12 @@ class _Listener(ThreadingHTTPServer):
     def finish_request(self, request: Any, client_address: Any) -> None:
         """In the connection's own thread: a handshake that fails is the client's affair."""
         with contextlib.suppress(OSError):
-            held = request if self._tls is None else self._tls.wrap_socket(request, server_side=True)
-            super().finish_request(held, client_address)
+            if self._tls is None:
+                super().finish_request(request, client_address)
+                return
+            with self._tls.wrap_socket(request, server_side=True, do_handshake_on_connect=False) as held:
+                held.do_handshake()
+                super().finish_request(held, client_address)
 
 
 class _Connection(BaseHTTPRequestHandler):
