@@ -18,6 +18,7 @@ from agent.cli.logsetup import log_as_daemon
 from agent.cli.run import stop_on_signal
 from agent.config import Home, load_settings
 from agent.daemon.session import run_foreground
+from agent.disk.fs import Dir
 from agent.disk.posix import PosixFs
 
 CHANGING: Final = frozenset(
@@ -104,7 +105,7 @@ class DyingFs:
             raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
         self._real.exchange(*args)
 
-    def rename_noreplace(self, source: int, old: str, target: int, new: str) -> None:
+    def rename_noreplace(self, source: Dir, old: str, target: Dir, new: str) -> None:
         """Dies before it; where it is a link and an unlink also between the two."""
         if self._doom.strikes("rename_noreplace"):
             die()
