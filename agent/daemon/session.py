@@ -11,7 +11,6 @@ from agent.config import Home, Settings
 from agent.daemon import methods
 from agent.daemon.agent import Agent
 from agent.daemon.automerge import AutoMerge
-from agent.daemon.control import ControlServer
 from agent.daemon.lock import HomeLock
 from agent.disk.fs import Fs
 from agent.engine.desk import Attendance
@@ -72,6 +71,9 @@ def run_foreground(
         HomeLocked: another process holds it.
         AgentError: its registry or index cannot be used.
     """
+    # Not above: a command's own session starts sooner without the web server.
+    from agent.daemon.control import ControlServer
+
     home.create()
     lock = HomeLock(home.lock_file, home.socket)
     try:
