@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from scenarios.conftest import on_both
 from support.eventually import eventually
 from support.processes import Home
 from support.resting import assert_equal, lost, settle
@@ -64,6 +65,7 @@ SAVES: dict[str, Callable[[Path, str], None]] = {
 }  # fmt: skip
 
 
+@on_both
 def test_cd1_every_editors_save_is_one_upsert(home: Home, server: Server) -> None:
     """No delete, no temporary file, also where every text file is selected; the last text is on the server."""
     for editor in SAVES:
@@ -91,6 +93,7 @@ def test_cd3_a_file_in_folders_just_made_is_found(home: Home, server: Server) ->
     assert_equal(source, server, [home])
 
 
+@on_both
 def test_cd8_files_folders_and_links_turned_into_each_other_lose_nothing(home: Home, server: Server) -> None:
     """In both directions, with edits on both sides that the other does not know yet."""
     for path in ("file-to-folder.md", "file-to-link.md", "folder-to-file.md/child.md", "there-file.md"):

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 
-from scenarios.conftest import Machines
+from scenarios.conftest import Machines, on_both
 from support.processes import Home
-from support.resting import assert_equal, lost
+from support.resting import assert_equal, lost, settle
 from support.servers import Server, sha
 
 
@@ -39,35 +37,38 @@ def test_cf1_an_edit_on_both_sides_is_parked_and_other_files_go_on(home: Home, s
     assert (shown["base"], shown["local"], shown["remote"]) == ("base\n", "mine\n", "theirs\n")
 
 
-@pytest.mark.parametrize(
-    ("choice", "winner", "losers"),
-    [
-        ("keep_local", "mine\n", ["theirs\n"]),
-        ("keep_raven", "theirs\n", ["mine\n"]),
-        ("manual_merge", "merged\n", ["mine\n", "theirs\n"]),
-    ],
-)
-def test_cf2_each_resolution_converges_and_the_loser_can_be_brought_back(
-    home: Home, server: Server, tmp_path: Path, choice: str, winner: str, losers: list[str]
-) -> None:
-    """The winner stands on both sides; ``history`` shows the loser and ``restore`` brings it."""
-    source = parked(home, server)
-    merged = tmp_path / "merged.txt"
+@on_both
+def test_cf2_each_resolution_converges_and_the_loser_can_be_brought_back(home: Home, server: Server) -> None:
+    """The winner stands on both sides; ``history`` shows every loser and ``restore`` brings it."""
+    outcomes = {
+        "keep_local": ("keep_local mine\n", ["keep_local theirs\n"]),
+        "keep_raven": ("keep_raven theirs\n", ["keep_raven mine\n"]),
+        "manual_merge": ("merged\n", ["manual_merge mine\n", "manual_merge theirs\n"]),
+    }
+    for choice in outcomes:
+        home.write(f"{choice}.md", "base\n")
+    source = home.link()
+    for choice in outcomes:
+        home.write(f"{choice}.md", f"{choice} mine\n")
+        server.replace(source, f"{choice}.md", f"{choice} theirs\n")
+    home.sync(code=3)
+    merged = home.folder.parent / "merged.txt"
     merged.write_text("merged\n")
-    extra = ("--file", str(merged)) if choice == "manual_merge" else ()
-    [row] = home.json("resolve", "a.md", choice, *extra)["resolved"]
-    assert row["state"] == "resolved"
-    assert home.texts() == {"a.md": winner}
-    assert_equal(source, server, [home])
-    assert home.json("conflicts") == []
-    assert server.conflicts(source) == []
-    for loser in losers:
-        assert sha(loser) in {version["hash"] for version in home.json("history", "a.md")}
-        back = home.folder.parent / f"back-{sha(loser)[:6]}.md"
-        home.json("restore", "a.md", "--version", sha(loser), "--to", back)
-        assert back.read_text() == loser
-    home.json("restore", "a.md", "--version", sha(losers[0]))
-    assert home.texts() == {"a.md": losers[0]}
+    with home.daemon() as daemon:
+        for choice in outcomes:
+            extra = ("--file", str(merged)) if choice == "manual_merge" else ()
+            [row] = home.json("resolve", f"{choice}.md", choice, *extra)["resolved"]
+            assert row["state"] == "resolved"
+        settle([daemon])
+        assert home.texts() == {f"{choice}.md": winner for choice, (winner, _) in outcomes.items()}
+        assert_equal(source, server, [home])
+        assert daemon.call("conflicts") == server.conflicts(source) == []
+        for choice, (_, losers) in outcomes.items():
+            known = {version["hash"] for version in home.json("history", f"{choice}.md")}
+            assert {sha(loser) for loser in losers} <= known
+            home.json("restore", f"{choice}.md", "--version", sha(losers[0]))
+            assert home.texts()[f"{choice}.md"] == losers[0]
+        settle([daemon])
     assert_equal(source, server, [home])
 
 

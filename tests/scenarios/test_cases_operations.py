@@ -106,11 +106,13 @@ def test_op3_explain_names_the_pattern_and_where_it_stands(home: Home, server: S
     for path in ("a.draft.md", "deep/secret.md", "excluded.md", "picture.png", "node_modules/x.md", "binary.md"):
         home.write(path, b"\0\0" if path == "binary.md" else "text\n")
     home.link("--exclude", "excluded*")
-    said = {
-        path: home.json("explain", home.folder / path)
-        for path in ("note.md", "a.draft.md", "deep/secret.md", "excluded.md", "picture.png", "node_modules/x.md",
-                     "binary.md", "not/there.md")
-    }  # fmt: skip
+    asked = (
+        "note.md", "a.draft.md", "deep/secret.md", "excluded.md", "picture.png", "node_modules/x.md", "binary.md",
+        "not/there.md",
+    )  # fmt: skip
+    with home.daemon() as daemon:
+        daemon.call("sync")
+        said = {path: home.json("explain", home.folder / path) for path in asked}
     assert said["note.md"]["synced"] is True
     assert said["note.md"]["hash"] == said["note.md"]["base_hash"] == said["note.md"]["remote_hash"] == sha("note\n")
     assert said["note.md"]["rule"] == "**/*.md"

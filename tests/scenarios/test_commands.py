@@ -63,9 +63,9 @@ COMMANDS: list[tuple[str, int, str]] = [
 NESTED = {"sync": ("sources", PASS), "status": ("sources", SOURCE), "doctor": ("checks", "check ok detail remedy")}
 
 
-@pytest.fixture(params=["alone", "daemon"])
-def prepared(request: pytest.FixtureRequest, home: Home, server: Server) -> Iterator[Home]:
-    """A machine with a parked conflict, an entry in the trash and a file with a history; with a daemon or without."""
+@pytest.fixture
+def prepared(home: Home, server: Server, way: str) -> Iterator[Home]:
+    """A machine with a parked conflict, an entry in the trash and a file with a history; with a daemon or alone."""
     for name in "abc":
         home.write(f"{name}.md", f"{name}\n")
     source = home.link()
@@ -74,11 +74,12 @@ def prepared(request: pytest.FixtureRequest, home: Home, server: Server) -> Iter
     server.replace(source, "b.md", "b, edited there\n")
     home.sync(code=3)
     with ExitStack() as stack:
-        if request.param == "daemon":
+        if way == "daemon":
             stack.enter_context(home.daemon())
         yield home
 
 
+@pytest.mark.parametrize(("server", "way"), [("strict", "alone"), ("hub", "daemon")], indirect=["server"])
 def test_every_command_answers_with_the_contracts_document(prepared: Home) -> None:
     """One JSON document on stdout, its fields, nothing on stderr, and the exit code."""
     wrong = []
@@ -104,10 +105,12 @@ def test_piped_output_has_no_colour_and_errors_go_to_stderr(strict_home: Home, s
     """Words for a person on a pipe are plain lines; a refusal leaves stdout empty."""
     strict_home.write("a.md", "a\n")
     strict_home.link()
-    for words in ("status", "files", "conflicts", "servers", "sources", "doctor", "activity", "sync", "explain a.md"):
-        ran = strict_home.run(*words.split())
-        assert ran.code == 0, ran
-        assert "\x1b" not in ran.out + ran.err
+    shown = ("status", "files", "conflicts", "servers", "sources", "doctor", "activity", "sync", "explain a.md")
+    with strict_home.daemon():
+        for words in shown:
+            ran = strict_home.run(*words.split())
+            assert ran.code == 0, ran
+            assert "\x1b" not in ran.out + ran.err
     refused = strict_home.run("diff", "nothing-like-that")
     assert (refused.code, refused.out) == (2, "")
     assert "\x1b" not in refused.err

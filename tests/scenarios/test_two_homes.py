@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from scenarios.conftest import Machines
+from scenarios.conftest import Machines, on_both
 from support.processes import Daemon, Home
 from support.resting import assert_equal, lost, resolve_all, settle
 from support.servers import Server
@@ -71,6 +71,7 @@ def _shared_paths(homes: list[Home]) -> list[str]:
     return sorted(homes[0].files().keys() & homes[1].files().keys())
 
 
+@on_both
 @pytest.mark.parametrize("seed", [1])
 def test_two_homes_end_equal_and_lose_nothing(machine: Machines, server: Server, seed: int) -> None:
     """200 random changes, half of them on files both change at once: both folders equal the server in the end, and
