@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from email.utils import formatdate
 from itertools import pairwise
@@ -11,7 +12,8 @@ import pytest
 
 from scenarios.conftest import Machines
 from strict_raven import Races
-from strict_raven.faults import Fault, cut_json, html, no_content, too_many, unauthorized, unavailable
+from strict_raven.domain import Response
+from strict_raven.faults import Fault, Strikes, cut_json, html, no_content, too_many, unauthorized, unavailable
 from support.eventually import eventually
 from support.processes import Home
 from support.resting import assert_equal, settle
@@ -134,8 +136,8 @@ def test_pr8_retry_after_is_honoured(strict_home: Home, strict: StrictServer, fo
         eventually(lambda: struck_at, what="the push is refused")
         eventually(lambda: strict.text(source, "a.md") == "text\n", what="the push goes through")
     earliest = struck_at[0] + 3 if form == "seconds" else float(int(until))
-    own = [request for request in strict.raven.log if request.path.endswith("push-batch")]
-    assert own[0].at >= earliest - 0.05
+    asked = [r.at for r in strict.raven.log if r.path.endswith("push-batch") and r.at > struck_at[0]]
+    assert asked[0] >= earliest - 0.05
 
 
 def test_pr8_a_server_that_is_unavailable_is_not_hammered(strict_home: Home, strict: StrictServer) -> None:
@@ -208,3 +210,21 @@ def test_pr4_a_cursor_the_server_does_not_know_deletes_nothing(strict_home: Home
     assert {f"n{number}.md" for number in range(12)} <= set(texts), report
     assert sha("newer\n") in {sha(texts["old.md"]), *(sha(b.decode()) for b in strict_home.trashed())}
     assert strict.hashes(source)
+
+
+@pytest.mark.parametrize("status", [500, 503])
+def test_pr8_a_push_that_always_fails_ends_the_pass(strict_home: Home, strict: StrictServer, status: int) -> None:
+    """Every other question works: the pass gives up after a few tries with growing gaps, and says why."""
+    strict_home.link()
+    strict_home.write("a.md", "text\n")
+    asked: list[float] = []
+
+    def refuse(_response: Any) -> Response:
+        asked.append(time.monotonic())
+        body = json.dumps({"statusCode": status, "message": "no"}).encode()
+        return Response(status, {"content-type": "application/json"}, body)
+
+    strict.faulty.inject(Fault("refusing", Strikes.BEFORE, refuse), requests=10_000, on="push-batch")
+    report = strict_home.sync(code=1 if status == 500 else 5)
+    assert report["state"] in ("error", "offline") and report["errors"]
+    assert len(asked) < 40
