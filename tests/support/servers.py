@@ -152,10 +152,6 @@ class StrictServer(Server):
         """Answer again, at the same address."""
         self._stack.enter_context(serving(self.faulty.handle, self._port))
 
-    def asked(self, endpoint: str) -> int:
-        """How many requests for this endpoint were answered."""
-        return sum(1 for request in list(self.raven.log) if request.path.endswith(endpoint))
-
     @classmethod
     @contextlib.contextmanager
     def serving(cls, races: Races | None = None) -> Iterator[StrictServer]:
