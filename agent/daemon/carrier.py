@@ -215,12 +215,10 @@ class Carrier:
                 head = remote.head(source, path)
                 conflicts = tuple(remote.conflicts(source)) if with_conflicts else None
                 yield m.HeadArrived(path, head, conflicts)
-            case e.AskListing(state):
-                if remote.is_behind(source, state):
-                    yield m.ServerWentBack()
-                    return
-                if not remote.capabilities.ordered_feed:
-                    yield m.PauseTold(remote.is_paused(source))
+            case e.AskStanding(state):
+                paused = None if remote.capabilities.ordered_feed else remote.is_paused(source)
+                yield m.StandingTold(remote.is_behind(source, state), paused)
+            case e.AskListing():
                 for files in remote.listing(source):
                     yield m.ListingArrived(tuple(files), last=False)
                 yield m.ListingArrived((), last=True)
@@ -249,7 +247,9 @@ def _failure(effect: e.Effect, problem: Problem) -> m.CallFailed:
             return m.CallFailed(m.Call.POLL, problem, number)
         case e.AskHead(path, _):
             return m.CallFailed(m.Call.HEAD, problem, path)
-        case e.AskListing(_):
+        case e.AskStanding(_):
+            return m.CallFailed(m.Call.POLL, problem)
+        case e.AskListing():
             return m.CallFailed(m.Call.LISTING, problem)
         case e.CloseConflict(conflict):
             return m.CallFailed(m.Call.CLOSE, problem, conflict)

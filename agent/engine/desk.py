@@ -116,11 +116,16 @@ class Outstanding:
     racy: dict[str, float] = field(default_factory=dict)
     stirred: set[str] = field(default_factory=set)
     """Paths the agent itself changed while a look was under way: what that look says of them may be old."""
+    standing_known: bool = False
+    """The server still holds what was read of its feed; asked anew after every failure and before a verification."""
+    asking_standing: bool = False
     polls: dict[int, PollCall] = field(default_factory=dict)
     next_poll: int = 1
     drain_goal: int = 1
     drained: int = 0
     """Number of the newest poll that read the feed to its end."""
+    echo_goal: int = 0
+    """The first poll that can have told of everything acknowledged so far."""
     next_poll_at: float = 0.0
     last_event_at: float = 0.0
     newest_position: int = 0

@@ -63,11 +63,14 @@ class AskHead:
 
 @dataclass(frozen=True, slots=True)
 class AskListing:
-    """Ask for the server's files; post ListingArrived once or more, or ServerWentBack where its feed ends before
-    ``state``.
-    """
+    """Ask for the server's files; post ListingArrived once or more."""
 
-    state: str | None
+
+@dataclass(frozen=True, slots=True)
+class AskStanding:
+    """Ask whether the server's feed still holds what was read up to ``state``; post StandingTold."""
+
+    state: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +141,7 @@ Effect = (
     | Send
     | AskHead
     | AskListing
+    | AskStanding
     | AskConflicts
     | CloseConflict
     | Carry

@@ -56,11 +56,11 @@ class Engine:
         self._holding = Holding(desk, keeper)
         self._settling = Settling(desk, keeper, self._parking)
         self._observing = Observing(desk, keeper)
-        self._feeding = Feeding(desk, keeper, self._parking, self._settling)
         self._pushing = Pushing(desk, keeper, self._settling, self._holding, self._observing)
         self._pulling = Pulling(desk, keeper, self._holding)
         self._resolving = Resolving(desk, keeper, self._parking, self._pulling)
         self._verifying = Verifying(desk, keeper, self._parking)
+        self._feeding = Feeding(desk, keeper, self._parking, self._settling, self._verifying)
         self._handlers: dict[type, Callable[[Any], None]] = {
             m.Started: self._on_started,
             m.TimePassed: lambda _message: None,
@@ -73,8 +73,7 @@ class Engine:
             m.BatchAnswered: self._pushing.on_answer,
             m.HeadArrived: self._on_head,
             m.ListingArrived: self._verifying.on_listing,
-            m.ServerWentBack: self._verifying.on_server_went_back,
-            m.PauseTold: self._verifying.on_pause_told,
+            m.StandingTold: self._feeding.on_standing,
             m.ConflictsArrived: self._parking.on_conflicts,
             m.CloseAnswered: self._resolving.on_close_answered,
             m.ChangesLanded: self._on_landed,
@@ -242,8 +241,11 @@ class Engine:
                 self._on_bad_head(str(message.subject), message.problem)
                 return
         desk.channels.failed(message.call, message.problem, desk.now)
-        if message.call is m.Call.POLL and isinstance(message.subject, int):
-            out.polls.pop(message.subject, None)
+        if message.call is m.Call.POLL:
+            # Whoever was away may come back as an older copy of itself: that is asked before anything is read on.
+            out.standing_known = out.asking_standing = False
+            if isinstance(message.subject, int):
+                out.polls.pop(message.subject, None)
         elif message.call is m.Call.HEAD and isinstance(message.subject, str):
             out.asking.pop(message.subject, None)
         elif message.call is m.Call.CLOSE and isinstance(message.subject, int):
@@ -275,6 +277,7 @@ class Engine:
             self._settling.abandon(desk.unanswered_entries())
             self._keeper.forget_agreements()
             desk.set_standing(feed_state=None, cursor=None)
+            out.standing_known = False
             out.drained = 0
             desk.request_drain()
             self._verifying.want()
@@ -340,6 +343,9 @@ class Engine:
             desk.wake(due)
         if desk.now < out.paused_until < float("inf"):
             desk.wake(out.paused_until)
+        if self._at_rest() and self._owes_echoes():
+            desk.request_drain()
+            self._feeding.plan()
         if self._at_rest():
             if desk.trouble is None and not desk.out.held:
                 self._note_synced()
@@ -349,6 +355,14 @@ class Engine:
         if desk.due is not None and (desk.due != out.wake_at or desk.due <= desk.now):
             out.wake_at = desk.due
             desk.emit(WakeAt(desk.due))
+
+    def _owes_echoes(self) -> bool:
+        """Whether a single pass should still read its own operations back: the position it leaves behind is then past
+        them, and a server that forgets them is known by that. Who follows is told by the next poll anyway.
+        """
+        desk = self._desk
+        reads = desk.setup.attendance is Attendance.ONCE and desk.may_change and desk.may_call(m.Call.POLL)
+        return reads and bool(desk.open_operations) and desk.out.drained < desk.out.echo_goal
 
     def _note_synced(self) -> None:
         """At rest with nothing wrong; written when a pass ends or something changed, so that idling writes nothing."""
@@ -371,15 +385,18 @@ class Engine:
         if not out.recovered and not out.recovering and out.root_trouble is not None:
             # The folder is away since the start: no look can be had, however much one is wanted.
             local = False
-        remote = out.batch or out.asking or out.closing or out.listing_conflicts
+        remote = out.batch or out.asking or out.closing or out.listing_conflicts or out.asking_standing
         if local or remote or any(not call.wait for call in out.polls.values()):
             return False
-        if out.root_trouble is not None:
+        if out.root_trouble is not None or self._desk.standing.halted is not None:
             return True
         trouble = self._desk.trouble
         if trouble is not None:
-            # A pass waits out what passes by itself; a server that is gone ends it, the work stays queued.
-            return trouble.kind not in _PATIENT or self._desk.channels.failures > _PATIENCE
+            # A pass waits out what passes by itself, while a next try is due at all; a server that is gone ends it, the
+            # work stays queued.
+            channels = self._desk.channels
+            waits = trouble.kind in _PATIENT and channels.failures <= _PATIENCE
+            return not waits or channels.due(self._desk.now) is None
         # Everything that could be started was started by the plan before this, so nothing outstanding is nothing left.
         return not self._verifying.pending and out.drained >= out.drain_goal
 

@@ -20,11 +20,12 @@ from agent.core.stream import (
     Upsert,
 )
 from agent.engine.desk import CONTENTS_LIMIT, Attendance, Desk, PollCall
-from agent.engine.effects import Poll
+from agent.engine.effects import AskStanding, Poll
 from agent.engine.keeper import Keeper, remote_side, sent_side
-from agent.engine.messages import Call, PageArrived
+from agent.engine.messages import Call, PageArrived, StandingTold
 from agent.engine.parking import Parking
 from agent.engine.settling import Settling
+from agent.engine.verifying import Verifying
 from agent.index.notes import PathProblem, ProblemOrigin
 from agent.index.operations import Entry, Stage, Suspect
 from agent.index.trees import Row
@@ -44,11 +45,12 @@ class _Reading:
 class Feeding:
     """Applies pages to the remote tree, knows our own echoes, and notices versions overwritten unseen."""
 
-    def __init__(self, desk: Desk, keeper: Keeper, parking: Parking, settling: Settling) -> None:
+    def __init__(self, desk: Desk, keeper: Keeper, parking: Parking, settling: Settling, verifying: Verifying) -> None:
         self._desk = desk
         self._keeper = keeper
         self._parking = parking
         self._settling = settling
+        self._verifying = verifying
         self._more = False
 
     def on_page(self, message: PageArrived) -> None:
@@ -255,6 +257,8 @@ class Feeding:
         desk, out = self._desk, self._desk.out
         if not out.looked or not desk.may_call(Call.POLL) or out.contents_size > CONTENTS_LIMIT:
             return
+        if not self._server_is_known():
+            return
         behind = desk.standing.feed_state
         current = {number: call for number, call in out.polls.items() if call.state == behind}
         draining = any(number >= out.drain_goal and not call.wait for number, call in current.items())
@@ -266,6 +270,30 @@ class Feeding:
                 self._poll(behind, desk.setup.long_poll_seconds if desk.setup.long_poll else 0.0)
             else:
                 desk.wake(out.next_poll_at)
+
+    def _server_is_known(self) -> bool:
+        """Whether the server is still the one whose feed was read; asks where that is not known."""
+        desk, out = self._desk, self._desk.out
+        if desk.standing.rejoin:
+            return False
+        if desk.standing.feed_state is None:
+            out.standing_known = True
+        elif not out.standing_known and not out.asking_standing:
+            out.asking_standing = True
+            desk.emit(AskStanding(desk.standing.feed_state))
+        return out.standing_known
+
+    def on_standing(self, message: StandingTold) -> None:
+        """The server told how it stands to what was read of it."""
+        desk, out = self._desk, self._desk.out
+        out.asking_standing = False
+        desk.channels.answered(Call.POLL)
+        if message.paused is not None:
+            desk.set_standing(remote_paused=message.paused)
+        if not message.behind:
+            out.standing_known = True
+            return
+        self._verifying.on_server_went_back()
 
     def _poll(self, state: str | None, wait: float) -> None:
         desk, out = self._desk, self._desk.out

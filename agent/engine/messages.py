@@ -93,15 +93,16 @@ class ListingArrived:
 
 
 @dataclass(frozen=True, slots=True)
-class ServerWentBack:
-    """The server's feed ends before where it was read to: it was restored from an older copy."""
+class StandingTold:
+    """How the server stands to where its feed was read to.
 
+    Attributes:
+        behind: its feed does not hold what was read: it was restored from an older copy.
+        paused: whether it holds the source still for all machines; None where the feed is to be believed on that.
+    """
 
-@dataclass(frozen=True, slots=True)
-class PauseTold:
-    """Whether the server holds the source still for all machines, asked directly."""
-
-    paused: bool
+    behind: bool
+    paused: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,8 +226,7 @@ Message = (
     | BatchAnswered
     | HeadArrived
     | ListingArrived
-    | ServerWentBack
-    | PauseTold
+    | StandingTold
     | ConflictsArrived
     | CloseAnswered
     | ChangesLanded

@@ -101,11 +101,13 @@ class Pulling:
     def on_head(self, row: Row, head: RemoteHead | None) -> None:
         """A head that was asked for because its text was not at hand."""
         desk = self._desk
+        if row.step is not Step.PULL:
+            return
         if head is None:
             # The feed promised a file and there is none: the delete is on its way, or the verification will find it.
             desk.out.deferred[row.path] = desk.now + 2.0
             desk.request_drain()
-        elif row.step is Step.PULL and head.hash == row.remote.hash:
+        elif head.hash == row.remote.hash:
             desk.out.contents[row.path] = (head.hash, head.content)
             desk.out.contents_size += len(head.content)
 

@@ -53,6 +53,7 @@ class Settling:
         # Somebody else had written the same first: there will be no event of ours.
         self._desk.move_operations(told, Stage.ECHOED)
         self._desk.out.touched.update(rows)
+        self._desk.out.echo_goal = self._desk.out.next_poll
 
     def conflict(self, entry: Entry, found: RemoteConflict) -> None:
         """The server parked this operation."""

@@ -14,7 +14,7 @@ from agent.core.model import ABSENT
 from agent.engine.desk import Attendance, Desk
 from agent.engine.effects import AskListing
 from agent.engine.keeper import Keeper
-from agent.engine.messages import Call, ListingArrived, PauseTold, ServerWentBack
+from agent.engine.messages import Call, ListingArrived
 from agent.engine.parking import Parking
 from agent.index.operations import Stage
 
@@ -65,10 +65,10 @@ class Verifying:
         elif self._phase is Phase.DRAIN_BEFORE and desk.out.drained >= self._goal:
             self._phase = Phase.LISTING
             desk.index.trees.start_listing(desk.source)
-            desk.emit(AskListing(desk.standing.feed_state))
+            desk.emit(AskListing())
         elif self._phase is Phase.DRAIN_AFTER and desk.out.drained >= self._goal:
-            self._compare()
-            self._ask()
+            if self._compare():
+                self._ask()
         elif self._phase is Phase.ASKING:
             self._ask()
 
@@ -93,6 +93,7 @@ class Verifying:
             for entry in entries
             if entry.stage is Stage.ACKED
         }
+        desk.out.standing_known = False
         self._goal = desk.request_drain()
 
     def on_listing(self, message: ListingArrived) -> None:
@@ -106,9 +107,14 @@ class Verifying:
             self._phase = Phase.DRAIN_AFTER
             self._goal = desk.request_drain()
 
-    def on_server_went_back(self, _message: ServerWentBack) -> None:
-        """What a restored server holds is older than what this folder was told: nothing of it may be believed to be
-        an edit or a delete. Everything stands still until a person has looked.
+    def on_head_failed(self) -> None:
+        """A file could not be asked for: what the listing said of it is still open."""
+        if self._phase is Phase.ASKING:
+            self.want()
+
+    def on_server_went_back(self) -> None:
+        """A server that was restored from an older copy is not followed: what it holds is older than what this folder
+        was told, and none of it may be taken for an edit or a delete. A person has to look first.
         """
         desk = self._desk
         self._phase = Phase.IDLE
@@ -116,15 +122,6 @@ class Verifying:
         text = "the server was restored from an older copy; resume compares both sides as at a first link"
         desk.set_standing(halted=text, rejoin=True, verified_at=desk.now)
         desk.note("", "halted", text)
-
-    def on_pause_told(self, message: PauseTold) -> None:
-        """Whether the server holds the source still; a feed that skips may have skipped saying so."""
-        self._desk.set_standing(remote_paused=message.paused)
-
-    def on_head_failed(self) -> None:
-        """A file could not be asked for: what the listing said of it is still open."""
-        if self._phase is Phase.ASKING:
-            self.want()
 
     def on_listing_failed(self) -> None:
         """Nothing of a listing that broke off may be believed."""
@@ -146,15 +143,22 @@ class Verifying:
         for path, entries in list(desk.open_operations.items()):
             skipped = [e for e in entries if e.operation.id in self._acked_before and e.stage is Stage.ACKED]
             for entry in skipped:
+                if listed.get(path) == entry.operation.base:
+                    # Acknowledged, never told of, and the server shows what stood there before: it has forgotten it.
+                    self.on_server_went_back()
+                    return
                 desk.move_operations([entry], Stage.DONE)
                 if listed.get(path) == entry.operation.hash:
                     for suspect in entry.suspects:
                         self._parking.lost_update(self._keeper.row(path), entry.operation, suspect.hash)
 
-    def _compare(self) -> None:
+    def _compare(self) -> bool:
+        """Compare listing and trees; False where the server turned out to be an older copy of itself."""
         desk = self._desk
         trees = desk.index.trees
         self._give_up_echoes()
+        if desk.standing.rejoin:
+            return False
         self._differing = [
             path for path in trees.listing_differs(desk.source) if self._quiet(path) and paths.check(path) is None
         ]
@@ -167,6 +171,7 @@ class Verifying:
             self._wanted_at = desk.now + _SECOND_LOOK
         trees.start_listing(desk.source)
         self._phase = Phase.ASKING
+        return True
 
     def _ask(self) -> None:
         desk = self._desk

@@ -119,14 +119,8 @@ class RavenRemote:
             raise
 
     def is_paused(self, source_id: str) -> bool:
-        """See ``Remote``. An empty batch is answered by every source that is not paused."""
-        try:
-            self.last_cursor(source_id)
-        except CallFailed as failure:
-            if failure.problem.kind is ProblemKind.PAUSED:
-                return True
-            raise
-        return False
+        """See ``Remote``."""
+        return any(source.paused for source in self.sources() if source.id == source_id)
 
     def listing(self, source_id: str) -> Iterator[list[RemoteFile]]:
         """See ``Remote``. A server that does not know ``limit`` answers with every file, whatever was asked."""

@@ -76,9 +76,6 @@ def test_pr4_resume_compares_both_sides_as_at_a_first_link(home: Home, strict: S
     assert lost(ALL, source, strict, [home]) == set()
 
 
-@pytest.mark.xfail(
-    strict=True, reason="what is read before the check moves the position past the numbers that were given out again"
-)
 def test_pr4_numbers_given_out_again_do_not_hide_the_restore(home: Home, strict: StrictServer) -> None:
     """Others wrote more after the restore than was forgotten, so the last number is past ours once more: still no
     file of the disk goes or is set back without a person having looked.

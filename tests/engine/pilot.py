@@ -128,8 +128,15 @@ class Pilot:
         """Have the feed read to its end: these events, then none. The verification finds what the trees hold."""
         self.engine._desk.request_drain()
         self.tell(m.TimePassed())
+        self.stands()
         self._page(*events)
         self.rest()
+
+    def stands(self) -> None:
+        """The server still is the one whose feed was read."""
+        while self.wants(e.AskStanding):
+            self.take(e.AskStanding)
+            self.tell(m.StandingTold(behind=False))
 
     def _page(self, *events: Event) -> None:
         poll = next(effect for effect in self.effects if isinstance(effect, e.Poll))
@@ -138,14 +145,10 @@ class Pilot:
         page = Page(events, str(self.cursor), bool(events), str(self.cursor))
         self.tell(m.PageArrived(poll.number, page))
 
-    def feed_only(self) -> None:
-        """Answer the polls that are asked for with nothing new."""
-        while self.wants(e.Poll):
-            self._page()
-
     def rest(self) -> None:
         """Answer what is only asked to keep in step, until nothing of that is asked any more."""
         while True:
+            self.stands()
             if self.wants(e.Poll):
                 self._page()
             elif self.wants(e.AskListing):

@@ -130,7 +130,7 @@ def test_a_clock_set_back_stops_nothing() -> None:
     pilot.now -= 365 * 86400.0
     pilot.effects.clear()
     pilot.tell(m.TimePassed())
-    assert pilot.wants(e.Poll) and pilot.wants(e.Look)
+    assert pilot.wants(e.AskStanding) and pilot.wants(e.Look)
 
 
 def test_a_first_link_installs_only_what_is_still_there_in_the_end() -> None:
@@ -184,7 +184,7 @@ def test_the_server_s_pause_is_lifted_by_the_server_only() -> None:
     pilot.look({})
     pilot.rest()
     assert not pilot.wants(e.Carry)
-    pilot.tell(m.PauseTold(paused=False))
+    pilot.tell(m.StandingTold(behind=False, paused=False))
     assert pilot.wants(e.Carry)
 
 

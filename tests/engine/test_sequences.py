@@ -296,9 +296,8 @@ def test_a_server_that_went_back_in_time_stops_everything_until_a_person_has_loo
     pilot = started()
     pilot.tell(m.SyncNow(1))
     pilot.look({})
-    pilot.feed_only()
-    pilot.take(e.AskListing)
-    pilot.tell(m.ServerWentBack())
+    pilot.take(e.AskStanding)
+    pilot.tell(m.StandingTold(behind=True))
     assert pilot.engine.view().state is SourceState.HALTED
     pilot.saves("b.md", "new")
     assert not pilot.wants(e.Send)
