@@ -399,8 +399,3 @@ class Engine:
             return not waits or channels.due(self._desk.now) is None
         # Everything that could be started was started by the plan before this, so nothing outstanding is nothing left.
         return not self._verifying.pending and out.drained >= out.drain_goal
-
-    @property
-    def follows(self) -> bool:
-        """Whether this engine stays (a daemon's) or makes one pass."""
-        return self._desk.setup.attendance is Attendance.FOLLOW
