@@ -248,7 +248,7 @@ def _failure(effect: e.Effect, problem: Problem) -> m.CallFailed:
         case e.AskHead(path, _):
             return m.CallFailed(m.Call.HEAD, problem, path)
         case e.AskStanding(_):
-            return m.CallFailed(m.Call.POLL, problem)
+            return m.CallFailed(m.Call.STANDING, problem)
         case e.AskListing():
             return m.CallFailed(m.Call.LISTING, problem)
         case e.CloseConflict(conflict):

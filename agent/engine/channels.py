@@ -10,7 +10,7 @@ from agent.core.errors import Problem, ProblemKind
 from agent.engine.messages import Call
 
 _OF_THE_LINE = frozenset({ProblemKind.OFFLINE, ProblemKind.SIGNED_OUT})
-"""Problems of the connection or the account: any call that works proves them over."""
+"""Problems of the connection or the account, which the kinds of calls share."""
 
 _FORGOTTEN_AFTER = 120.0
 """Seconds after its next try was due that a failure nobody repeated says nothing any more."""
@@ -44,8 +44,12 @@ class Channels:
             self._not_before = max(self._not_before, backoff.due)
 
     def answered(self, call: Call) -> None:
-        """It worked."""
-        self._failing.pop(call, None)
+        """It worked. Where it had not before, for want of a connection or an account, the others need not wait either;
+        a call that works all along excuses none that does not.
+        """
+        before = self._failing.pop(call, None)
+        if before is None or before.problem.kind not in _OF_THE_LINE:
+            return
         for other in [c for c, failing in self._failing.items() if failing.problem.kind in _OF_THE_LINE]:
             del self._failing[other]
 

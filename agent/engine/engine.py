@@ -241,7 +241,7 @@ class Engine:
                 self._on_bad_head(str(message.subject), message.problem)
                 return
         desk.channels.failed(message.call, message.problem, desk.now)
-        if message.call is m.Call.POLL:
+        if message.call in (m.Call.POLL, m.Call.STANDING):
             # Whoever was away may come back as an older copy of itself: that is asked before anything is read on.
             out.standing_known = out.asking_standing = False
             if isinstance(message.subject, int):

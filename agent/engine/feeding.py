@@ -278,7 +278,7 @@ class Feeding:
             return False
         if desk.standing.feed_state is None:
             out.standing_known = True
-        elif not out.standing_known and not out.asking_standing:
+        elif not out.standing_known and not out.asking_standing and desk.may_call(Call.STANDING):
             out.asking_standing = True
             desk.emit(AskStanding(desk.standing.feed_state))
         return out.standing_known
@@ -287,7 +287,7 @@ class Feeding:
         """The server told how it stands to what was read of it."""
         desk, out = self._desk, self._desk.out
         out.asking_standing = False
-        desk.channels.answered(Call.POLL)
+        desk.channels.answered(Call.STANDING)
         if message.paused is not None:
             desk.set_standing(remote_paused=message.paused)
         if not message.behind:

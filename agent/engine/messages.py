@@ -138,6 +138,7 @@ class Call(enum.StrEnum):
     """The kinds of calls to the server."""
 
     POLL = "poll"
+    STANDING = "standing"
     PUSH = "push"
     HEAD = "head"
     LISTING = "listing"

@@ -13,7 +13,7 @@ from agent.core import paths
 from agent.core.model import ABSENT
 from agent.engine.desk import Attendance, Desk
 from agent.engine.effects import AskListing
-from agent.engine.keeper import Keeper
+from agent.engine.keeper import Keeper, remote_side
 from agent.engine.messages import Call, ListingArrived
 from agent.engine.parking import Parking
 from agent.index.operations import Stage
@@ -67,8 +67,8 @@ class Verifying:
             desk.index.trees.start_listing(desk.source)
             desk.emit(AskListing())
         elif self._phase is Phase.DRAIN_AFTER and desk.out.drained >= self._goal:
-            if self._compare():
-                self._ask()
+            self._compare()
+            self._ask()
         elif self._phase is Phase.ASKING:
             self._ask()
 
@@ -143,22 +143,24 @@ class Verifying:
         for path, entries in list(desk.open_operations.items()):
             skipped = [e for e in entries if e.operation.id in self._acked_before and e.stage is Stage.ACKED]
             for entry in skipped:
-                if listed.get(path) == entry.operation.base:
-                    # Acknowledged, never told of, and the server shows what stood there before: it has forgotten it.
-                    self.on_server_went_back()
-                    return
                 desk.move_operations([entry], Stage.DONE)
-                if listed.get(path) == entry.operation.hash:
+                if listed.get(path) == entry.operation.base:
+                    self._forgotten(path, entry.operation.base)
+                elif listed.get(path) == entry.operation.hash:
                     for suspect in entry.suspects:
                         self._parking.lost_update(self._keeper.row(path), entry.operation, suspect.hash)
 
-    def _compare(self) -> bool:
-        """Compare listing and trees; False where the server turned out to be an older copy of itself."""
+    def _forgotten(self, path: str, shown: str | None) -> None:
+        """Acknowledged, never told of, and the server shows what stood there before: it does not know our version any
+        more, for whatever reason. There is no agreement on this path, so what stands here is not set back.
+        """
+        row = self._keeper.row(path)
+        self._keeper.change([replace(row, base=ABSENT, remote=remote_side(shown))])
+
+    def _compare(self) -> None:
         desk = self._desk
         trees = desk.index.trees
         self._give_up_echoes()
-        if desk.standing.rejoin:
-            return False
         self._differing = [
             path for path in trees.listing_differs(desk.source) if self._quiet(path) and paths.check(path) is None
         ]
@@ -171,7 +173,6 @@ class Verifying:
             self._wanted_at = desk.now + _SECOND_LOOK
         trees.start_listing(desk.source)
         self._phase = Phase.ASKING
-        return True
 
     def _ask(self) -> None:
         desk = self._desk

@@ -210,6 +210,18 @@ def test_what_the_server_asked_to_wait_is_waited_whatever_else_works() -> None:
     assert pilot.wants(e.Send)
 
 
+def test_a_refused_push_beside_a_working_poll_is_not_repeated_at_once() -> None:
+    """PR10: 401 to pushes alone: the poll that works does not excuse them, and the pass ends signed out."""
+    pilot = started()
+    pilot.saves("a.md", "two")
+    parcels = pilot.take(e.Send).parcels
+    unsent = tuple(Outcome(parcel.operation.id, Result.NOT_SENT) for parcel in parcels)
+    pilot.tell(m.BatchAnswered(unsent, Problem(ProblemKind.SIGNED_OUT, "401")))
+    drain(pilot, upsert("b.md", "theirs", 30))
+    assert not pilot.wants(e.Send)
+    assert pilot.engine.view().state is SourceState.SIGNED_OUT
+
+
 def test_a_head_that_cannot_be_had_holds_up_nothing_else() -> None:
     """Law 6: one file whose question always fails is one reported file; the source goes on."""
     pilot = started()
