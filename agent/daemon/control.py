@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 _STATUS_SECONDS = 1.0
 _ACTIVITY_SECONDS = 0.3
 _START_SECONDS = 15.0
-_END_SECONDS = 8.0
+_END_SECONDS = 4.0
 
 
 class ControlServer:

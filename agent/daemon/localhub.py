@@ -17,7 +17,7 @@ from agent.core.errors import AgentError
 WORKSPACE = "local"
 USER = "owner"
 _START_SECONDS = 30.0
-_STOP_SECONDS = 8.0
+_STOP_SECONDS = 4.0
 _RENEW_AFTER = 0.5
 """Part of a token's life after which the child is asked for another."""
 

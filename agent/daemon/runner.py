@@ -117,6 +117,7 @@ class Runner:
         the control thread.
         """
         self._stopped = True
+        self._control.call(self._release)
         hands = self._hands
         if hands is None:
             return
@@ -148,7 +149,7 @@ class Runner:
             ticket = self._next_ticket
             self._next_ticket += 1
             self._tickets[ticket] = future
-            if self.failure is not None:
+            if self.failure is not None or self._stopped:
                 future.set_result(None)
             else:
                 self._step(m.SyncNow(ticket))
@@ -202,6 +203,10 @@ class Runner:
 
     def _fail(self, text: str) -> None:
         self.failure = text
+        self._release()
+
+    def _release(self) -> None:
+        """Nobody need wait for a pass any longer."""
         for future in self._tickets.values():
             if not future.done():
                 future.set_result(None)

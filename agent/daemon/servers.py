@@ -169,9 +169,10 @@ class ServerSession:
     def stop(self) -> None:
         """Let go of the connections; calls under way fail."""
         self._stopped.set()
-        with self._lock:
-            if self._remote is not None:
-                self._remote.close()
+        # Without the lock: who holds it may be waiting for the very answer that is given up here.
+        remote = self._remote
+        if remote is not None:
+            remote.close()
 
 
 def local_entry() -> ServerEntry:
