@@ -18,6 +18,7 @@ from agent.disk.scan import scan
 from agent.disk.select import Rules
 from disk.kit import Room, WrappedFs, age, needs_root, open_room, remember, sha
 from disk.test_root import FoldingFs
+from support.ways import open_the_way_to
 
 
 def everything(room: Room, known: list[Known] | None = None, batch_size: int = 1000) -> tuple[list[Seen], list[Oddity]]:
@@ -210,8 +211,7 @@ def test_a_cloud_stub_makes_its_file_unknown_and_never_absent(room: Room) -> Non
 def test_files_below_an_unreadable_folder_are_unknown_and_never_absent(room: Room, mode: int, tmp_path: Path) -> None:
     write(room, "a.md", "shut/b.md", "shut/deep/c.md", "z.md")
     known = [remember(found) for found in everything(room)[0]]
-    for above in (tmp_path, *list(tmp_path.parents)[:2]):
-        above.chmod(0o755)
+    open_the_way_to(tmp_path / "root")
     (room.folder / "shut").chmod(mode)
 
     def work() -> None:
@@ -229,8 +229,7 @@ def test_files_below_an_unreadable_folder_are_unknown_and_never_absent(room: Roo
 @needs_root
 def test_an_unreadable_file_is_unknown(room: Room, tmp_path: Path) -> None:
     write(room, "a.md", "b.md")
-    for above in (tmp_path, *list(tmp_path.parents)[:2]):
-        above.chmod(0o755)
+    open_the_way_to(tmp_path / "root")
     (room.folder / "a.md").chmod(0)
 
     def work() -> None:

@@ -15,6 +15,7 @@ from agent.disk.watch import Filter, Noticed, Post, Watcher
 from agent.disk.watch_linux import LinuxEyes
 from disk.kit import Room, eventually, needs_root
 from disk.watching import Notices, descriptors, watches
+from support.ways import open_the_way_to
 
 
 @pytest.fixture
@@ -191,8 +192,7 @@ def test_when_the_kernel_drops_events_all_is_looked_at_and_the_folders_missed_ar
 def test_a_folder_that_may_not_be_read_is_passed_over_and_watched_when_it_may(
     room: Room, notices: Notices, tmp_path: Path
 ) -> None:
-    for above in (tmp_path, *list(tmp_path.parents)[:2]):
-        above.chmod(0o755)
+    open_the_way_to(tmp_path / "root")
     for name in ("shut", "shut_too", "open"):
         (room.folder / name).mkdir()
         (room.folder / name).chmod(0o700 if name != "open" else 0o755)

@@ -20,6 +20,7 @@ import pytest
 from security.wild import WildServer, whole
 from support.eventually import eventually
 from support.processes import COMMAND, Daemon, Home
+from support.ways import open_the_way_to
 
 OPAQUE = "rvn_s3cr3t-opaque.0123456789abcdef"
 """A token that is no JSON Web Token: nothing in its looks gives it away."""
@@ -155,8 +156,7 @@ def test_sc8_another_user_can_neither_use_the_socket_nor_read_the_home(home: Hom
     home.login(wild)
     home.write("a.md", "secret\n")
     home.link()
-    for folder in list(home.path.parents)[:4]:
-        folder.chmod(folder.stat().st_mode | 0o055)
+    open_the_way_to(home.path)
     script = (
         "import os, socket, sys\n"
         "home, nobody = sys.argv[1], int(sys.argv[2])\n"
