@@ -46,11 +46,6 @@ class Folder:
             trash.close()
             root.close()
 
-    def use_rules(self, rules: Rules) -> None:
-        """Select by other patterns from now on."""
-        self._rules = rules
-        self.close()
-
     def _opened(self) -> tuple[Root, Selection, Trash, Installer]:
         with self._lock:
             if self._open is None:

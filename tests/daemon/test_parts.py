@@ -60,8 +60,10 @@ def test_a_second_agent_is_refused_and_told_the_pid(home: Home) -> None:
 
 def test_a_lock_file_left_by_a_dead_agent_locks_nobody_out(home: Home) -> None:
     """The kernel's lock counts, not the number in the file, which may be a living stranger's by now."""
-    home.lock_file.write_text(json.dumps({"pid": os.getpid(), "socket": "/nowhere"}))
-    HomeLock(home.lock_file).release()
+    home.lock_file.write_text(json.dumps({"pid": 1, "socket": "/nowhere"}))
+    lock = HomeLock(home.lock_file)
+    assert json.loads(home.lock_file.read_text())["pid"] == os.getpid()
+    lock.release()
 
 
 def test_a_session_holds_the_home_while_it_is_open(home: Home) -> None:
@@ -192,4 +194,5 @@ def test_a_path_too_long_for_a_socket_gets_a_short_one(tmp_path: Path) -> None:
     home.create()
     with contextlib.closing(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)) as listener:
         listener.bind(str(home.socket))
+        assert stat.S_ISSOCK(home.socket.stat().st_mode) and not str(home.socket).startswith(str(deep))
     home.socket.unlink()

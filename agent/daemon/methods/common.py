@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from agent.core.errors import AgentError, RemoteError, UsageError
+from agent.core.errors import AgentError, UsageError
 from agent.core.model import Presence, Side
 from agent.core.reconcile import Step
 from agent.daemon.agent import Agent
@@ -93,11 +93,3 @@ def hash_of(side: Side) -> str | None:
 def remote_of(agent: Agent, source: SourceEntry) -> Any:
     """The adapter of a source's server. Raises RemoteError."""
     return agent.line(source.server).remote
-
-
-def quietly(work: Any, otherwise: Any) -> Any:
-    """An answer that may be missing: where the server cannot be asked, what is known here must do."""
-    try:
-        return work()
-    except RemoteError:
-        return otherwise
