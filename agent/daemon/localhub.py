@@ -6,13 +6,13 @@ import contextlib
 import json
 import os
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
 
 from agent.config import TABLE, private
 from agent.core.errors import AgentError
+from agent.program import HUB, own_command
 
 WORKSPACE = "local"
 USER = "owner"
@@ -78,7 +78,7 @@ class LocalHub:
     def _start(self) -> None:
         self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
         for port in self._ports():
-            command = [*_MODULE, "--data", str(self._data), "--parent-pid", str(os.getpid()), *port]
+            command = [*own_command(HUB), "--data", str(self._data), "--parent-pid", str(os.getpid()), *port]
             with open(self._data / "hub.log", "ab", opener=private) as log:
                 process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
             ready = _first_line(process)
@@ -102,7 +102,7 @@ class LocalHub:
 
     def _mint(self) -> None:
         command = [
-            *_MODULE,
+            *own_command(HUB),
             "--data",
             str(self._data),
             "--mint",
@@ -128,9 +128,6 @@ class LocalHub:
                 process.kill()
                 process.wait()
         _hang_up(process)
-
-
-_MODULE = [sys.executable, "-P", "-m", "agent.hub"]
 
 
 def _hang_up(process: subprocess.Popen[bytes] | None) -> None:
