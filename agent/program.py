@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
 from typing import Final
 
 AGENT: Final = "agent"
 HUB: Final = "agent.hub"
-_MODULE_OPTION: Final = "-m"
+MODULE_OPTION: Final = "-m"
 
 
 def is_frozen() -> bool:
@@ -22,32 +21,6 @@ def own_command(module: str = AGENT) -> list[str]:
     Never a name looked up on the PATH: that could be somebody else's program, or another version of this one.
     """
     if is_frozen():
-        return [sys.executable, _MODULE_OPTION, module]
-    return [sys.executable, "-P", _MODULE_OPTION, module]
-
-
-def start_frozen(arguments: Sequence[str]) -> int:
-    """The single file's entry: what `own_command` asks for, else the command line.
-
-    Only the two modules that `own_command` is used for can be asked for; anything else is the command line's to refuse.
-    """
-    if len(arguments) >= 2 and arguments[0] == _MODULE_OPTION and arguments[1] in _ENTRIES:
-        return _ENTRIES[arguments[1]](list(arguments[2:]))
-    return _command_line(list(arguments))
-
-
-def _command_line(arguments: list[str]) -> int:
-    from agent.cli.main import main
-
-    sys.argv[1:] = arguments
-    main()
-    return 0
-
-
-def _hub(arguments: list[str]) -> int:
-    from agent.hub.__main__ import main
-
-    return main(arguments)
-
-
-_ENTRIES: Final[dict[str, Callable[[list[str]], int]]] = {AGENT: _command_line, HUB: _hub}
+        # Answered by agent.frozen, which plays the interpreter's part for our own two modules.
+        return [sys.executable, MODULE_OPTION, module]
+    return [sys.executable, "-P", MODULE_OPTION, module]

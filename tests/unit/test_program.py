@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from agent.program import AGENT, HUB, own_command, start_frozen
+from agent.frozen import start
+from agent.program import AGENT, HUB
 
 
 @pytest.mark.parametrize(("module", "usage"), [(AGENT, "Usage: raven-agent"), (HUB, "usage: agent.hub")])
@@ -35,7 +36,7 @@ def test_the_single_file_runs_what_its_own_command_asks_for(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["raven-agent", *arguments])
     with pytest.raises(SystemExit) as ended:
-        start_frozen(arguments)
+        start(arguments)
     assert (ended.value.code, capsys.readouterr().out.startswith(usage)) == (0, True)
 
 
@@ -44,5 +45,5 @@ def test_the_single_file_runs_no_other_module(
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["raven-agent"])
     with pytest.raises(SystemExit) as ended:
-        start_frozen(["-m", "http.server"])
+        start(["-m", "http.server"])
     assert (ended.value.code, "No such option" in capsys.readouterr().err) == (2, True)
