@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from agent.frozen import start
-from agent.program import AGENT, HUB
+from agent.program import AGENT, HUB, own_command
 
 
 @pytest.mark.parametrize(("module", "usage"), [(AGENT, "Usage: raven-agent"), (HUB, "usage: agent.hub")])
