@@ -17,6 +17,7 @@ import orjson
 
 from agent import __version__
 from agent.core.errors import Problem, ProblemKind, UsageError
+from agent.remotes.connections import Connections
 from agent.remotes.failures import (
     HTTPX_ERRORS,
     AnswerTooLarge,
@@ -34,6 +35,8 @@ LEAST_RATE: Final = 4096
 now and then would otherwise hold a call for ever."""
 LARGE_BODY: Final = 1024 * 1024
 """Bytes; a reset under a larger body means that the server hung up on its size."""
+LATE_SECONDS: Final = 10.0
+"""How much later than it was asked to wait a server may answer before the connection counts as dead."""
 _MAX_ERROR: Final = 64 * 1024
 _KEEP_ALIVE: Final = 60.0
 """Seconds; below the 72 s after which the real server closes an idle connection."""
@@ -99,6 +102,7 @@ class Http:
         self._timeouts = timeouts
         self._clock = clock
         self._ticks = ticks
+        self._connections = Connections()
         self._client = httpx.Client(
             transport=transport,
             verify=_trust(ca_file) if url.scheme == "https" and transport is None else False,
@@ -114,6 +118,7 @@ class Http:
                 "content-type": "application/json",
                 "user-agent": f"raven-agent/{__version__}",
             },
+            event_hooks={"request": [self._watch]},
         )
 
     def call(self, endpoint: str, body: Mapping[str, Any], wait_seconds: float = 0.0) -> Answer:
@@ -133,10 +138,10 @@ class Http:
         """``call`` with a body that is encoded already, so that its size could be looked at first."""
         token = self._token()
         times = self._timeouts
-        timeout = httpx.Timeout(times.connect, read=times.read + wait_seconds, write=times.write)
+        timeout = httpx.Timeout(times.connect, read=max(times.read, wait_seconds + LATE_SECONDS), write=times.write)
         headers = {"authorization": f"Bearer {token}", "x-workspace-id": self._workspace}
         url = self._root + endpoint
-        started = False
+        started, cuts = False, self._connections.cuts
         try:
             with self._client.stream("POST", url, content=encoded, headers=headers, timeout=timeout) as response:
                 started = True
@@ -145,9 +150,19 @@ class Http:
                     raise of_status(response.status_code, response.headers, body, token, self._clock())
                 return _understood(self._read(response), response.headers.get("content-type", ""))
         except HTTPX_ERRORS as exc:
+            if self._connections.cuts != cuts:
+                # Whatever it looks like, a large body refused for one: it was cut off here.
+                raise CallFailed(Problem(ProblemKind.OFFLINE, "the connection was given up"), Effect.POSSIBLE) from exc
             if started and isinstance(exc, httpx.RemoteProtocolError):
                 raise garbled("the server's answer was cut short") from exc
             raise of_exception(exc, len(encoded), LARGE_BODY) from exc
+
+    def cut(self) -> None:
+        """End every connection: calls under way fail as OFFLINE at once, the next ones connect anew."""
+        self._connections.cut()
+
+    def _watch(self, request: httpx.Request) -> None:
+        request.extensions = {**request.extensions, "trace": self._connections.trace}
 
     def close(self) -> None:
         """Give the connections back."""

@@ -159,6 +159,10 @@ class Remote(Protocol):
         """Close a conflict. Raises STALE where it is gone already or the head is not ``expected_head``."""
         ...
 
+    def cut(self) -> None:
+        """End every connection, as they may be dead: calls under way fail as OFFLINE, the next ones connect anew."""
+        ...
+
     def close(self) -> None:
         """Give connections back."""
         ...

@@ -190,6 +190,10 @@ class RavenRemote:
                 raise stale("the conflict is not open any more") from failure
             raise
 
+    def cut(self) -> None:
+        """See ``Remote``."""
+        self._http.cut()
+
     def close(self) -> None:
         """See ``Remote``."""
         self._http.close()
