@@ -58,6 +58,11 @@ class Channels:
         self._failing.clear()
         self._not_before = 0.0
 
+    def line_is_new(self) -> None:
+        """Whatever failed for want of a connection may be tried again; what a server asked to wait for, still waits."""
+        for call in [c for c, failing in self._failing.items() if failing.problem.kind is ProblemKind.OFFLINE]:
+            del self._failing[call]
+
     def due(self, now: float) -> float | None:
         """When the next try of anything that waits is due."""
         moments = [failing.backoff.due for failing in self._failing.values()]

@@ -74,6 +74,7 @@ class Engine:
             m.HeadArrived: self._on_head,
             m.ListingArrived: self._verifying.on_listing,
             m.StandingTold: self._feeding.on_standing,
+            m.Woke: self._feeding.on_woke,
             m.ConflictsArrived: self._parking.on_conflicts,
             m.CloseAnswered: self._resolving.on_close_answered,
             m.ChangesLanded: self._on_landed,
@@ -240,6 +241,9 @@ class Engine:
             if message.problem.kind in _BAD_FILE:
                 self._on_bad_head(str(message.subject), message.problem)
                 return
+        if message.call is m.Call.POLL and message.subject not in out.polls:
+            # A poll that was given up: what became of it says nothing about the connections made since.
+            return
         desk.channels.failed(message.call, message.problem, desk.now)
         if message.call in (m.Call.POLL, m.Call.STANDING):
             # Whoever was away may come back as an older copy of itself: that is asked before anything is read on.

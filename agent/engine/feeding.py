@@ -22,7 +22,7 @@ from agent.core.stream import (
 from agent.engine.desk import CONTENTS_LIMIT, Attendance, Desk, PollCall
 from agent.engine.effects import AskStanding, Poll
 from agent.engine.keeper import Keeper, remote_side, sent_side
-from agent.engine.messages import Call, PageArrived, StandingTold
+from agent.engine.messages import Call, PageArrived, StandingTold, Woke
 from agent.engine.parking import Parking
 from agent.engine.settling import Settling
 from agent.engine.verifying import Verifying
@@ -294,6 +294,18 @@ class Feeding:
             out.standing_known = True
             return
         self._verifying.on_server_went_back()
+
+    def on_woke(self, _message: Woke) -> None:
+        """What was waited for may never come, and much may have happened: the feed is read and the folder looked at.
+
+        An answer to a poll given up here is nobody's; the fresh one tells the same.
+        """
+        desk, out = self._desk, self._desk.out
+        desk.channels.line_is_new()
+        out.polls.clear()
+        out.next_poll_at = desk.now
+        out.look_wanted = True
+        desk.request_drain()
 
     def _poll(self, state: str | None, wait: float) -> None:
         desk, out = self._desk, self._desk.out

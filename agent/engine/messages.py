@@ -106,6 +106,11 @@ class StandingTold:
 
 
 @dataclass(frozen=True, slots=True)
+class Woke:
+    """The machine slept, its clock was set, or its connections were given up as dead."""
+
+
+@dataclass(frozen=True, slots=True)
 class ConflictsArrived:
     """Every open conflict of the source, all machines'."""
 
@@ -228,6 +233,7 @@ Message = (
     | HeadArrived
     | ListingArrived
     | StandingTold
+    | Woke
     | ConflictsArrived
     | CloseAnswered
     | ChangesLanded
