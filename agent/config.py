@@ -1,18 +1,16 @@
 """Where the agent keeps its things, and the settings a person may change.
 
-``Home`` names every folder and file; ``Settings`` is one frozen record made from the defaults, ``config.toml`` and
-the environment, in that order. The fields of ``Settings`` carry their own meaning, unit and limits, so that the
+``Home`` names every folder and file; ``Settings`` is one frozen record made from the defaults, the system's files, the
+person's ``config.toml`` and the environment, in that order. The fields of ``Settings`` carry their own meaning, unit and limits, so that the
 command line and the docs read the same table.
 """
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import difflib
 import hashlib
 import os
-import stat
 import tempfile
 import tomllib
 from collections.abc import Mapping
@@ -20,22 +18,43 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
-from agent.core.errors import AgentError
+from agent.private_files import ConfigError, ensure_private, private, write_atomically
+
+__all__ = [
+    "APP",
+    "DECLARED",
+    "SYSTEM_DIR",
+    "TABLE",
+    "ConfigError",
+    "Home",
+    "Setting",
+    "Settings",
+    "Value",
+    "config_files",
+    "ensure_private",
+    "file_values",
+    "load_settings",
+    "parse_setting",
+    "private",
+    "read_files",
+    "set_value",
+    "write_atomically",
+]
 
 SOCKET_PATH_LIMIT: Final = 100
 """Bytes a socket's path may have; the systems stop at 104 (macOS) and 108 (Linux) with the closing NUL."""
 
 APP: Final = "raven-agent"
 
+SYSTEM_DIR: Final = Path("/etc/raven-agent")
+"""What holds for every person on this machine."""
+
+DECLARED: Final = ("server", "source")
+"""Tables of the configuration files that are no settings: what they declare is read by ``agent.declarations``."""
+
 Value = int | str | bool
 
 T = TypeVar("T")
-
-
-class ConfigError(AgentError):
-    """The settings or the folders that hold them make no sense; nothing was started."""
-
-    code = "config"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +67,7 @@ class Home:
         log_dir: holds the rotating log.
         socket: the control socket; short enough for the system to bind it.
         pinned: the folder was chosen by ``RAVEN_AGENT_HOME``, so nothing outside it may be touched (no keyring).
+        system_dir: holds the administrator's ``config.toml`` and ``conf.d``; only ever read.
     """
 
     config_dir: Path
@@ -55,22 +75,25 @@ class Home:
     log_dir: Path
     socket: Path
     pinned: bool
+    system_dir: Path = SYSTEM_DIR
 
     @classmethod
     def from_environment(cls, env: Mapping[str, str] | None = None) -> Home:
         """The home ``RAVEN_AGENT_HOME`` names, else the platform's own folders. Creates nothing."""
         env = os.environ if env is None else env
         chosen = env.get("RAVEN_AGENT_HOME")
+        system = Path(env.get("RAVEN_AGENT_ETC") or SYSTEM_DIR).absolute()
         if chosen:
             top = Path(chosen).expanduser().absolute()
-            return cls(top, top, top / "logs", _socket(top, top / "agent.sock", env), pinned=True)
+            return cls(top, top, top / "logs", _socket(top, top / "agent.sock", env), pinned=True, system_dir=system)
         from platformdirs import PlatformDirs
 
         dirs = PlatformDirs(APP, appauthor=False)
         state = dirs.user_state_path
         runtime = env.get("XDG_RUNTIME_DIR")
         wanted = Path(runtime) / APP / "agent.sock" if runtime else state / "agent.sock"
-        return cls(dirs.user_config_path, state, dirs.user_log_path, _socket(state, wanted, env), pinned=False)
+        socket = _socket(state, wanted, env)
+        return cls(dirs.user_config_path, state, dirs.user_log_path, socket, pinned=False, system_dir=system)
 
     @property
     def config_file(self) -> Path:
@@ -125,60 +148,6 @@ def _socket(state: Path, wanted: Path, env: Mapping[str, str]) -> Path:
     return Path(base) / f"{APP}-{os.getuid()}-{digest}" / "agent.sock"
 
 
-def ensure_private(folder: Path) -> None:
-    """Make ``folder`` a directory only its owner can enter.
-
-    Raises:
-        ConfigError: it cannot be made, is a link or a file, or belongs to somebody else (a trap laid in a shared
-            temporary folder, for one).
-    """
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            folder.mkdir(mode=0o700)
-        found = folder.lstat() if not folder.is_symlink() else folder.stat()
-    except OSError as error:
-        raise ConfigError(
-            f"cannot make the folder {folder}: {error.strerror}", "set RAVEN_AGENT_HOME to a folder you can write to"
-        ) from error
-    if not stat.S_ISDIR(found.st_mode):
-        raise ConfigError(f"{folder} is not a folder", "move it away")
-    if found.st_uid != os.getuid():
-        raise ConfigError(f"{folder} belongs to another user", "remove it, or set RAVEN_AGENT_HOME")
-    if stat.S_IMODE(found.st_mode) & 0o077:
-        folder.chmod(0o700)
-
-
-def private(path: str, flags: int) -> int:
-    """An ``opener`` for ``open``: a file made by it is its owner's alone from the first moment, whatever the umask."""
-    return os.open(path, flags, 0o600)
-
-
-def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Replace ``path`` as a whole: after a crash it holds the old bytes or the new ones, never a part.
-
-    Raises:
-        OSError: the disk refused; the old file stands.
-    """
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    temporary = Path(name)
-    try:
-        with os.fdopen(descriptor, "wb") as out:
-            os.fchmod(out.fileno(), mode)
-            out.write(data)
-            out.flush()
-            os.fsync(out.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
 @dataclass(frozen=True, slots=True)
 class Setting:
     """One row of the settings table.
@@ -223,6 +192,7 @@ class Settings:
     brake_min: int = _setting(10, "files", "fewer deletes than this at once are never held", least=1)
     brake_percent: int = _setting(20, "%", "deletes of more than this share of a source are held", least=1, most=100)
     brake_total: int = _setting(1000, "files", "this many deletes at once are held whatever the share", least=1)
+    brake_window_minutes: int = _setting(60, "min", "deletes within this time count together", least=1, most=10_080)
     trash_days: int = _setting(30, "days", "how long replaced and removed files are kept", least=1)
     trash_max_bytes: int = _setting(1 << 30, "bytes", "above this size the oldest go early")
     hub_port: int = _setting(8674, "", "port of the embedded hub; another free one if it is taken", most=65_535)
@@ -273,34 +243,78 @@ def parse_setting(name: str, text: str) -> Value:
 
 
 def load_settings(home: Home, env: Mapping[str, str] | None = None) -> Settings:
-    """Defaults, then ``config.toml``, then the environment.
+    """Defaults, then the system's files, then ``config.toml``, then the environment.
 
     Raises:
-        ConfigError: the file cannot be read, a key is unknown, or a value is of the wrong kind; the message names it.
+        ConfigError: a file cannot be read, a key is unknown, or a value is of the wrong kind; the message names it.
     """
     env = os.environ if env is None else env
-    values: dict[str, Any] = dict(file_values(home))
+    values: dict[str, Any] = {name: value for name, (value, _) in file_values(home).items()}
     for setting in TABLE.values():
         if setting.variable and env.get(setting.variable):
             values[setting.name] = parse_setting(setting.name, _folded(setting, env[setting.variable]))
     return Settings(**values)
 
 
-def file_values(home: Home) -> dict[str, Value]:
-    """What ``config.toml`` sets, checked; empty without a file.
+def file_values(home: Home) -> dict[str, tuple[Value, Path]]:
+    """What the files set, checked, each with the file that decides.
 
     Raises:
         ConfigError: as ``load_settings``.
     """
+    values: dict[str, tuple[Value, Path]] = {}
+    for path, content in read_files(home):
+        for name, value in content.items():
+            if name not in DECLARED:
+                values[name] = (_checked(_known(name, path), value, path), path)
+    return values
+
+
+def config_files(home: Home) -> list[Path]:
+    """The files that are there, a later one over an earlier: the system's ``config.toml``, its ``conf.d/*.toml`` by
+    name, the person's ``config.toml``.
+
+    Raises:
+        ConfigError: a folder is there and cannot be looked into.
+    """
+    folder = home.system_dir / "conf.d"
     try:
-        data = tomllib.loads(home.config_file.read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{home.config_file} is not valid TOML: {error}", f"{APP} config edit") from error
+        parts = sorted(path for path in folder.iterdir() if path.suffix == ".toml" and not path.name.startswith("."))
+    except (FileNotFoundError, NotADirectoryError):
+        parts = []
     except OSError as error:
-        raise ConfigError(f"cannot read {home.config_file}: {error.strerror}") from error
-    return {name: _checked(_known(name, home.config_file), value) for name, value in data.items()}
+        # Never taken for an empty folder: everything declared there would be unlinked.
+        raise ConfigError(f"cannot read {folder}: {error.strerror}", f"chmod a+rx {folder}") from error
+    files = [home.system_dir / "config.toml", *parts, home.config_file]
+    return [path for path in files if path.is_symlink() or _exists(path)]
+
+
+def _exists(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    return True
+
+
+def read_files(home: Home) -> list[tuple[Path, dict[str, Any]]]:
+    """Every configuration file with its content, in the order in which they count.
+
+    Raises:
+        ConfigError: one cannot be read, or is not TOML.
+    """
+    return [(path, _parsed(path)) for path in config_files(home)]
+
+
+def _parsed(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}", f"{APP} config edit") from error
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
 
 
 def set_value(home: Home, name: str, text: str) -> Value:
@@ -311,14 +325,13 @@ def set_value(home: Home, name: str, text: str) -> Value:
     """
     value = parse_setting(name, text)
     file_values(home)
-    import tomlkit
+    from agent.config_text import with_value
 
     home.create()
     try:
-        document = tomlkit.parse(home.config_file.read_text("utf-8") if home.config_file.exists() else "")
-        document[name] = value
+        text = home.config_file.read_text("utf-8") if home.config_file.exists() else None
         # Through a link, so that a config.toml kept among somebody's dotfiles stays one.
-        write_atomically(home.config_file.resolve(), tomlkit.dumps(document).encode())
+        write_atomically(home.config_file.resolve(), with_value(text, name, value).encode())
     except OSError as error:
         raise ConfigError(f"cannot write {home.config_file}: {error.strerror}") from error
     return value
@@ -327,22 +340,23 @@ def set_value(home: Home, name: str, text: str) -> Value:
 def _known(name: str, where: Path | None = None) -> Setting:
     if name in TABLE:
         return TABLE[name]
-    near = difflib.get_close_matches(name, TABLE, n=1, cutoff=0.4)
+    near = difflib.get_close_matches(name, (*TABLE, *DECLARED), n=1, cutoff=0.4)
     place = f" in {where}" if where else ""
     hint = f"did you mean {near[0]!r}?" if near else f"{APP} config get lists the settings"
     raise ConfigError(f"unknown setting {name!r}{place}", hint)
 
 
-def _checked(setting: Setting, value: object) -> Value:
+def _checked(setting: Setting, value: object, where: Path | None = None) -> Value:
+    place = f" (in {where})" if where else ""
     if type(value) is not type(setting.default):
         kinds = {bool: "true or false", int: "a whole number", str: "text in quotes"}
-        raise ConfigError(f"{setting.name} is {kinds[type(setting.default)]}, not {value!r}")
+        raise ConfigError(f"{setting.name} is {kinds[type(setting.default)]}, not {value!r}{place}")
     if isinstance(value, int) and not isinstance(value, bool) and not setting.least <= value <= setting.most:
         unit = f" {setting.unit}" if setting.unit else ""
-        raise ConfigError(f"{setting.name} is between {setting.least} and {setting.most}{unit}, not {value}")
+        raise ConfigError(f"{setting.name} is between {setting.least} and {setting.most}{unit}, not {value}{place}")
     if setting.choices and value not in setting.choices:
-        raise ConfigError(f"{setting.name} is one of {', '.join(setting.choices)}, not {value!r}")
-    return value
+        raise ConfigError(f"{setting.name} is one of {', '.join(setting.choices)}, not {value!r}{place}")
+    return cast("Value", value)
 
 
 def _folded(setting: Setting, text: str) -> str:

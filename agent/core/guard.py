@@ -15,11 +15,13 @@ class BrakeLimits:
         least: fewer files than this are never held.
         share: more than this part of the source's files (0 to 1) are held, once there are ``least``.
         most: this many files are held whatever the share.
+        window: deletes carried out within this many seconds count together with those that are due.
     """
 
     least: int = 10
     share: float = 0.20
     most: int = 1000
+    window: float = 3600.0
 
 
 def must_hold(deletes: int, total: int, limits: BrakeLimits) -> bool:

@@ -54,6 +54,10 @@ class Reason(enum.StrEnum):
     UNSAFE_PATH = "unsafe_path"
     LINK = "link"
     CHANGING = "changing"
+    SHRUNK = "shrunk"
+    """Shorter than before although its time did not change: what a crash leaves of a file."""
+    UNMOUNTED = "unmounted"
+    """It lies on a file system that is not mounted now."""
     DISK = "disk"
     """The disk refused the write (full, read-only)."""
 

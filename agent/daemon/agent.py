@@ -252,7 +252,12 @@ class Agent:
             source.key,
             source.mode,
             attendance,
-            limits=BrakeLimits(settings.brake_min, settings.brake_percent / 100, settings.brake_total),
+            limits=BrakeLimits(
+                settings.brake_min,
+                settings.brake_percent / 100,
+                settings.brake_total,
+                settings.brake_window_minutes * 60.0,
+            ),
             quiet=settings.quiet_ms / 1000,
             quiet_most=settings.quiet_max_ms / 1000,
             look_every=settings.full_look_minutes * 60 * spread,

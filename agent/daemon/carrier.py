@@ -33,6 +33,10 @@ class Memory(Protocol):
         """These paths."""
         ...
 
+    def mounts(self) -> frozenset[str]:
+        """Folders that were file systems of their own."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Line:
@@ -89,12 +93,13 @@ class Carrier:
                 except (DiskError, OSError) as error:
                     # A mark that stays is nobody's by the next recovery, which clears it.
                     log.warning("marks of finished changes could not be cleared: %s", error)
-            case e.Stash(path, content, intent_id, reason):
+            case e.Stash(stash_id, path, content, reason):
                 try:
-                    self._folder.stash(path, content, reason, intent_id, self._clock())
+                    self._folder.stash(path, content, reason, stash_id, self._clock())
                 except (DiskError, OSError) as error:
-                    # A convenience copy: the text stands in the server's history or feed as well.
-                    log.warning("%s could not be put into the trash: %s", path, error)
+                    yield m.Stashed(stash_id, str(error))
+                else:
+                    yield m.Stashed(stash_id)
             case e.Send(parcels):
                 yield self._send(parcels)
             case _:
@@ -103,17 +108,20 @@ class Carrier:
     # The folder
 
     def _look(self) -> Iterator[m.Message]:
+        mounts: set[str] = set()
         try:
-            for batch in self._folder.look(self._memory.known(), self._max_bytes()):
+            for batch in self._folder.look(self._memory.known(), self._max_bytes(), self._memory.mounts()):
+                mounts.update(batch.mounts)
                 yield m.FilesSeen(batch.seen, batch.oddities)
         except (DiskError, OSError) as error:
             yield m.LookEnded(str(error))
         else:
-            yield m.LookEnded()
+            yield m.LookEnded(mounts=frozenset(mounts))
 
     def _look_at(self, paths: tuple[str, ...]) -> Iterator[m.Message]:
         try:
-            seen = self._folder.look_at(paths, self._memory.known_at(paths), self._max_bytes())
+            known, mounts = self._memory.known_at(paths), self._memory.mounts()
+            seen = self._folder.look_at(paths, known, self._max_bytes(), mounts)
         except RootError as error:
             yield m.PathsLooked(paths)
             yield m.LookEnded(error.message)
@@ -166,7 +174,7 @@ class Carrier:
         try:
             if operation.verb is Verb.DELETE:
                 self._folder.root.verify()
-                seen = self._folder.look_at([operation.path], {}, None)
+                seen = self._folder.look_at([operation.path], {}, None, self._memory.mounts())
                 return b"" if seen[0].side.presence is Presence.ABSENT else None
             return self._folder.read(operation.path, operation.hash or "", operation.size)
         except RootError:

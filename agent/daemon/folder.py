@@ -70,19 +70,29 @@ class Folder:
         """The trash of this source. Raises RootError."""
         return self._opened()[2]
 
-    def look(self, known: Iterable[Known], max_bytes: int | None) -> Iterator[Batch]:
-        """Everything that differs from what is known. Raises RootError."""
+    def look(
+        self, known: Iterable[Known], max_bytes: int | None, mounts: frozenset[str] = frozenset()
+    ) -> Iterator[Batch]:
+        """Everything that differs from what is known; ``mounts`` as in Root. Raises RootError."""
         if self._open is not None:
             try:
                 self.root.verify()
             except RootError:
                 # The handle is of a folder that stands elsewhere now; what stands here is looked at afresh.
                 self.close()
+        self.root.mounts = mounts
         yield from scan(self.root, self.selection, known, max_bytes=max_bytes)
 
-    def look_at(self, paths: Sequence[str], known: dict[str, Known], max_bytes: int | None) -> list[Seen]:
+    def look_at(
+        self,
+        paths: Sequence[str],
+        known: dict[str, Known],
+        max_bytes: int | None,
+        mounts: frozenset[str] = frozenset(),
+    ) -> list[Seen]:
         """What stands at these paths. Raises RootError."""
         self.root.verify()
+        self.root.mounts = mounts
         return [look(self.root, self.selection, path, known.get(path), max_bytes=max_bytes) for path in paths]
 
     def read(self, path: str, sha256: str, size: int) -> bytes | None:

@@ -48,6 +48,11 @@ class IndexMemory:
             rows = index.trees.get(self._source, paths)
         return {path: Known(path, row.local, row.fingerprint) for path, row in rows.items()}
 
+    def mounts(self) -> frozenset[str]:
+        """Folders that were file systems of their own."""
+        with contextlib.closing(open_reader(self._path)) as index:
+            return index.notes.standing(self._source).mounts
+
 
 @dataclass(frozen=True, slots=True)
 class Hands:

@@ -10,7 +10,7 @@ from agent.core import paths
 from agent.core.model import ABSENT, Fingerprint, Known, Presence, Reason, Seen, Side
 from agent.disk.digest import Digest, digest, text_reason
 from agent.disk.fs import Dir, File, Fs, Kind, Stat
-from agent.disk.root import Blocked, Root, Unsafe
+from agent.disk.root import Blocked, Root, Unmounted, Unsafe
 from agent.disk.select import Selection
 
 RACY_NS: Final = 2_000_000_000
@@ -50,6 +50,8 @@ def observe(root: Root, selection: Selection, path: str, known: Known | None, ma
         return Seen(path, ABSENT)
     except Unsafe as unsafe:
         return _out_of_scope(path, Reason.LINK, unsafe.message)
+    except Unmounted as unmounted:
+        return _unknown(path, Reason.UNMOUNTED, unmounted.message)
     except OSError as failure:
         return _failed(path, failure)
 
@@ -67,6 +69,11 @@ def observe_at(fs: Fs, handle: Dir, path: str, *, known: Known | None, max_bytes
             return _unknown(path, Reason.PLACEHOLDER, "the bytes are in the cloud, not on this disk")
         if known is not None and _unchanged(known, found):
             return Seen(path, _resized(known.side, found.size, max_bytes), known.fingerprint)
+        if known is not None and known.fingerprint is not None and _shrunk(known.fingerprint, found):
+            side = Side(Presence.UNKNOWN, None, known.fingerprint.size, Reason.SHRUNK)
+            return Seen(
+                path, side, known.fingerprint, "shorter than before at the same time of change, as after a crash"
+            )
         file = fs.open_file(handle, name)
         try:
             return _read(fs, file, path, known, max_bytes)
@@ -143,6 +150,14 @@ def _unchanged(known: Known, found: Stat) -> bool:
     if mark is None or mark.racy or not known.side.is_file:
         return False
     return (mark.size, mark.mtime_ns, mark.ctime_ns, mark.inode) == _stamp(found)
+
+
+def _shrunk(mark: Fingerprint, found: Stat) -> bool:
+    """Whether bytes went without anybody writing: an edit moves the time of change. The old fingerprint is kept, so
+    that the next look still knows.
+    """
+    same = (mark.inode, mark.mtime_ns) == (found.inode, found.mtime_ns)
+    return same and not mark.racy and found.size < mark.size
 
 
 def _missing(fs: Fs, handle: Dir, name: str, path: str) -> Seen:

@@ -30,6 +30,12 @@ class Blocked(DiskError):
     code = "blocked"
 
 
+class Unmounted(DiskError):
+    """The path lies on a file system that is not mounted now."""
+
+    code = "unmounted"
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Which folder this is, whatever it is called."""
@@ -46,6 +52,8 @@ class Root:
         path: its absolute path, as linked.
         handle: the open folder.
         identity: which folder was opened.
+        mounts: folders below it that are known to be file systems of their own. Where one of them is not mounted,
+            what lies below it is unknown, never missing.
 
     Raises:
         RootError: it is missing, unreadable, no folder, or not the one expected.
@@ -54,6 +62,7 @@ class Root:
     def __init__(self, fs: Fs, path: str, expected: Identity | None = None) -> None:
         self.fs = fs
         self.path = path
+        self.mounts: frozenset[str] = frozenset()
         self._folds: bool | None = None
         try:
             self.handle = fs.open_root(path)
@@ -96,6 +105,7 @@ class Root:
 
         Raises:
             Unsafe, Blocked: a link or a file stands on the way.
+            Unmounted: it lies on a file system that is gone.
             FileNotFoundError: a part is missing.
             OSError: a part cannot be opened.
         """
@@ -115,11 +125,12 @@ class Root:
     @contextlib.contextmanager
     def _walk(self, path: str, create: list[str] | None) -> Iterator[Dir]:
         handle = self.handle
+        mount = self._mount_of(path) if self.mounts else None
         try:
             so_far = ""
             for part in path.split("/") if path else ():
                 so_far = f"{so_far}/{part}" if so_far else part
-                below = self._step(handle, part, so_far, create)
+                below = self._step(handle, part, so_far, create, mount)
                 if handle != self.handle:
                     self.fs.close(handle)
                 handle = below
@@ -128,10 +139,23 @@ class Root:
             if handle != self.handle:
                 self.fs.close(handle)
 
-    def _step(self, handle: Dir, part: str, so_far: str, create: list[str] | None) -> Dir:
+    def _mount_of(self, path: str) -> str | None:
+        return next((mount for mount in self.mounts if path == mount or path.startswith(mount + "/")), None)
+
+    def is_unmounted(self, path: str, folder: Dir, above: Dir) -> bool:
+        """Whether this folder is known as a file system of its own and shows what lies under its mount point."""
+        return path in self.mounts and self.fs.fstat(folder).device == self.fs.fstat(above).device
+
+    def _step(self, handle: Dir, part: str, so_far: str, create: list[str] | None, mount: str | None) -> Dir:
         try:
-            return self._open(handle, part, so_far)
+            below = self._open(handle, part, so_far)
+            if mount == so_far and self.is_unmounted(so_far, below, handle):
+                self.fs.close(below)
+                raise Unmounted(gone(mount))
+            return below
         except FileNotFoundError:
+            if mount is not None:
+                raise Unmounted(gone(mount)) from None
             if create is None:
                 raise
         with contextlib.suppress(FileExistsError):
@@ -180,3 +204,8 @@ class Root:
         key = twin_key(name)
         twins = [entry.name for entry in self.fs.entries(handle) if twin_key(entry.name) == key]
         return None if not twins or name in twins else twins[0]
+
+
+def gone(mount: str) -> str:
+    """Words for a mount point that is empty or missing."""
+    return f"'{mount}' was a file system of its own and is not mounted now"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 from agent.core.errors import RootError
@@ -12,7 +13,7 @@ from agent.core.model import Known, Oddity, Reason, Seen
 from agent.core.paths import twin_key
 from agent.disk.fs import Dir, Entry, Kind
 from agent.disk.look import look, observe, observe_at, placeholder_of
-from agent.disk.root import Root
+from agent.disk.root import Root, gone
 from agent.disk.select import Selection
 
 __all__ = ["Batch", "look", "scan"]
@@ -27,10 +28,12 @@ class Batch:
     Attributes:
         seen: what differs from what was known, in the order of the paths: a new side or a new fingerprint.
         oddities: entries that can never be synced files.
+        mounts: folders met in it that are file systems of their own.
     """
 
     seen: tuple[Seen, ...]
     oddities: tuple[Oddity, ...]
+    mounts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +44,19 @@ class _Spot:
     handle: Dir
 
 
+@dataclass(frozen=True, slots=True)
+class _Mount:
+    """A folder that is a file system of its own."""
+
+    path: str
+
+
 @dataclass(slots=True)
 class _Level:
     prefix: str
     handle: Dir
-    entries: Iterator[Entry | Oddity]
+    device: int
+    entries: Iterator[Entry | Oddity | _Mount]
 
 
 def scan(
@@ -69,25 +80,30 @@ def scan(
     selection.renew()
     seen: list[Seen] = []
     oddities: list[Oddity] = []
+    mounts: list[str] = []
     for found in _merged(root, selection, known, max_bytes):
-        if isinstance(found, Oddity):
+        if isinstance(found, Seen):
+            seen.append(found)
+        elif isinstance(found, Oddity):
             oddities.append(found)
         else:
-            seen.append(found)
+            mounts.append(found.path)
         if max(len(seen), len(oddities)) >= batch_size:
             root.verify()
-            yield Batch(tuple(seen), tuple(oddities))
-            seen, oddities = [], []
+            yield Batch(tuple(seen), tuple(oddities), tuple(mounts))
+            seen, oddities, mounts = [], [], []
     root.verify()
-    if seen or oddities:
-        yield Batch(tuple(seen), tuple(oddities))
+    if seen or oddities or mounts:
+        yield Batch(tuple(seen), tuple(oddities), tuple(mounts))
 
 
-def _merged(root: Root, selection: Selection, known: Iterable[Known], max_bytes: int | None) -> Iterator[Seen | Oddity]:
+def _merged(
+    root: Root, selection: Selection, known: Iterable[Known], max_bytes: int | None
+) -> Iterator[Seen | Oddity | _Mount]:
     remembered = _sorted(known)
     next_known = next(remembered, None)
     for spot in _walk(root, selection):
-        if isinstance(spot, Oddity):
+        if isinstance(spot, Oddity | _Mount):
             yield spot
             continue
         while next_known is not None and next_known.path < spot.path:
@@ -116,7 +132,7 @@ def _difference(seen: Seen, known: Known | None) -> Iterator[Seen]:
         yield seen
 
 
-def _walk(root: Root, selection: Selection) -> Iterator[_Spot | Oddity]:
+def _walk(root: Root, selection: Selection) -> Iterator[_Spot | Oddity | _Mount]:
     """Every selected file, ordered as its path is.
 
     A folder sorts as its name with '/' behind it, which is how the paths inside it compare with its neighbours, so the
@@ -127,7 +143,7 @@ def _walk(root: Root, selection: Selection) -> Iterator[_Spot | Oddity]:
         top = fs.entries(root.handle)
     except OSError as failure:
         raise RootError(f"The folder {root.path} cannot be listed: {failure.strerror}.") from failure
-    levels = [_Level("", root.handle, _without_twins(root, "", _ordered(top)))]
+    levels = [_Level("", root.handle, root.identity.device, _without_twins(root, "", _ordered(top)))]
     try:
         while levels:
             level = levels[-1]
@@ -136,7 +152,7 @@ def _walk(root: Root, selection: Selection) -> Iterator[_Spot | Oddity]:
                 levels.pop()
                 if level.handle != root.handle:
                     fs.close(level.handle)
-            elif isinstance(entry, Oddity):
+            elif isinstance(entry, Oddity | _Mount):
                 yield entry
             elif entry.kind is Kind.FOLDER:
                 below = _enter(root, selection, level, entry)
@@ -172,6 +188,10 @@ def _enter(root: Root, selection: Selection, level: _Level, entry: Entry) -> _Le
             return Oddity(path, Reason.BAD_NAME, "the folder's name is not valid UTF-8")
         handle = root.fs.open_dir(level.handle, entry.name)
         try:
+            device = root.fs.fstat(handle).device
+            if device == level.device and path in root.mounts:
+                root.fs.close(handle)
+                return Oddity(path, Reason.UNMOUNTED, gone(path))
             inside = root.fs.entries(handle)
         except BaseException:
             root.fs.close(handle)
@@ -182,7 +202,8 @@ def _enter(root: Root, selection: Selection, level: _Level, entry: Entry) -> _Le
         if failure.errno in {errno.ELOOP, errno.ENOTDIR}:
             return None
         return Oddity(path, Reason.UNREADABLE, f"the folder cannot be read: {failure.strerror}")
-    return _Level(path + "/", handle, _without_twins(root, path + "/", _ordered(inside)))
+    told = [] if device == level.device else [_Mount(path)]
+    return _Level(path + "/", handle, device, chain(told, _without_twins(root, path + "/", _ordered(inside))))
 
 
 def _without_twins(root: Root, prefix: str, entries: list[Entry]) -> Iterator[Entry | Oddity]:

@@ -143,6 +143,8 @@ class Outstanding:
     settle_goal: dict[str, int] = field(default_factory=dict)
     """Operation id to the drain after which it may be judged without its echo."""
     closing: set[int] = field(default_factory=set)
+    stashing: set[str] = field(default_factory=set)
+    """Ids of texts on their way into the trash."""
     conflicts_wanted: bool = False
     conflicts_asked: Set[str] = frozenset()
     """The conflicts known when the list was asked for: of these a missing one is gone."""
@@ -151,6 +153,8 @@ class Outstanding:
     """Paths that moved since the running verification began."""
     deferred: dict[str, float] = field(default_factory=dict)
     root_trouble: str | None = None
+    lost_mounts: frozenset[str] = frozenset()
+    """Folders that were file systems of their own and are not mounted now."""
     paused_until: float = 0.0
     held: HeldDeletes | None = None
     changed_since_rest: bool = True

@@ -112,11 +112,11 @@ class Committed:
 
 @dataclass(frozen=True, slots=True)
 class Stash:
-    """Keep a text in the trash; it stands nowhere else for certain."""
+    """Keep a text in the trash, where it may stand nowhere else; post Stashed."""
 
+    stash_id: str
     path: str
     content: bytes = field(repr=False)
-    intent_id: str
     reason: str
 
 

@@ -26,8 +26,10 @@ from agent.engine.pulling import Pulling
 from agent.engine.pushing import Pushing
 from agent.engine.resolving import Resolving
 from agent.engine.settling import Settling
+from agent.engine.stashing import Stashing
 from agent.engine.verifying import Verifying
 from agent.engine.view import SourceView, view
+from agent.engine.wishes import Wishes
 from agent.index.conflicts import State
 from agent.index.notes import PathProblem, ProblemOrigin
 from agent.index.store import Index
@@ -52,15 +54,17 @@ class Engine:
     def __init__(self, index: Index, setup: Setup, rng: random.Random) -> None:
         desk = self._desk = Desk(index, setup, rng)
         keeper = self._keeper = Keeper(desk)
-        self._parking = Parking(desk, keeper)
+        self._stashing = Stashing(desk)
+        self._parking = Parking(desk, keeper, self._stashing)
         self._holding = Holding(desk, keeper)
         self._settling = Settling(desk, keeper, self._parking)
         self._observing = Observing(desk, keeper)
         self._pushing = Pushing(desk, keeper, self._settling, self._holding, self._observing)
         self._pulling = Pulling(desk, keeper, self._holding)
-        self._resolving = Resolving(desk, keeper, self._parking, self._pulling)
+        self._resolving = Resolving(desk, keeper, self._parking, self._pulling, self._stashing)
         self._verifying = Verifying(desk, keeper, self._parking)
         self._feeding = Feeding(desk, keeper, self._parking, self._settling, self._verifying)
+        self._wishes = Wishes(desk, keeper, self._settling, self._verifying, self._recover)
         self._handlers: dict[type, Callable[[Any], None]] = {
             m.Started: self._on_started,
             m.TimePassed: lambda _message: None,
@@ -76,18 +80,19 @@ class Engine:
             m.StandingTold: self._feeding.on_standing,
             m.Woke: self._feeding.on_woke,
             m.ConflictsArrived: self._parking.on_conflicts,
+            m.Stashed: self._stashing.on_stashed,
             m.CloseAnswered: self._resolving.on_close_answered,
             m.ChangesLanded: self._on_landed,
             m.RecoveryFailed: self._on_recovery_failed,
             m.CallFailed: self._on_failed,
             m.Resolve: self._resolving.on_resolve,
             m.Restore: self._pulling.on_restore,
-            m.Pause: self._on_pause,
-            m.Resume: self._on_resume,
+            m.Pause: self._wishes.on_pause,
+            m.Resume: self._wishes.on_resume,
             m.ApproveDeletes: self._holding.on_approve,
             m.UndoDeletes: self._holding.on_undo,
-            m.Retry: self._on_retry,
-            m.SyncNow: self._on_sync_now,
+            m.Retry: self._wishes.on_retry,
+            m.SyncNow: self._wishes.on_sync_now,
         }
 
     @property
@@ -269,55 +274,6 @@ class Engine:
             PathProblem(path, ProblemOrigin.PULL, Reason.REFUSED, problem.message, desk.now, out.deferred[path])
         )
 
-    def _on_pause(self, message: m.Pause) -> None:
-        self._desk.out.paused_until = message.until
-
-    def _on_resume(self, _message: m.Resume) -> None:
-        """Go on; after a halt over a server that went back, both sides are compared as at a first link."""
-        desk, out = self._desk, self._desk.out
-        out.paused_until = 0.0
-        out.look_wanted = True
-        if desk.standing.rejoin:
-            self._settling.abandon(desk.unanswered_entries())
-            self._keeper.forget_agreements()
-            desk.set_standing(feed_state=None, cursor=None)
-            out.standing_known = False
-            out.drained = 0
-            desk.request_drain()
-            self._verifying.want()
-        desk.set_standing(halted=None, rejoin=False)
-
-    def _on_retry(self, message: m.Retry) -> None:
-        """Try again what was set aside, now."""
-        desk, out = self._desk, self._desk.out
-        desk.channels.reset()
-        chosen = None if message.paths is None else set(message.paths)
-        for path in list(desk.problems):
-            if chosen is None or path in chosen:
-                desk.lift_problem(path, ProblemOrigin.PUSH, ProblemOrigin.PULL, ProblemOrigin.REMOTE)
-                out.deferred.pop(path, None)
-        refused = [
-            row
-            for row in desk.index.trees.with_step(desk.source, Step.SKIP)
-            if row.local.reason in (Reason.REFUSED, Reason.TOO_LARGE) and (chosen is None or row.path in chosen)
-        ]
-        if refused:
-            desk.set_standing(max_bytes=None)
-            self._keeper.change(replace(row, local=replace(row.local, reason=None)) for row in refused)
-        out.look_wanted = True
-
-    def _on_sync_now(self, message: m.SyncNow) -> None:
-        """One full pass: look, drain, verify, and work until nothing is left."""
-        desk, out = self._desk, self._desk.out
-        out.tickets.append(message.ticket)
-        desk.channels.reset()
-        out.deferred.clear()
-        out.look_wanted = True
-        if not out.recovered and not out.recovering:
-            self._recover()
-        desk.request_drain()
-        self._verifying.want()
-
     # Planning
 
     def _plan(self) -> None:
@@ -340,6 +296,7 @@ class Engine:
         self._resolving.plan()
         self._pushing.plan()
         self._parking.plan()
+        self._stashing.plan()
         # Last, because the parts before it are who wants the feed read.
         self._feeding.plan()
         due = desk.channels.due(desk.now)
@@ -389,7 +346,7 @@ class Engine:
         if not out.recovered and not out.recovering and out.root_trouble is not None:
             # The folder is away since the start: no look can be had, however much one is wanted.
             local = False
-        remote = out.batch or out.asking or out.closing or out.listing_conflicts or out.asking_standing
+        remote = out.batch or out.asking or out.closing or out.stashing or out.listing_conflicts or out.asking_standing
         if local or remote or any(not call.wait for call in out.polls.values()):
             return False
         if out.root_trouble is not None or self._desk.standing.halted is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from agent.core.guard import must_hold, plan_id
 from agent.core.model import ABSENT
 from agent.core.reconcile import Step
@@ -14,7 +16,10 @@ _DELETES = (Step.PUSH_DELETE, Step.PULL_DELETE)
 
 
 class Holding:
-    """Counts the deletes that are due, in each direction, and holds them when they are too many."""
+    """Counts the deletes of each direction, those that are due and those of the last while, and holds what is too much.
+
+    Once something is held, the window stands still: deletes do not become harmless by waiting.
+    """
 
     def __init__(self, desk: Desk, keeper: Keeper) -> None:
         self._desk = desk
@@ -24,28 +29,56 @@ class Holding:
         """Judge the deletes that are due now."""
         desk = self._desk
         work = desk.index.trees.work(desk.source)
-        if not any(work.get(step) for step in _DELETES):
-            desk.out.held = None
-            return
-        total = desk.index.trees.base_count(desk.source)
-        held: list[tuple[str, str]] = []
+        held: set[tuple[str, str]] = set()
         for step in _DELETES:
-            lost = [f for f in desk.index.trees.lost_files(desk.source, step) if f[0] not in desk.parked]
-            emptied = step is Step.PUSH_DELETE and not desk.index.trees.has_files(desk.source)
-            if lost and (emptied or must_hold(len(lost), total, desk.setup.limits)):
-                held += [(path, digest) for path, digest in lost if desk.approved.get(path) != digest]
+            if work.get(step):
+                held.update(self._too_many(step, work[step]))
         known = desk.out.held
         if not held:
             desk.out.held = None
-        elif known is None or known.files != frozenset(held):
+            desk.set_standing(held_since=None)
+        elif known is None or known.files != held:
             desk.out.held = HeldDeletes(plan_id("deletes", (path for path, _ in held)), frozenset(held))
-            if known is None:
+            if desk.standing.held_since is None:
+                desk.set_standing(held_since=desk.now)
                 desk.note("", "deletes_held", f"{len(held)} files")
+
+    def _too_many(self, step: Step, due: int) -> list[tuple[str, str]]:
+        """The deletes of one direction that must wait: all that nobody approved, or none."""
+        desk, limits, index = self._desk, self._desk.setup.limits, self._desk.index
+        moment = desk.now if desk.standing.held_since is None else desk.standing.held_since
+        since = moment - limits.window
+        emptied = self._emptied(step, due)
+        if not emptied and due + index.removals.count(desk.source, step, since) < limits.least:
+            # Too few whatever they are: what is lost and what was renamed need not be told apart.
+            return []
+        lost = [f for f in index.trees.lost_files(desk.source, step) if f[0] not in desk.parked]
+        gone = index.removals.lost(desk.source, step, since)
+        total = index.trees.base_count(desk.source) + gone
+        if not lost or not (emptied or must_hold(len(lost) + gone, total, limits)):
+            return []
+        return [(path, digest) for path, digest in lost if desk.approved.get(path) != digest]
+
+    def _emptied(self, step: Step, due: int) -> bool:
+        """Whether one side holds nothing at all any more. A server that lists nothing is mistrusted from two files on:
+        the last file of a source may well have been deleted elsewhere.
+        """
+        trees, source = self._desk.index.trees, self._desk.source
+        if step is Step.PUSH_DELETE:
+            return not trees.has_files(source)
+        return due > 1 and not trees.has_remote_files(source)
 
     def allows(self, row: Row) -> bool:
         """Whether this delete may be carried out."""
         held = self._desk.out.held
         return held is None or (row.path, row.base.hash) not in held.files
+
+    def count(self, step: Step, rows: Iterable[Row]) -> None:
+        """These deletes are being carried out; those nobody was asked about count towards the next ones."""
+        desk = self._desk
+        unasked = [(r.path, r.base.hash) for r in rows if r.base.hash and desk.approved.get(r.path) != r.base.hash]
+        if unasked:
+            desk.index.removals.add(desk.source, step, unasked, desk.now, desk.setup.limits.window)
 
     def on_approve(self, message: ApproveDeletes) -> None:
         """Approve exactly the plan a person saw."""

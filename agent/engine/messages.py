@@ -47,9 +47,15 @@ class FilesSeen:
 
 @dataclass(frozen=True, slots=True)
 class LookEnded:
-    """The whole look is through; ``trouble`` where the root itself could not be looked at."""
+    """The whole look is through.
+
+    Attributes:
+        trouble: why the root itself could not be looked at.
+        mounts: the folders met that are file systems of their own.
+    """
 
     trouble: str | None = None
+    mounts: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +109,14 @@ class StandingTold:
 
     behind: bool
     paused: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stashed:
+    """A text owed to the trash stands there; ``trouble`` where the disk refused it."""
+
+    stash_id: str
+    trouble: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,6 +248,7 @@ Message = (
     | ListingArrived
     | StandingTold
     | Woke
+    | Stashed
     | ConflictsArrived
     | CloseAnswered
     | ChangesLanded

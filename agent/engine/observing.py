@@ -51,6 +51,8 @@ class Observing:
             elif seen.side.reason is Reason.CHANGING:
                 self._stir(seen.path)
             else:
+                # One file that is gone with its file system is a reason to look for all of them.
+                out.look_wanted |= seen.side.reason is Reason.UNMOUNTED and not out.lost_mounts and not out.looking
                 changed.append(self._observed(rows[seen.path], seen))
         self._keeper.change(changed)
         for oddity in message.oddities:
@@ -86,11 +88,21 @@ class Observing:
             desk.wake(desk.now + 10)
             return
         out.looked = True
+        self._count_mounts(message.mounts)
         desk.set_standing(looked_at=desk.now)
         desk.index.notes.lift_stale_problems(desk.source, ProblemOrigin.LOOK, out.look_began)
         desk.problems = {}
         for problem in desk.index.notes.problems(desk.source):
             desk.problems.setdefault(problem.path, []).append(problem)
+
+    def _count_mounts(self, met: frozenset[str]) -> None:
+        """A file system that is gone took its files along; none of them was deleted."""
+        desk, out = self._desk, self._desk.out
+        lost = desk.standing.mounts - met
+        if lost - out.lost_mounts:
+            desk.note("", "halted", f"not mounted: {', '.join(sorted(lost))}")
+        out.lost_mounts = lost
+        desk.set_standing(mounts=desk.standing.mounts | met)
 
     def _forget_stirred(self) -> None:
         out = self._desk.out
@@ -118,6 +130,8 @@ class Observing:
         due = (desk.standing.looked_at or 0.0) + desk.setup.look_every
         if out.root_trouble is not None:
             due = out.look_began + 10
+        elif out.lost_mounts:
+            due = min(due, out.look_began + 60)
         if desk.now >= due:
             out.look_wanted = True
         else:

@@ -9,9 +9,10 @@ from agent.core.model import Choice, ConflictKind, Mode, Operation, Presence, Re
 from agent.core.reconcile import Step, disagreement
 from agent.core.stream import ConflictClosed, ConflictOpened
 from agent.engine.desk import Attendance, Desk
-from agent.engine.effects import AskConflicts, Stash
+from agent.engine.effects import AskConflicts
 from agent.engine.keeper import Keeper, remote_side
 from agent.engine.messages import Call, ConflictsArrived
+from agent.engine.stashing import Stashing
 from agent.index.conflicts import Conflict, Origin, State
 from agent.index.operations import Stage, Why
 from agent.index.trees import Row
@@ -23,9 +24,10 @@ _HEAD_IS_LOCAL = frozenset({Origin.LOST_UPDATE, Origin.SERVER_EDIT})
 class Parking:
     """Opens, follows and closes conflicts. A parked path is sent nowhere and installed nowhere."""
 
-    def __init__(self, desk: Desk, keeper: Keeper) -> None:
+    def __init__(self, desk: Desk, keeper: Keeper, stashing: Stashing) -> None:
         self._desk = desk
         self._keeper = keeper
+        self._stashing = stashing
 
     # Opening
 
@@ -80,9 +82,7 @@ class Parking:
         desk = self._desk
         if row.path in desk.parked:
             desk.note(row.path, "overwritten_unseen", other)
-            text = desk.index.conflicts.text(other)
-            if text is not None:
-                desk.emit(Stash(row.path, text, desk.new_intent_id(), "overwritten"))
+            self._stashing.owe(row.path, other, "overwritten")
             return
         desk.note(row.path, "overwritten_unseen", other, operation.id if operation else None)
         self.open(row, Origin.LOST_UPDATE, other)
@@ -183,9 +183,7 @@ class Parking:
         if left or conflict.origin is not Origin.SERVER_EDIT:
             self.save(replace(conflict, server_ids=left))
             return
-        text = self._desk.index.conflicts.text(conflict.remote_hash)
-        if text is not None:
-            self._desk.emit(Stash(conflict.path, text, self._desk.new_intent_id(), "conflict"))
+        self._stashing.owe(conflict.path, conflict.remote_hash, "conflict")
         self.close(conflict, "gone from the server")
 
     def _keep_texts(self, found: RemoteConflict) -> None:

@@ -154,6 +154,7 @@ class Pulling:
         desk = self._desk
         rows = desk.index.trees.with_step(desk.source, Step.PULL_DELETE)
         free = [row for row in rows if self._free(row) and self._holding.allows(row)][:_JOBS_AT_ONCE]
+        self._holding.count(Step.PULL_DELETE, free)
         return [(self._intent(row), b"") for row in free]
 
     def _installs(self, room: int) -> list[tuple[Intent, bytes]]:

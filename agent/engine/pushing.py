@@ -123,6 +123,7 @@ class Pushing:
         if waiting or rows:
             return waiting + self._store(rows, Verb.UPSERT)
         deletes = self._ready(Step.PUSH_DELETE, self._desk.setup.batch_items)
+        self._holding.count(Step.PUSH_DELETE, deletes)
         return self._store(deletes, Verb.DELETE)
 
     def _waits(self, entry: Entry) -> bool:

@@ -21,11 +21,12 @@ from agent.core.model import (
 )
 from agent.core.resolution import Close, Moved, Put, Settled, next_step
 from agent.engine.desk import Desk
-from agent.engine.effects import CloseConflict, Stash
+from agent.engine.effects import CloseConflict
 from agent.engine.keeper import Keeper
 from agent.engine.messages import Call, CloseAnswered, Resolve
 from agent.engine.parking import Parking
 from agent.engine.pulling import Pulling, seen_at
+from agent.engine.stashing import Stashing
 from agent.index.conflicts import Conflict, Origin, State
 from agent.index.operations import Stage, Why
 from agent.index.trees import Row
@@ -37,11 +38,12 @@ _AGAIN = 10.0
 class Resolving:
     """Works on every conflict whose decision is made."""
 
-    def __init__(self, desk: Desk, keeper: Keeper, parking: Parking, pulling: Pulling) -> None:
+    def __init__(self, desk: Desk, keeper: Keeper, parking: Parking, pulling: Pulling, stashing: Stashing) -> None:
         self._desk = desk
         self._keeper = keeper
         self._parking = parking
         self._pulling = pulling
+        self._stashing = stashing
 
     def on_resolve(self, message: Resolve) -> None:
         """A person decided. A decision on an older generation is refused: it was made on other texts."""
@@ -75,9 +77,8 @@ class Resolving:
 
     def _stash_loser(self, conflict: Conflict) -> None:
         """The local loser goes to the trash with the install; the other side's text is put there now."""
-        text = self._desk.index.conflicts.text(conflict.remote_hash)
-        if text is not None and conflict.remote_hash != conflict.wanted_hash:
-            self._desk.emit(Stash(conflict.path, text, self._desk.new_intent_id(), "conflict"))
+        if conflict.remote_hash != conflict.wanted_hash:
+            self._stashing.owe(conflict.path, conflict.remote_hash, "conflict")
 
     # The server's part
 

@@ -58,7 +58,7 @@ def view(desk: Desk, *, at_rest: bool) -> SourceView:
         synced_at=desk.standing.synced_at,
         paused_until=paused,
         trouble=desk.trouble,
-        halted=desk.out.root_trouble or desk.standing.halted,
+        halted=_halted(desk),
     )
 
 
@@ -66,7 +66,7 @@ def _state(desk: Desk, conflicts: int, *, busy: bool) -> SourceState:
     trouble = desk.trouble
     if trouble is not None and trouble.kind is ProblemKind.SIGNED_OUT:
         return SourceState.SIGNED_OUT
-    if desk.out.root_trouble or desk.standing.halted or desk.out.held:
+    if _halted(desk) or desk.out.held:
         return SourceState.HALTED
     if trouble is not None:
         return SourceState.OFFLINE if trouble.kind in (ProblemKind.OFFLINE, ProblemKind.BUSY) else SourceState.ERROR
@@ -79,6 +79,16 @@ def _state(desk: Desk, conflicts: int, *, busy: bool) -> SourceState:
     if busy:
         return SourceState.SYNCING
     return SourceState.UP_TO_DATE
+
+
+def _halted(desk: Desk) -> str | None:
+    """Why a brake holds the source, and what to do."""
+    if desk.out.root_trouble or desk.standing.halted:
+        return desk.out.root_trouble or desk.standing.halted
+    if desk.out.lost_mounts:
+        names = ", ".join(sorted(desk.out.lost_mounts))
+        return f"Not mounted: {names}. Mount it again, or go on without its files: raven-agent resume."
+    return None
 
 
 def has_failures(desk: Desk) -> bool:

@@ -125,13 +125,14 @@ class Conflicts:
         return zlib.decompress(row[0]) if row else None
 
     def prune_texts(self, also_keep: Iterable[str]) -> None:
-        """Drop texts no live conflict refers to."""
+        """Drop texts no live conflict refers to and that are not owed to the trash."""
         self._db.execute("CREATE TEMP TABLE IF NOT EXISTS kept (hash TEXT)")
         self._db.execute("DELETE FROM kept")
         self._db.executemany("INSERT INTO kept VALUES (?)", ((digest,) for digest in also_keep))
         self._db.execute(
             """
-            DELETE FROM texts WHERE hash NOT IN (SELECT hash FROM kept) AND NOT EXISTS (
+            DELETE FROM texts WHERE hash NOT IN (SELECT hash FROM kept) AND hash NOT IN (SELECT hash FROM stashes)
+            AND NOT EXISTS (
                 SELECT 1 FROM conflicts WHERE state <> 'closed'
                 AND texts.hash IN (base_hash, local_hash, remote_hash, head_hash, wanted_hash)
             )

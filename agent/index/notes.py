@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import json
 import sqlite3
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -11,7 +12,8 @@ from typing import Any, Final
 from agent.core.model import Reason
 
 _SOURCE_COLUMNS: Final = (
-    "feed_state, cursor, remote_paused, max_bytes, looked_at, verified_at, synced_at, halted, rejoin"
+    "feed_state, cursor, remote_paused, max_bytes, looked_at, verified_at, synced_at, halted, rejoin, held_since, "
+    "mounts"
 )
 
 
@@ -28,6 +30,8 @@ class Standing:
             listing, and at rest; seconds since the epoch.
         halted: why everything stands still until a person lifts it.
         rejoin: lifting it compares both sides as at a first link.
+        held_since: when deletes began to wait for a person; seconds since the epoch.
+        mounts: folders below the root that were file systems of their own when last seen.
     """
 
     feed_state: str | None = None
@@ -39,6 +43,8 @@ class Standing:
     synced_at: float | None = None
     halted: str | None = None
     rejoin: bool = False
+    held_since: float | None = None
+    mounts: frozenset[str] = frozenset()
 
 
 class ProblemOrigin(enum.StrEnum):
@@ -94,15 +100,21 @@ class Notes:
         if row is None:
             return Standing()
         standing = Standing(*row)
-        return replace(standing, remote_paused=bool(standing.remote_paused), rejoin=bool(standing.rejoin))
+        return replace(
+            standing,
+            remote_paused=bool(standing.remote_paused),
+            rejoin=bool(standing.rejoin),
+            mounts=frozenset(json.loads(row[-1])),
+        )
 
     def set_standing(self, source: int, standing: Standing) -> None:
         """Write where a source stands."""
         self._db.execute(
-            f"INSERT OR REPLACE INTO sources (source, {_SOURCE_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?)",
+            f"INSERT OR REPLACE INTO sources (source, {_SOURCE_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 source, standing.feed_state, standing.cursor, int(standing.remote_paused), standing.max_bytes,
                 standing.looked_at, standing.verified_at, standing.synced_at, standing.halted, int(standing.rejoin),
+                standing.held_since, json.dumps(sorted(standing.mounts)),
             ),
         )  # fmt: skip
 

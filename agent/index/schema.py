@@ -58,7 +58,9 @@ _INITIAL: Final = (
         verified_at    REAL,
         synced_at      REAL,
         halted         TEXT,               -- one sentence why, until a person lifts it
-        rejoin         INTEGER NOT NULL DEFAULT 0  -- lifting it compares both sides as at a first link
+        rejoin         INTEGER NOT NULL DEFAULT 0, -- lifting it compares both sides as at a first link
+        held_since     REAL,               -- when deletes began to wait for a person
+        mounts         TEXT NOT NULL DEFAULT '[]'  -- JSON: folders below the root that were file systems of their own
     ) STRICT
     """,
     """
@@ -68,6 +70,17 @@ _INITIAL: Final = (
         path   TEXT    NOT NULL,
         hash   TEXT    NOT NULL,
         PRIMARY KEY (source, path)
+    ) STRICT, WITHOUT ROWID
+    """,
+    """
+    -- Deletes carried out lately that nobody was asked about: the brake counts them over a sliding window.
+    CREATE TABLE removals (
+        source INTEGER NOT NULL,
+        path   TEXT    NOT NULL,
+        step   INTEGER NOT NULL,           -- reconcile.Step: the direction
+        hash   TEXT    NOT NULL,
+        at     REAL    NOT NULL,
+        PRIMARY KEY (source, path, step)
     ) STRICT, WITHOUT ROWID
     """,
     """
@@ -119,6 +132,16 @@ _INITIAL: Final = (
     CREATE TABLE texts (
         hash    TEXT PRIMARY KEY,
         content BLOB NOT NULL              -- zlib
+    ) STRICT
+    """,
+    """
+    -- Texts owed to the trash: they stay among the texts until the disk has them.
+    CREATE TABLE stashes (
+        id     TEXT    NOT NULL UNIQUE,
+        source INTEGER NOT NULL,
+        path   TEXT    NOT NULL,
+        hash   TEXT    NOT NULL,
+        reason TEXT    NOT NULL
     ) STRICT
     """,
     """

@@ -11,7 +11,9 @@ from agent.core.errors import IndexDamaged
 from agent.index.conflicts import Conflicts
 from agent.index.notes import Notes
 from agent.index.operations import Operations
+from agent.index.removals import Removals
 from agent.index.schema import migrate
+from agent.index.stashes import Stashes
 from agent.index.trees import Trees
 
 
@@ -24,6 +26,8 @@ class Index:
         self.operations = Operations(connection)
         self.conflicts = Conflicts(connection)
         self.notes = Notes(connection)
+        self.removals = Removals(connection)
+        self.stashes = Stashes(connection)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -42,6 +46,7 @@ class Index:
         self.operations.forget(source)
         self.conflicts.forget(source)
         self.notes.forget(source)
+        self.removals.forget(source)
 
     def check(self) -> str | None:
         """SQLite's own integrity check: None when sound, else its first complaint."""

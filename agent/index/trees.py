@@ -91,6 +91,12 @@ class Trees:
         sql = f"SELECT {_COLUMNS} FROM files WHERE source = ? AND path > ? ORDER BY path"
         return map(_row, self._db.execute(sql, (source, after)))
 
+    def below(self, source: int, folder: str) -> Iterator[Row]:
+        """Every row inside a folder, in path order."""
+        sql = f"SELECT {_COLUMNS} FROM files WHERE source = ? AND path > ? AND path < ? ORDER BY path"
+        # '0' is the character after '/'.
+        return map(_row, self._db.execute(sql, (source, f"{folder}/", f"{folder}0")))
+
     def known(self, source: int) -> Iterator[Known]:
         """What a look compares with, in path order: every path with a row, whatever its local side."""
         return (Known(row.path, row.local, row.fingerprint) for row in self.all(source))
@@ -146,6 +152,11 @@ class Trees:
     def has_files(self, source: int) -> bool:
         """Whether the folder holds any file at all, as far as it was looked at."""
         sql = "SELECT 1 FROM files WHERE source = ? AND local_presence IN (1, 2) LIMIT 1"
+        return self._db.execute(sql, (source,)).fetchone() is not None
+
+    def has_remote_files(self, source: int) -> bool:
+        """Whether the server holds any file of the source at all, as far as it told."""
+        sql = "SELECT 1 FROM files WHERE source = ? AND remote_hash IS NOT NULL LIMIT 1"
         return self._db.execute(sql, (source,)).fetchone() is not None
 
     def base_count(self, source: int) -> int:

@@ -6,23 +6,26 @@ import enum
 import random
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
-from agent.core.model import Known, Mode, Result
+from agent.core.model import Choice, Known, Mode, Result
 from agent.daemon.agent import with_capabilities
 from agent.daemon.carrier import Carrier, Line
 from agent.daemon.folder import Folder
+from agent.disk.root import Identity
 from agent.disk.select import Rules
 from agent.engine import effects as e
 from agent.engine import messages as m
-from agent.engine.desk import Setup
+from agent.engine.desk import Attendance, Setup
 from agent.engine.engine import Engine
 from agent.index.conflicts import Conflict
 from agent.index.store import Index, open_index
 from agent.remotes.http import Http
 from agent.remotes.raven import RavenRemote
-from simulation.simfs import Crash, SimFs
+from simulation.nodes import Change, Clock, Crash, Node
+from simulation.simfs import SimFs
+from simulation.strange import Strange
 from simulation.user import ROOT, STATE, User
 from strict_raven import WORKSPACE, Response
 from strict_raven.transport import HandlerTransport
@@ -97,8 +100,24 @@ class Memory:
         rows = self._index.trees.get(SOURCE, paths)
         return {path: Known(path, row.local, row.fingerprint) for path, row in rows.items()}
 
+    def mounts(self) -> frozenset[str]:
+        """Folders that were file systems of their own."""
+        return self._index.notes.standing(SOURCE).mounts
+
 
 CarrierMaker = Callable[..., Carrier]
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How a machine is used.
+
+    Attributes:
+        attendance: FOLLOW for a daemon, ONCE for single passes that somebody starts again and again.
+    """
+
+    mode: Mode = Mode.BIDIRECTIONAL
+    attendance: Attendance = Attendance.FOLLOW
 
 
 class Machine:
@@ -107,12 +126,27 @@ class Machine:
     Attributes:
         alive: whether the agent runs.
         acked: hashes of texts the server said it applied for this machine.
+        decided: paths at which a person had something brought from the server, or gave a text of their own.
     """
 
-    def __init__(self, name: str, world: Surroundings, seed: int, fs: SimFs, make_carrier: CarrierMaker) -> None:
+    def __init__(
+        self,
+        name: str,
+        world: Surroundings,
+        seed: int,
+        fs: SimFs,
+        clock: Clock,
+        strange_rng: random.Random,
+        make_carrier: CarrierMaker,
+        habits: Habits,
+    ) -> None:
         self.name = name
         self.fs = fs
+        self.clock = clock
+        self.habits = habits
         self.user = User(self.fs)
+        self.strange = Strange(self.user, strange_rng)
+        self.decided: set[str] = set()
         self.index = open_index(":memory:")
         self.alive = False
         self.acked: set[str] = set()
@@ -120,9 +154,11 @@ class Machine:
         self._world = world
         self._seed = seed
         self._make_carrier = make_carrier
-        self._lives = 0
+        self._lives = self._passes = 0
         self._http: Http | None = None
         self.fs.before = self._before
+        if habits.mode is not Mode.BIDIRECTIONAL:
+            self.fs.after = self._after_one_way
         self._working = 0
 
     # Life
@@ -139,7 +175,7 @@ class Machine:
         self._numbers = 0
         transport = HandlerTransport(lambda *request: self._world.touch_network(self, *request))
         self._http = Http(
-            "http://127.0.0.1", lambda: self._world.bearer, WORKSPACE, transport=transport, clock=self._world.clock
+            "http://127.0.0.1", lambda: self._world.bearer, WORKSPACE, transport=transport, clock=self.clock
         )
         self._remote = RavenRemote(self._http)
         self._folders = [self._folder(), self._folder()]
@@ -149,14 +185,26 @@ class Machine:
         else:
             self._remote.heartbeat(self.connector)
         self.unlearned = known is Knows.LATER
-        setup = Setup(SOURCE, Mode.BIDIRECTIONAL)
+        setup = self._setup()
         if not self.unlearned:
             setup = with_capabilities(setup, self._remote.capabilities)
         self.engine = Engine(self.index, setup, random.Random(f"{self._seed} {self.name} {self._lives}"))
         self.tell(m.Started())
+        if self.habits.attendance is Attendance.ONCE:
+            self.begin_pass()
+
+    def _setup(self) -> Setup:
+        return Setup(SOURCE, self.habits.mode, self.habits.attendance)
+
+    def begin_pass(self) -> None:
+        """Have one full pass made."""
+        self._passes += 1
+        self.tickets.add(self._passes)
+        self.tell(m.SyncNow(self._passes))
 
     def _folder(self) -> Folder:
-        return Folder(self.fs, f"/{ROOT}", Rules(), f"/{STATE}", "s")
+        linked = Identity(self.fs.device, self.user.home.inode)
+        return Folder(self.fs, f"/{ROOT}", Rules(), f"/{STATE}", "s", linked)
 
     def _carrier(self, folder: Folder) -> Carrier:
         return self._make_carrier(
@@ -165,14 +213,14 @@ class Machine:
             Memory(self.index),
             lambda: Line(self._remote, self.connector),
             lambda: self.engine.max_bytes,
-            self._world.clock,
+            self.clock,
         )
 
     def learn(self) -> None:
         """The server's capabilities become known to the engine."""
         self.unlearned = False
-        setup = with_capabilities(Setup(SOURCE, Mode.BIDIRECTIONAL), self._remote.capabilities)
-        self._take(self.engine.configure(self._world.clock(), setup))
+        setup = with_capabilities(self._setup(), self._remote.capabilities)
+        self._take(self.engine.configure(self.clock(), setup))
 
     def kill(self) -> None:
         """The process ends here and now."""
@@ -201,7 +249,7 @@ class Machine:
     def tell(self, *messages: m.Message) -> None:
         """Let the engine take messages in."""
         self._world.note(self.name, "<-", *messages)
-        self._take(self.engine.step(self._world.clock(), *messages))
+        self._take(self.engine.step(self.clock(), *messages))
 
     def _take(self, effects: list[e.Effect]) -> None:
         for effect in effects:
@@ -216,10 +264,28 @@ class Machine:
             else:
                 self._numbers += 1
                 self.calls.append(Waiting(self._numbers, effect, self._world.clock(), self._world.changes))
+        if self.habits.attendance is Attendance.ONCE and self._passes and not self.tickets:
+            self._world.note(self.name, "is done")
+            self.kill()
 
     def due(self) -> bool:
         """Whether a moment the engine asked to be woken at has come."""
-        return self.wake is not None and self.wake <= self._world.clock()
+        return self.wake is not None and self.wake <= self.clock()
+
+    def due_at(self) -> float | None:
+        """That moment, by the world's clock."""
+        return None if self.wake is None else self.wake - self.clock.skew
+
+    def set_clock(self, skew: float) -> None:
+        """Somebody sets this machine's clock. Who waits for a moment decides afresh, as the control thread has it."""
+        back = skew < self.clock.skew
+        self.clock.skew = skew
+        if back and self.alive and self.wake is not None:
+            self.wake = self.clock()
+
+    def stay(self) -> None:
+        """From the next start on a daemon runs here."""
+        self.habits = replace(self.habits, attendance=Attendance.FOLLOW)
 
     def tick(self) -> None:
         """It is later."""
@@ -239,9 +305,10 @@ class Machine:
         self.tell(*messages)
 
     def hear(self, paths: Sequence[str]) -> None:
-        """The watcher saw something."""
-        if self.alive:
-            self.said[WATCHER_LANE].extend(m.Noticed(frozenset([path])) for path in paths)
+        """The watcher saw something at these paths; at none of them: somewhere. A single pass has no watcher."""
+        if self.alive and self.habits.attendance is Attendance.FOLLOW:
+            heard = [m.Noticed(frozenset([path])) for path in paths]
+            self.said[WATCHER_LANE].extend(heard or [m.Noticed(frozenset(), rescan=True)])
 
     # Work
 
@@ -283,8 +350,31 @@ class Machine:
             if outcome.result is Result.APPLIED and digest is not None:
                 self.acked.add(digest)
 
+    def resolve(self, decision: m.Resolve, path: str) -> None:
+        """A person decides a conflict."""
+        if decision.choice is not Choice.KEEP_LOCAL:
+            self.decided.add(path)
+        self.tell(decision)
+
+    def _after_one_way(self, change: Change) -> None:
+        """A folder that only sends is written to at decided paths alone."""
+        above = _path_of(self.user.home, change.folder)
+        if above is None or (above + change.name).split("/")[0].startswith("."):
+            return
+        path = above + change.name
+        if not any(path == one or one.startswith(path + "/") for one in self.decided):
+            self.fs.wrongs.append(f"the agent changed {path}, though nothing may come down to this folder")
+
     def _before(self, primitive: str) -> None:
         if not self.alive:
             raise Crash
         if self._working:
             self._world.touch_disk(self, primitive)
+
+
+def _path_of(top: Node, folder: Node, prefix: str = "") -> str | None:
+    """Where a folder stands below another, with a '/' behind it; '' for the top itself, None if it is not there."""
+    if top is folder:
+        return prefix
+    found = (_path_of(node, folder, f"{prefix}{name}/") for name, node in top.names.items())
+    return next((path for path in found if path is not None), None)
