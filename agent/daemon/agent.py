@@ -37,6 +37,9 @@ from agent.remotes.protocol import Capabilities
 
 log = logging.getLogger(__name__)
 
+_LOST_AGAIN_SECONDS = 60.0
+"""A server that hangs up again and again has its folders looked at this seldom over it."""
+
 
 class Agent:
     """Everything of one home. ``attendance`` says whether it stays (a daemon) or is there for one command.
@@ -67,6 +70,7 @@ class Agent:
         self._machine = reg.machine_id(home)
         self._servers: dict[str, ServerSession] = {}
         self._runners: dict[int, Runner] = {}
+        self._lost: dict[str, float] = {}
         self._lock = threading.RLock()
         self.index = _open(home)
         self.control.start()
@@ -136,6 +140,25 @@ class Agent:
     def line(self, name: str) -> Line:
         """The way to an account's server, registered. Raises RemoteError."""
         return self.server(name).line()
+
+    def wake(self, why: str, server: str | None = None) -> None:
+        """Trust no connection made before now, to one server or to all, and have their folders looked at."""
+        log.info("looking and asking afresh: %s", why)
+        with self._lock:
+            sessions = [session for name, session in self._servers.items() if server in (None, name)]
+        for session in sessions:
+            session.cut()
+        for source in self.registry.sources:
+            runner = self._runners.get(source.key)
+            if runner is not None and server in (None, source.server):
+                runner.deliver(m.Woke())
+
+    def _line_lost(self, server: str) -> None:
+        """A call that waited on the server ended without an answer: what else goes there may be as dead."""
+        now = time.monotonic()
+        if now >= self._lost.get(server, 0.0) + _LOST_AGAIN_SECONDS:
+            self._lost[server] = now
+            self.wake(f"the connection to {server} was lost", server)
 
     def _remember(self, entry: ServerEntry) -> None:
         self.change_registry(lambda registry: reg.with_server(registry, entry))
@@ -230,7 +253,7 @@ class Agent:
             here.close()
             there.close()
 
-        return Hands(carrier(here), carrier(there), watch, close)
+        return Hands(carrier(here), carrier(there), watch, close, lambda: self._line_lost(source.server))
 
     def _watcher(self, source: SourceEntry, runner: Runner) -> Watcher | None:
         def post(noticed: Noticed) -> None:

@@ -13,6 +13,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.core.errors import ProblemKind
 from agent.core.model import Known
 from agent.daemon.carrier import Carrier
 from agent.daemon.loop import Control
@@ -63,12 +64,14 @@ class Hands:
         at_server: effects on the server, each on a thread of its own; it has its own handle of the folder.
         watch: makes what points at changes, or None while the folder is away; itself None where nobody stays to hear.
         close: lets go of the folder.
+        lost: told when a call that waited on the server ended for want of a connection; from any thread.
     """
 
     at_folder: Carrier
     at_server: Carrier
     watch: Callable[[], Watcher | None] | None
     close: Callable[[], None]
+    lost: Callable[[], None]
 
 
 class Runner:
@@ -258,8 +261,14 @@ class Runner:
                 if self._stopped:
                     return
                 self.deliver(message)
+                if isinstance(effect, e.Poll) and effect.wait and _is_offline(message) and self._hands is not None:
+                    self._hands.lost()
         except Exception as error:
             text = f"{type(effect).__name__} failed: {error!r}"
             if not self._stopped:
                 log.exception("%s", text)
                 self._control.post(lambda: self._fail(text))
+
+
+def _is_offline(message: m.Message) -> bool:
+    return isinstance(message, m.CallFailed) and message.problem.kind is ProblemKind.OFFLINE

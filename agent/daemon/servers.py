@@ -166,6 +166,13 @@ class ServerSession:
                     with self._lock:
                         self._registration = None
 
+    def cut(self) -> None:
+        """End the connections, as they may be dead; the next call makes new ones."""
+        # Without the lock, for the same reason as in stop.
+        remote = self._remote
+        if remote is not None:
+            remote.cut()
+
     def stop(self) -> None:
         """Let go of the connections; calls under way fail."""
         self._stopped.set()

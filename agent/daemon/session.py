@@ -12,6 +12,7 @@ from agent.daemon import methods
 from agent.daemon.agent import Agent
 from agent.daemon.automerge import AutoMerge
 from agent.daemon.lock import HomeLock
+from agent.daemon.waking import Waking
 from agent.disk.fs import Fs
 from agent.engine.desk import Attendance
 
@@ -84,6 +85,8 @@ def run_foreground(
                 if settings.auto_merge:
                     merging = AutoMerge(agent)
                     threading.Thread(target=merging.keep_on, args=(stop,), name="automerge", daemon=True).start()
+                waking = Waking(agent.wake)
+                threading.Thread(target=waking.keep_on, args=(stop,), name="waking", daemon=True).start()
                 on_ready()
                 agent.tidy()
                 while not stop.wait(_HOUSEKEEPING_SECONDS):
