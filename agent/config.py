@@ -1,8 +1,8 @@
 """Where the agent keeps its things, and the settings a person may change.
 
 ``Home`` names every folder and file; ``Settings`` is one frozen record made from the defaults, the system's files, the
-person's ``config.toml`` and the environment, in that order. The fields of ``Settings`` carry their own meaning, unit and limits, so that the
-command line and the docs read the same table.
+person's ``config.toml`` and the environment, in that order. The fields of ``Settings`` carry their own meaning, unit
+and limits, so that the command line and the docs read the same table.
 """
 
 from __future__ import annotations

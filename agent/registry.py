@@ -6,12 +6,14 @@ makes it durable before it returns.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import ipaddress
 import json
 import math
 import os
+import sys
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -50,6 +52,8 @@ class ServerEntry:
         connector_id: this machine as the server knows it; None until registered.
         machine_id: the machine the connector was registered for; another one registers anew.
         insecure_http: the user allowed plain http off loopback.
+        declared_in: the configuration file that declares it; None for one given by ``login``.
+        token_file: where its token lies, as declared; empty for one given by ``login``.
     """
 
     name: str
@@ -59,11 +63,28 @@ class ServerEntry:
     connector_id: str | None = None
     machine_id: str | None = None
     insecure_http: bool = False
+    declared_in: str | None = None
+    token_file: str = ""
 
     @property
     def origin(self) -> str:
         """Scheme, host and port: what a token may be sent to."""
         return origin_of(self.url)
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """The declaration a link was made for.
+
+    Attributes:
+        file: the configuration file it stands in.
+        root: the folder as written there; links in it may lead to the root that was linked.
+        text: all it said when it was carried out last, so that a change of it is noticed.
+    """
+
+    file: str
+    root: str
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +102,7 @@ class SourceEntry:
         linked_at: seconds since the epoch.
         paused_until: seconds since the epoch, ``math.inf`` until resumed, None when not paused.
         root_device, root_inode: the folder as it was linked, so that another one in its place is noticed.
+        declared: the declaration it follows; None for one linked by hand.
     """
 
     key: int
@@ -95,6 +117,7 @@ class SourceEntry:
     paused_until: float | None = None
     root_device: int | None = None
     root_inode: int | None = None
+    declared: Declared | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +239,7 @@ def _source_from(row: Mapping[str, Any]) -> SourceEntry:
         "include": tuple(row["include"]),
         "exclude": tuple(row["exclude"]),
         "paused_until": math.inf if until == _FOREVER else until,
+        "declared": Declared(**row["declared"]) if row.get("declared") else None,
     }
     return SourceEntry(**{**row, **changed})
 
@@ -272,18 +296,16 @@ def _without_secrets(url: str) -> str:
     return url.rsplit("@", 1)[-1]
 
 
-def machine_id(home: Home) -> str:
+def machine_id(home: Home, env: Mapping[str, str] | None = None) -> str:
     """A stable id of this machine that tells nothing about it: 32 hexadecimal digits.
 
-    A home copied to another machine yields another id. Without a machine id from the system, one is made and kept.
+    A home copied to another machine yields another id there. ``RAVEN_AGENT_MACHINE_ID`` stands over the system's, for
+    containers that all have their image's. Without either, an id is made and kept.
     """
-    for candidate in (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id")):
-        try:
-            system = candidate.read_text("ascii").strip()
-        except (OSError, UnicodeDecodeError):
-            continue
-        if system:
-            return hashlib.sha256(f"raven-agent:{os.getuid()}:{system}".encode()).hexdigest()[:32]
+    env = os.environ if env is None else env
+    system = env.get("RAVEN_AGENT_MACHINE_ID") or _system_id()
+    if system:
+        return hashlib.sha256(f"raven-agent:{os.getuid()}:{system}".encode()).hexdigest()[:32]
     kept = home.state_dir / "machine-id"
     try:
         return kept.read_text("ascii").strip()
@@ -292,3 +314,28 @@ def machine_id(home: Home) -> str:
         ensure_private(home.state_dir)
         write_atomically(kept, made.encode())
         return made
+
+
+def _system_id() -> str:
+    if sys.platform == "darwin":
+        return _host_uuid()
+    for candidate in (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id")):
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            found = candidate.read_text("ascii").strip()
+            # systemd writes this word into an image that has yet to become a machine.
+            if found and found != "uninitialized":
+                return found
+    return ""
+
+
+def _host_uuid() -> str:
+    """macOS keeps no such file; the kernel knows the machine."""
+    import ctypes
+
+    made = ctypes.create_string_buffer(16)
+    wait = (ctypes.c_long * 2)(1, 0)
+    try:
+        failed = ctypes.CDLL(None).gethostuuid(made, wait)
+    except (AttributeError, OSError):
+        return ""
+    return "" if failed else made.raw.hex()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,7 +14,17 @@ from agent.cli import render
 from agent.cli.command import CONTEXT, App, command
 from agent.cli.exits import Exit
 from agent.cli.output import Line
-from agent.config import TABLE, Setting, file_values, load_settings, parse_setting, set_value
+from agent.config import (
+    TABLE,
+    ConfigError,
+    Setting,
+    Value,
+    config_files,
+    file_values,
+    load_settings,
+    parse_setting,
+    set_value,
+)
 
 
 @click.group("config", context_settings=CONTEXT)
@@ -29,13 +40,18 @@ def get_command(app: App, name: str | None) -> Exit:
         parse_setting(name, "")
     values = dataclasses.asdict(load_settings(app.home))
     written = file_values(app.home)
-    rows = [_row(setting, values, written) for setting in TABLE.values() if name in (None, setting.name)]
+    rows = [_row(app, setting, values, written) for setting in TABLE.values() if name in (None, setting.name)]
     app.output.data({"settings": rows} if name is None else rows[0], render.settings)
     return Exit.DONE
 
 
-def _row(setting: Setting, values: Mapping[str, Any], written: Mapping[str, Any]) -> dict[str, Any]:
-    origin = "file" if setting.name in written else "default"
+def _row(
+    app: App, setting: Setting, values: Mapping[str, Any], written: Mapping[str, tuple[Value, Path]]
+) -> dict[str, Any]:
+    origin = "default"
+    if setting.name in written:
+        file = written[setting.name][1]
+        origin = "file" if file == app.home.config_file else str(file)
     if setting.variable and os.environ.get(setting.variable):
         origin = setting.variable
     return {
@@ -52,37 +68,73 @@ def _row(setting: Setting, values: Mapping[str, Any], written: Mapping[str, Any]
 @click.argument("name")
 @click.argument("value")
 def set_command(app: App, name: str, value: str) -> Exit:
-    """Write one setting. A running agent takes it at its next start."""
+    """Write one setting. A running agent takes it at once, as far as it can."""
     now = set_value(app.home, name, value)
-    app.output.done({"name": name, "value": now}, lambda d: [Line(f"{d['name']} = {render.word(d['value'])}")])
+    document = {"name": name, "value": now, "reload": _told(app)}
+    app.output.done(document, lambda d: [Line(f"{d['name']} = {render.word(d['value'])}"), *_reload_line(d["reload"])])
     return Exit.DONE
 
 
 @command("edit", prints_data=False)
 def edit_command(app: App) -> Exit:
-    """Open the settings file in $VISUAL or $EDITOR, then check it."""
+    """Open the settings file in $VISUAL or $EDITOR, then check it.
+
+    A file that is not there yet is made with a comment for every setting.
+    """
     from agent.cli.editor import edit_file
+    from agent.config import write_atomically
+    from agent.config_text import template
 
     app.home.create()
-    app.home.config_file.touch(mode=0o600)
+    if not app.home.config_file.exists():
+        write_atomically(app.home.config_file.resolve(), template().encode())
     edit_file(app.home.config_file)
-    load_settings(app.home)
+    _check(app)
+    for line in _reload_line(_told(app)):
+        app.output.note(line.text)
     return Exit.DONE
 
 
 @command("path")
 def path_command(app: App) -> Exit:
     """Print where the settings file is, whether or not it is there."""
-    app.output.data({"path": str(app.home.config_file)}, lambda d: [Line(d["path"])])
+    files = [str(path) for path in config_files(app.home)]
+    document = {"path": str(app.home.config_file), "system": str(app.home.system_dir), "read": files}
+    app.output.data(document, lambda d: [Line(d["path"])])
     return Exit.DONE
 
 
 @command("check")
 def check_command(app: App) -> Exit:
-    """Say whether the settings make sense; exits 2 and names the first that does not."""
-    load_settings(app.home)
-    app.output.done({"ok": True, "path": str(app.home.config_file)}, lambda d: [Line(f"{d['path']} is fine")])
+    """Say whether the settings and declarations make sense; exits 2 and names what does not."""
+    _check(app)
+    files = [str(path) for path in config_files(app.home)]
+    document = {"ok": True, "path": str(app.home.config_file), "read": files}
+    app.output.done(document, lambda d: [Line(f"{path} is fine") for path in d["read"] or [d["path"]]])
     return Exit.DONE
+
+
+def _check(app: App) -> None:
+    """Raise ConfigError for settings or declarations that make no sense."""
+    from agent.declarations import read_home
+
+    load_settings(app.home)
+    refused = read_home(app.home).refusals
+    if refused:
+        words = "; ".join(f"[[{r.kind}]] {r.name} in {r.file}: {r.message}" for r in refused)
+        raise ConfigError(words, refused[0].hint)
+
+
+def _told(app: App) -> dict[str, Any] | None:
+    """What a running agent made of the change; None where none runs."""
+    from agent.cli.client import daemon_of
+
+    daemon = daemon_of(app.home)
+    return None if daemon is None else daemon.call("reload", {})
+
+
+def _reload_line(said: Mapping[str, Any] | None) -> list[Line]:
+    return [] if said is None else [Line(f"the running agent: {said['message']}")]
 
 
 for _made in (get_command, set_command, edit_command, path_command, check_command):
