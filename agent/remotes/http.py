@@ -138,7 +138,8 @@ class Http:
         """``call`` with a body that is encoded already, so that its size could be looked at first."""
         token = self._token()
         times = self._timeouts
-        timeout = httpx.Timeout(times.connect, read=max(times.read, wait_seconds + LATE_SECONDS), write=times.write)
+        read = wait_seconds + LATE_SECONDS if wait_seconds else times.read
+        timeout = httpx.Timeout(times.connect, read=read, write=times.write)
         headers = {"authorization": f"Bearer {token}", "x-workspace-id": self._workspace}
         url = self._root + endpoint
         started, cuts = False, self._connections.cuts
