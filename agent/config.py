@@ -111,6 +111,11 @@ class Home:
         return self.state_dir / "index.sqlite"
 
     @property
+    def generation_file(self) -> Path:
+        """How often the index was put to work, written down beside it."""
+        return self.state_dir / "index.generation"
+
+    @property
     def lock_file(self) -> Path:
         """Names the pid and the socket of the agent that holds this home."""
         return self.state_dir / "agent.lock"
@@ -329,9 +334,9 @@ def set_value(home: Home, name: str, text: str) -> Value:
 
     home.create()
     try:
-        text = home.config_file.read_text("utf-8") if home.config_file.exists() else None
+        before = home.config_file.read_text("utf-8") if home.config_file.exists() else None
         # Through a link, so that a config.toml kept among somebody's dotfiles stays one.
-        write_atomically(home.config_file.resolve(), with_value(text, name, value).encode())
+        write_atomically(home.config_file.resolve(), with_value(before, name, value).encode())
     except OSError as error:
         raise ConfigError(f"cannot write {home.config_file}: {error.strerror}") from error
     return value
@@ -356,7 +361,7 @@ def _checked(setting: Setting, value: object, where: Path | None = None) -> Valu
         raise ConfigError(f"{setting.name} is between {setting.least} and {setting.most}{unit}, not {value}{place}")
     if setting.choices and value not in setting.choices:
         raise ConfigError(f"{setting.name} is one of {', '.join(setting.choices)}, not {value!r}{place}")
-    return cast("Value", value)
+    return value
 
 
 def _folded(setting: Setting, text: str) -> str:

@@ -1,8 +1,8 @@
 """Where tokens come from and where they are kept.
 
-A token is looked for, each time anew, in this order: ``RAVEN_TOKEN`` or ``RAVEN_JWT``, the file ``RAVEN_TOKEN_FILE``
-names, ``$CREDENTIALS_DIRECTORY/raven-token``, the keyring, the 0600 file. What the environment gives goes only to the
-origin it was meant for.
+A token is looked for, each time anew, in this order: ``RAVEN_TOKEN`` or ``RAVEN_JWT``, the file its declaration names,
+the file ``RAVEN_TOKEN_FILE`` names, ``$CREDENTIALS_DIRECTORY/raven-token``, the keyring, the 0600 file. What the
+environment gives goes only to the account it was meant for.
 """
 
 from __future__ import annotations
@@ -25,6 +25,13 @@ from agent.registry import LOCAL_HUB, RegistryError, ServerEntry, load, origin_o
 KEYRING_SERVICE: Final = "raven-agent"
 KEYRING_SECONDS: Final = 10.0
 """A locked keyring may wait for a person who is not there; after this it counts as absent."""
+
+CREDENTIALS_PREFIX: Final = "$CREDENTIALS_DIRECTORY/"
+"""A declared token file that begins with this lies among the service manager's credentials."""
+
+_OPEN: Final = 0o077
+_GRANTED: Final = 0o007
+"""systemd grants a user service its credential through an ACL, whose mask shows in the group bits."""
 
 T = TypeVar("T")
 
@@ -119,29 +126,52 @@ class CredentialStore:
 
     def _from_environment(self, server: ServerEntry) -> tuple[str, TokenOrigin] | None:
         direct = self.env.get("RAVEN_TOKEN") or self.env.get("RAVEN_JWT")
-        if direct and self.settings.server_url and origin_of(self.settings.server_url) == server.origin:
+        if direct and self._named_account(server):
             return direct.strip(), TokenOrigin.ENVIRONMENT
+        if server.token_file:
+            return self._from_declared(server.token_file)
         named = self.env.get("RAVEN_TOKEN_FILE")
         given = self.env.get("CREDENTIALS_DIRECTORY")
-        if not (named or given) or self._environment_origin() != server.origin:
+        if not (named or given) or not (self._named_account(server) or self._only_account(server)):
             return None
         if named:
             token = read_token_file(Path(named).expanduser())
             return (token, TokenOrigin.TOKEN_FILE) if token else None
         path = Path(given or "") / "raven-token"
-        # systemd grants a user service its credential through an ACL, whose mask shows in the group bits.
-        token = read_token_file(path, forbidden=0o007) if path.exists() else ""
+        token = read_token_file(path, _GRANTED) if path.exists() else ""
         return (token, TokenOrigin.SERVICE_MANAGER) if token else None
 
-    def _environment_origin(self) -> str | None:
-        """Whom a token file is for: ``server_url``, else the only account there is; with several, nobody."""
-        if self.settings.server_url:
-            return origin_of(self.settings.server_url)
+    def _from_declared(self, token_file: str) -> tuple[str, TokenOrigin] | None:
+        """The token of a declared account; a file that is not there yet is no token, not a failure."""
+        path, forbidden = Path(token_file), None
+        if token_file.startswith(CREDENTIALS_PREFIX):
+            path = Path(self.env.get("CREDENTIALS_DIRECTORY") or "") / token_file.removeprefix(CREDENTIALS_PREFIX)
+            forbidden = _GRANTED
         try:
-            origins = {s.origin for s in load(self.home.registry_file).servers if s.name != LOCAL_HUB}
-        except RegistryError:
+            owner = path.stat().st_uid
+        except (FileNotFoundError, NotADirectoryError):
             return None
-        return origins.pop() if len(origins) == 1 else None
+        except OSError as error:
+            raise CredentialsError(f"cannot read the token file {path}: {error.strerror}") from error
+        # An administrator's file is shared with a group on purpose.
+        token = read_token_file(path, forbidden or (_GRANTED if owner == 0 and os.getuid() != 0 else _OPEN))
+        origin = TokenOrigin.SERVICE_MANAGER if forbidden else TokenOrigin.TOKEN_FILE
+        return (token, origin) if token else None
+
+    def _named_account(self, server: ServerEntry) -> bool:
+        """Whether ``server_url``, and ``workspace`` if it is set, mean this account."""
+        url, workspace = self.settings.server_url, self.settings.workspace
+        return bool(url) and origin_of(url) == server.origin and workspace in ("", server.workspace)
+
+    def _only_account(self, server: ServerEntry) -> bool:
+        """Whether a token file can only be meant for this account; with several it is meant for nobody."""
+        if self.settings.server_url:
+            return False
+        try:
+            accounts = [s for s in load(self.home.registry_file).servers if s.name != LOCAL_HUB and not s.token_file]
+        except RegistryError:
+            return False
+        return len(accounts) == 1 and accounts[0].origin == server.origin
 
     def _from_keyring(self, server: ServerEntry) -> tuple[str, TokenOrigin] | None:
         if not self._keyring_wanted():
@@ -159,7 +189,7 @@ class CredentialStore:
     def _read(self) -> dict[str, str]:
         path = self.home.credentials_file
         try:
-            _refuse_open_file(path, 0o077)
+            _refuse_open_file(path, _OPEN)
             document = json.loads(path.read_bytes())
         except FileNotFoundError:
             return {}
@@ -182,7 +212,7 @@ class CredentialStore:
             raise CredentialsError(f"cannot write {path}: {error.strerror}") from error
 
 
-def read_token_file(path: Path, forbidden: int = 0o077) -> str:
+def read_token_file(path: Path, forbidden: int = _OPEN) -> str:
     """The token in a file, without the space around it.
 
     Raises:

@@ -19,10 +19,8 @@ from urllib.parse import urlsplit
 from agent.config import Home, read_files
 from agent.core.errors import AgentError, UsageError
 from agent.core.model import Mode
+from agent.credentials import CREDENTIALS_PREFIX
 from agent.registry import LOCAL_HUB, clean_url
-
-CREDENTIALS_VARIABLE: Final = "$CREDENTIALS_DIRECTORY/"
-"""A token file that begins with this lies among the service manager's credentials."""
 
 
 class Kind(enum.StrEnum):
@@ -216,7 +214,7 @@ def _server(file: Path, table: object) -> DeclaredServer:
             "the name local is the embedded hub's, which needs no declaration", "choose another name"
         )
     token_file = said.text("token_file")
-    if token_file and not token_file.startswith(CREDENTIALS_VARIABLE):
+    if token_file and not token_file.startswith(CREDENTIALS_PREFIX):
         token_file = str(file.parent / _expanded(token_file))
     return DeclaredServer(str(file), name, address, said.text("workspace"), token_file, insecure)
 
@@ -232,7 +230,7 @@ def _source(file: Path, table: object) -> DeclaredSource:
     # By its spelling alone: a link in it is followed when the folder is linked, not each time the file is read.
     root = Path(os.path.normpath(root))
     mode = said.text("mode")
-    if mode and mode not in Mode:
+    if mode and mode not in tuple(Mode):
         raise DeclarationError(f"mode is one of {', '.join(Mode)}, not {mode!r}")
     return DeclaredSource(
         str(file), root, said.text("name") or root.name, said.text("server") or None, Mode(mode) if mode else None,

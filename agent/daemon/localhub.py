@@ -82,7 +82,7 @@ class LocalHub:
             with open(self._data / "hub.log", "ab", opener=private) as log:
                 process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
             ready = _first_line(process)
-            if ready is not None:
+            if "url" in ready:
                 _hang_up(self._process)
                 self._process = process
                 self._url = str(ready["url"])
@@ -90,7 +90,8 @@ class LocalHub:
             process.kill()
             process.wait()
             _hang_up(process)
-        raise HubFailed("the embedded hub did not start", f"see {self._data / 'hub.log'}")
+            words = f": {ready['error']}" if "error" in ready else ""
+        raise HubFailed(f"the embedded hub did not start{words}", f"see {self._data / 'hub.log'}")
 
     def _ports(self) -> tuple[tuple[str, ...], ...]:
         """The arguments to try in turn. Without a port the hub takes the one it remembers, else the usual one, else
@@ -136,8 +137,8 @@ def _hang_up(process: subprocess.Popen[bytes] | None) -> None:
         process.stdout.close()
 
 
-def _first_line(process: subprocess.Popen[bytes]) -> dict[str, object] | None:
-    """What the child says when it is ready, or None if it ended or took too long."""
+def _first_line(process: subprocess.Popen[bytes]) -> dict[str, object]:
+    """What the child says when it is ready, or why it cannot be; empty if it ended without a word or took too long."""
     timer = threading.Timer(_START_SECONDS, process.kill)
     timer.daemon = True
     timer.start()
@@ -146,7 +147,7 @@ def _first_line(process: subprocess.Popen[bytes]) -> dict[str, object] | None:
         line = process.stdout.readline()
         answer = json.loads(line)
     except ValueError:
-        return None
+        return {}
     finally:
         timer.cancel()
-    return answer if isinstance(answer, dict) and "url" in answer else None
+    return answer if isinstance(answer, dict) else {}

@@ -7,22 +7,39 @@ import platform
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from agent import __version__
 from agent.config import Settings
 from agent.core.errors import Problem, ProblemKind, RemoteError, UsageError
-from agent.credentials import CredentialStore
+from agent.credentials import CredentialsError, CredentialStore
 from agent.daemon.carrier import Line
 from agent.daemon.localhub import WORKSPACE, HubFailed, LocalHub
 from agent.registry import LOCAL_HUB, ServerEntry
+from agent.remotes.failures import CallFailed, Effect
 from agent.remotes.http import Http, PlainHttp
 from agent.remotes.protocol import Capabilities, Registration, Remote
 from agent.remotes.raven import RavenRemote
 
 log = logging.getLogger(__name__)
+
+WARN_DAYS: Final = (7, 1)
+"""Days before a token's end at which its end is announced."""
+
+
+def expiry_words(name: str, left: float) -> str | None:
+    """A sentence for a token that ends within a week, ``left`` seconds from now, or has ended; None for a later end."""
+    if left > WARN_DAYS[0] * 86_400:
+        return None
+    if left <= 0:
+        return f"the token of {name} has expired"
+    days = int(left // 86_400)
+    amount = f"{days} {'day' if days == 1 else 'days'}" if days else f"{int(left // 3600)} h"
+    return f"the token of {name} ends in {amount}"
 
 
 class ServerSession:
@@ -56,6 +73,7 @@ class ServerSession:
         self._remote: Remote | None = None
         self._registration: Registration | None = None
         self._stopped = threading.Event()
+        self._warned: int | None = None
         self.problem: Problem | None = None
 
     @property
@@ -117,10 +135,27 @@ class ServerSession:
         return RavenRemote(http)
 
     def _token(self) -> str:
-        if self.is_local_hub:
-            return self._hub.token()
-        found = self._credentials.token_for(self.entry)
+        try:
+            if self.is_local_hub:
+                return self._hub.token()
+            found = self._credentials.token_for(self.entry)
+        except HubFailed as error:
+            raise CallFailed(Problem(ProblemKind.OFFLINE, error.message), Effect.NONE) from error
+        except CredentialsError as error:
+            # A token that cannot be read is a token that is not there: the queue is kept, and it is read again.
+            raise CallFailed(Problem(ProblemKind.SIGNED_OUT, error.message), Effect.NONE) from error
+        if found is not None and found.expires_at is not None:
+            self._warn(found.expires_at - time.time())
         return found.value if found else ""
+
+    def _warn(self, left: float) -> None:
+        """Say once that the token ends within a week, and once more that it ends within a day."""
+        due = [days for days in WARN_DAYS if left <= days * 86_400]
+        if not due:
+            self._warned = None
+        elif self._warned is None or due[-1] < self._warned:
+            self._warned = due[-1]
+            log.warning("%s", expiry_words(self.entry.name, left))
 
     def _register(self, remote: Remote) -> None:
         entry = self.entry

@@ -1,4 +1,5 @@
-"""The hub as a child process: `python -P -m agent.hub --data DIR`. One JSON line on stdout says that it is ready."""
+"""The hub as a child process: `python -P -m agent.hub --data DIR`. One JSON line on stdout says that it is ready,
+or to a parent why it cannot be."""
 
 from __future__ import annotations
 
@@ -50,6 +51,8 @@ def main(arguments: list[str] | None = None) -> int:
             serve(settings, _announce)
     except (ServeError, StoreError, SecretError) as error:
         print(error, file=sys.stderr)
+        if given.parent_pid is not None:
+            _say({"error": str(error)})
         return 1
     return 0
 
@@ -60,7 +63,11 @@ def _mint(data: Path, whom: str, days: float) -> None:
 
 
 def _announce(ready: Ready) -> None:
-    sys.stdout.write(orjson.dumps({"url": ready.url, "pid": ready.pid}).decode() + "\n")
+    _say({"url": ready.url, "pid": ready.pid})
+
+
+def _say(document: dict[str, object]) -> None:
+    sys.stdout.write(orjson.dumps(document).decode() + "\n")
     sys.stdout.flush()
 
 
