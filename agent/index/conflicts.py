@@ -139,6 +139,26 @@ class Conflicts:
             """
         )
 
+    def disown(self, source: int) -> None:
+        """From now on another machine's: what it parked is listed and not touched, what it decided is not carried out.
+
+        Refused server edits are everybody's and stay open; disagreements the server knows nothing of are parked anew
+        from the trees.
+        """
+        undecided = "state = 'open', choice = NULL, wanted_hash = NULL, note = NULL"
+        live = "source = :source AND state <> 'closed'"
+        names = {"source": source, "edit": Origin.SERVER_EDIT, "foreign": Origin.FOREIGN}
+        self._db.execute(f"UPDATE conflicts SET {undecided} WHERE {live} AND origin = :edit", names)
+        self._db.execute(
+            f"UPDATE conflicts SET {undecided}, mine = 0, origin = :foreign "
+            f"WHERE {live} AND origin <> :edit AND server_ids <> '[]'",
+            names,
+        )
+        self._db.execute(f"DELETE FROM conflicts WHERE {live} AND origin NOT IN (:edit, :foreign)", names)
+        # One that waited behind what is no longer ours has its turn.
+        oldest = f"SELECT min(id) FROM conflicts WHERE {live} AND origin = :edit GROUP BY path"
+        self._db.execute(f"UPDATE conflicts SET mine = 1 WHERE id IN ({oldest})", names)
+
     def forget(self, source: int) -> None:
         """Drop everything of a source."""
         self._db.execute("DELETE FROM conflicts WHERE source = ?", (source,))

@@ -185,6 +185,10 @@ class Notes:
         """Forget activity older than this."""
         self._db.execute("DELETE FROM activity WHERE at < ?", (before,))
 
+    def disown(self, source: int) -> None:
+        """What a person approved on another machine was approved there."""
+        self._db.execute("DELETE FROM approved WHERE source = ?", (source,))
+
     def forget(self, source: int) -> None:
         """Drop everything of a source but its activity."""
         self._db.execute("DELETE FROM sources WHERE source = ?", (source,))

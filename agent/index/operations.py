@@ -147,6 +147,10 @@ class Operations:
         """Their outcome is in the trees now."""
         self._db.executemany("DELETE FROM intents WHERE id = ?", ((identifier,) for identifier in ids))
 
+    def disown(self, source: int) -> None:
+        """Forget what another machine has sent or was about to send. Its journal is this disk's as well, and stays."""
+        self._db.execute("DELETE FROM operations WHERE source = ?", (source,))
+
     def forget(self, source: int) -> None:
         """Drop everything of a source."""
         self._db.execute("DELETE FROM operations WHERE source = ?", (source,))

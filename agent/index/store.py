@@ -48,6 +48,12 @@ class Index:
         self.notes.forget(source)
         self.removals.forget(source)
 
+    def disown(self, source: int) -> None:
+        """Go on from another machine's index, copied: what it saw holds here too, what it had under way does not."""
+        self.operations.disown(source)
+        self.conflicts.disown(source)
+        self.notes.disown(source)
+
     def check(self) -> str | None:
         """SQLite's own integrity check: None when sound, else its first complaint."""
         (answer,) = self.connection.execute("PRAGMA quick_check(1)").fetchone()
