@@ -4,33 +4,91 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import logging
+import os
+import queue
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
+from typing import TYPE_CHECKING, Final
 
 from agent.cli.command import App, command
 from agent.cli.exits import Exit
-from agent.cli.output import Loudness
+from agent.cli.output import Loudness, is_terminal
+from agent.core.errors import AgentError, HomeLocked
+
+if TYPE_CHECKING:
+    from agent.config import Settings
+    from agent.daemon.notify import Notifier
+
+log = logging.getLogger(__name__)
+
+HELD_SECONDS: Final = 5.0
+"""How often a service whose home somebody else holds looks whether it is free."""
 
 
 @command("run", prints_data=False)
 def run_command(app: App) -> Exit:
     """Run the agent in the foreground.
 
-    Until interrupted. This is what services start.
+    Until interrupted. This is what services start. SIGHUP has the settings read anew.
     """
-    with stop_on_signal() as stop:
+    with stop_on_signal() as stop, reload_on_hangup(stop) as reloads:
         from agent.cli.logsetup import log_as_daemon
+        from agent.daemon.notify import Notifier
         from agent.daemon.session import run_foreground
 
-        settings = app.settings()
+        manager = Notifier.taken_from(os.environ)
+        settings = _settings(app, manager)
         if app.output.loudness is Loudness.VERBOSE:
             settings = dataclasses.replace(settings, log_level="debug")
         app.home.create()
         log_as_daemon(app.home, settings)
-        run_foreground(app.home, settings, lambda: app.output.note("the agent is running; Ctrl-C ends it"), stop)
+
+        def tell() -> None:
+            if is_terminal(sys.stderr):
+                app.output.note("the agent is running; Ctrl-C ends it")
+
+        def work() -> None:
+            run_foreground(app.home, settings, tell, stop, manager=manager, reloads=reloads)
+
+        if manager.address is None:
+            work()
+        else:
+            _once_the_home_is_free(manager, stop, work)
     return Exit.DONE
+
+
+def _settings(app: App, manager: Notifier) -> Settings:
+    try:
+        return app.settings()
+    except AgentError as error:
+        manager.status(f"cannot start: {error.message}")
+        raise
+
+
+def _once_the_home_is_free(manager: Notifier, stop: threading.Event, work: Callable[[], None]) -> None:
+    """A service whose home is in use waits for its turn: to fail, and be started again and again, helps nobody."""
+    waiting = False
+    while not stop.is_set():
+        try:
+            work()
+            return
+        except HomeLocked as error:
+            if not waiting:
+                log.warning("waiting: %s", error.message)
+                manager.ready(f"waiting: {error.message}")
+            waiting = True
+        except AgentError as error:
+            manager.status(f"cannot start: {error.message}")
+            raise
+        # Nobody else is there yet to feed the watchdog.
+        manager.alive()
+        stop.wait(min(HELD_SECONDS, manager.feed_every or HELD_SECONDS))
+    if waiting:
+        manager.stopping("stopping")
 
 
 @contextlib.contextmanager
@@ -41,9 +99,36 @@ def stop_on_signal() -> Iterator[threading.Event]:
     def ask(_number: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with _handling(ask, signal.SIGINT, signal.SIGTERM):
         yield stop
+
+
+@contextlib.contextmanager
+def reload_on_hangup(stop: threading.Event) -> Iterator[queue.SimpleQueue[bool]]:
+    """A queue that gets an entry with every SIGHUP: to read the settings anew. Where the signal means what it is
+    called, that the terminal is gone, ``stop`` is set; where nohup had it ignored, it stays ignored.
+    """
+    reloads: queue.SimpleQueue[bool] = queue.SimpleQueue()
+    had_terminal = is_terminal(sys.stderr)
+
+    def ask(_number: int, _frame: FrameType | None) -> None:
+        if had_terminal and not is_terminal(sys.stderr):
+            stop.set()
+        else:
+            reloads.put(True)
+
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        yield reloads
+        return
+    with _handling(ask, signal.SIGHUP):
+        yield reloads
+
+
+@contextlib.contextmanager
+def _handling(handler: Callable[[int, FrameType | None], None], *numbers: signal.Signals) -> Iterator[None]:
+    before = {number: signal.signal(number, handler) for number in numbers}
+    try:
+        yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, old in before.items():
+            signal.signal(number, old)

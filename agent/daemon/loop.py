@@ -28,8 +28,11 @@ class Control:
         self._inbox: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._timers: dict[object, tuple[float, Callable[[], None]]] = {}
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
-        self.last_turn = 0.0
-        """When the loop last came round; what a watchdog is fed by."""
+        self._last_turn = 0.0
+        self.turns = 0
+        """How many pieces of work were begun: the same number again means that nothing has happened."""
+        self.turned = threading.Event()
+        """Set with every piece of work; whoever waits for the next one clears it first."""
 
     def start(self) -> None:
         """Begin."""
@@ -67,7 +70,7 @@ class Control:
 
     def _run(self) -> None:
         while True:
-            self.last_turn = self._clock()
+            self._last_turn = self._clock()
             try:
                 work = self._inbox.get(timeout=self._wait())
                 if work is None:
@@ -77,7 +80,7 @@ class Control:
             if work is not None:
                 self._do(work)
             now = self._clock()
-            if now < self.last_turn - 1.0:
+            if now < self._last_turn - 1.0:
                 # The clock was set back: who waits for a moment decides afresh how long.
                 self._timers = {key: (now, due) for key, (_, due) in self._timers.items()}
             for key, (_, due) in [item for item in self._timers.items() if item[1][0] <= now]:
@@ -90,6 +93,8 @@ class Control:
         return max(0.0, min([60.0, *(moment - now for moment, _ in self._timers.values())]))
 
     def _do(self, work: Callable[[], None]) -> None:
+        self.turns += 1
+        self.turned.set()
         try:
             work()
         except Exception:

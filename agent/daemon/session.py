@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -11,7 +12,9 @@ from agent.config import Home, Settings
 from agent.daemon import methods
 from agent.daemon.agent import Agent
 from agent.daemon.automerge import AutoMerge
+from agent.daemon.herald import Herald
 from agent.daemon.lock import HomeLock
+from agent.daemon.notify import Notifier
 from agent.daemon.waking import Waking
 from agent.disk.fs import Fs
 from agent.engine.desk import Attendance
@@ -64,9 +67,18 @@ class Session:
 
 
 def run_foreground(
-    home: Home, settings: Settings, on_ready: Callable[[], object], stop: threading.Event, fs: Fs | None = None
+    home: Home,
+    settings: Settings,
+    on_ready: Callable[[], object],
+    stop: threading.Event,
+    fs: Fs | None = None,
+    manager: Notifier | None = None,
+    reloads: queue.SimpleQueue[bool] | None = None,
 ) -> None:
     """Be the daemon of this home until ``stop`` is set; folders are reached through ``fs``, else the real file system.
+
+    The service ``manager``, if there is one, is told how it stands. Every entry put into ``reloads`` has settings and
+    declarations read anew.
 
     Raises:
         HomeLocked: another process holds it.
@@ -80,7 +92,7 @@ def run_foreground(
     try:
         agent = Agent(home, settings, Attendance.FOLLOW, fs=fs)
         try:
-            with ControlServer(agent, home.socket):
+            with ControlServer(agent, home.socket), Herald(agent, manager or Notifier(), reloads) as herald:
                 agent.start_all()
                 if settings.auto_merge:
                     merging = AutoMerge(agent)
@@ -88,6 +100,7 @@ def run_foreground(
                 waking = Waking(agent.wake)
                 threading.Thread(target=waking.keep_on, args=(stop,), name="waking", daemon=True).start()
                 on_ready()
+                herald.ready()
                 agent.tidy()
                 while not stop.wait(_HOUSEKEEPING_SECONDS):
                     agent.tidy()
