@@ -44,10 +44,9 @@ class CallFailed(RemoteError):
 
 
 class AnswerTooLarge(CallFailed):
-    """The answer outgrew what is read into memory; asking for less may help."""
+    """The answer outgrew what is taken into memory; asking for less may help."""
 
-    def __init__(self, limit: int) -> None:
-        sentence = f"the server's answer is larger than {limit} bytes"
+    def __init__(self, sentence: str) -> None:
         super().__init__(Problem(ProblemKind.GARBLED, sentence), Effect.POSSIBLE)
 
 

@@ -1,7 +1,10 @@
-"""One JSON call to one server: the token goes to this origin only, answers are bounded, failures are ``CallFailed``."""
+"""One JSON call to one server: the token goes to this origin only, answers and waits are bounded, failures are
+``CallFailed``.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import ipaddress
 import ssl
@@ -18,6 +21,7 @@ import orjson
 from agent import __version__
 from agent.core.errors import Problem, ProblemKind, UsageError
 from agent.remotes.connections import Connections
+from agent.remotes.decode import MAX_ANSWER, Bounds, decoded
 from agent.remotes.failures import (
     HTTPX_ERRORS,
     AnswerTooLarge,
@@ -27,12 +31,11 @@ from agent.remotes.failures import (
     of_exception,
     of_status,
 )
+from agent.remotes.transport import HEAD_SECONDS, Network
 
-MAX_ANSWER: Final = 64 * 1024 * 1024
-"""Bytes of an answer that are read; depth is bounded by the decoder (1,024)."""
 LEAST_RATE: Final = 4096
-"""Bytes a second an answer must come with on average, beyond the time one read may take: a server that sends a byte
-now and then would otherwise hold a call for ever."""
+"""Bytes a second a request must go and an answer come with on average, beyond the time one write or read may take: a
+server that takes or sends a byte now and then would otherwise hold a call for ever."""
 LARGE_BODY: Final = 1024 * 1024
 """Bytes; a reset under a larger body means that the server hung up on its size."""
 LATE_SECONDS: Final = 10.0
@@ -103,15 +106,16 @@ class Http:
         self._clock = clock
         self._ticks = ticks
         self._connections = Connections()
+        if transport is None:
+            trust = _trust(ca_file) if url.scheme == "https" else None
+            # A proxy from the environment has no business between the agent and its own machine.
+            transport = Network(url, trust, _KEEP_ALIVE, trust_env=not _is_loopback(url.host))
         self._client = httpx.Client(
             transport=transport,
-            verify=_trust(ca_file) if url.scheme == "https" and transport is None else False,
             follow_redirects=False,
-            # A proxy from the environment has no business between the agent and its own machine.
-            trust_env=not _is_loopback(url.host),
+            trust_env=False,
             # The real server prefers a cookie over the token, so none is ever kept.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            limits=httpx.Limits(keepalive_expiry=_KEEP_ALIVE),
             headers={
                 "accept": "application/json",
                 "accept-encoding": "identity",
@@ -121,8 +125,14 @@ class Http:
             event_hooks={"request": [self._watch]},
         )
 
-    def call(self, endpoint: str, body: Mapping[str, Any], wait_seconds: float = 0.0) -> Answer:
+    def call(
+        self, endpoint: str, body: Mapping[str, Any], wait_seconds: float = 0.0, bounds: Bounds = Bounds.WHOLE
+    ) -> Answer:
         """POST ``body`` to ``endpoint`` (below ``/api/local-sync/``).
+
+        Args:
+            wait_seconds: how much longer than usual the server may take to begin its answer.
+            bounds: how large the answer may be.
 
         Raises:
             CallFailed: whatever went wrong; no other exception passes.
@@ -132,24 +142,34 @@ class Http:
         except TypeError as exc:
             problem = Problem(ProblemKind.BAD_REQUEST, "the request holds text that is not valid Unicode")
             raise CallFailed(problem, Effect.NONE) from exc
-        return self.send(endpoint, encoded, wait_seconds)
+        return self.send(endpoint, encoded, wait_seconds, bounds)
 
-    def send(self, endpoint: str, encoded: bytes, wait_seconds: float = 0.0) -> Answer:
+    def send(self, endpoint: str, encoded: bytes, wait_seconds: float = 0.0, bounds: Bounds = Bounds.WHOLE) -> Answer:
         """``call`` with a body that is encoded already, so that its size could be looked at first."""
         token = self._token()
         times = self._timeouts
         read = wait_seconds + LATE_SECONDS if wait_seconds else times.read
         timeout = httpx.Timeout(times.connect, read=read, write=times.write)
         headers = {"authorization": f"Bearer {token}", "x-workspace-id": self._workspace}
-        url = self._root + endpoint
+        head = times.connect + times.write + read + len(encoded) / LEAST_RATE
+        request = self._client.build_request(
+            "POST",
+            self._root + endpoint,
+            content=encoded,
+            headers=headers,
+            timeout=timeout,
+            extensions={HEAD_SECONDS: head},
+        )
         started, cuts = False, self._connections.cuts
         try:
-            with self._client.stream("POST", url, content=encoded, headers=headers, timeout=timeout) as response:
+            with contextlib.closing(self._client.send(request, stream=True)) as response:
                 started = True
                 if not response.is_success:
                     body = self._read_error(response)
                     raise of_status(response.status_code, response.headers, body, token, self._clock())
-                return _understood(self._read(response), response.headers.get("content-type", ""))
+                raw = self._read(response, bounds)
+                data = decoded(raw, response.headers.get("content-type", ""), bounds, token)
+                return Answer(data, len(raw))
         except HTTPX_ERRORS as exc:
             if self._connections.cuts != cuts:
                 # Whatever it looks like, a large body refused for one: it was cut off here.
@@ -169,16 +189,21 @@ class Http:
         """Give the connections back."""
         self._client.close()
 
-    def _read(self, response: httpx.Response) -> bytes:
+    def _read(self, response: httpx.Response, bounds: Bounds) -> bytearray:
+        if _is_packed(response):
+            raise garbled("the server's answer is compressed, which was not asked for")
+        most = min(bounds.size, MAX_ANSWER)
         parts = bytearray()
         for chunk in self._chunks(response):
             parts += chunk
-            if len(parts) > MAX_ANSWER:
-                raise AnswerTooLarge(MAX_ANSWER)
-        return bytes(parts)
+            if len(parts) > most:
+                raise AnswerTooLarge(f"the server's answer is larger than {most} bytes")
+        return parts
 
     def _read_error(self, response: httpx.Response) -> bytes:
         """The beginning of an error body. One that breaks off takes nothing from what the status already says."""
+        if _is_packed(response):
+            return b""
         parts = bytearray()
         try:
             for chunk in self._chunks(response):
@@ -207,23 +232,9 @@ class Http:
         raise CallFailed(Problem(ProblemKind.SIGNED_OUT, sentence), Effect.NONE)
 
 
-def _understood(body: bytes, content_type: str) -> Answer:
-    """The decoded answer, out of its ``{"data", "success", "status"}`` envelope where it has one."""
-    if not body.strip():
-        raise garbled("the server answered with nothing")
-    try:
-        decoded = orjson.loads(body)
-    except orjson.JSONDecodeError as exc:
-        if "html" in content_type or body.lstrip()[:1] == b"<":
-            sentence = "the server answered with a web page instead of data (a proxy or login page in the way?)"
-        else:
-            sentence = "the server's answer is not valid JSON"
-        raise garbled(sentence) from exc
-    if isinstance(decoded, dict) and "success" in decoded and "data" in decoded:
-        if decoded["success"] is not True:
-            raise garbled("the server's answer says both success and failure")
-        decoded = decoded["data"]
-    return Answer(decoded, len(body))
+def _is_packed(response: httpx.Response) -> bool:
+    """Whether the body is compressed. It was not asked for, and a few bytes could be unpacked into any number."""
+    return response.headers.get("content-encoding", "").strip().lower() not in ("", "identity")
 
 
 def _checked(base_url: str, plain_http: PlainHttp) -> httpx.URL:

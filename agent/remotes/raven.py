@@ -8,6 +8,7 @@ from typing import Any, Final
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import SENTINEL_BASE, Choice, Mode, RemoteConflict, RemoteFile, RemoteHead, RemoteVersion
 from agent.core.stream import Page
+from agent.remotes.decode import Bounds
 from agent.remotes.failures import AnswerTooLarge, CallFailed, Effect, garbled
 from agent.remotes.http import Http
 from agent.remotes.protocol import Capabilities, Outgoing, PushAnswer, Registration, RemoteSource
@@ -84,11 +85,11 @@ class RavenRemote:
 
     def pause(self, source_id: str) -> None:
         """See ``Remote``."""
-        self._http.call("sources/pause", {"sourceId": source_id})
+        self._http.call("sources/pause", {"sourceId": source_id}, bounds=Bounds.RECORD)
 
     def resume(self, source_id: str) -> None:
         """See ``Remote``."""
-        self._http.call("sources/resume", {"sourceId": source_id})
+        self._http.call("sources/resume", {"sourceId": source_id}, bounds=Bounds.RECORD)
 
     def pull(self, source_id: str, state: str | None, wait_seconds: float, now: float) -> Page:
         """See ``Remote``. Where the feed is not ordered, its last minute is read again a few times."""
@@ -144,7 +145,7 @@ class RavenRemote:
         Where a history has outgrown what can be read at once, the listing and the feed are asked instead.
         """
         try:
-            answer = self._row("sources/file", {"sourceId": source_id, "relativePath": path})
+            answer = self._row("sources/file", {"sourceId": source_id, "relativePath": path}, Bounds.WHOLE)
         except AnswerTooLarge:
             return self._head_from_feed(source_id, path)
         except CallFailed as failure:
@@ -160,7 +161,7 @@ class RavenRemote:
         """See ``Remote``. Empty for a path the server never held."""
         body = {"sourceId": source_id, "relativePath": path, "allVersions": True}
         try:
-            answer = self._row("sources/history", body)
+            answer = self._row("sources/history", body, Bounds.WHOLE)
         except AnswerTooLarge:
             return self._feed.versions(source_id, path)
         except CallFailed as failure:
@@ -184,7 +185,7 @@ class RavenRemote:
         if self._capabilities.expected_hash:
             body["expectedRemoteHash"] = expected_head or SENTINEL_BASE
         try:
-            self._http.call("sources/conflicts/resolve", body)
+            self._http.call("sources/conflicts/resolve", body, bounds=Bounds.RECORD)
         except CallFailed as failure:
             if _is_missing(failure, NO_CONFLICT):
                 raise stale("the conflict is not open any more") from failure
@@ -198,8 +199,8 @@ class RavenRemote:
         """See ``Remote``."""
         self._http.close()
 
-    def _row(self, endpoint: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        return row(self._http.call(endpoint, body).data, "record")
+    def _row(self, endpoint: str, body: Mapping[str, Any], bounds: Bounds = Bounds.RECORD) -> Mapping[str, Any]:
+        return row(self._http.call(endpoint, body, bounds=bounds).data, "record")
 
     def _registered(self, connector_id: str, answer: Mapping[str, Any]) -> Registration:
         self._capabilities = capabilities_of(answer)

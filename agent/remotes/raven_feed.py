@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from agent.core.model import RemoteVersion
 from agent.core.stream import ConflictClosed, ConflictOpened, Control, Delete, Event, Page, Signal, Upsert
+from agent.remotes.decode import Bounds
 from agent.remotes.failures import AnswerTooLarge
 from agent.remotes.http import Http
 from agent.remotes.protocol import Capabilities
@@ -85,7 +86,7 @@ class Feed:
     def still_has(self, source_id: str, position: Position) -> bool:
         """Whether the event a position stands at, its id known, is still the one with that number."""
         body = {"sourceId": source_id, "cursor": position.cursor - 1, "limit": 1}
-        answer = self._http.call("sources/deltas", body)
+        answer = self._http.call("sources/deltas", body, bounds=Bounds.PAGE)
         page = [_raw(event) for event in rows(row(answer.data, "page").get("events"), "event")]
         return any(position.is_at(raw.cursor, raw.id) for raw in page)
 
@@ -133,7 +134,7 @@ class Feed:
         while True:
             body = {"sourceId": source_id, "cursor": cursor, "limit": size, **extra}
             try:
-                answer = self._http.call("sources/deltas", body, wait)
+                answer = self._http.call("sources/deltas", body, wait, Bounds.PAGE)
                 break
             except AnswerTooLarge:
                 if size == 1:

@@ -18,6 +18,7 @@ import orjson
 
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import SENTINEL_BASE, Outcome, RemoteConflict, Result, Verb
+from agent.remotes.decode import Bounds
 from agent.remotes.failures import CallFailed, Effect
 from agent.remotes.http import Http
 from agent.remotes.protocol import Outgoing, PushAnswer
@@ -100,7 +101,7 @@ class Pusher:
         Raises:
             RemoteError: PAUSED while the source is paused, or whatever went wrong.
         """
-        answer = self._http.call("sources/push-batch", {"sourceId": source_id, "items": []})
+        answer = self._http.call("sources/push-batch", {"sourceId": source_id, "items": []}, bounds=Bounds.RECORD)
         return number(row(answer.data, "batch"), "eventCursor")
 
     def _chunks(self, parcels: Sequence[Parcel], prefix: bytes) -> list[Chunk]:
@@ -126,7 +127,7 @@ class Pusher:
         if len(chunk) > 1 and len(body) > self._group_limit:
             return _Step(smaller=_halves(chunk))
         try:
-            answer = self._http.send("sources/push-batch", body)
+            answer = self._http.send("sources/push-batch", body, bounds=Bounds.RECORD)
         except CallFailed as failure:
             return self._failed(source_id, prefix, chunk, failure)
         try:
@@ -167,7 +168,7 @@ class Pusher:
         except CallFailed as broken:
             return _stopped(chunk, Result.NOT_SENT if failure.effect is Effect.NONE else Result.UNCERTAIN, broken)
         try:
-            answer = self._http.send("sources/push-batch", _body(prefix, chunk))
+            answer = self._http.send("sources/push-batch", _body(prefix, chunk), bounds=Bounds.RECORD)
             judged = judge([chunk[0].outgoing.operation], answer.data, self._lister(source_id))
         except CallFailed as again:
             if again.problem.kind in _SUSPECT:
