@@ -154,7 +154,7 @@ class Agent:
                 runner.deliver(m.Woke())
 
     def _line_lost(self, server: str) -> None:
-        """A call that waited on the server ended without an answer: what else goes there may be as dead."""
+        """A question for the feed ended without an answer: what else goes there may be as dead."""
         now = time.monotonic()
         if now >= self._lost.get(server, 0.0) + _LOST_AGAIN_SECONDS:
             self._lost[server] = now

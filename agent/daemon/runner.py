@@ -64,7 +64,7 @@ class Hands:
         at_server: effects on the server, each on a thread of its own; it has its own handle of the folder.
         watch: makes what points at changes, or None while the folder is away; itself None where nobody stays to hear.
         close: lets go of the folder.
-        lost: told when a call that waited on the server ended for want of a connection; from any thread.
+        lost: told when a question for the feed ended for want of a connection; from any thread.
     """
 
     at_folder: Carrier
@@ -261,7 +261,7 @@ class Runner:
                 if self._stopped:
                     return
                 self.deliver(message)
-                if isinstance(effect, e.Poll) and effect.wait and _is_offline(message) and self._hands is not None:
+                if isinstance(effect, e.Poll) and _is_offline(message) and self._hands is not None:
                     self._hands.lost()
         except Exception as error:
             text = f"{type(effect).__name__} failed: {error!r}"
