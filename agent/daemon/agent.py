@@ -31,7 +31,7 @@ from agent.disk.select import Rules, Selection
 from agent.disk.watch import Noticed, Watcher
 from agent.engine import messages as m
 from agent.engine.desk import Attendance, Setup
-from agent.index import Index, open_index, set_aside
+from agent.index import Index, generation, open_index, set_aside
 from agent.registry import Registry, ServerEntry, SourceEntry
 from agent.remotes.protocol import Capabilities
 
@@ -73,6 +73,7 @@ class Agent:
         self._lost: dict[str, float] = {}
         self._lock = threading.RLock()
         self.index = _open(home)
+        self._advance_index()
         self.control.start()
 
     def close(self) -> None:
@@ -234,9 +235,10 @@ class Agent:
         """The folder of a source, for one thread's use; close it afterwards."""
         expected = None
         if source.root_device is not None and source.root_inode is not None:
-            expected = Identity(_device_now(source), source.root_inode)
+            expected = Identity(source.root_device, source.root_inode)
         rules = Rules(source.include, source.exclude)
-        return Folder(self.fs, str(source.root), rules, str(self.home.state_dir), str(source.key), expected)
+        state = str(self.home.state_dir)
+        return Folder(self.fs, str(source.root), rules, state, str(source.key), expected, source.source_id)
 
     def _hands(self, source: SourceEntry, runner: Runner, attendance: Attendance) -> Hands:
         here, there = self.folder(source), self.folder(source)
@@ -294,10 +296,17 @@ class Agent:
         server = self._servers.get(source.server)
         return with_capabilities(setup, server.capabilities) if server else setup
 
+    def _advance_index(self) -> None:
+        if generation.advance(self.index, self.home.generation_file):
+            log.error("%s", generation.WENT_BACK)
+            for source in self.registry.sources:
+                generation.distrust(self.index, source.key)
+
     def tidy(self) -> None:
         """Let go of texts that no conflict and no open operation refers to any more."""
 
         def prune() -> None:
+            generation.advance(self.index, self.home.generation_file)
             entries = [e for source in self.registry.sources for e in self.index.operations.open(source.key)]
             with self.index.transaction():
                 self.index.conflicts.prune_texts({s.hash for entry in entries for s in entry.suspects})
@@ -333,18 +342,6 @@ def with_capabilities(setup: Setup, capabilities: Capabilities) -> Setup:
         keeps_history=capabilities.keeps_history,
         expected_hash=capabilities.expected_hash,
     )
-
-
-def _device_now(source: SourceEntry) -> int:
-    """The device of the folder that was linked. Device numbers change over a reboot, so one that stands there with
-    the inode that was linked counts as it; a foreign disk with the same inode is left to the brake on deletes.
-    """
-    assert source.root_device is not None
-    try:
-        found = source.root.stat()
-    except OSError:
-        return source.root_device
-    return found.st_dev if found.st_ino == source.root_inode else source.root_device
 
 
 def _open(home: Home) -> Index:

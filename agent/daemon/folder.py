@@ -9,6 +9,7 @@ from agent.core.errors import DiskError, RootError
 from agent.core.model import Intent, Known, Landed, Landing, Seen
 from agent.disk.fs import Fs
 from agent.disk.install import Installer
+from agent.disk.mark import confirm
 from agent.disk.read import read_exactly
 from agent.disk.root import Identity, Root
 from agent.disk.scan import Batch, look, scan
@@ -21,13 +22,21 @@ class Folder:
     ``read`` and ``stash`` may come from others.
 
     Args:
-        expected: the folder that was linked; another one in its place is trouble, not a new start.
         state_folder: where the trash lies if that is the same file system.
         source: names the trash of this source.
+        expected: the folder that was linked; another one in its place is trouble, not a new start.
+        link: the source it was linked to, by which its mark is known; without it the device must be the same too.
     """
 
     def __init__(
-        self, fs: Fs, path: str, rules: Rules, state_folder: str, source: str, expected: Identity | None = None
+        self,
+        fs: Fs,
+        path: str,
+        rules: Rules,
+        state_folder: str,
+        source: str,
+        expected: Identity | None = None,
+        link: str | None = None,
     ) -> None:
         self._fs = fs
         self._path = path
@@ -35,6 +44,7 @@ class Folder:
         self._state_folder = state_folder
         self._source = source
         self._expected = expected
+        self._link = link
         self._open: tuple[Root, Selection, Trash, Installer] | None = None
         self._lock = threading.RLock()
 
@@ -49,11 +59,22 @@ class Folder:
     def _opened(self) -> tuple[Root, Selection, Trash, Installer]:
         with self._lock:
             if self._open is None:
-                root = Root(self._fs, self._path, self._expected)
+                root = self._confirmed()
                 selection = Selection(root, self._rules)
                 trash = Trash(self._fs, root, self._state_folder, self._source)
                 self._open = (root, selection, trash, Installer(root, trash, selection))
             return self._open
+
+    def _confirmed(self) -> Root:
+        if self._expected is None or self._link is None:
+            return Root(self._fs, self._path, self._expected)
+        root = Root(self._fs, self._path)
+        try:
+            confirm(root, self._expected, self._state_folder, self._link)
+        except BaseException:
+            root.close()
+            raise
+        return root
 
     @property
     def root(self) -> Root:

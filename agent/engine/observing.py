@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agent.core.model import Oddity, Reason, Seen
+from agent.core.model import ABSENT, Oddity, Reason, Seen
+from agent.core.reconcile import Step
 from agent.engine.desk import Attendance, Desk
 from agent.engine.effects import Look, LookAt
 from agent.engine.keeper import Keeper
@@ -89,11 +90,20 @@ class Observing:
             return
         out.looked = True
         self._count_mounts(message.mounts)
+        self._forget_missing()
         desk.set_standing(looked_at=desk.now)
         desk.index.notes.lift_stale_problems(desk.source, ProblemOrigin.LOOK, out.look_began)
         desk.problems = {}
         for problem in desk.index.notes.problems(desk.source):
             desk.problems.setdefault(problem.path, []).append(problem)
+
+    def _forget_missing(self) -> None:
+        """In a folder that took the place of the linked one nothing was deleted: what it lacks it never had."""
+        desk = self._desk
+        if desk.standing.moved:
+            missing = desk.index.trees.with_step(desk.source, Step.PUSH_DELETE)
+            self._keeper.change(replace(row, base=ABSENT) for row in missing)
+            desk.set_standing(moved=False)
 
     def _count_mounts(self, met: frozenset[str]) -> None:
         """A file system that is gone took its files along; none of them was deleted."""

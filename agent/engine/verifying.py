@@ -119,7 +119,7 @@ class Verifying:
         desk = self._desk
         self._phase = Phase.IDLE
         self._wanted_at = None
-        text = "the server was restored from an older copy; resume compares both sides as at a first link"
+        text = "the server was restored from an older copy; raven-agent resume compares both sides as at a first link"
         desk.set_standing(halted=text, rejoin=True, verified_at=desk.now)
         desk.note("", "halted", text)
 

@@ -12,8 +12,8 @@ from typing import Any, Final
 from agent.core.model import Reason
 
 _SOURCE_COLUMNS: Final = (
-    "feed_state, cursor, remote_paused, max_bytes, looked_at, verified_at, synced_at, halted, rejoin, held_since, "
-    "mounts"
+    "feed_state, cursor, remote_paused, max_bytes, looked_at, verified_at, synced_at, halted, rejoin, moved, "
+    "held_since, mounts"
 )
 
 
@@ -30,6 +30,7 @@ class Standing:
             listing, and at rest; seconds since the epoch.
         halted: why everything stands still until a person lifts it.
         rejoin: lifting it compares both sides as at a first link.
+        moved: the folder is a copy, or another one, since it was last looked at: what it lacks was not deleted in it.
         held_since: when deletes began to wait for a person; seconds since the epoch.
         mounts: folders below the root that were file systems of their own when last seen.
     """
@@ -43,6 +44,7 @@ class Standing:
     synced_at: float | None = None
     halted: str | None = None
     rejoin: bool = False
+    moved: bool = False
     held_since: float | None = None
     mounts: frozenset[str] = frozenset()
 
@@ -104,16 +106,18 @@ class Notes:
             standing,
             remote_paused=bool(standing.remote_paused),
             rejoin=bool(standing.rejoin),
+            moved=bool(standing.moved),
             mounts=frozenset(json.loads(row[-1])),
         )
 
     def set_standing(self, source: int, standing: Standing) -> None:
         """Write where a source stands."""
         self._db.execute(
-            f"INSERT OR REPLACE INTO sources (source, {_SOURCE_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)",
+            f"INSERT OR REPLACE INTO sources (source, {_SOURCE_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
                 source, standing.feed_state, standing.cursor, int(standing.remote_paused), standing.max_bytes,
                 standing.looked_at, standing.verified_at, standing.synced_at, standing.halted, int(standing.rejoin),
+                int(standing.moved),
                 standing.held_since, json.dumps(sorted(standing.mounts)),
             ),
         )  # fmt: skip

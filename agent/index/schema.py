@@ -59,6 +59,7 @@ _INITIAL: Final = (
         synced_at      REAL,
         halted         TEXT,               -- one sentence why, until a person lifts it
         rejoin         INTEGER NOT NULL DEFAULT 0, -- lifting it compares both sides as at a first link
+        moved          INTEGER NOT NULL DEFAULT 0, -- another folder than the one linked: what it lacks was not deleted
         held_since     REAL,               -- when deletes began to wait for a person
         mounts         TEXT NOT NULL DEFAULT '[]'  -- JSON: folders below the root that were file systems of their own
     ) STRICT
@@ -71,6 +72,13 @@ _INITIAL: Final = (
         hash   TEXT    NOT NULL,
         PRIMARY KEY (source, path)
     ) STRICT, WITHOUT ROWID
+    """,
+    """
+    -- How often this index was put to work; see generation.py.
+    CREATE TABLE generation (
+        only   INTEGER PRIMARY KEY CHECK (only = 1),
+        number INTEGER NOT NULL
+    ) STRICT
     """,
     """
     -- Deletes carried out lately that nobody was asked about: the brake counts them over a sliding window.

@@ -13,6 +13,7 @@ from agent.core.errors import UsageError
 from agent.core.model import Mode, Seen
 from agent.daemon.agent import Agent
 from agent.daemon.methods.common import Params, Unsent, path_of
+from agent.disk.mark import put_mark
 from agent.index.operations import Stage
 from agent.registry import LOCAL_HUB, SourceEntry
 from agent.remotes.protocol import Remote, RemoteSource
@@ -186,6 +187,7 @@ def _establish(agent: Agent, draft: SourceEntry, joined: RemoteSource | None) ->
         made = line.remote.create_source(draft.name, draft.mode, line.connector_id or "", draft.include, draft.exclude)
         draft = replace(draft, source_id=made.id)
     found = draft.root.stat()
+    put_mark(agent.fs, str(draft.root), str(agent.home.state_dir), draft.source_id)
     entry = replace(draft, root_device=found.st_dev, root_inode=found.st_ino)
     agent.control.call(lambda: agent.index.forget_source(entry.key))
     agent.change_registry(lambda registry: reg.with_source(registry, entry))
@@ -225,11 +227,20 @@ def move(agent: Agent, params: Params) -> dict[str, Any]:
         if other.root == new or other.root in new.parents or new in other.root.parents:
             raise UsageError(f"{new} overlaps {other.root}, which is linked already")
     found = new.stat()
+    put_mark(agent.fs, str(new), str(agent.home.state_dir), source.source_id)
     agent.stop_source(source.key)
+    if (found.st_dev, found.st_ino) != (source.root_device, source.root_inode):
+        agent.control.call(lambda: _expect_copy(agent, source.key))
     entry = replace(source, root=new, root_device=found.st_dev, root_inode=found.st_ino)
     agent.change_registry(lambda registry: reg.with_source(registry, entry))
     agent.follow_source(entry)
     return {"changed": True, "source_id": entry.source_id, "old": str(old), "root": str(new)}
+
+
+def _expect_copy(agent: Agent, key: int) -> None:
+    """The folder was not renamed but copied, or is another one: what it lacks must not count as deleted."""
+    notes = agent.index.notes
+    notes.set_standing(key, replace(notes.standing(key), moved=True))
 
 
 def rules(agent: Agent, params: Params) -> dict[str, Any]:

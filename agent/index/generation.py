@@ -1,0 +1,49 @@
+"""Whether the index is the one that was last at work here, or an older copy of it that was put back.
+
+An old index knows old bases: what was deleted or renamed since would look like work to be done again. Its generation
+is counted up whenever it is put to work, and written down beside it as well; a copy that was put back is behind.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+from agent.index.store import Index
+
+WENT_BACK: Final = (
+    "the index was put back from an older copy; raven-agent resume compares both sides as at a first link"
+)
+
+
+def advance(index: Index, beside: Path) -> bool:
+    """Begin the next generation; whether this index is older than the last one.
+
+    Args:
+        beside: the file that keeps the number outside the index. If it is lost, nothing is noticed this once.
+    """
+    row = index.connection.execute("SELECT number FROM generation").fetchone()
+    known = _read(beside)
+    current = max(row[0] if row else 0, known) + 1
+    index.connection.execute("INSERT OR REPLACE INTO generation (only, number) VALUES (1, ?)", (current,))
+    # Only now: a crash between the two leaves the file behind the index, which says nothing against it.
+    partial = beside.with_name(beside.name + ".part")
+    partial.write_text(f"{current}\n")
+    partial.replace(beside)
+    # An index without a number is a fresh one: everything is a union anyway.
+    return row is not None and row[0] < known
+
+
+def distrust(index: Index, source: int) -> None:
+    """Stop a source until a person has looked; then both sides are compared as at a first link."""
+    with index.transaction():
+        standing = index.notes.standing(source)
+        index.notes.set_standing(source, replace(standing, halted=WENT_BACK, rejoin=True))
+
+
+def _read(beside: Path) -> int:
+    with contextlib.suppress(OSError, ValueError):
+        return int(beside.read_text())
+    return 0
