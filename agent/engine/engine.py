@@ -286,12 +286,12 @@ class Engine:
                 self._recover()
             desk.wake(out.look_began + RECOVER_AGAIN)
         self._parking.upkeep()
-        self._holding.refresh()
         self._observing.plan()
         self._settling.plan()
         self._verifying.plan()
-        # The comparison may have found what disagrees.
+        # The comparison may have found what disagrees, and what is missing: nothing is removed uncounted.
         self._parking.upkeep()
+        self._holding.refresh()
         self._pulling.plan()
         self._resolving.plan()
         self._pushing.plan()
