@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.core.errors import ProblemKind
-from agent.core.model import Operation, Outcome, Reason, Result, Verb
+from agent.core.model import Operation, Outcome, Presence, Reason, Result, Verb
 from agent.core.reconcile import Step
 from agent.engine.desk import Desk
 from agent.engine.effects import Parcel, Send
@@ -123,8 +123,16 @@ class Pushing:
         if waiting or rows:
             return waiting + self._store(rows, Verb.UPSERT)
         deletes = self._ready(Step.PUSH_DELETE, self._desk.setup.batch_items)
+        if deletes and self._new_names_to_come():
+            return []
         self._holding.count(Step.PUSH_DELETE, deletes)
         return self._store(deletes, Verb.DELETE)
+
+    def _new_names_to_come(self) -> bool:
+        """Whether a file may still come up under a new name: it may be the one that a delete is due for."""
+        out = self._desk.out
+        rows = self._keeper.rows(sorted(out.noticed.keys() | out.looking_at)).values()
+        return out.looking or any(_may_be_new(row) for row in rows)
 
     def _waits(self, entry: Entry) -> bool:
         return entry.stage is Stage.STORED or self._settling.resendable(entry)
@@ -164,3 +172,10 @@ class Pushing:
             digest, size = (row.local.hash, row.local.size or 0) if verb is Verb.UPSERT else (None, 0)
             operations.append(Operation(desk.new_operation_id(), row.path, verb, digest, size, row.base.hash))
         return desk.add_operations(operations, Why.PUSH)
+
+
+def _may_be_new(row: Row) -> bool:
+    """Whether nothing was agreed on for this path, and what stands there, if it is known at all, can be sent."""
+    return row.base.presence is Presence.ABSENT and (
+        row.local.presence is Presence.ABSENT or (row.local.is_file and row.local.reason is None)
+    )
