@@ -25,7 +25,7 @@ class Unsafe(DiskError):
 
 
 class Blocked(DiskError):
-    """A file stands where the way to the path needs a folder."""
+    """A file, or a folder this disk takes for it, stands where the way to the path needs a folder."""
 
     code = "blocked"
 
@@ -104,7 +104,7 @@ class Root:
         """The handle of a folder below the root; '' is the root itself.
 
         Raises:
-            Unsafe, Blocked: a link or a file stands on the way.
+            Unsafe, Blocked: a link, a file or another spelling of a folder stands on the way.
             Unmounted: it lies on a file system that is gone.
             FileNotFoundError: a part is missing.
             OSError: a part cannot be opened.
@@ -164,6 +164,10 @@ class Root:
         return self._open(handle, part, so_far)
 
     def _open(self, handle: Dir, part: str, so_far: str) -> Dir:
+        twin = self.twin(handle, part)
+        if twin is not None:
+            # Below a folder of another spelling every file would be found under two paths.
+            raise Blocked(f"'{twin}' stands where '{so_far}' is asked for, and this disk takes them for the same name.")
         try:
             return self.fs.open_dir(handle, part)
         except OSError as failure:
