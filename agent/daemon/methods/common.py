@@ -52,6 +52,12 @@ def path_of(params: Params, name: str) -> str:
     return value
 
 
+def path_fields(path: str, raw: bytes | None) -> dict[str, str]:
+    """A path as the contract writes it: the readable form, and the true bytes of one that is not UTF-8."""
+    encoded = {} if raw is None else {"path_base64": base64.b64encode(raw).decode("ascii")}
+    return {"path": path, **encoded}
+
+
 def chosen_sources(agent: Agent, params: Params) -> list[SourceEntry]:
     """The source of ``folder``, or all of them."""
     if params.get("folder") is None and params.get("folder_base64") is None:

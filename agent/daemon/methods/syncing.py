@@ -12,7 +12,7 @@ from agent.core.errors import UsageError
 from agent.core.model import SourceState
 from agent.daemon.agent import Agent
 from agent.daemon.methods.common import Params, chosen_sources, path_of, stamp
-from agent.daemon.methods.looking import failures, skips
+from agent.daemon.methods.looking import failures, named, skips
 from agent.daemon.runner import Runner
 from agent.engine import messages as m
 from agent.engine.desk import Attendance, Tally
@@ -78,7 +78,7 @@ def _report(agent: Agent, source: SourceEntry, runner: Runner, before: Tally, se
         "conflicts_opened": tally.conflicts_opened - before.conflicts_opened,
         "conflicts": view.conflicts,
         "held_deletes": {"plan": view.held_plan, "count": view.held_count} if view.held_plan else None,
-        "skipped": [{"path": skip["path"], "reason": skip["reason"].value} for skip in skips(agent, source)],
+        "skipped": [{**named(skip), "reason": skip["reason"].value} for skip in skips(agent, source)],
         "errors": errors,
         "seconds": round(seconds, 3),
     }
