@@ -93,6 +93,16 @@ class CredentialStore:
         value, origin = found
         return Token(value, origin, expires_at(value))
 
+    def workspace_of(self, server: ServerEntry) -> str:
+        """The workspace this account's token names; empty where there is no token, or it names none.
+
+        Raises:
+            CredentialsError: as ``token_for``.
+        """
+        token = self.token_for(server)
+        said = claims(token.value).get("workspaceId") if token else None
+        return said if isinstance(said, str) else ""
+
     def store(self, server: ServerEntry, token: str) -> TokenOrigin:
         """Keep the token, replacing an older one wherever that lies; says where it went.
 

@@ -172,6 +172,18 @@ def without_source(registry: Registry, key: int) -> Registry:
     return dataclasses.replace(registry, sources=tuple(s for s in registry.sources if s.key != key))
 
 
+def copied(registry: Registry, machine: str) -> Registry:
+    """The registry without the connectors of another machine; the same one where there are none.
+
+    They are there after a disk was cloned or a home was copied: both machines would pass for one.
+    """
+    servers = tuple(
+        dataclasses.replace(s, connector_id=None, machine_id=None) if s.machine_id not in (None, machine) else s
+        for s in registry.servers
+    )
+    return registry if servers == registry.servers else dataclasses.replace(registry, servers=servers)
+
+
 def load(path: Path) -> Registry:
     """What the file says; an empty registry when there is no file.
 

@@ -88,7 +88,8 @@ def _of_pass(source: Mapping[str, Any]) -> Iterable[Exit]:
 
 def for_status(document: Mapping[str, Any]) -> Exit:
     """What ``sync`` would exit with, told from the status."""
-    return worst(code for source in document["sources"] for code in _of_status(source))
+    declared = (row["error"]["code"] for row in document.get("declarations", ()) if row.get("error"))
+    return worst([*(code for s in document["sources"] for code in _of_status(s)), *map(for_error, declared)])
 
 
 def _of_status(source: Mapping[str, Any]) -> Iterable[Exit]:

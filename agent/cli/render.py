@@ -62,12 +62,36 @@ def status(document: Document) -> View:
         view.append(Line("no folder is linked; start with: raven-agent up FOLDER", Tone.ASIDE))
     for server in document.get("servers", ()):
         if server.get("state") == "signed_out":
-            view.append(Line(f"signed out of {server['name']}: raven-agent login {server['url']}", Tone.BAD))
+            view.append(Line(f"signed out of {server['name']}: {_way_in(server)}", Tone.BAD))
+        if server.get("warning"):
+            view.append(Line(f"  {server['warning']}", Tone.CARE))
+    view += declarations(document.get("declarations") or ())
     daemon = document.get("daemon")
     if daemon and daemon.get("running"):
         view.append(Line(f"agent running, pid {daemon.get('pid')}, since {daemon.get('since')}", Tone.ASIDE))
     elif daemon is not None and document["sources"]:
         view.append(Line("no agent runs: changes wait for raven-agent run, up or sync", Tone.CARE))
+    return view
+
+
+def _way_in(server: Document) -> str:
+    if server.get("declared_in") and server.get("warning"):
+        return f"it is declared in {server['declared_in']}"
+    return f"raven-agent login {server['url']}"
+
+
+def declarations(document: Iterable[Document]) -> list[Line]:
+    """What is declared and is not carried out, and why."""
+    view = []
+    for row in document:
+        if row["state"] == "applied":
+            continue
+        tone = Tone.BAD if row["state"] == "refused" else Tone.CARE
+        error = row.get("error") or {}
+        words = error.get("message") or "not carried out yet"
+        view.append(Line(f"{row['state']}: [[{row['kind']}]] {row['name']} in {row['file']}: {words}", tone))
+        if error.get("hint"):
+            view.append(Line(f"  {error['hint']}", Tone.ASIDE))
     return view
 
 

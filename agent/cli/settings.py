@@ -25,6 +25,7 @@ from agent.config import (
     parse_setting,
     set_value,
 )
+from agent.core.errors import NotRunning
 
 
 @click.group("config", context_settings=CONTEXT)
@@ -114,6 +115,21 @@ def check_command(app: App) -> Exit:
     return Exit.DONE
 
 
+@command("reload")
+def reload_command(app: App) -> Exit:
+    """Have the running agent read settings and declarations anew.
+
+    What makes no sense changes nothing and exits 2.
+    """
+    said = _told(app)
+    if said is None:
+        raise NotRunning("no agent runs; the next one reads the settings by itself", "raven-agent run")
+    if not said["ok"]:
+        raise ConfigError(said["message"], "raven-agent config check")
+    app.output.done(said, lambda d: [Line(d["message"])])
+    return Exit.DONE
+
+
 def _check(app: App) -> None:
     """Raise ConfigError for settings or declarations that make no sense."""
     from agent.declarations import read_home
@@ -137,5 +153,5 @@ def _reload_line(said: Mapping[str, Any] | None) -> list[Line]:
     return [] if said is None else [Line(f"the running agent: {said['message']}")]
 
 
-for _made in (get_command, set_command, edit_command, path_command, check_command):
+for _made in (get_command, set_command, edit_command, path_command, check_command, reload_command):
     config_command.add_command(_made)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from agent import registry as reg
@@ -34,6 +35,10 @@ from agent.engine.desk import Attendance, Setup
 from agent.index import Index, generation, open_index, set_aside
 from agent.registry import Registry, ServerEntry, SourceEntry
 from agent.remotes.protocol import Capabilities
+
+if TYPE_CHECKING:
+    from agent.daemon.declared import Declarer
+    from agent.declarations import Outcome
 
 log = logging.getLogger(__name__)
 
@@ -62,18 +67,25 @@ class Agent:
         self.clock = clock
         self.fs: Fs = PosixFs() if fs is None else fs
         self.since = clock()
-        self.credentials = CredentialStore(home, settings, os.environ if env is None else env)
+        self.env: Mapping[str, str] = os.environ if env is None else env
+        self.credentials = CredentialStore(home, settings, self.env)
         self.hub = LocalHub(home.hub_dir, settings.hub_port, settings.hub_token_days)
         self.control = Control(clock)
         self._registry_lock = threading.RLock()
         self._registry = with_environment(reg.load(home.registry_file), settings)
-        self._machine = reg.machine_id(home)
+        self._machine = reg.machine_id(home, self.env)
+        self.arranging = threading.RLock()
+        """Held while accounts and links are made or changed, which takes several steps."""
+        self.declarer: Declarer | None = None
+        self.declared: tuple[Outcome, ...] = ()
+        """What became of everything declared, as far as the declarer has come."""
         self._servers: dict[str, ServerSession] = {}
         self._runners: dict[int, Runner] = {}
         self._lost: dict[str, float] = {}
         self._lock = threading.RLock()
         self.index = _open(home)
         self._advance_index()
+        self._own_copy()
         self.control.start()
 
     def close(self) -> None:
@@ -211,7 +223,7 @@ class Agent:
             runner = self._runners.get(source.key)
             if runner is not None:
                 return runner
-            setup = self._setup(source, attendance or self.attendance)
+            setup = self.setup_of(source, attendance or self.attendance)
             runner = Runner(self.control, self.index, setup, self.clock)
             self._runners[source.key] = runner
         if source.paused_until is not None:
@@ -269,7 +281,8 @@ class Agent:
             return None
         return Watcher(str(source.root), Selection(root, Rules(source.include, source.exclude)), post)
 
-    def _setup(self, source: SourceEntry, attendance: Attendance) -> Setup:
+    def setup_of(self, source: SourceEntry, attendance: Attendance) -> Setup:
+        """What the engine of a source is to be configured with, as the settings are now."""
         settings = self.settings
         # Give or take a tenth, so that many agents started together do not look and ask together for ever.
         spread = random.SystemRandom().uniform(0.9, 1.1)
@@ -302,6 +315,20 @@ class Agent:
             for source in self.registry.sources:
                 generation.distrust(self.index, source.key)
 
+    def _own_copy(self) -> None:
+        """After a disk was cloned: neither machine passes for the other, or carries out what the other had begun."""
+        own = reg.copied(self._registry, self._machine)
+        if own is self._registry:
+            return
+        log.warning("this home was copied from another machine; this one registers by itself")
+        for server in own.servers:
+            if server != self._registry.server(server.name):
+                for source in own.sources_of(server.name):
+                    with self.index.transaction():
+                        self.index.disown(source.key)
+        # Behind the index: cut short before this, it is done again.
+        self.change_registry(lambda registry: reg.copied(registry, self._machine))
+
     def tidy(self) -> None:
         """Let go of texts that no conflict and no open operation refers to any more."""
 
@@ -326,9 +353,11 @@ def with_environment(registry: Registry, settings: Settings) -> Registry:
         return registry
     url = reg.clean_url(settings.server_url)
     origin = reg.origin_of(url)
-    if any(server.origin == origin for server in registry.servers):
+    if any(s.origin == origin and settings.workspace in ("", s.workspace) for s in registry.servers):
         return registry
     name = urlsplit(url).hostname or origin
+    if registry.server(name) is not None:
+        name = f"{name}-{settings.workspace}"
     return reg.with_server(registry, ServerEntry(name, url, settings.workspace))
 
 

@@ -46,6 +46,7 @@ class AutoMerge:
         return [pair for pair in found if pair not in self._tried]
 
     def keep_on(self, stop: threading.Event) -> None:
-        """Until told to stop."""
+        """Until told to stop, whenever the setting says so."""
         while not stop.wait(EVERY_SECONDS):
-            self.once()
+            if self._agent.settings.auto_merge:
+                self.once()

@@ -86,6 +86,8 @@ def run_foreground(
     """
     # Not above: a command's own session starts sooner without the web server.
     from agent.daemon.control import ControlServer
+    from agent.daemon.declared import Declarer
+    from agent.declarations import read_home
 
     home.create()
     lock = HomeLock(home.lock_file, home.socket)
@@ -94,9 +96,11 @@ def run_foreground(
         try:
             with ControlServer(agent, home.socket), Herald(agent, manager or Notifier(), reloads) as herald:
                 agent.start_all()
-                if settings.auto_merge:
-                    merging = AutoMerge(agent)
-                    threading.Thread(target=merging.keep_on, args=(stop,), name="automerge", daemon=True).start()
+                declarer = agent.declarer = Declarer(agent)
+                declarer.want(read_home(home))
+                declarer.start()
+                merging = AutoMerge(agent)
+                threading.Thread(target=merging.keep_on, args=(stop,), name="automerge", daemon=True).start()
                 waking = Waking(agent.wake)
                 threading.Thread(target=waking.keep_on, args=(stop,), name="waking", daemon=True).start()
                 on_ready()
@@ -106,6 +110,8 @@ def run_foreground(
                     agent.tidy()
                     methods.call(agent, "trash_prune", {})
         finally:
+            if agent.declarer is not None:
+                agent.declarer.stop()
             agent.close()
     finally:
         lock.release()

@@ -51,6 +51,7 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "config edit": (),
     "config path": ("--json",),
     "config check": ("--json",),
+    "config reload": ("--json",),
     "hub serve": ("--listen", "--data", "--database", "--tls-cert", "--tls-key", "--behind-proxy", "--json"),
     "hub token": ("--workspace", "--user", "--data", "--days"),
     "hub invite": ("--json",),

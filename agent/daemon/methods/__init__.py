@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
 from agent.core.errors import UsageError
 from agent.daemon.agent import Agent
-from agent.daemon.methods import accounts, conflicts, doctor, links, looking, syncing, versions
+from agent.daemon.methods import accounts, conflicts, doctor, links, looking, settings, syncing, versions
 from agent.daemon.methods.common import Params
 
 METHODS: Final[dict[str, Callable[[Agent, Params], Any]]] = {
@@ -37,7 +38,11 @@ METHODS: Final[dict[str, Callable[[Agent, Params], Any]]] = {
     "trash": versions.trash,
     "trash_prune": versions.trash_prune,
     "doctor": doctor.doctor,
+    "reload": settings.reload,
 }
+
+ARRANGING: Final = frozenset({"link", "unlink", "move", "rules", "login", "logout"})
+"""Methods that make or change accounts and links: one at a time."""
 
 FOLLOWED: Final[dict[str, str]] = {"status_watch": "status", "activity_follow": "activity"}
 """Methods that answer document after document, and the method each document comes from."""
@@ -54,4 +59,5 @@ def call(agent: Agent, method: str, params: Params) -> Any:
         raise UsageError(
             f"this agent knows no method {method!r}", "the command and the running agent differ in version"
         )
-    return handler(agent, params)
+    with agent.arranging if method in ARRANGING else contextlib.nullcontext():
+        return handler(agent, params)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -29,18 +30,19 @@ def login(agent: Agent, params: Params) -> dict[str, Any]:
             f"the account {name!r} is linked to {known.url}", "choose another --name, or unlink its folders first"
         )
     entry = ServerEntry(name, url, str(workspace), insecure_http=bool(params.get("insecure_http")))
-    if known is not None and known.origin == entry.origin and known.workspace == entry.workspace:
-        entry = reg.ServerEntry(
-            name, url, entry.workspace, known.dialect, known.connector_id, known.machine_id, entry.insecure_http
-        )
+    same = known is not None and known.origin == entry.origin and known.workspace == entry.workspace
+    if known is not None and known.declared_in is not None:
+        if known.token_file or not same:
+            what = f"with its token in {known.token_file}" if known.token_file else f"for {known.url}"
+            raise UsageError(f"the account {name!r} is declared in {known.declared_in}, {what}", "change it there")
+        # What is declared stands; only its token is given by hand.
+        entry = known
+    elif known is not None and same:
+        entry = replace(known, url=url, insecure_http=entry.insecure_http)
     _check(entry, str(params["token"]), agent.settings.ca_file)
     agent.credentials.store(entry, str(params["token"]))
     agent.change_registry(lambda registry: reg.with_server(registry, entry))
-    agent.drop_server(name)
-    for source in agent.registry.sources_of(name):
-        runner = agent.runner(source.key)
-        if runner is not None:
-            runner.deliver(m.Retry(()))
+    renewed(agent, name)
     token = agent.credentials.token_for(entry)
     return {
         "changed": True,
@@ -49,6 +51,15 @@ def login(agent: Agent, params: Params) -> dict[str, Any]:
         "workspace": entry.workspace,
         "stored_in": token.origin.value if token else None,
     }
+
+
+def renewed(agent: Agent, name: str) -> None:
+    """An account has another address or token: its sources try again at once."""
+    agent.drop_server(name)
+    for source in agent.registry.sources_of(name):
+        runner = agent.runner(source.key)
+        if runner is not None:
+            runner.deliver(m.Retry(()))
 
 
 def _check(entry: ServerEntry, token: str, ca_file: str) -> None:
@@ -76,8 +87,13 @@ def logout(agent: Agent, params: Params) -> dict[str, Any]:
             raise UsageError("say which account", f"one of: {', '.join(names) or 'none'}")
         name = names[0]
     entry = agent.server_entry(str(name))
+    if entry.declared_in is not None and entry.token_file:
+        raise UsageError(
+            f"the account {entry.name!r} is declared in {entry.declared_in}, with its token in {entry.token_file}",
+            "take its [[server]] out there, then: raven-agent config reload",
+        )
     agent.credentials.forget(entry)
-    if not agent.registry.sources_of(entry.name):
+    if not agent.registry.sources_of(entry.name) and entry.declared_in is None:
         agent.change_registry(lambda registry: reg.without_server(registry, entry.name))
     agent.drop_server(entry.name)
     return {"changed": True, "name": entry.name}

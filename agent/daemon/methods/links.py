@@ -24,7 +24,7 @@ _WRITES = {Mode.BIDIRECTIONAL: 2, Mode.LOCAL_TO_CLOUD: 1, Mode.IMPORT_ONLY: 0}
 
 def sources(agent: Agent, params: Params) -> list[dict[str, Any]]:
     """The server's sources, and where each is linked here."""
-    name = _server_name(agent, params.get("server"))
+    name = server_name(agent, params.get("server"))
     linked = {source.source_id: source for source in agent.registry.sources_of(name)}
     return [
         {
@@ -39,7 +39,12 @@ def sources(agent: Agent, params: Params) -> list[dict[str, Any]]:
     ]
 
 
-def _server_name(agent: Agent, wanted: object) -> str:
+def server_name(agent: Agent, wanted: object) -> str:
+    """The account that is meant: the one named, else the only one, else the embedded hub.
+
+    Raises:
+        UsageError: no account of that name, or several and none named.
+    """
     if isinstance(wanted, str) and wanted:
         return agent.server_entry(wanted).name
     names = [server.name for server in agent.registry.servers]
@@ -52,13 +57,13 @@ def _server_name(agent: Agent, wanted: object) -> str:
 
 def link(agent: Agent, params: Params) -> dict[str, Any]:
     """Keep a folder in step with a source: says what that means for every file, and does it unless told not to."""
-    root = _usable_root(agent, Path(path_of(params, "folder")))
+    root = usable_root(agent, Path(path_of(params, "folder")))
     known = agent.registry.source_at(root)
     if known is not None:
         return _linked_already(agent, known, params)
-    name = _server_name(agent, params.get("server"))
-    joined = _wanted_source(agent.server(name).remote(), params.get("source"))
-    mode = _mode(joined, params.get("mode"))
+    name = server_name(agent, params.get("server"))
+    joined = wanted_source(agent.server(name).remote(), params.get("source"))
+    mode = mode_of(joined, params.get("mode"))
     include = (*(joined.include if joined else ()), *_globs(params, "include"))
     exclude = (*(joined.exclude if joined else ()), *_globs(params, "exclude"))
     draft = SourceEntry(
@@ -68,7 +73,7 @@ def link(agent: Agent, params: Params) -> dict[str, Any]:
     plan = _plan(agent, draft, joined)
     connector = agent.server_entry(name).connector_id
     if not params.get("dry_run"):
-        draft = _establish(agent, draft, joined)
+        draft = establish(agent, draft, joined)
         connector = agent.server_entry(name).connector_id
     return {
         "changed": not params.get("dry_run"),
@@ -81,7 +86,12 @@ def link(agent: Agent, params: Params) -> dict[str, Any]:
     }
 
 
-def _usable_root(agent: Agent, root: Path) -> Path:
+def usable_root(agent: Agent, root: Path) -> Path:
+    """``root``, if it can be linked.
+
+    Raises:
+        UsageError: it is too much, no folder, overlaps another link, or holds the agent's own state.
+    """
     if root == Path(root.anchor) or root == Path.home():
         raise UsageError(f"{root} is too much to sync", "link a folder inside it")
     if root.exists() and not root.is_dir():
@@ -117,7 +127,13 @@ def _linked_already(agent: Agent, known: SourceEntry, params: Params) -> dict[st
     }
 
 
-def _wanted_source(remote: Remote, wanted: object) -> RemoteSource | None:
+def wanted_source(remote: Remote, wanted: object) -> RemoteSource | None:
+    """The server's source of this id or name; None where none is wanted.
+
+    Raises:
+        UsageError: none, or several.
+        RemoteError: as the server has it.
+    """
     if not isinstance(wanted, str) or not wanted:
         return None
     found = remote.sources()
@@ -128,7 +144,12 @@ def _wanted_source(remote: Remote, wanted: object) -> RemoteSource | None:
     return matches[0]
 
 
-def _mode(joined: RemoteSource | None, wanted: object) -> Mode:
+def mode_of(joined: RemoteSource | None, wanted: object) -> Mode:
+    """The mode of a link to this source, or to a new one.
+
+    Raises:
+        UsageError: it would write more than the source's own.
+    """
     if joined is None:
         return Mode(wanted) if isinstance(wanted, str) else Mode.BIDIRECTIONAL
     mode = Mode(wanted) if isinstance(wanted, str) else joined.mode
@@ -180,7 +201,13 @@ def _remote_hashes(agent: Agent, draft: SourceEntry, joined: RemoteSource | None
     return {file.path: file.hash for page in remote.listing(joined.id) for file in page}
 
 
-def _establish(agent: Agent, draft: SourceEntry, joined: RemoteSource | None) -> SourceEntry:
+def establish(agent: Agent, draft: SourceEntry, joined: RemoteSource | None) -> SourceEntry:
+    """Make the link: the folder if it is not there, the source unless one is joined, and the registry's entry.
+
+    Raises:
+        RemoteError: as the server has it; no link is made.
+        OSError: the folder cannot be made.
+    """
     draft.root.mkdir(parents=True, exist_ok=True)
     line = agent.line(draft.server)
     if joined is None:
@@ -198,13 +225,33 @@ def _establish(agent: Agent, draft: SourceEntry, joined: RemoteSource | None) ->
 def unlink(agent: Agent, params: Params) -> dict[str, Any]:
     """Stop syncing a folder; deletes nothing on either side."""
     source = agent.source_for(path_of(params, "folder"))
+    _by_hand(source, "take its [[source]] out there")
     unsent = agent.control.call(lambda: _unsent(agent, source))
     if unsent and not params.get("force"):
         raise Unsent(f"{unsent} changes of {source.root} are not on the server yet", "sync first, or unlink --yes")
+    return {
+        "changed": True,
+        "source_id": source.source_id,
+        "root": str(source.root),
+        "unsent": detach(agent, source),
+    }
+
+
+def detach(agent: Agent, source: SourceEntry) -> int:
+    """Forget a link and all that is known of it; how many changes of it were not on the server yet."""
+    unsent = agent.control.call(lambda: _unsent(agent, source))
     agent.stop_source(source.key)
     agent.change_registry(lambda registry: reg.without_source(registry, source.key))
     agent.control.call(lambda: agent.index.forget_source(source.key))
-    return {"changed": True, "source_id": source.source_id, "root": str(source.root), "unsent": unsent}
+    return unsent
+
+
+def _by_hand(source: SourceEntry, remedy: str) -> None:
+    """Refuse to change what follows a declaration: it would be undone at the next start."""
+    if source.declared is not None:
+        raise UsageError(
+            f"{source.root} is declared in {source.declared.file}", f"{remedy}, then: raven-agent config reload"
+        )
 
 
 def _unsent(agent: Agent, source: SourceEntry) -> int:
@@ -220,6 +267,8 @@ def move(agent: Agent, params: Params) -> dict[str, Any]:
     """The folder has moved: the same source, nothing sent again."""
     old, new = Path(path_of(params, "old")), Path(path_of(params, "new"))
     source = agent.source_for(old)
+    if old != new:
+        _by_hand(source, "change its root there")
     if not new.is_dir():
         raise UsageError(f"{new} is not a folder", "move the folder first, then say so")
     others = replace(agent.registry, sources=tuple(s for s in agent.registry.sources if s.key != source.key))
@@ -262,6 +311,7 @@ def rules(agent: Agent, params: Params) -> dict[str, Any]:
         before, after = _selected(agent, source), _selected(agent, entry)
         starts, stops = len(after - before), len(before - after)
     if changed and not params.get("dry_run"):
+        _by_hand(source, "change its patterns there")
         agent.stop_source(source.key)
         agent.change_registry(lambda registry: reg.with_source(registry, entry))
         agent.follow_source(entry)

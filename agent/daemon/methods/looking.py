@@ -8,6 +8,7 @@ from typing import Any
 from agent import __version__
 from agent.core.errors import ProblemKind
 from agent.core.model import SourceState
+from agent.credentials import CredentialsError, Token
 from agent.daemon.agent import Agent
 from agent.daemon.methods.common import (
     Params,
@@ -20,10 +21,12 @@ from agent.daemon.methods.common import (
     stamp,
 )
 from agent.daemon.runner import Runner
+from agent.daemon.servers import expiry_words
+from agent.daemon.wanted import outcomes
 from agent.engine.desk import Attendance
 from agent.engine.view import SourceView
 from agent.index.conflicts import Conflict
-from agent.registry import SourceEntry
+from agent.registry import ServerEntry, SourceEntry
 
 SCHEMA = 1
 
@@ -47,6 +50,7 @@ def status(agent: Agent, params: Params) -> dict[str, Any]:
         },
         "servers": servers(agent, params),
         "sources": [source_status(agent, source) for source in sources],
+        "declarations": [outcome.document() for outcome in outcomes(agent)],
     }
 
 
@@ -61,7 +65,7 @@ def servers(agent: Agent, _params: Params) -> list[dict[str, Any]]:
     rows = []
     for entry in agent.registry.servers:
         session = agent.server(entry.name)
-        token = None if session.is_local_hub else agent.credentials.token_for(entry)
+        token, unreadable = (None, None) if session.is_local_hub else _token_of(agent, entry)
         state = "ok"
         problem = session.problem or _trouble_with(agent, entry.name)
         if not session.is_local_hub and token is None:
@@ -77,9 +81,25 @@ def servers(agent: Agent, _params: Params) -> list[dict[str, Any]]:
                 "connector_id": entry.connector_id,
                 "state": state,
                 "token_expires_at": stamp(token.expires_at) if token else None,
+                "warning": unreadable or _end_of(agent, entry, token),
+                "declared_in": entry.declared_in,
             }
         )
     return rows
+
+
+def _token_of(agent: Agent, entry: ServerEntry) -> tuple[Token | None, str | None]:
+    """An account's token, and what keeps it from being read."""
+    try:
+        return agent.credentials.token_for(entry), None
+    except CredentialsError as error:
+        return None, error.message
+
+
+def _end_of(agent: Agent, entry: ServerEntry, token: Token | None) -> str | None:
+    if token is None or token.expires_at is None:
+        return None
+    return expiry_words(entry.name, token.expires_at - agent.clock())
 
 
 def _trouble_with(agent: Agent, server: str) -> Any:
@@ -197,6 +217,7 @@ def _words(reason: str) -> str:
         "not_utf8": "not UTF-8 text",
         "binary": "not text",
         "refused": "the server refuses it",
+        "garbled": "what the server says of it cannot be understood",
     }.get(reason, reason.replace("_", " "))
 
 
