@@ -13,7 +13,7 @@ from agent.core.model import Known, Oddity, Reason, Seen
 from agent.core.paths import twin_key
 from agent.disk.fs import Dir, Entry, Kind
 from agent.disk.look import look, observe, observe_at, placeholder_of
-from agent.disk.root import Root, gone
+from agent.disk.root import Root, Unmounted, gone
 from agent.disk.select import Selection
 
 __all__ = ["Batch", "look", "scan"]
@@ -190,14 +190,15 @@ def _enter(root: Root, selection: Selection, level: _Level, entry: Entry) -> _Le
         try:
             device = root.fs.fstat(handle).device
             if device == level.device and path in root.mounts:
-                root.fs.close(handle)
-                return Oddity(path, Reason.UNMOUNTED, gone(path))
+                raise Unmounted(gone(path))
             inside = root.fs.entries(handle)
         except BaseException:
             root.fs.close(handle)
             raise
     except FileNotFoundError:
         return None
+    except Unmounted as unmounted:
+        return Oddity(path, Reason.UNMOUNTED, unmounted.message)
     except OSError as failure:
         if failure.errno in {errno.ELOOP, errno.ENOTDIR}:
             return None
