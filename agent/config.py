@@ -203,6 +203,12 @@ class Settings:
     hub_port: int = _setting(8674, "", "port of the embedded hub; another free one if it is taken", most=65_535)
     hub_token_days: int = _setting(90, "days", "how long a token of the embedded hub is good for", least=1, most=3650)
     auto_merge: bool = _setting(default=False, unit="", meaning="merge clean three-way merges without asking")
+    notifications: bool = _setting(
+        default=True,
+        unit="",
+        meaning="show new conflicts, a halt and a sign-out on the desktop",
+        variable="RAVEN_AGENT_NOTIFICATIONS",
+    )
     log_level: str = _setting(
         "info",
         "",

@@ -22,7 +22,7 @@ from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.engine.desk import Setup
 from agent.engine.engine import Engine
-from agent.engine.view import SourceView
+from agent.engine.view import Concerns, SourceView
 from agent.index import Index, open_reader
 
 log = logging.getLogger(__name__)
@@ -113,6 +113,10 @@ class Runner:
     def view(self) -> SourceView:
         """The source as people see it."""
         return self._engine.view()
+
+    def concerns(self) -> Concerns:
+        """What of the source a person is to be told of."""
+        return self._engine.concerns()
 
     def start(self, hands: Hands) -> None:
         """Begin."""

@@ -15,6 +15,7 @@ from agent.daemon.automerge import AutoMerge
 from agent.daemon.herald import Herald
 from agent.daemon.lock import HomeLock
 from agent.daemon.notify import Notifier
+from agent.daemon.notifications import Notifications
 from agent.daemon.waking import Waking
 from agent.disk.fs import Fs
 from agent.engine.desk import Attendance
@@ -95,6 +96,8 @@ def run_foreground(
         agent = Agent(home, settings, Attendance.FOLLOW, fs=fs)
         try:
             with ControlServer(agent, home.socket), Herald(agent, manager or Notifier(), reloads) as herald:
+                # Before any source is at work: the conflicts there are now are not new.
+                notifications = Notifications(agent)
                 agent.start_all()
                 declarer = agent.declarer = Declarer(agent)
                 declarer.want(read_home(home))
@@ -102,7 +105,8 @@ def run_foreground(
                 merging = AutoMerge(agent)
                 threading.Thread(target=merging.keep_on, args=(stop,), name="automerge", daemon=True).start()
                 waking = Waking(agent.wake)
-                threading.Thread(target=waking.keep_on, args=(stop,), name="waking", daemon=True).start()
+                for name, keep_on in (("waking", waking.keep_on), ("notifications", notifications.keep_on)):
+                    threading.Thread(target=keep_on, args=(stop,), name=name, daemon=True).start()
                 on_ready()
                 herald.ready()
                 agent.tidy()

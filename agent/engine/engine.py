@@ -28,7 +28,7 @@ from agent.engine.resolving import Resolving
 from agent.engine.settling import Settling
 from agent.engine.stashing import Stashing
 from agent.engine.verifying import Verifying
-from agent.engine.view import SourceView, view
+from agent.engine.view import Concerns, SourceView, concerns, view
 from agent.engine.wishes import Wishes
 from agent.index.conflicts import State
 from agent.index.notes import PathProblem, ProblemOrigin
@@ -113,6 +113,10 @@ class Engine:
     def view(self) -> SourceView:
         """The source as ``status`` shows it."""
         return view(self._desk, at_rest=self._at_rest())
+
+    def concerns(self) -> Concerns:
+        """What of the source a person is to be told of."""
+        return concerns(self._desk)
 
     def refusal(self, decision: m.Resolve) -> str | None:
         """Why a decision was not taken in; None if it is being carried out, or was."""

@@ -31,6 +31,30 @@ class SourceView:
     halted: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Concerns:
+    """What a person is told of without having asked; unlike a view it costs next to nothing.
+
+    Attributes:
+        conflicts: numbers of those nobody has decided.
+        halted: why everything stands still.
+    """
+
+    conflicts: frozenset[int]
+    halted: str | None
+    signed_out: bool
+
+
+def concerns(desk: Desk) -> Concerns:
+    """Look at what is outstanding, and not at the index."""
+    trouble, held = desk.trouble, desk.out.held
+    return Concerns(
+        frozenset(c.id for c in desk.parked.values() if c.state is State.OPEN),
+        desk.out.root_trouble or desk.standing.halted or (f"{len(held.files)} deletes are held" if held else None),
+        trouble is not None and trouble.kind is ProblemKind.SIGNED_OUT,
+    )
+
+
 def view(desk: Desk, *, at_rest: bool) -> SourceView:
     """Look at the index and at what is outstanding."""
     counts = desk.index.trees.counts(desk.source)
