@@ -204,20 +204,30 @@ _INITIAL: Final = (
 )
 
 
+def refuse_newer(connection: sqlite3.Connection) -> None:
+    """Leave alone what this release does not understand.
+
+    Raises:
+        IndexTooNew: a newer release wrote it.
+    """
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > SCHEMA_VERSION:
+        raise IndexTooNew(
+            f"the index has schema {version} and this release knows {SCHEMA_VERSION}: a newer release wrote it",
+            "install the newer release again, or move the index away: it is rebuilt without losing a file",
+        )
+
+
 def migrate(connection: sqlite3.Connection) -> None:
     """Bring the index to this release's schema; each migration and its record are one transaction.
 
     Raises:
         IndexTooNew: a newer release wrote it.
     """
+    refuse_newer(connection)
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version == SCHEMA_VERSION:
         return
-    if version > SCHEMA_VERSION:
-        raise IndexTooNew(
-            f"the index has schema {version}, this release knows {SCHEMA_VERSION}",
-            "install the newer release again, or set the index aside: it is rebuilt without losing a file",
-        )
     from sqlite_utils import Database, Migrations
 
     migrations = Migrations("raven-agent")

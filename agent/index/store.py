@@ -12,7 +12,7 @@ from agent.index.conflicts import Conflicts
 from agent.index.notes import Notes
 from agent.index.operations import Operations
 from agent.index.removals import Removals
-from agent.index.schema import migrate
+from agent.index.schema import migrate, refuse_newer
 from agent.index.stashes import Stashes
 from agent.index.trees import Trees
 
@@ -73,6 +73,8 @@ def open_index(path: Path | str) -> Index:
     """
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
+        # Before anything is written: what a newer release made is left exactly as it is.
+        refuse_newer(connection)
         if path != ":memory:":
             Path(path).chmod(0o600)
         # Every commit is durable: operation ids and journalled intents must outlive a power cut that comes right after.
