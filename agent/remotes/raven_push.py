@@ -73,6 +73,9 @@ class Pusher:
     def push(self, source_id: str, connector_id: str | None, batch: Sequence[Outgoing]) -> PushAnswer:
         """See ``Remote.push``. ``connector_id`` is sent as given; None leaves it out."""
         prefix = _prefix(source_id, connector_id)
+        with self._lock:
+            # The engine remembers how much a server takes; what it gives all the same is to be tried again in earnest.
+            self._single_limit = BODY_LIMIT
         outcomes: list[Outcome] = []
         parcels: list[Parcel] = []
         for outgoing in batch:
@@ -126,6 +129,8 @@ class Pusher:
         body = _body(prefix, chunk)
         if len(chunk) > 1 and len(body) > self._group_limit:
             return _Step(smaller=_halves(chunk))
+        if len(chunk) == 1 and len(body) > self._single_limit:
+            return _Step((self._too_large(chunk[0], prefix),))
         try:
             answer = self._http.send("sources/push-batch", body, bounds=Bounds.RECORD)
         except CallFailed as failure:

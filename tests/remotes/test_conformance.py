@@ -269,6 +269,13 @@ class TestPush:
         assert world.results(*(edit(f"b{n}.md", "x" * 10_000) for n in range(90))) == [Result.APPLIED] * 90
         assert max(len(body) for body in world.batches) <= refused // 2
 
+    def test_a_file_a_gateway_once_refused_for_its_size_is_sent_when_it_is_given_again(self, world: World) -> None:
+        """PR7: what is set aside can be retried."""
+        world.faults.inject(too_large(), on="push-batch")
+        refused = world.only(edit("a.md", "abc"))
+        assert (refused.result, refused.limit) == (Result.TOO_LARGE, 2)
+        assert world.only(edit("a.md", "abc")).result is Result.APPLIED
+
     def test_one_bad_item_of_a_hundred_is_refused_alone(self, world: World) -> None:
         """PR9: 99 are on the server, one is rejected with the server's reason."""
         batch = [edit(f"{n:02}.md", f"text {n}") for n in range(100)]
