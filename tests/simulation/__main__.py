@@ -1,14 +1,19 @@
-"""``python -m simulation SEED`` repeats one run; ``--seeds FIRST-LAST --jobs N`` makes many."""
+"""``python -m simulation SEED`` repeats one run, ``--shrink`` makes the shortest of it that fails alike;
+``--seeds FIRST-LAST --jobs N`` makes many runs, ``--jobs 0`` on all cores.
+"""
 
 from __future__ import annotations
 
 import argparse
+import logging
 import multiprocessing
+import os
 import sys
 import time
 
 from simulation.run import run
 from simulation.servers import SERVERS
+from simulation.shrink import script_of, shrink
 from simulation.world import Plan
 
 
@@ -20,8 +25,8 @@ def _wrong(job: tuple[int, str]) -> tuple[int, str, tuple[str, ...]]:
 def _many(seeds: range, servers: list[str], jobs: int) -> int:
     began, failed = time.monotonic(), 0
     work = [(seed, server) for seed in seeds for server in servers]
-    with multiprocessing.Pool(jobs) as pool:
-        for seed, server, wrong in pool.imap_unordered(_wrong, work, chunksize=5):
+    with multiprocessing.Pool(jobs or os.cpu_count()) as pool:
+        for seed, server, wrong in pool.imap_unordered(_wrong, work, chunksize=4):
             if wrong:
                 failed += 1
                 print(f"{server} {seed}: {wrong[0].splitlines()[0][:200]}", flush=True)
@@ -33,18 +38,26 @@ def main() -> int:
     """Exit code 0 if every law held."""
     parser = argparse.ArgumentParser(prog="python -m simulation", description=__doc__)
     parser.add_argument("seed", nargs="?", type=int)
-    parser.add_argument("--seeds", help="FIRST-LAST")
+    parser.add_argument("--seeds", help="FIRST-LAST, or LAST")
     parser.add_argument("--server", choices=sorted(SERVERS), help="default: both for --seeds, else hub")
-    parser.add_argument("--jobs", type=int, default=1)
+    parser.add_argument("--jobs", type=int, default=1, help="processes; 0: one a core")
+    parser.add_argument("--shrink", action="store_true", help="leave out every turn the failure does not need")
     parser.add_argument("--trace", action="store_true", help="show everything that happened")
     given = parser.parse_args()
+    # What agents warn of is what is done to them on purpose here.
+    logging.disable(logging.CRITICAL)
     if given.seeds:
-        first, _, last = given.seeds.partition("-")
+        first, _, last = given.seeds.rpartition("-")
         servers = [given.server] if given.server else sorted(SERVERS)
-        return _many(range(int(first), int(last or first) + 1), servers, given.jobs)
+        return _many(range(int(first or 0), int(last) + 1), servers, given.jobs)
     if given.seed is None:
         parser.error("a seed or --seeds is needed")
-    verdict = run(Plan(given.seed, given.server or "hub"))
+    plan = Plan(given.seed, given.server or "hub")
+    if given.shrink:
+        verdict = run(shrink(plan))
+        print(verdict.told() if given.trace else script_of(verdict))
+        return 1
+    verdict = run(plan)
     print(verdict.told(None if given.trace else 60) if verdict.wrong or given.trace else "every law held")
     return 1 if verdict.wrong else 0
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from agent.engine import messages as m
+from simulation import deciding
 from simulation.machine import Machine
 from simulation.oracle import clashing, differences
 from simulation.world import World
 
 ROUNDS = 14
 _STEPS = 4000
+_RETRIES = 2
+"""Rounds in which a person has files tried again that were set aside: that may happen as late as in the first."""
 _BETWEEN = 70.0
 """Seconds between two rounds: a server may show an event so late that only the re-reading of a minute finds it."""
 
@@ -27,31 +30,37 @@ class Ending:
         """Raises NeverAtRest."""
         world = self._world
         world.note("world", "calm")
-        world.flush_late()
+        world.reseed("end")
+        world.calm_down()
         for machine in world.machines:
             world.revive(machine)
-            machine.tell(m.Resume(), m.Retry(None))
+            machine.tell(m.Resume())
         for number in range(ROUNDS):
             world.note("world", f"round {number}")
+            world.reseed(f"round {number}")
             for machine in world.machines:
-                self._begin_pass(machine)
+                self._begin_pass(machine, number)
             self._settle()
-            if not self._decide() and number > 1 and self._equal():
+            if not self._decide() and number >= 1 and not differences(world):
                 return
             world.now += _BETWEEN
         raise NeverAtRest(f"not at rest after {ROUNDS} rounds: {self._state()}")
 
-    def _begin_pass(self, machine: Machine) -> None:
-        ticket = self._world.next_ticket()
-        machine.tickets.add(ticket)
-        machine.tell(m.SyncNow(ticket))
+    def _begin_pass(self, machine: Machine, number: int) -> None:
+        """Of a machine where only single passes are made, a new process."""
+        if not machine.alive:
+            self._world.revive(machine)
+            return
+        if number < _RETRIES:
+            machine.tell(m.Retry(None))
+        machine.begin_pass()
 
     def _settle(self) -> None:
         """Until every pass is over and nothing can be done at this moment."""
         for _ in range(_STEPS):
             if self._work():
                 continue
-            if not any(machine.tickets for machine in self._world.machines):
+            if not any(machine.alive and machine.tickets for machine in self._world.machines):
                 return
             self._sleep()
         raise NeverAtRest(f"a pass does not end: {self._state()}")
@@ -59,6 +68,8 @@ class Ending:
     def _work(self) -> bool:
         """One thing that can be done now; False if there is none."""
         for machine in self._world.machines:
+            if not machine.alive:
+                continue
             if machine.folder_work:
                 machine.work()
             elif machine.lanes():
@@ -74,8 +85,9 @@ class Ending:
 
     def _sleep(self) -> None:
         world = self._world
-        moments = [machine.wake for machine in world.machines if machine.wake is not None]
-        moments += [machine.ready_at(call) for machine in world.machines for call in machine.calls]
+        alive = [machine for machine in world.machines if machine.alive]
+        moments = [moment for machine in alive if (moment := machine.due_at()) is not None]
+        moments += [machine.ready_at(call) for machine in alive for call in machine.calls]
         if not moments:
             raise NeverAtRest(f"a pass does not end and nothing is due: {self._state()}")
         world.now = max(world.now, min(moments)) + 0.001
@@ -84,20 +96,27 @@ class Ending:
         """Decide everything that waits for a person; whether there was anything."""
         world = self._world
         found = False
+        split = clashing(world.server.heads(world.source_id))
         for machine in world.machines:
-            decided = {path for _, _, path in world.open_conflicts(machine)}
-            for _ in range(len(world.open_conflicts(machine))):
-                if world.open_conflicts(machine):
-                    world.decide(machine)
+            waiting = {path for _, _, path in deciding.open_conflicts(machine)}
+            halted = machine.halted()
             # A path that is a file and a folder at once on the server can be decided and still fit no folder.
-            found = found or bool(decided - clashing(world))
+            found = found or bool(waiting - split) or halted or machine.engine.held is not None
+            if not (waiting or halted or machine.engine.held):
+                continue
+            if not machine.alive:
+                # What waits for a person waits in the index; whoever decides starts the agent for it.
+                machine.stay()
+                world.revive(machine)
+                continue
+            for _ in waiting:
+                if deciding.open_conflicts(machine):
+                    deciding.decide(world, machine)
             if machine.engine.held:
-                world.release(machine)
-                found = True
+                deciding.release(world, machine)
+            if halted:
+                deciding.go_on(world, machine)
         return found
-
-    def _equal(self) -> bool:
-        return not differences(self._world)
 
     def _state(self) -> str:
         views = [f"{x.name}: {x.engine.view()}" for x in self._world.machines]

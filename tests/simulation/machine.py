@@ -172,6 +172,7 @@ class Machine:
         self.said: dict[str, deque[m.Message]] = {FOLDER_LANE: deque(), WATCHER_LANE: deque()}
         self.wake: float | None = None
         self.tickets: set[int] = set()
+        self._passing = False
         self._numbers = 0
         transport = HandlerTransport(lambda *request: self._world.touch_network(self, *request))
         self._http = Http(
@@ -192,6 +193,7 @@ class Machine:
         self.tell(m.Started())
         if self.habits.attendance is Attendance.ONCE:
             self.begin_pass()
+            self._passing = True
 
     def _setup(self) -> Setup:
         return Setup(SOURCE, self.habits.mode, self.habits.attendance)
@@ -236,6 +238,10 @@ class Machine:
         self.kill()
         self.index.close()
 
+    def halted(self) -> bool:
+        """Whether the source stopped until a person has looked."""
+        return self.index.notes.standing(SOURCE).halted is not None
+
     def conflicts(self) -> list[Conflict]:
         """Every conflict that is not closed."""
         return self.index.conflicts.live(SOURCE)
@@ -264,7 +270,7 @@ class Machine:
             else:
                 self._numbers += 1
                 self.calls.append(Waiting(self._numbers, effect, self._world.clock(), self._world.changes))
-        if self.habits.attendance is Attendance.ONCE and self._passes and not self.tickets:
+        if self._passing and not self.tickets:
             self._world.note(self.name, "is done")
             self.kill()
 

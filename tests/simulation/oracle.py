@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from agent.core.model import EMPTY_HASH
+from collections.abc import Iterable
+
+from agent.core.model import EMPTY_HASH, Mode
 from simulation.machine import Machine
 from simulation.user import OUTSIDE, ROOT, SECRET, STATE, sha
 from simulation.world import World
@@ -41,13 +43,17 @@ def _to_be_had(world: World) -> set[str]:
 
 
 def outside(world: World) -> list[str]:
-    """Law 2: nothing but the folder and the agent's own state is touched."""
+    """Law 2: nothing but the folder and the agent's own state is touched or read, and nothing of it gets away. A folder
+    that only sends is written to at decided paths alone.
+    """
     found = [f"law 2: {machine.name}: {wrong}" for machine in world.machines for wrong in machine.fs.wrongs]
     for machine in world.machines:
         others = {name for name in machine.fs.top.names if name not in {ROOT, STATE, OUTSIDE}}
         files = {path: node.data for path, node in machine.fs.files(machine.fs.top.names[OUTSIDE])}
         if others or files != {"secret.md": SECRET}:
             found.append(f"law 2: {machine.name}: outside the folder stand {sorted(others)} and {sorted(files)}")
+    if sha(SECRET) in world.server.evidence(world.source_id).kept:
+        found.append("law 2: a file outside the folder was sent to the server")
     return found
 
 
@@ -64,23 +70,35 @@ def applied_twice(world: World) -> list[str]:
 
 
 def differences(world: World) -> list[str]:
-    """Law 4: every folder equals the server, but for names that are a file and a folder at once."""
-    heads = {path: sha(text.encode()) for path, text in world.server.evidence(world.source_id).heads.items()}
-    split = clashing(world)
+    """Law 4: every folder equals the server, but for names that are a file and a folder at once, and for paths at which
+    a link stands, which are not synced. Of a folder that only sends every text has been taken by the server.
+    """
+    evidence = world.server.evidence(world.source_id)
+    heads = {path: sha(text.encode()) for path, text in evidence.heads.items()}
+    split = clashing(heads)
     found = []
     for machine in world.machines:
         tree = {path: sha(data) for path, data in machine.user.tree().items()}
+        if machine.habits.mode is not Mode.BIDIRECTIONAL:
+            unsent = sorted((path, digest) for path, digest in tree.items() if (path, digest) not in evidence.told)
+            found += [f"law 4: {machine.name} never sent {_named(world, digest)} at {path}" for path, digest in unsent]
+            continue
+        links = machine.user.links()
         for path in sorted(heads.keys() | tree.keys()):
-            if path not in split and heads.get(path) != tree.get(path):
+            if path not in split and heads.get(path) != tree.get(path) and not _through(path, links):
                 here, there = (_named(world, side.get(path)) for side in (tree, heads))
                 found.append(f"law 4: {machine.name} holds {here} at {path}, the server {there}")
     return found
 
 
-def clashing(world: World) -> set[str]:
+def _through(path: str, links: set[str]) -> bool:
+    return any(path == link or path.startswith(link + "/") for link in links)
+
+
+def clashing(heads: Iterable[str]) -> set[str]:
     """Paths the server holds that cannot all stand in one folder: a file, and files below it."""
-    heads = world.server.evidence(world.source_id).heads
-    return {path for path in heads for other in heads if other.startswith(path + "/") or path.startswith(other + "/")}
+    paths = set(heads)
+    return {path for path in paths for other in paths if other.startswith(path + "/") or path.startswith(other + "/")}
 
 
 def _named(world: World, digest: str | None) -> str:

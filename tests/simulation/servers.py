@@ -19,7 +19,8 @@ from agent.hub.store import SqlStore
 from strict_raven import USER, WORKSPACE, Races, Response, StrictRaven, seeded_ids, token
 
 _SECRET = b"a secret of the simulation, long enough for HS256" * 2
-_EMPTY_HUB: list[bytes] = []
+_AT_REST: list[tuple[SqlStore, bytes]] = []
+"""Stores no world uses now, each with what it held when it was new: one that is used again has compiled its queries."""
 
 
 def sha_of(text: str) -> str:
@@ -36,12 +37,14 @@ class Evidence:
         kept: hashes of every text that can be had from it: heads, versions, events, open conflicts.
         conflicts: open ones.
         applied: operation id -> how often an event says that it was applied.
+        told: (path, hash) of every text an event says the server took at a path.
     """
 
     heads: dict[str, str]
     kept: frozenset[str]
     conflicts: int
     applied: Mapping[str, int]
+    told: frozenset[tuple[str, str]]
 
 
 class Server(Protocol):
@@ -53,8 +56,16 @@ class Server(Protocol):
         """Answer one request."""
         ...
 
+    def heads(self, source: str) -> dict[str, str]:
+        """Path -> text of every file."""
+        ...
+
     def evidence(self, source: str) -> Evidence:
         """What it shows of a source."""
+        ...
+
+    def close(self) -> None:
+        """Nobody asks it any more."""
         ...
 
 
@@ -73,7 +84,11 @@ class HubServer:
     """The embedded hub, in memory."""
 
     def __init__(self, seed: int, clock: Callable[[], float]) -> None:
-        self.store = SqlStore("sqlite://")
+        if not _AT_REST:
+            fresh = SqlStore("sqlite://")
+            _AT_REST.append((fresh, fresh.snapshot()))
+        self.store, self._empty = _AT_REST.pop()
+        self.store.restore(self._empty)
         milliseconds = lambda: int(clock() * 1000)  # noqa: E731
         self._hub = Hub(self.store, milliseconds, seeded_ids(seed), tokens=JwtTokens(_SECRET))
         self.bearer = mint(_SECRET, workspace=WORKSPACE, user=USER, now=milliseconds(), days=4000.0)
@@ -87,8 +102,6 @@ class HubServer:
         """What it shows; texts are never removed from the table of contents."""
         number = self._number(source)
         with self.store.read() as session:
-            rows = session.files(number, None, 10_000)
-            texts = session.contents([row.hash for row in rows if row.hash])
             conflicts = len(session.open_conflicts(number))
         with self.store._reader.connect() as connection:
             kept = frozenset(bytes(row[0]).hex() for row in connection.execute(select(t.contents.c.hash)))
@@ -96,8 +109,22 @@ class HubServer:
                 t.events.c.type.in_(_APPLYING), t.events.c.operation.is_not(None)
             )
             applied = Counter(str(row[0]) for row in connection.execute(written))
-        heads = {row.path: texts[row.hash] for row in rows if row.hash}
-        return Evidence(heads, kept, conflicts, applied)
+            taken = select(t.files.c.path, t.events.c.hash).where(
+                t.events.c.file == t.files.c.number, t.events.c.hash.is_not(None)
+            )
+            told = frozenset((str(path), bytes(digest).hex()) for path, digest in connection.execute(taken))
+        return Evidence(self.heads(source), kept, conflicts, applied, told)
+
+    def close(self) -> None:
+        """Give the store back."""
+        _AT_REST.append((self.store, self._empty))
+
+    def heads(self, source: str) -> dict[str, str]:
+        """Path -> text of every file."""
+        with self.store.read() as session:
+            rows = session.files(self._number(source), None, 10_000)
+            texts = session.contents([row.hash for row in rows if row.hash])
+        return {row.path: texts[row.hash] for row in rows if row.hash}
 
     def _number(self, source: str) -> int:
         with self.store.read() as session:
@@ -128,7 +155,19 @@ class StrictServer:
         for conflict in conflicts:
             texts |= {conflict.local_content, conflict.remote_content}
         applied = Counter(str(e.payload["operationId"]) for e in found.events if "operationId" in e.payload)
-        return Evidence(self.raven.heads(source), frozenset(map(sha_of, texts)), len(conflicts), applied)
+        told = frozenset(
+            (event.path, sha_of(event.payload["content"]))
+            for event in found.events
+            if event.path and "content" in event.payload
+        )
+        return Evidence(self.heads(source), frozenset(map(sha_of, texts)), len(conflicts), applied, told)
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+    def heads(self, source: str) -> dict[str, str]:
+        """Path -> text of every file."""
+        return self.raven.heads(source)
 
 
 SERVERS: dict[str, Callable[[int, Callable[[], float]], Server]] = {"hub": HubServer, "strict": StrictServer}

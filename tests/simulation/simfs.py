@@ -16,62 +16,9 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from agent.disk.fs import Dir, Entry, File, Kind, Stat, SwapPrimitive
+from simulation.nodes import Change, Crash, Disk, Handle, Node, put
 
-
-class Crash(BaseException):
-    """The process was killed."""
-
-
-class Node:
-    """A file, folder or link.
-
-    Attributes:
-        names: what a folder holds.
-        data: a file's bytes; of a link, where it points.
-        durable: the bytes a power loss leaves.
-        user: whether the bytes are a user's.
-    """
-
-    __slots__ = ("ctime", "data", "durable", "inode", "kind", "mode", "mtime", "names", "user")
-
-    def __init__(self, kind: Kind, inode: int, now: int, mode: int) -> None:
-        self.kind, self.inode, self.mode = kind, inode, mode
-        self.mtime = self.ctime = now
-        self.names: dict[str, Node] = {}
-        self.data = self.durable = b""
-        self.user = False
-
-
-@dataclass(slots=True)
-class Handle:
-    """An open file or folder, and how far it has been read."""
-
-    node: Node
-    offset: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Disk:
-    """How a disk behaves.
-
-    Attributes:
-        swap: EXCHANGE, or LINK where names can neither be exchanged nor renamed without replacing in one call.
-        grain_ns: the steps in which it stamps files, in nanoseconds.
-        one_volume: whether the state folder lies on the root's file system.
-    """
-
-    swap: SwapPrimitive = SwapPrimitive.EXCHANGE
-    grain_ns: int = 1
-    one_volume: bool = True
-
-
-@dataclass(frozen=True, slots=True)
-class _Change:
-    folder: Node
-    name: str
-    old: Node | None
-    new: Node | None
-
+__all__ = ["Crash", "Disk", "Node", "SimFs"]
 
 Hook = Callable[[str], None]
 
@@ -87,19 +34,23 @@ class SimFs:
     Attributes:
         clock: seconds since the epoch.
         before: called before every primitive with its name; may raise Crash or OSError, or act as the user.
+        after: called with every change of names the agent made.
         wrongs: what the agent did that nothing may ever do.
+        device: the number of the one device there is.
         destroyed: hashes of a user's bytes the agent took the last copy of from this disk, and by which call.
     """
 
     clock: Callable[[], float]
     disk: Disk = field(default_factory=Disk)
     before: Hook | None = None
+    after: Callable[[Change], None] | None = None
     wrongs: list[str] = field(default_factory=list)
     destroyed: dict[str, str] = field(default_factory=dict)
+    device: int = 1
     _inodes: int = 100
     _handles: dict[int, Handle] = field(default_factory=dict)
     _next_handle: int = 3
-    _journal: list[tuple[_Change, ...]] = field(default_factory=list)
+    _journal: list[tuple[Change, ...]] = field(default_factory=list)
     _kept: int = 0
 
     def __post_init__(self) -> None:
@@ -117,17 +68,18 @@ class SimFs:
         self._inodes += 1
         return Node(kind, self._inodes, self.stamp(), mode)
 
-    def change(self, *changes: tuple[Node, str, Node | None]) -> None:
+    def change(self, *changes: tuple[Node, str, Node | None]) -> tuple[Change, ...]:
         """Change names, all at once, and note in the journal how they were."""
         now = self.stamp()
-        done = tuple(_Change(folder, name, folder.names.get(name), new) for folder, name, new in changes)
+        done = tuple(Change(folder, name, folder.names.get(name), new) for folder, name, new in changes)
         for change in done:
-            _put(change.folder, change.name, change.new)
+            put(change.folder, change.name, change.new)
             change.folder.mtime = change.folder.ctime = now
             for node in (change.old, change.new):
                 if node is not None:
                     node.ctime = now
         self._journal.append(done)
+        return done
 
     def settle(self) -> None:
         """Make every change of names durable."""
@@ -141,6 +93,12 @@ class SimFs:
                 yield from self.files(node, f"{prefix}{name}/")
             else:
                 yield f"{prefix}{name}", node
+
+    def _change(self, *changes: tuple[Node, str, Node | None]) -> None:
+        """Change names on behalf of the agent."""
+        done = self.change(*changes)
+        for change in done if self.after is not None else ():
+            self.after(change)
 
     def holds(self, data: bytes) -> bool:
         """Whether some file holds exactly these bytes."""
@@ -157,7 +115,7 @@ class SimFs:
         kept = rng.randint(self._kept, len(self._journal))
         for done in reversed(self._journal[kept:]):
             for change in reversed(done):
-                _put(change.folder, change.name, change.old)
+                put(change.folder, change.name, change.old)
         self.settle()
         for _, node in self.files():
             if node.data != node.durable:
@@ -174,30 +132,50 @@ class SimFs:
         if self.before is not None:
             self.before(primitive)
 
-    def _node(self, handle: int) -> Node:
+    def _handle(self, handle: int) -> Handle:
         if handle not in self._handles:
             _fail(errno.EBADF)
-        return self._handles[handle].node
+        return self._handles[handle]
+
+    def _node(self, handle: int) -> Node:
+        """What a handle stands for, to be used for more than telling which it is."""
+        node = self._handle(handle).node
+        if node.outside:
+            self.wrongs.append("a handle outside the folder was used")
+        return node
 
     def _open(self, node: Node) -> int:
+        if node.locked:
+            _fail(errno.EACCES)
         self._next_handle += 1
         self._handles[self._next_handle] = Handle(node)
         return self._next_handle
 
+    def _spot(self, folder: int, name: str) -> tuple[Node, str]:
+        """A folder, and the name as it stands, or would stand, in it."""
+        node = self._node(folder)
+        return node, self.disk.spelled(node, name)
+
     def _at(self, folder: int, name: str) -> Node:
-        found = self._node(folder).names.get(name)
+        node, name = self._spot(folder, name)
+        found = node.names.get(name)
         return found if found is not None else _fail(errno.ENOENT)
 
     def open_root(self, path: str) -> Dir:
-        """As in ``Fs``."""
+        """As in ``Fs``: links on the way are followed."""
         self._asked("open_root")
         node = self.top
-        for part in path.strip("/").split("/"):
+        parts = path.strip("/").split("/")
+        while parts:
             if node.kind is not Kind.FOLDER:
                 _fail(errno.ENOTDIR)
-            if part not in node.names:
+            below = node.names.get(self.disk.spelled(node, parts.pop(0)))
+            if below is None:
                 _fail(errno.ENOENT)
-            node = node.names[part]
+            if below.kind is Kind.LINK:
+                node, parts = self.top, below.data.decode().strip("/").split("/") + parts
+            else:
+                node = below
         return Dir(self._open(node)) if node.kind is Kind.FOLDER else _fail(errno.ENOTDIR)
 
     def open_dir(self, parent: Dir, name: str) -> Dir:
@@ -217,8 +195,7 @@ class SimFs:
         return [Entry(name, node.kind) for name, node in self._node(folder).names.items()]
 
     def _stat(self, node: Node) -> Stat:
-        device = 1
-        return Stat(node.kind, len(node.data), node.mtime, node.ctime, node.inode, device, node.mode)
+        return Stat(node.kind, len(node.data), node.mtime, node.ctime, node.inode, self.device, node.mode)
 
     def stat(self, folder: Dir, name: str) -> Stat:
         """As in ``Fs``."""
@@ -227,7 +204,7 @@ class SimFs:
 
     def fstat(self, handle: Dir | File) -> Stat:
         """As in ``Fs``."""
-        return self._stat(self._node(handle))
+        return self._stat(self._handle(handle).node)
 
     def open_file(self, folder: Dir, name: str) -> File:
         """As in ``Fs``."""
@@ -238,20 +215,21 @@ class SimFs:
     def read(self, file: File, limit: int) -> bytes:
         """As in ``Fs``."""
         self._asked("read")
-        handle = self._handles[file]
-        if handle.node.kind is not Kind.FILE:
+        node, handle = self._node(file), self._handle(file)
+        if node.kind is not Kind.FILE:
             _fail(errno.EISDIR)
-        data = handle.node.data[handle.offset : handle.offset + limit]
+        data = node.data[handle.offset : handle.offset + limit]
         handle.offset += len(data)
         return data
 
     def create(self, folder: Dir, name: str, mode: int) -> File:
         """As in ``Fs``."""
         self._asked("create", name)
-        if name in self._node(folder).names:
+        there, name = self._spot(folder, name)
+        if name in there.names:
             _fail(errno.EEXIST)
         node = self.new_node(Kind.FILE, mode)
-        self.change((self._node(folder), name, node))
+        self._change((there, name, node))
         return File(self._open(node))
 
     def write(self, file: File, data: bytes) -> None:
@@ -290,9 +268,10 @@ class SimFs:
     def mkdir(self, parent: Dir, name: str, mode: int) -> None:
         """As in ``Fs``."""
         self._asked("mkdir", name)
-        if name in self._node(parent).names:
+        there, name = self._spot(parent, name)
+        if name in there.names:
             _fail(errno.EEXIST)
-        self.change((self._node(parent), name, self.new_node(Kind.FOLDER, mode)))
+        self._change((there, name, self.new_node(Kind.FOLDER, mode)))
 
     def rmdir(self, parent: Dir, name: str) -> None:
         """As in ``Fs``."""
@@ -302,7 +281,7 @@ class SimFs:
             _fail(errno.ENOTDIR)
         if node.names:
             _fail(errno.ENOTEMPTY)
-        self.change((self._node(parent), name, None))
+        self._change((*self._spot(parent, name), None))
 
     def exchange(self, dir_a: Dir, name_a: str, dir_b: Dir, name_b: str) -> None:
         """As in ``Fs``."""
@@ -310,14 +289,15 @@ class SimFs:
         if self.disk.swap is not SwapPrimitive.EXCHANGE:
             _fail(errno.EINVAL)
         one, other = self._at(dir_a, name_a), self._at(dir_b, name_b)
-        self.change((self._node(dir_a), name_a, other), (self._node(dir_b), name_b, one))
+        self._change((*self._spot(dir_a, name_a), other), (*self._spot(dir_b, name_b), one))
 
     def rename(self, source: Dir, old: str, target: Dir, new: str) -> None:
         """As in ``Fs``."""
         self._asked("rename", old, new)
         node = self._at(source, old)
-        replaced = self._node(target).names.get(new)
-        self.change((self._node(source), old, None), (self._node(target), new, node))
+        there, new = self._spot(target, new)
+        replaced = there.names.get(new)
+        self._change((*self._spot(source, old), None), (there, new, node))
         if replaced is not None and replaced is not node:
             self._destroyed(replaced, f"rename over {new}")
 
@@ -325,15 +305,16 @@ class SimFs:
         """As in ``Fs``; in two steps where the disk has no such call."""
         self._asked("rename_noreplace", old, new)
         node = self._at(source, old)
-        if new in self._node(target).names:
+        there, new = self._spot(target, new)
+        if new in there.names:
             _fail(errno.EEXIST)
         if self.disk.swap is SwapPrimitive.EXCHANGE:
-            self.change((self._node(source), old, None), (self._node(target), new, node))
+            self._change((*self._spot(source, old), None), (there, new, node))
             return
-        self.change((self._node(target), new, node))
+        self._change((there, new, node))
         self._asked("unlink", old)
         self._at(source, old)
-        self.change((self._node(source), old, None))
+        self._change((*self._spot(source, old), None))
 
     def unlink(self, folder: Dir, name: str) -> None:
         """As in ``Fs``."""
@@ -341,7 +322,7 @@ class SimFs:
         node = self._at(folder, name)
         if node.kind is Kind.FOLDER:
             _fail(errno.EISDIR)
-        self.change((self._node(folder), name, None))
+        self._change((*self._spot(folder, name), None))
         self._destroyed(node, f"unlink {name}")
 
     def _destroyed(self, node: Node, what: str) -> None:
@@ -361,12 +342,5 @@ class SimFs:
 
     def now_ns(self, handle: Dir | File) -> int:
         """As in ``Fs``."""
-        self._node(handle)
+        self._handle(handle)
         return self.stamp()
-
-
-def _put(folder: Node, name: str, node: Node | None) -> None:
-    if node is None:
-        folder.names.pop(name, None)
-    else:
-        folder.names[name] = node

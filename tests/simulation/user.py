@@ -24,6 +24,7 @@ class User:
     """One person at one disk. Everything they do is durable at once.
 
     Attributes:
+        home: the folder that was linked, wherever it stands by now.
         given_up: hashes of texts this person overwrote or removed with their own hands.
     """
 
@@ -33,21 +34,19 @@ class User:
     def __post_init__(self) -> None:
         for name in (ROOT, STATE, OUTSIDE):
             self.fs.change((self.fs.top, name, self.fs.new_node(Kind.FOLDER, 0o755)))
+        self.home = self.fs.top.names[ROOT]
         secret = self.fs.new_node(Kind.FILE, 0o600)
         secret.data = secret.durable = SECRET
-        self.fs.change((self.fs.top.names[OUTSIDE], "secret.md", secret))
+        outside = self.fs.top.names[OUTSIDE]
+        self.fs.change((outside, "secret.md", secret))
+        outside.outside = secret.outside = True
         self.fs.settle()
-
-    @property
-    def root(self) -> Node:
-        """The synced folder."""
-        return self.fs.top.names[ROOT]
 
     def tree(self) -> dict[str, bytes]:
         """Path -> bytes of every synced file."""
         return {
             path: node.data
-            for path, node in self.fs.files(self.root)
+            for path, node in self.fs.files(self.home)
             if node.kind is Kind.FILE and not path.startswith(".")
         }
 
@@ -57,10 +56,10 @@ class User:
         return node.data if node is not None and node.kind is Kind.FILE else None
 
     def write(self, path: str, data: bytes) -> None:
-        """Save in place, as simple editors do; folders and files in the way give way."""
+        """Save in place, as simple editors do; folders, files and links in the way give way."""
         folder, name = self._room(path)
         node = folder.names.get(name)
-        if node is None:
+        if node is None or node.kind is Kind.LINK:
             node = self.fs.new_node(Kind.FILE, 0o644)
             self.fs.change((folder, name, node))
         before = node.data
@@ -119,18 +118,20 @@ class User:
             self.given_up.add(sha(data))
 
     def _find(self, path: str) -> Node | None:
-        node = self.root
+        node = self.home
         for part in path.split("/"):
-            if part not in node.names:
+            below = node.names.get(self.fs.disk.spelled(node, part))
+            if below is None:
                 return None
-            node = node.names[part]
+            node = below
         return node
 
     def _room(self, path: str) -> tuple[Node, str]:
         """The folder a path lies in, made if need be, with nothing but a file or nothing at the path itself."""
-        node = self.root
+        node = self.home
         *above, name = path.split("/")
-        for part in above:
+        for asked in above:
+            part = self.fs.disk.spelled(node, asked)
             below = node.names.get(part)
             if below is None or below.kind is not Kind.FOLDER:
                 folder = self.fs.new_node(Kind.FOLDER, 0o755)
@@ -139,9 +140,34 @@ class User:
                     self._give_up(below)
                 below = folder
             node = below
+        name = self.fs.disk.spelled(node, name)
         there = node.names.get(name)
         if there is not None and there.kind is Kind.FOLDER:
-            self.fs.change((node, name, None))
-            for _, lost in self.fs.files(there):
-                self._give_up(lost)
+            self.discard(node, name)
         return node, name
+
+    def discard(self, folder: Node, name: str) -> None:
+        """Remove a name and all there is below it."""
+        there = folder.names.get(name)
+        if there is None:
+            return
+        self.fs.change((folder, name, None))
+        for _, lost in self.fs.files(there):
+            self._give_up(lost)
+        self._give_up(there)
+        self.fs.settle()
+
+    def link(self, path: str, to: str) -> None:
+        """Make a link, over whatever stands there."""
+        folder, name = self._room(path)
+        there = folder.names.get(name)
+        link = self.fs.new_node(Kind.LINK, 0o777)
+        link.data = link.durable = to.encode()
+        self.fs.change((folder, name, link))
+        if there is not None:
+            self._give_up(there)
+        self.fs.settle()
+
+    def links(self) -> set[str]:
+        """Where links stand."""
+        return {path for path, node in self.fs.files(self.home) if node.kind is Kind.LINK}

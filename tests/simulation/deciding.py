@@ -1,0 +1,47 @@
+"""What people decide: conflicts, held deletes, and whether a source that stopped goes on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from agent.core.model import Choice
+from agent.engine import messages as m
+from agent.index.conflicts import State
+from simulation.machine import Machine
+from simulation.user import sha
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+
+def open_conflicts(machine: Machine) -> list[tuple[int, int, str]]:
+    """(id, generation, path) of conflicts that wait for a person."""
+    return [(c.id, c.generation, c.path) for c in machine.conflicts() if c.mine and c.state is State.OPEN]
+
+
+def decide(world: World, machine: Machine) -> None:
+    """A person resolves a conflict; as the command does, the local text is read when it is the one to keep."""
+    identifier, generation, path = world.rng.choice(open_conflicts(machine))
+    choice = world.rng.choice(list(Choice))
+    text = world.people.text(b"") if choice is Choice.MANUAL_MERGE else None
+    if choice is Choice.KEEP_LOCAL:
+        local = machine.conflict(identifier).local_hash
+        text = machine.user.read(path)
+        if (text is not None and sha(text)) != (local or False):
+            return
+    world.note(machine.name, f"decides {path}: {choice} {world.people.name(text) if text is not None else ''}")
+    machine.resolve(m.Resolve(identifier, generation, choice, text), path)
+
+
+def release(world: World, machine: Machine) -> None:
+    """A person says what becomes of held deletes."""
+    held = machine.engine.held
+    assert held is not None
+    decisions: list[m.Message] = [m.ApproveDeletes(held.plan), m.UndoDeletes()]
+    machine.tell(world.rng.choice(decisions))
+
+
+def go_on(world: World, machine: Machine) -> None:
+    """A person has looked at a halted source and lets it go on."""
+    world.note(machine.name, "is told to go on")
+    machine.tell(m.Resume())

@@ -1,0 +1,105 @@
+"""The way between the machines and the server: it drops, delays, doubles, reorders, and answers for the server."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from simulation.chances import FAULTS
+from simulation.machine import Machine
+from simulation.nodes import Crash
+from strict_raven import Response
+from strict_raven import faults as f
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+WRITES = ("push-batch", "update", "resolve", "pause", "resume")
+"""Endpoints that change what the server holds, by the end of their paths."""
+
+
+class Network:
+    """One for all machines."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._late: list[tuple[str, str, Mapping[str, str], bytes]] = []
+        self._faulty: dict[str, f.Faulty] = {}
+        self.depth = 0
+        """How many requests are under way inside another."""
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether a request is still on its way, overtaken by later ones."""
+        return bool(self._late)
+
+    def _wait(self, seconds: float) -> None:
+        self._world.now += seconds
+
+    def _serve(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
+        answer = self._world.server.handle(method, path, headers, body)
+        if path.endswith(WRITES):
+            self._world.changes += 1
+        return answer
+
+    def carry(self, machine: Machine, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
+        """One request of a machine. Raises ConnectionLost and Crash."""
+        world = self._world
+        if world.calm:
+            return self._serve(method, path, headers, body)
+        if not machine.alive:
+            raise Crash
+        chances, rng = world.chances, world.rng
+        endpoint = path.rpartition("local-sync/")[2]
+        if self.depth == 0 and rng.random() < chances.bystander:
+            self._bystander(machine)
+        if rng.random() < chances.crash_at_network:
+            world.strike(machine, f"before {endpoint}")
+        roll = rng.random()
+        if roll < chances.late and path.endswith(WRITES):
+            world.note(machine.name, f"network: {endpoint} will arrive late")
+            self._late.append((method, path, headers, body))
+            raise f.ConnectionLost
+        roll -= chances.late
+        if roll < chances.doubled:
+            world.note(machine.name, f"network: {endpoint} arrives twice")
+            self._serve(method, path, headers, body)
+        roll -= chances.doubled
+        faulty = self._faulty.setdefault(machine.name, f.Faulty(self._serve, wait=self._wait))
+        if 0 <= roll < chances.fault:
+            fault = rng.choice(FAULTS)(world.now)
+            world.note(machine.name, f"network: {fault.name} at {endpoint}")
+            faulty.inject(fault)
+        answer = faulty.handle(method, path, headers, body)
+        if rng.random() < chances.crash_at_network:
+            world.strike(machine, f"after {endpoint}")
+        return answer
+
+    def _bystander(self, machine: Machine) -> None:
+        """Something happens at the server between two requests of one call."""
+        world, rng = self._world, self._world.rng
+        self.depth += 1
+        try:
+            others = [other for other in world.machines if other is not machine and other.alive and other.ready_calls()]
+            if others and rng.random() < 0.6:
+                other = rng.choice(others)
+                world.guarded(other, lambda: other.call(rng.choice(other.ready_calls())))
+            else:
+                world.edit_on_server()
+        finally:
+            self.depth -= 1
+
+    def deliver_late(self) -> None:
+        """A request that was overtaken arrives at last; nobody waits for its answer."""
+        world = self._world
+        method, path, headers, body = self._late.pop(world.rng.randrange(len(self._late)))
+        world.note("server", f"late {path.rpartition('/')[2]} arrives")
+        if world.plan.server == "strict":
+            # A delete wipes conflicts there without a word, also those opened since its sender put their texts by.
+            world.people.refused.clear()
+        self._serve(method, path, headers, body)
+
+    def flush(self) -> None:
+        """What is still on its way arrives."""
+        while self._late:
+            self.deliver_late()
