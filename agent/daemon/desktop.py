@@ -65,10 +65,8 @@ def command_for(title: str, body: str, env: Mapping[str, str], system: str = sys
     if tool:
         where = ("--dest", "org.freedesktop.Notifications", "--object-path", "/org/freedesktop/Notifications")
         method = ("--method", "org.freedesktop.Notifications.Notify")
-        quoted = [json.dumps(text, ensure_ascii=False) for text in (APP, "", title, body)]
-        return [
-            tool, "call", "--session", *where, *method, quoted[0], "0", quoted[1], quoted[2], quoted[3], "[]", "{}", "-1",
-        ]  # fmt: skip
+        name, icon, head, text = (json.dumps(said, ensure_ascii=False) for said in (APP, "", title, body))
+        return [tool, "call", "--session", *where, *method, name, "0", icon, head, text, "[]", "{}", "-1"]
     return None
 
 

@@ -14,8 +14,8 @@ from agent.daemon.agent import Agent
 from agent.daemon.automerge import AutoMerge
 from agent.daemon.herald import Herald
 from agent.daemon.lock import HomeLock
-from agent.daemon.notify import Notifier
 from agent.daemon.notifications import Notifications
+from agent.daemon.notify import Notifier
 from agent.daemon.waking import Waking
 from agent.disk.fs import Fs
 from agent.engine.desk import Attendance

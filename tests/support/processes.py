@@ -108,7 +108,8 @@ class Home:
     def env(self) -> dict[str, str]:
         """The environment of every process of this home."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-        return {**kept, "RAVEN_AGENT_HOME": str(self.path), "COLUMNS": "200", "RAVEN_AGENT_NOTIFICATIONS": "off", **self.extra}
+        ours = {"RAVEN_AGENT_HOME": str(self.path), "RAVEN_AGENT_NOTIFICATIONS": "off", "COLUMNS": "200"}
+        return {**kept, **ours, **self.extra}
 
     def run(self, *arguments: str | Path, stdin: str = "", seconds: float = RUN_SECONDS) -> Ran:
         """Run one command to its end."""
