@@ -51,6 +51,8 @@ class Reason(enum.StrEnum):
     """A file stands where a folder is needed, or a folder that still holds something where a file is needed."""
     REFUSED = "refused"
     """The server rejects this file, whatever is done."""
+    GARBLED = "garbled"
+    """What the server told of the file cannot be understood."""
     UNSAFE_PATH = "unsafe_path"
     LINK = "link"
     CHANGING = "changing"

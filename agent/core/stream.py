@@ -87,6 +87,20 @@ class ConflictClosed:
     hash: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """The server told something that cannot be understood, at a position that can.
+
+    Attributes:
+        path: as the server sent it; None where it named none.
+        complaint: what is wrong with it, for people.
+    """
+
+    path: str | None
+    position: int
+    complaint: str
+
+
 class Signal(enum.StrEnum):
     """What a control event says."""
 
@@ -102,7 +116,7 @@ class Control:
     position: int
 
 
-Event = Upsert | Delete | Move | Superseded | ConflictOpened | ConflictClosed | Control
+Event = Upsert | Delete | Move | Superseded | ConflictOpened | ConflictClosed | Unreadable | Control
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from agent.core.stream import (
     Page,
     Signal,
     Superseded,
+    Unreadable,
     Upsert,
 )
 from agent.engine.desk import CONTENTS_LIMIT, Attendance, Desk, PollCall
@@ -94,6 +95,8 @@ class Feeding:
             desk.out.newest_position = max(desk.out.newest_position, event.position)
             if isinstance(event, Control):
                 self._control(event)
+            elif isinstance(event, Unreadable):
+                self._unreadable(event)
             elif all(self._usable(path) for path in _paths_of(event)):
                 handlers[type(event)](reading, event)
         self._keeper.change(reading.rows[path] for path in sorted(reading.changed))
@@ -104,23 +107,25 @@ class Feeding:
         complaint = paths.check(path)
         if complaint is None:
             return True
-        shown = path.encode("utf-8", "replace").decode().replace("\0", "�")
-        self._desk.set_problem(
-            PathProblem(
-                shown,
-                ProblemOrigin.REMOTE,
-                Reason.UNSAFE_PATH,
-                f"the server's path is refused: {complaint}",
-                self._desk.now,
-            )
-        )
+        self._refuse(_shown(path), Reason.UNSAFE_PATH, f"the server's path is refused: {complaint}")
         return False
+
+    def _refuse(self, shown: str, reason: Reason, text: str) -> None:
+        self._desk.set_problem(PathProblem(shown, ProblemOrigin.REMOTE, reason, text, self._desk.now))
+
+    def _unreadable(self, event: Unreadable) -> None:
+        """One event that cannot be understood is passed over by name; what it told is looked for in the listing."""
+        shown = _shown(event.path) if event.path else f"event {event.position}"
+        self._refuse(shown, Reason.GARBLED, f"what the server told at {event.position} is refused: {event.complaint}")
+        self._desk.note(shown, "event_refused", event.complaint)
+        self._verifying.want()
 
     def _control(self, event: Control) -> None:
         self._desk.set_standing(remote_paused=event.signal is Signal.PAUSED)
         self._desk.note("", event.signal.value, "by the server")
 
     def _upsert(self, reading: _Reading, event: Upsert) -> None:
+        self._desk.lift_problem(event.path, ProblemOrigin.REMOTE)
         self._told(reading, event.path, event.hash, event)
 
     def _delete(self, reading: _Reading, event: Delete) -> None:
@@ -315,8 +320,13 @@ class Feeding:
 
 
 def _paths_of(event: Event) -> tuple[str, ...]:
-    if isinstance(event, Control):
+    if isinstance(event, Control | Unreadable):
         return ()
     if isinstance(event, Move):
         return (event.old_path, event.path)
     return (event.path,)
+
+
+def _shown(path: str) -> str:
+    """A path the server sent as the index can hold it."""
+    return path.encode("utf-8", "replace").decode().replace("\0", "�")

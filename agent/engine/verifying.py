@@ -10,12 +10,13 @@ import enum
 from dataclasses import replace
 
 from agent.core import paths
-from agent.core.model import ABSENT
+from agent.core.model import ABSENT, Reason
 from agent.engine.desk import Attendance, Desk
 from agent.engine.effects import AskListing
 from agent.engine.keeper import Keeper, remote_side
 from agent.engine.messages import Call, ListingArrived
 from agent.engine.parking import Parking
+from agent.index.notes import ProblemOrigin
 from agent.index.operations import Stage
 
 _ASK_AT_ONCE = 4
@@ -185,3 +186,12 @@ class Verifying:
             if self._wanted_at is not None:
                 # Wanted again meanwhile; nothing else need come to cause the step that begins it.
                 desk.wake(max(desk.now, self._wanted_at))
+            else:
+                self._forgive_the_feed()
+
+    def _forgive_the_feed(self) -> None:
+        """What the feed told and nobody understood is known by the listing now."""
+        desk = self._desk
+        for path, problems in list(desk.problems.items()):
+            if any(p.origin is ProblemOrigin.REMOTE and p.reason is Reason.GARBLED for p in problems):
+                desk.lift_problem(path, ProblemOrigin.REMOTE)

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from agent.remotes.failures import AnswerTooLarge, garbled
+from agent.remotes.failures import garbled
 
 MAX_ANSWER: Final = 64 * 1024 * 1024
 """Bytes of any answer that are read; depth is bounded by the decoder (1,024)."""
@@ -44,13 +44,13 @@ def decoded(body: bytes | bytearray, content_type: str, bounds: Bounds, token: s
     A token the server repeats is replaced, so that nothing made of an answer can show it.
 
     Raises:
-        CallFailed: GARBLED, it is no JSON answer, or it repeats the token within a path, which cannot be replaced.
-        AnswerTooLarge: it holds too many values.
+        CallFailed: GARBLED, it is no JSON answer, holds too many values, or repeats the token within a path, which
+            cannot be replaced.
     """
     if not body.strip():
         raise garbled("the server answered with nothing")
     if _weighs_more(body, bounds.values):
-        raise AnswerTooLarge(f"the server's answer holds more than {bounds.values} values")
+        raise garbled(f"the server's answer holds more than {bounds.values} values")
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError as exc:

@@ -9,9 +9,9 @@ from datetime import datetime
 from typing import Any, Final
 
 from agent.core.model import RemoteVersion
-from agent.core.stream import ConflictClosed, ConflictOpened, Control, Delete, Event, Page, Signal, Upsert
+from agent.core.stream import ConflictClosed, ConflictOpened, Control, Delete, Event, Page, Signal, Unreadable, Upsert
 from agent.remotes.decode import Bounds
-from agent.remotes.failures import AnswerTooLarge
+from agent.remotes.failures import AnswerTooLarge, CallFailed
 from agent.remotes.http import Http
 from agent.remotes.protocol import Capabilities
 from agent.remotes.raven_state import Position
@@ -32,7 +32,8 @@ class Raw:
     """One event as the server sent it.
 
     Attributes:
-        at: when it happened, seconds; None where the server does not say it in a form that can be read.
+        id: empty where it has none that can be read.
+        complaint: why nothing but its number, and perhaps its path, can be read.
     """
 
     cursor: int
@@ -41,6 +42,7 @@ class Raw:
     path: str | None
     payload: Mapping[str, Any]
     created_at: str | None
+    complaint: str | None = None
 
     @property
     def at(self) -> float | None:
@@ -161,19 +163,39 @@ def _page(events: list[Event], position: Position, more: bool) -> Page:
 
 
 def _raw(event: Mapping[str, Any]) -> Raw:
-    payload = event.get("payload")
-    return Raw(
-        cursor=number(event, "cursor"),
-        id=text(event, "id"),
-        type=text(event, "type"),
-        path=maybe_text(event, "relativePath"),
-        payload={} if payload is None else row(payload, "payload"),
-        created_at=maybe_text(event, "createdAt"),
-    )
+    """The event's fields. One bad event is one bad event, as long as it has a number: without one nobody could say
+    where to go on reading, and the page is GARBLED.
+    """
+    cursor = number(event, "cursor")
+    try:
+        payload = event.get("payload")
+        return Raw(
+            cursor=cursor,
+            id=text(event, "id"),
+            type=text(event, "type"),
+            path=maybe_text(event, "relativePath"),
+            payload={} if payload is None else row(payload, "payload"),
+            created_at=maybe_text(event, "createdAt"),
+        )
+    except CallFailed as failure:
+        identifier, path = (value if isinstance(value, str) else None for value in map(event.get, _NAMING))
+        return Raw(cursor, identifier or "", "", path, {}, None, failure.problem.message)
+
+
+_NAMING: Final = ("id", "relativePath")
 
 
 def _event(raw: Raw) -> Event | None:
     """The event in our words; None for a type this release does not know."""
+    if raw.complaint is not None:
+        return Unreadable(raw.path, raw.cursor, raw.complaint)
+    try:
+        return _understood(raw)
+    except CallFailed as failure:
+        return Unreadable(raw.path, raw.cursor, failure.problem.message)
+
+
+def _understood(raw: Raw) -> Event | None:
     if raw.type == "source.paused":
         return Control(Signal.PAUSED, raw.cursor)
     if raw.type == "source.resumed":

@@ -16,6 +16,7 @@ from agent.remotes.protocol import Capabilities, RemoteSource
 
 NO_FILE: Final = "File not found"
 NO_CONFLICT: Final = "Open conflict not found"
+_MOST: Final = 2**53
 
 
 def row(value: Any, what: str) -> Mapping[str, Any]:
@@ -49,9 +50,9 @@ def maybe_text(source: Mapping[str, Any], key: str) -> str | None:
 
 
 def number(source: Mapping[str, Any], key: str) -> int:
-    """A whole number from 0. Raises GARBLED."""
+    """A whole number from 0 to the largest that every JSON reader agrees on. Raises GARBLED."""
     value = source.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _MOST:
         raise garbled(f"the server's answer lacks {key}")
     return value
 

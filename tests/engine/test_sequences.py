@@ -6,7 +6,7 @@ import hashlib
 
 from agent.core.model import SENTINEL_BASE, ConflictKind, Landed, Landing, Mode, RemoteFile, Result, SourceState, Verb
 from agent.core.reconcile import Step
-from agent.core.stream import Control, Signal
+from agent.core.stream import Control, Signal, Unreadable
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.index.conflicts import Origin
@@ -319,6 +319,31 @@ def test_unsafe_paths_of_the_server_touch_nothing() -> None:
     jobs = pilot.take(e.Carry).jobs
     assert [intent.path for intent, _ in jobs] == ["good.md"]
     assert len(pilot.index.notes.problems(1)) == len(bad)
+
+
+def test_an_event_nobody_understands_is_named_until_the_listing_tells_more() -> None:
+    """The events behind it apply at once; a verification is made for its sake, and the problem lasts until then."""
+    pilot = started()
+    pilot.engine._desk.request_drain()
+    pilot.tell(m.TimePassed())
+    pilot.stands()
+    bad = [Unreadable("b.md", 20, "it lacks a hash"), Unreadable(None, 21, "no path"), Unreadable("n\0.md", 22, "odd")]
+    pilot._page(*bad, upsert("good.md", "good", 40))
+    pilot.land("good")
+    assert pilot.trees("good.md") == (sha("good"),) * 3
+    named = {problem.path: problem for problem in pilot.index.notes.problems(1)}
+    assert set(named) == {"b.md", "event 21", "n\ufffd.md"}
+    assert "it lacks a hash" in named["b.md"].text and not named["b.md"].reason.is_policy
+    told = {(h.path, h.what, h.detail) for h in pilot.index.notes.activity(1, 0, 100)}
+    assert ("b.md", "event_refused", "it lacks a hash") in told
+    there = {"a.md": "one", "b.md": "theirs", "good.md": "good"}
+    pilot.listing = tuple(RemoteFile(path, sha(text)) for path, text in there.items())
+    pilot.rest()
+    pilot.shows("b.md", head("b.md", "theirs"))
+    pilot.land("theirs")
+    pilot.rest()
+    assert pilot.trees("b.md") == (sha("theirs"),) * 3
+    assert pilot.index.notes.problems(1) == []
 
 
 def test_modes_that_only_send_install_nothing() -> None:

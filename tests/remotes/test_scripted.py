@@ -8,6 +8,7 @@ import pytest
 
 from agent.core.errors import ProblemKind, RemoteError
 from agent.core.model import Result
+from agent.core.stream import Delete, Unreadable
 from agent.remotes import http as http_module
 from agent.remotes.raven import RavenRemote
 from remotes.rig import edit, results, sha
@@ -53,17 +54,50 @@ class TestShapes:
             {"events": [{"id": "e", "cursor": "1", "type": "file.upsert"}]},
             {"events": [{"id": "e", "cursor": 1.5, "type": "file.upsert"}]},
             {"events": [{"id": "e", "cursor": True, "type": "file.upsert"}]},
-            {"events": [{"id": "e", "cursor": 1, "type": "file.upsert", "relativePath": "a", "payload": []}]},
-            {"events": [{"id": "e", "cursor": 1, "type": "file.upsert", "relativePath": "a", "payload": {}}]},
-            {"events": [{"id": "e", "cursor": 1, "type": "file.upsert", "relativePath": 5, "payload": {}}]},
+            {"events": [{"id": "e", "cursor": 2**53, "type": "file.upsert"}]},
+            {"events": [{"id": "e", "cursor": -1, "type": "file.upsert"}]},
         ],
     )
     def test_a_page_of_the_wrong_shape_is_garbled(self, data: object) -> None:
-        """PR6: no part of it is told."""
+        """PR6: no part of it is told. An event without a number is one: nobody could say where to read on."""
         remote = RavenRemote(client(lambda _: httpx.Response(200, json=data)))
         with pytest.raises(RemoteError) as error:
             remote.pull("s", None, 0, 0.0)
         assert error.value.problem.kind is ProblemKind.GARBLED
+
+    @pytest.mark.parametrize(
+        ("spoiled", "path"),
+        [
+            ({"payload": []}, "b.md"),
+            ({"payload": {}}, "b.md"),
+            ({"payload": {"hash": 5}}, "b.md"),
+            ({"payload": {"hash": "x", "content": 5}}, "b.md"),
+            ({"payload": {"hash": "x", "operationId": {}}}, "b.md"),
+            ({"type": None}, "b.md"),
+            ({"type": "conflict.opened"}, "b.md"),
+            ({"type": "conflict.resolved", "payload": {"conflictId": 1}}, "b.md"),
+            ({"id": 7}, "b.md"),
+            ({"createdAt": 5}, "b.md"),
+            ({"relativePath": 5}, None),
+        ],
+    )
+    def test_an_event_that_cannot_be_understood_spoils_only_itself(
+        self, spoiled: dict[str, object], path: str | None
+    ) -> None:
+        """Its number says where to read on, so those around it are told, and it is told as what it is."""
+        events = [
+            {"id": f"e{n}", "cursor": n, "type": "file.delete", "relativePath": name, "payload": {}}
+            for n, name in enumerate(["a.md", "b.md", "c.md"], 1)
+        ]
+        events[1] |= {"type": "file.upsert"} | spoiled
+        remote = RavenRemote(client(lambda _: httpx.Response(200, json={"events": events})))
+        page = remote.pull("s", None, 0, 0.0)
+        before, bad, behind = page.events
+        assert (before, behind) == (Delete("a.md", 1), Delete("c.md", 3))
+        assert isinstance(bad, Unreadable)
+        assert (bad.path, bad.position, page.cursor) == (path, 2, "3")
+        assert bad.complaint
+        assert remote.pull("s", page.state, 0, 0.0).events == ()
 
     def test_content_that_is_not_its_hash_is_never_passed_on(self) -> None:
         """SC6: an event comes without it, a head is garbled."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
+import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +15,7 @@ import pytest
 from agent.core.errors import ProblemKind, RemoteError
 from agent.remotes.http import Http, Timeouts
 from security.wild import Chunks, WildServer, head, repeated, whole
+from strict_raven import Response
 from support.processes import Daemon, Home
 
 MEBIBYTE = 1 << 20
@@ -33,7 +37,10 @@ ANSWERS: dict[str, Chunks] = {
     "huge numbers": whole(ENVELOPE % (b'{"events":[{"id":"a","cursor":%s,"type":"x"}]}' % (b"9" * 4000))),
     "a number beyond all": whole(ENVELOPE % b'{"events":[{"id":"a","cursor":1e300,"type":"file.upsert"}]}'),
     "not a number": whole(ENVELOPE % b'{"events":[{"id":"a","cursor":NaN,"type":"x"}]}'),
-    "zip bomb": whole(b"\x1f\x8b\x08\x00", content_encoding="gzip"),
+    "a cut zip": whole(b"\x1f\x8b\x08\x00", content_encoding="gzip"),
+    "zip bomb": whole(gzip.compress(b"[" + b" " * 200_000_000 + b"]", 1), content_encoding="gzip"),
+    "seven million objects": repeated(b'{"data":{"events":[', b"{}," * 349_525, 20, b'{}]},"success":true}'),
+    "thirty million numbers": repeated(b'{"data":{"events":[', b"0," * 524_288, 60, b'0]},"success":true}'),
 }
 ENDPOINTS = ("deltas", "sources/files", "push-batch", "sources/file", "heartbeat", "sources/conflicts")
 
@@ -56,7 +63,7 @@ def linked(home: Home, wild: WildServer) -> str:
 @pytest.mark.parametrize(
     "names",
     [
-        pytest.param(["100 MB", "events of nothing"], id="some"),
+        pytest.param(["zip bomb", "seven million objects", "events of nothing"], id="some"),
         pytest.param(list(ANSWERS), id="all", marks=pytest.mark.long),
     ],
 )
@@ -75,7 +82,7 @@ def test_pr6_no_answer_changes_the_folder_or_ends_the_daemon(
             assert report["state"] != "up_to_date", (name, report)
             assert home.texts() == {"a.md": "a\n", "b.md": "b\n"}, name
         assert daemon.process.poll() is None
-        assert peak(daemon) < 500
+        assert peak(daemon) < 400
         home.write("a.md", "mine\n")
         wild.behave()
         wild.put(linked, "c.md", "theirs\n")
@@ -118,3 +125,36 @@ def test_an_answer_that_trickles_for_ever_ends_the_call(wild: WildServer, status
         http.call("sources/deltas", {})
     assert error.value.problem.kind in (ProblemKind.OFFLINE, ProblemKind.SERVER_FAULT)
     assert time.monotonic() - began < 5
+
+
+def test_one_malformed_event_is_one_bad_event(home: Home, wild: WildServer, linked: str) -> None:
+    """Law 6: the events around it apply, its path is named in the activity, and what it told is learned otherwise; the
+    feed is read on behind it.
+    """
+    spoil(wild, "bad.md")
+    for name in ("c.md", "bad.md", "d.md"):
+        wild.put(linked, name, f"text of {name}\n")
+    report = home.sync(code=0)
+    assert report["state"] == "up_to_date"
+    texts = {"a.md": "a\n", "b.md": "b\n", **{name: f"text of {name}\n" for name in ("c.md", "bad.md", "d.md")}}
+    assert home.texts() == texts
+    assert [line["path"] for line in home.json("activity") if line["what"] == "event_refused"] == ["bad.md"]
+    wild.put(linked, "e.md", "later\n")
+    assert home.sync(code=0)["pulled"] == 1
+
+
+def spoil(wild: WildServer, path: str) -> None:
+    """From now on the server's events of this path lack what they tell."""
+    honest = wild.raven.handle
+
+    def handle(method: str, asked: str, headers: Mapping[str, str], body: bytes) -> Response:
+        response = honest(method, asked, headers, body)
+        if not asked.endswith("deltas"):
+            return response
+        answer = json.loads(response.body)
+        for event in answer["data"]["events"]:
+            if event.get("relativePath") == path:
+                event["payload"] = ["spoiled"]
+        return replace(response, body=json.dumps(answer).encode())
+
+    wild.raven.handle = handle  # type: ignore[method-assign]

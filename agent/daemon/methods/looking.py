@@ -121,6 +121,7 @@ def source_status(agent: Agent, source: SourceEntry) -> dict[str, Any]:
         "id": source.source_id,
         "name": source.name,
         "root": str(source.root),
+        "declared_in": source.declared.file if source.declared else None,
         "server": source.server,
         "dialect": agent.server_entry(source.server).dialect,
         "mode": source.mode.value,
