@@ -101,6 +101,12 @@ class IndexDamaged(AgentError):
     code = "index_damaged"
 
 
+class IndexUnusable(AgentError):
+    """The index is sound as far as known, and cannot be used now: its disk is full, say. It is left as it is."""
+
+    code = "index_unusable"
+
+
 class IndexTooNew(AgentError):
     """The index was written by a newer release."""
 

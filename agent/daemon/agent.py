@@ -7,6 +7,7 @@ import datetime as dt
 import logging
 import os
 import random
+import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -33,6 +34,7 @@ from agent.disk.watch import Noticed, Watcher
 from agent.engine import messages as m
 from agent.engine.desk import Attendance, Setup
 from agent.index import Index, generation, open_index, set_aside
+from agent.index.store import unusable
 from agent.registry import Registry, ServerEntry, SourceEntry
 from agent.remotes.protocol import Capabilities
 
@@ -310,7 +312,12 @@ class Agent:
         return with_capabilities(setup, server.capabilities) if server else setup
 
     def _advance_index(self) -> None:
-        if generation.advance(self.index, self.home.generation_file):
+        try:
+            went_back = generation.advance(self.index, self.home.generation_file)
+        except (sqlite3.Error, OSError) as error:
+            self.index.close()
+            raise unusable(error) from error
+        if went_back:
             log.error("%s", generation.WENT_BACK)
             for source in self.registry.sources:
                 generation.distrust(self.index, source.key)

@@ -6,6 +6,7 @@ import contextlib
 import logging
 import queue
 import random
+import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -29,6 +30,9 @@ log = logging.getLogger(__name__)
 
 _FOLDER_EFFECTS = (e.Look, e.LookAt, e.Carry, e.Recover, e.Committed, e.Stash)
 _MESSAGES_AT_ONCE = 200
+_REVIVE_FIRST = 10.0
+_REVIVE_MOST = 600.0
+"""Seconds before an engine that failed is begun anew; doubled with every failure."""
 
 
 class IndexMemory:
@@ -80,14 +84,18 @@ class Runner:
     def __init__(self, control: Control, index: Index, setup: Setup, clock: Callable[[], float]) -> None:
         self._control = control
         self._clock = clock
+        self._index = index
         self._engine = Engine(index, setup, random.SystemRandom())
         self._setup = setup
+        self._life = 0
+        self._under_way = 0
+        self._failures = 0
         self._pending: deque[m.Message] = deque()
         self._scheduled = False
         self._lock = threading.Lock()
         self._hands: Hands | None = None
         self._watcher: Watcher | None = None
-        self._folder_work: queue.SimpleQueue[e.Effect | None] = queue.SimpleQueue()
+        self._folder_work: queue.SimpleQueue[tuple[int, e.Effect] | None] = queue.SimpleQueue()
         self._folder_thread = threading.Thread(target=self._work_on_folder, name=f"folder-{setup.source}", daemon=True)
         self._tickets: dict[int, Future[None]] = {}
         self._next_ticket = 1
@@ -140,9 +148,11 @@ class Runner:
         self._control.call(lambda: self._control.drop_timer(self))
         hands.close()
 
-    def deliver(self, message: m.Message) -> None:
-        """Tell the engine something. From any thread."""
+    def deliver(self, message: m.Message, life: int | None = None) -> None:
+        """Tell the engine something, unless it answers what an earlier ``life`` of it asked. From any thread."""
         with self._lock:
+            if life not in (None, self._life):
+                return
             self._pending.append(message)
             if self._scheduled:
                 return
@@ -172,7 +182,7 @@ class Runner:
     def decide(self, decision: m.Resolve) -> str | None:
         """Take a person's decision in; why it was refused, if it was."""
         self._step(decision)
-        return self._engine.refusal(decision)
+        return self.failure or self._engine.refusal(decision)
 
     def pace(self, left: int) -> tuple[int, float]:
         """Files done since there was nothing to do, and for how many seconds that lasts. From any thread."""
@@ -208,14 +218,42 @@ class Runner:
             return
         try:
             effects = self._engine.step(self._clock(), *messages)
+        except sqlite3.Error as error:
+            log.error("the index cannot be used: %s", error)
+            self._fail(f"the index cannot be used: {error}; it is tried again")
+            return
         except Exception as error:
-            self._fail(f"internal error: {error!r}")
+            self._fail(f"internal error: {error!r}; it is tried again")
             raise
         self._dispatch(effects)
 
     def _fail(self, text: str) -> None:
+        """The engine's memory is not what the index says any more: it is thrown away, as at the end of a process."""
         self.failure = text
+        with self._lock:
+            self._life += 1
+            self._pending.clear()
         self._release()
+        self._failures += 1
+        wait = min(_REVIVE_FIRST * 2 ** min(self._failures - 1, 10), _REVIVE_MOST)
+        self._control.set_timer(self, self._clock() + wait, self._revive)
+
+    def _revive(self) -> None:
+        """A new engine over the same index, as at the start of a process, once nothing of the old one is under way."""
+        if self._stopped:
+            return
+        if self._under_way:
+            self._control.set_timer(self, self._clock() + 1.0, self._revive)
+            return
+        pause = m.Pause(self._engine.paused_until)
+        try:
+            self._engine = Engine(self._index, self._setup, random.SystemRandom())
+        except sqlite3.Error as error:
+            self._fail(f"the index cannot be used: {error}; it is tried again")
+            return
+        self.failure = None
+        self._busy_since = None
+        self._step(m.Started(), pause)
 
     def _release(self) -> None:
         """Nobody need wait for a pass any longer."""
@@ -230,19 +268,21 @@ class Runner:
             elif isinstance(effect, e.Rested):
                 self._tickets.pop(effect.ticket).set_result(None)
             elif isinstance(effect, _FOLDER_EFFECTS):
-                self._folder_work.put(effect)
+                self._folder_work.put((self._life, effect))
             else:
                 # A thread for each call: one that waits on a network can be left behind when the process ends.
-                threading.Thread(target=self._work_on_server, args=(effect,), name="call", daemon=True).start()
+                arguments = (self._life, effect)
+                threading.Thread(target=self._work_on_server, args=arguments, name="call", daemon=True).start()
 
     def _work_on_folder(self) -> None:
         hands = self._hands
         if hands is None:
             return
-        while (effect := self._folder_work.get()) is not None:
+        while (work := self._folder_work.get()) is not None:
+            life, effect = work
             if isinstance(effect, e.Look):
                 self._watch(hands)
-            self._carry_out(hands.at_folder, effect)
+            self._carry_out(hands.at_folder, life, effect)
             if self._stopped:
                 return
 
@@ -255,23 +295,30 @@ class Runner:
             if self._watcher is not None:
                 self._watcher.start()
 
-    def _work_on_server(self, effect: e.Effect) -> None:
+    def _work_on_server(self, life: int, effect: e.Effect) -> None:
         if self._hands is not None:
-            self._carry_out(self._hands.at_server, effect)
+            self._carry_out(self._hands.at_server, life, effect)
 
-    def _carry_out(self, carrier: Carrier, effect: e.Effect) -> None:
+    def _carry_out(self, carrier: Carrier, life: int, effect: e.Effect) -> None:
+        with self._lock:
+            if life != self._life:
+                return
+            self._under_way += 1
         try:
             for message in carrier.carry_out(effect):
                 if self._stopped:
                     return
-                self.deliver(message)
+                self.deliver(message, life)
                 if isinstance(effect, e.Poll) and _is_offline(message) and self._hands is not None:
                     self._hands.lost()
         except Exception as error:
             text = f"{type(effect).__name__} failed: {error!r}"
             if not self._stopped:
                 log.exception("%s", text)
-                self._control.post(lambda: self._fail(text))
+                self._control.post(lambda: self._fail(text) if life == self._life else None)
+        finally:
+            with self._lock:
+                self._under_way -= 1
 
 
 def _is_offline(message: m.Message) -> bool:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import queue
+import sqlite3
 import threading
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any
 
 from agent.config import Home, Settings
+from agent.core.errors import AgentError
 from agent.daemon import methods
 from agent.daemon.agent import Agent
 from agent.daemon.automerge import AutoMerge
@@ -19,6 +22,8 @@ from agent.daemon.notify import Notifier
 from agent.daemon.waking import Waking
 from agent.disk.fs import Fs
 from agent.engine.desk import Attendance
+
+log = logging.getLogger(__name__)
 
 _HOUSEKEEPING_SECONDS = 6 * 3600.0
 
@@ -109,13 +114,21 @@ def run_foreground(
                     threading.Thread(target=keep_on, args=(stop,), name=name, daemon=True).start()
                 on_ready()
                 herald.ready()
-                agent.tidy()
+                _keep_house(agent)
                 while not stop.wait(_HOUSEKEEPING_SECONDS):
-                    agent.tidy()
-                    methods.call(agent, "trash_prune", {})
+                    _keep_house(agent)
         finally:
             if agent.declarer is not None:
                 agent.declarer.stop()
             agent.close()
     finally:
         lock.release()
+
+
+def _keep_house(agent: Agent) -> None:
+    """What is due a few times a day; a disk that refuses it now is asked again next time."""
+    try:
+        agent.tidy()
+        methods.call(agent, "trash_prune", {})
+    except (AgentError, OSError, sqlite3.Error) as error:
+        log.warning("the index and the trash could not be tidied: %s", error)

@@ -6,8 +6,9 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
-from agent.core.errors import IndexDamaged
+from agent.core.errors import IndexDamaged, IndexUnusable
 from agent.index.conflicts import Conflicts
 from agent.index.notes import Notes
 from agent.index.operations import Operations
@@ -15,6 +16,14 @@ from agent.index.removals import Removals
 from agent.index.schema import migrate, refuse_newer
 from agent.index.stashes import Stashes
 from agent.index.trees import Trees
+
+_PASSING: Final = frozenset(
+    {
+        sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_LOCKED,
+        sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY,
+    }
+)  # fmt: skip
+"""What says nothing against the index itself: setting it aside would throw away what it knows."""
 
 
 class Index:
@@ -36,7 +45,9 @@ class Index:
         try:
             yield
         except BaseException:
-            self.connection.execute("ROLLBACK")
+            # On a full disk SQLite has rolled back already.
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")
             raise
         self.connection.execute("COMMIT")
 
@@ -69,6 +80,7 @@ def open_index(path: Path | str) -> Index:
 
     Raises:
         IndexDamaged: it cannot be read as an index.
+        IndexUnusable: the disk refuses it now.
         IndexTooNew: a newer release wrote it.
     """
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
@@ -88,11 +100,24 @@ def open_index(path: Path | str) -> Index:
             raise IndexDamaged(f"the index is damaged: {complaint}")
     except sqlite3.DatabaseError as error:
         connection.close()
+        if _is_passing(error):
+            raise unusable(error) from error
         raise IndexDamaged(f"the index cannot be read: {error}") from error
     except BaseException:
         connection.close()
         raise
     return index
+
+
+def unusable(error: sqlite3.Error | OSError) -> IndexUnusable:
+    """The words for an index whose disk refuses it."""
+    return IndexUnusable(f"the index cannot be used now: {error}", "make room on its disk, or see that it is mounted")
+
+
+def _is_passing(error: sqlite3.DatabaseError) -> bool:
+    code = getattr(error, "sqlite_errorcode", None)
+    # A read that ends too early is what a cut file gives, whatever else input and output may suffer from.
+    return code is not None and code & 0xFF in _PASSING and code != sqlite3.SQLITE_IOERR_SHORT_READ
 
 
 def open_reader(path: Path) -> Index:

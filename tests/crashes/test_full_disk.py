@@ -41,17 +41,17 @@ class Disk:
 
 
 @contextlib.contextmanager
-def mounted(home: MortalHome) -> Iterator[None]:
-    """A file system of one megabyte at the machine's folder; skips where none can be mounted."""
+def mounted(folder: Path, size: str = "1m") -> Iterator[None]:
+    """A small file system at a folder; skips where none can be mounted."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small file system")
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(home.folder)], check=False)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=False)
     if done.returncode != 0:
         pytest.skip("this machine mounts no tmpfs")
     try:
         yield
     finally:
-        subprocess.run(["umount", str(home.folder)], check=True)
+        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @pytest.fixture(params=["small-file-system", "refused-writes"])
@@ -64,7 +64,7 @@ def disk(request: pytest.FixtureRequest, tmp_path: Path, hub: HubServer) -> Iter
         yield Disk(home, full.touch, full.unlink)
         return
     ballast = home.folder / "ballast.bin"
-    with mounted(home):
+    with mounted(home.folder):
         yield Disk(home, lambda: ballast.write_bytes(bytes(900_000)), ballast.unlink)
 
 
@@ -119,3 +119,33 @@ def test_cr6_goes_on_by_itself_when_there_is_room(disk: Disk, hub: HubServer) ->
         eventually(lambda: "a.md" in refused(daemon), what="the refusal is told")
         disk.free()
         eventually(lambda: disk.text("a.md") == disk.text("new.md") == NEW, RETRIED_BY_ITSELF_SECONDS, "the files come")
+
+
+def fill(file: Path) -> None:
+    """Leave not a byte on this file's disk."""
+    with file.open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
+        while True:
+            ballast.write(bytes(4096))
+
+
+def test_cr6_a_full_disk_under_the_index_stops_the_source_until_there_is_room(tmp_path: Path, hub: HubServer) -> None:
+    """Nothing is sent or forgotten meanwhile, the state says why, the index is not thrown away; then all goes on."""
+    home = MortalHome(tmp_path, "one", hub)
+    home.path.mkdir()
+    with mounted(home.path, "4m"):
+        with home.daemon() as daemon:
+            source = str(daemon.call("link", **link_params(home))["source_id"])
+            home.write("a.md", "one\n")
+            daemon.call("sync")
+            fill(home.path / "ballast.bin")
+            for number in range(200):
+                home.write(f"n{number:03}.md", f"text {number}\n" * 20)
+            eventually(lambda: daemon.source()["state"] == "error", what="the state says that something is wrong")
+            assert "the index cannot be used" in daemon.source()["error"]["message"]
+            (home.path / "ballast.bin").unlink()
+            eventually(lambda: daemon.source()["state"] == "up_to_date", RETRIED_BY_ITSELF_SECONDS, "it goes on")
+            assert len(hub.hashes(source)) == 201
+            fill(home.path / "ballast.bin")
+        refused = home.run("run", seconds=30)
+        assert refused.code == 1 and "the index cannot be used now" in refused.err, refused
+        assert not list(home.path.glob("*.damaged-*"))
