@@ -163,7 +163,7 @@ class Notifications:
             runner = agent.runner(source.key)
             if runner is None:
                 continue
-            concerns = agent.control.call(runner.concerns)
+            concerns = runner.concerns()
             conflicts.update((source.name, number) for number in concerns.conflicts)
             if concerns.halted is not None:
                 halted[source.name] = concerns.halted

@@ -123,7 +123,7 @@ class Runner:
         return self._engine.view()
 
     def concerns(self) -> Concerns:
-        """What of the source a person is to be told of."""
+        """What of the source a person is to be told of. From any thread."""
         return self._engine.concerns()
 
     def start(self, hands: Hands) -> None:

@@ -70,8 +70,8 @@ class Channels:
         return min(later, default=None)
 
     def trouble(self, now: float) -> Problem | None:
-        """The gravest thing that is wrong, if anything is."""
-        current = [f.problem for f in self._failing.values() if now <= f.backoff.due + _FORGOTTEN_AFTER]
+        """The gravest thing that is wrong, if anything is. From any thread."""
+        current = [f.problem for f in list(self._failing.values()) if now <= f.backoff.due + _FORGOTTEN_AFTER]
         return min(current, key=lambda problem: problem.kind is not ProblemKind.SIGNED_OUT, default=None)
 
     @property

@@ -120,7 +120,7 @@ class Engine:
         return view(self._desk, at_rest=self._at_rest())
 
     def concerns(self) -> Concerns:
-        """What of the source a person is to be told of."""
+        """What of the source a person is to be told of. From any thread."""
         return concerns(self._desk)
 
     def refusal(self, decision: m.Resolve) -> str | None:

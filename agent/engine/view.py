@@ -46,10 +46,10 @@ class Concerns:
 
 
 def concerns(desk: Desk) -> Concerns:
-    """Look at what is outstanding, and not at the index."""
+    """Look at what is outstanding, and not at the index. From any thread: what is gone through is copied first."""
     trouble, held = desk.trouble, desk.out.held
     return Concerns(
-        frozenset(c.id for c in desk.parked.values() if c.state is State.OPEN),
+        frozenset(c.id for c in list(desk.parked.values()) if c.state is State.OPEN),
         desk.out.root_trouble or desk.standing.halted or (f"{len(held.files)} deletes are held" if held else None),
         trouble is not None and trouble.kind is ProblemKind.SIGNED_OUT,
     )
