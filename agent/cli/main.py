@@ -45,6 +45,7 @@ _PLACES: Final = {
     "logs": "agent.cli.support",
     "doctor": "agent.cli.support",
     "config": "agent.cli.settings",
+    "service": "agent.cli.service",
     "hub": "agent.cli.hub",
     "completion": "agent.cli.support",
 }

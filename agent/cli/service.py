@@ -1,0 +1,175 @@
+"""``service``: having the agent started at login or at boot."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agent.cli.command import CONTEXT, App, command
+from agent.cli.exits import Exit
+from agent.cli.output import Line, Tone, View
+from agent.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from agent.service.model import At, Change, Manager, ServiceState, Surroundings
+
+as_option = click.option("--as", "user", metavar="USER", help="The system's service for this user; needs root.")
+
+
+@click.group("service", context_settings=CONTEXT)
+def service_command() -> None:
+    """Start the agent at login or at boot: systemd, launchd, or the desktop's autostart."""
+
+
+@command("install")
+@click.option("--at", type=click.Choice(["login", "boot"]), help="When it is started; by default at login.")
+@as_option
+@click.option("--linger", is_flag=True, help="Let it run without a login too: from boot on, and after the logout.")
+def install_command(app: App, *, at: str | None, user: str | None, linger: bool) -> Exit:
+    """Install and start the service that fits this computer.
+
+    Needs no root, unless it is for another user (--as). The same again changes nothing.
+    """
+    from agent.service.choose import Wish, fitting
+    from agent.service.model import At, Linger, Plan
+    from agent.service.program import OURS, PERSONAL, find_program, variables
+
+    if user is not None and (linger or at == At.LOGIN):
+        raise UsageError(
+            "--as is for the system's own service, which starts at boot", "leave out --linger and --at login"
+        )
+    where = _here(app)
+    wish = Wish(_moment(at, user), user, Linger.ON if linger else Linger.AS_IT_IS)
+    manager, lingers = fitting(where, wish)
+    program = find_program(where.env, sys.argv[0])
+    named = OURS if user is not None else PERSONAL
+    if user is None:
+        app.home.create()
+    change = manager.install(Plan(program, _is_single_file(), variables(where.env, named), lingers))
+    notes = (*change.notes, *_unseen(where.env))
+    return _done(app, [change], manager.state(), notes)
+
+
+@command("uninstall")
+@as_option
+def uninstall_command(app: App, *, user: str | None) -> Exit:
+    """Stop the service and remove all that install made; linked folders and their files stay as they are."""
+    managers = _managers(app, user)
+    changes = [manager.uninstall() for manager in managers]
+    return _done(app, changes, managers[0].state(), [note for change in changes for note in change.notes])
+
+
+@command("start")
+@as_option
+def start_command(app: App, *, user: str | None) -> Exit:
+    """Have the installed service run now."""
+    return _on_the_installed(app, user, lambda manager: manager.start())
+
+
+@command("stop")
+@as_option
+def stop_command(app: App, *, user: str | None) -> Exit:
+    """Have the service end until the next login or boot."""
+    return _on_the_installed(app, user, lambda manager: manager.stop())
+
+
+@command("status")
+@as_option
+def status_command(app: App, *, user: str | None) -> Exit:
+    """Show how the service stands; exits 0 when it runs, 7 when it does not."""
+    from agent.service.choose import state_here
+
+    found = state_here(_here(app)) if user is None else _managers(app, user)[0].state()
+    app.output.data(_document(found), _view)
+    if found.running:
+        return Exit.FAILED if found.problem else Exit.DONE
+    return Exit.AGENT
+
+
+def _here(app: App) -> Surroundings:
+    from agent.service.model import Surroundings
+
+    return Surroundings.here(app.home)
+
+
+def _moment(at: str | None, user: str | None) -> At:
+    from agent.service.model import At
+
+    return At.BOOT if user is not None else At(at or At.LOGIN)
+
+
+def _managers(app: App, user: str | None) -> list[Manager]:
+    from agent.service.choose import own_managers, system_wide
+
+    where = _here(app)
+    return list(own_managers(where)) if user is None else [system_wide(where, user)]
+
+
+def _on_the_installed(app: App, user: str | None, act: Callable[[Manager], Change]) -> Exit:
+    managers = _managers(app, user)
+    chosen = next((manager for manager in managers if manager.state().installed), managers[0])
+    change = act(chosen)
+    return _done(app, [change], chosen.state(), change.notes)
+
+
+def _done(app: App, changes: Iterable[Change], state: ServiceState, notes: Iterable[str]) -> Exit:
+    changed = any(change.changed for change in changes)
+    app.output.done({"changed": changed, **_document(state), "notes": list(notes)}, _view)
+    return Exit.DONE
+
+
+def _document(state: ServiceState) -> dict[str, Any]:
+    return {
+        "installed": state.installed,
+        "running": state.running,
+        "manager": state.kind.value,
+        "at": state.at.value,
+        "user": state.user,
+        "name": state.name,
+        "pid": state.pid,
+        "status": state.words,
+        "program": str(state.program) if state.program else None,
+        "files": [str(file) for file in state.files],
+        "detail": state.detail,
+        "problem": state.problem,
+        "remedy": state.remedy,
+    }
+
+
+def _view(document: Any) -> View:
+    runs = f"runs (pid {document['pid']})" if document["pid"] else "runs" if document["running"] else "does not run"
+    head = f"{document['detail']}: {runs}" if document["installed"] else document["detail"]
+    lines = [Line(head, Tone.GOOD if document["running"] else Tone.PLAIN)]
+    if document.get("changed") is False:
+        lines.append(Line("nothing had to be changed", Tone.ASIDE))
+    if document["status"]:
+        lines.append(Line(document["status"]))
+    lines += [Line(f"wrote: {file}", Tone.ASIDE) for file in document["files"]]
+    if document["program"]:
+        lines.append(Line(f"starts: {document['program']}", Tone.ASIDE))
+    if document["problem"]:
+        lines.append(Line(document["problem"], Tone.BAD))
+    if document["remedy"]:
+        lines.append(Line(f"try: {document['remedy']}", Tone.ASIDE))
+    return lines + [Line(note, Tone.CARE) for note in document.get("notes", ())]
+
+
+def _is_single_file() -> bool:
+    from agent.program import is_frozen
+
+    return is_frozen()
+
+
+def _unseen(env: Any) -> list[str]:
+    """What this shell has and the service will not: its token must be kept where the service finds it."""
+    names = [name for name in ("RAVEN_TOKEN", "RAVEN_JWT", "RAVEN_TOKEN_FILE", "RAVEN_SERVER_URL") if env.get(name)]
+    return (
+        [f"{', '.join(names)} of this shell is not the service's: raven-agent login keeps an account"] if names else []
+    )
+
+
+for _made in (install_command, uninstall_command, start_command, stop_command, status_command):
+    service_command.add_command(_made)

@@ -1,0 +1,16 @@
+"""Having the agent started at login or at boot: systemd, launchd, or the desktop's autostart."""
+
+from __future__ import annotations
+
+from agent.config import Home
+from agent.service.model import ServiceState
+
+__all__ = ["ServiceState", "state"]
+
+
+def state(home: Home) -> ServiceState:
+    """How the service of whoever asks stands. Changes nothing, needs no root, and raises nothing."""
+    from agent.service.choose import state_here
+    from agent.service.model import Surroundings
+
+    return state_here(Surroundings.here(home))

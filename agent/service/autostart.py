@@ -1,0 +1,167 @@
+"""Desktop autostart (freedesktop.org), for sessions without systemd: started with the session, and not again after."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agent.service.entries import Found, left_alone, look, remove, signed, template, write
+from agent.service.errors import NotInstalled, ServiceFailed
+from agent.service.model import At, Change, Kind, Plan, ServiceState, Surroundings
+
+ENTRY: Final = "raven-agent.desktop"
+START_SECONDS: Final = 30.0
+STOP_SECONDS: Final = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Autostart:
+    """The entry of one person's desktop session. What runs is found through the home's lock file.
+
+    Attributes:
+        where: this computer.
+        file: what ``install`` writes.
+    """
+
+    where: Surroundings
+    file: Path
+
+    def install(self, plan: Plan) -> Change:
+        """Write it, and start the agent as the session would."""
+        text = template(ENTRY)
+        words = [str(plan.program), "run", "-q"]
+        if plan.variables:
+            words = ["env", *(f"{name}={value}" for name, value in sorted(plan.variables.items())), *words]
+        text = text.replace("Exec=/usr/bin/raven-agent run -q", f"Exec={' '.join(map(_word, words))}")
+        text = text.replace("TryExec=/usr/bin/raven-agent", f"TryExec={_string(str(plan.program))}")
+        written = write(self.file, signed(text))
+        started = self._run(plan.program)
+        note = "there is no systemd here: nothing starts the agent again if it fails before the next login"
+        return Change(written or started, (self.file,), (note,))
+
+    def uninstall(self) -> Change:
+        """Remove it, and end the agent it started."""
+        stopped = look(self.file) is Found.OURS and self._end()
+        removed = remove(self.file)
+        return Change(stopped or removed, (self.file,) if removed else (), left_alone(self.file))
+
+    def start(self) -> Change:
+        """Start the agent as the session would."""
+        return Change(self._run(self._must_be_there()))
+
+    def stop(self) -> Change:
+        """End the agent until the next login."""
+        self._must_be_there()
+        return Change(self._end())
+
+    def state(self) -> ServiceState:
+        """How the entry and the agent stand."""
+        ours = look(self.file) is Found.OURS
+        pid = self._pid()
+        program = self._program() if ours else None
+        problem, remedy = None, None
+        if ours and (program is None or not os.access(program, os.X_OK)):
+            problem, remedy = f"{self.file} starts {program}, which is not there", "raven-agent service install"
+        elif ours and pid is None:
+            problem, remedy = "the agent does not run", "raven-agent service start"
+        return ServiceState(
+            Kind.AUTOSTART, At.LOGIN, self.where.user, ENTRY, ours, ours and pid is not None, pid if ours else None,
+            None, program, (self.file,) if ours else (), f"{self.file}, at login" if ours else "not installed",
+            problem, remedy,
+        )  # fmt: skip
+
+    def _must_be_there(self) -> Path:
+        program = self._program() if look(self.file) is Found.OURS else None
+        if program is None:
+            raise NotInstalled("there is no service here", "raven-agent service install")
+        return program
+
+    def _program(self) -> Path | None:
+        with contextlib.suppress(OSError, UnicodeDecodeError):
+            for line in self.file.read_text("utf-8").splitlines():
+                if line.startswith("TryExec="):
+                    return Path(line.removeprefix("TryExec=").replace("\\\\", "\\"))
+        return None
+
+    def _pid(self) -> int | None:
+        """The agent that answers for this home; None when none does."""
+        try:
+            said = json.loads(self.where.home.lock_file.read_text("utf-8"))
+            pid, path = int(said["pid"]), str(said["socket"])
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.settimeout(5)
+                probe.connect(path)
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return pid
+
+    def _run(self, program: Path) -> bool:
+        if self._pid() is not None:
+            return False
+        process = subprocess.Popen(
+            [str(program), "run", "-q"], env=dict(self.where.env), cwd="/", start_new_session=True,
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        deadline = time.monotonic() + START_SECONDS
+        while self._pid() is None:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise ServiceFailed("the agent did not start", "raven-agent logs, raven-agent doctor")
+            time.sleep(0.05)
+        # It is the session's from here on, and nobody's child to wait for.
+        process.returncode = 0
+        return True
+
+    def _end(self) -> bool:
+        pid = self._pid()
+        if pid is None:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_SECONDS
+        while self._pid() == pid:
+            if time.monotonic() > deadline:
+                raise ServiceFailed(f"the agent with pid {pid} does not end", f"kill {pid}")
+            time.sleep(0.05)
+        return True
+
+
+def autostart(where: Surroundings) -> Autostart:
+    """The person's entry."""
+    configured = where.env.get("XDG_CONFIG_HOME")
+    config = Path(configured) if configured and Path(configured).is_absolute() else where.person / ".config"
+    return Autostart(where, config / "autostart" / ENTRY)
+
+
+def has_desktop(where: Surroundings) -> bool:
+    """Whether a session would read the entry: one runs, or a desktop is installed."""
+    named = any(where.env.get(name) for name in ("XDG_CURRENT_DESKTOP", "DESKTOP_SESSION", "XDG_SESSION_DESKTOP"))
+    return named or (where.top / "etc/xdg/autostart").is_dir()
+
+
+def _word(text: str) -> str:
+    """One word of an Exec line: quoted for it, then escaped as any string, its percent signs doubled.
+
+    Raises:
+        ServiceFailed: it has a character in it that no entry takes.
+    """
+    if not text.isprintable():
+        raise ServiceFailed(f"{text!r} cannot stand in a desktop entry", "a name without control characters")
+    plain = text.replace("%", "%%")
+    if shlex.quote(text) == text:
+        return plain
+    for mark in ("\\", '"', "`", "$"):
+        plain = plain.replace(mark, "\\" + mark)
+    return _string(f'"{plain}"')
+
+
+def _string(text: str) -> str:
+    return text.replace("\\", "\\\\")

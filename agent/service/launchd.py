@@ -1,0 +1,173 @@
+"""launchd: an agent of the person's login, and a daemon of the system on a user's behalf."""
+
+from __future__ import annotations
+
+import os
+import plistlib
+import re
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from agent.service.commands import Tool
+from agent.service.entries import Found, left_alone, look, remove, signed, template, write
+from agent.service.errors import NotInstalled, ServiceFailed
+from agent.service.model import At, Change, Kind, Plan, ServiceState, Surroundings
+
+LABEL: Final = "ai.raven-local-sync.agent"
+AGENT_PLIST: Final = f"{LABEL}.plist"
+DAEMON_PLIST: Final = "ai.raven-local-sync.daemon.plist"
+GONE_SECONDS: Final = 25.0
+"""A service told to leave is given its ExitTimeOut; only then can it be loaded anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Launchd:
+    """One property list in one domain of launchd.
+
+    Attributes:
+        where: this computer.
+        label: the service's name.
+        template: the name of the file it is made from.
+        user: whose agent it runs.
+        file: what ``install`` writes.
+        log: takes what is said before the program's own log is open.
+        at: when it starts.
+        launchctl: the command.
+    """
+
+    where: Surroundings
+    label: str
+    template: str
+    user: str
+    file: Path
+    log: Path
+    at: At
+    launchctl: Tool
+
+    @property
+    def domain(self) -> str:
+        """Where it is loaded: the graphical login where there is one, else the user's background."""
+        if self.at is At.BOOT:
+            return "system"
+        graphical = f"gui/{self.where.uid}"
+        return graphical if self.launchctl.ask("print", graphical).code == 0 else f"user/{self.where.uid}"
+
+    def install(self, plan: Plan) -> Change:
+        """Write and load it, which starts it."""
+        written = write(self.file, self.text(plan))
+        domain = self.domain
+        loaded = self._loaded(domain)
+        if loaded and written:
+            self._unload(domain)
+        if written or not loaded:
+            self.launchctl.do("enable", f"{domain}/{self.label}")
+            self.launchctl.do("bootstrap", domain, str(self.file))
+        elif not self._running(domain):
+            self.launchctl.do("kickstart", f"{domain}/{self.label}")
+        else:
+            return Change(False, (self.file,))
+        return Change(True, (self.file,))
+
+    def text(self, plan: Plan) -> str:
+        """The signed property list that starts the plan's program."""
+        document: dict[str, Any] = plistlib.loads(template(self.template).encode())
+        document["Label"] = self.label
+        document["ProgramArguments"] = [str(plan.program), *document["ProgramArguments"][1:]]
+        document |= {"StandardOutPath": str(self.log), "StandardErrorPath": str(self.log)}
+        if plan.variables:
+            document["EnvironmentVariables"] = dict(plan.variables)
+        if self.at is At.BOOT:
+            document["UserName"] = self.user
+        return signed(plistlib.dumps(document).decode(), "<!-- {} -->")
+
+    def uninstall(self) -> Change:
+        """Unload it, which stops it, and remove its file."""
+        domain = self.domain
+        ours = look(self.file) is Found.OURS
+        loaded = ours and self._loaded(domain)
+        if loaded:
+            self._unload(domain)
+        removed = remove(self.file)
+        return Change(loaded or removed, (self.file,) if removed else (), left_alone(self.file))
+
+    def start(self) -> Change:
+        """Have it run now."""
+        domain = self._must_be_there()
+        if self._running(domain):
+            return Change(False)
+        if self._loaded(domain):
+            self.launchctl.do("kickstart", f"{domain}/{self.label}")
+        else:
+            self.launchctl.do("bootstrap", domain, str(self.file))
+        return Change(True)
+
+    def stop(self) -> Change:
+        """Have it end; it ends well, so launchd does not start it again before the next login or boot."""
+        domain = self._must_be_there()
+        if not self._running(domain):
+            return Change(False)
+        self.launchctl.do("kill", "SIGTERM", f"{domain}/{self.label}")
+        return Change(True)
+
+    def state(self) -> ServiceState:
+        """How launchd has it."""
+        ours = look(self.file) is Found.OURS
+        shown = self.launchctl.ask("print", f"{self.domain}/{self.label}")
+        pid = re.search(r"^\s*pid = (\d+)", shown.out, re.MULTILINE) if shown.code == 0 else None
+        program = self._program()
+        problem, remedy = None, None
+        if ours and program is not None and not os.access(program, os.X_OK):
+            problem, remedy = f"{self.label} starts {program}, which is not there", "raven-agent service install"
+        elif ours and shown.code != 0:
+            problem, remedy = f"{self.label} is not loaded", "raven-agent service start"
+        elif ours and pid is None:
+            problem, remedy = f"{self.label} does not run", "raven-agent service start"
+        return ServiceState(
+            Kind.LAUNCHD, self.at, self.user, self.label, ours, pid is not None, int(pid[1]) if pid else None, None,
+            program if ours else None, (self.file,) if ours else (),
+            f"{self.file}, at {self.at}" if ours else "not installed", problem, remedy,
+        )  # fmt: skip
+
+    def _program(self) -> Path | None:
+        try:
+            return Path(plistlib.loads(self.file.read_bytes())["ProgramArguments"][0])
+        except (OSError, ValueError, KeyError, IndexError, TypeError):
+            return None
+
+    def _must_be_there(self) -> str:
+        if look(self.file) is not Found.OURS:
+            raise NotInstalled("there is no service here", "raven-agent service install")
+        return self.domain
+
+    def _loaded(self, domain: str) -> bool:
+        return self.launchctl.ask("print", f"{domain}/{self.label}").code == 0
+
+    def _running(self, domain: str) -> bool:
+        said = self.launchctl.ask("print", f"{domain}/{self.label}")
+        return said.code == 0 and re.search(r"^\s*pid = \d+", said.out, re.MULTILINE) is not None
+
+    def _unload(self, domain: str) -> None:
+        self.launchctl.do("bootout", f"{domain}/{self.label}")
+        deadline = time.monotonic() + GONE_SECONDS
+        while self._loaded(domain):
+            if time.monotonic() > deadline:
+                raise ServiceFailed(f"{self.label} does not leave {domain}", "log out and in again, and repeat")
+            time.sleep(0.2)
+
+
+def launch_agent(where: Surroundings) -> Launchd:
+    """The person's own, from login to logout."""
+    file = where.person / "Library" / "LaunchAgents" / AGENT_PLIST
+    log = where.home.log_dir / "service.log"
+    return Launchd(where, LABEL, AGENT_PLIST, where.user, file, log, At.LOGIN, Tool(("launchctl",), where.env))
+
+
+def launch_daemon(where: Surroundings, user: str) -> Launchd:
+    """The system's, from boot on, for this user."""
+    label = f"{DAEMON_PLIST.removesuffix('.plist')}.{user}"
+    file = where.top / "Library" / "LaunchDaemons" / f"{label}.plist"
+    # launchd makes the file and gives it to the user, but makes no folder.
+    log = where.top / "Library" / "Logs" / f"raven-agent-{user}.log"
+    return Launchd(where, label, DAEMON_PLIST, user, file, log, At.BOOT, Tool(("launchctl",), where.env))

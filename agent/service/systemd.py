@@ -1,0 +1,230 @@
+"""systemd: a user's own, and the system's on a user's behalf."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from agent.config import write_atomically
+from agent.service.commands import Tool
+from agent.service.entries import Found, left_alone, look, remove, template, write
+from agent.service.errors import NotInstalled, ServiceFailed
+from agent.service.model import At, Change, Kind, Linger, Plan, ServiceState, Surroundings
+from agent.service.units import starts, unit_text
+
+USER_UNIT: Final = "raven-agent.service"
+SYSTEM_UNIT: Final = "raven-agent@.service"
+_SHOWN: Final = "LoadState,ActiveState,SubState,Result,UnitFileState,MainPID,StatusText"
+_AWAY: Final = frozenset({"not-found", ""})
+_UP: Final = frozenset({"active", "reloading"})
+
+
+def tool_for(where: Surroundings, *words: str) -> Tool:
+    """A systemd command, told where the person's own systemd listens also where a login did not say (``su``, cron)."""
+    env = dict(where.env)
+    runtime = where.top / "run" / "user" / str(where.uid)
+    if not env.get("XDG_RUNTIME_DIR") and runtime.is_dir():
+        env["XDG_RUNTIME_DIR"] = str(runtime)
+    return Tool(words, env)
+
+
+@dataclass(frozen=True, slots=True)
+class Systemd:
+    """One unit of one systemd; ``user_manager`` and ``system_manager`` make it.
+
+    Attributes:
+        where: this computer.
+        unit: its name.
+        template: the name of the file it is made from.
+        user: whose agent it runs.
+        folder: where unit files are written.
+        packaged: where a package would have put it.
+        at: when it starts, lingering apart.
+        systemctl, loginctl: the commands.
+    """
+
+    where: Surroundings
+    unit: str
+    template: str
+    user: str
+    folder: Path
+    packaged: Path
+    at: At
+    systemctl: Tool
+    loginctl: Tool
+
+    @property
+    def file(self) -> Path:
+        """What ``install`` writes."""
+        return self.folder / self.unit
+
+    def install(self, plan: Plan) -> Change:
+        """Write, enable and start it; a unit a package brought that starts the same program is used as it is."""
+        written = self._write(plan)
+        if written:
+            self.systemctl.do("daemon-reload")
+        enabled = self.systemctl.ask("is-enabled", self.unit).code != 0
+        if enabled:
+            self.systemctl.do("enable", self.unit)
+        lingers = plan.linger is Linger.ON and self._linger()
+        hint = f"{self._journal()} says why"
+        runs = self.systemctl.ask("is-active", self.unit).code == 0
+        if not runs:
+            self.systemctl.do("start", self.unit, hint=hint)
+        elif written:
+            self.systemctl.do("restart", self.unit, hint=hint)
+        files = (self.file,) if look(self.file) is Found.OURS else ()
+        return Change(bool(written or enabled or lingers or not runs), files, self._notes(plan))
+
+    def _write(self, plan: Plan) -> bool:
+        if look(self.file) is not Found.FOREIGN and not plan.variables and _starts(self.packaged) == plan.program:
+            return remove(self.file)
+        return write(self.file, unit_text(template(self.template), plan))
+
+    def _notes(self, plan: Plan) -> tuple[str, ...]:
+        if self.at is At.BOOT or self._lingering() or plan.linger is Linger.ON:
+            return ()
+        return ("it runs while you are logged in; with --linger also before and after",)
+
+    def uninstall(self) -> Change:
+        """Stop and disable it, remove its file, and end the lingering if this command began it."""
+        shown = self._show()
+        if not shown and look(self.file) is Found.OURS:
+            raise ServiceFailed("systemd does not answer: nothing was removed", "log in anew, or set XDG_RUNTIME_DIR")
+        known = shown.get("LoadState", "") not in _AWAY
+        touched = known and (shown.get("UnitFileState") == "enabled" or shown.get("ActiveState") != "inactive")
+        if touched:
+            self.systemctl.do("disable", "--now", self.unit)
+            # A unit that failed would otherwise stay listed.
+            self.systemctl.ask("reset-failed", self.unit)
+        removed = remove(self.file)
+        if removed:
+            self.systemctl.ask("daemon-reload")
+            self._forget_folders()
+        unlingered = self._end_linger()
+        files = (self.file,) if removed else ()
+        return Change(touched or removed or unlingered, files, left_alone(self.file))
+
+    def _forget_folders(self) -> None:
+        if self.at is At.LOGIN:
+            for folder in (self.folder, self.folder.parent):
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+
+    def start(self) -> Change:
+        """Start it, also after it gave up."""
+        if self._must_be_there().get("ActiveState") in _UP:
+            return Change(False)
+        self.systemctl.do("start", self.unit, hint=f"{self._journal()} says why")
+        return Change(True)
+
+    def stop(self) -> Change:
+        """Stop it until the next login or boot."""
+        if self._must_be_there().get("ActiveState") in ("inactive", "failed"):
+            return Change(False)
+        self.systemctl.do("stop", self.unit)
+        return Change(True)
+
+    def state(self) -> ServiceState:
+        """How systemd has it; where systemd does not answer, what the file says."""
+        shown = self._show()
+        ours = look(self.file) is Found.OURS
+        installed = shown.get("UnitFileState", "") in ("enabled", "enabled-runtime") if shown else ours
+        program = _starts(self.file) or _starts(self.packaged)
+        at = At.BOOT if self.at is At.BOOT or (installed and self._lingering()) else At.LOGIN
+        running = shown.get("ActiveState") in _UP
+        pid = int(shown.get("MainPID") or 0)
+        problem, remedy = self._problem(shown, program) if installed or ours else (None, None)
+        return ServiceState(
+            Kind.SYSTEMD, at, self.user, self.unit, installed, running, pid or None, shown.get("StatusText") or None,
+            program if installed or ours else None, (self.file,) if ours else (),
+            f"{self.unit} of {self._whose()}, at {at}" if installed else "not installed", problem, remedy,
+        )  # fmt: skip
+
+    def _problem(self, shown: Mapping[str, str], program: Path | None) -> tuple[str | None, str | None]:
+        if program is not None and not os.access(program, os.X_OK):
+            return f"{self.unit} starts {program}, which is not there", "raven-agent service install"
+        if not shown:
+            return "systemd does not answer", "log in anew, or set XDG_RUNTIME_DIR"
+        if shown.get("ActiveState") == "failed" or shown.get("SubState") == "auto-restart":
+            words = shown.get("StatusText") or shown.get("Result") or "failed"
+            return f"{self.unit} does not stay up: {words}", self._journal()
+        if shown.get("UnitFileState") not in ("enabled", "enabled-runtime"):
+            return f"{self.unit} is not enabled", "raven-agent service install"
+        if shown.get("ActiveState") == "inactive":
+            return f"{self.unit} does not run", "raven-agent service start"
+        return None, None
+
+    def _whose(self) -> str:
+        return "your systemd" if self.at is At.LOGIN else f"the system, for {self.user}"
+
+    def _journal(self) -> str:
+        return f"journalctl {'--user ' if self.at is At.LOGIN else ''}-u {self.unit.removesuffix('.service')}"
+
+    def _must_be_there(self) -> dict[str, str]:
+        shown = self._show()
+        if shown.get("LoadState", "") in _AWAY:
+            raise NotInstalled("there is no service here", "raven-agent service install")
+        return shown
+
+    def _show(self) -> dict[str, str]:
+        """The unit's properties; empty where systemd does not answer."""
+        said = self.systemctl.ask("show", f"--property={_SHOWN}", self.unit)
+        lines = said.out.splitlines() if said.code == 0 else []
+        return dict(line.split("=", 1) for line in lines if "=" in line)
+
+    # Lingering
+
+    def _lingering(self) -> bool:
+        said = self.loginctl.ask("show-user", self.user, "--property=Linger")
+        return said.code == 0 and said.out.strip() == "Linger=yes"
+
+    def _linger(self) -> bool:
+        if self._lingering():
+            return False
+        self.loginctl.do("enable-linger", self.user, hint=f"sudo loginctl enable-linger {self.user}")
+        write_atomically(self._linger_file(), json.dumps({"user": self.user}).encode())
+        return True
+
+    def _end_linger(self) -> bool:
+        if not self._linger_file().exists():
+            return False
+        self.loginctl.do("disable-linger", self.user)
+        self._linger_file().unlink()
+        return True
+
+    def _linger_file(self) -> Path:
+        """Says that lingering was begun here, so that one that was there before is not ended."""
+        return self.where.home.state_dir / "linger.json"
+
+
+def user_manager(where: Surroundings) -> Systemd:
+    """The person's own systemd."""
+    configured = where.env.get("XDG_CONFIG_HOME")
+    config = Path(configured) if configured and Path(configured).is_absolute() else where.person / ".config"
+    return Systemd(
+        where, USER_UNIT, USER_UNIT, where.user, config / "systemd" / "user",
+        where.top / "usr/lib/systemd/user" / USER_UNIT, At.LOGIN,
+        tool_for(where, "systemctl", "--user"), tool_for(where, "loginctl"),
+    )  # fmt: skip
+
+
+def system_manager(where: Surroundings, user: str) -> Systemd:
+    """The system's systemd, for this user."""
+    return Systemd(
+        where, f"raven-agent@{user}.service", SYSTEM_UNIT, user, where.top / "etc/systemd/system",
+        where.top / "usr/lib/systemd/system" / SYSTEM_UNIT, At.BOOT,
+        tool_for(where, "systemctl"), tool_for(where, "loginctl"),
+    )  # fmt: skip
+
+
+def _starts(unit: Path) -> Path | None:
+    try:
+        return starts(unit.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError):
+        return None
