@@ -130,6 +130,11 @@ class Outstanding:
     last_event_at: float = 0.0
     newest_position: int = 0
     """Of all events told to this process."""
+    drained_at: float | None = None
+    synced_at: float | None = None
+    """When the feed was last read to its end, and when both sides were last known to agree. Not written: an idle source
+    writes nothing, and after a start both are found out anew.
+    """
     contents: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     contents_size: int = 0
     batch: dict[str, Entry] = field(default_factory=dict)

@@ -317,7 +317,7 @@ class Engine:
             desk.request_drain()
             self._feeding.plan()
         if self._at_rest():
-            if desk.trouble is None and not desk.out.held:
+            if desk.trouble is None and not desk.out.held and desk.may_change:
                 self._note_synced()
             for ticket in out.tickets:
                 desk.emit(Rested(ticket))
@@ -335,8 +335,12 @@ class Engine:
         return reads and bool(desk.open_operations) and desk.out.drained < desk.out.echo_goal
 
     def _note_synced(self) -> None:
-        """At rest with nothing wrong; written when a pass ends or something changed, so that idling writes nothing."""
+        """At rest with nothing wrong; written when a pass ends or something changed, so that idling writes nothing.
+
+        While nothing changes, the last answer that there is nothing new is what both sides are known to agree by.
+        """
         out = self._desk.out
+        out.synced_at = out.drained_at
         if out.tickets or out.changed_since_rest:
             out.changed_since_rest = False
             self._desk.set_standing(synced_at=self._desk.now)

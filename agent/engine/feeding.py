@@ -69,6 +69,7 @@ class Feeding:
             out.last_event_at = desk.now
         if not message.page.more:
             out.drained = max(out.drained, message.poll)
+            out.drained_at = desk.now
         out.next_poll_at = desk.now + self._interval()
 
     def _interval(self) -> float:

@@ -79,11 +79,17 @@ def view(desk: Desk, *, at_rest: bool) -> SourceView:
         held_plan=held.plan if held else None,
         held_count=len(held.files) if held else 0,
         cursor=desk.standing.cursor,
-        synced_at=desk.standing.synced_at,
+        synced_at=_synced_at(desk),
         paused_until=paused,
         trouble=desk.trouble,
         halted=_halted(desk),
     )
+
+
+def _synced_at(desk: Desk) -> float | None:
+    """When both sides last agreed; a moment that lies ahead was written by a clock that has been set since."""
+    known = (desk.standing.synced_at, desk.out.synced_at)
+    return max((moment for moment in known if moment is not None and moment <= desk.now), default=None)
 
 
 def _state(desk: Desk, conflicts: int, *, busy: bool) -> SourceState:
