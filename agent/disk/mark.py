@@ -37,11 +37,15 @@ def confirm(root: Root, expected: Identity, state_folder: str, link: str) -> Non
         raise RootError(f"Another disk seems to be mounted at {root.path}: the mark of this link is missing. {again}")
 
 
-def put_mark(fs: Fs, path: str, state_folder: str, link: str) -> None:
-    """Mark a folder that is being linked, where it lies on a disk of its own. Raises DiskError, RootError."""
+def put_mark(fs: Fs, path: str, state_folder: str, link: str) -> bool:
+    """Mark a folder that is being linked, where it lies on a disk of its own; whether it had to be marked.
+
+    Raises:
+        DiskError, RootError: it cannot be marked, or opened.
+    """
     with Root(fs, path) as root:
         if _beside(root, state_folder) or _is_marked(root, link):
-            return
+            return False
         try:
             with contextlib.suppress(FileExistsError):
                 fs.mkdir(root.handle, OWN_NAME, _PRIVATE)
@@ -56,6 +60,7 @@ def put_mark(fs: Fs, path: str, state_folder: str, link: str) -> None:
             fs.fsync_dir(root.handle)
         except OSError as failure:
             raise DiskError(f"{path} lies on a disk of its own and cannot be marked: {failure.strerror}.") from failure
+        return True
 
 
 def _beside(root: Root, state_folder: str) -> bool:

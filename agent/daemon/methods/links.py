@@ -276,9 +276,9 @@ def move(agent: Agent, params: Params) -> dict[str, Any]:
         if other.root == new or other.root in new.parents or new in other.root.parents:
             raise UsageError(f"{new} overlaps {other.root}, which is linked already")
     found = new.stat()
-    put_mark(agent.fs, str(new), str(agent.home.state_dir), source.source_id)
+    marked = put_mark(agent.fs, str(new), str(agent.home.state_dir), source.source_id)
     agent.stop_source(source.key)
-    if (found.st_dev, found.st_ino) != (source.root_device, source.root_inode):
+    if marked or (found.st_dev, found.st_ino) != (source.root_device, source.root_inode):
         agent.control.call(lambda: _expect_copy(agent, source.key))
     entry = replace(source, root=new, root_device=found.st_dev, root_inode=found.st_ino)
     agent.change_registry(lambda registry: reg.with_source(registry, entry))
