@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from agent.core.errors import AgentError
-from agent.daemon import methods
+from agent.daemon import methods, metrics
 from agent.daemon.agent import Agent
 
 log = logging.getLogger(__name__)
@@ -40,7 +40,11 @@ class ControlServer:
         self._agent = agent
         self._path = path
         self._ending = threading.Event()
-        app = Starlette(routes=[Route("/v1/{method}", self._answer, methods=["POST"])])
+        routes = [
+            Route("/v1/{method}", self._answer, methods=["POST"]),
+            Route("/metrics", self._metrics, methods=["GET"]),
+        ]
+        app = Starlette(routes=routes)
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2)
         self._server = uvicorn.Server(config)
         self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
@@ -76,6 +80,9 @@ class ControlServer:
             log.exception("%s failed", method)
             return _refusal("internal", f"the agent failed: {error!r}", "raven-agent logs")
         return JSONResponse({"result": result})
+
+    async def _metrics(self, _request: Request) -> Response:
+        return Response(await run_in_threadpool(metrics.exposition, self._agent), media_type=metrics.CONTENT_TYPE)
 
     async def _follow(self, method: str, params: dict[str, Any]) -> AsyncIterator[bytes]:
         inner = methods.FOLLOWED[method]
