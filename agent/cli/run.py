@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-HELD_SECONDS: Final = 5.0
+HELD_SECONDS: Final = 2.0
 """How often a service whose home somebody else holds looks whether it is free."""
 
 

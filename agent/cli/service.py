@@ -59,7 +59,9 @@ def uninstall_command(app: App, *, user: str | None) -> Exit:
     """Stop the service and remove all that install made; linked folders and their files stay as they are."""
     managers = _managers(app, user)
     changes = [manager.uninstall() for manager in managers]
-    return _done(app, changes, managers[0].state(), [note for change in changes for note in change.notes])
+    removed = [str(file) for change in changes for file in change.files]
+    notes = [note for change in changes for note in change.notes]
+    return _done(app, changes, managers[0].state(), notes, removed=removed)
 
 
 @command("start")
@@ -115,9 +117,9 @@ def _on_the_installed(app: App, user: str | None, act: Callable[[Manager], Chang
     return _done(app, [change], chosen.state(), change.notes)
 
 
-def _done(app: App, changes: Iterable[Change], state: ServiceState, notes: Iterable[str]) -> Exit:
+def _done(app: App, changes: Iterable[Change], state: ServiceState, notes: Iterable[str], **more: Any) -> Exit:
     changed = any(change.changed for change in changes)
-    app.output.done({"changed": changed, **_document(state), "notes": list(notes)}, _view)
+    app.output.done({"changed": changed, **_document(state), **more, "notes": list(notes)}, _view)
     return Exit.DONE
 
 
@@ -150,9 +152,10 @@ def _view(document: Any) -> View:
     lines += [Line(f"wrote: {file}", Tone.ASIDE) for file in document["files"]]
     if document["program"]:
         lines.append(Line(f"starts: {document['program']}", Tone.ASIDE))
-    if document["problem"]:
+    lines += [Line(f"removed: {file}", Tone.ASIDE) for file in document.get("removed", ())]
+    # That it does not run is no trouble to whoever has just stopped it.
+    if document["problem"] and ("changed" not in document or document["running"]):
         lines.append(Line(document["problem"], Tone.BAD))
-    if document["remedy"]:
         lines.append(Line(f"try: {document['remedy']}", Tone.ASIDE))
     return lines + [Line(note, Tone.CARE) for note in document.get("notes", ())]
 

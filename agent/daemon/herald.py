@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 from collections.abc import Sequence
@@ -12,7 +13,10 @@ from typing import Final
 from agent.core.model import SourceState
 from agent.daemon.agent import Agent
 from agent.daemon.notify import Notifier
+from agent.daemon.reload import reload
 from agent.engine.view import SourceView
+
+log = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 1.0
 """Least time between two looks at how it stands; while nothing happens there is none."""
@@ -55,6 +59,7 @@ class Herald:
         self._reloads: queue.SimpleQueue[bool] = queue.SimpleQueue() if reloads is None else reloads
         self._ending = threading.Event()
         self._said = ""
+        self._complaint = ""
         self._speaking = threading.Lock()
 
     def __enter__(self) -> Herald:
@@ -113,12 +118,15 @@ class Herald:
             return found, self._agent.control.turns
 
         standings, turn = self._agent.control.call(read)
-        return in_words(standings), turn
+        return in_words(standings) + self._complaint, turn
 
     def _reload_when_asked(self) -> None:
         while self._reloads.get() and not self._ending.is_set():
             with self._speaking:
                 self._notifier.reloading()
+            done = reload(self._agent)
+            log.log(logging.INFO if done.ok else logging.ERROR, "reload: %s", done.message)
+            self._complaint = "" if done.ok else f" ({done.message})"
             words, _ = self._look()
             with self._speaking:
                 if not self._ending.is_set():

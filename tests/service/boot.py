@@ -109,14 +109,14 @@ def booted(folder: Path, lower: Path = Path("/")) -> Iterator[Booted]:
     top = folder / "booted"
     top.mkdir()
 
-    def join() -> None:
-        (group / "cgroup.procs").write_text("0")
-
     with (folder / "boot.log").open("wb") as log:
+        # The shell enters the control group first, so that it is the top of the namespace made then.
+        joining = (
+            'echo 0 > "$1/cgroup.procs" && exec unshare -m -p -f -C -u -i --kill-child bash -c "$2" boot "$3" "$4"'
+        )
         process = subprocess.Popen(
-            ["unshare", "-m", "-p", "-f", "-C", "-u", "-i", "--kill-child", "bash", "-c", _BOOT, "boot", str(top),
-             str(lower)],
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=join,
+            ["bash", "-c", joining, "join", str(group), _BOOT, str(top), str(lower)],
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
         )  # fmt: skip
     try:
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children")

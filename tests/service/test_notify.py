@@ -67,6 +67,21 @@ def test_a_sighup_is_a_reload_between_reloading_and_ready(tmp_path: Path) -> Non
         assert home.json("status")["daemon"]["pid"] == running.process.pid
 
 
+def test_a_reload_takes_the_settings_and_says_when_they_make_no_sense(tmp_path: Path) -> None:
+    """A broken file changes nothing and stands in the status until it is mended and reloaded; READY either way."""
+    home = Home(tmp_path)
+    with unit(home, tmp_path) as running:
+        running.wait_for("READY")
+        (home.path / "config.toml").write_text("poll_min_secondz = 2\n")
+        running.process.send_signal(signal.SIGHUP)
+        running.wait_for_words("poll_min_secondz")
+        (home.path / "config.toml").write_text('log_level = "debug"\n')
+        running.process.send_signal(signal.SIGHUP)
+        eventually(lambda: "poll_min_secondz" not in running.heard.status, 20, "the complaint is gone")
+        assert running.heard.states == ["READY", *(["RELOADING", "READY"] * 2)]
+        assert "changed: log_level" in home.log()
+
+
 def test_a_service_whose_home_is_held_waits_and_takes_over(tmp_path: Path) -> None:
     """It runs, its status names the holder, and when that one ends it becomes the agent."""
     home = Home(tmp_path)
