@@ -20,6 +20,7 @@ import uvicorn
 from agent.hub.auth import PUBLIC_KEY_ALGORITHMS, JwtTokens, SecretError, hub_secret
 from agent.hub.domain import BODY_LIMIT, Hub
 from agent.hub.parent import watch_parent
+from agent.hub.patience import PatientProtocol
 from agent.hub.routes import HubApp
 from agent.hub.store import SqlStore, sqlite_url
 
@@ -43,6 +44,21 @@ class Ready:
 
     url: str
     pid: int
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """What a service manager wants to know of a hub besides its being ready.
+
+    Attributes:
+        beat: called from the event loop as a sign of life.
+        every: seconds between two of them.
+        ending: called when the end begins.
+    """
+
+    beat: Callable[[], None]
+    every: float
+    ending: Callable[[], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +89,9 @@ class Settings:
     parent_pid: int | None = None
 
 
-def serve(settings: Settings, on_ready: Callable[[Ready], None] | None = None) -> None:
-    """Serve until SIGTERM, SIGINT or the parent's end; `on_ready` is called once requests are taken.
+def serve(settings: Settings, on_ready: Callable[[Ready], None] | None = None, watch: Watch | None = None) -> None:
+    """Serve until SIGTERM, SIGINT or the parent's end; `on_ready` is called once requests are taken, and who keeps
+    `watch` is told from then on.
 
     Raises:
         ServeError: the listener would be open without TLS, its port is taken, another hub serves the folder,
@@ -88,7 +105,7 @@ def serve(settings: Settings, on_ready: Callable[[Ready], None] | None = None) -
         store = open_store(settings.data_dir, settings.database_url)
         try:
             hub = Hub(store, tokens=_tokens(settings), body_limit=settings.body_limit)
-            _run(settings, HubApp(hub), listener, on_ready)
+            _run(settings, HubApp(hub), listener, on_ready, watch)
         finally:
             listener.close()
             store.close()
@@ -203,8 +220,9 @@ class _Lock:
 class _Server(uvicorn.Server):
     """uvicorn without its ten looks a second: an idle hub sleeps until a request or the end comes."""
 
-    def __init__(self, config: uvicorn.Config, app: HubApp, announce: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, app: HubApp, announce: Callable[[], None], watch: Watch | None) -> None:
         super().__init__(config)
+        self._watch = watch
         self._app = app
         self._announce = announce
         self._ending = asyncio.Event()
@@ -228,18 +246,37 @@ class _Server(uvicorn.Server):
     async def main_loop(self) -> None:
         await self.on_tick(0)
         # Whoever set the flag before the loop was known did not set the event.
-        if not self.should_exit:
-            await self._ending.wait()
+        if self.should_exit:
+            return
+        beating = asyncio.create_task(_beat(self._watch)) if self._watch is not None else None
+        await self._ending.wait()
+        if beating is not None:
+            beating.cancel()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if self._watch is not None:
+            self._watch.ending()
         # Waiting polls would hold the shutdown for as long as they wait.
         self._app.bell.close()
         await super().shutdown(sockets)
 
 
-def _run(settings: Settings, app: HubApp, listener: socket.socket, on_ready: Callable[[Ready], None] | None) -> None:
+async def _beat(watch: Watch) -> None:
+    while True:
+        watch.beat()
+        await asyncio.sleep(watch.every)
+
+
+def _run(
+    settings: Settings,
+    app: HubApp,
+    listener: socket.socket,
+    on_ready: Callable[[Ready], None] | None,
+    watch: Watch | None,
+) -> None:
     config = uvicorn.Config(
         app.asgi,
+        http=PatientProtocol,
         lifespan="off",
         log_level="warning",
         access_log=False,
@@ -256,7 +293,7 @@ def _run(settings: Settings, app: HubApp, listener: socket.socket, on_ready: Cal
         if on_ready is not None:
             on_ready(Ready(_url(settings, listener), os.getpid()))
 
-    server = _Server(config, app, announce)
+    server = _Server(config, app, announce, watch)
 
     async def main() -> None:
         with watch_parent(settings.parent_pid, server.end):

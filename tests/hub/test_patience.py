@@ -1,0 +1,180 @@
+"""A hub process waits for nobody for ever: half-open connections and slow readers end, and the others are served."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import orjson
+import psutil
+import pytest
+
+from hub.rig import Running, eventually, headers, sha, token, upsert
+
+PATIENCE = 1.0
+IMPATIENT = (
+    "import sys\n"
+    "from agent.hub import patience\n"
+    f"patience.PATIENCE_SECONDS = {PATIENCE}\n"
+    "from agent.hub.__main__ import main\n"
+    "sys.exit(main(sys.argv[1:]))\n"
+)
+
+
+@pytest.fixture
+def hub(tmp_path: Path) -> Iterator[Running]:
+    """A hub whose patience is one second."""
+    command = [sys.executable, "-P", "-c", IMPATIENT, "--data", str(tmp_path / "hub"), "--port", "0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        running = Running(process, orjson.loads(process.stdout.readline())["url"], tmp_path / "hub")
+        try:
+            yield running
+        finally:
+            for client in running.clients:
+                client.http.close()
+            process.terminate()
+
+
+@contextlib.contextmanager
+def connected(hub: Running, room: int | None = None) -> Iterator[socket.socket]:
+    """A bare connection, with so many bytes of room for what it does not read."""
+    parts = urlsplit(hub.url)
+    with socket.socket() as made:
+        if room is not None:
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, room)
+        made.settimeout(20)
+        made.connect((parts.hostname, parts.port))
+        yield made
+
+
+def request(hub: Running, endpoint: str, **body: object) -> bytes:
+    """A whole request as bytes."""
+    encoded = orjson.dumps(body)
+    bearer = token(secret=(hub.data / "secret").read_bytes())
+    lines = [f"POST /api/local-sync/{endpoint} HTTP/1.1", "host: hub", f"content-length: {len(encoded)}"]
+    lines += [f"{name}: {value}" for name, value in headers(bearer).items()]
+    return "\r\n".join([*lines, "", ""]).encode() + encoded
+
+
+def answered(connection: socket.socket) -> bool:
+    """Whether a whole answer comes, and it is a good one."""
+    answer = http.client.HTTPResponse(connection, method="POST")
+    answer.begin()
+    return answer.status == 200 and orjson.loads(answer.read())["success"]
+
+
+def ended(connection: socket.socket) -> bool:
+    """Whether the hub lets go of a connection without an answer."""
+    try:
+        return connection.recv(65_536) == b""
+    except ConnectionResetError:
+        return True
+
+
+@pytest.mark.parametrize("sent", [0, 1, 60, -1], ids=["nothing", "a byte", "half a head", "a body but its last byte"])
+def test_a_request_that_is_never_finished_ends_its_connection(hub: Running, sent: int) -> None:
+    """And not before its time."""
+    with connected(hub) as half:
+        began = time.monotonic()
+        half.sendall(request(hub, "sources/list")[:sent])
+        assert ended(half)
+        assert PATIENCE * 0.9 < time.monotonic() - began < 8
+
+
+@pytest.mark.parametrize("first", [b"", b"POST / HTTP/1.1\r\ncontent-length: 1000\r\n\r\n"], ids=["head", "body"])
+def test_a_byte_now_and_then_buys_no_time(hub: Running, first: bytes) -> None:
+    """The whole request has to come at a pace."""
+    with connected(hub) as slow:
+        slow.sendall(first)
+        slow.settimeout(0.1)
+        began = time.monotonic()
+        while time.monotonic() - began < 10:
+            try:
+                slow.sendall(b"x")
+                if slow.recv(1) == b"":
+                    break
+            except TimeoutError:
+                continue
+            except OSError:
+                break
+        assert time.monotonic() - began < 8
+
+
+def test_connections_that_were_given_up_leave_nothing_behind(hub: Running) -> None:
+    """Three hundred at once, and no file stays open for them."""
+    process = psutil.Process(hub.process.pid)
+    before = process.num_fds()
+    with contextlib.ExitStack() as held:
+        for number in range(300):
+            half = held.enter_context(connected(hub))
+            half.sendall(b"POST /api/local-sync"[: number % 20])
+        assert eventually(lambda: process.num_fds() > before + 250)
+        assert eventually(lambda: process.num_fds() <= before + 3, 15)
+    assert hub.client().ok("sources/list") == []
+
+
+def test_a_request_that_comes_slowly_and_steadily_is_answered(hub: Running) -> None:
+    """It takes longer than the patience, at more than its least pace."""
+    source = hub.client().source()
+    whole = request(hub, "sources/push-batch", sourceId=source, items=[upsert("a.md", "x" * 40_000)])
+    with connected(hub) as steady:
+        began = time.monotonic()
+        for start in range(0, len(whole), 1024):
+            steady.sendall(whole[start : start + 1024])
+            eventually(lambda s=start: time.monotonic() - began >= 2 * PATIENCE * s / len(whole), 5)
+        assert time.monotonic() - began > 1.5 * PATIENCE
+        assert answered(steady)
+
+
+def test_a_long_poll_and_an_idle_connection_outlast_the_patience(hub: Running) -> None:
+    """The one waits for the hub, the other for its next request, and both are answered."""
+    source = hub.client().source()
+    with connected(hub) as poll:
+        for _ in range(2):
+            began = time.monotonic()
+            poll.sendall(request(hub, "sources/deltas", sourceId=source, waitMs=2500))
+            assert answered(poll)
+            assert time.monotonic() - began > 2
+        assert not eventually(lambda: readable(poll), 2 * PATIENCE)
+        poll.sendall(request(hub, "sources/list"))
+        assert answered(poll)
+
+
+def readable(connection: socket.socket) -> bool:
+    """Whether the hub has said something, or goodbye."""
+    connection.setblocking(False)
+    try:
+        connection.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    finally:
+        connection.settimeout(20)
+    return True
+
+
+@pytest.mark.skipif(not hasattr(socket, "TCP_INFO"), reason="the kernel is asked for the connection's state")
+def test_a_client_that_does_not_take_its_answer_is_given_up(hub: Running) -> None:
+    """A large answer stays in nobody's memory for ever; another client is served meanwhile."""
+    client = hub.client()
+    source = client.source()
+    text = ""
+    for letter in "abcdefghijkl":
+        before, text = text, letter * 900_000
+        client.push(source, upsert("a.md", text, sha(before) if before else None))
+    with connected(hub, room=4096) as deaf:
+        deaf.sendall(request(hub, "sources/history", sourceId=source, relativePath="a.md", allVersions=True))
+        assert client.text(source, "a.md") is not None
+        assert eventually(lambda: not established(deaf), 15)
+
+
+def established(connection: socket.socket) -> bool:
+    """Whether the kernel holds the connection for a living one; what came before its end may still stand unread."""
+    return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\x01"
