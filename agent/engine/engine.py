@@ -64,7 +64,7 @@ class Engine:
         self._resolving = Resolving(desk, keeper, self._parking, self._pulling, self._stashing)
         self._verifying = Verifying(desk, keeper, self._parking)
         self._feeding = Feeding(desk, keeper, self._parking, self._settling, self._verifying)
-        self._wishes = Wishes(desk, keeper, self._settling, self._verifying, self._recover)
+        self._wishes = Wishes(desk, keeper, self._settling, self._verifying, self._stashing, self._recover)
         self._handlers: dict[type, Callable[[Any], None]] = {
             m.Started: self._on_started,
             m.TimePassed: lambda _message: None,

@@ -11,6 +11,7 @@ from agent.engine.desk import Desk
 from agent.engine.keeper import Keeper
 from agent.engine.messages import Pause, Resume, Retry, SyncNow
 from agent.engine.settling import Settling
+from agent.engine.stashing import Stashing
 from agent.engine.verifying import Verifying
 from agent.index.notes import ProblemOrigin
 
@@ -25,12 +26,19 @@ class Wishes:
     """
 
     def __init__(
-        self, desk: Desk, keeper: Keeper, settling: Settling, verifying: Verifying, recover: Callable[[], None]
+        self,
+        desk: Desk,
+        keeper: Keeper,
+        settling: Settling,
+        verifying: Verifying,
+        stashing: Stashing,
+        recover: Callable[[], None],
     ) -> None:
         self._desk = desk
         self._keeper = keeper
         self._settling = settling
         self._verifying = verifying
+        self._stashing = stashing
         self._recover = recover
 
     def on_pause(self, message: Pause) -> None:
@@ -49,9 +57,13 @@ class Wishes:
 
     def _rejoin(self) -> None:
         desk, out = self._desk, self._desk.out
+        # A conflict may dissolve now that its server forgot the other side, whose text then stands nowhere else.
+        for conflict in desk.parked.values():
+            self._stashing.owe(conflict.path, conflict.remote_hash, "conflict")
         self._settling.abandon(desk.unanswered_entries())
         self._keeper.forget_agreements()
-        desk.set_standing(feed_state=None, cursor=None)
+        # The feed is read from its beginning, and tells of a pause again if there still is one.
+        desk.set_standing(feed_state=None, cursor=None, remote_paused=False)
         out.standing_known = False
         out.drained = 0
         desk.request_drain()

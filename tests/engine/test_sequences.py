@@ -311,6 +311,36 @@ def test_a_server_that_went_back_in_time_stops_everything_until_a_person_has_loo
     assert not pilot.wants(e.Carry)
 
 
+def test_a_pause_the_restored_server_has_forgotten_is_over() -> None:
+    """The feed is read from its beginning, which is where a pause would stand."""
+    pilot = started()
+    drain(pilot, Control(Signal.PAUSED, 20))
+    pilot.tell(m.SyncNow(1))
+    pilot.look({})
+    pilot.take(e.AskStanding)
+    pilot.tell(m.StandingTold(behind=True), m.Resume())
+    pilot.cursor = 0
+    pilot.look({"b.md": "new"})
+    pilot.listing = ()
+    pilot.feed()
+    assert {parcel.operation.path for parcel in pilot.take(e.Send).parcels} == {"a.md", "b.md"}
+
+
+def test_a_conflict_text_the_restored_server_has_forgotten_goes_to_the_trash() -> None:
+    """The disagreement is gone with it, and the text stood nowhere but in the index."""
+    pilot = started()
+    pilot.saves("a.md", "mine")
+    pilot.answer(Result.UNCERTAIN)
+    drain(pilot, upsert("a.md", "theirs", 20))
+    pilot.shows("a.md", head("a.md", "theirs"))
+    assert [conflict.remote_hash for conflict in pilot.conflicts()] == [sha("theirs")]
+    pilot.tell(m.SyncNow(1))
+    pilot.look({})
+    pilot.take(e.AskStanding)
+    pilot.tell(m.StandingTold(behind=True), m.Resume())
+    assert pilot.take(e.Stash).content == b"theirs"
+
+
 def test_unsafe_paths_of_the_server_touch_nothing() -> None:
     """SC1: each is one reported path; the events behind it apply."""
     pilot = started()
