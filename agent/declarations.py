@@ -215,7 +215,7 @@ def _server(file: Path, table: object) -> DeclaredServer:
         )
     token_file = said.text("token_file")
     if token_file and not token_file.startswith(CREDENTIALS_PREFIX):
-        token_file = str(file.parent / _expanded(token_file))
+        token_file = os.path.normpath(file.parent / _expanded(token_file))
     return DeclaredServer(str(file), name, address, said.text("workspace"), token_file, insecure)
 
 

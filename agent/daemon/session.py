@@ -100,12 +100,13 @@ def run_foreground(
     try:
         agent = Agent(home, settings, Attendance.FOLLOW, fs=fs)
         try:
+            # Before anybody can ask for a reload, whose newer reading this one would undo.
+            declarer = agent.declarer = Declarer(agent)
+            declarer.want(read_home(home))
             with ControlServer(agent, home.socket), Herald(agent, manager or Notifier(), reloads) as herald:
                 # Before any source is at work: the conflicts there are now are not new.
                 notifications = Notifications(agent)
                 agent.start_all()
-                declarer = agent.declarer = Declarer(agent)
-                declarer.want(read_home(home))
                 declarer.start()
                 merging = AutoMerge(agent)
                 threading.Thread(target=merging.keep_on, args=(stop,), name="automerge", daemon=True).start()
