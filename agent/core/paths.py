@@ -16,6 +16,8 @@ OWN_NAME: Final = ".raven-agent"
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .,()+=@&'#%!~-]*(?:/[A-Za-z0-9_][A-Za-z0-9_ .,()+=@&'#%!~-]*)*")
+"""What nothing below has anything against: most paths there are. No part begins with a dot, none has a colon."""
 _IGNORED_BY_HFS: Final = re.compile(r"[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 
 
@@ -26,7 +28,7 @@ def twin_key(path: str) -> str:
 
 def is_own_name(name: str) -> bool:
     """Whether one part of a path is the agent's own, in any spelling a folding file system would take for it."""
-    key = twin_key(_IGNORED_BY_HFS.sub("", name))
+    key = name.lower() if name.isascii() else twin_key(_IGNORED_BY_HFS.sub("", name))
     return key == OWN_NAME or key.startswith((OWN_NAME + "-", OWN_NAME + "."))
 
 
@@ -35,6 +37,8 @@ def check(path: str) -> str | None:
 
     It judges the text alone: that no part of the way is a link is seen when the path is walked.
     """
+    if len(path) <= MAX_PART_BYTES and _PLAIN.fullmatch(path):
+        return None
     if not path:
         return "The path is empty."
     if _SURROGATE.search(path):

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import xxhash
 
@@ -14,11 +13,10 @@ from agent.disk.fs import File, Fs
 
 CHUNK: Final = 1 << 20
 _HELD: Final = 4 << 20
-"""Files up to this size are held while they are read, so that the sha256 is skipped where the xxh3 is enough."""
+"""Files up to this size are read at once, and their sha256 is skipped where the xxh3 is enough."""
 
 
-@dataclass(frozen=True, slots=True)
-class Digest:
+class Digest(NamedTuple):
     """What one read of a file found.
 
     Attributes:
@@ -60,9 +58,14 @@ class _TextCheck:
 
 def text_reason(content: bytes) -> Reason | None:
     """Why these bytes are no text a server takes, or None."""
-    check = _TextCheck()
-    check.feed(content)
-    return check.reason()
+    if b"\x00" in content:
+        return Reason.BINARY
+    if not content.isascii():
+        try:
+            content.decode()
+        except UnicodeDecodeError:
+            return Reason.NOT_UTF8
+    return None
 
 
 def xxh3(content: bytes) -> str:
@@ -77,26 +80,30 @@ def digest(fs: Fs, file: File, size: int, expected_xxh3: str | None = None) -> D
         size: what the stat said. Where the digest's size is another, the file changed and its hashes mean nothing.
         expected_xxh3: of the bytes known from earlier; if they are the same, no sha256 is computed for small files.
     """
+    return _small(fs, file, size, expected_xxh3) if size <= _HELD else _large(fs, file, size)
+
+
+def _small(fs: Fs, file: File, size: int, expected_xxh3: str | None) -> Digest:
+    # One byte more than there should be shows a file that grew; that it ends there is shown by the stat afterwards.
+    content = fs.read(file, size + 1)
+    while len(content) < size and (more := fs.read(file, size + 1 - len(content))):
+        content += more
+    quick = xxh3(content)
+    if quick == expected_xxh3:
+        return Digest(quick, None, len(content))
+    return Digest(quick, hashlib.sha256(content).hexdigest(), len(content), text_reason(content))
+
+
+def _large(fs: Fs, file: File, size: int) -> Digest:
     quick = xxhash.xxh3_128()
     sha = hashlib.sha256()
     check = _TextCheck()
-    held: list[bytes] | None = [] if expected_xxh3 is not None and size <= _HELD else None
     total = 0
     while data := fs.read(file, CHUNK):
         total += len(data)
         if total > size:
             break
         quick.update(data)
-        if held is not None:
-            held.append(data)
-            if total <= _HELD:
-                continue
-            data, held = b"".join(held), None
         sha.update(data)
         check.feed(data)
-    if held is not None:
-        if quick.hexdigest() == expected_xxh3:
-            return Digest(quick.hexdigest(), None, total)
-        sha.update(b"".join(held))
-        check.feed(b"".join(held))
     return Digest(quick.hexdigest(), sha.hexdigest(), total, check.reason())

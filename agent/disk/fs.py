@@ -14,7 +14,7 @@ from __future__ import annotations
 import enum
 import errno
 from dataclasses import dataclass
-from typing import Final, NewType, Protocol
+from typing import Final, NamedTuple, NewType, Protocol
 
 Dir = NewType("Dir", int)
 """An open folder."""
@@ -40,8 +40,7 @@ class SwapPrimitive(enum.StrEnum):
     """The old file is renamed away, then the new one is linked without replacing; the name is gone for a moment."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stat:
+class Stat(NamedTuple):
     """What lstat says of a name, or fstat of a handle.
 
     Attributes:

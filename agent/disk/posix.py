@@ -20,24 +20,23 @@ _COARSE: Final[int] = getattr(time, "CLOCK_REALTIME_COARSE", time.CLOCK_REALTIME
 _PROBES: Final = (".raven-agent-probe-a", ".raven-agent-probe-b")
 
 
-def _kind(mode: int) -> Kind:
-    if stat_bits.S_ISREG(mode):
-        return Kind.FILE
-    if stat_bits.S_ISDIR(mode):
-        return Kind.FOLDER
-    return Kind.LINK if stat_bits.S_ISLNK(mode) else Kind.SPECIAL
+_KINDS: Final = {stat_bits.S_IFREG: Kind.FILE, stat_bits.S_IFDIR: Kind.FOLDER, stat_bits.S_IFLNK: Kind.LINK}
+_TYPE_BITS: Final = 0o170000
+_MODE_BITS: Final = 0o7777
+_HAS_FLAGS: Final = hasattr(os.stat_result, "st_flags")
 
 
 def _stat(found: os.stat_result) -> Stat:
+    mode = found.st_mode
     return Stat(
-        kind=_kind(found.st_mode),
-        size=found.st_size,
-        mtime_ns=found.st_mtime_ns,
-        ctime_ns=found.st_ctime_ns,
-        inode=found.st_ino,
-        device=found.st_dev,
-        mode=stat_bits.S_IMODE(found.st_mode),
-        dataless=bool(getattr(found, "st_flags", 0) & _SF_DATALESS),
+        _KINDS.get(mode & _TYPE_BITS, Kind.SPECIAL),
+        found.st_size,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
+        found.st_ino,
+        found.st_dev,
+        mode & _MODE_BITS,
+        _HAS_FLAGS and bool(getattr(found, "st_flags", 0) & _SF_DATALESS),
     )
 
 
