@@ -176,6 +176,8 @@ class Engine:
     def _on_started(self, _message: m.Started) -> None:
         desk = self._desk
         desk.out.started = True
+        # As after activity: much may have come while nobody asked.
+        desk.out.last_event_at = desk.now
         # What was stored may have been sent by the process before: it is settled, never simply sent again.
         self._settling.doubt(desk.unanswered_entries())
         desk.moved.update(row.path for row in desk.index.trees.with_step(desk.source, Step.PARK))
