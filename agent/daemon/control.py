@@ -17,6 +17,7 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
@@ -24,6 +25,7 @@ from starlette.routing import Route
 from agent.core.errors import AgentError
 from agent.daemon import methods, metrics
 from agent.daemon.agent import Agent
+from agent.daemon.doorkeeper import Doorkeeper
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +46,7 @@ class ControlServer:
             Route("/v1/{method}", self._answer, methods=["POST"]),
             Route("/metrics", self._metrics, methods=["GET"]),
         ]
-        app = Starlette(routes=routes)
+        app = Starlette(routes=routes, middleware=[Middleware(Doorkeeper)])
         config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2)
         self._server = uvicorn.Server(config)
         self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
