@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shlex
 import time
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import click
 from agent.cli import render
 from agent.cli.command import CONTEXT, FILE, App, command
 from agent.cli.exits import Exit
-from agent.cli.output import Form, Line, View
+from agent.cli.output import Form, Line, Loudness, View
 from agent.config import ensure_private
 from agent.core.errors import AgentError, UsageError
 from agent.daemon.localhub import USER, WORKSPACE
@@ -68,8 +69,13 @@ def serve_command(
     """Run the hub alone, until interrupted. Off loopback it wants TLS or --behind-proxy."""
     host, port = _listen(listen)
     folder = _folder(app, data)
+    if app.output.loudness < Loudness.VERBOSE:
+        from agent.cli.logsetup import log_as_hub
+
+        log_as_hub()
     with _hub_trouble():
-        from agent.hub.serve import DEFAULT_HOST, Ready, Settings, serve
+        from agent.daemon.notify import Notifier
+        from agent.hub.serve import DEFAULT_HOST, Ready, Settings, Watch, serve
 
         settings = Settings(
             folder,
@@ -82,10 +88,13 @@ def serve_command(
             public_key=public_key,
         )
 
+        manager = Notifier.taken_from(os.environ)
+
         def ready(it: Ready) -> None:
             app.output.each({"url": it.url, "pid": it.pid}, lambda _: [Line(f"serving {it.url}")])
+            manager.ready(f"serving {it.url}")
 
-        serve(settings, ready)
+        serve(settings, ready, Watch(manager.alive, manager.feed_every, lambda: manager.stopping("stopping")))
     return Exit.DONE
 
 

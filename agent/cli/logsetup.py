@@ -11,6 +11,7 @@ import re
 import sys
 from typing import TYPE_CHECKING, Final, cast
 
+from agent.cli.output import Loudness, stderr_is_journal
 from agent.config import Home, Settings, private
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ FILE_BYTES: Final = 5_000_000
 
 _SECRET: Final = re.compile(r"eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?|(?<=[Bb]earer )\S+")
 _PRIORITIES: Final = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
+_BARE: Final = "%(name)s: %(message)s"
 _TEXT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
@@ -68,16 +70,28 @@ def log_to_stderr() -> None:
     _install([handler], logging.DEBUG)
 
 
-def log_as_daemon(home: Home, settings: Settings) -> None:
-    """For ``run``: the journal alone where stderr is one, else the rotating file and stderr."""
+def log_as_daemon(home: Home, settings: Settings, loudness: Loudness = Loudness.NORMAL) -> None:
+    """For ``run``: the journal alone where stderr is one, else the rotating file and stderr.
+
+    Quiet, stderr has only what failed: who keeps what comes there (launchd, a desktop session) never cuts it.
+    """
     stderr = logging.StreamHandler(sys.stderr)
-    if _stderr_is_journal():
-        stderr.setFormatter(_Journal("%(name)s: %(message)s"))
+    if stderr_is_journal():
+        stderr.setFormatter(_Journal(_BARE))
         _install([stderr], _level(settings))
         return
     form = _Json() if settings.log_format == "json" else _Text(_TEXT)
     stderr.setFormatter(form)
+    if loudness is Loudness.QUIET:
+        stderr.setLevel(logging.ERROR)
     _install([stderr, _file_handler(home, form)], _level(settings))
+
+
+def log_as_hub() -> None:
+    """For ``hub serve``: warnings on stderr, as the journal wants them where stderr is one."""
+    stderr = logging.StreamHandler(sys.stderr)
+    stderr.setFormatter(_Journal(_BARE) if stderr_is_journal() else _Text(_TEXT))
+    _install([stderr], logging.WARNING)
 
 
 def log_to_file(home: Home, settings: Settings) -> None:
@@ -122,12 +136,3 @@ def _install(handlers: list[logging.Handler], level: int) -> None:
     # httpx tells every request at INFO, watchdog every event at DEBUG.
     for name in ("httpx", "httpcore", "watchdog", "uvicorn", "asyncio", "keyring"):
         logging.getLogger(name).setLevel(max(level, logging.WARNING))
-
-
-def _stderr_is_journal() -> bool:
-    """Whether stderr is the very stream systemd named, and not one it was redirected to since."""
-    try:
-        found = os.fstat(sys.stderr.fileno())
-    except (OSError, ValueError):
-        return False
-    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"

@@ -112,9 +112,20 @@ def show_error(form: Form, code: str, message: str, hint: str | None) -> None:
     if form is Form.JSON:
         sys.stderr.write(json.dumps({"error": {"code": code, "message": message, "hint": hint}}) + "\n")
         return
-    draw([Line(f"error: {message}", Tone.BAD)], sys.stderr)
+    # The journal takes a line's priority from its beginning.
+    priority = "<3>" if stderr_is_journal() else ""
+    draw([Line(f"{priority}error: {message}", Tone.BAD)], sys.stderr)
     if hint:
-        draw([Line(f"hint: {hint}", Tone.ASIDE)], sys.stderr)
+        draw([Line(f"{priority}hint: {hint}", Tone.ASIDE)], sys.stderr)
+
+
+def stderr_is_journal() -> bool:
+    """Whether stderr is the very stream systemd named, and not one it was redirected to since."""
+    try:
+        found = os.fstat(sys.stderr.fileno())
+    except (OSError, ValueError):
+        return False
+    return os.environ.get("JOURNAL_STREAM") == f"{found.st_dev}:{found.st_ino}"
 
 
 def is_terminal(stream: TextIO) -> bool:

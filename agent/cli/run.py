@@ -45,7 +45,7 @@ def run_command(app: App) -> Exit:
         if app.output.loudness is Loudness.VERBOSE:
             settings = dataclasses.replace(settings, log_level="debug")
         app.home.create()
-        log_as_daemon(app.home, settings)
+        log_as_daemon(app.home, settings, app.output.loudness)
 
         def tell() -> None:
             if is_terminal(sys.stderr):

@@ -52,12 +52,12 @@ class Watch:
 
     Attributes:
         beat: called from the event loop as a sign of life.
-        every: seconds between two of them.
+        every: seconds between two of them; None where nobody waits for any.
         ending: called when the end begins.
     """
 
     beat: Callable[[], None]
-    every: float
+    every: float | None
     ending: Callable[[], None]
 
 
@@ -248,7 +248,8 @@ class _Server(uvicorn.Server):
         # Whoever set the flag before the loop was known did not set the event.
         if self.should_exit:
             return
-        beating = asyncio.create_task(_beat(self._watch)) if self._watch is not None else None
+        watch = self._watch
+        beating = asyncio.create_task(_beat(watch.beat, watch.every)) if watch and watch.every else None
         await self._ending.wait()
         if beating is not None:
             beating.cancel()
@@ -261,10 +262,10 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-async def _beat(watch: Watch) -> None:
+async def _beat(beat: Callable[[], None], every: float) -> None:
     while True:
-        watch.beat()
-        await asyncio.sleep(watch.every)
+        beat()
+        await asyncio.sleep(every)
 
 
 def _run(
@@ -278,7 +279,7 @@ def _run(
         app.asgi,
         http=PatientProtocol,
         lifespan="off",
-        log_level="warning",
+        log_config=None,  # whoever serves says where the log goes
         access_log=False,
         server_header=False,
         date_header=False,  # uvicorn's is renewed by the looks that are left out; the application sends its own

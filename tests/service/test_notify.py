@@ -8,6 +8,8 @@ import subprocess
 import time
 from pathlib import Path
 
+import httpx
+
 from agent.daemon.notify import Notifier
 from service.manager import listening, unit
 from support.eventually import eventually
@@ -138,3 +140,18 @@ def test_a_manager_that_is_gone_does_not_disturb_the_agent(tmp_path: Path) -> No
     Notifier("/" + "x" * 300).alive()
     assert Notifier.taken_from({"NOTIFY_SOCKET": "vsock:2:1"}).address is None
     assert Notifier.taken_from({}) == Notifier()
+
+
+def test_the_hub_says_ready_shows_life_and_says_when_it_ends(tmp_path: Path) -> None:
+    """READY=1 once it answers, with its address; the watchdog is fed by its event loop; STOPPING=1 before the end."""
+    home = Home(tmp_path)
+    data = tmp_path / "hub"
+    command = [*home.command, "hub", "serve", "--listen", "127.0.0.1:0", "--data", str(data)]
+    with unit(home, tmp_path, command, watchdog_usec=1_000_000) as running:
+        running.wait_for("READY")
+        address = running.heard.status.removeprefix("serving ")
+        assert httpx.get(f"{address}/healthz").status_code == 200
+        eventually(lambda: len(running.heard.having("WATCHDOG")) >= 6, 10, "six signs of life")
+        running.process.send_signal(signal.SIGTERM)
+        assert running.process.wait(10) == 0
+        assert running.heard.states == ["READY", "STOPPING"]
