@@ -93,6 +93,7 @@ class Home:
     Attributes:
         path: RAVEN_AGENT_HOME.
         folder: the synced folder, not linked yet.
+        etc: the administrator's folder of that machine; not there yet.
         command: what the agent is started with.
     """
 
@@ -100,6 +101,7 @@ class Home:
         self.name = name
         self.path = top / name / "home"
         self.folder = top / name / "notes"
+        self.etc = top / name / "etc"
         self.folder.mkdir(parents=True)
         self.command: Sequence[str] = COMMAND
         self.extra: dict[str, str] = {}
@@ -108,8 +110,8 @@ class Home:
     def env(self) -> dict[str, str]:
         """The environment of every process of this home."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-        ours = {"RAVEN_AGENT_HOME": str(self.path), "RAVEN_AGENT_NOTIFICATIONS": "off", "COLUMNS": "200"}
-        return {**kept, **ours, **self.extra}
+        own = {"RAVEN_AGENT_HOME": str(self.path), "RAVEN_AGENT_ETC": str(self.etc)}
+        return {**kept, **own, "RAVEN_AGENT_NOTIFICATIONS": "off", "COLUMNS": "200", **self.extra}
 
     def run(self, *arguments: str | Path, stdin: str = "", seconds: float = RUN_SECONDS) -> Ran:
         """Run one command to its end."""
