@@ -14,7 +14,8 @@ from agent.registry import load
 
 def check(name: str, detail: str, remedy: str | None = None) -> dict[str, Any]:
     """One row of the doctor's document; a remedy means that it failed."""
-    return {"check": name, "ok": remedy is None, "detail": detail, "remedy": remedy}
+    state = "ok" if remedy is None else "failed"
+    return {"check": name, "ok": remedy is None, "state": state, "detail": detail, "remedy": remedy}
 
 
 def own_checks(home: Home) -> Iterator[dict[str, Any]]:

@@ -337,6 +337,8 @@ def doctor(document: Document) -> View:
     lines = []
     for row in document["checks"]:
         mark, tone = ("ok  ", Tone.GOOD) if row["ok"] else ("FAIL", Tone.BAD)
+        if row.get("state") == "not_checked":
+            mark, tone = "?   ", Tone.ASIDE
         lines.append(Line(f"{mark}  {row['check']}: {row.get('detail') or ''}", tone))
         if not row["ok"] and row.get("remedy"):
             lines.append(Line(f"      {row['remedy']}"))

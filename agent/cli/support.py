@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
+import os
 import platform
 import sys
 import time
 import zipfile
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -39,7 +41,7 @@ class NoLog(AgentError):
 def doctor_command(app: App, bundle: Path | None) -> Exit:
     """Check that all is well, with remedies.
 
-    Settings, servers, clock, permissions, watch limits, index.
+    Settings, accounts, servers, clocks, folders, watch limits, index. Changes nothing, with an agent running or not.
     """
     document = examine(app)
     if bundle is not None:
@@ -50,43 +52,100 @@ def doctor_command(app: App, bundle: Path | None) -> Exit:
 
 
 def examine(app: App) -> dict[str, Any]:
-    """The doctor's document: what can be looked at from here, then what the agent says of itself."""
-    rows = {row["check"]: row for row in own_checks(app.home)}
+    """The doctor's document: what can be looked at from here, then what a running agent says of itself.
+
+    Without one nothing is started: a look must not change what it looks at.
+    """
+    from agent.cli.client import daemon_of
+
+    rows = list(own_checks(app.home))
+    daemon = daemon_of(app.home)
     try:
-        rows |= {row["check"]: row for row in app.call("doctor", {})["checks"]}
+        found = _alone(app) if daemon is None else _asked(daemon.call("doctor", {}))
     except AgentError as error:
-        rows["agent"] = check("agent", error.message, error.hint or "raven-agent logs")
+        found = [check("agent", error.message, error.hint or "raven-agent logs")]
     except Exception as error:
         # Whatever is broken, the other rows are worth showing.
-        rows["agent"] = check("agent", f"{type(error).__name__}: {error}", "raven-agent status -v")
-    return {"ok": all(row["ok"] for row in rows.values()), "checks": list(rows.values())}
+        found = [check("agent", f"{type(error).__name__}: {error}", "raven-agent status -v")]
+    rows = list({row["check"]: row for row in (*rows, *found)}.values())
+    return {"ok": all(row["ok"] for row in rows), "checks": rows}
+
+
+def _asked(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a running agent answered, and whether it is the release this command is of."""
+    runs = document.get("version")
+    if runs in (None, __version__):
+        return list(document["checks"])
+    row = check("release", f"the running agent is {runs}, this command {__version__}", "restart the agent")
+    return [*document["checks"], row]
+
+
+def _alone(app: App) -> list[dict[str, Any]]:
+    from agent.config import Settings
+    from agent.daemon.doctor import examine_alone
+
+    try:
+        settings = app.settings()
+    except AgentError:
+        # Their own row says so; the defaults are good enough for the rest.
+        settings = Settings()
+    return examine_alone(app.home, settings, os.environ)
 
 
 def write_bundle(app: App, target: Path, document: dict[str, Any]) -> None:
-    """A zip of versions, checks, status, settings and the end of the log; what looks like a token is blotted out.
+    """A zip of versions, checks, status, settings and the end of the log.
+
+    Tokens, and what looks like one, are blotted out, and the person's own folder is ``~``. Names of folders and files
+    stay; no file's text is in it.
 
     Raises:
         AgentError: the file cannot be written.
     """
-    from agent.cli.logsetup import scrub
+    from agent.cli.client import daemon_of
     from agent.config import write_atomically
 
     parts = {"doctor.json": json.dumps(document, indent=2), "versions.json": json.dumps(_versions(), indent=2)}
+    daemon = daemon_of(app.home)
     try:
-        parts["status.json"] = json.dumps(app.call("status", {}), indent=2)
-    except Exception as error:
-        parts["status.txt"] = str(error)
+        parts["status.json"] = json.dumps(daemon.call("status", {}), indent=2) if daemon else '"no agent runs"'
+    except AgentError as error:
+        parts["status.json"] = json.dumps(error.message)
     if app.home.config_file.exists():
         parts["config.toml"] = app.home.config_file.read_text("utf-8", "replace")
     parts["agent.log"] = "\n".join(last_lines(app.home.log_file, BUNDLE_LINES))
+    secrets = _secrets(app)
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, text in parts.items():
-            archive.writestr(name, scrub(text))
+            archive.writestr(name, _redacted(text, secrets))
     try:
         write_atomically(target.absolute(), packed.getvalue())
     except OSError as error:
         raise AgentError(f"cannot write {target}: {error.strerror}") from error
+
+
+def _redacted(text: str, secrets: Iterable[str]) -> str:
+    from agent.cli.logsetup import scrub
+
+    for secret in secrets:
+        text = text.replace(secret, "[token]")
+    own = str(Path.home())
+    return scrub(text.replace(own, "~") if len(own) > 1 else text)
+
+
+def _secrets(app: App) -> list[str]:
+    """Every token of this home, as far as it can be read: one that is no JWT is known by nothing else."""
+    from agent.credentials import CredentialStore
+    from agent.registry import load
+
+    found = [os.environ.get(name, "") for name in ("RAVEN_TOKEN", "RAVEN_JWT")]
+    with contextlib.suppress(AgentError):
+        store = CredentialStore(app.home, app.settings(), os.environ)
+        for entry in load(app.home.registry_file).servers:
+            with contextlib.suppress(AgentError):
+                token = store.token_for(entry)
+                found.append(token.value if token else "")
+    return [secret for secret in found if secret]
 
 
 def _versions() -> dict[str, str]:
