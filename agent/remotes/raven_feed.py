@@ -66,14 +66,14 @@ class Feed:
         position = Position.from_json(state)
         if can.ordered_feed:
             position.forget()
+        if position.due(now):
+            # Before reading on: newer events would push what was skipped out of the minute that is remembered.
+            position.begin_again(now)
         if position.again is not None:
             events, _ = self._read(source_id, position, now, can)
-            return _page(events, position, position.again is not None or bool(events))
+            return _page(events, position, more=True)
         wait = min(wait_seconds, MAX_WAIT, position.idle_for(now)) if can.long_poll else 0.0
         events, progressed = self._read(source_id, position, now, can, wait)
-        if not progressed and position.due(now):
-            position.begin_again(now)
-            return _page(events, position, more=True)
         return _page(events, position, progressed)
 
     def versions(self, source_id: str, path: str) -> list[RemoteVersion]:

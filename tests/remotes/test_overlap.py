@@ -84,6 +84,23 @@ def test_a_machine_that_slept_reads_again_once(strict: World) -> None:
     assert orjson.loads(state).keys() == {"cursor", "tail"}
 
 
+@pytest.mark.parametrize("seed", range(10))
+def test_what_was_skipped_before_a_sleep_is_told_though_newer_events_came_meanwhile(seed: int) -> None:
+    """What happened during the sleep does not push what was missed before it out of the minute that is read again."""
+    world = strict_world(Races(seed=seed, skip=0.3, hold=5.0))
+    world.results(*(edit(f"{n:02}.md", str(n)) for n in range(20)))
+    before, state = world.drain()
+    world.clock.now += 70
+    world.results(*(edit(f"later-{n}.md", str(n)) for n in range(3)))
+    world.clock.now += 6
+    after, _ = world.drain(state)
+    assert len(told(before)) < 20
+    assert sorted(told(before + after)) == sorted(
+        [*(f"{n:02}.md" for n in range(20)), *(f"later-{n}.md" for n in range(3))]
+    )
+    world.close()
+
+
 def test_a_clock_set_back_does_not_postpone_the_overlap(strict: World) -> None:
     """OP2: a year back, and the re-reading still comes within its seconds."""
     strict.results(edit("a.md", "A"))
