@@ -22,6 +22,9 @@ FILE_BYTES: Final = 5_000_000
 
 _SECRET: Final = re.compile(r"eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?|(?<=[Bb]earer )\S+")
 _PRIORITIES: Final = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
+_WORD: Final = re.compile(r"[\w./@+,:-]+")
+ABOUT: Final = ("source", "path", "operation")
+"""What a record may be about, given as its ``extra``: a source's name, a path in it, an operation's id."""
 _BARE: Final = "%(name)s: %(message)s"
 _TEXT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -40,12 +43,21 @@ class _Text(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         return scrub(super().format(record))
 
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        # What a file is called must not begin a line of its own.
+        line = super().formatMessage(record).replace("\n", "\\n").replace("\r", "\\r")
+        return " ".join([line, *(f"{name}={_quoted(said)}" for name, said in _about(record).items())])
 
-class _Journal(_Text):
-    """Without the time, which the journal adds, and with the priority it reads from the start of the line."""
+
+class _Journal(logging.Formatter):
+    """Any form, with the priority the journal reads from the start of the line; the journal adds the time itself."""
+
+    def __init__(self, form: logging.Formatter) -> None:
+        super().__init__()
+        self._form = form
 
     def format(self, record: logging.LogRecord) -> str:
-        return f"<{_PRIORITIES.get(record.levelname, 6)}>{super().format(record)}".replace("\n", " | ")
+        return f"<{_PRIORITIES.get(record.levelname, 6)}>{self._form.format(record)}".replace("\n", " | ")
 
 
 class _Json(logging.Formatter):
@@ -54,9 +66,21 @@ class _Json(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         said = {"at": _stamp(record), "level": record.levelname.lower(), "logger": record.name}
         said["message"] = record.getMessage()
+        said |= _about(record)
         if record.exc_info:
             said["error"] = self.formatException(record.exc_info)
         return scrub(json.dumps(said))
+
+
+def _about(record: logging.LogRecord) -> dict[str, str]:
+    """What a record says it is about."""
+    named = ((name, getattr(record, name, None)) for name in ABOUT)
+    return {name: str(said) for name, said in named if said is not None}
+
+
+def _quoted(text: str) -> str:
+    """As it is where that is one plain word, else in quotes with every odd character escaped."""
+    return text if _WORD.fullmatch(text) else json.dumps(text, ensure_ascii=False)
 
 
 def _stamp(record: logging.LogRecord) -> str:
@@ -77,7 +101,7 @@ def log_as_daemon(home: Home, settings: Settings, loudness: Loudness = Loudness.
     """
     stderr = logging.StreamHandler(sys.stderr)
     if stderr_is_journal():
-        stderr.setFormatter(_Journal(_BARE))
+        stderr.setFormatter(_Journal(_Json() if settings.log_format == "json" else _Text(_BARE)))
         _install([stderr], _level(settings))
         return
     form = _Json() if settings.log_format == "json" else _Text(_TEXT)
@@ -90,7 +114,7 @@ def log_as_daemon(home: Home, settings: Settings, loudness: Loudness = Loudness.
 def log_as_hub() -> None:
     """For ``hub serve``: warnings on stderr, as the journal wants them where stderr is one."""
     stderr = logging.StreamHandler(sys.stderr)
-    stderr.setFormatter(_Journal(_BARE) if stderr_is_journal() else _Text(_TEXT))
+    stderr.setFormatter(_Journal(_Text(_BARE)) if stderr_is_journal() else _Text(_TEXT))
     _install([stderr], logging.WARNING)
 
 

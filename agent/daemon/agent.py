@@ -226,7 +226,7 @@ class Agent:
             if runner is not None:
                 return runner
             setup = self.setup_of(source, attendance or self.attendance)
-            runner = Runner(self.control, self.index, setup, self.clock)
+            runner = Runner(self.control, self.index, setup, self.clock, source.name)
             self._runners[source.key] = runner
         if source.paused_until is not None:
             runner.deliver(m.Pause(source.paused_until))

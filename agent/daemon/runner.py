@@ -18,6 +18,7 @@ from agent.core.errors import ProblemKind
 from agent.core.model import Known
 from agent.daemon.carrier import Carrier
 from agent.daemon.loop import Control
+from agent.daemon.telling import Teller
 from agent.disk.watch import Watcher
 from agent.engine import effects as e
 from agent.engine import messages as m
@@ -81,7 +82,7 @@ class Hands:
 class Runner:
     """Feeds one engine and carries out what it asks for. Its methods run on the control thread unless they say so."""
 
-    def __init__(self, control: Control, index: Index, setup: Setup, clock: Callable[[], float]) -> None:
+    def __init__(self, control: Control, index: Index, setup: Setup, clock: Callable[[], float], name: str) -> None:
         self._control = control
         self._clock = clock
         self._index = index
@@ -101,6 +102,7 @@ class Runner:
         self._next_ticket = 1
         self._stopped = False
         self._busy_since: tuple[float, int] | None = None
+        self._teller = Teller(name)
         self.failure: str | None = None
 
     @property
@@ -226,6 +228,7 @@ class Runner:
             self._fail(f"internal error: {error!r}; it is tried again")
             raise
         self._dispatch(effects)
+        self._teller.tell(self._engine.happened, self._engine.trouble)
 
     def _fail(self, text: str) -> None:
         """The engine's memory is not what the index says any more: it is thrown away, as at the end of a process."""

@@ -190,6 +190,8 @@ class Desk:
         """Deletes a person has approved: path to the hash it then held."""
         self._moves: dict[str, tuple[Stage, int | None]] = {}
         self._happened: list[tuple[str, str, str | None, str | None]] = []
+        self.happened: list[tuple[str, str, str | None, str | None]] = []
+        """What was noted in this step: (path, what, detail, operation id)."""
         self.parked: dict[str, Conflict] = {}
         self.foreign: dict[str, Conflict] = {}
         self._load()
@@ -235,6 +237,7 @@ class Desk:
     def note(self, path: str, what: str, detail: str | None = None, operation_id: str | None = None) -> None:
         """Add a line to the activity log."""
         self._happened.append((path, what, detail, operation_id))
+        self.happened.append((path, what, detail, operation_id))
 
     def keep_conflict(self, conflict: Conflict) -> None:
         """Remember a conflict where the parts look for it."""

@@ -119,6 +119,16 @@ class Engine:
         """The source as ``status`` shows it."""
         return view(self._desk, at_rest=self._at_rest())
 
+    @property
+    def happened(self) -> list[tuple[str, str, str | None, str | None]]:
+        """What the last step added to the activity: (path, what, detail, operation id)."""
+        return self._desk.happened
+
+    @property
+    def trouble(self) -> Problem | None:
+        """What is wrong with the server or the way there."""
+        return self._desk.trouble
+
     def concerns(self) -> Concerns:
         """What of the source a person is to be told of. From any thread."""
         return concerns(self._desk)
@@ -134,7 +144,7 @@ class Engine:
         """Take messages in and say what to do. ``now``: seconds since the epoch."""
         desk = self._desk
         before = desk.now
-        desk.now, desk.due, desk.effects = now, None, []
+        desk.now, desk.due, desk.effects, desk.happened = now, None, [], []
         with desk.index.transaction():
             if now < before - _JUMP:
                 self._on_clock_back(before)
