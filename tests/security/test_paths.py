@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import socket
+import stat
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from hub.rig import delete, upsert
-from security.outside import Swapper, tree
+from security.outside import Opened, Swapper, tree
 from support.processes import Home
 from support.servers import StrictServer, sha
 
@@ -193,6 +198,49 @@ def request_texts(server: StrictServer) -> list[str]:
     """Every text the server ever got."""
     return [event["payload"].get("content", "") for s in server.client.ok("sources/list") for event in
             server.client.events(s["id"])]  # fmt: skip
+
+
+@pytest.fixture
+def special(home: Home) -> Iterator[dict[str, Path]]:
+    """What is no file: a pipe nobody writes to, a socket nobody answers, a device that never ends."""
+    home.folder.mkdir(parents=True, exist_ok=True)
+    made = {kind: home.folder / f"{kind}.md" for kind in ("pipe", "socket")}
+    os.mkfifo(made["pipe"])
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(made["socket"]))
+        with contextlib.suppress(PermissionError):
+            # Only root makes devices, and not in every container.
+            os.mknod(home.folder / "device.md", stat.S_IFCHR | 0o666, os.makedev(1, 5))
+            made["device"] = home.folder / "device.md"
+        yield made
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="openings are told by inotify")
+def test_special_files_are_skipped_by_name_and_never_opened(
+    home: Home, strict: StrictServer, special: dict[str, Path]
+) -> None:
+    """Not by the link, not by a pass, not by a daemon under which another appears, and not where the server holds a
+    text of that name, which is not put in its place; other files arrive.
+    """
+    home.login(strict)
+    home.write("a.md", "a\n")
+    kinds = {path: stat.S_IFMT(path.lstat().st_mode) for path in special.values()}
+    with Opened(*special.values()) as opened:
+        source = home.link(codes=(0, 1))
+        for path in special.values():
+            strict.put(source, path.name, "evil\n")
+        strict.put(source, "b.md", "b\n")
+        with home.daemon() as daemon:
+            late = home.folder / "late.md"
+            os.mkfifo(late)
+            daemon.call("sync")
+            skipped = {row["path"] for row in daemon.call("sync")["sources"][0]["skipped"]}
+            home.run("explain", special["pipe"])
+    assert opened.times == 0
+    assert {*(path.name for path in special.values()), "late.md"} <= skipped
+    assert {path: stat.S_IFMT(path.lstat().st_mode) for path in kinds} == kinds
+    assert strict.text(source, "a.md") == "a\n"
+    assert (home.folder / "b.md").read_text() == "b\n"
 
 
 def test_sc6_content_that_does_not_match_its_hash_is_never_installed(home: Home, strict: StrictServer) -> None:

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import pwd
+import re
 import socket
 import stat
 import subprocess
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
 
 from security.wild import WildServer, whole
+from strict_raven import Response
 from support.eventually import eventually
 from support.processes import COMMAND, Daemon, Home
 from support.ways import open_the_way_to
@@ -102,6 +106,72 @@ def test_sc8_a_token_of_any_form_stays_out_of_what_is_said(home: Home, wild: Wil
     texts += [file.read_bytes().decode("utf-8", "replace") for file in home.path.rglob("*") if file.is_file()]
     assert any(headers["authorization"] == f"Bearer {OPAQUE}" for _, headers in wild.seen)
     assert not [text for text in texts if OPAQUE in text]
+
+
+AWKWARD = 'rvn/b"c\\d-0123456789abcdef'
+"""A token that JSON may write in several ways."""
+
+
+def test_sc8_a_token_repeated_in_good_answers_stays_out_of_what_is_said(
+    home: Home, wild: WildServer, tmp_path: Path
+) -> None:
+    """As the reason of a rejected file, the name of a source, the path of an event, an id, however it is spelled: none
+    of it reaches the log, the status, the activity, the index or the bundle.
+    """
+    home.login(wild)
+    home.write("a.md", "a\n")
+    home.link()
+    echo(wild, AWKWARD)
+    home.extra = {"RAVEN_AGENT_LOG": "debug", "RAVEN_TOKEN": AWKWARD, "RAVEN_SERVER_URL": wild.url}
+    home.write("a.md", "more\n")
+    said = [home.run("sync", "--json", "-v"), home.run("sources", "--json", "-v")]
+    event = {"id": AWKWARD, "cursor": 900, "type": "file.upsert", "relativePath": f"{AWKWARD}.md", "payload": {}}
+    wild.answer("deltas", whole(spelled_out({"events": [event]}).encode()))
+    said.append(home.run("sync", "-v"))
+    bundled = ["doctor", "--bundle", tmp_path / "bundle.zip"]
+    said += [home.run(*words, "-v") for words in (["status"], ["activity"], bundled, ["logs"])]
+    texts = [ran.out + ran.err for ran in said]
+    with zipfile.ZipFile(tmp_path / "bundle.zip") as bundle:
+        texts += [bundle.read(name).decode() for name in bundle.namelist()]
+    texts += [file.read_bytes().decode("utf-8", "replace") for file in home.path.rglob("*") if file.is_file()]
+    assert "no room for [token]" in "".join(texts)
+    assert "source of [token]" in "".join(texts)
+    for form in (AWKWARD, json.dumps(AWKWARD)[1:-1]):
+        assert not [text for text in texts if form in text]
+
+
+def echo(server: WildServer, token: str) -> None:
+    """Have the server take this token as its own, and repeat it: it refuses every file with it, and has given its
+    sources that name.
+    """
+    honest = server.raven.handle
+
+    def handle(method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
+        asked = json.loads(body)
+        if path.endswith("push-batch") and asked["items"]:
+            items = [
+                {"operationId": item["operationId"], "status": "rejected", "reason": f"no room for {token}"}
+                for item in asked["items"]
+            ]
+            return Response(200, {}, spelled_out({"applied": 0, "conflicts": 0, "items": items}).encode())
+        own = {"authorization": f"Bearer {server.token}"} if headers["authorization"] == f"Bearer {token}" else {}
+        answer = honest(method, path, {**headers, **own}, body)
+        if not path.endswith("sources/list"):
+            return answer
+        sources = [source | {"name": f"source of {token}"} for source in json.loads(answer.body)["data"]]
+        return replace(answer, body=json.dumps(sources).encode())
+
+    server.raven.handle = handle  # type: ignore[method-assign]
+
+
+def spelled_out(document: object) -> str:
+    """JSON in which every character of a text is an escape, as no parser minds."""
+    return re.sub(r'"((?:[^"\\]|\\.)*)"', lambda found: escapes(json.loads(found.group())), json.dumps(document))
+
+
+def escapes(text: str) -> str:
+    """A JSON text of nothing but escapes."""
+    return '"' + "".join(f"\\u{ord(char):04x}" for char in text) + '"'
 
 
 def modes(top: Path) -> dict[str, str]:
