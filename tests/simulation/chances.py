@@ -9,7 +9,7 @@ from email.utils import formatdate
 from agent.core.model import Mode
 from agent.disk.fs import SwapPrimitive
 from agent.engine.desk import Attendance
-from simulation.nodes import Disk
+from simulation.nodes import Disk, Names
 from strict_raven import faults as f
 
 
@@ -19,7 +19,9 @@ class Chances:
 
     Attributes:
         strange: at an act of a person, that it is a strange one.
-        clock: weight of somebody setting a clock, among the acts of a turn.
+        clock, older: weight of somebody setting a clock, or putting an older copy of an index or the server in its
+            place, among the acts of a turn.
+        folding: that a machine's disk takes some names for one.
     """
 
     crash_at_disk: float = 0.0015
@@ -28,6 +30,8 @@ class Chances:
     user_between_calls: float = 0.006
     strange: float = 0.06
     clock: float = 0.03
+    older: float = 0.0
+    folding: float = 0.0
     fault: float = 0.06
     late: float = 0.03
     doubled: float = 0.03
@@ -41,6 +45,8 @@ PROFILES = (
     Chances(user_between_calls=0.025, strange=0.25, fault=0.02),
     Chances(crash_at_network=0.02, fault=0.18, late=0.08, bystander=0.2, strange=0.02),
     Chances(strange=0.0, clock=0.0),
+    Chances(older=0.1),
+    Chances(folding=0.5),
 )
 """Seeds take these in turn."""
 
@@ -51,6 +57,7 @@ DISKS = (
     Disk(grain_ns=2_000_000_000),
     Disk(one_volume=False),
 )
+FOLDING = (Disk(names=Names.FOLDED), Disk(names=Names.DECOMPOSED))
 
 MODES = ((Mode.BIDIRECTIONAL, 0.8), (Mode.LOCAL_TO_CLOUD, 0.12), (Mode.IMPORT_ONLY, 0.08))
 ATTENDANCES = ((Attendance.FOLLOW, 0.8), (Attendance.ONCE, 0.2))

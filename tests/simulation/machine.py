@@ -5,24 +5,27 @@ from __future__ import annotations
 import enum
 import random
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
-from agent.core.model import Choice, Known, Mode, Result
+from agent.core.model import Choice, Mode, Result
 from agent.daemon.agent import with_capabilities
 from agent.daemon.carrier import Carrier, Line
 from agent.daemon.folder import Folder
+from agent.disk.mark import put_mark
 from agent.disk.root import Identity
 from agent.disk.select import Rules
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.engine.desk import Attendance, Setup
 from agent.engine.engine import Engine
+from agent.index import generation
 from agent.index.conflicts import Conflict
-from agent.index.store import Index, open_index
 from agent.remotes.http import Http
 from agent.remotes.raven import RavenRemote
+from simulation.indexes import SOURCE, Memory, index_of
 from simulation.nodes import Change, Clock, Crash, Node
 from simulation.simfs import SimFs
 from simulation.strange import Strange
@@ -30,7 +33,6 @@ from simulation.user import ROOT, STATE, User
 from strict_raven import WORKSPACE, Response
 from strict_raven.transport import HandlerTransport
 
-SOURCE = 1
 FOLDER_EFFECTS = (e.Look, e.LookAt, e.Carry, e.Recover, e.Committed, e.Stash)
 FOLDER_LANE = "folder"
 WATCHER_LANE = "watcher"
@@ -41,6 +43,8 @@ class Surroundings(Protocol):
 
     source_id: str
     bearer: str
+    scratch: Path
+    """A real folder, for the little that must stand in one."""
     changes: int
     """How often the server's content changed so far."""
 
@@ -85,26 +89,6 @@ class Knows(enum.Enum):
     LATER = "later"
 
 
-class Memory:
-    """Reads the local side of the index."""
-
-    def __init__(self, index: Index) -> None:
-        self._index = index
-
-    def known(self) -> Iterator[Known]:
-        """Every path, sorted."""
-        return iter(list(self._index.trees.known(SOURCE)))
-
-    def known_at(self, paths: Sequence[str]) -> dict[str, Known]:
-        """These paths."""
-        rows = self._index.trees.get(SOURCE, paths)
-        return {path: Known(path, row.local, row.fingerprint) for path, row in rows.items()}
-
-    def mounts(self) -> frozenset[str]:
-        """Folders that were file systems of their own."""
-        return self._index.notes.standing(SOURCE).mounts
-
-
 CarrierMaker = Callable[..., Carrier]
 
 
@@ -147,7 +131,7 @@ class Machine:
         self.user = User(self.fs)
         self.strange = Strange(self.user, strange_rng)
         self.decided: set[str] = set()
-        self.index = open_index(":memory:")
+        self.index = index_of()
         self.alive = False
         self.acked: set[str] = set()
         self.connector: str | None = None
@@ -156,6 +140,8 @@ class Machine:
         self._make_carrier = make_carrier
         self._lives = self._passes = 0
         self._http: Http | None = None
+        put_mark(fs, f"/{ROOT}", f"/{STATE}", world.source_id)
+        self.fs.settle()
         self.fs.before = self._before
         if habits.mode is not Mode.BIDIRECTIONAL:
             self.fs.after = self._after_one_way
@@ -167,6 +153,8 @@ class Machine:
         """A new process."""
         self._lives += 1
         self.alive = True
+        if generation.advance(self.index, self._world.scratch / f"{self.name}.generation"):
+            generation.distrust(self.index, SOURCE)
         self.folder_work: deque[e.Effect] = deque()
         self.calls: list[Waiting] = []
         self.said: dict[str, deque[m.Message]] = {FOLDER_LANE: deque(), WATCHER_LANE: deque()}
@@ -206,7 +194,7 @@ class Machine:
 
     def _folder(self) -> Folder:
         linked = Identity(self.fs.device, self.user.home.inode)
-        return Folder(self.fs, f"/{ROOT}", Rules(), f"/{STATE}", "s", linked)
+        return Folder(self.fs, f"/{ROOT}", Rules(), f"/{STATE}", "s", linked, self._world.source_id)
 
     def _carrier(self, folder: Folder) -> Carrier:
         return self._make_carrier(
@@ -245,6 +233,11 @@ class Machine:
     def conflicts(self) -> list[Conflict]:
         """Every conflict that is not closed."""
         return self.index.conflicts.live(SOURCE)
+
+    def reported(self) -> set[str]:
+        """Paths a person is told cannot be synced, or must decide."""
+        told = {problem.path for problem in self.index.notes.problems(SOURCE)}
+        return told | {conflict.path for conflict in self.conflicts()}
 
     def conflict(self, identifier: int) -> Conflict:
         """One of them."""
@@ -288,6 +281,13 @@ class Machine:
         self.clock.skew = skew
         if back and self.alive and self.wake is not None:
             self.wake = self.clock()
+
+    def tidy(self) -> None:
+        """What the daemon does every hour."""
+        generation.advance(self.index, self._world.scratch / f"{self.name}.generation")
+        suspects = {suspect.hash for entry in self.index.operations.open(SOURCE) for suspect in entry.suspects}
+        with self.index.transaction():
+            self.index.conflicts.prune_texts(suspects)
 
     def stay(self) -> None:
         """From the next start on a daemon runs here."""
@@ -367,8 +367,8 @@ class Machine:
         above = _path_of(self.user.home, change.folder)
         if above is None or (above + change.name).split("/")[0].startswith("."):
             return
-        path = above + change.name
-        if not any(path == one or one.startswith(path + "/") for one in self.decided):
+        path, key = above + change.name, self.fs.disk.key
+        if not any(key(path) == key(one) or key(one).startswith(key(path) + "/") for one in self.decided):
             self.fs.wrongs.append(f"the agent changed {path}, though nothing may come down to this folder")
 
     def _before(self, primitive: str) -> None:

@@ -52,7 +52,7 @@ class Names(enum.Enum):
     FOLDED = "folded"
     """Case and composition make no difference; a name stays as it was first spelled (APFS)."""
     DECOMPOSED = "decomposed"
-    """Written down decomposed, whatever was asked for, and found by either spelling (HFSX)."""
+    """As FOLDED, but a name is written down decomposed, whatever was asked for (HFS+)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,7 @@ class Disk:
         swap: EXCHANGE, or LINK where names can neither be exchanged nor renamed without replacing in one call.
         grain_ns: the steps in which it stamps files, in nanoseconds.
         one_volume: whether the state folder lies on the root's file system.
+        names: which names it takes for one.
     """
 
     swap: SwapPrimitive = SwapPrimitive.EXCHANGE
@@ -74,17 +75,17 @@ class Disk:
         """The name in this folder that answers to ``name``; where none does, how a new one is written down."""
         if self.names is Names.EXACT:
             return name
-        if self.names is Names.DECOMPOSED:
-            return unicodedata.normalize("NFD", name)
         if name in folder.names:
             return name
-        key = folded(name)
-        return next((other for other in folder.names if folded(other) == key), name)
+        key = self.key(name)
+        new = unicodedata.normalize("NFD", name) if self.names is Names.DECOMPOSED else name
+        return next((other for other in folder.names if self.key(other) == key), new)
 
-
-def folded(name: str) -> str:
-    """The same for all names a folding disk takes for one."""
-    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
+    def key(self, path: str) -> str:
+        """The same for all paths this disk takes for one."""
+        if self.names is Names.EXACT:
+            return path
+        return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
 
 
 @dataclass(frozen=True, slots=True)

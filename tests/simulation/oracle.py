@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from agent.core.model import EMPTY_HASH, Mode
 from simulation.machine import Machine
 from simulation.user import OUTSIDE, ROOT, SECRET, STATE, sha
-from simulation.world import World
+
+if TYPE_CHECKING:
+    from simulation.world import World
 
 _OPERATION_ID = 32
 
@@ -24,14 +27,15 @@ def lost(world: World) -> list[str]:
     acked = {digest for machine in world.machines for digest in machine.acked}
     protected = (world.people.written - given_up) | world.people.accepted | world.people.refused | acked
     destroyed = {digest: what for machine in world.machines for digest, what in machine.fs.destroyed.items()}
-    missing = (protected | destroyed.keys()) - _to_be_had(world) - {EMPTY_HASH}
+    missing = (protected | destroyed.keys()) - to_be_had(world) - {EMPTY_HASH}
     return [
         f"law 1: the text {world.script.word(digest)} is nowhere any more {destroyed.get(digest, '')}".rstrip()
         for digest in sorted(missing)
     ]
 
 
-def _to_be_had(world: World) -> set[str]:
+def to_be_had(world: World) -> set[str]:
+    """Hashes of every text that stands somewhere: on the server, on a disk, or beside a conflict in an index."""
     had = set(world.server.evidence(world.source_id).kept)
     for machine in world.machines:
         had |= {sha(node.data) for _, node in machine.fs.files()}
@@ -40,6 +44,29 @@ def _to_be_had(world: World) -> set[str]:
                 if digest is not None and machine.index.conflicts.text(digest) is not None:
                     had.add(digest)
     return had
+
+
+def forgive_index(world: World) -> None:
+    """An index was lost, and no agent is to blame: a conflict's text that stood in it alone is asked for no longer."""
+    had = to_be_had(world)
+    for texts in (world.people.written, *_taken(world)):
+        texts.intersection_update(had)
+    for machine in world.machines:
+        machine.fs.destroyed = {digest: what for digest, what in machine.fs.destroyed.items() if digest in had}
+
+
+def forgive_server(world: World) -> None:
+    """The server was put back from an older copy, and no agent is to blame: what it took since, it need not have any
+    more. What people wrote and a disk or an index still holds at this moment is asked for as ever.
+    """
+    forgive_index(world)
+    kept = world.server.evidence(world.source_id).kept
+    for texts in _taken(world):
+        texts.intersection_update(kept)
+
+
+def _taken(world: World) -> list[set[str]]:
+    return [world.people.accepted, world.people.refused, *(machine.acked for machine in world.machines)]
 
 
 def outside(world: World) -> list[str]:
@@ -78,16 +105,30 @@ def differences(world: World) -> list[str]:
     split = clashing(heads)
     found = []
     for machine in world.machines:
-        tree = {path: sha(data) for path, data in machine.user.tree().items()}
-        if machine.habits.mode is not Mode.BIDIRECTIONAL:
-            unsent = sorted((path, digest) for path, digest in tree.items() if (path, digest) not in evidence.told)
-            found += [f"law 4: {machine.name} never sent {_named(world, digest)} at {path}" for path, digest in unsent]
+        if machine.habits.mode is Mode.BIDIRECTIONAL:
+            found += _unlike(world, machine, heads, split)
             continue
-        links = machine.user.links()
-        for path in sorted(heads.keys() | tree.keys()):
-            if path not in split and heads.get(path) != tree.get(path) and not _through(path, links):
-                here, there = (_named(world, side.get(path)) for side in (tree, heads))
-                found.append(f"law 4: {machine.name} holds {here} at {path}, the server {there}")
+        key = machine.fs.disk.key
+        told = {(key(path), digest) for path, digest in evidence.told}
+        tree = {path: sha(data) for path, data in machine.user.tree().items()}
+        unsent = [path for path, digest in sorted(tree.items()) if (key(path), digest) not in told]
+        found += [f"law 4: {machine.name} never sent {_named(world, tree[path])} at {path}" for path in unsent]
+    return found
+
+
+def _unlike(world: World, machine: Machine, heads: dict[str, str], split: set[str]) -> list[str]:
+    """Where a folder differs from the server. A path is let off where something of another spelling stands that the
+    disk takes for the same name, and a person is told so.
+    """
+    user, found = machine.user, []
+    links, reported = user.links(), machine.reported()
+    tree = {path: sha(data) for path, data in user.tree().items()}
+    for path in sorted(heads.keys() | tree.keys()):
+        if heads.get(path) == tree.get(path) or path in split or _through(path, links):
+            continue
+        if not (user.has_twin(path) and path in reported):
+            here, there = (_named(world, side.get(path)) for side in (tree, heads))
+            found.append(f"law 4: {machine.name} holds {here} at {path}, the server {there}")
     return found
 
 

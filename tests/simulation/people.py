@@ -9,6 +9,8 @@ from simulation.script import Script
 from simulation.user import User, sha
 
 PATHS = ("a.md", "b.txt", "d/a.md", "d/e/b.md", "n.md", "n.md/k.md")
+TWINS = ("a.md", "A.md", "d/a.md", "D/a.md", "\u00e9.md", "e\u0301.md", "b.txt")
+"""Names that some disks take for one another."""
 
 
 @dataclass
@@ -16,6 +18,7 @@ class People:
     """The writers at every machine and at the server.
 
     Attributes:
+        names: the paths they use.
         texts: every text there ever was, in the order it was first written.
         written: hashes of the texts people saved.
         accepted, refused: hashes of edits on the server that it applied, or parked as conflicts.
@@ -24,6 +27,7 @@ class People:
 
     rng: random.Random
     script: Script
+    names: tuple[str, ...] = PATHS
     texts: list[bytes] = field(default_factory=list)
     written: set[str] = field(default_factory=set)
     accepted: set[str] = field(default_factory=set)
@@ -59,13 +63,13 @@ class People:
         """One act of one person; the paths it touched."""
         rng = self.rng
         there = user.paths()
-        path = rng.choice(PATHS) if not there or rng.random() < 0.4 else rng.choice(there)
+        path = rng.choice(self.names) if not there or rng.random() < 0.4 else rng.choice(there)
         before = user.read(path) or b""
         kind = rng.choices(["write", "replace", "delete", "rename", "same"], [5, 4, 2, 2, 1])[0]
         if kind in {"write", "replace"} or path not in there:
             text = self.text(before)
             self._save(user, kind, path, text)
-            return [path, *_around(path)]
+            return [path, *self._around(path)]
         if kind == "delete":
             user.delete(path)
             self.last = f"deletes {path}"
@@ -74,10 +78,10 @@ class People:
             user.write(path, before)
             self.last = f"saves {path} as it is"
             return [path]
-        new = rng.choice(PATHS)
+        new = rng.choice(self.names)
         user.rename(path, new)
         self.last = f"renames {path} to {new}"
-        return [path, new, *_around(new)]
+        return [path, new, *self._around(new)]
 
     def _save(self, user: User, kind: str, path: str, text: bytes) -> None:
         if kind == "replace":
@@ -87,10 +91,9 @@ class People:
         self.written.add(sha(text))
         self.last = f"{'replaces' if kind == 'replace' else 'writes'} {path} = {self.name(text)}"
 
-
-def _around(path: str) -> list[str]:
-    """Paths that go when a file or folder gives way to this one."""
-    return [other for other in PATHS if other.startswith(path + "/") or path.startswith(other + "/")]
+    def _around(self, path: str) -> list[str]:
+        """Paths that go when a file or folder gives way to this one."""
+        return [other for other in self.names if other.startswith(path + "/") or path.startswith(other + "/")]
 
 
 def _label(number: int) -> str:

@@ -68,6 +68,14 @@ class Server(Protocol):
         """Nobody asks it any more."""
         ...
 
+    def snapshot(self) -> Any:
+        """A copy of all it holds."""
+        ...
+
+    def restore(self, copy: Any) -> None:
+        """Hold what the copy holds, and nothing else."""
+        ...
+
 
 def call(server: Server, endpoint: str, body: Mapping[str, Any]) -> tuple[int, Any]:
     """One request past every fault: status and decoded answer."""
@@ -89,6 +97,7 @@ class HubServer:
             _AT_REST.append((fresh, fresh.snapshot()))
         self.store, self._empty = _AT_REST.pop()
         self.store.restore(self._empty)
+        self.snapshot, self.restore = self.store.snapshot, self.store.restore
         milliseconds = lambda: int(clock() * 1000)  # noqa: E731
         self._hub = Hub(self.store, milliseconds, seeded_ids(seed), tokens=JwtTokens(_SECRET))
         self.bearer = mint(_SECRET, workspace=WORKSPACE, user=USER, now=milliseconds(), days=4000.0)
@@ -144,6 +153,7 @@ class StrictServer:
         self.raven = StrictRaven(clock=clock, races=races)
         self.bearer = token()
         self.handle = self.raven.handle
+        self.snapshot, self.restore = self.raven.snapshot, self.raven.restore
 
     def evidence(self, source: str) -> Evidence:
         """What it shows: a resolved or wiped conflict is not to be had any more."""

@@ -22,14 +22,14 @@ def _check(seeds: range, server: str) -> None:
 
 @pytest.mark.parametrize("first", range(0, _SEEDS, _CHUNK))
 @pytest.mark.parametrize("server", sorted(SERVERS))
-def test_every_law_holds(server: str, first: int) -> None:
+def test_mb1_every_law_holds(server: str, first: int) -> None:
     _check(range(first, first + _CHUNK), server)
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("first", range(1000, 6000, 100))
 @pytest.mark.parametrize("server", sorted(SERVERS))
-def test_every_law_holds_over_ten_thousand_seeds(server: str, first: int) -> None:
+def test_mb1_every_law_holds_over_ten_thousand_seeds(server: str, first: int) -> None:
     _check(range(first, first + 100), server)
 
 

@@ -51,6 +51,8 @@ class Turns:
             Act(0.5, _always, self._pass_time),
             Act(0.05, _always, self._pause_or_resume),
             Act(1.0, lambda: world.network.holds_back, world.network.deliver_late),
+            Act(0.05, _always, world.copies.copy_server),
+            Act(world.chances.older, lambda: world.copies.has_server, world.copies.restore_server),
         ]
 
     def take(self, number: int) -> None:
@@ -85,10 +87,11 @@ class Turns:
             Act(0.5, alive(lambda: machine.unlearned), machine.learn),
             Act(0.03, alive(_always), lambda: self._crash(machine)),
             Act(0.02, alive(_always), lambda: machine.tell(m.LookAgain())),
+            Act(0.04, alive(_always), machine.tidy),
         ]
 
     def _of_person(self, machine: Machine) -> list[Act]:
-        world = self._world
+        world, copies, older = self._world, self._world.copies, self._world.chances.older
 
         def waits(condition: Callable[[], object]) -> Callable[[], bool]:
             return lambda: machine.alive and bool(condition())
@@ -103,6 +106,9 @@ class Turns:
             ),
             Act(0.5, waits(lambda: machine.engine.held), lambda: deciding.release(world, machine)),
             Act(0.3, waits(machine.halted), lambda: deciding.go_on(world, machine)),
+            Act(0.03, _always, lambda: copies.copy_index(machine)),
+            Act(older, lambda: copies.has_older(machine), lambda: copies.restore_index(machine)),
+            Act(older / 2, _always, lambda: copies.lose_index(machine)),
         ]
 
     def _crash(self, machine: Machine) -> None:

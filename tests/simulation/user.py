@@ -99,11 +99,27 @@ class User:
         if self._find(old) is not node:
             return
         there = folder.names.get(name)
+        if there is node:
+            # Only the spelling changes.
+            there, name = None, new.rpartition("/")[2]
         source, old_name = self._room(old)
         self.fs.change((source, old_name, None), (folder, name, node))
         if there is not None:
             self._give_up(there)
         self.fs.settle()
+
+    def has_twin(self, path: str) -> bool:
+        """Whether something of another spelling stands at this path, or at a folder above it."""
+        node = self.home
+        for part in path.split("/"):
+            name = self.fs.disk.spelled(node, part)
+            below = node.names.get(name)
+            if below is None:
+                return False
+            if name != part:
+                return True
+            node = below
+        return False
 
     def paths(self) -> list[str]:
         """The files there are."""

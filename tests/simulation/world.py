@@ -5,17 +5,20 @@ from __future__ import annotations
 import errno
 import os
 import random
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from agent.core.model import Mode
 from agent.daemon.carrier import Carrier
 from simulation import chances as c
+from simulation.copies import Copies
 from simulation.machine import Habits, Knows, Machine
 from simulation.network import WRITES, Network
 from simulation.nodes import Clock, Crash, Disk
-from simulation.people import People
+from simulation.people import PATHS, TWINS, People
 from simulation.script import Script
 from simulation.servers import SERVERS, Server, call
 from simulation.simfs import SimFs
@@ -51,6 +54,7 @@ class World:
 
     Attributes:
         rng: where everything is drawn from; begun anew with every turn.
+        restored: what was lost or put back from an older copy: "server", or the machines whose indexes were.
         calm: no more edits, faults, crashes; from here on everything must come to rest.
     """
 
@@ -62,22 +66,27 @@ class World:
         self.now = START
         self.calm = True
         self.changes = 0
+        self.restored: set[str] = set()
         self.script = Script(START)
         self.server: Server = SERVERS[plan.server](plan.seed, self.clock)
         self.bearer = self.server.bearer
-        self.people = People(self.rng, self.script)
+        self.people = People(self.rng, self.script, TWINS if self.chances.folding else PATHS)
         connector = self.ask("connectors/register", name="world", platform="linux")[1]["data"]["id"]
         source = self.ask("sources", name="notes", mode="bidirectional", connectorId=connector)
         self.source_id: str = source[1]["data"]["id"]
+        self._scratch = tempfile.TemporaryDirectory(prefix="simulation-")
+        self.scratch = Path(self._scratch.name)
         count = 3 if self.rng.random() < 0.2 else 2
         self.machines = [self._machine(name) for name in "ABC"[:count]]
         self.network = Network(self)
+        self.copies = Copies(self)
         self._turns = Turns(self)
 
     def _machine(self, name: str) -> Machine:
         rng, plan = self.rng, self.plan
         clock = Clock(self.clock)
-        fs = plan.make_fs(clock, rng.choice(plan.disks))
+        folding = rng.random() < self.chances.folding
+        fs = plan.make_fs(clock, rng.choice(c.FOLDING if folding else plan.disks))
         mode, attendance = (rng.choices(*zip(*which, strict=True))[0] for which in (c.MODES, c.ATTENDANCES))
         # Somebody must be there to bring down what the others send up.
         habits = Habits(Mode.BIDIRECTIONAL if name == "A" else mode, attendance)
@@ -92,6 +101,7 @@ class World:
         for machine in self.machines:
             machine.close()
         self.server.close()
+        self._scratch.cleanup()
 
     # Surroundings
 

@@ -1,0 +1,52 @@
+"""Indexes in memory."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+
+from agent.core.model import Known
+from agent.index.store import Index, open_index
+
+SOURCE = 1
+"""The one source there is, as indexes know it."""
+
+
+class Memory:
+    """Reads the local side of the index."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+
+    def known(self) -> Iterator[Known]:
+        """Every path, sorted."""
+        return iter(list(self._index.trees.known(SOURCE)))
+
+    def known_at(self, paths: Sequence[str]) -> dict[str, Known]:
+        """These paths."""
+        rows = self._index.trees.get(SOURCE, paths)
+        return {path: Known(path, row.local, row.fingerprint) for path, row in rows.items()}
+
+    def mounts(self) -> frozenset[str]:
+        """Folders that were file systems of their own."""
+        return self._index.notes.standing(SOURCE).mounts
+
+
+_EMPTY: list[bytes] = []
+
+
+def index_of(copy: bytes | None = None) -> Index:
+    """An index in memory, opened as the product opens one: empty, or from a copy."""
+    if not _EMPTY:
+        with contextlib.closing(open_index(":memory:")) as empty:
+            _EMPTY.append(empty.connection.serialize())
+    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    connection.deserialize(copy or _EMPTY[0])
+    return Index(connection)
+
+
+def generation_of(index: sqlite3.Connection) -> int:
+    """How often it was put to work."""
+    row = index.execute("SELECT number FROM generation").fetchone()
+    return int(row[0]) if row else 0
