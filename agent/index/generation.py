@@ -30,6 +30,7 @@ def advance(index: Index, beside: Path) -> bool:
     index.connection.execute("INSERT OR REPLACE INTO generation (only, number) VALUES (1, ?)", (current,))
     # Only now: a crash between the two leaves the file behind the index, which says nothing against it.
     partial = beside.with_name(beside.name + ".part")
+    partial.touch(mode=0o600)
     partial.write_text(f"{current}\n")
     partial.replace(beside)
     # An index without a number is a fresh one: everything is a union anyway.
