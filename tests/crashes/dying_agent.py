@@ -27,7 +27,9 @@ CHANGING: Final = frozenset(
         "rename_noreplace", "unlink",
     }
 )  # fmt: skip
+FOLDERS: Final = frozenset({"fsync_dir"})
 _READING: Final = frozenset({"open_root", "open_dir", "entries", "stat", "fstat", "open_file", "read"})
+COUNTED: Final = {"changing": CHANGING, "all": CHANGING | _READING, "folders": FOLDERS}
 
 
 class Doom:
@@ -122,12 +124,12 @@ def main() -> None:
     """Run until told to stop, or until the doom strikes."""
     parser = argparse.ArgumentParser(prog="dying_agent")
     parser.add_argument("--die-at", type=int, default=0, metavar="N", help="the counted call to die in")
-    parser.add_argument("--count", choices=("changing", "all"), default="changing")
+    parser.add_argument("--count", choices=tuple(COUNTED), default="changing")
     parser.add_argument("--armed", action="store_true", help="count from the start, not only from SIGUSR1 on")
     parser.add_argument("--without-exchange", action="store_true")
     parser.add_argument("--full", type=Path, metavar="FILE", help="the disk is full while this file exists")
     chosen = parser.parse_args()
-    doom = Doom(chosen.die_at, CHANGING if chosen.count == "changing" else CHANGING | _READING)
+    doom = Doom(chosen.die_at, COUNTED[chosen.count])
     if chosen.armed:
         doom.armed.set()
     signal.signal(signal.SIGUSR1, lambda _number, _frame: doom.armed.set())
