@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 
 from scenarios.conftest import Machines, on_both
+from support.eventually import eventually
 from support.processes import Home
 from support.resting import assert_equal, lost, settle
-from support.servers import Server, sha
+from support.servers import Server, StrictServer, page_changed, sha
 
 
 def parked(home: Home, server: Server, path: str = "a.md") -> str:
@@ -115,9 +116,40 @@ def test_cf4_an_edit_against_a_delete_is_parked_both_ways(home: Home, server: Se
     assert lost({"edited here\n", "edited there\n", "base\n"}, source, server, [home]) == set()
 
 
-def test_cf7_many_conflicts_are_paged_chosen_by_glob_and_survive_a_restart(home: Home, server: Server) -> None:
-    """60 of them: pages add up, a dry run changes nothing, a glob resolves its own and no other."""
-    paths = [f"{folder}/n{number:02}.md" for folder in ("left", "right") for number in range(30)]
+def test_cf4_an_edit_wins_over_a_delete_nobody_knew_of(strict_home: Home, strict: StrictServer) -> None:
+    """The server's delete was not told before the edit was sent: the file stands on both sides, as edited. Its edit was
+    not told before our delete was sent: that is parked, with the edit.
+    """
+    for number in range(12):
+        strict_home.write(f"other-{number}.md", f"{number}\n")
+    strict_home.write("theirs-gone.md", "base\n")
+    strict_home.write("mine-gone.md", "base\n")
+    source = strict_home.link()
+    hidden = page_changed(lambda page: {**page, "events": [], "nextCursor": page["cursor"]})
+    with strict_home.daemon() as daemon:
+        settle([daemon])
+        strict.faulty.inject(hidden, requests=10_000, on="deltas")
+        strict.remove(source, "theirs-gone.md")
+        strict.replace(source, "mine-gone.md", "edited there\n")
+        strict_home.write("theirs-gone.md", "edited here\n")
+        (strict_home.folder / "mine-gone.md").unlink()
+        eventually(lambda: strict.text(source, "theirs-gone.md") == "edited here\n", what="the edit is sent")
+        eventually(lambda: strict.conflicts(source), what="the delete is refused")
+        strict.faulty.clear()
+        settle([daemon])
+        assert strict_home.texts()["theirs-gone.md"] == strict.text(source, "theirs-gone.md") == "edited here\n"
+        assert [(row["path"], row["kind"]) for row in daemon.call("conflicts")] == [("mine-gone.md", "delete_edit")]
+        assert strict.text(source, "mine-gone.md") == "edited there\n"
+    assert lost({"edited here\n", "edited there\n"}, source, strict, [strict_home]) == set()
+
+
+@pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.long)])
+def test_cf7_many_conflicts_are_paged_chosen_by_glob_and_survive_a_restart(
+    home: Home, server: Server, count: int
+) -> None:
+    """Pages add up, a dry run changes nothing, a glob resolves its own and no other."""
+    half = count // 2
+    paths = [f"{folder}/n{number:03}.md" for folder in ("left", "right") for number in range(half)]
     for path in paths:
         home.write(path, f"base of {path}\n")
     source = home.link()
@@ -129,12 +161,14 @@ def test_cf7_many_conflicts_are_paged_chosen_by_glob_and_survive_a_restart(home:
         rows = daemon.call("conflicts")
         assert {row["path"] for row in rows} == set(paths)
         paged: list[str] = []
-        while page := home.json("conflicts", "--limit", "25", *(("--after", paged[-1]) if paged else ())):
+        while page := home.json(
+            "conflicts", "--limit", str(count // 3 + 5), *(("--after", paged[-1]) if paged else ())
+        ):
             paged += [row["id"] for row in page]
         assert paged == [row["id"] for row in rows]
         dry = home.json("resolve", "--path", "left/*", "keep_raven", "--dry-run")["resolved"]
-        assert len(dry) == 30
-        assert len(daemon.call("conflicts")) == 60
+        assert len(dry) == half
+        assert len(daemon.call("conflicts")) == count
         done = home.json("resolve", "--path", "left/*", "keep_raven")["resolved"]
         assert {row["state"] for row in done} == {"resolved"}
     with home.daemon() as daemon:
