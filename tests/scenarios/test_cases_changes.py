@@ -14,6 +14,8 @@ from support.processes import Home
 from support.resting import assert_equal, lost, settle
 from support.servers import Server, StrictServer, sha
 
+EMPTY_BATCH_BYTES = 200
+
 
 def _in_place(file: Path, text: str) -> None:
     """VS Code, nano: truncate and write."""
@@ -155,12 +157,18 @@ def test_cd9_changes_made_while_stopped_are_found_at_the_start(home: Home, serve
     assert set(server.hashes(source)) == {"created.md", "edited.md", "new-name.md", "kept.md"}
 
 
-def test_cd10_a_touch_a_chmod_and_an_identical_save_push_nothing(home: Home, server: Server) -> None:
-    """The feed is as long as before; the mode stays as it was set."""
-    for name in ("touched", "chmodded", "saved"):
+def _pushes(strict: StrictServer) -> int:
+    """How many batches were sent; a short one carries nothing and only asks how far the feed has come."""
+    return sum(r.path.endswith("push-batch") and r.request_size > EMPTY_BATCH_BYTES for r in strict.raven.log)
+
+
+def test_cd10_a_touch_a_chmod_and_an_identical_save_push_nothing(strict_home: Home, strict: StrictServer) -> None:
+    """No batch is sent at all, and the feed is as long as before; the mode stays as it was set."""
+    home = strict_home
+    for name in ("touched", "chmodded", "saved", "saved-in-place"):
         home.write(f"{name}.md", f"{name}\n")
     source = home.link()
-    before = len(server.events(source))
+    before, pushes = len(strict.events(source)), _pushes(strict)
     with home.daemon() as daemon:
         daemon.call("sync")
         os.utime(home.folder / "touched.md", (1_000_000_000, 1_000_000_000))
@@ -168,8 +176,11 @@ def test_cd10_a_touch_a_chmod_and_an_identical_save_push_nothing(home: Home, ser
         fresh = home.folder / "saved.md.new"
         fresh.write_text("saved\n")
         fresh.replace(home.folder / "saved.md")
+        home.write("saved-in-place.md", "saved-in-place\n")
         settle([daemon])
-    assert len(server.events(source)) == before
+        assert [row["state"] for row in daemon.call("files")] == ["ok"] * 4
+    assert len(strict.events(source)) == before
+    assert _pushes(strict) == pushes
     assert (home.folder / "chmodded.md").stat().st_mode & 0o777 == 0o640
 
 
@@ -183,9 +194,11 @@ def test_cd11_a_thousand_deltas_are_applied_and_nothing_is_pushed_back(strict_ho
             for n in range(start, start + 100)
         ]  # fmt: skip
         strict.client.push(source, *items)
+    pushes = _pushes(strict)
     with strict_home.daemon() as daemon:
         settle([daemon])
         assert daemon.source()["state"] == "up_to_date"
+    assert _pushes(strict) == pushes
     assert [kind for kind, _ in strict.events(source)] == ["file.upsert"] * 1000
     assert_equal(source, strict, [strict_home])
     assert len(strict_home.files()) == 1000

@@ -117,25 +117,26 @@ def test_pr7_a_413_splits_the_batch_and_one_file_is_set_aside(strict_home: Home,
     assert_equal(source, strict, [strict_home])
 
 
-@pytest.mark.parametrize("form", ["seconds", "date"])
+@pytest.mark.parametrize("form", ["seconds", "date", "503"])
 def test_pr8_retry_after_is_honoured(strict_home: Home, strict: StrictServer, form: str) -> None:
-    """After a 429 nothing is asked before the time it names, given as seconds or as an HTTP date; then it goes on."""
+    """After a 429 or a 503 nobody asks before the time it names, in seconds or as an HTTP date; then it goes on"""
     source = strict_home.link()
     with strict_home.daemon() as daemon:
         settle([daemon])
         struck_at: list[float] = []
         until = time.time() + 3
-        refused = too_many("3" if form == "seconds" else formatdate(until, usegmt=True))
+        refused = too_many(formatdate(until, usegmt=True) if form == "date" else "3")
 
-        def note(response: Any) -> Any:
+        def note(response: Any) -> Response:
             struck_at.append(time.time())
-            return refused.change(response)
+            said = refused.change(response)
+            return Response(503, said.headers, said.body) if form == "503" else said
 
         strict.faulty.inject(Fault("too many", refused.strikes, note), on="push-batch")
         strict_home.write("a.md", "text\n")
         eventually(lambda: struck_at, what="the push is refused")
         eventually(lambda: strict.text(source, "a.md") == "text\n", what="the push goes through")
-    earliest = struck_at[0] + 3 if form == "seconds" else float(int(until))
+    earliest = float(int(until)) if form == "date" else struck_at[0] + 3
     asked = [r.at for r in strict.raven.log if r.path.endswith("push-batch") and r.at > struck_at[0]]
     assert asked[0] >= earliest - 0.05
 
