@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
+from collections.abc import Sequence, Set
 from dataclasses import replace
 
+from agent.core import paths
 from agent.core.model import Choice, ConflictKind, Mode, Operation, Presence, RemoteConflict, Verb
 from agent.core.reconcile import Step, disagreement
 from agent.core.stream import ConflictClosed, ConflictOpened
@@ -28,6 +29,8 @@ class Parking:
         self._desk = desk
         self._keeper = keeper
         self._stashing = stashing
+        self._stirred: set[str] = set()
+        """Paths whose conflicts moved since the list was asked for: what it says of them may be old."""
 
     # Opening
 
@@ -38,6 +41,7 @@ class Parking:
             other: the remote text of the disagreement; for TREES the server's head.
         """
         desk = self._desk
+        self._stirred.add(row.path)
         kind = disagreement(row.base, row.local, remote_side(other))
         conflict = Conflict(
             0, 1, row.path, kind, origin, row.base.hash, row.local.hash, other, row.remote.hash, server_ids,
@@ -101,6 +105,7 @@ class Parking:
     def on_server_conflict(self, row: Row, event: ConflictOpened) -> None:
         """The feed says a conflict was opened: ours, another machine's, or an edit made on the server."""
         desk = self._desk
+        self._stirred.add(row.path)
         if event.conflict_id in desk.foreign or any(event.conflict_id in c.server_ids for c in desk.parked.values()):
             return
         if event.by_server_edit:
@@ -134,6 +139,7 @@ class Parking:
     def on_server_closed(self, row: Row, event: ConflictClosed) -> Row | None:
         """Somebody resolved a conflict; the row it leaves, where ours was decided elsewhere."""
         desk = self._desk
+        self._stirred.add(row.path)
         foreign = desk.foreign.pop(event.conflict_id, None)
         if foreign is not None:
             desk.index.conflicts.close(foreign, desk.now)
@@ -176,6 +182,21 @@ class Parking:
             desk.index.conflicts.close(desk.foreign.pop(server_id), desk.now)
         for conflict in [c for c in desk.parked.values() if c.state is State.OPEN and gone.intersection(c.server_ids)]:
             self._forgotten(conflict, gone)
+        self._meet([c for c in listed.values() if c.path not in self._stirred and paths.check(c.path) is None])
+
+    def _meet(self, listed: Sequence[RemoteConflict]) -> None:
+        """Conflicts the feed may have skipped: each is taken as the feed would have told it."""
+        rows = self._keeper.rows([found.path for found in listed])
+        for found in listed:
+            row = rows[found.path]
+            # A refused edit made on the server stands against the head, a refused push against an older one.
+            refused_edit = found.local_hash == row.remote.hash and found.remote_hash not in (None, row.remote.hash)
+            self.on_server_conflict(
+                row,
+                ConflictOpened(
+                    found.path, found.id, row.position, found.local_hash, found.remote_hash, by_server_edit=refused_edit
+                ),
+            )
 
     def _forgotten(self, conflict: Conflict, gone: Set[str]) -> None:
         """The server has no such conflict any more: a delete wiped it without a word."""
@@ -218,6 +239,7 @@ class Parking:
             return
         if conflict.state is State.RESOLVING and self._is_progress(conflict, row):
             return
+        conflict = self._head_followed(conflict, row)
         other = conflict.remote_hash if conflict.origin in _HEAD_IS_LOCAL else row.remote.hash
         if row.local.presence is Presence.OUT_OF_SCOPE:
             self.close(conflict, "left the selection")
@@ -236,6 +258,15 @@ class Parking:
             conflict.head_hash,
         ):
             self._advance(conflict, row, other)
+
+    def _head_followed(self, conflict: Conflict, row: Row) -> Conflict:
+        """A text beside our own head was disputed, and the head moved on: what is decided now replaces that head, so
+        that is what must be shown. The disputed text is kept in the trash.
+        """
+        if conflict.origin not in _HEAD_IS_LOCAL or row.remote.hash in (conflict.head_hash, row.local.hash):
+            return conflict
+        self._stashing.owe(row.path, conflict.remote_hash, "conflict")
+        return replace(conflict, origin=Origin.TREES)
 
     def _is_our_own_past(self, conflict: Conflict, row: Row) -> bool:
         """Whether what was refused was refused against what both sides agree on by now: an older text of ours that
@@ -298,6 +329,7 @@ class Parking:
         desk.index.conflicts.close(replace(conflict, state=State.CLOSED), desk.now)
         desk.parked.pop(conflict.path, None)
         desk.moved.add(conflict.path)
+        self._stirred.add(conflict.path)
         desk.note(conflict.path, "conflict_closed", note)
         waiting = [c for c in desk.foreign.values() if c.path == conflict.path and c.origin is Origin.SERVER_EDIT]
         for following in waiting[:1]:
@@ -334,6 +366,7 @@ class Parking:
             known = {i for conflict in desk.parked.values() for i in conflict.server_ids}
             out.conflicts_asked = known | desk.foreign.keys()
             out.conflicts_wanted = False
+            self._stirred.clear()
             out.listing_conflicts = True
             desk.emit(AskConflicts())
 

@@ -95,6 +95,7 @@ class Verifying:
             if entry.stage is Stage.ACKED
         }
         desk.out.standing_known = False
+        desk.out.conflicts_wanted |= not desk.setup.ordered_feed
         self._goal = desk.request_drain()
 
     def on_listing(self, message: ListingArrived) -> None:

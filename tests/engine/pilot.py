@@ -84,6 +84,8 @@ class Pilot:
         self.cursor = 0
         self.listing: tuple[RemoteFile, ...] | None = None
         """What the server lists; None: just what the remote tree holds."""
+        self.listed: tuple[RemoteConflict, ...] | None = None
+        """The conflicts the server lists; None: just those the engine knows."""
         self.effects: list[e.Effect] = []
         self.restart()
 
@@ -156,8 +158,18 @@ class Pilot:
                 rows = [row for row in self.index.trees.all(SOURCE) if row.remote.hash]
                 files = tuple(RemoteFile(row.path, row.remote.hash or "") for row in rows)
                 self.tell(m.ListingArrived(self.listing if self.listing is not None else files, last=True))
+            elif self.wants(e.AskConflicts):
+                self.take(e.AskConflicts)
+                self.tell(m.ConflictsArrived(self.listed if self.listed is not None else self._known_conflicts()))
             else:
                 return
+
+    def _known_conflicts(self) -> tuple[RemoteConflict, ...]:
+        return tuple(
+            RemoteConflict(identifier, c.path, c.base_hash, c.local_hash, c.remote_hash)
+            for c in self.conflicts()
+            for identifier in c.server_ids
+        )
 
     def answer(self, *results: Result, found: RemoteConflict | None = None) -> list[str]:
         """Answer the batch that is asked for, its operations in order; their ids."""

@@ -237,8 +237,11 @@ def test_a_server_edit_wiped_by_a_delete_does_not_park_for_ever() -> None:
     """Its conflict is missing from the list: it is over, and its text, where known, is in the trash."""
     pilot = started()
     drain(pilot, ConflictOpened("a.md", "k3", 20, sha("one"), sha("refused"), by_server_edit=True))
-    pilot.take(e.AskConflicts)
-    pilot.tell(m.ConflictsArrived(()))
+    assert pilot.conflicts()
+    pilot.listed = ()
+    pilot.engine._desk.out.conflicts_wanted = True
+    pilot.tell(m.TimePassed())
+    pilot.rest()
     assert not pilot.conflicts()
 
 

@@ -25,12 +25,54 @@ def test_another_machine_s_conflict_is_listed_and_left_alone() -> None:
 def test_an_edit_refused_on_the_server_parks_here() -> None:
     """A conflict opened by an edit on the server parks the path: the head is ours, the other side the refused edit."""
     pilot = started()
+    pilot.listed = (conflict("k3", "a.md", "x", "one", "refused"),)
     drain(pilot, ConflictOpened("a.md", "k3", 20, sha("one"), sha("refused"), by_server_edit=True))
     (parked,) = pilot.conflicts()
     assert parked.origin is Origin.SERVER_EDIT and parked.remote_hash == sha("refused")
-    pilot.take(e.AskConflicts)
-    pilot.tell(m.ConflictsArrived((conflict("k3", "a.md", "x", "one", "refused"),)))
     assert pilot.index.conflicts.text(sha("refused")) == b"refused"
+
+
+def test_a_conflict_the_feed_skipped_is_met_in_the_list() -> None:
+    """CF8: an edit refused on the server parks here, another machine's push is listed, both without any event."""
+    pilot = started()
+    pilot.listed = (conflict("k3", "a.md", "x", "one", "refused"), conflict("k4", "b.md", "x", "other", "y"))
+    pilot.tell(m.SyncNow(1))
+    pilot.take(e.Look)
+    pilot.tell(m.LookEnded())
+    pilot.rest()
+    server_edit, foreign = pilot.conflicts()
+    assert (server_edit.origin, server_edit.path, server_edit.parks) == (Origin.SERVER_EDIT, "a.md", True)
+    assert (foreign.origin, foreign.path, foreign.parks) == (Origin.FOREIGN, "b.md", False)
+    pilot.listed = ()
+    pilot.tell(m.SyncNow(2))
+    pilot.take(e.Look)
+    pilot.tell(m.LookEnded())
+    pilot.rest()
+    assert [c.path for c in pilot.conflicts()] == []
+
+
+def test_a_conflict_closed_since_the_list_was_asked_for_is_not_met_again() -> None:
+    """The list is older than what was heard meanwhile."""
+    pilot = started()
+    pilot.engine._desk.out.conflicts_wanted = True
+    pilot.tell(m.TimePassed())
+    pilot.take(e.AskConflicts)
+    drain(
+        pilot, ConflictOpened("a.md", "k9", 20, sha("other"), sha("one")), ConflictClosed("a.md", "k9", 21, sha("one"))
+    )
+    pilot.tell(m.ConflictsArrived((conflict("k9", "a.md", "x", "other", "one"),)))
+    assert not pilot.conflicts()
+
+
+def test_when_the_head_moves_on_a_dispute_beside_it_shows_the_new_head() -> None:
+    """What a person decides replaces the head, so it is the head that is shown; the disputed text is kept."""
+    pilot = started()
+    pilot.listed = (conflict("k3", "a.md", "x", "one", "refused"),)
+    drain(pilot, ConflictOpened("a.md", "k3", 20, sha("one"), sha("refused"), by_server_edit=True))
+    drain(pilot, upsert("a.md", "decided elsewhere", 30))
+    (shown,) = pilot.conflicts()
+    assert (shown.origin, shown.remote_hash) == (Origin.TREES, sha("decided elsewhere"))
+    assert pilot.take(e.Stash).content == b"refused"
 
 
 def parked_pair(**setup: object) -> Pilot:
