@@ -58,10 +58,13 @@ class Channels:
         self._failing.clear()
         self._not_before = 0.0
 
-    def line_is_new(self) -> None:
-        """Whatever failed for want of a connection may be tried again; what a server asked to wait for, still waits."""
-        for call in [c for c, failing in self._failing.items() if failing.problem.kind is ProblemKind.OFFLINE]:
-            del self._failing[call]
+    def line_is_new(self, now: float) -> None:
+        """What failed for want of a connection may be tried now, and is trouble until it is answered; what a server
+        asked to wait for, still waits.
+        """
+        for call, failing in self._failing.items():
+            if failing.problem.kind is ProblemKind.OFFLINE:
+                self._failing[call] = _Failing(failing.problem, Backoff(due=now))
 
     def due(self, now: float) -> float | None:
         """When the next try of anything that waits is due."""

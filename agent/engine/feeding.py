@@ -307,7 +307,7 @@ class Feeding:
         An answer to a poll given up here is nobody's; the fresh one tells the same.
         """
         desk, out = self._desk, self._desk.out
-        desk.channels.line_is_new()
+        desk.channels.line_is_new(desk.now)
         out.polls.clear()
         out.next_poll_at = desk.now
         out.look_wanted = True
