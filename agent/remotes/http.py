@@ -226,7 +226,7 @@ class Http:
     def _token(self) -> str:
         token = self._token_provider()
         # A token outside visible ASCII would end in an exception that quotes it.
-        if token and all("!" <= char <= "~" for char in token):
+        if token.isascii() and token.isprintable() and token and " " not in token:
             return token
         sentence = "the token holds characters no token has" if token else "there is no token for this server"
         raise CallFailed(Problem(ProblemKind.SIGNED_OUT, sentence), Effect.NONE)
