@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from http.cookies import CookieError, SimpleCookie
+from types import MappingProxyType
+from typing import Any
 
 import jwt
 
@@ -36,8 +39,7 @@ def authenticate(headers: Mapping[str, str], accounts: Mapping[str, str], secret
         HttpError: 401.
     """
     try:
-        # The expiry is looked at below, against the server's own clock.
-        claims = jwt.decode(_presented(headers), secret, algorithms=["HS256"], options={"verify_exp": False})
+        claims = _claims(_presented(headers), secret)
     except (jwt.InvalidTokenError, CookieError) as error:
         raise HttpError(401, "Unauthorized") from error
     user, workspace = str(claims.get("sub")), claims.get("workspaceId")
@@ -46,6 +48,12 @@ def authenticate(headers: Mapping[str, str], accounts: Mapping[str, str], secret
     if accounts[user] != workspace:
         raise HttpError(401, "Workspace does not match")
     return Caller(user, accounts[user])
+
+
+@lru_cache(maxsize=64)
+def _claims(presented: str, secret: str) -> Mapping[str, Any]:
+    """What a token claims. The expiry is looked at by the caller, against the server's own clock."""
+    return MappingProxyType(jwt.decode(presented, secret, algorithms=["HS256"], options={"verify_exp": False}))
 
 
 def _presented(headers: Mapping[str, str]) -> str:
