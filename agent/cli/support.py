@@ -22,6 +22,8 @@ from agent.cli import render
 from agent.cli.checks import check, own_checks
 from agent.cli.command import FILE, App, command
 from agent.cli.exits import Exit
+from agent.cli.journal import USER_UNIT
+from agent.cli.logsetup import FILES, scrub
 from agent.cli.output import Line
 from agent.core.errors import AgentError
 
@@ -125,8 +127,6 @@ def write_bundle(app: App, target: Path, document: dict[str, Any]) -> None:
 
 
 def _redacted(text: str, secrets: Iterable[str]) -> str:
-    from agent.cli.logsetup import scrub
-
     for secret in secrets:
         text = text.replace(secret, "[token]")
     own = str(Path.home())
@@ -161,29 +161,47 @@ def _versions() -> dict[str, str]:
 @click.option("-f", "--follow", is_flag=True, help="Go on until interrupted.")
 @click.option("-n", "--lines", type=click.IntRange(min=0), default=LOG_LINES, show_default=True, help="How many lines.")
 def logs_command(app: App, follow: bool, lines: int) -> Exit:
-    """Show the program's own log."""
+    """Show the program's own log.
+
+    Each line names the source, the path and the operation it is about. A service's log is read from the journal.
+    """
+    from agent.cli.journal import follow_journal, is_in_journal, journal_lines
+
     file = app.home.log_file
-    if not file.exists() and not follow:
-        raise NoLog(f"there is no log at {file}", "under systemd: journalctl --user -u raven-agent")
-    known = last_lines(file, lines)
-    if not follow:
-        app.output.data({"file": str(file), "lines": known}, lambda d: [Line(text) for text in d["lines"]])
+    in_journal = is_in_journal(app.home)
+    if follow:
+        for text in follow_journal(lines) if in_journal else _follow(file, lines):
+            app.output.each({"line": text}, lambda d: [Line(d["line"])])
         return Exit.DONE
-    start = file.stat().st_size if file.exists() else 0
-    for text in known:
-        app.output.each({"line": text}, lambda d: [Line(d["line"])])
-    for text in tail(file, start):
-        app.output.each({"line": text}, lambda d: [Line(d["line"])])
+    in_file = file.exists() and not in_journal
+    known = last_lines(file, lines) if in_file else journal_lines(lines)
+    if not in_file and not known:
+        raise NoLog(f"there is no log at {file}", f"under systemd: journalctl --user -u {USER_UNIT}")
+    document = {"file": str(file) if in_file else None, "lines": known}
+    app.output.data(document, lambda d: [Line(text) for text in d["lines"]])
     return Exit.DONE
 
 
+def _follow(file: Path, lines: int) -> Iterator[str]:
+    known = last_lines(file, lines)
+    start = file.stat().st_size if file.exists() else 0
+    yield from known
+    yield from tail(file, start)
+
+
 def last_lines(file: Path, count: int) -> list[str]:
-    """The last lines of a log; none when it is not there."""
-    try:
-        with file.open(encoding="utf-8", errors="replace") as lines:
-            return [line.rstrip("\n") for line in deque(lines, maxlen=count)]
-    except FileNotFoundError:
-        return []
+    """The last lines of a log, of the older ones beside it too where the newest has too few; none without a file."""
+    found: deque[str] = deque()
+    for part in (file, *(file.with_name(f"{file.name}.{number}") for number in range(1, FILES))):
+        try:
+            with part.open(encoding="utf-8", errors="replace") as lines:
+                rest = deque((line.rstrip("\n") for line in lines), maxlen=count - len(found))
+        except FileNotFoundError:
+            break
+        found.extendleft(reversed(rest))
+        if len(found) >= count:
+            break
+    return list(found)
 
 
 def tail(file: Path, position: int) -> Iterator[str]:

@@ -1,0 +1,57 @@
+"""The agent's log where it stands in systemd's journal, read by systemd's own tool."""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from agent.config import Home
+
+USER_UNIT: Final = "raven-agent.service"
+SYSTEM_UNIT: Final = "raven-agent@{}.service"
+JOURNAL_SECONDS: Final = 30.0
+
+
+def is_in_journal(home: Home) -> bool:
+    """Whether the agent that holds this home logs to the journal: its stderr is the stream systemd named to it."""
+    from agent.cli.client import read_lock
+
+    process = Path("/proc") / str(read_lock(home).get("pid"))
+    try:
+        given = dict(part.split(b"=", 1) for part in (process / "environ").read_bytes().split(b"\0") if b"=" in part)
+        stderr = (process / "fd" / "2").stat()
+    except OSError:
+        return False
+    return given.get(b"JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}".encode()
+
+
+def _command(count: int, *more: str) -> list[str]:
+    where = (f"_SYSTEMD_USER_UNIT={USER_UNIT}", "+", f"_SYSTEMD_UNIT={SYSTEM_UNIT.format(getpass.getuser())}")
+    return ["journalctl", "--quiet", "--no-pager", "--output=short-iso", f"--lines={count}", *more, *where]
+
+
+def journal_lines(count: int) -> list[str]:
+    """The last lines the agent's services wrote; none where there is no journal or it may not be read."""
+    if shutil.which("journalctl") is None:
+        return []
+    try:
+        done = subprocess.run(_command(count), check=False, capture_output=True, timeout=JOURNAL_SECONDS)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return done.stdout.decode("utf-8", "replace").splitlines() if done.returncode == 0 else []
+
+
+def follow_journal(count: int) -> Iterator[str]:
+    """The last lines and then each as it is written, until the reader goes away."""
+    with subprocess.Popen(_command(count, "--follow"), stdout=subprocess.PIPE, env=dict(os.environ)) as process:
+        assert process.stdout is not None
+        try:
+            for line in process.stdout:
+                yield line.decode("utf-8", "replace").rstrip("\n")
+        finally:
+            process.terminate()
