@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from simulation.ending import Ending
 from simulation.oracle import complaints
+from simulation.witness import Witness
 from simulation.world import Plan, World
 
 
@@ -29,12 +30,13 @@ class Verdict:
 def run(plan: Plan) -> Verdict:
     """Run a plan. Whatever the tested code raises is a complaint (law 6)."""
     world = World(plan)
+    witness = Witness(world)
     try:
         try:
             world.run()
             Ending(world).run()
         except Exception as error:
             return Verdict(plan, (f"law 6: {error!r}", traceback.format_exc()), world)
-        return Verdict(plan, tuple(complaints(world)), world)
+        return Verdict(plan, (*complaints(world), *witness.complaints()), world)
     finally:
         world.close()

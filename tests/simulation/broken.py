@@ -1,0 +1,289 @@
+"""The code broken on purpose: each mutant breaks the smallest function of the product that keeps one promise.
+
+A run of the simulation over a mutant must end in a complaint for some seed, or the promise is one the oracle does not
+hold the product to. Mutants are put in from outside and taken out again; no double stands in for a whole class.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from agent.core.model import ABSENT, Intent, Landed, Landing, Operation, RemoteConflict, Seen
+from agent.core.reconcile import Step, reconcile
+from agent.core.stream import Page
+from agent.disk import install, look
+from agent.disk.install import Installer
+from agent.disk.root import Root
+from agent.disk.slots import Slots, Stage
+from agent.disk.swap import Spot, Swapper
+from agent.disk.trash import Trash
+from agent.engine import keeper, resolving
+from agent.engine.desk import Desk
+from agent.engine.feeding import Feeding
+from agent.engine.parking import Parking
+from agent.engine.resolving import Resolving
+from agent.engine.settling import Settling
+from agent.engine.verifying import Verifying
+from agent.index.conflicts import Conflicts
+from agent.index.operations import Entry, Why
+from agent.remotes import raven_push
+from agent.remotes.protocol import Outgoing
+
+Breaking = Callable[[], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One thing broken.
+
+    Attributes:
+        name: what people call it.
+        broken: one sentence: what the product does now.
+        breaking: makes it so for as long as it is entered.
+        servers: where it can show at all.
+    """
+
+    name: str
+    broken: str
+    breaking: Breaking
+    servers: tuple[str, ...] = ("hub", "strict")
+
+
+@contextlib.contextmanager
+def instead(owner: object, name: str, other: object) -> Iterator[None]:
+    """Have ``other`` stand at a name of a class or module."""
+    original = vars(owner)[name]
+    setattr(owner, name, other)
+    try:
+        yield
+    finally:
+        setattr(owner, name, original)
+
+
+def _both(*breakings: AbstractContextManager[None]) -> AbstractContextManager[object]:
+    stack = ExitStack()
+    for breaking in breakings:
+        stack.enter_context(breaking)
+    return stack
+
+
+def _nothing(*_given: Any, **_more: Any) -> None:
+    return None
+
+
+# The folder
+
+
+def _no_check_after_the_swap() -> AbstractContextManager[object]:
+    careful = Swapper.replace
+
+    def swapped(self: Swapper, intent: Intent, spot: Spot, now: float) -> Landing:
+        try:
+            self._fs.exchange(self._slots.handle, intent.id + Stage.NEW, spot.folder, spot.name)
+        except OSError:
+            return careful(self, intent, spot, now)
+        self._slots.to_trash(intent, Stage.NEW, intent.expected, now)
+        return Landing.DONE
+
+    return instead(Swapper, "replace", swapped)
+
+
+def _removal_without_the_trash() -> AbstractContextManager[object]:
+    careful = Slots.to_trash
+
+    def dropped(self: Slots, intent: Intent, stage: Stage, sha256: str | None, now: float) -> None:
+        if intent.new is None:
+            self.drop(intent.id, stage)
+        else:
+            careful(self, intent, stage, sha256, now)
+
+    return instead(Slots, "to_trash", dropped)
+
+
+def _link_followed() -> AbstractContextManager[object]:
+    return instead(Root, "_open", lambda self, _handle, _part, so_far: self.fs.open_root(f"{self.path}/{so_far}"))
+
+
+def _unreadable_taken_for_absent() -> AbstractContextManager[object]:
+    return instead(look, "_failed", lambda path, _failure: Seen(path, ABSENT))
+
+
+def _recovery_skipped() -> AbstractContextManager[object]:
+    def believed(self: Installer, intents: Sequence[Intent], _now: float) -> list[Landed]:
+        return [Landed(intent.id, Landing.DONE, self._look(intent.path)) for intent in intents]
+
+    return instead(Installer, "recover", believed)
+
+
+def _texts_thrown_away() -> AbstractContextManager[object]:
+    return instead(Trash, "stash", _nothing)
+
+
+def _expected_file_not_asked_for() -> AbstractContextManager[object]:
+    careful = Swapper.remove
+
+    def removed(self: Swapper, intent: Intent, spot: Spot, now: float) -> Landing:
+        found = self._fs.stat(spot.folder, spot.name) and install.hash_at(self._fs, spot)
+        return careful(self, replace(intent, expected=found), spot, now)
+
+    return instead(Swapper, "remove", removed)
+
+
+# The engine
+
+
+def _cursor_saved_first() -> AbstractContextManager[object]:
+    apply, plan = Feeding._apply, Feeding.plan
+
+    def put_off(self: Feeding, page: Page) -> None:
+        vars(self).setdefault("fresh", []).append(page)
+
+    def late(self: Feeding) -> None:
+        for page in vars(self).pop("ripe", []):
+            apply(self, page)
+        vars(self)["ripe"] = vars(self).pop("fresh", [])
+        if vars(self)["ripe"]:
+            self._desk.wake(self._desk.now)
+        plan(self)
+
+    return _both(instead(Feeding, "_apply", put_off), instead(Feeding, "plan", late))
+
+
+def _operation_id_reused() -> AbstractContextManager[object]:
+    fresh = Desk.add_operations
+
+    def reused(self: Desk, operations: Sequence[Operation], why: Why) -> list[Entry]:
+        again = []
+        for operation in operations:
+            former = [e.operation.id for e in self.entries_of(operation.path) if e.operation.verb is operation.verb]
+            self.index.operations.drop(former[-1:])
+            again.append(replace(operation, id=former[-1]) if former else operation)
+        return fresh(self, again, why)
+
+    return instead(Desk, "add_operations", reused)
+
+
+def _silence_taken_for_consent() -> AbstractContextManager[object]:
+    return instead(Settling, "doubt", lambda self, entries: self.acknowledge(entries))
+
+
+def _verification_skipped() -> AbstractContextManager[object]:
+    def skipped(self: Verifying) -> None:
+        self._wanted_at = None
+
+    return instead(Verifying, "plan", skipped)
+
+
+def _echo_taken_for_a_foreign_edit() -> AbstractContextManager[object]:
+    return instead(Feeding, "_ours", _nothing)
+
+
+def _lost_updates_not_looked_for() -> AbstractContextManager[object]:
+    return instead(Parking, "lost_update", _nothing)
+
+
+def _conflict_pushed_over() -> AbstractContextManager[object]:
+    def bold(base: Any, local: Any, remote: Any, mode: Any) -> Any:
+        decision = reconcile(base, local, remote, mode)
+        return replace_step(decision, remote) if decision.step is Step.PARK and local.is_file else decision
+
+    def replace_step(decision: Any, remote: Any) -> Any:
+        return decision._replace(step=Step.PUSH, base=remote, kind=None)
+
+    return instead(keeper, "reconcile", bold)
+
+
+def _texts_of_conflicts_not_kept() -> AbstractContextManager[object]:
+    return instead(Conflicts, "put_text", _nothing)
+
+
+def _decision_on_a_head_nobody_saw() -> AbstractContextManager[object]:
+    careful = resolving.next_step
+
+    def bold(wanted: str | None, _seen: str | None, head: str | None, *rest: Any, **more: Any) -> Any:
+        return careful(wanted, head, head, *rest, **more)
+
+    return instead(resolving, "next_step", bold)
+
+
+def _foreign_conflict_closed() -> AbstractContextManager[object]:
+    def all_of_them(_self: Resolving, conflict: Any, listed: tuple[RemoteConflict, ...]) -> list[RemoteConflict]:
+        return [c for c in listed if c.path == conflict.path]
+
+    return instead(Resolving, "_ours", all_of_them)
+
+
+# The way to the server
+
+
+def _no_base() -> AbstractContextManager[object]:
+    based = raven_push._parcel
+
+    def baseless(outgoing: Outgoing) -> Any:
+        parcel = based(outgoing)
+        if not isinstance(parcel, raven_push.Parcel):
+            return parcel
+        item = orjson.loads(parcel.encoded)
+        del item["baseHash"]
+        return replace(parcel, encoded=orjson.dumps(item))
+
+    return instead(raven_push, "_parcel", baseless)
+
+
+def _durability_not_asked_for() -> AbstractContextManager[object]:
+    return instead(Installer, "_settle_files", _nothing)
+
+
+def _names_not_made_durable() -> AbstractContextManager[object]:
+    return instead(Installer, "_settle_folders", _nothing)
+
+
+MUTANTS = (
+    Mutant(
+        "no check after the swap", "what an exchange brings out goes to the trash unlooked at", _no_check_after_the_swap
+    ),
+    Mutant("no fsync", "a new file is swapped in before its bytes are durable", _durability_not_asked_for),
+    Mutant("no fsync of folders", "names are not durable before the index is", _names_not_made_durable),
+    Mutant("no base", "a push does not say what it was based on", _no_base),
+    Mutant("cursor saved first", "the place in the feed is committed before what it told", _cursor_saved_first),
+    Mutant(
+        "unreadable taken for absent", "what cannot be looked at is reported as not there", _unreadable_taken_for_absent
+    ),
+    Mutant("operation id reused", "every push of a path bears the same operation id", _operation_id_reused),
+    Mutant("removal without the trash", "a file deleted elsewhere is unlinked here", _removal_without_the_trash),
+    Mutant("link followed", "folders are opened by their whole path, links included", _link_followed),
+    Mutant("foreign conflict closed", "a decision closes every conflict of its path", _foreign_conflict_closed),
+    Mutant("verification skipped", "the listing is never compared with what the feed told", _verification_skipped),
+    Mutant(
+        "expected file not asked for",
+        "a remote delete removes whatever stands at its path",
+        _expected_file_not_asked_for,
+    ),
+    Mutant("recovery skipped", "after a crash every journalled change counts as made", _recovery_skipped),
+    Mutant("texts thrown away", "what stands nowhere else is not put into the trash", _texts_thrown_away),
+    Mutant(
+        "texts of conflicts not kept", "the other side of a conflict is not kept at hand", _texts_of_conflicts_not_kept
+    ),
+    Mutant("silence taken for consent", "a push without an answer counts as applied", _silence_taken_for_consent),
+    Mutant(
+        "echo taken for a foreign edit", "our own operations are not known in the feed", _echo_taken_for_a_foreign_edit
+    ),
+    Mutant(
+        "lost updates not looked for",
+        "a version our push replaced unseen is passed over",
+        _lost_updates_not_looked_for,
+        ("strict",),
+    ),
+    Mutant("conflict pushed over", "edits on both sides are pushed on the head", _conflict_pushed_over),
+    Mutant(
+        "decision on a head nobody saw",
+        "a decision is carried out whatever the head is by then",
+        _decision_on_a_head_nobody_saw,
+    ),
+)
