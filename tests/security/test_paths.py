@@ -126,8 +126,8 @@ def test_sc2_deltas_through_a_link_neither_write_nor_delete(home: Home, strict: 
 def test_sc2_a_link_swapped_in_while_deltas_are_applied_never_leads_outside(
     home: Home, strict: StrictServer, outside: Path, count: int
 ) -> None:
-    """A folder and a link to another change places all the while; that other folder keeps every byte, and at rest the
-    synced one equals the server.
+    """A folder and a link to another change places all the while; that other folder keeps every byte and none of its
+    texts is sent, and at rest the synced one equals the server.
     """
     source = linked(home, strict)
     (home.folder / "way").mkdir()
@@ -137,15 +137,16 @@ def test_sc2_a_link_swapped_in_while_deltas_are_applied_never_leads_outside(
     items = [upsert(f"way/n{number}.md", f"text {number}\n", None) for number in range(count)]
     pushed(strict, source, items)
     with Swapper(home.folder / "way", link) as swapper:
-        first = home.run("sync", "--json").document["sources"][0]
+        first = home.run("sync", "--json", seconds=600).document["sources"][0]
         gone = [delete(f"way/n{number}.md", sha(f"text {number}\n")) for number in range(0, count, 40)]
         pushed(strict, source, gone)
-        home.run("sync")
+        home.run("sync", seconds=600)
     assert swapper.turns > 100
     assert first["pulled"] > 0
     assert tree(outside) == before
     at_rest(home, strict, source)
     assert tree(outside) == before
+    assert "secret of" not in "".join(request_texts(strict))
 
 
 def at_rest(home: Home, server: StrictServer, source: str) -> None:
