@@ -13,6 +13,8 @@ from agent.service.model import Plan
 PACKAGED: Final = "/usr/bin/raven-agent"
 """What the templates start, as packages install it."""
 
+_ENV: Final = "/usr/bin/env"
+_UNTAKEN: Final = frozenset("'\"\\$")
 _START: Final = re.compile(r"^ExecStart=(.*)$", re.MULTILINE)
 
 
@@ -22,20 +24,30 @@ def unit_text(template: str, plan: Plan) -> str:
     Raises:
         ServiceFailed: a path cannot stand in a unit file.
     """
-    # In a command line ``$`` begins a variable, in a variable's value it does not.
-    command = "ExecStart=" + quoted(str(plan.program)).replace("$", "$$") + " run"
-    lines = [command, *(f"Environment={quoted(f'{name}={value}')}" for name, value in sorted(plan.variables.items()))]
+    lines = [
+        f"ExecStart={_command(str(plan.program))} run",
+        *(f"Environment={quoted(f'{name}={value}')}" for name, value in sorted(plan.variables.items())),
+    ]
     if plan.single_file:
         # The loader is the main process, and the interpreter, its child, is who speaks.
         template = template.replace("NotifyAccess=main", "NotifyAccess=all")
     return signed(_START.sub(lambda _: "\n".join(lines), template, count=1))
 
 
+def _command(program: str) -> str:
+    """The beginning of a command line that starts this program and nothing else."""
+    if _UNTAKEN.isdisjoint(program):
+        return quoted(program)
+    # systemd takes no such character in the name of what it starts, and any in the words behind it.
+    return f"{_ENV} {quoted(program).replace('$', '$$')}"
+
+
 def starts(unit: str) -> Path | None:
     """The program a unit file starts; None where it does not say."""
     found = _START.search(unit)
     words = _unquoted(found[1]) if found else []
-    return Path(words[0]) if words else None
+    named = words[1:] if words[:1] == [_ENV] else words
+    return Path(named[0]) if named else None
 
 
 def quoted(text: str) -> str:
