@@ -12,22 +12,22 @@ from typing import Final
 import project
 
 
-def _deb(_: argparse.Namespace) -> Path:
+def _deb(given: argparse.Namespace) -> Path:
     import deb
 
-    return deb.build(project.DIST)
+    return deb.build(given.into)
 
 
-def _file(_: argparse.Namespace) -> Path:
+def _file(given: argparse.Namespace) -> Path:
     import onefile
 
-    return onefile.build(project.DIST)
+    return onefile.build(given.into)
 
 
 def _formula(given: argparse.Namespace) -> Path:
     import formula
 
-    return formula.build(project.DIST, given.url)
+    return formula.build(given.into, given.url)
 
 
 def _man(given: argparse.Namespace) -> Path:
@@ -58,6 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Build one package; 0 when it stands, 1 with a sentence on stderr if it cannot be."""
     parser = argparse.ArgumentParser(prog="packaging/build.py", description="Build a package; it lands in dist/.")
     parser.add_argument("--version", action="version", version=project.version())
+    parser.add_argument("--into", type=Path, default=project.DIST, metavar="DIR", help="by default dist/")
     targets = parser.add_subparsers(dest="target", required=True)
     for name, (meaning, _) in _TARGETS.items():
         target = targets.add_parser(name, help=meaning, description=meaning)
@@ -67,6 +68,7 @@ def main(arguments: list[str] | None = None) -> int:
             target.add_argument("folder", type=Path)
     given = parser.parse_args(arguments)
     try:
+        given.into = given.into.absolute()
         made = _TARGETS[given.target][1](given)
     except project.BuildError as error:
         print(error, file=sys.stderr)
