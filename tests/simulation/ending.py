@@ -80,7 +80,7 @@ class Ending:
             if machine.folder_work:
                 machine.work()
             elif machine.lanes():
-                machine.deliver(machine.lanes()[0], 3)
+                machine.deliver(machine.lanes()[0], 20)
             elif machine.due():
                 machine.tick()
             elif machine.ready_calls():

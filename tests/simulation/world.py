@@ -5,10 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import random
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from agent.core.model import Mode
@@ -42,7 +40,7 @@ class Plan:
 
     seed: int
     server: str
-    turns: int = 130
+    turns: int = 100
     make_carrier: Callable[..., Carrier] = Carrier
     make_fs: Callable[..., SimFs] = SimFs
     disks: tuple[Disk, ...] = c.DISKS
@@ -74,8 +72,6 @@ class World:
         connector = self.ask("connectors/register", name="world", platform="linux")[1]["data"]["id"]
         source = self.ask("sources", name="notes", mode="bidirectional", connectorId=connector)
         self.source_id: str = source[1]["data"]["id"]
-        self._scratch = tempfile.TemporaryDirectory(prefix="simulation-")
-        self.scratch = Path(self._scratch.name)
         count = 3 if self.rng.random() < 0.2 else 2
         self.machines = [self._machine(name) for name in "ABC"[:count]]
         self.network = Network(self)
@@ -101,7 +97,6 @@ class World:
         for machine in self.machines:
             machine.close()
         self.server.close()
-        self._scratch.cleanup()
 
     # Surroundings
 
