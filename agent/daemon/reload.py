@@ -59,7 +59,12 @@ def reload(agent: Agent) -> Reloaded:
     words = [f"changed: {', '.join(changed)}"] if changed else []
     words += [f"from the next start on: {', '.join(waiting)}"] if waiting else []
     words += [f"[[{r.kind}]] {r.name} in {r.file} is refused: {r.message}" for r in wanted.refusals]
-    return Reloaded(not wanted.refusals, "; ".join(words) or "read anew, no setting is changed", changed, waiting)
+    return Reloaded(
+        not wanted.refusals,
+        "; ".join(words) or f"read anew: no setting is changed, {len(wanted.servers) + len(wanted.sources)} declared",
+        changed,
+        waiting,
+    )
 
 
 def _different(before: Settings, after: Settings) -> list[str]:

@@ -1,0 +1,163 @@
+"""Consoles in documents: every ``$`` line is run by a shell, and what it prints is held against what is written there.
+
+A document's machine is called ada's: ``/home/ada`` and ``/etc/raven-agent`` stand for folders of the test's own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+from agent.cli.client import daemon_of
+from agent.config import Home
+from support.eventually import eventually
+
+PORT = "8674"
+"""The hub's port in the documents; a free one stands for it."""
+
+_BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_PASSING = (
+    (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "ID"),
+    (re.compile(r"\b[0-9a-f]{64}\b|\b[0-9a-f]{12}\b"), "HASH"),
+    (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)"), "TIME"),
+    (re.compile(r"pid \d+"), "pid N"),
+    (re.compile(r"\d+ (ms|s|min)\b( ago)?"), "A WHILE"),
+    (re.compile(r"[ \t]+"), " "),
+)
+"""What differs from run to run, and the width of columns that follows from it."""
+
+
+def comparable(text: str) -> str:
+    """``text`` without what differs from run to run."""
+    for pattern, word in _PASSING:
+        text = pattern.sub(word, text)
+    return "\n".join(line.rstrip() for line in text.splitlines())
+
+
+@dataclass
+class Step:
+    """One command of a document, and what it is said to print."""
+
+    command: str
+    output: str
+
+
+def steps(block: str) -> Iterator[Step]:
+    """The commands of a console; ``> `` carries one on over the next line."""
+    step: Step | None = None
+    for line in block.splitlines():
+        if line.startswith("$ "):
+            if step is not None:
+                yield step
+            step = Step(line[2:], "")
+        elif line.startswith("> ") and step is not None and not step.output:
+            step.command += "\n" + line[2:]
+        else:
+            assert step is not None, f"a console begins with a command, not with {line!r}"
+            step.output += line + "\n"
+    if step is not None:
+        yield step
+
+
+@dataclass
+class Machine:
+    """Ada's machine below one folder; what runs there ends with the block."""
+
+    top: Path
+    _started: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    _port: str = ""
+    _count: int = 0
+
+    def __enter__(self) -> Machine:
+        for folder in ("home/ada", "etc/raven-agent/conf.d", "srv", "bin"):
+            (self.top / folder).mkdir(parents=True)
+        program = self.top / "bin" / "raven-agent"
+        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m agent "$@"\n')
+        program.chmod(0o755)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = str(free.getsockname()[1])
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for process in reversed(self._started):
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
+        for process in self._started:
+            process.wait(15)
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment of ada's shell."""
+        home = self.top / "home" / "ada"
+        kept = {name: os.environ[name] for name in ("LANG", "LC_ALL", "PYTHONPATH") if name in os.environ}
+        return {
+            **kept,
+            "PATH": f"{self.top / 'bin'}:{os.environ['PATH']}",
+            "HOME": str(home),
+            "RAVEN_AGENT_ETC": str(self.top / "etc/raven-agent"),
+            "RAVEN_AGENT_NOTIFICATIONS": "off",
+            "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
+            "COLUMNS": "120",
+        }
+
+    def run(self, command: str) -> str:
+        """What a command prints, as a document shows it; one that ends with ``&`` is left running."""
+        self._settle()
+        real = re.sub(r"(?<![\w/.])/(home/ada|etc/raven-agent|srv)\b", lambda m: f"{self.top}/{m[1]}", command)
+        real = real.replace(PORT, self._port)
+        self._count += 1
+        # One each: what still runs goes on writing into its own.
+        file = self.top / f"printed-{self._count}"
+        with file.open("w") as printed:
+            process = subprocess.Popen(
+                ["/bin/sh", "-c", real.removesuffix("&")], stdin=subprocess.DEVNULL, stdout=printed, stderr=printed,
+                env=self.env, cwd=self.top / "home" / "ada", start_new_session=True,
+            )  # fmt: skip
+            if command.endswith("&"):
+                self._started.append(process)
+                eventually(lambda: file.read_text() or daemon_of(self._home), 30, f"{command} works")
+            else:
+                process.wait(60)
+        return file.read_text().replace(str(self.top), "").replace(self._port, PORT)
+
+    def _settle(self) -> None:
+        """Wait until the agent has nothing to do: a person types more slowly than it works."""
+
+        def at_rest() -> bool:
+            daemon = daemon_of(self._home)
+            if daemon is None:
+                return True
+            status = daemon.call("status", {})
+            busy = any(source["state"] == "syncing" for source in status["sources"])
+            return not busy and all(row["state"] != "waiting" for row in status["declarations"])
+
+        eventually(at_rest, 30, "the agent is at rest")
+
+    @property
+    def _home(self) -> Home:
+        state = self.top / "home/ada/.local/state/raven-agent"
+        return Home(state, state, state, state / "agent.sock", pinned=False)
+
+
+def play(document: str, machine: Machine) -> str:
+    """The document with every console as it comes out on this machine."""
+
+    def console(match: re.Match[str]) -> str:
+        said = [(step, machine.run(step.command)) for step in steps(match[1])]
+        shown = "".join(f"$ {step.command.replace(chr(10), chr(10) + '> ')}\n{out}" for step, out in said)
+        same = all(comparable(step.output) == comparable(out) for step, out in said)
+        return match[0] if same else f"```console\n{shown}```"
+
+    return _BLOCK.sub(console, document)
