@@ -5,11 +5,8 @@ from __future__ import annotations
 import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
-from pathlib import Path
-from typing import cast
 
 from agent.core.model import Known
-from agent.index import generation
 from agent.index.store import Index, open_index
 
 SOURCE = 1
@@ -37,37 +34,6 @@ class Memory:
 
 
 _EMPTY: list[bytes] = []
-
-
-class Slip:
-    """A piece of paper on which one text can stand: what ``generation.advance`` needs of a file beside the index."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-        self._text: str | None = None
-
-    def with_name(self, name: str) -> Slip:
-        """An empty one."""
-        return Slip(name)
-
-    def read_text(self) -> str:
-        """What stands on it. Raises FileNotFoundError while nothing does."""
-        if self._text is None:
-            raise FileNotFoundError(self.name)
-        return self._text
-
-    def write_text(self, text: str) -> None:
-        """Let this stand on it."""
-        self._text = text
-
-    def replace(self, other: Slip) -> None:
-        """Let the other say what this one does."""
-        other._text = self._text
-
-
-def begin_generation(index: Index, beside: Slip) -> bool:
-    """Put an index to work; whether it is older than the one that was last."""
-    return generation.advance(index, cast(Path, beside))
 
 
 def index_of(copy: bytes | None = None) -> Index:

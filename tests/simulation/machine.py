@@ -7,6 +7,7 @@ import random
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Protocol
 
 from agent.core.model import Choice, Mode, Result
@@ -24,7 +25,7 @@ from agent.index import generation
 from agent.index.conflicts import Conflict
 from agent.remotes.http import Http
 from agent.remotes.raven import RavenRemote
-from simulation.indexes import SOURCE, Memory, Slip, begin_generation, index_of
+from simulation.indexes import SOURCE, Memory, index_of
 from simulation.nodes import Change, Clock, Crash, Node
 from simulation.simfs import SimFs
 from simulation.strange import Strange
@@ -42,6 +43,8 @@ class Surroundings(Protocol):
 
     source_id: str
     bearer: str
+    scratch: Path
+    """A real folder, for the one file that must stand in one."""
     changes: int
     """How often the server's content changed so far."""
 
@@ -129,7 +132,7 @@ class Machine:
         self.strange = Strange(self.user, strange_rng)
         self.decided: set[str] = set()
         self.index = index_of()
-        self._beside = Slip("generation")
+        self._beside = world.scratch / f"{name}.generation"
         self.alive = False
         self.acked: set[str] = set()
         self.connector: str | None = None
@@ -151,7 +154,7 @@ class Machine:
         """A new process."""
         self._lives += 1
         self.alive = True
-        if begin_generation(self.index, self._beside):
+        if generation.advance(self.index, self._beside):
             generation.distrust(self.index, SOURCE)
         self.folder_work: deque[e.Effect] = deque()
         self.calls: list[Waiting] = []
@@ -282,7 +285,7 @@ class Machine:
 
     def tidy(self) -> None:
         """What the daemon does every hour."""
-        begin_generation(self.index, self._beside)
+        generation.advance(self.index, self._beside)
         suspects = {suspect.hash for entry in self.index.operations.open(SOURCE) for suspect in entry.suspects}
         with self.index.transaction():
             self.index.conflicts.prune_texts(suspects)

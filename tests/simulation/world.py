@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import random
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from agent.core.model import Mode
@@ -72,6 +74,8 @@ class World:
         connector = self.ask("connectors/register", name="world", platform="linux")[1]["data"]["id"]
         source = self.ask("sources", name="notes", mode="bidirectional", connectorId=connector)
         self.source_id: str = source[1]["data"]["id"]
+        self._scratch = tempfile.TemporaryDirectory(prefix="simulation-")
+        self.scratch = Path(self._scratch.name)
         count = 3 if self.rng.random() < 0.2 else 2
         self.machines = [self._machine(name) for name in "ABC"[:count]]
         self.network = Network(self)
@@ -97,6 +101,7 @@ class World:
         for machine in self.machines:
             machine.close()
         self.server.close()
+        self._scratch.cleanup()
 
     # Surroundings
 
