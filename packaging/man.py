@@ -18,9 +18,9 @@ import project
 
 _ENVIRONMENT: Final = (
     ("RAVEN_AGENT_HOME", "One folder for settings, state, logs and the control socket."),
-    ("RAVEN_SERVER_URL, RAVEN_WORKSPACE, RAVEN_TOKEN", "A server account besides those logged in to."),
-    ("RAVEN_TOKEN_FILE", "A file that holds the token; read again when the token is refused."),
-    ("RAVEN_AGENT_LOG", "How much the log says: debug, info, warning or error."),
+    ("RAVEN_AGENT_ETC", "The folder of settings for all users of this machine; by default /etc/raven-agent."),
+    ("RAVEN_TOKEN", "The token of the account RAVEN_SERVER_URL and RAVEN_WORKSPACE name."),
+    ("RAVEN_TOKEN_FILE", "A file that holds it; read again when the token is refused."),
     ("NO_COLOR, FORCE_COLOR", "As everywhere."),
 )
 _FILES: Final = (
@@ -90,7 +90,7 @@ def _lines(context: click.Context) -> Iterator[str]:
     yield from _entries("COMMANDS", _commands(context))
     yield from _entries("EXIT STATUS", _EXIT_CODES)
     if context.parent is None:
-        yield from _entries("ENVIRONMENT", _ENVIRONMENT)
+        yield from _entries("ENVIRONMENT", _environment())
         yield from _entries("FILES", _FILES)
     yield ".SH SEE ALSO"
     *others, last = _neighbours(context)
@@ -108,6 +108,18 @@ def _options(context: click.Context) -> Iterator[tuple[str, str]]:
 def _commands(context: click.Context) -> Iterator[tuple[str, str]]:
     for name, command in _children(context):
         yield f"{context.command_path} {name}", command.get_short_help_str(limit=200)
+
+
+def _environment() -> Iterator[tuple[str, str]]:
+    from agent.config import TABLE
+
+    yield from _ENVIRONMENT
+    for setting in TABLE.values():
+        if setting.variable:
+            yield (
+                setting.variable,
+                f"{setting.meaning[0].upper()}{setting.meaning[1:]}; over {setting.name} in the file.",
+            )
 
 
 def _neighbours(context: click.Context) -> list[str]:
