@@ -47,12 +47,14 @@ class Mutant:
         broken: one sentence: what the product does now.
         breaking: makes it so for as long as it is entered.
         servers: where it can show at all.
+        rare: whether it takes more than a few seeds until it shows.
     """
 
     name: str
     broken: str
     breaking: Breaking
     servers: tuple[str, ...] = ("hub", "strict")
+    rare: bool = False
 
 
 @contextlib.contextmanager
