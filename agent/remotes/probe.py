@@ -71,8 +71,10 @@ def _skew(date: str, now: float) -> float | None:
 
 def _encryption(response: httpx.Response) -> tuple[str | None, float | None]:
     stream = response.extensions.get("network_stream")
-    session = stream.get_extra_info("ssl_object") if stream is not None else None
-    if not isinstance(session, ssl.SSLSocket | ssl.SSLObject):
+    # Through a proxy's own encryption there is no socket for it, only the object.
+    ends = [stream.get_extra_info(name) for name in ("socket", "ssl_object")] if stream is not None else []
+    session = next((end for end in ends if isinstance(end, ssl.SSLSocket | ssl.SSLObject)), None)
+    if session is None:
         return None, None
     certificate = session.getpeercert() or {}
     end = certificate.get("notAfter")
