@@ -93,6 +93,13 @@ class Booted:
             f"USER={user}", f"XDG_RUNTIME_DIR=/run/user/{uid}", *command, check=check,
         )  # fmt: skip
 
+    def add_person(self, name: str) -> None:
+        """A user with a home folder and, from now on, a systemd of their own."""
+        self.run("useradd", "--create-home", name)
+        self.run("loginctl", "enable-linger", name)
+        manager = ("systemctl", "--user", "is-active", "default.target")
+        eventually(lambda: self.run_as(name, *manager, check=False).returncode == 0, 20, "their systemd is up")
+
     def show(self, unit: str, *names: str, manager: Sequence[str] = ("systemctl",)) -> dict[str, str]:
         """Properties of a unit."""
         lines = self.run(*manager, "show", f"--property={','.join(names)}", unit).stdout.splitlines()
