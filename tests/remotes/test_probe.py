@@ -1,0 +1,127 @@
+"""One look at a server's clock and certificate."""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from ipaddress import ip_address
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from agent.config import Home, Settings
+from agent.core.errors import RemoteError
+from agent.credentials import CredentialStore
+from agent.daemon.doctor.servers import account
+from agent.registry import ServerEntry
+from agent.remotes.probe import probe
+
+DAY = 86400.0
+
+
+def certificate(folder: Path, days: float) -> Path:
+    """A file with a key and a certificate of its own for 127.0.0.1, good for so long."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a server")])
+    begins = datetime.now(UTC) - timedelta(days=1)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(begins)
+        .not_valid_after(datetime.now(UTC) + timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    file = folder / "server.pem"
+    file.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain) + made.public_bytes(pem))
+    return file
+
+
+class _Answers(BaseHTTPRequestHandler):
+    """404 to everything, with the server's time; notes what it was asked with."""
+
+    seen: list[dict[str, str]]
+
+    def do_GET(self) -> None:
+        self.seen.append({name.lower(): value for name, value in self.headers.items()})
+        self.send_error(404)
+
+    do_POST = do_GET
+
+    def log_message(self, *_: object) -> None:
+        """Says nothing."""
+
+
+@contextmanager
+def https(folder: Path, days: float) -> Iterator[tuple[str, Path, list[dict[str, str]]]]:
+    """A server that speaks https: its address, its certificate, and the headers of what it was asked."""
+    file = certificate(folder, days)
+    handler = type("Handler", (_Answers,), {"seen": []})
+    server = HTTPServer(("127.0.0.1", 0), handler)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
+    thread.start()
+    try:
+        yield f"https://127.0.0.1:{server.server_port}", file, handler.seen
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def test_the_clock_the_encryption_and_the_certificates_end_are_found(tmp_path: Path) -> None:
+    """Without a token, whatever the server answers."""
+    with https(tmp_path, 90) as (url, file, seen):
+        found = probe(url, file)
+        off = probe(url, file, clock=lambda: time.time() - 3600)
+    assert found.skew is not None and abs(found.skew) < 2
+    assert off.skew is not None and abs(off.skew - 3600) < 2
+    assert found.protocol is not None and found.protocol.startswith("TLSv1.")
+    assert found.certificate_ends is not None and 89 < (found.certificate_ends - time.time()) / DAY < 91
+    assert seen and not any("authorization" in headers for headers in seen)
+
+
+def test_a_certificate_nobody_vouches_for_is_named(tmp_path: Path) -> None:
+    """It is not an address that cannot be reached."""
+    with https(tmp_path, 90) as (url, _, _), pytest.raises(RemoteError, match="certificate is not trusted"):
+        probe(url)
+
+
+@pytest.mark.parametrize(
+    ("days", "ca_file", "state", "words"),
+    [
+        (90, str, "ok", "certificate good for"),
+        (3, str, "failed", "ends in"),
+        (90, lambda _: "", "failed", "not trusted"),
+        (90, lambda file: str(file.with_name("none.pem")), "failed", "cannot be used"),
+    ],
+    ids=["good", "ends soon", "not trusted", "no such file"],
+)
+def test_the_doctor_says_what_is_wrong_with_the_way_to_a_server(
+    tmp_path: Path, days: float, ca_file: Callable[[Path], str], state: str, words: str
+) -> None:
+    """And what to do about it."""
+    home = Home.from_environment({"RAVEN_AGENT_HOME": str(tmp_path / "home")})
+    with https(tmp_path, days) as (url, file, _):
+        settings = Settings(ca_file=ca_file(file))
+        store = CredentialStore(home, settings, {})
+        rows = account(ServerEntry("raven", url, "w"), settings, store, remote=None, max_bytes=None)
+        row = next(row for row in rows if row["check"] == "tls raven")
+    assert row["state"] == state
+    assert words in row["detail"]
+    assert (row["remedy"] is None) is (state == "ok")
