@@ -87,7 +87,9 @@ class CredentialStore:
         Raises:
             CredentialsError: a token file that others can read, or one that cannot be read.
         """
-        found = self._from_environment(server) or self._from_keyring(server) or self._from_file(server)
+        found = self._from_environment(server)
+        if found is None and not server.token_file:
+            found = self._from_keyring(server) or self._from_file(server)
         if found is None:
             return None
         value, origin = found
@@ -155,7 +157,10 @@ class CredentialStore:
         """The token of a declared account; a file that is not there yet is no token, not a failure."""
         path, forbidden = Path(token_file), None
         if token_file.startswith(CREDENTIALS_PREFIX):
-            path = Path(self.env.get("CREDENTIALS_DIRECTORY") or "") / token_file.removeprefix(CREDENTIALS_PREFIX)
+            given = self.env.get("CREDENTIALS_DIRECTORY")
+            if not given:
+                return None
+            path = Path(given) / token_file.removeprefix(CREDENTIALS_PREFIX)
             forbidden = _GRANTED
         try:
             owner = path.stat().st_uid

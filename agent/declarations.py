@@ -277,7 +277,7 @@ class _Table:
             raise DeclarationError(f"{kind.value} is written as a [[{kind.value}]] table")
         for key in table:
             if key not in KEYS[kind]:
-                near = difflib.get_close_matches(key, KEYS[kind], n=1, cutoff=0.4)
+                near = difflib.get_close_matches(key, KEYS[kind], n=1, cutoff=0.65)
                 hint = f"did you mean {near[0]!r}?" if near else f"its keys are {', '.join(KEYS[kind])}"
                 raise DeclarationError(f"unknown key {key!r} in [[{kind.value}]]", hint)
         self._table = table

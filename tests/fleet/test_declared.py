@@ -101,6 +101,8 @@ def test_a_bad_declaration_is_one_bad_declaration(home: Home, shared_hub: HubSer
         assert said["error"]["hint"] == "did you mean 'mode'?"
         assert home.run("status", "--check").code == 1
         assert str(file) in home.run("status").out
+        [row] = [row for row in home.json("doctor", code=1)["checks"] if row["check"] == f"source {other}"]
+        assert not row["ok"] and str(file) in row["detail"] and row["remedy"] == "did you mean 'mode'?"
     check = home.run("config", "check")
     assert check.code == 2 and "'mod'" in check.err and str(file) in check.err
     assert not other.exists()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import stat
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,50 @@ def test_setting_a_value_keeps_comments_and_the_rest(tmp_path: Path) -> None:
     assert "# short" in text
     assert load_settings(home, {}).quiet_ms == 8
     assert load_settings(home, {}).auto_merge is True
+
+
+def test_a_new_file_says_everything_and_sets_what_was_asked(tmp_path: Path) -> None:
+    """Every setting stands there as a comment with its meaning; the one that was set takes its comment's place."""
+    home = home_at(tmp_path)
+    set_value(home, "quiet_ms", "250")
+    text = home.config_file.read_text()
+    assert tomllib.loads(text) == {"quiet_ms": 250}
+    for name, setting in TABLE.items():
+        assert setting.meaning[1:] in text
+        assert (f"\n# {name} = " in text) == (name != "quiet_ms")
+    set_value(home, "quiet_ms", "300")
+    assert tomllib.loads(home.config_file.read_text()) == {"quiet_ms": 300}
+
+
+def test_a_setting_is_never_written_into_a_table_that_stands_above(tmp_path: Path) -> None:
+    """Declared tables and their comments stay as they are, below the settings."""
+    home = home_at(tmp_path)
+    tables = '# the house\n[[server]]\nurl = "https://r.example" # ours\n'
+    home.config_file.write_text(tables)
+    set_value(home, "quiet_ms", "8")
+    text = home.config_file.read_text()
+    assert tomllib.loads(text) == {"quiet_ms": 8, "server": [{"url": "https://r.example"}]}
+    assert text.endswith(tables)
+
+
+def test_the_system_s_files_stand_under_the_person_s(tmp_path: Path) -> None:
+    """``config.toml``, then ``conf.d`` by name, then the person's own."""
+    home = Home.from_environment({"RAVEN_AGENT_HOME": str(tmp_path / "h"), "RAVEN_AGENT_ETC": str(tmp_path / "etc")})
+    home.create()
+    (home.system_dir / "conf.d").mkdir(parents=True)
+    for file, text in {
+        "config.toml": "quiet_ms = 1\ntrash_days = 1\nbrake_min = 1\nbrake_total = 1",
+        "conf.d/10.toml": "trash_days = 2\nbrake_min = 2\nbrake_total = 2",
+        "conf.d/20.toml": "brake_min = 3\nbrake_total = 3",
+        "conf.d/30.toml.bak": "brake_min = 99",
+    }.items():
+        (home.system_dir / file).write_text(text)
+    home.config_file.write_text("brake_total = 4")
+    settings = load_settings(home, {})
+    assert (settings.quiet_ms, settings.trash_days, settings.brake_min, settings.brake_total) == (1, 2, 3, 4)
+    (home.system_dir / "conf.d/20.toml").write_text("brake_mix = 3")
+    with pytest.raises(ConfigError, match=r"brake_mix.*20\.toml"):
+        load_settings(home, {})
 
 
 def test_a_bad_value_leaves_the_file_as_it_was(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ import pytest
 from agent.config import Home, Settings
 from agent.core.errors import UsageError
 from agent.credentials import CredentialsError, CredentialStore, TokenOrigin, claims, expires_at, read_token_file
+from agent.daemon.servers import expiry_words
 from agent.registry import Registry, ServerEntry, save
 
 SERVER = ServerEntry("work", "https://r.example", "w-1")
@@ -200,3 +201,63 @@ def test_the_end_is_read_from_the_token_without_its_key() -> None:
     assert expires_at("opaque") is None
     assert expires_at(jwt(exp="soon")) is None
     assert claims("a.!!!.c") == {}
+
+
+def private(path: Path, text: str) -> Path:
+    path.touch(mode=0o600)
+    path.write_text(text)
+    return path
+
+
+def test_two_accounts_of_one_server_have_a_token_each(home: Home, tmp_path: Path) -> None:
+    """What the environment gives is for the one it names by its workspace, a token file without a name for neither."""
+    second = ServerEntry("second", SERVER.url, "w-2")
+    save(home.registry_file, Registry((SERVER, second)))
+    store(home).store(SERVER, "t-first")
+    store(home).store(second, "t-second")
+    file = private(tmp_path / "token", "t-file")
+    named = store(home, {"RAVEN_TOKEN_FILE": str(file)}, server_url=SERVER.url, workspace="w-2")
+    assert (value(named, SERVER), value(named, second)) == ("t-first", "t-file")
+    direct = store(home, {"RAVEN_TOKEN": "t-env"}, server_url=SERVER.url, workspace="w-1")
+    assert (value(direct, SERVER), value(direct, second)) == ("t-env", "t-second")
+    unnamed = store(home, {"RAVEN_TOKEN_FILE": str(file)})
+    assert (value(unnamed, SERVER), value(unnamed, second)) == ("t-first", "t-second")
+
+
+def test_a_declared_token_file_stands_over_a_token_that_was_kept(home: Home, tmp_path: Path) -> None:
+    """It is read afresh each time; while it is not there the kept token is not used in its place."""
+    entry = dataclasses.replace(SERVER, token_file=str(tmp_path / "token"))
+    credentials = store(home)
+    credentials.store(SERVER, "t-kept")
+    assert value(credentials, entry) is None
+    private(tmp_path / "token", "t-1")
+    assert value(credentials, entry) == "t-1"
+    private(tmp_path / "token", "t-2\n")
+    assert value(credentials, entry) == "t-2"
+    (tmp_path / "token").chmod(0o640)
+    with pytest.raises(CredentialsError, match="others can read it"):
+        credentials.token_for(entry)
+
+
+def test_a_declared_credential_is_the_service_managers_of_this_start(home: Home, tmp_path: Path) -> None:
+    """Its folder is another one at each start, so it is named by the variable; without one there is no token."""
+    entry = dataclasses.replace(SERVER, token_file="$CREDENTIALS_DIRECTORY/house")
+    private(tmp_path / "house", "t-systemd").chmod(0o440)
+    token = store(home, {"CREDENTIALS_DIRECTORY": str(tmp_path)}).token_for(entry)
+    assert token is not None and (token.value, token.origin) == ("t-systemd", TokenOrigin.SERVICE_MANAGER)
+    assert value(store(home), entry) is None
+
+
+@pytest.mark.parametrize(
+    ("left", "words"),
+    [
+        (8 * 86_400.0, None),
+        (6.5 * 86_400, "the token of work ends in 6 days"),
+        (1.5 * 86_400, "the token of work ends in 1 day"),
+        (7_300.0, "the token of work ends in 2 h"),
+        (-1.0, "the token of work has expired"),
+    ],
+)
+def test_the_end_of_a_token_is_announced_within_its_last_week(left: float, words: str | None) -> None:
+    """With the time that is left."""
+    assert expiry_words("work", left) == words
