@@ -7,6 +7,7 @@ from pathlib import Path
 
 import agent
 from agent.config import TABLE
+from agent.declarations import KEYS
 
 TOP = Path(__file__).parents[2]
 
@@ -26,6 +27,14 @@ def test_every_setting_is_documented_with_its_default_and_unit() -> None:
         )
         assert documented[name][1:3] == [default, setting.unit], name
         assert documented[name][3].startswith(setting.meaning), name
+
+
+def test_every_key_of_a_declaration_is_documented_with_its_meaning() -> None:
+    """docs/configuration.md and the tables of keys hold the same rows."""
+    lines = (TOP / "docs" / "configuration.md").read_text().splitlines()
+    for kind, keys in KEYS.items():
+        first = lines.index(f"| key of `[[{kind}]]` | meaning |") + 2
+        assert lines[first : first + len(keys) + 1] == [*(f"| `{key}` | {words} |" for key, words in keys.items()), ""]
 
 
 def test_the_changelog_knows_this_version() -> None:
