@@ -323,7 +323,7 @@ def _parsed(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid TOML: {error}", f"{APP} config edit") from error
+        raise ConfigError(f"{path} is not valid TOML: {error}", f"mend {path}, then: {APP} config check") from error
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
 
