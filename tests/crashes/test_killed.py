@@ -12,8 +12,9 @@ import pytest
 
 from crashes.mortal import Death, MortalHome, arm, gone_within, link_params
 from crashes.people import Editor, Watchman
+from support.eventually import eventually
 from support.processes import Daemon
-from support.resting import assert_equal, lost, resolve_all, settle
+from support.resting import assert_equal, in_step, lost, resolve_all, settle
 from support.servers import Server
 
 FILES = 8
@@ -69,7 +70,7 @@ def crash_and_come_to_rest(server: Server, top: Path, seed: int) -> None:
         left.flags = swap
         last = stack.enter_context(left.daemon())
         resolve_all([last, other], chance)
-        assert [daemon.source()["state"] for daemon in (last, other)] == ["up_to_date"] * 2
+        eventually(lambda: in_step([last, other]), what="both are in step")
         for daemon in (last, other):
             # At rest nothing is under way, so nothing may be lost with this either.
             daemon.kill()

@@ -23,6 +23,7 @@ FEW_WATCHES = 5
 FOLDERS = 12
 DEGRADED_LOOK_SECONDS = 40.0
 REST_SECONDS = 3.0
+LINK_SECONDS = 1200.0
 _WITH_FEW = (
     "unshare", "-Ur", "sh", "-c", f'echo {FEW_WATCHES} > /proc/sys/user/max_inotify_watches && exec "$@"', "sh",
 )  # fmt: skip
@@ -157,7 +158,8 @@ def test_op5_an_idle_folder_costs_one_waiting_request_and_writes_nothing(
             "login", relay.url, "--workspace", shared_hub.workspace, "--token-stdin", stdin=shared_hub.token
         )
         assert signed_in.code == 0, signed_in
-        home.link()
+        linked = home.run("link", home.folder, "--yes", "--wait", seconds=LINK_SECONDS)
+        assert linked.code == 0, linked
         with home.daemon() as daemon:
             settle([daemon])
             eventually(lambda: daemon.source()["state"] == "up_to_date", what="it is in step")

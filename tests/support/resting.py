@@ -24,10 +24,14 @@ def settle(daemons: Sequence[Daemon]) -> None:
 
 
 def resolve_all(daemons: Sequence[Daemon], chance: random.Random) -> int:
-    """Resolve what is parked, machine by machine, each conflict by a choice of its own; how many there were."""
+    """Resolve what is parked, machine by machine, each conflict by a choice of its own, and let the deletes through
+    that a brake holds; how many conflicts there were.
+    """
     count = 0
     for _ in range(_PASSES):
         settle(daemons)
+        if _approve_held(daemons):
+            continue
         rows = [(daemon, row) for daemon in daemons for row in daemon.call("conflicts") if row["mine"]]
         if not rows:
             return count
@@ -38,6 +42,19 @@ def resolve_all(daemons: Sequence[Daemon], chance: random.Random) -> int:
         daemon.call("resolve", **params, choice=choice, **text)
         count += 1
     raise AssertionError(f"conflicts are left after {count} resolutions: {[row for _, row in rows]}")
+
+
+def _approve_held(daemons: Sequence[Daemon]) -> bool:
+    """Whether there were held deletes: who deletes that much is asked, and meant it."""
+    plans = [(daemon, held["plan"]) for daemon in daemons if (held := daemon.source()["held_deletes"])]
+    for daemon, plan in plans:
+        daemon.call("sync", approve_deletes=plan)
+    return bool(plans)
+
+
+def in_step(daemons: Sequence[Daemon]) -> bool:
+    """Whether every machine says so; a file just written may still be looked at once more."""
+    return all(daemon.source()["state"] == "up_to_date" for daemon in daemons)
 
 
 def assert_equal(source: str, server: Server, homes: Iterable[Home]) -> None:
