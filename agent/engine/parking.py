@@ -189,6 +189,9 @@ class Parking:
         rows = self._keeper.rows([found.path for found in listed])
         for found in listed:
             row = rows[found.path]
+            if self._is_unanswered(found):
+                # The list in hand is all there is to know before the settling; asking again would not end.
+                continue
             # A refused edit made on the server stands against the head, a refused push against an older one.
             refused_edit = found.local_hash == row.remote.hash and found.remote_hash not in (None, row.remote.hash)
             self.on_server_conflict(
@@ -197,6 +200,12 @@ class Parking:
                     found.path, found.id, row.position, found.local_hash, found.remote_hash, by_server_edit=refused_edit
                 ),
             )
+
+    def _is_unanswered(self, found: RemoteConflict) -> bool:
+        """Whether this may be the answer to a push of ours whose outcome is not known."""
+        entries = self._desk.open_operations.get(found.path, ())
+        unanswered = [entry for entry in entries if entry.stage in (Stage.STORED, Stage.UNSETTLED)]
+        return any(entry.operation.hash == found.local_hash for entry in unanswered)
 
     def _forgotten(self, conflict: Conflict, gone: Set[str]) -> None:
         """The server has no such conflict any more: a delete wiped it without a word."""

@@ -51,6 +51,19 @@ def test_a_conflict_the_feed_skipped_is_met_in_the_list() -> None:
     assert [c.path for c in pilot.conflicts()] == []
 
 
+def test_a_listed_conflict_that_may_answer_our_own_push_is_not_asked_about_again_and_again() -> None:
+    """Its settling is waited for; the server is not asked for its conflicts without end meanwhile."""
+    pilot = started()
+    pilot.saves("a.md", "mine")
+    pilot.answer(Result.UNCERTAIN)
+    pilot.engine._desk.out.conflicts_wanted = True
+    pilot.tell(m.TimePassed())
+    pilot.take(e.AskConflicts)
+    pilot.tell(m.ConflictsArrived((conflict("k3", "a.md", "one", "mine", "theirs"),)))
+    assert not pilot.wants(e.AskConflicts)
+    assert pilot.conflicts() == []
+
+
 def test_a_conflict_closed_since_the_list_was_asked_for_is_not_met_again() -> None:
     """The list is older than what was heard meanwhile."""
     pilot = started()
