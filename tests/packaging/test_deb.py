@@ -40,7 +40,7 @@ def test_it_installs_works_upgrades_and_purges_cleanly(package: Path, root: Path
     assert [source["state"] for source in status["sources"]] == ["up_to_date"]
     assert debian.inside(root, "systemctl is-enabled raven-hub").strip() == "enabled"
     assert "# mine" in (root / "etc/default/raven-hub").read_text()
-    byte_code = "find /usr/lib/raven-local-sync -path '*/agent/__pycache__/*.pyc' | wc -l"
+    byte_code = "find /usr/lib/raven-local-sync -path '*/agent/*.pyc' | wc -l"
     assert int(debian.inside(root, byte_code)) > 50
 
     debian.inside(root, "dpkg --remove raven-local-sync")

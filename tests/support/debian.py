@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import ssl
 import subprocess
 import sys
 import uuid
@@ -42,7 +43,7 @@ _CHROOT = (
     _MOUNTS
     + """
 exec chroot . /usr/bin/env -i PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
-    DEBIAN_FRONTEND=noninteractive /bin/sh -c "$2"
+    DEBIAN_FRONTEND=noninteractive PIP_CERT=/etc/trusted.pem /bin/sh -c "$2"
 """
 )
 _BOOT = (
@@ -80,6 +81,8 @@ def fresh(into: Path) -> Path:
     subprocess.run(["cp", "-a", str(kept), str(into)], check=True)
     for name in ("resolv.conf", "hosts"):
         shutil.copyfile(Path("/etc") / name, into / "etc" / name)
+    # The network inside is that of this machine, whose proxies it has to trust as this machine does.
+    shutil.copyfile(ssl.get_default_verify_paths().openssl_cafile, into / "etc" / "trusted.pem")
     return into
 
 

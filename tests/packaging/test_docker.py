@@ -1,0 +1,61 @@
+"""The hub's image without docker: the steps of its Dockerfile, carried out one by one in a fresh Debian."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from support import debian
+
+pytestmark = pytest.mark.packages
+
+
+def _steps() -> list[tuple[str, str]]:
+    text = (debian.CHECKOUT / "packaging" / "docker" / "Dockerfile").read_text("utf-8")
+    lines = re.sub(r"\\\n\s*", " ", text).splitlines()
+    return [(word, rest) for word, _, rest in (line.partition(" ") for line in lines if line and line[0] != "#")]
+
+
+def _checkout(root: Path) -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=debian.CHECKOUT, capture_output=True, text=True, check=True).stdout
+    for name in listed.splitlines():
+        if (debian.CHECKOUT / name).exists():
+            target = root / "src" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(debian.CHECKOUT / name, target)
+
+
+def test_the_images_steps_give_a_hub_that_serves_as_its_own_user_and_is_healthy(root: Path) -> None:
+    debian.install(root, "python3", "python3-venv", "python3-pip", "ca-certificates")
+    _checkout(root)
+    steps = _steps()
+    # One environment stands for both stages; what is copied between them is there already.
+    for word, rest in steps:
+        if word == "RUN":
+            debian.inside(root, f"cd /src && {rest}")
+        elif word == "COPY" and not rest.startswith(("--from", ". ")):
+            source, target = rest.split()
+            shutil.copy(debian.CHECKOUT / source, root / target.lstrip("/"))
+    said = dict(steps)
+    start = shlex.join(json.loads(said["ENTRYPOINT"]))
+    healthy = shlex.join(json.loads(said["HEALTHCHECK"].partition("CMD ")[2]))
+    environment = (
+        f"export {said['ENV']}; run() {{ setpriv --reuid={said['USER']} --regid=raven-hub --clear-groups $@; }}"
+    )
+
+    refused = debian.inside(root, f"{environment}; run {start}", expect=1)
+    assert "TLS" in refused
+    served = f"""{environment}
+        run {healthy} && exit 3
+        {as_user} {start} --behind-proxy > /hub.log 2>&1 & hub=$!
+        for _ in $(seq 300); do run {healthy} && break; sleep 0.2; done
+        run {healthy} || exit 4
+        [ "$(stat -c %U /data/hub/hub.db)" = raven-hub ] || exit 5
+        kill -TERM $hub; wait $hub"""
+    debian.inside(root, served)
