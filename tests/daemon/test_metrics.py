@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import re
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -122,3 +124,11 @@ def test_a_running_agent_answers_a_collector(tmp_path_factory: pytest.TempPathFa
     assert value(values, "raven_agent_source_pushed_total", source=source) == 1
     assert value(values, "raven_agent_source_state", source=source, raven_agent_source_state="up_to_date") == 1
     assert 0 <= value(values, "raven_agent_source_last_sync_age_seconds", source=source) < 60
+
+
+def test_the_document_names_every_metric_and_no_other() -> None:
+    """docs/operations.md and the text of an agent with everything."""
+    document = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    rows = [line for line in document.splitlines() if line.startswith("| `raven_agent_")]
+    documented = {name for row in rows for name in re.findall(r"`(raven_agent_\w+)`", row.split(" | ")[0])}
+    assert documented == {name for (name, _) in read(render(STATUS, {}))}

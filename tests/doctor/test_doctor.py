@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import time
@@ -273,3 +274,15 @@ def test_the_bundle_holds_no_token_even_one_that_looks_like_none(home: Home, tmp
     assert set(texts) == {"doctor.json", "versions.json", "status.json", "config.toml", "agent.log"}
     assert not [name for name, text in texts.items() if opaque in text or token() in text]
     assert "fine ~/x" in texts["agent.log"]
+
+
+def test_the_document_names_every_check(home: Home, strict: StrictServer) -> None:
+    """docs/operations.md, of a machine with an account and a folder, with an agent and without one."""
+    document = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+    rows = [line.split(" | ")[0] for line in document.splitlines() if line.startswith("| `")]
+    documented = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    found = set(doctor(home))
+    with home.daemon():
+        found |= set(doctor(home))
+    shown = {re.sub(r" (raven|notes)$", " NAME", name) for name in found}
+    assert shown - documented == set()
