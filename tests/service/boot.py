@@ -37,7 +37,7 @@ for own in run tmp var/log var/tmp; do mount -t tmpfs tmpfs "$own"; done
 mkdir -p the-real-root
 pivot_root . the-real-root
 exec env -i container=other PATH=/usr/sbin:/usr/bin:/sbin:/bin /bin/sh -c '
-  umount -l /the-real-root && rmdir /the-real-root
+  umount -l /the-real-root && rmdir /the-real-root && mount --make-rshared /
   exec /usr/lib/systemd/systemd --system --unit=basic.target --log-target=console --show-status=no'
 """
 
