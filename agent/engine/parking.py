@@ -192,8 +192,10 @@ class Parking:
             if self._is_unanswered(found):
                 # The list in hand is all there is to know before the settling; asking again would not end.
                 continue
-            # A refused edit made on the server stands against the head, a refused push against an older one.
-            refused_edit = found.local_hash == row.remote.hash and found.remote_hash not in (None, row.remote.hash)
+            # A refused edit made on the server stands against the head, a refused push against an older one. Only a
+            # push can be a delete, also of what is not known here yet.
+            head = row.remote.hash
+            refused_edit = head is not None and found.local_hash == head and found.remote_hash not in (None, head)
             self.on_server_conflict(
                 row,
                 ConflictOpened(

@@ -51,6 +51,18 @@ def test_a_conflict_the_feed_skipped_is_met_in_the_list() -> None:
     assert [c.path for c in pilot.conflicts()] == []
 
 
+def test_another_machines_refused_delete_of_a_file_not_known_yet_is_no_edit_of_the_server() -> None:
+    """CF8: taken for one, it would be parked here, and closed over its owner's head."""
+    pilot = started()
+    pilot.listed = (conflict("k3", "b.md", "old", None, "theirs"),)
+    pilot.tell(m.SyncNow(1))
+    pilot.take(e.Look)
+    pilot.tell(m.LookEnded())
+    pilot.rest()
+    (listed,) = pilot.conflicts()
+    assert (listed.origin, listed.parks) == (Origin.FOREIGN, False)
+
+
 def test_a_listed_conflict_that_may_answer_our_own_push_is_not_asked_about_again_and_again() -> None:
     """Its settling is waited for; the server is not asked for its conflicts without end meanwhile."""
     pilot = started()
