@@ -216,6 +216,6 @@ def _pack(root: Path, target: Path) -> Path:
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or path in programs else 0o644)
         os.utime(path, (moment, moment), follow_symlinks=False)
-    command = ["dpkg-deb", "--root-owner-group", "-Zxz", "-z2", "--build", root, target]
+    command: list[str | Path] = ["dpkg-deb", "--root-owner-group", "-Zxz", "-z2", "--build", root, target]
     project.run(command, env={"SOURCE_DATE_EPOCH": str(moment)})
     return target

@@ -25,7 +25,7 @@ def build(dist: Path) -> Path:
         project.install_locked(python, python, project.wheel(python, work / "wheel"), work)
         project.run([python, "-m", "pip", "install", "--quiet", PYINSTALLER])
         name = f"{project.COMMAND}-{project.version()}-{platform.system().lower()}-{platform.machine()}"
-        out = ["--distpath", dist, "--workpath", work / "work", "--noconfirm", "--log-level", "WARN"]
+        out: list[str | Path] = ["--distpath", dist, "--workpath", work / "work", "--noconfirm", "--log-level", "WARN"]
         # Hash seed and times are fixed so that building twice gives the same file.
         settled = {"PYTHONHASHSEED": "1", "SOURCE_DATE_EPOCH": str(project.epoch()), "RAVEN_FILE_NAME": name}
         project.run([python, "-m", "PyInstaller", *out, SPEC], cwd=work, env=settled)

@@ -145,7 +145,7 @@ def install_locked(tools: Path, into: Path, built: Path, scratch: Path) -> None:
     """Install the locked dependencies and the wheel `built` for the interpreter `into`, with the pip of `tools`."""
     listed = scratch / "requirements.txt"
     listed.write_text(requirements(), "utf-8")
-    pip = [tools, "-m", "pip", "--python", into, "install", "--quiet", "--no-compile", "--no-deps"]
+    pip: list[str | Path] = [tools, "-m", "pip", "--python", into, "install", "--quiet", "--no-compile", "--no-deps"]
     run([*pip, "--require-hashes", "--only-binary", ":all:", "--requirement", listed])
     run([*pip, "--no-index", built])
 

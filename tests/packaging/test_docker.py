@@ -45,9 +45,8 @@ def test_the_images_steps_give_a_hub_that_serves_as_its_own_user_and_is_healthy(
     said = dict(steps)
     start = shlex.join(json.loads(said["ENTRYPOINT"]))
     healthy = shlex.join(json.loads(said["HEALTHCHECK"].partition("CMD ")[2]))
-    environment = (
-        f"export {said['ENV']}; run() {{ setpriv --reuid={said['USER']} --regid=raven-hub --clear-groups $@; }}"
-    )
+    as_user = f"setpriv --reuid={said['USER']} --regid={said['USER']} --clear-groups"
+    environment = f'export {said["ENV"]}; run() {{ {as_user} "$@"; }}'
 
     refused = debian.inside(root, f"{environment}; run {start}", expect=1)
     assert "TLS" in refused
