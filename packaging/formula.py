@@ -95,12 +95,8 @@ def _lines(url: str, digest: str) -> Iterator[str]:
             raise project.BuildError(f"{pin.name} {pin.version} has no source archive")
         if "python_full_version < '3.12'" in pin.marker:
             continue
-        lines: tuple[str, ...] = (
-            f'resource "{pin.name}" do',
-            f'  url "{pin.source[0]}"',
-            f'  sha256 "{pin.source[1]}"',
-            "end",
-        )
+        digest = f'  sha256 "{pin.source[1]}"'
+        lines = [f'resource "{pin.name}" do', f'  url "{pin.source[0]}"', digest, "end"]
         # Linux has Homebrew too; what only Linux wants is left out on a Mac.
         if pin.marker == "sys_platform == 'linux'":
             lines = ["on_linux do", *(f"  {line}" for line in lines), "end"]
