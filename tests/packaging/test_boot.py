@@ -68,7 +68,7 @@ def test_the_same_on_an_emulated_computer_with_a_kernel_of_its_own(package: Path
     kernel, initrd = (next((root / "boot").glob(f"{name}-*")) for name in ("vmlinuz", "initrd.img"))
     command = [
         "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", "2048", "-smp", "2", "-nographic",
-        "-no-reboot", "-kernel", kernel, "-initrd", initrd, "-append", "root=/dev/vda rw console=ttyS0 quiet",
+        "-no-reboot", "-kernel", kernel, "-initrd", initrd, "-append", "root=/dev/vda rw console=ttyS0 quiet no_timer_check",
         "-drive", f"file={disk},format=raw,if=virtio,cache=unsafe",
     ]  # fmt: skip
     log = tmp_path / "console.log"
