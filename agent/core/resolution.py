@@ -80,6 +80,8 @@ def next_step(
     if first.local_hash == wanted:
         return Close(first, Choice.KEEP_LOCAL, None)
     if wanted == EMPTY_HASH and not keeps_history:
-        # manual_merge refuses "" there: close on the head's own text, and the empty text follows as a push.
-        return Close(first, Choice.MANUAL_MERGE, head)
+        # manual_merge refuses "" there: close on any other text at hand, and the empty text follows as a push.
+        if head != EMPTY_HASH:
+            return Close(first, Choice.MANUAL_MERGE, head)
+        return Close(first, Choice.KEEP_LOCAL if first.remote_hash is None else Choice.KEEP_RAVEN, None)
     return Close(first, Choice.MANUAL_MERGE, wanted)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.core.errors import DiskError, Problem, ProblemKind, RemoteError, RootError
-from agent.core.model import Intent, Known, Outcome, Presence, RemoteConflict, Result, Verb
+from agent.core.model import Intent, Known, Outcome, Presence, Result, Verb
 from agent.daemon.folder import Folder
 from agent.engine import effects as e
 from agent.engine import messages as m
@@ -183,20 +183,17 @@ class Carrier:
     def _keep_conflict_texts(self, remote: Remote, parcels: tuple[e.Parcel, ...]) -> None:
         """Where a delete wipes the path's conflicts on the server, their texts go to the trash before it is sent."""
         deleted = {p.operation.path for p in parcels if p.operation.verb is Verb.DELETE}
-        if deleted:
-            self._keep_texts(remote, lambda conflict: conflict.path in deleted)
-
-    def _keep_texts(self, remote: Remote, which: Callable[[RemoteConflict], bool]) -> None:
-        """Put by what may stand nowhere but in these conflicts, on a server that forgets them."""
-        if remote.capabilities.keeps_history:
+        if not deleted or remote.capabilities.keeps_history:
             return
         for conflict in remote.conflicts(self._source_id):
-            if not which(conflict):
-                continue
             for text in (conflict.local_text, conflict.remote_text):
-                if text:
-                    identifier = hashlib.sha256(conflict.id.encode() + text).hexdigest()[:16]
-                    self._folder.stash(conflict.path, text, "conflict", identifier, self._clock())
+                if text and conflict.path in deleted:
+                    self._stash_conflict(conflict.id, conflict.path, text)
+
+    def _stash_conflict(self, server_id: str, path: str, text: bytes) -> None:
+        """Put a text by; the same again, after a lost answer say, changes nothing."""
+        identifier = hashlib.sha256(server_id.encode() + text).hexdigest()[:16]
+        self._folder.stash(path, text, "conflict", identifier, self._clock())
 
     # Asking
 
@@ -204,7 +201,7 @@ class Carrier:
         try:
             line = self._line()
         except RemoteError as error:
-            yield _failure(effect, error.problem)
+            yield from _failures(effect, error.problem)
             return
         try:
             yield from self._answer(effect, line.remote)
@@ -212,19 +209,22 @@ class Carrier:
             if isinstance(effect, e.CloseConflict) and error.problem.kind in (ProblemKind.STALE, ProblemKind.NOT_FOUND):
                 yield m.CloseAnswered(effect.conflict, stale=True)
             else:
-                yield _failure(effect, error.problem)
+                yield from _failures(effect, error.problem)
         except (DiskError, OSError) as error:
-            yield _failure(effect, _trash_refused(error))
+            yield from _failures(effect, _trash_refused(error))
 
     def _answer(self, effect: e.Effect, remote: Remote) -> Iterator[m.Message]:
         source = self._source_id
         match effect:
             case e.Poll(number, state, wait):
                 yield m.PageArrived(number, remote.pull(source, state, wait, self._clock()))
-            case e.AskHead(path, with_conflicts):
-                head = remote.head(source, path)
-                conflicts = tuple(remote.conflicts(source)) if with_conflicts else None
-                yield m.HeadArrived(path, head, conflicts)
+            case e.AskHead(path):
+                yield m.HeadArrived(path, remote.head(source, path))
+            case e.AskDisputes(paths):
+                heads = {path: remote.head(source, path) for path in paths}
+                conflicts = list(remote.conflicts(source))
+                for path, head in heads.items():
+                    yield m.HeadArrived(path, head, tuple(c for c in conflicts if c.path == path))
             case e.AskStanding(state):
                 paused = None if remote.capabilities.ordered_feed else remote.is_paused(source)
                 yield m.StandingTold(remote.is_behind(source, state), paused)
@@ -234,8 +234,9 @@ class Carrier:
                 yield m.ListingArrived((), last=True)
             case e.AskConflicts():
                 yield m.ConflictsArrived(tuple(remote.conflicts(source)))
-            case e.CloseConflict(conflict, server_id, choice, content, expected):
-                self._keep_texts(remote, lambda listed: listed.id == server_id)
+            case e.CloseConflict(conflict, server_id, choice, content, expected, path, texts):
+                for text in texts:
+                    self._stash_conflict(server_id, path, text)
                 remote.resolve(source, server_id, choice, content, expected)
                 yield m.CloseAnswered(conflict)
             case _:
@@ -251,11 +252,18 @@ def _all(parcels: tuple[e.Parcel, ...], result: Result) -> tuple[Outcome, ...]:
     return tuple(Outcome(parcel.operation.id, result) for parcel in parcels)
 
 
+def _failures(effect: e.Effect, problem: Problem) -> Iterator[m.CallFailed]:
+    paths = effect.paths if isinstance(effect, e.AskDisputes) else ()
+    yield from (m.CallFailed(m.Call.HEAD, problem, path) for path in paths)
+    if not paths:
+        yield _failure(effect, problem)
+
+
 def _failure(effect: e.Effect, problem: Problem) -> m.CallFailed:
     match effect:
         case e.Poll(number, _, _):
             return m.CallFailed(m.Call.POLL, problem, number)
-        case e.AskHead(path, _):
+        case e.AskHead(path):
             return m.CallFailed(m.Call.HEAD, problem, path)
         case e.AskStanding(_):
             return m.CallFailed(m.Call.STANDING, problem)

@@ -15,7 +15,7 @@ from agent.core.errors import Problem
 from agent.core.guard import BrakeLimits
 from agent.core.model import Intent, Mode, Operation
 from agent.engine.channels import Channels
-from agent.engine.effects import AskHead, Effect
+from agent.engine.effects import AskDisputes, AskHead, Effect
 from agent.engine.messages import Call
 from agent.index.conflicts import Conflict
 from agent.index.notes import PathProblem, Standing
@@ -25,6 +25,9 @@ from agent.index.trees import Row
 
 CONTENTS_LIMIT: Final = 8 << 20
 """No further page of the feed is asked for while this many bytes of file contents wait to be installed."""
+
+_LONG: Final = 30.0
+"""Seconds from which on a path counts as put off for long."""
 
 
 class Attendance(enum.Enum):
@@ -157,6 +160,7 @@ class Outstanding:
     touched: set[str] = field(default_factory=set)
     """Paths that moved since the running verification began."""
     deferred: dict[str, float] = field(default_factory=dict)
+    pass_began: float = 0.0
     root_trouble: str | None = None
     lost_mounts: frozenset[str] = frozenset()
     """Folders that were file systems of their own and are not mounted now."""
@@ -247,14 +251,34 @@ class Desk:
             for server_id in conflict.server_ids:
                 self.foreign[server_id] = conflict
 
-    def ask_head(self, path: str, row: Row, *, with_conflicts: bool = False) -> None:
-        """Ask what the server holds at a path, once at a time, and not while the path is put off."""
+    def put_off_until(self, path: str) -> float:
+        """When a path may be worked on again, 0 for now; what a pass put off for long is left to whatever comes after
+        it, or a pass that takes longer than that would never end.
+        """
         due = self.out.deferred.get(path, 0.0)
-        if due > self.now:
-            self.wake(due)
-        elif path not in self.out.asking:
+        return float("inf") if self.out.tickets and due >= self.out.pass_began + _LONG else due
+
+    def ask_head(self, path: str, row: Row) -> None:
+        """Ask what the server holds at a path, once at a time, and not while the path is put off."""
+        if self._may_ask(path):
             self.out.asking[path] = (row.remote.hash, row.position)
-            self.emit(AskHead(path, with_conflicts))
+            self.emit(AskHead(path))
+
+    def ask_disputes(self, rows: Iterable[Row]) -> None:
+        """Ask what the server holds at these paths together with its conflicts, as ``ask_head`` does."""
+        asked = [row for row in rows if self._may_ask(row.path)]
+        for row in asked:
+            self.out.asking[row.path] = (row.remote.hash, row.position)
+        if asked:
+            self.emit(AskDisputes(tuple(row.path for row in asked)))
+
+    def _may_ask(self, path: str) -> bool:
+        due = self.put_off_until(path)
+        if due > self.now:
+            if due < float("inf"):
+                self.wake(due)
+            return False
+        return path not in self.out.asking
 
     def set_problem(self, problem: PathProblem) -> None:
         """Note that a path cannot be synced."""

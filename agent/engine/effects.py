@@ -58,7 +58,13 @@ class AskHead:
     """Ask what the server holds at a path; post HeadArrived."""
 
     path: str
-    with_conflicts: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AskDisputes:
+    """Ask what the server holds at these paths, then once for the open conflicts; post HeadArrived for each path."""
+
+    paths: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +86,18 @@ class AskConflicts:
 
 @dataclass(frozen=True, slots=True)
 class CloseConflict:
-    """Close a conflict on the server; post CloseAnswered."""
+    """Close a conflict on the server; post CloseAnswered.
+
+    ``texts`` of this path go to the trash first: the conflict may hold the only copies.
+    """
 
     conflict: int
     server_id: str
     choice: Choice
     content: bytes | None = field(repr=False, default=None)
     expected_head: str | None = None
+    path: str = ""
+    texts: tuple[bytes, ...] = field(repr=False, default=())
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +151,7 @@ Effect = (
     | Poll
     | Send
     | AskHead
+    | AskDisputes
     | AskListing
     | AskStanding
     | AskConflicts

@@ -143,9 +143,9 @@ class Pulling:
         desk = self._desk
         if row.path in desk.parked or desk.in_flight(row.path) or row.path in desk.out.noticed:
             return False
-        due = desk.out.deferred.get(row.path, 0.0)
+        due = desk.put_off_until(row.path)
         if due > desk.now:
-            if desk.setup.attendance is Attendance.FOLLOW:
+            if desk.setup.attendance is Attendance.FOLLOW and due < float("inf"):
                 desk.wake(due)
             return False
         return True

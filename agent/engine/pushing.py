@@ -161,7 +161,7 @@ class Pushing:
 
     def _free(self, path: str) -> bool:
         desk = self._desk
-        if desk.out.deferred.get(path, 0.0) > desk.now:
+        if desk.put_off_until(path) > desk.now:
             return False
         return path not in desk.parked and path not in desk.out.noticed and not desk.in_flight(path)
 

@@ -31,6 +31,7 @@ from agent.index.conflicts import Conflict, Origin, State
 from agent.index.operations import Stage, Why
 from agent.index.trees import Row
 
+_ASK_AT_ONCE = 20
 _AGAIN = 10.0
 """Seconds before a step that cannot be taken now is tried again."""
 
@@ -87,11 +88,17 @@ class Resolving:
         desk = self._desk
         if not desk.may_change or not desk.may_call(Call.HEAD):
             return
-        for conflict in desk.parked.values():
-            if conflict.state is not State.RESOLVING or conflict.id in desk.out.closing:
-                continue
-            if not desk.in_flight(conflict.path) and conflict.path not in desk.out.asking:
-                desk.ask_head(conflict.path, self._keeper.row(conflict.path), with_conflicts=True)
+        paths = [
+            conflict.path
+            for conflict in desk.parked.values()
+            if conflict.state is State.RESOLVING
+            and conflict.id not in desk.out.closing
+            and not desk.in_flight(conflict.path)
+            and conflict.path not in desk.out.asking
+        ]
+        # Together, because the server lists all its conflicts or none.
+        room = max(0, _ASK_AT_ONCE - len(desk.out.asking))
+        desk.ask_disputes(self._keeper.rows(paths[:room]).values())
 
     def on_head(self, row: Row, head: RemoteHead | None, listed: tuple[RemoteConflict, ...]) -> None:
         """Take the next step of the resolution of this path."""
@@ -120,7 +127,9 @@ class Resolving:
         elif desk.may_call(Call.CLOSE):
             desk.out.closing.add(conflict.id)
             expected = (head.hash if head else None) if desk.setup.expected_hash else None
-            desk.emit(CloseConflict(conflict.id, step.conflict.id, step.choice, self._text(step), expected))
+            texts = () if desk.setup.keeps_history else self._texts_of(step.conflict)
+            text = self._text(step)
+            desk.emit(CloseConflict(conflict.id, step.conflict.id, step.choice, text, expected, row.path, texts))
         else:
             desk.out.deferred[row.path] = desk.now + _AGAIN
 
@@ -155,6 +164,10 @@ class Resolving:
             for digest, text in ((found.local_hash, found.local_text), (found.remote_hash, found.remote_text)):
                 if digest is not None and text is not None:
                     texts.put_text(digest, text)
+
+    def _texts_of(self, found: RemoteConflict) -> tuple[bytes, ...]:
+        texts = (self._desk.index.conflicts.text(digest) for digest in (found.local_hash, found.remote_hash))
+        return tuple(text for text in texts if text)
 
     def _needs_text(self, step: Close | Put) -> bool:
         return step.hash is not None if isinstance(step, Put) else step.text_hash is not None

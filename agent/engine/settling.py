@@ -138,11 +138,13 @@ class Settling:
         desk, out = self._desk, self._desk.out
         if not desk.may_call(Call.HEAD):
             return
+        paths: dict[str, None] = {}
         for entry in desk.unanswered_entries():
-            if len(out.asking) >= _ASK_AT_ONCE:
-                return
+            if len(out.asking) + len(paths) >= _ASK_AT_ONCE:
+                break
             path = entry.operation.path
             if entry.stage is not Stage.UNSETTLED or entry.operation.id in out.batch or not self._drained(entry):
                 continue
             if not self.resendable(entry):
-                desk.ask_head(path, self._keeper.row(path), with_conflicts=True)
+                paths[path] = None
+        desk.ask_disputes(self._keeper.rows(list(paths)).values())

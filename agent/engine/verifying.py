@@ -106,6 +106,8 @@ class Verifying:
         desk.index.trees.add_listing(desk.source, message.files)
         if message.last:
             desk.channels.answered(Call.LISTING)
+            # A server put back from a copy meanwhile has listed what it held then: it is asked before that counts.
+            desk.out.standing_known = False
             self._phase = Phase.DRAIN_AFTER
             self._goal = desk.request_drain()
 

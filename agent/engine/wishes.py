@@ -104,6 +104,7 @@ class Wishes:
         """One full pass: look, drain, verify, and work until nothing is left."""
         desk, out = self._desk, self._desk.out
         out.tickets.append(message.ticket)
+        out.pass_began = desk.now
         desk.channels.reset()
         out.deferred.clear()
         out.look_wanted = True

@@ -71,6 +71,10 @@ def conflict(identifier: str, path: str, base: str | None, local: str | None, re
     )  # fmt: skip
 
 
+def _asked(question: e.AskHead | e.AskDisputes) -> tuple[str, ...]:
+    return (question.path,) if isinstance(question, e.AskHead) else question.paths
+
+
 class Pilot:
     """Plays executor, disk and server. ``effects`` are those nobody has taken yet."""
 
@@ -189,9 +193,12 @@ class Pilot:
 
     def shows(self, path: str, found: RemoteHead | None, *conflicts: RemoteConflict) -> None:
         """Answer the question for a head."""
-        asked = self.take(e.AskHead)
-        assert asked.path == path
-        self.tell(m.HeadArrived(path, found, conflicts if asked.with_conflicts else None))
+        asked = next(x for x in self.effects if isinstance(x, e.AskHead | e.AskDisputes) and path in _asked(x))
+        self.effects.remove(asked)
+        left = tuple(other for other in _asked(asked) if other != path)
+        if left:
+            self.effects.append(e.AskDisputes(left))
+        self.tell(m.HeadArrived(path, found, conflicts if isinstance(asked, e.AskDisputes) else None))
 
     def row(self, path: str) -> Row:
         """The trees of a path."""

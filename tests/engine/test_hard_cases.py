@@ -171,9 +171,9 @@ def test_a_pause_holds_for_decisions_too() -> None:
     pilot.tell(m.Pause(float("inf")))
     (parked,) = pilot.conflicts()
     pilot.tell(m.Resolve(parked.id, parked.generation, Choice.KEEP_RAVEN, None))
-    assert not pilot.wants(e.AskHead) and not pilot.wants(e.CloseConflict) and not pilot.wants(e.Carry)
+    assert not pilot.wants(e.AskDisputes) and not pilot.wants(e.CloseConflict) and not pilot.wants(e.Carry)
     pilot.tell(m.Resume())
-    assert pilot.wants(e.AskHead)
+    assert pilot.wants(e.AskDisputes)
 
 
 def test_the_server_s_pause_is_lifted_by_the_server_only() -> None:
