@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from simulation.regressions import REGRESSIONS, Regression
 from simulation.run import run
 from simulation.servers import SERVERS
 from simulation.shrink import kind_of, minimal, script_of, shrink
@@ -40,16 +41,24 @@ def test_a_seed_always_gives_the_same_run(server: str) -> None:
     assert first == second
 
 
+@pytest.mark.parametrize("regression", REGRESSIONS, ids=lambda regression: regression.name)
+def test_what_once_failed_holds_and_still_happens(regression: Regression) -> None:
+    verdict = run(regression.plan)
+    assert not verdict.wrong, script_of(verdict)
+    told = script_of(verdict)
+    assert [occasion for occasion in regression.occasion if occasion not in told] == []
+
+
 def test_a_failing_run_shrinks_to_a_short_one_that_fails_alike() -> None:
     plans = (Plan(seed, "hub", make_carrier=Overwrites) for seed in range(100))
     plan = next(plan for plan in plans if kind_of(run(plan)) == "law 1")
     short = shrink(plan)
     assert short.keep is not None
     assert len(short.keep) < 40
-    verdict = run(short)
-    assert kind_of(verdict) == "law 1"
-    assert "does Carry" in script_of(verdict)
-    assert len(script_of(verdict).splitlines()) < 60
+    told = script_of(run(short)).splitlines()
+    assert told[0] == f"Plan({short.seed}, 'hub', keep={short.keep})"
+    assert "law 1: the text" in "".join(told)
+    assert len(told) < 60
 
 
 def test_delta_debugging_leaves_only_what_is_needed() -> None:

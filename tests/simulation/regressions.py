@@ -1,0 +1,98 @@
+"""Runs that once failed, each by the turns it needs, under a name that says what went wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from simulation.world import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Regression:
+    """One of them.
+
+    Attributes:
+        name: what is right by now, as a test's name.
+        occasion: what the script of the run must tell, so that the run still is about it.
+    """
+
+    name: str
+    plan: Plan
+    occasion: tuple[str, ...]
+
+
+REGRESSIONS = (
+    Regression(
+        "what_a_gateway_refused_for_its_size_once_is_sent_when_it_is_retried",
+        Plan(
+            11,
+            "strict",
+            keep=(8, 10, 11, 13, 14, 15, 16, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 29, 30, 31, 32),
+        ),
+        ("too large at sources/push-batch",),
+    ),
+    Regression(
+        "another_machines_refused_delete_is_not_taken_for_an_edit_made_on_the_server",
+        Plan(
+            130,
+            "strict",
+            keep=(
+                0,
+                2,
+                3,
+                4,
+                5,
+                6,
+                7,
+                8,
+                9,
+                10,
+                11,
+                12,
+                13,
+                14,
+                15,
+                16,
+                17,
+                18,
+                19,
+                20,
+                21,
+                22,
+                24,
+                25,
+                28,
+                29,
+                30,
+                31,
+                33,
+                34,
+                35,
+                36,
+                37,
+                38,
+                39,
+                41,
+                43,
+                44,
+                45,
+                46,
+                47,
+                54,
+                55,
+                56,
+                57,
+                58,
+                59,
+                63,
+                64,
+                65,
+                66,
+                67,
+                68,
+                69,
+            ),
+        ),
+        ("does AskConflicts()", "crash before stat"),
+    ),
+)
