@@ -50,7 +50,7 @@ def test_what_once_failed_holds_and_still_happens(regression: Regression) -> Non
 
 
 def test_a_failing_run_shrinks_to_a_short_one_that_fails_alike() -> None:
-    plans = (Plan(seed, "hub", make_carrier=Overwrites) for seed in range(100))
+    plans = (Plan(seed, "hub", turns=60, make_carrier=Overwrites) for seed in range(100))
     plan = next(plan for plan in plans if kind_of(run(plan)) == "law 1")
     short = shrink(plan)
     assert short.keep is not None

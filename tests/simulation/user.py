@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import unicodedata
 from dataclasses import dataclass, field
 
 from agent.disk.fs import Kind
+from simulation.nodes import Names
 from simulation.simfs import Node, SimFs
 
 ROOT = "home"
@@ -43,9 +45,10 @@ class User:
         self.fs.settle()
 
     def tree(self) -> dict[str, bytes]:
-        """Path -> bytes of every synced file."""
+        """Path -> bytes of every synced file; composed where the disk keeps only decomposed names."""
+        decomposed = self.fs.disk.names is Names.DECOMPOSED
         return {
-            path: node.data
+            unicodedata.normalize("NFC", path) if decomposed else path: node.data
             for path, node in self.fs.files(self.home)
             if node.kind is Kind.FILE and not path.startswith(".")
         }
@@ -109,7 +112,13 @@ class User:
         self.fs.settle()
 
     def has_twin(self, path: str) -> bool:
-        """Whether something of another spelling stands at this path, or at a folder above it."""
+        """Whether something of another spelling stands at this path, or at a folder above it, or the disk cannot keep
+        this spelling.
+        """
+        if self.fs.disk.names is Names.DECOMPOSED:
+            if unicodedata.normalize("NFC", path) != path:
+                return True
+            path = unicodedata.normalize("NFD", path)
         node = self.home
         for part in path.split("/"):
             name = self.fs.disk.spelled(node, part)
