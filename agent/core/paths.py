@@ -26,6 +26,11 @@ def twin_key(path: str) -> str:
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
 
 
+def composed(name: str) -> str:
+    """The name in composed form (NFC), as most programs and servers write it."""
+    return unicodedata.normalize("NFC", name)
+
+
 def is_own_name(name: str) -> bool:
     """Whether one part of a path is the agent's own, in any spelling a folding file system would take for it."""
     key = name.lower() if name.isascii() else twin_key(_IGNORED_BY_HFS.sub("", name))

@@ -120,8 +120,9 @@ class Carrier:
 
     def _look_at(self, paths: tuple[str, ...]) -> Iterator[m.Message]:
         try:
-            known, mounts = self._memory.known_at(paths), self._memory.mounts()
-            seen = self._folder.look_at(paths, known, self._max_bytes(), mounts)
+            spelled = list(dict.fromkeys(self._folder.root.spelled(path) for path in paths))
+            known, mounts = self._memory.known_at(spelled), self._memory.mounts()
+            seen = self._folder.look_at(spelled, known, self._max_bytes(), mounts)
         except RootError as error:
             yield m.PathsLooked(paths)
             yield m.LookEnded(error.message)

@@ -62,6 +62,7 @@ class Folder:
                 root = self._confirmed()
                 selection = Selection(root, self._rules)
                 trash = Trash(self._fs, root, self._state_folder, self._source)
+                root.probe = trash.decomposes
                 self._open = (root, selection, trash, Installer(root, trash, selection))
             return self._open
 

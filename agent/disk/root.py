@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
 from agent.core.errors import DiskError, RootError
-from agent.core.paths import twin_key
-from agent.disk.fs import Dir, Fs, Kind
+from agent.core.paths import composed, twin_key
+from agent.disk.fs import Dir, Entry, Fs, Kind
 
 _NOT_A_FOLDER: Final = frozenset({errno.ENOTDIR, errno.ELOOP, errno.EMLINK})
 FOLDER_MODE: Final = 0o777
@@ -54,6 +54,7 @@ class Root:
         identity: which folder was opened.
         mounts: folders below it that are known to be file systems of their own. Where one of them is not mounted,
             what lies below it is unknown, never missing.
+        probe: tries whether the disk decomposes names; None where nothing may be tried.
 
     Raises:
         RootError: it is missing, unreadable, no folder, or not the one expected.
@@ -63,7 +64,9 @@ class Root:
         self.fs = fs
         self.path = path
         self.mounts: frozenset[str] = frozenset()
+        self.probe: Callable[[], bool] | None = None
         self._folds: bool | None = None
+        self._decomposes: bool | None = None
         try:
             self.handle = fs.open_root(path)
         except OSError as failure:
@@ -201,12 +204,32 @@ class Root:
                 continue
         return None
 
+    def decomposes(self) -> bool:
+        """Whether this file system writes every name down decomposed, whatever was asked for, as HFS+ does."""
+        if self._decomposes is None and self.probe is not None and self.folds():
+            with contextlib.suppress(OSError, DiskError):
+                self._decomposes = self.probe()
+        return bool(self._decomposes)
+
+    def entries(self, handle: Dir) -> list[Entry]:
+        """The folder's names; composed where the disk cannot keep them so, as other programs spell them."""
+        found = self.fs.entries(handle)
+        return [Entry(composed(entry.name), entry.kind) for entry in found] if self.decomposes() else found
+
+    def spelled(self, path: str) -> str:
+        """How a path the disk told of is spelled here."""
+        return composed(path) if not path.isascii() and self.decomposes() else path
+
     def twin(self, handle: Dir, name: str) -> str | None:
-        """The name that really stands in the folder where a folding file system answers to ``name``, if another."""
+        """The name that stands in the folder where a folding file system answers to ``name``, if another; where it
+        keeps only one form of a name, that form of it.
+        """
         if not self.folds():
             return None
+        if self.spelled(name) != name:
+            return self.spelled(name)
         key = twin_key(name)
-        twins = [entry.name for entry in self.fs.entries(handle) if twin_key(entry.name) == key]
+        twins = [entry.name for entry in self.entries(handle) if twin_key(entry.name) == key]
         return None if not twins or name in twins else twins[0]
 
 

@@ -140,7 +140,7 @@ def _walk(root: Root, selection: Selection) -> Iterator[_Spot | Oddity | _Mount]
     """
     fs = root.fs
     try:
-        top = fs.entries(root.handle)
+        top = root.entries(root.handle)
     except OSError as failure:
         raise RootError(f"The folder {root.path} cannot be listed: {failure.strerror}.") from failure
     levels = [_Level("", root.handle, root.identity.device, _without_twins(root, "", _ordered(top)))]
@@ -191,7 +191,7 @@ def _enter(root: Root, selection: Selection, level: _Level, entry: Entry) -> _Le
             device = root.fs.fstat(handle).device
             if device == level.device and path in root.mounts:
                 raise Unmounted(gone(path))
-            inside = root.fs.entries(handle)
+            inside = root.entries(handle)
         except BaseException:
             root.fs.close(handle)
             raise

@@ -28,6 +28,8 @@ _REASON: Final = re.compile(r"[a-z_]{1,20}")
 _CUT: Final = "+"
 _SIDECAR: Final = ".path"
 _PRIVATE: Final = 0o700
+_PROBE: Final = "\u00e9.part"
+"""Ends as what was never finished does, so that one a crash left is cleared away."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,14 @@ class Trash:
         name = self._name(path, sha256, reason, entry_id, now)
         self._sidecar(name, path)
         self._fs.rename_noreplace(self.slots, slot, self.folder, name)
+
+    def decomposes(self) -> bool:
+        """Tries whether this file system writes names down decomposed. Raises DiskError, OSError if it cannot tell."""
+        with contextlib.suppress(FileExistsError):
+            self._fs.close(self._fs.create(self.slots, _PROBE, 0o600))
+        names = {entry.name for entry in self._fs.entries(self.slots)}
+        self._fs.unlink(self.slots, _PROBE)
+        return _PROBE not in names
 
     def prune(
         self, now: float, max_age_seconds: float, max_bytes: int, on_server: Callable[[str], bool]

@@ -1,0 +1,64 @@
+"""A disk that writes names down decomposed (HFS+): names are spelled as other programs spell them."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.core.model import Landing, Presence
+from agent.daemon.folder import Folder
+from agent.disk.fs import Dir, File
+from agent.disk.select import Rules
+from disk.kit import NOW, intent
+from support.folding import FoldingFs
+
+COMPOSED = "r\u00e9sum\u00e9.md"
+DECOMPOSED = unicodedata.normalize("NFD", COMPOSED)
+
+
+class DecomposingFs(FoldingFs):
+    """As a folding disk, but a new name is written down decomposed."""
+
+    def create(self, folder: Dir, name: str, mode: int) -> File:
+        return super().create(folder, unicodedata.normalize("NFD", name), mode)
+
+    def rename_noreplace(self, source: Dir, old: str, target: Dir, new: str) -> None:
+        super().rename_noreplace(source, old, target, unicodedata.normalize("NFD", new))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Folder]:
+    """A folder with a file that shows that its disk folds."""
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "Plain.md").write_text("plain\n")
+    fs: Any = DecomposingFs()
+    found = Folder(fs, str(tmp_path / "notes"), Rules(), str(tmp_path), "1")
+    yield found
+    found.close()
+
+
+def paths(folder: Folder) -> set[str]:
+    return {seen.path for batch in folder.look((), None) for seen in batch.seen}
+
+
+def test_what_was_installed_composed_is_found_composed(folder: Folder, tmp_path: Path) -> None:
+    """Else it would be pushed under the other spelling, and deleted under its own, for everybody."""
+    (landed,) = folder.carry_out([(intent(COMPOSED, b"text", None), b"text")], NOW)
+    assert landed.landing is Landing.DONE
+    assert {file.name for file in (tmp_path / "notes").iterdir()} == {"Plain.md", DECOMPOSED}
+    assert paths(folder) == {"Plain.md", COMPOSED}
+    assert folder.look_at([COMPOSED], {}, None)[0].side.is_file
+    assert folder.root.spelled(DECOMPOSED) == COMPOSED
+
+
+def test_a_name_this_disk_cannot_keep_is_blocked_by_itself(folder: Folder) -> None:
+    """The server's decomposed spelling: one skipped file, nothing installed, and no delete from its absence."""
+    jobs = [(intent(DECOMPOSED, b"text", None), b"text"), (intent("other.md", b"x", None, 2), b"x")]
+    first, second = folder.carry_out(jobs, NOW)
+    assert (first.landing, second.landing) == (Landing.BLOCKED, Landing.DONE)
+    assert folder.look_at([DECOMPOSED], {}, None)[0].side.presence is Presence.ABSENT
+    assert paths(folder) == {"Plain.md", "other.md"}
