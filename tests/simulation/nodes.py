@@ -81,6 +81,10 @@ class Disk:
         new = unicodedata.normalize("NFD", name) if self.names is Names.DECOMPOSED else name
         return next((other for other in folder.names if self.key(other) == key), new)
 
+    def shown(self, path: str) -> str:
+        """A path as the server should know it: composed, where it is the disk that takes names apart."""
+        return unicodedata.normalize("NFC", path) if self.names is Names.DECOMPOSED else path
+
     def key(self, path: str) -> str:
         """The same for all paths this disk takes for one."""
         if self.names is Names.EXACT:

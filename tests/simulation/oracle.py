@@ -122,7 +122,7 @@ def _unlike(world: World, machine: Machine, heads: dict[str, str], split: set[st
     """
     user, found = machine.user, []
     links, reported = user.links(), machine.reported()
-    tree = {path: sha(data) for path, data in user.tree().items()}
+    tree = {machine.fs.disk.shown(path): sha(data) for path, data in user.tree().items()}
     for path in sorted(heads.keys() | tree.keys()):
         if heads.get(path) == tree.get(path) or path in split or _through(path, links):
             continue

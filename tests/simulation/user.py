@@ -125,7 +125,7 @@ class User:
             below = node.names.get(name)
             if below is None:
                 return False
-            if name != part:
+            if self.fs.disk.shown(name) != part:
                 return True
             node = below
         return False
