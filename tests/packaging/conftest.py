@@ -11,12 +11,18 @@ from support import debian
 
 
 @pytest.fixture(scope="session")
-def package(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The checkout all packages of this run are built from."""
+    return debian.snapshot(tmp_path_factory.mktemp("source"))
+
+
+@pytest.fixture(scope="session")
+def package(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The Debian package of this checkout."""
     reason = debian.missing()
     if reason is not None:
         pytest.skip(reason)
-    return debian.build(tmp_path_factory.mktemp("deb"), "deb")
+    return debian.build(source, tmp_path_factory.mktemp("deb"), "deb")
 
 
 @pytest.fixture

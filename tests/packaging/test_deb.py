@@ -65,16 +65,16 @@ def test_it_wants_exactly_the_python_it_was_built_for(package: Path) -> None:
     assert f"-> ../../../bin/python3.{minor}" in names
 
 
-def test_nothing_in_it_names_the_place_it_was_built_in(package: Path, tmp_path: Path) -> None:
+def test_nothing_in_it_names_the_place_it_was_built_in(source: Path, package: Path, tmp_path: Path) -> None:
     subprocess.run(["dpkg-deb", "-x", package, tmp_path / "x"], check=True)
     found = subprocess.run(
-        ["grep", "-rlE", f"raven-deb-|{debian.CHECKOUT}", tmp_path / "x"], capture_output=True, text=True, check=False
+        ["grep", "-rlE", f"raven-deb-|{source}", tmp_path / "x"], capture_output=True, text=True, check=False
     )
     assert found.stdout == ""
 
 
-def test_building_it_twice_gives_the_same_bytes(package: Path, tmp_path: Path) -> None:
-    assert debian.build(tmp_path, "deb").read_bytes() == package.read_bytes()
+def test_building_it_twice_gives_the_same_bytes(source: Path, package: Path, tmp_path: Path) -> None:
+    assert debian.build(source, tmp_path, "deb").read_bytes() == package.read_bytes()
 
 
 @pytest.mark.skipif(shutil.which("lintian") is None, reason="lintian is not installed")

@@ -6,7 +6,6 @@ import json
 import re
 import shlex
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -22,18 +21,9 @@ def _steps() -> list[tuple[str, str]]:
     return [(word, rest) for word, _, rest in (line.partition(" ") for line in lines if line and line[0] != "#")]
 
 
-def _checkout(root: Path) -> None:
-    listed = subprocess.run(["git", "ls-files"], cwd=debian.CHECKOUT, capture_output=True, text=True, check=True).stdout
-    for name in listed.splitlines():
-        if (debian.CHECKOUT / name).exists():
-            target = root / "src" / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(debian.CHECKOUT / name, target)
-
-
 def test_the_images_steps_give_a_hub_that_serves_as_its_own_user_and_is_healthy(root: Path) -> None:
     debian.install(root, "python3", "python3-venv", "python3-pip", "ca-certificates")
-    _checkout(root)
+    debian.snapshot(root / "src")
     steps = _steps()
     # One environment stands for both stages; what is copied between them is there already.
     for word, rest in steps:
@@ -54,7 +44,7 @@ def test_the_images_steps_give_a_hub_that_serves_as_its_own_user_and_is_healthy(
         run {healthy} && exit 3
         {as_user} {start} --behind-proxy > /hub.log 2>&1 & hub=$!
         for _ in $(seq 300); do run {healthy} && break; sleep 0.2; done
-        run {healthy} || exit 4
+        run {healthy} || {{ cat /hub.log; exit 4; }}
         [ "$(stat -c %U /data/hub/hub.db)" = raven-hub ] || exit 5
-        kill -TERM $hub; wait $hub"""
+        kill -TERM $hub; wait $hub || {{ cat /hub.log; exit 6; }}"""
     debian.inside(root, served)

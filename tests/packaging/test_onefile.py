@@ -30,9 +30,9 @@ wait $daemon
 
 
 @pytest.fixture(scope="module")
-def single_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def single_file(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The single file of this checkout."""
-    return debian.build(tmp_path_factory.mktemp("file"), "file")
+    return debian.build(source, tmp_path_factory.mktemp("file"), "file")
 
 
 def test_it_runs_where_there_is_no_python_and_leaves_nothing_unpacked(single_file: Path, root: Path) -> None:

@@ -93,7 +93,7 @@ def inside(root: Path, script: str, *, expect: int = 0) -> str:
          script],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False,
     )  # fmt: skip
-    assert done.returncode == expect, f"{script}\n{done.stdout[-6000:]}"
+    assert done.returncode == expect, f"{script}\nended with {done.returncode}:\n{done.stdout[-6000:]}"
     return done.stdout
 
 
@@ -144,11 +144,21 @@ def _removed(group: Path) -> bool:
     return not group.exists()
 
 
-def build(into: Path, target: str) -> Path:
-    """Build one package from the checkout, by the documented command."""
+def snapshot(into: Path) -> Path:
+    """A copy of the checkout's files as they are now, so that what is built from it does not change meanwhile."""
+    listed = subprocess.run(["git", "ls-files"], cwd=CHECKOUT, capture_output=True, text=True, check=True).stdout
+    for name in listed.splitlines():
+        if (CHECKOUT / name).exists():
+            (into / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(CHECKOUT / name, into / name)
+    return into
+
+
+def build(source: Path, into: Path, target: str) -> Path:
+    """Build one package from a checkout, by the documented command."""
     done = subprocess.run(
         [_python(), "packaging/build.py", "--into", str(into), target],
-        cwd=CHECKOUT, capture_output=True, text=True, check=False,
+        cwd=source, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip())
