@@ -297,16 +297,17 @@ def config_files(home: Home) -> list[Path]:
         # Never taken for an empty folder: everything declared there would be unlinked.
         raise ConfigError(f"cannot read {folder}: {error.strerror}", f"chmod a+rx {folder}") from error
     files = [home.system_dir / "config.toml", *parts, home.config_file]
-    return [path for path in files if path.is_symlink() or _exists(path)]
+    return [path for path in files if _exists(path)]
 
 
 def _exists(path: Path) -> bool:
     try:
-        path.stat()
+        # A link that leads nowhere is there as well: somebody meant it to be read.
+        path.lstat()
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+        raise ConfigError(f"cannot read {path}: {error.strerror}", f"may this user read {path.parent}?") from error
     return True
 
 
