@@ -7,6 +7,8 @@ hold the product to. Mutants are put in from outside and taken out again; no dou
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
@@ -18,6 +20,7 @@ from agent.core.model import ABSENT, Intent, Landed, Landing, Operation, RemoteC
 from agent.core.reconcile import Step, reconcile
 from agent.core.stream import Page
 from agent.disk import install, look
+from agent.disk.fs import Dir
 from agent.disk.install import Installer
 from agent.disk.root import Root
 from agent.disk.slots import Slots, Stage
@@ -34,6 +37,9 @@ from agent.index.conflicts import Conflicts
 from agent.index.operations import Entry, Why
 from agent.remotes import raven_push
 from agent.remotes.protocol import Outgoing
+from simulation.people import PATHS
+from simulation.simfs import SimFs
+from simulation.world import Plan
 
 Breaking = Callable[[], AbstractContextManager[object]]
 
@@ -47,6 +53,8 @@ class Mutant:
         broken: one sentence: what the product does now.
         breaking: makes it so for as long as it is entered.
         servers: where it can show at all.
+        make_fs: a disk under which it is likelier.
+        profile: the number of the profile of chances under which its occasion is likelier; None: any.
         rare: whether it takes more than a few seeds until it shows.
     """
 
@@ -54,7 +62,29 @@ class Mutant:
     broken: str
     breaking: Breaking
     servers: tuple[str, ...] = ("hub", "strict")
+    profile: int | None = None
+    make_fs: Callable[..., SimFs] = SimFs
     rare: bool = False
+
+    def plan(self, seed: int, server: str) -> Plan:
+        """What to run for it."""
+        return Plan(seed, server, make_fs=self.make_fs)
+
+
+class Stubborn(SimFs):
+    """A disk that will open nothing in the synced folder for some stretches of its early life."""
+
+    _opened = 0
+
+    def open_dir(self, parent: Dir, name: str) -> Dir:
+        """As in ``Fs``."""
+        self._opened += 1
+        if name in _ORDINARY and 5 <= self._opened % 40 < 12 and self._opened < 800:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return super().open_dir(parent, name)
+
+
+_ORDINARY = {path.split("/")[0] for path in PATHS if "/" in path}
 
 
 @contextlib.contextmanager
@@ -246,41 +276,84 @@ def _names_not_made_durable() -> AbstractContextManager[object]:
     return instead(Installer, "_settle_folders", _nothing)
 
 
+_CRASHES, _MEDDLING, _NETWORK = 1, 2, 3
+"""Profiles of ``chances.PROFILES``: by what there is most of."""
+_STRICT = ("strict",)
+
 MUTANTS = (
     Mutant(
-        "no check after the swap", "what an exchange brings out goes to the trash unlooked at", _no_check_after_the_swap
+        "no check after the swap",
+        "what an exchange brings out goes to the trash unlooked at",
+        _no_check_after_the_swap,
     ),
-    Mutant("no fsync", "a new file is swapped in before its bytes are durable", _durability_not_asked_for),
-    Mutant("no fsync of folders", "names are not durable before the index is", _names_not_made_durable),
-    Mutant("no base", "a push does not say what it was based on", _no_base),
-    Mutant("cursor saved first", "the place in the feed is committed before what it told", _cursor_saved_first),
     Mutant(
-        "unreadable taken for absent", "what cannot be looked at is reported as not there", _unreadable_taken_for_absent
+        "no fsync", "a file is swapped in before its bytes are durable", _durability_not_asked_for, profile=_CRASHES
+    ),
+    Mutant(
+        "no fsync of folders",
+        "names are not durable before the index is",
+        _names_not_made_durable,
+        rare=True,
+    ),
+    Mutant("no base", "a push does not say what it was based on", _no_base),
+    Mutant(
+        "cursor saved first",
+        "the place in the feed is committed before what it told",
+        _cursor_saved_first,
+        profile=_NETWORK,
+        rare=True,
+    ),
+    Mutant(
+        "unreadable taken for absent",
+        "what cannot be looked at is reported as not there",
+        _unreadable_taken_for_absent,
+        make_fs=Stubborn,
     ),
     Mutant("operation id reused", "every push of a path bears the same operation id", _operation_id_reused),
     Mutant("removal without the trash", "a file deleted elsewhere is unlinked here", _removal_without_the_trash),
-    Mutant("link followed", "folders are opened by their whole path, links included", _link_followed),
+    Mutant(
+        "link followed", "folders are opened by their whole path, links included", _link_followed, profile=_MEDDLING
+    ),
     Mutant("foreign conflict closed", "a decision closes every conflict of its path", _foreign_conflict_closed),
-    Mutant("verification skipped", "the listing is never compared with what the feed told", _verification_skipped),
+    Mutant(
+        "verification skipped",
+        "the listing is never compared with what the feed told",
+        _verification_skipped,
+        _STRICT,
+        rare=True,
+    ),
     Mutant(
         "expected file not asked for",
         "a remote delete removes whatever stands at its path",
         _expected_file_not_asked_for,
+        rare=True,
     ),
-    Mutant("recovery skipped", "after a crash every journalled change counts as made", _recovery_skipped),
-    Mutant("texts thrown away", "what stands nowhere else is not put into the trash", _texts_thrown_away),
+    Mutant(
+        "recovery skipped", "after a crash every journalled change counts as made", _recovery_skipped, profile=_CRASHES
+    ),
+    Mutant("texts thrown away", "what stands nowhere else is not put into the trash", _texts_thrown_away, _STRICT),
     Mutant(
         "texts of conflicts not kept", "the other side of a conflict is not kept at hand", _texts_of_conflicts_not_kept
     ),
-    Mutant("silence taken for consent", "a push without an answer counts as applied", _silence_taken_for_consent),
     Mutant(
-        "echo taken for a foreign edit", "our own operations are not known in the feed", _echo_taken_for_a_foreign_edit
+        "silence taken for consent",
+        "a push without an answer counts as applied",
+        _silence_taken_for_consent,
+        profile=_NETWORK,
+    ),
+    Mutant(
+        "echo taken for a foreign edit",
+        "our own operations are not known in the feed",
+        _echo_taken_for_a_foreign_edit,
+        _STRICT,
+        rare=True,
     ),
     Mutant(
         "lost updates not looked for",
         "a version our push replaced unseen is passed over",
         _lost_updates_not_looked_for,
-        ("strict",),
+        _STRICT,
+        rare=True,
     ),
     Mutant("conflict pushed over", "edits on both sides are pushed on the head", _conflict_pushed_over),
     Mutant(

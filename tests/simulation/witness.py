@@ -157,7 +157,12 @@ class Witness:
                 yield f"left open: nobody is shown the conflict on {listed['relativePath']} that stands on the server"
 
     def _in_trash(self, told: list[dict[str, Any]]) -> Iterator[str]:
-        """What a pull put into the trash is what its name says, and the server had it."""
+        """Nothing of a person's is unlinked, whatever the server keeps; what a pull put into the trash is what its
+        name says, and the server had it.
+        """
+        for machine in self._world.machines:
+            for digest, call_name in machine.fs.destroyed.items():
+                yield f"past the trash: {machine.name} took its last copy of {self._word(digest)} away by {call_name}"
         keys = ("hash", "localHash", "remoteHash")
         held = {
             spot(event.get("relativePath") or "", event["payload"].get(key))

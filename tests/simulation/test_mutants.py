@@ -1,0 +1,59 @@
+"""The oracle and the witness can fail: the code broken on purpose is found out, and whole again afterwards."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from agent.disk.swap import Swapper
+from simulation.broken import MUTANTS, Mutant
+from simulation.mutants import hunt
+from simulation.run import run
+from simulation.world import Plan
+
+QUICK = 150
+"""Seeds within which the mutants of the ordinary suite are found out; most of them within ten."""
+MANY = 1000
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    logging.disable(logging.WARNING)
+    yield
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("mutant", [m for m in MUTANTS if not m.rare], ids=lambda mutant: mutant.name)
+def test_what_is_broken_is_found_out_within_a_few_seeds(mutant: Mutant) -> None:
+    """Some early seed complains over the mutant, and does not without it."""
+    assert hunt(mutant, range(QUICK)).caught is not None, mutant.broken
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("mutant", [m for m in MUTANTS if m.rare], ids=lambda mutant: mutant.name)
+def test_what_rarely_shows_is_found_out_within_a_thousand_seeds(mutant: Mutant) -> None:
+    """The occasion for these is rare: a power loss, a race or a person's edit at the one moment that matters."""
+    assert hunt(mutant, range(MANY)).caught is not None, mutant.broken
+
+
+def test_every_mutant_is_taken_out_again() -> None:
+    """After the context is left the product is what it was, whatever was raised inside."""
+    whole = Swapper.replace
+    mutant = next(mutant for mutant in MUTANTS if mutant.name == "no check after the swap")
+    with pytest.raises(KeyError), mutant.breaking():
+        assert Swapper.replace is not whole
+        raise KeyError
+    assert Swapper.replace is whole
+
+
+def test_the_names_of_mutants_tell_them_apart() -> None:
+    """Each has a name and a sentence of its own."""
+    assert len({mutant.name for mutant in MUTANTS}) == len({mutant.broken for mutant in MUTANTS}) == len(MUTANTS)
+
+
+def test_the_witness_complains_about_nothing_in_runs_of_the_product_as_it_is() -> None:
+    """What it asks is asked of every run; here of a few, so that a mutant's complaint means the mutant."""
+    for seed in range(4):
+        assert run(Plan(seed, "strict")).wrong == ()
