@@ -75,8 +75,12 @@ def _program(root: Path, tools: Path, work: Path) -> None:
     script.write_text(f"#!/{PREFIX}/bin/python3 -I\nfrom agent.cli.main import main\n\nmain()\n", "utf-8")
     script.chmod(0o755)
     (place / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\n", "utf-8")
-    for record in place.rglob("direct_url.json"):
-        record.unlink()
+    for note in place.rglob("direct_url.json"):
+        note.unlink()
+    for record in place.rglob("*.dist-info/RECORD"):
+        # What is not there any more is not listed: its hash would be of paths of this build.
+        kept = [line for line in record.read_text("utf-8").splitlines(keepends=True) if not line.startswith("../")]
+        record.write_text("".join(line for line in kept if "/direct_url.json," not in line), "utf-8")
     (root / "usr/bin").mkdir()
     (root / "usr/bin" / project.COMMAND).symlink_to(f"../lib/{PACKAGE}/bin/{project.COMMAND}")
 
