@@ -128,12 +128,12 @@ class Root:
     @contextlib.contextmanager
     def _walk(self, path: str, create: list[str] | None) -> Iterator[Dir]:
         handle = self.handle
-        mount = self._mount_of(path) if self.mounts else None
+        mounts = self._mounts_over(path) if self.mounts else []
         try:
             so_far = ""
             for part in path.split("/") if path else ():
                 so_far = f"{so_far}/{part}" if so_far else part
-                below = self._step(handle, part, so_far, create, mount)
+                below = self._step(handle, part, so_far, create, mounts)
                 if handle != self.handle:
                     self.fs.close(handle)
                 handle = below
@@ -142,23 +142,26 @@ class Root:
             if handle != self.handle:
                 self.fs.close(handle)
 
-    def _mount_of(self, path: str) -> str | None:
-        return next((mount for mount in self.mounts if path == mount or path.startswith(mount + "/")), None)
+    def _mounts_over(self, path: str) -> list[str]:
+        """The file systems this folder lies in, those within others too: each may be gone by itself."""
+        return [mount for mount in self.mounts if f"{path}/".startswith(f"{mount}/")]
 
     def is_unmounted(self, path: str, folder: Dir, above: Dir) -> bool:
         """Whether this folder is known as a file system of its own and shows what lies under its mount point."""
         return path in self.mounts and self.fs.fstat(folder).device == self.fs.fstat(above).device
 
-    def _step(self, handle: Dir, part: str, so_far: str, create: list[str] | None, mount: str | None) -> Dir:
+    def _step(self, handle: Dir, part: str, so_far: str, create: list[str] | None, mounts: list[str]) -> Dir:
         try:
             below = self._open(handle, part, so_far)
-            if mount == so_far and self.is_unmounted(so_far, below, handle):
+            if so_far in mounts and self.is_unmounted(so_far, below, handle):
                 self.fs.close(below)
-                raise Unmounted(gone(mount))
+                raise Unmounted(gone(so_far))
             return below
         except FileNotFoundError:
-            if mount is not None:
-                raise Unmounted(gone(mount)) from None
+            # A mount point is missing with all above it; what is missing below one was deleted like any folder.
+            lost = next((mount for mount in mounts if f"{mount}/".startswith(f"{so_far}/")), None)
+            if lost is not None:
+                raise Unmounted(gone(lost)) from None
             if create is None:
                 raise
         with contextlib.suppress(FileExistsError):

@@ -83,6 +83,41 @@ def test_a_file_system_that_is_mounted_is_looked_at_as_any_folder(room: Room) ->
         assert odd == []
 
 
+def test_what_is_deleted_deep_in_a_mounted_file_system_is_absent(room: Room) -> None:
+    """Only the mount point itself tells that a file system went: a folder in it that is gone was deleted, and one that
+    is missing can be made.
+    """
+    folder = room.folder / "disk"
+    folder.mkdir()
+    with mounted(folder):
+        (folder / "deep").mkdir()
+        (folder / "deep" / "a.md").write_bytes(b"text")
+        known, mounts, _ = look(room, [])
+        room.root.mounts = frozenset(mounts)
+        shutil.rmtree(folder / "deep")
+        assert look(room, list(known.values()))[0]["disk/deep/a.md"].side.presence is Presence.ABSENT
+        with room.root.parent("disk/fresh/b.md", []):
+            assert (folder / "fresh").is_dir()
+
+
+@pytest.mark.parametrize("met", [("disk", "disk/inner"), ("disk/inner", "disk")])
+def test_a_file_system_within_a_file_system_is_missed_by_itself(
+    room: Room, met: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In whatever order the two are known: the outer one being there says nothing of the inner one."""
+    folder = room.folder / "disk"
+    folder.mkdir()
+    with mounted(folder):
+        (folder / "inner").mkdir()
+        with mounted(folder / "inner"):
+            (folder / "inner" / "a.md").write_bytes(b"text")
+            known, mounts, _ = look(room, [])
+            assert mounts == set(met)
+        monkeypatch.setattr(room.root, "mounts", met)
+        side = look(room, list(known.values()))[0]["disk/inner/a.md"].side
+        assert (side.presence, side.reason) == (Presence.UNKNOWN, Reason.UNMOUNTED)
+
+
 # A folder on a disk of its own
 
 
