@@ -93,8 +93,10 @@ class Wishes:
             if chosen is None or row.path in chosen
         ]
         refused = [row for row in rows if row.step is Step.SKIP and row.local.reason in _REFUSALS]
-        if refused:
+        if refused or chosen is None:
+            # Also where nothing was refused yet: a limit learned from one bad answer would refuse what comes next.
             desk.set_standing(max_bytes=None)
+        if refused:
             self._keeper.change(replace(row, local=replace(row.local, reason=None)) for row in refused)
         # Without a fingerprint to compare with, a file that had shrunk is taken as it stands.
         self._keeper.change(replace(row, fingerprint=None) for row in rows if row.local.reason is Reason.SHRUNK)

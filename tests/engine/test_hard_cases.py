@@ -316,3 +316,12 @@ def test_a_restored_text_is_an_edit_like_any_other() -> None:
     assert pilot.take(e.Send).parcels[0].operation.base == sha("one")
     assert pilot.index.operations.intents(SOURCE) == []
     assert not [c for c in pilot.conflicts() if c.kind is ConflictKind.EDIT_EDIT]
+
+
+def test_a_retry_of_everything_forgets_a_limit_that_refused_nothing_yet() -> None:
+    """A gateway's one bad answer taught it; the next file would be set aside without ever having been sent."""
+    pilot = started()
+    pilot.index.notes.set_standing(SOURCE, replace(pilot.index.notes.standing(SOURCE), max_bytes=3))
+    pilot.restart()
+    pilot.tell(m.Retry(None))
+    assert pilot.engine.max_bytes is None
