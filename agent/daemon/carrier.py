@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.core.errors import DiskError, Problem, ProblemKind, RemoteError, RootError
-from agent.core.model import Intent, Known, Outcome, Presence, Result, Verb
+from agent.core.model import Intent, Known, Outcome, Presence, RemoteHead, Result, Verb
 from agent.daemon.folder import Folder
 from agent.engine import effects as e
 from agent.engine import messages as m
@@ -112,7 +112,7 @@ class Carrier:
         try:
             for batch in self._folder.look(self._memory.known(), self._max_bytes(), self._memory.mounts()):
                 mounts.update(batch.mounts)
-                yield m.FilesSeen(batch.seen, batch.oddities)
+                yield m.FilesSeen(batch.seen, batch.oddities, frozenset(batch.mounts))
         except (DiskError, OSError) as error:
             yield m.LookEnded(str(error))
         else:
@@ -222,10 +222,7 @@ class Carrier:
             case e.AskHead(path):
                 yield m.HeadArrived(path, remote.head(source, path))
             case e.AskDisputes(paths):
-                heads = {path: remote.head(source, path) for path in paths}
-                conflicts = list(remote.conflicts(source))
-                for path, head in heads.items():
-                    yield m.HeadArrived(path, head, tuple(c for c in conflicts if c.path == path))
+                yield from self._disputes(remote, paths)
             case e.AskStanding(state):
                 paused = None if remote.capabilities.ordered_feed else remote.is_paused(source)
                 yield m.StandingTold(remote.is_behind(source, state), paused)
@@ -242,6 +239,21 @@ class Carrier:
                 yield m.CloseAnswered(conflict)
             case _:
                 raise TypeError(f"no effect for the server: {effect}")
+
+    def _disputes(self, remote: Remote, paths: tuple[str, ...]) -> Iterator[m.Message]:
+        """The conflicts are listed after the heads, so that none is missing that explains one."""
+        heads: dict[str, RemoteHead | None] = {}
+        for path in paths:
+            try:
+                heads[path] = remote.head(self._source_id, path)
+            except RemoteError as error:
+                if error.problem.kind not in m.OF_ONE_FILE:
+                    raise
+                # One file that cannot be had holds up no other.
+                yield m.CallFailed(m.Call.HEAD, error.problem, path)
+        conflicts = list(remote.conflicts(self._source_id)) if heads else []
+        for path, head in heads.items():
+            yield m.HeadArrived(path, head, tuple(c for c in conflicts if c.path == path))
 
 
 def _trash_refused(error: Exception) -> Problem:

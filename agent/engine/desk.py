@@ -260,19 +260,20 @@ class Desk:
 
     def ask_head(self, path: str, row: Row) -> None:
         """Ask what the server holds at a path, once at a time, and not while the path is put off."""
-        if self._may_ask(path):
+        if self.may_ask(path):
             self.out.asking[path] = (row.remote.hash, row.position)
             self.emit(AskHead(path))
 
     def ask_disputes(self, rows: Iterable[Row]) -> None:
         """Ask what the server holds at these paths together with its conflicts, as ``ask_head`` does."""
-        asked = [row for row in rows if self._may_ask(row.path)]
+        asked = [row for row in rows if self.may_ask(row.path)]
         for row in asked:
             self.out.asking[row.path] = (row.remote.hash, row.position)
         if asked:
             self.emit(AskDisputes(tuple(row.path for row in asked)))
 
-    def _may_ask(self, path: str) -> bool:
+    def may_ask(self, path: str) -> bool:
+        """Whether this path's head may be asked for now: it is not being asked for, nor put off."""
         due = self.put_off_until(path)
         if due > self.now:
             if due < float("inf"):

@@ -39,8 +39,6 @@ _OPERATIONS_KEPT = 14 * 86400.0
 _ACTIVITY_KEPT = 90 * 86400.0
 _PATIENT = frozenset({ProblemKind.BUSY, ProblemKind.GARBLED, ProblemKind.SERVER_FAULT})
 _PATIENCE = 3
-_BAD_FILE = frozenset({ProblemKind.GARBLED, ProblemKind.SERVER_FAULT, ProblemKind.BAD_REQUEST, ProblemKind.TOO_LARGE})
-"""What a question for one file's head may meet that is that file's trouble alone."""
 _JUMP = 1.0
 """Seconds by which a clock may run back without having been set."""
 _BAD_HEAD_AGAIN = 60.0
@@ -264,7 +262,7 @@ class Engine:
         desk, out = self._desk, self._desk.out
         if message.call is m.Call.HEAD:
             self._verifying.on_head_failed()
-            if message.problem.kind in _BAD_FILE:
+            if message.problem.kind in m.OF_ONE_FILE:
                 self._on_bad_head(str(message.subject), message.problem)
                 return
         if message.call is m.Call.POLL and message.subject not in out.polls:

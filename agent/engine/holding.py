@@ -46,8 +46,7 @@ class Holding:
     def _too_many(self, step: Step, due: int) -> list[tuple[str, str]]:
         """The deletes of one direction that must wait: all that nobody approved, or none."""
         desk, limits, index = self._desk, self._desk.setup.limits, self._desk.index
-        moment = desk.now if desk.standing.held_since is None else desk.standing.held_since
-        since = moment - limits.window
+        since = self._window_began()
         emptied = self._emptied(step, due)
         if not emptied and due + index.removals.count(desk.source, step, since) < limits.least:
             # Too few whatever they are: what is lost and what was renamed need not be told apart.
@@ -58,6 +57,11 @@ class Holding:
         if not lost or not (emptied or must_hold(len(lost) + gone, total, limits)):
             return []
         return [(path, digest) for path, digest in lost if desk.approved.get(path) != digest]
+
+    def _window_began(self) -> float:
+        """What was deleted until then does not count any more."""
+        held_since = self._desk.standing.held_since
+        return (self._desk.now if held_since is None else held_since) - self._desk.setup.limits.window
 
     def _emptied(self, step: Step, due: int) -> bool:
         """Whether one side holds nothing at all any more. A server that lists nothing is mistrusted from two files on:
@@ -78,7 +82,7 @@ class Holding:
         desk = self._desk
         unasked = [(r.path, r.base.hash) for r in rows if r.base.hash and desk.approved.get(r.path) != r.base.hash]
         if unasked:
-            desk.index.removals.add(desk.source, step, unasked, desk.now, desk.setup.limits.window)
+            desk.index.removals.add(desk.source, step, unasked, desk.now, self._window_began())
 
     def on_approve(self, message: ApproveDeletes) -> None:
         """Approve exactly the plan a person saw."""

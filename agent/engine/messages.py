@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from typing import Final
 
-from agent.core.errors import Problem
+from agent.core.errors import Problem, ProblemKind
 from agent.core.model import (
     Choice,
     Landed,
@@ -39,10 +40,16 @@ class Noticed:
 
 @dataclass(frozen=True, slots=True)
 class FilesSeen:
-    """What a look found: of a whole look only the differences from the index, of single paths all of them."""
+    """What a look found: of a whole look only the differences from the index, of single paths all of them.
+
+    Attributes:
+        mounts: folders met that are file systems of their own. Told with the files in them: a look that breaks off
+            says at its end nothing of what it met.
+    """
 
     seen: tuple[Seen, ...]
     oddities: tuple[Oddity, ...] = ()
+    mounts: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +170,12 @@ class Call(enum.StrEnum):
     LISTING = "listing"
     CONFLICTS = "conflicts"
     CLOSE = "close"
+
+
+OF_ONE_FILE: Final = frozenset(
+    {ProblemKind.GARBLED, ProblemKind.SERVER_FAULT, ProblemKind.BAD_REQUEST, ProblemKind.TOO_LARGE}
+)
+"""What a question for one file's head may meet that is that file's trouble alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,6 +56,7 @@ class Observing:
                 out.look_wanted |= seen.side.reason is Reason.UNMOUNTED and not out.lost_mounts and not out.looking
                 changed.append(self._observed(rows[seen.path], seen))
         self._keeper.change(changed)
+        self._desk.set_standing(mounts=self._desk.standing.mounts | message.mounts)
         for oddity in message.oddities:
             self._desk.set_problem(_problem(oddity, self._desk.now))
 

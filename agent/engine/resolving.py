@@ -94,7 +94,7 @@ class Resolving:
             if conflict.state is State.RESOLVING
             and conflict.id not in desk.out.closing
             and not desk.in_flight(conflict.path)
-            and conflict.path not in desk.out.asking
+            and desk.may_ask(conflict.path)
         ]
         # Together, because the server lists all its conflicts or none.
         room = max(0, _ASK_AT_ONCE - len(desk.out.asking))

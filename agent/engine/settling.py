@@ -145,6 +145,7 @@ class Settling:
             path = entry.operation.path
             if entry.stage is not Stage.UNSETTLED or entry.operation.id in out.batch or not self._drained(entry):
                 continue
-            if not self.resendable(entry):
+            # What is put off takes no turn from the others.
+            if not self.resendable(entry) and desk.may_ask(path):
                 paths[path] = None
         desk.ask_disputes(self._keeper.rows(list(paths)).values())

@@ -18,9 +18,9 @@ class Removals:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
 
-    def add(self, source: int, step: Step, files: Iterable[tuple[str, str]], now: float, window: float) -> None:
-        """Note that these (path, hash) are being deleted, and forget what happened before the window (seconds)."""
-        self._db.execute("DELETE FROM removals WHERE source = ? AND at <= ?", (source, now - window))
+    def add(self, source: int, step: Step, files: Iterable[tuple[str, str]], now: float, since: float) -> None:
+        """Note that these (path, hash) are being deleted, and forget what happened until ``since``."""
+        self._db.execute("DELETE FROM removals WHERE source = ? AND at <= ?", (source, since))
         self._db.executemany(
             "INSERT OR REPLACE INTO removals (source, path, step, hash, at) VALUES (?,?,?,?,?)",
             ((source, path, step, digest, now) for path, digest in files),

@@ -148,6 +148,23 @@ def test_a_server_that_suddenly_holds_nothing_is_mistrusted() -> None:
     assert {parcel.operation.path for parcel in pilot.take(e.Send).parcels} == set(NAMES[:3])
 
 
+def test_what_is_held_stays_held_while_other_deletes_go_by() -> None:
+    """A rename an hour later is carried out, and makes nobody forget the nine that count with the tenth."""
+    pilot = synced()
+    deletes(pilot, *NAMES[:9])
+    carried_out(pilot)
+    pilot.now += 3000
+    deletes(pilot, NAMES[9])
+    pilot.now += 700
+    pilot.saves("renamed.md", NAMES[15])
+    ids = pilot.answer(Result.APPLIED)
+    drain(pilot, upsert("renamed.md", NAMES[15], pilot.cursor + 1, ids[0]))
+    deletes(pilot, NAMES[15])
+    assert carried_out(pilot) == [NAMES[15]]
+    pilot.tell(m.TimePassed())
+    assert pilot.engine.held is not None and not pilot.wants(e.Send)
+
+
 # File systems of their own below the root
 
 
@@ -185,6 +202,15 @@ def test_a_file_system_that_went_deletes_nothing_and_halts() -> None:
     pilot.take(e.Look)
     pilot.tell(m.FilesSeen((seen("disk/b.md", "disk/b.md"),)), m.LookEnded(mounts=frozenset({"disk"})))
     assert pilot.engine.view().halted is None and not pilot.wants(e.Send)
+
+
+def test_a_file_system_is_known_by_the_first_file_seen_in_it() -> None:
+    """A look that breaks off says at its end nothing of the file systems it met; their files were seen all the same."""
+    pilot = synced(["a.md", "disk/b.md"])
+    pilot.tell(m.LookAgain())
+    pilot.take(e.Look)
+    pilot.tell(m.FilesSeen((seen("disk/b.md", "disk/b.md"),), mounts=frozenset({"disk"})), m.LookEnded("gone"))
+    assert pilot.index.notes.standing(SOURCE).mounts == {"disk"}
 
 
 def test_going_on_without_a_file_system_deletes_nothing_either() -> None:

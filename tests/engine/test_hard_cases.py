@@ -325,3 +325,15 @@ def test_a_retry_of_everything_forgets_a_limit_that_refused_nothing_yet() -> Non
     pilot.restart()
     pilot.tell(m.Retry(None))
     assert pilot.engine.max_bytes is None
+
+
+def test_heads_that_cannot_be_had_hold_up_no_others() -> None:
+    """What is put off takes no turn: of six operations in doubt, four bad ones leave two that are asked about."""
+    pilot = Pilot()
+    pilot.begin({f"{i}.md": str(i) for i in range(6)})
+    pilot.answer(*[Result.UNCERTAIN] * 6)
+    pilot.feed()
+    asked = pilot.take(e.AskDisputes).paths
+    garbled = Problem(ProblemKind.GARBLED, "the text is not what its hash says")
+    pilot.tell(*[m.CallFailed(m.Call.HEAD, garbled, path) for path in asked])
+    assert set(pilot.take(e.AskDisputes).paths) == {f"{i}.md" for i in range(6)} - set(asked)
