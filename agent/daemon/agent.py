@@ -313,14 +313,13 @@ class Agent:
 
     def _advance_index(self) -> None:
         try:
-            went_back = generation.advance(self.index, self.home.generation_file)
+            keys = [source.key for source in self.registry.sources]
+            went_back = generation.advance(self.index, self.home.generation_file, keys)
         except (sqlite3.Error, OSError) as error:
             self.index.close()
             raise unusable(error) from error
         if went_back:
             log.error("%s", generation.WENT_BACK)
-            for source in self.registry.sources:
-                generation.distrust(self.index, source.key)
 
     def _own_copy(self) -> None:
         """After a disk was cloned: neither machine passes for the other, or carries out what the other had begun."""

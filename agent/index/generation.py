@@ -7,6 +7,7 @@ is counted up whenever it is put to work, and written down beside it as well; a 
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -18,30 +19,34 @@ WENT_BACK: Final = (
 )
 
 
-def advance(index: Index, beside: Path) -> bool:
-    """Begin the next generation; whether this index is older than the last one.
+def advance(index: Index, beside: Path, sources: Iterable[int] = ()) -> bool:
+    """Begin the next generation; whether this index is older than the last one. If it is, these sources are stopped
+    until a person has looked; then both sides are compared as at a first link.
 
     Args:
         beside: the file that keeps the number outside the index. If it is lost, nothing is noticed this once.
     """
     row = index.connection.execute("SELECT number FROM generation").fetchone()
     known = _read(beside)
+    # An index without a number is a fresh one: everything is a union anyway.
+    went_back = row is not None and row[0] < known
     current = max(row[0] if row else 0, known) + 1
-    index.connection.execute("INSERT OR REPLACE INTO generation (only, number) VALUES (1, ?)", (current,))
+    with index.transaction():
+        # Together with the number: once it is written, the next start finds nothing wrong with this index.
+        for source in sources if went_back else ():
+            _distrust(index, source)
+        index.connection.execute("INSERT OR REPLACE INTO generation (only, number) VALUES (1, ?)", (current,))
     # Only now: a crash between the two leaves the file behind the index, which says nothing against it.
     partial = beside.with_name(beside.name + ".part")
     partial.touch(mode=0o600)
     partial.write_text(f"{current}\n")
     partial.replace(beside)
-    # An index without a number is a fresh one: everything is a union anyway.
-    return row is not None and row[0] < known
+    return went_back
 
 
-def distrust(index: Index, source: int) -> None:
-    """Stop a source until a person has looked; then both sides are compared as at a first link."""
-    with index.transaction():
-        standing = index.notes.standing(source)
-        index.notes.set_standing(source, replace(standing, halted=WENT_BACK, rejoin=True))
+def _distrust(index: Index, source: int) -> None:
+    standing = index.notes.standing(source)
+    index.notes.set_standing(source, replace(standing, halted=WENT_BACK, rejoin=True))
 
 
 def _read(beside: Path) -> int:

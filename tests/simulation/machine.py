@@ -154,8 +154,7 @@ class Machine:
         """A new process."""
         self._lives += 1
         self.alive = True
-        if generation.advance(self.index, self._beside):
-            generation.distrust(self.index, SOURCE)
+        generation.advance(self.index, self._beside, [SOURCE])
         self.folder_work: deque[e.Effect] = deque()
         self.calls: list[Waiting] = []
         self.said: dict[str, deque[m.Message]] = {FOLDER_LANE: deque(), WATCHER_LANE: deque()}

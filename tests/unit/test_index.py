@@ -23,6 +23,7 @@ from agent.core.model import (
 )
 from agent.core.reconcile import Step
 from agent.index import Index, open_index, open_reader, set_aside
+from agent.index.generation import WENT_BACK, advance
 from agent.index.operations import Stage, Suspect, Why
 from agent.index.schema import SCHEMA_VERSION
 from agent.index.trees import Row
@@ -157,3 +158,18 @@ def test_texts_nobody_refers_to_are_dropped(path: Path) -> None:
         index.conflicts.put_text(B, b"dropped")
         index.conflicts.prune_texts([A])
         assert index.conflicts.text(A) == b"kept by name" and index.conflicts.text(B) is None
+
+
+def test_an_older_copy_is_stopped_in_one_step_with_being_noticed(tmp_path: Path, path: Path) -> None:
+    """Cut short right behind that step, the next start finds nothing wrong with the numbers, and the source stopped."""
+    beside = tmp_path / "index.generation"
+    with contextlib.closing(open_index(path)) as index:
+        advance(index, beside, [1])
+        beside.write_text("7\n")
+        (tmp_path / "index.generation.part").mkdir()
+        with pytest.raises(IsADirectoryError):
+            advance(index, beside, [1])
+        assert index.notes.standing(1).halted == WENT_BACK and index.notes.standing(1).rejoin
+        (tmp_path / "index.generation.part").rmdir()
+        assert not advance(index, beside, [1])
+        assert index.notes.standing(1).halted == WENT_BACK
