@@ -144,6 +144,8 @@ class Outstanding:
     carrying: dict[str, Intent] = field(default_factory=dict)
     carried: set[str] = field(default_factory=set)
     """The paths of ``carrying``."""
+    parted: set[str] = field(default_factory=set)
+    """Those of ``carrying`` that were begun on agreements forgotten since: what lands of them is agreed with nobody."""
     asking: dict[str, tuple[str | None, int]] = field(default_factory=dict)
     """Path to (remote hash, position) when its head was asked for: an answer is believed only while they stand."""
     sent: set[str] = field(default_factory=set)

@@ -220,7 +220,9 @@ class Engine:
             if out.looking or out.looking_at:
                 out.stirred.add(intent.path)
             part = self._resolving if intent.purpose is Purpose.RESOLVE else self._pulling
-            rows[intent.path] = part.landed(rows[intent.path], intent, landed)
+            row = part.landed(rows[intent.path], intent, landed)
+            rows[intent.path] = replace(row, base=ABSENT) if intent.id in out.parted else row
+            out.parted.discard(intent.id)
         out.touched.update(rows)
         self._keeper.change(rows.values())
         ids = tuple(landed.intent_id for landed in message.landed)

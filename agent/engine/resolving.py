@@ -107,7 +107,11 @@ class Resolving:
         if conflict is None or conflict.state is not State.RESOLVING or desk.in_flight(row.path):
             return
         ours = self._ours(conflict, listed)
+        late = head is not None and desk.index.conflicts.text(head.hash) is None
         self._keep_texts(conflict, head, ours)
+        if late and head is not None and head.hash != conflict.wanted_hash:
+            # Not at hand when it was decided against, so not put by then.
+            self._stashing.owe(row.path, head.hash, "conflict")
         if conflict.origin is Origin.STALE_OWN:
             # Whatever the head is by now, it stays; only the conflict goes.
             conflict = replace(conflict, wanted_hash=head.hash if head else None, head_hash=head.hash if head else None)

@@ -62,6 +62,7 @@ class Wishes:
             self._stashing.owe(conflict.path, conflict.remote_hash, "conflict")
         self._settling.abandon(desk.unanswered_entries())
         self._keeper.forget_agreements()
+        out.parted.update(out.carrying)
         # The feed is read from its beginning, and tells of a pause again if there still is one.
         desk.set_standing(feed_state=None, cursor=None, remote_paused=False)
         out.standing_known = False

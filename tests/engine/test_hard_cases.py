@@ -5,9 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.core.errors import Problem, ProblemKind
-from agent.core.model import Choice, ConflictKind, Intent, Landed, Landing, Mode, Outcome, Purpose, Result, SourceState
+from agent.core.model import (
+    Choice,
+    ConflictKind,
+    Intent,
+    Landed,
+    Landing,
+    Mode,
+    Outcome,
+    Purpose,
+    Result,
+    SourceState,
+    Verb,
+)
 from agent.core.reconcile import Step
-from agent.core.stream import ConflictClosed, ConflictOpened, Control, Signal
+from agent.core.stream import ConflictClosed, ConflictOpened, Control, Signal, Upsert
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.engine.desk import Attendance
@@ -337,3 +349,36 @@ def test_heads_that_cannot_be_had_hold_up_no_others() -> None:
     garbled = Problem(ProblemKind.GARBLED, "the text is not what its hash says")
     pilot.tell(*[m.CallFailed(m.Call.HEAD, garbled, path) for path in asked])
     assert set(pilot.take(e.AskDisputes).paths) == {f"{i}.md" for i in range(6)} - set(asked)
+
+
+def test_a_text_that_was_not_at_hand_when_decided_against_is_put_by_before_it_goes() -> None:
+    """Its conflict was never shared with the server, where a delete leaves no history: the trash holds it."""
+    pilot = started()
+    pilot.tell(m.Pause(float("inf")))
+    pilot.saves("a.md", None)
+    pilot.feed(Upsert("a.md", sha("theirs"), 30))
+    (parked,) = pilot.conflicts()
+    pilot.tell(m.Resolve(parked.id, parked.generation, Choice.KEEP_LOCAL, None))
+    pilot.tell(m.Resume())
+    assert not pilot.wants(e.Send) and not pilot.wants(e.Stash)
+    pilot.shows("a.md", head("a.md", "theirs", "one"))
+    assert [parcel.operation.verb for parcel in pilot.take(e.Send).parcels] == [Verb.DELETE]
+    assert pilot.take(e.Stash).content == b"theirs"
+
+
+def test_a_change_that_lands_after_both_sides_parted_agrees_on_nothing() -> None:
+    """What the restored server lacks is not deleted here for having been installed a moment too late."""
+    pilot = started()
+    pilot.feed(upsert("b.md", "B", 40))
+    ((intent, _),) = pilot.take(e.Carry).jobs
+    pilot.engine._desk.out.standing_known = False
+    pilot.engine._desk.request_drain()
+    pilot.tell(m.TimePassed())
+    pilot.take(e.AskStanding)
+    pilot.tell(m.StandingTold(behind=True))
+    pilot.tell(m.Resume())
+    pilot.tell(m.ChangesLanded((Landed(intent.id, Landing.DONE, seen("b.md", "B")),)))
+    pilot.look({"a.md": "one"})
+    pilot.feed(upsert("a.md", "one", 10))
+    assert not pilot.wants(e.Carry)
+    assert [parcel.operation.path for parcel in pilot.take(e.Send).parcels] == ["b.md"]
