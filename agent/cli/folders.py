@@ -94,9 +94,12 @@ def link_with_consent(app: App, client: Client, params: Mapping[str, Any], yes: 
 
 
 def needs_consent(planned: Mapping[str, Any]) -> bool:
-    """Whether a link would write into the folder or park something; sending up files is what was asked for."""
+    """Whether a link would mix two sets of files, or park something; to fill an empty folder, or an empty source, is
+    what was asked for.
+    """
     plan = planned.get("plan") or {}
-    return bool(plan.get("download") or plan.get("park"))
+    here = plan.get("upload") or plan.get("adopt") or plan.get("skip")
+    return bool(plan.get("park") or (plan.get("download") and here))
 
 
 @command("unlink")

@@ -162,7 +162,7 @@ def sources(document: Any) -> View:
 def link(document: Document) -> View:
     """What a link does, or did."""
     lines = [plan_line(document)] if document.get("plan") else []
-    words = "linked" if document.get("changed") else "already linked" if document.get("source_id") else "not linked"
+    words = "linked" if document.get("changed") else "already linked" if document.get("was_linked") else "would link"
     lines.append(Line(f"{words}: {document['root']} with {document.get('server')} ({document.get('mode')})"))
     return [*lines, *(sync(document["sync"]) if document.get("sync") else ())]
 

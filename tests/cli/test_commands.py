@@ -88,11 +88,11 @@ def test_a_link_that_only_sends_files_up_needs_no_answer(
     }
 
 
-@pytest.mark.parametrize("met", ["download", "park"])
+@pytest.mark.parametrize("met", [{"download": 1, "upload": 1}, {"download": 1, "adopt": 1}, {"park": 1}])
 def test_a_link_that_meets_files_needs_a_yes_and_without_a_terminal_the_flag(
-    raven: Callable[..., Ran], fake: FakeAgent, met: str
+    raven: Callable[..., Ran], fake: FakeAgent, met: dict[str, int]
 ) -> None:
-    fake.answers["link"] = plan(**{met: 1})
+    fake.answers["link"] = plan(**met)
     ran = raven("link", "d", "--json")
     assert ran.code == 2
     assert json.loads(ran.err)["error"]["hint"] == "repeat with --yes"
@@ -100,9 +100,16 @@ def test_a_link_that_meets_files_needs_a_yes_and_without_a_terminal_the_flag(
     assert raven("link", "d", "--yes").code == 0
 
 
-def test_a_link_dry_run_changes_nothing(raven: Callable[..., Ran], fake: FakeAgent) -> None:
-    fake.answers["link"] = {**plan(park=1), "changed": False}
-    assert raven("link", "d", "--dry-run").code == 0
+def test_a_link_that_fills_an_empty_folder_needs_no_answer(raven: Callable[..., Ran], fake: FakeAgent) -> None:
+    fake.answers["link"] = plan(download=3)
+    assert raven("link", "d").code == 0
+
+
+def test_a_link_dry_run_changes_nothing_and_says_so(raven: Callable[..., Ran], fake: FakeAgent) -> None:
+    fake.answers["link"] = {**plan(park=1), "changed": False, "was_linked": False}
+    ran = raven("link", "d", "--dry-run")
+    assert ran.code == 0
+    assert "would link:" in ran.out
     assert [params["dry_run"] for _, params in fake.calls] == [True]
 
 

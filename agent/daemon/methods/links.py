@@ -77,6 +77,7 @@ def link(agent: Agent, params: Params) -> dict[str, Any]:
         connector = agent.server_entry(name).connector_id
     return {
         "changed": not params.get("dry_run"),
+        "was_linked": False,
         "source_id": draft.source_id or None,
         "connector_id": connector,
         "root": str(root),
@@ -106,18 +107,20 @@ def usable_root(agent: Agent, root: Path) -> Path:
 
 
 def _linked_already(agent: Agent, known: SourceEntry, params: Params) -> dict[str, Any]:
-    server = params.get("server")
-    if server not in (None, known.server):
-        raise UsageError(f"{known.root} is linked with {known.server}", f"raven-agent unlink {known.root} first")
+    _refuse_another(agent, known, params)
     changed = False
-    globs = [glob for glob in _globs(params, "include") if glob not in known.include]
-    if globs and not params.get("dry_run"):
-        rules(agent, {"folder": str(known.root), "include": globs})
+    globs = {
+        "include": [glob for glob in _globs(params, "include") if glob not in known.include],
+        "exclude": [glob for glob in _globs(params, "exclude") if glob not in known.exclude],
+    }
+    if any(globs.values()) and not params.get("dry_run"):
+        rules(agent, {"folder": str(known.root), **globs})
         changed = True
     if not params.get("dry_run"):
         agent.follow_source(known)
     return {
         "changed": changed,
+        "was_linked": True,
         "source_id": known.source_id,
         "connector_id": agent.server_entry(known.server).connector_id,
         "root": str(known.root),
@@ -125,6 +128,28 @@ def _linked_already(agent: Agent, known: SourceEntry, params: Params) -> dict[st
         "mode": known.mode.value,
         "plan": {"upload": 0, "download": 0, "adopt": 0, "park": 0, "skip": 0},
     }
+
+
+def _refuse_another(agent: Agent, known: SourceEntry, params: Params) -> None:
+    """A second link of a folder adds patterns; nothing else that it asks for may be passed over in silence.
+
+    Raises:
+        UsageError: it names another server, source, mode or name.
+        RemoteError: whether it names another source cannot be found out.
+    """
+    first = f"raven-agent unlink {known.root} first"
+    if params.get("server") not in (None, known.server):
+        raise UsageError(f"{known.root} is linked with {known.server}", first)
+    if params.get("mode") not in (None, known.mode.value):
+        raise UsageError(f"{known.root} is linked {known.mode.value}", first)
+    if params.get("name") not in (None, "", known.name):
+        raise UsageError(f"{known.root} is linked under the name {known.name!r}", first)
+    wanted = params.get("source")
+    if not isinstance(wanted, str) or known.source_id.startswith(wanted):
+        return
+    found = wanted_source(agent.server(known.server).remote(), wanted)
+    if found is not None and found.id != known.source_id:
+        raise UsageError(f"{known.root} is linked with another source ({known.source_id})", first)
 
 
 def wanted_source(remote: Remote, wanted: object) -> RemoteSource | None:
