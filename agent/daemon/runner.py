@@ -91,6 +91,7 @@ class Runner:
         self._life = 0
         self._under_way = 0
         self._failures = 0
+        self._paused_until = 0.0
         self._pending: deque[m.Message] = deque()
         self._scheduled = False
         self._lock = threading.Lock()
@@ -155,6 +156,7 @@ class Runner:
         with self._lock:
             if life not in (None, self._life):
                 return
+            self._remember_pause(message)
             self._pending.append(message)
             if self._scheduled:
                 return
@@ -163,7 +165,15 @@ class Runner:
 
     def tell(self, message: m.Message) -> None:
         """Tell the engine something and have it written before this returns. On the control thread only."""
+        self._remember_pause(message)
         self._step(message)
+
+    def _remember_pause(self, message: m.Message) -> None:
+        """What a person said of pausing outlives an engine that failed, and one that failed before it could hear."""
+        if isinstance(message, m.Pause):
+            self._paused_until = message.until
+        elif isinstance(message, m.Resume):
+            self._paused_until = 0.0
 
     def pass_once(self) -> Future[None]:
         """One full pass; the future is done when nothing is left that could be done now. From any thread."""
@@ -199,7 +209,7 @@ class Runner:
         """Go on with another setup."""
         if setup != self._setup:
             self._setup = setup
-            self._dispatch(self._engine.configure(self._clock(), setup))
+            self._work(lambda: self._engine.configure(self._clock(), setup))
 
     @property
     def setup(self) -> Setup:
@@ -216,10 +226,14 @@ class Runner:
             self._control.post(self._drain)
 
     def _step(self, *messages: m.Message) -> None:
+        self._work(lambda: self._engine.step(self._clock(), *messages))
+
+    def _work(self, step: Callable[[], list[e.Effect]]) -> None:
+        """Have the engine take a step; nothing is carried out for one that failed, or was left by a failure."""
         if self._stopped or self.failure is not None:
             return
         try:
-            effects = self._engine.step(self._clock(), *messages)
+            effects = step()
         except sqlite3.Error as error:
             log.error("the index cannot be used: %s", error)
             self._fail(f"the index cannot be used: {error}; it is tried again")
@@ -248,7 +262,6 @@ class Runner:
         if self._under_way:
             self._control.set_timer(self, self._clock() + 1.0, self._revive)
             return
-        pause = m.Pause(self._engine.paused_until)
         try:
             self._engine = Engine(self._index, self._setup, random.SystemRandom())
         except sqlite3.Error as error:
@@ -256,7 +269,7 @@ class Runner:
             return
         self.failure = None
         self._busy_since = None
-        self._step(m.Started(), pause)
+        self._step(m.Started(), m.Pause(self._paused_until))
 
     def _release(self) -> None:
         """Nobody need wait for a pass any longer."""

@@ -104,11 +104,6 @@ class Engine:
         return self._desk.standing.max_bytes
 
     @property
-    def paused_until(self) -> float:
-        """Until when a person has it paused on this machine; seconds since the epoch, 0 for not at all."""
-        return self._desk.out.paused_until
-
-    @property
     def held(self) -> HeldDeletes | None:
         """Deletes that wait for a person."""
         return self._desk.out.held

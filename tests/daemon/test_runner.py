@@ -1,0 +1,96 @@
+"""The life of a source's engine after its index refused a step."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from agent.core.model import Mode
+from agent.daemon.loop import Control
+from agent.daemon.runner import Runner
+from agent.engine import messages as m
+from agent.engine.desk import Setup
+from agent.index import Index, open_index
+
+START = 1_800_000_000.0
+FOREVER = float("inf")
+
+
+@dataclass
+class Stage:
+    """A runner without hands over an index that can be made to refuse writes."""
+
+    index: Index
+    control: Control
+    runner: Runner
+    now: float = START
+
+    def refuse(self) -> None:
+        """From now on the index takes nothing."""
+        self.control.call(lambda: self.index.connection.execute("PRAGMA query_only=ON"))
+
+    def revive(self) -> None:
+        """The index takes writes again, and the moment of the next try comes."""
+        self.control.call(lambda: self.index.connection.execute("PRAGMA query_only=OFF"))
+        self.now += 3600
+        # Timers are looked at behind each piece of work; the second one is behind the first one's timers.
+        self.control.call(lambda: None)
+        self.control.call(lambda: None)
+
+    def paused(self) -> bool:
+        """Whether the source is shown as paused."""
+        return self.control.call(self.runner.view).paused_until is not None
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    with contextlib.closing(open_index(tmp_path / "index.sqlite")) as index:
+        clock = lambda: made.now  # noqa: E731 - the stage stands only behind the parts that ask it for the time
+        control = Control(clock)
+        made = Stage(index, control, Runner(control, index, Setup(1, Mode.BIDIRECTIONAL), clock, "notes"))
+        control.start()
+        yield made
+        made.runner.stop()
+        control.stop()
+
+
+def test_a_pause_that_was_told_to_a_failing_engine_holds_for_the_next_one(stage: Stage) -> None:
+    """Told before its first step, or while it waits to be begun anew."""
+    stage.refuse()
+    stage.runner.deliver(m.Pause(FOREVER))
+    stage.runner.deliver(m.Started())
+    stage.control.call(lambda: None)
+    assert stage.runner.failure is not None
+    stage.revive()
+    assert stage.runner.failure is None and stage.paused()
+
+
+def test_what_is_said_of_pausing_while_nothing_works_counts(stage: Stage) -> None:
+    stage.refuse()
+    stage.runner.deliver(m.Started())
+    stage.control.call(lambda: stage.runner.tell(m.Pause(FOREVER)))
+    stage.revive()
+    assert stage.paused()
+    stage.refuse()
+    stage.runner.deliver(m.LookAgain())
+    stage.runner.deliver(m.Noticed(frozenset({"a.md"})))
+    stage.control.call(lambda: stage.runner.tell(m.Resume()))
+    assert stage.runner.failure is not None
+    stage.revive()
+    assert not stage.paused()
+
+
+def test_a_setup_the_index_refuses_is_a_failure_like_any_other(stage: Stage) -> None:
+    """The engine is begun anew with it; none is left half configured, and none that failed takes a step."""
+    stage.runner.deliver(m.Started())
+    stage.refuse()
+    one_way = replace(stage.runner.setup, mode=Mode.LOCAL_TO_CLOUD)
+    stage.control.call(lambda: stage.runner.configure(one_way))
+    assert stage.runner.failure is not None
+    stage.control.call(lambda: stage.runner.configure(replace(one_way, long_poll=True)))
+    stage.revive()
+    assert stage.runner.failure is None and stage.runner.setup.long_poll
