@@ -99,11 +99,13 @@ class Observing:
             desk.problems.setdefault(problem.path, []).append(problem)
 
     def _forget_missing(self) -> None:
-        """In a folder that took the place of the linked one nothing was deleted: what it lacks it never had."""
+        """In a folder that took the place of the linked one nothing was deleted: what it lacks it never had. Nor does
+        it count later as deleted where it could not be seen now, or where the server moved on meanwhile.
+        """
         desk = self._desk
         if desk.standing.moved:
-            missing = desk.index.trees.with_step(desk.source, Step.PUSH_DELETE)
-            self._keeper.change(replace(row, base=ABSENT) for row in missing)
+            rows = desk.index.trees.with_step(desk.source, Step.PUSH_DELETE, Step.PARK, Step.UNKNOWN)
+            self._keeper.change(replace(row, base=ABSENT) for row in rows if not row.local.is_file)
             desk.set_standing(moved=False)
 
     def _count_mounts(self, met: frozenset[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.core.model import ABSENT, Presence, Reason, Result, Seen, Side, SourceState
+from agent.core.reconcile import Step
 from agent.core.stream import Event
 from agent.engine import effects as e
 from agent.engine import messages as m
@@ -255,6 +256,24 @@ def test_in_a_folder_that_took_the_linked_ones_place_nothing_was_deleted() -> No
     (parcel,) = pilot.take(e.Send).parcels
     assert (parcel.operation.path, parcel.operation.base) == ("b.md", sha("b.md"))
     assert pilot.wants(e.AskHead) and not pilot.index.notes.standing(SOURCE).moved
+
+
+def test_nor_was_anything_deleted_there_that_cannot_be_seen_or_moved_on_meanwhile() -> None:
+    """A file newer on the server comes whole instead of being disputed; one that was hidden comes once it is missed."""
+    pilot = synced(["a.md", "b.md", "c.md"])
+    pilot.tell(m.Pause(float("inf")))
+    drain(pilot, upsert("a.md", "newer", pilot.cursor + 1))
+    standing = pilot.index.notes.standing(SOURCE)
+    pilot.index.notes.set_standing(SOURCE, replace(standing, moved=True))
+    pilot.restart()
+    pilot.tell(m.ChangesLanded(()))
+    pilot.take(e.Look)
+    hidden = Seen("b.md", Side(Presence.UNKNOWN, reason=Reason.UNREADABLE))
+    pilot.tell(m.FilesSeen((seen("a.md", None), hidden)), m.LookEnded())
+    drain(pilot)
+    pilot.saves("b.md", None)
+    assert pilot.conflicts() == [] and not pilot.wants(e.Send)
+    assert [pilot.row(path).step for path in ("a.md", "b.md")] == [Step.PULL, Step.PULL]
 
 
 def test_a_text_owed_to_the_trash_is_offered_until_the_disk_has_it() -> None:
