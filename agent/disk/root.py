@@ -215,9 +215,19 @@ class Root:
         return bool(self._decomposes)
 
     def entries(self, handle: Dir) -> list[Entry]:
-        """The folder's names; composed where the disk cannot keep them so, as other programs spell them."""
+        """The folder's names; composed where the disk cannot keep them so, as other programs spell them.
+
+        Raises:
+            OSError: it cannot be listed, or it holds a decomposed name and nobody can tell now whose spelling that is:
+                taken for another file's, it would be pushed as a new one, and deleted under the name it has elsewhere.
+        """
         found = self.fs.entries(handle)
-        return [Entry(composed(entry.name), entry.kind) for entry in found] if self.decomposes() else found
+        if self.decomposes():
+            return [Entry(composed(entry.name), entry.kind) for entry in found]
+        untold = self._decomposes is None and self.probe is not None and self.folds()
+        if untold and any(composed(entry.name) != entry.name for entry in found):
+            raise OSError(errno.EAGAIN, "whether this disk decomposes names cannot be told now")
+        return found
 
     def spelled(self, path: str) -> str:
         """How a path the disk told of is spelled here."""

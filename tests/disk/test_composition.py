@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +15,7 @@ from agent.core.model import Landing, Presence
 from agent.daemon.folder import Folder
 from agent.disk.fs import Dir, File
 from agent.disk.select import Rules
-from disk.kit import NOW, intent
+from disk.kit import NOW, intent, remember
 from support.folding import FoldingFs
 
 COMPOSED = "r\u00e9sum\u00e9.md"
@@ -23,7 +25,11 @@ DECOMPOSED = unicodedata.normalize("NFD", COMPOSED)
 class DecomposingFs(FoldingFs):
     """As a folding disk, but a new name is written down decomposed."""
 
+    full = False
+
     def create(self, folder: Dir, name: str, mode: int) -> File:
+        if self.full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         return super().create(folder, unicodedata.normalize("NFD", name), mode)
 
     def rename_noreplace(self, source: Dir, old: str, target: Dir, new: str) -> None:
@@ -62,3 +68,21 @@ def test_a_name_this_disk_cannot_keep_is_blocked_by_itself(folder: Folder) -> No
     assert (first.landing, second.landing) == (Landing.BLOCKED, Landing.DONE)
     assert folder.look_at([DECOMPOSED], {}, None)[0].side.presence is Presence.ABSENT
     assert paths(folder) == {"Plain.md", "other.md"}
+
+
+def test_where_the_disk_cannot_be_tried_a_decomposed_name_is_nobodys(folder: Folder, tmp_path: Path) -> None:
+    """Full just when a process starts: what is known under the composed name is neither missing nor a new file."""
+    (tmp_path / "notes" / "deep").mkdir()
+    jobs = [(intent(f"deep/{COMPOSED}", b"text", None), b"text")]
+    assert folder.carry_out(jobs, NOW)[0].landing is Landing.DONE
+    known = [remember(seen) for batch in folder.look((), None) for seen in batch.seen]
+    fs: Any = DecomposingFs()
+    fs.full = True
+    fresh = Folder(fs, str(tmp_path / "notes"), Rules(), str(tmp_path), "1")
+    ordered = sorted(known, key=lambda row: row.path)
+    (seen,) = [seen for batch in fresh.look(ordered, None) for seen in batch.seen]
+    assert (seen.path, seen.side.presence) == (f"deep/{COMPOSED}", Presence.UNKNOWN)
+    fs.full = False
+    again = [seen for batch in fresh.look(ordered, None) for seen in batch.seen]
+    assert all(seen.side.is_file and seen.path == f"deep/{COMPOSED}" for seen in again)
+    fresh.close()
