@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
-from agent.core.errors import AgentError, NotRunning
+from agent.core.errors import AgentError, HomeLocked, NotRunning
 
 if TYPE_CHECKING:
     from agent.config import Home, Settings
@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 120.0
 """The daemon answers within this or is stuck; calls that wait for a whole pass have no limit."""
+
+HOME_SECONDS: Final = 10.0
+"""How long a command waits for a home that another one holds without answering: most of them are done before."""
+
+HOME_LOOK_SECONDS: Final = 0.05
 
 BUSY_SECONDS: Final = 0.01
 """Between two tries to get into a full queue."""
@@ -131,18 +136,35 @@ def connect(home: Home, settings: Settings) -> Iterator[Client]:
     """The daemon of this home if one answers, else a session in this process.
 
     Raises:
-        HomeLocked: another process holds this home and does not answer.
+        HomeLocked: another process holds this home and does not answer, and still did after ``HOME_SECONDS``.
         AgentError: what opening the session found.
     """
-    running = daemon_of(home)
-    if running is not None:
-        yield running
+    taken = _take(home, settings)
+    if isinstance(taken, SocketClient):
+        yield taken
         return
-    from agent.daemon.session import Session
-
-    home.create()
-    with Session.open(home, settings) as session:
+    with taken as session:
         yield LocalClient(session)
+
+
+def _take(home: Home, settings: Settings) -> SocketClient | Session:
+    """A daemon that answers, or the home itself: another command lets it go soon, and a daemon that starts answers
+    soon.
+    """
+    deadline = time.monotonic() + HOME_SECONDS
+    while True:
+        running = daemon_of(home)
+        if running is not None:
+            return running
+        from agent.daemon.session import Session
+
+        home.create()
+        try:
+            return Session.open(home, settings)
+        except HomeLocked:
+            if time.monotonic() > deadline:
+                raise
+        time.sleep(HOME_LOOK_SECONDS)
 
 
 def follow(home: Home, settings: Settings, method: str, params: Mapping[str, Any], every: float) -> Iterator[Any]:

@@ -10,6 +10,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Final
@@ -20,7 +21,7 @@ from agent.cli.output import Loudness, is_terminal
 from agent.core.errors import AgentError, HomeLocked
 
 if TYPE_CHECKING:
-    from agent.config import Settings
+    from agent.config import Home, Settings
     from agent.daemon.notify import Notifier
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ def run_command(app: App) -> Exit:
             run_foreground(app.home, settings, tell, stop, manager=manager, reloads=reloads)
 
         if manager.address is None:
-            work()
+            once_no_command_holds_it(app.home, stop, work)
         else:
             _once_the_home_is_free(manager, stop, work)
     return Exit.DONE
@@ -67,6 +68,21 @@ def _settings(app: App, manager: Notifier) -> Settings:
     except AgentError as error:
         manager.status(f"cannot start: {error.message}")
         raise
+
+
+def once_no_command_holds_it(home: Home, stop: threading.Event, work: Callable[[], None]) -> None:
+    """A command that is soon done does not keep the agent from starting; another agent does, at once."""
+    from agent.cli.client import HOME_LOOK_SECONDS, HOME_SECONDS, read_lock
+
+    deadline = time.monotonic() + HOME_SECONDS
+    while not stop.is_set():
+        try:
+            work()
+            return
+        except HomeLocked:
+            if read_lock(home).get("socket") or time.monotonic() > deadline:
+                raise
+        stop.wait(HOME_LOOK_SECONDS)
 
 
 def _once_the_home_is_free(manager: Notifier, stop: threading.Event, work: Callable[[], None]) -> None:

@@ -14,7 +14,7 @@ from agent.cli import render
 from agent.cli.command import App, command, include_option, yes_option
 from agent.cli.exits import Exit
 from agent.cli.folders import link_with_consent, server_option
-from agent.cli.run import stop_on_signal
+from agent.cli.run import once_no_command_holds_it, stop_on_signal
 from agent.cli.words import folder_path, path_params
 
 if TYPE_CHECKING:
@@ -107,6 +107,6 @@ def _run_with_view(app: App) -> None:
 
     viewer = threading.Thread(target=view, name="view", daemon=True)
     with stop_on_signal() as stop:
-        run_foreground(app.home, settings, viewer.start, stop)
+        once_no_command_holds_it(app.home, stop, lambda: run_foreground(app.home, settings, viewer.start, stop))
     if viewer.ident is not None:
         viewer.join(VIEW_END_SECONDS)

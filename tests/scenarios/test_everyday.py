@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from agent.cli.client import daemon_of
+from agent.config import Home as AgentHome
+from agent.daemon.lock import HomeLock
 from scenarios.conftest import Machines
+from support.eventually import eventually
 from support.processes import Home
 from support.servers import Server
 
@@ -27,3 +36,25 @@ def test_a_folder_that_is_empty_is_filled_without_a_question(machine: Machines, 
     assert "would link" in two.run("link", two.folder, "--source", source, "--dry-run").out
     assert two.run("link", two.folder, "--source", source, "--wait").code == 0
     assert two.files() == {"a.md": b"a\n"}
+
+
+def test_commands_typed_at_the_same_moment_wait_for_each_other(home: Home) -> None:
+    home.link()
+    with ThreadPoolExecutor(3) as pool:
+        codes = [ran.code for ran in pool.map(lambda _: home.run("status", "--check"), range(3))]
+    assert codes == [0, 0, 0]
+
+
+def test_an_agent_starts_although_a_command_holds_its_home_at_that_moment(home: Home) -> None:
+    held = HomeLock(home.path / "agent.lock")
+    process = home.start()
+    try:
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(3)
+        held.release()
+        agent = AgentHome.from_environment(home.env)
+        found = eventually(lambda: daemon_of(agent), 30, "the agent answers")
+        assert found.call("status", {})["daemon"]["pid"] == process.pid
+    finally:
+        process.terminate()
+        process.wait(15)
