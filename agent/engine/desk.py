@@ -117,6 +117,8 @@ class Outstanding:
     looking_at: set[str] = field(default_factory=set)
     noticed: dict[str, tuple[float, float]] = field(default_factory=dict)
     racy: dict[str, float] = field(default_factory=dict)
+    restless: set[str] = field(default_factory=set)
+    """Paths that changed again while they were last read."""
     stirred: set[str] = field(default_factory=set)
     """Paths the agent itself changed while a look was under way: what that look says of them may be old."""
     standing_known: bool = False
@@ -259,6 +261,11 @@ class Desk:
         """
         due = self.out.deferred.get(path, 0.0)
         return float("inf") if self.out.tickets and due >= self.out.pass_began + _LONG else due
+
+    @property
+    def is_long_pass(self) -> bool:
+        """Whether somebody waits for a pass that has lasted so long that what still stirs is left to the time after."""
+        return bool(self.out.tickets) and self.now >= self.out.pass_began + _LONG
 
     def ask_head(self, path: str, row: Row) -> None:
         """Ask what the server holds at a path, once at a time, and not while the path is put off."""

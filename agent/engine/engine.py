@@ -359,7 +359,7 @@ class Engine:
             out.looking
             or out.looking_at
             or out.look_wanted
-            or out.noticed
+            or (out.noticed and not self._desk.is_long_pass)
             or out.recovering
             or (out.carrying and out.recovered)
         )

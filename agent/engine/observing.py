@@ -50,8 +50,10 @@ class Observing:
                 # The look may have read what stood there before our own change to the folder: ask again.
                 self._stir(seen.path)
             elif seen.side.reason is Reason.CHANGING:
+                out.restless.add(seen.path)
                 self._stir(seen.path)
             else:
+                out.restless.discard(seen.path)
                 # One file that is gone with its file system is a reason to look for all of them.
                 out.look_wanted |= seen.side.reason is Reason.UNMOUNTED and not out.lost_mounts and not out.looking
                 changed.append(self._observed(rows[seen.path], seen))

@@ -129,9 +129,11 @@ class Pushing:
         return self._store(deletes, Verb.DELETE)
 
     def _new_names_to_come(self) -> bool:
-        """Whether a file may still come up under a new name: it may be the one that a delete is due for."""
+        """Whether a file may still come up under a new name: it may be the one that a delete is due for. A renamed file
+        is whole; one that changes while it is read is not waited for, it may never come to rest.
+        """
         out = self._desk.out
-        rows = self._keeper.rows(sorted(out.noticed.keys() | out.looking_at)).values()
+        rows = self._keeper.rows(sorted((out.noticed.keys() | out.looking_at) - out.restless)).values()
         return out.looking or any(_may_be_new(row) for row in rows)
 
     def _waits(self, entry: Entry) -> bool:

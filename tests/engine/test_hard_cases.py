@@ -13,8 +13,12 @@ from agent.core.model import (
     Landing,
     Mode,
     Outcome,
+    Presence,
     Purpose,
+    Reason,
     Result,
+    Seen,
+    Side,
     SourceState,
     Verb,
 )
@@ -382,3 +386,38 @@ def test_a_change_that_lands_after_both_sides_parted_agrees_on_nothing() -> None
     pilot.feed(upsert("a.md", "one", 10))
     assert not pilot.wants(e.Carry)
     assert [parcel.operation.path for parcel in pilot.take(e.Send).parcels] == ["b.md"]
+
+
+def never_at_rest(path: str) -> Seen:
+    """A file that changed again while it was read."""
+    return Seen(path, Side(Presence.UNKNOWN, reason=Reason.CHANGING))
+
+
+def test_a_new_file_that_never_comes_to_rest_holds_up_no_deletes() -> None:
+    """It may be anything but the file that was renamed: that one is whole."""
+    pilot = started()
+    pilot.tell(m.Noticed(frozenset({"log.md"})))
+    pilot.tell(m.FilesSeen((seen("a.md", None), never_at_rest("log.md"))))
+    pilot.saves("b.md", "b")
+    ids = pilot.answer(Result.APPLIED)
+    drain(pilot, upsert("b.md", "b", 20, ids[0]))
+    assert "log.md" in pilot.engine._desk.out.noticed
+    assert [parcel.operation.verb for parcel in pilot.take(e.Send).parcels] == [Verb.DELETE]
+
+
+def test_a_pass_does_not_wait_for_a_file_that_never_comes_to_rest() -> None:
+    """It waits half a minute; then what is left is for the time after it."""
+    pilot = started()
+    pilot.tell(m.SyncNow(1))
+    pilot.take(e.Look)
+    pilot.tell(m.FilesSeen((never_at_rest("log.md"),)), m.LookEnded())
+    pilot.rest()
+    began = pilot.now
+    while not pilot.wants(e.Rested):
+        pilot.now += 0.2
+        assert pilot.now < began + 31
+        pilot.tell(m.TimePassed())
+        if pilot.wants(e.LookAt):
+            pilot.take(e.LookAt)
+            pilot.tell(m.FilesSeen((never_at_rest("log.md"),)), m.PathsLooked(("log.md",)))
+    assert pilot.now >= began + 30
