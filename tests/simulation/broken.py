@@ -10,7 +10,7 @@ import contextlib
 import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,7 +37,10 @@ from agent.index.conflicts import Conflicts
 from agent.index.operations import Entry, Why
 from agent.remotes import raven_push
 from agent.remotes.protocol import Outgoing
+from simulation import chances
+from simulation.chances import Chances
 from simulation.people import PATHS
+from simulation.run import run
 from simulation.simfs import SimFs
 from simulation.world import Plan
 
@@ -54,7 +57,8 @@ class Mutant:
         breaking: makes it so for as long as it is entered.
         servers: where it can show at all.
         make_fs: a disk under which it is likelier.
-        profile: the number of the profile of chances under which its occasion is likelier; None: any.
+        turns: how long a run must be for it.
+        chances: under which its occasion is likelier; None: those of every run.
         rare: whether it takes more than a few seeds until it shows.
     """
 
@@ -62,13 +66,16 @@ class Mutant:
     broken: str
     breaking: Breaking
     servers: tuple[str, ...] = ("hub", "strict")
-    profile: int | None = None
+    chances: Chances | None = None
     make_fs: Callable[..., SimFs] = SimFs
+    turns: int = 100
     rare: bool = False
 
-    def plan(self, seed: int, server: str) -> Plan:
-        """What to run for it."""
-        return Plan(seed, server, make_fs=self.make_fs)
+    def complaints(self, seed: int, server: str) -> tuple[str, ...]:
+        """What is found wrong with a run in these surroundings: of the mutant while it is in, else of the product."""
+        profiles = chances.PROFILES if self.chances is None else (self.chances,)
+        with instead(chances, "PROFILES", profiles):
+            return run(Plan(seed, server, self.turns, make_fs=self.make_fs)).wrong
 
 
 class Stubborn(SimFs):
@@ -96,13 +103,6 @@ def instead(owner: object, name: str, other: object) -> Iterator[None]:
         yield
     finally:
         setattr(owner, name, original)
-
-
-def _both(*breakings: AbstractContextManager[None]) -> AbstractContextManager[object]:
-    stack = ExitStack()
-    for breaking in breakings:
-        stack.enter_context(breaking)
-    return stack
 
 
 def _nothing(*_given: Any, **_more: Any) -> None:
@@ -171,20 +171,15 @@ def _expected_file_not_asked_for() -> AbstractContextManager[object]:
 
 
 def _cursor_saved_first() -> AbstractContextManager[object]:
-    apply, plan = Feeding._apply, Feeding.plan
+    apply = Feeding._apply
 
-    def put_off(self: Feeding, page: Page) -> None:
-        vars(self).setdefault("fresh", []).append(page)
+    def one_page_late(self: Feeding, page: Page) -> None:
+        former = vars(self).get("told")
+        vars(self)["told"] = page
+        if former is not None:
+            apply(self, former)
 
-    def late(self: Feeding) -> None:
-        for page in vars(self).pop("ripe", []):
-            apply(self, page)
-        vars(self)["ripe"] = vars(self).pop("fresh", [])
-        if vars(self)["ripe"]:
-            self._desk.wake(self._desk.now)
-        plan(self)
-
-    return _both(instead(Feeding, "_apply", put_off), instead(Feeding, "plan", late))
+    return instead(Feeding, "_apply", one_page_late)
 
 
 def _operation_id_reused() -> AbstractContextManager[object]:
@@ -210,10 +205,6 @@ def _verification_skipped() -> AbstractContextManager[object]:
         self._wanted_at = None
 
     return instead(Verifying, "plan", skipped)
-
-
-def _echo_taken_for_a_foreign_edit() -> AbstractContextManager[object]:
-    return instead(Feeding, "_ours", _nothing)
 
 
 def _lost_updates_not_looked_for() -> AbstractContextManager[object]:
@@ -276,8 +267,12 @@ def _names_not_made_durable() -> AbstractContextManager[object]:
     return instead(Installer, "_settle_folders", _nothing)
 
 
-_CRASHES, _MEDDLING, _NETWORK = 1, 2, 3
-"""Profiles of ``chances.PROFILES``: by what there is most of."""
+_CRASHES = Chances(crash_at_disk=0.02, strange=0.02)
+_MEDDLING = Chances(user_between_calls=0.03, strange=0.25, fault=0.02)
+_SAVING = Chances(user_between_calls=0.1, strange=0.0, clock=0.0, crash_at_disk=0.0)
+_NETWORK = Chances(crash_at_network=0.02, fault=0.18, late=0.08, bystander=0.2, strange=0.02)
+_DEATHS = Chances(crash_at_network=0.1, bystander=0.4, strange=0.0)
+_RACES = Chances(bystander=0.5, strange=0.0, clock=0.0, crash_at_disk=0.0, crash_at_network=0.0)
 _STRICT = ("strict",)
 
 MUTANTS = (
@@ -287,12 +282,13 @@ MUTANTS = (
         _no_check_after_the_swap,
     ),
     Mutant(
-        "no fsync", "a file is swapped in before its bytes are durable", _durability_not_asked_for, profile=_CRASHES
+        "no fsync", "a file is swapped in before its bytes are durable", _durability_not_asked_for, chances=_CRASHES
     ),
     Mutant(
         "no fsync of folders",
         "names are not durable before the index is",
         _names_not_made_durable,
+        chances=_CRASHES,
         rare=True,
     ),
     Mutant("no base", "a push does not say what it was based on", _no_base),
@@ -300,7 +296,7 @@ MUTANTS = (
         "cursor saved first",
         "the place in the feed is committed before what it told",
         _cursor_saved_first,
-        profile=_NETWORK,
+        chances=_DEATHS,
         rare=True,
     ),
     Mutant(
@@ -312,7 +308,7 @@ MUTANTS = (
     Mutant("operation id reused", "every push of a path bears the same operation id", _operation_id_reused),
     Mutant("removal without the trash", "a file deleted elsewhere is unlinked here", _removal_without_the_trash),
     Mutant(
-        "link followed", "folders are opened by their whole path, links included", _link_followed, profile=_MEDDLING
+        "link followed", "folders are opened by their whole path, links included", _link_followed, chances=_MEDDLING
     ),
     Mutant("foreign conflict closed", "a decision closes every conflict of its path", _foreign_conflict_closed),
     Mutant(
@@ -320,16 +316,19 @@ MUTANTS = (
         "the listing is never compared with what the feed told",
         _verification_skipped,
         _STRICT,
+        chances=_RACES,
         rare=True,
     ),
     Mutant(
         "expected file not asked for",
         "a remote delete removes whatever stands at its path",
         _expected_file_not_asked_for,
+        chances=_SAVING,
+        turns=400,
         rare=True,
     ),
     Mutant(
-        "recovery skipped", "after a crash every journalled change counts as made", _recovery_skipped, profile=_CRASHES
+        "recovery skipped", "after a crash every journalled change counts as made", _recovery_skipped, chances=_CRASHES
     ),
     Mutant("texts thrown away", "what stands nowhere else is not put into the trash", _texts_thrown_away, _STRICT),
     Mutant(
@@ -339,20 +338,14 @@ MUTANTS = (
         "silence taken for consent",
         "a push without an answer counts as applied",
         _silence_taken_for_consent,
-        profile=_NETWORK,
-    ),
-    Mutant(
-        "echo taken for a foreign edit",
-        "our own operations are not known in the feed",
-        _echo_taken_for_a_foreign_edit,
-        _STRICT,
-        rare=True,
+        chances=_NETWORK,
     ),
     Mutant(
         "lost updates not looked for",
         "a version our push replaced unseen is passed over",
         _lost_updates_not_looked_for,
         _STRICT,
+        chances=_RACES,
         rare=True,
     ),
     Mutant("conflict pushed over", "edits on both sides are pushed on the head", _conflict_pushed_over),

@@ -160,16 +160,18 @@ class Witness:
         """Nothing of a person's is unlinked, whatever the server keeps; what a pull put into the trash is what its
         name says, and the server had it.
         """
-        for machine in self._world.machines:
-            for digest, call_name in machine.fs.destroyed.items():
-                yield f"past the trash: {machine.name} took its last copy of {self._word(digest)} away by {call_name}"
         keys = ("hash", "localHash", "remoteHash")
         held = {
             spot(event.get("relativePath") or "", event["payload"].get(key))
             for event in (*self._earlier, *told)
             for key in keys
         }
+        known = {digest for _, digest in held}
         for machine in self._world.machines:
+            for digest, by in machine.fs.destroyed.items():
+                # A new file put in and out again is the server's text still, though its person saved it as it was.
+                if not (by.endswith(".new") and digest in known):
+                    yield f"past the trash: {machine.name} took its last copy of {self._word(digest)} away by {by}"
             for path, node in machine.fs.files():
                 _, in_trash, name = path.rpartition("/trash/s/")
                 if in_trash and name.count("-") >= 4:
