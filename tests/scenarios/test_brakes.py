@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -110,4 +111,25 @@ def test_a_copy_of_the_folder_takes_its_place_without_a_delete(home: Home, serve
     report = home.sync(code=0)
     assert (report["pulled"], report["pushed"], report["deleted_remote"]) == (2, 1, 0)
     assert home.texts() == {**TEXTS, "n2.md": "edited in the copy\n"}
+    assert_equal(source, server, [home])
+
+
+def test_what_was_on_a_disk_that_went_stays_on_the_server_and_comes_down_once_resumed(
+    home: Home, server: Server
+) -> None:
+    """Without a daemon too: ``resume`` looks which disk it is that is gone."""
+    disk = home.folder / "disk"
+    disk.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "none", str(disk)], capture_output=True, check=False)
+    if done.returncode != 0:
+        pytest.skip("nothing can be mounted here")
+    try:
+        home.write("disk/a.md", "on the disk\n")
+        source = linked(home)
+    finally:
+        subprocess.run(["umount", "-l", str(disk)], check=True)
+    assert home.sync(code=6)["deleted_remote"] == 0
+    assert home.run("resume", home.folder).code == 0
+    assert home.sync(code=0)["deleted_remote"] == 0
+    assert home.texts() == {**TEXTS, "disk/a.md": "on the disk\n"}
     assert_equal(source, server, [home])

@@ -151,6 +151,9 @@ def _set_pause(agent: Agent, params: Params, until: float | None) -> dict[str, A
         runner = agent.runner(source.key)
         if runner is None and until is None:
             runner = agent.start_source(source, Attendance.OBSERVE)
+            if agent.control.call(lambda key=source.key: agent.index.notes.standing(key).mounts):  # type: ignore[misc]
+                # Which of them are gone, and are gone on without, is known once somebody has looked.
+                runner.pass_once().result()
         if runner is not None:
             told = m.Resume() if until is None else m.Pause(until)
             agent.control.call(lambda runner=runner, told=told: runner.tell(told))  # type: ignore[misc]
