@@ -16,7 +16,7 @@ from agent.disk.digest import xxh3
 from agent.disk.fs import UNSUPPORTED, Dir, Kind
 from agent.disk.look import fingerprint_of, observe, side_of_content
 from agent.disk.recover import discard, recover_all
-from agent.disk.root import Blocked, Root, Unsafe
+from agent.disk.root import Blocked, Root, Unmounted, Unsafe
 from agent.disk.select import Selection
 from agent.disk.slots import Slots, Stage
 from agent.disk.swap import Spot, Swapper, hash_at
@@ -24,6 +24,9 @@ from agent.disk.trash import Trash
 
 GROUP_SYNC: Final = 8
 """From this many on, one ``syncfs`` is cheaper than an fsync each; below it, it would wait for strangers' writes."""
+
+_GONE: Final = (FileNotFoundError, Blocked, Unsafe, Unmounted)
+"""A folder that need not be made durable: it is not there."""
 
 
 @dataclass(slots=True)
@@ -281,7 +284,7 @@ class Installer:
             if len(touched) >= GROUP_SYNC and self._sync_all(self._root.handle):
                 return
             for path in touched:
-                with contextlib.suppress(FileNotFoundError, Blocked, Unsafe), self._root.folder(path) as folder:
+                with contextlib.suppress(*_GONE), self._root.folder(path) as folder:
                     self._fs.fsync_dir(folder)
             self._fs.fsync_dir(self._trash.folder)
             self._fs.fsync_dir(self._trash.slots)

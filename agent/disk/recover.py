@@ -9,7 +9,7 @@ from typing import Final
 
 from agent.core.model import Intent, Landing
 from agent.core.paths import parent_of
-from agent.disk.root import Blocked, Root, Unsafe
+from agent.disk.root import Blocked, Root, Unmounted, Unsafe
 from agent.disk.slots import Slots, Stage
 from agent.disk.swap import Spot, Swapper, file_missing, hash_at
 from agent.disk.trash import Trash
@@ -80,6 +80,11 @@ def _recover(scene: _Scene, intent: Intent, stages: Set[Stage]) -> tuple[Landing
             return _decide(scene, intent, stages, Spot(folder, name))
     except (FileNotFoundError, Blocked, Unsafe):
         return _decide(scene, intent, stages, None)
+    except Unmounted as unmounted:
+        # A disk that is away decides nothing for the others; what came out of it, if anything did, is in the slots.
+        if stages & {Stage.NEW, Stage.OLD}:
+            return _decide(scene, intent, stages, None)
+        return Landing.CHANGED, unmounted.message
 
 
 def _decide(scene: _Scene, intent: Intent, stages: Set[Stage], spot: Spot | None) -> tuple[Landing, str | None]:
@@ -142,7 +147,7 @@ def _clear_orphan(scene: _Scene, orphan: str, stages: Set[Stage]) -> None:
 
 def _settle(root: Root, trash: Trash, intents: Sequence[Intent]) -> None:
     for path in sorted({parent_of(intent.path) for intent in intents}):
-        with contextlib.suppress(FileNotFoundError, Blocked, Unsafe), root.folder(path) as folder:
+        with contextlib.suppress(FileNotFoundError, Blocked, Unsafe, Unmounted), root.folder(path) as folder:
             root.fs.fsync_dir(folder)
     root.fs.fsync_dir(trash.folder)
     root.fs.fsync_dir(trash.slots)

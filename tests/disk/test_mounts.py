@@ -118,6 +118,21 @@ def test_a_file_system_within_a_file_system_is_missed_by_itself(
         assert (side.presence, side.reason) == (Presence.UNKNOWN, Reason.UNMOUNTED)
 
 
+def test_a_disk_that_is_away_keeps_no_interrupted_change_from_being_settled(room: Room) -> None:
+    """Those on it count as not made, the others are told as ever."""
+    (room.folder / "disk").mkdir()
+    (room.folder / "a.md").write_bytes(b"new")
+    room.root.mounts = frozenset({"disk"})
+    begun = [
+        intent("disk/a.md", b"new", None, 1),
+        intent("disk/b.md", None, b"old", 2),
+        intent("a.md", b"new", None, 3),
+    ]
+    landed = room.installer.recover(begun, NOW)
+    assert [one.landing for one in landed] == [Landing.CHANGED, Landing.CHANGED, Landing.DONE]
+    assert landed[1].seen is not None and landed[1].seen.side.reason is Reason.UNMOUNTED
+
+
 # A folder on a disk of its own
 
 
