@@ -102,12 +102,14 @@ class Observing:
 
     def _forget_missing(self) -> None:
         """In a folder that took the place of the linked one nothing was deleted: what it lacks it never had. Nor does
-        it count later as deleted where it could not be seen now, or where the server moved on meanwhile.
+        it count later as deleted where it could not be seen now, or where the server moved on meanwhile. Where it holds
+        another text, nobody knows whether that is an edit or an older state: a person decides.
         """
         desk = self._desk
         if desk.standing.moved:
-            rows = desk.index.trees.with_step(desk.source, Step.PUSH_DELETE, Step.PARK, Step.UNKNOWN)
-            self._keeper.change(replace(row, base=ABSENT) for row in rows if not row.local.is_file)
+            rows = desk.index.trees.with_step(desk.source, Step.PUSH, Step.PUSH_DELETE, Step.PARK, Step.UNKNOWN)
+            missing = [row for row in rows if not row.local.is_file or (row.step is Step.PUSH and row.base.is_file)]
+            self._keeper.change(replace(row, base=ABSENT) for row in missing)
             desk.set_standing(moved=False)
 
     def _count_mounts(self, met: frozenset[str]) -> None:

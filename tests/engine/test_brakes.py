@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from agent.core.model import ABSENT, Presence, Reason, Result, Seen, Side, SourceState
+from agent.core.model import ABSENT, ConflictKind, Presence, Reason, Result, Seen, Side, SourceState
 from agent.core.reconcile import Step
 from agent.core.stream import Event
 from agent.engine import effects as e
@@ -245,17 +245,18 @@ def test_a_file_that_shrank_waits_for_a_person() -> None:
 
 
 def test_in_a_folder_that_took_the_linked_ones_place_nothing_was_deleted() -> None:
-    """What it lacks comes from the server again; what it holds stands on what was agreed."""
-    pilot = synced(["a.md", "b.md"])
+    """What it lacks comes from the server again; another text in it may be an edit or an older state, and is parked."""
+    pilot = synced(["a.md", "b.md", "same.md"])
     standing = pilot.index.notes.standing(SOURCE)
     pilot.index.notes.set_standing(SOURCE, replace(standing, moved=True))
     pilot.restart()
     pilot.tell(m.ChangesLanded(()))
-    pilot.look({"a.md": None, "b.md": "edited"})
+    pilot.look({"a.md": None, "b.md": "another"})
     drain(pilot)
-    (parcel,) = pilot.take(e.Send).parcels
-    assert (parcel.operation.path, parcel.operation.base) == ("b.md", sha("b.md"))
+    (parked,) = pilot.conflicts()
+    assert (parked.path, parked.kind) == ("b.md", ConflictKind.NO_BASE)
     assert pilot.wants(e.AskHead) and not pilot.index.notes.standing(SOURCE).moved
+    assert all(parcel.operation.base is None for parcel in pilot.take(e.Send).parcels)
 
 
 def test_nor_was_anything_deleted_there_that_cannot_be_seen_or_moved_on_meanwhile() -> None:

@@ -91,26 +91,31 @@ def test_another_disk_in_the_place_of_the_linked_one_halts(apart: Home, server: 
     assert server.hashes(source) == hashes(TEXTS)
     assert apart.run("move", apart.folder, apart.folder).code == 0
     apart.write("n0.md", "edited here\n")
-    report = apart.sync(code=0)
-    assert (report["pulled"], report["pushed"], report["deleted_remote"]) == (4, 1, 0)
+    report = apart.sync(code=3)
+    assert (report["pulled"], report["pushed"], report["deleted_remote"]) == (4, 0, 0)
     notes = {path: text for path, text in apart.texts().items() if not path.startswith(".raven-agent/")}
     assert notes == {**TEXTS, "n0.md": "edited here\n"}
 
 
 def test_a_copy_of_the_folder_takes_its_place_without_a_delete(home: Home, server: Server) -> None:
-    """Restored from a backup that lacks two files: they come from the server, what was edited in it goes up."""
+    """Restored from a backup that lacks two files and holds another text in one, older or newer: what it lacks comes
+    from the server, and a person decides about the other.
+    """
     source = linked(home)
     copy = home.folder.with_name("restored")
     shutil.copytree(home.folder, copy)
     for name in ("n0.md", "n1.md"):
         (copy / name).unlink()
-    (copy / "n2.md").write_text("edited in the copy\n")
+    (copy / "n2.md").write_text("another text\n")
     shutil.rmtree(home.folder)
     old, home.folder = home.folder, copy
     assert home.run("move", old, copy).code == 0
-    report = home.sync(code=0)
-    assert (report["pulled"], report["pushed"], report["deleted_remote"]) == (2, 1, 0)
-    assert home.texts() == {**TEXTS, "n2.md": "edited in the copy\n"}
+    report = home.sync(code=3)
+    assert (report["pulled"], report["pushed"], report["deleted_remote"]) == (2, 0, 0)
+    assert server.hashes(source) == hashes(TEXTS)
+    assert home.run("resolve", home.folder / "n2.md", "keep_local").code == 0
+    home.sync(code=0)
+    assert home.texts() == {**TEXTS, "n2.md": "another text\n"}
     assert_equal(source, server, [home])
 
 
