@@ -18,6 +18,7 @@ from agent.index.conflicts import Conflict, Origin, State
 from agent.index.operations import Stage, Why
 from agent.index.trees import Row
 
+_BETWEEN_TREES = frozenset({Origin.TREES, Origin.OVERTAKEN_EDIT})
 _HEAD_IS_LOCAL = frozenset({Origin.LOST_UPDATE, Origin.SERVER_EDIT})
 """Origins whose ``remote`` side is a text beside the server's head, which is our own."""
 
@@ -256,7 +257,7 @@ class Parking:
             self.close(conflict, "left the selection")
         elif row.local.hash == row.remote.hash == other:
             self._agree(conflict, row)
-        elif conflict.origin is Origin.TREES and row.step is not Step.PARK and not conflict.server_ids:
+        elif conflict.origin in _BETWEEN_TREES and row.step is not Step.PARK and not conflict.server_ids:
             self.close(conflict, "one side went back to what both had")
         elif self._is_our_own_past(conflict, row):
             self.save(
@@ -277,7 +278,8 @@ class Parking:
         if conflict.origin not in _HEAD_IS_LOCAL or row.remote.hash in (conflict.head_hash, row.local.hash):
             return conflict
         self._stashing.owe(row.path, conflict.remote_hash, "conflict")
-        return replace(conflict, origin=Origin.TREES)
+        overtaken = Origin.OVERTAKEN_EDIT if conflict.origin is Origin.SERVER_EDIT else Origin.TREES
+        return replace(conflict, origin=overtaken)
 
     def _is_our_own_past(self, conflict: Conflict, row: Row) -> bool:
         """Whether what was refused was refused against what both sides agree on by now: an older text of ours that

@@ -31,6 +31,8 @@ from agent.index.conflicts import Conflict, Origin, State
 from agent.index.operations import Stage, Why
 from agent.index.trees import Row
 
+_SWAPPED = frozenset({Origin.SERVER_EDIT, Origin.OVERTAKEN_EDIT})
+"""On the server the two sides of these are the other way round: its ``local`` is the head."""
 _ASK_AT_ONCE = 20
 _AGAIN = 10.0
 """Seconds before a step that cannot be taken now is tried again."""
@@ -118,7 +120,7 @@ class Resolving:
         step = next_step(
             conflict.wanted_hash, conflict.head_hash, head.hash if head else None, ours,
             keeps_history=desk.setup.keeps_history,
-            keeps_head=Choice.KEEP_LOCAL if conflict.origin is Origin.SERVER_EDIT else Choice.KEEP_RAVEN,
+            keeps_head=Choice.KEEP_LOCAL if conflict.origin in _SWAPPED else Choice.KEEP_RAVEN,
         )  # fmt: skip
         if isinstance(step, Moved):
             self._give_up(conflict, row, "the server's version changed; please look again")

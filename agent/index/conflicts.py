@@ -27,6 +27,8 @@ class Origin(enum.StrEnum):
     """Our push replaced a foreign version unseen: local is the head, remote is the version that was replaced."""
     SERVER_EDIT = "server_edit"
     """An edit made on the server was refused: local is the head, remote is the refused edit."""
+    OVERTAKEN_EDIT = "overtaken_edit"
+    """As SERVER_EDIT, but the head has moved on since: remote is the server's head, as with TREES."""
     STALE_OWN = "stale_own"
     """A late old operation of ours against our own newer version: closed without asking."""
     FOREIGN = "foreign"

@@ -7,7 +7,7 @@ from agent.core.stream import ConflictClosed, ConflictOpened
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.index.conflicts import Origin, State
-from engine.pilot import Pilot, conflict, drain, head, sha, started, upsert
+from engine.pilot import Pilot, conflict, delete, drain, head, sha, started, upsert
 
 
 def test_another_machine_s_conflict_is_listed_and_left_alone() -> None:
@@ -96,8 +96,22 @@ def test_when_the_head_moves_on_a_dispute_beside_it_shows_the_new_head() -> None
     drain(pilot, ConflictOpened("a.md", "k3", 20, sha("one"), sha("refused"), by_server_edit=True))
     drain(pilot, upsert("a.md", "decided elsewhere", 30))
     (shown,) = pilot.conflicts()
-    assert (shown.origin, shown.remote_hash) == (Origin.TREES, sha("decided elsewhere"))
+    assert (shown.origin, shown.remote_hash) == (Origin.OVERTAKEN_EDIT, sha("decided elsewhere"))
     assert pilot.take(e.Stash).content == b"refused"
+
+
+def test_a_delete_that_overtook_a_refused_edit_can_be_kept() -> None:
+    """Its two sides are swapped on the server: closing it must not make the refused edit the head."""
+    pilot = started(hub=True)
+    refused = conflict("k3", "a.md", "zero", "one", "refused")
+    pilot.listed = (refused,)
+    drain(pilot, ConflictOpened("a.md", "k3", 20, sha("one"), sha("refused"), by_server_edit=True))
+    drain(pilot, delete("a.md", 30))
+    (shown,) = pilot.conflicts()
+    assert shown.remote_hash is None
+    pilot.tell(m.Resolve(shown.id, shown.generation, Choice.KEEP_RAVEN, None))
+    pilot.shows("a.md", None, refused)
+    assert pilot.take(e.CloseConflict).choice is Choice.KEEP_LOCAL
 
 
 def parked_pair(**setup: object) -> Pilot:
