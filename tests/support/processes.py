@@ -194,8 +194,10 @@ class Home:
         for where, _, names in os.walk(self.folder):
             for name in names:
                 file = Path(where) / name
-                if not file.is_symlink():
-                    found[file.relative_to(self.folder).as_posix()] = file.read_bytes()
+                # An agent at work may remove a file between the listing and the reading.
+                with contextlib.suppress(FileNotFoundError):
+                    if not file.is_symlink():
+                        found[file.relative_to(self.folder).as_posix()] = file.read_bytes()
         return found
 
     def texts(self) -> dict[str, str]:
