@@ -71,6 +71,20 @@ class ServerEntry:
         """Scheme, host and port: what a token may be sent to."""
         return origin_of(self.url)
 
+    @property
+    def way_in(self) -> str:
+        """What a person does to sign in: ``login`` refuses an account whose token lies where a declaration says."""
+        if self.token_file:
+            return f"put a token that holds into {self.token_file}"
+        return f"raven-agent login {self.url} --name {self.name}"
+
+    @property
+    def no_token(self) -> str:
+        """What is said where this account has no token."""
+        if self.token_file:
+            return f"there is no token in {self.token_file}"
+        return "there is no token for this account"
+
 
 @dataclass(frozen=True, slots=True)
 class Declared:

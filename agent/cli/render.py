@@ -62,7 +62,9 @@ def status(document: Document) -> View:
         view.append(Line("no folder is linked; start with: raven-agent up FOLDER", Tone.ASIDE))
     for server in document.get("servers", ()):
         if server.get("state") == "signed_out":
-            view.append(Line(f"signed out of {server['name']}: {_way_in(server)}", Tone.BAD))
+            view.append(
+                Line(f"signed out of {server['name']}: {server.get('remedy') or 'raven-agent login'}", Tone.BAD)
+            )
         if server.get("warning"):
             view.append(Line(f"  {server['warning']}", Tone.CARE))
     view += declarations(document.get("declarations") or ())
@@ -72,12 +74,6 @@ def status(document: Document) -> View:
     elif daemon is not None and document["sources"]:
         view.append(Line("no agent runs: changes wait for raven-agent run, up or sync", Tone.CARE))
     return view
-
-
-def _way_in(server: Document) -> str:
-    if server.get("declared_in") and server.get("warning"):
-        return f"it is declared in {server['declared_in']}"
-    return f"raven-agent login {server['url']}"
 
 
 def declarations(document: Iterable[Document]) -> list[Line]:

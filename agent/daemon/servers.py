@@ -144,9 +144,11 @@ class ServerSession:
         except CredentialsError as error:
             # A token that cannot be read is a token that is not there: the queue is kept, and it is read again.
             raise CallFailed(Problem(ProblemKind.SIGNED_OUT, error.message), Effect.NONE) from error
-        if found is not None and found.expires_at is not None:
+        if found is None:
+            raise CallFailed(Problem(ProblemKind.SIGNED_OUT, self.entry.no_token), Effect.NONE)
+        if found.expires_at is not None:
             self._warn(found.expires_at - time.time())
-        return found.value if found else ""
+        return found.value
 
     def _warn(self, left: float) -> None:
         """Say once that the token ends within a week, and once more that it ends within a day."""

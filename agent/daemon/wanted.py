@@ -103,7 +103,8 @@ def checks(found: Iterable[Outcome]) -> list[dict[str, object]]:
     for outcome in found:
         if outcome.state is not State.APPLIED:
             detail = f"{outcome.file}: {outcome.message or 'not carried out yet'}"
-            remedy = outcome.hint or f"mend it in {outcome.file}"
+            mended = outcome.state is State.WAITING and "it is carried out by itself as soon as that is mended"
+            remedy = outcome.hint or mended or f"mend it in {outcome.file}"
             rows.append({"check": f"{outcome.kind} {outcome.name}", "ok": False, "detail": detail, "remedy": remedy})
     if found and not rows:
         detail = f"{len(found)} declared, all carried out"

@@ -141,10 +141,10 @@ def test_progress_tells_files_bytes_and_time_left() -> None:
     assert "4/10 files, 1.0 KiB of 4.0 KiB, 1 min left" in shown
 
 
-def test_a_signed_out_server_comes_with_its_login() -> None:
+def test_a_signed_out_server_comes_with_the_way_in() -> None:
     document = status(source(state="signed_out"))
-    document["servers"][0]["state"] = "signed_out"
-    assert "raven-agent login https://r.example" in texts(render.status(document))
+    document["servers"][0] |= {"state": "signed_out", "remedy": "raven-agent login https://r.example --name work"}
+    assert "signed out of work: raven-agent login https://r.example --name work" in texts(render.status(document))
 
 
 def test_a_source_says_what_is_wrong_with_it() -> None:

@@ -221,6 +221,19 @@ def test_a_token_file_others_can_read_is_not_used_and_says_so(home: Home, strict
         settled(daemon)
 
 
+def test_a_declared_token_that_is_not_there_is_asked_for_where_it_is_declared(home: Home, strict: StrictServer) -> None:
+    """``login`` refuses such an account, so nobody is sent there."""
+    token_file(home, strict).unlink()
+    declare(home, account(strict) + source(home.folder, name="empty-handed"))
+    with home.daemon():
+        eventually(lambda: "there is no token in" in home.run("status").out, 20, "the status names the file")
+        shown = home.run("status").out
+        checks = {row["check"]: row for row in home.json("doctor", code=1)["checks"]}
+    missing = str(home.etc)
+    assert missing in checks["credentials work"]["detail"] and missing in checks["credentials work"]["remedy"]
+    assert "login" not in shown + str(checks)
+
+
 def test_two_accounts_work_side_by_side(home: Home, shared_hub: HubServer, strict: StrictServer) -> None:
     """Each folder goes to its own server with its own token."""
     token_file(home, shared_hub)

@@ -54,13 +54,13 @@ def account(
 
 
 def _token(entry: ServerEntry, credentials: CredentialStore) -> Row:
-    check, login = f"credentials {entry.name}", f"raven-agent login {entry.url} --name {entry.name}"
+    check, login = f"credentials {entry.name}", entry.way_in
     try:
         token = credentials.token_for(entry)
     except AgentError as error:
         return failed(check, error.message, error.hint or login)
     if token is None:
-        return failed(check, "there is no token for this account", login)
+        return failed(check, entry.no_token, login)
     place = f"from the {token.origin.value.replace('_', ' ')}"
     if token.expires_at is None:
         return ok(check, f"a token {place}, which does not say when it ends")
@@ -152,7 +152,7 @@ def _answers(
 def _remedy(entry: ServerEntry, error: RemoteError) -> str:
     match error.problem.kind:
         case ProblemKind.SIGNED_OUT:
-            return f"raven-agent login {entry.url} --name {entry.name}"
+            return entry.way_in
         case ProblemKind.UPSTREAM_FAULT:
             return "have the server updated: nothing on this side can help"
         case ProblemKind.OFFLINE | ProblemKind.BUSY:

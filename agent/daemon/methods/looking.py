@@ -83,6 +83,7 @@ def servers(agent: Agent, _params: Params) -> list[dict[str, Any]]:
                 "token_expires_at": stamp(token.expires_at) if token else None,
                 "warning": unreadable or _end_of(agent, entry, token),
                 "declared_in": entry.declared_in,
+                "remedy": entry.way_in if state == "signed_out" else None,
             }
         )
     return rows
