@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec
 
 import click
 
@@ -21,6 +21,8 @@ from agent.config import Home, Settings, load_settings
 from agent.core.errors import AgentError, UsageError
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from agent.cli.client import Client
 
 P = ParamSpec("P")
@@ -100,9 +102,30 @@ def command(name: str, *, prints_data: bool = True) -> Callable[[Callable[Concat
         params: list[click.Parameter] = decorated.__click_params__  # type: ignore[attr-defined]
         shared = params[-len(options) :]
         decorated.__click_params__ = shared + params[: -len(options)]  # type: ignore[attr-defined]
-        return click.command(name, context_settings=CONTEXT)(decorated)
+        made = click.command(name, context_settings=CONTEXT)(decorated)
+        for param in made.params:
+            if isinstance(param, click.Argument) and param.name in _PLACES:
+                param.type = _Place(_PLACES[param.name])
+        return made
 
     return wrap
+
+
+class _Place(click.types.StringParamType):
+    """A path as it was typed, which the shell completes by itself: ``file``, or ``dir`` for folders alone."""
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """What the shell is asked to complete."""
+        from click.shell_completion import CompletionItem
+
+        return [CompletionItem(incomplete, type=self._kind)]
+
+
+_PLACES: Final = {"folder": "dir", "old": "dir", "new": "dir", "path": "file", "ids": "file"}
+"""Arguments that are paths, or may be."""
 
 
 def _log_to_stderr() -> None:

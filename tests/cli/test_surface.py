@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.shell_completion import ShellComplete
 
 from agent.cli.main import cli
 from cli.conftest import Ran
@@ -126,3 +127,13 @@ def test_completion_prints_the_shells_script(raven: Callable[..., Ran], shell: s
     ran = raven("completion", shell)
     assert ran.code == 0
     assert "_RAVEN_AGENT_COMPLETE" in ran.out
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"), [(("up", ""), "dir"), (("unlink", "no"), "dir"), (("explain", "a"), "file")]
+)
+def test_the_shell_completes_folders_and_paths(words: tuple[str, ...], kind: str) -> None:
+    """Without this no name of a file could be completed behind the command at all."""
+    *before, incomplete = words
+    found = ShellComplete(cli, {}, "raven-agent", "_RAVEN_AGENT_COMPLETE").get_completions(before, incomplete)
+    assert [item.type for item in found] == [kind]
