@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import TYPE_CHECKING, Final
 
+from agent import __version__
 from agent.cli.command import App, command
 from agent.cli.exits import Exit
 from agent.cli.output import Loudness, is_terminal
@@ -49,11 +50,13 @@ def run_command(app: App) -> Exit:
         log_as_daemon(app.home, settings, app.output.loudness)
 
         def tell() -> None:
+            log.info("raven-agent %s runs: pid %d, state in %s", __version__, os.getpid(), app.home.state_dir)
             if is_terminal(sys.stderr):
                 app.output.note("the agent is running; Ctrl-C ends it")
 
         def work() -> None:
             run_foreground(app.home, settings, tell, stop, manager=manager, reloads=reloads)
+            log.info("raven-agent has ended")
 
         if manager.address is None:
             once_no_command_holds_it(app.home, stop, work)

@@ -58,3 +58,10 @@ def test_an_agent_starts_although_a_command_holds_its_home_at_that_moment(home: 
     finally:
         process.terminate()
         process.wait(15)
+
+
+def test_the_log_tells_when_an_agent_came_and_went(home: Home) -> None:
+    with home.daemon() as daemon:
+        pid = daemon.process.pid
+    said = home.log()
+    assert f"runs: pid {pid}, state in {home.path}" in said and "has ended" in said
