@@ -352,7 +352,8 @@ def set_value(home: Home, name: str, text: str) -> Value:
 def _known(name: str, where: Path | None = None) -> Setting:
     if name in TABLE:
         return TABLE[name]
-    near = difflib.get_close_matches(name, (*TABLE, *DECLARED), n=1, cutoff=0.4)
+    # A declared table is a key of the file, and no setting that a command reads or writes.
+    near = difflib.get_close_matches(name, TABLE if where is None else (*TABLE, *DECLARED), n=1, cutoff=0.4)
     place = f" in {where}" if where else ""
     hint = f"did you mean {near[0]!r}?" if near else f"{APP} config get lists the settings"
     raise ConfigError(f"unknown setting {name!r}{place}", hint)

@@ -149,7 +149,9 @@ def _view(document: Any) -> View:
         lines.append(Line("nothing had to be changed", Tone.ASIDE))
     if document["status"]:
         lines.append(Line(document["status"]))
-    lines += [Line(f"wrote: {file}", Tone.ASIDE) for file in document["files"]]
+    # Whoever only looks has nothing written.
+    verb = "wrote" if document.get("changed") else "written to"
+    lines += [Line(f"{verb}: {file}", Tone.ASIDE) for file in document["files"]]
     if document["program"]:
         lines.append(Line(f"starts: {document['program']}", Tone.ASIDE))
     lines += [Line(f"removed: {file}", Tone.ASIDE) for file in document.get("removed", ())]

@@ -137,3 +137,8 @@ def test_the_shell_completes_folders_and_paths(words: tuple[str, ...], kind: str
     *before, incomplete = words
     found = ShellComplete(cli, {}, "raven-agent", "_RAVEN_AGENT_COMPLETE").get_completions(before, incomplete)
     assert [item.type for item in found] == [kind]
+
+
+def test_a_misspelt_setting_is_likened_to_settings_alone(raven: Callable[..., Ran]) -> None:
+    assert "source" not in raven("config", "get", "nosuch").err
+    assert "did you mean 'quiet_ms'?" in raven("config", "get", "quite_ms").err
