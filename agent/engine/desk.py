@@ -170,6 +170,8 @@ class Outstanding:
     """Folders that were file systems of their own and are not mounted now."""
     paused_until: float = 0.0
     held: HeldDeletes | None = None
+    judging: bool = False
+    """The deletes that are due have not been judged since the trees last changed; none is carried out meanwhile."""
     changed_since_rest: bool = True
     tickets: list[int] = field(default_factory=list)
     wake_at: float | None = None
@@ -188,6 +190,8 @@ class Desk:
         self.tally = Tally()
         self.effects: list[Effect] = []
         self.moved: set[str] = set()
+        self.changes = 0
+        """How many rows were written since the process started."""
         self.due: float | None = None
         self.standing: Standing = index.notes.standing(setup.source)
         self.problems: dict[str, list[PathProblem]] = {}

@@ -361,6 +361,7 @@ class Engine:
             or out.look_wanted
             or (out.noticed and not self._desk.is_long_pass)
             or out.recovering
+            or out.judging
             or (out.carrying and out.recovered)
         )
         if not out.recovered and not out.recovering and out.root_trouble is not None:

@@ -12,6 +12,9 @@ from agent.engine.keeper import Keeper
 from agent.engine.messages import ApproveDeletes, UndoDeletes
 from agent.index.trees import Row
 
+_MANY = 5000
+_SECONDS_A_FILE = 2e-5
+"""How long a judgement counts, for each file it had to look through: some twenty times what that takes."""
 _DELETES = (Step.PUSH_DELETE, Step.PULL_DELETE)
 
 
@@ -24,15 +27,32 @@ class Holding:
     def __init__(self, desk: Desk, keeper: Keeper) -> None:
         self._desk = desk
         self._keeper = keeper
+        self._judged_at = 0.0
+        self._judged: tuple[object, ...] = ()
+        self._files = 0
+        """How many files had to be looked through for the last judgement; 0 where none had to be, or few."""
 
     def refresh(self) -> None:
-        """Judge the deletes that are due now."""
+        """Judge the deletes that are due now; after a costly judgement not before a while has passed."""
         desk = self._desk
         work = desk.index.trees.work(desk.source)
+        due = [work.get(step, 0) for step in _DELETES]
+        state = (*due, desk.changes, len(desk.parked), len(desk.approved), desk.standing.held_since)
+        again_at = self._judged_at + self._files * _SECONDS_A_FILE
+        if self._files and any(due) and self._judged_at <= desk.now < again_at:
+            desk.out.judging = state != self._judged
+            if desk.out.judging:
+                desk.wake(again_at)
+            return
+        self._files, self._judged_at, desk.out.judging = 0, desk.now, False
+        self._judge({step: number for step, number in zip(_DELETES, due, strict=True) if number})
+        self._judged = (*state[:-1], desk.standing.held_since)
+
+    def _judge(self, due: dict[Step, int]) -> None:
+        desk = self._desk
         held: set[tuple[str, str]] = set()
-        for step in _DELETES:
-            if work.get(step):
-                held.update(self._too_many(step, work[step]))
+        for step, number in due.items():
+            held.update(self._too_many(step, number))
         known = desk.out.held
         if not held:
             desk.out.held = None
@@ -54,6 +74,7 @@ class Holding:
         lost = [f for f in index.trees.lost_files(desk.source, step) if f[0] not in desk.parked]
         gone = index.removals.lost(desk.source, step, since)
         total = index.trees.base_count(desk.source) + gone
+        self._files = total if total >= _MANY else 0
         if not lost or not (emptied or must_hold(len(lost) + gone, total, limits)):
             return []
         return [(path, digest) for path, digest in lost if desk.approved.get(path) != digest]
@@ -75,6 +96,8 @@ class Holding:
     def allows(self, row: Row) -> bool:
         """Whether this delete may be carried out."""
         held = self._desk.out.held
+        if self._desk.out.judging:
+            return False
         return held is None or (row.path, row.base.hash) not in held.files
 
     def count(self, step: Step, rows: Iterable[Row]) -> None:

@@ -41,6 +41,7 @@ class Keeper:
                 desk.lift_problem(new.path, ProblemOrigin.PULL)
                 desk.out.deferred.pop(new.path, None)
         desk.moved.update(row.path for row in decided)
+        desk.changes += len(decided)
         desk.out.changed_since_rest |= bool(decided)
 
     def _decide(self, row: Row) -> Row:

@@ -38,10 +38,11 @@ class Removals:
             "SELECT count(*) FROM removals r WHERE source = ? AND step = ? AND at > ? "
             "AND NOT EXISTS (SELECT 1 FROM files f WHERE f.source = r.source AND f.path = r.path AND f.base_hash "
             "IS NOT NULL) "
-            f"AND hash NOT IN (SELECT {_LIVING_SIDE[step]} FROM files WHERE source = r.source "
+            # Not r.source: SQLite would then gather the living hashes anew for every row.
+            f"AND hash NOT IN (SELECT {_LIVING_SIDE[step]} FROM files WHERE source = ? "
             f"AND {_LIVING_SIDE[step]} IS NOT NULL)"
         )
-        (count,) = self._db.execute(sql, (source, step, since)).fetchone()
+        (count,) = self._db.execute(sql, (source, step, since, source)).fetchone()
         return int(count)
 
     def forget(self, source: int) -> None:

@@ -296,3 +296,27 @@ def test_a_text_owed_to_the_trash_is_offered_until_the_disk_has_it() -> None:
     pilot.tell(m.Stashed(first.stash_id))
     pilot.restart()
     assert not pilot.wants(e.Stash)
+
+
+def test_a_costly_judgement_is_not_made_at_every_step() -> None:
+    """Of many files: what changes right after it waits for the next one, and no delete passes unjudged meanwhile."""
+    names = [f"n{i:05}.md" for i in range(6000)]
+    pilot = Pilot(hub=True)
+    pilot.setup = replace(pilot.setup, batch_items=10_000)
+    pilot.restart()
+    pilot.begin({name: name for name in names})
+    ids = pilot.answer(*[Result.APPLIED] * len(names))
+    drain(pilot, *[upsert(name, name, 100 + i, ids[i]) for i, name in enumerate(names)])
+    pilot.effects.clear()
+    deletes(pilot, *names[:20])
+    assert len(pilot.take(e.Send).parcels) == 20
+    asked: list[str] = []
+    pilot.index.connection.set_trace_callback(asked.append)
+    for name in names[100:110]:
+        deletes(pilot, name)
+    pilot.index.connection.set_trace_callback(None)
+    assert sum("FROM removals r" in statement for statement in asked) <= 1
+    assert pilot.engine.view().state is SourceState.SYNCING
+    pilot.now += 1
+    pilot.tell(m.TimePassed())
+    assert pilot.engine.held is None
