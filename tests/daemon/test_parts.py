@@ -14,7 +14,6 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -57,23 +56,6 @@ def test_a_second_agent_is_refused_and_told_the_pid(home: Home) -> None:
     assert other.returncode != 0 and "HomeLocked" in other.stderr and str(os.getpid()) in other.stderr
     lock.release()
     HomeLock(home.lock_file).release()
-
-
-def test_a_single_command_that_holds_the_home_is_waited_for(home: Home) -> None:
-    """A monitor that asks for the status keeps no agent from starting."""
-    script = (
-        "import sys; from pathlib import Path; from agent.daemon.lock import HomeLock; "
-        "lock = HomeLock(Path(sys.argv[1])); print('held', flush=True); sys.stdin.read()"
-    )
-    asked = [sys.executable, "-P", "-c", script, str(home.lock_file)]
-    with subprocess.Popen(asked, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as single:
-        assert single.stdin is not None and single.stdout is not None
-        assert single.stdout.readline() == "held\n"
-        with ThreadPoolExecutor(1) as pool:
-            taken = pool.submit(HomeLock, home.lock_file, home.socket)
-            assert not taken.done()
-            single.stdin.close()
-            taken.result(10).release()
 
 
 def test_a_lock_file_left_by_a_dead_agent_locks_nobody_out(home: Home) -> None:
