@@ -91,7 +91,7 @@ def test_no_color_is_honoured(typed: Typed, fake: FakeAgent) -> None:
 def test_a_link_that_meets_files_asks_first(
     typed: Typed, fake: FakeAgent, answer: str, code: int, asked: list[bool]
 ) -> None:
-    fake.answers["link"] = plan(download=3)
+    fake.answers["link"] = plan(download=3, upload=2)
     ended, shown = typed("link", "d", answers=(("[y/N]", answer),))
     assert ended == code
     assert "3 download" in shown

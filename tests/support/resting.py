@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections.abc import Iterable, Sequence
 
+from agent.cli.client import AnsweredError
 from support.processes import Daemon, Home
 from support.servers import Server, sha
 
@@ -48,7 +50,9 @@ def _approve_held(daemons: Sequence[Daemon]) -> bool:
     """Whether there were held deletes: who deletes that much is asked, and meant it."""
     plans = [(daemon, held["plan"]) for daemon in daemons if (held := daemon.source()["held_deletes"])]
     for daemon, plan in plans:
-        daemon.call("sync", approve_deletes=plan)
+        # What is held may have grown since it was asked for; then it is another plan, and the next round's.
+        with contextlib.suppress(AnsweredError):
+            daemon.call("sync", approve_deletes=plan)
     return bool(plans)
 
 
