@@ -3,16 +3,14 @@
 ``Home`` names every folder and file; ``Settings`` is one frozen record made from the defaults, the system's files, the
 person's ``config.toml`` and the environment, in that order. The fields of ``Settings`` carry their own meaning, unit
 and limits, so that the command line and the docs read the same table.
+
+What only some commands need is imported where it is used: every command reads this module before it answers.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import hashlib
 import os
-import tempfile
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -148,6 +146,9 @@ class Home:
 def _socket(state: Path, wanted: Path, env: Mapping[str, str]) -> Path:
     if len(os.fsencode(wanted)) <= SOCKET_PATH_LIMIT:
         return wanted
+    import hashlib
+    import tempfile
+
     digest = hashlib.sha256(os.fsencode(state)).hexdigest()[:12]
     base = env.get("XDG_RUNTIME_DIR") or tempfile.gettempdir()
     return Path(base) / f"{APP}-{os.getuid()}-{digest}" / "agent.sock"
@@ -321,6 +322,8 @@ def read_files(home: Home) -> list[tuple[Path, dict[str, Any]]]:
 
 
 def _parsed(path: Path) -> dict[str, Any]:
+    import tomllib
+
     try:
         return tomllib.loads(path.read_text("utf-8"))
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -352,6 +355,8 @@ def set_value(home: Home, name: str, text: str) -> Value:
 def _known(name: str, where: Path | None = None) -> Setting:
     if name in TABLE:
         return TABLE[name]
+    import difflib
+
     # A declared table is a key of the file, and no setting that a command reads or writes.
     near = difflib.get_close_matches(name, TABLE if where is None else (*TABLE, *DECLARED), n=1, cutoff=0.4)
     place = f" in {where}" if where else ""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-import tempfile
 from pathlib import Path
 
 from agent.core.errors import AgentError
@@ -52,6 +51,8 @@ def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
     Raises:
         OSError: the disk refused; the old file stands.
     """
+    import tempfile
+
     descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
     temporary = Path(name)
     try:

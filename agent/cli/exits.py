@@ -6,7 +6,7 @@ import enum
 from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
-from agent.core.model import Reason, SourceState
+from agent.core.states import Reason, SourceState
 
 
 class Exit(enum.IntEnum):

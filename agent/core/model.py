@@ -10,6 +10,9 @@ import enum
 from dataclasses import dataclass, field
 from typing import Final
 
+from agent.core.states import Reason as Reason
+from agent.core.states import SourceState as SourceState
+
 SENTINEL_BASE: Final = "0" * 64
 """A base hash no content can have: "this path must not exist yet" on servers that overwrite when no base is given."""
 
@@ -34,42 +37,6 @@ class Presence(enum.IntEnum):
     """Could not be looked at. Never the same as absent."""
     OUT_OF_SCOPE = 3
     """There or not, the rules do not select it."""
-
-
-class Reason(enum.StrEnum):
-    """Why a selected file is skipped."""
-
-    BINARY = "binary"
-    NOT_UTF8 = "not_utf8"
-    TOO_LARGE = "too_large"
-    UNREADABLE = "unreadable"
-    BAD_NAME = "bad_name"
-    SPECIAL = "special_file"
-    PLACEHOLDER = "placeholder"
-    NAME_TWIN = "name_twin"
-    BLOCKED = "blocked"
-    """A file stands where a folder is needed, or a folder that still holds something where a file is needed."""
-    REFUSED = "refused"
-    """The server rejects this file, whatever is done."""
-    GARBLED = "garbled"
-    """What the server told of the file cannot be understood."""
-    UNSAFE_PATH = "unsafe_path"
-    LINK = "link"
-    CHANGING = "changing"
-    SHRUNK = "shrunk"
-    """Shorter than before although its time did not change: what a crash leaves of a file."""
-    UNMOUNTED = "unmounted"
-    """It lies on a file system that is not mounted now."""
-    DISK = "disk"
-    """The disk refused the write (full, read-only)."""
-
-    @property
-    def is_policy(self) -> bool:
-        """Whether the file is left out by policy, so that it does not count as a failure."""
-        return self in _POLICY
-
-
-_POLICY: Final = frozenset({Reason.BINARY, Reason.NOT_UTF8, Reason.SPECIAL, Reason.LINK})
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,19 +265,6 @@ class Choice(enum.StrEnum):
     KEEP_LOCAL = "keep_local"
     KEEP_RAVEN = "keep_raven"
     MANUAL_MERGE = "manual_merge"
-
-
-class SourceState(enum.StrEnum):
-    """The one word that describes a source; the first that holds, in this order."""
-
-    SIGNED_OUT = "signed_out"
-    HALTED = "halted"
-    ERROR = "error"
-    OFFLINE = "offline"
-    PAUSED = "paused"
-    CONFLICT = "conflict"
-    SYNCING = "syncing"
-    UP_TO_DATE = "up_to_date"
 
 
 class Purpose(enum.StrEnum):
