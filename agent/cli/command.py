@@ -17,13 +17,13 @@ import click
 
 from agent.cli.exits import Exit
 from agent.cli.output import Form, Loudness, Output, may_ask
-from agent.config import Home, Settings, load_settings
 from agent.core.errors import AgentError, UsageError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from agent.cli.client import Client
+    from agent.config import Home, Settings
 
 P = ParamSpec("P")
 
@@ -49,6 +49,8 @@ class App:
         Raises:
             ConfigError: they make no sense.
         """
+        from agent.config import load_settings
+
         return load_settings(self.home)
 
     @contextlib.contextmanager
@@ -84,6 +86,8 @@ def command(name: str, *, prints_data: bool = True) -> Callable[[Callable[Concat
         @functools.wraps(body)
         def run(*args: Any, json_output: bool = False, verbose: bool = False, quiet: bool = False, **kw: Any) -> Exit:
             loudness = Loudness.QUIET if quiet else Loudness.VERBOSE if verbose else Loudness.NORMAL
+            from agent.config import Home
+
             output = Output(Form.JSON if json_output else Form.HUMAN, loudness)
             if loudness is Loudness.VERBOSE:
                 _log_to_stderr()
