@@ -78,7 +78,7 @@ class LocalHub:
     def _start(self) -> None:
         self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
         for port in self._ports():
-            command = [*own_command(HUB), "--data", str(self._data), "--parent-pid", str(os.getpid()), *port]
+            command = [*self._command("--token-for"), "--parent-pid", str(os.getpid()), *port]
             with open(self._data / "hub.log", "ab", opener=private) as log:
                 process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
             ready = _first_line(process)
@@ -86,6 +86,7 @@ class LocalHub:
                 _hang_up(self._process)
                 self._process = process
                 self._url = str(ready["url"])
+                self._keep_token(str(ready["token"]))
                 return
             process.kill()
             process.wait()
@@ -102,19 +103,17 @@ class LocalHub:
         return (("--port", str(self._port)), ())
 
     def _mint(self) -> None:
-        command = [
-            *own_command(HUB),
-            "--data",
-            str(self._data),
-            "--mint",
-            f"{WORKSPACE}:{USER}",
-            "--days",
-            str(self._token_days),
-        ]
-        done = subprocess.run(command, capture_output=True, check=False, timeout=_START_SECONDS)
+        done = subprocess.run(self._command("--mint"), capture_output=True, check=False, timeout=_START_SECONDS)
         if done.returncode != 0:
             raise HubFailed("the embedded hub gave no token", f"see {self._data / 'hub.log'}")
-        self._token = done.stdout.decode().strip()
+        self._keep_token(done.stdout.decode().strip())
+
+    def _command(self, wish: str) -> list[str]:
+        data, days = str(self._data), str(self._token_days)
+        return [*own_command(HUB), "--data", data, "--days", days, wish, f"{WORKSPACE}:{USER}"]
+
+    def _keep_token(self, token: str) -> None:
+        self._token = token
         self._token_made = time.time()
 
     def stop(self) -> None:

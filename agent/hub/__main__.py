@@ -30,6 +30,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--body-limit", type=int, default=BODY_LIMIT)
     parser.add_argument("--parent-pid", type=int, help="end when this process ends")
     parser.add_argument("--mint", metavar="WORKSPACE:USER", help="print a token and end; nothing is served")
+    parser.add_argument("--token-for", metavar="WORKSPACE:USER", help="say a token with the line that says it is ready")
     parser.add_argument("--days", type=float, default=DEFAULT_DAYS, help="how long that token is good for")
     given = parser.parse_args(arguments)
     settings = Settings(
@@ -46,9 +47,9 @@ def main(arguments: list[str] | None = None) -> int:
     )
     try:
         if given.mint:
-            _mint(given.data, given.mint, given.days)
+            print(_token(given.data, given.mint, given.days))
         else:
-            serve(settings, _announce)
+            serve(settings, lambda ready: _announce(ready, given))
     except (ServeError, StoreError, SecretError) as error:
         print(error, file=sys.stderr)
         if given.parent_pid is not None:
@@ -57,13 +58,14 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def _mint(data: Path, whom: str, days: float) -> None:
+def _token(data: Path, whom: str, days: float) -> str:
     workspace, _, user = whom.partition(":")
-    print(mint(hub_secret(data), workspace=workspace, user=user, now=system_clock(), days=days))
+    return mint(hub_secret(data), workspace=workspace, user=user, now=system_clock(), days=days)
 
 
-def _announce(ready: Ready) -> None:
-    _say({"url": ready.url, "pid": ready.pid})
+def _announce(ready: Ready, given: argparse.Namespace) -> None:
+    token = {"token": _token(given.data, given.token_for, given.days)} if given.token_for else {}
+    _say({"url": ready.url, "pid": ready.pid, **token})
 
 
 def _say(document: dict[str, object]) -> None:
