@@ -11,7 +11,7 @@ import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Final, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, Final, NamedTuple, ParamSpec
 
 import click
 
@@ -138,15 +138,22 @@ def _log_to_stderr() -> None:
     log_to_stderr()
 
 
-class LazyGroup(click.Group):
-    """A group whose commands are imported when they are needed.
+class Place(NamedTuple):
+    """Where a command stands.
 
     Attributes:
-        places: name of each command and the module it stands in; the object there has the command's name, with
-            ``_command`` behind it.
+        module: imported when the command is run; the object there has the command's name, with ``_command`` behind it.
+        summary: its line in the group's help, the same as the command's own, so that the help imports none of them.
     """
 
-    def __init__(self, *args: Any, places: Mapping[str, str], **kw: Any) -> None:
+    module: str
+    summary: str
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are needed."""
+
+    def __init__(self, *args: Any, places: Mapping[str, Place], **kw: Any) -> None:
         super().__init__(*args, **kw)
         self.places = places
 
@@ -158,9 +165,14 @@ class LazyGroup(click.Group):
         """The command of that name."""
         if cmd_name not in self.places:
             return None
-        module = importlib.import_module(self.places[cmd_name])
+        module = importlib.import_module(self.places[cmd_name].module)
         found: click.Command = getattr(module, f"{cmd_name}_command")
         return found
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, place.summary) for name, place in self.places.items()])
 
 
 folder_option = click.argument("folder", required=False, metavar="[FOLDER]")

@@ -10,7 +10,7 @@ from typing import Final
 import click
 
 from agent import __version__
-from agent.cli.command import CONTEXT, LazyGroup
+from agent.cli.command import CONTEXT, LazyGroup, Place
 from agent.cli.exits import Exit, for_error
 from agent.cli.output import Form, show_error
 from agent.core.errors import AgentError
@@ -18,36 +18,36 @@ from agent.core.errors import AgentError
 PROGRAM: Final = "raven-agent"
 
 _PLACES: Final = {
-    "up": "agent.cli.up",
-    "login": "agent.cli.accounts",
-    "logout": "agent.cli.accounts",
-    "servers": "agent.cli.accounts",
-    "link": "agent.cli.folders",
-    "unlink": "agent.cli.folders",
-    "move": "agent.cli.folders",
-    "rules": "agent.cli.folders",
-    "sources": "agent.cli.folders",
-    "run": "agent.cli.run",
-    "sync": "agent.cli.syncing",
-    "status": "agent.cli.looking",
-    "files": "agent.cli.looking",
-    "explain": "agent.cli.looking",
-    "retry": "agent.cli.syncing",
-    "conflicts": "agent.cli.conflicts",
-    "diff": "agent.cli.conflicts",
-    "resolve": "agent.cli.conflicts",
-    "history": "agent.cli.versions",
-    "restore": "agent.cli.versions",
-    "trash": "agent.cli.versions",
-    "pause": "agent.cli.syncing",
-    "resume": "agent.cli.syncing",
-    "activity": "agent.cli.looking",
-    "logs": "agent.cli.support",
-    "doctor": "agent.cli.support",
-    "config": "agent.cli.settings",
-    "service": "agent.cli.service",
-    "hub": "agent.cli.hub",
-    "completion": "agent.cli.support",
+    "up": Place("agent.cli.up", "Sync FOLDER: nothing else is needed."),
+    "login": Place("agent.cli.accounts", "Check and store an account on a server."),
+    "logout": Place("agent.cli.accounts", "Forget an account and its token."),
+    "servers": Place("agent.cli.accounts", "List the accounts."),
+    "link": Place("agent.cli.folders", "Keep FOLDER in step with a source on a server."),
+    "unlink": Place("agent.cli.folders", "Stop syncing FOLDER."),
+    "move": Place("agent.cli.folders", "Say that the folder OLD now stands at NEW."),
+    "rules": Place("agent.cli.folders", "Show or change the patterns for FOLDER."),
+    "sources": Place("agent.cli.folders", "List the server's sources."),
+    "run": Place("agent.cli.run", "Run the agent in the foreground."),
+    "sync": Place("agent.cli.syncing", "Make one full pass now."),
+    "status": Place("agent.cli.looking", "How each source stands: one line each."),
+    "files": Place("agent.cli.looking", "List files and their states."),
+    "explain": Place("agent.cli.looking", "Say why PATH is or is not synced."),
+    "retry": Place("agent.cli.syncing", "Try skipped or failed files again now."),
+    "conflicts": Place("agent.cli.conflicts", "List parked conflicts."),
+    "diff": Place("agent.cli.conflicts", "Show one conflict."),
+    "resolve": Place("agent.cli.conflicts", "Resolve conflicts."),
+    "history": Place("agent.cli.versions", "List the versions of PATH."),
+    "restore": Place("agent.cli.versions", "Bring a version of PATH back."),
+    "trash": Place("agent.cli.versions", "List what was replaced or removed here."),
+    "pause": Place("agent.cli.syncing", "Stop syncing for a while, on this machine only."),
+    "resume": Place("agent.cli.syncing", "Go on after a pause."),
+    "activity": Place("agent.cli.looking", "What happened to files."),
+    "logs": Place("agent.cli.support", "Show the program's own log."),
+    "doctor": Place("agent.cli.support", "Check that all is well, with remedies."),
+    "config": Place("agent.cli.settings", "Settings."),
+    "service": Place("agent.cli.service", "Start the agent at login or at boot."),
+    "hub": Place("agent.cli.hub", "The document server that comes with the agent."),
+    "completion": Place("agent.cli.support", "Print the completion script of a shell."),
 }
 
 

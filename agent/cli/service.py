@@ -21,7 +21,10 @@ as_option = click.option("--as", "user", metavar="USER", help="The system's serv
 
 @click.group("service", context_settings=CONTEXT)
 def service_command() -> None:
-    """Start the agent at login or at boot: systemd, launchd, or the desktop's autostart."""
+    """Start the agent at login or at boot.
+
+    Through systemd, launchd, or the desktop's autostart.
+    """
 
 
 @command("install")

@@ -13,6 +13,7 @@ import click
 import pytest
 from click.shell_completion import ShellComplete
 
+from agent.cli.command import LazyGroup
 from agent.cli.main import cli
 from cli.conftest import Ran
 from cli.contract_table import COMMANDS
@@ -113,6 +114,15 @@ def test_the_version_stands_in_one_place(raven: Callable[..., Ran]) -> None:
     from agent import __version__
 
     assert raven("--version").out == f"raven-agent, version {__version__}\n"
+
+
+def test_the_list_of_commands_says_of_each_what_its_own_help_says() -> None:
+    assert isinstance(cli, LazyGroup)
+    with click.Context(cli) as context:
+        for name, place in cli.places.items():
+            found = cli.get_command(context, name)
+            assert found is not None
+            assert place.summary == found.get_short_help_str(100)
 
 
 def test_help_imports_nothing_heavy() -> None:
