@@ -22,7 +22,7 @@ from agent.cli.support import last_lines
 from agent.config import Home as AgentHome
 from agent.config import Settings
 from support.eventually import eventually
-from support.processes import Home
+from support.processes import COMMAND, Home
 from support.servers import StrictServer
 
 
@@ -170,7 +170,7 @@ def test_a_service_logs_to_the_journal_alone_and_logs_reads_it_there(home: Home,
     journal.lines.write_text("one\ntwo\n")
     home.extra |= {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "RAVEN_AGENT_LOG": "debug"}
     process = subprocess.Popen(
-        [*home.command, "run"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=journal.theirs,
+        [*COMMAND, "run"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=journal.theirs,
         env={**home.env, "JOURNAL_STREAM": journal.stream}, cwd="/",
     )  # fmt: skip
     try:
@@ -195,7 +195,7 @@ def test_what_is_followed_comes_as_it_happens(home: Home, words: tuple[str, ...]
     home.extra["RAVEN_AGENT_LOG"] = "debug"
     with home.daemon():
         follower = subprocess.Popen(
-            [*home.command, *words, "--json"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=home.env,
+            [*COMMAND, *words, "--json"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, env=home.env,
             cwd=home.folder, text=True,
         )  # fmt: skip
         assert follower.stdout is not None

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import sqlite3
+import sys
 import time
 import zipfile
 from collections.abc import Iterator
@@ -243,7 +244,7 @@ def test_another_package_of_our_name_is_told(home: Home, tmp_path: Path) -> None
     other.mkdir(parents=True)
     (other / "__init__.py").write_text("")
     home.command = (
-        home.command[0], "-c",
+        sys.executable, "-c",
         f"import sys; sys.path.append({str(other.parent)!r}); from agent.cli.main import main; main()",
     )  # fmt: skip
     row = doctor(home)["program"]

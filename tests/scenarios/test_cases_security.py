@@ -7,13 +7,14 @@ from pathlib import Path
 
 from strict_raven import Response
 from strict_raven.faults import Fault, Strikes
-from support.processes import Home
+from support.processes import COMMAND, Home
 from support.resting import settle
 from support.servers import StrictServer
 
 
 def test_sc8_the_token_is_in_no_log_status_or_bundle(strict_home: Home, strict: StrictServer) -> None:
     """Nor in a process's arguments; the home and what is in it are the owner's alone."""
+    strict_home.command = COMMAND  # its arguments are looked at
     strict_home.write("a.md", "a\n")
     strict_home.extra = {"RAVEN_AGENT_LOG": "debug"}
     strict_home.link()

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from support.eventually import eventually
-from support.processes import Home
+from support.processes import COMMAND, Home
 
 
 @dataclass
@@ -94,7 +94,7 @@ def unit(
         told["WATCHDOG_USEC"] = str(watchdog_usec)
     with listening(address) as heard:
         process = subprocess.Popen(
-            [*(command or [*home.command, "run"])], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+            [*(command or [*COMMAND, "run"])], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL, env={**home.env, **told}, cwd="/",
         )  # fmt: skip
         try:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from support.eventually import eventually
-from support.processes import Home
+from support.processes import COMMAND, Home
 
 
 def told_the_journal(home: Home, *words: str, until: bytes | None = None) -> list[str]:
@@ -19,7 +19,7 @@ def told_the_journal(home: Home, *words: str, until: bytes | None = None) -> lis
     with journal.open("wb") as stream:
         found = os.fstat(stream.fileno())
         process = subprocess.Popen(
-            [*home.command, *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stream,
+            [*COMMAND, *words], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stream,
             env={**home.env, "JOURNAL_STREAM": f"{found.st_dev}:{found.st_ino}"},
         )  # fmt: skip
     try:

@@ -13,7 +13,7 @@ import httpx
 from agent.daemon.notify import Notifier
 from service.manager import listening, unit
 from support.eventually import eventually
-from support.processes import Home
+from support.processes import COMMAND, Home
 
 
 def test_ready_comes_after_the_socket_answers_and_stopping_before_the_end(tmp_path: Path) -> None:
@@ -146,7 +146,7 @@ def test_the_hub_says_ready_shows_life_and_says_when_it_ends(tmp_path: Path) -> 
     """READY=1 once it answers, with its address; the watchdog is fed by its event loop; STOPPING=1 before the end."""
     home = Home(tmp_path)
     data = tmp_path / "hub"
-    command = [*home.command, "hub", "serve", "--listen", "127.0.0.1:0", "--data", str(data)]
+    command = [*COMMAND, "hub", "serve", "--listen", "127.0.0.1:0", "--data", str(data)]
     with unit(home, tmp_path, command, watchdog_usec=1_000_000) as running:
         running.wait_for("READY")
         address = running.heard.status.removeprefix("serving ")

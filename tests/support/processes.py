@@ -8,14 +8,16 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from agent.cli.client import SocketClient, daemon_of
 from agent.config import Home as AgentHome
 from support.eventually import eventually
+from support.nursery import Forked
 from support.servers import Server
 
 COMMAND = (sys.executable, "-P", "-m", "agent")
@@ -60,10 +62,13 @@ class Ran:
         return dict(found)
 
 
+Process = subprocess.Popen[bytes] | Forked
+
+
 class Daemon:
     """A running ``raven-agent run``."""
 
-    def __init__(self, process: subprocess.Popen[bytes], socket: SocketClient) -> None:
+    def __init__(self, process: Process, socket: SocketClient) -> None:
         self.process = process
         self._socket = socket
 
@@ -94,7 +99,7 @@ class Home:
         path: RAVEN_AGENT_HOME.
         folder: the synced folder, not linked yet.
         etc: the administrator's folder of that machine; not there yet.
-        command: what the agent is started with.
+        command: what the agent is started with; None for a fork of one that is imported already.
     """
 
     def __init__(self, top: Path, name: str = "one") -> None:
@@ -103,7 +108,7 @@ class Home:
         self.folder = top / name / "notes"
         self.etc = top / name / "etc"
         self.folder.mkdir(parents=True)
-        self.command: Sequence[str] = COMMAND
+        self.command: Sequence[str] | None = None
         self.extra: dict[str, str] = {}
 
     @property
@@ -116,11 +121,27 @@ class Home:
     def run(self, *arguments: str | Path, stdin: str = "", seconds: float = RUN_SECONDS) -> Ran:
         """Run one command to its end."""
         words = [str(word) for word in arguments]
-        done = subprocess.run(
-            [*self.command, *words], input=stdin, capture_output=True, text=True, check=False, timeout=seconds,
-            env=self.env, cwd=self.folder if self.folder.is_dir() else self.path,
-        )  # fmt: skip
-        return Ran(words, done.returncode, done.stdout, done.stderr)
+        with contextlib.ExitStack() as stack:
+            into, out, err = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(3))
+            into.write(stdin.encode())
+            into.seek(0)
+            cwd = self.folder if self.folder.is_dir() else self.path
+            process = self._process(words, cwd, (into.fileno(), out.fileno(), err.fileno()))
+            try:
+                code = process.wait(seconds)
+            except BaseException:
+                process.kill()
+                process.wait()
+                raise
+            return Ran(words, code, _text(out), _text(err))
+
+    def _process(self, words: list[str], cwd: Path, streams: tuple[int, int, int]) -> Process:
+        if self.command is None:
+            return Forked(words, self.env, str(cwd), streams)
+        stdin, stdout, stderr = streams
+        return subprocess.Popen(
+            [*self.command, *words], stdin=stdin, stdout=stdout, stderr=stderr, env=self.env, cwd=cwd
+        )
 
     def json(self, *arguments: str | Path, code: int = 0, stdin: str = "") -> Any:
         """The document of a command that must end with this exit code."""
@@ -128,12 +149,10 @@ class Home:
         assert ran.code == code, ran
         return ran.document
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self) -> Process:
         """Start the daemon and do not wait for it."""
-        return subprocess.Popen(
-            [*self.command, "run"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            env=self.env, cwd="/",
-        )  # fmt: skip
+        with open(os.devnull, "r+b") as null:
+            return self._process(["run"], Path("/"), (null.fileno(), null.fileno(), null.fileno()))
 
     @contextlib.contextmanager
     def daemon(self) -> Iterator[Daemon]:
@@ -153,7 +172,7 @@ class Home:
                 process.wait()
                 raise
 
-    def _answering(self, process: subprocess.Popen[bytes], home: AgentHome) -> SocketClient | None:
+    def _answering(self, process: Process, home: AgentHome) -> SocketClient | None:
         assert process.poll() is None, f"the daemon ended with {process.returncode}: {self.log()}"
         return daemon_of(home)
 
@@ -211,3 +230,8 @@ class Home:
             if file.is_file():
                 found.add(file.read_bytes())
         return found
+
+
+def _text(stream: IO[bytes]) -> str:
+    stream.seek(0)
+    return stream.read().decode()
