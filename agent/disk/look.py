@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import errno
-from dataclasses import replace
 from typing import Final
+
+from msgspec.structs import replace
 
 from agent.core import paths
 from agent.core.model import ABSENT, Fingerprint, Known, Presence, Reason, Seen, Side

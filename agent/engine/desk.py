@@ -8,8 +8,10 @@ from __future__ import annotations
 import enum
 import random
 from collections.abc import Iterable, Sequence, Set
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec.structs import replace
 
 from agent.core.errors import Problem
 from agent.core.guard import BrakeLimits
@@ -241,7 +243,7 @@ class Desk:
 
     def set_standing(self, **changes: object) -> None:
         """Change where the source stands and write it."""
-        standing = replace(self.standing, **changes)  # type: ignore[arg-type]
+        standing = replace(self.standing, **changes)
         if standing != self.standing:
             self.standing = standing
             self.index.notes.set_standing(self.source, standing)

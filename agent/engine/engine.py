@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
+
+from msgspec.structs import replace
 
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import ABSENT, Purpose, Reason

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from agent.core.model import ABSENT, Presence, Side, file_side
 from agent.core.reconcile import Step, reconcile

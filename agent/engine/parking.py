@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence, Set
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from agent.core import paths
 from agent.core.model import Choice, ConflictKind, Mode, Operation, Presence, RemoteConflict, Verb

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from agent.core.model import Operation, RemoteConflict, RemoteHead, Verb
 from agent.core.settle import Settled, settle

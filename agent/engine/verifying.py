@@ -7,7 +7,8 @@ file itself is asked; a missing one counts as deleted after a second listing.
 from __future__ import annotations
 
 import enum
-from dataclasses import replace
+
+from msgspec.structs import replace
 
 from agent.core import paths
 from agent.core.model import ABSENT, Reason

@@ -7,8 +7,10 @@ import json
 import sqlite3
 import zlib
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.core.model import Choice, ConflictKind
 
@@ -43,8 +45,7 @@ class State(enum.StrEnum):
     CLOSED = "closed"
 
 
-@dataclass(frozen=True, slots=True)
-class Conflict:
+class Conflict(Struct, frozen=True, gc=False):
     """One parked disagreement. ``key`` is what people see: it changes when either side moves."""
 
     id: int

@@ -6,8 +6,10 @@ import enum
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
 from typing import Any, Final
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.core.model import Reason
 
@@ -17,8 +19,7 @@ _SOURCE_COLUMNS: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True, gc=False):
     """Where a source stands.
 
     Attributes:
@@ -58,8 +59,7 @@ class ProblemOrigin(enum.StrEnum):
     REMOTE = "remote"
 
 
-@dataclass(frozen=True, slots=True)
-class PathProblem:
+class PathProblem(Struct, frozen=True, gc=False):
     """One path that cannot be synced, and why.
 
     Attributes:
@@ -77,8 +77,7 @@ class PathProblem:
     raw: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Happening:
+class Happening(Struct, frozen=True, gc=False):
     """One line of the activity log."""
 
     id: int

@@ -6,8 +6,9 @@ import enum
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from agent.core.model import Intent, Operation, Purpose, Verb
 
@@ -44,16 +45,14 @@ OPEN_STAGES: Final = frozenset({Stage.STORED, Stage.UNSETTLED, Stage.ACKED})
 """Stages in which something is still to come."""
 
 
-@dataclass(frozen=True, slots=True)
-class Suspect:
+class Suspect(Struct, frozen=True, gc=False):
     """A foreign version the feed told before our own echo: overwritten unseen, if our operation came after it."""
 
     hash: str
     position: int
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(Struct, frozen=True, gc=False):
     """A stored operation and how far it has come.
 
     ``seq`` rises with every operation of this home; ``after`` is the newest event that was known of the path when the

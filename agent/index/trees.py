@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from msgspec import Struct
 
 from agent.core.model import ABSENT, Fingerprint, Known, Presence, Reason, RemoteFile, Side
 from agent.core.reconcile import Step
@@ -18,8 +19,7 @@ _PUT: Final = f"INSERT OR REPLACE INTO files (source, {_COLUMNS}) VALUES (?,?,?,
 _CHUNK: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(Struct, frozen=True, gc=False):
     """One path's trees.
 
     Attributes:
@@ -47,8 +47,7 @@ class Row:
         return nothing_local and not self.base.is_file and not self.remote.is_file
 
 
-@dataclass(frozen=True, slots=True)
-class Counts:
+class Counts(Struct, frozen=True, gc=False):
     """How much a source holds and how much is left to do."""
 
     files: int

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import dataclasses
+
+from msgspec import structs
 
 from agent.core.model import ABSENT, ConflictKind, Presence, Reason, Result, Seen, Side, SourceState
 from agent.core.reconcile import Step
@@ -248,7 +250,7 @@ def test_in_a_folder_that_took_the_linked_ones_place_nothing_was_deleted() -> No
     """What it lacks comes from the server again; another text in it may be an edit or an older state, and is parked."""
     pilot = synced(["a.md", "b.md", "same.md"])
     standing = pilot.index.notes.standing(SOURCE)
-    pilot.index.notes.set_standing(SOURCE, replace(standing, moved=True))
+    pilot.index.notes.set_standing(SOURCE, structs.replace(standing, moved=True))
     pilot.restart()
     pilot.tell(m.ChangesLanded(()))
     pilot.look({"a.md": None, "b.md": "another"})
@@ -265,7 +267,7 @@ def test_nor_was_anything_deleted_there_that_cannot_be_seen_or_moved_on_meanwhil
     pilot.tell(m.Pause(float("inf")))
     drain(pilot, upsert("a.md", "newer", pilot.cursor + 1))
     standing = pilot.index.notes.standing(SOURCE)
-    pilot.index.notes.set_standing(SOURCE, replace(standing, moved=True))
+    pilot.index.notes.set_standing(SOURCE, structs.replace(standing, moved=True))
     pilot.restart()
     pilot.tell(m.ChangesLanded(()))
     pilot.take(e.Look)
@@ -302,7 +304,7 @@ def test_a_costly_judgement_is_not_made_at_every_step() -> None:
     """Of many files: what changes right after it waits for the next one, and no delete passes unjudged meanwhile."""
     names = [f"n{i:05}.md" for i in range(6000)]
     pilot = Pilot(hub=True)
-    pilot.setup = replace(pilot.setup, batch_items=10_000)
+    pilot.setup = dataclasses.replace(pilot.setup, batch_items=10_000)
     pilot.restart()
     pilot.begin({name: name for name in names})
     ids = pilot.answer(*[Result.APPLIED] * len(names))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from msgspec import structs
+
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import (
     Choice,
@@ -337,7 +339,7 @@ def test_a_restored_text_is_an_edit_like_any_other() -> None:
 def test_a_retry_of_everything_forgets_a_limit_that_refused_nothing_yet() -> None:
     """A gateway's one bad answer taught it; the next file would be set aside without ever having been sent."""
     pilot = started()
-    pilot.index.notes.set_standing(SOURCE, replace(pilot.index.notes.standing(SOURCE), max_bytes=3))
+    pilot.index.notes.set_standing(SOURCE, structs.replace(pilot.index.notes.standing(SOURCE), max_bytes=3))
     pilot.restart()
     pilot.tell(m.Retry(None))
     assert pilot.engine.max_bytes is None

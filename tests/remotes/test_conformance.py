@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 
 import pytest
+from msgspec import structs
 
 from agent.core.errors import ProblemKind, RemoteError
 from agent.core.model import EMPTY_HASH, SENTINEL_BASE, Choice, Mode, Result
@@ -297,7 +297,7 @@ class TestPush:
         wrong = type(good)(good.operation, b"something else")
         assert world.only(wrong).result is Result.REJECTED
         raw = b"\xff\xfe"
-        hashed = dataclasses.replace(binary.operation, hash=hashlib.sha256(raw).hexdigest())
+        hashed = structs.replace(binary.operation, hash=hashlib.sha256(raw).hexdigest())
         assert world.only(type(good)(hashed, raw)).result is Result.REJECTED
         assert world.files() == {}
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import orjson
+from msgspec import structs
 
 from agent.core.model import ABSENT, Intent, Landed, Landing, Operation, RemoteConflict, Seen
 from agent.core.reconcile import Step, reconcile
@@ -162,7 +163,7 @@ def _expected_file_not_asked_for() -> AbstractContextManager[object]:
 
     def removed(self: Swapper, intent: Intent, spot: Spot, now: float) -> Landing:
         found = self._fs.stat(spot.folder, spot.name) and install.hash_at(self._fs, spot)
-        return careful(self, replace(intent, expected=found), spot, now)
+        return careful(self, structs.replace(intent, expected=found), spot, now)
 
     return instead(Swapper, "remove", removed)
 
@@ -190,7 +191,7 @@ def _operation_id_reused() -> AbstractContextManager[object]:
         for operation in operations:
             former = [e.operation.id for e in self.entries_of(operation.path) if e.operation.verb is operation.verb]
             self.index.operations.drop(former[-1:])
-            again.append(replace(operation, id=former[-1]) if former else operation)
+            again.append(structs.replace(operation, id=former[-1]) if former else operation)
         return fresh(self, again, why)
 
     return instead(Desk, "add_operations", reused)

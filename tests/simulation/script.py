@@ -7,6 +7,8 @@ import enum
 import re
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 _HASH = re.compile(r"\b[0-9a-f]{64}\b")
 _LONG_ID = re.compile(
     r"\b([0-9a-f]{6})(?:[0-9a-f]{26}|[0-9a-f]{10})\b|\b[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{8}([0-9a-f]{4})\b"
@@ -46,8 +48,9 @@ class Script:
 def _shown(thing: object) -> str:
     if isinstance(thing, enum.Enum):
         return str(thing.name)
-    if dataclasses.is_dataclass(thing) and not isinstance(thing, type):
-        pairs = [(f.name, getattr(thing, f.name)) for f in dataclasses.fields(thing) if f.name not in _UNSAID]
+    if isinstance(thing, Struct) or (dataclasses.is_dataclass(thing) and not isinstance(thing, type)):
+        names = thing.__struct_fields__ if isinstance(thing, Struct) else [f.name for f in dataclasses.fields(thing)]
+        pairs = [(name, getattr(thing, name)) for name in names if name not in _UNSAID]
         inside = ", ".join(f"{name}={_shown(value)}" for name, value in pairs if value not in (None, (), False))
         return f"{type(thing).__name__}({inside})"
     if isinstance(thing, tuple | list):

@@ -7,6 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from msgspec import structs
+
 from agent import registry as reg
 from agent.core import paths
 from agent.core.errors import UsageError
@@ -314,7 +316,7 @@ def move(agent: Agent, params: Params) -> dict[str, Any]:
 def _expect_copy(agent: Agent, key: int) -> None:
     """The folder was not renamed but copied, or is another one: what it lacks must not count as deleted."""
     notes = agent.index.notes
-    notes.set_standing(key, replace(notes.standing(key), moved=True))
+    notes.set_standing(key, structs.replace(notes.standing(key), moved=True))
 
 
 def rules(agent: Agent, params: Params) -> dict[str, Any]:
