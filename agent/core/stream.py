@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 
 @dataclass(frozen=True, slots=True)
 class Upsert:
@@ -28,8 +30,7 @@ class Upsert:
     remote_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Delete:
+class Delete(Struct, frozen=True, gc=False):
     """A path now holds nothing."""
 
     path: str
@@ -37,8 +38,7 @@ class Delete:
     operation_id: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(Struct, frozen=True, gc=False):
     """What stood at ``old_path`` now stands at ``path``, unchanged."""
 
     old_path: str
@@ -58,8 +58,7 @@ class Superseded:
     text: bytes | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class ConflictOpened:
+class ConflictOpened(Struct, frozen=True, gc=False):
     """The server parked a disagreement.
 
     Attributes:
@@ -77,8 +76,7 @@ class ConflictOpened:
     by_server_edit: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ConflictClosed:
+class ConflictClosed(Struct, frozen=True, gc=False):
     """Somebody resolved a conflict; ``hash`` is what the path then holds."""
 
     path: str
@@ -87,8 +85,7 @@ class ConflictClosed:
     hash: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Unreadable:
+class Unreadable(Struct, frozen=True, gc=False):
     """The server told something that cannot be understood, at a position that can.
 
     Attributes:
@@ -108,8 +105,7 @@ class Signal(enum.StrEnum):
     RESUMED = "resumed"
 
 
-@dataclass(frozen=True, slots=True)
-class Control:
+class Control(Struct, frozen=True, gc=False):
     """Something about the whole source."""
 
     signal: Signal
@@ -119,8 +115,7 @@ class Control:
 Event = Upsert | Delete | Move | Superseded | ConflictOpened | ConflictClosed | Unreadable | Control
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
+class Page(Struct, frozen=True, gc=False):
     """One answer to a pull.
 
     Attributes:

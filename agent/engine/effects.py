@@ -4,23 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from agent.core.model import Choice, Intent, Operation
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(Struct, frozen=True, gc=False):
     """Look at the whole folder and post the differences from the index, then LookEnded."""
 
 
-@dataclass(frozen=True, slots=True)
-class LookAt:
+class LookAt(Struct, frozen=True, gc=False):
     """Look at these paths and post FilesSeen, then PathsLooked."""
 
     paths: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Poll:
+class Poll(Struct, frozen=True, gc=False):
     """Ask for the feed behind ``state``, waiting up to ``wait`` seconds on the server; post PageArrived."""
 
     number: int
@@ -42,8 +41,7 @@ class Parcel:
     given: bytes | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Send:
+class Send(Struct, frozen=True, gc=False):
     """Read, check and send these operations; post BatchAnswered.
 
     A file whose bytes are not the operation's any more is answered CHANGED and not sent. Where the server forgets
@@ -53,34 +51,29 @@ class Send:
     parcels: tuple[Parcel, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AskHead:
+class AskHead(Struct, frozen=True, gc=False):
     """Ask what the server holds at a path; post HeadArrived."""
 
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class AskDisputes:
+class AskDisputes(Struct, frozen=True, gc=False):
     """Ask what the server holds at these paths, then once for the open conflicts; post HeadArrived for each path."""
 
     paths: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class AskListing:
+class AskListing(Struct, frozen=True, gc=False):
     """Ask for the server's files; post ListingArrived once or more."""
 
 
-@dataclass(frozen=True, slots=True)
-class AskStanding:
+class AskStanding(Struct, frozen=True, gc=False):
     """Ask whether the server's feed still holds what was read up to ``state``; post StandingTold."""
 
     state: str
 
 
-@dataclass(frozen=True, slots=True)
-class AskConflicts:
+class AskConflicts(Struct, frozen=True, gc=False):
     """Ask for the open conflicts; post ConflictsArrived."""
 
 
@@ -100,22 +93,19 @@ class CloseConflict:
     texts: tuple[bytes, ...] = field(repr=False, default=())
 
 
-@dataclass(frozen=True, slots=True)
-class Carry:
+class Carry(Struct, frozen=True, gc=False):
     """Make journalled changes to the folder; post ChangesLanded. Content is empty for a removal."""
 
     jobs: tuple[tuple[Intent, bytes], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Recover:
+class Recover(Struct, frozen=True, gc=False):
     """Find out what became of journalled changes a former process began; post ChangesLanded."""
 
     intents: tuple[Intent, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Committed:
+class Committed(Struct, frozen=True, gc=False):
     """The outcome of these changes is in the index: what was kept to find it out again may go."""
 
     intent_ids: tuple[str, ...]
@@ -131,15 +121,13 @@ class Stash:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class WakeAt:
+class WakeAt(Struct, frozen=True, gc=False):
     """Post TimePassed at this moment (seconds since the epoch)."""
 
     moment: float
 
 
-@dataclass(frozen=True, slots=True)
-class Rested:
+class Rested(Struct, frozen=True, gc=False):
     """The pass asked for by SyncNow is over: nothing is left that could be done now."""
 
     ticket: int

@@ -6,6 +6,8 @@ import enum
 from dataclasses import dataclass, field
 from typing import Final
 
+from msgspec import Struct
+
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import (
     Choice,
@@ -20,26 +22,22 @@ from agent.core.model import (
 from agent.core.stream import Page
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(Struct, frozen=True, gc=False):
     """The executor runs; nothing is outstanding."""
 
 
-@dataclass(frozen=True, slots=True)
-class TimePassed:
+class TimePassed(Struct, frozen=True, gc=False):
     """It may be later than some moment the engine asked to be woken at."""
 
 
-@dataclass(frozen=True, slots=True)
-class Noticed:
+class Noticed(Struct, frozen=True, gc=False):
     """The watcher saw something stir at these paths; ``rescan`` when it cannot say where."""
 
     paths: frozenset[str]
     rescan: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class FilesSeen:
+class FilesSeen(Struct, frozen=True, gc=False):
     """What a look found: of a whole look only the differences from the index, of single paths all of them.
 
     Attributes:
@@ -52,8 +50,7 @@ class FilesSeen:
     mounts: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class LookEnded:
+class LookEnded(Struct, frozen=True, gc=False):
     """The whole look is through.
 
     Attributes:
@@ -65,31 +62,27 @@ class LookEnded:
     mounts: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class PathsLooked:
+class PathsLooked(Struct, frozen=True, gc=False):
     """The single paths asked for have been looked at; their findings came before."""
 
     paths: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class PageArrived:
+class PageArrived(Struct, frozen=True, gc=False):
     """A page of the feed, and the call it answers."""
 
     poll: int
     page: Page
 
 
-@dataclass(frozen=True, slots=True)
-class BatchAnswered:
+class BatchAnswered(Struct, frozen=True, gc=False):
     """What became of a batch; ``problem`` where the sending stopped early."""
 
     outcomes: tuple[Outcome, ...]
     problem: Problem | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class HeadArrived:
+class HeadArrived(Struct, frozen=True, gc=False):
     """What the server holds at a path now (None: nothing), with the open conflicts of that path where asked for."""
 
     path: str
@@ -97,16 +90,14 @@ class HeadArrived:
     conflicts: tuple[RemoteConflict, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ListingArrived:
+class ListingArrived(Struct, frozen=True, gc=False):
     """Rows of the server's listing; ``last`` when it is whole."""
 
     files: tuple[RemoteFile, ...]
     last: bool
 
 
-@dataclass(frozen=True, slots=True)
-class StandingTold:
+class StandingTold(Struct, frozen=True, gc=False):
     """How the server stands to where its feed was read to.
 
     Attributes:
@@ -118,43 +109,37 @@ class StandingTold:
     paused: bool | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Stashed:
+class Stashed(Struct, frozen=True, gc=False):
     """A text owed to the trash stands there; ``trouble`` where the disk refused it."""
 
     stash_id: str
     trouble: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Woke:
+class Woke(Struct, frozen=True, gc=False):
     """The machine slept, its clock was set, or its connections were given up as dead."""
 
 
-@dataclass(frozen=True, slots=True)
-class ConflictsArrived:
+class ConflictsArrived(Struct, frozen=True, gc=False):
     """Every open conflict of the source, all machines'."""
 
     conflicts: tuple[RemoteConflict, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CloseAnswered:
+class CloseAnswered(Struct, frozen=True, gc=False):
     """The server closed a conflict, or refused to (``stale``: the head moved or somebody was faster)."""
 
     conflict: int
     stale: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class ChangesLanded:
+class ChangesLanded(Struct, frozen=True, gc=False):
     """What became of changes to the folder; also the answer to Recover."""
 
     landed: tuple[Landed, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class RecoveryFailed:
+class RecoveryFailed(Struct, frozen=True, gc=False):
     """What became of journalled changes cannot be told now, and nothing may be changed until it can."""
 
     trouble: str
@@ -178,8 +163,7 @@ OF_ONE_FILE: Final = frozenset(
 """What a question for one file's head may meet that is that file's trouble alone."""
 
 
-@dataclass(frozen=True, slots=True)
-class CallFailed:
+class CallFailed(Struct, frozen=True, gc=False):
     """A call to the server failed; nothing of it may be believed. ``subject``: poll number, path or conflict id."""
 
     call: Call
@@ -205,46 +189,39 @@ class Restore:
     content: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Pause:
+class Pause(Struct, frozen=True, gc=False):
     """Do not change anything until this moment (infinity: until resumed)."""
 
     until: float
 
 
-@dataclass(frozen=True, slots=True)
-class Resume:
+class Resume(Struct, frozen=True, gc=False):
     """Go on; also lifts a halt a person has looked at."""
 
 
-@dataclass(frozen=True, slots=True)
-class ApproveDeletes:
+class ApproveDeletes(Struct, frozen=True, gc=False):
     """A person approves exactly this plan of deletes."""
 
     plan: str
 
 
-@dataclass(frozen=True, slots=True)
-class UndoDeletes:
+class UndoDeletes(Struct, frozen=True, gc=False):
     """A person wants the files of the held deletes back on the side that lost them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Retry:
+class Retry(Struct, frozen=True, gc=False):
     """Try skipped or failed files again now; None: all of them."""
 
     paths: tuple[str, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class SyncNow:
+class SyncNow(Struct, frozen=True, gc=False):
     """Do one full pass; answered by the effect Rested with the same ticket."""
 
     ticket: int
 
 
-@dataclass(frozen=True, slots=True)
-class LookAgain:
+class LookAgain(Struct, frozen=True, gc=False):
     """The rules or the folder changed: look at everything."""
 
 
