@@ -202,7 +202,7 @@ class Desk:
         """Paths with an operation whose outcome is not known."""
         self.approved: dict[str, str] = index.notes.approved(setup.source)
         """Deletes a person has approved: path to the hash it then held."""
-        self._moves: dict[str, tuple[Stage, int | None]] = {}
+        self._moves: dict[int, tuple[Stage, int | None]] = {}
         self._happened: list[tuple[str, str, str | None, str | None]] = []
         self.happened: list[tuple[str, str, str | None, str | None]] = []
         """What was noted in this step: (path, what, detail, operation id)."""
@@ -346,18 +346,18 @@ class Desk:
     def move_operations(self, entries: Iterable[Entry], stage: Stage, echoed: int | None = None) -> None:
         """Move operations on to a stage: here at once, in the index with the end of the step at the latest."""
         for entry in entries:
-            self._moves[entry.operation.id] = (stage, echoed)
-            self.replace_entry(replace(entry, stage=stage))
+            if echoed is None:
+                echoed = self._moves.get(entry.seq, (stage, None))[1]
+            self._moves[entry.seq] = (stage, echoed)
+            self.replace_entry(replace(entry, stage=stage, echoed=entry.echoed if echoed is None else echoed))
 
-    def add_operations(self, operations: Sequence[Operation], why: Why) -> list[Entry]:
-        """Store operations; they are sent once this step is committed, never before."""
-        rows = self.index.trees.get(self.source, [operation.path for operation in operations])
-        placed = [(op, max(rows[op.path].position, self.out.newest_position)) for op in operations]
-        self.index.operations.add(self.source, placed, why, self.now)
-        stored = self.index.operations.by_ids(self.source, [operation.id for operation in operations])
-        for entry in stored.values():
+    def add_operations(self, operations: Sequence[tuple[Operation, Row]], why: Why) -> list[Entry]:
+        """Store operations on these rows; they are sent once this step is committed, never before."""
+        placed = [(op, max(row.position, self.out.newest_position)) for op, row in operations]
+        entries = self.index.operations.add(self.source, placed, why, self.now)
+        for entry in entries:
             self.replace_entry(entry)
-        return [stored[operation.id] for operation in operations]
+        return entries
 
     def entries_by_id(self, ids: Sequence[str]) -> dict[str, Entry]:
         """Our own operations among these ids, done ones too."""

@@ -146,6 +146,7 @@ class Engine:
                 self._handlers[type(message)](message)
             self._plan()
             desk.flush()
+        self._keeper.let_go()
         return desk.effects
 
     def configure(self, now: float, setup: Setup) -> list[Effect]:

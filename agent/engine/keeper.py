@@ -21,10 +21,26 @@ class Keeper:
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
+        self._held: dict[str, Row] = {}
+        """Rows as the index holds them: nobody else writes to it, so what was read or written here still stands there.
+        """
 
     def rows(self, paths: Sequence[str]) -> dict[str, Row]:
         """The trees of these paths."""
-        return self._desk.index.trees.get(self._desk.source, paths)
+        held = self._held
+        unread = [path for path in paths if path not in held]
+        if unread:
+            held.update(self._desk.index.trees.get(self._desk.source, unread))
+        return {path: held[path] for path in paths}
+
+    def read(self, rows: Iterable[Row]) -> None:
+        """These were read just now in another way."""
+        self._held.update((row.path, row) for row in rows)
+
+    def let_go(self) -> None:
+        """The step is over: only what has an operation under way will be asked for again soon."""
+        held = self._held
+        self._held = {path: held[path] for path in self._desk.unanswered if path in held}
 
     def row(self, path: str) -> Row:
         """The trees of one path."""
@@ -36,12 +52,14 @@ class Keeper:
         before = list(rows)
         decided = [self._decide(row) for row in before]
         desk.index.trees.put(desk.source, decided)
+        # The index keeps no row that says nothing.
+        self._held.update((row.path, Row(row.path) if row.is_empty else row) for row in decided)
         for old, new in zip(before, decided, strict=True):
             if old.step in WAITING and new.step not in WAITING:
                 # What stood in the way of a change that is not wanted any more is no trouble any more.
                 desk.lift_problem(new.path, ProblemOrigin.PULL)
                 desk.out.deferred.pop(new.path, None)
-        desk.moved.update(row.path for row in decided)
+        desk.moved.update(row.path for row in decided if row.step is Step.PARK or row.path in desk.parked)
         desk.changes += len(decided)
         desk.out.changed_since_rest |= bool(decided)
 

@@ -51,6 +51,7 @@ class Parking:
         )  # fmt: skip
         conflict = desk.index.conflicts.open(desk.source, conflict)
         desk.keep_conflict(conflict)
+        desk.moved.add(row.path)
         desk.tally.conflicts_opened += 1
         desk.note(row.path, "conflict", kind.value)
         self._keep_text(row.path, other)
@@ -333,7 +334,7 @@ class Parking:
         operation = Operation(
             desk.new_operation_id(), row.path, verb, row.local.hash, row.local.size or 0, row.base.hash
         )
-        desk.add_operations([operation], Why.PARK)
+        desk.add_operations([(operation, row)], Why.PARK)
 
     # Closing
 

@@ -172,7 +172,9 @@ class Pushing:
         operations = []
         for row in rows:
             digest, size = (row.local.hash, row.local.size or 0) if verb is Verb.UPSERT else (None, 0)
-            operations.append(Operation(desk.new_operation_id(), row.path, verb, digest, size, row.base.hash))
+            operation = Operation(desk.new_operation_id(), row.path, verb, digest, size, row.base.hash)
+            operations.append((operation, row))
+        self._keeper.read(rows)
         return desk.add_operations(operations, Why.PUSH)
 
 

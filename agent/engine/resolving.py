@@ -130,7 +130,7 @@ class Resolving:
         elif self._text(step) is None and self._needs_text(step):
             self._give_up(conflict, row, "the text to keep is nowhere at hand any more")
         elif isinstance(step, Put):
-            self._put(conflict, step)
+            self._put(row, step)
         elif desk.may_call(Call.CLOSE):
             desk.out.closing.add(conflict.id)
             expected = (head.hash if head else None) if desk.setup.expected_hash else None
@@ -182,11 +182,11 @@ class Resolving:
     def _text(self, step: Close | Put) -> bytes | None:
         return self._desk.index.conflicts.text(step.hash if isinstance(step, Put) else step.text_hash)
 
-    def _put(self, conflict: Conflict, step: Put) -> None:
+    def _put(self, row: Row, step: Put) -> None:
         verb = Verb.DELETE if step.hash is None else Verb.UPSERT
         size = len(self._text(step) or b"")
-        operation = Operation(self._desk.new_operation_id(), conflict.path, verb, step.hash, size, step.base)
-        self._desk.add_operations([operation], Why.RESOLVE)
+        operation = Operation(self._desk.new_operation_id(), row.path, verb, step.hash, size, step.base)
+        self._desk.add_operations([(operation, row)], Why.RESOLVE)
 
     def on_close_answered(self, message: CloseAnswered) -> None:
         """The server took a step, or somebody was faster: what it shows now decides the next one."""

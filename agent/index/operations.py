@@ -75,7 +75,7 @@ class Operations:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
 
-    def add(self, source: int, operations: Iterable[tuple[Operation, int]], why: Why, now: float) -> None:
+    def add(self, source: int, operations: Sequence[tuple[Operation, int]], why: Why, now: float) -> list[Entry]:
         """Store operations before they are sent, each with the newest event known of its path."""
         self._db.executemany(
             "INSERT INTO operations (source, id, path, verb, hash, size, base, purpose, state, created_at, after) "
@@ -85,6 +85,13 @@ class Operations:
                 for op, after in operations
             ),
         )
+        # One connection writes, so what it stores in one go is numbered in one go.
+        (last,) = self._db.execute("SELECT last_insert_rowid()").fetchone()
+        first = last - len(operations) + 1
+        return [
+            Entry(seq, op, why, Stage.STORED, now, after=after)
+            for seq, (op, after) in enumerate(operations, start=first)
+        ]
 
     def by_ids(self, source: int, ids: Sequence[str]) -> dict[str, Entry]:
         """Our own operations among these ids."""
@@ -107,10 +114,10 @@ class Operations:
         sql = f"SELECT {_COLUMNS} FROM operations WHERE source = ? AND path = ? ORDER BY seq"
         return [_entry(row) for row in self._db.execute(sql, (source, path))]
 
-    def move(self, stages: Mapping[str, tuple[Stage, int | None]]) -> None:
-        """Move operations, by id, on to a stage; with the position of their own event where that was told."""
-        rows = [(stage, position, identifier) for identifier, (stage, position) in stages.items()]
-        self._db.executemany("UPDATE operations SET state = ?, echoed = coalesce(?, echoed) WHERE id = ?", rows)
+    def move(self, stages: Mapping[int, tuple[Stage, int | None]]) -> None:
+        """Move operations, by ``seq``, on to a stage; with the position of their own event where that was told."""
+        rows = [(stage, position, seq) for seq, (stage, position) in stages.items()]
+        self._db.executemany("UPDATE operations SET state = ?, echoed = coalesce(?, echoed) WHERE seq = ?", rows)
 
     def drop(self, ids: Iterable[str]) -> None:
         """Forget operations that were never sent."""

@@ -105,16 +105,16 @@ def test_operations_and_intents_outlive_the_process(path: Path) -> None:
     operation = Operation("op-1", "a.md", Verb.UPSERT, A, 3, None)
     intent = Intent("00ff", "b.md", B, A, Purpose.PULL)
     with _opened(path) as index:
-        index.operations.add(1, [(operation, 7)], Why.PUSH, 5.0)
+        (entry,) = index.operations.add(1, [(operation, 7)], Why.PUSH, 5.0)
         index.operations.set_suspects("op-1", [Suspect(C, 9)])
-        index.operations.move({"op-1": (Stage.ACKED, 9)})
+        index.operations.move({entry.seq: (Stage.ACKED, 9)})
         index.operations.journal(1, [intent], 5.0)
     with _opened(path) as index:
         (entry,) = index.operations.open(1)
         assert (entry.operation, entry.stage, entry.suspects) == (operation, Stage.ACKED, (Suspect(C, 9),))
         assert (entry.after, entry.echoed) == (7, 9)
         assert index.operations.intents(1) == [intent]
-        index.operations.move({"op-1": (Stage.DONE, None)})
+        index.operations.move({entry.seq: (Stage.DONE, None)})
         assert index.operations.open(1) == [] and index.operations.by_ids(1, ["op-1"])
 
 
