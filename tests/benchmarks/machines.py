@@ -10,10 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import orjson
+
+from benchmarks.measure import Cost, run
 from benchmarks.relay import Relay
 from hub.rig import OverHttp
 from support.eventually import eventually
-from support.processes import Daemon, Home
+from support.processes import COMMAND, Daemon, Home
 from support.servers import HubServer, sha
 
 _LOOK_SECONDS: Final = 0.001
@@ -32,6 +35,8 @@ class Machine:
     def signed_in(cls, top: Path, name: str, hub: HubServer) -> Iterator[Machine]:
         """A machine signed in as ``raven``, nothing counted yet."""
         home = Home(top, name)
+        # A process of its own each time, as people start it.
+        home.command = COMMAND
         with Relay.before(hub.url) as relay:
             signed = home.run(
                 "login", relay.url, "--workspace", hub.workspace, "--name", "raven", "--token-stdin", stdin=hub.token
@@ -40,14 +45,32 @@ class Machine:
             relay.counted()
             yield cls(home, relay)
 
-    def up_once(self) -> dict[str, Any]:
-        """``up FOLDER --once``, linking the folder if it is not; what it did to the one source."""
-        document = self.home.json("up", self.home.folder, "--server", "raven", "--once", "--yes")
-        return dict(document["sources"][0])
+    @property
+    def folder(self) -> Path:
+        """What is synced."""
+        return self.home.folder
 
-    def join(self, source: str) -> None:
+    @property
+    def index(self) -> Path:
+        """The index's file."""
+        return self.home.path / "index.sqlite"
+
+    def timed(self, *arguments: str | Path, codes: tuple[int, ...] = (0,)) -> Cost:
+        """What a command cost that had to end like this."""
+        return run([*COMMAND, *arguments], self.home.env, self.home.folder, codes)
+
+    def up_timed(self) -> tuple[Cost, dict[str, Any]]:
+        """``up FOLDER --once``, linking the folder if it is not; its cost, and what it did to the one source."""
+        cost = self.timed("up", self.home.folder, "--server", "raven", "--once", "--yes", "--json")
+        return cost, dict(orjson.loads(cost.out)["sources"][0])
+
+    def up_once(self) -> dict[str, Any]:
+        """The same without its cost."""
+        return self.up_timed()[1]
+
+    def join(self, source: str) -> Cost:
         """Link the folder to another machine's source and bring it down."""
-        self.home.link("--server", "raven", "--source", source)
+        return self.timed("link", self.home.folder, "--yes", "--wait", "--server", "raven", "--source", source)
 
 
 class FeedEar:

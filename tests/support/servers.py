@@ -100,11 +100,16 @@ class Server:
 
 
 class HubServer(Server):
-    """The embedded hub as a process."""
+    """The embedded hub as a process.
+
+    Attributes:
+        running: the process, and where its data lies.
+    """
 
     name = "hub"
 
     def __init__(self, running: Running) -> None:
+        self.running = running
         super().__init__(running.url, HUB_WORKSPACE, token(secret=(running.data / "secret").read_bytes()))
 
     @classmethod

@@ -1,0 +1,75 @@
+"""The agent's look at a folder as a process of its own: the engine, the index and the disk, and no server.
+
+``python look.py FOLDER INDEX STATE``: looks at all of FOLDER, with what INDEX remembers of it, until the engine has
+written down what was found. One line of JSON says what that took.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import time
+from collections import deque
+from pathlib import Path
+
+from agent.core.errors import Problem, ProblemKind, RemoteError
+from agent.core.model import Mode
+from agent.daemon.carrier import Carrier, Line
+from agent.daemon.folder import Folder
+from agent.daemon.runner import IndexMemory
+from agent.disk.posix import PosixFs
+from agent.disk.select import Rules
+from agent.engine import effects as e
+from agent.engine import messages as m
+from agent.engine.desk import Attendance, Setup
+from agent.engine.engine import Engine
+from agent.index import open_index
+
+_SOURCE = 1
+"""The index's number of the first folder that was linked."""
+_AT_FOLDER = (e.Look, e.LookAt, e.Recover, e.Committed)
+
+
+def _nobody() -> Line:
+    raise RemoteError(Problem(ProblemKind.OFFLINE, "a look asks nobody"))
+
+
+def look(folder_path: Path, index_file: Path, state: Path) -> tuple[int, int]:
+    """Look once. (files seen that the index did not know so, rows of the index that were written)"""
+    index = open_index(index_file)
+    before = index.connection.total_changes
+    folder = Folder(PosixFs(), str(folder_path), Rules(), str(state), str(_SOURCE))
+    memory = IndexMemory(index_file, _SOURCE)
+    carrier = Carrier("looked-at", folder, memory, _nobody, lambda: None, time.time)
+    engine = Engine(index, Setup(_SOURCE, Mode.BIDIRECTIONAL, Attendance.ONCE), random.Random(1))
+    seen = 0
+    wanted = deque(engine.step(time.time(), m.Started()))
+    while wanted:
+        effect = wanted.popleft()
+        if isinstance(effect, _AT_FOLDER):
+            for message in carrier.carry_out(effect):
+                seen += len(message.seen) if isinstance(message, m.FilesSeen) else 0
+                wanted.extend(engine.step(time.time(), message))
+    written = index.connection.total_changes - before
+    folder.close()
+    index.close()
+    return seen, written
+
+
+def _peak() -> int:
+    """Bytes of memory at the worst moment."""
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) * 1024
+
+
+def main() -> None:
+    """Look as the arguments say, and tell what it took."""
+    folder, index, state = map(Path, sys.argv[1:4])
+    state.mkdir(parents=True, exist_ok=True)
+    seen, written = look(folder, index, state)
+    print(json.dumps({"seen": seen, "rows_written": written, "peak": _peak()}))
+
+
+if __name__ == "__main__":
+    main()
