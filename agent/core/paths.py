@@ -16,8 +16,11 @@ OWN_NAME: Final = ".raven-agent"
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
-_PLAIN: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .,()+=@&'#%!~-]*(?:/[A-Za-z0-9_][A-Za-z0-9_ .,()+=@&'#%!~-]*)*")
-"""What nothing below has anything against: most paths there are. No part begins with a dot, none has a colon."""
+PLAIN_NAME: Final = r"\w[\w .,()+=@&'#%!~-]*"
+"""Names nothing below has anything against, most there are: none begins with a dot, none has a colon."""
+_PLAIN: Final = re.compile(f"{PLAIN_NAME}(?:/{PLAIN_NAME})*")
+MAX_PLAIN: Final = MAX_PART_BYTES // 4
+"""How many characters are never too many bytes, whatever they are."""
 _IGNORED_BY_HFS: Final = re.compile(r"[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 
 
@@ -42,7 +45,7 @@ def check(path: str) -> str | None:
 
     It judges the text alone: that no part of the way is a link is seen when the path is walked.
     """
-    if len(path) <= MAX_PART_BYTES and _PLAIN.fullmatch(path):
+    if len(path) <= (MAX_PART_BYTES if path.isascii() else MAX_PLAIN) and _PLAIN.fullmatch(path):
         return None
     if not path:
         return "The path is empty."

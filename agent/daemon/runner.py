@@ -52,7 +52,7 @@ class IndexMemory:
         """These paths."""
         with contextlib.closing(open_reader(self._path)) as index:
             rows = index.trees.get(self._source, paths)
-        return {path: Known(path, row.local, row.fingerprint) for path, row in rows.items()}
+        return {path: Known.of(path, row.local, row.fingerprint) for path, row in rows.items()}
 
     def mounts(self) -> frozenset[str]:
         """Folders that were file systems of their own."""

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import enum
 import errno
-from dataclasses import dataclass
 from typing import Final, NamedTuple, NewType, Protocol
+
+from msgspec import Struct
 
 Dir = NewType("Dir", int)
 """An open folder."""
@@ -62,8 +63,11 @@ class Stat(NamedTuple):
     dataless: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+Stamp = tuple[int, int, int, int]
+"""What shows that a regular file was touched: size, mtime_ns, ctime_ns, inode; see ``Stat``."""
+
+
+class Entry(Struct, frozen=True, gc=False):
     """One name in a folder."""
 
     name: str
@@ -97,8 +101,19 @@ class Fs(Protocol):
         """What the name stands for, links not followed."""
         ...
 
+    def stamp(self, folder: Dir, name: str) -> Stamp | None:
+        """As ``stat``, of a regular file whose bytes are on the disk; None for anything else."""
+        ...
+
     def fstat(self, handle: Dir | File) -> Stat:
         """What the handle stands for."""
+        ...
+
+    def grab(self, folder: Dir, name: str, limit: int) -> tuple[bytes, Stamp] | None:
+        """All bytes of a regular file of at most ``limit``, with the stamp it had before and after they were read.
+
+        None where it is anything else, or changed meanwhile: the single calls tell what. Fails as they do.
+        """
         ...
 
     def open_file(self, folder: Dir, name: str) -> File:
@@ -173,3 +188,33 @@ class Fs(Protocol):
     def now_ns(self, handle: Dir | File) -> int:
         """The clock that stamps files where ``handle`` lies, in nanoseconds since the epoch."""
         ...
+
+
+class Composed:
+    """The calls of ``Fs`` that are made of others, made of them: for file systems that stand over or under another."""
+
+    def stamp(self: Fs, folder: Dir, name: str) -> Stamp | None:
+        """As in ``Fs``."""
+        return stamp_of(self.stat(folder, name))
+
+    def grab(self: Fs, folder: Dir, name: str, limit: int) -> tuple[bytes, Stamp] | None:
+        """As in ``Fs``."""
+        if self.stamp(folder, name) is None:
+            # Opened, a file that lies in a cloud might be fetched.
+            return None
+        file = self.open_file(folder, name)
+        try:
+            before = stamp_of(self.fstat(file))
+            if before is None or before[0] > limit:
+                return None
+            content = self.read(file, before[0] + 1)
+            return (content, before) if before == stamp_of(self.fstat(file)) and len(content) == before[0] else None
+        finally:
+            self.close(file)
+
+
+def stamp_of(found: Stat) -> Stamp | None:
+    """The stamp of a regular file whose bytes are on the disk."""
+    if found.kind is not Kind.FILE or found.dataless:
+        return None
+    return found.size, found.mtime_ns, found.ctime_ns, found.inode

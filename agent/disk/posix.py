@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.disk import native
-from agent.disk.fs import UNSUPPORTED, Dir, Entry, File, Kind, Stat, SwapPrimitive
+from agent.disk.fs import UNSUPPORTED, Dir, Entry, File, Kind, Stamp, Stat, SwapPrimitive
 
 _SF_DATALESS: Final = 0x40000000
 _FULLFSYNC: Final[int | None] = getattr(fcntl, "F_FULLFSYNC", None)
@@ -24,6 +24,9 @@ _KINDS: Final = {stat_bits.S_IFREG: Kind.FILE, stat_bits.S_IFDIR: Kind.FOLDER, s
 _TYPE_BITS: Final = 0o170000
 _MODE_BITS: Final = 0o7777
 _HAS_FLAGS: Final = hasattr(os.stat_result, "st_flags")
+_READING: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_UNNOTICED: Final = _READING | getattr(os, "O_NOATIME", 0)
+"""Without a note of when it was read, which costs a write; only the owner of a file may ask for that."""
 
 
 def _stat(found: os.stat_result) -> Stat:
@@ -40,12 +43,20 @@ def _stat(found: os.stat_result) -> Stat:
     )
 
 
+def _stamp(found: os.stat_result) -> Stamp | None:
+    if found.st_mode & _TYPE_BITS != stat_bits.S_IFREG or (_HAS_FLAGS and _stat(found).dataless):
+        return None
+    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
+
+
 def _entry(found: os.DirEntry[str]) -> Entry:
+    if found.is_file(follow_symlinks=False):
+        return Entry(found.name, Kind.FILE)
     if found.is_symlink():
         return Entry(found.name, Kind.LINK)
     if found.is_dir(follow_symlinks=False):
         return Entry(found.name, Kind.FOLDER)
-    return Entry(found.name, Kind.FILE if found.is_file(follow_symlinks=False) else Kind.SPECIAL)
+    return Entry(found.name, Kind.SPECIAL)
 
 
 def _mount_of(handle: int) -> str | None:
@@ -81,13 +92,37 @@ class PosixFs:
         """As in ``Fs``."""
         return _stat(os.stat(name, dir_fd=folder, follow_symlinks=False))
 
+    def stamp(self, folder: Dir, name: str) -> Stamp | None:
+        """As in ``Fs``."""
+        return _stamp(os.stat(name, dir_fd=folder, follow_symlinks=False))
+
     def fstat(self, handle: Dir | File) -> Stat:
         """As in ``Fs``."""
         return _stat(os.fstat(handle))
 
+    def grab(self, folder: Dir, name: str, limit: int) -> tuple[bytes, Stamp] | None:
+        """As in ``Fs``."""
+        if _HAS_FLAGS and self.stamp(folder, name) is None:
+            # Opened, a file that lies in a cloud might be fetched.
+            return None
+        file = self.open_file(folder, name)
+        try:
+            before = _stamp(os.fstat(file))
+            if before is None or before[0] > limit:
+                return None
+            content = os.read(file, before[0] + 1)
+            return (content, before) if before == _stamp(os.fstat(file)) and len(content) == before[0] else None
+        finally:
+            os.close(file)
+
     def open_file(self, folder: Dir, name: str) -> File:
         """As in ``Fs``."""
-        return File(os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder))
+        try:
+            return File(os.open(name, _UNNOTICED, dir_fd=folder))
+        except PermissionError as failure:
+            if failure.errno != errno.EPERM:
+                raise
+        return File(os.open(name, _READING, dir_fd=folder))
 
     def read(self, file: File, limit: int) -> bytes:
         """As in ``Fs``."""

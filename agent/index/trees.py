@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from typing import Any, Final
 
 from msgspec import Struct
@@ -15,6 +16,7 @@ _COLUMNS: Final = (
     "path, base_hash, base_size, base_rev, local_presence, local_hash, local_size, local_reason, "
     "mtime_ns, ctime_ns, inode, xxh3, racy, remote_hash, remote_rev, remote_id, position, step"
 )
+_KNOWN: Final = "path, local_size, mtime_ns, ctime_ns, inode, xxh3, racy, local_presence, local_hash, local_reason"
 _PUT: Final = f"INSERT OR REPLACE INTO files (source, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _CHUNK: Final = 500
 
@@ -98,13 +100,18 @@ class Trees:
 
     def known(self, source: int) -> Iterator[Known]:
         """What a look compares with, in path order: every path with a row, whatever its local side."""
-        return (Known(row.path, row.local, row.fingerprint) for row in self.all(source))
+        sql = f"SELECT {_KNOWN} FROM files WHERE source = ? ORDER BY path"
+        # The columns are the record's fields in their order, so a row becomes one without a call of its own.
+        return map(partial(tuple.__new__, Known), self._db.execute(sql, (source,)))
 
-    def with_step(self, source: int, *steps: Step, limit: int = -1) -> list[Row]:
-        """The first ``limit`` rows that ask for one of these steps, in path order; all of them by default."""
+    def with_step(self, source: int, *steps: Step, after: str = "", limit: int = -1) -> list[Row]:
+        """The first ``limit`` rows behind a path that ask for one of these steps, in path order; by default all."""
         marks = ",".join("?" * len(steps))
-        sql = f"SELECT {_COLUMNS} FROM files WHERE source = ? AND step <> 0 AND step IN ({marks}) ORDER BY path LIMIT ?"
-        return [_row(found) for found in self._db.execute(sql, (source, *steps, limit))]
+        sql = (
+            f"SELECT {_COLUMNS} FROM files INDEXED BY files_work WHERE source = ? AND step <> 0 AND step IN ({marks}) "
+            "AND path > ? ORDER BY path LIMIT ?"
+        )
+        return [_row(found) for found in self._db.execute(sql, (source, *steps, after, limit))]
 
     def lost_files(self, source: int, step: Step) -> list[tuple[str, str]]:
         """(path, base hash) of the deletes of one direction whose bytes live at no other path of the side that lost
@@ -124,6 +131,11 @@ class Trees:
             (source,),
         ).fetchone()
         return Counts(files, size, self.work(source))
+
+    def count(self, source: int, step: Step) -> int:
+        """How many rows ask for a step; costs what there is of it, whatever else is to be done."""
+        sql = "SELECT count(*) FROM files INDEXED BY files_work WHERE source = ? AND step <> 0 AND step = ?"
+        return int(self._db.execute(sql, (source, step)).fetchone()[0])
 
     def work(self, source: int) -> dict[Step, int]:
         """How many rows ask for each step; costs what is to be done, not what there is."""

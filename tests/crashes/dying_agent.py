@@ -18,7 +18,7 @@ from agent.cli.logsetup import log_as_daemon
 from agent.cli.run import stop_on_signal
 from agent.config import Home, load_settings
 from agent.daemon.session import run_foreground
-from agent.disk.fs import Dir
+from agent.disk.fs import Composed, Dir
 from agent.disk.posix import PosixFs
 
 CHANGING: Final = frozenset(
@@ -61,7 +61,7 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-class DyingFs:
+class DyingFs(Composed):
     """The real file system, seen through a doom.
 
     Args:

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from agent.core.model import Intent, Known, Purpose, Seen
-from agent.disk.fs import Fs
+from agent.disk.fs import Composed, Fs
 from agent.disk.install import Installer
 from agent.disk.posix import PosixFs
 from agent.disk.root import Root
@@ -43,7 +43,7 @@ def age(path: Path, seconds: float = 60.0) -> None:
 
 
 def remember(seen: Seen) -> Known:
-    return Known(seen.path, seen.side, seen.fingerprint)
+    return Known.of(seen.path, seen.side, seen.fingerprint)
 
 
 def intent(
@@ -93,7 +93,7 @@ class Crash(BaseException):
     """The process was killed."""
 
 
-class WrappedFs:
+class WrappedFs(Composed):
     """Passes every call on to the real file system, after asking ``before(name, args)``."""
 
     def __init__(self, before: Callable[[str, tuple[Any, ...]], None] | None = None) -> None:

@@ -26,7 +26,7 @@ class Memory:
     def known_at(self, paths: Sequence[str]) -> dict[str, Known]:
         """These paths."""
         rows = self._index.trees.get(SOURCE, paths)
-        return {path: Known(path, row.local, row.fingerprint) for path, row in rows.items()}
+        return {path: Known.of(path, row.local, row.fingerprint) for path, row in rows.items()}
 
     def mounts(self) -> frozenset[str]:
         """Folders that were file systems of their own."""

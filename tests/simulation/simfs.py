@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from agent.disk.fs import Dir, Entry, File, Kind, Stat, SwapPrimitive
+from agent.disk.fs import Composed, Dir, Entry, File, Kind, Stat, SwapPrimitive
 from simulation.nodes import Change, Crash, Disk, Handle, Node, put
 
 __all__ = ["Crash", "Disk", "Node", "SimFs"]
@@ -28,7 +28,7 @@ def _fail(code: int) -> NoReturn:
 
 
 @dataclass(eq=False)
-class SimFs:
+class SimFs(Composed):
     """``Fs`` in memory.
 
     Attributes:

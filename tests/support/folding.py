@@ -8,7 +8,7 @@ import os
 import unicodedata
 from typing import Any
 
-from agent.disk.fs import Dir, File, Stat
+from agent.disk.fs import Composed, Dir, File, Stat
 from agent.disk.posix import PosixFs
 
 
@@ -17,7 +17,7 @@ def folded(name: str) -> str:
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
 
 
-class FoldingFs:
+class FoldingFs(Composed):
     """``Fs`` as a disk that folds case and keeps it: a name is found in any spelling and stays as it was made."""
 
     def __init__(self) -> None:
