@@ -100,8 +100,8 @@ class Carrier:
                     yield m.Stashed(stash_id, str(error))
                 else:
                     yield m.Stashed(stash_id)
-            case e.Send(parcels):
-                yield self._send(parcels)
+            case e.Send(number, parcels):
+                yield self._send(number, parcels)
             case _:
                 yield from self._ask(effect)
 
@@ -144,14 +144,14 @@ class Carrier:
 
     # Sending
 
-    def _send(self, parcels: tuple[e.Parcel, ...]) -> m.Message:
+    def _send(self, number: int, parcels: tuple[e.Parcel, ...]) -> m.Message:
         try:
             line = self._line()
             self._keep_conflict_texts(line.remote, parcels)
         except RemoteError as error:
-            return m.BatchAnswered(_all(parcels, Result.NOT_SENT), error.problem)
+            return m.BatchAnswered(number, _all(parcels, Result.NOT_SENT), error.problem)
         except (DiskError, OSError) as error:
-            return m.BatchAnswered(_all(parcels, Result.NOT_SENT), _trash_refused(error))
+            return m.BatchAnswered(number, _all(parcels, Result.NOT_SENT), _trash_refused(error))
         batch: list[Outgoing] = []
         changed: list[Outcome] = []
         for parcel in parcels:
@@ -161,9 +161,9 @@ class Carrier:
             else:
                 batch.append(Outgoing(parcel.operation, content))
         if not batch:
-            return m.BatchAnswered(tuple(changed))
+            return m.BatchAnswered(number, tuple(changed))
         answer = line.remote.push(self._source_id, line.connector_id, batch)
-        return m.BatchAnswered((*changed, *answer.outcomes), answer.problem)
+        return m.BatchAnswered(number, (*changed, *answer.outcomes), answer.problem)
 
     def _bytes_of(self, parcel: e.Parcel) -> bytes | None:
         """The operation's bytes, or None where the folder holds something else by now."""

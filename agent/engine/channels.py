@@ -35,6 +35,10 @@ class Channels:
         failing = self._failing.get(call)
         return now >= self._not_before and (failing is None or failing.backoff.ready(now))
 
+    def is_well(self, call: Call) -> bool:
+        """Whether the last call of this kind did not fail."""
+        return call not in self._failing
+
     def failed(self, call: Call, problem: Problem, now: float) -> None:
         """It failed: it waits. What the server asked everybody to wait, everything waits."""
         before = self._failing.get(call)

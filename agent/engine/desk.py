@@ -54,6 +54,7 @@ class Setup:
         poll_least, poll_most, poll_idle: time between polls without a long poll: right after activity, a while after
             it, and ``idle_after`` it.
         batch_items, batch_bytes: how much one batch may hold.
+        batches: how many may be on their way at once where the feed is ordered; elsewhere it is one.
     """
 
     source: int
@@ -76,6 +77,7 @@ class Setup:
     idle_after: float = 600.0
     batch_items: int = 100
     batch_bytes: int = 4 << 20
+    batches: int = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +147,10 @@ class Outstanding:
     contents: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     contents_size: int = 0
     batch: dict[str, Entry] = field(default_factory=dict)
+    """The operations on their way to the server, by id; never two on one path."""
+    batches: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """The ids of ``batch`` by the number of the batch they went with."""
+    next_batch: int = 1
     carrying: dict[str, Intent] = field(default_factory=dict)
     carried: set[str] = field(default_factory=set)
     """The paths of ``carrying``."""
@@ -338,9 +344,10 @@ class Desk:
             # Nothing was parked here while an outcome was open, and the outcome itself need not move a side.
             self.moved.add(path)
 
-    def unanswered_entries(self) -> list[Entry]:
-        """Operations whose outcome is not known, oldest first."""
-        entries = [e for path in self.unanswered for e in self.open_operations[path] if e.stage is not Stage.ACKED]
+    def unanswered_entries(self, beside: Set[str] = frozenset()) -> list[Entry]:
+        """Operations whose outcome is not known, ``beside`` those on some paths, oldest first."""
+        paths = self.unanswered - beside
+        entries = [e for path in paths for e in self.open_operations[path] if e.stage is not Stage.ACKED]
         return sorted(entries, key=lambda entry: entry.seq)
 
     def move_operations(self, entries: Iterable[Entry], stage: Stage, echoed: int | None = None) -> None:

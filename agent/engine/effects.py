@@ -42,12 +42,13 @@ class Parcel:
 
 
 class Send(Struct, frozen=True, gc=False):
-    """Read, check and send these operations; post BatchAnswered.
+    """Read, check and send batch ``number``; post BatchAnswered.
 
     A file whose bytes are not the operation's any more is answered CHANGED and not sent. Where the server forgets
     conflicts with a delete, the texts of open conflicts on the deleted paths go to the trash first.
     """
 
+    number: int
     parcels: tuple[Parcel, ...]
 
 

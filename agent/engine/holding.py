@@ -35,8 +35,7 @@ class Holding:
     def refresh(self) -> None:
         """Judge the deletes that are due now; after a costly judgement not before a while has passed."""
         desk = self._desk
-        work = desk.index.trees.work(desk.source)
-        due = [work.get(step, 0) for step in _DELETES]
+        due = [desk.index.trees.count(desk.source, step) for step in _DELETES]
         state = (*due, desk.changes, len(desk.parked), len(desk.approved), desk.standing.held_since)
         again_at = self._judged_at + self._files * _SECONDS_A_FILE
         if self._files and any(due) and self._judged_at <= desk.now < again_at:

@@ -78,6 +78,7 @@ class PageArrived(Struct, frozen=True, gc=False):
 class BatchAnswered(Struct, frozen=True, gc=False):
     """What became of a batch; ``problem`` where the sending stopped early."""
 
+    number: int
     outcomes: tuple[Outcome, ...]
     problem: Problem | None = None
 

@@ -20,7 +20,7 @@ _REFUSED_AGAIN = 3600.0
 
 
 class Pushing:
-    """One batch at a time; uploads before deletes, so that a rename never leaves a file without a copy."""
+    """A few batches at a time; uploads before deletes, so that a rename never leaves a file without a copy."""
 
     def __init__(self, desk: Desk, keeper: Keeper, settling: Settling, holding: Holding, observing: Observing) -> None:
         self._desk = desk
@@ -28,13 +28,15 @@ class Pushing:
         self._settling = settling
         self._holding = holding
         self._observing = observing
+        self._chosen: dict[Step, str] = {}
+        """The path up to which the work of a step was chosen; what comes after it was not looked at yet."""
 
     # Answers
 
     def on_answer(self, message: BatchAnswered) -> None:
-        """Take the outcomes of the batch in flight."""
+        """Take the outcomes of a batch in flight."""
         desk = self._desk
-        batch, desk.out.batch = desk.out.batch, {}
+        batch = {i: desk.out.batch.pop(i) for i in desk.out.batches.pop(message.number, ())}
         # An echo in the feed may have been quicker than the answer; what it settled is not open any more.
         live = {i: self._live(entry) for i, entry in batch.items()}
         outcomes = {outcome.operation_id: outcome for outcome in message.outcomes}
@@ -55,7 +57,8 @@ class Pushing:
             desk.channels.answered(Call.PUSH)
         elif message.problem.kind is ProblemKind.PAUSED:
             desk.set_standing(remote_paused=True)
-        else:
+        elif desk.may_call(Call.PUSH):
+            # Another batch that failed in the same moment is the same failure.
             desk.channels.failed(Call.PUSH, message.problem, desk.now)
 
     def _live(self, entry: Entry) -> Entry | None:
@@ -98,14 +101,21 @@ class Pushing:
     # Batches
 
     def plan(self) -> None:
-        """Send the next batch, if there is anything to send and nothing is in flight."""
-        desk = self._desk
-        if desk.out.batch or not desk.may_change or not desk.may_call(Call.PUSH):
+        """Send the next batches, as far as there is anything to send and others are not in the way."""
+        desk, out = self._desk, self._desk.out
+        if not desk.may_change or not desk.may_call(Call.PUSH):
             return
-        entries = self._choose()
-        if entries:
-            desk.out.batch = {entry.operation.id: entry for entry in entries}
-            desk.emit(Send(tuple(Parcel(entry.operation, self._given(entry)) for entry in entries)))
+        # A server that just failed is asked with one batch whether it is well again.
+        together = desk.setup.ordered_feed and desk.channels.is_well(Call.PUSH)
+        while len(out.batches) < (desk.setup.batches if together else 1):
+            entries = self._choose()
+            if not entries:
+                return
+            out.batch.update((entry.operation.id, entry) for entry in entries)
+            out.batches[out.next_batch] = tuple(entry.operation.id for entry in entries)
+            parcels = tuple(Parcel(entry.operation, self._given(entry)) for entry in entries)
+            desk.emit(Send(out.next_batch, parcels))
+            out.next_batch += 1
 
     def _given(self, entry: Entry) -> bytes | None:
         if entry.why is not Why.RESOLVE:
@@ -117,11 +127,12 @@ class Pushing:
 
         Deletes come last so that a rename's upload is acknowledged before the old name goes.
         """
-        waiting = [entry for entry in self._desk.unanswered_entries() if self._waits(entry)]
-        waiting = waiting[: self._desk.setup.batch_items]
+        waiting = self._waiting()[: self._desk.setup.batch_items]
         rows = self._ready(Step.PUSH, self._desk.setup.batch_items - len(waiting))
         if waiting or rows:
             return waiting + self._store(rows, Verb.UPSERT)
+        if any(entry.operation.verb is Verb.UPSERT for entry in self._desk.out.batch.values()):
+            return []
         deletes = self._ready(Step.PUSH_DELETE, self._desk.setup.batch_items)
         if deletes and self._new_names_to_come():
             return []
@@ -136,29 +147,40 @@ class Pushing:
         rows = self._keeper.rows(sorted((out.noticed.keys() | out.looking_at) - out.restless)).values()
         return out.looking or any(_may_be_new(row) for row in rows)
 
-    def _waits(self, entry: Entry) -> bool:
-        return entry.stage is Stage.STORED or self._settling.resendable(entry)
+    def _waiting(self) -> list[Entry]:
+        """Stored operations that are not on their way, oldest first, one for a path."""
+        flying = {entry.operation.path for entry in self._desk.out.batch.values()}
+        waiting = []
+        for entry in self._desk.unanswered_entries(beside=flying):
+            if entry.stage is Stage.STORED or self._settling.resendable(entry):
+                waiting.append(entry)
+        return waiting
 
     def _ready(self, step: Step, room: int) -> list[Row]:
-        """Rows of this step that may be sent now, as many as a batch has room for, in files and in bytes."""
+        """Rows of this step that may be sent now, as many as a batch has room for, in files and in bytes.
+
+        They are taken in path order, going round: what is on its way is not gone through again for every batch.
+        """
+        behind = self._chosen.pop(step, "")
+        chosen = self._ready_behind(step, room, behind) if room else []
+        if not chosen and behind:
+            chosen = self._ready_behind(step, room, "")
+        if chosen:
+            self._chosen[step] = chosen[-1].path
+        return chosen
+
+    def _ready_behind(self, step: Step, room: int, path: str) -> list[Row]:
         desk = self._desk
-        held = len(desk.out.held.files) if desk.out.held and step is Step.PUSH_DELETE else 0
-        out_of_turn = (
-            len(desk.parked)
-            + len(desk.unanswered)
-            + len(desk.out.carried)
-            + len(desk.out.noticed)
-            + len(desk.out.deferred)
-            + held
-        )
         chosen: list[Row] = []
         size = 0
-        for row in desk.index.trees.with_step(desk.source, step, limit=room + out_of_turn) if room else ():
-            if len(chosen) >= room or size >= desk.setup.batch_bytes:
-                break
-            if self._free(row.path) and (step is Step.PUSH or self._holding.allows(row)):
-                chosen.append(row)
-                size += row.local.size or 0
+        while rows := desk.index.trees.with_step(desk.source, step, after=path, limit=room):
+            for row in rows:
+                if self._free(row.path) and (step is Step.PUSH or self._holding.allows(row)):
+                    chosen.append(row)
+                    size += row.local.size or 0
+                if len(chosen) >= room or size >= desk.setup.batch_bytes:
+                    return chosen
+            path = rows[-1].path
         return chosen
 
     def _free(self, path: str) -> bool:

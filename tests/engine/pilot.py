@@ -177,13 +177,13 @@ class Pilot:
 
     def answer(self, *results: Result, found: RemoteConflict | None = None) -> list[str]:
         """Answer the batch that is asked for, its operations in order; their ids."""
-        parcels = self.take(e.Send).parcels
+        send = self.take(e.Send)
         outcomes = []
-        for parcel, result in zip(parcels, results, strict=True):
+        for parcel, result in zip(send.parcels, results, strict=True):
             told = found if result is Result.CONFLICT else None
             outcomes.append(Outcome(parcel.operation.id, result, told))
-        self.tell(m.BatchAnswered(tuple(outcomes)))
-        return [parcel.operation.id for parcel in parcels]
+        self.tell(m.BatchAnswered(send.number, tuple(outcomes)))
+        return [parcel.operation.id for parcel in send.parcels]
 
     def land(self, *texts: str | None, landing: Landing = Landing.DONE) -> None:
         """Answer the changes to the folder that are asked for: what stands there afterwards."""

@@ -39,10 +39,12 @@ def carried_out(pilot: Pilot) -> list[str]:
     """Answer the deletes that are sent; their paths. None where nothing is sent."""
     if not pilot.wants(e.Send):
         return []
-    paths = [parcel.operation.path for parcel in pilot.take(e.Send).parcels]
+    send = pilot.take(e.Send)
+    paths = [parcel.operation.path for parcel in send.parcels]
     pending = [entry for entries in pilot.engine._desk.open_operations.values() for entry in entries]
     ids = {x.operation.path: x.operation.id for x in pending}
-    pilot.effects.append(e.Send(tuple(e.Parcel(x.operation) for x in pending if x.operation.path in paths)))
+    parcels = tuple(e.Parcel(x.operation) for x in pending if x.operation.path in paths)
+    pilot.effects.append(e.Send(send.number, parcels))
     pilot.answer(*[Result.APPLIED] * len(paths))
     drain(pilot, *[delete(path, pilot.cursor + 1 + i, ids[path]) for i, path in enumerate(paths)])
     return paths

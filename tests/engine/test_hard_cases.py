@@ -210,13 +210,13 @@ def test_what_the_server_asked_to_wait_is_waited_whatever_else_works() -> None:
     """PR8: a poll that works does not excuse a push from Retry-After."""
     pilot = started()
     pilot.saves("a.md", "two")
-    parcels = pilot.take(e.Send).parcels
+    send = pilot.take(e.Send)
     pilot.engine._desk.request_drain()
     pilot.tell(m.TimePassed())
     asleep = pilot.take(e.Poll)
     busy = Problem(ProblemKind.BUSY, "429", retry_after=120.0)
-    unsent = tuple(Outcome(parcel.operation.id, Result.NOT_SENT) for parcel in parcels)
-    pilot.tell(m.BatchAnswered(unsent, busy))
+    unsent = tuple(Outcome(parcel.operation.id, Result.NOT_SENT) for parcel in send.parcels)
+    pilot.tell(m.BatchAnswered(send.number, unsent, busy))
     from agent.core.stream import Page
 
     pilot.tell(m.PageArrived(asleep.number, Page((), asleep.state or "0", False, "0")))
@@ -232,9 +232,9 @@ def test_a_refused_push_beside_a_working_poll_is_not_repeated_at_once() -> None:
     """PR10: 401 to pushes alone: the poll that works does not excuse them, and the pass ends signed out."""
     pilot = started()
     pilot.saves("a.md", "two")
-    parcels = pilot.take(e.Send).parcels
-    unsent = tuple(Outcome(parcel.operation.id, Result.NOT_SENT) for parcel in parcels)
-    pilot.tell(m.BatchAnswered(unsent, Problem(ProblemKind.SIGNED_OUT, "401")))
+    send = pilot.take(e.Send)
+    unsent = tuple(Outcome(parcel.operation.id, Result.NOT_SENT) for parcel in send.parcels)
+    pilot.tell(m.BatchAnswered(send.number, unsent, Problem(ProblemKind.SIGNED_OUT, "401")))
     drain(pilot, upsert("b.md", "theirs", 30))
     assert not pilot.wants(e.Send)
     assert pilot.engine.view().state is SourceState.SIGNED_OUT

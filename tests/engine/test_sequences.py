@@ -129,7 +129,7 @@ def test_an_echo_quicker_than_the_answer_counts() -> None:
     send = pilot.take(e.Send)
     drain(pilot, upsert("a.md", "two", 20, send.parcels[0].operation.id), upsert("a.md", "three", 21))
     assert pilot.trees("a.md") == (sha("two"), sha("two"), sha("three"))
-    pilot.tell(m.BatchAnswered(()))
+    pilot.tell(m.BatchAnswered(send.number, ()))
     assert pilot.row("a.md").remote.hash == sha("three")
 
 

@@ -50,6 +50,10 @@ PROFILES = (
 )
 """Seeds take these in turn."""
 
+BATCHES = (100, 1, 2)
+"""Operations in a batch; each profile meets them all. Files are few here: with small batches several are on their way.
+"""
+
 DISKS = (
     Disk(),
     Disk(grain_ns=1_000_000),

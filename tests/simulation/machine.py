@@ -98,10 +98,12 @@ class Habits:
 
     Attributes:
         attendance: FOLLOW for a daemon, ONCE for single passes that somebody starts again and again.
+        batch_items: operations in a batch; few, and several batches are on their way at once where that may be.
     """
 
     mode: Mode = Mode.BIDIRECTIONAL
     attendance: Attendance = Attendance.FOLLOW
+    batch_items: int = 100
 
 
 class Machine:
@@ -184,7 +186,7 @@ class Machine:
             self._passing = True
 
     def _setup(self) -> Setup:
-        return Setup(SOURCE, self.habits.mode, self.habits.attendance)
+        return Setup(SOURCE, self.habits.mode, self.habits.attendance, batch_items=self.habits.batch_items)
 
     def begin_pass(self) -> None:
         """Have one full pass made."""

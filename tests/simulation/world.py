@@ -89,7 +89,8 @@ class World:
         fs = plan.make_fs(clock, rng.choice(c.FOLDING if folding else plan.disks))
         mode, attendance = (rng.choices(*zip(*which, strict=True))[0] for which in (c.MODES, c.ATTENDANCES))
         # Somebody must be there to bring down what the others send up.
-        habits = Habits(Mode.BIDIRECTIONAL if name == "A" else mode, attendance)
+        items = c.BATCHES[self.plan.seed // len(c.PROFILES) % len(c.BATCHES)]
+        habits = Habits(Mode.BIDIRECTIONAL if name == "A" else mode, attendance, items)
         return Machine(name, self, plan.seed, fs, clock, rng, plan.make_carrier, habits)
 
     def reseed(self, stretch: object) -> None:
