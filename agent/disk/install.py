@@ -14,17 +14,19 @@ from agent.core.errors import DiskError
 from agent.core.model import Intent, Landed, Landing, Purpose, Seen
 from agent.disk.digest import xxh3
 from agent.disk.fs import UNSUPPORTED, Dir, Kind
-from agent.disk.look import fingerprint_of, observe, side_of_content
+from agent.disk.look import fingerprint_of, observe, observe_at, side_of_content
+from agent.disk.parents import Parents
 from agent.disk.recover import discard, recover_all
 from agent.disk.root import Blocked, Root, Unmounted, Unsafe
 from agent.disk.select import Selection
-from agent.disk.slots import Slots, Stage
+from agent.disk.slots import Slots, Stage, group_of
 from agent.disk.swap import Spot, Swapper, hash_at
 from agent.disk.trash import Trash
 
 GROUP_SYNC: Final = 8
 """From this many on, one ``syncfs`` is cheaper than an fsync each; below it, it would wait for strangers' writes."""
 
+_TWIN: Final = "'{}' stands there, which this disk takes for the same name"
 _GONE: Final = (FileNotFoundError, Blocked, Unsafe, Unmounted)
 """A folder that need not be made durable: it is not there."""
 
@@ -36,8 +38,8 @@ class _Work:
     Attributes:
         inode, mtime_ns: of the new file, once it is written.
         landing: None while it is undecided.
+        seen: what it is known to have left at its path.
         made: folders made for it.
-        touched: folders whose names changed, to be made durable.
     """
 
     intent: Intent
@@ -47,11 +49,26 @@ class _Work:
     mtime_ns: int | None = None
     landing: Landing | None = None
     text: str | None = None
+    seen: Seen | None = None
     made: list[str] = field(default_factory=list)
-    touched: set[str] = field(default_factory=set)
 
     def decide(self, landing: Landing, text: str | None = None) -> None:
         self.landing, self.text = landing, text
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it was carried out."""
+        return self.landing is Landing.DONE
+
+    @property
+    def is_creation(self) -> bool:
+        """Whether a file is to stand where none is expected."""
+        return self.intent.new is not None and self.intent.expected is None
+
+    @property
+    def order(self) -> tuple[bool, str]:
+        """Removals first, as they make room, and folder by folder."""
+        return (self.intent.new is not None, paths.parent_of(self.intent.path))
 
 
 class Installer:
@@ -65,12 +82,15 @@ class Installer:
         self._max_bytes = max_bytes
         self._slots = Slots(root.fs, trash)
         self._swapper = Swapper(root.fs, self._slots)
+        self._parents = Parents(root)
+        self._touched: set[str] = set()
+        """Folders whose names changed, to be made durable."""
 
     def carry_out(self, jobs: Sequence[tuple[Intent, bytes]], now: float) -> list[Landed]:
         """Makes each journalled intent true, or says why not. What is DONE is durable when this returns.
 
-        All new files are written, made durable together, swapped in one by one, and the folders made durable. The
-        bytes that go with a removal are ignored.
+        All new files are written and made durable together, marked, swapped in one by one, and the folders made
+        durable. The bytes that go with a removal are ignored.
 
         Raises:
             RootError: the root is gone or another one.
@@ -79,18 +99,28 @@ class Installer:
         self._root.verify()
         self._selection.renew()
         works = [_Work(intent, content, now) for intent, content in jobs]
-        for work in works:
-            self._guarded(work, self._prepare)
-        self._settle_files(works)
-        for work in works:
-            self._guarded(work, self._land)
-        self._settle_folders(works)
+        ordered = sorted(works, key=lambda work: work.order)
+        self._parents.strayed.clear()
+        self._touched.clear()
+        try:
+            for work in ordered:
+                self._guarded(work, self._prepare)
+            self._settle_files(ordered)
+            self._mark(ordered)
+            removals = [work for work in ordered if work.intent.new is None]
+            for work in removals:
+                self._guarded(work, self._remove)
+            self._remove_emptied(removals)
+            for work in ordered[len(removals) :]:
+                self._guarded(work, self._install)
+        finally:
+            self._parents.leave()
+        self._settle_folders()
         return [self._landed(work) for work in works]
 
     def forget(self, intent_ids: Iterable[str]) -> None:
         """The results of these intents are committed: their marks are no longer needed."""
-        for intent_id in intent_ids:
-            self._slots.drop(intent_id, Stage.MADE)
+        self._slots.forget(intent_ids)
 
     def recover(self, intents: Iterable[Intent], now: float) -> list[Landed]:
         """After a crash: decides what became of journalled intents, finishes or undoes them, and clears the slots.
@@ -127,13 +157,13 @@ class Installer:
     def _require_clear(self, work: _Work) -> None:
         """What came out of the folder must not be left in the slots of an intent that counts as decided."""
         try:
-            left = self._slots.found().get(work.intent.id, set())
+            left = any(self._slots.holds(work.intent.id, stage) for stage in (Stage.NEW, Stage.OLD))
         except DiskError:
             # Slots that cannot be opened now were not there for anything to come out into.
             return
         except OSError as failure:
             raise DiskError(f"The change to {work.intent.path} cannot be told: {failure.strerror}.") from failure
-        if left & {Stage.NEW, Stage.OLD}:
+        if left:
             raise DiskError(f"The change to {work.intent.path} is half made: {work.text}.")
 
     def _prepare(self, work: _Work) -> None:
@@ -149,9 +179,11 @@ class Installer:
             return work.decide(Landing.OUT_OF_SCOPE, f"not selected: {verdict.rule} ({verdict.origin})")
         if intent.new is None:
             return None
+        if intent.expected is None:
+            # What stands there, if anything, is found out by putting the new file there.
+            return self._fill(work, None)
         try:
-            with self._root.parent(intent.path) as (folder, name):
-                return self._write(work, Spot(folder, name))
+            return self._write(work, Spot(*self._parents.of(intent.path)))
         except (FileNotFoundError, Blocked):
             # Whatever is in the way may be removed by an earlier intent of the same group.
             return self._fill(work, None)
@@ -195,52 +227,83 @@ class Installer:
             return False
         return True
 
-    def _land(self, work: _Work) -> None:
-        intent = work.intent
-        if intent.new is not None:
-            self._slots.ready(intent.id)
-        there = False
+    def _mark(self, works: list[_Work]) -> None:
+        """Once a mark stands, a new file that is missing in the slots counts as put in place: what will not be is
+        withdrawn before.
+        """
+        creations = [work for work in works if work.landing is None and work.is_creation]
         try:
-            with self._root.parent(intent.path, None if intent.new is None else work.made) as (folder, name):
-                there = True
-                work.touched.add(paths.parent_of(intent.path))
-                landing, text = self._place(work, Spot(folder, name))
-        except (FileNotFoundError, Blocked):
-            # No folder, no file to remove. Once it was there, what is missing is the trash, and nothing was removed.
-            if intent.new is not None or there:
-                raise
-            landing, text = Landing.DONE, None
-        work.touched.update(paths.parent_of(made) for made in work.made)
-        work.decide(landing, text)
-        if landing is Landing.DONE and intent.new is None and intent.purpose is Purpose.PULL:
-            self._remove_emptied(work)
+            for work in works if creations else ():
+                if work.intent.new is not None and work.landing not in {None, Landing.DONE}:
+                    self._slots.withdraw(work.intent.id)
+            for group in {group_of(work.intent.id) for work in creations}:
+                self._slots.mark(group)
+        except OSError as failure:
+            for work in creations:
+                work.decide(Landing.FAILED, f"the disk refused: {failure.strerror or failure}")
+                self._clean(work)
 
-    def _place(self, work: _Work, spot: Spot) -> tuple[Landing, str | None]:
+    def _install(self, work: _Work) -> None:
+        if not work.is_creation:
+            self._slots.ready(work.intent.id)
+        try:
+            self._place(work)
+        except FileNotFoundError:
+            if not self._parents.kept:
+                raise
+            # The folder went after it was walked to for another file.
+            self._parents.leave()
+            self._place(work)
+
+    def _place(self, work: _Work) -> None:
         """Brings the path to what the intent wants, having looked at it a last time."""
         intent = work.intent
+        spot = Spot(*self._parents.of(intent.path, work.made))
+        self._touched.add(paths.parent_of(intent.path))
+        self._touched.update(map(paths.parent_of, work.made))
         twin = self._root.twin(spot.folder, spot.name)
         if twin is not None:
-            return Landing.BLOCKED, f"'{twin}' stands there, which this disk takes for the same name"
+            return work.decide(Landing.BLOCKED, _TWIN.format(twin))
+        if not work.is_creation:
+            if not self._is_file(spot):
+                return work.decide(Landing.CHANGED, "the expected file is not there")
+            landing = self._swapper.replace(intent, spot, work.now)
+        else:
+            landing = self._swapper.create(intent, spot)
+            if landing is Landing.CHANGED and self._kind(spot) is Kind.FOLDER:
+                if not self._removed_empty(spot):
+                    return work.decide(Landing.BLOCKED, "a folder that still holds something stands there")
+                landing = self._swapper.create(intent, spot)
+            if landing is Landing.CHANGED and hash_at(self._fs, spot) == intent.new:
+                self._clean(work)
+                return work.decide(Landing.DONE)
+        if landing is Landing.DONE:
+            work.seen = self._installed(work, spot)
+        return work.decide(landing)
+
+    def _remove(self, work: _Work) -> None:
+        intent = work.intent
+        try:
+            spot = Spot(*self._parents.of(intent.path))
+        except (FileNotFoundError, Blocked):
+            # No folder, no file to remove.
+            return work.decide(Landing.DONE)
+        self._touched.add(paths.parent_of(intent.path))
+        twin = self._root.twin(spot.folder, spot.name)
+        if twin is not None:
+            return work.decide(Landing.BLOCKED, _TWIN.format(twin))
         kind = self._kind(spot)
-        if intent.new is None:
-            if kind is None or kind is Kind.FOLDER:
-                return Landing.DONE, None
-            if kind is not Kind.FILE or intent.expected is None:
-                return Landing.CHANGED, "something else stands there"
-            return self._swapper.remove(intent, spot, work.now), None
-        if intent.expected is not None:
-            if kind is not Kind.FILE:
-                return Landing.CHANGED, "the expected file is not there"
-            return self._swapper.replace(intent, spot, work.now), None
-        if kind is Kind.FOLDER:
-            if not self._removed_empty(spot):
-                return Landing.BLOCKED, "a folder that still holds something stands there"
-            kind = None
-        landing = self._swapper.create(intent, spot) if kind is None else Landing.CHANGED
-        if landing is Landing.CHANGED and hash_at(self._fs, spot) == intent.new:
-            self._clean(work)
-            return Landing.DONE, None
-        return landing, None
+        if kind is None or kind is Kind.FOLDER:
+            return work.decide(Landing.DONE)
+        if kind is not Kind.FILE or intent.expected is None:
+            return work.decide(Landing.CHANGED, "something else stands there")
+        landing = self._swapper.remove(intent, spot, work.now)
+        if landing is Landing.DONE:
+            work.seen = observe_at(self._fs, spot.folder, intent.path, known=None, max_bytes=self._max_bytes)
+        return work.decide(landing)
+
+    def _is_file(self, spot: Spot) -> bool:
+        return self._kind(spot) is Kind.FILE
 
     def _kind(self, spot: Spot) -> Kind | None:
         try:
@@ -257,27 +320,36 @@ class Installer:
             return False
         return True
 
-    def _remove_emptied(self, work: _Work) -> None:
-        """Removes the folders above a removed file, upwards, as long as they are empty."""
-        for above in reversed(paths.ancestors(work.intent.path)):
+    def _remove_emptied(self, works: list[_Work]) -> None:
+        """Removes the folders above what a pull removed, upwards, as long as they are empty."""
+        self._parents.leave()
+        pulled = [work.intent.path for work in works if work.intent.purpose is Purpose.PULL and work.is_done]
+        staying: set[str] = set()
+        for above in sorted({above for path in pulled for above in paths.ancestors(path)}, reverse=True):
+            # Everything below a name sorts behind it, so what could empty this folder has been tried.
+            if above in staying:
+                continue
             try:
                 with self._root.parent(above) as (folder, name):
                     self._fs.rmdir(folder, name)
             except (OSError, DiskError):
-                return
-            work.touched.add(paths.parent_of(above))
+                staying.update((above, *paths.ancestors(above)))
+            else:
+                self._touched.add(paths.parent_of(above))
 
     def _clean(self, work: _Work) -> None:
         """Leaves nothing of an intent that was not carried out. Bytes that are not ours go to the trash."""
         intent = work.intent
+        if work.made:
+            self._parents.leave()
         with contextlib.suppress(OSError, DiskError):
             discard(self._slots, intent, work.now)
         for made in reversed(work.made):
             with contextlib.suppress(OSError, DiskError), self._root.parent(made) as (folder, name):
                 self._fs.rmdir(folder, name)
 
-    def _settle_folders(self, works: list[_Work]) -> None:
-        touched = sorted({folder for work in works for folder in work.touched})
+    def _settle_folders(self) -> None:
+        touched = sorted(self._touched)
         if not touched:
             return
         try:
@@ -293,19 +365,18 @@ class Installer:
 
     def _landed(self, work: _Work) -> Landed:
         assert work.landing is not None
-        seen = self._installed(work) if work.landing is Landing.DONE else None
+        seen = None if work.intent.path in self._parents.strayed else work.seen
         return Landed(work.intent.id, work.landing, seen or self._look(work.intent.path), work.text)
 
-    def _installed(self, work: _Work) -> Seen | None:
+    def _installed(self, work: _Work, spot: Spot) -> Seen | None:
         """What we put there ourselves, known without reading it again, if it still is what stands there."""
         intent = work.intent
-        if intent.new is None or work.inode is None:
+        if intent.new is None:
             return None
         try:
-            with self._root.parent(intent.path) as (folder, name):
-                found = self._fs.stat(folder, name)
-                now_ns = self._fs.now_ns(folder)
-        except (OSError, DiskError):
+            found = self._fs.stat(spot.folder, spot.name)
+            now_ns = self._fs.now_ns(spot.folder)
+        except OSError:
             return None
         if (found.inode, found.size, found.mtime_ns) != (work.inode, len(work.content), work.mtime_ns):
             return None

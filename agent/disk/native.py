@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
+import re
 import sys
 from collections.abc import Callable
 from typing import Any, Final
@@ -27,8 +28,17 @@ def _function(name: str) -> Callable[..., Any] | None:
 
 _renameat2: Final = _function("renameat2")
 _renameatx_np: Final = _function("renameatx_np")
-_syncfs: Final = _function("syncfs")
 _fcopyfile: Final = _function("fcopyfile")
+_SYNCFS_TELLS: Final = (5, 8)
+
+
+def syncfs_tells_errors(system: str, release: str) -> bool:
+    """Whether ``syncfs`` fails where something could not be written: Linux keeps that to itself before 5.8."""
+    number = re.match(r"(\d+)\.(\d+)", release)
+    return system == "Linux" and number is not None and (int(number[1]), int(number[2])) >= _SYNCFS_TELLS
+
+
+_syncfs: Final = _function("syncfs") if syncfs_tells_errors(os.uname().sysname, os.uname().release) else None
 
 
 def _checked(result: int) -> None:
@@ -55,7 +65,7 @@ def rename_noreplace(dir_a: int, name_a: str, dir_b: int, name_b: str) -> None:
 
 
 def syncfs(descriptor: int) -> None:
-    """Makes the whole file system of ``descriptor`` durable; ENOTSUP where the platform has no such call."""
+    """Makes the whole file system of ``descriptor`` durable; ENOTSUP where no call does that and tells if it failed."""
     if _syncfs is None:
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
     _checked(_syncfs(descriptor))

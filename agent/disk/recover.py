@@ -10,7 +10,7 @@ from typing import Final
 from agent.core.model import Intent, Landing
 from agent.core.paths import parent_of
 from agent.disk.root import Blocked, Root, Unmounted, Unsafe
-from agent.disk.slots import Slots, Stage
+from agent.disk.slots import Slots, Stage, group_of
 from agent.disk.swap import Spot, Swapper, file_missing, hash_at
 from agent.disk.trash import Trash
 
@@ -45,14 +45,20 @@ def recover_all(root: Root, trash: Trash, intents: Sequence[Intent], now: float)
     held = slots.found()
     trashed = frozenset((entry.id, entry.hash) for entry in trash.entries())
     scene = _Scene(root, slots, Swapper(root.fs, slots), trashed, now)
+    marked = {group for group, stages in held.items() if Stage.MADE in stages}
     findings: list[Finding] = []
     for intent in intents:
         stages = held.pop(intent.id, set())
+        if group_of(intent.id) in marked:
+            stages.add(Stage.MADE)
         landing, text = _recover(scene, intent, stages)
-        if landing is not Landing.DONE:
-            slots.drop(intent.id, Stage.MADE)
+        if landing is not Landing.DONE and Stage.MADE in stages:
+            # Before the file goes whose absence would say otherwise when this is asked again.
+            slots.withdraw(intent.id)
         slots.drop(intent.id, Stage.PART)
         findings.append((intent, landing, text))
+    for group in {group_of(intent.id) for intent in intents}:
+        held.pop(group, None)
     for orphan, stages in held.items():
         _clear_orphan(scene, orphan, stages)
     _settle(root, trash, intents)
@@ -62,9 +68,10 @@ def recover_all(root: Root, trash: Trash, intents: Sequence[Intent], now: float)
 def discard(slots: Slots, intent: Intent, now: float) -> None:
     """Clears the slots of an intent that is not carried out. What stands in ``ID.new`` is removed only if it is ours.
 
-    The mark goes first: a mark without ``ID.new`` means that the file was put in place.
+    It is withdrawn first: a marked one without ``ID.part`` was put in place.
     """
-    slots.drop(intent.id, Stage.MADE)
+    if intent.new is not None:
+        slots.withdraw(intent.id)
     slots.drop(intent.id, Stage.PART)
     with contextlib.suppress(FileNotFoundError):
         found = slots.hash_of(intent.id, Stage.NEW)
@@ -95,7 +102,8 @@ def _decide(scene: _Scene, intent: Intent, stages: Set[Stage], spot: Spot | None
     if intent.new is None:
         happened = spot is None or file_missing(scene.root.fs, spot)
     else:
-        happened = Stage.MADE in stages or (spot is not None and hash_at(scene.root.fs, spot) == intent.new)
+        made = Stage.MADE in stages and not stages & {Stage.PART, Stage.VOID}
+        happened = made or (spot is not None and hash_at(scene.root.fs, spot) == intent.new)
     if happened or (intent.expected is not None and (intent.id, intent.expected) in scene.trashed):
         return Landing.DONE, None
     return Landing.CHANGED, _NOT_DONE

@@ -127,20 +127,30 @@ class Root:
 
     @contextlib.contextmanager
     def _walk(self, path: str, create: list[str] | None) -> Iterator[Dir]:
-        handle = self.handle
-        mounts = self._mounts_over(path) if self.mounts else []
+        handle = self.open_folder(path, create)
         try:
-            so_far = ""
-            for part in path.split("/") if path else ():
-                so_far = f"{so_far}/{part}" if so_far else part
-                below = self._step(handle, part, so_far, create, mounts)
-                if handle != self.handle:
-                    self.fs.close(handle)
-                handle = below
             yield handle
         finally:
             if handle != self.handle:
                 self.fs.close(handle)
+
+    def open_folder(self, path: str, create: list[str] | None = None) -> Dir:
+        """The handle of a folder below the root, to be closed by the caller unless it is ``handle``, the root's own.
+
+        Given a list, missing folders are made and their paths appended to it. Raises as ``folder`` does.
+        """
+        handle = self.handle
+        mounts = self._mounts_over(path) if self.mounts else []
+        so_far = ""
+        for part in path.split("/") if path else ():
+            so_far = f"{so_far}/{part}" if so_far else part
+            try:
+                below = self._step(handle, part, so_far, create, mounts)
+            finally:
+                if handle != self.handle:
+                    self.fs.close(handle)
+            handle = below
+        return handle
 
     def _mounts_over(self, path: str) -> list[str]:
         """The file systems this folder lies in, those within others too: each may be gone by itself."""

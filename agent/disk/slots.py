@@ -1,11 +1,13 @@
 """The folder in which files stand on their way in or out, one name a stage, each named by its intent.
 
 ==============  =====================================================================================
-``ID.part``     a new file being written; never seen anywhere else, so it may always be removed
+``ID.part``     a new file of the agent's own: being written, then, once durable, waiting to be put where nothing
+                stands. It never holds a user's bytes, so it may always be removed
 ``ID.new``      a whole, durable new file waiting for its swap; after an exchange, what stood at the path
 ``ID.old``      what was renamed away from the path: a removal, or a swap where names cannot be exchanged
-``ID.made``     an empty mark: ``ID.new`` is or was about to be put where nothing stood. With the mark and
-                without ``ID.new``, it was put there, whatever the user did to the file since
+``GROUP.made``  an empty mark: every ``ID.part`` of the group was durable and is or was about to be put in place. With
+                the mark and without ``ID.part``, it was put there, whatever the user did to the file since
+``ID.void``     an empty mark: this one of the group was not carried out, whatever stands here or not
 ==============  =====================================================================================
 """
 
@@ -14,11 +16,12 @@ from __future__ import annotations
 import contextlib
 import enum
 import errno
+from collections.abc import Iterable
 from typing import Final
 
 from agent.core.model import SENTINEL_BASE, Intent
 from agent.disk.digest import digest
-from agent.disk.fs import Dir, Fs, Kind, Stat
+from agent.disk.fs import Dir, File, Fs, Kind, Stat
 from agent.disk.trash import Trash
 
 _TEMPORARY_MODE: Final = 0o666
@@ -31,6 +34,16 @@ class Stage(enum.StrEnum):
     NEW = ".new"
     OLD = ".old"
     MADE = ".made"
+    VOID = ".void"
+
+
+def group_of(intent_id: str) -> str:
+    """The group an intent is carried out with, which its id begins with; one without is a group of its own."""
+    return intent_id.partition("_")[0]
+
+
+_STAGES: Final = frozenset(Stage)
+_MARKS: Final = frozenset({Stage.MADE, Stage.VOID})
 
 
 class Slots:
@@ -46,18 +59,25 @@ class Slots:
         return self._trash.slots
 
     def found(self) -> dict[str, set[Stage]]:
-        """What stands in the slots, by intent id; names of another form are passed over."""
+        """What stands in the slots, by intent id, or group for ``MADE``; names of another form are passed over."""
         held: dict[str, set[Stage]] = {}
         for entry in self._fs.entries(self.handle):
-            for stage in Stage:
-                if entry.kind is Kind.FILE and entry.name.endswith(stage):
-                    held.setdefault(entry.name.removesuffix(stage), set()).add(stage)
+            identifier, dot, ending = entry.name.rpartition(".")
+            if dot and entry.kind is Kind.FILE and dot + ending in _STAGES:
+                held.setdefault(identifier, set()).add(Stage(dot + ending))
         return held
+
+    def holds(self, intent_id: str, stage: Stage) -> bool:
+        """Whether anything stands there."""
+        try:
+            self._fs.stat(self.handle, intent_id + stage)
+        except FileNotFoundError:
+            return False
+        return True
 
     def write(self, intent_id: str, content: bytes, model: tuple[Dir, str] | None) -> Stat:
         """Writes a new file as ``ID.part`` with the attributes of ``model``; returns its stat. Not yet durable."""
-        self.drop(intent_id, Stage.PART)
-        file = self._fs.create(self.handle, intent_id + Stage.PART, _TEMPORARY_MODE)
+        file = self._created(intent_id + Stage.PART)
         try:
             self._fs.write(file, content)
             if model is not None:
@@ -66,6 +86,13 @@ class Slots:
             return self._fs.fstat(file)
         finally:
             self._fs.close(file)
+
+    def _created(self, name: str) -> File:
+        try:
+            return self._fs.create(self.handle, name, _TEMPORARY_MODE)
+        except FileExistsError:
+            self._fs.unlink(self.handle, name)
+            return self._fs.create(self.handle, name, _TEMPORARY_MODE)
 
     def settle(self, intent_id: str) -> None:
         """Makes the bytes of ``ID.part`` durable."""
@@ -76,13 +103,32 @@ class Slots:
             self._fs.close(file)
 
     def ready(self, intent_id: str) -> None:
-        """The durable ``ID.part`` becomes ``ID.new``: from here on a swap may have taken place."""
+        """The durable ``ID.part`` becomes ``ID.new``: from here on an exchange may have taken place."""
         self._fs.rename_noreplace(self.handle, intent_id + Stage.PART, self.handle, intent_id + Stage.NEW)
 
-    def mark(self, intent_id: str) -> None:
-        """Leaves ``ID.made``; it comes before the file is put where nothing stands."""
+    def mark(self, group: str) -> None:
+        """Leaves ``GROUP.made``; it comes before the first file of the group is put where nothing stands."""
+        self._leave(group + Stage.MADE)
+
+    def withdraw(self, intent_id: str) -> None:
+        """From here on it does not mean that it was put in place that ``ID.part`` is missing."""
+        group = group_of(intent_id)
+        if group == intent_id:
+            self.drop(group, Stage.MADE)
+        else:
+            self._leave(intent_id + Stage.VOID)
+
+    def _leave(self, name: str) -> None:
         with contextlib.suppress(FileExistsError):
-            self._fs.close(self._fs.create(self.handle, intent_id + Stage.MADE, 0o600))
+            self._fs.close(self._fs.create(self.handle, name, 0o600))
+
+    def forget(self, intent_ids: Iterable[str]) -> None:
+        """Removes the marks of intents whose results are committed; those of a group are committed together."""
+        wanted = set(intent_ids)
+        wanted.update({group_of(intent_id) for intent_id in wanted})
+        for identifier, stages in self.found().items():
+            for stage in stages & _MARKS if identifier in wanted else ():
+                self.drop(identifier, stage)
 
     def drop(self, intent_id: str, stage: Stage) -> None:
         """Removes a file of the agent's own; that there is none is fine."""

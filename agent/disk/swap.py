@@ -32,10 +32,9 @@ class Swapper:
         self._slots = slots
 
     def create(self, intent: Intent, spot: Spot) -> Landing:
-        """Puts ``ID.new`` where nothing stands."""
-        self._slots.mark(intent.id)
+        """Puts ``ID.part``, durable and marked, where nothing stands."""
         try:
-            self._fs.rename_noreplace(self._slots.handle, intent.id + Stage.NEW, spot.folder, spot.name)
+            self._fs.rename_noreplace(self._slots.handle, intent.id + Stage.PART, spot.folder, spot.name)
         except FileExistsError:
             return Landing.CHANGED
         return Landing.DONE

@@ -13,7 +13,7 @@ from typing import Any
 from support.processes import Home
 from support.servers import Server
 
-_TEMPORARY = {".part", ".new", ".old", ".made", ".tmp"}
+_TEMPORARY = {".part", ".new", ".old", ".made", ".void", ".tmp"}
 DYING_AGENT = Path(__file__).with_name("dying_agent.py")
 
 

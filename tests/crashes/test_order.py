@@ -110,11 +110,11 @@ def test_cr2_each_step_of_a_pull_is_durable_before_the_next(home: Home, hub: Hub
     assert home.texts() == {"sub/replaced.md": "new\n", "fresh/created.md": "created\n"}
     swaps = {
         "sub": first(calls, r'renameat2\(.*\.new".*"replaced\.md", RENAME_EXCHANGE'),
-        "fresh": first(calls, r'renameat2\(.*\.new".*"created\.md", RENAME_NOREPLACE'),
+        "fresh": first(calls, r'renameat2\(.*\.part".*"created\.md", RENAME_NOREPLACE'),
         "gone": first(calls, r'renameat2?\(.*"removed\.md".*\.old"'),
     }
     for folder in ("sub", "fresh"):
-        identity = re.search(r'"(\w+)\.new"', swaps[folder].text)
+        identity = re.search(r'"(\w+)\.(new|part)"', swaps[folder].text)
         assert identity is not None
         durable = first(calls, rf"f(data)?sync\(.*/slots/.*{identity.group(1)}\.part>|syncfs\(.*/slots/")
         written = first(calls, rf"write\(.*/slots/.*{identity.group(1)}\.part>")
@@ -142,15 +142,19 @@ def test_cr2_each_step_of_a_pull_is_durable_before_the_next(home: Home, hub: Hub
 def test_cr2_the_mark_of_a_new_file_is_removed_only_after_the_commit(
     home: Home, hub: HubServer, tmp_path: Path
 ) -> None:
-    """The mark tells the next start that the file was put there, so it outlives everything but the index's commit."""
+    """The mark tells the next start that the file was put there, so it comes once the file is durable and outlives
+    everything but the index's commit.
+    """
     source = home.link()
     change_on_the_server(hub, source)
     calls = traced_pull(home, tmp_path)
-    swap = first(calls, r'renameat2\(.*\.new".*"created\.md", RENAME_NOREPLACE')
+    swap = first(calls, r'renameat2\(.*\.part".*"created\.md", RENAME_NOREPLACE')
     marked = first(calls, r'openat\(.*\.made", O_WRONLY\|O_CREAT')
     removed = first(calls, r'unlinkat\(.*\.made"')
     settled = first(calls, r"fsync\(\d+<[^>]*/notes/fresh>", swap.begun)
     committed = first(calls, r"f(data)?sync\(\d+<[^>]*index\.sqlite-wal>", settled.ended)
+    durable = first(calls, r"f(data)?sync\(.*/slots/.*\.part>|syncfs\(.*/slots/")
+    assert durable.ended < marked.begun
     assert marked.ended < swap.begun
     assert committed.ended < removed.begun
 
