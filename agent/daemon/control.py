@@ -26,6 +26,7 @@ from agent.core.errors import AgentError
 from agent.daemon import methods, metrics
 from agent.daemon.agent import Agent
 from agent.daemon.doorkeeper import Doorkeeper
+from agent.quiet_server import QuietServer
 
 log = logging.getLogger(__name__)
 
@@ -47,8 +48,10 @@ class ControlServer:
             Route("/metrics", self._metrics, methods=["GET"]),
         ]
         app = Starlette(routes=routes, middleware=[Middleware(Doorkeeper)])
-        config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=2)
-        self._server = uvicorn.Server(config)
+        config = uvicorn.Config(
+            app, log_config=None, access_log=False, lifespan="off", date_header=False, timeout_graceful_shutdown=2
+        )
+        self._server = QuietServer(config)
         self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         self._socket = _listen(path)
         self._thread = threading.Thread(target=self._serve, name="control-api", daemon=True)
@@ -61,7 +64,7 @@ class ControlServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._ending.set()
-        self._server.should_exit = True
+        self._server.end()
         self._thread.join(_END_SECONDS)
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()

@@ -13,7 +13,6 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import uvicorn
 
@@ -23,6 +22,7 @@ from agent.hub.parent import watch_parent
 from agent.hub.patience import PatientProtocol
 from agent.hub.routes import HubApp
 from agent.hub.store import SqlStore, sqlite_url
+from agent.quiet_server import QuietServer
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8674
@@ -217,40 +217,21 @@ class _Lock:
         os.close(self._descriptor)
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its ten looks a second: an idle hub sleeps until a request or the end comes."""
-
+class _Server(QuietServer):
     def __init__(self, config: uvicorn.Config, app: HubApp, announce: Callable[[], None], watch: Watch | None) -> None:
         super().__init__(config)
         self._watch = watch
         self._app = app
         self._announce = announce
-        self._ending = asyncio.Event()
-        self._loop: asyncio.AbstractEventLoop | None = None
-
-    def end(self) -> None:
-        """Stop serving; from the event loop, another thread or a signal handler."""
-        self.should_exit = True
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._ending.set)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        super().handle_exit(sig, frame)
-        self.end()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         self._announce()
 
     async def main_loop(self) -> None:
-        await self.on_tick(0)
-        # Whoever set the flag before the loop was known did not set the event.
-        if self.should_exit:
-            return
         watch = self._watch
         beating = asyncio.create_task(_beat(watch.beat, watch.every)) if watch and watch.every else None
-        await self._ending.wait()
+        await super().main_loop()
         if beating is not None:
             beating.cancel()
 
@@ -282,7 +263,7 @@ def _run(
         log_config=None,  # whoever serves says where the log goes
         access_log=False,
         server_header=False,
-        date_header=False,  # uvicorn's is renewed by the looks that are left out; the application sends its own
+        date_header=False,  # the application sends its own
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
         ssl_certfile=settings.tls_cert,
