@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from agent.core.errors import Problem
 from agent.core.guard import BrakeLimits
 from agent.core.model import Intent, Mode, Operation
+from agent.core.stream import Span
 from agent.engine.channels import Channels
 from agent.engine.effects import AskDisputes, AskHead, Effect
 from agent.engine.messages import Call
@@ -151,6 +152,8 @@ class Outstanding:
     batches: dict[int, tuple[str, ...]] = field(default_factory=dict)
     """The ids of ``batch`` by the number of the batch they went with."""
     next_batch: int = 1
+    known: list[Span] = field(default_factory=list)
+    """Where in the feed our own operations stand, as their answers told; rising. It need not tell them again."""
     carrying: dict[str, Intent] = field(default_factory=dict)
     carried: set[str] = field(default_factory=set)
     """The paths of ``carrying``."""
@@ -200,6 +203,7 @@ class Desk:
         self.moved: set[str] = set()
         self.changes = 0
         """How many rows were written since the process started."""
+        self._totals: tuple[int, tuple[int, int]] | None = None
         self.due: float | None = None
         self.standing: Standing = index.notes.standing(setup.source)
         self.problems: dict[str, list[PathProblem]] = {}
@@ -321,6 +325,12 @@ class Desk:
                 self.problems[path] = rest
             else:
                 del self.problems[path]
+
+    def totals(self) -> tuple[int, int]:
+        """How many files the folder holds, and their bytes; counted anew only after rows were written."""
+        if self._totals is None or self._totals[0] != self.changes:
+            self._totals = (self.changes, self.index.trees.totals(self.source))
+        return self._totals[1]
 
     def in_flight(self, path: str) -> bool:
         """Whether an operation of ours on this path has an unknown outcome, or the folder is being changed there."""

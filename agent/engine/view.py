@@ -57,8 +57,8 @@ def concerns(desk: Desk) -> Concerns:
 
 def view(desk: Desk, *, at_rest: bool) -> SourceView:
     """Look at the index and at what is outstanding."""
-    counts = desk.index.trees.counts(desk.source)
-    steps = dict(counts.by_step)
+    files, size = desk.totals()
+    steps = desk.index.trees.work(desk.source)
     for row in desk.index.trees.get(desk.source, list(desk.parked)).values():
         if row.step is not Step.NOTHING and row.step in steps:
             steps[row.step] -= 1
@@ -70,8 +70,8 @@ def view(desk: Desk, *, at_rest: bool) -> SourceView:
     paused = desk.out.paused_until if desk.now < desk.out.paused_until else None
     return SourceView(
         state=_state(desk, conflicts, busy=busy),
-        files=counts.files,
-        size=counts.size,
+        files=files,
+        size=size,
         pending_push=push,
         pending_pull=pull,
         conflicts=conflicts,

@@ -49,14 +49,6 @@ class Row(Struct, frozen=True, gc=False):
         return nothing_local and not self.base.is_file and not self.remote.is_file
 
 
-class Counts(Struct, frozen=True, gc=False):
-    """How much a source holds and how much is left to do."""
-
-    files: int
-    size: int
-    by_step: dict[Step, int]
-
-
 class Trees:
     """Reads and writes rows; decides nothing."""
 
@@ -124,13 +116,13 @@ class Trees:
         )
         return [(path, digest) for path, digest in self._db.execute(sql, (source, step, source))]
 
-    def counts(self, source: int) -> Counts:
-        """Totals of a source."""
+    def totals(self, source: int) -> tuple[int, int]:
+        """How many files the folder holds, and their bytes; costs what there is."""
         files, size = self._db.execute(
             "SELECT count(*), coalesce(sum(local_size), 0) FROM files WHERE source = ? AND local_presence = 1",
             (source,),
         ).fetchone()
-        return Counts(files, size, self.work(source))
+        return files, size
 
     def count(self, source: int, step: Step) -> int:
         """How many rows ask for a step; costs what there is of it, whatever else is to be done."""

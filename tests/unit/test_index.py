@@ -70,7 +70,7 @@ def test_a_path_nothing_is_known_of_has_no_row(path: Path) -> None:
         index.trees.put(1, [_full_row()])
         index.trees.put(1, [Row("d/ü.md", ABSENT, OUT_OF_SCOPE, None, ABSENT)])
         assert index.trees.get(1, ["d/ü.md"]) == {"d/ü.md": Row("d/ü.md")}
-        assert index.trees.counts(1).files == 0
+        assert index.trees.totals(1) == (0, 0)
 
 
 def test_known_paths_are_sorted_as_a_look_walks(path: Path) -> None:

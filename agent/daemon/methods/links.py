@@ -284,7 +284,7 @@ def _by_hand(source: SourceEntry, remedy: str) -> None:
 def _unsent(agent: Agent, source: SourceEntry) -> int:
     from agent.core.reconcile import Step
 
-    counts = agent.index.trees.counts(source.key).by_step
+    counts = agent.index.trees.work(source.key)
     parked = sum(1 for c in agent.index.conflicts.live(source.key) if c.parks)
     flying = sum(1 for e in agent.index.operations.open(source.key) if e.stage is not Stage.ACKED)
     return max(counts.get(Step.PUSH, 0) + counts.get(Step.PUSH_DELETE, 0), flying) + parked

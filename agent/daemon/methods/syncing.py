@@ -92,7 +92,7 @@ def _would(agent: Agent, source: SourceEntry) -> dict[str, Any]:
         runner.pass_once().result()
     else:
         runner = agent.start_source(source)
-    counts = agent.control.call(lambda: agent.index.trees.counts(source.key).by_step)
+    counts = agent.control.call(lambda: agent.index.trees.work(source.key))
     from agent.core.reconcile import Step
 
     document = _report(agent, source, runner, agent.control.call(lambda: replace(runner.engine.tally)), 0.0)
