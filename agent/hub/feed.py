@@ -7,7 +7,7 @@ from typing import Any
 
 from agent.hub.model import Caller, Event, EventType
 from agent.hub.services import Services, source_of
-from agent.hub.wire import event_view
+from agent.hub.wire import event_view, latest_view
 
 DEFAULT_LIMIT = 100
 PAGE_BYTES = 4 * 1024 * 1024
@@ -18,20 +18,24 @@ _REPLACING = (EventType.UPSERT, EventType.DELETE)
 
 
 def deltas(services: Services, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
-    """The events behind `cursor`. With `latestOnly`, one whose file changes again within the page has no content."""
+    """The events behind `cursor`. With `latestOnly`, one whose file changes again within the page has no content, and
+    one whose file has not changed since it says so.
+    """
     cursor = body.get("cursor") or 0
+    latest_only = body.get("latestOnly")
     with services.store.read() as session:
         source = source_of(session, caller, body["sourceId"])
         found = session.events(source.number, cursor, body.get("limit") or DEFAULT_LIMIT)
-        page, silent = _page(found, PAGE_BYTES) if body.get("latestOnly") else (_whole(found, PAGE_BYTES), set())
+        page, silent = _page(found, PAGE_BYTES) if latest_only else (_whole(found, PAGE_BYTES), set())
         wanted = {e.hash for e in page if e.hash is not None and e.cursor not in silent}
         texts = session.contents(wanted)
+    view = latest_view if latest_only else event_view
     return {
         "sourceId": source.id,
         "cursor": cursor,
         "nextCursor": page[-1].cursor if page else cursor,
         "events": [
-            event_view(source, e, texts[e.hash] if e.hash in texts and e.cursor not in silent else None) for e in page
+            view(source, e, texts[e.hash] if e.hash in texts and e.cursor not in silent else None) for e in page
         ],
     }
 

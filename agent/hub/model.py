@@ -166,6 +166,7 @@ class Event:
     Attributes:
         extra: the payload's fields beside hash, content and operation id.
         size: bytes of the content it names; filled in on reading.
+        is_head: whether its file holds what it wrote; filled in on reading.
     """
 
     cursor: int
@@ -177,6 +178,7 @@ class Event:
     extra: Mapping[str, object]
     created_at: int
     size: int = 0
+    is_head: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -57,7 +57,7 @@ _CONTENTS = select(t.contents.c.hash, t.contents.c.encoding, t.contents.c.data).
     t.contents.c.hash.in_(bindparam("hashes", expanding=True))
 )
 _EVENTS = (
-    select(t.events, t.files.c.path, t.contents.c.size)
+    select(t.events, t.files.c.path, t.files.c.hash.label("head"), t.contents.c.size)
     .select_from(
         t.events.outerjoin(
             t.files, (t.files.c.source == t.events.c.source) & (t.files.c.number == t.events.c.file)
@@ -306,6 +306,7 @@ class SqlSession:
                 extra=orjson.loads(row.extra) if row.extra else {},
                 created_at=row.created_at,
                 size=row.size or 0,
+                is_head=row.hash is not None and row.hash == row.head,
             )
             for row in rows
         ]

@@ -203,3 +203,11 @@ def event_view(source: Source, event: Event, content: str | None) -> dict[str, o
     if event.path is not None:
         view["relativePath"] = event.path
     return view
+
+
+def latest_view(source: Source, event: Event, content: str | None) -> dict[str, object]:
+    """An event for who wants the latest only: it says whether what it wrote is what its file holds now."""
+    view = event_view(source, event, content)
+    if event.type is EventType.UPSERT and event.is_head:
+        view["latest"] = True
+    return view

@@ -44,6 +44,18 @@ def test_latest_only_leaves_out_texts_superseded_within_the_page(hub: InProcess)
     assert [e["payload"].get("hash") for e in events] == [sha("1"), sha("b"), sha("2"), sha("3"), sha("c"), None]
 
 
+def test_latest_only_says_which_events_wrote_what_their_files_hold_now(hub: InProcess) -> None:
+    """However far behind the page the next change of a file is told; nobody else is told of it."""
+    source = hub.source()
+    hub.push(source, upsert("a.md", "1"), upsert("b.md", "b"), upsert("c.md", "c"))
+    hub.push(source, upsert("a.md", "2", sha("1")), delete("c.md", sha("c")))
+    first = hub.ok("sources/deltas", sourceId=source, latestOnly=True, limit=3)["events"]
+    assert [e.get("latest") for e in first] == [None, True, None]
+    rest = hub.ok("sources/deltas", sourceId=source, latestOnly=True, cursor=3)["events"]
+    assert [e.get("latest") for e in rest] == [True, None]
+    assert not any("latest" in e for e in hub.events(source))
+
+
 def test_latest_only_fits_more_events_into_a_page(hub: InProcess) -> None:
     """Superseded texts do not count against the page's size."""
     source = hub.source()
