@@ -47,6 +47,10 @@ class AutoMerge:
 
     def keep_on(self, stop: threading.Event) -> None:
         """Until told to stop, whenever the setting says so."""
+        turned = self._agent.control.follow()
         while not stop.wait(EVERY_SECONDS):
             if self._agent.settings.auto_merge:
                 self.once()
+            # A conflict comes with a piece of work, and a changed setting with another.
+            turned.wait()
+            turned.clear()

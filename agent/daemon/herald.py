@@ -61,6 +61,7 @@ class Herald:
         self._said = ""
         self._complaint = ""
         self._speaking = threading.Lock()
+        self._turned = agent.control.follow()
 
     def __enter__(self) -> Herald:
         threading.Thread(target=self._reload_when_asked, name="reload", daemon=True).start()
@@ -75,7 +76,7 @@ class Herald:
             self._ending.set()
             self._notifier.stopping("stopping")
         self._reloads.put(False)
-        self._agent.control.turned.set()
+        self._turned.set()
 
     def ready(self) -> None:
         """The agent answers and works: say so, and from now on how it stands."""
@@ -95,8 +96,8 @@ class Herald:
     def _keep_telling(self, turn: int) -> None:
         control = self._agent.control
         while not self._ending.wait(LOOK_SECONDS):
-            control.turned.wait()
-            control.turned.clear()
+            self._turned.wait()
+            self._turned.clear()
             # Our own look was a turn as well, and is none to look again for.
             if control.turns == turn or self._ending.is_set():
                 continue

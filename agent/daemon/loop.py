@@ -31,17 +31,32 @@ class Control:
         self._last_turn = 0.0
         self.turns = 0
         """How many pieces of work were begun: the same number again means that nothing has happened."""
-        self.turned = threading.Event()
-        """Set with every piece of work; whoever waits for the next one clears it first."""
+        self._followers: tuple[threading.Event, ...] = ()
+        self._following = threading.Lock()
 
     def start(self) -> None:
         """Begin."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish what is in the inbox, then end."""
+        """Finish what is in the inbox, then end; who follows is woken a last time."""
         self._inbox.put(None)
         self._thread.join()
+        self._tell_followers()
+
+    def follow(self) -> threading.Event:
+        """An event of the caller's own that is set with every piece of work, so that who looks at how things stand
+        need not look while nothing happens. Whoever waits for the next one clears it before looking. From any thread.
+        """
+        turned = threading.Event()
+        with self._following:
+            # Replaced as a whole: the control thread goes through the tuple without the lock.
+            self._followers = (*self._followers, turned)
+        return turned
+
+    def _tell_followers(self) -> None:
+        for turned in self._followers:
+            turned.set()
 
     def post(self, work: Callable[[], None]) -> None:
         """Have this done soon. Never blocks; any thread may call it."""
@@ -94,9 +109,10 @@ class Control:
 
     def _do(self, work: Callable[[], None]) -> None:
         self.turns += 1
-        self.turned.set()
         try:
             work()
         except Exception:
             # One source's failure must not take the others down; it is told in the log and by the source's state.
             log.exception("work on the control thread failed")
+        finally:
+            self._tell_followers()

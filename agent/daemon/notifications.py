@@ -76,6 +76,11 @@ class Notices:
         """What to tell now. ``now``: seconds that only ever go forward."""
         return [*self._conflicts(seen.conflicts, now), *self._lasting(seen, now)]
 
+    @property
+    def undecided(self) -> bool:
+        """Whether something may have to be told that was too young when it was considered last."""
+        return bool(self._fresh) or not self._since.keys() <= self._told
+
     def _conflicts(self, there: frozenset[Key], now: float) -> list[Notice]:
         fresh = there - self._known
         if fresh - self._fresh:
@@ -133,16 +138,23 @@ class Notifications:
         self._notices = Notices(self._conflicts_known())
 
     def keep_on(self, stop: threading.Event) -> None:
-        """Until told to stop."""
+        """Until told to stop: at most every ``EVERY_SECONDS``, and not while nothing happens."""
+        turned = self._agent.control.follow()
         while not stop.wait(EVERY_SECONDS):
-            if not self._agent.settings.notifications:
-                continue
-            try:
-                for notice in self._notices.consider(self._look(), time.monotonic()):
-                    self._tell(notice.title, notice.body)
-            except Exception:
-                # Telling is a courtesy: whatever goes wrong with it, syncing goes on, and the next thing is told.
-                log.exception("a notification failed")
+            if self._agent.settings.notifications:
+                self._consider()
+                if self._notices.undecided:
+                    continue
+            turned.wait(EXPIRY_SECONDS)
+            turned.clear()
+
+    def _consider(self) -> None:
+        try:
+            for notice in self._notices.consider(self._look(), time.monotonic()):
+                self._tell(notice.title, notice.body)
+        except Exception:
+            # Telling is a courtesy: whatever goes wrong with it, syncing goes on, and the next thing is told.
+            log.exception("a notification failed")
 
     def _conflicts_known(self) -> frozenset[Key]:
         """As they stand in the index before any source is at work."""

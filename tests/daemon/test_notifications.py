@@ -139,3 +139,19 @@ def test_a_long_text_is_cut(tmp_path: Path) -> None:
     assert notify("t", "x" * 5000, {**BUS, "PATH": str(tmp_path)})
     arguments, _ = json.loads((tmp_path / "shown").read_text())
     assert len(arguments[-1]) == LONGEST
+
+
+def test_who_tells_looks_again_by_itself_only_for_what_is_too_young_to_be_told() -> None:
+    """A new conflict or a halt is undecided until it was told, or is gone; calm is not."""
+    notices = Notices(frozenset())
+    assert notices.consider(Situation(), START) == []
+    assert not notices.undecided
+    notices.consider(conflicts(1), START)
+    assert notices.undecided
+    assert notices.consider(conflicts(1), START + SETTLED_SECONDS)
+    assert not notices.undecided
+    halted = Situation(frozenset({("notes", 1)}), halted={"notes": "away"})
+    notices.consider(halted, START + SETTLED_SECONDS)
+    assert notices.undecided
+    notices.consider(conflicts(1), START + SETTLED_SECONDS + 1)
+    assert not notices.undecided

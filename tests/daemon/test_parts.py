@@ -72,6 +72,22 @@ def test_a_session_holds_the_home_while_it_is_open(home: Home) -> None:
         Session.open(home, Settings())
 
 
+def test_who_follows_the_control_thread_is_woken_after_each_piece_of_work_and_at_the_end() -> None:
+    """Each of several by itself, and not before the work is done; nobody is woken while nothing happens."""
+    control = Control(time.time)
+    control.start()
+    one, other = control.follow(), control.follow()
+    done: list[bool] = []
+    control.call(lambda: done.append(one.is_set()))
+    assert done == [False]
+    assert one.wait(5) and other.wait(5)
+    one.clear()
+    other.clear()
+    assert not one.wait(0.1)
+    control.stop()
+    assert one.is_set() and other.is_set()
+
+
 def test_the_control_thread_goes_on_after_a_failure() -> None:
     """One failing piece of work does not take what comes behind it down, and call hands errors back."""
     control = Control(time.time)
