@@ -206,6 +206,7 @@ class Outcome(Struct, frozen=True, gc=False):
         conflict: the conflict it opened or met, for CONFLICT.
         detail: words for a person, for REJECTED and TOO_LARGE.
         limit: the largest content the server takes, in bytes, for TOO_LARGE.
+        position: where its event stands in the feed, for APPLIED, if the server says so.
     """
 
     operation_id: str
@@ -213,6 +214,7 @@ class Outcome(Struct, frozen=True, gc=False):
     conflict: RemoteConflict | None = None
     detail: str | None = None
     limit: int | None = None
+    position: int | None = None
 
 
 class RemoteFile(Struct, frozen=True, gc=False):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -19,6 +20,7 @@ class Upsert:
         position: rises along the stream; comparable within one source only.
         operation_id: whose operation this is the echo of, where the server says.
         rev, remote_id: the server's own, opaque.
+        latest: the server says that nothing has come after it at this path; where it does not say, nobody knows.
     """
 
     path: str
@@ -28,6 +30,7 @@ class Upsert:
     operation_id: str | None = None
     rev: str | None = None
     remote_id: str | None = None
+    latest: bool = False
 
 
 class Delete(Struct, frozen=True, gc=False):
@@ -115,6 +118,13 @@ class Control(Struct, frozen=True, gc=False):
 Event = Upsert | Delete | Move | Superseded | ConflictOpened | ConflictClosed | Unreadable | Control
 
 
+class Span(NamedTuple):
+    """Positions from ``first`` to ``last``, both included."""
+
+    first: int
+    last: int
+
+
 class Page(Struct, frozen=True, gc=False):
     """One answer to a pull.
 
@@ -123,9 +133,11 @@ class Page(Struct, frozen=True, gc=False):
         state: the dialect's own opaque position (JSON text); committed with what the events told, given back unread.
         more: whether the server has more right now.
         cursor: the position for people, as ``status`` shows it.
+        past: what was known beforehand up to this position is not told again; 0 where nothing was left out.
     """
 
     events: tuple[Event, ...]
     state: str
     more: bool
     cursor: str
+    past: int = 0

@@ -217,8 +217,8 @@ class Carrier:
     def _answer(self, effect: e.Effect, remote: Remote) -> Iterator[m.Message]:
         source = self._source_id
         match effect:
-            case e.Poll(number, state, wait):
-                yield m.PageArrived(number, remote.pull(source, state, wait, self._clock()))
+            case e.Poll(number, state, wait, known):
+                yield m.PageArrived(number, remote.pull(source, state, wait, self._clock(), known))
             case e.AskHead(path):
                 yield m.HeadArrived(path, remote.head(source, path))
             case e.AskDisputes(paths):
@@ -274,7 +274,7 @@ def _failures(effect: e.Effect, problem: Problem) -> Iterator[m.CallFailed]:
 
 def _failure(effect: e.Effect, problem: Problem) -> m.CallFailed:
     match effect:
-        case e.Poll(number, _, _):
+        case e.Poll(number, _, _, _):
             return m.CallFailed(m.Call.POLL, problem, number)
         case e.AskHead(path):
             return m.CallFailed(m.Call.HEAD, problem, path)

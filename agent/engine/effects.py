@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from msgspec import Struct
 
 from agent.core.model import Choice, Intent, Operation
+from agent.core.stream import Span
 
 
 class Look(Struct, frozen=True, gc=False):
@@ -20,11 +21,15 @@ class LookAt(Struct, frozen=True, gc=False):
 
 
 class Poll(Struct, frozen=True, gc=False):
-    """Ask for the feed behind ``state``, waiting up to ``wait`` seconds on the server; post PageArrived."""
+    """Ask for the feed behind ``state``, waiting up to ``wait`` seconds on the server; post PageArrived.
+
+    ``known`` need not be told again.
+    """
 
     number: int
     state: str | None
     wait: float
+    known: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

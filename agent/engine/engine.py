@@ -271,6 +271,8 @@ class Engine:
         if message.call in (m.Call.POLL, m.Call.STANDING):
             # Whoever was away may come back as an older copy of itself: that is asked before anything is read on.
             out.standing_known = out.asking_standing = False
+            # Nor may anything be passed over that it may not hold any more.
+            out.known.clear()
             if isinstance(message.subject, int):
                 out.polls.pop(message.subject, None)
         elif message.call is m.Call.HEAD and isinstance(message.subject, str):

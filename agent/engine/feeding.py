@@ -34,6 +34,10 @@ from agent.index.operations import Entry, Stage, Suspect
 from agent.index.trees import Row
 
 _OVER = frozenset({Stage.DONE, Stage.ECHOED})
+_BESIDE_PUSHES = 1.0
+"""Seconds between two looks at the feed while batches are on their way: each of them is news there, and told by its
+answer.
+"""
 
 
 @dataclass(slots=True)
@@ -55,6 +59,7 @@ class Feeding:
         self._settling = settling
         self._verifying = verifying
         self._more = False
+        self._last_poll_at = 0.0
 
     def on_page(self, message: PageArrived) -> None:
         """Apply one page, unless another answer has moved the position since it was asked for."""
@@ -63,6 +68,7 @@ class Feeding:
         desk.channels.answered(Call.POLL)
         if call is None or call.state != desk.standing.feed_state:
             return
+        self._pass_over(message.page.past)
         self._apply(message.page)
         # The position and what it told are committed together; installs are derived from the trees afterwards.
         desk.set_standing(feed_state=message.page.state, cursor=message.page.cursor)
@@ -73,6 +79,14 @@ class Feeding:
             out.drained = max(out.drained, message.poll)
             out.drained_at = desk.now
         out.next_poll_at = desk.now + self._interval()
+
+    def _pass_over(self, past: int) -> None:
+        """Our own events up to here were known beforehand, and not told."""
+        out = self._desk.out
+        if past:
+            self._settling.passed_over(past)
+            out.newest_position = max(out.newest_position, past)
+        out.known = [span for span in out.known if span.last > out.newest_position]
 
     def _interval(self) -> float:
         """Seconds to the next poll where the server cannot be waited on: the longer nothing came, the longer."""
@@ -143,6 +157,10 @@ class Feeding:
         """The feed says a path now holds these bytes (None: nothing)."""
         row = reading.rows[path]
         entry = self._ours(reading, event.operation_id)
+        if entry is not None and entry.stage is Stage.ACKED and entry.echoed == event.position:
+            # The answer told as much, and the row has it.
+            self._desk.move_operations([entry], Stage.ECHOED)
+            return
         if entry is not None and entry.operation.path == path and entry.stage not in _OVER:
             reading.rows[path] = self._echo(row, entry, event.position)
             reading.changed.add(path)
@@ -168,7 +186,7 @@ class Feeding:
         )
         reading.changed.add(path)
         if isinstance(event, Upsert) and event.content is not None:
-            self._hold(path, event.hash, event.content)
+            self._hold(event, event.content)
 
     def _ours(self, reading: _Reading, operation_id: str | None) -> Entry | None:
         """Our own operation as it stands now: earlier events of the same page may have added suspects to it."""
@@ -254,11 +272,11 @@ class Feeding:
             reading.rows[event.path] = row
             reading.changed.add(event.path)
 
-    def _hold(self, path: str, digest: str, content: bytes) -> None:
+    def _hold(self, event: Upsert, content: bytes) -> None:
         out = self._desk.out
-        old = out.contents.get(path)
-        out.contents_size += len(content) - (len(old[1]) if old else 0)
-        out.contents[path] = (digest, content)
+        out.hold(event.path, event.hash, content)
+        if event.latest:
+            out.latest.add(event.path)
 
     def plan(self) -> None:
         """Ask for the feed where that is due."""
@@ -274,10 +292,12 @@ class Feeding:
             if not draining:
                 self._poll(behind, 0.0)
         elif desk.setup.attendance is Attendance.FOLLOW and not current:
-            if desk.now >= out.next_poll_at:
-                self._poll(behind, desk.setup.long_poll_seconds if desk.setup.long_poll else 0.0)
+            beside = min(self._last_poll_at, desk.now) + _BESIDE_PUSHES
+            due = max(out.next_poll_at, beside) if out.batch else out.next_poll_at
+            if desk.now >= due:
+                self._poll(behind, desk.setup.long_poll_seconds if desk.setup.long_poll and not out.known else 0.0)
             else:
-                desk.wake(out.next_poll_at)
+                desk.wake(due)
 
     def _server_is_known(self) -> bool:
         """Whether the server is still the one whose feed was read; asks where that is not known."""
@@ -318,7 +338,8 @@ class Feeding:
     def _poll(self, state: str | None, wait: float) -> None:
         desk, out = self._desk, self._desk.out
         out.polls[out.next_poll] = PollCall(state, wait)
-        desk.emit(Poll(out.next_poll, state, wait))
+        self._last_poll_at = desk.now
+        desk.emit(Poll(out.next_poll, state, wait, tuple(out.known)))
         out.next_poll += 1
 
 

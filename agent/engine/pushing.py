@@ -40,13 +40,14 @@ class Pushing:
         # An echo in the feed may have been quicker than the answer; what it settled is not open any more.
         live = {i: self._live(entry) for i, entry in batch.items()}
         outcomes = {outcome.operation_id: outcome for outcome in message.outcomes}
-        applied, doubtful = [], []
+        applied: list[tuple[Entry, int | None]] = []
+        doubtful: list[Entry] = []
         for identifier, entry in live.items():
             if entry is None:
                 continue
             outcome = outcomes.get(identifier) or Outcome(identifier, Result.UNCERTAIN)
             if outcome.result is Result.APPLIED:
-                applied.append(entry)
+                applied.append((entry, outcome.position))
             elif outcome.result is Result.UNCERTAIN or (outcome.result is Result.CONFLICT and outcome.conflict is None):
                 doubtful.append(entry)
             else:

@@ -6,6 +6,7 @@ from msgspec.structs import replace
 
 from agent.core.model import Operation, RemoteConflict, RemoteHead, Verb
 from agent.core.settle import Settled, settle
+from agent.core.stream import Span
 from agent.engine.desk import Desk
 from agent.engine.keeper import Keeper, agreed, remote_side, sent_side
 from agent.engine.messages import Call
@@ -40,20 +41,42 @@ class Settling:
             return replace(row, remote=side)
         return agreed(row, side)
 
-    def acknowledge(self, entries: list[Entry]) -> None:
-        """The server says these were applied. Their echoes will tell where in the order."""
-        rows = self._keeper.rows([entry.operation.path for entry in entries])
+    def acknowledge(self, answered: list[tuple[Entry, int | None]]) -> None:
+        """The server says these were applied, and where in the order, or their echoes will tell."""
+        desk, ordered = self._desk, self._desk.setup.ordered_feed
+        rows = self._keeper.rows([entry.operation.path for entry, _ in answered])
+        changed = []
+        for entry, position in answered:
+            before = rows[entry.operation.path]
+            row = self.applied(before, entry)
+            desk.move_operations([entry], Stage.ACKED, position)
+            if position is not None:
+                row = replace(row, position=max(row.position, position))
+            elif ordered and entry.operation.hash == before.remote.hash:
+                # Somebody else had written the same first: there will be no event of ours.
+                desk.move_operations([entry], Stage.ECHOED)
+            changed.append(row)
+        self._keeper.change(changed)
+        self._know([position for _, position in answered if position is not None])
+        desk.out.touched.update(rows)
+        desk.out.echo_goal = desk.out.next_poll
+
+    def _know(self, positions: list[int]) -> None:
+        """The feed need not tell these again, where no other event stands between them."""
+        if positions and max(positions) - min(positions) + 1 == len(positions):
+            self._desk.out.known.append(Span(min(positions), max(positions)))
+            self._desk.out.known.sort()
+
+    def passed_over(self, past: int) -> None:
+        """The feed was read beyond ``past``, and did not tell what was known up to there."""
+        desk = self._desk
         told = [
-            e
-            for e in entries
-            if self._desk.setup.ordered_feed and e.operation.hash == rows[e.operation.path].remote.hash
+            entry
+            for entries in desk.open_operations.values()
+            for entry in entries
+            if entry.stage is Stage.ACKED and entry.echoed is not None and entry.echoed <= past
         ]
-        self._keeper.change(self.applied(rows[entry.operation.path], entry) for entry in entries)
-        self._desk.move_operations(entries, Stage.ACKED)
-        # Somebody else had written the same first: there will be no event of ours.
-        self._desk.move_operations(told, Stage.ECHOED)
-        self._desk.out.touched.update(rows)
-        self._desk.out.echo_goal = self._desk.out.next_poll
+        desk.move_operations(told, Stage.ECHOED)
 
     def conflict(self, entry: Entry, found: RemoteConflict) -> None:
         """The server parked this operation."""

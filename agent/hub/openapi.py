@@ -142,7 +142,8 @@ ANSWERS: dict[str, Schema] = {
     "sources/file": _record(_FILE_FIELDS | {"content": TEXT, "versions": _VERSIONS}),
     "sources/file/update": _UPDATED,
     "sources/push-batch": _record(
-        {"sourceId": UUID, "applied": COUNT, "conflicts": COUNT, "eventCursor": COUNT, "items": _list(_ITEM_RESULT)}
+        {"sourceId": UUID, "applied": COUNT, "conflicts": COUNT, "eventCursor": COUNT, "items": _list(_ITEM_RESULT)},
+        {"firstCursor": COUNT},
     ),
     "sources/deltas": _record({"sourceId": UUID, "cursor": COUNT, "nextCursor": COUNT, "events": _list(_EVENT)}),
     "sources/conflicts": _list(_CONFLICT),

@@ -88,13 +88,17 @@ def push_batch(services: Services, caller: Caller, body: Mapping[str, Any]) -> d
         if ledger.source.status is SourceStatus.PAUSED:
             raise HubError(400, "Source is paused")
         results = _apply(session, ledger, checked, body.get("connectorId"))
-        return {
+        answer: dict[str, object] = {
             "sourceId": ledger.source.id,
             "applied": sum(r["status"] is ItemStatus.APPLIED for r in results),
             "conflicts": sum(r["status"] is ItemStatus.CONFLICT for r in results),
             "eventCursor": ledger.cursor,
             "items": results,
         }
+        if ledger.cursor > ledger.source.last_cursor:
+            # The batch's own events have the numbers from here to ``eventCursor``, in the order of its items.
+            answer["firstCursor"] = ledger.source.last_cursor + 1
+        return answer
 
 
 def _apply(

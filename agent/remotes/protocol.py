@@ -20,7 +20,7 @@ from typing import Protocol
 
 from agent.core.errors import Problem
 from agent.core.model import Choice, Mode, Operation, Outcome, RemoteConflict, RemoteFile, RemoteHead, RemoteVersion
-from agent.core.stream import Page
+from agent.core.stream import Page, Span
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,10 +115,16 @@ class Remote(Protocol):
         """Resume the source for all machines."""
         ...
 
-    def pull(self, source_id: str, state: str | None, wait_seconds: float, now: float) -> Page:
+    def pull(
+        self, source_id: str, state: str | None, wait_seconds: float, now: float, known: Sequence[Span] = ()
+    ) -> Page:
         """The next events after ``state`` (None: from the beginning), waiting up to ``wait_seconds`` where offered.
 
         Works while the source is paused.
+
+        Args:
+            known: positions of our own operations, in order, that their answers told already. Where they come next,
+                they are passed over.
         """
         ...
 

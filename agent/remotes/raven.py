@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import SENTINEL_BASE, Choice, Mode, RemoteConflict, RemoteFile, RemoteHead, RemoteVersion
-from agent.core.stream import Page
+from agent.core.stream import Page, Span
 from agent.remotes.decode import Bounds
 from agent.remotes.failures import AnswerTooLarge, CallFailed, Effect, garbled
 from agent.remotes.http import Http
@@ -91,9 +91,11 @@ class RavenRemote:
         """See ``Remote``."""
         self._http.call("sources/resume", {"sourceId": source_id}, bounds=Bounds.RECORD)
 
-    def pull(self, source_id: str, state: str | None, wait_seconds: float, now: float) -> Page:
+    def pull(
+        self, source_id: str, state: str | None, wait_seconds: float, now: float, known: Sequence[Span] = ()
+    ) -> Page:
         """See ``Remote``. Where the feed is not ordered, its last minute is read again a few times."""
-        return self._feed.pull(source_id, state, wait_seconds, now, self._capabilities)
+        return self._feed.pull(source_id, state, wait_seconds, now, self._capabilities, known)
 
     def push(self, source_id: str, connector_id: str | None, batch: Sequence[Outgoing]) -> PushAnswer:
         """See ``Remote``."""
@@ -110,7 +112,7 @@ class RavenRemote:
     def is_behind(self, source_id: str, state: str | None) -> bool:
         """See ``Remote``. Numbers are given out again after a restore, so the event itself is looked for."""
         position = Position.from_json(state)
-        if position.tail:
+        if position.tail or (position.cursor and self._capabilities.ordered_feed):
             return not self._feed.still_has(source_id, position)
         try:
             return position.cursor > 0 and self.last_cursor(source_id) < position.cursor

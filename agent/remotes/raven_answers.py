@@ -33,7 +33,8 @@ def judge(operations: Sequence[Operation], data: Any, lister: Lister) -> Judged:
     answer = row(data, "batch")
     applied, conflicts = number(answer, "applied"), number(answer, "conflicts")
     if answer.get("items") is not None:
-        return _from_items(operations, rows(answer["items"], "item"), lister)
+        judged = _from_items(operations, rows(answer["items"], "item"), lister)
+        return _placed(judged, operations, answer)
     if applied == len(operations) and conflicts == 0:
         return Judged(tuple(Outcome(operation.id, Result.APPLIED) for operation in operations))
     try:
@@ -95,6 +96,21 @@ def _from_items(operations: Sequence[Operation], items: Sequence[Mapping[str, An
         except CallFailed as failure:
             problem = failure.problem
     return Judged(tuple(_of_item(operation, by_id.get(operation.id), listed) for operation in operations), problem)
+
+
+def _placed(judged: Judged, operations: Sequence[Operation], answer: Mapping[str, Any]) -> Judged:
+    """The outcomes with their places in the feed, where the answer's numbers leave no other: as many events as
+    operations, every one of them applied.
+    """
+    first = answer.get("firstCursor")
+    if first is None or number(answer, "applied") != len(operations):
+        return judged
+    if number(answer, "eventCursor") - number(answer, "firstCursor") + 1 != len(operations):
+        return judged
+    if any(outcome.result is not Result.APPLIED for outcome in judged.outcomes):
+        return judged
+    placed = (Outcome(each.operation_id, each.result, position=first + i) for i, each in enumerate(judged.outcomes))
+    return Judged(tuple(placed), judged.problem)
 
 
 def _of_item(operation: Operation, item: Mapping[str, Any] | None, listed: Mapping[str, RemoteConflict]) -> Outcome:

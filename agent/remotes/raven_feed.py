@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from agent.core.model import RemoteVersion
-from agent.core.stream import ConflictClosed, ConflictOpened, Control, Delete, Event, Page, Signal, Unreadable, Upsert
+from agent.core.stream import (
+    ConflictClosed,
+    ConflictOpened,
+    Control,
+    Delete,
+    Event,
+    Page,
+    Signal,
+    Span,
+    Unreadable,
+    Upsert,
+)
 from agent.remotes.decode import Bounds
 from agent.remotes.failures import AnswerTooLarge, CallFailed
 from agent.remotes.http import Http
@@ -34,6 +45,7 @@ class Raw:
     Attributes:
         id: empty where it has none that can be read.
         complaint: why nothing but its number, and perhaps its path, can be read.
+        latest: nothing has come after it at its path.
     """
 
     cursor: int
@@ -43,6 +55,7 @@ class Raw:
     payload: Mapping[str, Any]
     created_at: str | None
     complaint: str | None = None
+    latest: bool = False
 
     @property
     def at(self) -> float | None:
@@ -61,20 +74,31 @@ class Feed:
         self._sizes: dict[str, int] = {}
         self._lock = threading.Lock()
 
-    def pull(self, source_id: str, state: str | None, wait_seconds: float, now: float, can: Capabilities) -> Page:
+    def pull(
+        self,
+        source_id: str,
+        state: str | None,
+        wait_seconds: float,
+        now: float,
+        can: Capabilities,
+        known: Sequence[Span] = (),
+    ) -> Page:
         """One page; ``more`` as long as reading goes on without waiting. See ``Remote.pull``."""
         position = Position.from_json(state)
+        past = 0
         if can.ordered_feed:
+            # Such a source counts its events without gaps: nothing stands between two that follow each other.
+            past = position.pass_over(known)
             position.forget()
         if position.due(now):
             # Before reading on: newer events would push what was skipped out of the minute that is remembered.
             position.begin_again(now)
         if position.again is not None:
             events, _ = self._read(source_id, position, now, can)
-            return _page(events, position, more=True)
+            return _page(events, position, 0, more=True)
         wait = min(wait_seconds, MAX_WAIT, position.idle_for(now)) if can.long_poll else 0.0
         events, progressed = self._read(source_id, position, now, can, wait)
-        return _page(events, position, progressed)
+        return _page(events, position, past, more=progressed)
 
     def versions(self, source_id: str, path: str) -> list[RemoteVersion]:
         """Every text the feed still holds for a path, newest first. Walks the whole feed."""
@@ -158,8 +182,8 @@ def _next_size(size: int, answered: int, events: int) -> int:
     return size
 
 
-def _page(events: list[Event], position: Position, more: bool) -> Page:
-    return Page(tuple(events), position.to_json(), more, str(position.cursor))
+def _page(events: list[Event], position: Position, past: int, *, more: bool) -> Page:
+    return Page(tuple(events), position.to_json(), more, str(position.cursor), past)
 
 
 def _raw(event: Mapping[str, Any]) -> Raw:
@@ -176,6 +200,7 @@ def _raw(event: Mapping[str, Any]) -> Raw:
             path=maybe_text(event, "relativePath"),
             payload={} if payload is None else row(payload, "payload"),
             created_at=maybe_text(event, "createdAt"),
+            latest=event.get("latest") is True,
         )
     except CallFailed as failure:
         identifier, path = (value if isinstance(value, str) else None for value in map(event.get, _NAMING))
@@ -206,7 +231,8 @@ def _understood(raw: Raw) -> Event | None:
         case "file.upsert":
             digest = text(raw.payload, "hash")
             content = matching(maybe_text(raw.payload, "content"), digest)
-            return Upsert(raw.path, digest, raw.cursor, content, maybe_text(raw.payload, "operationId"))
+            operation = maybe_text(raw.payload, "operationId")
+            return Upsert(raw.path, digest, raw.cursor, content, operation, latest=raw.latest)
         case "file.delete":
             return Delete(raw.path, raw.cursor, maybe_text(raw.payload, "operationId"))
         case "conflict.opened":

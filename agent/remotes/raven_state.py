@@ -16,6 +16,8 @@ from typing import Any, Final
 
 import orjson
 
+from agent.core.stream import Span
+
 MINUTE: Final = 60.0
 """Seconds of events that are read again."""
 SCHEDULE: Final = (2.0, 10.0, 60.0)
@@ -78,9 +80,20 @@ class Position:
         if cursor > self.cursor or (not self.tail and cursor == self.cursor):
             self.cursor, self.tail = cursor, event_id[-_TAIL:]
 
+    def pass_over(self, known: Iterable[Span]) -> int:
+        """Move over what is known already, as far as nothing else stands between; the last position of it, or 0."""
+        past = 0
+        for first, last in known:
+            if first <= self.cursor + 1 <= last:
+                self.cursor, self.tail = last, ""
+                past = last
+        return past
+
     def is_at(self, cursor: int, event_id: str) -> bool:
-        """Whether this is the event the position stands at, and not another that was given its number."""
-        return (cursor, event_id[-_TAIL:]) == (self.cursor, self.tail)
+        """Whether this is the event the position stands at, and not another that was given its number: as far as that
+        can be told, where the event was passed over and its id is not known.
+        """
+        return cursor == self.cursor and self.tail in ("", event_id[-_TAIL:])
 
     def remember(self, told: Iterable[tuple[int, str, float]], now: float) -> None:
         """Note new events (number, id, time), so that a re-reading does not tell them again."""
