@@ -322,9 +322,9 @@ class Known(NamedTuple):
 
     Attributes:
         path: relative path.
-        size, mtime_ns, ctime_ns, inode, xxh3, racy: see ``Fingerprint``; None where there is no fingerprint, but the
+        size, mtime_ns, ctime_ns, inode, racy, xxh3: see ``Fingerprint``; None where there is no fingerprint, but the
             size may be known.
-        presence, hash, reason: see ``Side``.
+        presence, reason, hash: see ``Side``.
     """
 
     path: str
@@ -332,20 +332,20 @@ class Known(NamedTuple):
     mtime_ns: int | None
     ctime_ns: int | None
     inode: int | None
-    xxh3: str | None
     racy: int
     presence: int
-    hash: str | None
     reason: str | None
+    hash: str | None
+    xxh3: str | None
 
     @classmethod
     def of(cls, path: str, side: Side, fingerprint: Fingerprint | None) -> Known:
         """What will be remembered of this side."""
-        rest = (int(side.presence), side.hash, side.reason)
+        of_side = (int(side.presence), side.reason, side.hash)
         if fingerprint is None:
-            return cls(path, side.size, None, None, None, None, 0, *rest)
+            return cls(path, side.size, None, None, None, 0, *of_side, None)
         _, mtime_ns, ctime_ns, inode, xxh3, racy = structs.astuple(fingerprint)
-        return cls(path, side.size, mtime_ns, ctime_ns, inode, xxh3, racy, *rest)
+        return cls(path, side.size, mtime_ns, ctime_ns, inode, int(racy), *of_side, xxh3)
 
     @property
     def side(self) -> Side:

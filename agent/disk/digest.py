@@ -12,7 +12,7 @@ from agent.core.model import Reason
 from agent.disk.fs import File, Fs
 
 CHUNK: Final = 1 << 20
-_HELD: Final = 4 << 20
+HELD: Final = 4 << 20
 """Files up to this size are read at once, and their sha256 is skipped where the xxh3 is enough."""
 
 
@@ -80,7 +80,7 @@ def digest(fs: Fs, file: File, size: int, expected_xxh3: str | None = None) -> D
         size: what the stat said. Where the digest's size is another, the file changed and its hashes mean nothing.
         expected_xxh3: of the bytes known from earlier; if they are the same, no sha256 is computed for small files.
     """
-    return _small(fs, file, size, expected_xxh3) if size <= _HELD else _large(fs, file, size)
+    return _small(fs, file, size, expected_xxh3) if size <= HELD else _large(fs, file, size)
 
 
 def _small(fs: Fs, file: File, size: int, expected_xxh3: str | None) -> Digest:

@@ -101,7 +101,7 @@ class Fs(Protocol):
         """What the name stands for, links not followed."""
         ...
 
-    def stamp(self, folder: Dir, name: str) -> Stamp | None:
+    def glance(self, folder: Dir, name: str) -> Stamp | None:
         """As ``stat``, of a regular file whose bytes are on the disk; None for anything else."""
         ...
 
@@ -193,13 +193,13 @@ class Fs(Protocol):
 class Composed:
     """The calls of ``Fs`` that are made of others, made of them: for file systems that stand over or under another."""
 
-    def stamp(self: Fs, folder: Dir, name: str) -> Stamp | None:
+    def glance(self: Fs, folder: Dir, name: str) -> Stamp | None:
         """As in ``Fs``."""
         return stamp_of(self.stat(folder, name))
 
     def grab(self: Fs, folder: Dir, name: str, limit: int) -> tuple[bytes, Stamp] | None:
         """As in ``Fs``."""
-        if self.stamp(folder, name) is None:
+        if self.glance(folder, name) is None:
             # Opened, a file that lies in a cloud might be fetched.
             return None
         file = self.open_file(folder, name)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import errno
+from hashlib import sha256
 from typing import Final
 
 from msgspec.structs import replace
 
 from agent.core import paths
 from agent.core.model import ABSENT, Fingerprint, Known, Presence, Reason, Seen, Side
-from agent.disk.digest import Digest, digest, text_reason
+from agent.disk.digest import HELD, Digest, digest, text_reason, xxh3
 from agent.disk.fs import Dir, File, Fs, Kind, Stat
 from agent.disk.root import Blocked, Root, Unmounted, Unsafe
 from agent.disk.select import Selection
@@ -84,6 +85,29 @@ def observe_at(fs: Fs, handle: Dir, path: str, *, known: Known | None, max_bytes
         return _missing(fs, handle, name, path)
     except OSError as failure:
         return _failed(path, failure)
+
+
+def first_look(fs: Fs, handle: Dir, name: str, path: str, *, plain: bool, now_ns: int, max_bytes: int | None) -> Seen:
+    """As ``observe_at``, of a path nothing is known of and that is likely a small file at rest.
+
+    Args:
+        plain: ``core.paths.check`` has nothing against the path.
+        now_ns: by the clock that stamps files here, from before the look: an older moment only makes a file look racy.
+    """
+    try:
+        grabbed = fs.grab(handle, name, HELD)
+    except OSError:
+        grabbed = None
+    if grabbed is None:
+        return observe_at(fs, handle, path, known=None, max_bytes=max_bytes)
+    content, (size, mtime_ns, ctime_ns, inode) = grabbed
+    reason = text_reason(content)
+    if not plain and paths.check(path) is not None:
+        reason = Reason.BAD_NAME
+    elif reason is None and max_bytes is not None and size > max_bytes:
+        reason = Reason.TOO_LARGE
+    mark = Fingerprint(size, mtime_ns, ctime_ns, inode, xxh3(content), mtime_ns > now_ns - RACY_NS)
+    return Seen(path, Side(Presence.FILE, sha256(content).hexdigest(), size, reason), mark)
 
 
 def fingerprint_of(found: Stat, xxh3: str, now_ns: int) -> Fingerprint:

@@ -95,6 +95,19 @@ class PatternList:
     def __bool__(self) -> bool:
         return self._spec is not None
 
+    @property
+    def adding(self) -> list[tuple[str, str]]:
+        """The patterns that match without taking back: each as it was written, and as a regular expression that any
+        path it matches begins with.
+        """
+        pairs = zip(self._lines, self._spec.patterns if self._spec else (), strict=True)
+        return [(line.strip(), _unnamed(one)) for (line, _), one in pairs if one.include]
+
+    @property
+    def takes_back(self) -> bool:
+        """Whether some pattern takes back what an earlier one matched."""
+        return self._spec is not None and any(one.include is False for one in self._spec.patterns)
+
     def match(self, path: str) -> Match | None:
         """The deciding pattern for a path; a folder's path ends with '/'."""
         if self._spec is None:
@@ -104,6 +117,12 @@ class PatternList:
             return None
         line, origin = self._lines[found.index]
         return Match(line, origin, negated=not found.include)
+
+
+def _unnamed(pattern: object) -> str:
+    """A pattern's expression, fit to stand beside others."""
+    regex: re.Pattern[str] = getattr(pattern, "regex")  # noqa: B009 - not every kind of pattern has one
+    return re.sub(r"\(\?P<\w+>", "(?:", regex.pattern)
 
 
 def segments(pattern: str) -> tuple[str, ...]:

@@ -92,7 +92,7 @@ class PosixFs:
         """As in ``Fs``."""
         return _stat(os.stat(name, dir_fd=folder, follow_symlinks=False))
 
-    def stamp(self, folder: Dir, name: str) -> Stamp | None:
+    def glance(self, folder: Dir, name: str) -> Stamp | None:
         """As in ``Fs``."""
         return _stamp(os.stat(name, dir_fd=folder, follow_symlinks=False))
 
@@ -102,7 +102,7 @@ class PosixFs:
 
     def grab(self, folder: Dir, name: str, limit: int) -> tuple[bytes, Stamp] | None:
         """As in ``Fs``."""
-        if _HAS_FLAGS and self.stamp(folder, name) is None:
+        if _HAS_FLAGS and self.glance(folder, name) is None:
             # Opened, a file that lies in a cloud might be fetched.
             return None
         file = self.open_file(folder, name)

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass
-from itertools import chain
 from typing import Final
 
+from agent.core import paths
 from agent.core.errors import RootError
-from agent.core.model import Known, Oddity, Reason, Seen
+from agent.core.model import Known, Oddity, Presence, Reason, Seen
 from agent.core.paths import twin_key
 from agent.disk.fs import Dir, Entry, Kind
-from agent.disk.look import look, observe, observe_at, placeholder_of
+from agent.disk.look import first_look, look, observe, observe_at, placeholder_of
 from agent.disk.root import Root, Unmounted, gone
-from agent.disk.select import Selection
+from agent.disk.select import Selection, Verdict
 
 __all__ = ["Batch", "look", "scan"]
 
 BATCH: Final = 1000
+_MAX_PLAIN_FOLDER: Final = 500
+"""Characters of a folder's path up to which no name makes it too long."""
+_PROVEN: Final = (0, int(Presence.FILE))
+"""What must stand behind the stamp in ``Known`` for an equal one to prove anything: not racy, and a file."""
+_TOO_LARGE: Final = Reason.TOO_LARGE.value
+_ODD: Final = frozenset({Kind.LINK, Kind.SPECIAL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,26 +44,36 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
-class _Spot:
-    """A selected file the walk stands before; its folder is open until the walk goes on."""
-
-    path: str
-    handle: Dir
-
-
-@dataclass(frozen=True, slots=True)
 class _Mount:
     """A folder that is a file system of its own."""
 
     path: str
 
 
+_Found = Seen | Oddity | _Mount
+
+
 @dataclass(slots=True)
 class _Level:
+    """A folder the walk stands in, open until it is left.
+
+    Attributes:
+        prefix: its path with a slash behind; nothing for the root.
+        names: what is left to be met, in the order of the paths; a folder's name ends with a slash.
+        odd: those of the names that are no folder and not surely a synced file, by what they stand for.
+        told: what is to be told of them without a look.
+        plain: nothing is to be said against its path, whatever plain name comes behind.
+        entered_ns: by the clock that stamps files here.
+    """
+
     prefix: str
     handle: Dir
     device: int
-    entries: Iterator[Entry | Oddity | _Mount]
+    names: Iterator[str]
+    odd: dict[str, Kind]
+    told: list[_Found]
+    plain: bool
+    entered_ns: int
 
 
 def scan(
@@ -81,7 +98,7 @@ def scan(
     seen: list[Seen] = []
     oddities: list[Oddity] = []
     mounts: list[str] = []
-    for found in _merged(root, selection, known, max_bytes):
+    for found in _Walk(root, selection, known, max_bytes).found():
         if isinstance(found, Seen):
             seen.append(found)
         elif isinstance(found, Oddity):
@@ -97,145 +114,200 @@ def scan(
         yield Batch(tuple(seen), tuple(oddities), tuple(mounts))
 
 
-def _merged(
-    root: Root, selection: Selection, known: Iterable[Known], max_bytes: int | None
-) -> Iterator[Seen | Oddity | _Mount]:
-    remembered = _sorted(known)
-    next_known = next(remembered, None)
-    for spot in _walk(root, selection):
-        if isinstance(spot, Oddity | _Mount):
-            yield spot
-            continue
-        while next_known is not None and next_known.path < spot.path:
-            yield from _difference(observe(root, selection, next_known.path, next_known, max_bytes), next_known)
-            next_known = next(remembered, None)
-        match = next_known if next_known is not None and next_known.path == spot.path else None
-        yield from _difference(observe_at(root.fs, spot.handle, spot.path, known=match, max_bytes=max_bytes), match)
-        if match is not None:
-            next_known = next(remembered, None)
-    while next_known is not None:
-        yield from _difference(observe(root, selection, next_known.path, next_known, max_bytes), next_known)
-        next_known = next(remembered, None)
-
-
-def _sorted(known: Iterable[Known]) -> Iterator[Known]:
-    last = ""
-    for row in known:
-        if row.path < last:
-            raise ValueError(f"known paths are not sorted: {row.path!r} after {last!r}")
-        last = row.path
-        yield row
-
-
-def _difference(seen: Seen, known: Known | None) -> Iterator[Seen]:
-    if known is None or seen.side != known.side or seen.fingerprint != known.fingerprint:
-        yield seen
-
-
-def _walk(root: Root, selection: Selection) -> Iterator[_Spot | Oddity | _Mount]:
-    """Every selected file, ordered as its path is.
+class _Walk:
+    """The walk, merged with what was known; both come in the order of the paths.
 
     A folder sorts as its name with '/' behind it, which is how the paths inside it compare with its neighbours, so the
     order of the walk is the order of the full paths.
     """
-    fs = root.fs
-    try:
-        top = root.entries(root.handle)
-    except OSError as failure:
-        raise RootError(f"The folder {root.path} cannot be listed: {failure.strerror}.") from failure
-    levels = [_Level("", root.handle, root.identity.device, _without_twins(root, "", _ordered(top)))]
-    try:
-        while levels:
-            level = levels[-1]
-            entry = next(level.entries, None)
-            if entry is None:
-                levels.pop()
-                if level.handle != root.handle:
-                    fs.close(level.handle)
-            elif isinstance(entry, Oddity | _Mount):
-                yield entry
-            elif entry.kind is Kind.FOLDER:
-                below = _enter(root, selection, level, entry)
+
+    def __init__(self, root: Root, selection: Selection, known: Iterable[Known], max_bytes: int | None) -> None:
+        self._root = root
+        self._selection = selection
+        self._known = iter(known)
+        self._next = next(self._known, None)
+        """The first known path the walk has not come to yet."""
+        self._max_bytes = max_bytes
+
+    def found(self) -> Iterator[_Found]:
+        """Whatever differs from what was known, and what can never be a synced file."""
+        root = self._root
+        try:
+            top = root.entries(root.handle)
+        except OSError as failure:
+            raise RootError(f"The folder {root.path} cannot be listed: {failure.strerror}.") from failure
+        levels = [self._level("", root.handle, root.identity.device, top)]
+        try:
+            yield from levels[0].told
+            while levels:
+                level = levels[-1]
+                folder = yield from self._files(level)
+                below = self._enter(level, folder) if folder is not None else None
                 if isinstance(below, _Level):
                     levels.append(below)
+                    yield from below.told
                 elif below is not None:
                     yield below
-            else:
-                found = _weigh(root, selection, level, entry)
-                if found is not None:
-                    yield found
-    finally:
-        for level in levels[1:]:
-            fs.close(level.handle)
+                elif folder is None:
+                    levels.pop()
+                    if level.handle != root.handle:
+                        root.fs.close(level.handle)
+        finally:
+            for level in levels[1:]:
+                root.fs.close(level.handle)
+        while self._next is not None:
+            yield from self._by_itself()
 
+    def _files(self, level: _Level) -> Generator[_Found, None, str | None]:
+        """The files up to the level's next folder, whose name is returned; None at its end.
 
-def _ordered(entries: list[Entry]) -> list[Entry]:
-    """The entries as the walk takes them, a cloud stub under the name of the file it stands for."""
-    found = {entry.name: entry for entry in entries}
-    for entry in entries:
-        name = placeholder_of(entry.name)
-        if name is not None:
-            found.setdefault(name, Entry(name, Kind.FILE))
-    return sorted(found.values(), key=lambda entry: entry.name + "/" if entry.kind is Kind.FOLDER else entry.name)
-
-
-def _enter(root: Root, selection: Selection, level: _Level, entry: Entry) -> _Level | Oddity | None:
-    path = level.prefix + entry.name
-    try:
-        if not selection.may_hold(path):
-            return None
-        if _undecodable(entry.name):
-            return Oddity(path, Reason.BAD_NAME, "the folder's name is not valid UTF-8")
-        handle = root.fs.open_dir(level.handle, entry.name)
-        try:
-            device = root.fs.fstat(handle).device
-            if device == level.device and path in root.mounts:
-                raise Unmounted(gone(path))
-            inside = root.entries(handle)
-        except BaseException:
-            root.fs.close(handle)
-            raise
-    except FileNotFoundError:
+        For each file of a folder in which nothing changed this is all that is done.
+        """
+        fs, handle, prefix, odd, now_ns = self._root.fs, level.handle, level.prefix, level.odd, level.entered_ns
+        glance, max_bytes = fs.glance, self._max_bytes
+        limit = sys.maxsize if max_bytes is None else max_bytes
+        for name in level.names:
+            if name[-1] == "/":
+                return name[:-1]
+            path = prefix + name
+            known = self._next
+            while known is not None and known[0] < path:
+                yield from self._by_itself()
+                known = self._next
+            if known is None or known[0] != path:
+                if name in odd:
+                    yield from self._odd(level, name, path)
+                else:
+                    yield first_look(fs, handle, name, path, plain=level.plain, now_ns=now_ns, max_bytes=max_bytes)
+                continue
+            self._advance()
+            if name not in odd:
+                try:
+                    found = glance(handle, name)
+                except OSError:
+                    found = None
+                # Of a file that is not racy an equal stamp proves that nothing changed; what the server takes may have.
+                if found is not None and known[1:7] == found + _PROVEN and found[0] <= limit and known[7] != _TOO_LARGE:
+                    continue
+            yield from self._again(level, name, known)
         return None
-    except Unmounted as unmounted:
-        return Oddity(path, Reason.UNMOUNTED, unmounted.message)
-    except OSError as failure:
-        if failure.errno in {errno.ELOOP, errno.ENOTDIR}:
+
+    def _advance(self) -> None:
+        before, self._next = self._next, next(self._known, None)
+        if before is not None and self._next is not None and self._next[0] < before[0]:
+            raise ValueError(f"known paths are not sorted: {self._next[0]!r} after {before[0]!r}")
+
+    def _by_itself(self) -> Iterator[Seen]:
+        """A known path the walk does not meet is looked at by itself."""
+        known = self._next
+        assert known is not None
+        self._advance()
+        yield from _difference(observe(self._root, self._selection, known.path, known, self._max_bytes), known)
+
+    def _odd(self, level: _Level, name: str, path: str) -> Iterator[Seen | Oddity]:
+        """A path nothing is known of, and that is not surely a synced file."""
+        oddity = _weigh(self._selection, path, level.odd[name])
+        if oddity is None:
+            yield observe_at(self._root.fs, level.handle, path, known=None, max_bytes=self._max_bytes)
+        elif isinstance(oddity, Oddity):
+            yield oddity
+
+    def _again(self, level: _Level, name: str, known: Known) -> Iterator[Seen | Oddity]:
+        """A path that is known, and its stamp proves nothing."""
+        oddity = _weigh(self._selection, known.path, level.odd[name]) if name in level.odd else None
+        if oddity is not None:
+            if isinstance(oddity, Oddity):
+                yield oddity
+            seen = observe(self._root, self._selection, known.path, known, self._max_bytes)
+        else:
+            seen = observe_at(self._root.fs, level.handle, known.path, known=known, max_bytes=self._max_bytes)
+        yield from _difference(seen, known)
+
+    def _enter(self, level: _Level, name: str) -> _Level | Oddity | None:
+        path = level.prefix + name
+        root, fs = self._root, self._root.fs
+        try:
+            if not self._selection.may_hold(path):
+                return None
+            if _undecodable(name):
+                return Oddity(path, Reason.BAD_NAME, "the folder's name is not valid UTF-8")
+            handle = fs.open_dir(level.handle, name)
+            try:
+                device = fs.fstat(handle).device
+                if device == level.device and path in root.mounts:
+                    raise Unmounted(gone(path))
+                below = self._level(path + "/", handle, device, root.entries(handle))
+            except BaseException:
+                fs.close(handle)
+                raise
+        except FileNotFoundError:
             return None
-        return Oddity(path, Reason.UNREADABLE, f"the folder cannot be read: {failure.strerror}")
-    told = [] if device == level.device else [_Mount(path)]
-    return _Level(path + "/", handle, device, chain(told, _without_twins(root, path + "/", _ordered(inside))))
+        except Unmounted as unmounted:
+            return Oddity(path, Reason.UNMOUNTED, unmounted.message)
+        except OSError as failure:
+            if failure.errno in {errno.ELOOP, errno.ENOTDIR}:
+                return None
+            return Oddity(path, Reason.UNREADABLE, f"the folder cannot be read: {failure.strerror}")
+        if device != level.device:
+            below.told.insert(0, _Mount(path))
+        return below
+
+    def _level(self, prefix: str, handle: Dir, device: int, entries: list[Entry]) -> _Level:
+        root, told = self._root, list[_Found]()
+        files = [entry.name for entry in entries if entry.kind is Kind.FILE]
+        odd = {entry.name: entry.kind for entry in entries if entry.kind in _ODD}
+        for name in filter(None, map(placeholder_of, files)):
+            # A cloud stub comes under the name of the file it stands for.
+            odd.setdefault(name, Kind.FILE)
+        folders = [entry.name + "/" for entry in entries if entry.kind is Kind.FOLDER]
+        try:
+            self._selection.enter(prefix[:-1], handle, files)
+            sure, doubtful = self._selection.sift(prefix[:-1], files)
+        except OSError:
+            # Asked about one by one, each of them says why nobody can tell.
+            sure, doubtful = [], files
+        odd.update(dict.fromkeys(doubtful, Kind.FILE))
+        names = sorted({*sure, *odd, *folders})
+        if root.folds():
+            names = _without_twins(prefix, names, told)
+        plain = len(prefix) < _MAX_PLAIN_FOLDER and paths.check(prefix + "x") is None
+        return _Level(prefix, handle, device, iter(names), odd, told, plain, root.fs.now_ns(handle))
 
 
-def _without_twins(root: Root, prefix: str, entries: list[Entry]) -> Iterator[Entry | Oddity]:
+def _difference(seen: Seen, known: Known) -> Iterator[Seen]:
+    if seen.side != known.side or seen.fingerprint != known.fingerprint:
+        yield seen
+
+
+def _without_twins(prefix: str, names: list[str], told: list[_Found]) -> list[str]:
     """On a disk that folds names, the first of each set of twins; the others are told and left alone."""
-    if not root.folds():
-        return iter(entries)
     first: dict[str, str] = {}
-    kept: list[Entry | Oddity] = []
-    for entry in entries:
-        name = first.setdefault(twin_key(entry.name), entry.name)
-        if name == entry.name:
+    kept: list[str] = []
+    for entry in names:
+        name = entry.removesuffix("/")
+        other = first.setdefault(twin_key(name), name)
+        if other == name:
             kept.append(entry)
         else:
-            kept.append(Oddity(prefix + entry.name, Reason.NAME_TWIN, f"differs from '{name}' only in its spelling"))
-    return iter(kept)
+            told.append(Oddity(prefix + name, Reason.NAME_TWIN, f"differs from '{other}' only in its spelling"))
+    return kept
 
 
-def _weigh(root: Root, selection: Selection, level: _Level, entry: Entry) -> _Spot | Oddity | None:
-    path = level.prefix + entry.name
+def _weigh(selection: Selection, path: str, kind: Kind) -> Oddity | Verdict | None:
+    """What keeps a name from being looked at: None for nothing, a verdict where it is not synced."""
     try:
-        if not selection.verdict(path).selected:
-            return None
+        verdict = selection.verdict(path)
+        if not verdict.selected:
+            return verdict
     except OSError as failure:
         return Oddity(path, Reason.UNREADABLE, f"its ignore files cannot be read: {failure.strerror}")
-    if _undecodable(entry.name):
+    if _undecodable(path):
         return Oddity(path, Reason.BAD_NAME, "the name is not valid UTF-8")
-    if entry.kind is Kind.LINK:
+    if kind is Kind.LINK:
         return Oddity(path, Reason.LINK, "a link, and links are not followed")
-    if entry.kind is Kind.SPECIAL:
+    if kind is Kind.SPECIAL:
         return Oddity(path, Reason.SPECIAL, "neither a file nor a folder")
-    return _Spot(path, level.handle)
+    return None
 
 
 def _undecodable(name: str) -> bool:

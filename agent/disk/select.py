@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -10,6 +11,7 @@ from agent.core.paths import parent_of
 from agent.disk.fs import Dir, Kind, Stat
 from agent.disk.patterns import BUILT_IN, PatternList, built_in, dot_names, may_match_below
 from agent.disk.root import Blocked, Root, Unsafe
+from agent.disk.sieve import Chain, Includes, Sifted
 
 DEFAULT_INCLUDE: Final = ("**/*.md", "**/*.markdown", "**/*.txt")
 """What is synced when no pattern is given; the case of these endings does not matter."""
@@ -56,11 +58,13 @@ class _Folder:
 
     Attributes:
         excluded: the verdict on the folder itself, where it is out of scope.
-        chain: the ignore files from the root down, each with the folder prefix its patterns are relative to.
+        chain: the exclude patterns and the ignore files from the root down.
+        clear: no pattern that excludes matches the folder or one above it, be it taken back later.
     """
 
     excluded: Verdict | None
-    chain: tuple[tuple[str, PatternList], ...] = ()
+    chain: Chain
+    clear: bool
 
 
 @dataclass(slots=True)
@@ -83,9 +87,13 @@ class Selection:
         self._plain = self._include == DEFAULT_INCLUDE
         self._endings = tuple(pattern.removeprefix("**/*") for pattern in DEFAULT_INCLUDE)
         self._includes = PatternList.given(self._include, _INCLUDE_ORIGIN)
+        self._wanted = Includes(self._includes, self._endings if self._plain else None)
         self._excludes = PatternList.given(rules.exclude, _EXCLUDE_ORIGIN)
+        self._outermost = Chain((("", self._excludes),) if self._excludes else ())
         self._dots = dot_names(self._include)
         self._folders: dict[str, _Folder] = {}
+        self._gates: dict[str, _Folder] = {}
+        """The same before the folder's own ignore files were read."""
         self._parsed: dict[str, _Parsed] = {}
         self._lock = threading.RLock()
 
@@ -93,6 +101,7 @@ class Selection:
         """Ignore files may have changed: the next question looks at them again."""
         with self._lock:
             self._folders.clear()
+            self._gates.clear()
 
     def verdict(self, path: str) -> Verdict:
         """Whether a file at ``path`` is synced. What stands there, if anything, does not matter.
@@ -113,9 +122,37 @@ class Selection:
         """
         if not folder:
             return True
-        if self._folder(folder).excluded is not None:
+        if self._gate(folder).excluded is not None:
             return False
-        return any(may_match_below(pattern, folder) for pattern in self._include)
+        return self._plain or any(may_match_below(pattern, folder) for pattern in self._include)
+
+    def enter(self, folder: str, handle: Dir, names: Collection[str]) -> None:
+        """Learn the rules of a folder that is open and listed: nothing more is asked of the disk where it holds no
+        ignore file.
+
+        Raises:
+            OSError: as ``verdict``.
+        """
+        with self._lock:
+            if folder not in self._folders:
+                listed = any(name.lower() in IGNORE_FILES for name in names if name[0] == ".")
+                self._folders[folder] = self._complete(folder, handle if listed else None)
+
+    def sift(self, folder: str, names: list[str]) -> Sifted:
+        """What is sure of the files in a folder by their names; ``verdict`` is asked for the doubtful ones.
+
+        Raises:
+            OSError: as ``verdict``.
+        """
+        inside = self._folder(folder)
+        if inside.excluded is not None:
+            return Sifted([], [])
+        sure, doubtful = self._wanted.sift(f"{folder}/" if folder else "", names)
+        left = inside.chain.left(folder, sure) if inside.clear else []
+        if len(left) < len(sure):
+            known = set(left)
+            doubtful = doubtful + [name for name in sure if name not in known]
+        return Sifted(left, doubtful)
 
     def _included(self, path: str) -> Verdict:
         if self._plain:
@@ -137,10 +174,12 @@ class Selection:
             rule = ".*"
         if rule is not None:
             return Verdict(False, rule, BUILT_IN)
+        if not inside.chain.touches(shown):
+            return None
         match = self._excludes.match(shown)
         if match is not None and not match.negated:
             return Verdict(False, match.pattern, match.origin)
-        for prefix, patterns in reversed(inside.chain):
+        for prefix, patterns in reversed(inside.chain.lists[1 if self._excludes else 0 :]):
             match = patterns.match(shown[len(prefix) :])
             if match is not None:
                 return None if match.negated else Verdict(False, match.pattern, match.origin)
@@ -154,26 +193,39 @@ class Selection:
             return known
 
     def _work_out(self, folder: str) -> _Folder:
-        if not folder:
-            return _Folder(None, self._ignore_files(""))
-        above = self._folder(parent_of(folder))
-        if above.excluded is not None:
-            return above
-        excluded = self._excluded(folder, folder + "/", above)
-        return _Folder(excluded, above.chain if excluded else above.chain + self._ignore_files(folder))
-
-    def _ignore_files(self, folder: str) -> tuple[tuple[str, PatternList], ...]:
-        prefix = f"{folder}/" if folder else ""
-        found: list[tuple[str, PatternList]] = []
+        gate = self._gate(folder)
+        if gate.excluded is not None:
+            return gate
         try:
             with self._root.folder(folder) as handle:
-                for name in IGNORE_FILES:
-                    patterns = self._ignore_file(handle, prefix, name)
-                    if patterns:
-                        found.append((prefix, patterns))
+                return self._complete(folder, handle)
         except (FileNotFoundError, Unsafe, Blocked):
-            return ()
-        return tuple(found)
+            return gate
+
+    def _gate(self, folder: str) -> _Folder:
+        """What holds for a folder, and in it as long as it has no ignore files of its own."""
+        if not folder:
+            return _Folder(None, self._outermost, clear=True)
+        with self._lock:
+            known = self._gates.get(folder)
+            if known is None:
+                above = self._folder(parent_of(folder))
+                known = above
+                if above.excluded is None:
+                    excluded = self._excluded(folder, folder + "/", above)
+                    known = _Folder(excluded, above.chain, above.clear and not above.chain.touches(folder + "/"))
+                self._gates[folder] = known
+            return known
+
+    def _complete(self, folder: str, handle: Dir | None) -> _Folder:
+        """The same with the ignore files read through an open handle; without one there are none."""
+        gate = self._gate(folder)
+        if handle is None or gate.excluded is not None:
+            return gate
+        prefix = f"{folder}/" if folder else ""
+        read = [self._ignore_file(handle, prefix, name) for name in IGNORE_FILES]
+        found = tuple((prefix, patterns) for patterns in read if patterns)
+        return _Folder(None, Chain(gate.chain.lists + found), gate.clear) if found else gate
 
     def _ignore_file(self, handle: Dir, prefix: str, name: str) -> PatternList | None:
         fs = self._root.fs

@@ -16,7 +16,7 @@ _COLUMNS: Final = (
     "path, base_hash, base_size, base_rev, local_presence, local_hash, local_size, local_reason, "
     "mtime_ns, ctime_ns, inode, xxh3, racy, remote_hash, remote_rev, remote_id, position, step"
 )
-_KNOWN: Final = "path, local_size, mtime_ns, ctime_ns, inode, xxh3, racy, local_presence, local_hash, local_reason"
+_KNOWN: Final = "path, local_size, mtime_ns, ctime_ns, inode, racy, local_presence, local_reason, local_hash, xxh3"
 _PUT: Final = f"INSERT OR REPLACE INTO files (source, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
 _CHUNK: Final = 500
 

@@ -1,0 +1,128 @@
+"""Which names of a folder are surely synced and which surely are not, told for all of them at once.
+
+A sieve never decides against ``Selection.verdict``: whatever is not common it leaves to it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+from agent.core.paths import MAX_PLAIN, PLAIN_NAME
+from agent.disk.patterns import PatternList, built_in, may_match_below
+
+_PLAIN: Final = re.compile(PLAIN_NAME)
+_MOST: Final = 500
+"""Patterns in force at once from which on nothing is sure: to try each on each path would cost more than it spares."""
+_ANYWHERE: Final = "^(?:.+/)?"
+"""How the expression of a pattern without a slash begins: it matches a name in whatever folder."""
+_ANYTHING: Final = re.compile("")
+_NOTHING: Final = re.compile("(?!)")
+
+
+class Sifted(NamedTuple):
+    """A folder's file names; those in neither list are surely not synced.
+
+    Attributes:
+        sure: synced, and such that ``core.paths.check`` has nothing against them.
+        doubtful: to be asked about one by one.
+    """
+
+    sure: list[str]
+    doubtful: list[str]
+
+
+class Includes:
+    """What the include patterns want, before anything is excluded.
+
+    Args:
+        endings: where the patterns ask for nothing but one of these, in any case.
+    """
+
+    def __init__(self, patterns: PatternList, endings: tuple[str, ...] | None) -> None:
+        self._endings = endings
+        wanted = "|".join(re.escape(ending) for ending in endings or ())
+        # Of the built-in patterns that exclude, only this one matches a plain name with the endings there are.
+        self._named = re.compile(rf"(?!id_){PLAIN_NAME}(?:{wanted})", re.IGNORECASE)
+        self._adding = _united(tuple(("", regex) for _, regex in patterns.adding))
+        self._takes_back = patterns.takes_back
+
+    def sift(self, prefix: str, names: Sequence[str]) -> Sifted:
+        """Which of these names, in the folder whose path with a slash is ``prefix``, the patterns want."""
+        if self._endings is not None:
+            wanted, endings = self._named.fullmatch, self._endings
+            sure = [n for n in names if wanted(n) and (len(n) <= MAX_PLAIN or n.isascii())]
+            return Sifted(sure, [n for n in _others(names, sure) if n.lower().endswith(endings)])
+        adds = self._adding.match
+        found = [n for n in names if adds(prefix + n)]
+        sure = [] if self._takes_back else [n for n in found if _is_plain(n) and built_in(n) is None]
+        return Sifted(sure, _others(found, sure))
+
+
+class Chain:
+    """The patterns in force in a folder that may exclude what is in it.
+
+    Args:
+        lists: each with the prefix, a folder's path with a slash or nothing, that its paths are relative to.
+    """
+
+    def __init__(self, lists: tuple[tuple[str, PatternList], ...]) -> None:
+        self.lists = lists
+        parts = tuple((prefix, regex) for prefix, patterns in lists for _, regex in patterns.adding)
+        self._any = _united(parts)
+
+    def touches(self, path: str) -> bool:
+        """Whether any pattern that excludes matches a path, be it taken back later; a folder's path ends with '/'."""
+        return self._any.match(path) is not None
+
+    def left(self, folder: str, names: list[str]) -> list[str]:
+        """The names in ``folder`` that no pattern excludes, as far as that is sure.
+
+        The folder, and all above it, is one that no pattern ``touches``. Then only a pattern that can match a file's
+        own name matters, and none that is for folders.
+        """
+        of_names, of_paths = [], []
+        for prefix, patterns in self.lists:
+            inside = folder[len(prefix) :]
+            for line, regex in patterns.adding:
+                if line.endswith("/"):
+                    continue
+                if "/" not in line and regex.startswith(_ANYWHERE):
+                    of_names.append(("", f"^{regex.removeprefix(_ANYWHERE)}"))
+                elif not inside or may_match_below(line, inside):
+                    of_paths.append((prefix, regex))
+        if of_names:
+            excludes = _united(tuple(of_names)).match
+            names = [n for n in names if not excludes(n)]
+        if of_paths:
+            excludes, above = _united(tuple(of_paths)).match, f"{folder}/" if folder else ""
+            names = [n for n in names if not excludes(above + n)]
+        return names
+
+
+def _others(names: Sequence[str], known: list[str]) -> list[str]:
+    if len(known) == len(names):
+        return []
+    without = set(known)
+    return [n for n in names if n not in without]
+
+
+def _is_plain(name: str) -> bool:
+    return _PLAIN.fullmatch(name) is not None and (len(name) <= MAX_PLAIN or name.isascii())
+
+
+@lru_cache(maxsize=256)
+def _united(parts: tuple[tuple[str, str], ...]) -> re.Pattern[str]:
+    """One pattern for all of these, each of paths that begin with a prefix."""
+    if len(parts) > _MOST:
+        return _ANYTHING
+    if not parts:
+        return _NOTHING
+    return re.compile("|".join(f"{re.escape(prefix)}(?:{_anchored(regex)})" for prefix, regex in parts))
+
+
+def _anchored(regex: str) -> str:
+    """Without its own anchor; an expression that has none may begin anywhere."""
+    return regex[1:] if regex.startswith("^") else f"(?s:.*?){regex}"
