@@ -48,7 +48,7 @@ class Step:
         scan, rescan: a look at everything in a process of its own, with an empty index and with one in step.
         sync: the command ``sync`` with nothing changed, server and all.
         ready: a daemon from its start until it has looked at everything.
-        status: the command with that daemon.
+        status: the command with that daemon, beside a process that imports click.
         memory: the daemon's, at rest.
         peak: the scan's memory at the worst moment, in bytes.
         touched: rows written by the rescan.
@@ -59,7 +59,7 @@ class Step:
     rescan: Versus
     sync: Cost
     ready: Versus
-    status: Cost
+    status: Versus
     memory: Memory
     peak: int
     touched: int
@@ -140,16 +140,21 @@ class Growing:
         assert told["seen"] == 0, told
         return Versus(*found), int(told["rows_written"])
 
-    def _daemon(self, files: int, rounds: int) -> tuple[Versus, Cost, Memory]:
+    def _daemon(self, files: int, rounds: int) -> tuple[Versus, Versus, Memory]:
         samples, plain = [], []
         for _ in range(rounds):
             plain.append(self._prototype("ready", self._plain(files)))
             with started(self.machine) as (daemon, cost):
                 samples.append(cost)
                 until_rest([daemon])
-                status = in_turn(_STATUSES, lambda: self.machine.timed("status"))[0]
+                status = Versus(*in_turn(_STATUSES, lambda: self.machine.timed("status"), import_click))
                 memory = memory_of(daemon.process.pid)
         return Versus(_middle(samples), _middle(plain)), status, memory
+
+
+def import_click() -> Cost:
+    """The least that a command of this kind does."""
+    return run([sys.executable, "-P", "-c", "import click"])
 
 
 def _middle(samples: Sequence[Cost]) -> Cost:

@@ -20,7 +20,7 @@ TIMED: tuple[tuple[str, Callable[[Step], Cost]], ...] = (
     ("first scan", lambda step: step.scan.ours),
     ("nothing changed", lambda step: step.rescan.ours),
     ("start to ready", lambda step: step.ready.ours),
-    ("status", lambda step: step.status),
+    ("status", lambda step: step.status.ours),
 )
 
 
@@ -60,6 +60,16 @@ def test_ready(table: Table, full: Step) -> None:
     table.add(
         Line(Group.STARTING, f"{name}, CPU", ours.cpu, (plain, base.cpu), TimesBaseline(1.5)),
         Line(Group.STARTING, f"{name}, wall", ours.wall, (plain, base.wall), TimesBaseline(1.5)),
+    )
+
+
+def test_status(table: Table, full: Step) -> None:
+    """The command, with a daemon that follows the folder."""
+    name, plain = f"status with a daemon, {full.files:,} files", "python -c 'import click'"
+    ours, base = full.status.ours, full.status.plain
+    table.add(
+        Line(Group.COMMANDS, f"{name}, wall", ours.wall, (plain, base.wall), TimesBaseline(2)),
+        Line(Group.COMMANDS, f"{name}, CPU", ours.cpu, (plain, base.cpu), TimesBaseline(2)),
     )
 
 

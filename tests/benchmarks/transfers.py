@@ -22,11 +22,12 @@ _HERE: Final = Path(__file__).parent
 _numbers = itertools.count()
 
 
-def plain_push(hub: HubServer, folder: Path, scratch: Path) -> Cost:
+def plain_push(hub: HubServer, folder: Path, scratch: Path) -> tuple[Cost, str]:
     """The prototype's push of a folder to a source of its own: only the push, the table it starts from is there."""
     database = scratch / f"plain-push-{next(_numbers)}.sqlite"
+    source = hub.new_source()
     prototype("scan", folder, database)
-    return prototype("push", folder, database, hub.url, hub.token, hub.workspace, hub.new_source())
+    return prototype("push", folder, database, hub.url, hub.token, hub.workspace, source), source
 
 
 def plain_pull(hub: HubServer, source: str, scratch: Path) -> Cost:
@@ -68,7 +69,7 @@ class Moved:
 def pushed(machine: Machine, hub: HubServer, files: int, scratch: Path) -> Moved:
     """A new folder of so many files brought up onto a source of its own."""
     grow(machine.folder, shape_of(files))
-    plain = plain_push(hub, machine.folder, scratch)
+    plain, _ = plain_push(hub, machine.folder, scratch)
     before = _cpu_of(hub)
     cost, report = machine.up_timed()
     used = _cpu_of(hub) - before
