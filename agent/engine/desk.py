@@ -6,8 +6,9 @@ Nothing here outlives the process: everything that must is in the index, and a f
 from __future__ import annotations
 
 import enum
+import itertools
 import random
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -147,6 +148,10 @@ class Outstanding:
     """
     contents: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     contents_size: int = 0
+    unsorted: set[str] = field(default_factory=set)
+    """Paths of ``contents`` whose row or text is another since it was last decided whether the text is of use."""
+    latest: set[str] = field(default_factory=set)
+    """Paths of ``contents`` at which nothing came after that text, says the server."""
     batch: dict[str, Entry] = field(default_factory=dict)
     """The operations on their way to the server, by id; never two on one path."""
     batches: dict[int, tuple[str, ...]] = field(default_factory=dict)
@@ -186,6 +191,21 @@ class Outstanding:
     changed_since_rest: bool = True
     tickets: list[int] = field(default_factory=list)
     wake_at: float | None = None
+
+    def hold(self, path: str, digest: str, content: bytes) -> None:
+        """Keep a text in memory, in the place of an older one of this path."""
+        self.let_go(path)
+        self.contents[path] = (digest, content)
+        self.contents_size += len(content)
+        self.unsorted.add(path)
+
+    def let_go(self, path: str) -> None:
+        """Keep no text of this path in memory."""
+        old = self.contents.pop(path, None)
+        if old is not None:
+            self.contents_size -= len(old[1])
+            self.unsorted.discard(path)
+            self.latest.discard(path)
 
 
 class Desk:
@@ -251,6 +271,11 @@ class Desk:
         """64 random bits."""
         return f"{self.rng.getrandbits(64):016x}"
 
+    def new_intent_ids(self) -> Iterator[str]:
+        """Ids for intents that are carried out together: 64 random bits they share, and a number."""
+        group = self.new_intent_id()
+        return (f"{group}_{number}" for number in itertools.count())
+
     def set_standing(self, **changes: object) -> None:
         """Change where the source stands and write it."""
         standing = replace(self.standing, **changes)
@@ -267,6 +292,7 @@ class Desk:
         """Remember a conflict where the parts look for it."""
         if conflict.parks:
             self.parked[conflict.path] = conflict
+            self.out.unsorted.add(conflict.path)
         elif not conflict.mine:
             for server_id in conflict.server_ids:
                 self.foreign[server_id] = conflict

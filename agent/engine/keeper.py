@@ -60,6 +60,7 @@ class Keeper:
                 desk.lift_problem(new.path, ProblemOrigin.PULL)
                 desk.out.deferred.pop(new.path, None)
         desk.moved.update(row.path for row in decided if row.step is Step.PARK or row.path in desk.parked)
+        desk.out.unsorted.update(row.path for row in decided if row.path in desk.out.contents)
         desk.changes += len(decided)
         desk.out.changed_since_rest |= bool(decided)
 

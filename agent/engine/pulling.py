@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from msgspec.structs import replace
 
 from agent.core.model import (
@@ -24,7 +26,7 @@ from agent.engine.messages import Call, Restore
 from agent.index.notes import PathProblem, ProblemOrigin
 from agent.index.trees import Row
 
-_JOBS_AT_ONCE = 500
+_JOBS_AT_ONCE = 2000
 _ASK_AT_ONCE = 4
 _KEPT_AT_ONCE = 200
 _REASONS = {
@@ -42,6 +44,7 @@ class Pulling:
         self._desk = desk
         self._keeper = keeper
         self._holding = holding
+        self._ids: Iterator[str] = iter(())
 
     # Outcomes
 
@@ -108,8 +111,7 @@ class Pulling:
             desk.out.deferred[row.path] = desk.now + 2.0
             desk.request_drain()
         elif head.hash == row.remote.hash:
-            desk.out.contents[row.path] = (head.hash, head.content)
-            desk.out.contents_size += len(head.content)
+            desk.out.hold(row.path, head.hash, head.content)
 
     # Work
 
@@ -125,18 +127,22 @@ class Pulling:
 
     def plan(self) -> None:
         """Make the next group of changes."""
-        desk = self._desk
+        desk, out = self._desk, self._desk.out
         self._sort_contents()
-        # Before the feed was read to its end once, a later page may take back what an earlier one told.
-        if not desk.may_change or desk.out.carrying:
+        if not desk.may_install or out.carrying:
             return
-        jobs = self._removals()
-        jobs += self._installs(_JOBS_AT_ONCE - len(jobs))
-        if not jobs:
-            jobs = self._kept_texts()
+        self._ids = desk.new_intent_ids()
+        if not desk.may_change:
+            # Until the feed was read to its end once, a later page may take back what an earlier one told, but for
+            # what the server says to be the latest.
+            jobs = self._installs([path for path in out.contents if path in out.latest])
+        else:
+            jobs = self._removals()
+            jobs += self._installs(list(out.contents)[: max(_JOBS_AT_ONCE - len(jobs), 0)])
+            jobs = jobs or self._kept_texts()
         if jobs:
             self.carry(jobs)
-        elif desk.may_call(Call.HEAD):
+        elif desk.may_change and desk.may_call(Call.HEAD):
             self._ask_for_texts()
 
     def _free(self, row: Row) -> bool:
@@ -150,26 +156,32 @@ class Pulling:
             return False
         return True
 
+    def _is_due(self, row: Row) -> bool:
+        """Whether the text at hand for this path can be installed before the feed was read to its end."""
+        desk = self._desk
+        return desk.may_install and row.path in desk.out.latest and self._free(row)
+
     def _removals(self) -> list[tuple[Intent, bytes]]:
         desk = self._desk
-        rows = desk.index.trees.with_step(desk.source, Step.PULL_DELETE)
+        held = 0 if desk.out.held is None else len(desk.out.held.files)
+        limit = _JOBS_AT_ONCE + held + len(desk.parked) + len(desk.out.deferred) + len(desk.out.noticed)
+        rows = desk.index.trees.with_step(desk.source, Step.PULL_DELETE, limit=limit)
         free = [row for row in rows if self._free(row) and self._holding.allows(row)][:_JOBS_AT_ONCE]
         self._holding.count(Step.PULL_DELETE, free)
         return [(self._intent(row), b"") for row in free]
 
-    def _installs(self, room: int) -> list[tuple[Intent, bytes]]:
+    def _installs(self, paths: list[str]) -> list[tuple[Intent, bytes]]:
         out = self._desk.out
         jobs = []
-        rows = self._keeper.rows(list(out.contents)[: max(room, 0)])
-        for path, row in rows.items():
+        for path, row in self._keeper.rows(paths).items():
             digest, content = out.contents[path]
             if row.step is Step.PULL and digest == row.remote.hash and self._free(row):
                 jobs.append((self._intent(row), content))
-                self._drop_content(path)
+                out.let_go(path)
         return jobs
 
     def _intent(self, row: Row) -> Intent:
-        return Intent(self._desk.new_intent_id(), row.path, row.remote.hash, row.local.hash, Purpose.PULL)
+        return Intent(next(self._ids), row.path, row.remote.hash, row.local.hash, Purpose.PULL)
 
     def carry(self, jobs: list[tuple[Intent, bytes]]) -> None:
         """Journal these changes and have them made once this step is committed."""
@@ -180,21 +192,21 @@ class Pulling:
             desk.out.carried.add(intent.path)
         desk.emit(Carry(tuple(jobs)))
 
-    def _drop_content(self, path: str) -> None:
-        out = self._desk.out
-        out.contents_size -= len(out.contents.pop(path)[1])
-
     def _sort_contents(self) -> None:
         """Keep in memory only texts that are to be installed soon; others that are still of use go to the index."""
         desk, out = self._desk, self._desk.out
-        for path, row in self._keeper.rows(list(out.contents)).items():
+        # What is being carried makes room by itself.
+        crowded = not desk.may_change and out.contents_size > CONTENTS_LIMIT and not out.carrying
+        unsorted = out.contents if crowded else out.unsorted & out.contents.keys()
+        for path, row in self._keeper.rows(sorted(unsorted)).items():
             digest, content = out.contents[path]
             wanted = row.remote.hash == digest and row.step in (Step.PULL, Step.PARK)
-            crowded = not desk.may_change and out.contents_size > CONTENTS_LIMIT
-            if wanted and (row.step is Step.PARK or crowded):
+            aside = row.step is Step.PARK or (crowded and not self._is_due(row))
+            if wanted and aside:
                 desk.index.conflicts.put_text(digest, content)
-            if not wanted or row.step is Step.PARK or crowded or path in desk.parked:
-                self._drop_content(path)
+            if not wanted or aside or path in desk.parked:
+                out.let_go(path)
+        out.unsorted.clear()
 
     def _kept_texts(self) -> list[tuple[Intent, bytes]]:
         """Installs whose texts were put into the index while nothing could be installed."""
