@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-EVERY_SECONDS: Final = 2.0
+EVERY_SECONDS: Final = 4.0
+"""Soon enough to be in step ten seconds after a sleep; these looks are most of what wakes an idle agent."""
 GAP_SECONDS: Final = 5.0
 """A gap smaller than this is a busy machine; connections outlive it."""
 
