@@ -32,12 +32,12 @@ class Machine:
 
     @classmethod
     @contextlib.contextmanager
-    def signed_in(cls, top: Path, name: str, hub: HubServer) -> Iterator[Machine]:
-        """A machine signed in as ``raven``, nothing counted yet."""
+    def signed_in(cls, top: Path, name: str, hub: HubServer, there_and_back: float = 0.0) -> Iterator[Machine]:
+        """A machine signed in as ``raven``, nothing counted yet; ``there_and_back`` seconds away from the hub."""
         home = Home(top, name)
         # A process of its own each time, as people start it.
         home.command = COMMAND
-        with Relay.before(hub.url) as relay:
+        with Relay.before(hub.url, there_and_back) as relay:
             signed = home.run(
                 "login", relay.url, "--workspace", hub.workspace, "--name", "raven", "--token-stdin", stdin=hub.token
             )

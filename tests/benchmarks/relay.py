@@ -1,10 +1,12 @@
-"""A relay before a server that passes every byte on as it is and counts what was asked."""
+"""A relay before a server that passes every byte on as it is, at once or as late as from far away, and counts."""
 
 from __future__ import annotations
 
 import contextlib
+import queue
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,10 +28,12 @@ class Asked:
         endpoints: requests by the last part of their path.
         batches: how many operations each push carried, in order. A push of none only asks how far the feed has
             come: it is a request and not a batch.
+        at_once: the most pushes that were on their way, or being answered, at one moment.
     """
 
     endpoints: Counter[str] = field(default_factory=Counter)
     batches: list[int] = field(default_factory=list)
+    at_once: int = 0
 
     @property
     def requests(self) -> int:
@@ -49,7 +53,8 @@ class Relay:
         url: to use in place of the server's.
     """
 
-    def __init__(self, server: str) -> None:
+    def __init__(self, server: str, there_and_back: float = 0.0) -> None:
+        self._one_way = there_and_back / 2
         parts = urlsplit(server)
         assert parts.hostname is not None
         assert parts.port is not None
@@ -58,13 +63,16 @@ class Relay:
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._lock = threading.Lock()
         self._asked = Asked()
+        self._pushing: set[socket.socket] = set()
         self._open: set[socket.socket] = set()
 
     @classmethod
     @contextlib.contextmanager
-    def before(cls, server: str) -> Iterator[Relay]:
-        """A relay that listens; its connections end with the block."""
-        relay = cls(server)
+    def before(cls, server: str, there_and_back: float = 0.0) -> Iterator[Relay]:
+        """A relay that listens; its connections end with the block. Every byte takes half of ``there_and_back``
+        seconds to arrive, however many are on their way.
+        """
+        relay = cls(server, there_and_back)
         acceptor = threading.Thread(target=relay._accept, name="relay")
         acceptor.start()
         try:
@@ -79,11 +87,13 @@ class Relay:
             done, self._asked = self._asked, Asked()
         return done
 
-    def _note(self, endpoint: str, body: bytes) -> None:
+    def _note(self, client: socket.socket, endpoint: str, body: bytes) -> None:
         with self._lock:
             self._asked.endpoints[endpoint] += 1
             if endpoint == _PUSH and (items := orjson.loads(body)["items"]):
                 self._asked.batches.append(len(items))
+                self._pushing.add(client)
+                self._asked.at_once = max(self._asked.at_once, len(self._pushing))
 
     def _accept(self) -> None:
         workers = []
@@ -105,20 +115,29 @@ class Relay:
 
     def _pass_requests(self, client: socket.socket, server: socket.socket) -> None:
         kept = b""
-        for chunk in _chunks(client, server):
+        for chunk in self._chunks(client, server):
             kept += chunk
             while (taken := _first_request(kept)) is not None:
                 endpoint, body, kept = taken
-                self._note(endpoint, body)
+                self._note(client, endpoint, body)
 
     def _pass_answers(self, server: socket.socket, client: socket.socket) -> None:
-        for _ in _chunks(server, client):
-            pass
+        for _ in self._chunks(server, client):
+            with self._lock:
+                self._pushing.discard(client)
         # The answers end last: nobody uses either socket after this.
         with self._lock:
             self._open -= {client, server}
         client.close()
         server.close()
+
+    def _chunks(self, source: socket.socket, target: socket.socket) -> Iterator[bytes]:
+        """Every chunk, passed on or on its way; the end of one direction is passed on too."""
+        send = _Late(target, self._one_way).send if self._one_way else lambda chunk: _send(target, chunk)
+        for chunk in _received(source):
+            send(chunk)
+            yield chunk
+        send(b"")
 
     def _close(self) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
@@ -130,14 +149,44 @@ class Relay:
                 one.shutdown(socket.SHUT_RDWR)
 
 
-def _chunks(source: socket.socket, target: socket.socket) -> Iterator[bytes]:
-    """Every chunk after it was passed on; the end of one direction is passed on too."""
+def _received(source: socket.socket) -> Iterator[bytes]:
+    """Every chunk until the connection ends, however it ends."""
     with contextlib.suppress(OSError):
         while chunk := source.recv(_CHUNK):
-            target.sendall(chunk)
             yield chunk
+
+
+def _send(target: socket.socket, chunk: bytes) -> None:
+    """Pass a chunk on; an empty one is the end of this direction. Whoever does not listen any more misses it."""
     with contextlib.suppress(OSError):
-        target.shutdown(socket.SHUT_WR)
+        if chunk:
+            target.sendall(chunk)
+        else:
+            target.shutdown(socket.SHUT_WR)
+
+
+class _Late:
+    """Passes chunks on in order, each when its way is over."""
+
+    def __init__(self, target: socket.socket, seconds: float) -> None:
+        self._target = target
+        self._seconds = seconds
+        self._under_way: queue.SimpleQueue[tuple[float, bytes]] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._deliver, name="late")
+        self._thread.start()
+
+    def send(self, chunk: bytes) -> None:
+        """Put this on its way; an empty one ends it, and is waited for."""
+        self._under_way.put((time.monotonic() + self._seconds, chunk))
+        if not chunk:
+            self._thread.join()
+
+    def _deliver(self) -> None:
+        chunk = b"-"
+        while chunk:
+            due, chunk = self._under_way.get()
+            time.sleep(max(0.0, due - time.monotonic()))
+            _send(self._target, chunk)
 
 
 def _first_request(kept: bytes) -> tuple[str, bytes, bytes] | None:
