@@ -15,6 +15,7 @@ from typing import Protocol
 from agent.core.errors import DiskError, Problem, ProblemKind, RemoteError, RootError
 from agent.core.model import Intent, Known, Outcome, Presence, RemoteHead, Result, Verb
 from agent.daemon.folder import Folder
+from agent.disk.read import Reader
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.remotes.protocol import Outgoing, Remote
@@ -154,8 +155,7 @@ class Carrier:
             return m.BatchAnswered(number, _all(parcels, Result.NOT_SENT), _trash_refused(error))
         batch: list[Outgoing] = []
         changed: list[Outcome] = []
-        for parcel in parcels:
-            content = self._bytes_of(parcel)
+        for parcel, content in self._contents(parcels):
             if content is None:
                 changed.append(Outcome(parcel.operation.id, Result.CHANGED))
             else:
@@ -165,19 +165,29 @@ class Carrier:
         answer = line.remote.push(self._source_id, line.connector_id, batch)
         return m.BatchAnswered(number, (*changed, *answer.outcomes), answer.problem)
 
-    def _bytes_of(self, parcel: e.Parcel) -> bytes | None:
-        """The operation's bytes, or None where the folder holds something else by now."""
+    def _contents(self, parcels: tuple[e.Parcel, ...]) -> list[tuple[e.Parcel, bytes | None]]:
+        """The operations with their bytes, or None where the folder holds something else by now."""
+        try:
+            with self._folder.reading() as reader:
+                return [(parcel, self._bytes_of(parcel, reader)) for parcel in parcels]
+        except RootError:
+            # A decided text does not lie in the folder.
+            return [(parcel, self._bytes_of(parcel, None)) for parcel in parcels]
+
+    def _bytes_of(self, parcel: e.Parcel, reader: Reader | None) -> bytes | None:
         operation = parcel.operation
         if parcel.given is not None:
             # What is sent is what was hashed here too: a text that is not at hand any more must not go as an empty one.
             given = hashlib.sha256(parcel.given).hexdigest() if operation.verb is Verb.UPSERT else None
             return parcel.given if given == operation.hash else None
+        if reader is None:
+            return None
         try:
             if operation.verb is Verb.DELETE:
                 self._folder.root.verify()
                 seen = self._folder.look_at([operation.path], {}, None, self._memory.mounts())
                 return b"" if seen[0].side.presence is Presence.ABSENT else None
-            return self._folder.read(operation.path, operation.hash or "", operation.size)
+            return reader.read(operation.path, operation.hash or "", operation.size)
         except RootError:
             return None
 
@@ -217,8 +227,8 @@ class Carrier:
     def _answer(self, effect: e.Effect, remote: Remote) -> Iterator[m.Message]:
         source = self._source_id
         match effect:
-            case e.Poll(number, state, wait, known):
-                yield m.PageArrived(number, remote.pull(source, state, wait, self._clock(), known))
+            case e.Poll():
+                yield from self._pages(remote, effect)
             case e.AskHead(path):
                 yield m.HeadArrived(path, remote.head(source, path))
             case e.AskDisputes(paths):
@@ -239,6 +249,18 @@ class Carrier:
                 yield m.CloseAnswered(conflict)
             case _:
                 raise TypeError(f"no effect for the server: {effect}")
+
+    def _pages(self, remote: Remote, poll: e.Poll) -> Iterator[m.Message]:
+        """The next page is asked for while the one before it is taken in."""
+        state, wait, room = poll.state, poll.wait, poll.room
+        while True:
+            page = remote.pull(self._source_id, state, wait, self._clock(), poll.known)
+            room -= page.size
+            last = room <= 0 or not page.more
+            yield m.PageArrived(poll.number, page, last)
+            if last:
+                return
+            state, wait = page.state, 0.0
 
     def _disputes(self, remote: Remote, paths: tuple[str, ...]) -> Iterator[m.Message]:
         """The conflicts are listed after the heads, so that none is missing that explains one."""
@@ -274,7 +296,7 @@ def _failures(effect: e.Effect, problem: Problem) -> Iterator[m.CallFailed]:
 
 def _failure(effect: e.Effect, problem: Problem) -> m.CallFailed:
     match effect:
-        case e.Poll(number, _, _, _):
+        case e.Poll(number):
             return m.CallFailed(m.Call.POLL, problem, number)
         case e.AskHead(path):
             return m.CallFailed(m.Call.HEAD, problem, path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -10,7 +11,7 @@ from agent.core.model import Intent, Known, Landed, Landing, Seen
 from agent.disk.fs import Fs
 from agent.disk.install import Installer
 from agent.disk.mark import confirm
-from agent.disk.read import read_exactly
+from agent.disk.read import Reader
 from agent.disk.root import Identity, Root
 from agent.disk.scan import Batch, look, scan
 from agent.disk.select import Rules, Selection
@@ -19,7 +20,7 @@ from agent.disk.trash import Trash
 
 class Folder:
     """Opens the root when first needed and again after it was away. Looks and changes come from one thread at a time;
-    ``read`` and ``stash`` may come from others.
+    ``reading`` and ``stash`` may come from others.
 
     Args:
         state_folder: where the trash lies if that is the same file system.
@@ -117,9 +118,11 @@ class Folder:
         self.root.mounts = mounts
         return [look(self.root, self.selection, path, known.get(path), max_bytes=max_bytes) for path in paths]
 
-    def read(self, path: str, sha256: str, size: int) -> bytes | None:
-        """A file's bytes if they are these. Raises RootError."""
-        return read_exactly(self.root, path, sha256, size)
+    @contextlib.contextmanager
+    def reading(self) -> Iterator[Reader]:
+        """Files' bytes, one after another. Raises RootError."""
+        with contextlib.closing(Reader(self.root)) as reader:
+            yield reader
 
     def stash(self, path: str, content: bytes, reason: str, entry_id: str, now: float) -> None:
         """Keep a text in the trash, durably. Raises DiskError or OSError."""

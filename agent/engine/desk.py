@@ -30,6 +30,8 @@ from agent.index.trees import Row
 CONTENTS_LIMIT: Final = 8 << 20
 """No further page of the feed is asked for while this many bytes of file contents wait to be installed."""
 
+_MOMENT: Final = (1 << 48) - 1
+"""The bits of an operation's id that tell when it was made."""
 _LONG: Final = 30.0
 """Seconds from which on a path counts as put off for long."""
 
@@ -147,6 +149,7 @@ class Outstanding:
     writes nothing, and after a start both are found out anew.
     """
     contents: dict[str, tuple[str, bytes]] = field(default_factory=dict)
+    """Texts to be installed soon, by path, each with its hash."""
     contents_size: int = 0
     unsorted: set[str] = field(default_factory=set)
     """Paths of ``contents`` whose row or text is another since it was last decided whether the text is of use."""
@@ -264,8 +267,10 @@ class Desk:
             self.due = moment
 
     def new_operation_id(self) -> str:
-        """128 random bits; nothing but chance must ever repeat one."""
-        return f"{self.rng.getrandbits(128):032x}"
+        """The moment in milliseconds and 80 random bits; nothing but chance must ever repeat one. Ids of one time lie
+        together in the indexes of both sides, so that a batch touches few pages of them.
+        """
+        return f"{int(self.now * 1000) & _MOMENT:012x}{self.rng.getrandbits(80):020x}"
 
     def new_intent_id(self) -> str:
         """64 random bits."""
@@ -389,10 +394,9 @@ class Desk:
     def move_operations(self, entries: Iterable[Entry], stage: Stage, echoed: int | None = None) -> None:
         """Move operations on to a stage: here at once, in the index with the end of the step at the latest."""
         for entry in entries:
-            if echoed is None:
-                echoed = self._moves.get(entry.seq, (stage, None))[1]
-            self._moves[entry.seq] = (stage, echoed)
-            self.replace_entry(replace(entry, stage=stage, echoed=entry.echoed if echoed is None else echoed))
+            position = self._moves.get(entry.seq, (stage, None))[1] if echoed is None else echoed
+            self._moves[entry.seq] = (stage, position)
+            self.replace_entry(replace(entry, stage=stage, echoed=entry.echoed if position is None else position))
 
     def add_operations(self, operations: Sequence[tuple[Operation, Row]], why: Why) -> list[Entry]:
         """Store operations on these rows; they are sent once this step is committed, never before."""

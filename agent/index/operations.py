@@ -116,8 +116,11 @@ class Operations:
 
     def move(self, stages: Mapping[int, tuple[Stage, int | None]]) -> None:
         """Move operations, by ``seq``, on to a stage; with the position of their own event where that was told."""
-        rows = [(stage, position, seq) for seq, (stage, position) in stages.items()]
-        self._db.executemany("UPDATE operations SET state = ?, echoed = coalesce(?, echoed) WHERE seq = ?", rows)
+        # What was stored together is mostly moved together: one statement for a run of numbers, not one a number.
+        self._db.executemany(
+            "UPDATE operations SET state = ?, echoed = coalesce(seq + ?, echoed) WHERE seq BETWEEN ? AND ?",
+            _runs(stages),
+        )
 
     def drop(self, ids: Iterable[str]) -> None:
         """Forget operations that were never sent."""
@@ -161,6 +164,18 @@ class Operations:
         """Drop everything of a source."""
         self._db.execute("DELETE FROM operations WHERE source = ?", (source,))
         self._db.execute("DELETE FROM intents WHERE source = ?", (source,))
+
+
+def _runs(stages: Mapping[int, tuple[Stage, int | None]]) -> list[tuple[Stage, int | None, int, int]]:
+    """(stage, position less number, first number, last number) of stretches without gaps that have these in common."""
+    runs: list[tuple[Stage, int | None, int, int]] = []
+    for seq, (stage, position) in sorted(stages.items()):
+        ahead = None if position is None else position - seq
+        if runs and runs[-1][:2] == (stage, ahead) and runs[-1][3] == seq - 1:
+            runs[-1] = (stage, ahead, runs[-1][2], seq)
+        else:
+            runs.append((stage, ahead, seq, seq))
+    return runs
 
 
 def _entry(row: Sequence[Any]) -> Entry:

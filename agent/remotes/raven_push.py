@@ -7,11 +7,11 @@ are kept throughout, and whatever the answer does not prove is UNCERTAIN.
 
 from __future__ import annotations
 
+import posixpath
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any, Final
 
 import orjson
@@ -37,20 +37,19 @@ _SUSPECT: Final = (ProblemKind.SERVER_FAULT, ProblemKind.BAD_REQUEST)
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """One operation, encoded as its item.
-
-    Attributes:
-        content_size: bytes of the content inside ``encoded``, escapes counted.
-    """
+    """One operation, encoded as its item."""
 
     outgoing: Outgoing
     encoded: bytes = field(repr=False)
-    content_size: int
 
     @property
     def id(self) -> str:
         """The operation's id."""
         return self.outgoing.operation.id
+
+    def content_size(self) -> int:
+        """Bytes of the content inside ``encoded``, escapes counted."""
+        return len(orjson.dumps(self.outgoing.content.decode())) - 2
 
 
 Chunk = list[Parcel]
@@ -184,7 +183,7 @@ class Pusher:
         return _Step(judged.outcomes, problem=judged.problem)
 
     def _too_large(self, parcel: Parcel, prefix: bytes) -> Outcome:
-        around = len(prefix) + len(_SUFFIX) + len(parcel.encoded) - parcel.content_size
+        around = len(prefix) + len(_SUFFIX) + len(parcel.encoded) - parcel.content_size()
         limit = max(self._single_limit - around, 0)
         detail = f"larger than the {limit} bytes this server takes"
         return Outcome(parcel.id, Result.TOO_LARGE, detail=detail, limit=limit)
@@ -255,7 +254,7 @@ def _parcel(outgoing: Outgoing) -> Parcel | Outcome:
             "baseHash": operation.base or SENTINEL_BASE,
             "isDelete": is_delete,
         }
-        return Parcel(outgoing, orjson.dumps(item), len(orjson.dumps(content)) - 2)
+        return Parcel(outgoing, orjson.dumps(item))
     except UnicodeDecodeError:
         return Outcome(operation.id, Result.REJECTED, detail="the content is not UTF-8 text")
     except TypeError:
@@ -267,4 +266,4 @@ _MARKDOWN: Final = frozenset({".md", ".markdown", ".mdown", ".mkd"})
 
 def content_type(path: str) -> str:
     """The content type a path's ending stands for: Markdown, or plain text."""
-    return "text/markdown" if PurePosixPath(path).suffix.lower() in _MARKDOWN else "text/plain"
+    return "text/markdown" if posixpath.splitext(path)[1].lower() in _MARKDOWN else "text/plain"

@@ -145,7 +145,8 @@ def _local_text(agent: Agent, source: SourceEntry, conflict: Conflict) -> bytes 
     try:
         seen = folder.look_at([conflict.path], {}, None)[0]
         if seen.side.hash == conflict.local_hash and seen.side.size is not None:
-            return folder.read(conflict.path, conflict.local_hash, seen.side.size)
+            with folder.reading() as reader:
+                return reader.read(conflict.path, conflict.local_hash, seen.side.size)
     except AgentError:
         return None
     finally:
