@@ -141,3 +141,8 @@ class Page(Struct, frozen=True, gc=False):
     more: bool
     cursor: str
     past: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes of the texts that came along."""
+        return sum(len(event.content) for event in self.events if isinstance(event, Upsert) and event.content)

@@ -23,13 +23,15 @@ class LookAt(Struct, frozen=True, gc=False):
 class Poll(Struct, frozen=True, gc=False):
     """Ask for the feed behind ``state``, waiting up to ``wait`` seconds on the server; post PageArrived.
 
-    ``known`` need not be told again.
+    ``known`` need not be told again. While the texts told come to less than ``room`` bytes the feed is read on, and
+    PageArrived posted for each page.
     """
 
     number: int
     state: str | None
     wait: float
     known: tuple[Span, ...] = ()
+    room: int = 0
 
 
 @dataclass(frozen=True, slots=True)

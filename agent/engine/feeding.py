@@ -64,10 +64,14 @@ class Feeding:
     def on_page(self, message: PageArrived) -> None:
         """Apply one page, unless another answer has moved the position since it was asked for."""
         desk, out = self._desk, self._desk.out
-        call = out.polls.pop(message.poll, None)
+        call = out.polls.get(message.poll)
         desk.channels.answered(Call.POLL)
+        if message.last:
+            out.polls.pop(message.poll, None)
         if call is None or call.state != desk.standing.feed_state:
             return
+        if not message.last:
+            out.polls[message.poll] = PollCall(message.page.state, 0.0)
         self._pass_over(message.page.past)
         self._apply(message.page)
         # The position and what it told are committed together; installs are derived from the trees afterwards.
@@ -339,7 +343,7 @@ class Feeding:
         desk, out = self._desk, self._desk.out
         out.polls[out.next_poll] = PollCall(state, wait)
         self._last_poll_at = desk.now
-        desk.emit(Poll(out.next_poll, state, wait, tuple(out.known)))
+        desk.emit(Poll(out.next_poll, state, wait, tuple(out.known), CONTENTS_LIMIT - out.contents_size))
         out.next_poll += 1
 
 

@@ -69,10 +69,11 @@ class PathsLooked(Struct, frozen=True, gc=False):
 
 
 class PageArrived(Struct, frozen=True, gc=False):
-    """A page of the feed, and the call it answers."""
+    """A page of the feed, and the call it answers; unless it is the ``last`` one, the next follows unasked."""
 
     poll: int
     page: Page
+    last: bool = True
 
 
 class BatchAnswered(Struct, frozen=True, gc=False):
