@@ -135,7 +135,7 @@ class Pulling:
         if not desk.may_change:
             # Until the feed was read to its end once, a later page may take back what an earlier one told, but for
             # what the server says to be the latest.
-            jobs = self._installs([path for path in out.contents if path in out.latest])
+            jobs = self._installs([path for path in out.contents if path in out.latest][:_JOBS_AT_ONCE])
         else:
             jobs = self._removals()
             jobs += self._installs(list(out.contents)[: max(_JOBS_AT_ONCE - len(jobs), 0)])
