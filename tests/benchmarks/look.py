@@ -1,7 +1,8 @@
 """The agent's look at a folder as a process of its own: the engine, the index and the disk, and no server.
 
-``python look.py FOLDER INDEX STATE``: looks at all of FOLDER, with what INDEX remembers of it, until the engine has
-written down what was found. One line of JSON says what that took.
+``python look.py FOLDER INDEX STATE [counted]``: looks at all of FOLDER, with what INDEX remembers of it, until the
+engine has written down what was found. One line of JSON says what that took; ``counted`` slows it down and tells which
+files were opened and how many folders were listed, as Python's own audit events have it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,27 @@ from agent.index import open_index
 _SOURCE = 1
 """The index's number of the first folder that was linked."""
 _AT_FOLDER = (e.Look, e.LookAt, e.Recover, e.Committed)
+
+
+class Touched:
+    """What this process asked of the disk.
+
+    Attributes:
+        opened: names of documents that were opened.
+        listed: how many folders were listed.
+    """
+
+    def __init__(self) -> None:
+        self.opened: list[str] = []
+        self.listed = 0
+
+    def heard(self, event: str, arguments: tuple[object, ...]) -> None:
+        """An audit event."""
+        if event == "open" and str(arguments[0]).endswith(".md"):
+            self.opened.append(str(arguments[0]).rpartition("/")[2])
+        elif event in ("os.listdir", "os.scandir") and isinstance(arguments[0], int):
+            # By an open handle; imports list folders too, by name.
+            self.listed += 1
 
 
 def _nobody() -> Line:
@@ -67,8 +89,12 @@ def main() -> None:
     """Look as the arguments say, and tell what it took."""
     folder, index, state = map(Path, sys.argv[1:4])
     state.mkdir(parents=True, exist_ok=True)
+    counts = Touched()
+    if sys.argv[4:] == ["counted"]:
+        sys.addaudithook(counts.heard)
     seen, written = look(folder, index, state)
-    print(json.dumps({"seen": seen, "rows_written": written, "peak": _peak()}))
+    told = {"seen": seen, "rows_written": written, "peak": _peak(), "opened": counts.opened, "listed": counts.listed}
+    print(json.dumps(told))
 
 
 if __name__ == "__main__":
