@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import pytest
+
 from agent.daemon.carrier import Carrier, Line
 from agent.daemon.folder import Folder
 from agent.daemon.runner import IndexMemory
@@ -15,16 +17,32 @@ from agent.engine import messages as m
 from remotes.rig import World, edit
 
 
+def carrier_of(world: World, top: Path) -> Carrier:
+    """A carrier to this world's server, over an empty folder."""
+    folder = Folder(PosixFs(), str(top), Rules(), str(top), "1")
+    line = Line(world.remote, world.connector)
+    return Carrier(world.source, folder, IndexMemory(top / "none", 1), lambda: line, lambda: None, world.clock)
+
+
+@pytest.mark.parametrize(("room", "told"), [(0, [500]), (500, [500]), (501, [500, 500]), (1501, [500, 500, 500, 0])])
+def test_the_feed_is_read_on_while_there_is_room_for_what_it_tells(
+    hub: World, tmp_path: Path, room: int, told: list[int]
+) -> None:
+    """One byte each file: the next page is asked for only if those before it left any room."""
+    for start in range(0, 1500, 100):
+        hub.push(*(edit(f"{number:04}.md", "x") for number in range(start, start + 100)))
+    pages = list(carrier_of(hub, tmp_path).carry_out(e.Poll(7, None, 0.0, room=room)))
+    assert [(page.poll, len(page.page.events)) for page in pages] == [(7, size) for size in told]
+    assert [page.last for page in pages] == [False] * (len(pages) - 1) + [True]
+    assert all(event.latest for page in pages for event in page.page.events)
+
+
 def test_one_head_that_cannot_be_believed_fails_alone(strict: World, tmp_path: Path) -> None:
     """Asked together with it, the others are answered: one client's wrong hash holds up no resolution but its own."""
     strict.push(edit("a.md", "a"), edit("b.md", "b"))
     wrong = hashlib.sha256(b"another text").hexdigest()
     item = {"relativePath": "bad.md", "operation": "upsert", "content": "text", "contentHash": wrong}
     strict.raw("sources/push-batch", items=[{**item, "operationId": "foreign-1", "contentType": "text/plain"}])
-    folder = Folder(PosixFs(), str(tmp_path), Rules(), str(tmp_path), "1")
-    memory = IndexMemory(tmp_path / "none", 1)
-    line = Line(strict.remote, strict.connector)
-    carrier = Carrier(strict.source, folder, memory, lambda: line, lambda: None, strict.clock)
-    told = list(carrier.carry_out(e.AskDisputes(("a.md", "bad.md", "b.md"))))
+    told = list(carrier_of(strict, tmp_path).carry_out(e.AskDisputes(("a.md", "bad.md", "b.md"))))
     assert [message.subject for message in told if isinstance(message, m.CallFailed)] == ["bad.md"]
     assert [message.path for message in told if isinstance(message, m.HeadArrived)] == ["a.md", "b.md"]
