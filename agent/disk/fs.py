@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import enum
 import errno
+from collections.abc import Iterable
 from typing import Final, NamedTuple, NewType, Protocol
 
 from msgspec import Struct
@@ -74,6 +75,20 @@ class Entry(Struct, frozen=True, gc=False):
     kind: Kind
 
 
+class Listing(NamedTuple):
+    """The names in a folder, told apart.
+
+    Attributes:
+        files: names of regular files.
+        folders: names of folders.
+        others: links and specials.
+    """
+
+    files: list[str]
+    folders: list[str]
+    others: list[Entry]
+
+
 UNSUPPORTED: Final = frozenset({errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP})
 """The errors of a file system or kernel that lacks a primitive."""
 
@@ -95,6 +110,10 @@ class Fs(Protocol):
 
     def entries(self, folder: Dir) -> list[Entry]:
         """Every name but '.' and '..', in no order. Fails whole: a listing is never cut short silently."""
+        ...
+
+    def listing(self, folder: Dir) -> Listing:
+        """The same names as ``entries``."""
         ...
 
     def stat(self, folder: Dir, name: str) -> Stat:
@@ -193,6 +212,10 @@ class Fs(Protocol):
 class Composed:
     """The calls of ``Fs`` that are made of others, made of them: for file systems that stand over or under another."""
 
+    def listing(self: Fs, folder: Dir) -> Listing:
+        """As in ``Fs``."""
+        return told_apart(self.entries(folder))
+
     def glance(self: Fs, folder: Dir, name: str) -> Stamp | None:
         """As in ``Fs``."""
         return stamp_of(self.stat(folder, name))
@@ -211,6 +234,19 @@ class Composed:
             return (content, before) if before == stamp_of(self.fstat(file)) and len(content) == before[0] else None
         finally:
             self.close(file)
+
+
+def told_apart(entries: Iterable[Entry]) -> Listing:
+    """Names by what they stand for."""
+    found = Listing([], [], [])
+    for entry in entries:
+        if entry.kind is Kind.FILE:
+            found.files.append(entry.name)
+        elif entry.kind is Kind.FOLDER:
+            found.folders.append(entry.name)
+        else:
+            found.others.append(entry)
+    return found
 
 
 def stamp_of(found: Stat) -> Stamp | None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.disk import native
-from agent.disk.fs import UNSUPPORTED, Dir, Entry, File, Kind, Stamp, Stat, SwapPrimitive
+from agent.disk.fs import UNSUPPORTED, Dir, Entry, File, Kind, Listing, Stamp, Stat, SwapPrimitive
 
 _SF_DATALESS: Final = 0x40000000
 _FULLFSYNC: Final[int | None] = getattr(fcntl, "F_FULLFSYNC", None)
@@ -22,6 +22,7 @@ _PROBES: Final = (".raven-agent-probe-a", ".raven-agent-probe-b")
 
 _KINDS: Final = {stat_bits.S_IFREG: Kind.FILE, stat_bits.S_IFDIR: Kind.FOLDER, stat_bits.S_IFLNK: Kind.LINK}
 _TYPE_BITS: Final = 0o170000
+_REGULAR: Final[int] = stat_bits.S_IFREG
 _MODE_BITS: Final = 0o7777
 _HAS_FLAGS: Final = hasattr(os.stat_result, "st_flags")
 _READING: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
@@ -44,7 +45,7 @@ def _stat(found: os.stat_result) -> Stat:
 
 
 def _stamp(found: os.stat_result) -> Stamp | None:
-    if found.st_mode & _TYPE_BITS != stat_bits.S_IFREG or (_HAS_FLAGS and _stat(found).dataless):
+    if found.st_mode & _TYPE_BITS != _REGULAR or (_HAS_FLAGS and _stat(found).dataless):
         return None
     return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
@@ -88,13 +89,31 @@ class PosixFs:
         with os.scandir(folder) as found:
             return [_entry(entry) for entry in found]
 
+    def listing(self, folder: Dir) -> Listing:
+        """As in ``Fs``."""
+        files: list[str] = []
+        folders: list[str] = []
+        others: list[Entry] = []
+        with os.scandir(folder) as found:
+            for entry in found:
+                if entry.is_file(follow_symlinks=False):
+                    files.append(entry.name)
+                elif entry.is_dir(follow_symlinks=False):
+                    folders.append(entry.name)
+                else:
+                    others.append(_entry(entry))
+        return Listing(files, folders, others)
+
     def stat(self, folder: Dir, name: str) -> Stat:
         """As in ``Fs``."""
         return _stat(os.stat(name, dir_fd=folder, follow_symlinks=False))
 
     def glance(self, folder: Dir, name: str) -> Stamp | None:
         """As in ``Fs``."""
-        return _stamp(os.stat(name, dir_fd=folder, follow_symlinks=False))
+        found = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        if found.st_mode & _TYPE_BITS != _REGULAR or (_HAS_FLAGS and _stat(found).dataless):
+            return None
+        return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
     def fstat(self, handle: Dir | File) -> Stat:
         """As in ``Fs``."""

@@ -11,7 +11,7 @@ from typing import Final
 
 from agent.core.errors import DiskError, RootError
 from agent.core.paths import composed, twin_key
-from agent.disk.fs import Dir, Entry, Fs, Kind
+from agent.disk.fs import Dir, Entry, Fs, Kind, Listing, told_apart
 
 _NOT_A_FOLDER: Final = frozenset({errno.ENOTDIR, errno.ELOOP, errno.EMLINK})
 FOLDER_MODE: Final = 0o777
@@ -238,6 +238,13 @@ class Root:
         if untold and any(composed(entry.name) != entry.name for entry in found):
             raise OSError(errno.EAGAIN, "whether this disk decomposes names cannot be told now")
         return found
+
+    def listing(self, handle: Dir) -> Listing:
+        """As ``entries``, told apart."""
+        if self.probe is not None and self.folds():
+            return told_apart(self.entries(handle))
+        # Where names are kept as they were given, none is spelled otherwise than it stands there.
+        return self.fs.listing(handle)
 
     def spelled(self, path: str) -> str:
         """How a path the disk told of is spelled here."""

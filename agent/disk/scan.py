@@ -12,7 +12,7 @@ from agent.core import paths
 from agent.core.errors import RootError
 from agent.core.model import Known, Oddity, Presence, Reason, Seen
 from agent.core.paths import twin_key
-from agent.disk.fs import Dir, Entry, Kind
+from agent.disk.fs import Dir, Kind, Listing
 from agent.disk.look import first_look, look, observe, observe_at, placeholder_of
 from agent.disk.root import Root, Unmounted, gone
 from agent.disk.select import Selection, Verdict
@@ -25,7 +25,6 @@ _MAX_PLAIN_FOLDER: Final = 500
 _PROVEN: Final = (0, int(Presence.FILE))
 """What must stand behind the stamp in ``Known`` for an equal one to prove anything: not racy, and a file."""
 _TOO_LARGE: Final = Reason.TOO_LARGE.value
-_ODD: Final = frozenset({Kind.LINK, Kind.SPECIAL})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +132,7 @@ class _Walk:
         """Whatever differs from what was known, and what can never be a synced file."""
         root = self._root
         try:
-            top = root.entries(root.handle)
+            top = root.listing(root.handle)
         except OSError as failure:
             raise RootError(f"The folder {root.path} cannot be listed: {failure.strerror}.") from failure
         levels = [self._level("", root.handle, root.identity.device, top)]
@@ -180,7 +179,9 @@ class _Walk:
                 else:
                     yield first_look(fs, handle, name, path, plain=level.plain, now_ns=now_ns, max_bytes=max_bytes)
                 continue
-            self._advance()
+            self._next = following = next(self._known, None)
+            if following is not None and following[0] < path:
+                raise ValueError(f"known paths are not sorted: {following[0]!r} after {path!r}")
             if name not in odd:
                 try:
                     found = glance(handle, name)
@@ -192,16 +193,13 @@ class _Walk:
             yield from self._again(level, name, known)
         return None
 
-    def _advance(self) -> None:
-        before, self._next = self._next, next(self._known, None)
-        if before is not None and self._next is not None and self._next[0] < before[0]:
-            raise ValueError(f"known paths are not sorted: {self._next[0]!r} after {before[0]!r}")
-
     def _by_itself(self) -> Iterator[Seen]:
         """A known path the walk does not meet is looked at by itself."""
         known = self._next
         assert known is not None
-        self._advance()
+        self._next = next(self._known, None)
+        if self._next is not None and self._next[0] < known[0]:
+            raise ValueError(f"known paths are not sorted: {self._next[0]!r} after {known[0]!r}")
         yield from _difference(observe(self._root, self._selection, known.path, known, self._max_bytes), known)
 
     def _odd(self, level: _Level, name: str, path: str) -> Iterator[Seen | Oddity]:
@@ -236,7 +234,7 @@ class _Walk:
                 device = fs.fstat(handle).device
                 if device == level.device and path in root.mounts:
                     raise Unmounted(gone(path))
-                below = self._level(path + "/", handle, device, root.entries(handle))
+                below = self._level(path + "/", handle, device, root.listing(handle))
             except BaseException:
                 fs.close(handle)
                 raise
@@ -252,14 +250,13 @@ class _Walk:
             below.told.insert(0, _Mount(path))
         return below
 
-    def _level(self, prefix: str, handle: Dir, device: int, entries: list[Entry]) -> _Level:
-        root, told = self._root, list[_Found]()
-        files = [entry.name for entry in entries if entry.kind is Kind.FILE]
-        odd = {entry.name: entry.kind for entry in entries if entry.kind in _ODD}
-        for name in filter(None, map(placeholder_of, files)):
+    def _level(self, prefix: str, handle: Dir, device: int, listed: Listing) -> _Level:
+        root, told, files = self._root, list[_Found](), listed.files
+        odd = {entry.name: entry.kind for entry in listed.others}
+        stood_for = {name for stub in files if stub[0] == "." and (name := placeholder_of(stub))}
+        if stood_for:
             # A cloud stub comes under the name of the file it stands for.
-            odd.setdefault(name, Kind.FILE)
-        folders = [entry.name + "/" for entry in entries if entry.kind is Kind.FOLDER]
+            odd.update(dict.fromkeys(stood_for.difference(files, listed.folders, odd), Kind.FILE))
         try:
             self._selection.enter(prefix[:-1], handle, files)
             sure, doubtful = self._selection.sift(prefix[:-1], files)
@@ -267,7 +264,8 @@ class _Walk:
             # Asked about one by one, each of them says why nobody can tell.
             sure, doubtful = [], files
         odd.update(dict.fromkeys(doubtful, Kind.FILE))
-        names = sorted({*sure, *odd, *folders})
+        names = [*sure, *odd, *(name + "/" for name in listed.folders)]
+        names.sort()
         if root.folds():
             names = _without_twins(prefix, names, told)
         plain = len(prefix) < _MAX_PLAIN_FOLDER and paths.check(prefix + "x") is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, Final
 
 from msgspec import Struct
@@ -93,8 +94,11 @@ class Trees:
     def known(self, source: int) -> Iterator[Known]:
         """What a look compares with, in path order: every path with a row, whatever its local side."""
         sql = f"SELECT {_KNOWN} FROM files WHERE source = ? ORDER BY path"
-        # The columns are the record's fields in their order, so a row becomes one without a call of its own.
-        return map(partial(tuple.__new__, Known), self._db.execute(sql, (source,)))
+        rows = self._db.execute(sql, (source,))
+        # The columns are the record's fields in their order, so a row becomes one without a call of its own; reading
+        # some at a time spares the processor going back and forth between this and the disk.
+        some = chain.from_iterable(iter(partial(rows.fetchmany, _CHUNK), []))
+        return map(partial(tuple.__new__, Known), some)
 
     def with_step(self, source: int, *steps: Step, after: str = "", limit: int = -1) -> list[Row]:
         """The first ``limit`` rows behind a path that ask for one of these steps, in path order; by default all."""
