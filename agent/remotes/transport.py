@@ -26,6 +26,8 @@ HEAD_SECONDS: Final = "head_seconds"
 
 _SLICE: Final = 64 * 1024
 """Bytes written between two looks at the clock."""
+_MOUTHFUL: Final = 1024 * 1024
+"""Bytes read at once, if there are so many."""
 _CONNECTIONS: Final = 100
 _KEPT: Final = 20
 
@@ -165,7 +167,8 @@ class _Stream(httpcore.NetworkStream):
         self._until = until
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._inner.read(max_bytes, self._until.cut(timeout, httpcore.ReadTimeout))
+        # More than asked for is handed to the same parser: a large answer comes in few pieces.
+        return self._inner.read(max(max_bytes, _MOUTHFUL), self._until.cut(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), _SLICE):
