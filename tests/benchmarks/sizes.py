@@ -43,6 +43,7 @@ class Sizes:
         waiters: in a long poll for one event.
         versioned: files whose history grows.
         versions: of each of them.
+        peer_files: brought by each of the other programs.
         far_files: pushed to a server that is far away.
         far_ms: there and back again.
     """
@@ -59,6 +60,7 @@ class Sizes:
     waiters: int = field(default_factory=lambda: _number("WAITERS", 500))
     versioned: int = field(default_factory=lambda: _number("VERSIONED", 200))
     versions: int = field(default_factory=lambda: _number("VERSIONS", 200))
+    peer_files: int = field(default_factory=lambda: _number("PEER_FILES", 10_000))
     far_files: int = field(default_factory=lambda: _number("FAR_FILES", 2_000))
     far_ms: int = field(default_factory=lambda: _number("FAR_MS", 100))
 
