@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 
 import orjson
 
@@ -53,6 +54,7 @@ class Response:
         return self.body if isinstance(self.body, bytes) else b"".join(self.body)
 
 
+@lru_cache(maxsize=1024)
 def timestamp(ms: int) -> str:
     """RFC 3339 with milliseconds and a Z, as JavaScript writes it."""
     whole = datetime.fromtimestamp(ms // 1000, UTC)
