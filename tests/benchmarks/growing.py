@@ -16,7 +16,7 @@ import orjson
 
 from agent.cli.client import daemon_of
 from agent.config import Home as AgentHome
-from benchmarks.machines import Machine, until_rest
+from benchmarks.machines import Machine, until_calm, until_rest
 from benchmarks.measure import Cost, Memory, cpu_of, in_turn, memory_of, run
 from benchmarks.sizes import Sizes, shape_of
 from benchmarks.tree import grow
@@ -147,6 +147,7 @@ class Growing:
             with started(self.machine) as (daemon, cost):
                 samples.append(cost)
                 until_rest([daemon])
+                until_calm(daemon.process.pid)
                 status = Versus(*in_turn(_STATUSES, lambda: self.machine.timed("status"), import_click))
                 memory = memory_of(daemon.process.pid)
         return Versus(_middle(samples), _middle(plain)), status, memory

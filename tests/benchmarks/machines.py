@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from benchmarks.measure import Cost, run
+from benchmarks.measure import Cost, cpu_of, run
 from benchmarks.relay import Relay
 from hub.rig import OverHttp
 from support.eventually import eventually
@@ -21,6 +21,8 @@ from support.servers import HubServer, sha
 
 _LOOK_SECONDS: Final = 0.001
 _WAIT_MS: Final = 1000
+_CALM_SECONDS: Final = 2.0
+_CALM_SHARE: Final = 0.03
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,17 @@ def when_on_disk(file: Path, text: str, seconds: float = 60.0) -> float:
 def until_rest(daemons: Sequence[Daemon]) -> None:
     """Wait until no machine has anything to do."""
     eventually(lambda: all(map(_rests, daemons)), 120, "the machines come to rest")
+
+
+def until_calm(pid: int) -> None:
+    """Wait until a process works no more: what it says of itself may be true before it has made sure of it."""
+    eventually(lambda: _used_within(pid, _CALM_SECONDS) < _CALM_SHARE * _CALM_SECONDS, 300, "the agent is calm")
+
+
+def _used_within(pid: int, seconds: float) -> float:
+    before = cpu_of(pid)
+    threading.Event().wait(seconds)
+    return cpu_of(pid) - before
 
 
 def _rests(daemon: Daemon) -> bool:

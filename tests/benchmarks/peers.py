@@ -132,7 +132,7 @@ class Syncthing:
         began = time.perf_counter()
         plant(self.first, dict(content))
         for path, wanted in content.items():
-            while (self.second / path).read_bytes() != wanted.encode():
+            while not _holds(self.second / path, wanted.encode()):
                 assert time.perf_counter() - began < _PATIENCE_SECONDS, path
                 time.sleep(_CLOSE_LOOK_SECONDS)
         return time.perf_counter() - began
@@ -209,6 +209,12 @@ def _own_id(root: ElementTree.Element) -> str:
     device = root.find("device")
     assert device is not None
     return device.attrib["id"]
+
+
+def _holds(file: Path, wanted: bytes) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+        return file.read_bytes() == wanted
+    return False
 
 
 def _set(parent: ElementTree.Element, name: str, text: str) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import os
 import sqlite3
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -155,6 +156,43 @@ def pull(folder: str, url: str, token: str, workspace: str, source: str) -> None
             _install(Path(folder), [event for event in events if event["type"] == "file.upsert"], made)
 
 
+def idle(folder: str, url: str, token: str, workspace: str, source: str, connector: str, seconds: str) -> None:
+    """Hear the folder and the server's feed, and tell the server now and then that one lives, for so long."""
+    import threading
+
+    import httpx
+    import orjson
+    from watchdog.events import FileSystemEventHandler
+    from watchdog.observers import Observer
+
+    headers = {"authorization": f"Bearer {token}", "x-workspace-id": workspace, "content-type": "application/json"}
+    observer = Observer()
+    observer.schedule(FileSystemEventHandler(), folder, recursive=True)
+    observer.start()
+    client = httpx.Client(base_url=f"{url}/api/local-sync/", headers=headers, verify=False, timeout=60)
+
+    def ask(endpoint: str, **body: object) -> httpx.Response:
+        return client.post(endpoint, content=orjson.dumps(body)).raise_for_status()
+
+    def beat() -> None:
+        while not threading.Event().wait(30):
+            ask("connectors/heartbeat", connectorId=connector)
+
+    cursor = orjson.loads(ask("sources/push-batch", sourceId=source, items=[]).content)["data"]["eventCursor"]
+    threading.Thread(target=beat, daemon=True).start()
+
+    def hear() -> None:
+        while True:
+            ask("sources/deltas", sourceId=source, cursor=cursor, waitMs=25_000)
+
+    threading.Thread(target=hear, daemon=True).start()
+    before = time.process_time()
+    threading.Event().wait(float(seconds))
+    print(time.process_time() - before)
+    sys.stdout.flush()
+    os._exit(0)
+
+
 def _install(folder: Path, events: list[dict[str, object]], made: set[str]) -> None:
     placed = []
     for event in events:
@@ -185,7 +223,7 @@ def _durable(folder: Path) -> None:
         os.close(handle)
 
 
-JOBS: Final = {job.__name__: job for job in (scan, rescan, ready, push, pull)}
+JOBS: Final = {job.__name__: job for job in (scan, rescan, ready, push, pull, idle)}
 
 if __name__ == "__main__":
     JOBS[sys.argv[1]](*sys.argv[2:])

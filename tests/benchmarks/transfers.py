@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from benchmarks.machines import Machine, until_rest
+from benchmarks.machines import Machine, until_calm, until_rest
 from benchmarks.measure import Cost, cpu_of, middle, run
 from benchmarks.relay import Asked
 from benchmarks.sizes import shape_of
@@ -133,5 +133,7 @@ def running(transfer: Transfer) -> Iterator[Pair]:
     with left.home.daemon() as one, right.home.daemon() as other:
         pair = Pair(transfer.up.source, left, right, (one, other))
         pair.rest()
+        for daemon in pair.daemons:
+            until_calm(daemon.process.pid)
         pair.counted()
         yield pair
