@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 
 from msgspec.structs import replace
 
@@ -18,11 +18,13 @@ from agent.core.model import (
     side_of,
 )
 from agent.core.reconcile import Step
-from agent.engine.desk import CONTENTS_LIMIT, Attendance, Desk
+from agent.engine.desk import Desk
 from agent.engine.effects import Carry
 from agent.engine.holding import Holding
 from agent.engine.keeper import WAITING, Keeper
 from agent.engine.messages import Call, Restore
+from agent.engine.outstanding import CONTENTS_LIMIT
+from agent.engine.setup import Attendance
 from agent.index.notes import PathProblem, ProblemOrigin
 from agent.index.trees import Row
 
@@ -128,9 +130,15 @@ class Pulling:
     def plan(self) -> None:
         """Make the next group of changes."""
         desk, out = self._desk, self._desk.out
-        self._sort_contents()
-        if not desk.may_install or out.carrying:
-            return
+        self._sort_contents(out.unsorted & out.contents.keys())
+        out.unsorted.clear()
+        if desk.may_install and not out.carrying:
+            self._plan_changes()
+        if not desk.may_change and not out.carrying and out.contents_size > CONTENTS_LIMIT:
+            self._make_room()
+
+    def _plan_changes(self) -> None:
+        desk, out = self._desk, self._desk.out
         self._ids = desk.new_intent_ids()
         if not desk.may_change:
             # Until the feed was read to its end once, a later page may take back what an earlier one told, but for
@@ -155,11 +163,6 @@ class Pulling:
                 desk.wake(due)
             return False
         return True
-
-    def _is_due(self, row: Row) -> bool:
-        """Whether the text at hand for this path can be installed before the feed was read to its end."""
-        desk = self._desk
-        return desk.may_install and row.path in desk.out.latest and self._free(row)
 
     def _removals(self) -> list[tuple[Intent, bytes]]:
         desk = self._desk
@@ -192,21 +195,22 @@ class Pulling:
             desk.out.carried.add(intent.path)
         desk.emit(Carry(tuple(jobs)))
 
-    def _sort_contents(self) -> None:
-        """Keep in memory only texts that are to be installed soon; others that are still of use go to the index."""
+    def _sort_contents(self, paths: Set[str]) -> None:
+        """Keep in memory only texts that are to be installed soon; those of conflicts go to the index."""
         desk, out = self._desk, self._desk.out
-        # What is being carried makes room by itself.
-        crowded = not desk.may_change and out.contents_size > CONTENTS_LIMIT and not out.carrying
-        unsorted = out.contents if crowded else out.unsorted & out.contents.keys()
-        for path, row in self._keeper.rows(sorted(unsorted)).items():
+        for path, row in self._keeper.rows(sorted(paths)).items():
             digest, content = out.contents[path]
-            wanted = row.remote.hash == digest and row.step in (Step.PULL, Step.PARK)
-            aside = row.step is Step.PARK or (crowded and not self._is_due(row))
-            if wanted and aside:
+            wanted = row.remote.hash == digest
+            if wanted and row.step is Step.PARK:
                 desk.index.conflicts.put_text(digest, content)
-            if not wanted or aside or path in desk.parked:
+            if not wanted or row.step is not Step.PULL or path in desk.parked:
                 out.let_go(path)
-        out.unsorted.clear()
+
+    def _make_room(self) -> None:
+        """Texts that cannot be installed before the feed was read to its end go to the index: they may be many."""
+        for path, (digest, content) in list(self._desk.out.contents.items()):
+            self._desk.index.conflicts.put_text(digest, content)
+            self._desk.out.let_go(path)
 
     def _kept_texts(self) -> list[tuple[Intent, bytes]]:
         """Installs whose texts were put into the index while nothing could be installed."""
