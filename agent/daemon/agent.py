@@ -32,7 +32,7 @@ from agent.disk.root import Identity, Root
 from agent.disk.select import Rules, Selection
 from agent.disk.watch import Noticed, Watcher
 from agent.engine import messages as m
-from agent.engine.desk import Attendance, Setup
+from agent.engine.setup import Attendance, Setup
 from agent.index import Index, generation, open_index, set_aside
 from agent.index.store import unusable
 from agent.registry import Registry, ServerEntry, SourceEntry

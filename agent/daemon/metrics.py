@@ -14,7 +14,7 @@ from typing import Any, Final
 from agent.core.model import SourceState
 from agent.daemon import methods
 from agent.daemon.agent import Agent
-from agent.engine.desk import Tally
+from agent.engine.outstanding import Tally
 
 CONTENT_TYPE: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 SERVER_STATES: Final = ("ok", "offline", "signed_out")

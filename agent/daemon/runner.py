@@ -22,8 +22,8 @@ from agent.daemon.telling import Teller
 from agent.disk.watch import Watcher
 from agent.engine import effects as e
 from agent.engine import messages as m
-from agent.engine.desk import Setup
 from agent.engine.engine import Engine
+from agent.engine.setup import Setup
 from agent.engine.view import Concerns, SourceView
 from agent.index import Index, open_reader
 

@@ -21,7 +21,7 @@ from agent.daemon.notifications import Notifications
 from agent.daemon.notify import Notifier
 from agent.daemon.waking import Waking
 from agent.disk.fs import Fs
-from agent.engine.desk import Attendance
+from agent.engine.setup import Attendance
 
 log = logging.getLogger(__name__)
 

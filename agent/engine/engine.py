@@ -16,17 +16,19 @@ from agent.core.errors import Problem, ProblemKind
 from agent.core.model import ABSENT, Purpose, Reason
 from agent.core.reconcile import Step
 from agent.engine import messages as m
-from agent.engine.desk import Attendance, Desk, HeldDeletes, Setup, Tally
+from agent.engine.desk import Desk
 from agent.engine.effects import Committed, Effect, Recover, Rested, WakeAt
 from agent.engine.feeding import Feeding
 from agent.engine.holding import Holding
 from agent.engine.keeper import Keeper, remote_side
 from agent.engine.observing import Observing
+from agent.engine.outstanding import HeldDeletes, Tally
 from agent.engine.parking import Parking
 from agent.engine.pulling import Pulling
 from agent.engine.pushing import Pushing
 from agent.engine.resolving import Resolving
 from agent.engine.settling import Settling
+from agent.engine.setup import Attendance, Setup
 from agent.engine.stashing import Stashing
 from agent.engine.verifying import Verifying
 from agent.engine.view import Concerns, SourceView, concerns, view

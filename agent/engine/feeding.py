@@ -22,12 +22,14 @@ from agent.core.stream import (
     Unreadable,
     Upsert,
 )
-from agent.engine.desk import CONTENTS_LIMIT, Attendance, Desk, PollCall
+from agent.engine.desk import Desk
 from agent.engine.effects import AskStanding, Poll
 from agent.engine.keeper import Keeper, remote_side, sent_side
 from agent.engine.messages import Call, PageArrived, StandingTold, Woke
+from agent.engine.outstanding import CONTENTS_LIMIT, PollCall
 from agent.engine.parking import Parking
 from agent.engine.settling import Settling
+from agent.engine.setup import Attendance
 from agent.engine.verifying import Verifying
 from agent.index.notes import PathProblem, ProblemOrigin
 from agent.index.operations import Entry, Stage, Suspect

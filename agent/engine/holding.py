@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from agent.core.guard import must_hold, plan_id
 from agent.core.model import ABSENT
 from agent.core.reconcile import Step
-from agent.engine.desk import Desk, HeldDeletes
+from agent.engine.desk import Desk
 from agent.engine.keeper import Keeper
 from agent.engine.messages import ApproveDeletes, UndoDeletes
+from agent.engine.outstanding import HeldDeletes
 from agent.index.trees import Row
 
 _MANY = 5000

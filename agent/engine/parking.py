@@ -10,10 +10,11 @@ from agent.core import paths
 from agent.core.model import Choice, ConflictKind, Mode, Operation, Presence, RemoteConflict, Verb
 from agent.core.reconcile import Step, disagreement
 from agent.core.stream import ConflictClosed, ConflictOpened
-from agent.engine.desk import Attendance, Desk
+from agent.engine.desk import Desk
 from agent.engine.effects import AskConflicts
 from agent.engine.keeper import Keeper, remote_side
 from agent.engine.messages import Call, ConflictsArrived
+from agent.engine.setup import Attendance
 from agent.engine.stashing import Stashing
 from agent.index.conflicts import Conflict, Origin, State
 from agent.index.operations import Stage, Why

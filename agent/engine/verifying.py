@@ -12,11 +12,12 @@ from msgspec.structs import replace
 
 from agent.core import paths
 from agent.core.model import ABSENT, Reason
-from agent.engine.desk import Attendance, Desk
+from agent.engine.desk import Desk
 from agent.engine.effects import AskListing
 from agent.engine.keeper import Keeper, remote_side
 from agent.engine.messages import Call, ListingArrived
 from agent.engine.parking import Parking
+from agent.engine.setup import Attendance
 from agent.index.notes import ProblemOrigin
 from agent.index.operations import Stage
 

@@ -23,8 +23,8 @@ from agent.disk.posix import PosixFs
 from agent.disk.select import Rules
 from agent.engine import effects as e
 from agent.engine import messages as m
-from agent.engine.desk import Attendance, Setup
 from agent.engine.engine import Engine
+from agent.engine.setup import Attendance, Setup
 from agent.index import open_index
 
 _SOURCE = 1

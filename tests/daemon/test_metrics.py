@@ -13,7 +13,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from agent.core.model import SourceState
 from agent.daemon.metrics import CONTENT_TYPE, render
-from agent.engine.desk import Tally
+from agent.engine.outstanding import Tally
 from support.eventually import eventually
 from support.processes import Home
 

@@ -13,7 +13,7 @@ from agent.core.model import Mode
 from agent.daemon.loop import Control
 from agent.daemon.runner import Runner
 from agent.engine import messages as m
-from agent.engine.desk import Setup
+from agent.engine.setup import Setup
 from agent.index import Index, open_index
 
 START = 1_800_000_000.0

@@ -24,8 +24,8 @@ from agent.core.model import (
 from agent.core.stream import Delete, Event, Page, Upsert
 from agent.engine import effects as e
 from agent.engine import messages as m
-from agent.engine.desk import Attendance, Setup
 from agent.engine.engine import Engine
+from agent.engine.setup import Attendance, Setup
 from agent.index import open_index
 from agent.index.conflicts import Conflict
 from agent.index.trees import Row

@@ -28,7 +28,7 @@ from agent.core.reconcile import Step
 from agent.core.stream import ConflictClosed, ConflictOpened, Control, Signal, Upsert
 from agent.engine import effects as e
 from agent.engine import messages as m
-from agent.engine.desk import Attendance
+from agent.engine.setup import Attendance
 from agent.index.conflicts import Origin, State
 from engine.pilot import SOURCE, Pilot, conflict, delete, drain, head, seen, sha, started, upsert
 

@@ -8,7 +8,7 @@ from agent.core.errors import Problem, ProblemKind
 from agent.core.stream import Page
 from agent.engine import effects as e
 from agent.engine import messages as m
-from agent.engine.desk import Attendance
+from agent.engine.setup import Attendance
 from engine.pilot import Pilot, started
 
 HOUR = 3600.0

@@ -8,7 +8,7 @@ from agent.core.reconcile import Step
 from agent.core.stream import Event, Page, Upsert
 from agent.engine import effects as e
 from agent.engine import messages as m
-from agent.engine.desk import CONTENTS_LIMIT
+from agent.engine.outstanding import CONTENTS_LIMIT
 from agent.engine.pulling import _JOBS_AT_ONCE
 from engine.pilot import SOURCE, Pilot, delete, seen, sha
 

@@ -9,7 +9,7 @@ from agent.core.model import SourceState
 from agent.core.stream import Page
 from agent.engine import effects as e
 from agent.engine import messages as m
-from agent.engine.desk import Attendance
+from agent.engine.setup import Attendance
 from engine.pilot import Pilot, started
 
 GONE = Problem(ProblemKind.OFFLINE, "the connection was given up")

@@ -15,7 +15,7 @@ from agent.config import Home as AgentHome
 from agent.config import load_settings
 from agent.daemon.agent import Agent
 from agent.daemon.waking import Waking
-from agent.engine.desk import Attendance
+from agent.engine.setup import Attendance
 from scenarios.conftest import Machines
 from support.eventually import eventually
 from support.processes import Daemon, Home

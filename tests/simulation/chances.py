@@ -8,7 +8,7 @@ from email.utils import formatdate
 
 from agent.core.model import Mode
 from agent.disk.fs import SwapPrimitive
-from agent.engine.desk import Attendance
+from agent.engine.setup import Attendance
 from simulation.nodes import Disk, Names
 from strict_raven import faults as f
 

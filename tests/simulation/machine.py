@@ -19,8 +19,8 @@ from agent.disk.root import Identity
 from agent.disk.select import Rules
 from agent.engine import effects as e
 from agent.engine import messages as m
-from agent.engine.desk import Attendance, Setup
 from agent.engine.engine import Engine
+from agent.engine.setup import Attendance, Setup
 from agent.index import generation
 from agent.index.conflicts import Conflict
 from agent.remotes.http import Http

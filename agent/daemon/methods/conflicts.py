@@ -18,7 +18,7 @@ from agent.daemon.methods.common import Params, chosen_sources, remote_of, stamp
 from agent.daemon.methods.looking import live_conflicts
 from agent.daemon.runner import Runner
 from agent.engine import messages as m
-from agent.engine.desk import Attendance
+from agent.engine.setup import Attendance
 from agent.index.conflicts import Conflict, State
 from agent.registry import SourceEntry
 

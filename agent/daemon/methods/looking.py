@@ -23,7 +23,7 @@ from agent.daemon.methods.common import (
 from agent.daemon.runner import Runner
 from agent.daemon.servers import expiry_words
 from agent.daemon.wanted import outcomes
-from agent.engine.desk import Attendance
+from agent.engine.setup import Attendance
 from agent.engine.view import SourceView
 from agent.index.conflicts import Conflict
 from agent.registry import ServerEntry, SourceEntry

@@ -15,7 +15,8 @@ from agent.daemon.methods.common import Params, chosen_sources, path_of, stamp
 from agent.daemon.methods.looking import failures, named, skips
 from agent.daemon.runner import Runner
 from agent.engine import messages as m
-from agent.engine.desk import Attendance, Tally
+from agent.engine.outstanding import Tally
+from agent.engine.setup import Attendance
 from agent.registry import SourceEntry
 
 

@@ -1,0 +1,57 @@
+"""What an engine is told of its source before it begins, and how it behaves."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+
+from agent.core.guard import BrakeLimits
+from agent.core.model import Mode
+
+
+class Attendance(enum.Enum):
+    """Whether the engine stays."""
+
+    FOLLOW = "follow"
+    """A daemon: wait on the feed, look again after racy files settle."""
+    ONCE = "once"
+    """A single pass: nothing is waited for that is not needed to come to rest."""
+    OBSERVE = "observe"
+    """A single look at both sides that changes neither."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What is configured for one source, and what its server can do. Times in seconds.
+
+    Attributes:
+        source: the registry's key.
+        long_poll, ordered_feed, item_results, keeps_history, expected_hash: see remotes.protocol.Capabilities.
+        quiet, quiet_most: how long a changed file must rest before it is looked at, and the longest it can delay that.
+        poll_least, poll_most, poll_idle: time between polls without a long poll: right after activity, a while after
+            it, and ``idle_after`` it.
+        batch_items, batch_bytes: how much one batch may hold.
+        batches: how many may be on their way at once where the feed is ordered; elsewhere it is one.
+    """
+
+    source: int
+    mode: Mode
+    attendance: Attendance = Attendance.FOLLOW
+    long_poll: bool = False
+    ordered_feed: bool = False
+    item_results: bool = False
+    keeps_history: bool = False
+    expected_hash: bool = False
+    limits: BrakeLimits = field(default_factory=BrakeLimits)
+    quiet: float = 0.1
+    quiet_most: float = 5.0
+    look_every: float = 3600.0
+    verify_every: float = 3600.0
+    long_poll_seconds: float = 25.0
+    poll_least: float = 1.0
+    poll_most: float = 5.0
+    poll_idle: float = 30.0
+    idle_after: float = 600.0
+    batch_items: int = 100
+    batch_bytes: int = 4 << 20
+    batches: int = 4
