@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import errno
 import sys
-from collections.abc import Generator, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Final
+
+from msgspec import Struct
 
 from agent.core import paths
 from agent.core.errors import RootError
@@ -27,8 +29,7 @@ _PROVEN: Final = (0, int(Presence.FILE))
 _TOO_LARGE: Final = Reason.TOO_LARGE.value
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(Struct, frozen=True):
     """A stretch of a scan.
 
     Attributes:
@@ -42,25 +43,13 @@ class Batch:
     mounts: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Mount:
-    """A folder that is a file system of its own."""
-
-    path: str
-
-
-_Found = Seen | Oddity | _Mount
-
-
-@dataclass(slots=True)
-class _Level:
+class _Level(Struct):
     """A folder the walk stands in, open until it is left.
 
     Attributes:
         prefix: its path with a slash behind; nothing for the root.
         names: what is left to be met, in the order of the paths; a folder's name ends with a slash.
         odd: those of the names that are no folder and not surely a synced file, by what they stand for.
-        told: what is to be told of them without a look.
         plain: nothing is to be said against its path, whatever plain name comes behind.
         entered_ns: by the clock that stamps files here.
     """
@@ -70,7 +59,6 @@ class _Level:
     device: int
     names: Iterator[str]
     odd: dict[str, Kind]
-    told: list[_Found]
     plain: bool
     entered_ns: int
 
@@ -92,25 +80,7 @@ def scan(
         RootError: the root vanished or was replaced; no batch seen through it after that is given out.
         ValueError: ``known`` is not sorted.
     """
-    root.verify()
-    selection.renew()
-    seen: list[Seen] = []
-    oddities: list[Oddity] = []
-    mounts: list[str] = []
-    for found in _Walk(root, selection, known, max_bytes).found():
-        if isinstance(found, Seen):
-            seen.append(found)
-        elif isinstance(found, Oddity):
-            oddities.append(found)
-        else:
-            mounts.append(found.path)
-        if max(len(seen), len(oddities)) >= batch_size:
-            root.verify()
-            yield Batch(tuple(seen), tuple(oddities), tuple(mounts))
-            seen, oddities, mounts = [], [], []
-    root.verify()
-    if seen or oddities or mounts:
-        yield Batch(tuple(seen), tuple(oddities), tuple(mounts))
+    return _Walk(root, selection, known, max_bytes, batch_size).batches()
 
 
 class _Walk:
@@ -120,115 +90,174 @@ class _Walk:
     order of the walk is the order of the full paths.
     """
 
-    def __init__(self, root: Root, selection: Selection, known: Iterable[Known], max_bytes: int | None) -> None:
+    def __init__(
+        self, root: Root, selection: Selection, known: Iterable[Known], max_bytes: int | None, batch_size: int
+    ) -> None:
         self._root = root
         self._selection = selection
         self._known = iter(known)
-        self._next = next(self._known, None)
+        self._next: Known | None = None
         """The first known path the walk has not come to yet."""
         self._max_bytes = max_bytes
+        self._batch_size = batch_size
+        self._seen: list[Seen] = []
+        self._oddities: list[Oddity] = []
+        self._mounts: list[str] = []
 
-    def found(self) -> Iterator[_Found]:
+    def batches(self) -> Iterator[Batch]:
         """Whatever differs from what was known, and what can never be a synced file."""
         root = self._root
+        root.verify()
+        self._selection.renew()
+        self._next = next(self._known, None)
         try:
             top = root.listing(root.handle)
         except OSError as failure:
             raise RootError(f"The folder {root.path} cannot be listed: {failure.strerror}.") from failure
         levels = [self._level("", root.handle, root.identity.device, top)]
         try:
-            yield from levels[0].told
             while levels:
-                level = levels[-1]
-                folder = yield from self._files(level)
-                below = self._enter(level, folder) if folder is not None else None
-                if isinstance(below, _Level):
-                    levels.append(below)
-                    yield from below.told
-                elif below is not None:
-                    yield below
-                elif folder is None:
-                    levels.pop()
-                    if level.handle != root.handle:
-                        root.fs.close(level.handle)
+                if self._is_full():
+                    yield self._batch()
+                self._go_on(levels)
         finally:
             for level in levels[1:]:
                 root.fs.close(level.handle)
         while self._next is not None:
-            yield from self._by_itself()
+            self._by_itself(self._next)
+            if self._is_full():
+                yield self._batch()
+        last = self._batch()
+        if last.seen or last.oddities or last.mounts:
+            yield last
 
-    def _files(self, level: _Level) -> Generator[_Found, None, str | None]:
-        """The files up to the level's next folder, whose name is returned; None at its end.
+    def _go_on(self, levels: list[_Level]) -> None:
+        """Takes a stretch of files, and steps into the folder behind them or out of the one they end."""
+        level = levels[-1]
+        folder = self._files(level)
+        if folder:
+            below = self._enter(level, folder)
+            if below is not None:
+                levels.append(below)
+        elif not self._is_full():
+            levels.pop()
+            if level.handle != self._root.handle:
+                self._root.fs.close(level.handle)
+
+    def _is_full(self) -> bool:
+        return max(len(self._seen), len(self._oddities)) >= self._batch_size
+
+    def _batch(self) -> Batch:
+        """What was gathered; nothing of it was seen in a folder that took the root's place."""
+        self._root.verify()
+        batch = Batch(tuple(self._seen), tuple(self._oddities), tuple(self._mounts))
+        self._seen, self._oddities, self._mounts = [], [], []
+        return batch
+
+    def _files(self, level: _Level) -> str:
+        """Takes the files up to the level's next folder, whose name is returned, or to its end, or until there are
+        enough for a batch; nothing is left out by coming back.
 
         For each file of a folder in which nothing changed this is all that is done.
         """
         fs, handle, prefix, odd, now_ns = self._root.fs, level.handle, level.prefix, level.odd, level.entered_ns
         glance, max_bytes = fs.glance, self._max_bytes
         limit = sys.maxsize if max_bytes is None else max_bytes
+        seen, room = self._seen, self._batch_size
         for name in level.names:
             if name[-1] == "/":
                 return name[:-1]
             path = prefix + name
             known = self._next
             while known is not None and known[0] < path:
-                yield from self._by_itself()
+                self._by_itself(known)
+                if len(seen) >= room:
+                    level.names = chain((name,), level.names)
+                    return ""
                 known = self._next
-            if known is None or known[0] != path:
-                if name in odd:
-                    yield from self._odd(level, name, path)
-                else:
-                    yield first_look(fs, handle, name, path, plain=level.plain, now_ns=now_ns, max_bytes=max_bytes)
-                continue
-            self._next = following = next(self._known, None)
-            if following is not None and following[0] < path:
-                raise ValueError(f"known paths are not sorted: {following[0]!r} after {path!r}")
-            if name not in odd:
-                try:
-                    found = glance(handle, name)
-                except OSError:
-                    found = None
-                # Of a file that is not racy an equal stamp proves that nothing changed; what the server takes may have.
-                if found is not None and known[1:7] == found + _PROVEN and found[0] <= limit and known[7] != _TOO_LARGE:
-                    continue
-            yield from self._again(level, name, known)
-        return None
+            if known is not None and known[0] == path:
+                self._advance(known)
+                if name not in odd:
+                    try:
+                        found = glance(handle, name)
+                    except OSError:
+                        found = None
+                    # Of a file that is not racy an equal stamp proves that nothing changed but what a server takes.
+                    if (
+                        found is not None
+                        and known[1:7] == found + _PROVEN
+                        and found[0] <= limit
+                        and known[7] != _TOO_LARGE
+                    ):
+                        continue
+                self._again(level, name, known)
+            elif name in odd:
+                self._odd(level, name, path)
+            else:
+                seen.append(first_look(fs, handle, name, path, plain=level.plain, now_ns=now_ns, max_bytes=max_bytes))
+            if len(seen) >= room or len(self._oddities) >= room:
+                break
+        return ""
 
-    def _by_itself(self) -> Iterator[Seen]:
+    def _advance(self, known: Known) -> None:
+        """The walk has come to this path."""
+        self._next = following = next(self._known, None)
+        if following is not None and following[0] < known[0]:
+            raise ValueError(f"known paths are not sorted: {following[0]!r} after {known[0]!r}")
+
+    def _by_itself(self, known: Known) -> None:
         """A known path the walk does not meet is looked at by itself."""
-        known = self._next
-        assert known is not None
-        self._next = next(self._known, None)
-        if self._next is not None and self._next[0] < known[0]:
-            raise ValueError(f"known paths are not sorted: {self._next[0]!r} after {known[0]!r}")
-        yield from _difference(observe(self._root, self._selection, known.path, known, self._max_bytes), known)
+        self._advance(known)
+        self._compare(observe(self._root, self._selection, known.path, known, self._max_bytes), known)
 
-    def _odd(self, level: _Level, name: str, path: str) -> Iterator[Seen | Oddity]:
+    def _compare(self, seen: Seen, known: Known) -> None:
+        if seen.side != known.side or seen.fingerprint != known.fingerprint:
+            self._seen.append(seen)
+
+    def _odd(self, level: _Level, name: str, path: str) -> None:
         """A path nothing is known of, and that is not surely a synced file."""
-        oddity = _weigh(self._selection, path, level.odd[name])
-        if oddity is None:
-            yield observe_at(self._root.fs, level.handle, path, known=None, max_bytes=self._max_bytes)
-        elif isinstance(oddity, Oddity):
-            yield oddity
+        keeps = self._weigh(path, level.odd[name])
+        if keeps is None:
+            self._seen.append(observe_at(self._root.fs, level.handle, path, known=None, max_bytes=self._max_bytes))
 
-    def _again(self, level: _Level, name: str, known: Known) -> Iterator[Seen | Oddity]:
+    def _again(self, level: _Level, name: str, known: Known) -> None:
         """A path that is known, and its stamp proves nothing."""
-        oddity = _weigh(self._selection, known.path, level.odd[name]) if name in level.odd else None
-        if oddity is not None:
-            if isinstance(oddity, Oddity):
-                yield oddity
+        if name in level.odd and self._weigh(known.path, level.odd[name]) is not None:
             seen = observe(self._root, self._selection, known.path, known, self._max_bytes)
         else:
             seen = observe_at(self._root.fs, level.handle, known.path, known=known, max_bytes=self._max_bytes)
-        yield from _difference(seen, known)
+        self._compare(seen, known)
 
-    def _enter(self, level: _Level, name: str) -> _Level | Oddity | None:
+    def _weigh(self, path: str, kind: Kind) -> Oddity | Verdict | None:
+        """What keeps a name from being looked at: nothing, a verdict where it is not synced, or what is told of it."""
+        try:
+            verdict = self._selection.verdict(path)
+        except OSError as failure:
+            return self._tell(path, Reason.UNREADABLE, f"its ignore files cannot be read: {failure.strerror}")
+        if not verdict.selected:
+            return verdict
+        if _undecodable(path):
+            return self._tell(path, Reason.BAD_NAME, "the name is not valid UTF-8")
+        if kind is Kind.LINK:
+            return self._tell(path, Reason.LINK, "a link, and links are not followed")
+        if kind is Kind.SPECIAL:
+            return self._tell(path, Reason.SPECIAL, "neither a file nor a folder")
+        return None
+
+    def _tell(self, path: str, reason: Reason, text: str) -> Oddity:
+        oddity = Oddity(path, reason, text)
+        self._oddities.append(oddity)
+        return oddity
+
+    def _enter(self, level: _Level, name: str) -> _Level | None:
         path = level.prefix + name
         root, fs = self._root, self._root.fs
         try:
             if not self._selection.may_hold(path):
                 return None
             if _undecodable(name):
-                return Oddity(path, Reason.BAD_NAME, "the folder's name is not valid UTF-8")
+                self._tell(path, Reason.BAD_NAME, "the folder's name is not valid UTF-8")
+                return None
             handle = fs.open_dir(level.handle, name)
             try:
                 device = fs.fstat(handle).device
@@ -241,17 +270,18 @@ class _Walk:
         except FileNotFoundError:
             return None
         except Unmounted as unmounted:
-            return Oddity(path, Reason.UNMOUNTED, unmounted.message)
+            self._tell(path, Reason.UNMOUNTED, unmounted.message)
+            return None
         except OSError as failure:
-            if failure.errno in {errno.ELOOP, errno.ENOTDIR}:
-                return None
-            return Oddity(path, Reason.UNREADABLE, f"the folder cannot be read: {failure.strerror}")
+            if failure.errno not in {errno.ELOOP, errno.ENOTDIR}:
+                self._tell(path, Reason.UNREADABLE, f"the folder cannot be read: {failure.strerror}")
+            return None
         if device != level.device:
-            below.told.insert(0, _Mount(path))
+            self._mounts.append(path)
         return below
 
     def _level(self, prefix: str, handle: Dir, device: int, listed: Listing) -> _Level:
-        root, told, files = self._root, list[_Found](), listed.files
+        root, files = self._root, listed.files
         odd = {entry.name: entry.kind for entry in listed.others}
         stood_for = {name for stub in files if stub[0] == "." and (name := placeholder_of(stub))}
         if stood_for:
@@ -267,45 +297,22 @@ class _Walk:
         names = [*sure, *odd, *(name + "/" for name in listed.folders)]
         names.sort()
         if root.folds():
-            names = _without_twins(prefix, names, told)
+            names = self._without_twins(prefix, names)
         plain = len(prefix) < _MAX_PLAIN_FOLDER and paths.check(prefix + "x") is None
-        return _Level(prefix, handle, device, iter(names), odd, told, plain, root.fs.now_ns(handle))
+        return _Level(prefix, handle, device, iter(names), odd, plain, root.fs.now_ns(handle))
 
-
-def _difference(seen: Seen, known: Known) -> Iterator[Seen]:
-    if seen.side != known.side or seen.fingerprint != known.fingerprint:
-        yield seen
-
-
-def _without_twins(prefix: str, names: list[str], told: list[_Found]) -> list[str]:
-    """On a disk that folds names, the first of each set of twins; the others are told and left alone."""
-    first: dict[str, str] = {}
-    kept: list[str] = []
-    for entry in names:
-        name = entry.removesuffix("/")
-        other = first.setdefault(twin_key(name), name)
-        if other == name:
-            kept.append(entry)
-        else:
-            told.append(Oddity(prefix + name, Reason.NAME_TWIN, f"differs from '{other}' only in its spelling"))
-    return kept
-
-
-def _weigh(selection: Selection, path: str, kind: Kind) -> Oddity | Verdict | None:
-    """What keeps a name from being looked at: None for nothing, a verdict where it is not synced."""
-    try:
-        verdict = selection.verdict(path)
-        if not verdict.selected:
-            return verdict
-    except OSError as failure:
-        return Oddity(path, Reason.UNREADABLE, f"its ignore files cannot be read: {failure.strerror}")
-    if _undecodable(path):
-        return Oddity(path, Reason.BAD_NAME, "the name is not valid UTF-8")
-    if kind is Kind.LINK:
-        return Oddity(path, Reason.LINK, "a link, and links are not followed")
-    if kind is Kind.SPECIAL:
-        return Oddity(path, Reason.SPECIAL, "neither a file nor a folder")
-    return None
+    def _without_twins(self, prefix: str, names: list[str]) -> list[str]:
+        """On a disk that folds names, the first of each set of twins; the others are told and left alone."""
+        first: dict[str, str] = {}
+        kept: list[str] = []
+        for entry in names:
+            name = entry.removesuffix("/")
+            other = first.setdefault(twin_key(name), name)
+            if other == name:
+                kept.append(entry)
+            else:
+                self._tell(prefix + name, Reason.NAME_TWIN, f"differs from '{other}' only in its spelling")
+        return kept
 
 
 def _undecodable(name: str) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from agent.core.model import ABSENT, Presence, Side, file_side
+from agent.core.model import ABSENT, Presence, Seen, Side, file_side
 from agent.core.reconcile import Step, reconcile
 from agent.engine.desk import Desk
 from agent.index.notes import ProblemOrigin
@@ -14,6 +14,9 @@ from agent.index.trees import Row
 
 WAITING = frozenset({Step.PULL, Step.PULL_DELETE, Step.UNKNOWN})
 """A path with such a step may have a change of the folder outstanding."""
+
+
+_NOTHING_THERE = (Presence.ABSENT, Presence.OUT_OF_SCOPE)
 
 
 class Keeper:
@@ -63,6 +66,25 @@ class Keeper:
         desk.out.unsorted.update(row.path for row in decided if row.path in desk.out.contents)
         desk.changes += len(decided)
         desk.out.changed_since_rest |= bool(decided)
+
+    def knows_none(self, paths: Sequence[str]) -> bool:
+        """Whether nothing is known of these paths, nor of any between them; False where that is not sure."""
+        first, last = min(paths), max(paths)
+        return not self._held.keys() & paths and not self._desk.index.trees.any_within(self._desk.source, first, last)
+
+    def begin(self, found: Sequence[Seen]) -> None:
+        """Write what was seen at paths that nothing is known of: as ``change``, for many at once."""
+        desk, mode = self._desk, self._desk.setup.mode
+        # Beside two sides that hold nothing the work does not follow from what the bytes are.
+        kinds = {(seen.side.presence, seen.side.reason): seen.side for seen in found}
+        steps = {kind: reconcile(ABSENT, side, ABSENT, mode).step for kind, side in kinds.items()}
+        # A path that holds nothing, and never did, has no row.
+        there = [seen for seen in found if seen.side.presence not in _NOTHING_THERE]
+        desk.index.trees.add(desk.source, ((seen, steps[seen.side.presence, seen.side.reason]) for seen in there))
+        desk.moved.update(desk.parked.keys() & {seen.path for seen in found} if desk.parked else ())
+        desk.out.unsorted.update(seen.path for seen in found if seen.path in desk.out.contents)
+        desk.changes += len(found)
+        desk.out.changed_since_rest |= bool(found)
 
     def _decide(self, row: Row) -> Row:
         decision = reconcile(row.base, row.local, row.remote, self._desk.setup.mode)

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from agent.core.model import ABSENT, Oddity, Reason, Seen
+from agent.core.model import ABSENT, Oddity, Reason, Seen, Side
 from agent.core.reconcile import Step
-from agent.engine.desk import Attendance, Desk
+from agent.engine.desk import Desk
 from agent.engine.effects import Look, LookAt
 from agent.engine.keeper import Keeper
 from agent.engine.messages import FilesSeen, LookAgain, LookEnded, Noticed, PathsLooked
+from agent.engine.setup import Attendance
 from agent.index.notes import PathProblem, ProblemOrigin
 from agent.index.trees import Row
 
 _RACY_SECONDS = 2.1
 _AT_ONCE = 1000
+_MANY = 50
+"""Files seen together from which on it is worth asking whether anything is known of them at all."""
 _SERVER_REASONS = frozenset({Reason.REFUSED, Reason.TOO_LARGE})
 
 
@@ -42,38 +45,54 @@ class Observing:
 
     def on_files_seen(self, message: FilesSeen) -> None:
         """Write what a look found into the local tree."""
-        out = self._desk.out
-        rows = self._keeper.rows([seen.path for seen in message.seen])
-        changed = []
-        for seen in message.seen:
-            if seen.path in out.stirred or seen.path in out.carried:
-                # The look may have read what stood there before our own change to the folder: ask again.
-                self._stir(seen.path)
-            elif seen.side.reason is Reason.CHANGING:
-                out.restless.add(seen.path)
-                self._stir(seen.path)
-            else:
-                out.restless.discard(seen.path)
-                # One file that is gone with its file system is a reason to look for all of them.
-                out.look_wanted |= seen.side.reason is Reason.UNMOUNTED and not out.lost_mounts and not out.looking
-                changed.append(self._observed(rows[seen.path], seen))
-        self._keeper.change(changed)
-        self._desk.set_standing(mounts=self._desk.standing.mounts | message.mounts)
+        seen = [one for one in message.seen if self._holds(one)]
+        paths = [one.path for one in seen]
+        if len(seen) >= _MANY and self._keeper.knows_none(paths):
+            for one in seen:
+                self._follow(one, one.side, ABSENT)
+            self._keeper.begin(seen)
+        else:
+            rows = self._keeper.rows(paths)
+            self._keeper.change([self._observed(rows[one.path], one) for one in seen])
+        if not message.mounts <= self._desk.standing.mounts:
+            self._desk.set_standing(mounts=self._desk.standing.mounts | message.mounts)
         for oddity in message.oddities:
             self._desk.set_problem(_problem(oddity, self._desk.now))
+
+    def _holds(self, seen: Seen) -> bool:
+        """Whether what was seen can be written down; if not, it is looked at again."""
+        out, path, reason = self._desk.out, seen.path, seen.side.reason
+        if path in out.stirred or path in out.carried:
+            # The look may have read what stood there before our own change to the folder: ask again.
+            self._stir(path)
+            return False
+        if reason is Reason.CHANGING:
+            out.restless.add(path)
+            self._stir(path)
+            return False
+        out.restless.discard(path)
+        if reason is Reason.UNMOUNTED:
+            # One file that is gone with its file system is a reason to look for all of them.
+            out.look_wanted |= not out.lost_mounts and not out.looking
+        return True
 
     def _observed(self, row: Row, seen: Seen) -> Row:
         side = seen.side
         if side.is_file and side.hash == row.local.hash and side.reason is None and row.local.reason in _SERVER_REASONS:
             # The server's refusal is of these very bytes; a touch does not lift it.
             side = replace(side, reason=row.local.reason)
-        elif side.hash != row.local.hash:
-            self._desk.lift_problem(seen.path, ProblemOrigin.PUSH)
-        if seen.fingerprint is not None and seen.fingerprint.racy and self._desk.setup.attendance is Attendance.FOLLOW:
-            self._desk.out.racy[seen.path] = self._desk.now + _RACY_SECONDS
-        if side.presence is not row.local.presence or side.hash != row.local.hash:
-            self._desk.out.deferred.pop(seen.path, None)
+        self._follow(seen, side, row.local)
         return replace(row, local=side, fingerprint=seen.fingerprint)
+
+    def _follow(self, seen: Seen, side: Side, before: Side) -> None:
+        """What another local side ends, and what a racy look begins."""
+        desk, mark = self._desk, seen.fingerprint
+        if side.hash != before.hash:
+            desk.lift_problem(seen.path, ProblemOrigin.PUSH)
+        if mark is not None and mark.racy and desk.setup.attendance is Attendance.FOLLOW:
+            desk.out.racy[seen.path] = desk.now + _RACY_SECONDS
+        if side.presence is not before.presence or side.hash != before.hash:
+            desk.out.deferred.pop(seen.path, None)
 
     def on_paths_looked(self, message: PathsLooked) -> None:
         """Single looks are through."""

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from agent.core.model import ABSENT, Fingerprint, Known, Presence, Reason, RemoteFile, Side
+from agent.core.model import ABSENT, Fingerprint, Known, Presence, Reason, RemoteFile, Seen, Side
 from agent.core.reconcile import Step
 
 _COLUMNS: Final = (
@@ -19,6 +19,10 @@ _COLUMNS: Final = (
 )
 _KNOWN: Final = "path, local_size, mtime_ns, ctime_ns, inode, racy, local_presence, local_reason, local_hash, xxh3"
 _PUT: Final = f"INSERT OR REPLACE INTO files (source, {_COLUMNS}) VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)"
+_ADD: Final = (
+    "INSERT INTO files (source, path, local_presence, local_hash, local_size, local_reason, mtime_ns, ctime_ns, inode, "
+    "xxh3, racy, step) VALUES (?,?,?,?,?,?,?,?,?,?,?,?)"
+)
 _CHUNK: Final = 500
 
 
@@ -79,6 +83,15 @@ class Trees:
             self._db.executemany("DELETE FROM files WHERE source = ? AND path = ?", drop)
         if keep:
             self._db.executemany(_PUT, keep)
+
+    def any_within(self, source: int, first: str, last: str) -> bool:
+        """Whether there is a row of any path from ``first`` to ``last``, both included."""
+        sql = "SELECT 1 FROM files WHERE source = ? AND path >= ? AND path <= ? LIMIT 1"
+        return self._db.execute(sql, (source, first, last)).fetchone() is not None
+
+    def add(self, source: int, found: Iterable[tuple[Seen, Step]]) -> None:
+        """Write the local sides of paths that have no row, with the work they ask for; cheapest in path order."""
+        self._db.executemany(_ADD, [_seen_values(source, seen, step) for seen, step in found])
 
     def all(self, source: int, after: str = "") -> Iterator[Row]:
         """Every row in path order."""
@@ -225,6 +238,14 @@ def _row(found: Sequence[Any]) -> Row:
     remote = Side(Presence.FILE, remote_hash, None, None, remote_rev) if remote_hash is not None else ABSENT
     fingerprint = Fingerprint(local_size or 0, mtime, ctime, inode, xxh3, bool(racy)) if xxh3 is not None else None
     return Row(path, base, local, fingerprint, remote, remote_id, position, Step(step))
+
+
+def _seen_values(source: int, seen: Seen, step: Step) -> tuple[Any, ...]:
+    side, mark = seen.side, seen.fingerprint
+    told = (source, seen.path, int(side.presence), side.hash, side.size, side.reason.value if side.reason else None)
+    if mark is None:
+        return (*told, None, None, None, None, 0, int(step))
+    return (*told, mark.mtime_ns, mark.ctime_ns, mark.inode, mark.xxh3, int(mark.racy), int(step))
 
 
 def _values(row: Row) -> tuple[Any, ...]:

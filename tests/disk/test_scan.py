@@ -266,3 +266,28 @@ def test_an_abandoned_scan_gives_its_handles_back(room: Room) -> None:
     next(batches)
     batches.close()
     assert len(os.listdir("/dev/fd")) == before
+
+
+def test_a_batch_that_is_full_goes_on_where_it_stopped(room: Room) -> None:
+    """Deleted, new and unreadable names between the same two files come in batches of one, each once and in order."""
+    write(room, "a.md", "b.md", "c.md", "d/e.md", "m.md", "z.md")
+    known = [remember(found) for found in everything(room)[0]]
+    for gone in ("b.md", "c.md", "d/e.md"):
+        (room.folder / gone).unlink()
+    write(room, "l.md", "n.md")
+    (room.folder / "la.md").symlink_to("a.md")
+    (room.folder / "lb.md").symlink_to("a.md")
+    seen, oddities = everything(room, known, batch_size=1)
+    assert [found.path for found in seen] == ["b.md", "c.md", "d/e.md", "l.md", "n.md"]
+    assert [oddity.raw_path for oddity in oddities] == ["la.md", "lb.md"]
+
+
+def test_of_an_unchanged_folder_no_file_is_opened_and_each_is_looked_at_once(folder: Path, state: Path) -> None:
+    calls: list[str] = []
+    room = open_room(folder, state, WrappedFs(lambda name, _: calls.append(name)))
+    write(room, *(f"{folder}/{number}.md" for folder in "abc" for number in range(5)))
+    known = [remember(found) for found in everything(room)[0]]
+    calls.clear()
+    assert everything(room, known) == ([], [])
+    assert (calls.count("stat"), calls.count("open_file"), calls.count("read")) == (15, 0, 0)
+    room.close()
