@@ -42,7 +42,7 @@ def test_many_at_once_are_the_rows_that_one_by_one_are(mode: Mode) -> None:
 
 def test_among_many_new_files_one_that_the_server_holds_is_compared_with_it() -> None:
     """One path that is known already, and all the others keep their rows too."""
-    pilot = Pilot(hub=True)
+    pilot = Pilot(hub=True, mode=Mode.LOCAL_TO_CLOUD)
     pilot.begin({}, upsert(NAMES[30], NAMES[30], 1))
     pilot.tell(m.FilesSeen(tuple(seen(name, name) for name in NAMES)))
     steps = {row.path: row.step for row in pilot.index.trees.all(SOURCE)}
