@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+from msgspec import structs
+
 from agent.hub.model import (
     DEFAULT_CONTENT_TYPE,
     Closing,
@@ -26,6 +28,7 @@ from agent.hub.model import (
     SourceStatus,
     Version,
 )
+from agent.hub.packing import Packed
 from agent.hub.ports import Session
 
 
@@ -43,7 +46,7 @@ class Ledger:
         self._cursor = source.last_cursor
         self._last_file = source.last_file
         self._status = source.status
-        self._contents: dict[str, bytes] = {}
+        self._contents: dict[str, Packed] = {}
         self._versions: list[Version] = []
         self._events: list[Event] = []
         self._outcomes: list[Outcome] = []
@@ -66,9 +69,9 @@ class Ledger:
         head = self._heads.get(path)
         return None if head is None or head.hash is None else head
 
-    def keep(self, hash_: str, data: bytes) -> None:
+    def keep(self, hash_: str, text: Packed) -> None:
         """Keep a text, whether or not it becomes a head: a refused one is kept as well."""
-        self._contents[hash_] = data
+        self._contents[hash_] = text
 
     def upsert(
         self,
@@ -122,7 +125,7 @@ class Ledger:
             created_at=known.created_at if known else self._now,
         )
         self._conflicts[conflict.id] = conflict
-        head = replace(before, state=FileState.CONFLICT, synced_at=self._now)
+        head = structs.replace(before, state=FileState.CONFLICT, synced_at=self._now)
         self._put(head)
         extra: dict[str, object] = {"conflictId": conflict.id, "localHash": sides[0], "remoteHash": sides[1]}
         if kind is not ConflictKind.STALE_BASE:
@@ -133,7 +136,7 @@ class Ledger:
     def close(self, conflict: Conflict, resolution: Resolution, outcome: str | None) -> None:
         """Mark a conflict resolved with the hash that stands afterwards (None: absent)."""
         before = self._row(conflict.path)
-        self._put(replace(before, state=FileState.OK, synced_at=self._now))
+        self._put(structs.replace(before, state=FileState.OK, synced_at=self._now))
         self._closings.append(Closing(conflict.id, resolution, self._now))
         extra: dict[str, object] = {"conflictId": conflict.id, "resolution": resolution.value}
         self._event(EventType.RESOLVED, before, outcome, None, extra)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 
+from msgspec import Struct
+
 SENTINEL = "0" * 64
 """A base no content can have: "the file must not exist"."""
 
@@ -136,8 +138,7 @@ class Source:
     updated_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(Struct, frozen=True, gc=False):
     """What stands at a path now. `hash` is None when the path is absent; its history stays."""
 
     number: int
@@ -148,8 +149,7 @@ class Head:
     synced_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Version:
+class Version(Struct, frozen=True, gc=False):
     """One text a path has had; `cursor` is that of the event which brought it."""
 
     file: int
@@ -159,8 +159,7 @@ class Version:
     recorded_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(Struct, frozen=True, gc=False):
     """One entry of a source's feed.
 
     Attributes:
@@ -181,8 +180,7 @@ class Event:
     is_head: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True, gc=False):
     """What an operation led to the first time; a repeat answers this again."""
 
     operation: str

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 from agent.hub.model import Closing, Conflict, Connector, Event, Head, Outcome, Source, Version
+from agent.hub.packing import Packed
 
 
 class Session(Protocol):
@@ -57,8 +58,8 @@ class Session(Protocol):
     def contents(self, hashes: Collection[str]) -> dict[str, str]:
         """The texts by their hashes."""
 
-    def add_contents(self, contents: Mapping[str, bytes]) -> None:
-        """Keep texts (UTF-8) by their hashes; known ones are left alone."""
+    def add_contents(self, contents: Mapping[str, Packed]) -> None:
+        """Keep texts by their hashes; known ones are left alone."""
 
     def events(self, source: int, cursor: int, limit: int) -> list[Event]:
         """Events behind the cursor, in order."""

@@ -8,9 +8,10 @@ status `duplicate`, which counts as neither applied nor conflict, and beside it 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
-from typing import Any
+from typing import Any, Final
+
+from msgspec import Struct
 
 from agent.hub.ledger import Ledger
 from agent.hub.model import (
@@ -23,6 +24,7 @@ from agent.hub.model import (
     Outcome,
     SourceStatus,
 )
+from agent.hub.packing import Packed, pack
 from agent.hub.ports import Session
 from agent.hub.services import Services, changing
 from agent.hub.text import EMPTY_HASH, digest, encoded, path_fault
@@ -31,21 +33,27 @@ from agent.hub.wire import HubError, printable
 MAX_OPERATION = 255
 MAX_HASH = 64
 MAX_CONTENT_TYPE = 128
+_LONGEST: Final = (
+    ("operationId", MAX_OPERATION),
+    ("contentHash", MAX_HASH),
+    ("baseHash", MAX_HASH),
+    ("contentType", MAX_CONTENT_TYPE),
+)
+_NOTHING: Final = pack(b"")
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(Struct, frozen=True, gc=False):
     """One checked item of a batch.
 
     Attributes:
-        data: the text in UTF-8; empty for a delete.
+        text: empty for a delete.
         base: the base as it was sent, None for none.
         expects: the head the sender built on; None: no file.
     """
 
     operation: str
     path: str
-    data: bytes
+    text: Packed
     hash: str
     content_type: str
     base: str | None
@@ -126,7 +134,7 @@ def _one(ledger: Ledger, item: Item, connector: str | None) -> Outcome:
     verdict = decide(item, remote)
     if verdict is Verdict.NOTHING:
         return Outcome(item.operation, ItemStatus.APPLIED, item.hash)
-    ledger.keep(item.hash, item.data)
+    ledger.keep(item.hash, item.text)
     if isinstance(verdict, ConflictKind):
         conflict = ledger.park(item.path, verdict, item.base, (item.hash, remote), connector)
         return Outcome(item.operation, ItemStatus.CONFLICT, None, conflict.id, verdict.value)
@@ -155,7 +163,7 @@ def _check(raw: Mapping[str, Any]) -> Item | Outcome:
     return Item(
         operation=operation,
         path=raw["relativePath"],
-        data=data,
+        text=_NOTHING if is_delete else pack(data),
         hash=hash_,
         content_type=raw.get("contentType") or DEFAULT_CONTENT_TYPE,
         base=base,
@@ -165,13 +173,7 @@ def _check(raw: Mapping[str, Any]) -> Item | Outcome:
 
 
 def _fault(raw: Mapping[str, Any]) -> str | None:
-    limits = (
-        ("operationId", MAX_OPERATION),
-        ("contentHash", MAX_HASH),
-        ("baseHash", MAX_HASH),
-        ("contentType", MAX_CONTENT_TYPE),
-    )
-    for field, longest in limits:
+    for field, longest in _LONGEST:
         value = raw.get(field)
         if value is None:
             continue

@@ -16,6 +16,7 @@ from agent.hub.model import (
     Resolution,
     SourceStatus,
 )
+from agent.hub.packing import pack
 from agent.hub.services import Services, changing
 from agent.hub.text import digest
 from agent.hub.wire import HubError, timestamp
@@ -42,7 +43,7 @@ def update_file(services: Services, caller: Caller, body: Mapping[str, Any]) -> 
             raise HubError(404, "File not found")
         if head.hash == hash_:
             return {"status": "ok", "relativePath": path, "hash": hash_}
-        ledger.keep(hash_, data)
+        ledger.keep(hash_, pack(data))
         if base is not None and base != head.hash:
             # The roles are swapped: local is what the connectors brought, remote is the refused edit.
             conflict = ledger.park(path, ConflictKind.RAVEN_EDIT, base, (head.hash, hash_), None)
@@ -99,7 +100,7 @@ def _outcome(
             raise HubError(400, "resolvedContent is required for manual_merge")
         data = merged.encode()
         hash_ = digest(data)
-        ledger.keep(hash_, data)
+        ledger.keep(hash_, pack(data))
         return hash_
     if conflict.kind is ConflictKind.RAVEN_EDIT:
         # Swapped roles: keeping local keeps the head, keeping Raven's side takes the refused edit.

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
 
 import orjson
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from agent.hub import tables as t
+from agent.hub.bulk import Known, add_rows, save_rows
 from agent.hub.model import (
     Closing,
     Conflict,
     ConflictKind,
     Connector,
-    Encoding,
     Event,
     FileState,
     Head,
@@ -28,10 +26,14 @@ from agent.hub.model import (
     SourceStatus,
     Version,
 )
+from agent.hub.packing import Packed, unpack
 
 # Statements are built once: SQLAlchemy's own compile cache then answers by identity.
-_HEADS = select(t.files).where(
-    t.files.c.source == bindparam("s"), t.files.c.path.in_(bindparam("paths", expanding=True))
+_HEADS = (
+    select(t.files)
+    .where(t.files.c.source == bindparam("s"), t.files.c.path.in_(bindparam("paths", expanding=True)))
+    # The order is what keeps SQLite from going through every file of the source: it has an index for that order.
+    .order_by(t.files.c.path)
 )
 _FILES = (
     select(t.files)
@@ -39,20 +41,9 @@ _FILES = (
     .order_by(t.files.c.path)
     .limit(bindparam("n"))
 )
-_SAVE_FILE = (
-    update(t.files)
-    .where(t.files.c.source == bindparam("b_source"), t.files.c.number == bindparam("b_number"))
-    .values(
-        hash=bindparam("b_hash"),
-        content_type=bindparam("b_type"),
-        state=bindparam("b_state"),
-        synced_at=bindparam("b_at"),
-    )
-)
 _OUTCOMES = select(t.operations).where(
     t.operations.c.source == bindparam("s"), t.operations.c.operation.in_(bindparam("ids", expanding=True))
 )
-_KNOWN = select(t.contents.c.hash).where(t.contents.c.hash.in_(bindparam("hashes", expanding=True)))
 _CONTENTS = select(t.contents.c.hash, t.contents.c.encoding, t.contents.c.data).where(
     t.contents.c.hash.in_(bindparam("hashes", expanding=True))
 )
@@ -74,13 +65,6 @@ _CONFLICTS = (
     .join(t.files, (t.files.c.source == t.conflicts.c.source) & (t.files.c.number == t.conflicts.c.file))
     .where(t.conflicts.c.source == bindparam("s"), t.conflicts.c.resolution.is_(None))
 )
-_ADD_FILE, _ADD_VERSION, _ADD_EVENT, _ADD_OUTCOME = map(insert, (t.files, t.versions, t.events, t.operations))
-_INSERT_CONTENT = {
-    "sqlite": sqlite.insert(t.contents).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(t.contents).on_conflict_do_nothing(),
-}
-
-
 MAX_PARAMETERS = 1000
 
 
@@ -221,36 +205,15 @@ class SqlSession:
 
     def files(self, source: int, after: str | None, limit: int) -> list[Head]:
         # No path is empty, so "behind the empty path" is everything.
-        return [_head(row) for row in self._db.execute(_FILES, {"s": source, "after": after or "", "n": limit})]
+        return [_head(row) for row in self._db.execute(_FILES, {"s": source, "after": after or "", "n": limit}).all()]
 
     def add_files(self, source: int, heads: Iterable[Head]) -> None:
-        rows = [
-            {
-                "source": source,
-                "number": h.number,
-                "path": h.path,
-                "hash": _raw(h.hash),
-                "content_type": h.content_type,
-                "state": h.state.value,
-                "synced_at": h.synced_at,
-            }
-            for h in heads
-        ]
-        self._many(_ADD_FILE, rows)
+        rows = [(source, h.number, h.path, _raw(h.hash), h.content_type, h.state.value, h.synced_at) for h in heads]
+        add_rows(self._db, t.files, rows)
 
     def save_files(self, source: int, heads: Iterable[Head]) -> None:
-        rows = [
-            {
-                "b_source": source,
-                "b_number": h.number,
-                "b_hash": _raw(h.hash),
-                "b_type": h.content_type,
-                "b_state": h.state.value,
-                "b_at": h.synced_at,
-            }
-            for h in heads
-        ]
-        self._many(_SAVE_FILE, rows)
+        rows = [(_raw(h.hash), h.content_type, h.state.value, h.synced_at, source, h.number) for h in heads]
+        save_rows(self._db, t.files, rows, kept=("path",))
 
     def versions(self, source: int, file: int, newest: int | None) -> list[Version]:
         c = t.versions.c
@@ -262,39 +225,24 @@ class SqlSession:
         return found[::-1]
 
     def add_versions(self, source: int, versions: Iterable[Version]) -> None:
-        rows = [
-            {
-                "source": source,
-                "file": v.file,
-                "cursor": v.cursor,
-                "hash": bytes.fromhex(v.hash),
-                "origin": v.origin.value,
-                "recorded_at": v.recorded_at,
-            }
-            for v in versions
-        ]
-        self._many(_ADD_VERSION, rows)
+        rows = [(source, v.file, v.cursor, bytes.fromhex(v.hash), v.origin.value, v.recorded_at) for v in versions]
+        add_rows(self._db, t.versions, rows)
 
     def contents(self, hashes: Collection[str]) -> dict[str, str]:
         found: dict[str, str] = {}
         # Databases bound the number of parameters, and a history has no bound.
         for some in batched(hashes, MAX_PARAMETERS):
-            for row in self._db.execute(_CONTENTS, {"hashes": [bytes.fromhex(h) for h in some]}):
-                data = zlib.decompress(row.data) if row.encoding == Encoding.ZLIB else bytes(row.data)
-                found[row.hash.hex()] = data.decode()
+            rows = self._db.execute(_CONTENTS, {"hashes": [bytes.fromhex(h) for h in some]}).all()
+            found.update({hash_.hex(): unpack(encoding, data).decode() for hash_, encoding, data in rows})
         return found
 
-    def add_contents(self, contents: Mapping[str, bytes]) -> None:
-        if not contents:
-            return
-        wanted = {bytes.fromhex(hash_): data for hash_, data in contents.items()}
-        known = set(self._db.execute(_KNOWN, {"hashes": list(wanted)}).scalars())
+    def add_contents(self, contents: Mapping[str, Packed]) -> None:
         # Sorted: two transactions that add the same texts take their locks in one order and cannot deadlock.
-        rows = [_content_row(hash_, wanted[hash_]) for hash_ in sorted(wanted) if hash_ not in known]
-        self._many(_INSERT_CONTENT[self._db.dialect.name], rows)
+        rows = [(bytes.fromhex(h), text.size, int(text.encoding), text.data) for h, text in sorted(contents.items())]
+        add_rows(self._db, t.contents, rows, Known.LEFT_ALONE)
 
     def events(self, source: int, cursor: int, limit: int) -> list[Event]:
-        rows = self._db.execute(_EVENTS, {"s": source, "after": cursor, "n": limit})
+        rows = self._db.execute(_EVENTS, {"s": source, "after": cursor, "n": limit}).all()
         return [
             Event(
                 cursor=row.cursor,
@@ -313,19 +261,13 @@ class SqlSession:
 
     def add_events(self, source: int, events: Iterable[Event]) -> None:
         rows = [
-            {
-                "source": source,
-                "cursor": e.cursor,
-                "type": t.EVENT_CODES[e.type],
-                "file": e.file,
-                "hash": _raw(e.hash),
-                "operation": e.operation,
-                "extra": orjson.dumps(e.extra).decode() if e.extra else None,
-                "created_at": e.created_at,
-            }
+            (
+                source, e.cursor, t.EVENT_CODES[e.type], e.file, _raw(e.hash), e.operation,
+                orjson.dumps(e.extra).decode() if e.extra else None, e.created_at,
+            )
             for e in events
-        ]
-        self._many(_ADD_EVENT, rows)
+        ]  # fmt: skip
+        add_rows(self._db, t.events, rows)
 
     def outcomes(self, source: int, operations: Collection[str]) -> dict[str, Outcome]:
         rows = self._db.execute(_OUTCOMES, {"s": source, "ids": list(operations)})
@@ -335,18 +277,8 @@ class SqlSession:
         }
 
     def add_outcomes(self, source: int, outcomes: Iterable[Outcome]) -> None:
-        rows = [
-            {
-                "source": source,
-                "operation": o.operation,
-                "status": t.STATUS_CODES[o.status],
-                "hash": _raw(o.hash),
-                "conflict": o.conflict,
-                "reason": o.reason,
-            }
-            for o in outcomes
-        ]
-        self._many(_ADD_OUTCOME, rows)
+        rows = [(source, o.operation, t.STATUS_CODES[o.status], _raw(o.hash), o.conflict, o.reason) for o in outcomes]
+        add_rows(self._db, t.operations, rows)
 
     def open_conflicts(self, source: int) -> list[Conflict]:
         newest_first = _CONFLICTS.order_by(t.conflicts.c.created_at.desc(), t.conflicts.c.id.desc())
@@ -387,17 +319,3 @@ class SqlSession:
                 .where(t.conflicts.c.id == closing.id)
                 .values(resolution=closing.resolution.value, resolved_at=closing.resolved_at)
             )
-
-    def _many(self, statement: Any, rows: list[dict[str, Any]]) -> None:
-        if rows:
-            self._db.execute(statement, rows)
-
-
-def _content_row(hash_: bytes, data: bytes) -> dict[str, Any]:
-    # A short text needs no full window, and setting one up is most of the cost.
-    window, memory = (13, 6) if len(data) <= 8192 else (15, 8)
-    packer = zlib.compressobj(2, zlib.DEFLATED, window, memory)
-    packed = packer.compress(data) + packer.flush()
-    if len(packed) < len(data):
-        return {"hash": hash_, "size": len(data), "encoding": int(Encoding.ZLIB), "data": packed}
-    return {"hash": hash_, "size": len(data), "encoding": int(Encoding.RAW), "data": data}

@@ -75,6 +75,13 @@ ITEM_FIELDS: tuple[Field, ...] = (
     Field("isDelete", Kind.BOOLEAN, Need.OPTIONAL),
 )
 
+_JSON_TYPES = {Kind.STRING: (str,), Kind.BOOLEAN: (bool,)}
+_NONE = (type(None),)
+_ITEM_KINDS = tuple(
+    (field.name, _JSON_TYPES[field.kind] + (_NONE if field.need is Need.OPTIONAL else ())) for field in ITEM_FIELDS
+)
+"""What each field of an item may be; an item that keeps to this needs no further look at its fields."""
+
 FIELDS: dict[str, tuple[Field, ...]] = {
     "connectors/register": (
         Field("name", Kind.STRING, longest=255),
@@ -205,6 +212,8 @@ def _item_faults(field: Field, value: Any) -> Iterator[str]:
         yield f"{field.name}.each value in nested property {field.name} must be either object or array"
         return
     for index, item in enumerate(value):
+        if all(type(item.get(name)) in kinds for name, kinds in _ITEM_KINDS):
+            continue
         for inner in ITEM_FIELDS:
             entry = item.get(inner.name)
             if entry is None and inner.need is Need.OPTIONAL:

@@ -99,7 +99,8 @@ class Operations:
         for start in range(0, len(ids), 500):
             chunk = ids[start : start + 500]
             marks = ",".join("?" * len(chunk))
-            sql = f"SELECT {_COLUMNS} FROM operations WHERE source = ? AND id IN ({marks})"
+            # The sign keeps SQLite from going through all operations of the source for a few ids.
+            sql = f"SELECT {_COLUMNS} FROM operations WHERE +source = ? AND id IN ({marks})"
             for row in self._db.execute(sql, (source, *chunk)):
                 found[row[1]] = _entry(row)
         return found

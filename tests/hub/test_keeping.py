@@ -23,6 +23,7 @@ from agent.hub.backup import backup
 from agent.hub.domain import Hub
 from agent.hub.ids import new_uuid, system_clock
 from agent.hub.model import Caller, Connector
+from agent.hub.packing import pack
 from agent.hub.store import SqlStore, StoreError, sqlite_url
 from agent.hub.wire import connector_status
 from hub.rig import SECRET, USER, WORKSPACE, Client, InProcess, Running, delete, eventually, headers, sha, token, upsert
@@ -112,7 +113,7 @@ def test_a_failed_transaction_leaves_nothing(hub: InProcess) -> None:
     with pytest.raises(RuntimeError), hub.store.write() as session:
         found = session.locked_source(WORKSPACE, source)
         assert found is not None
-        session.add_contents({sha("x"): b"x"})
+        session.add_contents({sha("x"): pack(b"x")})
         raise RuntimeError
     with hub.store.read() as session:
         assert session.contents([sha("x")]) == {}

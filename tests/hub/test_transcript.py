@@ -28,7 +28,11 @@ ON_CHANGE = "pausing and resuming add an event only on a change"
 LAST_CURSOR = "lastRemoteCursor is the source's newest cursor: reading the feed writes nothing"
 FOLLOWS = "shows what one of the calls above left behind"
 
-ADDED = {"data.items": "item results", "data.capabilities": "capabilities"}
+ADDED = {
+    "data.items": "item results",
+    "data.firstCursor": "where the items' events stand",
+    "data.capabilities": "capabilities",
+}
 """Fields the hub adds; they are no difference to a client that does not look for them."""
 
 DIFFERENT: dict[str, frozenset[int]] = {

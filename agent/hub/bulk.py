@@ -1,0 +1,67 @@
+"""Many rows in one go, in the words of the driver: a row then costs what its values cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import Connection, Dialect, Table, bindparam, insert, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql import psycopg
+
+_DIALECTS: Final[dict[str, Dialect]] = {
+    "sqlite": sqlite.dialect(paramstyle="qmark"),
+    "postgresql": psycopg.dialect(paramstyle="format"),  # type: ignore[no-untyped-call]
+}
+
+
+class Known(Enum):
+    """What becomes of a row whose key is there already."""
+
+    REFUSED = "refused"
+    LEFT_ALONE = "left alone"
+
+
+def add_rows(db: Connection, table: Table, rows: Sequence[tuple[Any, ...]], known: Known = Known.REFUSED) -> None:
+    """Add rows, each with a value for every column, in the table's order."""
+    if rows:
+        db.exec_driver_sql(_insert_into(db.dialect.name, table, known), list(rows))
+
+
+def save_rows(db: Connection, table: Table, rows: Sequence[tuple[Any, ...]], kept: tuple[str, ...]) -> None:
+    """Change rows that are there. Each holds the columns that change in the table's order, then those of the key.
+
+    Args:
+        kept: columns beside the key that stay as they are.
+    """
+    if rows:
+        db.exec_driver_sql(_update_of(db.dialect.name, table, kept), list(rows))
+
+
+@cache
+def _insert_into(dialect: str, table: Table, known: Known) -> str:
+    values: dict[str, Any] = {column.name: bindparam(column.name) for column in table.columns}
+    if known is Known.REFUSED:
+        return _driver_sql(dialect, insert(table).values(values), tuple(values))
+    # Both databases say it alike, SQLAlchemy has a construct for each.
+    own = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    return _driver_sql(dialect, own.values(values).on_conflict_do_nothing(), tuple(values))
+
+
+@cache
+def _update_of(dialect: str, table: Table, kept: tuple[str, ...]) -> str:
+    key = [column for column in table.columns if column.primary_key]
+    changing = [c.name for c in table.columns if not c.primary_key and c.name not in kept]
+    values: dict[str, Any] = {name: bindparam(f"new_{name}") for name in changing}
+    where = [column == bindparam(f"key_{column.name}") for column in key]
+    order = (*(f"new_{name}" for name in changing), *(f"key_{column.name}" for column in key))
+    return _driver_sql(dialect, update(table).where(*where).values(values), order)
+
+
+def _driver_sql(dialect: str, statement: Any, order: tuple[str, ...]) -> str:
+    compiled = statement.compile(dialect=_DIALECTS[dialect])
+    # The values are handed over by their place.
+    assert tuple(compiled.positiontup) == order, (compiled.positiontup, order)
+    return str(compiled)
