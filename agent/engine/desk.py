@@ -25,6 +25,8 @@ from agent.index.operations import OPEN_STAGES, Entry, Stage, Why
 from agent.index.store import Index
 from agent.index.trees import Row
 
+_UNKNOWN: Final = frozenset({Stage.STORED, Stage.UNSETTLED})
+"""Stages in which nobody has said yet what became of an operation."""
 _MOMENT: Final = (1 << 48) - 1
 """The bits of an operation's id that tell when it was made."""
 _LONG: Final = 30.0
@@ -86,11 +88,17 @@ class Desk:
         if self.due is None or moment < self.due:
             self.due = moment
 
-    def new_operation_id(self) -> str:
-        """The moment in milliseconds and 80 random bits; nothing but chance must ever repeat one. Ids of one time lie
-        together in the indexes of both sides, so that a batch touches few pages of them.
+    def new_operation_ids(self, count: int) -> list[str]:
+        """The moment in milliseconds and 80 random bits each; nothing but chance must ever repeat one. Ids of one time
+        lie together in the indexes of both sides, so that a batch touches few pages of them.
         """
-        return f"{int(self.now * 1000) & _MOMENT:012x}{self.rng.getrandbits(80):020x}"
+        moment = f"{int(self.now * 1000) & _MOMENT:012x}"
+        digits = self.rng.randbytes(10 * count).hex()
+        return [moment + digits[start : start + 20] for start in range(0, len(digits), 20)]
+
+    def new_operation_id(self) -> str:
+        """One of them."""
+        return self.new_operation_ids(1)[0]
 
     def new_intent_id(self) -> str:
         """64 random bits."""
@@ -190,15 +198,16 @@ class Desk:
     def replace_entry(self, entry: Entry) -> None:
         """Put a changed operation back among the open ones; a done one leaves them."""
         path = entry.operation.path
-        others = [e for e in self.open_operations.get(path, ()) if e.operation.id != entry.operation.id]
+        others = [e for e in self.open_operations.get(path, ()) if e.seq != entry.seq]
         if entry.stage in OPEN_STAGES:
             others.append(entry)
-            others.sort(key=lambda e: e.seq)
+            if len(others) > 1:
+                others.sort(key=lambda e: e.seq)
         if others:
             self.open_operations[path] = others
         else:
             self.open_operations.pop(path, None)
-        if any(other.stage is not Stage.ACKED for other in others):
+        if entry.stage in _UNKNOWN or any(other.stage in _UNKNOWN for other in others):
             self.unanswered.add(path)
         elif path in self.unanswered:
             self.unanswered.discard(path)

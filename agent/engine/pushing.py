@@ -193,9 +193,9 @@ class Pushing:
     def _store(self, rows: list[Row], verb: Verb) -> list[Entry]:
         desk = self._desk
         operations = []
-        for row in rows:
+        for row, identifier in zip(rows, desk.new_operation_ids(len(rows)), strict=True):
             digest, size = (row.local.hash, row.local.size or 0) if verb is Verb.UPSERT else (None, 0)
-            operation = Operation(desk.new_operation_id(), row.path, verb, digest, size, row.base.hash)
+            operation = Operation(identifier, row.path, verb, digest, size, row.base.hash)
             operations.append((operation, row))
         self._keeper.read(rows)
         return desk.add_operations(operations, Why.PUSH)
