@@ -288,7 +288,7 @@ class _Walk:
             # A cloud stub comes under the name of the file it stands for.
             odd.update(dict.fromkeys(stood_for.difference(files, listed.folders, odd), Kind.FILE))
         try:
-            self._selection.enter(prefix[:-1], handle, files)
+            self._selection.enter(prefix[:-1], files, handle)
             sure, doubtful = self._selection.sift(prefix[:-1], files)
         except OSError:
             # Asked about one by one, each of them says why nobody can tell.

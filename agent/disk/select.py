@@ -126,16 +126,16 @@ class Selection:
             return False
         return self._plain or any(may_match_below(pattern, folder) for pattern in self._include)
 
-    def enter(self, folder: str, handle: Dir, names: Collection[str]) -> None:
-        """Learn the rules of a folder that is open and listed: nothing more is asked of the disk where it holds no
-        ignore file.
+    def enter(self, folder: str, names: Collection[str], handle: Dir | None = None) -> None:
+        """Learn the rules of a folder that was just listed: nothing more is asked of the disk where it holds no ignore
+        file, and nothing but the file through the folder's open handle.
 
         Raises:
             OSError: as ``verdict``.
         """
+        listed = any(name.lower() in IGNORE_FILES for name in names if name[0] == ".")
         with self._lock:
-            if folder not in self._folders:
-                listed = any(name.lower() in IGNORE_FILES for name in names if name[0] == ".")
+            if folder not in self._folders and (handle is not None or not listed):
                 self._folders[folder] = self._complete(folder, handle if listed else None)
 
     def sift(self, folder: str, names: list[str]) -> Sifted:

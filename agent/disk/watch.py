@@ -7,10 +7,11 @@ says that it is ``degraded`` and asks for a look at the whole folder at interval
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -79,6 +80,11 @@ class Filter:
         except OSError:
             # Nobody can say; a look will, or will say that it cannot.
             return shown
+
+    def lists(self, folder: str, names: Collection[str]) -> None:
+        """These are the files in a folder: unless one of them is an ignore file, none need be looked for there."""
+        with contextlib.suppress(OSError):
+            self._selection.enter(folder, names)
 
     def enters(self, folder: str) -> bool:
         """Whether a folder is watched at all."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from functools import reduce
 from operator import or_
 from typing import Final
@@ -104,7 +104,8 @@ class LinuxEyes:
         """As in ``Eyes``. Raises OSError where the root cannot be watched."""
         reader = self._reader = _Reader(self._tell, self._degrade)
         try:
-            self._watch(reader, "")
+            for _ in self._walk(reader, ""):
+                pass  # its files are met by the look that follows
         finally:
             # Also without a root to watch: a reader that never ran does not give its descriptors back.
             reader.start()
@@ -185,6 +186,16 @@ class LinuxEyes:
         Raises OSError only for the root.
         """
         found: set[str] = set()
+        for below, names in self._walk(reader, folder):
+            prefix = f"{below}/" if below else ""
+            found.update(wanted for name in names if (wanted := self._names.wanted(prefix + name)) is not None)
+        return found
+
+    def _walk(self, reader: _Reader, folder: str) -> Iterator[tuple[str, list[str]]]:
+        """Watches a folder and all below it that are not yet, each before it is listed; tells each with its files.
+
+        Raises OSError only for the root.
+        """
         pending = [folder]
         while pending and not reader.stopped_event.is_set():
             below = pending.pop()
@@ -192,17 +203,14 @@ class LinuxEyes:
                 continue
             try:
                 with os.scandir(os.path.join(self._root, below)) as entries:
-                    for entry in entries:
-                        path = f"{below}/{entry.name}" if below else entry.name
-                        if entry.is_dir(follow_symlinks=False):
-                            if self._names.enters(path):
-                                pending.append(path)
-                        elif (wanted := self._names.wanted(path)) is not None:
-                            found.add(wanted)
+                    names, folders = _told_apart(entries)
             except OSError:
                 # Gone again, or unreadable: a look will say which.
                 continue
-        return found
+            self._names.lists(below, names)
+            prefix = f"{below}/" if below else ""
+            pending.extend(prefix + name for name in folders if self._names.enters(prefix + name))
+            yield below, names
 
     def _add(self, reader: _Reader, folder: str) -> bool:
         """Watches one folder; False if there is nothing to list there. Over the limit it is listed all the same."""
@@ -236,6 +244,15 @@ class LinuxEyes:
                 if self._folders.get(watch) == path:
                     self._folders.pop(watch, None)
                 reader.remove_callbacks([(watch, _id_of(path))])
+
+
+def _told_apart(entries: Iterable[os.DirEntry[str]]) -> tuple[list[str], list[str]]:
+    """(names of what is no folder, names of folders)"""
+    names: list[str] = []
+    folders: list[str] = []
+    for entry in entries:
+        (folders if entry.is_dir(follow_symlinks=False) else names).append(entry.name)
+    return names, folders
 
 
 def _id_of(folder: str) -> CallbackId:

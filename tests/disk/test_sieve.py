@@ -77,7 +77,7 @@ def test_a_folder_without_ignore_files_is_not_searched_for_them(folder: Path, st
     room = open_room(folder, state, WrappedFs(heard))
     with room.root.folder("") as handle:
         calls.clear()
-        room.selection.enter("", handle, ["a.md", ".hidden"])
+        room.selection.enter("", ["a.md", ".hidden"], handle)
         assert room.selection.sift("", ["a.md"]).sure == ["a.md"]
         assert room.selection.may_hold("below")
     assert calls == []
