@@ -268,6 +268,7 @@ class Agent:
         def close() -> None:
             here.close()
             there.close()
+            memory.close()
 
         return Hands(carrier(here), carrier(there), watch, close, lambda: self._line_lost(source.server))
 

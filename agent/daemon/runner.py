@@ -37,11 +37,28 @@ _REVIVE_MOST = 600.0
 
 
 class IndexMemory:
-    """Reads the local side beside the index's writer."""
+    """Reads the local side beside the index's writer. From any thread."""
 
     def __init__(self, path: Path, source: int) -> None:
         self._path = path
         self._source = source
+        self._lock = threading.Lock()
+        self._reader: Index | None = None
+
+    def close(self) -> None:
+        """Let go of the index; whoever asks again has it opened again."""
+        with self._lock:
+            if self._reader is not None:
+                self._reader.close()
+                self._reader = None
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Index]:
+        """The index, opened once for all the short questions of single looks."""
+        with self._lock:
+            if self._reader is None:
+                self._reader = open_reader(self._path)
+            yield self._reader
 
     def known(self) -> Iterator[Known]:
         """Every path, sorted; the reader is closed with the iterator."""
@@ -50,13 +67,13 @@ class IndexMemory:
 
     def known_at(self, paths: Sequence[str]) -> dict[str, Known]:
         """These paths."""
-        with contextlib.closing(open_reader(self._path)) as index:
+        with self._reading() as index:
             rows = index.trees.get(self._source, paths)
         return {path: Known.of(path, row.local, row.fingerprint) for path, row in rows.items()}
 
     def mounts(self) -> frozenset[str]:
         """Folders that were file systems of their own."""
-        with contextlib.closing(open_reader(self._path)) as index:
+        with self._reading() as index:
             return index.notes.standing(self._source).mounts
 
 

@@ -178,6 +178,9 @@ class Observing:
         for path in [path for path, due in out.racy.items() if desk.now >= due]:
             del out.racy[path]
             out.noticed.setdefault(path, (desk.now - desk.setup.quiet, desk.now - desk.setup.quiet))
+        if out.looking_at:
+            # One look after another, each at all that has come to rest meanwhile: its end brings the next step.
+            return
         ready: list[str] = []
         for path, (first, last) in out.noticed.items():
             due = min(last + desk.setup.quiet, first + desk.setup.quiet_most)
