@@ -124,3 +124,11 @@ def test_two_mounts_of_one_disk_count_as_two_volumes() -> None:
     assert not fs.same_volume(one, other)
     fs.close(one)
     fs.close(other)
+
+
+def test_within_its_size_nobody_is_asked_what_a_server_holds(room: Room) -> None:
+    asked = []
+    room.trash.stash("a.md", b"old", "pull", "01", NOW - 31 * DAY)
+    room.trash.stash("b.md", b"new", "pull", "02", NOW)
+    room.trash.prune(NOW, 30 * DAY, GIGABYTE, lambda digest: bool(asked.append(digest)))
+    assert asked == []

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from agent.core.errors import RemoteError, UsageError
 from agent.daemon.agent import Agent
@@ -13,6 +14,9 @@ from agent.daemon.methods.common import Params, Refused, chosen_sources, path_of
 from agent.daemon.methods.looking import live_conflicts
 from agent.engine import messages as m
 from agent.registry import SourceEntry
+
+if TYPE_CHECKING:
+    from agent.disk.trash import TrashEntry
 
 _WAIT_SECONDS = 30.0
 
@@ -134,18 +138,28 @@ def _on_server(agent: Agent, source: SourceEntry) -> set[str]:
     return agent.control.call(lambda: agent.index.trees.remote_hashes(source.key))
 
 
+def _prune(agent: Agent, source: SourceEntry) -> list[TrashEntry]:
+    settings = agent.settings
+
+    @functools.cache
+    def known() -> set[str]:
+        # Of a large folder these are many, and every start prunes: only a trash that is over its size asks for them.
+        return _on_server(agent, source)
+
+    folder = agent.folder(source)
+    try:
+        return folder.trash.prune(
+            agent.clock(), settings.trash_days * 86400.0, settings.trash_max_bytes, lambda digest: digest in known()
+        )
+    finally:
+        folder.close()
+
+
 def trash_prune(agent: Agent, _params: Params) -> dict[str, Any]:
     """Drop what is past its time."""
     removed, size = 0, 0
     for source in agent.registry.sources:
-        known = _on_server(agent, source)
-        folder = agent.folder(source)
-        try:
-            gone = folder.trash.prune(
-                agent.clock(), agent.settings.trash_days * 86400.0, agent.settings.trash_max_bytes, known.__contains__
-            )
-        finally:
-            folder.close()
+        gone = _prune(agent, source)
         removed += len(gone)
         size += sum(entry.size for entry in gone)
     return {"changed": removed > 0, "removed": removed, "bytes": size}
