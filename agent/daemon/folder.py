@@ -10,10 +10,11 @@ from agent.core.errors import DiskError, RootError
 from agent.core.model import Intent, Known, Landed, Landing, Seen
 from agent.disk.fs import Fs
 from agent.disk.install import Installer
+from agent.disk.look import look_at_all
 from agent.disk.mark import confirm
 from agent.disk.read import Reader
 from agent.disk.root import Identity, Root
-from agent.disk.scan import Batch, look, scan
+from agent.disk.scan import Batch, scan
 from agent.disk.select import Rules, Selection
 from agent.disk.trash import Trash
 
@@ -116,7 +117,7 @@ class Folder:
         """What stands at these paths. Raises RootError."""
         self.root.verify()
         self.root.mounts = mounts
-        return [look(self.root, self.selection, path, known.get(path), max_bytes=max_bytes) for path in paths]
+        return look_at_all(self.root, self.selection, paths, known, max_bytes)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Reader]:

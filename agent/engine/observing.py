@@ -53,7 +53,9 @@ class Observing:
             self._keeper.begin(seen)
         else:
             rows = self._keeper.rows(paths)
-            self._keeper.change([self._observed(rows[one.path], one) for one in seen])
+            observed = ((rows[one.path], self._observed(rows[one.path], one)) for one in seen)
+            # What stands there as the index has it, our own change looked at again say, is nothing to write.
+            self._keeper.change([new for old, new in observed if new != old])
         if not message.mounts <= self._desk.standing.mounts:
             self._desk.set_standing(mounts=self._desk.standing.mounts | message.mounts)
         for oddity in message.oddities:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent.core.model import ABSENT, Known, Presence, Reason, Seen, file_side
-from agent.disk.look import look
+from agent.disk.look import look, look_at_all
 from agent.disk.select import Rules
 from disk.kit import Room, WrappedFs, age, open_room, remember, sha
 
@@ -184,4 +184,46 @@ def test_an_error_of_the_disk_is_unknown(folder: Path, state: Path) -> None:
     seen = see(room, "a.md")
     assert (seen.side.presence, seen.side.reason) == (Presence.UNKNOWN, Reason.UNREADABLE)
     assert "Input/output error" in (seen.text_reason or "")
+    room.close()
+
+
+def test_many_paths_are_looked_at_as_each_alone_and_their_folders_walked_to_once(
+    folder: Path, state: Path, tmp_path: Path
+) -> None:
+    calls: list[str] = []
+    fs = WrappedFs(lambda name, _: calls.append(name))
+    room = open_room(folder, state, fs)
+    wanted = [f"d/e/{number}.md" for number in range(20)] + ["d/missing.md", "link/x.md", "d/e/x.png", "../x.md"]
+    (folder / "d/e").mkdir(parents=True)
+    (folder / ".gitignore").write_text("d/e/7.md\n")
+    for number in range(20):
+        (folder / f"d/e/{number}.md").write_text(f"{number}")
+    (folder / "link").symlink_to(tmp_path)
+    each = [look(room.root, room.selection, path) for path in wanted]
+    calls.clear()
+    assert look_at_all(room.root, room.selection, wanted, {}, None) == each
+    assert calls.count("open_dir") < 20
+    room.close()
+
+
+def test_what_was_seen_in_a_folder_that_was_moved_away_meanwhile_is_looked_at_again(
+    folder: Path, state: Path, tmp_path: Path
+) -> None:
+    fs = WrappedFs()
+    room = open_room(folder, state, fs)
+    (folder / "d").mkdir()
+    for number in range(4):
+        (folder / f"d/{number}.md").write_text(f"{number}")
+    opened = 0
+
+    def move_it_away(name: str, _: tuple[Any, ...]) -> None:
+        nonlocal opened
+        opened += name == "open_file"
+        if name == "open_file" and opened == 3:
+            (folder / "d").rename(tmp_path / "away")
+
+    fs.before = move_it_away
+    found = look_at_all(room.root, room.selection, [f"d/{number}.md" for number in range(4)], {}, None)
+    fs.before = None
+    assert [seen.side for seen in found] == [ABSENT] * 4
     room.close()
