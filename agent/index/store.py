@@ -14,6 +14,7 @@ from agent.index.notes import Notes
 from agent.index.operations import Operations
 from agent.index.removals import Removals
 from agent.index.schema import migrate, refuse_newer
+from agent.index.seal import break_seal, seal
 from agent.index.stashes import Stashes
 from agent.index.trees import Trees
 
@@ -27,10 +28,15 @@ _PASSING: Final = frozenset(
 
 
 class Index:
-    """An open index. Its parts share one connection, so that one transaction covers them all."""
+    """An open index. Its parts share one connection, so that one transaction covers them all.
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    Args:
+        file: to be sealed when it is closed.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, file: Path | None = None) -> None:
         self.connection = connection
+        self._file = file
         self.trees = Trees(connection)
         self.operations = Operations(connection)
         self.conflicts = Conflicts(connection)
@@ -73,6 +79,8 @@ class Index:
     def close(self) -> None:
         """Close the connection."""
         self.connection.close()
+        if self._file is not None:
+            seal(self._file)
 
 
 def open_index(path: Path | str) -> Index:
@@ -83,19 +91,21 @@ def open_index(path: Path | str) -> Index:
         IndexUnusable: the disk refuses it now.
         IndexTooNew: a newer release wrote it.
     """
+    file = None if path == ":memory:" else Path(path)
+    untouched = file is not None and break_seal(file)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         # Before anything is written: what a newer release made is left exactly as it is.
         refuse_newer(connection)
-        if path != ":memory:":
-            Path(path).chmod(0o600)
+        if file is not None:
+            file.chmod(0o600)
         # Every commit is durable: operation ids and journalled intents must outlive a power cut that comes right after.
         connection.executescript(
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000; PRAGMA cache_size=-8000;"
         )
         migrate(connection)
-        index = Index(connection)
-        complaint = index.check()
+        index = Index(connection, file)
+        complaint = None if untouched else index.check()
         if complaint:
             raise IndexDamaged(f"the index is damaged: {complaint}")
     except sqlite3.DatabaseError as error:

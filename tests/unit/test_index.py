@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from pathlib import Path
 
@@ -149,6 +150,51 @@ def test_a_damaged_index_is_told_and_set_aside_with_its_wal(path: Path) -> None:
     assert aside.read_bytes() == data and not path.exists()
     with _opened(path) as index:
         assert list(index.trees.all(1)) == []
+
+
+def _checks(path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """How often an opening has the whole index checked."""
+    asked: list[Index] = []
+    whole = Index.check
+    monkeypatch.setattr(Index, "check", lambda index: (asked.append(index), whole(index))[1])
+    with _opened(path):
+        pass
+    monkeypatch.undo()
+    return len(asked)
+
+
+def test_an_index_nobody_touched_since_it_was_closed_is_not_checked_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [_checks(path, monkeypatch) for _ in range(3)] == [1, 0, 0]
+
+
+def test_an_index_whose_bytes_somebody_changed_is_checked_whatever_its_time_says(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with _opened(path):
+        pass
+    before = path.stat()
+    data = path.read_bytes()
+    path.write_bytes(data)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert _checks(path, monkeypatch) == 1
+
+
+def test_an_index_that_nobody_closed_is_checked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that dies has broken the seal when it opened the index, and makes none."""
+    with _opened(path):
+        pass
+    index = open_index(path)
+    index.connection.close()
+    assert _checks(path, monkeypatch) == 1
+
+
+def test_an_index_with_a_log_beside_it_is_checked(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with _opened(path):
+        pass
+    path.with_name(f"{path.name}-wal").write_bytes(b"")
+    assert _checks(path, monkeypatch) == 1
 
 
 def test_texts_nobody_refers_to_are_dropped(path: Path) -> None:
