@@ -62,6 +62,7 @@ def log_log(title: str, across: str, up: str, curves: Sequence[Curve]) -> str:
     ]
     for number, curve in enumerate(curves):
         parts += _curve(curve, x, y, number)
+    parts.append(f'<text x="{x.end + 20}" y="{68 + 20 * len(curves)}" fill="#777">dashed: linear</text>')
     return "\n".join([*parts, "</svg>\n"])
 
 

@@ -94,6 +94,12 @@ def test_growth(growing: Growing, table: Table, figures: Path | None) -> None:
         curves = [plot.Curve(name, [(step.files, taken(step).cpu) for step in steps]) for name, taken in TIMED]
         title = "Seconds of processor, by the number of files in the folder"
         (figures / "growth.svg").write_text(plot.log_log(title, "files", "s", curves), encoding="utf-8")
+        curves = [
+            plot.Curve("at rest", [(step.files, step.memory.now / MB) for step in steps]),
+            plot.Curve("at the worst moment", [(step.files, step.memory.peak / MB) for step in steps]),
+        ]
+        title = "The agent's memory, by the number of files in the folder"
+        (figures / "growth-memory.svg").write_text(plot.log_log(title, "files", "MB", curves), encoding="utf-8")
 
 
 def _row(step: Step) -> tuple[str, ...]:
