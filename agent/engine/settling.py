@@ -15,6 +15,8 @@ from agent.index.operations import Entry, Stage, Why
 from agent.index.trees import Row
 
 _ASK_AT_ONCE = 4
+_KNOWN_AT_MOST = 2000
+"""Own operations whose places in the feed are known, from which on the feed is read past them."""
 
 
 class Settling:
@@ -62,10 +64,12 @@ class Settling:
         desk.out.echo_goal = desk.out.next_poll
 
     def _know(self, positions: list[int]) -> None:
-        """The feed need not tell these again, where no other event stands between them."""
-        if positions and max(positions) - min(positions) + 1 == len(positions):
-            self._desk.out.known.append(Span(min(positions), max(positions)))
-            self._desk.out.known.sort()
+        """The feed need not tell these again."""
+        out = self._desk.out
+        out.known = _joined([*out.known, *(Span(position, position) for position in positions)])
+        # What stays open until the feed was read past it is kept in memory: of a long push that would be everything.
+        if sum(span.last - span.first + 1 for span in out.known) >= _KNOWN_AT_MOST and out.drained >= out.drain_goal:
+            self._desk.request_drain()
 
     def passed_over(self, past: int) -> None:
         """The feed was read beyond ``past``, and did not tell what was known up to there."""
@@ -172,3 +176,14 @@ class Settling:
             if not self.resendable(entry) and desk.may_ask(path):
                 paths[path] = None
         desk.ask_disputes(self._keeper.rows(list(paths)).values())
+
+
+def _joined(spans: list[Span]) -> list[Span]:
+    """The same positions in as few spans as hold them, rising."""
+    joined: list[Span] = []
+    for span in sorted(spans):
+        if joined and joined[-1].last + 1 == span.first:
+            joined[-1] = Span(joined[-1].first, span.last)
+        else:
+            joined.append(span)
+    return joined

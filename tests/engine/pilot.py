@@ -177,7 +177,10 @@ class Pilot:
 
     def answer(self, *results: Result, found: RemoteConflict | None = None) -> list[str]:
         """Answer the batch that is asked for, its operations in order; their ids."""
-        send = self.take(e.Send)
+        return self.answers(self.take(e.Send), *results, found=found)
+
+    def answers(self, send: e.Send, *results: Result, found: RemoteConflict | None = None) -> list[str]:
+        """Answer a batch that was taken."""
         outcomes = []
         for parcel, result in zip(send.parcels, results, strict=True):
             told = found if result is Result.CONFLICT else None

@@ -119,3 +119,29 @@ def test_conflicts_that_cannot_be_listed_are_a_problem_and_no_outcome() -> None:
     judged = judge([A.operation, B.operation], {"applied": 1, "conflicts": 1}, lister)
     assert [outcome.result for outcome in judged.outcomes] == [UNCERTAIN, UNCERTAIN]
     assert judged.problem is not None
+
+
+def _answered(*statuses: str, first: int, last: int) -> dict[str, object]:
+    """A hub's answer to these, whose own events have the numbers from ``first`` to ``last``."""
+    items = [
+        {"operationId": out.operation.id, "status": status} for out, status in zip((A, B, D), statuses, strict=False)
+    ]
+    counts = {"applied": statuses.count("applied"), "conflicts": statuses.count("conflict")}
+    return {**counts, "items": items, "firstCursor": first, "eventCursor": last}
+
+
+@pytest.mark.parametrize(
+    ("why", "answer", "positions"),
+    [
+        ("an event for each", _answered("applied", "applied", "applied", first=7, last=9), [7, 8, 9]),
+        ("one changed nothing, nobody knows which", _answered(*["applied"] * 3, first=7, last=8), [None] * 3),
+        ("one was known", _answered("applied", "duplicate", "applied", first=7, last=9), [None] * 3),
+        ("one was refused", _answered("applied", "rejected", "applied", first=7, last=8), [None] * 3),
+    ],
+)
+def test_places_in_the_feed_are_taken_where_the_numbers_leave_no_other(
+    why: str, answer: dict[str, object], positions: list[int | None]
+) -> None:
+    """What is passed over in the feed must be ours and nothing else."""
+    judged = judge([out.operation for out in (A, B, D)], answer, list)
+    assert [outcome.position for outcome in judged.outcomes] == positions, why

@@ -1,0 +1,176 @@
+"""Several batches on their way at once, and what their answers spare the feed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from agent.core.errors import Problem, ProblemKind
+from agent.core.model import Outcome, Result, Verb
+from agent.core.stream import Page, Span
+from agent.engine import effects as e
+from agent.engine import messages as m
+from agent.engine.desk import Attendance
+from agent.index.operations import Stage
+from engine.pilot import SOURCE, Pilot, drain, seen, sha, upsert
+
+NAMES = [f"n-{number}.md" for number in range(8)]
+OFFLINE = Problem(ProblemKind.OFFLINE, "no route")
+
+
+def piloted(*, hub: bool, items: int = 1, attendance: Attendance = Attendance.ONCE) -> Pilot:
+    """An engine whose batches hold so many operations, at rest over an empty folder."""
+    pilot = Pilot(hub=hub)
+    pilot.setup = replace(pilot.setup, batch_items=items, attendance=attendance)
+    pilot.restart()
+    pilot.begin({})
+    return pilot
+
+
+def saved(pilot: Pilot, *names: str) -> list[e.Send]:
+    """These files are new; the batches that are asked for."""
+    pilot.tell(m.FilesSeen(tuple(seen(name, name) for name in names)))
+    return sent(pilot)
+
+
+def sent(pilot: Pilot) -> list[e.Send]:
+    """Take every batch that is asked for."""
+    found = [effect for effect in pilot.effects if isinstance(effect, e.Send)]
+    pilot.effects = [effect for effect in pilot.effects if not isinstance(effect, e.Send)]
+    return found
+
+
+def paths(sends: list[e.Send]) -> list[str]:
+    """What they carry."""
+    return [parcel.operation.path for send in sends for parcel in send.parcels]
+
+
+def placed(pilot: Pilot, send: e.Send, first: int) -> None:
+    """All of a batch is applied, and the answer says where in the feed."""
+    outcomes = [
+        Outcome(parcel.operation.id, Result.APPLIED, position=first + number)
+        for number, parcel in enumerate(send.parcels)
+    ]
+    pilot.tell(m.BatchAnswered(send.number, tuple(outcomes)))
+
+
+def polled(pilot: Pilot) -> e.Poll:
+    """Have the feed asked for; the question."""
+    pilot.engine._desk.request_drain()
+    pilot.tell(m.TimePassed())
+    pilot.stands()
+    return pilot.take(e.Poll)
+
+
+def stage(pilot: Pilot, identifier: str) -> Stage:
+    """How far an operation has come, as the index has it."""
+    return pilot.index.operations.by_ids(SOURCE, [identifier])[identifier].stage
+
+
+def test_four_batches_are_on_their_way_where_the_feed_is_ordered() -> None:
+    """Each answer lets the next one go; no file is in two of them."""
+    pilot = piloted(hub=True)
+    first = saved(pilot, *NAMES)
+    assert paths(first) == NAMES[:4]
+    pilot.answers(first[2], Result.APPLIED)
+    assert paths(sent(pilot)) == [NAMES[4]]
+
+
+def test_one_batch_is_on_its_way_where_the_feed_is_not() -> None:
+    """There another writer between two of ours could not be told from ours."""
+    pilot = piloted(hub=False)
+    (only,) = saved(pilot, *NAMES)
+    assert paths([only]) == NAMES[:1]
+    pilot.answers(only, Result.APPLIED)
+    assert paths(sent(pilot)) == NAMES[1:2]
+
+
+def test_a_file_saved_again_waits_for_its_own_batch() -> None:
+    """Two operations on one path are never on their way at once."""
+    pilot = piloted(hub=True)
+    (first,) = saved(pilot, "a.md")
+    pilot.saves("a.md", "two")
+    assert not pilot.wants(e.Send)
+    placed(pilot, first, 1)
+    (second,) = sent(pilot)
+    assert second.parcels[0].operation.base == sha("a.md")
+
+
+def test_no_delete_leaves_before_every_upload_is_answered() -> None:
+    """A renamed file's new name must be there first, whichever of the batches carries it."""
+    pilot = piloted(hub=True, items=2)
+    (made,) = saved(pilot, "old.md")
+    placed(pilot, made, 1)
+    drain(pilot)
+    pilot.tell(m.FilesSeen((seen("old.md", None), *(seen(name, name) for name in NAMES[:3]))))
+    first, second = sent(pilot)
+    assert paths([first, second]) == NAMES[:3]
+    placed(pilot, second, 4)
+    assert sent(pilot) == []
+    placed(pilot, first, 2)
+    (last,) = sent(pilot)
+    assert [parcel.operation.verb for parcel in last.parcels] == [Verb.DELETE]
+
+
+def test_batches_that_fail_together_are_one_failure() -> None:
+    """Four are not waited for as after four failures, and the next try is one batch."""
+    pilot = piloted(hub=True)
+    for send in saved(pilot, *NAMES):
+        unsent = Outcome(send.parcels[0].operation.id, Result.NOT_SENT)
+        pilot.tell(m.BatchAnswered(send.number, (unsent,), OFFLINE))
+    assert pilot.engine._desk.channels.failures == 1
+    pilot.now += 60
+    pilot.tell(m.TimePassed())
+    (again,) = sent(pilot)
+    pilot.answers(again, Result.APPLIED)
+    assert len(sent(pilot)) == 4
+
+
+def test_what_an_answer_placed_is_not_told_again() -> None:
+    """The next question names the places; passed over, the operations are over and both sides agree."""
+    pilot = piloted(hub=True, items=2)
+    first, second = saved(pilot, *NAMES[:4])
+    placed(pilot, second, 3)
+    placed(pilot, first, 1)
+    assert stage(pilot, first.parcels[0].operation.id) is Stage.ACKED
+    question = pilot.take(e.Poll)
+    assert question.known == (Span(1, 4),)
+    pilot.tell(m.PageArrived(question.number, Page((), "4", False, "4", past=4)))
+    for send in (first, second):
+        assert {stage(pilot, parcel.operation.id) for parcel in send.parcels} == {Stage.ECHOED}
+    assert pilot.trees(NAMES[0]) == (sha(NAMES[0]),) * 3
+    assert polled(pilot).known == ()
+
+
+def test_what_is_told_all_the_same_changes_nothing_and_what_came_after_counts() -> None:
+    """Where another machine's event stands between, ours are told as well."""
+    pilot = piloted(hub=True)
+    (mine,) = saved(pilot, "a.md")
+    placed(pilot, mine, 2)
+    drain(pilot, upsert("b.md", "theirs", 1), upsert("a.md", "a.md", 2, mine.parcels[0].operation.id))
+    assert pilot.trees("a.md") == (sha("a.md"),) * 3
+    assert stage(pilot, mine.parcels[0].operation.id) is Stage.ECHOED
+    drain(pilot, upsert("a.md", "newer", 3))
+    assert pilot.trees("a.md") == (sha("a.md"), sha("a.md"), sha("newer"))
+
+
+def test_after_a_failed_question_nothing_is_passed_over() -> None:
+    """Who answers next may be an older copy of the server, with other events in those places."""
+    pilot = piloted(hub=True)
+    (mine,) = saved(pilot, "a.md")
+    placed(pilot, mine, 1)
+    question = pilot.take(e.Poll)
+    pilot.tell(m.CallFailed(m.Call.POLL, OFFLINE, question.number))
+    pilot.now += 60
+    assert polled(pilot).known == ()
+    assert stage(pilot, mine.parcels[0].operation.id) is Stage.ACKED
+
+
+def test_a_long_push_is_read_past_in_between() -> None:
+    """What is kept of operations until the feed was read past them does not grow with the push."""
+    pilot = piloted(hub=True, items=1000, attendance=Attendance.FOLLOW)
+    pilot.effects = [effect for effect in pilot.effects if not isinstance(effect, e.Poll)]
+    batches = saved(pilot, *(f"m-{number:05}.md" for number in range(5000)))
+    placed(pilot, batches[0], 1)
+    assert not pilot.wants(e.Poll)
+    placed(pilot, batches[1], 1001)
+    assert pilot.take(e.Poll).known == (Span(1, 2000),)

@@ -1,0 +1,64 @@
+"""What is known already is passed over in an ordered feed, and nothing else."""
+
+from __future__ import annotations
+
+from agent.core.stream import Page, Span, Upsert
+from remotes.rig import World, edit
+
+
+def _page(world: World, state: str | None, *known: Span) -> Page:
+    return world.remote.pull(world.source, state, 0.0, world.clock.now, known)
+
+
+def _paths(page: Page) -> list[str]:
+    return [event.path for event in page.events if isinstance(event, Upsert)]
+
+
+def test_the_hub_says_where_a_batch_stands(hub: World) -> None:
+    """One event for each operation, in the batch's order; the feed tells them at those places."""
+    hub.push(edit("before.md", "B"))
+    answer = hub.push(edit("b.md", "1"), edit("a.md", "2"))
+    assert [outcome.position for outcome in answer.outcomes] == [2, 3]
+    events, _ = hub.drain()
+    assert [(e.path, e.position) for e in events if isinstance(e, Upsert)][1:] == [("b.md", 2), ("a.md", 3)]
+
+
+def test_what_changed_nothing_has_no_place(hub: World) -> None:
+    """The same text again is applied and makes no event."""
+    hub.push(edit("a.md", "A"))
+    answer = hub.push(edit("a.md", "A", "A"), edit("b.md", "B"))
+    assert [outcome.position for outcome in answer.outcomes] == [None, None]
+
+
+def test_known_events_are_not_asked_for(hub: World) -> None:
+    """The state moves past them, and a restored server would be known by it."""
+    hub.push(edit("a.md", "A"), edit("b.md", "B"))
+    page = _page(hub, None, Span(1, 2))
+    assert (page.events, page.past, page.more, page.cursor) == ((), 2, False, "2")
+    assert not hub.remote.is_behind(hub.source, page.state)
+    hub.push(edit("c.md", "C"))
+    assert _paths(_page(hub, page.state)) == ["c.md"]
+
+
+def test_a_state_past_the_feeds_end_is_behind(hub: World) -> None:
+    """The event it stands at is not there: the server was restored from a copy that does not hold it."""
+    hub.push(edit("a.md", "A"))
+    page = _page(hub, None, Span(1, 5))
+    assert hub.remote.is_behind(hub.source, page.state)
+
+
+def test_another_machines_event_between_is_told(hub: World) -> None:
+    """Only what comes next is passed over; behind another's event ours are told as well."""
+    hub.push(edit("mine.md", "1"))
+    other = hub.adapter()
+    other.push(hub.source, None, [edit("theirs.md", "2")])
+    hub.push(edit("mine-too.md", "3"))
+    page = _page(hub, None, Span(1, 1), Span(3, 3))
+    assert (_paths(page), page.past) == (["theirs.md", "mine-too.md"], 1)
+
+
+def test_nothing_is_passed_over_where_the_feed_is_not_ordered(strict: World) -> None:
+    """Its numbers have gaps, in which anything may stand."""
+    strict.push(edit("a.md", "A"), edit("b.md", "B"))
+    page = _page(strict, None, Span(1, 2))
+    assert (_paths(page), page.past) == (["a.md", "b.md"], 0)
