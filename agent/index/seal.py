@@ -14,6 +14,7 @@ def seal(path: Path) -> None:
     """Note how a closed index stands; not while its WAL is there, which somebody still has to bring home."""
     with contextlib.suppress(OSError):
         if not _wal_of(path).exists():
+            _seal_of(path).touch(0o600)
             _seal_of(path).write_text(_state_of(path))
 
 

@@ -152,10 +152,10 @@ class Trees:
         return {Step(step): count for step, count in self._db.execute(sql, (source,))}
 
     def reasons(self, source: int) -> dict[Reason, int]:
-        """How many local files cannot be sent or looked at, by reason."""
+        """How many local files cannot be sent or looked at, by reason; costs what there is of them."""
         found = self._db.execute(
-            "SELECT local_reason, count(*) FROM files WHERE source = ? AND step IN (?, ?) AND local_reason IS NOT NULL "
-            "GROUP BY local_reason",
+            "SELECT local_reason, count(*) FROM files INDEXED BY files_work WHERE source = ? AND step <> 0 "
+            "AND step IN (?, ?) AND local_reason IS NOT NULL GROUP BY local_reason",
             (source, Step.SKIP, Step.UNKNOWN),
         )
         return {Reason(reason): count for reason, count in found}
