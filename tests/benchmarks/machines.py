@@ -126,7 +126,7 @@ def when_on_disk(file: Path, text: str, seconds: float = 60.0) -> float:
 
 def until_rest(daemons: Sequence[Daemon]) -> None:
     """Wait until no machine has anything to do."""
-    eventually(lambda: all(map(_rests, daemons)), 120, "the machines come to rest")
+    eventually(lambda: all(map(_rests, daemons)), 600, "the machines come to rest")
 
 
 def until_calm(pid: int) -> None:

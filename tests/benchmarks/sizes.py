@@ -58,7 +58,7 @@ class Sizes:
     agents: tuple[int, ...] = field(default_factory=lambda: _numbers("AGENTS", (1, 10, 100)))
     batches: int = field(default_factory=lambda: _number("BATCHES", 200))
     waiters: int = field(default_factory=lambda: _number("WAITERS", 500))
-    versioned: int = field(default_factory=lambda: _number("VERSIONED", 200))
+    versioned: int = field(default_factory=lambda: _number("VERSIONED", 1_000))
     versions: int = field(default_factory=lambda: _number("VERSIONS", 200))
     peer_files: int = field(default_factory=lambda: _number("PEER_FILES", 10_000))
     far_files: int = field(default_factory=lambda: _number("FAR_FILES", 2_000))
