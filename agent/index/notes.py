@@ -185,8 +185,12 @@ class Notes:
         return (Happening(*row) for row in rows)
 
     def prune_activity(self, before: float) -> None:
-        """Forget activity older than this."""
-        self._db.execute("DELETE FROM activity WHERE at < ?", (before,))
+        """Forget activity older than this, up to the first line that is not; costs what there is of it."""
+        first = self._db.execute("SELECT id FROM activity WHERE at >= ? ORDER BY id LIMIT 1", (before,)).fetchone()
+        if first is None:
+            self._db.execute("DELETE FROM activity")
+        else:
+            self._db.execute("DELETE FROM activity WHERE id < ?", first)
 
     def disown(self, source: int) -> None:
         """What a person approved on another machine was approved there."""

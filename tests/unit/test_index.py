@@ -219,3 +219,24 @@ def test_an_older_copy_is_stopped_in_one_step_with_being_noticed(tmp_path: Path,
         (tmp_path / "index.generation.part").rmdir()
         assert not advance(index, beside, [1])
         assert index.notes.standing(1).halted == WENT_BACK
+
+
+def test_what_is_pruned_at_a_start_costs_what_is_old_and_leaves_what_is_open_or_young(path: Path) -> None:
+    """Of operations and activity: of 2,000 young ones none is looked at, however many were written since."""
+    with _opened(path) as index:
+        young = [Operation(f"y{i}", f"{i}.md", Verb.UPSERT, A, 1, None) for i in range(2000)]
+        old = [Operation(f"o{i}", f"{i}.md", Verb.UPSERT, A, 1, None) for i in range(3)]
+        index.operations.add(1, [(operation, 0) for operation in old], Why.PUSH, 5.0)
+        index.notes.happened(1, 5.0, [("old.md", "pushed", None, None)])
+        index.operations.add(1, [(operation, 0) for operation in young], Why.PUSH, 50.0)
+        index.notes.happened(1, 50.0, [(f"{i}.md", "pushed", None, None) for i in range(2000)])
+        numbers = {i: entry.seq for i, entry in index.operations.by_ids(1, ["o0", "o1"]).items()}
+        index.operations.move({numbers["o0"]: (Stage.ECHOED, None), numbers["o1"]: (Stage.DONE, None)})
+        steps: list[None] = []
+        index.connection.set_progress_handler(lambda: steps.append(None), 10)
+        index.operations.prune(1, 20.0)
+        index.notes.prune_activity(20.0)
+        index.connection.set_progress_handler(None, 10)
+        assert len(steps) < 50
+        assert set(index.operations.by_ids(1, ["o0", "o1", "o2", "y0", "y1999"])) == {"o2", "y0", "y1999"}
+        assert [line.path for line in index.notes.activity(1, 0, 5000)] == [f"{i}.md" for i in range(2000)]
