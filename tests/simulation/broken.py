@@ -268,7 +268,25 @@ def _names_not_made_durable() -> AbstractContextManager[object]:
     return instead(Installer, "_settle_folders", _nothing)
 
 
+@contextlib.contextmanager
+def _swapped_before_it_is_durable() -> Iterator[None]:
+    """One sync at the end makes bytes and names durable, so that only what happens in between can tell."""
+    careful = Installer._settle_folders
+
+    def settle(self: Installer) -> None:
+        self._sync_all(self._trash.slots)
+        careful(self)
+
+    with instead(Installer, "_settle_files", _nothing), instead(Installer, "_settle_folders", settle):
+        yield
+
+
+def _refusals_not_written_down() -> AbstractContextManager[object]:
+    return instead(Slots, "withdraw", _nothing)
+
+
 _CRASHES = Chances(crash_at_disk=0.02, strange=0.02)
+_HALTING = Chances(crash_at_disk=0.02, user_between_calls=0.02, folding=1.0, strange=0.0)
 _MEDDLING = Chances(user_between_calls=0.03, strange=0.25, fault=0.02)
 _SAVING = Chances(user_between_calls=0.1, strange=0.0, clock=0.0, crash_at_disk=0.0)
 _NETWORK = Chances(crash_at_network=0.02, fault=0.18, late=0.08, bystander=0.2, strange=0.02)
@@ -290,6 +308,19 @@ MUTANTS = (
         "names are not durable before the index is",
         _names_not_made_durable,
         chances=_CRASHES,
+        rare=True,
+    ),
+    Mutant(
+        "swapped before it is durable",
+        "the new files of a group are put in place before the sync that makes them durable",
+        _swapped_before_it_is_durable,
+        chances=_CRASHES,
+    ),
+    Mutant(
+        "refusals not written down",
+        "one of a group that was refused looks as though it had been put in place",
+        _refusals_not_written_down,
+        chances=_HALTING,
         rare=True,
     ),
     Mutant("no base", "a push does not say what it was based on", _no_base),
