@@ -36,6 +36,7 @@ from agent.engine.settling import Settling
 from agent.engine.verifying import Verifying
 from agent.index.conflicts import Conflicts
 from agent.index.operations import Entry, Why
+from agent.index.trees import Row
 from agent.remotes import raven_push
 from agent.remotes.protocol import Outgoing
 from simulation import chances
@@ -186,19 +187,19 @@ def _cursor_saved_first() -> AbstractContextManager[object]:
 def _operation_id_reused() -> AbstractContextManager[object]:
     fresh = Desk.add_operations
 
-    def reused(self: Desk, operations: Sequence[Operation], why: Why) -> list[Entry]:
+    def reused(self: Desk, operations: Sequence[tuple[Operation, Row]], why: Why) -> list[Entry]:
         again = []
-        for operation in operations:
+        for operation, row in operations:
             former = [e.operation.id for e in self.entries_of(operation.path) if e.operation.verb is operation.verb]
             self.index.operations.drop(former[-1:])
-            again.append(structs.replace(operation, id=former[-1]) if former else operation)
+            again.append((structs.replace(operation, id=former[-1]) if former else operation, row))
         return fresh(self, again, why)
 
     return instead(Desk, "add_operations", reused)
 
 
 def _silence_taken_for_consent() -> AbstractContextManager[object]:
-    return instead(Settling, "doubt", lambda self, entries: self.acknowledge(entries))
+    return instead(Settling, "doubt", lambda self, entries: self.acknowledge([(each, None) for each in entries]))
 
 
 def _verification_skipped() -> AbstractContextManager[object]:
