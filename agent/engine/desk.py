@@ -13,7 +13,7 @@ from typing import Final
 from msgspec.structs import replace
 
 from agent.core.errors import Problem
-from agent.core.model import Operation
+from agent.core.model import Operation, Side
 from agent.engine.channels import Channels
 from agent.engine.effects import AskDisputes, AskHead, Effect
 from agent.engine.messages import Call
@@ -48,7 +48,7 @@ class Desk:
         self.moved: set[str] = set()
         self.changes = 0
         """How many rows were written since the process started."""
-        self._totals: tuple[int, tuple[int, int]] | None = None
+        self._totals: tuple[int, int] | None = None
         self.due: float | None = None
         self.standing: Standing = index.notes.standing(setup.source)
         self.problems: dict[str, list[PathProblem]] = {}
@@ -186,10 +186,23 @@ class Desk:
                 del self.problems[path]
 
     def totals(self) -> tuple[int, int]:
-        """How many files the folder holds, and their bytes; counted anew only after rows were written."""
-        if self._totals is None or self._totals[0] != self.changes:
-            self._totals = (self.changes, self.index.trees.totals(self.source))
-        return self._totals[1]
+        """How many files the folder holds, and their bytes; counted in the index once, and then with each change."""
+        if self._totals is None:
+            self._totals = self.index.trees.totals(self.source)
+        return self._totals
+
+    def recount(self, before: Iterable[Side | None], after: Iterable[Side]) -> None:
+        """These local sides are another now; None where nobody knows what was there, so that all is counted anew."""
+        if self._totals is None:
+            return
+        files, size = self._totals
+        for old, new in zip(before, after, strict=True):
+            if old is None:
+                self._totals = None
+                return
+            files += new.is_file - old.is_file
+            size += (new.size or 0 if new.is_file else 0) - (old.size or 0 if old.is_file else 0)
+        self._totals = files, size
 
     def in_flight(self, path: str) -> bool:
         """Whether an operation of ours on this path has an unknown outcome, or the folder is being changed there."""

@@ -55,6 +55,8 @@ class Keeper:
         before = list(rows)
         decided = [self._decide(row) for row in before]
         desk.index.trees.put(desk.source, decided)
+        stood = map(self._held.get, (row.path for row in decided))
+        desk.recount((None if old is None else old.local for old in stood), (row.local for row in decided))
         # The index keeps no row that says nothing.
         self._held.update((row.path, Row(row.path) if row.is_empty else row) for row in decided)
         for old, new in zip(before, decided, strict=True):
@@ -81,6 +83,7 @@ class Keeper:
         # A path that holds nothing, and never did, has no row.
         there = [seen for seen in found if seen.side.presence not in _NOTHING_THERE]
         desk.index.trees.add(desk.source, ((seen, steps[seen.side.presence, seen.side.reason]) for seen in there))
+        desk.recount((ABSENT for _ in there), (seen.side for seen in there))
         desk.moved.update(desk.parked.keys() & {seen.path for seen in found} if desk.parked else ())
         desk.out.unsorted.update(seen.path for seen in found if seen.path in desk.out.contents)
         desk.changes += len(found)

@@ -180,6 +180,8 @@ class Machine:
         if not self.unlearned:
             setup = with_capabilities(setup, self._remote.capabilities)
         self.engine = Engine(self.index, setup, random.Random(f"{self._seed} {self.name} {self._lives}"))
+        # Counted here, and from here on with each change: the end of the run compares.
+        self.engine.view()
         self.tell(m.Started())
         if self.habits.attendance is Attendance.ONCE:
             self.begin_pass()

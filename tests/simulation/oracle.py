@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from agent.core.model import EMPTY_HASH, Mode
+from simulation.indexes import SOURCE
 from simulation.machine import Machine
 from simulation.user import OUTSIDE, ROOT, SECRET, STATE, sha
 
@@ -18,7 +19,7 @@ _OPERATION_ID = 32
 def complaints(world: World) -> list[str]:
     """Every law that does not hold."""
     found = [*lost(world), *outside(world), *applied_twice(world), *differences(world), *left_over(world)]
-    return found + invented(world)
+    return found + invented(world) + miscounted(world)
 
 
 def lost(world: World) -> list[str]:
@@ -168,4 +169,15 @@ def invented(world: World) -> list[str]:
         for path, data in sorted(machine.user.tree().items()):
             if sha(data) not in known:
                 found.append(f"invented: {machine.name} holds {data[:40]!r} at {path}, which nobody wrote")
+    return found
+
+
+def miscounted(world: World) -> list[str]:
+    """What an engine has counted with every change since it began is what its index holds."""
+    found = []
+    for machine in world.machines:
+        if machine.alive:
+            view, counted = machine.engine.view(), machine.index.trees.totals(SOURCE)
+            if (view.files, view.size) != counted:
+                found.append(f"miscounted: {machine.name} shows {(view.files, view.size)} and holds {counted}")
     return found
