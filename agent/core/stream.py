@@ -9,8 +9,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class Upsert:
+class Upsert(Struct, frozen=True, gc=False):
     """A path now holds these bytes.
 
     Attributes:
@@ -26,11 +25,15 @@ class Upsert:
     path: str
     hash: str
     position: int
-    content: bytes | None = field(default=None, repr=False)
+    content: bytes | None = None
     operation_id: str | None = None
     rev: str | None = None
     remote_id: str | None = None
     latest: bool = False
+
+    def __repr__(self) -> str:
+        # A log is no place for a file's text.
+        return f"Upsert({self.path!r}, {self.hash!r}, {self.position!r}, operation_id={self.operation_id!r})"
 
 
 class Delete(Struct, frozen=True, gc=False):

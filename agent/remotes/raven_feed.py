@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+
+from msgspec import Struct
 
 from agent.core.model import RemoteVersion
 from agent.core.stream import (
@@ -38,8 +39,7 @@ MAX_WAIT: Final = 25.0
 """Seconds a poll waits on the server at most."""
 
 
-@dataclass(frozen=True, slots=True)
-class Raw:
+class Raw(Struct, frozen=True, gc=False):
     """One event as the server sent it.
 
     Attributes:

@@ -243,7 +243,7 @@ def test_a_refused_push_beside_a_working_poll_is_not_repeated_at_once() -> None:
 def test_a_head_that_cannot_be_had_holds_up_nothing_else() -> None:
     """Law 6: one file whose question always fails is one reported file; the source goes on."""
     pilot = started()
-    drain(pilot, replace(upsert("bad.md", "x", 20), content=None))
+    drain(pilot, structs.replace(upsert("bad.md", "x", 20), content=None))
     pilot.take(e.AskHead)
     pilot.tell(m.CallFailed(m.Call.HEAD, Problem(ProblemKind.SERVER_FAULT, "500"), "bad.md"))
     pilot.saves("good.md", "good")
