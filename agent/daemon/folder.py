@@ -20,8 +20,8 @@ from agent.disk.trash import Trash
 
 
 class Folder:
-    """Opens the root when first needed and again after it was away. Looks and changes come from one thread at a time;
-    ``reading`` and ``stash`` may come from others.
+    """Opens the root when first needed and again after it was away. Whole looks and changes come from one thread;
+    ``look_at``, ``reading`` and ``stash`` may come from others.
 
     Args:
         state_folder: where the trash lies if that is the same file system.
@@ -115,9 +115,11 @@ class Folder:
         mounts: frozenset[str] = frozenset(),
     ) -> list[Seen]:
         """What stands at these paths. Raises RootError."""
-        self.root.verify()
-        self.root.mounts = mounts
-        return look_at_all(self.root, self.selection, paths, known, max_bytes)
+        # Several batches of deletes may look before they are sent.
+        with self._lock:
+            self.root.verify()
+            self.root.mounts = mounts
+            return look_at_all(self.root, self.selection, paths, known, max_bytes)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Reader]:
