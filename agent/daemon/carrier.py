@@ -82,8 +82,8 @@ class Carrier:
         match effect:
             case e.Look():
                 yield from self._look()
-            case e.LookAt(paths):
-                yield from self._look_at(paths)
+            case e.LookAt(paths, again):
+                yield from self._look_at(paths, again)
             case e.Carry(jobs):
                 yield self._change(jobs)
             case e.Recover(intents):
@@ -119,11 +119,11 @@ class Carrier:
         else:
             yield m.LookEnded(mounts=frozenset(mounts))
 
-    def _look_at(self, paths: tuple[str, ...]) -> Iterator[m.Message]:
+    def _look_at(self, paths: tuple[str, ...], again: frozenset[str]) -> Iterator[m.Message]:
         try:
             spelled = list(dict.fromkeys(self._folder.root.spelled(path) for path in paths))
             known, mounts = self._memory.known_at(spelled), self._memory.mounts()
-            seen = self._folder.look_at(spelled, known, self._max_bytes(), mounts)
+            seen = self._folder.look_at(spelled, known, self._max_bytes(), mounts, again)
         except RootError as error:
             yield m.PathsLooked(paths)
             yield m.LookEnded(error.message)

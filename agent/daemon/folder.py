@@ -113,13 +113,14 @@ class Folder:
         known: dict[str, Known],
         max_bytes: int | None,
         mounts: frozenset[str] = frozenset(),
+        again: frozenset[str] = frozenset(),
     ) -> list[Seen]:
-        """What stands at these paths. Raises RootError."""
+        """What stands at these paths; ``again`` as in ``look_at_all``. Raises RootError."""
         # Several batches of deletes may look before they are sent.
         with self._lock:
             self.root.verify()
             self.root.mounts = mounts
-            return look_at_all(self.root, self.selection, paths, known, max_bytes)
+            return look_at_all(self.root, self.selection, paths, known, max_bytes, again)
 
     @contextlib.contextmanager
     def reading(self) -> Iterator[Reader]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import enum
 import errno
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, nullcontext
 from hashlib import sha256
 from typing import Final
@@ -20,6 +21,16 @@ from agent.disk.select import Selection
 
 RACY_NS: Final = 2_000_000_000
 """A file written this shortly before the look may change again without its stat changing."""
+
+
+class Trust(enum.Enum):
+    """When an equal stat means that a file did not change."""
+
+    PROOF = "proof"
+    """Where it proves it: not for a file that was written right before it was looked at last."""
+    FOR_NOW = "for now"
+    """Always; the file will be looked at again once its stat is proof, and stays racy until then."""
+
 
 _OWN_REASONS: Final = frozenset({None, Reason.TOO_LARGE})
 _PLACEHOLDER_SUFFIX: Final = ".icloud"
@@ -40,18 +51,34 @@ def look(
 
 def observe(root: Root, selection: Selection, path: str, known: Known | None, max_bytes: int | None) -> Seen:
     """As ``look``, by the ignore files as last read: for many paths after one ``Selection.renew``."""
-    return _observe(root, selection, path, known, max_bytes, root.parent)
+    return _observe(root, selection, path, known, max_bytes, root.parent, Trust.PROOF)
 
 
 def look_at_all(
-    root: Root, selection: Selection, wanted: Sequence[str], known: Mapping[str, Known], max_bytes: int | None
+    root: Root,
+    selection: Selection,
+    wanted: Sequence[str],
+    known: Mapping[str, Known],
+    max_bytes: int | None,
+    again: Set[str] = frozenset(),
 ) -> list[Seen]:
-    """As ``look``, for many paths: the rules are read once, and a folder is walked to once for paths in a row."""
+    """As ``look``, for many paths: the rules are read once, and a folder is walked to once for paths in a row.
+
+    Args:
+        again: paths that will be looked at again once their stat is proof. A file written just now, by the agent most
+            likely, is not read twice meanwhile: where its stat is the one known it counts as known, and stays racy.
+    """
     selection.renew()
     parents = Parents(root)
+
+    def walk(path: str) -> AbstractContextManager[tuple[Dir, str]]:
+        return nullcontext(parents.of(path))
+
     try:
         found = [
-            _observe(root, selection, path, known.get(path), max_bytes, lambda path: nullcontext(parents.of(path)))
+            _observe(
+                root, selection, path, known.get(path), max_bytes, walk, Trust.FOR_NOW if path in again else Trust.PROOF
+            )
             for path in wanted
         ]
     finally:
@@ -70,6 +97,7 @@ def _observe(
     known: Known | None,
     max_bytes: int | None,
     walk: Callable[[str], AbstractContextManager[tuple[Dir, str]]],
+    trust: Trust,
 ) -> Seen:
     if "\x00" in path or any(part in {"", ".", ".."} for part in path.split("/")):
         return _out_of_scope(path, Reason.UNSAFE_PATH, paths.check(path))
@@ -81,7 +109,7 @@ def _observe(
             twin = root.twin(handle, name)
             if twin is not None:
                 return Seen(path, ABSENT, text_reason=f"'{twin}' stands there, which this disk takes for the same name")
-            return observe_at(root.fs, handle, path, known=known, max_bytes=max_bytes)
+            return observe_at(root.fs, handle, path, known=known, max_bytes=max_bytes, trust=trust)
     except (FileNotFoundError, Blocked):
         return Seen(path, ABSENT)
     except Unsafe as unsafe:
@@ -92,7 +120,9 @@ def _observe(
         return _failed(path, failure)
 
 
-def observe_at(fs: Fs, handle: Dir, path: str, *, known: Known | None, max_bytes: int | None) -> Seen:
+def observe_at(
+    fs: Fs, handle: Dir, path: str, *, known: Known | None, max_bytes: int | None, trust: Trust = Trust.PROOF
+) -> Seen:
     """What stands at a selected path whose folder is open."""
     name = path.rpartition("/")[2]
     try:
@@ -103,7 +133,7 @@ def observe_at(fs: Fs, handle: Dir, path: str, *, known: Known | None, max_bytes
             return _not_a_file(path, found.kind)
         if found.dataless:
             return _unknown(path, Reason.PLACEHOLDER, "the bytes are in the cloud, not on this disk")
-        if known is not None and _unchanged(known, found):
+        if known is not None and _unchanged(known, found, trust):
             return Seen(path, _resized(known.side, found.size, max_bytes), known.fingerprint)
         if known is not None and known.fingerprint is not None and _shrunk(known.fingerprint, found):
             side = Side(Presence.UNKNOWN, None, known.fingerprint.size, Reason.SHRUNK)
@@ -204,9 +234,9 @@ def _stamp(found: Stat) -> tuple[int, int, int, int]:
     return found.size, found.mtime_ns, found.ctime_ns, found.inode
 
 
-def _unchanged(known: Known, found: Stat) -> bool:
+def _unchanged(known: Known, found: Stat, trust: Trust) -> bool:
     mark = known.fingerprint
-    if mark is None or mark.racy or not known.side.is_file:
+    if mark is None or (mark.racy and trust is Trust.PROOF) or not known.side.is_file:
         return False
     return (mark.size, mark.mtime_ns, mark.ctime_ns, mark.inode) == _stamp(found)
 

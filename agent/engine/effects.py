@@ -15,9 +15,13 @@ class Look(Struct, frozen=True, gc=False):
 
 
 class LookAt(Struct, frozen=True, gc=False):
-    """Look at these paths and post FilesSeen, then PathsLooked."""
+    """Look at these paths and post FilesSeen, then PathsLooked.
+
+    Those of ``again`` will be looked at again once their stat is proof; until then an equal one is taken for it.
+    """
 
     paths: tuple[str, ...]
+    again: frozenset[str] = frozenset()
 
 
 class Poll(Struct, frozen=True, gc=False):

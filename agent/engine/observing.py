@@ -196,7 +196,7 @@ class Observing:
             for path in ready:
                 del out.noticed[path]
             out.looking_at.update(ready)
-            desk.emit(LookAt(tuple(ready)))
+            desk.emit(LookAt(tuple(ready), frozenset(path for path in ready if path in out.racy)))
         if out.racy:
             desk.wake(min(out.racy.values()))
 

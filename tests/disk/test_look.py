@@ -227,3 +227,25 @@ def test_what_was_seen_in_a_folder_that_was_moved_away_meanwhile_is_looked_at_ag
     fs.before = None
     assert [seen.side for seen in found] == [ABSENT] * 4
     room.close()
+
+
+def test_a_file_written_just_now_that_will_be_looked_at_again_is_not_read_twice_meanwhile(
+    folder: Path, state: Path
+) -> None:
+    """Its stat is taken for proof until then, and it stays racy; a changed stat is read at once."""
+    calls: list[str] = []
+    fs = WrappedFs(lambda name, _: calls.append(name))
+    room = open_room(folder, state, fs)
+    for name in ("a.md", "b.md", "c.md"):
+        (folder / name).write_text("text")
+    paths = ["a.md", "b.md", "c.md"]
+    first = look_at_all(room.root, room.selection, paths, {}, None)
+    known = {seen.path: remember(seen) for seen in first}
+    assert all(seen.fingerprint is not None and seen.fingerprint.racy for seen in first)
+    (folder / "b.md").write_text("another")
+    calls.clear()
+    found = look_at_all(room.root, room.selection, paths, known, None, frozenset({"a.md", "b.md"}))
+    assert calls.count("open_file") == 2
+    assert found[0] == first[0]
+    assert found[1].side.hash == sha(b"another")
+    room.close()
