@@ -67,6 +67,8 @@ class Wishes:
         # The feed is read from its beginning, and tells of a pause again if there still is one.
         desk.set_standing(feed_state=None, cursor=None, remote_paused=False)
         out.standing_known = False
+        # What our own operations left on the server is forgotten too, so the feed has to tell it.
+        out.known.clear()
         out.drained = 0
         desk.request_drain()
         self._verifying.want()

@@ -165,6 +165,20 @@ def test_after_a_failed_question_nothing_is_passed_over() -> None:
     assert stage(pilot, mine.parcels[0].operation.id) is Stage.ACKED
 
 
+def test_a_feed_read_from_its_beginning_passes_nothing_over() -> None:
+    """After a rejoin nothing is known of the server any more, our own operations included."""
+    pilot = piloted(hub=True)
+    (mine,) = saved(pilot, "a.md")
+    placed(pilot, mine, 1)
+    pilot.take(e.Poll)
+    pilot.engine._desk.set_standing(halted="the server was restored", rejoin=True)
+    pilot.tell(m.Resume())
+    pilot.tell(m.LookEnded())
+    pilot.stands()
+    question = pilot.take(e.Poll)
+    assert (question.state, question.known) == (None, ())
+
+
 def test_a_long_push_is_read_past_in_between() -> None:
     """What is kept of operations until the feed was read past them does not grow with the push."""
     pilot = piloted(hub=True, items=1000, attendance=Attendance.FOLLOW)
