@@ -69,16 +69,18 @@ def _save(machine: Machine, number: int, sizes: Sizes) -> tuple[Path, str, float
 
 def test_idle(table: Table, pair: Pair, hub: HubServer, sizes: Sizes) -> None:
     """An idle agent asks for nothing but news, tells nothing but that it lives, and writes nothing."""
-    machine, pid = pair.left, pair.daemons[0].process.pid
+    machine, pid, hub_pid = pair.left, pair.daemons[0].process.pid, hub.running.process.pid
     connector = hub.client.connector()
     hears = ("idle", machine.folder, hub.url, hub.token, hub.workspace, pair.source, connector, str(sizes.idle_seconds))
     eventually(lambda: _nothing_changes(machine, REST_SECONDS), 120, "the last look is through")
     machine.relay.counted()
-    files, cpu, written, began = _state(machine), cpu_of(pid), written_by(pid), time.perf_counter()
+    files, written, began = _state(machine), written_by(pid), time.perf_counter()
+    cpu, hub_cpu = cpu_of(pid), cpu_of(hub_pid)
     # Beside it in the same seconds; it sleeps as the agent does, so that neither is in the other's way.
     plain = float(prototype(*hears).out)
     seconds = time.perf_counter() - began
-    used, wrote, asked = cpu_of(pid) - cpu, written_by(pid) - written, machine.relay.counted()
+    used, hub_used = cpu_of(pid) - cpu, cpu_of(hub_pid) - hub_cpu
+    wrote, asked = written_by(pid) - written, machine.relay.counted()
     assert _state(machine) == files
     assert set(asked.endpoints) <= {"deltas", "heartbeat"}
     assert asked.endpoints["heartbeat"] <= seconds / HEARTBEAT_SECONDS + 1
@@ -86,6 +88,7 @@ def test_idle(table: Table, pair: Pair, hub: HubServer, sizes: Sizes) -> None:
     name = f"idle {sizes.idle_seconds} s, {sizes.files:,} files"
     table.add(
         Line(Group.IDLE, f"{name}, CPU", used / seconds * 100, baseline, AtMost(0.05), Unit.PERCENT),
+        Line(Group.IDLE, f"{name}, CPU of the hub for three that wait", hub_used / seconds * 100, unit=Unit.PERCENT),
         Line(Group.IDLE, f"{name}, written to the disk", wrote, None, AtMost(0), Unit.BYTES),
         Line(Group.IDLE, f"{name}, requests", asked.requests, None, None, Unit.COUNT),
     )
