@@ -83,4 +83,9 @@ def test_large_machine_to_machine(table: Table, sizes: Sizes, large: Transfer) -
         Line(Group.TRANSFERS, name, large.wall, baseline, AtMost(30.0 * sizes.files / 100_000)),
         Line(Group.TRANSFERS, f"{name}: up", large.up.cost.wall, ("plain push", large.up.plain.wall)),
         Line(Group.TRANSFERS, f"{name}: down", large.down.cost.wall, ("plain pull", large.down.plain.wall)),
+        Line(Group.TRANSFERS, f"{name}: up, the agent's CPU", large.up.cost.cpu, ("plain push", large.up.plain.cpu)),
+        Line(
+            Group.TRANSFERS, f"{name}: down, the agent's CPU", large.down.cost.cpu, ("plain pull", large.down.plain.cpu)
+        ),
+        Line(Group.TRANSFERS, f"{name}: the hub's CPU", large.up.hub_cpu + large.down.hub_cpu),
     )
