@@ -7,13 +7,13 @@ is left. Every step is safe to repeat, so a crash or a lost answer at any point 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from agent.core.model import EMPTY_HASH, Choice, RemoteConflict
 
 
-@dataclass(frozen=True, slots=True)
-class Close:
+class Close(Struct, frozen=True):
     """Close this conflict on the server so that the head becomes the wanted text.
 
     ``text_hash`` names the content to send along with ``manual_merge``; None where the verb needs none.
@@ -24,23 +24,20 @@ class Close:
     text_hash: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Put:
+class Put(Struct, frozen=True):
     """Push the wanted text (None: a delete) on top of the head that was shown."""
 
     hash: str | None
     base: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Moved:
+class Moved(Struct, frozen=True):
     """The head is no longer the one the person saw: the resolution is refused and the conflict shown anew."""
 
     head: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(Struct, frozen=True):
     """The server holds what was wanted and no conflict of ours is left."""
 
 

@@ -13,19 +13,22 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from agent.core.errors import ProblemKind
 from agent.core.model import Known
 from agent.daemon.carrier import Carrier
 from agent.daemon.loop import Control
 from agent.daemon.telling import Teller
-from agent.disk.watch import Watcher
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.engine.engine import Engine
 from agent.engine.setup import Setup
 from agent.engine.view import Concerns, SourceView
 from agent.index import Index, open_reader
+
+if TYPE_CHECKING:
+    from agent.disk.watch import Watcher
 
 log = logging.getLogger(__name__)
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import fnmatch
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from pathspec import GitIgnoreSpec
-from pathspec.patterns.gitignore import GitIgnorePatternError
+from msgspec import Struct
 
 from agent.core.paths import is_own_name
+
+if TYPE_CHECKING:
+    from pathspec import GitIgnoreSpec
 
 BUILT_IN: Final = "built-in"
 """The origin of the rules nobody can change."""
@@ -50,8 +51,7 @@ def built_in(name: str) -> str | None:
     return pattern.replace("[#]", "#")
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(Struct, frozen=True):
     """The last pattern of a list that matched.
 
     Attributes:
@@ -74,13 +74,11 @@ class PatternList:
         for line, origin in lines:
             if not line.strip() or line.startswith("#"):
                 continue
-            try:
-                GitIgnoreSpec.from_lines([line], backend="simple")
-            except GitIgnorePatternError:
+            if _spec_of([line]) is None:
                 continue
             self._lines.append((line, origin))
             patterns.append(line)
-        self._spec = GitIgnoreSpec.from_lines(patterns, backend="simple") if patterns else None
+        self._spec = _spec_of(patterns) if patterns else None
 
     @classmethod
     def given(cls, patterns: Sequence[str], origin: str) -> PatternList:
@@ -117,6 +115,18 @@ class PatternList:
             return None
         line, origin = self._lines[found.index]
         return Match(line, origin, negated=not found.include)
+
+
+def _spec_of(patterns: Sequence[str]) -> GitIgnoreSpec | None:
+    """These patterns, ready to be matched; None if one of them is not valid."""
+    # Not above: where nobody gives a pattern nothing of it is needed.
+    from pathspec import GitIgnoreSpec
+    from pathspec.patterns.gitignore import GitIgnorePatternError
+
+    try:
+        return GitIgnoreSpec.from_lines(patterns, backend="simple")
+    except GitIgnorePatternError:
+        return None
 
 
 def _unnamed(pattern: object) -> str:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Sequence, Set
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from agent.core.model import Intent, Landing
 from agent.core.paths import parent_of
@@ -20,8 +21,7 @@ _UNEXPECTED: Final = "something else than expected stood there"
 Finding = tuple[Intent, Landing, str | None]
 
 
-@dataclass(frozen=True, slots=True)
-class _Scene:
+class _Scene(Struct, frozen=True):
     """What the deciding functions work with.
 
     Attributes:

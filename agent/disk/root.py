@@ -6,8 +6,9 @@ import contextlib
 import errno
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 from agent.core.errors import DiskError, RootError
 from agent.core.paths import composed, twin_key
@@ -36,8 +37,7 @@ class Unmounted(DiskError):
     code = "unmounted"
 
 
-@dataclass(frozen=True, slots=True)
-class Identity:
+class Identity(Struct, frozen=True):
     """Which folder this is, whatever it is called."""
 
     device: int

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct
 
 from agent.core.paths import parent_of
 from agent.disk.fs import Dir, Kind, Stat
@@ -24,8 +25,7 @@ _EXCLUDE_ORIGIN: Final = "exclude patterns"
 _INCLUDE_ORIGIN: Final = "include patterns"
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+class Rules(Struct, frozen=True):
     """A source's patterns.
 
     Attributes:
@@ -37,8 +37,7 @@ class Rules:
     exclude: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(Struct, frozen=True):
     """Whether a path is selected, and why.
 
     Attributes:
@@ -52,8 +51,7 @@ class Verdict:
     origin: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Folder:
+class _Folder(Struct, frozen=True):
     """What holds for everything in one folder.
 
     Attributes:
@@ -67,10 +65,9 @@ class _Folder:
     clear: bool
 
 
-@dataclass(slots=True)
-class _Parsed:
+class _Parsed(Struct):
     stamp: tuple[int, int, int, int]
-    patterns: PatternList = field(repr=False)
+    patterns: PatternList
 
 
 class Selection:
@@ -86,7 +83,7 @@ class Selection:
         self._include = rules.include or DEFAULT_INCLUDE
         self._plain = self._include == DEFAULT_INCLUDE
         self._endings = tuple(pattern.removeprefix("**/*") for pattern in DEFAULT_INCLUDE)
-        self._includes = PatternList.given(self._include, _INCLUDE_ORIGIN)
+        self._includes = PatternList.given(() if self._plain else self._include, _INCLUDE_ORIGIN)
         self._wanted = Includes(self._includes, self._endings if self._plain else None)
         self._excludes = PatternList.given(rules.exclude, _EXCLUDE_ORIGIN)
         self._outermost = Chain((("", self._excludes),) if self._excludes else ())

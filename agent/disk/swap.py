@@ -6,15 +6,15 @@ Nothing here unlinks bytes that could be a user's: what comes out goes to the tr
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from agent.core.model import Intent, Landing
 from agent.disk.fs import UNSUPPORTED, Dir, Fs
 from agent.disk.slots import Slots, Stage, file_hash
 
 
-@dataclass(frozen=True, slots=True)
-class Spot:
+class Spot(Struct, frozen=True):
     """Where an intent lands: its folder, open, and the last part of its path."""
 
     folder: Dir

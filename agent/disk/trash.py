@@ -11,9 +11,10 @@ import datetime
 import hashlib
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from msgspec import Struct
 
 from agent.core.errors import DiskError
 from agent.core.paths import MAX_PART_BYTES, OWN_NAME
@@ -32,8 +33,7 @@ _PROBE: Final = "\u00e9.part"
 """Ends as what was never finished does, so that one a crash left is cleared away."""
 
 
-@dataclass(frozen=True, slots=True)
-class TrashEntry:
+class TrashEntry(Struct, frozen=True):
     """One file in the trash.
 
     Attributes:

@@ -12,9 +12,9 @@ import os
 import sys
 import threading
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 from typing import Final, Protocol
 
+from msgspec import Struct
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
@@ -24,8 +24,7 @@ from agent.disk.select import IGNORE_FILES, Selection
 DEGRADED_RESCAN_SECONDS: Final = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Noticed:
+class Noticed(Struct, frozen=True):
     """Something may have changed.
 
     Attributes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import SourceState
@@ -11,8 +11,7 @@ from agent.engine.desk import Desk
 from agent.index.conflicts import State
 
 
-@dataclass(frozen=True, slots=True)
-class SourceView:
+class SourceView(Struct, frozen=True):
     """What ``status`` shows of a source. Counts are files, sizes bytes, times seconds since the epoch."""
 
     state: SourceState
@@ -31,8 +30,7 @@ class SourceView:
     halted: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Concerns:
+class Concerns(Struct, frozen=True):
     """What a person is told of without having asked; unlike a view it costs next to nothing.
 
     Attributes:
