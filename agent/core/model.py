@@ -65,6 +65,11 @@ class Side(Struct, frozen=True, gc=False):
         """Whether there is a file here."""
         return self.presence is Presence.FILE
 
+    @property
+    def sort(self) -> tuple[Presence, Reason | None]:
+        """What the side is, whatever bytes it holds."""
+        return self.presence, self.reason
+
     def same_content(self, other: Side) -> bool:
         """Whether both sides hold the same bytes, or both hold nothing."""
         return self.presence is other.presence and self.hash == other.hash

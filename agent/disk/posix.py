@@ -44,12 +44,6 @@ def _stat(found: os.stat_result) -> Stat:
     )
 
 
-def _stamp(found: os.stat_result) -> Stamp | None:
-    if found.st_mode & _TYPE_BITS != _REGULAR or (_HAS_FLAGS and _stat(found).dataless):
-        return None
-    return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
-
-
 def _entry(found: os.DirEntry[str]) -> Entry:
     if found.is_file(follow_symlinks=False):
         return Entry(found.name, Kind.FILE)
@@ -124,24 +118,31 @@ class PosixFs:
         if _HAS_FLAGS and self.glance(folder, name) is None:
             # Opened, a file that lies in a cloud might be fetched.
             return None
-        file = self.open_file(folder, name)
+        file = self._open_file(folder, name)
         try:
-            before = _stamp(os.fstat(file))
-            if before is None or before[0] > limit:
+            before = os.fstat(file)
+            size = before.st_size
+            if before.st_mode & _TYPE_BITS != _REGULAR or size > limit:
                 return None
-            content = os.read(file, before[0] + 1)
-            return (content, before) if before == _stamp(os.fstat(file)) and len(content) == before[0] else None
+            content = os.read(file, size + 1)
+            after = os.fstat(file)
+            stamp = (size, after.st_mtime_ns, after.st_ctime_ns, after.st_ino)
+            same = stamp == (after.st_size, before.st_mtime_ns, before.st_ctime_ns, before.st_ino)
+            return (content, stamp) if same and len(content) == size else None
         finally:
             os.close(file)
 
     def open_file(self, folder: Dir, name: str) -> File:
         """As in ``Fs``."""
+        return File(self._open_file(folder, name))
+
+    def _open_file(self, folder: Dir, name: str) -> int:
         try:
-            return File(os.open(name, _UNNOTICED, dir_fd=folder))
+            return os.open(name, _UNNOTICED, dir_fd=folder)
         except PermissionError as failure:
             if failure.errno != errno.EPERM:
                 raise
-        return File(os.open(name, _READING, dir_fd=folder))
+        return os.open(name, _READING, dir_fd=folder)
 
     def read(self, file: File, limit: int) -> bytes:
         """As in ``Fs``."""

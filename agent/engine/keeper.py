@@ -78,14 +78,15 @@ class Keeper:
         """Write what was seen at paths that nothing is known of: as ``change``, for many at once."""
         desk, mode = self._desk, self._desk.setup.mode
         # Beside two sides that hold nothing the work does not follow from what the bytes are.
-        kinds = {(seen.side.presence, seen.side.reason): seen.side for seen in found}
-        steps = {kind: reconcile(ABSENT, side, ABSENT, mode).step for kind, side in kinds.items()}
+        sides = {seen.side.sort: seen.side for seen in found}
+        steps = {sort: reconcile(ABSENT, side, ABSENT, mode).step for sort, side in sides.items()}
+        nothing = {sort for sort in sides if sort[0] in _NOTHING_THERE}
         # A path that holds nothing, and never did, has no row.
-        there = [seen for seen in found if seen.side.presence not in _NOTHING_THERE]
-        desk.index.trees.add(desk.source, ((seen, steps[seen.side.presence, seen.side.reason]) for seen in there))
+        there = [seen for seen in found if seen.side.sort not in nothing] if nothing else found
+        desk.index.trees.add(desk.source, there, steps)
         desk.recount((ABSENT for _ in there), (seen.side for seen in there))
         desk.moved.update(desk.parked.keys() & {seen.path for seen in found} if desk.parked else ())
-        desk.out.unsorted.update(seen.path for seen in found if seen.path in desk.out.contents)
+        desk.out.unsorted.update(desk.out.contents.keys() & {seen.path for seen in found} if desk.out.contents else ())
         desk.changes += len(found)
         desk.out.changed_since_rest |= bool(found)
 

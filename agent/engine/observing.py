@@ -45,11 +45,15 @@ class Observing:
 
     def on_files_seen(self, message: FilesSeen) -> None:
         """Write what a look found into the local tree."""
-        seen = [one for one in message.seen if self._holds(one)]
+        out = self._desk.out
+        strict = bool(out.stirred or out.carried or out.restless)
+        # With none of these under way only a reason can keep what was seen from being written down.
+        seen = [one for one in message.seen if (not strict and one.side.reason is None) or self._holds(one)]
         paths = [one.path for one in seen]
         if len(seen) >= _MANY and self._keeper.knows_none(paths):
-            for one in seen:
-                self._follow(one, one.side, ABSENT)
+            if self._desk.problems or out.deferred or self._desk.setup.attendance is Attendance.FOLLOW:
+                for one in seen:
+                    self._follow(one, one.side, ABSENT)
             self._keeper.begin(seen)
         else:
             rows = self._keeper.rows(paths)

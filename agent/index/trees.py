@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any, Final
@@ -89,9 +89,12 @@ class Trees:
         sql = "SELECT 1 FROM files WHERE source = ? AND path >= ? AND path <= ? LIMIT 1"
         return self._db.execute(sql, (source, first, last)).fetchone() is not None
 
-    def add(self, source: int, found: Iterable[tuple[Seen, Step]]) -> None:
-        """Write the local sides of paths that have no row, with the work they ask for; cheapest in path order."""
-        self._db.executemany(_ADD, [_seen_values(source, seen, step) for seen, step in found])
+    def add(self, source: int, found: Iterable[Seen], steps: Mapping[tuple[Presence, Reason | None], Step]) -> None:
+        """Write the local sides of paths that have no row, with the work a side of this sort asks for; cheapest in
+        path order.
+        """
+        sorts = {sort: (int(sort[0]), sort[1].value if sort[1] else None, int(step)) for sort, step in steps.items()}
+        self._db.executemany(_ADD, [_seen_values(source, seen, *sorts[seen.side.sort]) for seen in found])
 
     def all(self, source: int, after: str = "") -> Iterator[Row]:
         """Every row in path order."""
@@ -112,6 +115,16 @@ class Trees:
         # some at a time spares the processor going back and forth between this and the disk.
         some = chain.from_iterable(iter(partial(rows.fetchmany, _CHUNK), []))
         return map(partial(tuple.__new__, Known), some)
+
+    def known_at(self, source: int, paths: Sequence[str]) -> dict[str, Known]:
+        """What a look at these paths compares with; of some nothing is known."""
+        found: dict[str, Known] = {}
+        for start in range(0, len(paths), _CHUNK):
+            chunk = paths[start : start + _CHUNK]
+            marks = ",".join("?" * len(chunk))
+            sql = f"SELECT {_KNOWN} FROM files WHERE source = ? AND path IN ({marks})"
+            found.update((row[0], Known._make(row)) for row in self._db.execute(sql, (source, *chunk)))
+        return found
 
     def with_step(self, source: int, *steps: Step, after: str = "", limit: int = -1) -> list[Row]:
         """The first ``limit`` rows behind a path that ask for one of these steps, in path order; by default all."""
@@ -240,12 +253,14 @@ def _row(found: Sequence[Any]) -> Row:
     return Row(path, base, local, fingerprint, remote, remote_id, position, Step(step))
 
 
-def _seen_values(source: int, seen: Seen, step: Step) -> tuple[Any, ...]:
+def _seen_values(source: int, seen: Seen, presence: int, reason: str | None, step: int) -> tuple[Any, ...]:
     side, mark = seen.side, seen.fingerprint
-    told = (source, seen.path, int(side.presence), side.hash, side.size, side.reason.value if side.reason else None)
     if mark is None:
-        return (*told, None, None, None, None, 0, int(step))
-    return (*told, mark.mtime_ns, mark.ctime_ns, mark.inode, mark.xxh3, int(mark.racy), int(step))
+        return (source, seen.path, presence, side.hash, side.size, reason, None, None, None, None, 0, step)
+    return (
+        source, seen.path, presence, side.hash, side.size, reason,
+        mark.mtime_ns, mark.ctime_ns, mark.inode, mark.xxh3, 1 if mark.racy else 0, step,
+    )  # fmt: skip
 
 
 def _values(row: Row) -> tuple[Any, ...]:
