@@ -69,10 +69,9 @@ class IndexMemory:
             yield from index.trees.known(self._source)
 
     def known_at(self, paths: Sequence[str]) -> dict[str, Known]:
-        """These paths."""
+        """These paths, as far as anything is known of them."""
         with self._reading() as index:
-            rows = index.trees.get(self._source, paths)
-        return {path: Known.of(path, row.local, row.fingerprint) for path, row in rows.items()}
+            return index.trees.known_at(self._source, paths)
 
     def mounts(self) -> frozenset[str]:
         """Folders that were file systems of their own."""

@@ -24,9 +24,8 @@ class Memory:
         return iter(list(self._index.trees.known(SOURCE)))
 
     def known_at(self, paths: Sequence[str]) -> dict[str, Known]:
-        """These paths."""
-        rows = self._index.trees.get(SOURCE, paths)
-        return {path: Known.of(path, row.local, row.fingerprint) for path, row in rows.items()}
+        """These paths, as far as anything is known of them."""
+        return self._index.trees.known_at(SOURCE, paths)
 
     def mounts(self) -> frozenset[str]:
         """Folders that were file systems of their own."""
