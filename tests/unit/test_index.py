@@ -28,6 +28,7 @@ from agent.index.generation import WENT_BACK, advance
 from agent.index.operations import Stage, Suspect, Why
 from agent.index.schema import SCHEMA_VERSION
 from agent.index.trees import Row
+from support.effort import effort
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
 
@@ -117,6 +118,31 @@ def test_operations_and_intents_outlive_the_process(path: Path) -> None:
         assert index.operations.intents(1) == [intent]
         index.operations.move({entry.seq: (Stage.DONE, None)})
         assert index.operations.open(1) == [] and index.operations.by_ids(1, ["op-1"])
+
+
+def test_operations_are_found_by_their_ids_however_many_there_are(path: Path) -> None:
+    """A page's echoes cost what they are, not what was ever pushed."""
+    with _opened(path) as index:
+        costs = []
+        for start, end in ((0, 50), (50, 5000)):
+            made = [(Operation(f"op-{n}", f"{n}.md", Verb.UPSERT, A, 3, None), 0) for n in range(start, end)]
+            index.operations.add(1, made, Why.PUSH, 5.0)
+            wanted = [f"op-{n}" for n in range(20)]
+            costs.append(effort(index.connection, lambda: index.operations.by_ids(1, wanted)))  # noqa: B023
+        assert costs[1] < 2 * costs[0]
+
+
+def test_operations_moved_together_are_moved_as_each_says(path: Path) -> None:
+    """Stretches with gaps, other stages and other positions among them."""
+    operations = [Operation(f"op-{n}", f"{n}.md", Verb.UPSERT, A, 3, None) for n in range(6)]
+    with _opened(path) as index:
+        entries = index.operations.add(1, [(operation, 0) for operation in operations], Why.PUSH, 5.0)
+        moves = [(Stage.ACKED, 11), (Stage.ACKED, 12), None, (Stage.ACKED, 14), (Stage.ACKED, 20), (Stage.DONE, None)]
+        index.operations.move({entry.seq: move for entry, move in zip(entries, moves, strict=True) if move})
+        found = index.operations.by_ids(1, [operation.id for operation in operations])
+        assert [(found[o.id].stage, found[o.id].echoed) for o in operations] == [
+            move or (Stage.STORED, None) for move in moves
+        ]
 
 
 def test_the_index_is_private_and_readers_cannot_write(path: Path) -> None:
