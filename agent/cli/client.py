@@ -1,13 +1,11 @@
 """One way to ask the agent: over the socket of the daemon that holds the home, else in this process.
 
-Both answer the same methods with the same documents and raise ``AgentError``. The standard library's HTTP client is
-used on the socket, because ``status`` must answer before a larger one would have been imported.
+Both answer the same methods with the same documents and raise ``AgentError``.
 """
 
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import socket
 import time
@@ -16,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
+from agent.cli.exchange import OK, Answer, ask
 from agent.core.errors import AgentError, HomeLocked, NotRunning
 
 if TYPE_CHECKING:
@@ -81,18 +80,16 @@ class SocketClient:
 
     def call(self, method: str, params: Mapping[str, Any]) -> Any:
         """One answer over the socket."""
-        with contextlib.closing(_Connection(self.path)) as connection:
-            answer = self._ask(connection, method, params, None if method in UNBOUNDED else ANSWER_SECONDS)
-            with _daemon_trouble():
-                return json.loads(answer.read())["result"]
+        seconds = None if method in UNBOUNDED else ANSWER_SECONDS
+        with self._asked(method, params, seconds) as answer, _daemon_trouble():
+            return json.loads(answer.read())["result"]
 
     def follow(self, method: str, params: Mapping[str, Any]) -> Iterator[Any]:
         """Document after document until the daemon ends."""
-        with contextlib.closing(_Connection(self.path)) as connection:
-            answer = self._ask(connection, method, params, None)
+        with self._asked(method, params, None) as answer:
             while True:
                 with _daemon_trouble():
-                    line = answer.readline()
+                    line = answer.line()
                     if not line:
                         return
                     document = json.loads(line)
@@ -100,19 +97,18 @@ class SocketClient:
                     raise _answered(document)
                 yield document
 
-    def _ask(
-        self, connection: _Connection, method: str, params: Mapping[str, Any], seconds: float | None
-    ) -> http.client.HTTPResponse:
-        body = json.dumps(params).encode()
-        with _daemon_trouble():
-            connection.request("POST", f"/v1/{method}", body, {"Content-Type": "application/json"})
-            if connection.sock is not None:
-                connection.sock.settimeout(seconds)
-            answer = connection.getresponse()
-            if answer.status == http.client.OK:
-                return answer
-            refusal = json.loads(answer.read())
-        raise _answered(refusal)
+    @contextlib.contextmanager
+    def _asked(self, method: str, params: Mapping[str, Any], seconds: float | None) -> Iterator[Answer]:
+        """An answer that is no refusal; the connection ends with the block."""
+        with contextlib.ExitStack() as stack:
+            with _daemon_trouble():
+                connection = stack.enter_context(contextlib.closing(_open(self.path)))
+                answer = ask(connection, f"/v1/{method}", json.dumps(params).encode(), seconds)
+                stack.callback(answer.close)
+                refusal = None if answer.status == OK else json.loads(answer.read())
+            if refusal is not None:
+                raise _answered(refusal)
+            yield answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,15 +204,6 @@ def read_lock(home: Home) -> dict[str, Any]:
     return said if isinstance(said, dict) else {}
 
 
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=CONNECT_SECONDS)
-        self._path = path
-
-    def connect(self) -> None:
-        self.sock = _open(self._path)
-
-
 def _open(path: Path) -> socket.socket:
     """A connection to the socket at ``path``.
 
@@ -248,7 +235,7 @@ def _daemon_trouble() -> Iterator[None]:
         yield
     except TimeoutError as error:
         raise NotRunning("the running agent does not answer", "raven-agent logs, then restart it") from error
-    except (OSError, http.client.HTTPException) as error:
+    except OSError as error:
         raise NotRunning("the running agent went away", "start it again, or repeat the command without it") from error
     except (ValueError, KeyError, TypeError) as error:
         raise NotRunning(

@@ -49,8 +49,9 @@ class ControlServer:
         ]
         app = Starlette(routes=routes, middleware=[Middleware(Doorkeeper)])
         config = uvicorn.Config(
-            app, log_config=None, access_log=False, lifespan="off", date_header=False, timeout_graceful_shutdown=2
-        )
+            app, http="h11", log_config=None, access_log=False, lifespan="off", date_header=False,
+            timeout_graceful_shutdown=2,
+        )  # fmt: skip
         self._server = QuietServer(config)
         self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
         self._socket = _listen(path)
