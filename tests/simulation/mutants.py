@@ -13,6 +13,10 @@ from dataclasses import dataclass
 from simulation.broken import MUTANTS, Mutant
 
 
+_SLIPS = tuple(f"law 6: {kind.__name__}(" for kind in (AttributeError, NameError, TypeError))
+"""What a run complains of that ended in a mutant's own mistake, and found nothing out."""
+
+
 @dataclass(frozen=True, slots=True)
 class Hunt:
     """What became of one mutant.
@@ -37,6 +41,8 @@ def hunt(mutant: Mutant, seeds: range) -> Hunt:
             runs += 1
             with mutant.breaking():
                 wrong = mutant.complaints(seed, server)
+            if wrong and wrong[0].startswith(_SLIPS):
+                raise AssertionError(f"{mutant.name} does not fit the product any more: {wrong}")
             if wrong and not mutant.complaints(seed, server):
                 return Hunt(mutant.name, runs, (seed, server, wrong[0].splitlines()[0]), time.process_time() - began)
     return Hunt(mutant.name, runs, None, time.process_time() - began)
