@@ -79,6 +79,11 @@ class PatternList:
             self._lines.append((line, origin))
             patterns.append(line)
         self._spec = _spec_of(patterns) if patterns else None
+        pairs = zip(patterns, self._spec.patterns if self._spec else (), strict=True)
+        self.adding = [(line.strip(), _unnamed(one)) for line, one in pairs if one.include]
+        """The patterns that match without taking back: each as it was written, and as a regular expression that any
+        path it matches begins with.
+        """
 
     @classmethod
     def given(cls, patterns: Sequence[str], origin: str) -> PatternList:
@@ -92,14 +97,6 @@ class PatternList:
 
     def __bool__(self) -> bool:
         return self._spec is not None
-
-    @property
-    def adding(self) -> list[tuple[str, str]]:
-        """The patterns that match without taking back: each as it was written, and as a regular expression that any
-        path it matches begins with.
-        """
-        pairs = zip(self._lines, self._spec.patterns if self._spec else (), strict=True)
-        return [(line.strip(), _unnamed(one)) for (line, _), one in pairs if one.include]
 
     @property
     def takes_back(self) -> bool:

@@ -18,6 +18,8 @@ _MOST: Final = 500
 """Patterns in force at once from which on nothing is sure: to try each on each path would cost more than it spares."""
 _ANYWHERE: Final = "^(?:.+/)?"
 """How the expression of a pattern without a slash begins: it matches a name in whatever folder."""
+_ENDING: Final = re.compile(r"\*[\w.-]+")
+"""A pattern that asks for nothing but how a name ends."""
 _ANYTHING: Final = re.compile("")
 _NOTHING: Final = re.compile("(?!)")
 
@@ -70,8 +72,16 @@ class Chain:
 
     def __init__(self, lists: tuple[tuple[str, PatternList], ...]) -> None:
         self.lists = lists
-        parts = tuple((prefix, regex) for prefix, patterns in lists for _, regex in patterns.adding)
-        self._any = _united(parts)
+        adding = [(prefix, line, regex) for prefix, patterns in lists for line, regex in patterns.adding]
+        self._any = _united(tuple((prefix, regex) for prefix, _, regex in adding))
+        for_files = [one for one in adding if not one[1].endswith("/")]
+        of_names = [one for one in for_files if "/" not in one[1] and one[2].startswith(_ANYWHERE)]
+        self._of_paths = [one for one in for_files if one not in of_names]
+        self._endings = tuple(line[1:] for _, line, _ in of_names if _ENDING.fullmatch(line))
+        rest = tuple(
+            ("", f"^{regex.removeprefix(_ANYWHERE)}") for _, line, regex in of_names if not _ENDING.fullmatch(line)
+        )
+        self._names = _united(rest) if rest else None
 
     def touches(self, path: str) -> bool:
         """Whether any pattern that excludes matches a path, be it taken back later; a folder's path ends with '/'."""
@@ -83,19 +93,16 @@ class Chain:
         The folder, and all above it, is one that no pattern ``touches``. Then only a pattern that can match a file's
         own name matters, and none that is for folders.
         """
-        of_names, of_paths = [], []
-        for prefix, patterns in self.lists:
-            inside = folder[len(prefix) :]
-            for line, regex in patterns.adding:
-                if line.endswith("/"):
-                    continue
-                if "/" not in line and regex.startswith(_ANYWHERE):
-                    of_names.append(("", f"^{regex.removeprefix(_ANYWHERE)}"))
-                elif not inside or may_match_below(line, inside):
-                    of_paths.append((prefix, regex))
-        if of_names:
-            excludes = _united(tuple(of_names)).match
+        if self._endings:
+            names = [n for n in names if not n.endswith(self._endings)]
+        if self._names is not None:
+            excludes = self._names.match
             names = [n for n in names if not excludes(n)]
+        of_paths = [
+            (prefix, regex)
+            for prefix, line, regex in self._of_paths
+            if not (inside := folder[len(prefix) :]) or may_match_below(line, inside)
+        ]
         if of_paths:
             excludes, above = _united(tuple(of_paths)).match, f"{folder}/" if folder else ""
             names = [n for n in names if not excludes(above + n)]
