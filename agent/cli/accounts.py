@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from agent.cli import render
-from agent.cli.command import FILE, App, command, given
+from agent.cli.command import App, command, given
 from agent.cli.exits import Exit
+from agent.cli.kinds import FILE
 from agent.cli.output import may_ask
 from agent.core.errors import UsageError
 

@@ -10,7 +10,6 @@ import functools
 import importlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Concatenate, Final, NamedTuple, ParamSpec
 
 import click
@@ -187,7 +186,6 @@ exclude_option = click.option(
 yes_option = click.option("--yes", is_flag=True, help="Answer every question with yes.")
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would happen, and do nothing.")
 MODES = click.Choice(["bidirectional", "local_to_cloud", "import_only"])
-FILE = click.Path(dir_okay=False, path_type=Path)
 
 
 def given(**params: Any) -> dict[str, Any]:

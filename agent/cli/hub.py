@@ -13,8 +13,9 @@ from typing import Any
 import click
 
 from agent.cli import render
-from agent.cli.command import CONTEXT, FILE, App, command
+from agent.cli.command import CONTEXT, App, command
 from agent.cli.exits import Exit
+from agent.cli.kinds import FILE
 from agent.cli.output import Form, Line, Loudness, View
 from agent.config import ensure_private
 from agent.core.errors import AgentError, UsageError

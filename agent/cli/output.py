@@ -8,7 +8,6 @@ the terminal.
 from __future__ import annotations
 
 import enum
-import json
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -83,7 +82,7 @@ class Output:
     def data(self, document: Any, render: Renderer) -> None:
         """Write the result; it is what was asked for, so quiet does not drop it."""
         if self.form is Form.JSON:
-            sys.stdout.write(json.dumps(document, indent=2) + "\n")
+            sys.stdout.write(_json(document, indent=2) + "\n")
         else:
             draw(render(document), sys.stdout)
         sys.stdout.flush()
@@ -96,7 +95,7 @@ class Output:
     def each(self, document: Any, render: Renderer) -> None:
         """Write one document of a stream: a line of JSON, or its view."""
         if self.form is Form.JSON:
-            sys.stdout.write(json.dumps(document, separators=(",", ":")) + "\n")
+            sys.stdout.write(_json(document, separators=(",", ":")) + "\n")
         else:
             draw(render(document), sys.stdout)
         sys.stdout.flush()
@@ -107,10 +106,17 @@ class Output:
             draw([Line(text, Tone.ASIDE)], sys.stderr)
 
 
+def _json(document: Any, **style: Any) -> str:
+    # Imported where it is used: what only says something about the program has no document.
+    import json
+
+    return json.dumps(document, **style)
+
+
 def show_error(form: Form, code: str, message: str, hint: str | None) -> None:
     """Write an error to stderr."""
     if form is Form.JSON:
-        sys.stderr.write(json.dumps({"error": {"code": code, "message": message, "hint": hint}}) + "\n")
+        sys.stderr.write(_json({"error": {"code": code, "message": message, "hint": hint}}) + "\n")
         return
     # The journal takes a line's priority from its beginning.
     priority = "<3>" if stderr_is_journal() else ""

@@ -20,9 +20,10 @@ import click
 from agent import __version__
 from agent.cli import render
 from agent.cli.checks import check, own_checks
-from agent.cli.command import FILE, App, command
+from agent.cli.command import App, command
 from agent.cli.exits import Exit
 from agent.cli.journal import USER_UNIT
+from agent.cli.kinds import FILE
 from agent.cli.logsetup import FILES, scrub
 from agent.cli.output import Line
 from agent.core.errors import AgentError

@@ -6,7 +6,6 @@ import datetime as dt
 import os
 import re
 import unicodedata
-from pathlib import Path
 from typing import Any, Final
 
 from agent.core.errors import UsageError
@@ -92,11 +91,15 @@ def count_of(number: int, noun: str) -> str:
 
 def folder_path(text: str) -> str:
     """A FOLDER as typed, absolute and without links; it need not exist."""
+    from pathlib import Path
+
     return str(Path(text).expanduser().resolve())
 
 
 def file_path(text: str) -> str:
     """A PATH as typed, absolute; its folder without links, its last part as it is, since that may be a link itself."""
+    from pathlib import Path
+
     typed = Path(text).expanduser()
     if typed.name in ("", ".."):
         return str(typed.resolve())

@@ -152,3 +152,9 @@ def test_the_shell_completes_folders_and_paths(words: tuple[str, ...], kind: str
 def test_a_misspelt_setting_is_likened_to_settings_alone(raven: Callable[..., Ran]) -> None:
     assert "source" not in raven("config", "get", "nosuch").err
     assert "did you mean 'quiet_ms'?" in raven("config", "get", "quite_ms").err
+
+
+def test_what_asks_a_running_agent_loads_nothing_that_encrypts_or_reads_mail() -> None:
+    """``status`` is asked often, by people and by scripts, and its start is most of what it takes."""
+    code = "import sys; import agent.cli.client; sys.exit(bool({'ssl', 'email', 'http.client'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0
