@@ -21,7 +21,7 @@ from agent.disk.select import Selection, Verdict
 
 __all__ = ["Batch", "look", "scan"]
 
-BATCH: Final = 1000
+BATCH: Final = 2000
 _MAX_PLAIN_FOLDER: Final = 500
 """Characters of a folder's path up to which no name makes it too long."""
 _PROVEN: Final = (0, int(Presence.FILE))
