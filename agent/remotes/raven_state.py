@@ -81,13 +81,18 @@ class Position:
             self.cursor, self.tail = cursor, event_id[-_TAIL:]
 
     def pass_over(self, known: Iterable[Span]) -> int:
-        """Move over what is known already, as far as nothing else stands between; the last position of it, or 0."""
-        past = 0
+        """Move over what is known already, as far as nothing else stands between; the last position of it, or 0.
+
+        The last event of all is read nevertheless: only its id shows a server that was restored and went on.
+        """
+        end = self.cursor
         for first, last in known:
-            if first <= self.cursor + 1 <= last:
-                self.cursor, self.tail = last, ""
-                past = last
-        return past
+            if first <= end + 1 <= last:
+                end = last
+        if end - 1 <= self.cursor:
+            return 0
+        self.cursor, self.tail = end - 1, ""
+        return self.cursor
 
     def is_at(self, cursor: int, event_id: str) -> bool:
         """Whether this is the event the position stands at, and not another that was given its number: as far as that

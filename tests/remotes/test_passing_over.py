@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from agent.core.stream import Page, Span, Upsert
+from agent.remotes.raven_state import Position
 from remotes.rig import World, edit
 
 
@@ -31,13 +32,15 @@ def test_what_changed_nothing_has_no_place(hub: World) -> None:
 
 
 def test_known_events_are_not_asked_for(hub: World) -> None:
-    """The state moves past them, and a restored server would be known by it."""
-    hub.push(edit("a.md", "A"), edit("b.md", "B"))
-    page = _page(hub, None, Span(1, 2))
-    assert (page.events, page.past, page.more, page.cursor) == ((), 2, False, "2")
+    """All but the last of them, by whose id a restored server is known."""
+    hub.push(edit("a.md", "A"), edit("b.md", "B"), edit("c.md", "C"))
+    page = _page(hub, None, Span(1, 3))
+    assert (_paths(page), page.past, page.cursor) == (["c.md"], 2, "3")
     assert not hub.remote.is_behind(hub.source, page.state)
-    hub.push(edit("c.md", "C"))
-    assert _paths(_page(hub, page.state)) == ["c.md"]
+    position = Position.from_json(page.state)
+    assert position.is_at(3, position.tail) and not position.is_at(3, "the id of another event")
+    hub.push(edit("d.md", "D"))
+    assert _paths(_page(hub, page.state)) == ["d.md"]
 
 
 def test_a_state_past_the_feeds_end_is_behind(hub: World) -> None:
@@ -49,12 +52,12 @@ def test_a_state_past_the_feeds_end_is_behind(hub: World) -> None:
 
 def test_another_machines_event_between_is_told(hub: World) -> None:
     """Only what comes next is passed over; behind another's event ours are told as well."""
-    hub.push(edit("mine.md", "1"))
+    hub.push(edit("mine.md", "1"), edit("mine-2.md", "2"))
     other = hub.adapter()
-    other.push(hub.source, None, [edit("theirs.md", "2")])
-    hub.push(edit("mine-too.md", "3"))
-    page = _page(hub, None, Span(1, 1), Span(3, 3))
-    assert (_paths(page), page.past) == (["theirs.md", "mine-too.md"], 1)
+    other.push(hub.source, None, [edit("theirs.md", "3")])
+    hub.push(edit("mine-4.md", "4"))
+    page = _page(hub, None, Span(1, 2), Span(4, 4))
+    assert (_paths(page), page.past) == (["mine-2.md", "theirs.md", "mine-4.md"], 1)
 
 
 def test_nothing_is_passed_over_where_the_feed_is_not_ordered(strict: World) -> None:
