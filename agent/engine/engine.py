@@ -209,8 +209,10 @@ class Engine:
 
     def _on_landed(self, message: m.ChangesLanded) -> None:
         desk, out = self._desk, self._desk.out
-        out.recovered, out.recovering = True, False
         pairs = [(out.carrying.pop(landed.intent_id, None), landed) for landed in message.landed]
+        if not out.recovered:
+            # What else is under way may be what could not be told: it is known once nothing is any more.
+            out.recovered, out.recovering = not out.carrying, bool(out.carrying) and out.recovering
         rows = self._keeper.rows([intent.path for intent, _ in pairs if intent])
         for intent, landed in pairs:
             if intent is None:

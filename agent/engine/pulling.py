@@ -28,7 +28,6 @@ from agent.engine.setup import Attendance
 from agent.index.notes import PathProblem, ProblemOrigin
 from agent.index.trees import Row
 
-_JOBS_AT_ONCE = 2000
 _ASK_AT_ONCE = 4
 _KEPT_AT_ONCE = 200
 _REASONS = {
@@ -40,13 +39,19 @@ _RACY_SECONDS = 2.1
 
 
 class Pulling:
-    """One group of changes at a time. Every change says what it expects; a surprise is a new observation."""
+    """One group of changes after another. Every change says what it expects; a surprise is a new observation.
+
+    New files do not wait for the group before theirs to be written down: two groups are under way where there is much
+    to install, one being made, one journalled. They never share a path.
+    """
 
     def __init__(self, desk: Desk, keeper: Keeper, holding: Holding) -> None:
         self._desk = desk
         self._keeper = keeper
         self._holding = holding
         self._ids: Iterator[str] = iter(())
+        self._groups: list[str] = []
+        """The first intent of each group that was begun here and may still be under way."""
 
     # Outcomes
 
@@ -134,24 +139,35 @@ class Pulling:
         out.unsorted.clear()
         if desk.may_install and not out.carrying:
             self._plan_changes()
+        elif desk.may_install and out.recovered and len(out.contents) >= desk.setup.next_items:
+            self._plan_next_group()
         if not desk.may_change and not out.carrying and out.contents_size > CONTENTS_LIMIT:
             self._make_room()
 
     def _plan_changes(self) -> None:
-        desk, out = self._desk, self._desk.out
+        desk = self._desk
         self._ids = desk.new_intent_ids()
-        if not desk.may_change:
-            # Until the feed was read to its end once, a later page may take back what an earlier one told, but for
-            # what the server says to be the latest.
-            jobs = self._installs([path for path in out.contents if path in out.latest][:_JOBS_AT_ONCE])
-        else:
-            jobs = self._removals()
-            jobs += self._installs(list(out.contents)[: max(_JOBS_AT_ONCE - len(jobs), 0)])
+        jobs = self._removals() if desk.may_change else []
+        jobs += self._installs(desk.setup.group_items - len(jobs))
+        if desk.may_change:
             jobs = jobs or self._kept_texts()
         if jobs:
-            self.carry(jobs)
+            self._carry_group(jobs)
         elif desk.may_change and desk.may_call(Call.HEAD):
             self._ask_for_texts()
+
+    def _plan_next_group(self) -> None:
+        """Journal a second group. Nothing is removed by it: deletes are counted one group after another."""
+        self._groups = [first for first in self._groups if first in self._desk.out.carrying]
+        if len(self._groups) == 1:
+            self._ids = self._desk.new_intent_ids()
+            jobs = self._installs(self._desk.setup.group_items)
+            if jobs:
+                self._carry_group(jobs)
+
+    def _carry_group(self, jobs: list[tuple[Intent, bytes]]) -> None:
+        self._groups.append(jobs[0][0].id)
+        self.carry(jobs)
 
     def _free(self, row: Row) -> bool:
         desk = self._desk
@@ -167,16 +183,20 @@ class Pulling:
     def _removals(self) -> list[tuple[Intent, bytes]]:
         desk = self._desk
         held = 0 if desk.out.held is None else len(desk.out.held.files)
-        limit = _JOBS_AT_ONCE + held + len(desk.parked) + len(desk.out.deferred) + len(desk.out.noticed)
+        limit = desk.setup.group_items + held + len(desk.parked) + len(desk.out.deferred) + len(desk.out.noticed)
         rows = desk.index.trees.with_step(desk.source, Step.PULL_DELETE, limit=limit)
-        free = [row for row in rows if self._free(row) and self._holding.allows(row)][:_JOBS_AT_ONCE]
+        free = [row for row in rows if self._free(row) and self._holding.allows(row)]
+        del free[desk.setup.group_items :]
         self._holding.count(Step.PULL_DELETE, free)
         return [(self._intent(row), b"") for row in free]
 
-    def _installs(self, paths: list[str]) -> list[tuple[Intent, bytes]]:
-        out = self._desk.out
+    def _installs(self, room: int) -> list[tuple[Intent, bytes]]:
+        desk, out = self._desk, self._desk.out
+        # Until the feed was read to its end once, a later page may take back what an earlier one told, but for what the
+        # server says to be the latest.
+        paths = [path for path in out.contents if desk.may_change or path in out.latest]
         jobs = []
-        for path, row in self._keeper.rows(paths).items():
+        for path, row in self._keeper.rows(paths[: max(room, 0)]).items():
             digest, content = out.contents[path]
             if row.step is Step.PULL and digest == row.remote.hash and self._free(row):
                 jobs.append((self._intent(row), content))

@@ -32,6 +32,8 @@ class Setup:
             it, and ``idle_after`` it.
         batch_items, batch_bytes: how much one batch may hold.
         batches: how many may be on their way at once where the feed is ordered; elsewhere it is one.
+        group_items: how many changes of the folder are made together.
+        next_items: how many texts must wait until their group is journalled while another is still being made.
     """
 
     source: int
@@ -55,3 +57,5 @@ class Setup:
     batch_items: int = 100
     batch_bytes: int = 4 << 20
     batches: int = 4
+    group_items: int = 2000
+    next_items: int = 500

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import ABSENT, Landed, Landing, Seen, file_side
 from agent.core.reconcile import Step
@@ -9,7 +11,6 @@ from agent.core.stream import Event, Page, Upsert
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.engine.outstanding import CONTENTS_LIMIT
-from agent.engine.pulling import _JOBS_AT_ONCE
 from engine.pilot import SOURCE, Pilot, delete, seen, sha
 
 
@@ -23,9 +24,11 @@ def superseded(path: str, text: str, position: int) -> Upsert:
     return Upsert(path, sha(text), position, text.encode())
 
 
-def joining(here: dict[str, str] | None = None) -> Pilot:
+def joining(here: dict[str, str] | None = None, **groups: int) -> Pilot:
     """Has looked at its folder and read nothing of the feed yet."""
     pilot = Pilot(hub=True)
+    pilot.setup = replace(pilot.setup, **groups)
+    pilot.restart()
     pilot.tell(m.ChangesLanded(()))
     pilot.look(dict(here or {}))
     return pilot
@@ -40,6 +43,18 @@ def page(pilot: Pilot, poll: e.Poll, *events: Event, last: bool = True) -> None:
 def carried(pilot: Pilot) -> list[str]:
     """The paths of the changes that are asked for now."""
     return [intent.path for intent, _ in pilot.take(e.Carry).jobs]
+
+
+def groups(pilot: Pilot) -> list[e.Carry]:
+    """The groups that are asked for now; they count as taken."""
+    found = [effect for effect in pilot.effects if isinstance(effect, e.Carry)]
+    pilot.effects = [effect for effect in pilot.effects if not isinstance(effect, e.Carry)]
+    return found
+
+
+def paths_of(group: e.Carry) -> set[str]:
+    """The paths it changes."""
+    return {intent.path for intent, _ in group.jobs}
 
 
 def land(pilot: Pilot, carry: e.Carry) -> None:
@@ -124,15 +139,74 @@ def test_texts_that_wait_for_the_end_of_the_feed_stand_in_the_index_once_they_ar
 
 
 def test_changes_that_are_made_together_share_a_group_and_nothing_else_of_their_ids() -> None:
-    pilot = joining()
-    pilot.feed(*(latest(f"{n:05}.md", f"{n}", n) for n in range(1, 3001)))
+    pilot = joining(group_items=20)
+    pilot.feed(*(latest(f"{n:05}.md", f"{n}", n) for n in range(1, 31)))
     first = pilot.take(e.Carry)
-    assert len(first.jobs) == _JOBS_AT_ONCE
+    assert len(first.jobs) == 20
     land(pilot, first)
     second = pilot.take(e.Carry)
     ids = [[intent.id for intent, _ in carry.jobs] for carry in (first, second)]
-    assert len({*ids[0], *ids[1]}) == 3000
+    assert len({*ids[0], *ids[1]}) == 30
     assert [len({identifier.partition("_")[0] for identifier in one}) for one in ids] == [1, 1]
+
+
+def test_a_second_group_is_journalled_while_the_first_is_made_and_never_a_third() -> None:
+    """Only where much waits to be installed; no path is in both."""
+    pilot = joining(group_items=10, next_items=5)
+    pilot.feed(*(latest(f"{n:02}.md", f"{n}", n) for n in range(1, 31)))
+    first, second = groups(pilot)
+    assert not paths_of(first) & paths_of(second)
+    land(pilot, second)
+    (third,) = groups(pilot)
+    assert not paths_of(third) & paths_of(first)
+    land(pilot, first)
+    land(pilot, third)
+    pilot.rest()
+    assert pilot.engine.tally.pulled == 30
+    assert pilot.index.operations.intents(SOURCE) == []
+
+
+def test_few_texts_wait_for_the_group_before_theirs() -> None:
+    pilot = joining(group_items=10, next_items=5)
+    pilot.feed(*(latest(f"{n:02}.md", f"{n}", n) for n in range(1, 14)))
+    (first,) = groups(pilot)
+    land(pilot, first)
+    (second,) = groups(pilot)
+    assert len(paths_of(second)) == 3
+
+
+def test_nothing_is_removed_beside_another_group() -> None:
+    """Deletes are counted one group after another."""
+    pilot = joining(group_items=4, next_items=1)
+    pilot.feed(*(latest(f"{n:02}.md", f"{n}", n) for n in range(1, 4)))
+    for group in groups(pilot):
+        land(pilot, group)
+    pilot.rest()
+    pilot.feed(latest("a.md", "a", 10))
+    (first,) = groups(pilot)
+    pilot.feed(delete("01.md", 11), latest("b.md", "b", 12))
+    (second,) = groups(pilot)
+    assert paths_of(second) == {"b.md"}
+    land(pilot, first)
+    land(pilot, second)
+    (third,) = groups(pilot)
+    assert paths_of(third) == {"01.md"}
+
+
+def test_a_group_that_lands_beside_one_that_cannot_be_told_leaves_that_one_to_the_recovery() -> None:
+    pilot = joining(group_items=4, next_items=1)
+    pilot.feed(*(latest(f"{n:02}.md", f"{n}", n) for n in range(1, 7)))
+    first, second = groups(pilot)
+    pilot.tell(m.RecoveryFailed("the disk is away"))
+    land(pilot, second)
+    assert not pilot.wants(e.Recover)
+    pilot.now += 11
+    pilot.tell(m.TimePassed())
+    recover = pilot.take(e.Recover)
+    assert {intent.path for intent in recover.intents} == paths_of(first)
+    land(pilot, first)
+    pilot.rest()
+    assert pilot.engine.tally.pulled == 6
 
 
 def test_pages_that_follow_unasked_are_taken_in_as_they_come() -> None:

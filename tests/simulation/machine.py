@@ -98,7 +98,8 @@ class Habits:
 
     Attributes:
         attendance: FOLLOW for a daemon, ONCE for single passes that somebody starts again and again.
-        batch_items: operations in a batch; few, and several batches are on their way at once where that may be.
+        batch_items: operations in a batch; few, and several batches are on their way at once where that may be. Groups
+            of changes of the folder are then as small, and two of them under way.
     """
 
     mode: Mode = Mode.BIDIRECTIONAL
@@ -188,7 +189,12 @@ class Machine:
             self._passing = True
 
     def _setup(self) -> Setup:
-        return Setup(SOURCE, self.habits.mode, self.habits.attendance, batch_items=self.habits.batch_items)
+        items = self.habits.batch_items
+        groups = (items + 1, 1) if items < 100 else (2000, 500)
+        return Setup(
+            SOURCE, self.habits.mode, self.habits.attendance, batch_items=items,
+            group_items=groups[0], next_items=groups[1],
+        )  # fmt: skip
 
     def begin_pass(self) -> None:
         """Have one full pass made."""
