@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from agent.hub.model import Encoding
 
-_LEVEL: Final = 2
+_LEVEL: Final = 1
+"""zlib's fastest: the next one takes an eighth longer for texts two hundredths smaller."""
 _SHORT: Final = 8192
 """Bytes of a text that needs no full window, and setting one up is most of the cost."""
 
