@@ -176,10 +176,13 @@ class Pushing:
         size = 0
         while rows := desk.index.trees.with_step(desk.source, step, after=path, limit=room):
             for row in rows:
-                if self._free(row.path) and (step is Step.PUSH or self._holding.allows(row)):
-                    chosen.append(row)
-                    size += row.local.size or 0
-                if len(chosen) >= room or size >= desk.setup.batch_bytes:
+                if not self._free(row.path) or (step is not Step.PUSH and not self._holding.allows(row)):
+                    continue
+                size += row.local.size or 0
+                if chosen and size > desk.setup.batch_bytes:
+                    return chosen
+                chosen.append(row)
+                if len(chosen) >= room:
                     return chosen
             path = rows[-1].path
         return chosen

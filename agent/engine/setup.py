@@ -30,7 +30,8 @@ class Setup:
         quiet, quiet_most: how long a changed file must rest before it is looked at, and the longest it can delay that.
         poll_least, poll_most, poll_idle: time between polls without a long poll: right after activity, a while after
             it, and ``idle_after`` it.
-        batch_items, batch_bytes: how much one batch may hold.
+        batch_items, batch_bytes: how much one batch may hold; so many bytes of text mostly fit into one request, and
+            several batches on their way hold no more in memory than a few requests.
         batches: how many may be on their way at once where the feed is ordered; elsewhere it is one.
         group_items: how many changes of the folder are made together.
         next_items: how many texts must wait until their group is journalled while another is still being made.
@@ -55,7 +56,7 @@ class Setup:
     poll_idle: float = 30.0
     idle_after: float = 600.0
     batch_items: int = 100
-    batch_bytes: int = 4 << 20
+    batch_bytes: int = 3 << 18
     batches: int = 4
     group_items: int = 2000
     next_items: int = 500

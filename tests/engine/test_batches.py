@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from msgspec import structs
+
 from agent.core.errors import Problem, ProblemKind
-from agent.core.model import Outcome, Result, Verb
+from agent.core.model import Outcome, Result, Verb, file_side
 from agent.core.stream import Page, Span
 from agent.engine import effects as e
 from agent.engine import messages as m
@@ -82,6 +84,15 @@ def test_one_batch_is_on_its_way_where_the_feed_is_not() -> None:
     assert paths([only]) == NAMES[:1]
     pilot.answers(only, Result.APPLIED)
     assert paths(sent(pilot)) == NAMES[1:2]
+
+
+def test_a_batch_holds_no_more_bytes_than_mostly_fit_into_one_request() -> None:
+    """Large files go with fewer others; one that is larger goes alone."""
+    pilot = piloted(hub=True, items=100)
+    sizes = {"a.md": 500_000, "b.md": 200_000, "c.md": 200_000, "d.md": 900_000, "e.md": 1}
+    found = [seen(name, name) for name in sizes]
+    pilot.tell(m.FilesSeen(tuple(structs.replace(x, side=file_side(x.side.hash or "", sizes[x.path])) for x in found)))
+    assert [paths([send]) for send in sent(pilot)] == [["a.md", "b.md"], ["c.md"], ["d.md"], ["e.md"]]
 
 
 def test_a_file_saved_again_waits_for_its_own_batch() -> None:
