@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -278,6 +277,9 @@ def diff(document: Document) -> View:
 
 
 def _unified(before: str | None, after: str | None, old: str = "raven", new: str = "local") -> list[Line]:
+    # Imported where it is used: every other view is shown sooner without it.
+    import difflib
+
     lines = []
     for side, text in ((old, before), (new, after)):
         if text is None:
