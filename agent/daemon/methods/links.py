@@ -12,7 +12,7 @@ from msgspec import structs
 from agent import registry as reg
 from agent.core import paths
 from agent.core.errors import UsageError
-from agent.core.model import Mode, Seen
+from agent.core.model import Mode, Side
 from agent.daemon.agent import Agent
 from agent.daemon.methods.common import Params, Unsent, path_of
 from agent.disk.mark import put_mark
@@ -193,32 +193,29 @@ def _globs(params: Params, name: str) -> Sequence[str]:
 
 def _plan(agent: Agent, draft: SourceEntry, joined: RemoteSource | None) -> dict[str, int]:
     """What the link would do to every file: the union of two sides, counted."""
-    here: dict[str, Seen] = {}
-    oddities = 0
-    selected = None
+    there = {p: h for p, h in _remote_hashes(agent, draft, joined).items() if paths.check(p) is None}
+    counts = dict.fromkeys(("upload", "download", "adopt", "park", "skip"), 0)
     if draft.root.is_dir():
         folder = agent.folder(draft)
         try:
+            there = {path: digest for path, digest in there.items() if folder.selection.verdict(path).selected}
+            # Counted as it comes: of a large folder nothing is kept.
             for batch in folder.look((), None):
-                here.update((seen.path, seen) for seen in batch.seen)
-                oddities += len(batch.oddities)
-            selected = folder.selection
-            there = _remote_hashes(agent, draft, joined)
-            wanted = {p: h for p, h in there.items() if paths.check(p) is None and selected.verdict(p).selected}
+                for seen in batch.seen:
+                    counts[_fate(seen.side, there.get(seen.path))] += 1
+                counts["skip"] += len(batch.oddities)
         finally:
             folder.close()
-    else:
-        wanted = {p: h for p, h in _remote_hashes(agent, draft, joined).items() if paths.check(p) is None}
-    both = wanted.keys() & here.keys()
-    adopt = sum(1 for path in both if here[path].side.hash == wanted[path])
-    skip = sum(1 for path, seen in here.items() if path not in wanted and seen.side.reason is not None)
-    return {
-        "upload": len(here) - len(both) - skip,
-        "download": len(wanted) - len(both) if draft.mode is Mode.BIDIRECTIONAL else 0,
-        "adopt": adopt,
-        "park": len(both) - adopt,
-        "skip": skip + oddities,
-    }
+    if draft.mode is Mode.BIDIRECTIONAL:
+        counts["download"] = len(there) - counts["adopt"] - counts["park"]
+    return counts
+
+
+def _fate(here: Side, there: str | None) -> str:
+    """What the link does to a file of the folder, by what the server holds there."""
+    if there is None:
+        return "upload" if here.reason is None else "skip"
+    return "adopt" if here.hash == there else "park"
 
 
 def _remote_hashes(agent: Agent, draft: SourceEntry, joined: RemoteSource | None) -> dict[str, str]:
