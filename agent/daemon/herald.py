@@ -80,11 +80,13 @@ class Herald:
 
     def ready(self) -> None:
         """The agent answers and works: say so, and from now on how it stands."""
+        if self._notifier.address is None:
+            # Nobody listens, and how a large folder stands is dear to find out.
+            return
         words, turn = self._look()
         self._notifier.ready(words)
         self._said = words
-        if self._notifier.address is not None:
-            threading.Thread(target=self._keep_telling, args=(turn,), name="standing", daemon=True).start()
+        threading.Thread(target=self._keep_telling, args=(turn,), name="standing", daemon=True).start()
 
     def _feed(self) -> None:
         """On the control thread, so that the watchdog starves exactly when that one hangs."""
