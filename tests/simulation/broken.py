@@ -287,6 +287,7 @@ def _refusals_not_written_down() -> AbstractContextManager[object]:
 
 
 _CRASHES = Chances(crash_at_disk=0.02, strange=0.02)
+_OUTAGES = Chances(crash_at_disk=0.08, strange=0.0, clock=0.0, user_between_calls=0.0)
 _HALTING = Chances(crash_at_disk=0.02, user_between_calls=0.02, folding=1.0, strange=0.0)
 _MEDDLING = Chances(user_between_calls=0.03, strange=0.25, fault=0.02)
 _SAVING = Chances(user_between_calls=0.1, strange=0.0, clock=0.0, crash_at_disk=0.0)
@@ -315,7 +316,7 @@ MUTANTS = (
         "swapped before it is durable",
         "the new files of a group are put in place before the sync that makes them durable",
         _swapped_before_it_is_durable,
-        chances=_CRASHES,
+        chances=_OUTAGES,
     ),
     Mutant(
         "refusals not written down",
