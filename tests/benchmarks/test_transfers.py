@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
 
 from benchmarks.conftest import Machines
+from benchmarks.machines import until_calm, until_rest
 from benchmarks.prototypes import walk
 from benchmarks.sizes import Sizes, shape_of
 from benchmarks.table import AtMost, Group, Line, Table, TimesBaseline
 from benchmarks.transfers import Moved, Transfer, pulled, pushed, typical
-from benchmarks.tree import texts
+from benchmarks.tree import grow, plant, texts
+from support.eventually import eventually
 from support.servers import HubServer
 
 pytestmark = pytest.mark.benchmark_table
@@ -69,6 +72,30 @@ def test_machine_to_machine(table: Table, sizes: Sizes, ups: list[Moved], downs:
     baseline = ("plain push and pull", plain_up.wall + plain_down.wall)
     name = f"machine to machine, {sizes.middle:,} files"
     table.add(Line(Group.TRANSFERS, name, up.wall + down.wall, baseline, AtMost(4.0 * sizes.middle / 10_000)))
+
+
+def test_new_folder(table: Table, machines: Machines, scratch: Path, sizes: Sizes) -> None:
+    """A folder that is moved into the one of a running agent stands whole on the other machine: up and down overlap."""
+    left, right, prepared = machines("drop-left"), machines("drop-right"), scratch / "drop"
+    plant(left.folder, {"start.md": "# Start\n"})
+    right.join(left.up_once()["id"])
+    grow(prepared, shape_of(sizes.middle))
+    with left.home.daemon() as one, right.home.daemon() as other:
+        until_rest([one, other])
+        for machine, daemon in ((left, one), (right, other)):
+            until_calm(daemon.process.pid)
+            machine.relay.counted()
+        began = time.perf_counter()
+        prepared.rename(left.folder / "new")
+        eventually(lambda: other.source()["files"] == sizes.middle + 1, 300, "all of them are there")
+        seconds = time.perf_counter() - began
+        until_rest([one, other])
+    assert left.relay.counted().operations == sizes.middle
+    assert right.relay.counted().operations == 0
+    expected = {f"new/{shape_of(sizes.middle).path(number)}" for number in range(sizes.middle)}
+    assert {path for path, *_ in walk(str(right.folder))} == expected | {"start.md"}
+    name = f"{sizes.middle:,} files moved in → other disk, both agents running"
+    table.add(Line(Group.TRANSFERS, name, seconds, None, AtMost(4.0 * sizes.middle / 10_000)))
 
 
 def test_large_machine_to_machine(table: Table, sizes: Sizes, large: Transfer) -> None:

@@ -87,6 +87,7 @@ def plant(folder: Path, content: dict[str, str]) -> None:
 
 def grow(root: Path, shape: Shape, start: int = 0, seed: int = 1) -> None:
     """Write the files of a tree from number ``start`` on, with time stamps long past, and ignore files among them."""
+    root.mkdir(parents=True, exist_ok=True)
     made = set()
     for number in range(start, shape.files):
         target = f"{root}/{shape.path(number)}"
