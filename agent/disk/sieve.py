@@ -14,6 +14,9 @@ from agent.core.paths import MAX_PLAIN, PLAIN_NAME
 from agent.disk.patterns import PatternList, built_in, may_match_below
 
 _PLAIN: Final = re.compile(PLAIN_NAME)
+_CHARACTERS: Final = bytes(one for one in range(128) if re.fullmatch(PLAIN_NAME, f"a{chr(one)}"))
+_FIRST: Final = frozenset(chr(one) for one in range(128) if re.fullmatch(PLAIN_NAME, chr(one))) - {"i"}
+"""What a plain name may begin with; without the letter that the built-in patterns' names begin with."""
 _MOST: Final = 500
 """Patterns in force at once from which on nothing is sure: to try each on each path would cost more than it spares."""
 _ANYWHERE: Final = "^(?:.+/)?"
@@ -54,7 +57,12 @@ class Includes:
     def sift(self, prefix: str, names: Sequence[str]) -> Sifted:
         """Which of these names, in the folder whose path with a slash is ``prefix``, the patterns want."""
         if self._endings is not None:
-            wanted, endings = self._named.fullmatch, self._endings
+            endings = self._endings
+            if _are_ascii_and_plain(names):
+                sure = [n for n in names if n[0] in _FIRST and n.endswith(endings)]
+                if len(sure) == len(names):
+                    return Sifted(sure, [])
+            wanted = self._named.fullmatch
             sure = [n for n in names if wanted(n) and (len(n) <= MAX_PLAIN or n.isascii())]
             return Sifted(sure, [n for n in _others(names, sure) if n.lower().endswith(endings)])
         adds = self._adding.match
@@ -114,6 +122,12 @@ def _others(names: Sequence[str], known: list[str]) -> list[str]:
         return []
     without = set(known)
     return [n for n in names if n not in without]
+
+
+def _are_ascii_and_plain(names: Sequence[str]) -> bool:
+    """Whether all of them are made of nothing but ASCII characters that plain names may hold behind their first."""
+    together = "".join(names)
+    return together.isascii() and not together.encode().translate(None, _CHARACTERS)
 
 
 def _is_plain(name: str) -> bool:

@@ -248,11 +248,10 @@ class LinuxEyes:
 
 def _told_apart(entries: Iterable[os.DirEntry[str]]) -> tuple[list[str], list[str]]:
     """(names of what is no folder, names of folders)"""
-    names: list[str] = []
-    folders: list[str] = []
-    for entry in entries:
-        (folders if entry.is_dir(follow_symlinks=False) else names).append(entry.name)
-    return names, folders
+    found = list(entries)
+    folders = [entry.name for entry in found if entry.is_dir(follow_symlinks=False)]
+    inside = set(folders)
+    return [entry.name for entry in found if entry.name not in inside], folders
 
 
 def _id_of(folder: str) -> CallbackId:
