@@ -87,8 +87,20 @@ class Observing:
         if side.is_file and side.hash == row.local.hash and side.reason is None and row.local.reason in _SERVER_REASONS:
             # The server's refusal is of these very bytes; a touch does not lift it.
             side = replace(side, reason=row.local.reason)
+        if seen.path in self._desk.out.settled:
+            seen = self._settled(row, seen)
         self._follow(seen, side, row.local)
         return replace(row, local=side, fingerprint=seen.fingerprint)
+
+    def _settled(self, row: Row, seen: Seen) -> Seen:
+        """Read again after a while and still the same: its stat is proof from now on, also where its time of change
+        lies in the future, as a clock that was set may leave it.
+        """
+        self._desk.out.settled.discard(seen.path)
+        mark = seen.fingerprint
+        if mark is None or not mark.racy or mark != row.fingerprint:
+            return seen
+        return replace(seen, fingerprint=replace(mark, racy=False))
 
     def _follow(self, seen: Seen, side: Side, before: Side) -> None:
         """What another local side ends, and what a racy look begins."""
@@ -96,7 +108,7 @@ class Observing:
         if side.hash != before.hash:
             desk.lift_problem(seen.path, ProblemOrigin.PUSH)
         if mark is not None and mark.racy and desk.setup.attendance is Attendance.FOLLOW:
-            desk.out.racy[seen.path] = desk.now + _RACY_SECONDS
+            desk.out.look_later(seen.path, desk.now + _RACY_SECONDS)
         if side.presence is not before.presence or side.hash != before.hash:
             desk.out.deferred.pop(seen.path, None)
 
@@ -104,6 +116,7 @@ class Observing:
         """Single looks are through."""
         out = self._desk.out
         out.looking_at.difference_update(message.paths)
+        out.settled.difference_update(message.paths)
         self._forget_stirred()
 
     def on_look_ended(self, message: LookEnded) -> None:
@@ -181,12 +194,15 @@ class Observing:
 
     def _plan_single_looks(self) -> None:
         desk, out = self._desk, self._desk.out
-        for path in [path for path, due in out.racy.items() if desk.now >= due]:
-            del out.racy[path]
-            out.noticed.setdefault(path, (desk.now - desk.setup.quiet, desk.now - desk.setup.quiet))
         if out.looking_at:
             # One look after another, each at all that has come to rest meanwhile: its end brings the next step.
             return
+        for path in [path for path, due in out.racy.items() if desk.now >= due]:
+            del out.racy[path]
+            out.noticed.setdefault(path, (desk.now - desk.setup.quiet, desk.now - desk.setup.quiet))
+            if not out.looking:
+                # What a whole look under way tells of it may have been read too soon.
+                out.settled.add(path)
         ready: list[str] = []
         for path, (first, last) in out.noticed.items():
             due = min(last + desk.setup.quiet, first + desk.setup.quiet_most)

@@ -55,6 +55,8 @@ class Outstanding:
     looking_at: set[str] = field(default_factory=set)
     noticed: dict[str, tuple[float, float]] = field(default_factory=dict)
     racy: dict[str, float] = field(default_factory=dict)
+    settled: set[str] = field(default_factory=set)
+    """Paths that were racy and are read again now that whatever came right after their last look would show."""
     restless: set[str] = field(default_factory=set)
     """Paths that changed again while they were last read."""
     stirred: set[str] = field(default_factory=set)
@@ -124,6 +126,11 @@ class Outstanding:
     changed_since_rest: bool = True
     tickets: list[int] = field(default_factory=list)
     wake_at: float | None = None
+
+    def look_later(self, path: str, moment: float) -> None:
+        """The stat of what was just seen here is no proof before this moment."""
+        self.racy[path] = moment
+        self.settled.discard(path)
 
     def hold(self, path: str, digest: str, content: bytes) -> None:
         """Keep a text in memory, in the place of an older one of this path."""

@@ -80,7 +80,7 @@ class Pulling:
         row = seen_at(row, landed.seen)
         racy = row.fingerprint is not None and row.fingerprint.racy
         if racy and desk.setup.attendance is Attendance.FOLLOW:
-            desk.out.racy[row.path] = desk.now + _RACY_SECONDS
+            desk.out.look_later(row.path, desk.now + _RACY_SECONDS)
         if intent.purpose is Purpose.RESTORE:
             desk.note(row.path, "restored")
             return row
