@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Set
+from collections.abc import Set
 
 from msgspec.structs import replace
 
@@ -32,6 +32,9 @@ class Parking:
         self._desk = desk
         self._keeper = keeper
         self._stashing = stashing
+        self._listed: list[RemoteConflict] = []
+        """Open conflicts that were listed and not compared with ours yet."""
+        self._met_after = 0
         self._stirred: set[str] = set()
         """Paths whose conflicts moved since the list was asked for: what it says of them may be old."""
 
@@ -186,10 +189,17 @@ class Parking:
             desk.index.conflicts.close(desk.foreign.pop(server_id), desk.now)
         for conflict in [c for c in desk.parked.values() if c.state is State.OPEN and gone.intersection(c.server_ids)]:
             self._forgotten(conflict, gone)
-        self._meet([c for c in listed.values() if c.path not in self._stirred and paths.check(c.path) is None])
+        self._listed = [conflict for conflict in listed.values() if paths.check(conflict.path) is None]
+        if self._listed:
+            self._met_after = desk.request_drain()
 
-    def _meet(self, listed: Sequence[RemoteConflict]) -> None:
-        """Conflicts the feed may have skipped: each is taken as the feed would have told it."""
+    def _meet_listed(self) -> None:
+        """Conflicts the feed may have skipped: each is taken as the feed would have told it, once that has been read to
+        the moment of the list. By an older head a push somebody else made is not told from an edit on the server.
+        """
+        if not self._listed or self._desk.out.drained < self._met_after:
+            return
+        listed, self._listed = [found for found in self._listed if found.path not in self._stirred], []
         rows = self._keeper.rows([found.path for found in listed])
         for found in listed:
             row = rows[found.path]
@@ -232,6 +242,7 @@ class Parking:
     def upkeep(self) -> None:
         """Look at every path that moved in this step: open, follow or close its conflict."""
         desk = self._desk
+        self._meet_listed()
         moved, desk.moved = desk.moved, set()
         if not desk.out.looked or not desk.first_drain_done or desk.setup.attendance is Attendance.OBSERVE:
             # Half-read trees disagree for no reason; every row that asks to be parked is looked at again later.
@@ -383,6 +394,7 @@ class Parking:
             out.conflicts_asked = known | desk.foreign.keys()
             out.conflicts_wanted = False
             self._stirred.clear()
+            self._listed = []
             out.listing_conflicts = True
             desk.emit(AskConflicts())
 

@@ -63,6 +63,21 @@ def test_another_machines_refused_delete_of_a_file_not_known_yet_is_no_edit_of_t
     assert (listed.origin, listed.parks) == (Origin.FOREIGN, False)
 
 
+def test_a_listed_conflict_is_judged_by_the_head_the_server_had_when_it_listed_it() -> None:
+    """CF8: another machine's refused push of what was the head here looks, by that old head, like an edit refused on
+    the server; it would be parked here, and closed over its owner's head.
+    """
+    pilot = started()
+    pilot.engine._desk.out.conflicts_wanted = True
+    pilot.tell(m.TimePassed())
+    pilot.take(e.AskConflicts)
+    pilot.tell(m.ConflictsArrived((conflict("k3", "a.md", None, "one", "two"),)))
+    assert pilot.conflicts() == []
+    pilot.feed(upsert("a.md", "two", 20))
+    (listed,) = pilot.conflicts()
+    assert (listed.origin, listed.parks) == (Origin.FOREIGN, False)
+
+
 def test_a_listed_conflict_that_may_answer_our_own_push_is_not_asked_about_again_and_again() -> None:
     """Its settling is waited for; the server is not asked for its conflicts without end meanwhile."""
     pilot = started()
