@@ -365,8 +365,14 @@ class Installer:
 
     def _landed(self, work: _Work) -> Landed:
         assert work.landing is not None
-        seen = None if work.intent.path in self._parents.strayed else work.seen
-        return Landed(work.intent.id, work.landing, seen or self._look(work.intent.path), work.text)
+        intent = work.intent
+        if intent.path not in self._parents.strayed:
+            return Landed(intent.id, work.landing, work.seen or self._look(intent.path), work.text)
+        seen = self._look(intent.path)
+        if work.is_done and work.is_creation and (seen is None or not seen.side.is_file):
+            # It went with its folder, and nobody who saw it took it away: that it is missing here is nobody's delete.
+            return Landed(intent.id, Landing.CHANGED, seen, "its folder was taken away meanwhile")
+        return Landed(intent.id, work.landing, seen, work.text)
 
     def _installed(self, work: _Work, spot: Spot) -> Seen | None:
         """What we put there ourselves, known without reading it again, if it still is what stands there."""
