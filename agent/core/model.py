@@ -320,10 +320,14 @@ class Landed(Struct, frozen=True, gc=False):
     text: str | None = None
 
 
+KnownRow = tuple[str, int | None, int | None, int | None, int | None, int, int, str | None, str | None, str | None]
+"""The fields of ``Known`` in their order; every ``Known`` is one."""
+
+
 class Known(NamedTuple):
     """What the index remembers of a path's local side, for a look to compare with.
 
-    A tuple in the order of the index's columns, so that a hundred thousand of them cost what reading the rows costs.
+    In the order of the index's columns: whoever compares a hundred thousand of them takes the bare ``KnownRow``.
 
     Attributes:
         path: relative path.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.core.errors import DiskError, Problem, ProblemKind, RemoteError, RootError
-from agent.core.model import Intent, Known, Outcome, Presence, RemoteHead, Result, Verb
+from agent.core.model import Intent, Known, KnownRow, Outcome, Presence, RemoteHead, Result, Verb
 from agent.daemon.folder import Folder
 from agent.disk.read import Reader
 from agent.engine import effects as e
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 class Memory(Protocol):
     """What the index remembers of the local side, read beside its writer."""
 
-    def known(self) -> Iterator[Known]:
+    def known(self) -> Iterator[KnownRow]:
         """Every path, sorted."""
         ...
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 
 from agent.core.errors import DiskError, RootError
-from agent.core.model import Intent, Known, Landed, Landing, Seen
+from agent.core.model import Intent, Known, KnownRow, Landed, Landing, Seen
 from agent.disk.fs import Fs
 from agent.disk.install import Installer
 from agent.disk.look import look_at_all
@@ -95,7 +95,7 @@ class Folder:
         return self._opened()[2]
 
     def look(
-        self, known: Iterable[Known], max_bytes: int | None, mounts: frozenset[str] = frozenset()
+        self, known: Iterable[KnownRow], max_bytes: int | None, mounts: frozenset[str] = frozenset()
     ) -> Iterator[Batch]:
         """Everything that differs from what is known; ``mounts`` as in Root. Raises RootError."""
         if self._open is not None:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.core.errors import ProblemKind
-from agent.core.model import Known
+from agent.core.model import Known, KnownRow
 from agent.daemon.carrier import Carrier
 from agent.daemon.loop import Control
 from agent.daemon.telling import Teller
@@ -63,7 +63,7 @@ class IndexMemory:
                 self._reader = open_reader(self._path)
             yield self._reader
 
-    def known(self) -> Iterator[Known]:
+    def known(self) -> Iterator[KnownRow]:
         """Every path, sorted; the reader is closed with the iterator."""
         with contextlib.closing(open_reader(self._path)) as index:
             yield from index.trees.known(self._source)

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from agent.core import paths
 from agent.core.errors import RootError
-from agent.core.model import Known, Oddity, Presence, Reason, Seen
+from agent.core.model import Known, KnownRow, Oddity, Presence, Reason, Seen
 from agent.core.paths import twin_key
 from agent.disk.fs import Dir, Kind, Listing
 from agent.disk.look import first_look, look, observe, observe_at, placeholder_of
@@ -66,7 +66,7 @@ class _Level(Struct):
 def scan(
     root: Root,
     selection: Selection,
-    known: Iterable[Known],
+    known: Iterable[KnownRow],
     *,
     max_bytes: int | None = None,
     batch_size: int = BATCH,
@@ -91,12 +91,12 @@ class _Walk:
     """
 
     def __init__(
-        self, root: Root, selection: Selection, known: Iterable[Known], max_bytes: int | None, batch_size: int
+        self, root: Root, selection: Selection, known: Iterable[KnownRow], max_bytes: int | None, batch_size: int
     ) -> None:
         self._root = root
         self._selection = selection
         self._known = iter(known)
-        self._next: Known | None = None
+        self._next: KnownRow | None = None
         """The first known path the walk has not come to yet."""
         self._max_bytes = max_bytes
         self._batch_size = batch_size
@@ -124,7 +124,7 @@ class _Walk:
             for level in levels[1:]:
                 root.fs.close(level.handle)
         while self._next is not None:
-            self._by_itself(self._next)
+            self._by_itself(Known._make(self._next))
             if self._is_full():
                 yield self._batch()
         last = self._batch()
@@ -170,7 +170,7 @@ class _Walk:
             path = prefix + name
             known = self._next
             while known is not None and known[0] < path:
-                self._by_itself(known)
+                self._by_itself(Known._make(known))
                 if len(seen) >= room:
                     level.names = chain((name,), level.names)
                     return ""
@@ -190,7 +190,7 @@ class _Walk:
                         and known[7] != _TOO_LARGE
                     ):
                         continue
-                self._again(level, name, known)
+                self._again(level, name, Known._make(known))
             elif name in odd:
                 self._odd(level, name, path)
             else:
@@ -199,7 +199,7 @@ class _Walk:
                 break
         return ""
 
-    def _advance(self, known: Known) -> None:
+    def _advance(self, known: KnownRow) -> None:
         """The walk has come to this path."""
         self._next = following = next(self._known, None)
         if following is not None and following[0] < known[0]:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from agent.core.model import ABSENT, Fingerprint, Known, Presence, Reason, RemoteFile, Seen, Side
+from agent.core.model import ABSENT, Fingerprint, Known, KnownRow, Presence, Reason, RemoteFile, Seen, Side
 from agent.core.reconcile import Step
 
 _COLUMNS: Final = (
@@ -107,14 +107,12 @@ class Trees:
         # '0' is the character after '/'.
         return map(_row, self._db.execute(sql, (source, f"{folder}/", f"{folder}0")))
 
-    def known(self, source: int) -> Iterator[Known]:
+    def known(self, source: int) -> Iterator[KnownRow]:
         """What a look compares with, in path order: every path with a row, whatever its local side."""
         sql = f"SELECT {_KNOWN} FROM files WHERE source = ? ORDER BY path"
         rows = self._db.execute(sql, (source,))
-        # The columns are the record's fields in their order, so a row becomes one without a call of its own; reading
-        # some at a time spares the processor going back and forth between this and the disk.
-        some = chain.from_iterable(iter(partial(rows.fetchmany, _CHUNK), []))
-        return map(partial(tuple.__new__, Known), some)
+        # Reading some at a time spares the processor going back and forth between this and the disk.
+        return chain.from_iterable(iter(partial(rows.fetchmany, _CHUNK), []))
 
     def known_at(self, source: int, paths: Sequence[str]) -> dict[str, Known]:
         """What a look at these paths compares with; of some nothing is known."""

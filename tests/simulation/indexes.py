@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
 
-from agent.core.model import Known
+from agent.core.model import Known, KnownRow
 from agent.index.store import Index, open_index
 
 SOURCE = 1
@@ -19,7 +19,7 @@ class Memory:
     def __init__(self, index: Index) -> None:
         self._index = index
 
-    def known(self) -> Iterator[Known]:
+    def known(self) -> Iterator[KnownRow]:
         """Every path, sorted."""
         return iter(list(self._index.trees.known(SOURCE)))
 

@@ -80,7 +80,7 @@ def test_known_paths_are_sorted_as_a_look_walks(path: Path) -> None:
     names = ["b.md", "a/b.md", "a.md", "a-b.md", "Z.md", "é.md"]
     with _opened(path) as index:
         index.trees.put(1, [Row(name, local=file_side(A)) for name in names])
-        assert [known.path for known in index.trees.known(1)] == sorted(names)
+        assert [known[0] for known in index.trees.known(1)] == sorted(names)
 
 
 def test_a_renamed_file_is_not_counted_as_lost(path: Path) -> None:
