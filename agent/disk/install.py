@@ -371,6 +371,8 @@ class Installer:
         seen = self._look(intent.path)
         if work.is_done and work.is_creation and (seen is None or not seen.side.is_file):
             # It went with its folder, and nobody who saw it took it away: that it is missing here is nobody's delete.
+            with contextlib.suppress(OSError):
+                self._slots.withdraw(intent.id)
             return Landed(intent.id, Landing.CHANGED, seen, "its folder was taken away meanwhile")
         return Landed(intent.id, work.landing, seen, work.text)
 

@@ -174,6 +174,8 @@ def test_a_folder_moved_away_while_it_is_kept_open_is_looked_at_anew(folder: Pat
     assert os.listdir(tmp_path / "elsewhere") == []
     assert {landed.landing for landed in results} == {Landing.CHANGED}
     assert all(landed.seen is not None and not landed.seen.side.is_file for landed in results)
+    # A crash before that is committed says the same.
+    assert {landed.landing for landed in room.installer.recover([job for job, _ in jobs], NOW)} == {Landing.CHANGED}
     room.close()
 
 
