@@ -75,6 +75,7 @@ def look(folder_path: Path, index_file: Path, state: Path) -> tuple[int, int]:
                 wanted.extend(engine.step(time.time(), message))
     written = index.connection.total_changes - before
     folder.close()
+    memory.close()
     index.close()
     return seen, written
 
