@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,10 +11,11 @@ import pytest
 from agent.cli.client import daemon_of
 from agent.config import Home as AgentHome
 from agent.daemon.lock import HomeLock
+from agent.index import open_reader
 from scenarios.conftest import Machines
 from support.eventually import eventually
 from support.processes import Home
-from support.servers import Server
+from support.servers import Server, sha
 
 
 def test_a_second_link_adds_patterns_and_refuses_what_it_does_not_do(home: Home) -> None:
@@ -65,3 +67,25 @@ def test_the_log_tells_when_an_agent_came_and_went(home: Home) -> None:
         pid = daemon.process.pid
     said = home.log()
     assert f"runs: pid {pid}, state in {home.path}" in said and "has ended" in said
+
+
+def test_what_a_link_saw_is_known_to_the_first_look(home: Home) -> None:
+    """A file is read for the plan and for sending, not for the look between them; a dry run leaves nothing behind."""
+    (home.folder / "a.md").write_text("one")
+
+    def remembered() -> list[str]:
+        if not (index := AgentHome.from_environment(home.env).index_file).exists():
+            return []
+        with contextlib.closing(open_reader(index)) as reader:
+            return [row.local.hash or "" for row in reader.trees.all(1)]
+
+    assert home.json("link", home.folder, "--dry-run")["plan"]["upload"] == 1
+    assert remembered() == []
+    (home.folder / "gone.md").write_text("goes again")
+    home.json("link", home.folder, "--yes")
+    assert sorted(remembered()) == sorted([sha("one"), sha("goes again")])
+    (home.folder / "gone.md").unlink()
+    (home.folder / "a.md").write_text("two, after the link")
+    (source,) = home.json("sync")["sources"]
+    assert (source["state"], source["pushed"], source["deleted_remote"]) == ("up_to_date", 1, 0)
+    assert remembered() == [sha("two, after the link")]

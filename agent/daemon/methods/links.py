@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import random
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,8 @@ from agent.core.model import Mode, Side
 from agent.daemon.agent import Agent
 from agent.daemon.methods.common import Params, Unsent, path_of
 from agent.disk.mark import put_mark
+from agent.engine import messages as m
+from agent.engine.engine import Engine
 from agent.index.operations import Stage
 from agent.registry import LOCAL_HUB, SourceEntry
 from agent.remotes.protocol import Remote, RemoteSource
@@ -72,10 +76,12 @@ def link(agent: Agent, params: Params) -> dict[str, Any]:
         agent.registry.next_key, name, joined.id if joined else "", str(params.get("name") or root.name), root, mode,
         tuple(dict.fromkeys(include)), tuple(dict.fromkeys(exclude)), agent.clock(),
     )  # fmt: skip
-    plan = _plan(agent, draft, joined)
-    connector = agent.server_entry(name).connector_id
-    if not params.get("dry_run"):
-        draft = establish(agent, draft, joined)
+    if params.get("dry_run"):
+        plan = _plan(agent, draft, joined, lambda _seen: None)
+        connector = agent.server_entry(name).connector_id
+    else:
+        plan = _plan(agent, draft, joined, _begin(agent, draft))
+        draft = _establish(agent, draft, joined)
         connector = agent.server_entry(name).connector_id
     return {
         "changed": not params.get("dry_run"),
@@ -191,8 +197,10 @@ def _globs(params: Params, name: str) -> Sequence[str]:
     return tuple(str(glob) for glob in params.get(name) or ())
 
 
-def _plan(agent: Agent, draft: SourceEntry, joined: RemoteSource | None) -> dict[str, int]:
-    """What the link would do to every file: the union of two sides, counted."""
+def _plan(
+    agent: Agent, draft: SourceEntry, joined: RemoteSource | None, tell: Callable[[m.FilesSeen], None]
+) -> dict[str, int]:
+    """What the link would do to every file: the union of two sides, counted; and what the folder holds, told."""
     there = {p: h for p, h in _remote_hashes(agent, draft, joined).items() if paths.check(p) is None}
     counts = dict.fromkeys(("upload", "download", "adopt", "park", "skip"), 0)
     if draft.root.is_dir():
@@ -204,6 +212,7 @@ def _plan(agent: Agent, draft: SourceEntry, joined: RemoteSource | None) -> dict
                 for seen in batch.seen:
                     counts[_fate(seen.side, there.get(seen.path))] += 1
                 counts["skip"] += len(batch.oddities)
+                tell(m.FilesSeen(batch.seen, batch.oddities, frozenset(batch.mounts)))
         finally:
             folder.close()
     if draft.mode is Mode.BIDIRECTIONAL:
@@ -225,7 +234,29 @@ def _remote_hashes(agent: Agent, draft: SourceEntry, joined: RemoteSource | None
     return {file.path: file.hash for page in remote.listing(joined.id) for file in page}
 
 
+def _begin(agent: Agent, draft: SourceEntry) -> Callable[[m.FilesSeen], None]:
+    """Where what is seen of the folder goes before the link is made: into the local tree, as from any look. Nothing is
+    begun on the strength of it, and the first look reads no file again that stands as it did.
+    """
+
+    def begun() -> Engine:
+        agent.index.forget_source(draft.key)
+        return Engine(agent.index, agent.setup_of(draft, agent.attendance), random.SystemRandom())
+
+    def take(seen: m.FilesSeen) -> None:
+        agent.control.call(partial(engine.step, agent.clock(), seen))
+
+    engine = agent.control.call(begun)
+    return take
+
+
 def establish(agent: Agent, draft: SourceEntry, joined: RemoteSource | None) -> SourceEntry:
+    """Make a link of which nothing was seen. Raises as ``_establish`` does."""
+    agent.control.call(lambda: agent.index.forget_source(draft.key))
+    return _establish(agent, draft, joined)
+
+
+def _establish(agent: Agent, draft: SourceEntry, joined: RemoteSource | None) -> SourceEntry:
     """Make the link: the folder if it is not there, the source unless one is joined, and the registry's entry.
 
     Raises:
@@ -240,7 +271,6 @@ def establish(agent: Agent, draft: SourceEntry, joined: RemoteSource | None) -> 
     found = draft.root.stat()
     put_mark(agent.fs, str(draft.root), str(agent.home.state_dir), draft.source_id)
     entry = replace(draft, root_device=found.st_dev, root_inode=found.st_ino)
-    agent.control.call(lambda: agent.index.forget_source(entry.key))
     agent.change_registry(lambda registry: reg.with_source(registry, entry))
     agent.follow_source(entry)
     return entry
