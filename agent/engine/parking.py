@@ -162,8 +162,9 @@ class Parking:
         if conflict.origin in _HEAD_IS_LOCAL:
             self.close(conflict, "resolved on the server")
             return None
-        # What the folder holds now must be what was shown there, not merely what this machine last noted.
-        shown = {entry.operation.hash for entry in desk.entries_of(row.path)}
+        # What the folder holds now must be what was shown there: a push the server refused with this conflict. One that
+        # never arrived showed nobody anything.
+        shown = {entry.operation.hash for entry in desk.entries_of(row.path) if entry.stage is Stage.DONE}
         decided = row.local.hash == conflict.local_hash and row.local.hash in shown
         decided = decided and row.local.presence is not Presence.UNKNOWN
         if not decided or desk.setup.mode is not Mode.BIDIRECTIONAL:
