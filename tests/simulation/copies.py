@@ -71,6 +71,7 @@ class Copies:
         """The server is put back from its backup: what came after it is forgotten, numbers are given out again."""
         world = self._world
         world.note("server", "is put back from the copy")
+        world.forgotten |= world.server.evidence(world.source_id).told
         world.server.restore(self._server)
         world.restored.add("server")
         world.changes += 1

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from simulation.broken import MUTANTS, Mutant
 
-
 _SLIPS = tuple(f"law 6: {kind.__name__}(" for kind in (AttributeError, NameError, TypeError))
 """What a run complains of that ended in a mutant's own mistake, and found nothing out."""
 

@@ -110,7 +110,8 @@ def differences(world: World) -> list[str]:
             found += _unlike(world, machine, heads, split)
             continue
         key = machine.fs.disk.key
-        told = {(key(path), digest) for path, digest in evidence.told}
+        # What a server that was put back forgot was sent nevertheless, and stays in the folder as all the rest does.
+        told = {(key(path), digest) for path, digest in {*evidence.told, *world.forgotten}}
         tree = {path: sha(data) for path, data in machine.user.tree().items()}
         unsent = [path for path, digest in sorted(tree.items()) if (key(path), digest) not in told]
         found += [f"law 4: {machine.name} never sent {_named(world, tree[path])} at {path}" for path in unsent]

@@ -55,6 +55,7 @@ class World:
     Attributes:
         rng: where everything is drawn from; begun anew with every turn.
         restored: what was lost or put back from an older copy: "server", or the machines whose indexes were.
+        forgotten: (path, sha256) the server told before it was put back.
         calm: no more edits, faults, crashes; from here on everything must come to rest.
     """
 
@@ -67,6 +68,7 @@ class World:
         self.calm = True
         self.changes = 0
         self.restored: set[str] = set()
+        self.forgotten: set[tuple[str, str]] = set()
         self.script = Script(START)
         self.server: Server = SERVERS[plan.server](plan.seed, self.clock)
         self.bearer = self.server.bearer
