@@ -15,7 +15,7 @@ from agent.index.operations import Entry, Stage, Why
 from agent.index.trees import Row
 
 _ASK_AT_ONCE = 4
-_KNOWN_AT_MOST = 2000
+_KNOWN_AT_MOST = 5000
 """Own operations whose places in the feed are known, from which on the feed is read past them."""
 
 

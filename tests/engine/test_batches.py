@@ -192,10 +192,10 @@ def test_a_feed_read_from_its_beginning_passes_nothing_over() -> None:
 
 def test_a_long_push_is_read_past_in_between() -> None:
     """What is kept of operations until the feed was read past them does not grow with the push."""
-    pilot = piloted(hub=True, items=1000, attendance=Attendance.FOLLOW)
+    pilot = piloted(hub=True, items=2500, attendance=Attendance.FOLLOW)
     pilot.effects = [effect for effect in pilot.effects if not isinstance(effect, e.Poll)]
-    batches = saved(pilot, *(f"m-{number:05}.md" for number in range(5000)))
+    batches = saved(pilot, *(f"m-{number:05}.md" for number in range(10_000)))
     placed(pilot, batches[0], 1)
     assert not pilot.wants(e.Poll)
-    placed(pilot, batches[1], 1001)
-    assert pilot.take(e.Poll).known == (Span(1, 2000),)
+    placed(pilot, batches[1], 2501)
+    assert pilot.take(e.Poll).known == (Span(1, 5000),)
