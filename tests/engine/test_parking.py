@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.core.model import Choice, Landing, Result, Verb
+from agent.core.model import OUT_OF_SCOPE, Choice, Landing, Result, Seen, Verb
 from agent.core.stream import ConflictClosed, ConflictOpened
 from agent.engine import effects as e
 from agent.engine import messages as m
@@ -30,6 +30,16 @@ def test_an_edit_refused_on_the_server_parks_here() -> None:
     (parked,) = pilot.conflicts()
     assert parked.origin is Origin.SERVER_EDIT and parked.remote_hash == sha("refused")
     assert pilot.index.conflicts.text(sha("refused")) == b"refused"
+
+
+def test_an_edit_refused_on_the_server_where_nothing_is_selected_parks_nothing() -> None:
+    """Nor is the list of conflicts asked for on its account, again and again."""
+    pilot = started()
+    pilot.tell(m.FilesSeen((Seen("a.md", OUT_OF_SCOPE),)))
+    pilot.effects.clear()
+    pilot.listed = (conflict("k3", "a.md", "x", "one", "refused"),)
+    drain(pilot, ConflictOpened("a.md", "k3", 20, sha("one"), sha("refused"), by_server_edit=True))
+    assert pilot.conflicts() == [] and not pilot.wants(e.AskConflicts)
 
 
 def test_a_conflict_the_feed_skipped_is_met_in_the_list() -> None:
