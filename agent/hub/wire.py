@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -93,22 +94,21 @@ def failure(error: HubError, path: str, now: int) -> Response:
     return Response(error.status, orjson.dumps(body), headers)
 
 
-def derived_id(source: Source, number: int, *, space: int) -> str:
-    """A stable UUID for the `number`th thing of a kind in a source, so that rows need not store one.
-
-    Unique for each source below 2^44 things of a kind: only the last 48 bits of the source's id move.
+def event_id(source: Source, event: Event) -> str:
+    """The wire id of an event. Its moment is in it, because a server put back from an older copy gives out the same
+    numbers again, and a reader knows by the id that an event is not the one it read.
     """
-    tail = int(source.id[24:], 16) ^ (space << 44) ^ number
-    return f"{source.id[:24]}{tail:012x}"
-
-
-EVENT_SPACE = 0
-FILE_SPACE = 1
+    found = hashlib.blake2b(f"{source.id} {event.cursor} {event.created_at}".encode(), digest_size=16).hexdigest()
+    return f"{found[:8]}-{found[8:12]}-8{found[13:16]}-8{found[17:20]}-{found[20:]}"
 
 
 def file_id(source: Source, number: int) -> str:
-    """The wire id of a path in a source."""
-    return derived_id(source, number, space=FILE_SPACE)
+    """The wire id of a path in a source: a stable UUID that no row need store.
+
+    Unique for each source below 2^44 paths: only the last 48 bits of the source's id move.
+    """
+    tail = int(source.id[24:], 16) ^ (1 << 44) ^ number
+    return f"{source.id[:24]}{tail:012x}"
 
 
 def connector_status(connector: Connector, now: int) -> str:
@@ -195,7 +195,7 @@ def event_view(source: Source, event: Event, content: str | None) -> dict[str, o
     if event.operation is not None:
         payload["operationId"] = event.operation
     view: dict[str, object] = {
-        "id": derived_id(source, event.cursor, space=EVENT_SPACE),
+        "id": event_id(source, event),
         "sourceId": source.id,
         "cursor": event.cursor,
         "type": event.type,

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import Any
 
 import pytest
 
 from agent.hub.domain import HANDLERS
+from agent.hub.ids import new_uuid
+from agent.hub.model import Event, EventType, Mode, Source, SourceStatus
+from agent.hub.wire import event_id
 from hub.rig import SENTINEL, STRANGER, UNKNOWN, InProcess, Running, delete, headers, sha, token, upsert
 
 
@@ -22,6 +26,15 @@ def test_pages_follow_each_other_without_gap_or_overlap(hub: InProcess) -> None:
     beyond = hub.ok("sources/deltas", sourceId=source, cursor=1_000_000)
     assert (beyond["nextCursor"], beyond["events"]) == (1_000_000, [])
     assert len({e["id"] for e in first["events"] + second["events"]}) == 130
+
+
+def test_an_event_s_id_tells_it_from_the_one_that_had_its_number_before_a_restore() -> None:
+    """The same however often it is read, another for another moment, also in the end that readers keep."""
+    source = Source(1, new_uuid(), "w", "u", "notes", Mode.BIDIRECTIONAL, "c", SourceStatus.ACTIVE, (), (), 0, 0, 0, 0)
+    first, again, other = (Event(7, EventType.UPSERT, 1, "a.md", None, None, {}, at) for at in (1000, 1000, 2000))
+    assert event_id(source, first) == event_id(source, again)
+    assert event_id(source, first)[-8:] != event_id(source, other)[-8:]
+    assert uuid.UUID(event_id(source, other)).version == 8
 
 
 def test_a_page_ends_before_its_texts_exceed_four_mebibytes(hub: InProcess) -> None:
