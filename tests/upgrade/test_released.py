@@ -50,7 +50,7 @@ def test_an_index_of_every_release_becomes_one_of_this_release(release: Path, tm
     with contextlib.closing(open_index(tmp_path / "index.sqlite")) as index:
         assert {row.path for row in index.trees.all(1)} == {*KEPT, "both.md", "queued.md"}
         assert [(c.path, c.mine) for c in index.conflicts.live(1)] == [("both.md", True)]
-        assert index.notes.standing(1).cursor == "8"
+        assert index.notes.standing(1).cursor == "9"
     assert schema(tmp_path / "index.sqlite") == schema(fresh_index(tmp_path))
 
 
