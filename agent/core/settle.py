@@ -29,7 +29,9 @@ def settle(
     wins over the history, because a refused text may be in the history from an earlier time.
     """
     for conflict in conflicts:
-        if conflict.path == operation.path and conflict.local_hash == operation.hash and head != operation.hash:
+        # Another machine may have been refused the same text; what it pushed stood on a base of its own.
+        same = conflict.path == operation.path and conflict.local_hash == operation.hash
+        if same and conflict.base_hash == operation.base and head != operation.hash:
             return Settled.CONFLICT, conflict
     if head == operation.hash:
         return Settled.APPLIED, None

@@ -20,8 +20,8 @@ A, B, C, D = (letter * 64 for letter in "abcd")
 PATH = "n.md"
 
 
-def _conflict(local: str | None, remote: str | None = C, path: str = PATH) -> RemoteConflict:
-    return RemoteConflict(f"{local}-{remote}", path, A, local, remote)
+def _conflict(local: str | None, remote: str | None = C, path: str = PATH, base: str | None = A) -> RemoteConflict:
+    return RemoteConflict(f"{base}-{local}-{remote}", path, base, local, remote)
 
 
 # Settling
@@ -32,7 +32,7 @@ OPERATIONS = [
     if digest != base
 ]
 HISTORIES = [h for size in range(4) for h in itertools.product((A, B, C), repeat=size)]
-SHOWN = [_conflict(B), _conflict(None), _conflict(D), _conflict(B, path="o.md")]
+SHOWN = [_conflict(B), _conflict(None), _conflict(D), _conflict(B, path="o.md"), _conflict(B, base=None)]
 LISTINGS = [c for size in range(3) for c in itertools.permutations(SHOWN, size)]
 
 Evidence = tuple[Operation, str | None, tuple[str, ...], tuple[RemoteConflict, ...]]
@@ -49,7 +49,7 @@ def test_an_operation_is_settled_as_one_thing_and_a_conflict_is_named_with_that_
         assert isinstance(verdict, Verdict)
         assert (found is not None) == (verdict is Verdict.CONFLICT)
         if found is not None:
-            assert (found.path, found.local_hash) == (operation.path, operation.hash)
+            assert (found.path, found.local_hash, found.base_hash) == (operation.path, operation.hash, operation.base)
 
 
 def test_an_operation_counts_as_applied_exactly_where_the_head_is_its_text() -> None:
@@ -59,9 +59,12 @@ def test_an_operation_counts_as_applied_exactly_where_the_head_is_its_text() -> 
 
 
 def test_an_operation_is_in_conflict_exactly_where_an_open_conflict_of_its_path_holds_its_text() -> None:
-    """A refused text may be in the history from an earlier time, so the open conflict wins over the history."""
+    """On the base it was pushed on: another machine may have been refused the same text on another. A refused text may
+    be in the history from an earlier time, so the open conflict wins over the history.
+    """
     for (operation, head, _, listed), verdict, _ in _settled():
-        mine = any((c.path, c.local_hash) == (operation.path, operation.hash) for c in listed)
+        ours = (operation.path, operation.hash, operation.base)
+        mine = any((c.path, c.local_hash, c.base_hash) == ours for c in listed)
         assert (verdict is Verdict.CONFLICT) == (mine and head != operation.hash)
 
 
