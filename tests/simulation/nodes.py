@@ -24,16 +24,19 @@ class Node:
         user: whether the bytes are a user's.
         locked: nobody but its owner may open it (EACCES).
         outside: the agent has no business here: any use is a wrong.
+        removed: a folder that was removed; who still holds it open finds nothing in it and can put nothing there.
     """
 
-    __slots__ = ("ctime", "data", "durable", "inode", "kind", "locked", "mode", "mtime", "names", "outside", "user")
+    __slots__ = (
+        "ctime", "data", "durable", "inode", "kind", "locked", "mode", "mtime", "names", "outside", "removed", "user",
+    )  # fmt: skip
 
     def __init__(self, kind: Kind, inode: int, now: int, mode: int) -> None:
         self.kind, self.inode, self.mode = kind, inode, mode
         self.mtime = self.ctime = now
         self.names: dict[str, Node] = {}
         self.data = self.durable = b""
-        self.user = self.locked = self.outside = False
+        self.user = self.locked = self.outside = self.removed = False
 
 
 @dataclass(slots=True)

@@ -96,6 +96,8 @@ class SimFs(Composed):
 
     def _change(self, *changes: tuple[Node, str, Node | None]) -> None:
         """Change names on behalf of the agent."""
+        if any(folder.removed and new is not None for folder, _, new in changes):
+            _fail(errno.ENOENT)
         done = self.change(*changes)
         for change in done if self.after is not None else ():
             self.after(change)

@@ -181,6 +181,7 @@ class User:
             self._give_up(lost)
         self._give_up(there)
         self.fs.settle()
+        _remove(there)
 
     def link(self, path: str, to: str) -> None:
         """Make a link, over whatever stands there."""
@@ -196,3 +197,12 @@ class User:
     def links(self) -> set[str]:
         """Where links stand."""
         return {path for path, node in self.fs.files(self.home) if node.kind is Kind.LINK}
+
+
+def _remove(node: Node) -> None:
+    """A folder and those below it are empty from here on, and stay so."""
+    if node.kind is Kind.FOLDER:
+        for below in node.names.values():
+            _remove(below)
+        node.names.clear()
+        node.removed = True
