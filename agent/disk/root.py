@@ -210,9 +210,13 @@ class Root:
             if other == name or other in names or twin_key(other) != twin_key(name):
                 continue
             try:
-                return self.fs.stat(self.handle, other).inode == self.fs.stat(self.handle, name).inode
-            except FileNotFoundError:
-                return False
+                inode = self.fs.stat(self.handle, name).inode
+                try:
+                    return self.fs.stat(self.handle, other).inode == inode
+                except FileNotFoundError:
+                    # Only while the name itself still stands does it say that the other spelling does not lead to it.
+                    self.fs.stat(self.handle, name)
+                    return False
             except OSError:
                 continue
         return None

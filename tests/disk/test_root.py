@@ -95,6 +95,22 @@ def test_a_folding_disk_is_recognised_and_a_twin_is_named(folder: Path, state: P
     room.close()
 
 
+def test_a_name_deleted_while_the_disk_is_tried_says_nothing_of_it(folder: Path, state: Path) -> None:
+    """Taken for one that tells case apart, it would show one file under two spellings for as long as the agent runs."""
+
+    class Deleting(FoldingFs):
+        def stat(self, folder_handle: int, name: str) -> object:
+            if name == "A.MD":
+                (folder / "a.md").unlink(missing_ok=True)
+            return super().stat(folder_handle, name)
+
+    for name in ("a.md", "b.md"):
+        (folder / name).write_text("x")
+    room = open_room(folder, state, Deleting())
+    assert room.root.folds()
+    room.close()
+
+
 def test_a_disk_that_tells_case_apart_has_no_twins(room: Room) -> None:
     (room.folder / "Notes.md").write_text("x")
     if room.root.folds():
