@@ -317,6 +317,7 @@ MUTANTS = (
         "the new files of a group are put in place before the sync that makes them durable",
         _swapped_before_it_is_durable,
         chances=_OUTAGES,
+        rare=True,
     ),
     Mutant(
         "refusals not written down",
