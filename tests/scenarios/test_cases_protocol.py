@@ -184,7 +184,7 @@ def test_pr10_a_refused_token_in_mid_batch_keeps_the_queue(strict_home: Home, st
         for number in range(30):
             strict_home.write(f"n{number}.md", f"{number}\n")
         eventually(lambda: daemon.source()["state"] == "signed_out", what="it is told")
-        assert daemon.source()["pending_push"] == 30
+        eventually(lambda: daemon.source()["pending_push"] == 30, what="all of them are noticed")
         assert strict_home.run("status", "--check").code == 4
         assert [row["state"] for row in strict_home.json("servers")] == ["signed_out"]
         struck = len(strict.faulty.struck)

@@ -32,21 +32,6 @@ REGRESSIONS = (
         ("server  pause", "server  is put back from the copy"),
     ),
     Regression(
-        "a_push_that_never_arrived_was_shown_to_nobody_who_closes_a_conflict",
-        Plan(2328, "strict"),
-        ("server  edit a.md = h on b: conflict", "C       decides a.md: keep_local"),
-    ),
-    Regression(
-        "a_new_file_that_went_with_its_folder_was_deleted_by_nobody",
-        Plan(845, "strict"),
-        ("A       before rename_noreplace:", "A       renames b.txt to n.md"),
-    ),
-    Regression(
-        "a_listed_conflict_is_judged_by_the_head_of_the_moment_it_was_listed",
-        Plan(845, "strict"),
-        ("B       crash after sources/conflicts",),
-    ),
-    Regression(
         "an_edit_refused_on_the_server_where_a_link_stands_is_not_met_with_every_list",
         Plan(3187, "strict"),
         ("B       makes a link at a.md", "server  edit a.md = j on f: conflict"),

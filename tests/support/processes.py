@@ -166,7 +166,7 @@ class Home:
             if process.poll() is None:
                 process.terminate()
             try:
-                process.wait(15)
+                process.wait(30)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()
