@@ -116,11 +116,9 @@ class Parking:
         if event.conflict_id in desk.foreign or any(event.conflict_id in c.server_ids for c in desk.parked.values()):
             return
         if event.by_server_edit:
-            if row.local.presence is Presence.OUT_OF_SCOPE:
-                # Parked, it would be let go at once, and met again with every list.
-                return
             desk.out.conflicts_wanted = True
-            if row.path in desk.parked:
+            # Where nothing is selected it is only shown: parked, it would be let go at once, and met with every list.
+            if row.path in desk.parked or row.local.presence is Presence.OUT_OF_SCOPE:
                 self._list(row, event, Origin.SERVER_EDIT)
             else:
                 self.open(row, Origin.SERVER_EDIT, event.remote_hash, (event.conflict_id,))

@@ -33,13 +33,14 @@ def test_an_edit_refused_on_the_server_parks_here() -> None:
 
 
 def test_an_edit_refused_on_the_server_where_nothing_is_selected_parks_nothing() -> None:
-    """Nor is the list of conflicts asked for on its account, again and again."""
+    """It is shown, and the list of conflicts is not asked for on its account again and again."""
     pilot = started()
     pilot.tell(m.FilesSeen((Seen("a.md", OUT_OF_SCOPE),)))
     pilot.effects.clear()
     pilot.listed = (conflict("k3", "a.md", "x", "one", "refused"),)
     drain(pilot, ConflictOpened("a.md", "k3", 20, sha("one"), sha("refused"), by_server_edit=True))
-    assert pilot.conflicts() == [] and not pilot.wants(e.AskConflicts)
+    (listed,) = pilot.conflicts()
+    assert not listed.parks and not pilot.wants(e.AskConflicts)
 
 
 def test_a_conflict_the_feed_skipped_is_met_in_the_list() -> None:
