@@ -151,20 +151,23 @@ class Installer:
         except OSError as failure:
             work.decide(Landing.FAILED, f"the disk refused: {failure.strerror or failure}")
         if work.landing not in {None, Landing.DONE}:
-            self._clean(work)
-            self._require_clear(work)
+            # Beside what was taken out and not returned, a missing new file would say that it was put in place.
+            if not self._holds(work, Stage.OLD):
+                self._clean(work)
+            if self._holds(work, Stage.NEW) or self._holds(work, Stage.OLD):
+                raise DiskError(f"The change to {work.intent.path} is half made: {work.text}.")
 
-    def _require_clear(self, work: _Work) -> None:
-        """What came out of the folder must not be left in the slots of an intent that counts as decided."""
+    def _holds(self, work: _Work, stage: Stage) -> bool:
+        """Whether something of this intent is in the slots. What came out of the folder must not be left there of one
+        that counts as decided.
+        """
         try:
-            left = any(self._slots.holds(work.intent.id, stage) for stage in (Stage.NEW, Stage.OLD))
+            return self._slots.holds(work.intent.id, stage)
         except DiskError:
             # Slots that cannot be opened now were not there for anything to come out into.
-            return
+            return False
         except OSError as failure:
             raise DiskError(f"The change to {work.intent.path} cannot be told: {failure.strerror}.") from failure
-        if left:
-            raise DiskError(f"The change to {work.intent.path} is half made: {work.text}.")
 
     def _prepare(self, work: _Work) -> None:
         """Refuses what may not be done at all, and writes the new file."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.errors import DiskError
 from agent.core.model import Intent, Landing
 from disk.kit import NOW, Crash, Room, WithoutExchange, WrappedFs, crash_at, intent, open_room, sha
 
@@ -195,3 +196,27 @@ def test_a_half_written_temporary_is_removed_and_its_intent_not_done(room: Room)
     assert landed.seen.side.hash == sha(OLD)
     assert room.slots() == []
     assert room.trashed() == set()
+
+
+def test_a_folder_that_goes_away_while_its_file_is_swapped_leaves_the_change_undone_and_the_text_in_the_trash(
+    folder: Path, state: Path
+) -> None:
+    """What was taken out can neither return nor count as replaced: its text is told to be gone, not pulled over."""
+    (folder / "a").mkdir()
+    (folder / "a/b.md").write_bytes(OLD)
+
+    def replace_the_folder(name: str, _: object) -> None:
+        if name == "link" and (folder / "a").is_dir() and not any((folder / "a").iterdir()):
+            (folder / "a").rmdir()
+            (folder / "a").write_bytes(MINE)
+
+    room = open_room(folder, state, WithoutExchange(replace_the_folder))
+    job = intent("a/b.md", NEW, OLD)
+    with pytest.raises(DiskError, match="half made"):
+        room.installer.carry_out([(job, NEW)], NOW)
+    landed = room.installer.recover([job], NOW)[0]
+    assert landed.landing is Landing.CHANGED
+    assert room.trashed() == {OLD}
+    assert room.slots() == []
+    assert (folder / "a").read_bytes() == MINE
+    room.close()
