@@ -234,8 +234,7 @@ class Carrier:
             case e.AskDisputes(paths):
                 yield from self._disputes(remote, paths)
             case e.AskStanding(state):
-                paused = None if remote.capabilities.ordered_feed else remote.is_paused(source)
-                yield m.StandingTold(remote.is_behind(source, state), paused)
+                yield m.StandingTold(remote.is_behind(source, state), remote.is_paused(source))
             case e.AskListing():
                 for files in remote.listing(source):
                     yield m.ListingArrived(tuple(files), last=False)

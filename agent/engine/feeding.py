@@ -322,8 +322,7 @@ class Feeding:
         desk, out = self._desk, self._desk.out
         out.asking_standing = False
         desk.channels.answered(Call.STANDING)
-        if message.paused is not None:
-            desk.set_standing(remote_paused=message.paused)
+        desk.set_standing(remote_paused=message.paused)
         if not message.behind:
             out.standing_known = True
             return

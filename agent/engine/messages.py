@@ -104,11 +104,12 @@ class StandingTold(Struct, frozen=True, gc=False):
 
     Attributes:
         behind: its feed does not hold what was read: it was restored from an older copy.
-        paused: whether it holds the source still for all machines; None where the feed is to be believed on that.
+        paused: whether it holds the source still for all machines. The feed of a server that was put back may never
+            tell that what it once told is over.
     """
 
     behind: bool
-    paused: bool | None = None
+    paused: bool = False
 
 
 class Stashed(Struct, frozen=True, gc=False):

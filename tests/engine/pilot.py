@@ -139,10 +139,10 @@ class Pilot:
         self.rest()
 
     def stands(self) -> None:
-        """The server still is the one whose feed was read."""
+        """The server still is the one whose feed was read, paused or not as it was."""
         while self.wants(e.AskStanding):
             self.take(e.AskStanding)
-            self.tell(m.StandingTold(behind=False))
+            self.tell(m.StandingTold(behind=False, paused=self.engine._desk.standing.remote_paused))
 
     def _page(self, *events: Event) -> None:
         poll = next(effect for effect in self.effects if isinstance(effect, e.Poll))

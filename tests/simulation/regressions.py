@@ -27,6 +27,11 @@ class Regression:
 
 REGRESSIONS = (
     Regression(
+        "a_source_paused_on_a_server_that_was_put_back_under_open_connections_is_not_paused_for_ever",
+        Plan(8363, "hub"),
+        ("server  pause", "server  is put back from the copy", "server  resume"),
+    ),
+    Regression(
         "a_server_that_was_put_back_and_gave_a_number_out_again_is_known_by_the_event",
         Plan(3421, "hub"),
         ("server  pause", "server  is put back from the copy"),
