@@ -219,11 +219,13 @@ def _watch_person(machine: Machine, of: Testimony) -> None:
 
 
 def _watch_decisions(machine: Machine, of: Testimony) -> None:
-    """Whoever decides a conflict has had both its texts before them."""
+    """Whoever decides a conflict has had both its texts before them; whoever undoes deletes puts their texts back."""
     tell = machine.tell
 
     def told(*messages: m.Message) -> None:
         for message in messages:
+            if isinstance(message, m.UndoDeletes) and machine.engine.held is not None:
+                of.done |= {spot(path, digest) for path, digest in machine.engine.held.files}
             if isinstance(message, m.Resolve):
                 shown = machine.conflict(message.conflict)
                 of.seen |= {spot(shown.path, each) for each in (shown.local_hash, shown.remote_hash, shown.head_hash)}
