@@ -12,7 +12,9 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agent.core.model import Reason
+from agent.index.inserting import Insert
 
+_HAPPENED: Final = Insert("INSERT INTO activity (source, at, path, what, detail, operation_id)", 6)
 _SOURCE_COLUMNS: Final = (
     "feed_state, cursor, remote_paused, max_bytes, looked_at, verified_at, synced_at, halted, rejoin, moved, "
     "held_since, mounts"
@@ -168,10 +170,7 @@ class Notes:
 
     def happened(self, source: int, now: float, entries: Iterable[tuple[str, str, str | None, str | None]]) -> None:
         """Add (path, what, detail, operation id) lines to the activity log."""
-        self._db.executemany(
-            "INSERT INTO activity (source, at, path, what, detail, operation_id) VALUES (?,?,?,?,?,?)",
-            ((source, now, *entry) for entry in entries),
-        )
+        _HAPPENED.write(self._db, [(source, now, *entry) for entry in entries])
 
     def activity(self, source: int | None, after: int, limit: int) -> Iterator[Happening]:
         """Lines after an id, oldest first; with ``after`` 0 the newest ``limit`` lines, still oldest first."""

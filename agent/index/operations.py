@@ -11,10 +11,16 @@ from typing import Any, Final
 from msgspec import Struct
 
 from agent.core.model import Intent, Operation, Purpose, Verb
+from agent.index.inserting import Insert
 
 _BEYOND: Final = (1 << 63) - 1
 """No number is larger."""
+_CHUNK: Final = 500
 _OPEN: Final = "(state IN ('stored', 'unsettled', 'acked'))"
+_ADD: Final = Insert(
+    "INSERT INTO operations (source, id, path, verb, hash, size, base, purpose, state, created_at, after)", 11
+)
+_JOURNAL: Final = Insert("INSERT INTO intents (id, source, path, new, expected, purpose, created_at)", 7)
 _COLUMNS: Final = "seq, id, path, verb, hash, size, base, purpose, state, created_at, suspects, after, echoed"
 
 
@@ -43,7 +49,7 @@ class Stage(enum.StrEnum):
     """Settled as never applied. It may still arrive late; a conflict it then opens is ours and of no interest."""
 
 
-OPEN_STAGES: Final = frozenset({Stage.STORED, Stage.UNSETTLED, Stage.ACKED})
+OPEN_STAGES: Final = (Stage.STORED, Stage.UNSETTLED, Stage.ACKED)
 """Stages in which something is still to come."""
 
 
@@ -79,13 +85,12 @@ class Operations:
 
     def add(self, source: int, operations: Sequence[tuple[Operation, int]], why: Why, now: float) -> list[Entry]:
         """Store operations before they are sent, each with the newest event known of its path."""
-        self._db.executemany(
-            "INSERT INTO operations (source, id, path, verb, hash, size, base, purpose, state, created_at, after) "
-            "VALUES (?,?,?,?,?,?,?,?,?,?,?)",
-            (
+        _ADD.write(
+            self._db,
+            [
                 (source, op.id, op.path, op.verb, op.hash, op.size, op.base, why, Stage.STORED, now, after)
                 for op, after in operations
-            ),
+            ],
         )
         # One connection writes, so what it stores in one go is numbered in one go.
         (last,) = self._db.execute("SELECT last_insert_rowid()").fetchone()
@@ -98,8 +103,8 @@ class Operations:
     def by_ids(self, source: int, ids: Sequence[str]) -> dict[str, Entry]:
         """Our own operations among these ids."""
         found: dict[str, Entry] = {}
-        for start in range(0, len(ids), 500):
-            chunk = ids[start : start + 500]
+        for start in range(0, len(ids), _CHUNK):
+            chunk = ids[start : start + _CHUNK]
             marks = ",".join("?" * len(chunk))
             # The sign keeps SQLite from going through all operations of the source for a few ids.
             sql = f"SELECT {_COLUMNS} FROM operations WHERE +source = ? AND id IN ({marks})"
@@ -145,10 +150,7 @@ class Operations:
 
     def journal(self, source: int, intents: Iterable[Intent], now: float) -> None:
         """Write down changes to the folder before they are made."""
-        self._db.executemany(
-            "INSERT INTO intents (id, source, path, new, expected, purpose, created_at) VALUES (?,?,?,?,?,?,?)",
-            ((i.id, source, i.path, i.new, i.expected, i.purpose, now) for i in intents),
-        )
+        _JOURNAL.write(self._db, [(i.id, source, i.path, i.new, i.expected, i.purpose, now) for i in intents])
 
     def intents(self, source: int) -> list[Intent]:
         """Journalled changes whose outcome is not known."""
@@ -160,7 +162,10 @@ class Operations:
 
     def close_intents(self, ids: Iterable[str]) -> None:
         """Their outcome is in the trees now."""
-        self._db.executemany("DELETE FROM intents WHERE id = ?", ((identifier,) for identifier in ids))
+        ids = list(ids)
+        for start in range(0, len(ids), _CHUNK):
+            chunk = ids[start : start + _CHUNK]
+            self._db.execute(f"DELETE FROM intents WHERE id IN ({','.join('?' * len(chunk))})", chunk)
 
     def disown(self, source: int) -> None:
         """Forget what another machine has sent or was about to send. Its journal is this disk's as well, and stays."""

@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from agent.core.model import ABSENT, Fingerprint, Known, KnownRow, Presence, Reason, RemoteFile, Seen, Side
 from agent.core.reconcile import Step
+from agent.index.inserting import Insert
 
 _COLUMNS: Final = (
     "path, base_hash, base_size, base_rev, local_presence, local_hash, local_size, local_reason, "
@@ -19,37 +20,16 @@ _COLUMNS: Final = (
 )
 _KNOWN: Final = "path, local_size, mtime_ns, ctime_ns, inode, racy, local_presence, local_reason, local_hash, xxh3"
 _CHUNK: Final = 500
-_MOST_VARIABLES: Final = 999
-"""In one statement; what every build of SQLite takes."""
-
-
-class _Insert:
-    """A statement that writes rows, prepared for one and for as many as one statement takes: SQLite spends a third less
-    on each of those.
-    """
-
-    def __init__(self, into: str, columns: int) -> None:
-        row = f"({','.join('?' * columns)})"
-        self._together = _MOST_VARIABLES // columns
-        self._one = f"{into} VALUES {row}"
-        # Never fewer than that: each length of a statement would be parsed anew, and push others out of the cache.
-        self._many = f"{into} VALUES {','.join([row] * self._together)}"
-
-    def write(self, connection: sqlite3.Connection, rows: Sequence[Sequence[Any]]) -> None:
-        """Write them in their order."""
-        together = self._together
-        full = len(rows) - len(rows) % together
-        for start in range(0, full, together):
-            connection.execute(self._many, tuple(chain.from_iterable(rows[start : start + together])))
-        connection.executemany(self._one, rows[full:])
-
-
-_PUT: Final = _Insert(f"INSERT OR REPLACE INTO files (source, {_COLUMNS})", 19)
-_ADD: Final = _Insert(
+_PRESENCES: Final = tuple(Presence)
+_STEPS: Final = tuple(Step)
+"""By their numbers, which count up from 0."""
+_PUT: Final = Insert(f"INSERT OR REPLACE INTO files (source, {_COLUMNS})", 19)
+_ADD: Final = Insert(
     "INSERT INTO files (source, path, local_presence, local_hash, local_size, local_reason, mtime_ns, ctime_ns, inode, "
     "xxh3, racy, step)",
     12,
 )
+_LIST: Final = Insert("INSERT OR REPLACE INTO listing (source, path, hash, rev, remote_id)", 5)
 
 
 class Row(Struct, frozen=True, gc=False):
@@ -76,8 +56,10 @@ class Row(Struct, frozen=True, gc=False):
     @property
     def is_empty(self) -> bool:
         """Whether nothing is known at this path, so that no row need stand for it."""
-        nothing_local = self.local.presence in (Presence.ABSENT, Presence.OUT_OF_SCOPE)
-        return nothing_local and not self.base.is_file and not self.remote.is_file
+        local = self.local.presence
+        if local is Presence.FILE or local is Presence.UNKNOWN:
+            return False
+        return not self.base.is_file and not self.remote.is_file
 
 
 class Trees:
@@ -235,10 +217,7 @@ class Trees:
 
     def add_listing(self, source: int, files: Iterable[RemoteFile]) -> None:
         """Add rows the server listed."""
-        self._db.executemany(
-            "INSERT OR REPLACE INTO listing (source, path, hash, rev, remote_id) VALUES (?,?,?,?,?)",
-            ((source, file.path, file.hash, file.rev, file.remote_id) for file in files),
-        )
+        _LIST.write(self._db, [(source, file.path, file.hash, file.rev, file.remote_id) for file in files])
 
     def listed(self, source: int, paths: Sequence[str]) -> dict[str, str]:
         """The listed hashes of these paths."""
@@ -271,10 +250,12 @@ def _row(found: Sequence[Any]) -> Row:
     (path, base_hash, base_size, base_rev, presence, local_hash, local_size, reason) = found[:8]
     (mtime, ctime, inode, xxh3, racy, remote_hash, remote_rev, remote_id, position, step) = found[8:]
     base = Side(Presence.FILE, base_hash, base_size, None, base_rev) if base_hash is not None else ABSENT
-    local = Side(Presence(presence), local_hash, local_size, Reason(reason) if reason else None) if presence else ABSENT
+    local = ABSENT
+    if presence:
+        local = Side(_PRESENCES[presence], local_hash, local_size, Reason(reason) if reason else None)
     remote = Side(Presence.FILE, remote_hash, None, None, remote_rev) if remote_hash is not None else ABSENT
     fingerprint = Fingerprint(local_size or 0, mtime, ctime, inode, xxh3, bool(racy)) if xxh3 is not None else None
-    return Row(path, base, local, fingerprint, remote, remote_id, position, Step(step))
+    return Row(path, base, local, fingerprint, remote, remote_id, position, _STEPS[step])
 
 
 def _seen_values(source: int, seen: Seen, presence: int, reason: str | None, step: int) -> tuple[Any, ...]:
