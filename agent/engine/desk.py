@@ -25,7 +25,7 @@ from agent.index.operations import OPEN_STAGES, Entry, Stage, Why
 from agent.index.store import Index
 from agent.index.trees import Row
 
-_UNKNOWN: Final = frozenset({Stage.STORED, Stage.UNSETTLED})
+_UNKNOWN: Final = (Stage.STORED, Stage.UNSETTLED)
 """Stages in which nobody has said yet what became of an operation."""
 _MOMENT: Final = (1 << 48) - 1
 """The bits of an operation's id that tell when it was made."""
@@ -211,16 +211,18 @@ class Desk:
     def replace_entry(self, entry: Entry) -> None:
         """Put a changed operation back among the open ones; a done one leaves them."""
         path = entry.operation.path
-        others = [e for e in self.open_operations.get(path, ()) if e.seq != entry.seq]
+        found = self.open_operations.get(path)
+        others = [] if found is None else [e for e in found if e.seq != entry.seq]
+        unknown = entry.stage in _UNKNOWN or (bool(others) and any(other.stage in _UNKNOWN for other in others))
         if entry.stage in OPEN_STAGES:
             others.append(entry)
             if len(others) > 1:
                 others.sort(key=lambda e: e.seq)
         if others:
             self.open_operations[path] = others
-        else:
-            self.open_operations.pop(path, None)
-        if entry.stage in _UNKNOWN or any(other.stage in _UNKNOWN for other in others):
+        elif found is not None:
+            del self.open_operations[path]
+        if unknown:
             self.unanswered.add(path)
         elif path in self.unanswered:
             self.unanswered.discard(path)

@@ -35,7 +35,7 @@ from agent.index.notes import PathProblem, ProblemOrigin
 from agent.index.operations import Entry, Stage, Suspect
 from agent.index.trees import Row
 
-_OVER = frozenset({Stage.DONE, Stage.ECHOED})
+_OVER = (Stage.DONE, Stage.ECHOED)
 _BESIDE_PUSHES = 1.0
 """Seconds between two looks at the feed while batches are on their way: each of them is news there, and told by its
 answer.

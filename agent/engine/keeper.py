@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import chain
 
 from msgspec.structs import replace
 
@@ -12,7 +13,7 @@ from agent.engine.desk import Desk
 from agent.index.notes import ProblemOrigin
 from agent.index.trees import Row
 
-WAITING = frozenset({Step.PULL, Step.PULL_DELETE, Step.UNKNOWN})
+WAITING = (Step.PULL, Step.PULL_DELETE, Step.UNKNOWN)
 """A path with such a step may have a change of the folder outstanding."""
 
 
@@ -41,9 +42,11 @@ class Keeper:
         self._held.update((row.path, row) for row in rows)
 
     def let_go(self) -> None:
-        """The step is over: only what has an operation under way will be asked for again soon."""
-        held = self._held
-        self._held = {path: held[path] for path in self._desk.unanswered if path in held}
+        """The step is over: only what has an operation or a change of the folder under way will be asked for again
+        soon.
+        """
+        held, desk = self._held, self._desk
+        self._held = {path: held[path] for path in chain(desk.unanswered, desk.out.carried) if path in held}
 
     def row(self, path: str) -> Row:
         """The trees of one path."""

@@ -127,6 +127,11 @@ class Outstanding:
     tickets: list[int] = field(default_factory=list)
     wake_at: float | None = None
 
+    @property
+    def flying(self) -> set[str]:
+        """The paths of ``batch``."""
+        return {entry.operation.path for entry in self.batch.values()}
+
     def look_later(self, path: str, moment: float) -> None:
         """The stat of what was just seen here is no proof before this moment."""
         self.racy[path] = moment

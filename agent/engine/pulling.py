@@ -194,7 +194,7 @@ class Pulling:
         desk, out = self._desk, self._desk.out
         # Until the feed was read to its end once, a later page may take back what an earlier one told, but for what the
         # server says to be the latest.
-        paths = [path for path in out.contents if desk.may_change or path in out.latest]
+        paths = list(out.contents) if desk.may_change else [path for path in out.contents if path in out.latest]
         jobs = []
         for path, row in self._keeper.rows(paths[: max(room, 0)]).items():
             digest, content = out.contents[path]

@@ -104,7 +104,7 @@ class Pushing:
     def plan(self) -> None:
         """Send the next batches, as far as there is anything to send and others are not in the way."""
         desk, out = self._desk, self._desk.out
-        if not desk.may_change or not desk.may_call(Call.PUSH):
+        if not desk.may_change or not desk.may_call(Call.PUSH) or self._settling.must_read():
             return
         # A server that just failed is asked with one batch whether it is well again.
         together = desk.setup.ordered_feed and desk.channels.is_well(Call.PUSH)
@@ -150,9 +150,8 @@ class Pushing:
 
     def _waiting(self) -> list[Entry]:
         """Stored operations that are not on their way, oldest first, one for a path."""
-        flying = {entry.operation.path for entry in self._desk.out.batch.values()}
         waiting = []
-        for entry in self._desk.unanswered_entries(beside=flying):
+        for entry in self._desk.unanswered_entries(beside=self._desk.out.flying):
             if entry.stage is Stage.STORED or self._settling.resendable(entry):
                 waiting.append(entry)
         return waiting

@@ -16,7 +16,7 @@ from agent.index.trees import Row
 
 _ASK_AT_ONCE = 4
 _KNOWN_AT_MOST = 5000
-"""Own operations whose places in the feed are known, from which on the feed is read past them."""
+"""Own operations whose places in the feed are known, from which on nothing more is sent until it was read past them."""
 
 
 class Settling:
@@ -67,9 +67,18 @@ class Settling:
         """The feed need not tell these again."""
         out = self._desk.out
         out.known = _joined([*out.known, *(Span(position, position) for position in positions)])
-        # What stays open until the feed was read past it is kept in memory: of a long push that would be everything.
-        if sum(span.last - span.first + 1 for span in out.known) >= _KNOWN_AT_MOST and out.drained >= out.drain_goal:
+
+    def must_read(self) -> bool:
+        """Whether the feed has to be read before more is sent: what stays open until then is kept in memory, and of a
+        long push that would be everything. It is read once nothing is on its way: a feed that is still being written
+        would tell what the answers tell as well, texts and all.
+        """
+        out = self._desk.out
+        if sum(span.last - span.first + 1 for span in out.known) < _KNOWN_AT_MOST:
+            return False
+        if not out.batch and out.drained >= out.drain_goal:
             self._desk.request_drain()
+        return True
 
     def passed_over(self, past: int) -> None:
         """The feed was read beyond ``past``, and did not tell what was known up to there."""
@@ -166,11 +175,11 @@ class Settling:
         if not desk.may_call(Call.HEAD):
             return
         paths: dict[str, None] = {}
-        for entry in desk.unanswered_entries():
+        for entry in desk.unanswered_entries(beside=out.flying):
             if len(out.asking) + len(paths) >= _ASK_AT_ONCE:
                 break
             path = entry.operation.path
-            if entry.stage is not Stage.UNSETTLED or entry.operation.id in out.batch or not self._drained(entry):
+            if entry.stage is not Stage.UNSETTLED or not self._drained(entry):
                 continue
             # What is put off takes no turn from the others.
             if not self.resendable(entry) and desk.may_ask(path):
