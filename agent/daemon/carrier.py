@@ -159,7 +159,7 @@ class Carrier:
             if content is None:
                 changed.append(Outcome(parcel.operation.id, Result.CHANGED))
             else:
-                batch.append(Outgoing(parcel.operation, content))
+                batch.append(Outgoing(parcel.operation, content, checked=True))
         if not batch:
             return m.BatchAnswered(number, tuple(changed))
         answer = line.remote.push(self._source_id, line.connector_id, batch)

@@ -15,8 +15,10 @@ Obligations of every adapter, held by one conformance suite:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from agent.core.errors import Problem
 from agent.core.model import Choice, Mode, Operation, Outcome, RemoteConflict, RemoteFile, RemoteHead, RemoteVersion
@@ -65,12 +67,21 @@ class RemoteSource:
     exclude: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
-    """An operation with the bytes it was stored for; empty for a delete."""
+class Outgoing(Struct, frozen=True, gc=False):
+    """An operation with the bytes it was stored for; empty for a delete.
+
+    Attributes:
+        checked: whoever read the bytes has found them to be the ones with the operation's hash; if not, the dialect
+            does before it sends them.
+    """
 
     operation: Operation
-    content: bytes = field(repr=False, default=b"")
+    content: bytes = b""
+    checked: bool = False
+
+    def __repr__(self) -> str:
+        # A log is no place for a file's text.
+        return f"Outgoing({self.operation!r})"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,13 +11,14 @@ import posixpath
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct
 
 from agent.core.errors import Problem, ProblemKind
-from agent.core.model import SENTINEL_BASE, Outcome, RemoteConflict, Result, Verb
+from agent.core.model import EMPTY_HASH, SENTINEL_BASE, Outcome, RemoteConflict, Result, Verb
 from agent.remotes.decode import Bounds
 from agent.remotes.failures import CallFailed, Effect
 from agent.remotes.http import Http
@@ -35,12 +36,11 @@ _SUSPECT: Final = (ProblemKind.SERVER_FAULT, ProblemKind.BAD_REQUEST)
 """Failures one item can be the cause of."""
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+class Parcel(Struct, frozen=True, gc=False):
     """One operation, encoded as its item."""
 
     outgoing: Outgoing
-    encoded: bytes = field(repr=False)
+    encoded: bytes
 
     @property
     def id(self) -> str:
@@ -242,8 +242,7 @@ def _parcel(outgoing: Outgoing) -> Parcel | Outcome:
     """The encoded item, or the refusal of one that no server could take."""
     operation = outgoing.operation
     is_delete = operation.verb is Verb.DELETE
-    digest = sha256(b"" if is_delete else outgoing.content)
-    if not is_delete and digest != operation.hash:
+    if not is_delete and not outgoing.checked and sha256(outgoing.content) != operation.hash:
         return Outcome(operation.id, Result.REJECTED, detail="the content is not what its hash says")
     try:
         content = "" if is_delete else outgoing.content.decode()
@@ -251,7 +250,7 @@ def _parcel(outgoing: Outgoing) -> Parcel | Outcome:
             "operationId": operation.id,
             "relativePath": operation.path,
             "content": content,
-            "contentHash": digest,
+            "contentHash": EMPTY_HASH if is_delete else operation.hash,
             "contentType": content_type(operation.path),
             "baseHash": operation.base or SENTINEL_BASE,
             "isDelete": is_delete,
