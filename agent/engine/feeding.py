@@ -61,6 +61,8 @@ class Feeding:
         self._settling = settling
         self._verifying = verifying
         self._more = False
+        self._others = False
+        """The last page told of more than our own operations."""
         self._last_poll_at = 0.0
 
     def on_page(self, message: PageArrived) -> None:
@@ -110,6 +112,7 @@ class Feeding:
         told = [event for event in page.events if isinstance(event, Upsert | Delete | Move)]
         ids = [event.operation_id for event in told if event.operation_id]
         reading = _Reading(self._keeper.rows(sorted(touched)), desk.entries_by_id(ids))
+        self._others = len(reading.ours) < len(page.events)
         handlers: dict[type, Callable[..., None]] = {
             Upsert: self._upsert, Delete: self._delete, Move: self._move, Superseded: self._superseded,
             ConflictOpened: self._conflict_opened, ConflictClosed: self._conflict_closed,
@@ -294,16 +297,18 @@ class Feeding:
         behind = desk.standing.feed_state
         current = {number: call for number, call in out.polls.items() if call.state == behind}
         draining = any(number >= out.drain_goal and not call.wait for number, call in current.items())
+        beside = min(self._last_poll_at, desk.now) + _BESIDE_PUSHES if out.batch else 0.0
         if out.drained < out.drain_goal or self._more:
-            if not draining:
+            # Reading on among our own operations while more of them are sent would never come to an end.
+            if not draining and self._is_due(beside if self._more and not self._others else 0.0):
                 self._poll(behind, 0.0)
-        elif desk.setup.attendance is Attendance.FOLLOW and not current:
-            beside = min(self._last_poll_at, desk.now) + _BESIDE_PUSHES
-            due = max(out.next_poll_at, beside) if out.batch else out.next_poll_at
-            if desk.now >= due:
-                self._poll(behind, desk.setup.long_poll_seconds if desk.setup.long_poll and not out.known else 0.0)
-            else:
-                desk.wake(due)
+        elif desk.setup.attendance is Attendance.FOLLOW and not current and self._is_due(max(out.next_poll_at, beside)):
+            self._poll(behind, desk.setup.long_poll_seconds if desk.setup.long_poll and not out.known else 0.0)
+
+    def _is_due(self, moment: float) -> bool:
+        if moment > self._desk.now:
+            self._desk.wake(moment)
+        return moment <= self._desk.now
 
     def _server_is_known(self) -> bool:
         """Whether the server is still the one whose feed was read; asks where that is not known."""

@@ -12,11 +12,14 @@ from agent.engine.desk import Desk
 from agent.engine.keeper import Keeper
 from agent.engine.messages import Pause, Resume, Retry, SyncNow
 from agent.engine.settling import Settling
+from agent.engine.setup import Attendance
 from agent.engine.stashing import Stashing
 from agent.engine.verifying import Verifying
 from agent.index.notes import ProblemOrigin
 
 _REFUSALS = frozenset({Reason.REFUSED, Reason.TOO_LARGE})
+_JUST = 5.0
+"""Seconds from the beginning of a look within which it counts for the command that has it made."""
 
 
 class Wishes:
@@ -110,11 +113,21 @@ class Wishes:
         """One full pass: look, drain, verify, and work until nothing is left."""
         desk, out = self._desk, self._desk.out
         out.tickets.append(message.ticket)
-        out.pass_began = desk.now
         desk.channels.reset()
         out.deferred.clear()
-        out.look_wanted = True
+        begun = self._has_just_begun()
+        out.look_wanted |= not (begun and out.looking)
+        if not (begun and self._verifying.pending):
+            self._verifying.want()
+        if not (begun and out.drained < out.drain_goal):
+            desk.request_drain()
+        out.pass_began = desk.now
         if not out.recovered and not out.recovering:
             self._recover()
-        desk.request_drain()
-        self._verifying.want()
+
+    def _has_just_begun(self) -> bool:
+        """Whether this is what the process was started for: the look, the reading and the verification that are under
+        way since its start are the pass's own, as they began after the command was given.
+        """
+        desk, out = self._desk, self._desk.out
+        return desk.setup.attendance is Attendance.ONCE and not out.pass_began and desk.now - out.look_began < _JUST
