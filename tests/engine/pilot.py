@@ -91,6 +91,8 @@ class Pilot:
         self.listed: tuple[RemoteConflict, ...] | None = None
         """The conflicts the server lists; None: just those the engine knows."""
         self.effects: list[e.Effect] = []
+        self.listings = 0
+        """How many listings were asked for."""
         self.restart()
 
     def restart(self) -> None:
@@ -159,6 +161,7 @@ class Pilot:
                 self._page()
             elif self.wants(e.AskListing):
                 self.take(e.AskListing)
+                self.listings += 1
                 rows = [row for row in self.index.trees.all(SOURCE) if row.remote.hash]
                 files = tuple(RemoteFile(row.path, row.remote.hash or "") for row in rows)
                 self.tell(m.ListingArrived(self.listing if self.listing is not None else files, last=True))

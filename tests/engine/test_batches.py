@@ -208,3 +208,31 @@ def test_a_long_push_is_read_past_in_between() -> None:
     assert question.known == (Span(1, 12_500),)
     pilot.tell(m.PageArrived(question.number, Page((), "12500", False, "12500", past=12_500)))
     assert len(paths(sent(pilot))) == 7500
+
+
+def test_our_own_operations_are_not_read_after_while_more_of_them_are_sent() -> None:
+    """Each page would tell of the batches answered meanwhile, texts and all, and none would be the last."""
+    pilot = piloted(hub=True, items=1)
+    first, second = saved(pilot, "a.md", "b.md")
+    question = polled(pilot)
+    ours = [upsert(path, path, place, op) for place, (path, op) in enumerate(_told(first, second), start=1)]
+    pilot.tell(m.PageArrived(question.number, Page(tuple(ours), "2", True, "2")))
+    assert not pilot.wants(e.Poll)
+    placed(pilot, first, 1)
+    placed(pilot, second, 2)
+    assert pilot.take(e.Poll).state == "2"
+
+
+def test_what_others_wrote_is_read_on_at_once_while_ours_is_sent() -> None:
+    """A pull does not wait for a push."""
+    pilot = piloted(hub=True, items=1)
+    (first,) = saved(pilot, "a.md")
+    question = polled(pilot)
+    ours, theirs = upsert("a.md", "a.md", 1, _told(first)[0][1]), upsert("c.md", "c", 2)
+    pilot.tell(m.PageArrived(question.number, Page((ours, theirs), "2", True, "2")))
+    assert pilot.take(e.Poll).state == "2"
+
+
+def _told(*sends: e.Send) -> list[tuple[str, str]]:
+    """(path, id) of what was sent."""
+    return [(parcel.operation.path, parcel.operation.id) for send in sends for parcel in send.parcels]
