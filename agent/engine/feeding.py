@@ -349,7 +349,9 @@ class Feeding:
         desk, out = self._desk, self._desk.out
         out.polls[out.next_poll] = PollCall(state, wait)
         self._last_poll_at = desk.now
-        desk.emit(Poll(out.next_poll, state, wait, tuple(out.known), CONTENTS_LIMIT - out.contents_size))
+        # One page after another where our own operations may come in between: whether to read on is decided anew.
+        room = 0 if wait or out.batch else CONTENTS_LIMIT - out.contents_size
+        desk.emit(Poll(out.next_poll, state, wait, tuple(out.known), room))
         out.next_poll += 1
 
 
