@@ -7,6 +7,7 @@ and the server; losing it costs a union, never a file.
 
 from __future__ import annotations
 
+import datetime as dt
 import sqlite3
 from typing import TYPE_CHECKING, Final
 
@@ -203,6 +204,19 @@ _INITIAL: Final = (
     """,
 )
 
+_SET: Final = "raven-agent"
+_RECORD: Final = (
+    """CREATE TABLE "_sqlite_migrations" (
+   "id" INTEGER PRIMARY KEY,
+   "migration_set" TEXT,
+   "name" TEXT,
+   "applied_at" TEXT
+)""",
+    """CREATE UNIQUE INDEX "idx__sqlite_migrations_migration_set_name"
+    ON "_sqlite_migrations" ("migration_set", "name")""",
+)
+"""Where sqlite-utils notes which migrations were applied, as it makes it itself."""
+
 
 def refuse_newer(connection: sqlite3.Connection) -> None:
     """Leave alone what this release does not understand.
@@ -226,11 +240,11 @@ def migrate(connection: sqlite3.Connection) -> None:
     """
     refuse_newer(connection)
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == SCHEMA_VERSION:
+    if version == SCHEMA_VERSION or _made(connection):
         return
     from sqlite_utils import Database, Migrations
 
-    migrations = Migrations("raven-agent")
+    migrations = Migrations(_SET)
 
     @migrations()
     def initial(db: Database) -> None:
@@ -239,3 +253,26 @@ def migrate(connection: sqlite3.Connection) -> None:
 
     migrations.apply(Database(connection))
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+
+
+def _made(connection: sqlite3.Connection) -> bool:
+    """Make a new index as all migrations together would; False where there is one already.
+
+    Without sqlite-utils, whose import takes longer than all else that a first start does before it looks.
+    """
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        new = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone() is None
+        if new:
+            for statement in (*_INITIAL, *_RECORD):
+                connection.execute(statement)
+            applied = (_SET, "initial", str(dt.datetime.now(dt.UTC)))
+            sql = "INSERT INTO _sqlite_migrations (migration_set, name, applied_at) VALUES (?, ?, ?)"
+            connection.execute(sql, applied)
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+    return new

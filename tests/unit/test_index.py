@@ -8,6 +8,7 @@ import sqlite3
 from pathlib import Path
 
 import pytest
+from sqlite_utils import Database, Migrations
 
 from agent.core.errors import IndexDamaged, IndexTooNew
 from agent.core.model import (
@@ -23,7 +24,7 @@ from agent.core.model import (
     file_side,
 )
 from agent.core.reconcile import Step
-from agent.index import Index, open_index, open_reader, set_aside
+from agent.index import Index, open_index, open_reader, schema, set_aside
 from agent.index.generation import WENT_BACK, advance
 from agent.index.operations import Stage, Suspect, Why
 from agent.index.schema import SCHEMA_VERSION
@@ -153,6 +154,34 @@ def test_the_index_is_private_and_readers_cannot_write(path: Path) -> None:
         assert [row.path for row in reader.trees.all(1)] == ["d/ü.md"]
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             reader.trees.put(1, [_full_row()])
+
+
+def test_a_new_index_is_what_the_migrations_make(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is made without sqlite-utils, table for table as with it, which then finds nothing left to do."""
+    with _opened(path) as index:
+        made = _tables(index.connection)
+        Migrations("raven-agent").ensure_migrations_table(Database(index.connection))
+        assert _tables(index.connection) == made
+    monkeypatch.setattr(schema, "_made", lambda _connection: False)
+    with _opened(tmp_path / "migrated.sqlite") as index:
+        assert _tables(index.connection) == made
+
+
+def _tables(connection: sqlite3.Connection) -> tuple[list[object], list[object], int]:
+    """(the schema, the migrations on record, the schema's version)"""
+    [(version,)] = connection.execute("PRAGMA user_version")
+    applied = connection.execute("SELECT id, migration_set, name FROM _sqlite_migrations").fetchall()
+    return connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY name").fetchall(), applied, version
+
+
+def test_an_index_whose_version_was_not_noted_any_more_is_not_made_twice(path: Path) -> None:
+    """A process that ended between a migration and the note of its version left the whole schema behind."""
+    with _opened(path) as index:
+        index.trees.put(1, [_full_row()])
+        index.connection.execute("PRAGMA user_version = 0")
+    with _opened(path) as index:
+        assert [row.path for row in index.trees.all(1)] == ["d/ü.md"]
+        assert _tables(index.connection)[2] == SCHEMA_VERSION
 
 
 def test_an_index_of_a_newer_release_is_refused_in_a_sentence(path: Path) -> None:
