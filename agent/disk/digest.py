@@ -68,9 +68,8 @@ def text_reason(content: bytes) -> Reason | None:
     return None
 
 
-def xxh3(content: bytes) -> str:
-    """xxh3-128 of the bytes, as fingerprints keep it."""
-    return xxhash.xxh3_128_hexdigest(content)
+xxh3: Final = xxhash.xxh3_128_hexdigest
+"""xxh3-128 of the bytes, as fingerprints keep it."""
 
 
 def digest(fs: Fs, file: File, size: int, expected_xxh3: str | None = None) -> Digest:

@@ -32,6 +32,7 @@ class Trust(enum.Enum):
     """Always; the file will be looked at again once its stat is proof, and stays racy until then."""
 
 
+_FILE: Final = Presence.FILE
 _OWN_REASONS: Final = frozenset({None, Reason.TOO_LARGE})
 _PLACEHOLDER_SUFFIX: Final = ".icloud"
 
@@ -171,7 +172,7 @@ def first_look(fs: Fs, handle: Dir, name: str, path: str, *, plain: bool, now_ns
     elif reason is None and max_bytes is not None and size > max_bytes:
         reason = Reason.TOO_LARGE
     mark = Fingerprint(size, mtime_ns, ctime_ns, inode, xxh3(content), mtime_ns > now_ns - RACY_NS)
-    return Seen(path, Side(Presence.FILE, sha256(content).hexdigest(), size, reason), mark)
+    return Seen(path, Side(_FILE, sha256(content).hexdigest(), size, reason), mark)
 
 
 def fingerprint_of(found: Stat, xxh3: str, now_ns: int) -> Fingerprint:

@@ -118,7 +118,10 @@ class PosixFs:
         if _HAS_FLAGS and self.glance(folder, name) is None:
             # Opened, a file that lies in a cloud might be fetched.
             return None
-        file = self._open_file(folder, name)
+        try:
+            file = os.open(name, _UNNOTICED, dir_fd=folder)
+        except PermissionError:
+            file = self._open_file(folder, name)
         try:
             before = os.fstat(file)
             size = before.st_size
