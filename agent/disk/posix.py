@@ -128,10 +128,9 @@ class PosixFs:
             if before.st_mode & _TYPE_BITS != _REGULAR or size > limit:
                 return None
             content = os.read(file, size + 1)
-            after = os.fstat(file)
-            stamp = (size, after.st_mtime_ns, after.st_ctime_ns, after.st_ino)
-            same = stamp == (after.st_size, before.st_mtime_ns, before.st_ctime_ns, before.st_ino)
-            return (content, stamp) if same and len(content) == size else None
+            if len(content) != size:
+                return None
+            return content, (size, before.st_mtime_ns, before.st_ctime_ns, before.st_ino)
         finally:
             os.close(file)
 

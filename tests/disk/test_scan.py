@@ -7,6 +7,7 @@ import shutil
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -54,6 +55,35 @@ def as_nobody(work: Callable[[], None]) -> None:
         os._exit(0)
     _, status = os.waitpid(child, 0)
     assert os.waitstatus_to_exitcode(status) == 0
+
+
+@pytest.mark.parametrize("later", [0, 1])
+def test_a_file_rewritten_while_it_is_seen_for_the_first_time_is_seen_again(
+    folder: Path, state: Path, later: int
+) -> None:
+    """With another text of the same length, right before its bytes are read or right after: whatever was taken for its
+    text, the stat beside it is of the moment before, so the next look at it is not spared, and finds what is there.
+    """
+    for name in ("a.md", "b.md"):
+        (folder / name).write_bytes(b"text")
+        age(folder / name)
+    calls: list[str] = []
+
+    def rewrite(name: str, _: tuple[Any, ...]) -> None:
+        calls.append(name)
+        if calls.count("read") == 1 and calls[-1 - later] == "read":
+            (folder / "a.md").write_bytes(b"TEXT")
+            age(folder / "a.md")
+
+    fs = WrappedFs()
+    room = open_room(folder, state, fs)
+    fs.before = rewrite
+    first, _ = everything(room)
+    fs.before = None
+    assert (folder / "a.md").read_bytes() == b"TEXT"
+    second, _ = everything(room, [remember(seen) for seen in first])
+    assert [(seen.path, seen.side.hash) for seen in second] == [("a.md", sha(b"TEXT"))]
+    room.close()
 
 
 def test_paths_come_in_the_order_of_their_code_points(room: Room) -> None:
