@@ -6,11 +6,13 @@ from typing import Any
 
 from agent import __version__
 from agent.daemon.agent import Agent
-from agent.daemon.doctor import examine
 from agent.daemon.methods.common import Params
 
 
 def doctor(agent: Agent, _params: Params) -> dict[str, Any]:
     """Every check."""
+    # Not above: an agent that starts is never asked at once, and its checks need much that nothing else does.
+    from agent.daemon.doctor import examine
+
     checks = examine(agent)
     return {"ok": all(check["ok"] for check in checks), "version": __version__, "checks": checks}
