@@ -17,7 +17,7 @@ import pytest
 
 from agent.config import Settings
 from benchmarks.conftest import Machines
-from benchmarks.machines import FeedEar, Machine, until_rest, when_on_disk
+from benchmarks.machines import FeedEar, Machine, until_calm, until_rest, when_on_disk
 from benchmarks.measure import cpu_of, written_by
 from benchmarks.prototypes import walk
 from benchmarks.sizes import Sizes, shape_of
@@ -72,6 +72,9 @@ def test_idle(table: Table, pair: Pair, hub: HubServer, sizes: Sizes) -> None:
     machine, pid, hub_pid = pair.left, pair.daemons[0].process.pid, hub.running.process.pid
     connector = hub.client.connector()
     hears = ("idle", machine.folder, hub.url, hub.token, hub.workspace, pair.source, connector, str(sizes.idle_seconds))
+    for daemon in pair.daemons:
+        # Each makes sure of what the server holds after its start; that writes nothing for seconds at a time.
+        until_calm(daemon.process.pid)
     eventually(lambda: _nothing_changes(machine, REST_SECONDS), 120, "the last look is through")
     machine.relay.counted()
     files, written, began = _state(machine), written_by(pid), time.perf_counter()
