@@ -11,8 +11,10 @@ from typing import Final
 
 import project
 
-_ELSEWHERE: Final = frozenset({"psycopg", "psycopg-binary", "pywin32-ctypes", "tzdata"})
-"""Not for a Mac's agent: the PostgreSQL driver has no source archive of its own, and the others are for Windows."""
+_ELSEWHERE: Final = frozenset({"isal", "psycopg", "psycopg-binary", "pywin32-ctypes", "tzdata"})
+"""Not for a Mac's agent: isal is built with an assembler, and zlib does its work as well; the PostgreSQL driver has no
+source archive of its own, and the others are for Windows.
+"""
 
 _BUILT_WITH: Final = {"cryptography": "rust", "orjson": "rust"}
 
