@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Dialect, Table, bindparam, insert, update
+from sqlalchemy import ColumnElement, Connection, Dialect, Select, Table, bindparam, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import psycopg
 
@@ -15,6 +16,9 @@ _DIALECTS: Final[dict[str, Dialect]] = {
     "sqlite": sqlite.dialect(paramstyle="qmark"),
     "postgresql": psycopg.dialect(paramstyle="format"),  # type: ignore[no-untyped-call]
 }
+
+
+_VALUE: Final = "one_value"
 
 
 class Known(Enum):
@@ -38,6 +42,43 @@ def save_rows(db: Connection, table: Table, rows: Sequence[tuple[Any, ...]], kep
     """
     if rows:
         db.exec_driver_sql(_update_of(db.dialect.name, table, kept), list(rows))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lookup:
+    """Rows by many values of one column.
+
+    Attributes:
+        query: all rows, narrowed by whatever else has to hold; its parameters come before the values.
+        column: what the values are of.
+    """
+
+    query: Select[Any]
+    column: ColumnElement[Any]
+
+    def rows(self, db: Connection, values: Collection[Any], *others: Any) -> Sequence[Any]:
+        """The rows, as the driver tells them.
+
+        Args:
+            values: at least one, and not more than the database takes parameters.
+            others: the parameters of the query.
+        """
+        before, one, after = _lookup(db.dialect.name, self)
+        places = ", ".join([one] * len(values))
+        return db.exec_driver_sql(f"{before}{places}{after}", (*others, *values)).all()
+
+
+@cache
+def _lookup(dialect: str, lookup: Lookup) -> tuple[str, str, str]:
+    """The statement before its values, what stands for one of them, and the statement behind them."""
+    narrowed = lookup.query.where(lookup.column.in_([bindparam(_VALUE)]))
+    compiled = narrowed.compile(dialect=_DIALECTS[dialect])
+    before, _, rest = str(compiled).partition(" IN (")
+    one, _, after = rest.partition(")")
+    # The values are handed over behind all others.
+    assert compiled.positiontup is not None
+    assert compiled.positiontup[-1] == _VALUE, compiled.positiontup
+    return f"{before} IN (", one, f"){after}"
 
 
 @cache

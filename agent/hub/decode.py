@@ -12,6 +12,8 @@ from agent.hub.wire import HubError
 NOT_JSON = "Body is not valid JSON but content-type is set to 'application/json'"
 EMPTY = "Body cannot be empty when content-type is set to 'application/json'"
 
+_NESTING = (dict, list)
+
 
 def decode(body: bytes, content_type: str | None, content_encoding: str | None) -> Any:
     """The body's value; `{}` for a request without body and content type.
@@ -31,7 +33,7 @@ def decode(body: bytes, content_type: str | None, content_encoding: str | None) 
         value = orjson.loads(body)
     except orjson.JSONDecodeError:
         value = _with_surrogates(body)
-    if (b"__proto__" in body or b"\\u00" in body) and _names_proto(value):
+    if _names_proto(value):
         raise HubError(400, NOT_JSON)
     return value
 
@@ -50,13 +52,14 @@ def _refuse(_: str) -> NoReturn:
 
 
 def _names_proto(value: Any) -> bool:
+    # The few names are looked at, and not the text: that is long, and escapes spell a name in many ways.
     waiting = [value]
     while waiting:
         entry = waiting.pop()
-        if isinstance(entry, dict):
+        if type(entry) is dict:
             if "__proto__" in entry:
                 return True
-            waiting.extend(entry.values())
-        elif isinstance(entry, list):
-            waiting.extend(entry)
+            waiting.extend([inner for inner in entry.values() if type(inner) in _NESTING])
+        elif type(entry) is list:
+            waiting.extend([inner for inner in entry if type(inner) in _NESTING])
     return False

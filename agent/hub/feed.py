@@ -56,13 +56,13 @@ def _page(events: Sequence[Event], budget: int) -> tuple[Sequence[Event], set[in
     silent: set[int] = set()
     for index, event in enumerate(events):
         file = event.file if event.file is not None else -1
-        heard = speaking.get(file, []) if event.type in _REPLACING else []
-        freed = sum(e.size for e in heard)
+        heard = speaking.get(file, ()) if event.type in _REPLACING else ()
+        freed = sum([e.size for e in heard]) if heard else 0
         if index and total - freed + event.size > budget:
             return events[:index], silent
         total += event.size - freed
-        silent.update(e.cursor for e in heard)
         if heard:
+            silent.update([e.cursor for e in heard])
             speaking[file] = []
         if event.type in _WITH_TEXT:
             speaking.setdefault(file, []).append(event)

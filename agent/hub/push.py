@@ -27,7 +27,7 @@ from agent.hub.model import (
 from agent.hub.packing import Packed, pack
 from agent.hub.ports import Session
 from agent.hub.services import Services, changing
-from agent.hub.text import EMPTY_HASH, digest, encoded, path_fault
+from agent.hub.text import EMPTY_HASH, digest, encoded, path_fault, storable
 from agent.hub.wire import HubError, printable
 
 MAX_OPERATION = 255
@@ -179,13 +179,13 @@ def _fault(raw: Mapping[str, Any]) -> str | None:
             continue
         if len(value) > longest:
             return f"{field} is longer than {longest} characters"
-        if encoded(value) is None:
+        if not storable(value):
             return f"{field} holds a NUL or a lone surrogate"
     return path_fault(raw["relativePath"])
 
 
 def _storable(operation: str) -> bool:
-    return len(operation) <= MAX_OPERATION and encoded(operation) is not None
+    return len(operation) <= MAX_OPERATION and storable(operation)
 
 
 def _result(outcome: Outcome, status: ItemStatus) -> dict[str, object]:

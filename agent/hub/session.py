@@ -10,7 +10,7 @@ import orjson
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from agent.hub import tables as t
-from agent.hub.bulk import Known, add_rows, save_rows
+from agent.hub.bulk import Known, Lookup, add_rows, save_rows
 from agent.hub.model import (
     Closing,
     Conflict,
@@ -29,11 +29,10 @@ from agent.hub.model import (
 from agent.hub.packing import Packed, unpack
 
 # Statements are built once: SQLAlchemy's own compile cache then answers by identity.
-_HEADS = (
-    select(t.files)
-    .where(t.files.c.source == bindparam("s"), t.files.c.path.in_(bindparam("paths", expanding=True)))
+_HEADS = Lookup(
     # The order is what keeps SQLite from going through every file of the source: it has an index for that order.
-    .order_by(t.files.c.path)
+    select(t.files).where(t.files.c.source == bindparam("s")).order_by(t.files.c.path),
+    t.files.c.path,
 )
 _FILES = (
     select(t.files)
@@ -41,14 +40,11 @@ _FILES = (
     .order_by(t.files.c.path)
     .limit(bindparam("n"))
 )
-_OUTCOMES = select(t.operations).where(
-    t.operations.c.source == bindparam("s"), t.operations.c.operation.in_(bindparam("ids", expanding=True))
-)
-_CONTENTS = select(t.contents.c.hash, t.contents.c.encoding, t.contents.c.data).where(
-    t.contents.c.hash.in_(bindparam("hashes", expanding=True))
-)
+_OUTCOMES = Lookup(select(t.operations).where(t.operations.c.source == bindparam("s")), t.operations.c.operation)
+_CONTENTS = Lookup(select(t.contents.c.hash, t.contents.c.encoding, t.contents.c.data), t.contents.c.hash)
+_FEED = [column for column in t.events.c if column is not t.events.c.source]
 _EVENTS = (
-    select(t.events, t.files.c.path, t.files.c.hash.label("head"), t.contents.c.size)
+    select(*_FEED, t.files.c.path, t.files.c.hash.label("head"), t.contents.c.size)
     .select_from(
         t.events.outerjoin(
             t.files, (t.files.c.source == t.events.c.source) & (t.files.c.number == t.events.c.file)
@@ -200,7 +196,7 @@ class SqlSession:
         )
 
     def heads(self, source: int, paths: Collection[str]) -> dict[str, Head]:
-        rows = self._db.execute(_HEADS, {"s": source, "paths": list(paths)})
+        rows = _HEADS.rows(self._db, paths, source) if paths else ()
         return {row.path: _head(row) for row in rows}
 
     def files(self, source: int, after: str | None, limit: int) -> list[Head]:
@@ -232,7 +228,7 @@ class SqlSession:
         found: dict[str, str] = {}
         # Databases bound the number of parameters, and a history has no bound.
         for some in batched(hashes, MAX_PARAMETERS):
-            rows = self._db.execute(_CONTENTS, {"hashes": [bytes.fromhex(h) for h in some]}).all()
+            rows = _CONTENTS.rows(self._db, [bytes.fromhex(h) for h in some])
             found.update({hash_.hex(): unpack(encoding, data).decode() for hash_, encoding, data in rows})
         return found
 
@@ -245,18 +241,18 @@ class SqlSession:
         rows = self._db.execute(_EVENTS, {"s": source, "after": cursor, "n": limit}).all()
         return [
             Event(
-                cursor=row.cursor,
-                type=t.EVENT_TYPES[row.type],
-                file=row.file,
-                path=row.path,
-                hash=_hex(row.hash),
-                operation=row.operation,
-                extra=orjson.loads(row.extra) if row.extra else {},
-                created_at=row.created_at,
-                size=row.size or 0,
-                is_head=row.hash is not None and row.hash == row.head,
+                cursor=number,
+                type=t.EVENT_TYPES[kind],
+                file=file,
+                path=path,
+                hash=_hex(hash_),
+                operation=operation,
+                extra=orjson.loads(extra) if extra else {},
+                created_at=created_at,
+                size=size or 0,
+                is_head=hash_ is not None and hash_ == head,
             )
-            for row in rows
+            for number, kind, file, hash_, operation, extra, created_at, path, head, size in rows
         ]
 
     def add_events(self, source: int, events: Iterable[Event]) -> None:
@@ -270,7 +266,7 @@ class SqlSession:
         add_rows(self._db, t.events, rows)
 
     def outcomes(self, source: int, operations: Collection[str]) -> dict[str, Outcome]:
-        rows = self._db.execute(_OUTCOMES, {"s": source, "ids": list(operations)})
+        rows = _OUTCOMES.rows(self._db, operations, source) if operations else ()
         return {
             row.operation: Outcome(row.operation, t.STATUSES[row.status], _hex(row.hash), row.conflict, row.reason)
             for row in rows

@@ -27,12 +27,16 @@ def encoded(text: str) -> bytes | None:
         return None
 
 
+def storable(text: str) -> bool:
+    """Whether `encoded` has an answer for the text, for who does not need it."""
+    return "\0" not in text and (text.isascii() or encoded(text) is not None)
+
+
 def path_fault(path: str) -> str | None:
     """Why a path is refused, or None if it names one file below a root on every platform."""
-    data = encoded(path)
-    if data is None:
+    if not storable(path):
         return "relativePath holds a NUL or a lone surrogate"
-    if len(data) > MAX_PATH_BYTES:
+    if len(path) > MAX_PATH_BYTES or (not path.isascii() and len(path.encode()) > MAX_PATH_BYTES):
         return f"relativePath is longer than {MAX_PATH_BYTES} bytes"
     reason = paths.check(path)
     return None if reason is None else f"relativePath is refused: {reason}"

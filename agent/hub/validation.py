@@ -9,7 +9,7 @@ from enum import Enum, auto
 from typing import Any
 
 from agent.hub.model import Mode, Resolution
-from agent.hub.text import encoded
+from agent.hub.text import storable
 from agent.hub.wire import HubError
 
 MAX_ITEMS = 100
@@ -161,7 +161,7 @@ def _faults(field: Field, value: Any) -> Iterator[str]:
     fault = _fault(field, value)
     if fault is not None:
         yield f"{field.name} {fault}"
-    elif isinstance(value, str) and encoded(value) is None:
+    elif isinstance(value, str) and not storable(value):
         yield f"{field.name} must not contain NUL or lone surrogates"
 
 
@@ -192,7 +192,7 @@ def _strings_fault(value: Any) -> str | None:
         return "must be an array"
     if not all(isinstance(entry, str) for entry in value):
         return "must hold strings only"
-    return None if all(encoded(entry) is not None for entry in value) else "must not contain NUL or lone surrogates"
+    return None if all(map(storable, value)) else "must not contain NUL or lone surrogates"
 
 
 def _integer_fault(field: Field, value: Any) -> str | None:

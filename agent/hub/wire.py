@@ -186,9 +186,11 @@ def conflict_view(source: Source, conflict: Conflict, local: str, remote: str | 
 
 def event_view(source: Source, event: Event, content: str | None) -> dict[str, object]:
     """An event. `content` None leaves the text out: it is superseded, or the event has none."""
-    payload: dict[str, object] = {"contentType": DEFAULT_CONTENT_TYPE} if event.type is EventType.UPSERT else {}
-    payload.update(event.extra)
-    if event.type in (EventType.UPSERT, EventType.RESOLVED):
+    kind = event.type
+    payload: dict[str, object] = {"contentType": DEFAULT_CONTENT_TYPE} if kind is EventType.UPSERT else {}
+    if event.extra:
+        payload.update(event.extra)
+    if kind is EventType.UPSERT or kind is EventType.RESOLVED:
         payload["hash"] = event.hash
     if content is not None:
         payload["content"] = content
@@ -198,7 +200,7 @@ def event_view(source: Source, event: Event, content: str | None) -> dict[str, o
         "id": event_id(source, event),
         "sourceId": source.id,
         "cursor": event.cursor,
-        "type": event.type,
+        "type": kind,
         "payload": payload,
         "createdAt": timestamp(event.created_at),
     }
