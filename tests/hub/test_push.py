@@ -45,6 +45,21 @@ def test_equal_text_is_applied_as_a_no_op_whatever_the_base(hub: InProcess, base
     assert hub.conflicts(source) == []
 
 
+@pytest.mark.parametrize("count", [1, 19, 20, 21, 40, 53, 100])
+def test_a_batch_of_any_length_is_applied_whole_and_in_its_order(hub: InProcess, count: int) -> None:
+    """Rows are written in groups: none is left out at the end of one, and none comes twice."""
+    source = hub.source()
+    items = [upsert(f"n/{number * 37 % count:03}-{number}.md", f"text {number}") for number in range(count)]
+    answer = hub.push(source, *items)
+    assert (answer["applied"], answer["eventCursor"]) == (count, count)
+    assert [event["relativePath"] for event in hub.events(source)] == [item["relativePath"] for item in items]
+    assert {item["relativePath"]: hub.text(source, item["relativePath"]) for item in items} == {
+        item["relativePath"]: item["content"] for item in items
+    }
+    again = hub.push(source, *items)
+    assert {item["status"] for item in again["items"]} == {"duplicate"}
+
+
 def test_a_stale_base_is_a_conflict_and_keeps_the_head(hub: InProcess) -> None:
     """Both texts are kept, the file's state says so, and the event has no reason, as on the real server."""
     source = hub.source()
