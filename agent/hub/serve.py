@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import fcntl
+import gc
 import ipaddress
 import os
 import signal
@@ -276,6 +277,10 @@ def _run(
             on_ready(Ready(_url(settings, listener), os.getpid()))
 
     server = _Server(config, app, announce, watch)
+
+    # What is there by now stays: looking through it again and again for what could go is work for nothing.
+    gc.collect()
+    gc.freeze()
 
     async def main() -> None:
         with watch_parent(settings.parent_pid, server.end):
