@@ -110,6 +110,9 @@ def _observe(
             twin = root.twin(handle, name)
             if twin is not None:
                 return Seen(path, ABSENT, text_reason=f"'{twin}' stands there, which this disk takes for the same name")
+            if known is None:
+                now_ns = root.fs.now_ns(handle)
+                return first_look(root.fs, handle, name, path, plain=False, now_ns=now_ns, max_bytes=max_bytes)
             return observe_at(root.fs, handle, path, known=known, max_bytes=max_bytes, trust=trust)
     except (FileNotFoundError, Blocked):
         return Seen(path, ABSENT)
