@@ -31,7 +31,8 @@ class Observing:
     def on_noticed(self, message: Noticed) -> None:
         """Wait until these paths have come to rest."""
         self._desk.out.look_wanted |= message.rescan
-        for path in message.paths:
+        # In the order of the paths, so that those of one folder are looked at together.
+        for path in sorted(message.paths):
             self._stir(path)
 
     def on_look_again(self, _message: LookAgain) -> None:
