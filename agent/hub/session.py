@@ -71,8 +71,12 @@ def batched(values: Iterable[str], size: int) -> Iterator[list[str]]:
         yield some
 
 
-def _raw(hash_: str | None) -> bytes | None:
-    return None if hash_ is None else bytes.fromhex(hash_)
+_blob = bytearray.fromhex
+"""A hash as it is handed over. sqlite3 asks every `bytes` anew whether it should be adapted, and no `bytearray`."""
+
+
+def _raw(hash_: str | None) -> bytearray | None:
+    return None if hash_ is None else _blob(hash_)
 
 
 def _hex(raw: bytes | None) -> str | None:
@@ -221,20 +225,20 @@ class SqlSession:
         return found[::-1]
 
     def add_versions(self, source: int, versions: Iterable[Version]) -> None:
-        rows = [(source, v.file, v.cursor, bytes.fromhex(v.hash), v.origin.value, v.recorded_at) for v in versions]
+        rows = [(source, v.file, v.cursor, _blob(v.hash), v.origin.value, v.recorded_at) for v in versions]
         add_rows(self._db, t.versions, rows)
 
     def contents(self, hashes: Collection[str]) -> dict[str, str]:
         found: dict[str, str] = {}
         # Databases bound the number of parameters, and a history has no bound.
         for some in batched(hashes, MAX_PARAMETERS):
-            rows = _CONTENTS.rows(self._db, [bytes.fromhex(h) for h in some])
+            rows = _CONTENTS.rows(self._db, [_blob(h) for h in some])
             found.update({hash_.hex(): unpack(encoding, data).decode() for hash_, encoding, data in rows})
         return found
 
     def add_contents(self, contents: Mapping[str, Packed]) -> None:
         # Sorted: two transactions that add the same texts take their locks in one order and cannot deadlock.
-        rows = [(bytes.fromhex(h), text.size, int(text.encoding), text.data) for h, text in sorted(contents.items())]
+        rows = [(_blob(h), text.size, int(text.encoding), text.data) for h, text in sorted(contents.items())]
         add_rows(self._db, t.contents, rows, Known.LEFT_ALONE)
 
     def events(self, source: int, cursor: int, limit: int) -> list[Event]:
@@ -294,7 +298,7 @@ class SqlSession:
             values: dict[str, Any] = {
                 "kind": conflict.kind.value,
                 "base": conflict.base,
-                "local_hash": bytes.fromhex(conflict.local_hash),
+                "local_hash": _blob(conflict.local_hash),
                 "remote_hash": _raw(conflict.remote_hash),
             }
             renewed = self._db.execute(update(t.conflicts).where(t.conflicts.c.id == conflict.id).values(values))
