@@ -11,10 +11,11 @@ import enum
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+from msgspec import Struct
 
 from agent.config import Home, read_files
 from agent.core.errors import AgentError, UsageError
@@ -57,8 +58,7 @@ class DeclarationError(AgentError):
     code = "declaration"
 
 
-@dataclass(frozen=True, slots=True)
-class DeclaredServer:
+class DeclaredServer(Struct, frozen=True):
     """One account.
 
     Attributes:
@@ -75,8 +75,7 @@ class DeclaredServer:
     insecure_http: bool
 
 
-@dataclass(frozen=True, slots=True)
-class DeclaredSource:
+class DeclaredSource(Struct, frozen=True):
     """One synced folder.
 
     Attributes:
@@ -102,8 +101,7 @@ class DeclaredSource:
         return json.dumps(said)
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
+class Refusal(Struct, frozen=True):
     """A table that was refused, and why."""
 
     kind: Kind
@@ -113,8 +111,7 @@ class Refusal:
     hint: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Declarations:
+class Declarations(Struct, frozen=True):
     """Everything declared, in the order of the files."""
 
     servers: tuple[DeclaredServer, ...] = ()
@@ -135,8 +132,7 @@ class State(enum.StrEnum):
     REFUSED = "refused"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Struct, frozen=True):
     """What became of one declaration. ``code``, ``message`` and ``hint`` say what is in the way, if anything is."""
 
     kind: Kind

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, replace
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.core.errors import Problem, ProblemKind
 
 _SLOW_KINDS = frozenset({ProblemKind.UPSTREAM_FAULT, ProblemKind.SIGNED_OUT, ProblemKind.BAD_REQUEST})
 
 
-@dataclass(frozen=True, slots=True)
-class Backoff:
+class Backoff(Struct, frozen=True):
     """Failures in a row on one channel, and when the next try is due (seconds since the epoch; 0: at once)."""
 
     failures: int = 0

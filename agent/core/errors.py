@@ -18,7 +18,8 @@ Conflicts, skipped files and halts are data, not errors.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
 class ProblemKind(enum.StrEnum):
@@ -44,8 +45,7 @@ class ProblemKind(enum.StrEnum):
     TOO_LARGE = "too_large"
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(Struct, frozen=True):
     """A failed call as data.
 
     Attributes:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 
-@dataclass(frozen=True, slots=True)
-class BrakeLimits:
+class BrakeLimits(Struct, frozen=True):
     """When deletes are held.
 
     Attributes:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
 
 from agent.core.errors import DiskError, Problem, ProblemKind, RemoteError, RootError
 from agent.core.model import Intent, Known, KnownRow, Outcome, Presence, RemoteHead, Result, Verb
@@ -39,8 +40,7 @@ class Memory(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(Struct, frozen=True):
     """The way to a server, ready to be used.
 
     Attributes:

@@ -6,9 +6,10 @@ import logging
 import queue
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
+
+from msgspec import Struct
 
 from agent.core.model import SourceState
 from agent.daemon.agent import Agent
@@ -27,8 +28,7 @@ NAMED: Final = 4
 _ORDER: Final = {state: rank for rank, state in enumerate(SourceState)}
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(Struct, frozen=True):
     """One source as the status tells it.
 
     Attributes:

@@ -9,8 +9,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from agent.daemon.agent import Agent
 from agent.daemon.desktop import notify
@@ -31,8 +32,7 @@ Key = tuple[str, int]
 """A source's name and a conflict's number."""
 
 
-@dataclass(frozen=True, slots=True)
-class Situation:
+class Situation(Struct, frozen=True):
     """What may need a person, as it is now.
 
     Attributes:
@@ -49,8 +49,7 @@ class Situation:
     expiring: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
-class Notice:
+class Notice(Struct, frozen=True):
     """One notification: names and counts, never what stands in a file."""
 
     title: str

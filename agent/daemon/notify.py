@@ -11,8 +11,9 @@ import os
 import socket
 import time
 from collections.abc import MutableMapping
-from dataclasses import dataclass
 from typing import Final
+
+from msgspec import Struct
 
 SEND_SECONDS: Final = 1.0
 """A manager that does not read its socket is not waited for longer than this."""
@@ -21,8 +22,7 @@ FEEDS_A_TERM: Final = 4
 """How often within its term the watchdog is fed, so that one late or lost message does not end the agent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Notifier:
+class Notifier(Struct, frozen=True):
     """Tells the manager that started this process how it stands.
 
     Attributes:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Final
+
+from msgspec import Struct
 
 from agent.config import Settings, load_settings
 from agent.core.errors import AgentError
@@ -19,8 +21,7 @@ AT_THE_NEXT_START: Final = frozenset({"hub_port", "hub_token_days", "log_format"
 """Settings a running agent cannot take."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reloaded:
+class Reloaded(Struct, frozen=True):
     """What became of a reload.
 
     Attributes:

@@ -11,9 +11,10 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from msgspec import Struct
 
 from agent.core.errors import ProblemKind
 from agent.core.model import Known, KnownRow
@@ -79,8 +80,7 @@ class IndexMemory:
             return index.notes.standing(self._source).mounts
 
 
-@dataclass(frozen=True, slots=True)
-class Hands:
+class Hands(Struct, frozen=True):
     """What carries a source's effects out.
 
     Attributes:

@@ -6,8 +6,9 @@ import contextlib
 import errno
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from agent.core import paths
 from agent.core.errors import DiskError
@@ -31,8 +32,7 @@ _GONE: Final = (FileNotFoundError, Blocked, Unsafe, Unmounted)
 """A folder that need not be made durable: it is not there."""
 
 
-@dataclass(slots=True)
-class _Work:
+class _Work(Struct):
     """One intent on its way.
 
     Attributes:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from agent.core.backoff import CALM, Backoff
 from agent.core.errors import Problem, ProblemKind
@@ -16,8 +17,7 @@ _FORGOTTEN_AFTER = 120.0
 """Seconds after its next try was due that a failure nobody repeated says nothing any more."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Failing:
+class _Failing(Struct, frozen=True):
     problem: Problem
     backoff: Backoff
 

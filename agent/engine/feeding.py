@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from agent.core import paths
@@ -42,8 +42,7 @@ answer.
 """
 
 
-@dataclass(slots=True)
-class _Reading:
+class _Reading(Struct):
     """What is loaded once for a page, and changed event by event."""
 
     rows: dict[str, Row]

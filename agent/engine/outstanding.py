@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Set
-from dataclasses import dataclass, field
 from typing import Final
+
+from msgspec import Struct, field
 
 from agent.core.model import Intent
 from agent.core.stream import Span
@@ -14,24 +15,21 @@ CONTENTS_LIMIT: Final = 8 << 20
 """No further page of the feed is asked for while this many bytes of file contents wait to be installed."""
 
 
-@dataclass(frozen=True, slots=True)
-class PollCall:
+class PollCall(Struct, frozen=True):
     """A poll under way: what it asked behind, and whether it may wait on the server."""
 
     state: str | None
     wait: float
 
 
-@dataclass(frozen=True, slots=True)
-class HeldDeletes:
+class HeldDeletes(Struct, frozen=True):
     """Deletes that wait for a person: (path, base hash) of each."""
 
     plan: str
     files: frozenset[tuple[str, str]]
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(Struct):
     """What has been done since the process started; a pass reports the difference."""
 
     pushed: int = 0
@@ -41,8 +39,7 @@ class Tally:
     conflicts_opened: int = 0
 
 
-@dataclass(slots=True)
-class Outstanding:
+class Outstanding(Struct):
     """Effects under way, and what is remembered between messages."""
 
     started: bool = False

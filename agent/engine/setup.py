@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+
+from msgspec import Struct, field
 
 from agent.core.guard import BrakeLimits
 from agent.core.model import Mode
@@ -20,8 +21,7 @@ class Attendance(enum.Enum):
     """A single look at both sides that changes neither."""
 
 
-@dataclass(frozen=True, slots=True)
-class Setup:
+class Setup(Struct, frozen=True):
     """What is configured for one source, and what its server can do. Times in seconds.
 
     Attributes:

@@ -10,13 +10,13 @@ import ipaddress
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, Final
 
 import httpx
 import orjson
+from msgspec import Struct
 
 from agent import __version__
 from agent.core.errors import Problem, ProblemKind, UsageError
@@ -52,8 +52,7 @@ class PlainHttp(enum.Enum):
     ALLOW = "allow"
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(Struct, frozen=True):
     """Seconds for each part of a call; a wait on the server is added to ``read``."""
 
     connect: float = 10.0
@@ -61,8 +60,10 @@ class Timeouts:
     write: float = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
+_TIMEOUTS: Final = Timeouts()
+
+
+class Answer(Struct, frozen=True):
     """A decoded 2xx answer without its envelope, and its size in bytes."""
 
     data: Any
@@ -93,7 +94,7 @@ class Http:
         *,
         transport: httpx.BaseTransport | None = None,
         ca_file: Path | None = None,
-        timeouts: Timeouts = Timeouts(),
+        timeouts: Timeouts = _TIMEOUTS,
         plain_http: PlainHttp = PlainHttp.REFUSE,
         clock: Callable[[], float] = time.time,
         ticks: Callable[[], float] = time.monotonic,

@@ -15,7 +15,6 @@ Obligations of every adapter, held by one conformance suite:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from msgspec import Struct
@@ -25,8 +24,7 @@ from agent.core.model import Choice, Mode, Operation, Outcome, RemoteConflict, R
 from agent.core.stream import Page, Span
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
+class Capabilities(Struct, frozen=True):
     """What a server can do, as data.
 
     Attributes:
@@ -46,16 +44,14 @@ class Capabilities:
     connector_id: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Registration:
+class Registration(Struct, frozen=True):
     """The connector as the server knows it."""
 
     connector_id: str
     capabilities: Capabilities
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteSource:
+class RemoteSource(Struct, frozen=True):
     """A source as the server lists it; ``paused`` holds for all machines."""
 
     id: str
@@ -84,8 +80,7 @@ class Outgoing(Struct, frozen=True, gc=False):
         return f"Outgoing({self.operation!r})"
 
 
-@dataclass(frozen=True, slots=True)
-class PushAnswer:
+class PushAnswer(Struct, frozen=True):
     """One outcome for each operation, and why the sending stopped early, if it did."""
 
     outcomes: tuple[Outcome, ...]

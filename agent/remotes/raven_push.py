@@ -11,7 +11,6 @@ import posixpath
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
@@ -192,8 +191,7 @@ class Pusher:
         return lambda: self._conflicts(source_id)
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
+class _Step(Struct, frozen=True):
     """What one request came to: outcomes, smaller requests to send in its place, or a reason to stop.
 
     Attributes:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from agent.core.model import Mode
 from agent.daemon.loop import Control
@@ -88,9 +89,9 @@ def test_a_setup_the_index_refuses_is_a_failure_like_any_other(stage: Stage) -> 
     """The engine is begun anew with it; none is left half configured, and none that failed takes a step."""
     stage.runner.deliver(m.Started())
     stage.refuse()
-    one_way = replace(stage.runner.setup, mode=Mode.LOCAL_TO_CLOUD)
+    one_way = structs.replace(stage.runner.setup, mode=Mode.LOCAL_TO_CLOUD)
     stage.control.call(lambda: stage.runner.configure(one_way))
     assert stage.runner.failure is not None
-    stage.control.call(lambda: stage.runner.configure(replace(one_way, long_poll=True)))
+    stage.control.call(lambda: stage.runner.configure(structs.replace(one_way, long_poll=True)))
     stage.revive()
     assert stage.runner.failure is None and stage.runner.setup.long_poll

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from msgspec import structs
 
 from agent.core.errors import Problem, ProblemKind
@@ -22,7 +20,7 @@ OFFLINE = Problem(ProblemKind.OFFLINE, "no route")
 def piloted(*, hub: bool, items: int = 1, attendance: Attendance = Attendance.ONCE) -> Pilot:
     """An engine whose batches hold so many operations, at rest over an empty folder."""
     pilot = Pilot(hub=hub)
-    pilot.setup = replace(pilot.setup, batch_items=items, attendance=attendance)
+    pilot.setup = structs.replace(pilot.setup, batch_items=items, attendance=attendance)
     pilot.restart()
     pilot.begin({})
     return pilot

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from msgspec import structs
 
 from agent.core.model import ABSENT, ConflictKind, Presence, Reason, Result, Seen, Side, SourceState
@@ -306,7 +304,7 @@ def test_a_costly_judgement_is_not_made_at_every_step() -> None:
     """Of many files: what changes right after it waits for the next one, and no delete passes unjudged meanwhile."""
     names = [f"n{i:05}.md" for i in range(6000)]
     pilot = Pilot(hub=True)
-    pilot.setup = dataclasses.replace(pilot.setup, batch_items=10_000)
+    pilot.setup = structs.replace(pilot.setup, batch_items=10_000)
     pilot.restart()
     pilot.begin({name: name for name in names})
     ids = pilot.answer(*[Result.APPLIED] * len(names))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from msgspec import structs
 
 from agent.core.errors import Problem, ProblemKind
@@ -36,7 +34,7 @@ from engine.pilot import SOURCE, Pilot, conflict, delete, drain, head, seen, sha
 def test_who_only_observes_changes_neither_side() -> None:
     """status and --dry-run without a daemon send, install and remove nothing."""
     pilot = started()
-    pilot.setup = replace(pilot.setup, attendance=Attendance.OBSERVE)
+    pilot.setup = structs.replace(pilot.setup, attendance=Attendance.OBSERVE)
     pilot.restart()
     pilot.begin({"new.md": "new"}, upsert("b.md", "theirs", 50))
     pilot.saves("a.md", None)
@@ -94,7 +92,7 @@ def test_nothing_is_asked_before_the_journal_was_read() -> None:
     fresh.engine = type(pilot.engine)(pilot.index, pilot.setup, pilot.rng)
     fresh.effects = []
     fresh.tell(m.Pause(5.0))
-    fresh.effects += fresh.engine.configure(fresh.now, replace(pilot.setup, long_poll=True))
+    fresh.effects += fresh.engine.configure(fresh.now, structs.replace(pilot.setup, long_poll=True))
     assert fresh.effects == []
     fresh.tell(m.Started())
     assert fresh.take(e.Recover).intents == (intent,)
@@ -292,7 +290,7 @@ def test_an_emptied_folder_is_held_even_with_a_parked_file() -> None:
 def test_a_folder_that_is_away_at_the_start_is_looked_for_again() -> None:
     """RT1: put back, it goes on without anybody asking."""
     pilot = Pilot()
-    pilot.setup = replace(pilot.setup, attendance=Attendance.FOLLOW)
+    pilot.setup = structs.replace(pilot.setup, attendance=Attendance.FOLLOW)
     pilot.restart()
     pilot.tell(m.ChangesLanded(()))
     pilot.take(e.Look)

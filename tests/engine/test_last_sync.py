@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from agent.core.errors import Problem, ProblemKind
 from agent.core.stream import Page

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec import structs
 
 from agent.engine import effects as e
 from agent.engine import messages as m
@@ -13,7 +13,7 @@ from engine.pilot import Pilot
 def started(attendance: Attendance = Attendance.ONCE) -> Pilot:
     """A process that has just begun: its first look is under way."""
     pilot = Pilot(hub=True)
-    pilot.setup = replace(pilot.setup, attendance=attendance)
+    pilot.setup = structs.replace(pilot.setup, attendance=attendance)
     pilot.restart()
     pilot.tell(m.ChangesLanded(()))
     return pilot

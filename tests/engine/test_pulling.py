@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec import structs
 
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import ABSENT, Landed, Landing, Seen, file_side
@@ -27,7 +27,7 @@ def superseded(path: str, text: str, position: int) -> Upsert:
 def joining(here: dict[str, str] | None = None, **groups: int) -> Pilot:
     """Has looked at its folder and read nothing of the feed yet."""
     pilot = Pilot(hub=True)
-    pilot.setup = replace(pilot.setup, **groups)
+    pilot.setup = structs.replace(pilot.setup, **groups)
     pilot.restart()
     pilot.tell(m.ChangesLanded(()))
     pilot.look(dict(here or {}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from agent.core.model import Fingerprint, Seen, file_side
 from agent.engine import effects as e

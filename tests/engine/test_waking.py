@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from msgspec import structs
 
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import SourceState
@@ -18,7 +18,7 @@ GONE = Problem(ProblemKind.OFFLINE, "the connection was given up")
 def waiting() -> tuple[Pilot, e.Poll]:
     """An engine at rest that waits on the server, and the poll it waits for."""
     pilot = started(hub=True)
-    pilot.setup = replace(pilot.setup, attendance=Attendance.FOLLOW, long_poll=True)
+    pilot.setup = structs.replace(pilot.setup, attendance=Attendance.FOLLOW, long_poll=True)
     pilot.effects += pilot.engine.configure(pilot.now, pilot.setup)
     pilot.now += 10
     pilot.tell(m.TimePassed())
@@ -49,7 +49,7 @@ def test_a_poll_that_was_given_up_says_nothing_by_its_end() -> None:
 
 def test_what_failed_for_want_of_a_connection_is_tried_again_at_once() -> None:
     """The way there is a new one; what a server asked to wait for still waits."""
-    for problem, again in ((GONE, True), (replace(GONE, kind=ProblemKind.BUSY, retry_after=600.0), False)):
+    for problem, again in ((GONE, True), (structs.replace(GONE, kind=ProblemKind.BUSY, retry_after=600.0), False)):
         pilot, poll = waiting()
         pilot.tell(m.CallFailed(m.Call.POLL, problem, poll.number))
         assert not pilot.wants(e.Poll)

@@ -11,7 +11,7 @@ import errno
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -256,7 +256,7 @@ def _no_base() -> AbstractContextManager[object]:
             return parcel
         item = orjson.loads(parcel.encoded)
         del item["baseHash"]
-        return replace(parcel, encoded=orjson.dumps(item))
+        return structs.replace(parcel, encoded=orjson.dumps(item))
 
     return instead(raven_push, "_parcel", baseless)
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pathspec
+from msgspec import Struct
 
 from agent.core.errors import AgentError, RemoteError, UsageError
 from agent.core.merge import Proposal, propose
@@ -25,8 +25,7 @@ from agent.registry import SourceEntry
 _WAIT_SECONDS = 20.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Shown:
+class _Shown(Struct, frozen=True):
     """A conflict with the source it belongs to."""
 
     source: SourceEntry
@@ -116,8 +115,7 @@ def _decoded(text: bytes | None) -> str | None:
     return None if text is None else text.decode("utf-8", "replace")
 
 
-@dataclass(frozen=True, slots=True)
-class _Texts:
+class _Texts(Struct, frozen=True):
     """The three texts of a conflict; None where a side holds no file."""
 
     base: bytes | None

@@ -7,6 +7,8 @@ import time
 from dataclasses import replace
 from typing import Any
 
+from msgspec import structs
+
 from agent import registry as reg
 from agent.core.errors import UsageError
 from agent.core.model import SourceState
@@ -26,7 +28,7 @@ def sync(agent: Agent, params: Params) -> dict[str, Any]:
     if params.get("dry_run"):
         return {"sources": [_would(agent, source) for source in sources]}
     runners = {source.key: _runner(agent, source) for source in sources}
-    before = {key: agent.control.call(lambda r=r: replace(r.engine.tally)) for key, r in runners.items()}  # type: ignore[misc]
+    before = {key: agent.control.call(lambda r=r: structs.replace(r.engine.tally)) for key, r in runners.items()}  # type: ignore[misc]
     began = time.monotonic()
     _pass(runners)
     if params.get("approve_deletes") or params.get("undo_deletes"):
@@ -60,7 +62,7 @@ def _decide_deletes(agent: Agent, runners: dict[int, Runner], params: Params) ->
 
 def _report(agent: Agent, source: SourceEntry, runner: Runner, before: Tally, seconds: float) -> dict[str, Any]:
     view = agent.control.call(runner.view)
-    tally = agent.control.call(lambda: replace(runner.engine.tally))
+    tally = agent.control.call(lambda: structs.replace(runner.engine.tally))
     errors = failures(agent, source)
     if view.trouble is not None:
         errors.append({"path": "", "code": view.trouble.kind.value, "message": view.trouble.message})
@@ -96,7 +98,7 @@ def _would(agent: Agent, source: SourceEntry) -> dict[str, Any]:
     counts = agent.control.call(lambda: agent.index.trees.work(source.key))
     from agent.core.reconcile import Step
 
-    document = _report(agent, source, runner, agent.control.call(lambda: replace(runner.engine.tally)), 0.0)
+    document = _report(agent, source, runner, agent.control.call(lambda: structs.replace(runner.engine.tally)), 0.0)
     document |= {
         "dry_run": True,
         "pushed": counts.get(Step.PUSH, 0),
