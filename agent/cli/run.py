@@ -8,6 +8,7 @@ import logging
 import os
 import queue
 import signal
+import socket
 import sys
 import threading
 import time
@@ -114,11 +115,7 @@ def _once_the_home_is_free(manager: Notifier, stop: threading.Event, work: Calla
 def stop_on_signal() -> Iterator[threading.Event]:
     """An event that SIGINT and SIGTERM set, so that the agent ends cleanly and with 0."""
     stop = threading.Event()
-
-    def ask(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    with _handling(ask, signal.SIGINT, signal.SIGTERM):
+    with _heard(stop.set, signal.SIGINT, signal.SIGTERM):
         yield stop
 
 
@@ -130,7 +127,7 @@ def reload_on_hangup(stop: threading.Event) -> Iterator[queue.SimpleQueue[bool]]
     reloads: queue.SimpleQueue[bool] = queue.SimpleQueue()
     had_terminal = is_terminal(sys.stderr)
 
-    def ask(_number: int, _frame: FrameType | None) -> None:
+    def ask() -> None:
         if had_terminal and not is_terminal(sys.stderr):
             stop.set()
         else:
@@ -139,15 +136,42 @@ def reload_on_hangup(stop: threading.Event) -> Iterator[queue.SimpleQueue[bool]]
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         yield reloads
         return
-    with _handling(ask, signal.SIGHUP):
+    with _heard(ask, signal.SIGHUP):
         yield reloads
 
 
 @contextlib.contextmanager
-def _handling(handler: Callable[[int, FrameType | None], None], *numbers: signal.Signals) -> Iterator[None]:
-    before = {number: signal.signal(number, handler) for number in numbers}
+def _heard(act: Callable[[], None], *numbers: signal.Signals) -> Iterator[None]:
+    """Have ``act`` called with each of these signals, on a thread of its own.
+
+    A handler of Python's runs on the main thread, once that comes round to it: while it waits, only a signal that the
+    kernel gave to that very thread ends the wait. The interpreter tells this thread of each, whoever it was given to.
+    """
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    before = {number: signal.signal(number, _unheard) for number in numbers}
+    outer = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
+
+    def hear() -> None:
+        while told := ours.recv(64):
+            for number in told:
+                if number in numbers:
+                    act()
+                elif outer >= 0:
+                    os.write(outer, bytes([number]))
+
+    thread = threading.Thread(target=hear, name="signals", daemon=True)
+    thread.start()
     try:
         yield
     finally:
+        signal.set_wakeup_fd(outer, warn_on_full_buffer=False)
         for number, old in before.items():
             signal.signal(number, old)
+        theirs.close()
+        thread.join()
+        ours.close()
+
+
+def _unheard(_number: int, _frame: FrameType | None) -> None:
+    """What makes the interpreter catch a signal; the rest is done where it is told of."""
