@@ -110,10 +110,11 @@ def _observe(
             twin = root.twin(handle, name)
             if twin is not None:
                 return Seen(path, ABSENT, text_reason=f"'{twin}' stands there, which this disk takes for the same name")
-            if known is None:
-                now_ns = root.fs.now_ns(handle)
-                return first_look(root.fs, handle, name, path, plain=False, now_ns=now_ns, max_bytes=max_bytes)
-            return observe_at(root.fs, handle, path, known=known, max_bytes=max_bytes, trust=trust)
+            fs = root.fs
+            # What is no file is never opened, and a stat tells.
+            if known is None and fs.glance(handle, name) is not None:
+                return first_look(fs, handle, name, path, plain=False, now_ns=fs.now_ns(handle), max_bytes=max_bytes)
+            return observe_at(fs, handle, path, known=known, max_bytes=max_bytes, trust=trust)
     except (FileNotFoundError, Blocked):
         return Seen(path, ABSENT)
     except Unsafe as unsafe:
