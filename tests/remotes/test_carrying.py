@@ -46,3 +46,14 @@ def test_one_head_that_cannot_be_believed_fails_alone(strict: World, tmp_path: P
     told = list(carrier_of(strict, tmp_path).carry_out(e.AskDisputes(("a.md", "bad.md", "b.md"))))
     assert [message.subject for message in told if isinstance(message, m.CallFailed)] == ["bad.md"]
     assert [message.path for message in told if isinstance(message, m.HeadArrived)] == ["a.md", "b.md"]
+
+
+def test_whether_the_server_holds_the_source_still_is_told_with_how_it_stands(world: World, tmp_path: Path) -> None:
+    """By its own word: the feed of a server that was put back may never tell that a pause it once told of is over."""
+    carrier = carrier_of(world, tmp_path)
+    (page,) = carrier.carry_out(e.Poll(1, None, 0.0))
+    assert isinstance(page, m.PageArrived)
+    for pause in (True, False):
+        (world.remote.pause if pause else world.remote.resume)(world.source)
+        told = list(carrier.carry_out(e.AskStanding(page.page.state)))
+        assert [message.paused for message in told if isinstance(message, m.StandingTold)] == [pause]

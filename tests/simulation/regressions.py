@@ -27,19 +27,9 @@ class Regression:
 
 REGRESSIONS = (
     Regression(
-        "a_source_paused_on_a_server_that_was_put_back_under_open_connections_is_not_paused_for_ever",
-        Plan(8363, "hub"),
-        ("server  pause", "server  is put back from the copy", "server  resume"),
-    ),
-    Regression(
         "a_server_that_was_put_back_and_gave_a_number_out_again_is_known_by_the_event",
         Plan(3421, "hub"),
         ("server  pause", "server  is put back from the copy"),
-    ),
-    Regression(
-        "an_edit_refused_on_the_server_where_a_link_stands_is_not_met_with_every_list",
-        Plan(3187, "strict"),
-        ("B       makes a link at a.md", "server  edit a.md = j on f: conflict"),
     ),
     Regression(
         "a_listed_conflict_that_may_answer_our_own_push_is_not_asked_about_without_end",
