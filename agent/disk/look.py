@@ -111,8 +111,7 @@ def _observe(
             if twin is not None:
                 return Seen(path, ABSENT, text_reason=f"'{twin}' stands there, which this disk takes for the same name")
             fs = root.fs
-            # What is no file is never opened, and a stat tells.
-            if known is None and fs.glance(handle, name) is not None:
+            if known is None and _is_file(fs, handle, name):
                 return first_look(fs, handle, name, path, plain=False, now_ns=fs.now_ns(handle), max_bytes=max_bytes)
             return observe_at(fs, handle, path, known=known, max_bytes=max_bytes, trust=trust)
     except (FileNotFoundError, Blocked):
@@ -123,6 +122,14 @@ def _observe(
         return _unknown(path, Reason.UNMOUNTED, unmounted.message)
     except OSError as failure:
         return _failed(path, failure)
+
+
+def _is_file(fs: Fs, handle: Dir, name: str) -> bool:
+    """Whether a regular file stands there, by its stat: what is none is never opened."""
+    try:
+        return fs.glance(handle, name) is not None
+    except OSError:
+        return False
 
 
 def observe_at(
