@@ -18,8 +18,7 @@ Conflicts, skipped files and halts are data, not errors.
 from __future__ import annotations
 
 import enum
-
-from msgspec import Struct
+from dataclasses import dataclass
 
 
 class ProblemKind(enum.StrEnum):
@@ -45,7 +44,8 @@ class ProblemKind(enum.StrEnum):
     TOO_LARGE = "too_large"
 
 
-class Problem(Struct, frozen=True):
+@dataclass(frozen=True, slots=True)
+class Problem:
     """A failed call as data.
 
     Attributes:

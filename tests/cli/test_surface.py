@@ -126,7 +126,7 @@ def test_the_list_of_commands_says_of_each_what_its_own_help_says() -> None:
 
 
 def test_help_imports_nothing_heavy() -> None:
-    heavy = "{'httpx', 'rich', 'sqlalchemy', 'keyring', 'starlette', 'uvicorn', 'jwt', 'tomlkit', 'watchdog'}"
+    heavy = {"httpx", "rich", "sqlalchemy", "keyring", "starlette", "uvicorn", "jwt", "tomlkit", "watchdog", "msgspec"}
     code = f"import sys; from agent.cli.main import run; run(['--help']); sys.exit(bool({heavy} & set(sys.modules)))"
     ran = subprocess.run([sys.executable, "-c", code], stdout=subprocess.DEVNULL, check=False)
     assert ran.returncode == 0
@@ -156,5 +156,6 @@ def test_a_misspelt_setting_is_likened_to_settings_alone(raven: Callable[..., Ra
 
 def test_what_asks_a_running_agent_loads_nothing_that_encrypts_or_reads_mail() -> None:
     """``status`` is asked often, by people and by scripts, and its start is most of what it takes."""
-    code = "import sys; import agent.cli.client; sys.exit(bool({'ssl', 'email', 'http.client'} & set(sys.modules)))"
+    heavy = {"ssl", "email", "http.client", "msgspec"}
+    code = f"import sys; import agent.cli.client; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-P", "-c", code], check=False).returncode == 0

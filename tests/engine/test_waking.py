@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from msgspec import structs
 
 from agent.core.errors import Problem, ProblemKind
@@ -49,7 +51,7 @@ def test_a_poll_that_was_given_up_says_nothing_by_its_end() -> None:
 
 def test_what_failed_for_want_of_a_connection_is_tried_again_at_once() -> None:
     """The way there is a new one; what a server asked to wait for still waits."""
-    for problem, again in ((GONE, True), (structs.replace(GONE, kind=ProblemKind.BUSY, retry_after=600.0), False)):
+    for problem, again in ((GONE, True), (dataclasses.replace(GONE, kind=ProblemKind.BUSY, retry_after=600.0), False)):
         pilot, poll = waiting()
         pilot.tell(m.CallFailed(m.Call.POLL, problem, poll.number))
         assert not pilot.wants(e.Poll)
