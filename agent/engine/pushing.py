@@ -104,7 +104,7 @@ class Pushing:
     def plan(self) -> None:
         """Send the next batches, as far as there is anything to send and others are not in the way."""
         desk, out = self._desk, self._desk.out
-        if not desk.may_change or not desk.may_call(Call.PUSH) or self._settling.must_read():
+        if not desk.may_change or not desk.may_call(Call.PUSH) or self._settling.read_first():
             return
         # A server that just failed is asked with one batch whether it is well again.
         together = desk.setup.ordered_feed and desk.channels.is_well(Call.PUSH)

@@ -68,10 +68,10 @@ class Settling:
         out = self._desk.out
         out.known = _joined([*out.known, *(Span(position, position) for position in positions)])
 
-    def must_read(self) -> bool:
+    def read_first(self) -> bool:
         """Whether the feed has to be read before more is sent: what stays open until then is kept in memory, and of a
-        long push that would be everything. It is read once nothing is on its way: a feed that is still being written
-        would tell what the answers tell as well, texts and all.
+        long push that would be everything. It is asked for once nothing is on its way: a feed that is still being
+        written would tell what the answers tell as well, texts and all.
         """
         out = self._desk.out
         if sum(span.last - span.first + 1 for span in out.known) < _KNOWN_AT_MOST:

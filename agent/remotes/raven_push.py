@@ -41,6 +41,10 @@ class Parcel(Struct, frozen=True, gc=False):
     outgoing: Outgoing
     encoded: bytes
 
+    def __repr__(self) -> str:
+        # A log is no place for a file's text.
+        return f"Parcel({self.outgoing!r})"
+
     @property
     def id(self) -> str:
         """The operation's id."""

@@ -14,6 +14,7 @@ from agent.disk.posix import PosixFs
 from agent.disk.select import Rules
 from agent.engine import effects as e
 from agent.engine import messages as m
+from agent.remotes.raven_push import Parcel
 from remotes.rig import World, edit
 
 
@@ -57,3 +58,11 @@ def test_whether_the_server_holds_the_source_still_is_told_with_how_it_stands(wo
         (world.remote.pause if pause else world.remote.resume)(world.source)
         told = list(carrier.carry_out(e.AskStanding(page.page.state)))
         assert [message.paused for message in told if isinstance(message, m.StandingTold)] == [pause]
+
+
+def test_what_is_on_its_way_shows_no_text_of_a_file() -> None:
+    """A log may quote whatever an error holds."""
+    outgoing = edit("a.md", "a paragraph of mine")
+    shown = repr(Parcel(outgoing, b'{"content": "a paragraph of mine"}'))
+    assert "a.md" in shown
+    assert "paragraph" not in shown

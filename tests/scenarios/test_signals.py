@@ -1,4 +1,4 @@
-"""What ends the agent ends it, whichever of its threads the kernel hands the signal to."""
+"""What ends the agent ends it, also where the kernel hands the signal to another thread than the main one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="threads are nam
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_handed_to_any_thread_ends_the_agent_with_0(home: Home, number: signal.Signals) -> None:
+def test_a_signal_handed_to_another_thread_ends_the_agent_with_0(home: Home, number: signal.Signals) -> None:
     """The main thread sleeps for hours between two tidyings, and nobody else wakes it."""
     with home.daemon() as daemon:
         pid = daemon.process.pid
