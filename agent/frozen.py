@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from agent.program import AGENT, HUB, MODULE_OPTION
+from agent.process.relaunch import AGENT, HUB, MODULE_OPTION
 
 
 def start(arguments: Sequence[str]) -> int:

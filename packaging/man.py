@@ -111,7 +111,7 @@ def _commands(context: click.Context) -> Iterator[tuple[str, str]]:
 
 
 def _environment() -> Iterator[tuple[str, str]]:
-    from agent.config import TABLE
+    from agent.settings.settings import TABLE
 
     yield from _ENVIRONMENT
     for setting in TABLE.values():

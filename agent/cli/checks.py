@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from agent.config import Home, load_settings
 from agent.core.errors import AgentError
-from agent.registry import load
+from agent.settings.links import load
+from agent.settings.settings import Home, load_settings
 
 
 def check(name: str, detail: str, remedy: str | None = None) -> dict[str, Any]:

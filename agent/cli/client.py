@@ -14,12 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
-from agent.cli.exchange import OK, Answer, ask
+from agent.cli.unix_http import OK, UnixHttpResponse, post
 from agent.core.errors import AgentError, HomeLocked, NotRunning
 
 if TYPE_CHECKING:
-    from agent.config import Home, Settings
-    from agent.daemon.session import Session
+    from agent.daemon.foreground import CommandSession
+    from agent.settings.settings import Home, Settings
 
 CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 120.0
@@ -98,12 +98,12 @@ class SocketClient:
                 yield document
 
     @contextlib.contextmanager
-    def _asked(self, method: str, params: Mapping[str, Any], seconds: float | None) -> Iterator[Answer]:
+    def _asked(self, method: str, params: Mapping[str, Any], seconds: float | None) -> Iterator[UnixHttpResponse]:
         """An answer that is no refusal; the connection ends with the block."""
         with contextlib.ExitStack() as stack:
             with _daemon_trouble():
                 connection = stack.enter_context(contextlib.closing(_open(self.path)))
-                answer = ask(connection, f"/v1/{method}", json.dumps(params).encode(), seconds)
+                answer = post(connection, f"/v1/{method}", json.dumps(params).encode(), seconds)
                 stack.callback(answer.close)
                 refusal = None if answer.status == OK else json.loads(answer.read())
             if refusal is not None:
@@ -115,7 +115,7 @@ class SocketClient:
 class LocalClient:
     """Asks a session in this process, for as long as the command lasts."""
 
-    session: Session
+    session: CommandSession
 
     @property
     def is_daemon(self) -> bool:
@@ -143,7 +143,7 @@ def connect(home: Home, settings: Settings) -> Iterator[Client]:
         yield LocalClient(session)
 
 
-def _take(home: Home, settings: Settings) -> SocketClient | Session:
+def _take(home: Home, settings: Settings) -> SocketClient | CommandSession:
     """A daemon that answers, or the home itself: another command lets it go soon, and a daemon that starts answers
     soon.
     """
@@ -152,11 +152,11 @@ def _take(home: Home, settings: Settings) -> SocketClient | Session:
         running = daemon_of(home)
         if running is not None:
             return running
-        from agent.daemon.session import Session
+        from agent.daemon.foreground import CommandSession
 
         home.create()
         try:
-            return Session.open(home, settings)
+            return CommandSession.open(home, settings)
         except HomeLocked:
             if time.monotonic() > deadline:
                 raise

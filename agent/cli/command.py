@@ -1,6 +1,6 @@
 """What every command shares: its options, its home and settings, and how it asks.
 
-A command's body takes an ``App`` and returns an ``Exit``; it never prints, exits or catches by itself.
+A command's body takes an ``App`` and returns an ``ExitCode``; it never prints, exits or catches by itself.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, NamedTuple, ParamSpec
 
 import click
 
-from agent.cli.exits import Exit
-from agent.cli.output import Form, Loudness, Output, may_ask
+from agent.cli.exit_codes import ExitCode
+from agent.cli.output import Output, OutputFormat, Verbosity, may_ask
 from agent.core.errors import AgentError, UsageError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from agent.cli.client import Client
-    from agent.config import Home, Settings
+    from agent.settings.settings import Home, Settings
 
 P = ParamSpec("P")
 
@@ -48,7 +48,7 @@ class App:
         Raises:
             ConfigError: they make no sense.
         """
-        from agent.config import load_settings
+        from agent.settings.settings import load_settings
 
         return load_settings(self.home)
 
@@ -78,17 +78,21 @@ class App:
             raise Declined("nothing was changed")
 
 
-def command(name: str, *, prints_data: bool = True) -> Callable[[Callable[Concatenate[App, P], Exit]], click.Command]:
+def command(
+    name: str, *, prints_data: bool = True
+) -> Callable[[Callable[Concatenate[App, P], ExitCode]], click.Command]:
     """A command with ``-h``, ``-v``, ``-q`` and, where it prints data, ``--json``."""
 
-    def wrap(body: Callable[Concatenate[App, P], Exit]) -> click.Command:
+    def wrap(body: Callable[Concatenate[App, P], ExitCode]) -> click.Command:
         @functools.wraps(body)
-        def run(*args: Any, json_output: bool = False, verbose: bool = False, quiet: bool = False, **kw: Any) -> Exit:
-            loudness = Loudness.QUIET if quiet else Loudness.VERBOSE if verbose else Loudness.NORMAL
-            from agent.config import Home
+        def run(
+            *args: Any, json_output: bool = False, verbose: bool = False, quiet: bool = False, **kw: Any
+        ) -> ExitCode:
+            loudness = Verbosity.QUIET if quiet else Verbosity.VERBOSE if verbose else Verbosity.NORMAL
+            from agent.settings.settings import Home
 
-            output = Output(Form.JSON if json_output else Form.HUMAN, loudness)
-            if loudness is Loudness.VERBOSE:
+            output = Output(OutputFormat.JSON if json_output else OutputFormat.HUMAN, loudness)
+            if loudness is Verbosity.VERBOSE:
                 _log_to_stderr()
             return body(App(Home.from_environment(), output), *args, **kw)
 
@@ -137,7 +141,7 @@ def _log_to_stderr() -> None:
     log_to_stderr()
 
 
-class Place(NamedTuple):
+class CommandSpec(NamedTuple):
     """Where a command stands.
 
     Attributes:
@@ -152,7 +156,7 @@ class Place(NamedTuple):
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are needed."""
 
-    def __init__(self, *args: Any, places: Mapping[str, Place], **kw: Any) -> None:
+    def __init__(self, *args: Any, places: Mapping[str, CommandSpec], **kw: Any) -> None:
         super().__init__(*args, **kw)
         self.places = places
 
@@ -188,6 +192,6 @@ dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would ha
 MODES = click.Choice(["bidirectional", "local_to_cloud", "import_only"])
 
 
-def given(**params: Any) -> dict[str, Any]:
+def without_none(**params: Any) -> dict[str, Any]:
     """The parameters that were given: None means "not said" and is left out."""
     return {name: value for name, value in params.items() if value is not None}

@@ -10,8 +10,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from agent.cli import render
-from agent.cli.output import Form, Line, Loudness, Output, Tone, console_for, draw, is_terminal, rich_block
-from agent.cli.words import count_of
+from agent.cli.humanize import count_of
+from agent.cli.output import (
+    Output,
+    OutputFormat,
+    Style,
+    TextLine,
+    Verbosity,
+    console_for,
+    draw,
+    is_terminal,
+    rich_block,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -39,7 +49,7 @@ def watch_status(app: App, params: Mapping[str, Any]) -> None:
 
 def show_stream(output: Output, documents: Iterable[Any]) -> None:
     """Show status documents as they come: a line of JSON each, a live picture on a terminal, or what changed."""
-    if output.form is Form.JSON:
+    if output.form is OutputFormat.JSON:
         for document in documents:
             output.each(document, render.status)
     elif is_terminal(sys.stdout):
@@ -69,7 +79,7 @@ def _picture(document: Mapping[str, Any]) -> RenderableType:
             total, done = _measure(progress)
             # A bar ends without a new line of its own; the padding gives it one.
             blocks.append(Padding(ProgressBar(total=total, completed=done, width=BAR_CELLS), 0))
-    blocks.append(rich_block(Line("Ctrl-C ends this", Tone.ASIDE)))
+    blocks.append(rich_block(TextLine("Ctrl-C ends this", Style.ASIDE)))
     return Group(*blocks)
 
 
@@ -87,7 +97,7 @@ def _show_changes(documents: Iterable[Any]) -> None:
             text = change_line(source)
             if shown.get(str(source["root"])) != text:
                 shown[str(source["root"])] = text
-                draw([Line(text), *render.source_troubles(source)], sys.stdout)
+                draw([TextLine(text), *render.source_troubles(source)], sys.stdout)
         sys.stdout.flush()
 
 
@@ -114,7 +124,7 @@ def progress_beside(output: Output, client: Client) -> Iterator[None]:
 
     The line is a courtesy: whatever goes wrong with it, the body goes on.
     """
-    if output.form is Form.JSON or output.loudness is Loudness.QUIET or not is_terminal(sys.stderr):
+    if output.form is OutputFormat.JSON or output.loudness is Verbosity.QUIET or not is_terminal(sys.stderr):
         yield
         return
     done = threading.Event()

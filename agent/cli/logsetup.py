@@ -11,8 +11,8 @@ import re
 import sys
 from typing import TYPE_CHECKING, Final, cast
 
-from agent.cli.output import Loudness, stderr_is_journal
-from agent.config import Home, Settings, private
+from agent.cli.output import Verbosity, stderr_is_journal
+from agent.settings.settings import Home, Settings, private
 
 if TYPE_CHECKING:
     from io import TextIOWrapper
@@ -94,7 +94,7 @@ def log_to_stderr() -> None:
     _install([handler], logging.DEBUG)
 
 
-def log_as_daemon(home: Home, settings: Settings, loudness: Loudness = Loudness.NORMAL) -> None:
+def log_as_daemon(home: Home, settings: Settings, loudness: Verbosity = Verbosity.NORMAL) -> None:
     """For ``run``: the journal alone where stderr is one, else the rotating file and stderr.
 
     Quiet, stderr has only what failed: who keeps what comes there (launchd, a desktop session) never cuts it.
@@ -106,7 +106,7 @@ def log_as_daemon(home: Home, settings: Settings, loudness: Loudness = Loudness.
         return
     form = _Json() if settings.log_format == "json" else _Text(_TEXT)
     stderr.setFormatter(form)
-    if loudness is Loudness.QUIET:
+    if loudness is Verbosity.QUIET:
         stderr.setLevel(logging.ERROR)
     _install([stderr, _file_handler(home, form)], _level(settings))
 

@@ -10,44 +10,44 @@ from typing import Final
 import click
 
 from agent import __version__
-from agent.cli.command import CONTEXT, LazyGroup, Place
-from agent.cli.exits import Exit, for_error
-from agent.cli.output import Form, show_error
+from agent.cli.command import CONTEXT, CommandSpec, LazyGroup
+from agent.cli.exit_codes import ExitCode, for_error
+from agent.cli.output import OutputFormat, show_error
 from agent.core.errors import AgentError
 
 PROGRAM: Final = "raven-agent"
 
 _PLACES: Final = {
-    "up": Place("agent.cli.up", "Sync FOLDER: nothing else is needed."),
-    "login": Place("agent.cli.accounts", "Check and store an account on a server."),
-    "logout": Place("agent.cli.accounts", "Forget an account and its token."),
-    "servers": Place("agent.cli.accounts", "List the accounts."),
-    "link": Place("agent.cli.folders", "Keep FOLDER in step with a source on a server."),
-    "unlink": Place("agent.cli.folders", "Stop syncing FOLDER."),
-    "move": Place("agent.cli.folders", "Say that the folder OLD now stands at NEW."),
-    "rules": Place("agent.cli.folders", "Show or change the patterns for FOLDER."),
-    "sources": Place("agent.cli.folders", "List the server's sources."),
-    "run": Place("agent.cli.run", "Run the agent in the foreground."),
-    "sync": Place("agent.cli.syncing", "Make one full pass now."),
-    "status": Place("agent.cli.looking", "How each source stands: one line each."),
-    "files": Place("agent.cli.looking", "List files and their states."),
-    "explain": Place("agent.cli.looking", "Say why PATH is or is not synced."),
-    "retry": Place("agent.cli.syncing", "Try skipped or failed files again now."),
-    "conflicts": Place("agent.cli.conflicts", "List parked conflicts."),
-    "diff": Place("agent.cli.conflicts", "Show one conflict."),
-    "resolve": Place("agent.cli.conflicts", "Resolve conflicts."),
-    "history": Place("agent.cli.versions", "List the versions of PATH."),
-    "restore": Place("agent.cli.versions", "Bring a version of PATH back."),
-    "trash": Place("agent.cli.versions", "List what was replaced or removed here."),
-    "pause": Place("agent.cli.syncing", "Stop syncing for a while, on this machine only."),
-    "resume": Place("agent.cli.syncing", "Go on after a pause."),
-    "activity": Place("agent.cli.looking", "What happened to files."),
-    "logs": Place("agent.cli.support", "Show the program's own log."),
-    "doctor": Place("agent.cli.support", "Check that all is well, with remedies."),
-    "config": Place("agent.cli.settings", "Settings."),
-    "service": Place("agent.cli.service", "Start the agent at login or at boot."),
-    "hub": Place("agent.cli.hub", "The document server that comes with the agent."),
-    "completion": Place("agent.cli.support", "Print the completion script of a shell."),
+    "up": CommandSpec("agent.cli.commands.up", "Sync FOLDER: nothing else is needed."),
+    "login": CommandSpec("agent.cli.commands.accounts", "Check and store an account on a server."),
+    "logout": CommandSpec("agent.cli.commands.accounts", "Forget an account and its token."),
+    "servers": CommandSpec("agent.cli.commands.accounts", "List the accounts."),
+    "link": CommandSpec("agent.cli.commands.folders", "Keep FOLDER in step with a source on a server."),
+    "unlink": CommandSpec("agent.cli.commands.folders", "Stop syncing FOLDER."),
+    "move": CommandSpec("agent.cli.commands.folders", "Say that the folder OLD now stands at NEW."),
+    "rules": CommandSpec("agent.cli.commands.folders", "Show or change the patterns for FOLDER."),
+    "sources": CommandSpec("agent.cli.commands.folders", "List the server's sources."),
+    "run": CommandSpec("agent.cli.commands.run", "Run the agent in the foreground."),
+    "sync": CommandSpec("agent.cli.commands.sync", "Make one full pass now."),
+    "status": CommandSpec("agent.cli.commands.status", "How each source stands: one line each."),
+    "files": CommandSpec("agent.cli.commands.status", "List files and their states."),
+    "explain": CommandSpec("agent.cli.commands.status", "Say why PATH is or is not synced."),
+    "retry": CommandSpec("agent.cli.commands.sync", "Try skipped or failed files again now."),
+    "conflicts": CommandSpec("agent.cli.commands.conflicts", "List parked conflicts."),
+    "diff": CommandSpec("agent.cli.commands.conflicts", "Show one conflict."),
+    "resolve": CommandSpec("agent.cli.commands.conflicts", "Resolve conflicts."),
+    "history": CommandSpec("agent.cli.commands.history", "List the versions of PATH."),
+    "restore": CommandSpec("agent.cli.commands.history", "Bring a version of PATH back."),
+    "trash": CommandSpec("agent.cli.commands.history", "List what was replaced or removed here."),
+    "pause": CommandSpec("agent.cli.commands.sync", "Stop syncing for a while, on this machine only."),
+    "resume": CommandSpec("agent.cli.commands.sync", "Go on after a pause."),
+    "activity": CommandSpec("agent.cli.commands.status", "What happened to files."),
+    "logs": CommandSpec("agent.cli.commands.support", "Show the program's own log."),
+    "doctor": CommandSpec("agent.cli.commands.support", "Check that all is well, with remedies."),
+    "config": CommandSpec("agent.cli.commands.settings", "Settings."),
+    "service": CommandSpec("agent.cli.commands.service", "Start the agent at login or at boot."),
+    "hub": CommandSpec("agent.cli.commands.hub", "The document server that comes with the agent."),
+    "completion": CommandSpec("agent.cli.commands.support", "Print the completion script of a shell."),
 }
 
 
@@ -64,35 +64,35 @@ def cli() -> None:
 def run(arguments: list[str]) -> int:
     """Run one command; returns its exit code. Every error of any command ends here."""
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments
-    form = Form.JSON if "--json" in own else Form.HUMAN
+    form = OutputFormat.JSON if "--json" in own else OutputFormat.HUMAN
     try:
         code = cli.main(arguments, prog_name=PROGRAM, standalone_mode=False)
-        return int(code or Exit.DONE)
+        return int(code or ExitCode.DONE)
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
-        return Exit.USAGE
+        return ExitCode.USAGE
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else PROGRAM
         show_error(form, "usage", error.format_message(), f"{path} --help")
-        return Exit.USAGE
+        return ExitCode.USAGE
     except click.ClickException as error:
         show_error(form, "error", error.format_message(), None)
-        return Exit.FAILED
+        return ExitCode.FAILED
     except AgentError as error:
         show_error(form, error.code, error.message, error.hint)
         return for_error(error.code)
     except (KeyboardInterrupt, click.Abort):
         show_error(form, "interrupted", "interrupted", None)
-        return Exit.INTERRUPTED
+        return ExitCode.INTERRUPTED
     except BrokenPipeError:
         _forget_stdout()
-        return Exit.FAILED
+        return ExitCode.FAILED
     except Exception as error:
         if {"-v", "--verbose"} & set(own):
             sys.excepthook(type(error), error, error.__traceback__)
         hint = "repeat with -v for the details, and see: raven-agent doctor"
         show_error(form, "internal", f"{type(error).__name__}: {error}", hint)
-        return Exit.FAILED
+        return ExitCode.FAILED
 
 
 def main() -> None:

@@ -14,13 +14,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TextIO
 
-from agent.cli.words import printable
+from agent.cli.humanize import printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 
-class Tone(enum.StrEnum):
+class Style(enum.StrEnum):
     """How a line is meant; a colour on a terminal."""
 
     PLAIN = ""
@@ -31,14 +31,14 @@ class Tone(enum.StrEnum):
     HEAD = "bold"
 
 
-class Form(enum.Enum):
+class OutputFormat(enum.Enum):
     """What stdout gets."""
 
     HUMAN = "human"
     JSON = "json"
 
 
-class Loudness(enum.IntEnum):
+class Verbosity(enum.IntEnum):
     """How much is said besides the result."""
 
     QUIET = 0
@@ -47,11 +47,11 @@ class Loudness(enum.IntEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TextLine:
     """One line of text."""
 
     text: str
-    tone: Tone = Tone.PLAIN
+    tone: Style = Style.PLAIN
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,8 @@ class Grid:
     rows: tuple[tuple[str, ...], ...]
 
 
-Block = Line | Grid
-View = Sequence[Block]
+OutputBlock = TextLine | Grid
+View = Sequence[OutputBlock]
 Renderer = Callable[[Any], View]
 
 
@@ -76,12 +76,12 @@ class Output:
         loudness: quiet drops notes and what only confirms an action.
     """
 
-    form: Form
-    loudness: Loudness
+    form: OutputFormat
+    loudness: Verbosity
 
     def data(self, document: Any, render: Renderer) -> None:
         """Write the result; it is what was asked for, so quiet does not drop it."""
-        if self.form is Form.JSON:
+        if self.form is OutputFormat.JSON:
             sys.stdout.write(_json(document, indent=2) + "\n")
         else:
             draw(render(document), sys.stdout)
@@ -89,12 +89,12 @@ class Output:
 
     def done(self, document: Any, render: Renderer) -> None:
         """Write what an action changed; quiet drops the human form."""
-        if self.form is Form.JSON or self.loudness > Loudness.QUIET:
+        if self.form is OutputFormat.JSON or self.loudness > Verbosity.QUIET:
             self.data(document, render)
 
     def each(self, document: Any, render: Renderer) -> None:
         """Write one document of a stream: a line of JSON, or its view."""
-        if self.form is Form.JSON:
+        if self.form is OutputFormat.JSON:
             sys.stdout.write(_json(document, separators=(",", ":")) + "\n")
         else:
             draw(render(document), sys.stdout)
@@ -102,8 +102,8 @@ class Output:
 
     def note(self, text: str) -> None:
         """Say something beside the result, on stderr."""
-        if self.form is Form.HUMAN and self.loudness > Loudness.QUIET:
-            draw([Line(text, Tone.ASIDE)], sys.stderr)
+        if self.form is OutputFormat.HUMAN and self.loudness > Verbosity.QUIET:
+            draw([TextLine(text, Style.ASIDE)], sys.stderr)
 
 
 def _json(document: Any, **style: Any) -> str:
@@ -113,16 +113,16 @@ def _json(document: Any, **style: Any) -> str:
     return json.dumps(document, **style)
 
 
-def show_error(form: Form, code: str, message: str, hint: str | None) -> None:
+def show_error(form: OutputFormat, code: str, message: str, hint: str | None) -> None:
     """Write an error to stderr."""
-    if form is Form.JSON:
+    if form is OutputFormat.JSON:
         sys.stderr.write(_json({"error": {"code": code, "message": message, "hint": hint}}) + "\n")
         return
     # The journal takes a line's priority from its beginning.
     priority = "<3>" if stderr_is_journal() else ""
-    draw([Line(f"{priority}error: {message}", Tone.BAD)], sys.stderr)
+    draw([TextLine(f"{priority}error: {message}", Style.BAD)], sys.stderr)
     if hint:
-        draw([Line(f"{priority}hint: {hint}", Tone.ASIDE)], sys.stderr)
+        draw([TextLine(f"{priority}hint: {hint}", Style.ASIDE)], sys.stderr)
 
 
 def stderr_is_journal() -> bool:
@@ -152,7 +152,7 @@ def draw(view: View, stream: TextIO) -> None:
     if is_terminal(stream) or os.environ.get("FORCE_COLOR"):
         console = console_for(stream)
         for block in view:
-            console.print(rich_block(block), soft_wrap=isinstance(block, Line))
+            console.print(rich_block(block), soft_wrap=isinstance(block, TextLine))
         return
     for block in view:
         for text in _plain(block):
@@ -166,12 +166,12 @@ def console_for(stream: TextIO) -> Console:
     return Console(file=stream, markup=False, highlight=False, emoji=False)
 
 
-def rich_block(block: Block) -> RenderableType:
+def rich_block(block: OutputBlock) -> RenderableType:
     """A block as rich draws it."""
     from rich.table import Table
     from rich.text import Text
 
-    if isinstance(block, Line):
+    if isinstance(block, TextLine):
         return Text(printable(block.text), style=block.tone.value)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in block.headings:
@@ -181,8 +181,8 @@ def rich_block(block: Block) -> RenderableType:
     return table
 
 
-def _plain(block: Block) -> list[str]:
-    if isinstance(block, Line):
+def _plain(block: OutputBlock) -> list[str]:
+    if isinstance(block, TextLine):
         return [printable(block.text)]
     rows = [block.headings, *(tuple(printable(cell) for cell in row) for row in block.rows)]
     widths = [max(len(row[i]) for row in rows) for i in range(len(block.headings))]

@@ -6,26 +6,26 @@ import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
-from agent.cli.output import Grid, Line, Tone, View
-from agent.cli.words import ago, count_of, parse_time, seconds_words, short_hash, size_words
+from agent.cli.humanize import ago, count_of, parse_time, seconds_words, short_hash, size_words
+from agent.cli.output import Grid, Style, TextLine, View
 
 Document = Mapping[str, Any]
 
 _TONES: Final = {
-    "up_to_date": Tone.GOOD,
-    "syncing": Tone.PLAIN,
-    "paused": Tone.ASIDE,
-    "conflict": Tone.CARE,
-    "offline": Tone.CARE,
-    "error": Tone.BAD,
-    "halted": Tone.BAD,
-    "signed_out": Tone.BAD,
+    "up_to_date": Style.GOOD,
+    "syncing": Style.PLAIN,
+    "paused": Style.ASIDE,
+    "conflict": Style.CARE,
+    "offline": Style.CARE,
+    "error": Style.BAD,
+    "halted": Style.BAD,
+    "signed_out": Style.BAD,
 }
 
 
 def nothing(words: str) -> View:
     """What is shown for an empty list."""
-    return [Line(words, Tone.ASIDE)]
+    return [TextLine(words, Style.ASIDE)]
 
 
 def grid(headings: Sequence[str], rows: Iterable[Sequence[object]], empty: str) -> View:
@@ -37,9 +37,9 @@ def grid(headings: Sequence[str], rows: Iterable[Sequence[object]], empty: str) 
 def changed(document: Any) -> View:
     """Any document without a view of its own: its fields, one a line."""
     if not isinstance(document, Mapping):
-        return [Line(str(document))]
-    lines = [Line(f"{name}: {_flat(value)}") for name, value in document.items() if value not in (None, [], {})]
-    return lines or [Line("done")]
+        return [TextLine(str(document))]
+    lines = [TextLine(f"{name}: {_flat(value)}") for name, value in document.items() if value not in (None, [], {})]
+    return lines or [TextLine("done")]
 
 
 def _flat(value: object) -> str:
@@ -53,40 +53,40 @@ def _flat(value: object) -> str:
 def status(document: Document) -> View:
     """One line a source and what is wrong with it, then the servers that need care, then the daemon."""
     now = parse_time(document.get("checked_at")) or dt.datetime.now(dt.UTC)
-    view: list[Line] = []
+    view: list[TextLine] = []
     for source in document["sources"]:
-        view.append(Line(source_line(source, now), _TONES.get(source["state"], Tone.PLAIN)))
+        view.append(TextLine(source_line(source, now), _TONES.get(source["state"], Style.PLAIN)))
         view += source_troubles(source)
     if not document["sources"]:
-        view.append(Line("no folder is linked; start with: raven-agent up FOLDER", Tone.ASIDE))
+        view.append(TextLine("no folder is linked; start with: raven-agent up FOLDER", Style.ASIDE))
     for server in document.get("servers", ()):
         if server.get("state") == "signed_out":
             view.append(
-                Line(f"signed out of {server['name']}: {server.get('remedy') or 'raven-agent login'}", Tone.BAD)
+                TextLine(f"signed out of {server['name']}: {server.get('remedy') or 'raven-agent login'}", Style.BAD)
             )
         if server.get("warning"):
-            view.append(Line(f"  {server['warning']}", Tone.CARE))
+            view.append(TextLine(f"  {server['warning']}", Style.CARE))
     view += declarations(document.get("declarations") or ())
     daemon = document.get("daemon")
     if daemon and daemon.get("running"):
-        view.append(Line(f"agent running, pid {daemon.get('pid')}, since {daemon.get('since')}", Tone.ASIDE))
+        view.append(TextLine(f"agent running, pid {daemon.get('pid')}, since {daemon.get('since')}", Style.ASIDE))
     elif daemon is not None and document["sources"]:
-        view.append(Line("no agent runs: changes wait for raven-agent run, up or sync", Tone.CARE))
+        view.append(TextLine("no agent runs: changes wait for raven-agent run, up or sync", Style.CARE))
     return view
 
 
-def declarations(document: Iterable[Document]) -> list[Line]:
+def declarations(document: Iterable[Document]) -> list[TextLine]:
     """What is declared and is not carried out, and why."""
     view = []
     for row in document:
         if row["state"] == "applied":
             continue
-        tone = Tone.BAD if row["state"] == "refused" else Tone.CARE
+        tone = Style.BAD if row["state"] == "refused" else Style.CARE
         error = row.get("error") or {}
         words = error.get("message") or "not carried out yet"
-        view.append(Line(f"{row['state']}: [[{row['kind']}]] {row['name']} in {row['file']}: {words}", tone))
+        view.append(TextLine(f"{row['state']}: [[{row['kind']}]] {row['name']} in {row['file']}: {words}", tone))
         if error.get("hint"):
-            view.append(Line(f"  {error['hint']}", Tone.ASIDE))
+            view.append(TextLine(f"  {error['hint']}", Style.ASIDE))
     return view
 
 
@@ -116,21 +116,21 @@ def progress_words(source: Document) -> str:
     return words if left is None else f"{words}, {seconds_words(left)} left"
 
 
-def source_troubles(source: Document) -> list[Line]:
+def source_troubles(source: Document) -> list[TextLine]:
     """What a person should know or do, one line each."""
     lines = []
     if source.get("error"):
-        lines.append(Line(f"  {source['error']['message']}", Tone.BAD))
+        lines.append(TextLine(f"  {source['error']['message']}", Style.BAD))
     held = source.get("held_deletes")
     if held:
-        lines.append(Line(f"  {count_of(held['count'], 'delete')} held back; to let them through:", Tone.BAD))
-        lines.append(Line(f"    raven-agent sync {source['root']} --approve-deletes {held['plan']}"))
-        lines.append(Line(f"    raven-agent sync {source['root']} --undo-deletes   (brings the files back)"))
+        lines.append(TextLine(f"  {count_of(held['count'], 'delete')} held back; to let them through:", Style.BAD))
+        lines.append(TextLine(f"    raven-agent sync {source['root']} --approve-deletes {held['plan']}"))
+        lines.append(TextLine(f"    raven-agent sync {source['root']} --undo-deletes   (brings the files back)"))
     if source.get("conflicts"):
-        lines.append(Line(f"  see: raven-agent conflicts {source['root']}", Tone.CARE))
+        lines.append(TextLine(f"  see: raven-agent conflicts {source['root']}", Style.CARE))
     if source.get("paused_until"):
-        lines.append(Line(f"  paused until {source['paused_until']}", Tone.ASIDE))
-    lines += [Line(f"  {text}", Tone.CARE) for text in source.get("degraded") or ()]
+        lines.append(TextLine(f"  paused until {source['paused_until']}", Style.ASIDE))
+    lines += [TextLine(f"  {text}", Style.CARE) for text in source.get("degraded") or ()]
     return lines
 
 
@@ -158,15 +158,15 @@ def link(document: Document) -> View:
     """What a link does, or did."""
     lines = [plan_line(document)] if document.get("plan") else []
     words = "linked" if document.get("changed") else "already linked" if document.get("was_linked") else "would link"
-    lines.append(Line(f"{words}: {document['root']} with {document.get('server')} ({document.get('mode')})"))
+    lines.append(TextLine(f"{words}: {document['root']} with {document.get('server')} ({document.get('mode')})"))
     return [*lines, *(sync(document["sync"]) if document.get("sync") else ())]
 
 
-def plan_line(document: Document) -> Line:
+def plan_line(document: Document) -> TextLine:
     """``3 upload, 2 download, …``."""
     plan = document.get("plan") or {}
     words = [f"{_number(plan.get(verb))} {verb}" for verb in ("upload", "download", "adopt", "park", "skip")]
-    return Line(", ".join(words), Tone.CARE if _number(plan.get("park")) else Tone.PLAIN)
+    return TextLine(", ".join(words), Style.CARE if _number(plan.get("park")) else Style.PLAIN)
 
 
 def _number(value: object) -> int:
@@ -176,7 +176,7 @@ def _number(value: object) -> int:
 
 def sync(document: Document) -> View:
     """One block a source: what was done, and every file that was not."""
-    view: list[Line] = []
+    view: list[TextLine] = []
     for source in document["sources"]:
         said = [
             f"{source.get(name) or 0} {words}"
@@ -190,18 +190,19 @@ def sync(document: Document) -> View:
         took = seconds_words(source.get("seconds") or 0)
         state = source["state"]
         view.append(
-            Line(
+            TextLine(
                 f"{source['root']}: {state.replace('_', ' ')} ({', '.join(said)}; {took})",
-                _TONES.get(state, Tone.PLAIN),
+                _TONES.get(state, Style.PLAIN),
             )
         )
         view += [
-            Line(f"  {e.get('path') or source['root']}: {e['message']}", Tone.BAD) for e in source.get("errors", ())
+            TextLine(f"  {e.get('path') or source['root']}: {e['message']}", Style.BAD)
+            for e in source.get("errors", ())
         ]
-        view += [Line(f"  {s['path']}: skipped, {s['reason']}", Tone.ASIDE) for s in source.get("skipped", ())]
+        view += [TextLine(f"  {s['path']}: skipped, {s['reason']}", Style.ASIDE) for s in source.get("skipped", ())]
         if source.get("conflicts"):
             words = count_of(source["conflicts"], "conflict")
-            view.append(Line(f"  {words} parked: raven-agent conflicts {source['root']}", Tone.CARE))
+            view.append(TextLine(f"  {words} parked: raven-agent conflicts {source['root']}", Style.CARE))
         view += [line for line in source_troubles({**source, "conflicts": 0}) if source.get("held_deletes")]
     return view or nothing("no folder is linked")
 
@@ -219,15 +220,17 @@ def _size(count: object) -> str:
 def explain(document: Document) -> View:
     """Why a path is or is not synced."""
     synced = bool(document.get("synced"))
-    lines = [Line(f"{document['path']}: {'synced' if synced else 'not synced'}", Tone.GOOD if synced else Tone.CARE)]
+    lines = [
+        TextLine(f"{document['path']}: {'synced' if synced else 'not synced'}", Style.GOOD if synced else Style.CARE)
+    ]
     if document.get("rule"):
         where = f" ({document['origin']})" if document.get("origin") else ""
-        lines.append(Line(f"  rule: {document['rule']}{where}"))
+        lines.append(TextLine(f"  rule: {document['rule']}{where}"))
     if document.get("state"):
-        lines.append(Line(f"  state: {document['state']}"))
+        lines.append(TextLine(f"  state: {document['state']}"))
     if synced:
         lines += [
-            Line(f"  {name}: {document.get(key) or 'no such file'}", Tone.ASIDE)
+            TextLine(f"  {name}: {document.get(key) or 'no such file'}", Style.ASIDE)
             for name, key in (("here", "hash"), ("base", "base_hash"), ("server", "remote_hash"))
         ]
     return lines
@@ -240,7 +243,7 @@ def activity(document: Any) -> View:
     for row in rows:
         first = [str(row[name]) for name in ("at", "what", "path") if row.get(name) is not None]
         rest = [_flat(row[name]) for name in ("detail",) if row.get(name)]
-        lines.append(Line("  ".join([*first, *rest])))
+        lines.append(TextLine("  ".join([*first, *rest])))
     return lines or nothing("nothing happened yet")
 
 
@@ -262,31 +265,31 @@ def conflicts(document: Sequence[Document]) -> View:
 def diff(document: Document) -> View:
     """One conflict: from the server's text to the local one, then the proposed merge."""
     kind = document["kind"].replace("_", " against ")
-    lines = [Line(f"{document['id']}  {document['path']}  ({kind})", Tone.HEAD)]
+    lines = [TextLine(f"{document['id']}  {document['path']}  ({kind})", Style.HEAD)]
     lines += _unified(document.get("remote"), document.get("local"))
     merged = document.get("merged")
     if merged is None:
-        lines.append(Line("no merge can be proposed", Tone.ASIDE))
+        lines.append(TextLine("no merge can be proposed", Style.ASIDE))
     elif document.get("merge_clean"):
-        lines.append(Line("proposed merge (clean; take it with: manual_merge --proposed):", Tone.HEAD))
+        lines.append(TextLine("proposed merge (clean; take it with: manual_merge --proposed):", Style.HEAD))
         lines += _unified(document.get("base"), merged, "base", "merged")
     else:
-        lines.append(Line("proposed merge (not clean; finish it with: manual_merge --edit):", Tone.HEAD))
-        lines += [Line(_tabs(text)) for text in str(merged).splitlines()]
+        lines.append(TextLine("proposed merge (not clean; finish it with: manual_merge --edit):", Style.HEAD))
+        lines += [TextLine(_tabs(text)) for text in str(merged).splitlines()]
     return lines
 
 
-def _unified(before: str | None, after: str | None, old: str = "raven", new: str = "local") -> list[Line]:
+def _unified(before: str | None, after: str | None, old: str = "raven", new: str = "local") -> list[TextLine]:
     # Imported where it is used: every other view is shown sooner without it.
     import difflib
 
     lines = []
     for side, text in ((old, before), (new, after)):
         if text is None:
-            lines.append(Line(f"{side}: no such file, or no text", Tone.ASIDE))
-    tones = {"+": Tone.GOOD, "-": Tone.BAD, "@": Tone.ASIDE}
+            lines.append(TextLine(f"{side}: no such file, or no text", Style.ASIDE))
+    tones = {"+": Style.GOOD, "-": Style.BAD, "@": Style.ASIDE}
     both = difflib.unified_diff((before or "").splitlines(), (after or "").splitlines(), old, new, lineterm="")
-    return lines + [Line(_tabs(text), tones.get(text[:1], Tone.PLAIN)) for text in both]
+    return lines + [TextLine(_tabs(text), tones.get(text[:1], Style.PLAIN)) for text in both]
 
 
 def _tabs(text: str) -> str:
@@ -295,12 +298,12 @@ def _tabs(text: str) -> str:
 
 def resolve(document: Document) -> View:
     """What became of each resolution."""
-    tones = {"refused": Tone.BAD, "failed": Tone.BAD, "queued": Tone.CARE}
+    tones = {"refused": Style.BAD, "failed": Style.BAD, "queued": Style.CARE}
     lines = []
     for row in document["resolved"]:
         words = f"{row['path']}: {row['state']} ({row['choice']})"
         tail = f", {row['message']}" if row.get("message") else ""
-        lines.append(Line(words + tail, tones.get(row["state"], Tone.PLAIN)))
+        lines.append(TextLine(words + tail, tones.get(row["state"], Style.PLAIN)))
     return lines or nothing("no conflict matches")
 
 
@@ -334,12 +337,12 @@ def doctor(document: Document) -> View:
     """Each check, and the remedy where one failed."""
     lines = []
     for row in document["checks"]:
-        mark, tone = ("ok  ", Tone.GOOD) if row["ok"] else ("FAIL", Tone.BAD)
+        mark, tone = ("ok  ", Style.GOOD) if row["ok"] else ("FAIL", Style.BAD)
         if row.get("state") == "not_checked":
-            mark, tone = "?   ", Tone.ASIDE
-        lines.append(Line(f"{mark}  {row['check']}: {row.get('detail') or ''}", tone))
+            mark, tone = "?   ", Style.ASIDE
+        lines.append(TextLine(f"{mark}  {row['check']}: {row.get('detail') or ''}", tone))
         if not row["ok"] and row.get("remedy"):
-            lines.append(Line(f"      {row['remedy']}"))
+            lines.append(TextLine(f"      {row['remedy']}"))
     return lines
 
 
@@ -347,7 +350,7 @@ def settings(document: Document) -> View:
     """The settings table, or one value."""
     rows = document.get("settings")
     if rows is None:
-        return [Line(word(document["value"]))]
+        return [TextLine(word(document["value"]))]
     return grid(
         ("SETTING", "VALUE", "UNIT", "FROM", "MEANING"),
         [(r["name"], word(r["value"]), r["unit"], r["origin"], r["meaning"]) for r in rows],

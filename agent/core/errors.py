@@ -101,7 +101,7 @@ class IndexDamaged(AgentError):
     code = "index_damaged"
 
 
-class IndexUnusable(AgentError):
+class IndexUnavailable(AgentError):
     """The index is sound as far as known, and cannot be used now: its disk is full, say. It is left as it is."""
 
     code = "index_unusable"

@@ -66,7 +66,7 @@ class Side(Struct, frozen=True, gc=False):
         return self.presence is Presence.FILE
 
     @property
-    def sort(self) -> tuple[Presence, Reason | None]:
+    def category(self) -> tuple[Presence, Reason | None]:
         """What the side is, whatever bytes it holds."""
         return self.presence, self.reason
 
@@ -109,7 +109,7 @@ class Fingerprint(Struct, frozen=True, gc=False):
     racy: bool = False
 
 
-class Seen(Struct, frozen=True, gc=False):
+class Observation(Struct, frozen=True, gc=False):
     """What a look at one path found.
 
     Attributes:
@@ -125,7 +125,7 @@ class Seen(Struct, frozen=True, gc=False):
     text_reason: str | None = None
 
 
-class Oddity(Struct, frozen=True, gc=False):
+class SkippedEntry(Struct, frozen=True, gc=False):
     """An entry of the folder that can never be a synced file: a name that is not UTF-8, a FIFO, a name twin.
 
     Attributes:
@@ -263,7 +263,7 @@ class ConflictKind(enum.StrEnum):
     NO_BASE = "no_base"
 
 
-class Choice(enum.StrEnum):
+class Resolution(enum.StrEnum):
     """A person's decision on a conflict."""
 
     KEEP_LOCAL = "keep_local"
@@ -297,7 +297,7 @@ class Intent(Struct, frozen=True, gc=False):
     purpose: Purpose
 
 
-class Landing(enum.StrEnum):
+class ApplyOutcome(enum.StrEnum):
     """What became of an intent."""
 
     DONE = "done"
@@ -311,23 +311,25 @@ class Landing(enum.StrEnum):
     """The disk refused (full, read-only, no permission); nothing was changed."""
 
 
-class Landed(Struct, frozen=True, gc=False):
+class ApplyResult(Struct, frozen=True, gc=False):
     """What became of one intent, and what stands at its path now (None where that could not be looked at)."""
 
     intent_id: str
-    landing: Landing
-    seen: Seen | None = None
+    landing: ApplyOutcome
+    seen: Observation | None = None
     text: str | None = None
 
 
-KnownRow = tuple[str, int | None, int | None, int | None, int | None, int, int, str | None, str | None, str | None]
-"""The fields of ``Known`` in their order; every ``Known`` is one."""
+IndexedFileRow = tuple[
+    str, int | None, int | None, int | None, int | None, int, int, str | None, str | None, str | None
+]
+"""The fields of ``IndexedFile`` in their order; every ``IndexedFile`` is one."""
 
 
-class Known(NamedTuple):
+class IndexedFile(NamedTuple):
     """What the index remembers of a path's local side, for a look to compare with.
 
-    In the order of the index's columns: whoever compares a hundred thousand of them takes the bare ``KnownRow``.
+    In the order of the index's columns: whoever compares a hundred thousand of them takes the bare ``IndexedFileRow``.
 
     Attributes:
         path: relative path.
@@ -348,7 +350,7 @@ class Known(NamedTuple):
     xxh3: str | None
 
     @classmethod
-    def of(cls, path: str, side: Side, fingerprint: Fingerprint | None) -> Known:
+    def of(cls, path: str, side: Side, fingerprint: Fingerprint | None) -> IndexedFile:
         """What will be remembered of this side."""
         of_side = (int(side.presence), side.reason, side.hash)
         if fingerprint is None:

@@ -24,19 +24,19 @@ MAX_PLAIN: Final = MAX_PART_BYTES // 4
 _IGNORED_BY_HFS: Final = re.compile(r"[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 
 
-def twin_key(path: str) -> str:
+def collision_key(path: str) -> str:
     """The key under which a case- or normalisation-folding file system may take two paths for one."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
 
 
-def composed(name: str) -> str:
+def to_nfc(name: str) -> str:
     """The name in composed form (NFC), as most programs and servers write it."""
     return unicodedata.normalize("NFC", name)
 
 
 def is_own_name(name: str) -> bool:
     """Whether one part of a path is the agent's own, in any spelling a folding file system would take for it."""
-    key = name.lower() if name.isascii() else twin_key(_IGNORED_BY_HFS.sub("", name))
+    key = name.lower() if name.isascii() else collision_key(_IGNORED_BY_HFS.sub("", name))
     return key == OWN_NAME or key.startswith((OWN_NAME + "-", OWN_NAME + "."))
 
 

@@ -10,38 +10,38 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from agent.core.model import EMPTY_HASH, Choice, RemoteConflict
+from agent.core.model import EMPTY_HASH, RemoteConflict, Resolution
 
 
-class Close(Struct, frozen=True):
+class CloseOnServer(Struct, frozen=True):
     """Close this conflict on the server so that the head becomes the wanted text.
 
     ``text_hash`` names the content to send along with ``manual_merge``; None where the verb needs none.
     """
 
     conflict: RemoteConflict
-    choice: Choice
+    choice: Resolution
     text_hash: str | None
 
 
-class Put(Struct, frozen=True):
+class Push(Struct, frozen=True):
     """Push the wanted text (None: a delete) on top of the head that was shown."""
 
     hash: str | None
     base: str | None
 
 
-class Moved(Struct, frozen=True):
+class HeadMoved(Struct, frozen=True):
     """The head is no longer the one the person saw: the resolution is refused and the conflict shown anew."""
 
     head: str | None
 
 
-class Settled(Struct, frozen=True):
+class Done(Struct, frozen=True):
     """The server holds what was wanted and no conflict of ours is left."""
 
 
-NextStep = Close | Put | Moved | Settled
+NextStep = CloseOnServer | Push | HeadMoved | Done
 
 
 def next_step(
@@ -51,7 +51,7 @@ def next_step(
     ours: Sequence[RemoteConflict],
     *,
     keeps_history: bool,
-    keeps_head: Choice = Choice.KEEP_RAVEN,
+    keeps_head: Resolution = Resolution.KEEP_RAVEN,
 ) -> NextStep:
     """Decide the next step.
 
@@ -65,20 +65,20 @@ def next_step(
             whose two sides are swapped.
     """
     if head not in (wanted, seen_head):
-        return Moved(head)
+        return HeadMoved(head)
     if not ours:
-        return Settled() if head == wanted else Put(wanted, head)
+        return Done() if head == wanted else Push(wanted, head)
     if wanted is None:
         # On a server that wipes, a fresh delete is the one way to a deleted file: keep_local would leave an empty one.
-        return Put(None, head) if head is not None or not keeps_history else Close(ours[0], keeps_head, None)
+        return Push(None, head) if head is not None or not keeps_history else CloseOnServer(ours[0], keeps_head, None)
     first = ours[0]
     if first.remote_hash == wanted:
-        return Close(first, Choice.KEEP_RAVEN, None)
+        return CloseOnServer(first, Resolution.KEEP_RAVEN, None)
     if first.local_hash == wanted:
-        return Close(first, Choice.KEEP_LOCAL, None)
+        return CloseOnServer(first, Resolution.KEEP_LOCAL, None)
     if wanted == EMPTY_HASH and not keeps_history:
         # manual_merge refuses "" there: close on any other text at hand, and the empty text follows as a push.
         if head != EMPTY_HASH:
-            return Close(first, Choice.MANUAL_MERGE, head)
-        return Close(first, Choice.KEEP_LOCAL if first.remote_hash is None else Choice.KEEP_RAVEN, None)
-    return Close(first, Choice.MANUAL_MERGE, wanted)
+            return CloseOnServer(first, Resolution.MANUAL_MERGE, head)
+        return CloseOnServer(first, Resolution.KEEP_LOCAL if first.remote_hash is None else Resolution.KEEP_RAVEN, None)
+    return CloseOnServer(first, Resolution.MANUAL_MERGE, wanted)

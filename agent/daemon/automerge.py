@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from typing import Final
 
+from agent.api.methods import conflicts
+from agent.api.methods.status import live_conflicts
 from agent.core.errors import AgentError
-from agent.core.model import Choice, ConflictKind
-from agent.daemon.agent import Agent
-from agent.daemon.methods import conflicts
-from agent.daemon.methods.looking import live_conflicts
-from agent.index.conflicts import Origin, State
+from agent.core.model import ConflictKind, Resolution
+from agent.index.conflicts import ConflictOrigin, ConflictState
+from agent.runtime.agent import Agent
 
 EVERY_SECONDS: Final = 5.0
 
@@ -29,7 +29,7 @@ class AutoMerge:
             self._tried.add((key, wanted))
             try:
                 answer = conflicts.resolve(
-                    self._agent, {"ids": [wanted], "choice": Choice.MANUAL_MERGE.value, "proposed": True}
+                    self._agent, {"ids": [wanted], "choice": Resolution.MANUAL_MERGE.value, "proposed": True}
                 )
             except AgentError:
                 continue
@@ -40,8 +40,8 @@ class AutoMerge:
         found = []
         for source in self._agent.registry.sources:
             for conflict in live_conflicts(self._agent, source):
-                mergeable = conflict.kind is ConflictKind.EDIT_EDIT and conflict.origin is Origin.TREES
-                if conflict.parks and conflict.state is State.OPEN and mergeable:
+                mergeable = conflict.kind is ConflictKind.EDIT_EDIT and conflict.origin is ConflictOrigin.TREES
+                if conflict.parks and conflict.state is ConflictState.OPEN and mergeable:
                     found.append((source.key, conflict.key))
         return [pair for pair in found if pair not in self._tried]
 

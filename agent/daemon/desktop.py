@@ -24,7 +24,7 @@ _SECRETS: Final = ("RAVEN_TOKEN", "RAVEN_JWT")
 _SCRIPT: Final = ("on run argv", "display notification (item 2 of argv) with title (item 1 of argv)", "end run")
 
 
-def notify(title: str, body: str, env: Mapping[str, str] = os.environ) -> bool:
+def show_notification(title: str, body: str, env: Mapping[str, str] = os.environ) -> bool:
     """Show one notification; whether some tool took it. A desktop that is not there, or refuses, is no error.
 
     The texts reach the tool as arguments of their own, never through a shell and never as a part of a script.

@@ -11,33 +11,33 @@ from typing import Final
 from msgspec import Struct
 
 from agent.core.errors import DiskError, RootError
-from agent.core.paths import composed, twin_key
-from agent.disk.fs import Dir, Entry, Fs, Kind, Listing, told_apart
+from agent.core.paths import collision_key, to_nfc
+from agent.disk.fs.protocol import Dir, FileType, FolderEntry, Fs, Listing, classify
 
 _NOT_A_FOLDER: Final = frozenset({errno.ENOTDIR, errno.ELOOP, errno.EMLINK})
 FOLDER_MODE: Final = 0o777
 """The mode of folders made on the way to a file; the umask narrows it."""
 
 
-class Unsafe(DiskError):
+class UnsafePath(DiskError):
     """The way to the path leads through a link."""
 
     code = "unsafe_path"
 
 
-class Blocked(DiskError):
+class PathBlocked(DiskError):
     """A file, or a folder this disk takes for it, stands where the way to the path needs a folder."""
 
     code = "blocked"
 
 
-class Unmounted(DiskError):
+class MountMissing(DiskError):
     """The path lies on a file system that is not mounted now."""
 
     code = "unmounted"
 
 
-class Identity(Struct, frozen=True):
+class RootIdentity(Struct, frozen=True):
     """Which folder this is, whatever it is called."""
 
     device: int
@@ -60,7 +60,7 @@ class Root:
         RootError: it is missing, unreadable, no folder, or not the one expected.
     """
 
-    def __init__(self, fs: Fs, path: str, expected: Identity | None = None) -> None:
+    def __init__(self, fs: Fs, path: str, expected: RootIdentity | None = None) -> None:
         self.fs = fs
         self.path = path
         self.mounts: frozenset[str] = frozenset()
@@ -98,9 +98,9 @@ class Root:
         finally:
             self.fs.close(other)
 
-    def _identity(self, handle: Dir) -> Identity:
+    def _identity(self, handle: Dir) -> RootIdentity:
         found = self.fs.fstat(handle)
-        return Identity(found.device, found.inode)
+        return RootIdentity(found.device, found.inode)
 
     @contextlib.contextmanager
     def folder(self, path: str) -> Iterator[Dir]:
@@ -165,13 +165,13 @@ class Root:
             below = self._open(handle, part, so_far)
             if so_far in mounts and self.is_unmounted(so_far, below, handle):
                 self.fs.close(below)
-                raise Unmounted(gone(so_far))
+                raise MountMissing(gone(so_far))
             return below
         except FileNotFoundError:
             # A mount point is missing with all above it; what is missing below one was deleted like any folder.
             lost = next((mount for mount in mounts if f"{mount}/".startswith(f"{so_far}/")), None)
             if lost is not None:
-                raise Unmounted(gone(lost)) from None
+                raise MountMissing(gone(lost)) from None
             if create is None:
                 raise
         with contextlib.suppress(FileExistsError):
@@ -180,20 +180,22 @@ class Root:
         return self._open(handle, part, so_far)
 
     def _open(self, handle: Dir, part: str, so_far: str) -> Dir:
-        twin = self.twin(handle, part)
+        twin = self.case_collision(handle, part)
         if twin is not None:
             # Below a folder of another spelling every file would be found under two paths.
-            raise Blocked(f"'{twin}' stands where '{so_far}' is asked for, and this disk takes them for the same name.")
+            raise PathBlocked(
+                f"'{twin}' stands where '{so_far}' is asked for, and this disk takes them for the same name."
+            )
         try:
             return self.fs.open_dir(handle, part)
         except OSError as failure:
             if failure.errno not in _NOT_A_FOLDER:
                 raise
-            if self.fs.stat(handle, part).kind is Kind.LINK:
-                raise Unsafe(f"'{so_far}' is a link, and links are not followed.") from failure
-            raise Blocked(f"'{so_far}' is a file where a folder is needed.") from failure
+            if self.fs.stat(handle, part).kind is FileType.LINK:
+                raise UnsafePath(f"'{so_far}' is a link, and links are not followed.") from failure
+            raise PathBlocked(f"'{so_far}' is a file where a folder is needed.") from failure
 
-    def folds(self) -> bool:
+    def is_case_insensitive(self) -> bool:
         """Whether this file system takes names that differ only in case for one.
 
         Learnt from a name that is already there, so that nothing is written into the user's folder; until there is
@@ -207,7 +209,7 @@ class Root:
         names = {entry.name for entry in self.fs.entries(self.handle)}
         for name in sorted(names):
             other = name.swapcase()
-            if other == name or other in names or twin_key(other) != twin_key(name):
+            if other == name or other in names or collision_key(other) != collision_key(name):
                 continue
             try:
                 inode = self.fs.stat(self.handle, name).inode
@@ -221,14 +223,14 @@ class Root:
                 continue
         return None
 
-    def decomposes(self) -> bool:
+    def stores_nfd(self) -> bool:
         """Whether this file system writes every name down decomposed, whatever was asked for, as HFS+ does."""
-        if self._decomposes is None and self.probe is not None and self.folds():
+        if self._decomposes is None and self.probe is not None and self.is_case_insensitive():
             with contextlib.suppress(OSError, DiskError):
                 self._decomposes = self.probe()
         return bool(self._decomposes)
 
-    def entries(self, handle: Dir) -> list[Entry]:
+    def entries(self, handle: Dir) -> list[FolderEntry]:
         """The folder's names; composed where the disk cannot keep them so, as other programs spell them.
 
         Raises:
@@ -236,34 +238,34 @@ class Root:
                 taken for another file's, it would be pushed as a new one, and deleted under the name it has elsewhere.
         """
         found = self.fs.entries(handle)
-        if self.decomposes():
-            return [Entry(composed(entry.name), entry.kind) for entry in found]
-        untold = self._decomposes is None and self.probe is not None and self.folds()
-        if untold and any(composed(entry.name) != entry.name for entry in found):
+        if self.stores_nfd():
+            return [FolderEntry(to_nfc(entry.name), entry.kind) for entry in found]
+        untold = self._decomposes is None and self.probe is not None and self.is_case_insensitive()
+        if untold and any(to_nfc(entry.name) != entry.name for entry in found):
             raise OSError(errno.EAGAIN, "whether this disk decomposes names cannot be told now")
         return found
 
     def listing(self, handle: Dir) -> Listing:
         """As ``entries``, told apart."""
-        if self.probe is not None and self.folds():
-            return told_apart(self.entries(handle))
+        if self.probe is not None and self.is_case_insensitive():
+            return classify(self.entries(handle))
         # Where names are kept as they were given, none is spelled otherwise than it stands there.
         return self.fs.listing(handle)
 
     def spelled(self, path: str) -> str:
         """How a path the disk told of is spelled here."""
-        return composed(path) if not path.isascii() and self.decomposes() else path
+        return to_nfc(path) if not path.isascii() and self.stores_nfd() else path
 
-    def twin(self, handle: Dir, name: str) -> str | None:
+    def case_collision(self, handle: Dir, name: str) -> str | None:
         """The name that stands in the folder where a folding file system answers to ``name``, if another; where it
         keeps only one form of a name, that form of it.
         """
-        if not self.folds():
+        if not self.is_case_insensitive():
             return None
         if self.spelled(name) != name:
             return self.spelled(name)
-        key = twin_key(name)
-        twins = [entry.name for entry in self.entries(handle) if twin_key(entry.name) == key]
+        key = collision_key(name)
+        twins = [entry.name for entry in self.entries(handle) if collision_key(entry.name) == key]
         return None if not twins or name in twins else twins[0]
 
 

@@ -1,4 +1,4 @@
-"""What the engine asks for. The executor carries these out, in any order, and posts what happened."""
+"""What the engine asks for. The executor carries these out, in any order, and posts what new_activity."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
-from agent.core.model import Choice, Intent, Operation
-from agent.core.stream import Span
+from agent.core.events import Span
+from agent.core.model import Intent, Operation, Resolution
 
 
-class Look(Struct, frozen=True, gc=False):
+class ScanFolder(Struct, frozen=True, gc=False):
     """Look at the whole folder and post the differences from the index, then LookEnded."""
 
 
-class LookAt(Struct, frozen=True, gc=False):
+class ScanPaths(Struct, frozen=True, gc=False):
     """Look at these paths and post FilesSeen, then PathsLooked.
 
     Those of ``again`` will be looked at again once their stat is proof; until then an equal one is taken for it.
@@ -39,17 +39,17 @@ class Poll(Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Parcel:
+class OutgoingOperation:
     """An operation to send.
 
     Attributes:
         operation: what to send.
-        given: a decided text (empty for a decided delete) that the folder does not hold; None: the folder is asked,
-            and must still hold the operation's bytes, or nothing for a delete.
+        content_override: the decided text (empty for a delete) that the folder does not hold. None: the folder is
+            asked, and must still hold the operation's bytes, or nothing for a delete.
     """
 
     operation: Operation
-    given: bytes | None = field(default=None, repr=False)
+    content_override: bytes | None = field(default=None, repr=False)
 
 
 class Send(Struct, frozen=True, gc=False):
@@ -60,32 +60,32 @@ class Send(Struct, frozen=True, gc=False):
     """
 
     number: int
-    parcels: tuple[Parcel, ...]
+    parcels: tuple[OutgoingOperation, ...]
 
 
-class AskHead(Struct, frozen=True, gc=False):
+class FetchHead(Struct, frozen=True, gc=False):
     """Ask what the server holds at a path; post HeadArrived."""
 
     path: str
 
 
-class AskDisputes(Struct, frozen=True, gc=False):
+class FetchHeadsAndConflicts(Struct, frozen=True, gc=False):
     """Ask what the server holds at these paths, then once for the open conflicts; post HeadArrived for each path."""
 
     paths: tuple[str, ...]
 
 
-class AskListing(Struct, frozen=True, gc=False):
+class FetchListing(Struct, frozen=True, gc=False):
     """Ask for the server's files; post ListingArrived once or more."""
 
 
-class AskStanding(Struct, frozen=True, gc=False):
+class CheckFeedContinuity(Struct, frozen=True, gc=False):
     """Ask whether the server's feed still holds what was read up to ``state``; post StandingTold."""
 
     state: str
 
 
-class AskConflicts(Struct, frozen=True, gc=False):
+class FetchConflicts(Struct, frozen=True, gc=False):
     """Ask for the open conflicts; post ConflictsArrived."""
 
 
@@ -98,14 +98,14 @@ class CloseConflict:
 
     conflict: int
     server_id: str
-    choice: Choice
+    choice: Resolution
     content: bytes | None = field(repr=False, default=None)
     expected_head: str | None = None
     path: str = ""
     texts: tuple[bytes, ...] = field(repr=False, default=())
 
 
-class Carry(Struct, frozen=True, gc=False):
+class ApplyChanges(Struct, frozen=True, gc=False):
     """Make journalled changes to the folder; post ChangesLanded. Content is empty for a removal."""
 
     jobs: tuple[tuple[Intent, bytes], ...]
@@ -117,14 +117,14 @@ class Recover(Struct, frozen=True, gc=False):
     intents: tuple[Intent, ...]
 
 
-class Committed(Struct, frozen=True, gc=False):
+class ReleaseJournal(Struct, frozen=True, gc=False):
     """The outcome of these changes is in the index: what was kept to find it out again may go."""
 
     intent_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Stash:
+class WriteToTrash:
     """Keep a text in the trash, where it may stand nowhere else; post Stashed."""
 
     stash_id: str
@@ -133,33 +133,33 @@ class Stash:
     reason: str
 
 
-class WakeAt(Struct, frozen=True, gc=False):
+class SetTimer(Struct, frozen=True, gc=False):
     """Post TimePassed at this moment (seconds since the epoch)."""
 
     moment: float
 
 
-class Rested(Struct, frozen=True, gc=False):
+class PassFinished(Struct, frozen=True, gc=False):
     """The pass asked for by SyncNow is over: nothing is left that could be done now."""
 
     ticket: int
 
 
 Effect = (
-    Look
-    | LookAt
+    ScanFolder
+    | ScanPaths
     | Poll
     | Send
-    | AskHead
-    | AskDisputes
-    | AskListing
-    | AskStanding
-    | AskConflicts
+    | FetchHead
+    | FetchHeadsAndConflicts
+    | FetchListing
+    | CheckFeedContinuity
+    | FetchConflicts
     | CloseConflict
-    | Carry
+    | ApplyChanges
     | Recover
-    | Committed
-    | Stash
-    | WakeAt
-    | Rested
+    | ReleaseJournal
+    | WriteToTrash
+    | SetTimer
+    | PassFinished
 )

@@ -9,17 +9,17 @@ from typing import Final
 from msgspec import Struct
 
 from agent.core.errors import Problem, ProblemKind
+from agent.core.events import Page
 from agent.core.model import (
-    Choice,
-    Landed,
-    Oddity,
+    ApplyResult,
+    Observation,
     Outcome,
     RemoteConflict,
     RemoteFile,
     RemoteHead,
-    Seen,
+    Resolution,
+    SkippedEntry,
 )
-from agent.core.stream import Page
 
 
 class Started(Struct, frozen=True, gc=False):
@@ -30,14 +30,14 @@ class TimePassed(Struct, frozen=True, gc=False):
     """It may be later than some moment the engine asked to be woken at."""
 
 
-class Noticed(Struct, frozen=True, gc=False):
+class PathsChanged(Struct, frozen=True, gc=False):
     """The watcher saw something stir at these paths; ``rescan`` when it cannot say where."""
 
     paths: frozenset[str]
     rescan: bool = False
 
 
-class FilesSeen(Struct, frozen=True, gc=False):
+class ScanResults(Struct, frozen=True, gc=False):
     """What a look found: of a whole look only the differences from the index, of single paths all of them.
 
     Attributes:
@@ -45,12 +45,12 @@ class FilesSeen(Struct, frozen=True, gc=False):
             says at its end nothing of what it met.
     """
 
-    seen: tuple[Seen, ...]
-    oddities: tuple[Oddity, ...] = ()
+    seen: tuple[Observation, ...]
+    oddities: tuple[SkippedEntry, ...] = ()
     mounts: frozenset[str] = frozenset()
 
 
-class LookEnded(Struct, frozen=True, gc=False):
+class ScanFinished(Struct, frozen=True, gc=False):
     """The whole look is through.
 
     Attributes:
@@ -62,7 +62,7 @@ class LookEnded(Struct, frozen=True, gc=False):
     mounts: frozenset[str] = frozenset()
 
 
-class PathsLooked(Struct, frozen=True, gc=False):
+class PathScanFinished(Struct, frozen=True, gc=False):
     """The single paths asked for have been looked at; their findings came before."""
 
     paths: tuple[str, ...]
@@ -99,7 +99,7 @@ class ListingArrived(Struct, frozen=True, gc=False):
     last: bool
 
 
-class StandingTold(Struct, frozen=True, gc=False):
+class FeedContinuityChecked(Struct, frozen=True, gc=False):
     """How the server stands to where its feed was read to.
 
     Attributes:
@@ -112,14 +112,14 @@ class StandingTold(Struct, frozen=True, gc=False):
     paused: bool = False
 
 
-class Stashed(Struct, frozen=True, gc=False):
+class TrashWriteFinished(Struct, frozen=True, gc=False):
     """A text owed to the trash stands there; ``trouble`` where the disk refused it."""
 
     stash_id: str
     trouble: str | None = None
 
 
-class Woke(Struct, frozen=True, gc=False):
+class ConnectionsReset(Struct, frozen=True, gc=False):
     """The machine slept, its clock was set, or its connections were given up as dead."""
 
 
@@ -129,17 +129,17 @@ class ConflictsArrived(Struct, frozen=True, gc=False):
     conflicts: tuple[RemoteConflict, ...]
 
 
-class CloseAnswered(Struct, frozen=True, gc=False):
+class ConflictCloseAnswered(Struct, frozen=True, gc=False):
     """The server closed a conflict, or refused to (``stale``: the head moved or somebody was faster)."""
 
     conflict: int
     stale: bool = False
 
 
-class ChangesLanded(Struct, frozen=True, gc=False):
+class ChangesApplied(Struct, frozen=True, gc=False):
     """What became of changes to the folder; also the answer to Recover."""
 
-    landed: tuple[Landed, ...]
+    landed: tuple[ApplyResult, ...]
 
 
 class RecoveryFailed(Struct, frozen=True, gc=False):
@@ -180,7 +180,7 @@ class Resolve:
 
     conflict: int
     generation: int
-    choice: Choice
+    choice: Resolution
     text: bytes | None = field(default=None, repr=False)
 
 
@@ -224,27 +224,27 @@ class SyncNow(Struct, frozen=True, gc=False):
     ticket: int
 
 
-class LookAgain(Struct, frozen=True, gc=False):
+class RescanRequested(Struct, frozen=True, gc=False):
     """The rules or the folder changed: look at everything."""
 
 
 Message = (
     Started
     | TimePassed
-    | Noticed
-    | FilesSeen
-    | LookEnded
-    | PathsLooked
+    | PathsChanged
+    | ScanResults
+    | ScanFinished
+    | PathScanFinished
     | PageArrived
     | BatchAnswered
     | HeadArrived
     | ListingArrived
-    | StandingTold
-    | Woke
-    | Stashed
+    | FeedContinuityChecked
+    | ConnectionsReset
+    | TrashWriteFinished
     | ConflictsArrived
-    | CloseAnswered
-    | ChangesLanded
+    | ConflictCloseAnswered
+    | ChangesApplied
     | RecoveryFailed
     | CallFailed
     | Resolve
@@ -255,5 +255,5 @@ Message = (
     | UndoDeletes
     | Retry
     | SyncNow
-    | LookAgain
+    | RescanRequested
 )

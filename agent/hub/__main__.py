@@ -12,7 +12,7 @@ import orjson
 from agent.hub.auth import DEFAULT_DAYS, SecretError, hub_secret, mint
 from agent.hub.domain import BODY_LIMIT
 from agent.hub.ids import system_clock
-from agent.hub.serve import DEFAULT_HOST, Ready, ServeError, Settings, serve
+from agent.hub.serve import DEFAULT_HOST, HubReady, HubSettings, ServeError, serve
 from agent.hub.store import StoreError
 
 
@@ -33,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--token-for", metavar="WORKSPACE:USER", help="say a token with the line that says it is ready")
     parser.add_argument("--days", type=float, default=DEFAULT_DAYS, help="how long that token is good for")
     given = parser.parse_args(arguments)
-    settings = Settings(
+    settings = HubSettings(
         data_dir=given.data,
         host=given.host,
         port=given.port,
@@ -63,7 +63,7 @@ def _token(data: Path, whom: str, days: float) -> str:
     return mint(hub_secret(data), workspace=workspace, user=user, now=system_clock(), days=days)
 
 
-def _announce(ready: Ready, given: argparse.Namespace) -> None:
+def _announce(ready: HubReady, given: argparse.Namespace) -> None:
     token = {"token": _token(given.data, given.token_for, given.days)} if given.token_for else {}
     _say({"url": ready.url, "pid": ready.pid, **token})
 

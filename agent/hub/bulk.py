@@ -24,14 +24,16 @@ _GROUP: Final = 20
 """Rows a statement: beginning and ending one costs the driver a quarter of what a row does."""
 
 
-class Known(Enum):
+class OnDuplicate(Enum):
     """What becomes of a row whose key is there already."""
 
     REFUSED = "refused"
     LEFT_ALONE = "left alone"
 
 
-def add_rows(db: Connection, table: Table, rows: Sequence[tuple[Any, ...]], known: Known = Known.REFUSED) -> None:
+def add_rows(
+    db: Connection, table: Table, rows: Sequence[tuple[Any, ...]], known: OnDuplicate = OnDuplicate.REFUSED
+) -> None:
     """Add rows, each with a value for every column, in the table's order."""
     # Two statements a table, however many rows come: the database has both prepared.
     grouped = len(rows) - len(rows) % _GROUP
@@ -53,7 +55,7 @@ def save_rows(db: Connection, table: Table, rows: Sequence[tuple[Any, ...]], kep
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Lookup:
+class BulkLookup:
     """Rows by many values of one column.
 
     Attributes:
@@ -77,7 +79,7 @@ class Lookup:
 
 
 @cache
-def _lookup(dialect: str, lookup: Lookup) -> tuple[str, str, str]:
+def _lookup(dialect: str, lookup: BulkLookup) -> tuple[str, str, str]:
     """The statement before its values, what stands for one of them, and the statement behind them."""
     narrowed = lookup.query.where(lookup.column.in_([bindparam(_VALUE)]))
     compiled = narrowed.compile(dialect=_DIALECTS[dialect])
@@ -90,7 +92,7 @@ def _lookup(dialect: str, lookup: Lookup) -> tuple[str, str, str]:
 
 
 @cache
-def _insert_into(dialect: str, table: Table, known: Known, rows: int = 1) -> str:
+def _insert_into(dialect: str, table: Table, known: OnDuplicate, rows: int = 1) -> str:
     one = _insert_one(dialect, table, known)
     before, _, rest = one.partition(" VALUES (")
     values, _, after = rest.partition(")")
@@ -98,9 +100,9 @@ def _insert_into(dialect: str, table: Table, known: Known, rows: int = 1) -> str
 
 
 @cache
-def _insert_one(dialect: str, table: Table, known: Known) -> str:
+def _insert_one(dialect: str, table: Table, known: OnDuplicate) -> str:
     values: dict[str, Any] = {column.name: bindparam(column.name) for column in table.columns}
-    if known is Known.REFUSED:
+    if known is OnDuplicate.REFUSED:
         return _driver_sql(dialect, insert(table).values(values), tuple(values))
     # Both databases say it alike, SQLAlchemy has a construct for each.
     own = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)

@@ -6,18 +6,18 @@ from collections.abc import Iterator, Mapping
 from difflib import SequenceMatcher
 from typing import Any
 
+from agent.hub.context import HubContext, source_of
 from agent.hub.model import Caller
-from agent.hub.services import Services, source_of
 from agent.hub.wire import HubError, conflict_view
 
 MAX_DIFF_WORK = 4_000_000
 """Lines times lines beyond which the middle is shown as one replaced block: the diff's cost grows with the product."""
 
-Block = tuple[bool, int, int, int, int]
+DiffBlock = tuple[bool, int, int, int, int]
 """(equal, from and to on the local side, from and to on the remote side), 0-based and half open."""
 
 
-def list_conflicts(services: Services, caller: Caller, body: Mapping[str, Any]) -> list[dict[str, object]]:
+def list_conflicts(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> list[dict[str, object]]:
     """Open conflicts with the text of both sides, newest first."""
     with services.store.read() as session:
         source = source_of(session, caller, body["sourceId"])
@@ -29,7 +29,7 @@ def list_conflicts(services: Services, caller: Caller, body: Mapping[str, Any]) 
     ]
 
 
-def preview(services: Services, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+def preview(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
     """One conflict as the lines that differ, with `contextLines` equal ones around them.
 
     In `changes`, `line` counts on the local side from 1; None for `local` or `remote`: no such line on that side.
@@ -59,7 +59,7 @@ def preview(services: Services, caller: Caller, body: Mapping[str, Any]) -> dict
     }
 
 
-def _blocks(local: list[str], remote: list[str]) -> Iterator[Block]:
+def _blocks(local: list[str], remote: list[str]) -> Iterator[DiffBlock]:
     shorter = min(len(local), len(remote))
     head = next((i for i in range(shorter) if local[i] != remote[i]), shorter)
     tail = next((i for i in range(shorter - head) if local[-1 - i] != remote[-1 - i]), shorter - head)
@@ -74,7 +74,7 @@ def _blocks(local: list[str], remote: list[str]) -> Iterator[Block]:
     yield True, end_local, len(local), end_remote, len(remote)
 
 
-def _changes(local: list[str], remote: list[str], blocks: list[Block], context: int) -> Iterator[dict[str, object]]:
+def _changes(local: list[str], remote: list[str], blocks: list[DiffBlock], context: int) -> Iterator[dict[str, object]]:
     different = [i for i, block in enumerate(blocks) if not block[0]]
     if not different:
         return

@@ -10,19 +10,19 @@ import orjson
 
 from agent.hub import conflicts, feed, files, push, registry, resolve
 from agent.hub.auth import Tokens
+from agent.hub.context import HubContext
 from agent.hub.decode import decode
 from agent.hub.ids import new_uuid, system_clock
 from agent.hub.model import Caller, Clock, NewId
 from agent.hub.openapi import document
 from agent.hub.ports import Store
-from agent.hub.services import Services
 from agent.hub.validation import validated
 from agent.hub.wire import HubError, Response, failure, success
 
 PREFIX = "/api/local-sync/"
 BODY_LIMIT = 1_048_576
 
-Handler = Callable[[Services, Caller, Mapping[str, Any]], object]
+Handler = Callable[[HubContext, Caller, Mapping[str, Any]], object]
 
 HANDLERS: dict[str, Handler] = {
     "connectors/register": registry.register,
@@ -88,7 +88,7 @@ class Hub:
         self.body_limit = body_limit
         self._tokens = tokens
         self._listeners: list[Callable[[str], None]] = []
-        self._services = Services(store, clock, ids, self._announce)
+        self._services = HubContext(store, clock, ids, self._announce)
 
     def on_commit(self, listener: Callable[[str], None]) -> None:
         """Call `listener` with the source's id, in the committing thread, whenever new events are durable."""

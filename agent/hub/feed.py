@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from agent.hub.context import HubContext, source_of
 from agent.hub.model import Caller, Event, EventType
-from agent.hub.services import Services, source_of
 from agent.hub.wire import event_view, latest_view
 
 DEFAULT_LIMIT = 100
@@ -17,7 +17,7 @@ _WITH_TEXT = (EventType.UPSERT, EventType.RESOLVED)
 _REPLACING = (EventType.UPSERT, EventType.DELETE)
 
 
-def deltas(services: Services, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+def deltas(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
     """The events behind `cursor`. With `latestOnly`, one whose file changes again within the page has no content, and
     one whose file has not changed since it says so.
     """

@@ -7,9 +7,9 @@ from typing import Any
 
 import orjson
 
+from agent.hub.context import HubContext, source_of
 from agent.hub.model import Caller, Head, Source
-from agent.hub.ports import Session
-from agent.hub.services import Services, source_of
+from agent.hub.ports import StoreSession
 from agent.hub.wire import HubError, Stream, file_view, timestamp
 
 NEWEST = 20
@@ -19,7 +19,7 @@ PIECE = 1000
 """Files read in one go while a listing is streamed."""
 
 
-def list_files(services: Services, caller: Caller, body: Mapping[str, Any]) -> Stream | list[dict[str, object]]:
+def list_files(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> Stream | list[dict[str, object]]:
     """Present files in the order of their paths' UTF-8 bytes: a page with `limit`, else all of them, streamed."""
     after, limit = body.get("after"), body.get("limit")
     with services.store.read() as session:
@@ -29,7 +29,7 @@ def list_files(services: Services, caller: Caller, body: Mapping[str, Any]) -> S
     return Stream(_pieces(services, source, after))
 
 
-def _pieces(services: Services, source: Source, after: str | None) -> Iterator[bytes]:
+def _pieces(services: HubContext, source: Source, after: str | None) -> Iterator[bytes]:
     # Each piece is a transaction of its own: a slow reader holds no snapshot, and the paths stay in order.
     separator = b""
     while True:
@@ -43,7 +43,7 @@ def _pieces(services: Services, source: Source, after: str | None) -> Iterator[b
         after = heads[-1].path
 
 
-def read_file(services: Services, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+def read_file(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
     """A file with its text and newest versions.
 
     Raises:
@@ -58,7 +58,7 @@ def read_file(services: Services, caller: Caller, body: Mapping[str, Any]) -> di
     return file_view(source, head) | {"content": content, "versions": versions}
 
 
-def history(services: Services, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+def history(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
     """The texts a path has had, oldest first, also after it was deleted.
 
     Raises:
@@ -72,7 +72,7 @@ def history(services: Services, caller: Caller, body: Mapping[str, Any]) -> dict
     return {"sourceId": source.id, "relativePath": head.path, "versions": versions}
 
 
-def _known(session: Session, caller: Caller, body: Mapping[str, Any]) -> tuple[Source, Head]:
+def _known(session: StoreSession, caller: Caller, body: Mapping[str, Any]) -> tuple[Source, Head]:
     source = source_of(session, caller, body["sourceId"])
     path = body["relativePath"]
     head = session.heads(source.number, [path]).get(path)
@@ -81,7 +81,7 @@ def _known(session: Session, caller: Caller, body: Mapping[str, Any]) -> tuple[S
     return source, head
 
 
-def _versions(session: Session, source: Source, head: Head, body: Mapping[str, Any]) -> list[dict[str, object]]:
+def _versions(session: StoreSession, source: Source, head: Head, body: Mapping[str, Any]) -> list[dict[str, object]]:
     found = session.versions(source.number, head.number, None if body.get("allVersions") else NEWEST)
     texts = session.contents({v.hash for v in found})
     return [

@@ -36,7 +36,7 @@ class FileState(StrEnum):
     CONFLICT = "conflict"
 
 
-class Origin(StrEnum):
+class VersionOrigin(StrEnum):
     """Who made a version: a connector's push, an edit on the server, or a resolution."""
 
     CONNECTOR = "connector"
@@ -55,7 +55,7 @@ class EventType(StrEnum):
     RESUMED = "source.resumed"
 
 
-class ConflictKind(StrEnum):
+class HubConflictKind(StrEnum):
     """Why a write was refused; every kind but the first stands as `reason` in the feed."""
 
     STALE_BASE = "stale_base"
@@ -155,7 +155,7 @@ class Version(Struct, frozen=True, gc=False):
     file: int
     cursor: int
     hash: str
-    origin: Origin
+    origin: VersionOrigin
     recorded_at: int
 
 
@@ -180,7 +180,7 @@ class Event(Struct, frozen=True, gc=False):
     is_head: bool = False
 
 
-class Outcome(Struct, frozen=True, gc=False):
+class RecordedOutcome(Struct, frozen=True, gc=False):
     """What an operation led to the first time; a repeat answers this again."""
 
     operation: str
@@ -191,7 +191,7 @@ class Outcome(Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
-class Conflict:
+class OpenConflict:
     """A parked disagreement.
 
     Attributes:
@@ -204,7 +204,7 @@ class Conflict:
     file: int
     path: str
     connector: str | None
-    kind: ConflictKind
+    kind: HubConflictKind
     base: str | None
     local_hash: str
     remote_hash: str | None
@@ -212,7 +212,7 @@ class Conflict:
 
 
 @dataclass(frozen=True, slots=True)
-class Closing:
+class ConflictClosure:
     """How a conflict ends."""
 
     id: str

@@ -6,8 +6,17 @@ from functools import lru_cache
 from typing import Any
 
 import agent
-from agent.hub.model import ConflictKind, EventType, FileState, ItemStatus, Mode, Origin, Resolution, SourceStatus
-from agent.hub.validation import FIELDS, ITEM_FIELDS, MAX_ITEMS, Field, Kind, Need
+from agent.hub.model import (
+    EventType,
+    FileState,
+    HubConflictKind,
+    ItemStatus,
+    Mode,
+    Resolution,
+    SourceStatus,
+    VersionOrigin,
+)
+from agent.hub.validation import FIELDS, ITEM_FIELDS, MAX_ITEMS, Field, FieldType, Requirement
 
 Schema = dict[str, Any]
 
@@ -64,7 +73,7 @@ _FILE_FIELDS: Schema = {
     "lastSyncedAt": TIME,
     "state": _words(FileState),
 }
-_VERSIONS = _list(_record({"hash": HASH, "origin": _words(Origin), "content": TEXT, "recordedAt": TIME}))
+_VERSIONS = _list(_record({"hash": HASH, "origin": _words(VersionOrigin), "content": TEXT, "recordedAt": TIME}))
 _ITEM_RESULT = _record(
     {"operationId": TEXT, "status": _words(ItemStatus)},
     {
@@ -85,7 +94,7 @@ _PAYLOAD = _record(
         "conflictId": UUID,
         "localHash": HASH,
         "remoteHash": _maybe(HASH),
-        "reason": _words(kind for kind in ConflictKind if kind is not ConflictKind.STALE_BASE),
+        "reason": _words(kind for kind in HubConflictKind if kind is not HubConflictKind.STALE_BASE),
         "resolution": _words(Resolution),
     },
 )
@@ -163,24 +172,24 @@ NOT_FOUND = frozenset(name for name, fields in FIELDS.items() if any(f.name == "
 
 def _field(field: Field) -> Schema:
     schema = _kind(field)
-    return schema if field.need is Need.REQUIRED else _maybe(schema)
+    return schema if field.need is Requirement.REQUIRED else _maybe(schema)
 
 
 def _kind(field: Field) -> Schema:
     match field.kind:
-        case Kind.UUID:
+        case FieldType.UUID:
             return UUID
-        case Kind.STRING:
+        case FieldType.STRING:
             return TEXT if field.longest is None else {**TEXT, "maxLength": field.longest}
-        case Kind.BOOLEAN:
+        case FieldType.BOOLEAN:
             return {"type": "boolean"}
-        case Kind.STRINGS:
+        case FieldType.STRINGS:
             return _list(TEXT)
-        case Kind.CHOICE:
+        case FieldType.CHOICE:
             return _words(field.choices)
-        case Kind.ITEMS:
+        case FieldType.ITEMS:
             return {**_list(_fields(ITEM_FIELDS)), "maxItems": MAX_ITEMS}
-        case Kind.INTEGER:
+        case FieldType.INTEGER:
             bound: Schema = {} if field.capped else {"maximum": field.most}
             return {"type": "integer", "minimum": field.least, **bound}
 
@@ -189,7 +198,7 @@ def _fields(fields: tuple[Field, ...]) -> Schema:
     return {
         "type": "object",
         "properties": {field.name: _field(field) for field in fields},
-        "required": [field.name for field in fields if field.need is Need.REQUIRED],
+        "required": [field.name for field in fields if field.need is Requirement.REQUIRED],
     }
 
 

@@ -6,11 +6,11 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from agent.hub.model import Closing, Conflict, Connector, Event, Head, Outcome, Source, Version
-from agent.hub.packing import Packed
+from agent.hub.compression import CompressedContent
+from agent.hub.model import ConflictClosure, Connector, Event, Head, OpenConflict, RecordedOutcome, Source, Version
 
 
-class Session(Protocol):
+class StoreSession(Protocol):
     """One transaction. Reads see one state; writes are all or nothing and durable when the block ends."""
 
     def connector(self, workspace: str, connector: str) -> Connector | None:
@@ -19,7 +19,7 @@ class Session(Protocol):
     def add_connector(self, connector: Connector) -> None:
         """Keep a new connector."""
 
-    def beat(self, connector: str, at: int) -> None:
+    def touch_heartbeat(self, connector: str, at: int) -> None:
         """Record a heartbeat."""
 
     def source(self, workspace: str, source: str) -> Source | None:
@@ -58,7 +58,7 @@ class Session(Protocol):
     def contents(self, hashes: Collection[str]) -> dict[str, str]:
         """The texts by their hashes."""
 
-    def add_contents(self, contents: Mapping[str, Packed]) -> None:
+    def add_contents(self, contents: Mapping[str, CompressedContent]) -> None:
         """Keep texts by their hashes; known ones are left alone."""
 
     def events(self, source: int, cursor: int, limit: int) -> list[Event]:
@@ -67,35 +67,35 @@ class Session(Protocol):
     def add_events(self, source: int, events: Iterable[Event]) -> None:
         """Keep events."""
 
-    def outcomes(self, source: int, operations: Collection[str]) -> dict[str, Outcome]:
+    def outcomes(self, source: int, operations: Collection[str]) -> dict[str, RecordedOutcome]:
         """First outcomes by operation id."""
 
-    def add_outcomes(self, source: int, outcomes: Iterable[Outcome]) -> None:
+    def add_outcomes(self, source: int, outcomes: Iterable[RecordedOutcome]) -> None:
         """Keep first outcomes."""
 
-    def open_conflicts(self, source: int) -> list[Conflict]:
+    def open_conflicts(self, source: int) -> list[OpenConflict]:
         """Open conflicts, newest first."""
 
-    def open_conflict(self, source: int, conflict: str) -> Conflict | None:
+    def open_conflict(self, source: int, conflict: str) -> OpenConflict | None:
         """One open conflict, or None if it is unknown or closed."""
 
-    def open_conflict_of(self, source: int, file: int, connector: str) -> Conflict | None:
+    def open_conflict_of(self, source: int, file: int, connector: str) -> OpenConflict | None:
         """The open conflict of this connector on this path."""
 
-    def save_conflicts(self, source: int, conflicts: Iterable[Conflict]) -> None:
+    def save_conflicts(self, source: int, conflicts: Iterable[OpenConflict]) -> None:
         """Keep open conflicts, replacing those of the same id."""
 
-    def close_conflicts(self, closings: Iterable[Closing]) -> None:
+    def close_conflicts(self, closings: Iterable[ConflictClosure]) -> None:
         """Mark conflicts as resolved."""
 
 
 class Store(Protocol):
     """A database that keeps the hub's records."""
 
-    def read(self) -> AbstractContextManager[Session]:
+    def read(self) -> AbstractContextManager[StoreSession]:
         """A transaction that writes nothing."""
 
-    def write(self) -> AbstractContextManager[Session]:
+    def write(self) -> AbstractContextManager[StoreSession]:
         """A transaction that commits at the end of the block and rolls back if the block raises."""
 
     def close(self) -> None:

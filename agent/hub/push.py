@@ -13,21 +13,21 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from agent.hub.ledger import Ledger
+from agent.hub.compression import CompressedContent, pack
+from agent.hub.context import HubContext, locked_source_tx
 from agent.hub.model import (
     DEFAULT_CONTENT_TYPE,
     SENTINEL,
     Caller,
-    ConflictKind,
+    HubConflictKind,
     ItemStatus,
-    Origin,
-    Outcome,
+    RecordedOutcome,
     SourceStatus,
+    VersionOrigin,
 )
-from agent.hub.packing import Packed, pack
-from agent.hub.ports import Session
-from agent.hub.services import Services, changing
-from agent.hub.text import EMPTY_HASH, digest, encoded, path_fault, storable
+from agent.hub.ports import StoreSession
+from agent.hub.source_transaction import SourceTransaction
+from agent.hub.text import EMPTY_HASH, encoded, path_fault, sha256_hex, storable
 from agent.hub.wire import HubError, printable
 
 MAX_OPERATION = 255
@@ -42,7 +42,7 @@ _LONGEST: Final = (
 _NOTHING: Final = pack(b"")
 
 
-class Item(Struct, frozen=True, gc=False):
+class PushedItem(Struct, frozen=True, gc=False):
     """One checked item of a batch.
 
     Attributes:
@@ -53,7 +53,7 @@ class Item(Struct, frozen=True, gc=False):
 
     operation: str
     path: str
-    text: Packed
+    text: CompressedContent
     hash: str
     content_type: str
     base: str | None
@@ -61,30 +61,30 @@ class Item(Struct, frozen=True, gc=False):
     is_delete: bool
 
 
-class Verdict(Enum):
+class PushDecision(Enum):
     """What an item may do to its head, when it is not a conflict."""
 
     APPLY = "apply"
     NOTHING = "nothing"
 
 
-def decide(item: Item, head: str | None) -> Verdict | ConflictKind:
+def decide(item: PushedItem, head: str | None) -> PushDecision | HubConflictKind:
     """Whether an item follows from the head (a hash, None for absent), changes nothing, or disagrees.
 
     Equal text never disagrees, whatever the base. A delete of an absent file applies, as on the real server.
     """
     if item.is_delete:
-        return Verdict.APPLY if head is None or head == item.expects else ConflictKind.DELETE_MISMATCH
+        return PushDecision.APPLY if head is None or head == item.expects else HubConflictKind.DELETE_MISMATCH
     if head == item.hash:
-        return Verdict.NOTHING
+        return PushDecision.NOTHING
     if head == item.expects:
-        return Verdict.APPLY
+        return PushDecision.APPLY
     if item.expects is None:
-        return ConflictKind.NO_BASE
-    return ConflictKind.EDIT_DELETE if head is None else ConflictKind.STALE_BASE
+        return HubConflictKind.NO_BASE
+    return HubConflictKind.EDIT_DELETE if head is None else HubConflictKind.STALE_BASE
 
 
-def push_batch(services: Services, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+def push_batch(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
     """Apply a batch in one transaction.
 
     Raises:
@@ -92,75 +92,78 @@ def push_batch(services: Services, caller: Caller, body: Mapping[str, Any]) -> d
     """
     raw: Sequence[Mapping[str, Any]] = body["items"]
     checked = [_check(item) for item in raw]
-    with changing(services, caller, body["sourceId"]) as (session, ledger):
-        if ledger.source.status is SourceStatus.PAUSED:
+    with locked_source_tx(services, caller, body["sourceId"]) as (session, transaction):
+        if transaction.source.status is SourceStatus.PAUSED:
             raise HubError(400, "Source is paused")
-        results = _apply(session, ledger, checked, body.get("connectorId"))
+        results = _apply(session, transaction, checked, body.get("connectorId"))
         answer: dict[str, object] = {
-            "sourceId": ledger.source.id,
+            "sourceId": transaction.source.id,
             "applied": sum(r["status"] is ItemStatus.APPLIED for r in results),
             "conflicts": sum(r["status"] is ItemStatus.CONFLICT for r in results),
-            "eventCursor": ledger.cursor,
+            "eventCursor": transaction.cursor,
             "items": results,
         }
-        if ledger.cursor > ledger.source.last_cursor:
+        if transaction.cursor > transaction.source.last_cursor:
             # The batch's own events have the numbers from here to ``eventCursor``, in the order of its items.
-            answer["firstCursor"] = ledger.source.last_cursor + 1
+            answer["firstCursor"] = transaction.source.last_cursor + 1
         return answer
 
 
 def _apply(
-    session: Session, ledger: Ledger, checked: Sequence[Item | Outcome], connector: str | None
+    session: StoreSession,
+    transaction: SourceTransaction,
+    checked: Sequence[PushedItem | RecordedOutcome],
+    connector: str | None,
 ) -> list[dict[str, object]]:
-    ledger.look(entry.path for entry in checked if isinstance(entry, Item))
-    first = session.outcomes(ledger.source.number, {e.operation for e in checked if _storable(e.operation)})
+    transaction.load_heads(entry.path for entry in checked if isinstance(entry, PushedItem))
+    first = session.outcomes(transaction.source.number, {e.operation for e in checked if _storable(e.operation)})
     results: list[dict[str, object]] = []
     for entry in checked:
         before = first.get(entry.operation)
         if before is not None:
             results.append(_duplicate(before))
             continue
-        outcome = entry if isinstance(entry, Outcome) else _one(ledger, entry, connector)
+        outcome = entry if isinstance(entry, RecordedOutcome) else _one(transaction, entry, connector)
         if _storable(outcome.operation):
             first[outcome.operation] = outcome
-            ledger.answer(outcome)
+            transaction.record_outcome(outcome)
         results.append(_result(outcome, outcome.status))
     return results
 
 
-def _one(ledger: Ledger, item: Item, connector: str | None) -> Outcome:
-    head = ledger.head(item.path)
+def _one(transaction: SourceTransaction, item: PushedItem, connector: str | None) -> RecordedOutcome:
+    head = transaction.head(item.path)
     remote = None if head is None else head.hash
     verdict = decide(item, remote)
-    if verdict is Verdict.NOTHING:
-        return Outcome(item.operation, ItemStatus.APPLIED, item.hash)
-    ledger.keep(item.hash, item.text)
-    if isinstance(verdict, ConflictKind):
-        conflict = ledger.park(item.path, verdict, item.base, (item.hash, remote), connector)
-        return Outcome(item.operation, ItemStatus.CONFLICT, None, conflict.id, verdict.value)
+    if verdict is PushDecision.NOTHING:
+        return RecordedOutcome(item.operation, ItemStatus.APPLIED, item.hash)
+    transaction.add_content(item.hash, item.text)
+    if isinstance(verdict, HubConflictKind):
+        conflict = transaction.park(item.path, verdict, item.base, (item.hash, remote), connector)
+        return RecordedOutcome(item.operation, ItemStatus.CONFLICT, None, conflict.id, verdict.value)
     if item.is_delete:
-        ledger.delete(item.path, item.operation)
-        return Outcome(item.operation, ItemStatus.APPLIED)
-    ledger.upsert(item.path, item.hash, Origin.CONNECTOR, item.operation, content_type=item.content_type)
-    return Outcome(item.operation, ItemStatus.APPLIED, item.hash)
+        transaction.delete(item.path, item.operation)
+        return RecordedOutcome(item.operation, ItemStatus.APPLIED)
+    transaction.upsert(item.path, item.hash, VersionOrigin.CONNECTOR, item.operation, content_type=item.content_type)
+    return RecordedOutcome(item.operation, ItemStatus.APPLIED, item.hash)
 
 
-def _check(raw: Mapping[str, Any]) -> Item | Outcome:
+def _check(raw: Mapping[str, Any]) -> PushedItem | RecordedOutcome:
     """The item, or the refusal it gets for what it is in itself."""
     operation = raw["operationId"]
     fault = _fault(raw)
     if fault is not None:
-        return Outcome(operation, ItemStatus.REJECTED, reason=fault)
+        return RecordedOutcome(operation, ItemStatus.REJECTED, reason=fault)
     is_delete = bool(raw.get("isDelete"))
     base = raw.get("baseHash") or None
     claimed = raw.get("contentHash") or None
     data = b"" if is_delete else encoded(raw["content"])
     if data is None:
-        return Outcome(operation, ItemStatus.REJECTED, reason="content holds a NUL or a lone surrogate")
-    hash_ = EMPTY_HASH if is_delete else digest(data)
+        return RecordedOutcome(operation, ItemStatus.REJECTED, reason="content holds a NUL or a lone surrogate")
+    hash_ = EMPTY_HASH if is_delete else sha256_hex(data)
     if not is_delete and claimed is not None and claimed.lower() != hash_:
-        return Outcome(operation, ItemStatus.REJECTED, reason="contentHash is not the sha256 of content")
-    return Item(
+        return RecordedOutcome(operation, ItemStatus.REJECTED, reason="contentHash is not the sha256 of content")
+    return PushedItem(
         operation=operation,
         path=raw["relativePath"],
         text=_NOTHING if is_delete else pack(data),
@@ -188,7 +191,7 @@ def _storable(operation: str) -> bool:
     return len(operation) <= MAX_OPERATION and storable(operation)
 
 
-def _result(outcome: Outcome, status: ItemStatus) -> dict[str, object]:
+def _result(outcome: RecordedOutcome, status: ItemStatus) -> dict[str, object]:
     result: dict[str, object] = {"operationId": printable(outcome.operation), "status": status}
     if outcome.hash is not None:
         result["hash"] = outcome.hash
@@ -199,5 +202,5 @@ def _result(outcome: Outcome, status: ItemStatus) -> dict[str, object]:
     return result
 
 
-def _duplicate(first: Outcome) -> dict[str, object]:
+def _duplicate(first: RecordedOutcome) -> dict[str, object]:
     return _result(first, ItemStatus.DUPLICATE) | {"first": first.status}

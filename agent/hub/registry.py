@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from agent.hub.context import HubContext, locked_source_tx
 from agent.hub.model import Caller, Connector, Mode, Source, SourceStatus
-from agent.hub.services import Services, changing
 from agent.hub.wire import CAPABILITIES, HubError, connector_view, source_view, timestamp
 
 
-def register(services: Services, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+def register(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
     """A new connector each time, as on the real server; the answer also says what this hub can do."""
     now = services.clock()
     connector = Connector(
@@ -30,7 +30,7 @@ def register(services: Services, caller: Caller, body: Mapping[str, Any]) -> dic
     return connector_view(connector, now)
 
 
-def heartbeat(services: Services, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+def heartbeat(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
     """A connector lives.
 
     Raises:
@@ -41,7 +41,7 @@ def heartbeat(services: Services, caller: Caller, body: Mapping[str, Any]) -> di
         connector = session.connector(caller.workspace, body["connectorId"])
         if connector is None:
             raise HubError(404, "Connector not found")
-        session.beat(connector.id, now)
+        session.touch_heartbeat(connector.id, now)
     return {
         "connectorId": connector.id,
         "status": "online",
@@ -50,7 +50,7 @@ def heartbeat(services: Services, caller: Caller, body: Mapping[str, Any]) -> di
     }
 
 
-def create_source(services: Services, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+def create_source(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
     """A new source; names need not be unique.
 
     Raises:
@@ -80,27 +80,27 @@ def create_source(services: Services, caller: Caller, body: Mapping[str, Any]) -
     return source_view(source)
 
 
-def list_sources(services: Services, caller: Caller, body: Mapping[str, Any]) -> list[dict[str, object]]:
+def list_sources(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> list[dict[str, object]]:
     """Every source of the workspace, newest first."""
     with services.store.read() as session:
         return [source_view(source) for source in session.sources(caller.workspace)]
 
 
-def pause(services: Services, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+def pause(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
     """Stop taking pushes and edits; reading and resolving go on."""
     return _turn(services, caller, body["sourceId"], SourceStatus.PAUSED)
 
 
-def resume(services: Services, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+def resume(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
     """Take pushes and edits again."""
     return _turn(services, caller, body["sourceId"], SourceStatus.ACTIVE)
 
 
-def _turn(services: Services, caller: Caller, source: str, status: SourceStatus) -> dict[str, object]:
-    with changing(services, caller, source) as (_, ledger):
-        before = ledger.source
+def _turn(services: HubContext, caller: Caller, source: str, status: SourceStatus) -> dict[str, object]:
+    with locked_source_tx(services, caller, source) as (_, transaction):
+        before = transaction.source
         if before.status is status:
             return source_view(before)
-        ledger.turn(status)
-        after = replace(before, status=status, last_cursor=ledger.cursor, updated_at=services.clock())
+        transaction.set_status(status)
+        after = replace(before, status=status, last_cursor=transaction.cursor, updated_at=services.clock())
     return source_view(after)

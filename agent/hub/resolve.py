@@ -5,24 +5,24 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agent.hub.ledger import Ledger
+from agent.hub.compression import pack
+from agent.hub.context import HubContext, locked_source_tx
 from agent.hub.model import (
     SENTINEL,
     Caller,
-    Conflict,
-    ConflictKind,
+    HubConflictKind,
     Mode,
-    Origin,
+    OpenConflict,
     Resolution,
     SourceStatus,
+    VersionOrigin,
 )
-from agent.hub.packing import pack
-from agent.hub.services import Services, changing
-from agent.hub.text import digest
+from agent.hub.source_transaction import SourceTransaction
+from agent.hub.text import sha256_hex
 from agent.hub.wire import HubError, timestamp
 
 
-def update_file(services: Services, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+def update_file(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
     """An edit made on the server. Without a base it overwrites, and what stood there stays in history.
 
     Raises:
@@ -31,29 +31,29 @@ def update_file(services: Services, caller: Caller, body: Mapping[str, Any]) -> 
     path = body["relativePath"]
     base = body.get("baseHash") or None
     data = body["content"].encode()
-    hash_ = digest(data)
-    with changing(services, caller, body["sourceId"]) as (_, ledger):
-        if ledger.source.mode is not Mode.BIDIRECTIONAL:
+    hash_ = sha256_hex(data)
+    with locked_source_tx(services, caller, body["sourceId"]) as (_, transaction):
+        if transaction.source.mode is not Mode.BIDIRECTIONAL:
             raise HubError(400, "Raven-side editing is only allowed for bidirectional sources")
-        if ledger.source.status is SourceStatus.PAUSED:
+        if transaction.source.status is SourceStatus.PAUSED:
             raise HubError(400, "Source is paused")
-        ledger.look([path])
-        head = ledger.head(path)
+        transaction.load_heads([path])
+        head = transaction.head(path)
         if head is None or head.hash is None:
             raise HubError(404, "File not found")
         if head.hash == hash_:
             return {"status": "ok", "relativePath": path, "hash": hash_}
-        ledger.keep(hash_, pack(data))
+        transaction.add_content(hash_, pack(data))
         if base is not None and base != head.hash:
             # The roles are swapped: local is what the connectors brought, remote is the refused edit.
-            conflict = ledger.park(path, ConflictKind.RAVEN_EDIT, base, (head.hash, hash_), None)
+            conflict = transaction.park(path, HubConflictKind.RAVEN_EDIT, base, (head.hash, hash_), None)
             return {"status": "conflict", "conflictId": conflict.id}
         operation = f"raven-{caller.user}-{services.clock()}"
-        ledger.upsert(path, hash_, Origin.RAVEN, operation, actor="raven")
+        transaction.upsert(path, hash_, VersionOrigin.RAVEN, operation, actor="raven")
     return {"status": "ok", "relativePath": path, "hash": hash_}
 
 
-def resolve_conflict(services: Services, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+def resolve_conflict(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
     """Close an open conflict. The head is decided under the lock; whatever it replaces stays in history.
 
     Raises:
@@ -61,17 +61,17 @@ def resolve_conflict(services: Services, caller: Caller, body: Mapping[str, Any]
             409 when `expectedRemoteHash` is not the hash of the head (64 zeros: expected absent).
     """
     resolution = Resolution(body["resolution"])
-    with changing(services, caller, body["sourceId"]) as (session, ledger):
-        conflict = session.open_conflict(ledger.source.number, body["conflictId"])
+    with locked_source_tx(services, caller, body["sourceId"]) as (session, transaction):
+        conflict = session.open_conflict(transaction.source.number, body["conflictId"])
         if conflict is None:
             raise HubError(404, "Open conflict not found")
-        ledger.look([conflict.path])
-        head = ledger.head(conflict.path)
+        transaction.load_heads([conflict.path])
+        head = transaction.head(conflict.path)
         before = None if head is None else head.hash
         expected = body.get("expectedRemoteHash") or None
         if expected is not None and expected != (before or SENTINEL):
             raise HubError(409, "The file has changed since: its hash is not expectedRemoteHash")
-        _close(ledger, conflict, resolution, before, body.get("resolvedContent"))
+        _close(transaction, conflict, resolution, before, body.get("resolvedContent"))
     return {
         "conflictId": conflict.id,
         "status": "resolved",
@@ -80,31 +80,41 @@ def resolve_conflict(services: Services, caller: Caller, body: Mapping[str, Any]
     }
 
 
-def _close(ledger: Ledger, conflict: Conflict, resolution: Resolution, before: str | None, merged: str | None) -> None:
-    after = _outcome(ledger, conflict, resolution, before, merged)
+def _close(
+    transaction: SourceTransaction,
+    conflict: OpenConflict,
+    resolution: Resolution,
+    before: str | None,
+    merged: str | None,
+) -> None:
+    after = _outcome(transaction, conflict, resolution, before, merged)
     operation = f"resolve-{conflict.id}"
-    ledger.close(conflict, resolution, after)
+    transaction.close(conflict, resolution, after)
     if after is not None:
         # Sent even when the head stays: every resolution is followed by what now stands at the path.
-        ledger.upsert(conflict.path, after, Origin.MERGE, operation)
+        transaction.upsert(conflict.path, after, VersionOrigin.MERGE, operation)
     elif before is not None:
-        ledger.delete(conflict.path, operation)
+        transaction.delete(conflict.path, operation)
 
 
 def _outcome(
-    ledger: Ledger, conflict: Conflict, resolution: Resolution, before: str | None, merged: str | None
+    transaction: SourceTransaction,
+    conflict: OpenConflict,
+    resolution: Resolution,
+    before: str | None,
+    merged: str | None,
 ) -> str | None:
     """The hash that shall stand afterwards, None for no file."""
     if resolution is Resolution.MANUAL_MERGE:
         if merged is None:
             raise HubError(400, "resolvedContent is required for manual_merge")
         data = merged.encode()
-        hash_ = digest(data)
-        ledger.keep(hash_, pack(data))
+        hash_ = sha256_hex(data)
+        transaction.add_content(hash_, pack(data))
         return hash_
-    if conflict.kind is ConflictKind.RAVEN_EDIT:
+    if conflict.kind is HubConflictKind.RAVEN_EDIT:
         # Swapped roles: keeping local keeps the head, keeping Raven's side takes the refused edit.
         return before if resolution is Resolution.KEEP_LOCAL else conflict.remote_hash
     if resolution is Resolution.KEEP_RAVEN:
         return before
-    return None if conflict.kind is ConflictKind.DELETE_MISMATCH else conflict.local_hash
+    return None if conflict.kind is HubConflictKind.DELETE_MISMATCH else conflict.local_hash

@@ -19,7 +19,7 @@ from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
 from agent.hub.domain import WRITERS, Hub, endpoint_of
-from agent.hub.longpoll import Bell, woken_within
+from agent.hub.event_notifier import EventNotifier, woken_within
 from agent.hub.validation import MAX_WAIT_MS
 from agent.hub.wire import Response
 
@@ -30,7 +30,7 @@ WRITE_THREADS = 2
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class RawRequest:
     """One request, read whole. Header names are lower case."""
 
     method: str
@@ -47,14 +47,14 @@ class HubApp:
 
     Attributes:
         asgi: the Starlette application, with one route: the domain knows its paths itself.
-        bell: what long polls wait on; close it to let them go.
+        notifier: what long polls wait on; close it to let them go.
     """
 
     def __init__(self, hub: Hub) -> None:
-        self.bell = Bell()
+        self.notifier = EventNotifier()
         self._hub = hub
         self._limits: tuple[CapacityLimiter, CapacityLimiter] | None = None
-        hub.on_commit(self.bell.ring)
+        hub.on_commit(self.notifier.notify)
         self.asgi = Starlette(routes=[Route("/{path:path}", self._serve, methods=METHODS)])
 
     async def _serve(self, request: Request) -> HttpResponse:
@@ -65,7 +65,7 @@ class HubApp:
         path = request.url.path
         if body is None:
             return _http(self._hub.too_large(path))
-        asked = Asked(request.method, path, {name.lower(): value for name, value in request.headers.items()}, body)
+        asked = RawRequest(request.method, path, {name.lower(): value for name, value in request.headers.items()}, body)
         try:
             return _http(await self._answer(asked))
         except Exception:
@@ -73,7 +73,7 @@ class HubApp:
             _log.exception("%s %s failed", asked.method, asked.path)
             return _http(self._hub.broken(path))
 
-    async def _answer(self, asked: Asked) -> Response:
+    async def _answer(self, asked: RawRequest) -> Response:
         if endpoint_of(asked.method, asked.path) == "sources/deltas":
             return await self._deltas(asked)
         return await self._run(asked)
@@ -92,7 +92,7 @@ class HubApp:
             parts.append(part)
         return b"".join(parts)
 
-    async def _run(self, asked: Asked) -> Response:
+    async def _run(self, asked: RawRequest) -> Response:
         if self._limits is None:
             # Made here and not before: a limiter belongs to the event loop it is first used on.
             self._limits = CapacityLimiter(READ_THREADS), CapacityLimiter(WRITE_THREADS)
@@ -102,22 +102,22 @@ class HubApp:
             self._hub.handle, asked.method, asked.path, asked.headers, asked.body, limiter=limiter
         )
 
-    async def _deltas(self, asked: Asked) -> Response:
-        source, wait = _wish(asked.body)
+    async def _deltas(self, asked: RawRequest) -> Response:
+        source, wait = _poll_request(asked.body)
         if source is None or wait <= 0:
             return await self._run(asked)
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
-        with self.bell.listening(source) as woken:
+        with self.notifier.subscribe(source) as woken:
             while True:
                 answer = await self._run(asked)
-                if not _is_empty(answer) or self.bell.closed:
+                if not _is_empty(answer) or self.notifier.closed:
                     return answer
                 if not await woken_within(woken, deadline - loop.time()):
                     return await self._run(asked)
 
 
-def _wish(body: bytes) -> tuple[str | None, float]:
+def _poll_request(body: bytes) -> tuple[str | None, float]:
     """The source a deltas request names and the seconds it would wait; the domain judges the request itself."""
     try:
         value = orjson.loads(body)

@@ -18,12 +18,12 @@ from pathlib import Path
 import uvicorn
 
 from agent.hub.auth import PUBLIC_KEY_ALGORITHMS, JwtTokens, SecretError, hub_secret
+from agent.hub.client_timeouts import TimeoutH11Protocol
 from agent.hub.domain import BODY_LIMIT, Hub
 from agent.hub.parent import watch_parent
-from agent.hub.patience import PatientProtocol
 from agent.hub.routes import HubApp
 from agent.hub.store import SqlStore, sqlite_url
-from agent.quiet_server import QuietServer
+from agent.process.idle_server import IdleServer
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8674
@@ -40,7 +40,7 @@ class ServeError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Ready:
+class HubReady:
     """A hub that takes requests."""
 
     url: str
@@ -48,7 +48,7 @@ class Ready:
 
 
 @dataclass(frozen=True, slots=True)
-class Watch:
+class ServiceHooks:
     """What a service manager wants to know of a hub besides its being ready.
 
     Attributes:
@@ -63,7 +63,7 @@ class Watch:
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class HubSettings:
     """How to serve.
 
     Attributes:
@@ -90,7 +90,9 @@ class Settings:
     parent_pid: int | None = None
 
 
-def serve(settings: Settings, on_ready: Callable[[Ready], None] | None = None, watch: Watch | None = None) -> None:
+def serve(
+    settings: HubSettings, on_ready: Callable[[HubReady], None] | None = None, watch: ServiceHooks | None = None
+) -> None:
     """Serve until SIGTERM, SIGINT or the parent's end; `on_ready` is called once requests are taken, and who keeps
     `watch` is told from then on.
 
@@ -126,7 +128,7 @@ def open_store(data_dir: Path, database_url: str | None = None) -> SqlStore:
     return SqlStore(sqlite_url(path))
 
 
-def _tokens(settings: Settings) -> JwtTokens:
+def _tokens(settings: HubSettings) -> JwtTokens:
     if settings.public_key is not None:
         return JwtTokens(settings.public_key.read_bytes(), PUBLIC_KEY_ALGORITHMS)
     try:
@@ -135,7 +137,7 @@ def _tokens(settings: Settings) -> JwtTokens:
         raise ServeError(str(error)) from error
 
 
-def _check_exposure(settings: Settings) -> None:
+def _check_exposure(settings: HubSettings) -> None:
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise ServeError("TLS needs both a certificate and its key.")
     if settings.tls_cert is not None or settings.behind_proxy or _is_loopback(settings.host):
@@ -155,7 +157,7 @@ def _is_loopback(host: str) -> bool:
         return False
 
 
-def _listen(settings: Settings) -> socket.socket:
+def _listen(settings: HubSettings) -> socket.socket:
     memory = settings.data_dir / PORT_FILE
     if settings.port is not None:
         try:
@@ -218,8 +220,10 @@ class _Lock:
         os.close(self._descriptor)
 
 
-class _Server(QuietServer):
-    def __init__(self, config: uvicorn.Config, app: HubApp, announce: Callable[[], None], watch: Watch | None) -> None:
+class _Server(IdleServer):
+    def __init__(
+        self, config: uvicorn.Config, app: HubApp, announce: Callable[[], None], watch: ServiceHooks | None
+    ) -> None:
         super().__init__(config)
         self._watch = watch
         self._app = app
@@ -240,7 +244,7 @@ class _Server(QuietServer):
         if self._watch is not None:
             self._watch.ending()
         # Waiting polls would hold the shutdown for as long as they wait.
-        self._app.bell.close()
+        self._app.notifier.close()
         await super().shutdown(sockets)
 
 
@@ -251,15 +255,15 @@ async def _beat(beat: Callable[[], None], every: float) -> None:
 
 
 def _run(
-    settings: Settings,
+    settings: HubSettings,
     app: HubApp,
     listener: socket.socket,
-    on_ready: Callable[[Ready], None] | None,
-    watch: Watch | None,
+    on_ready: Callable[[HubReady], None] | None,
+    watch: ServiceHooks | None,
 ) -> None:
     config = uvicorn.Config(
         app.asgi,
-        http=PatientProtocol,
+        http=TimeoutH11Protocol,
         lifespan="off",
         log_config=None,  # whoever serves says where the log goes
         access_log=False,
@@ -274,7 +278,7 @@ def _run(
 
     def announce() -> None:
         if on_ready is not None:
-            on_ready(Ready(_url(settings, listener), os.getpid()))
+            on_ready(HubReady(_url(settings, listener), os.getpid()))
 
     server = _Server(config, app, announce, watch)
 
@@ -294,7 +298,7 @@ def _run(
     asyncio.run(main())
 
 
-def _url(settings: Settings, listener: socket.socket) -> str:
+def _url(settings: HubSettings, listener: socket.socket) -> str:
     scheme = "http" if settings.tls_cert is None else "https"
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
     return f"{scheme}://{host}:{listener.getsockname()[1]}"

@@ -10,26 +10,26 @@ import orjson
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
 from agent.hub import tables as t
-from agent.hub.bulk import Known, Lookup, add_rows, save_rows
+from agent.hub.bulk import BulkLookup, OnDuplicate, add_rows, save_rows
+from agent.hub.compression import CompressedContent, unpack
 from agent.hub.model import (
-    Closing,
-    Conflict,
-    ConflictKind,
+    ConflictClosure,
     Connector,
     Event,
     FileState,
     Head,
+    HubConflictKind,
     Mode,
-    Origin,
-    Outcome,
+    OpenConflict,
+    RecordedOutcome,
     Source,
     SourceStatus,
     Version,
+    VersionOrigin,
 )
-from agent.hub.packing import Packed, unpack
 
 # Statements are built once: SQLAlchemy's own compile cache then answers by identity.
-_HEADS = Lookup(
+_HEADS = BulkLookup(
     # The order is what keeps SQLite from going through every file of the source: it has an index for that order.
     select(t.files).where(t.files.c.source == bindparam("s")).order_by(t.files.c.path),
     t.files.c.path,
@@ -40,8 +40,8 @@ _FILES = (
     .order_by(t.files.c.path)
     .limit(bindparam("n"))
 )
-_OUTCOMES = Lookup(select(t.operations).where(t.operations.c.source == bindparam("s")), t.operations.c.operation)
-_CONTENTS = Lookup(select(t.contents.c.hash, t.contents.c.encoding, t.contents.c.data), t.contents.c.hash)
+_OUTCOMES = BulkLookup(select(t.operations).where(t.operations.c.source == bindparam("s")), t.operations.c.operation)
+_CONTENTS = BulkLookup(select(t.contents.c.hash, t.contents.c.encoding, t.contents.c.data), t.contents.c.hash)
 _FEED = [column for column in t.events.c if column is not t.events.c.source]
 _EVENTS = (
     select(*_FEED, t.files.c.path, t.files.c.hash.label("head"), t.contents.c.size)
@@ -106,13 +106,13 @@ def _source(row: Row[Any]) -> Source:
     )
 
 
-def _conflict(row: Row[Any]) -> Conflict:
-    return Conflict(
+def _conflict(row: Row[Any]) -> OpenConflict:
+    return OpenConflict(
         id=row.id,
         file=row.file,
         path=row.path,
         connector=row.connector,
-        kind=ConflictKind(row.kind),
+        kind=HubConflictKind(row.kind),
         base=row.base,
         local_hash=row.local_hash.hex(),
         remote_hash=_hex(row.remote_hash),
@@ -147,7 +147,7 @@ class SqlSession:
             },
         )
 
-    def beat(self, connector: str, at: int) -> None:
+    def touch_heartbeat(self, connector: str, at: int) -> None:
         self._db.execute(
             update(t.connectors).where(t.connectors.c.id == connector).values(heartbeat_at=at, updated_at=at)
         )
@@ -219,7 +219,7 @@ class SqlSession:
         c = t.versions.c
         query = select(t.versions).where(c.source == source, c.file == file).order_by(c.cursor.desc()).limit(newest)
         found = [
-            Version(row.file, row.cursor, row.hash.hex(), Origin(row.origin), row.recorded_at)
+            Version(row.file, row.cursor, row.hash.hex(), VersionOrigin(row.origin), row.recorded_at)
             for row in self._db.execute(query)
         ]
         return found[::-1]
@@ -236,10 +236,10 @@ class SqlSession:
             found.update({hash_.hex(): unpack(encoding, data).decode() for hash_, encoding, data in rows})
         return found
 
-    def add_contents(self, contents: Mapping[str, Packed]) -> None:
+    def add_contents(self, contents: Mapping[str, CompressedContent]) -> None:
         # Sorted: two transactions that add the same texts take their locks in one order and cannot deadlock.
         rows = [(_blob(h), text.size, int(text.encoding), text.data) for h, text in sorted(contents.items())]
-        add_rows(self._db, t.contents, rows, Known.LEFT_ALONE)
+        add_rows(self._db, t.contents, rows, OnDuplicate.LEFT_ALONE)
 
     def events(self, source: int, cursor: int, limit: int) -> list[Event]:
         rows = self._db.execute(_EVENTS, {"s": source, "after": cursor, "n": limit}).all()
@@ -269,31 +269,33 @@ class SqlSession:
         ]  # fmt: skip
         add_rows(self._db, t.events, rows)
 
-    def outcomes(self, source: int, operations: Collection[str]) -> dict[str, Outcome]:
+    def outcomes(self, source: int, operations: Collection[str]) -> dict[str, RecordedOutcome]:
         rows = _OUTCOMES.rows(self._db, operations, source) if operations else ()
         return {
-            row.operation: Outcome(row.operation, t.STATUSES[row.status], _hex(row.hash), row.conflict, row.reason)
+            row.operation: RecordedOutcome(
+                row.operation, t.STATUSES[row.status], _hex(row.hash), row.conflict, row.reason
+            )
             for row in rows
         }
 
-    def add_outcomes(self, source: int, outcomes: Iterable[Outcome]) -> None:
+    def add_outcomes(self, source: int, outcomes: Iterable[RecordedOutcome]) -> None:
         rows = [(source, o.operation, t.STATUS_CODES[o.status], _raw(o.hash), o.conflict, o.reason) for o in outcomes]
         add_rows(self._db, t.operations, rows)
 
-    def open_conflicts(self, source: int) -> list[Conflict]:
+    def open_conflicts(self, source: int) -> list[OpenConflict]:
         newest_first = _CONFLICTS.order_by(t.conflicts.c.created_at.desc(), t.conflicts.c.id.desc())
         return [_conflict(row) for row in self._db.execute(newest_first, {"s": source})]
 
-    def open_conflict(self, source: int, conflict: str) -> Conflict | None:
+    def open_conflict(self, source: int, conflict: str) -> OpenConflict | None:
         row = self._db.execute(_CONFLICTS.where(t.conflicts.c.id == conflict), {"s": source}).first()
         return None if row is None else _conflict(row)
 
-    def open_conflict_of(self, source: int, file: int, connector: str) -> Conflict | None:
+    def open_conflict_of(self, source: int, file: int, connector: str) -> OpenConflict | None:
         c = t.conflicts.c
         row = self._db.execute(_CONFLICTS.where(c.file == file, c.connector == connector), {"s": source}).first()
         return None if row is None else _conflict(row)
 
-    def save_conflicts(self, source: int, conflicts: Iterable[Conflict]) -> None:
+    def save_conflicts(self, source: int, conflicts: Iterable[OpenConflict]) -> None:
         for conflict in conflicts:
             values: dict[str, Any] = {
                 "kind": conflict.kind.value,
@@ -312,7 +314,7 @@ class SqlSession:
                 }
                 self._db.execute(insert(t.conflicts), values)
 
-    def close_conflicts(self, closings: Iterable[Closing]) -> None:
+    def close_conflicts(self, closings: Iterable[ConflictClosure]) -> None:
         for closing in closings:
             self._db.execute(
                 update(t.conflicts)

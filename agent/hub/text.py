@@ -12,7 +12,7 @@ MAX_PATH_BYTES = 2680
 EMPTY_HASH = hashlib.sha256(b"").hexdigest()
 
 
-def digest(data: bytes) -> str:
+def sha256_hex(data: bytes) -> str:
     """The identity of a text: lower-case sha256 of its UTF-8 bytes."""
     return hashlib.sha256(data).hexdigest()
 

@@ -19,7 +19,7 @@ MAX_WAIT_MS = 30_000
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
 
-class Kind(Enum):
+class FieldType(Enum):
     """What a field holds."""
 
     STRING = auto()
@@ -31,7 +31,7 @@ class Kind(Enum):
     ITEMS = auto()
 
 
-class Need(Enum):
+class Requirement(Enum):
     """Whether a field may be left out; an optional one may also be null."""
 
     REQUIRED = auto()
@@ -50,8 +50,8 @@ class Field:
     """
 
     name: str
-    kind: Kind
-    need: Need = Need.REQUIRED
+    kind: FieldType
+    need: Requirement = Requirement.REQUIRED
     least: int = 0
     most: int = MAX_CURSOR
     longest: int | None = None
@@ -59,77 +59,78 @@ class Field:
     capped: bool = False
 
 
-_SOURCE = Field("sourceId", Kind.UUID)
-_PATH = Field("relativePath", Kind.STRING)
-_CONFLICT = Field("conflictId", Kind.UUID)
-_BASE = Field("baseHash", Kind.STRING, Need.OPTIONAL, longest=64)
-_ALL_VERSIONS = Field("allVersions", Kind.BOOLEAN, Need.OPTIONAL)
+_SOURCE = Field("sourceId", FieldType.UUID)
+_PATH = Field("relativePath", FieldType.STRING)
+_CONFLICT = Field("conflictId", FieldType.UUID)
+_BASE = Field("baseHash", FieldType.STRING, Requirement.OPTIONAL, longest=64)
+_ALL_VERSIONS = Field("allVersions", FieldType.BOOLEAN, Requirement.OPTIONAL)
 
 ITEM_FIELDS: tuple[Field, ...] = (
-    Field("operationId", Kind.STRING),
-    Field("relativePath", Kind.STRING),
-    Field("content", Kind.STRING),
-    Field("contentType", Kind.STRING, Need.OPTIONAL),
-    Field("contentHash", Kind.STRING, Need.OPTIONAL),
-    Field("baseHash", Kind.STRING, Need.OPTIONAL),
-    Field("isDelete", Kind.BOOLEAN, Need.OPTIONAL),
+    Field("operationId", FieldType.STRING),
+    Field("relativePath", FieldType.STRING),
+    Field("content", FieldType.STRING),
+    Field("contentType", FieldType.STRING, Requirement.OPTIONAL),
+    Field("contentHash", FieldType.STRING, Requirement.OPTIONAL),
+    Field("baseHash", FieldType.STRING, Requirement.OPTIONAL),
+    Field("isDelete", FieldType.BOOLEAN, Requirement.OPTIONAL),
 )
 
-_JSON_TYPES = {Kind.STRING: (str,), Kind.BOOLEAN: (bool,)}
+_JSON_TYPES = {FieldType.STRING: (str,), FieldType.BOOLEAN: (bool,)}
 _NONE = (type(None),)
 _ITEM_KINDS = tuple(
-    (field.name, _JSON_TYPES[field.kind] + (_NONE if field.need is Need.OPTIONAL else ())) for field in ITEM_FIELDS
+    (field.name, _JSON_TYPES[field.kind] + (_NONE if field.need is Requirement.OPTIONAL else ()))
+    for field in ITEM_FIELDS
 )
 """What each field of an item may be; an item that keeps to this needs no further look at its fields."""
 
 FIELDS: dict[str, tuple[Field, ...]] = {
     "connectors/register": (
-        Field("name", Kind.STRING, longest=255),
-        Field("platform", Kind.STRING, longest=64),
-        Field("version", Kind.STRING, Need.OPTIONAL, longest=64),
+        Field("name", FieldType.STRING, longest=255),
+        Field("platform", FieldType.STRING, longest=64),
+        Field("version", FieldType.STRING, Requirement.OPTIONAL, longest=64),
     ),
-    "connectors/heartbeat": (Field("connectorId", Kind.UUID),),
+    "connectors/heartbeat": (Field("connectorId", FieldType.UUID),),
     "sources": (
-        Field("name", Kind.STRING, longest=255),
-        Field("mode", Kind.CHOICE, choices=tuple(Mode)),
-        Field("connectorId", Kind.UUID),
-        Field("includePatterns", Kind.STRINGS, Need.OPTIONAL),
-        Field("excludePatterns", Kind.STRINGS, Need.OPTIONAL),
+        Field("name", FieldType.STRING, longest=255),
+        Field("mode", FieldType.CHOICE, choices=tuple(Mode)),
+        Field("connectorId", FieldType.UUID),
+        Field("includePatterns", FieldType.STRINGS, Requirement.OPTIONAL),
+        Field("excludePatterns", FieldType.STRINGS, Requirement.OPTIONAL),
     ),
     "sources/list": (),
     "sources/pause": (_SOURCE,),
     "sources/resume": (_SOURCE,),
     "sources/files": (
         _SOURCE,
-        Field("limit", Kind.INTEGER, Need.OPTIONAL, least=1, most=10_000),
-        Field("after", Kind.STRING, Need.OPTIONAL),
+        Field("limit", FieldType.INTEGER, Requirement.OPTIONAL, least=1, most=10_000),
+        Field("after", FieldType.STRING, Requirement.OPTIONAL),
     ),
     "sources/file": (_SOURCE, _PATH, _ALL_VERSIONS),
-    "sources/file/update": (_SOURCE, _PATH, Field("content", Kind.STRING), _BASE),
+    "sources/file/update": (_SOURCE, _PATH, Field("content", FieldType.STRING), _BASE),
     "sources/push-batch": (
         _SOURCE,
-        Field("items", Kind.ITEMS),
-        Field("connectorId", Kind.UUID, Need.OPTIONAL),
+        Field("items", FieldType.ITEMS),
+        Field("connectorId", FieldType.UUID, Requirement.OPTIONAL),
     ),
     "sources/deltas": (
         _SOURCE,
-        Field("cursor", Kind.INTEGER, Need.OPTIONAL),
-        Field("limit", Kind.INTEGER, Need.OPTIONAL, least=1, most=500),
-        Field("waitMs", Kind.INTEGER, Need.OPTIONAL, most=MAX_WAIT_MS, capped=True),
-        Field("latestOnly", Kind.BOOLEAN, Need.OPTIONAL),
+        Field("cursor", FieldType.INTEGER, Requirement.OPTIONAL),
+        Field("limit", FieldType.INTEGER, Requirement.OPTIONAL, least=1, most=500),
+        Field("waitMs", FieldType.INTEGER, Requirement.OPTIONAL, most=MAX_WAIT_MS, capped=True),
+        Field("latestOnly", FieldType.BOOLEAN, Requirement.OPTIONAL),
     ),
     "sources/conflicts": (_SOURCE,),
     "sources/conflicts/preview": (
         _SOURCE,
         _CONFLICT,
-        Field("contextLines", Kind.INTEGER, Need.OPTIONAL, most=50),
+        Field("contextLines", FieldType.INTEGER, Requirement.OPTIONAL, most=50),
     ),
     "sources/conflicts/resolve": (
         _SOURCE,
         _CONFLICT,
-        Field("resolution", Kind.CHOICE, choices=tuple(Resolution)),
-        Field("resolvedContent", Kind.STRING, Need.OPTIONAL),
-        Field("expectedRemoteHash", Kind.STRING, Need.OPTIONAL, longest=64),
+        Field("resolution", FieldType.CHOICE, choices=tuple(Resolution)),
+        Field("resolvedContent", FieldType.STRING, Requirement.OPTIONAL),
+        Field("expectedRemoteHash", FieldType.STRING, Requirement.OPTIONAL, longest=64),
     ),
     "sources/history": (_SOURCE, _PATH, _ALL_VERSIONS),
 }
@@ -153,9 +154,9 @@ def validated(endpoint: str, body: object) -> dict[str, Any]:
 
 
 def _faults(field: Field, value: Any) -> Iterator[str]:
-    if value is None and field.need is Need.OPTIONAL:
+    if value is None and field.need is Requirement.OPTIONAL:
         return
-    if field.kind is Kind.ITEMS:
+    if field.kind is FieldType.ITEMS:
         yield from _item_faults(field, value)
         return
     fault = _fault(field, value)
@@ -167,21 +168,21 @@ def _faults(field: Field, value: Any) -> Iterator[str]:
 
 def _fault(field: Field, value: Any) -> str | None:
     match field.kind:
-        case Kind.UUID:
+        case FieldType.UUID:
             good = isinstance(value, str) and _UUID.fullmatch(value) is not None
             return None if good else "must be a UUID"
-        case Kind.STRING:
+        case FieldType.STRING:
             if not isinstance(value, str):
                 return "must be a string"
             if field.longest is not None and len(value) > field.longest:
                 return f"must be shorter than or equal to {field.longest} characters"
             return None
-        case Kind.BOOLEAN:
+        case FieldType.BOOLEAN:
             return None if isinstance(value, bool) else "must be a boolean value"
-        case Kind.CHOICE:
+        case FieldType.CHOICE:
             good = isinstance(value, str) and value in field.choices
             return None if good else f"must be one of the following values: {', '.join(field.choices)}"
-        case Kind.STRINGS:
+        case FieldType.STRINGS:
             return _strings_fault(value)
         case _:
             return _integer_fault(field, value)
@@ -216,7 +217,7 @@ def _item_faults(field: Field, value: Any) -> Iterator[str]:
             continue
         for inner in ITEM_FIELDS:
             entry = item.get(inner.name)
-            if entry is None and inner.need is Need.OPTIONAL:
+            if entry is None and inner.need is Requirement.OPTIONAL:
                 continue
             fault = _fault(inner, entry)
             if fault is not None:
@@ -224,8 +225,8 @@ def _item_faults(field: Field, value: Any) -> Iterator[str]:
 
 
 def _clean(field: Field, value: Any) -> Any:
-    if field.kind is Kind.UUID:
+    if field.kind is FieldType.UUID:
         return value.lower()
-    if field.kind is Kind.INTEGER:
+    if field.kind is FieldType.INTEGER:
         return min(int(value), field.most)
     return value

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import orjson
 
-from agent.hub.model import DEFAULT_CONTENT_TYPE, Conflict, Connector, Event, EventType, Head, Source
+from agent.hub.model import DEFAULT_CONTENT_TYPE, Connector, Event, EventType, Head, OpenConflict, Source
 
 OFFLINE_AFTER_MS = 120_000
 CAPABILITIES = ("wait_ms", "item_results", "ordered_feed", "expected_hash", "latest_only", "connector_id")
@@ -167,7 +167,7 @@ def file_view(source: Source, head: Head) -> dict[str, object]:
     }
 
 
-def conflict_view(source: Source, conflict: Conflict, local: str, remote: str | None) -> dict[str, object]:
+def conflict_view(source: Source, conflict: OpenConflict, local: str, remote: str | None) -> dict[str, object]:
     """An open conflict with the text of both sides."""
     return {
         "id": conflict.id,

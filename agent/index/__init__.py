@@ -1,5 +1,5 @@
 """The SQLite index: the three trees, operations, conflicts and what happened."""
 
-from agent.index.store import Index, open_index, open_reader, set_aside
+from agent.index.store import Index, open_index, open_reader, quarantine
 
-__all__ = ["Index", "open_index", "open_reader", "set_aside"]
+__all__ = ["Index", "open_index", "open_reader", "quarantine"]

@@ -12,7 +12,7 @@ from typing import Any, Final
 from msgspec import Struct
 from msgspec.structs import replace
 
-from agent.core.model import Choice, ConflictKind
+from agent.core.model import ConflictKind, Resolution
 
 _COLUMNS: Final = (
     "id, generation, path, kind, origin, base_hash, local_hash, remote_hash, head_hash, server_ids, "
@@ -20,7 +20,7 @@ _COLUMNS: Final = (
 )
 
 
-class Origin(enum.StrEnum):
+class ConflictOrigin(enum.StrEnum):
     """Where a conflict comes from; decides which texts its two sides stand for."""
 
     TREES = "trees"
@@ -37,7 +37,7 @@ class Origin(enum.StrEnum):
     """Another machine's: listed, never touched."""
 
 
-class State(enum.StrEnum):
+class ConflictState(enum.StrEnum):
     """Where a conflict stands."""
 
     OPEN = "open"
@@ -52,16 +52,16 @@ class Conflict(Struct, frozen=True, gc=False):
     generation: int
     path: str
     kind: ConflictKind
-    origin: Origin
+    origin: ConflictOrigin
     base_hash: str | None
     local_hash: str | None
     remote_hash: str | None
     head_hash: str | None
     server_ids: tuple[str, ...]
     opened_at: float
-    state: State
+    state: ConflictState
     mine: bool
-    choice: Choice | None = None
+    choice: Resolution | None = None
     wanted_hash: str | None = None
     note: str | None = None
 
@@ -73,7 +73,7 @@ class Conflict(Struct, frozen=True, gc=False):
     @property
     def parks(self) -> bool:
         """Whether its path is kept still."""
-        return self.mine and self.state is not State.CLOSED
+        return self.mine and self.state is not ConflictState.CLOSED
 
 
 class Conflicts:
@@ -142,7 +142,7 @@ class Conflicts:
             """
         )
 
-    def disown(self, source: int) -> None:
+    def detach_from_other_machine(self, source: int) -> None:
         """From now on another machine's: what it parked is listed and not touched, what it decided is not carried out.
 
         Refused server edits are everybody's and stay open; disagreements the server knows nothing of are parked anew
@@ -150,7 +150,7 @@ class Conflicts:
         """
         undecided = "state = 'open', choice = NULL, wanted_hash = NULL, note = NULL"
         live = "source = :source AND state <> 'closed'"
-        names = {"source": source, "edit": Origin.SERVER_EDIT, "foreign": Origin.FOREIGN}
+        names = {"source": source, "edit": ConflictOrigin.SERVER_EDIT, "foreign": ConflictOrigin.FOREIGN}
         self._db.execute(f"UPDATE conflicts SET {undecided} WHERE {live} AND origin = :edit", names)
         self._db.execute(
             f"UPDATE conflicts SET {undecided}, mine = 0, origin = :foreign "
@@ -179,6 +179,7 @@ def _conflict(row: Sequence[Any]) -> Conflict:
     (identifier, generation, path, kind, origin, base, local, remote, head) = row[:9]
     (ids, opened_at, state, mine, choice, wanted, note) = row[9:]
     return Conflict(
-        identifier, generation, path, ConflictKind(kind), Origin(origin), base, local, remote, head,
-        tuple(json.loads(ids)), opened_at, State(state), bool(mine), Choice(choice) if choice else None, wanted, note,
+        identifier, generation, path, ConflictKind(kind), ConflictOrigin(origin), base, local, remote, head,
+        tuple(json.loads(ids)), opened_at, ConflictState(state), bool(mine),
+        Resolution(choice) if choice else None, wanted, note,
     )  # fmt: skip

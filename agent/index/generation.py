@@ -46,8 +46,8 @@ def advance(index: Index, beside: Path, sources: Iterable[int] = ()) -> bool:
 
 
 def _distrust(index: Index, source: int) -> None:
-    standing = index.notes.standing(source)
-    index.notes.set_standing(source, replace(standing, halted=WENT_BACK, rejoin=True))
+    standing = index.notes.source_row(source)
+    index.notes.update_source_row(source, replace(standing, halted=WENT_BACK, rejoin=True))
 
 
 def _read(beside: Path) -> int:

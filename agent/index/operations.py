@@ -11,7 +11,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from agent.core.model import Intent, Operation, Purpose, Verb
-from agent.index.inserting import Insert
+from agent.index.bulk_insert import Insert
 
 _BEYOND: Final = (1 << 63) - 1
 """No number is larger."""
@@ -24,7 +24,7 @@ _JOURNAL: Final = Insert("INSERT INTO intents (id, source, path, new, expected, 
 _COLUMNS: Final = "seq, id, path, verb, hash, size, base, purpose, state, created_at, suspects, after, echoed"
 
 
-class Why(enum.StrEnum):
+class PushReason(enum.StrEnum):
     """Why an operation is sent."""
 
     PUSH = "push"
@@ -33,7 +33,7 @@ class Why(enum.StrEnum):
     RESOLVE = "resolve"
 
 
-class Stage(enum.StrEnum):
+class OperationState(enum.StrEnum):
     """How far an operation has come."""
 
     STORED = "stored"
@@ -49,18 +49,18 @@ class Stage(enum.StrEnum):
     """Settled as never applied. It may still arrive late; a conflict it then opens is ours and of no interest."""
 
 
-OPEN_STAGES: Final = (Stage.STORED, Stage.UNSETTLED, Stage.ACKED)
+OPEN_STATES: Final = (OperationState.STORED, OperationState.UNSETTLED, OperationState.ACKED)
 """Stages in which something is still to come."""
 
 
-class Suspect(Struct, frozen=True, gc=False):
+class OverwriteSuspect(Struct, frozen=True, gc=False):
     """A foreign version the feed told before our own echo: overwritten unseen, if our operation came after it."""
 
     hash: str
     position: int
 
 
-class Entry(Struct, frozen=True, gc=False):
+class StoredOperation(Struct, frozen=True, gc=False):
     """A stored operation and how far it has come.
 
     ``seq`` rises with every operation of this home; ``after`` is the newest event that was known of the path when the
@@ -69,10 +69,10 @@ class Entry(Struct, frozen=True, gc=False):
 
     seq: int
     operation: Operation
-    why: Why
-    stage: Stage
+    why: PushReason
+    stage: OperationState
     created_at: float
-    suspects: tuple[Suspect, ...] = ()
+    suspects: tuple[OverwriteSuspect, ...] = ()
     after: int = 0
     echoed: int | None = None
 
@@ -83,12 +83,14 @@ class Operations:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
 
-    def add(self, source: int, operations: Sequence[tuple[Operation, int]], why: Why, now: float) -> list[Entry]:
+    def add(
+        self, source: int, operations: Sequence[tuple[Operation, int]], why: PushReason, now: float
+    ) -> list[StoredOperation]:
         """Store operations before they are sent, each with the newest event known of its path."""
         _ADD.write(
             self._db,
             [
-                (source, op.id, op.path, op.verb, op.hash, op.size, op.base, why, Stage.STORED, now, after)
+                (source, op.id, op.path, op.verb, op.hash, op.size, op.base, why, OperationState.STORED, now, after)
                 for op, after in operations
             ],
         )
@@ -96,13 +98,13 @@ class Operations:
         (last,) = self._db.execute("SELECT last_insert_rowid()").fetchone()
         first = last - len(operations) + 1
         return [
-            Entry(seq, op, why, Stage.STORED, now, after=after)
+            StoredOperation(seq, op, why, OperationState.STORED, now, after=after)
             for seq, (op, after) in enumerate(operations, start=first)
         ]
 
-    def by_ids(self, source: int, ids: Sequence[str]) -> dict[str, Entry]:
+    def by_ids(self, source: int, ids: Sequence[str]) -> dict[str, StoredOperation]:
         """Our own operations among these ids."""
-        found: dict[str, Entry] = {}
+        found: dict[str, StoredOperation] = {}
         for start in range(0, len(ids), _CHUNK):
             chunk = ids[start : start + _CHUNK]
             marks = ",".join("?" * len(chunk))
@@ -112,17 +114,17 @@ class Operations:
                 found[row[1]] = _entry(row)
         return found
 
-    def open(self, source: int) -> list[Entry]:
+    def open(self, source: int) -> list[StoredOperation]:
         """Every operation that is not done, oldest first."""
         sql = f"SELECT {_COLUMNS} FROM operations WHERE source = ? AND {_OPEN} ORDER BY seq"
         return [_entry(row) for row in self._db.execute(sql, (source,))]
 
-    def of_path(self, source: int, path: str) -> list[Entry]:
+    def of_path(self, source: int, path: str) -> list[StoredOperation]:
         """Every remembered operation on a path, oldest first."""
         sql = f"SELECT {_COLUMNS} FROM operations WHERE source = ? AND path = ? ORDER BY seq"
         return [_entry(row) for row in self._db.execute(sql, (source, path))]
 
-    def move(self, stages: Mapping[int, tuple[Stage, int | None]]) -> None:
+    def move(self, stages: Mapping[int, tuple[OperationState, int | None]]) -> None:
         """Move operations, by ``seq``, on to a stage; with the position of their own event where that was told."""
         # What was stored together is mostly moved together: one statement for a run of numbers, not one a number.
         self._db.executemany(
@@ -134,7 +136,7 @@ class Operations:
         """Forget operations that were never sent."""
         self._db.executemany("DELETE FROM operations WHERE id = ?", ((identifier,) for identifier in ids))
 
-    def set_suspects(self, identifier: str, suspects: Sequence[Suspect]) -> None:
+    def set_suspects(self, identifier: str, suspects: Sequence[OverwriteSuspect]) -> None:
         """Remember foreign versions seen before the echo."""
         text = json.dumps([[suspect.hash, suspect.position] for suspect in suspects]) if suspects else None
         self._db.execute("UPDATE operations SET suspects = ? WHERE id = ?", (text, identifier))
@@ -167,7 +169,7 @@ class Operations:
             chunk = ids[start : start + _CHUNK]
             self._db.execute(f"DELETE FROM intents WHERE id IN ({','.join('?' * len(chunk))})", chunk)
 
-    def disown(self, source: int) -> None:
+    def detach_from_other_machine(self, source: int) -> None:
         """Forget what another machine has sent or was about to send. Its journal is this disk's as well, and stays."""
         self._db.execute("DELETE FROM operations WHERE source = ?", (source,))
 
@@ -177,9 +179,9 @@ class Operations:
         self._db.execute("DELETE FROM intents WHERE source = ?", (source,))
 
 
-def _runs(stages: Mapping[int, tuple[Stage, int | None]]) -> list[tuple[Stage, int | None, int, int]]:
+def _runs(stages: Mapping[int, tuple[OperationState, int | None]]) -> list[tuple[OperationState, int | None, int, int]]:
     """(stage, position less number, first number, last number) of stretches without gaps that have these in common."""
-    runs: list[tuple[Stage, int | None, int, int]] = []
+    runs: list[tuple[OperationState, int | None, int, int]] = []
     for seq, (stage, position) in sorted(stages.items()):
         ahead = None if position is None else position - seq
         if runs and runs[-1][:2] == (stage, ahead) and runs[-1][3] == seq - 1:
@@ -189,15 +191,15 @@ def _runs(stages: Mapping[int, tuple[Stage, int | None]]) -> list[tuple[Stage, i
     return runs
 
 
-def _entry(row: Sequence[Any]) -> Entry:
+def _entry(row: Sequence[Any]) -> StoredOperation:
     seq, identifier, path, verb, digest, size, base, why, stage, created_at, suspects, after, echoed = row
-    return Entry(
+    return StoredOperation(
         seq,
         Operation(identifier, path, Verb(verb), digest, size, base),
-        Why(why),
-        Stage(stage),
+        PushReason(why),
+        OperationState(stage),
         created_at,
-        tuple(Suspect(digest, position) for digest, position in json.loads(suspects)) if suspects else (),
+        tuple(OverwriteSuspect(digest, position) for digest, position in json.loads(suspects)) if suspects else (),
         after,
         echoed,
     )

@@ -8,14 +8,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from agent.core.errors import IndexDamaged, IndexUnusable
+from agent.core.errors import IndexDamaged, IndexUnavailable
+from agent.index.clean_shutdown import mark_clean, was_clean
 from agent.index.conflicts import Conflicts
-from agent.index.notes import Notes
 from agent.index.operations import Operations
-from agent.index.removals import Removals
+from agent.index.recent_deletes import RecentDeletes
 from agent.index.schema import migrate, refuse_newer
-from agent.index.seal import break_seal, seal
-from agent.index.stashes import Stashes
+from agent.index.sources import Notes
+from agent.index.trash_outbox import TrashOutboxTable
 from agent.index.trees import Trees
 
 _PASSING: Final = frozenset(
@@ -41,8 +41,8 @@ class Index:
         self.operations = Operations(connection)
         self.conflicts = Conflicts(connection)
         self.notes = Notes(connection)
-        self.removals = Removals(connection)
-        self.stashes = Stashes(connection)
+        self.removals = RecentDeletes(connection)
+        self.stashes = TrashOutboxTable(connection)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -65,11 +65,11 @@ class Index:
         self.notes.forget(source)
         self.removals.forget(source)
 
-    def disown(self, source: int) -> None:
+    def detach_from_other_machine(self, source: int) -> None:
         """Go on from another machine's index, copied: what it saw holds here too, what it had under way does not."""
-        self.operations.disown(source)
-        self.conflicts.disown(source)
-        self.notes.disown(source)
+        self.operations.detach_from_other_machine(source)
+        self.conflicts.detach_from_other_machine(source)
+        self.notes.detach_from_other_machine(source)
 
     def check(self) -> str | None:
         """SQLite's own integrity check: None when sound, else its first complaint."""
@@ -80,7 +80,7 @@ class Index:
         """Close the connection."""
         self.connection.close()
         if self._file is not None:
-            seal(self._file)
+            mark_clean(self._file)
 
 
 def open_index(path: Path | str) -> Index:
@@ -92,7 +92,7 @@ def open_index(path: Path | str) -> Index:
         IndexTooNew: a newer release wrote it.
     """
     file = None if path == ":memory:" else Path(path)
-    untouched = file is not None and break_seal(file)
+    untouched = file is not None and was_clean(file)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
         # Before anything is written: what a newer release made is left exactly as it is.
@@ -111,7 +111,7 @@ def open_index(path: Path | str) -> Index:
     except sqlite3.DatabaseError as error:
         connection.close()
         if _is_passing(error):
-            raise unusable(error) from error
+            raise unavailable(error) from error
         raise IndexDamaged(f"the index cannot be read: {error}") from error
     except BaseException:
         connection.close()
@@ -119,9 +119,11 @@ def open_index(path: Path | str) -> Index:
     return index
 
 
-def unusable(error: sqlite3.Error | OSError) -> IndexUnusable:
+def unavailable(error: sqlite3.Error | OSError) -> IndexUnavailable:
     """The words for an index whose disk refuses it."""
-    return IndexUnusable(f"the index cannot be used now: {error}", "make room on its disk, or see that it is mounted")
+    return IndexUnavailable(
+        f"the index cannot be used now: {error}", "make room on its disk, or see that it is mounted"
+    )
 
 
 def _is_passing(error: sqlite3.DatabaseError) -> bool:
@@ -139,7 +141,7 @@ def open_reader(path: Path) -> Index:
     return Index(connection)
 
 
-def set_aside(path: Path, stamp: str) -> Path:
+def quarantine(path: Path, stamp: str) -> Path:
     """Move a damaged index and its WAL out of the way; the next start rebuilds it as a union.
 
     Args:

@@ -10,9 +10,19 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from agent.core.model import ABSENT, Fingerprint, Known, KnownRow, Presence, Reason, RemoteFile, Seen, Side
+from agent.core.model import (
+    ABSENT,
+    Fingerprint,
+    IndexedFile,
+    IndexedFileRow,
+    Observation,
+    Presence,
+    Reason,
+    RemoteFile,
+    Side,
+)
 from agent.core.reconcile import Step
-from agent.index.inserting import Insert
+from agent.index.bulk_insert import Insert
 
 _COLUMNS: Final = (
     "path, base_hash, base_size, base_rev, local_presence, local_hash, local_size, local_reason, "
@@ -32,7 +42,7 @@ _ADD: Final = Insert(
 _LIST: Final = Insert("INSERT OR REPLACE INTO listing (source, path, hash, rev, remote_id)", 5)
 
 
-class Row(Struct, frozen=True, gc=False):
+class PathRow(Struct, frozen=True, gc=False):
     """One path's trees.
 
     Attributes:
@@ -68,9 +78,9 @@ class Trees:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
 
-    def get(self, source: int, paths: Sequence[str]) -> dict[str, Row]:
+    def get(self, source: int, paths: Sequence[str]) -> dict[str, PathRow]:
         """The rows of these paths; paths nothing is known of are empty rows."""
-        rows = {path: Row(path) for path in paths}
+        rows = {path: PathRow(path) for path in paths}
         for start in range(0, len(paths), _CHUNK):
             chunk = paths[start : start + _CHUNK]
             marks = ",".join("?" * len(chunk))
@@ -78,7 +88,7 @@ class Trees:
             rows.update((found[0], _row(found)) for found in self._db.execute(sql, (source, *chunk)))
         return rows
 
-    def put(self, source: int, rows: Iterable[Row]) -> None:
+    def put(self, source: int, rows: Iterable[PathRow]) -> None:
         """Write rows; an empty row is deleted."""
         keep: list[tuple[Any, ...]] = []
         drop: list[tuple[int, str]] = []
@@ -97,42 +107,44 @@ class Trees:
         sql = "SELECT 1 FROM files WHERE source = ? AND path >= ? AND path <= ? LIMIT 1"
         return self._db.execute(sql, (source, first, last)).fetchone() is not None
 
-    def add(self, source: int, found: Iterable[Seen], steps: Mapping[tuple[Presence, Reason | None], Step]) -> None:
+    def add(
+        self, source: int, found: Iterable[Observation], steps: Mapping[tuple[Presence, Reason | None], Step]
+    ) -> None:
         """Write the local sides of paths that have no row, with the work a side of this sort asks for; cheapest in
         path order.
         """
         sorts = {sort: (int(sort[0]), sort[1].value if sort[1] else None, int(step)) for sort, step in steps.items()}
-        _ADD.write(self._db, [_seen_values(source, seen, *sorts[seen.side.sort]) for seen in found])
+        _ADD.write(self._db, [_seen_values(source, seen, *sorts[seen.side.category]) for seen in found])
 
-    def all(self, source: int, after: str = "") -> Iterator[Row]:
+    def all(self, source: int, after: str = "") -> Iterator[PathRow]:
         """Every row in path order."""
         sql = f"SELECT {_COLUMNS} FROM files WHERE source = ? AND path > ? ORDER BY path"
         return map(_row, self._db.execute(sql, (source, after)))
 
-    def below(self, source: int, folder: str) -> Iterator[Row]:
+    def below(self, source: int, folder: str) -> Iterator[PathRow]:
         """Every row inside a folder, in path order."""
         sql = f"SELECT {_COLUMNS} FROM files WHERE source = ? AND path > ? AND path < ? ORDER BY path"
         # '0' is the character after '/'.
         return map(_row, self._db.execute(sql, (source, f"{folder}/", f"{folder}0")))
 
-    def known(self, source: int) -> Iterator[KnownRow]:
+    def known(self, source: int) -> Iterator[IndexedFileRow]:
         """What a look compares with, in path order: every path with a row, whatever its local side."""
         sql = f"SELECT {_KNOWN} FROM files WHERE source = ? ORDER BY path"
         rows = self._db.execute(sql, (source,))
         # Reading some at a time spares the processor going back and forth between this and the disk.
         return chain.from_iterable(iter(partial(rows.fetchmany, _CHUNK), []))
 
-    def known_at(self, source: int, paths: Sequence[str]) -> dict[str, Known]:
+    def known_at(self, source: int, paths: Sequence[str]) -> dict[str, IndexedFile]:
         """What a look at these paths compares with; of some nothing is known."""
-        found: dict[str, Known] = {}
+        found: dict[str, IndexedFile] = {}
         for start in range(0, len(paths), _CHUNK):
             chunk = paths[start : start + _CHUNK]
             marks = ",".join("?" * len(chunk))
             sql = f"SELECT {_KNOWN} FROM files WHERE source = ? AND path IN ({marks})"
-            found.update((row[0], Known._make(row)) for row in self._db.execute(sql, (source, *chunk)))
+            found.update((row[0], IndexedFile._make(row)) for row in self._db.execute(sql, (source, *chunk)))
         return found
 
-    def with_step(self, source: int, *steps: Step, after: str = "", limit: int = -1) -> list[Row]:
+    def with_step(self, source: int, *steps: Step, after: str = "", limit: int = -1) -> list[PathRow]:
         """The first ``limit`` rows behind a path that ask for one of these steps, in path order; by default all."""
         marks = ",".join("?" * len(steps))
         sql = (
@@ -179,7 +191,7 @@ class Trees:
         )
         return {Reason(reason): count for reason, count in found}
 
-    def unsendable(self, source: int) -> list[Row]:
+    def unsendable(self, source: int) -> list[PathRow]:
         """Rows whose local file cannot be sent or looked at, in path order."""
         return [row for row in self.with_step(source, Step.SKIP, Step.UNKNOWN) if row.local.reason is not None]
 
@@ -246,7 +258,7 @@ class Trees:
         return [path for (path,) in self._db.execute(sql, (source,))]
 
 
-def _row(found: Sequence[Any]) -> Row:
+def _row(found: Sequence[Any]) -> PathRow:
     (path, base_hash, base_size, base_rev, presence, local_hash, local_size, reason) = found[:8]
     (mtime, ctime, inode, xxh3, racy, remote_hash, remote_rev, remote_id, position, step) = found[8:]
     base = Side(Presence.FILE, base_hash, base_size, None, base_rev) if base_hash is not None else ABSENT
@@ -255,10 +267,10 @@ def _row(found: Sequence[Any]) -> Row:
         local = Side(_PRESENCES[presence], local_hash, local_size, Reason(reason) if reason else None)
     remote = Side(Presence.FILE, remote_hash, None, None, remote_rev) if remote_hash is not None else ABSENT
     fingerprint = Fingerprint(local_size or 0, mtime, ctime, inode, xxh3, bool(racy)) if xxh3 is not None else None
-    return Row(path, base, local, fingerprint, remote, remote_id, position, _STEPS[step])
+    return PathRow(path, base, local, fingerprint, remote, remote_id, position, _STEPS[step])
 
 
-def _seen_values(source: int, seen: Seen, presence: int, reason: str | None, step: int) -> tuple[Any, ...]:
+def _seen_values(source: int, seen: Observation, presence: int, reason: str | None, step: int) -> tuple[Any, ...]:
     side, mark = seen.side, seen.fingerprint
     if mark is None:
         return (source, seen.path, presence, side.hash, side.size, reason, None, None, None, None, 0, step)
@@ -268,7 +280,7 @@ def _seen_values(source: int, seen: Seen, presence: int, reason: str | None, ste
     )  # fmt: skip
 
 
-def _values(row: Row) -> tuple[Any, ...]:
+def _values(row: PathRow) -> tuple[Any, ...]:
     base, local, remote, mark = row.base, row.local, row.remote, row.fingerprint
     stat = (
         (mark.mtime_ns, mark.ctime_ns, mark.inode, mark.xxh3, int(mark.racy)) if mark else (None, None, None, None, 0)

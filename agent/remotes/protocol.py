@@ -20,8 +20,8 @@ from typing import Protocol
 from msgspec import Struct
 
 from agent.core.errors import Problem
-from agent.core.model import Choice, Mode, Operation, Outcome, RemoteConflict, RemoteFile, RemoteHead, RemoteVersion
-from agent.core.stream import Page, Span
+from agent.core.events import Page, Span
+from agent.core.model import Mode, Operation, Outcome, RemoteConflict, RemoteFile, RemoteHead, RemoteVersion, Resolution
 
 
 class Capabilities(Struct, frozen=True):
@@ -138,7 +138,7 @@ class Remote(Protocol):
         """Send operations, splitting to whatever the server takes. Never raises for what the network does."""
         ...
 
-    def is_behind(self, source_id: str, state: str | None) -> bool:
+    def was_restored_from_older_copy(self, source_id: str, state: str | None) -> bool:
         """Whether the feed does not hold what ``state`` was told: the server was restored from an older copy.
 
         False where the server cannot say (a source that is paused, for one).
@@ -166,12 +166,12 @@ class Remote(Protocol):
         ...
 
     def resolve(
-        self, source_id: str, conflict_id: str, choice: Choice, content: bytes | None, expected_head: str | None
+        self, source_id: str, conflict_id: str, choice: Resolution, content: bytes | None, expected_head: str | None
     ) -> None:
         """Close a conflict. Raises STALE where it is gone already or the head is not ``expected_head``."""
         ...
 
-    def cut(self) -> None:
+    def abort_connections(self) -> None:
         """End every connection, as they may be dead: calls under way fail as OFFLINE, the next ones connect anew."""
         ...
 

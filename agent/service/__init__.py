@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from agent.config import Home
 from agent.service.model import ServiceState
+from agent.settings.settings import Home
 
 __all__ = ["ServiceState", "state"]
 
 
 def state(home: Home) -> ServiceState:
     """How the service of whoever asks stands. Changes nothing, needs no root, and raises nothing."""
-    from agent.service.choose import state_here
-    from agent.service.model import Surroundings
+    from agent.service.detect import state_here
+    from agent.service.model import Host
 
-    return state_here(Surroundings.here(home))
+    return state_here(Host.here(home))

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agent.service.entries import Found, left_alone, look, remove, signed, template, write
 from agent.service.errors import NotInstalled, ServiceFailed
-from agent.service.model import At, Change, Kind, Plan, ServiceState, Surroundings
+from agent.service.model import Host, InstallChange, InstallPlan, ManagerKind, ServiceState, StartAt
+from agent.service.unit_files import UnitFileOwner, left_alone, look, remove, signed, template, write
 
 ENTRY: Final = "raven-agent.desktop"
 START_SECONDS: Final = 30.0
@@ -32,10 +32,10 @@ class Autostart:
         file: what ``install`` writes.
     """
 
-    where: Surroundings
+    where: Host
     file: Path
 
-    def install(self, plan: Plan) -> Change:
+    def install(self, plan: InstallPlan) -> InstallChange:
         """Write it, and start the agent as the session would."""
         text = template(ENTRY)
         words = [str(plan.program), "run", "-q"]
@@ -46,26 +46,26 @@ class Autostart:
         written = write(self.file, signed(text))
         started = self._run(plan.program)
         note = "there is no systemd here: nothing starts the agent again if it fails before the next login"
-        return Change(written or started, (self.file,), (note,))
+        return InstallChange(written or started, (self.file,), (note,))
 
-    def uninstall(self) -> Change:
+    def uninstall(self) -> InstallChange:
         """Remove it, and end the agent it started."""
-        stopped = look(self.file) is Found.OURS and self._end()
+        stopped = look(self.file) is UnitFileOwner.OURS and self._end()
         removed = remove(self.file)
-        return Change(stopped or removed, (self.file,) if removed else (), left_alone(self.file))
+        return InstallChange(stopped or removed, (self.file,) if removed else (), left_alone(self.file))
 
-    def start(self) -> Change:
+    def start(self) -> InstallChange:
         """Start the agent as the session would."""
-        return Change(self._run(self._must_be_there()))
+        return InstallChange(self._run(self._must_be_there()))
 
-    def stop(self) -> Change:
+    def stop(self) -> InstallChange:
         """End the agent until the next login."""
         self._must_be_there()
-        return Change(self._end())
+        return InstallChange(self._end())
 
     def state(self) -> ServiceState:
         """How the entry and the agent stand."""
-        ours = look(self.file) is Found.OURS
+        ours = look(self.file) is UnitFileOwner.OURS
         pid = self._pid()
         program = self._program() if ours else None
         problem, remedy = None, None
@@ -74,13 +74,14 @@ class Autostart:
         elif ours and pid is None:
             problem, remedy = "the agent does not run", "raven-agent service start"
         return ServiceState(
-            Kind.AUTOSTART, At.LOGIN, self.where.user, ENTRY, ours, ours and pid is not None, pid if ours else None,
+            ManagerKind.AUTOSTART, StartAt.LOGIN, self.where.user, ENTRY, ours, ours and pid is not None,
+            pid if ours else None,
             None, program, (self.file,) if ours else (), f"{self.file}, at login" if ours else "not installed",
             problem, remedy,
         )  # fmt: skip
 
     def _must_be_there(self) -> Path:
-        program = self._program() if look(self.file) is Found.OURS else None
+        program = self._program() if look(self.file) is UnitFileOwner.OURS else None
         if program is None:
             raise NotInstalled("there is no service here", "raven-agent service install")
         return program
@@ -134,14 +135,14 @@ class Autostart:
         return True
 
 
-def autostart(where: Surroundings) -> Autostart:
+def autostart(where: Host) -> Autostart:
     """The person's entry."""
     configured = where.env.get("XDG_CONFIG_HOME")
     config = Path(configured) if configured and Path(configured).is_absolute() else where.person / ".config"
     return Autostart(where, config / "autostart" / ENTRY)
 
 
-def has_desktop(where: Surroundings) -> bool:
+def has_desktop(where: Host) -> bool:
     """Whether a session would read the entry: one runs, or a desktop is installed."""
     named = any(where.env.get(name) for name in ("XDG_CURRENT_DESKTOP", "DESKTOP_SESSION", "XDG_SESSION_DESKTOP"))
     return named or (where.top / "etc/xdg/autostart").is_dir()

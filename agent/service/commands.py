@@ -14,7 +14,7 @@ COMMAND_SECONDS: Final = 240.0
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class CommandResult:
     """What a command answered.
 
     Attributes:
@@ -27,13 +27,13 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
-class Tool:
+class CommandLineTool:
     """A command with the words every call of it begins with."""
 
     words: tuple[str, ...]
     env: Mapping[str, str] = field(repr=False)
 
-    def ask(self, *words: str) -> Said:
+    def ask(self, *words: str) -> CommandResult:
         """Run it; whatever it answers is an answer."""
         command = [*self.words, *words]
         try:
@@ -42,10 +42,10 @@ class Tool:
                 errors="replace", check=False, timeout=COMMAND_SECONDS,
             )  # fmt: skip
         except (FileNotFoundError, PermissionError):
-            return Said(127, "", f"{command[0]} is not to be found")
+            return CommandResult(127, "", f"{command[0]} is not to be found")
         except subprocess.TimeoutExpired:
-            return Said(124, "", f"{' '.join(command)} did not answer within {COMMAND_SECONDS:.0f} s")
-        return Said(done.returncode, done.stdout, done.stderr)
+            return CommandResult(124, "", f"{' '.join(command)} did not answer within {COMMAND_SECONDS:.0f} s")
+        return CommandResult(done.returncode, done.stdout, done.stderr)
 
     def do(self, *words: str, hint: str | None = None) -> str:
         """Run it; its output.

@@ -25,7 +25,7 @@ class NotInstalled(AgentError):
     code = "not_installed"
 
 
-class Refused(AgentError):
+class ServiceRefused(AgentError):
     """A file stands in the way that somebody else wrote, or changed since it was written."""
 
     code = "refused"

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from agent.service.commands import Tool
-from agent.service.entries import Found, left_alone, look, remove, signed, template, write
+from agent.service.commands import CommandLineTool
 from agent.service.errors import NotInstalled, ServiceFailed
-from agent.service.model import At, Change, Kind, Plan, ServiceState, Surroundings
+from agent.service.model import Host, InstallChange, InstallPlan, ManagerKind, ServiceState, StartAt
+from agent.service.unit_files import UnitFileOwner, left_alone, look, remove, signed, template, write
 
 LABEL: Final = "ai.raven-local-sync.agent"
 AGENT_PLIST: Final = f"{LABEL}.plist"
@@ -37,24 +37,24 @@ class Launchd:
         launchctl: the command.
     """
 
-    where: Surroundings
+    where: Host
     label: str
     template: str
     user: str
     file: Path
     log: Path
-    at: At
-    launchctl: Tool
+    at: StartAt
+    launchctl: CommandLineTool
 
     @property
     def domain(self) -> str:
         """Where it is loaded: the graphical login where there is one, else the user's background."""
-        if self.at is At.BOOT:
+        if self.at is StartAt.BOOT:
             return "system"
         graphical = f"gui/{self.where.uid}"
         return graphical if self.launchctl.ask("print", graphical).code == 0 else f"user/{self.where.uid}"
 
-    def install(self, plan: Plan) -> Change:
+    def install(self, plan: InstallPlan) -> InstallChange:
         """Write and load it, which starts it."""
         written = write(self.file, self.text(plan))
         domain = self.domain
@@ -67,10 +67,10 @@ class Launchd:
         elif not self._running(domain):
             self.launchctl.do("kickstart", f"{domain}/{self.label}")
         else:
-            return Change(False, (self.file,))
-        return Change(True, (self.file,))
+            return InstallChange(False, (self.file,))
+        return InstallChange(True, (self.file,))
 
-    def text(self, plan: Plan) -> str:
+    def text(self, plan: InstallPlan) -> str:
         """The signed property list that starts the plan's program."""
         document: dict[str, Any] = plistlib.loads(template(self.template).encode())
         document["Label"] = self.label
@@ -78,42 +78,42 @@ class Launchd:
         document |= {"StandardOutPath": str(self.log), "StandardErrorPath": str(self.log)}
         if plan.variables:
             document["EnvironmentVariables"] = dict(plan.variables)
-        if self.at is At.BOOT:
+        if self.at is StartAt.BOOT:
             document["UserName"] = self.user
         return signed(plistlib.dumps(document).decode(), "<!-- {} -->")
 
-    def uninstall(self) -> Change:
+    def uninstall(self) -> InstallChange:
         """Unload it, which stops it, and remove its file."""
         domain = self.domain
-        ours = look(self.file) is Found.OURS
+        ours = look(self.file) is UnitFileOwner.OURS
         loaded = ours and self._loaded(domain)
         if loaded:
             self._unload(domain)
         removed = remove(self.file)
-        return Change(loaded or removed, (self.file,) if removed else (), left_alone(self.file))
+        return InstallChange(loaded or removed, (self.file,) if removed else (), left_alone(self.file))
 
-    def start(self) -> Change:
+    def start(self) -> InstallChange:
         """Have it run now."""
         domain = self._must_be_there()
         if self._running(domain):
-            return Change(False)
+            return InstallChange(False)
         if self._loaded(domain):
             self.launchctl.do("kickstart", f"{domain}/{self.label}")
         else:
             self.launchctl.do("bootstrap", domain, str(self.file))
-        return Change(True)
+        return InstallChange(True)
 
-    def stop(self) -> Change:
+    def stop(self) -> InstallChange:
         """Have it end; it ends well, so launchd does not start it again before the next login or boot."""
         domain = self._must_be_there()
         if not self._running(domain):
-            return Change(False)
+            return InstallChange(False)
         self.launchctl.do("kill", "SIGTERM", f"{domain}/{self.label}")
-        return Change(True)
+        return InstallChange(True)
 
     def state(self) -> ServiceState:
         """How launchd has it."""
-        ours = look(self.file) is Found.OURS
+        ours = look(self.file) is UnitFileOwner.OURS
         shown = self.launchctl.ask("print", f"{self.domain}/{self.label}")
         pid = re.search(r"^\s*pid = (\d+)", shown.out, re.MULTILINE) if shown.code == 0 else None
         program = self._program()
@@ -125,7 +125,8 @@ class Launchd:
         elif ours and pid is None:
             problem, remedy = f"{self.label} does not run", "raven-agent service start"
         return ServiceState(
-            Kind.LAUNCHD, self.at, self.user, self.label, ours, pid is not None, int(pid[1]) if pid else None, None,
+            ManagerKind.LAUNCHD, self.at, self.user, self.label, ours, pid is not None,
+            int(pid[1]) if pid else None, None,
             program if ours else None, (self.file,) if ours else (),
             f"{self.file}, at {self.at}" if ours else "not installed", problem, remedy,
         )  # fmt: skip
@@ -137,7 +138,7 @@ class Launchd:
             return None
 
     def _must_be_there(self) -> str:
-        if look(self.file) is not Found.OURS:
+        if look(self.file) is not UnitFileOwner.OURS:
             raise NotInstalled("there is no service here", "raven-agent service install")
         return self.domain
 
@@ -157,17 +158,21 @@ class Launchd:
             time.sleep(0.2)
 
 
-def launch_agent(where: Surroundings) -> Launchd:
+def launch_agent(where: Host) -> Launchd:
     """The person's own, from login to logout."""
     file = where.person / "Library" / "LaunchAgents" / AGENT_PLIST
     log = where.home.log_dir / "service.log"
-    return Launchd(where, LABEL, AGENT_PLIST, where.user, file, log, At.LOGIN, Tool(("launchctl",), where.env))
+    return Launchd(
+        where, LABEL, AGENT_PLIST, where.user, file, log, StartAt.LOGIN, CommandLineTool(("launchctl",), where.env)
+    )
 
 
-def launch_daemon(where: Surroundings, user: str) -> Launchd:
+def launch_daemon(where: Host, user: str) -> Launchd:
     """The system's, from boot on, for this user."""
     label = f"{DAEMON_PLIST.removesuffix('.plist')}.{user}"
     file = where.top / "Library" / "LaunchDaemons" / f"{label}.plist"
     # launchd makes the file and gives it to the user, but makes no folder.
     log = where.top / "Library" / "Logs" / f"raven-agent-{user}.log"
-    return Launchd(where, label, DAEMON_PLIST, user, file, log, At.BOOT, Tool(("launchctl",), where.env))
+    return Launchd(
+        where, label, DAEMON_PLIST, user, file, log, StartAt.BOOT, CommandLineTool(("launchctl",), where.env)
+    )

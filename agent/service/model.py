@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from agent.config import Home
+from agent.settings.settings import Home
 
 
-class Kind(enum.StrEnum):
+class ManagerKind(enum.StrEnum):
     """Who starts the agent."""
 
     SYSTEMD = "systemd"
@@ -22,7 +22,7 @@ class Kind(enum.StrEnum):
     AUTOSTART = "autostart"
 
 
-class At(enum.StrEnum):
+class StartAt(enum.StrEnum):
     """When it is started."""
 
     LOGIN = "login"
@@ -37,7 +37,7 @@ class Linger(enum.Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Surroundings:
+class Host:
     """The computer and the person, as far as services are concerned.
 
     Attributes:
@@ -59,7 +59,7 @@ class Surroundings:
     top: Path = Path("/")
 
     @classmethod
-    def here(cls, home: Home) -> Surroundings:
+    def here(cls, home: Home) -> Host:
         """This computer and whoever runs this."""
         uid = os.getuid()
         try:
@@ -70,7 +70,7 @@ class Surroundings:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class InstallPlan:
     """What is to be installed.
 
     Attributes:
@@ -87,7 +87,7 @@ class Plan:
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class InstallChange:
     """What a command did.
 
     Attributes:
@@ -121,8 +121,8 @@ class ServiceState:
         remedy: what to do about that.
     """
 
-    kind: Kind
-    at: At
+    kind: ManagerKind
+    at: StartAt
     user: str
     name: str
     installed: bool = False
@@ -139,16 +139,16 @@ class ServiceState:
 class Manager(Protocol):
     """One way to have the agent started. Every method may raise ServiceFailed; ``state`` raises nothing."""
 
-    def install(self, plan: Plan) -> Change:
+    def install(self, plan: InstallPlan) -> InstallChange:
         """Write what is needed and start it; the same again changes nothing. Raises Refused over foreign files."""
 
-    def uninstall(self) -> Change:
+    def uninstall(self) -> InstallChange:
         """Stop it and remove what ``install`` made, and nothing else."""
 
-    def start(self) -> Change:
+    def start(self) -> InstallChange:
         """Have it run now. Raises NotInstalled."""
 
-    def stop(self) -> Change:
+    def stop(self) -> InstallChange:
         """Have it end until the next start. Raises NotInstalled."""
 
     def state(self) -> ServiceState:

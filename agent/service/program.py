@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.core.errors import UsageError
-from agent.program import is_frozen
+from agent.process.relaunch import is_frozen
 
 SCRIPT: Final = "raven-agent"
 OURS: Final = ("RAVEN_AGENT_HOME", "RAVEN_AGENT_ETC")

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agent.config import write_atomically
-from agent.service.commands import Tool
-from agent.service.entries import Found, left_alone, look, remove, template, write
+from agent.service.commands import CommandLineTool
 from agent.service.errors import NotInstalled, ServiceFailed
-from agent.service.model import At, Change, Kind, Linger, Plan, ServiceState, Surroundings
+from agent.service.model import Host, InstallChange, InstallPlan, Linger, ManagerKind, ServiceState, StartAt
+from agent.service.unit_files import UnitFileOwner, left_alone, look, remove, template, write
 from agent.service.units import starts, unit_text
+from agent.settings.settings import write_atomically
 
 USER_UNIT: Final = "raven-agent.service"
 SYSTEM_UNIT: Final = "raven-agent@.service"
@@ -24,13 +24,13 @@ _AWAY: Final = frozenset({"not-found", ""})
 _UP: Final = frozenset({"active", "reloading"})
 
 
-def tool_for(where: Surroundings, *words: str) -> Tool:
+def tool_for(where: Host, *words: str) -> CommandLineTool:
     """A systemd command, told where the person's own systemd listens also where a login did not say (``su``, cron)."""
     env = dict(where.env)
     runtime = where.top / "run" / "user" / str(where.uid)
     if not env.get("XDG_RUNTIME_DIR") and runtime.is_dir():
         env["XDG_RUNTIME_DIR"] = str(runtime)
-    return Tool(words, env)
+    return CommandLineTool(words, env)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +48,22 @@ class Systemd:
         systemctl, loginctl: the commands.
     """
 
-    where: Surroundings
+    where: Host
     unit: str
     template: str
     user: str
     folder: Path
     packaged: Path
-    at: At
-    systemctl: Tool
-    loginctl: Tool
+    at: StartAt
+    systemctl: CommandLineTool
+    loginctl: CommandLineTool
 
     @property
     def file(self) -> Path:
         """What ``install`` writes."""
         return self.folder / self.unit
 
-    def install(self, plan: Plan) -> Change:
+    def install(self, plan: InstallPlan) -> InstallChange:
         """Write, enable and start it; a unit a package brought that starts the same program is used as it is."""
         written = self._write(plan)
         if written:
@@ -78,23 +78,27 @@ class Systemd:
             self.systemctl.do("start", self.unit, hint=hint)
         elif written:
             self.systemctl.do("restart", self.unit, hint=hint)
-        files = (self.file,) if look(self.file) is Found.OURS else ()
-        return Change(bool(written or enabled or lingers or not runs), files, self._notes(plan))
+        files = (self.file,) if look(self.file) is UnitFileOwner.OURS else ()
+        return InstallChange(bool(written or enabled or lingers or not runs), files, self._notes(plan))
 
-    def _write(self, plan: Plan) -> bool:
-        if look(self.file) is not Found.FOREIGN and not plan.variables and _starts(self.packaged) == plan.program:
+    def _write(self, plan: InstallPlan) -> bool:
+        if (
+            look(self.file) is not UnitFileOwner.FOREIGN
+            and not plan.variables
+            and _starts(self.packaged) == plan.program
+        ):
             return remove(self.file)
         return write(self.file, unit_text(template(self.template), plan))
 
-    def _notes(self, plan: Plan) -> tuple[str, ...]:
-        if self.at is At.BOOT or self._lingering() or plan.linger is Linger.ON:
+    def _notes(self, plan: InstallPlan) -> tuple[str, ...]:
+        if self.at is StartAt.BOOT or self._lingering() or plan.linger is Linger.ON:
             return ()
         return ("it runs while you are logged in; with --linger also before and after",)
 
-    def uninstall(self) -> Change:
+    def uninstall(self) -> InstallChange:
         """Stop and disable it, remove its file, and end the lingering if this command began it."""
         shown = self._show()
-        if not shown and look(self.file) is Found.OURS:
+        if not shown and look(self.file) is UnitFileOwner.OURS:
             raise ServiceFailed("systemd does not answer: nothing was removed", "log in anew, or set XDG_RUNTIME_DIR")
         known = shown.get("LoadState", "") not in _AWAY
         touched = known and (shown.get("UnitFileState") == "enabled" or shown.get("ActiveState") != "inactive")
@@ -108,40 +112,41 @@ class Systemd:
             self._forget_folders()
         unlingered = self._end_linger()
         files = (self.file,) if removed else ()
-        return Change(touched or removed or unlingered, files, left_alone(self.file))
+        return InstallChange(touched or removed or unlingered, files, left_alone(self.file))
 
     def _forget_folders(self) -> None:
-        if self.at is At.LOGIN:
+        if self.at is StartAt.LOGIN:
             for folder in (self.folder, self.folder.parent):
                 with contextlib.suppress(OSError):
                     folder.rmdir()
 
-    def start(self) -> Change:
+    def start(self) -> InstallChange:
         """Start it, also after it gave up."""
         if self._must_be_there().get("ActiveState") in _UP:
-            return Change(False)
+            return InstallChange(False)
         self.systemctl.do("start", self.unit, hint=f"{self._journal()} says why")
-        return Change(True)
+        return InstallChange(True)
 
-    def stop(self) -> Change:
+    def stop(self) -> InstallChange:
         """Stop it until the next login or boot."""
         if self._must_be_there().get("ActiveState") in ("inactive", "failed"):
-            return Change(False)
+            return InstallChange(False)
         self.systemctl.do("stop", self.unit)
-        return Change(True)
+        return InstallChange(True)
 
     def state(self) -> ServiceState:
         """How systemd has it; where systemd does not answer, what the file says."""
         shown = self._show()
-        ours = look(self.file) is Found.OURS
+        ours = look(self.file) is UnitFileOwner.OURS
         installed = shown.get("UnitFileState", "") in ("enabled", "enabled-runtime") if shown else ours
         program = _starts(self.file) or _starts(self.packaged)
-        at = At.BOOT if self.at is At.BOOT or (installed and self._lingering()) else At.LOGIN
+        at = StartAt.BOOT if self.at is StartAt.BOOT or (installed and self._lingering()) else StartAt.LOGIN
         running = shown.get("ActiveState") in _UP
         pid = int(shown.get("MainPID") or 0)
         problem, remedy = self._problem(shown, program) if installed or ours else (None, None)
         return ServiceState(
-            Kind.SYSTEMD, at, self.user, self.unit, installed, running, pid or None, shown.get("StatusText") or None,
+            ManagerKind.SYSTEMD, at, self.user, self.unit, installed, running, pid or None,
+            shown.get("StatusText") or None,
             program if installed or ours else None, (self.file,) if ours else (),
             f"{self.unit} of {self._whose()}, at {at}" if installed else "not installed", problem, remedy,
         )  # fmt: skip
@@ -161,10 +166,10 @@ class Systemd:
         return None, None
 
     def _whose(self) -> str:
-        return "your systemd" if self.at is At.LOGIN else f"the system, for {self.user}"
+        return "your systemd" if self.at is StartAt.LOGIN else f"the system, for {self.user}"
 
     def _journal(self) -> str:
-        return f"journalctl {'--user ' if self.at is At.LOGIN else ''}-u {self.unit.removesuffix('.service')}"
+        return f"journalctl {'--user ' if self.at is StartAt.LOGIN else ''}-u {self.unit.removesuffix('.service')}"
 
     def _must_be_there(self) -> dict[str, str]:
         shown = self._show()
@@ -203,22 +208,22 @@ class Systemd:
         return self.where.home.state_dir / "linger.json"
 
 
-def user_manager(where: Surroundings) -> Systemd:
+def user_manager(where: Host) -> Systemd:
     """The person's own systemd."""
     configured = where.env.get("XDG_CONFIG_HOME")
     config = Path(configured) if configured and Path(configured).is_absolute() else where.person / ".config"
     return Systemd(
         where, USER_UNIT, USER_UNIT, where.user, config / "systemd" / "user",
-        where.top / "usr/lib/systemd/user" / USER_UNIT, At.LOGIN,
+        where.top / "usr/lib/systemd/user" / USER_UNIT, StartAt.LOGIN,
         tool_for(where, "systemctl", "--user"), tool_for(where, "loginctl"),
     )  # fmt: skip
 
 
-def system_manager(where: Surroundings, user: str) -> Systemd:
+def system_manager(where: Host, user: str) -> Systemd:
     """The system's systemd, for this user."""
     return Systemd(
         where, f"raven-agent@{user}.service", SYSTEM_UNIT, user, where.top / "etc/systemd/system",
-        where.top / "usr/lib/systemd/system" / SYSTEM_UNIT, At.BOOT,
+        where.top / "usr/lib/systemd/system" / SYSTEM_UNIT, StartAt.BOOT,
         tool_for(where, "systemctl"), tool_for(where, "loginctl"),
     )  # fmt: skip
 

@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 from typing import Final
 
-from agent.service.entries import signed
 from agent.service.errors import ServiceFailed
-from agent.service.model import Plan
+from agent.service.model import InstallPlan
+from agent.service.unit_files import signed
 
 PACKAGED: Final = "/usr/bin/raven-agent"
 """What the templates start, as packages install it."""
@@ -18,7 +18,7 @@ _UNTAKEN: Final = frozenset("'\"\\$")
 _START: Final = re.compile(r"^ExecStart=(.*)$", re.MULTILINE)
 
 
-def unit_text(template: str, plan: Plan) -> str:
+def unit_text(template: str, plan: InstallPlan) -> str:
     """The signed unit that starts the plan's program.
 
     Raises:

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from benchmarks.tree import text
-from hub.rig import headers, upsert
+from hub.fixtures import headers, upsert
 from support.servers import HubServer
 
 BATCH: Final = 100

@@ -16,20 +16,20 @@ from pathlib import Path
 
 from agent.core.errors import Problem, ProblemKind, RemoteError
 from agent.core.model import Mode
-from agent.daemon.carrier import Carrier, Line
-from agent.daemon.folder import Folder
-from agent.daemon.runner import IndexMemory
-from agent.disk.posix import PosixFs
-from agent.disk.select import Rules
+from agent.disk.fs.posix import PosixFs
+from agent.disk.selection.rules import Rules
 from agent.engine import effects as e
 from agent.engine import messages as m
+from agent.engine.config import EngineConfig, RunMode
 from agent.engine.engine import Engine
-from agent.engine.setup import Attendance, Setup
 from agent.index import open_index
+from agent.runtime.effect_executor import EffectExecutor, ServerConnection
+from agent.runtime.local_folder import LocalFolder
+from agent.runtime.source_runner import LocalIndexReader
 
 _SOURCE = 1
 """The index's number of the first folder that was linked."""
-_AT_FOLDER = (e.Look, e.LookAt, e.Recover, e.Committed)
+_AT_FOLDER = (e.ScanFolder, e.ScanPaths, e.Recover, e.ReleaseJournal)
 
 
 class Touched:
@@ -53,7 +53,7 @@ class Touched:
             self.listed += 1
 
 
-def _nobody() -> Line:
+def _nobody() -> ServerConnection:
     raise RemoteError(Problem(ProblemKind.OFFLINE, "a look asks nobody"))
 
 
@@ -61,17 +61,17 @@ def look(folder_path: Path, index_file: Path, state: Path) -> tuple[int, int]:
     """Look once. (files seen that the index did not know so, rows of the index that were written)"""
     index = open_index(index_file)
     before = index.connection.total_changes
-    folder = Folder(PosixFs(), str(folder_path), Rules(), str(state), str(_SOURCE))
-    memory = IndexMemory(index_file, _SOURCE)
-    carrier = Carrier("looked-at", folder, memory, _nobody, lambda: None, time.time)
-    engine = Engine(index, Setup(_SOURCE, Mode.BIDIRECTIONAL, Attendance.ONCE), random.Random(1))
+    folder = LocalFolder(PosixFs(), str(folder_path), Rules(), str(state), str(_SOURCE))
+    memory = LocalIndexReader(index_file, _SOURCE)
+    carrier = EffectExecutor("looked-at", folder, memory, _nobody, lambda: None, time.time)
+    engine = Engine(index, EngineConfig(_SOURCE, Mode.BIDIRECTIONAL, RunMode.ONE_SHOT), random.Random(1))
     seen = 0
     wanted = deque(engine.step(time.time(), m.Started()))
     while wanted:
         effect = wanted.popleft()
         if isinstance(effect, _AT_FOLDER):
             for message in carrier.carry_out(effect):
-                seen += len(message.seen) if isinstance(message, m.FilesSeen) else 0
+                seen += len(message.seen) if isinstance(message, m.ScanResults) else 0
                 wanted.extend(engine.step(time.time(), message))
     written = index.connection.total_changes - before
     folder.close()

@@ -14,7 +14,7 @@ import orjson
 
 from benchmarks.measure import Cost, cpu_of, run
 from benchmarks.relay import Relay
-from hub.rig import OverHttp
+from hub.fixtures import OverHttp
 from support.eventually import eventually
 from support.processes import COMMAND, Daemon, Home
 from support.servers import HubServer, sha

@@ -19,7 +19,7 @@ from benchmarks.measure import cpu_of
 from benchmarks.sizes import Sizes
 from benchmarks.table import AtMost, Group, Line, Table, TimesBaseline, Unit
 from benchmarks.tree import text
-from hub.rig import upsert
+from hub.fixtures import upsert
 from support.servers import SENTINEL, HubServer, sha
 
 pytestmark = pytest.mark.benchmark_table

@@ -15,7 +15,7 @@ from typing import Final
 
 import pytest
 
-from agent.config import Settings
+from agent.settings.settings import Settings
 from benchmarks.conftest import Machines
 from benchmarks.machines import FeedEar, Machine, until_calm, until_rest, when_on_disk
 from benchmarks.measure import cpu_of, written_by

@@ -6,18 +6,18 @@ import socket
 
 import pytest
 
-from agent.cli.exchange import OK, Answer, ask
+from agent.cli.unix_http import OK, UnixHttpResponse, post
 
 SECONDS = 5.0
 
 
-def asked(answer: bytes) -> tuple[Answer, bytes]:
+def asked(answer: bytes) -> tuple[UnixHttpResponse, bytes]:
     """What comes of this answer, and the question it was given to."""
     near, far = socket.socketpair()
     with near, far:
         far.sendall(answer)
         far.shutdown(socket.SHUT_WR)
-        got = ask(near, "/v1/status", b"{}", SECONDS)
+        got = post(near, "/v1/status", b"{}", SECONDS)
         return got, far.recv(1 << 16)
 
 

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from agent.cli.exits import STATES, Exit, for_error, for_resolutions, for_status, for_sync, worst
+from agent.cli.exit_codes import STATES, ExitCode, for_error, for_resolutions, for_status, for_sync, worst
 from agent.core.errors import ProblemKind
 from agent.core.model import Reason, SourceState
 from cli.documents import passed, resolved, source, status
 
 
 def test_the_numbers_are_those_of_the_contract() -> None:
-    assert {code.name: int(code) for code in Exit} == {
+    assert {code.name: int(code) for code in ExitCode} == {
         "DONE": 0,
         "FAILED": 1,
         "USAGE": 2,
@@ -30,8 +30,8 @@ def test_the_numbers_are_those_of_the_contract() -> None:
 def test_of_several_codes_the_first_of_6_4_5_7_1_3_wins() -> None:
     order = [6, 4, 5, 7, 1, 3, 0]
     for one, other in itertools.combinations(order, 2):
-        assert worst([Exit(other), Exit(one)]) == one
-    assert worst([]) is Exit.DONE
+        assert worst([ExitCode(other), ExitCode(one)]) == one
+    assert worst([]) is ExitCode.DONE
 
 
 def test_every_state_has_a_code() -> None:
@@ -47,8 +47,8 @@ def test_an_error_has_the_code_of_its_kind(code: str, exit_code: int) -> None:
 
 
 def test_any_other_error_is_a_failure() -> None:
-    assert for_error("something new") is Exit.FAILED
-    assert {for_error(kind) for kind in ProblemKind} == {Exit.FAILED, Exit.OFFLINE, Exit.SIGNED_OUT}
+    assert for_error("something new") is ExitCode.FAILED
+    assert {for_error(kind) for kind in ProblemKind} == {ExitCode.FAILED, ExitCode.OFFLINE, ExitCode.SIGNED_OUT}
 
 
 @pytest.mark.parametrize(
@@ -72,7 +72,7 @@ def test_a_pass_exits_with_the_worst_of_what_it_met(changes: dict[str, Any], cod
 @pytest.mark.parametrize("reason", list(Reason))
 def test_only_policy_skips_leave_the_code_alone(reason: Reason) -> None:
     document = passed(skipped=[{"path": "a", "reason": reason.value}])
-    assert for_sync(document) == (Exit.DONE if reason.is_policy else Exit.FAILED)
+    assert for_sync(document) == (ExitCode.DONE if reason.is_policy else ExitCode.FAILED)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_checked_status_exits_as_the_pass_would(changes: dict[str, Any], code:
 
 
 def test_the_worst_source_counts() -> None:
-    assert for_status(status(source(), source(state="offline"), source(state="conflict"))) is Exit.OFFLINE
+    assert for_status(status(source(), source(state="offline"), source(state="conflict"))) is ExitCode.OFFLINE
 
 
 @pytest.mark.parametrize(("state", "code"), [("resolved", 0), ("resolving", 0), ("queued", 5), ("refused", 1)])

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent.cli import render
-from agent.cli.output import Grid, Line, View
+from agent.cli.output import Grid, TextLine, View
 from cli.conftest import Ran
 from cli.documents import conflict, passed, plan, resolved, source, status
 from cli.fake_agent import FakeAgent, Refusal
@@ -125,7 +125,7 @@ def test_a_bug_is_one_line_and_its_details_come_on_demand(raven: Callable[..., R
 
 
 def texts(view: View) -> str:
-    return "\n".join(block.text for block in view if isinstance(block, Line))
+    return "\n".join(block.text for block in view if isinstance(block, TextLine))
 
 
 def test_held_deletes_come_with_both_ways_out() -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 import jwt
 import pytest
 
+from agent.cli.commands.support import tail
 from agent.cli.logsetup import log_as_daemon, log_to_file, scrub
-from agent.cli.support import tail
-from agent.config import Home, Settings
+from agent.settings.settings import Home, Settings
 from cli.conftest import Ran
 from cli.documents import source, status
 from cli.fake_agent import FakeAgent, Refusal

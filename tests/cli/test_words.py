@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.cli.words import (
+from agent.cli.humanize import (
     ago,
     file_path,
     folder_path,

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from crashes.mortal import MortalHome, arm, gone_within, link_params
+from crashes.kill_points import MortalHome, arm, gone_within, link_params
 from support.eventually import eventually
 from support.processes import Daemon
-from support.resting import assert_equal, lost, settle
 from support.servers import HubServer
+from support.wait_idle import assert_equal, lost, settle
 
 SECONDS_TO_DIE = 20.0
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from crashes.mortal import MortalHome, link_params
+from crashes.kill_points import MortalHome, link_params
 from support.eventually import eventually
 from support.processes import Daemon
 from support.servers import HubServer

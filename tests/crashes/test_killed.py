@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from crashes.mortal import Death, MortalHome, arm, gone_within, link_params
+from crashes.kill_points import Death, MortalHome, arm, gone_within, link_params
 from crashes.people import Editor, Watchman
 from support.eventually import eventually
 from support.processes import Daemon
-from support.resting import assert_equal, in_step, lost, resolve_all, settle
 from support.servers import Server
+from support.wait_idle import assert_equal, in_step, lost, resolve_all, settle
 
 FILES = 8
 ORDINARY = range(20)

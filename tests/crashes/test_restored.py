@@ -6,8 +6,8 @@ import pytest
 
 from crashes.conftest import Machines
 from support.processes import Home
-from support.resting import assert_equal, lost
 from support.servers import StrictServer
+from support.wait_idle import assert_equal, lost
 
 BACKUP = {"kept.md": "kept\n", "edited.md": "before\n", "deleted.md": "deleted later\n"}
 SINCE = {"kept.md": "kept\n", "edited.md": "after\n", "created.md": "created later\n"}

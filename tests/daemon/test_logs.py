@@ -17,10 +17,10 @@ from typing import Any
 
 import pytest
 
+from agent.cli.commands.support import last_lines
 from agent.cli.logsetup import log_to_file
-from agent.cli.support import last_lines
-from agent.config import Home as AgentHome
-from agent.config import Settings
+from agent.settings.settings import Home as AgentHome
+from agent.settings.settings import Settings
 from support.eventually import eventually
 from support.processes import COMMAND, Home
 from support.servers import StrictServer
@@ -90,7 +90,7 @@ def test_what_needs_a_person_is_said_at_the_usual_level_and_each_push_is_not(hom
         home.run("resume")
         eventually(lambda: "conflict: edit_edit source=notes path=a.md" in home.log(), 20, "the conflict is logged")
     text = home.log()
-    assert text.count("WARNING agent.daemon.telling: offline") == 1
+    assert text.count("WARNING agent.runtime.activity_log: offline") == 1
     assert "telling: pushed" not in text
 
 

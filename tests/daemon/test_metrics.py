@@ -11,9 +11,9 @@ import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+from agent.api.metrics import CONTENT_TYPE, render
 from agent.core.model import SourceState
-from agent.daemon.metrics import CONTENT_TYPE, render
-from agent.engine.outstanding import Tally
+from agent.engine.in_flight import SyncCounters
 from support.eventually import eventually
 from support.processes import Home
 
@@ -55,7 +55,7 @@ def value(values: Values, name: str, /, **labels: str) -> float:
 
 def test_every_count_of_the_status_is_a_sample() -> None:
     """With the source's id, whatever its name holds."""
-    values = read(render(STATUS, {"s-1": Tally(5, 6, 7, 8, 9)}))
+    values = read(render(STATUS, {"s-1": SyncCounters(5, 6, 7, 8, 9)}))
     for name, expected in (
         ("files", 12), ("size_bytes", 345), ("pending_push", 1), ("pending_pull", 2), ("conflicts", 3), ("skipped", 4),
         ("failed", 1), ("held_deletes", 7), ("degraded", 1), ("last_sync_age_seconds", 100.5), ("pushed_total", 5),

@@ -9,33 +9,33 @@ from pathlib import Path
 
 import pytest
 
-from agent.daemon.desktop import LONGEST, command_for, notify
-from agent.daemon.notifications import (
+from agent.daemon.alerts import (
     GATHERED_SECONDS,
     QUIET_SECONDS,
     SETTLED_SECONDS,
-    Notice,
-    Notices,
-    Situation,
+    AlertPolicy,
+    AlertSituation,
+    Notification,
 )
+from agent.daemon.desktop import LONGEST, command_for, show_notification
 
 START = 1000.0
 BUS = {"DBUS_SESSION_BUS_ADDRESS": "unix:path=/nowhere"}
 
 
-def conflicts(*numbers: int, source: str = "notes") -> Situation:
+def conflicts(*numbers: int, source: str = "notes") -> AlertSituation:
     """These conflicts wait for somebody."""
-    return Situation(frozenset((source, number) for number in numbers))
+    return AlertSituation(frozenset((source, number) for number in numbers))
 
 
-def told(notices: Notices, seen: Situation, *seconds: float) -> list[str]:
+def told(notices: AlertPolicy, seen: AlertSituation, *seconds: float) -> list[str]:
     """The titles told when this is seen at these seconds after the start."""
     return [notice.title for second in seconds for notice in notices.consider(seen, START + second)]
 
 
 def test_conflicts_that_come_together_are_one_notification() -> None:
     """Told once no more have come for a moment, and never again."""
-    notices = Notices(frozenset())
+    notices = AlertPolicy(frozenset())
     for second in range(1, 11):
         assert told(notices, conflicts(*range(second * 100)), second) == []
     assert told(notices, conflicts(*range(1000)), 10 + SETTLED_SECONDS, 100, 2000) == ["1,000 new conflicts"]
@@ -43,7 +43,7 @@ def test_conflicts_that_come_together_are_one_notification() -> None:
 
 def test_conflicts_that_keep_coming_are_told_of_after_a_while_and_then_seldom() -> None:
     """A minute of gathering, then ten minutes of silence, whose conflicts are told of together."""
-    notices = Notices(frozenset())
+    notices = AlertPolicy(frozenset())
     titles = [(n, told(notices, conflicts(*range(n + 1)), float(n))) for n in range(int(QUIET_SECONDS) + 200)]
     spoken = [(second, said) for second, said in titles if said]
     assert [second for second, _ in spoken] == [GATHERED_SECONDS, GATHERED_SECONDS + QUIET_SECONDS]
@@ -52,7 +52,7 @@ def test_conflicts_that_keep_coming_are_told_of_after_a_while_and_then_seldom() 
 
 def test_a_conflict_that_was_there_before_or_is_gone_at_once_is_not_told() -> None:
     """Neither one known from before a restart, nor one that was merged before anybody could look."""
-    notices = Notices(frozenset({("notes", 1)}))
+    notices = AlertPolicy(frozenset({("notes", 1)}))
     assert told(notices, conflicts(1), 0, SETTLED_SECONDS, 60) == []
     assert told(notices, conflicts(1, 2), 61) == []
     assert told(notices, conflicts(1), 62, 62 + SETTLED_SECONDS, 700) == []
@@ -60,8 +60,8 @@ def test_a_conflict_that_was_there_before_or_is_gone_at_once_is_not_told() -> No
 
 def test_a_halt_is_told_once_while_it_lasts_and_again_when_it_comes_back() -> None:
     """A folder that is away for a moment is none."""
-    notices = Notices(frozenset())
-    halt, calm = Situation(halted={"notes": "the folder is gone"}), Situation()
+    notices = AlertPolicy(frozenset())
+    halt, calm = AlertSituation(halted={"notes": "the folder is gone"}), AlertSituation()
     assert told(notices, halt, 0, 1) == []
     assert told(notices, calm, 2) == []
     assert told(notices, halt, 3, 4) == []
@@ -72,20 +72,22 @@ def test_a_halt_is_told_once_while_it_lasts_and_again_when_it_comes_back() -> No
 
 def test_several_folders_that_halt_together_are_one_notification() -> None:
     """A disk that was unplugged holds many of them."""
-    notices = Notices(frozenset())
-    halts = Situation(halted=dict.fromkeys(("a", "b", "c"), "the folder is gone"))
+    notices = AlertPolicy(frozenset())
+    halts = AlertSituation(halted=dict.fromkeys(("a", "b", "c"), "the folder is gone"))
     assert told(notices, halts, 0, SETTLED_SECONDS) == ["Stopped: a (and 2 more)"]
 
 
 def test_a_sign_out_and_a_token_that_ends_soon_are_told_by_server() -> None:
     """Seven days before, one day before, and when it has ended: once each."""
-    notices = Notices(frozenset())
+    notices = AlertPolicy(frozenset())
     later = SETTLED_SECONDS
-    assert told(notices, Situation(expiring={"raven": 7}), 0, later, 99) == ["The token for raven ends soon"]
-    assert told(notices, Situation(expiring={"raven": 1}), 100, 100 + later) == ["The token for raven ends soon"]
-    assert told(notices, Situation(signed_out=frozenset({"raven"})), 200, 200 + later, 999) == ["Signed out of raven"]
-    assert Notices(frozenset()).consider(Situation(), 0.0) == []
-    assert Notice("a", "b") != Notice("a", "c")
+    assert told(notices, AlertSituation(expiring={"raven": 7}), 0, later, 99) == ["The token for raven ends soon"]
+    assert told(notices, AlertSituation(expiring={"raven": 1}), 100, 100 + later) == ["The token for raven ends soon"]
+    assert told(notices, AlertSituation(signed_out=frozenset({"raven"})), 200, 200 + later, 999) == [
+        "Signed out of raven"
+    ]
+    assert AlertPolicy(frozenset()).consider(AlertSituation(), 0.0) == []
+    assert Notification("a", "b") != Notification("a", "c")
 
 
 def tool(folder: Path, name: str) -> Path:
@@ -105,7 +107,7 @@ def test_texts_are_arguments_and_nothing_in_them_is_a_command(tmp_path: Path, na
     """Whatever a folder is called: no shell, no option, no markup, no line of its own; and no token for the tool."""
     tool(tmp_path, name)
     nasty = f"--version $(touch {tmp_path}/harm) `id` <b>x</b>\n; '\" & y"
-    assert notify(nasty, nasty, {**BUS, "PATH": str(tmp_path), "RAVEN_TOKEN": "secret"})
+    assert show_notification(nasty, nasty, {**BUS, "PATH": str(tmp_path), "RAVEN_TOKEN": "secret"})
     arguments, token = json.loads((tmp_path / "shown").read_text())
     title, body = arguments[-2:] if name == "notify-send" else [json.loads(word) for word in arguments[-5:-3]]
     assert not (tmp_path / "harm").exists()
@@ -126,9 +128,9 @@ def test_on_macos_the_texts_are_no_part_of_the_script(tmp_path: Path) -> None:
 
 def test_a_tool_or_a_desktop_that_is_not_there_is_no_error(tmp_path: Path) -> None:
     """Nor one that fails: nothing is shown, and that is all."""
-    assert not notify("a", "b", {"PATH": str(tmp_path), **BUS})
+    assert not show_notification("a", "b", {"PATH": str(tmp_path), **BUS})
     tool(tmp_path, "notify-send").write_text("#!/bin/sh\nexit 1\n")
-    assert not notify("a", "b", {"PATH": str(tmp_path), **BUS})
+    assert not show_notification("a", "b", {"PATH": str(tmp_path), **BUS})
     assert command_for("a", "b", {"PATH": str(tmp_path)}, "linux") is None
     assert command_for("a", "b", {"PATH": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}, "linux") is None
 
@@ -136,21 +138,21 @@ def test_a_tool_or_a_desktop_that_is_not_there_is_no_error(tmp_path: Path) -> No
 def test_a_long_text_is_cut(tmp_path: Path) -> None:
     """So that a long path does not fill the screen."""
     tool(tmp_path, "notify-send")
-    assert notify("t", "x" * 5000, {**BUS, "PATH": str(tmp_path)})
+    assert show_notification("t", "x" * 5000, {**BUS, "PATH": str(tmp_path)})
     arguments, _ = json.loads((tmp_path / "shown").read_text())
     assert len(arguments[-1]) == LONGEST
 
 
 def test_who_tells_looks_again_by_itself_only_for_what_is_too_young_to_be_told() -> None:
     """A new conflict or a halt is undecided until it was told, or is gone; calm is not."""
-    notices = Notices(frozenset())
-    assert notices.consider(Situation(), START) == []
+    notices = AlertPolicy(frozenset())
+    assert notices.consider(AlertSituation(), START) == []
     assert not notices.undecided
     notices.consider(conflicts(1), START)
     assert notices.undecided
     assert notices.consider(conflicts(1), START + SETTLED_SECONDS)
     assert not notices.undecided
-    halted = Situation(frozenset({("notes", 1)}), halted={"notes": "away"})
+    halted = AlertSituation(frozenset({("notes", 1)}), halted={"notes": "away"})
     notices.consider(halted, START + SETTLED_SECONDS)
     assert notices.undecided
     notices.consider(conflicts(1), START + SETTLED_SECONDS + 1)

@@ -20,13 +20,13 @@ import httpx
 import pytest
 from freezegun import freeze_time
 
-from agent.config import Home, Settings
 from agent.core.errors import HomeLocked, UsageError
-from agent.credentials import claims
-from agent.daemon.localhub import LocalHub
-from agent.daemon.lock import HomeLock
-from agent.daemon.loop import Control
-from agent.daemon.session import Session, run_foreground
+from agent.daemon.foreground import CommandSession, run_foreground
+from agent.runtime.control_loop import ControlLoop
+from agent.runtime.home_lock import HomeLock
+from agent.runtime.hub_process import HubProcess
+from agent.settings.credentials import claims
+from agent.settings.settings import Home, Settings
 from support.eventually import eventually
 
 
@@ -39,9 +39,9 @@ def home(tmp_path: Path) -> Home:
 
 
 @pytest.fixture
-def hub(tmp_path: Path) -> Iterator[LocalHub]:
+def hub(tmp_path: Path) -> Iterator[HubProcess]:
     """An embedded hub on any free port."""
-    made = LocalHub(tmp_path / "hub", 0, 90)
+    made = HubProcess(tmp_path / "hub", 0, 90)
     yield made
     made.stop()
 
@@ -49,7 +49,10 @@ def hub(tmp_path: Path) -> Iterator[LocalHub]:
 def test_a_second_agent_is_refused_and_told_the_pid(home: Home) -> None:
     """CR9: one agent a home; the other hears who holds it."""
     lock = HomeLock(home.lock_file, home.socket)
-    script = "import sys; from pathlib import Path; from agent.daemon.lock import HomeLock; HomeLock(Path(sys.argv[1]))"
+    script = (
+        "import sys; from pathlib import Path; from agent.runtime.home_lock import HomeLock; "
+        "HomeLock(Path(sys.argv[1]))"
+    )
     other = subprocess.run(
         [sys.executable, "-P", "-c", script, str(home.lock_file)], capture_output=True, text=True, check=False
     )
@@ -68,13 +71,13 @@ def test_a_lock_file_left_by_a_dead_agent_locks_nobody_out(home: Home) -> None:
 
 def test_a_session_holds_the_home_while_it_is_open(home: Home) -> None:
     """Two commands at once do not both write the index."""
-    with Session.open(home, Settings()), pytest.raises(HomeLocked, match=str(os.getpid())):
-        Session.open(home, Settings())
+    with CommandSession.open(home, Settings()), pytest.raises(HomeLocked, match=str(os.getpid())):
+        CommandSession.open(home, Settings())
 
 
 def test_who_follows_the_control_thread_is_woken_after_each_piece_of_work_and_at_the_end() -> None:
     """Each of several by itself, and not before the work is done; nobody is woken while nothing happens."""
-    control = Control(time.time)
+    control = ControlLoop(time.time)
     control.start()
     one, other = control.follow(), control.follow()
     done: list[bool] = []
@@ -90,7 +93,7 @@ def test_who_follows_the_control_thread_is_woken_after_each_piece_of_work_and_at
 
 def test_the_control_thread_goes_on_after_a_failure() -> None:
     """One failing piece of work does not take what comes behind it down, and call hands errors back."""
-    control = Control(time.time)
+    control = ControlLoop(time.time)
     control.start()
     control.post(lambda: 1 / 0)
     assert control.call(lambda: "still here") == "still here"
@@ -101,7 +104,7 @@ def test_the_control_thread_goes_on_after_a_failure() -> None:
 
 def test_the_control_thread_keeps_its_timers() -> None:
     """A timer fires once at its moment; a newer one with the same key replaces it."""
-    control = Control(time.time)
+    control = ControlLoop(time.time)
     control.start()
     fired: list[str] = []
     done = threading.Event()
@@ -112,7 +115,7 @@ def test_the_control_thread_keeps_its_timers() -> None:
     control.stop()
 
 
-def test_the_embedded_hub_comes_back_where_it_was(hub: LocalHub) -> None:
+def test_the_embedded_hub_comes_back_where_it_was(hub: HubProcess) -> None:
     """Killed, it is started again with its data, and its token is good for it."""
     url = hub.ensure()
     assert httpx.get(f"{url}/healthz").status_code == 200
@@ -126,7 +129,7 @@ def test_the_embedded_hub_comes_back_where_it_was(hub: LocalHub) -> None:
     assert answer.status_code == 200
 
 
-def test_the_hub_s_token_renews_itself_long_before_it_ends(hub: LocalHub) -> None:
+def test_the_hub_s_token_renews_itself_long_before_it_ends(hub: HubProcess) -> None:
     """At half of its 90 days the next call is given a fresh one."""
     with freeze_time(dt.datetime.now(dt.UTC), tick=True) as clock:
         first = hub.token()
@@ -143,7 +146,7 @@ def test_a_hub_that_cannot_start_says_where_its_last_words_are(tmp_path: Path) -
     folder = tmp_path / "hub"
     folder.mkdir()
     (folder / "secret").mkdir()
-    failing = LocalHub(folder, 0, 90)
+    failing = HubProcess(folder, 0, 90)
     with pytest.raises(Exception, match="hub"):
         failing.token()
 

@@ -11,11 +11,11 @@ import pytest
 from msgspec import structs
 
 from agent.core.model import Mode
-from agent.daemon.loop import Control
-from agent.daemon.runner import Runner
 from agent.engine import messages as m
-from agent.engine.setup import Setup
+from agent.engine.config import EngineConfig
 from agent.index import Index, open_index
+from agent.runtime.control_loop import ControlLoop
+from agent.runtime.source_runner import SourceRunner
 
 START = 1_800_000_000.0
 FOREVER = float("inf")
@@ -26,8 +26,8 @@ class Stage:
     """A runner without hands over an index that can be made to refuse writes."""
 
     index: Index
-    control: Control
-    runner: Runner
+    control: ControlLoop
+    runner: SourceRunner
     now: float = START
 
     def refuse(self) -> None:
@@ -51,8 +51,8 @@ class Stage:
 def stage(tmp_path: Path) -> Iterator[Stage]:
     with contextlib.closing(open_index(tmp_path / "index.sqlite")) as index:
         clock = lambda: made.now  # noqa: E731 - the stage stands only behind the parts that ask it for the time
-        control = Control(clock)
-        made = Stage(index, control, Runner(control, index, Setup(1, Mode.BIDIRECTIONAL), clock, "notes"))
+        control = ControlLoop(clock)
+        made = Stage(index, control, SourceRunner(control, index, EngineConfig(1, Mode.BIDIRECTIONAL), clock, "notes"))
         control.start()
         yield made
         made.runner.stop()
@@ -77,8 +77,8 @@ def test_what_is_said_of_pausing_while_nothing_works_counts(stage: Stage) -> Non
     stage.revive()
     assert stage.paused()
     stage.refuse()
-    stage.runner.deliver(m.LookAgain())
-    stage.runner.deliver(m.Noticed(frozenset({"a.md"})))
+    stage.runner.deliver(m.RescanRequested())
+    stage.runner.deliver(m.PathsChanged(frozenset({"a.md"})))
     stage.control.call(lambda: stage.runner.tell(m.Resume()))
     assert stage.runner.failure is not None
     stage.revive()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.daemon.waking import EVERY_SECONDS, GAP_SECONDS, Waking
+from agent.daemon.sleep_detector import EVERY_SECONDS, GAP_SECONDS, SleepDetector
 
 
 class Clocks:
@@ -14,7 +14,7 @@ class Clocks:
         self.wall = 1_800_000_000.0
         self.ticks = 500.0
         self.told: list[str] = []
-        self.waking = Waking(self.told.append, lambda: self.wall, lambda: self.ticks)
+        self.waking = SleepDetector(self.told.append, lambda: self.wall, lambda: self.ticks)
 
     def pass_by(self, wall: float, ticks: float) -> list[str]:
         """So much passes on each; what is said at the next look."""

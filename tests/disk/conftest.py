@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from disk.kit import Room, open_room
+from disk.fixtures import Room, open_room
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from typing import Any
 
 import pytest
 
-from agent.core.model import Landing, Presence
-from agent.daemon.folder import Folder
-from agent.disk.fs import Dir, File
-from agent.disk.select import Rules
-from disk.kit import NOW, intent, remember
+from agent.core.model import ApplyOutcome, Presence
+from agent.disk.fs.protocol import Dir, File
+from agent.disk.selection.rules import Rules
+from agent.runtime.local_folder import LocalFolder
+from disk.fixtures import NOW, intent, remember
 from support.folding import FoldingFs
 
 COMPOSED = "r\u00e9sum\u00e9.md"
@@ -37,48 +37,48 @@ class DecomposingFs(FoldingFs):
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Folder]:
+def folder(tmp_path: Path) -> Iterator[LocalFolder]:
     """A folder with a file that shows that its disk folds."""
     (tmp_path / "notes").mkdir()
     (tmp_path / "notes" / "Plain.md").write_text("plain\n")
     fs: Any = DecomposingFs()
-    found = Folder(fs, str(tmp_path / "notes"), Rules(), str(tmp_path), "1")
+    found = LocalFolder(fs, str(tmp_path / "notes"), Rules(), str(tmp_path), "1")
     yield found
     found.close()
 
 
-def paths(folder: Folder) -> set[str]:
+def paths(folder: LocalFolder) -> set[str]:
     return {seen.path for batch in folder.look((), None) for seen in batch.seen}
 
 
-def test_what_was_installed_composed_is_found_composed(folder: Folder, tmp_path: Path) -> None:
+def test_what_was_installed_composed_is_found_composed(folder: LocalFolder, tmp_path: Path) -> None:
     """Else it would be pushed under the other spelling, and deleted under its own, for everybody."""
     (landed,) = folder.carry_out([(intent(COMPOSED, b"text", None), b"text")], NOW)
-    assert landed.landing is Landing.DONE
+    assert landed.landing is ApplyOutcome.DONE
     assert {file.name for file in (tmp_path / "notes").iterdir()} == {"Plain.md", DECOMPOSED}
     assert paths(folder) == {"Plain.md", COMPOSED}
     assert folder.look_at([COMPOSED], {}, None)[0].side.is_file
     assert folder.root.spelled(DECOMPOSED) == COMPOSED
 
 
-def test_a_name_this_disk_cannot_keep_is_blocked_by_itself(folder: Folder) -> None:
+def test_a_name_this_disk_cannot_keep_is_blocked_by_itself(folder: LocalFolder) -> None:
     """The server's decomposed spelling: one skipped file, nothing installed, and no delete from its absence."""
     jobs = [(intent(DECOMPOSED, b"text", None), b"text"), (intent("other.md", b"x", None, 2), b"x")]
     first, second = folder.carry_out(jobs, NOW)
-    assert (first.landing, second.landing) == (Landing.BLOCKED, Landing.DONE)
+    assert (first.landing, second.landing) == (ApplyOutcome.BLOCKED, ApplyOutcome.DONE)
     assert folder.look_at([DECOMPOSED], {}, None)[0].side.presence is Presence.ABSENT
     assert paths(folder) == {"Plain.md", "other.md"}
 
 
-def test_where_the_disk_cannot_be_tried_a_decomposed_name_is_nobodys(folder: Folder, tmp_path: Path) -> None:
+def test_where_the_disk_cannot_be_tried_a_decomposed_name_is_nobodys(folder: LocalFolder, tmp_path: Path) -> None:
     """Full just when a process starts: what is known under the composed name is neither missing nor a new file."""
     (tmp_path / "notes" / "deep").mkdir()
     jobs = [(intent(f"deep/{COMPOSED}", b"text", None), b"text")]
-    assert folder.carry_out(jobs, NOW)[0].landing is Landing.DONE
+    assert folder.carry_out(jobs, NOW)[0].landing is ApplyOutcome.DONE
     known = [remember(seen) for batch in folder.look((), None) for seen in batch.seen]
     fs: Any = DecomposingFs()
     fs.full = True
-    fresh = Folder(fs, str(tmp_path / "notes"), Rules(), str(tmp_path), "1")
+    fresh = LocalFolder(fs, str(tmp_path / "notes"), Rules(), str(tmp_path), "1")
     ordered = sorted(known, key=lambda row: row.path)
     (seen,) = [seen for batch in fresh.look(ordered, None) for seen in batch.seen]
     assert (seen.path, seen.side.presence) == (f"deep/{COMPOSED}", Presence.UNKNOWN)

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from agent.core.model import Presence
-from agent.disk.root import Blocked, Root
-from agent.disk.scan import look, scan
-from agent.disk.select import Rules, Selection
+from agent.disk.root import PathBlocked, Root
+from agent.disk.scan.walk import look, scan
+from agent.disk.selection.rules import Rules, Selection
 from support.folding import FoldingFs
 
 
@@ -27,10 +27,10 @@ def root(tmp_path: Path) -> Iterator[Root]:
 
 def test_a_folder_of_another_spelling_is_not_on_the_way_to_a_path(root: Root) -> None:
     """It would be entered by the disk, and every file below would be there twice."""
-    assert root.folds()
+    assert root.is_case_insensitive()
     with root.parent("Work/Notes.md") as (_, name):
         assert name == "Notes.md"
-    with pytest.raises(Blocked, match="'Work' stands where 'work' is asked for"), root.parent("work/Notes.md"):
+    with pytest.raises(PathBlocked, match="'Work' stands where 'work' is asked for"), root.parent("work/Notes.md"):
         pass
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from agent.core.model import Intent, Landing
-from agent.disk import native
-from agent.disk.parents import KEPT_FOR
-from disk.kit import NOW, Crash, Room, WithoutExchange, WrappedFs, crash_at, intent, open_room, sha
+from agent.core.model import ApplyOutcome, Intent
+from agent.disk.fs import syscalls
+from agent.disk.scan.parent_cache import KEPT_FOR
+from disk.fixtures import NOW, Crash, Room, WithoutExchange, WrappedFs, crash_at, intent, open_room, sha
 
 OLD, NEW, MINE = b"old text\n", b"new text, longer\n", b"the user's own text\n"
 PATHS = ("d/a.md", "d/b.md", "e/f/c.md", "replaced.md")
@@ -42,7 +42,7 @@ def prepare(folder: Path, state: Path) -> None:
 
 
 def names(room: Room) -> list[str]:
-    return [name.rpartition(".")[2] for name in room.slots()]
+    return [name.rpartition(".")[2] for name in room.staging()]
 
 
 @pytest.mark.parametrize("kind", [WrappedFs, WithoutExchange])
@@ -69,12 +69,12 @@ def test_a_crash_anywhere_in_a_group_leaves_each_file_whole_and_recovery_says_wh
         for path, landing in zip(PATHS, told, strict=False):
             expected = OLD if path == PATHS[3] else None
             now = (folder / path).read_bytes() if (folder / path).exists() else None
-            assert now == (NEW if landing is Landing.DONE else expected), (number, path)
+            assert now == (NEW if landing is ApplyOutcome.DONE else expected), (number, path)
             assert now == stood[path] or kind is WithoutExchange
-        assert told[4] is Landing.CHANGED
+        assert told[4] is ApplyOutcome.CHANGED
         assert (folder / "full").read_bytes() == MINE
         room.installer.forget([job.id for job in intents])
-        assert room.slots() == []
+        assert room.staging() == []
         room.close()
         if not crashed:
             assert number > 20
@@ -102,7 +102,7 @@ def test_after_a_crash_a_file_that_was_put_in_place_and_deleted_since_counts_as_
         room = open_room(folder, state, fs)
         told = room.installer.recover([job for job, _ in group()], NOW)
         for was_made, landed in zip(made, told, strict=False):
-            assert landed.landing is (Landing.DONE if was_made else Landing.CHANGED), number
+            assert landed.landing is (ApplyOutcome.DONE if was_made else ApplyOutcome.CHANGED), number
             assert not was_made or (landed.seen is not None and landed.seen.side.hash is None)
         room.close()
     pytest.fail("the group was never carried through")
@@ -112,17 +112,17 @@ def test_one_mark_stands_for_the_whole_group_until_its_results_are_committed(roo
     (room.folder / PATHS[3]).write_bytes(OLD)
     (room.folder / "full").write_bytes(MINE)
     landed = room.installer.carry_out(group(), NOW)
-    assert [one.landing for one in landed] == [Landing.DONE] * 4 + [Landing.BLOCKED]
+    assert [one.landing for one in landed] == [ApplyOutcome.DONE] * 4 + [ApplyOutcome.BLOCKED]
     assert names(room) == ["made", "void"]
     room.installer.forget([job.id for job, _ in group()])
-    assert room.slots() == []
+    assert room.staging() == []
 
 
 def test_where_a_refusal_cannot_be_written_down_nothing_of_the_group_is_created(folder: Path, state: Path) -> None:
     """Without it, a crash would leave the refused one looking as though it had been put in place."""
     fs = WrappedFs()
     room = open_room(folder, state, fs)
-    room.slots()
+    room.staging()
 
     def refuse(name: str, given: tuple[Any, ...]) -> None:
         if name == "create" and given[1].endswith((".void", "_1.part")):
@@ -130,7 +130,7 @@ def test_where_a_refusal_cannot_be_written_down_nothing_of_the_group_is_created(
 
     fs.before = refuse
     jobs = [(member(number, f"{number}.md", NEW, None), NEW) for number in range(3)]
-    assert {landed.landing for landed in room.installer.carry_out(jobs, NOW)} == {Landing.FAILED}
+    assert {landed.landing for landed in room.installer.carry_out(jobs, NOW)} == {ApplyOutcome.FAILED}
     fs.before = None
     assert list(folder.iterdir()) == []
     assert "made" not in names(room)
@@ -141,10 +141,10 @@ def test_many_files_of_a_folder_land_through_one_walk_and_one_sync_each_way(fold
     calls: list[str] = []
     fs = WrappedFs()
     room = open_room(folder, state, fs)
-    room.slots()
+    room.staging()
     jobs = [(member(n, f"d/{n % 10}/{n}.md", NEW, None), NEW) for n in range(300)]
     fs.before = lambda name, _: calls.append(name)
-    assert {landed.landing for landed in room.installer.carry_out(jobs, NOW)} == {Landing.DONE}
+    assert {landed.landing for landed in room.installer.carry_out(jobs, NOW)} == {ApplyOutcome.DONE}
     assert calls.count("syncfs") == 2
     assert calls.count("fsync") == calls.count("fsync_dir") == 0
     assert calls.count("create") == 300 + 1
@@ -172,10 +172,12 @@ def test_a_folder_moved_away_while_it_is_kept_open_is_looked_at_anew(folder: Pat
     results = room.installer.carry_out(jobs, NOW)
     fs.before = None
     assert os.listdir(tmp_path / "elsewhere") == []
-    assert {landed.landing for landed in results} == {Landing.CHANGED}
+    assert {landed.landing for landed in results} == {ApplyOutcome.CHANGED}
     assert all(landed.seen is not None and not landed.seen.side.is_file for landed in results)
     # A crash before that is committed says the same.
-    assert {landed.landing for landed in room.installer.recover([job for job, _ in jobs], NOW)} == {Landing.CHANGED}
+    assert {landed.landing for landed in room.installer.recover([job for job, _ in jobs], NOW)} == {
+        ApplyOutcome.CHANGED
+    }
     room.close()
 
 
@@ -196,7 +198,7 @@ def test_a_folder_deleted_while_it_is_kept_open_is_made_again(folder: Path, stat
     jobs = [(member(number, f"d/{number}.md", NEW, None), NEW) for number in range(3)]
     results = room.installer.carry_out(jobs, NOW)
     fs.before = None
-    assert [landed.landing for landed in results] == [Landing.CHANGED, Landing.DONE, Landing.DONE]
+    assert [landed.landing for landed in results] == [ApplyOutcome.CHANGED, ApplyOutcome.DONE, ApplyOutcome.DONE]
     assert sorted(os.listdir(folder / "d")) == ["1.md", "2.md"]
     room.close()
 
@@ -230,7 +232,7 @@ def test_a_removed_group_leaves_no_folder_it_emptied_and_every_other(room: Room)
     (room.folder / "b/d/kept.png").write_bytes(MINE)
     jobs = [(member(number, path, None, OLD), b"") for number, path in enumerate(paths)]
     results = room.installer.carry_out(jobs, NOW)
-    assert {landed.landing for landed in results} == {Landing.DONE}
+    assert {landed.landing for landed in results} == {ApplyOutcome.DONE}
     assert all(landed.seen is not None and landed.seen.side.hash is None for landed in results)
     assert sorted(path.relative_to(room.folder).as_posix() for path in room.folder.rglob("*")) == [
         "b",
@@ -255,4 +257,4 @@ def test_one_sync_of_everything_is_trusted_only_where_it_tells_of_write_errors(
     system: str, release: str, told: bool
 ) -> None:
     """Linux tells of them from 5.8 on; elsewhere each file is synced by itself."""
-    assert native.syncfs_tells_errors(system, release) is told
+    assert syscalls.syncfs_tells_errors(system, release) is told

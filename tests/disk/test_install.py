@@ -10,21 +10,21 @@ from typing import Any
 import pytest
 
 from agent.core.errors import RootError
-from agent.core.model import ABSENT, Intent, Landed, Landing, Purpose, Reason
-from agent.disk.fs import SwapPrimitive
-from agent.disk.select import Rules
-from disk.kit import NOW, Room, WithoutExchange, WrappedFs, age, intent, open_room, sha
+from agent.core.model import ABSENT, ApplyOutcome, ApplyResult, Intent, Purpose, Reason
+from agent.disk.fs.protocol import SwapPrimitive
+from agent.disk.selection.rules import Rules
+from disk.fixtures import NOW, Room, WithoutExchange, WrappedFs, age, intent, open_room, sha
 
 OLD, NEW, MINE = b"old text\n", b"new text, longer\n", b"the user's own text\n"
 
 
-def carry(room: Room, job: Intent, content: bytes = b"") -> Landed:
+def carry(room: Room, job: Intent, content: bytes = b"") -> ApplyResult:
     return room.installer.carry_out([(job, content)], NOW)[0]
 
 
 def test_a_new_file_is_created_with_its_folders(room: Room) -> None:
     landed = carry(room, intent("a/b/c.md", NEW, None), NEW)
-    assert landed.landing is Landing.DONE
+    assert landed.landing is ApplyOutcome.DONE
     assert (room.folder / "a/b/c.md").read_bytes() == NEW
     assert landed.seen is not None
     assert landed.seen.side.hash == sha(NEW)
@@ -34,28 +34,28 @@ def test_a_new_file_is_created_with_its_folders(room: Room) -> None:
 
 def test_an_expected_file_is_replaced_and_stands_in_the_trash(room: Room) -> None:
     (room.folder / "a.md").write_bytes(OLD)
-    assert carry(room, intent("a.md", NEW, OLD), NEW).landing is Landing.DONE
+    assert carry(room, intent("a.md", NEW, OLD), NEW).landing is ApplyOutcome.DONE
     assert (room.folder / "a.md").read_bytes() == NEW
     assert room.trashed() == {OLD}
-    assert room.slots() == []
+    assert room.staging() == []
 
 
 def test_a_file_that_is_not_the_expected_one_stays(room: Room) -> None:
     (room.folder / "a.md").write_bytes(MINE)
     landed = carry(room, intent("a.md", NEW, OLD), NEW)
-    assert landed.landing is Landing.CHANGED
+    assert landed.landing is ApplyOutcome.CHANGED
     assert landed.seen is not None
     assert landed.seen.side.hash == sha(MINE)
     assert (room.folder / "a.md").read_bytes() == MINE
     assert room.trashed() == set()
-    assert room.slots() == []
+    assert room.staging() == []
 
 
 def test_a_file_where_none_was_expected_stays(room: Room) -> None:
     (room.folder / "a.md").write_bytes(MINE)
-    assert carry(room, intent("a.md", NEW, None), NEW).landing is Landing.CHANGED
+    assert carry(room, intent("a.md", NEW, None), NEW).landing is ApplyOutcome.CHANGED
     assert (room.folder / "a.md").read_bytes() == MINE
-    assert room.slots() == []
+    assert room.staging() == []
 
 
 @pytest.mark.parametrize("expected", [None, OLD, NEW])
@@ -63,10 +63,10 @@ def test_what_is_there_already_is_not_touched(room: Room, expected: bytes | None
     path = room.folder / "a.md"
     path.write_bytes(NEW)
     before = path.stat()
-    assert carry(room, intent("a.md", NEW, expected), NEW).landing is Landing.DONE
+    assert carry(room, intent("a.md", NEW, expected), NEW).landing is ApplyOutcome.DONE
     after = path.stat()
     assert (after.st_ino, after.st_ctime_ns) == (before.st_ino, before.st_ctime_ns)
-    assert room.slots() == []
+    assert room.staging() == []
 
 
 def test_a_removal_moves_the_file_to_the_trash_and_takes_only_the_folders_it_emptied(room: Room) -> None:
@@ -74,7 +74,7 @@ def test_a_removal_moves_the_file_to_the_trash_and_takes_only_the_folders_it_emp
     (room.folder / "keep/other.png").write_bytes(b"x")
     (room.folder / "keep/a/b/c.md").write_bytes(OLD)
     landed = carry(room, intent("keep/a/b/c.md", None, OLD))
-    assert landed.landing is Landing.DONE
+    assert landed.landing is ApplyOutcome.DONE
     assert landed.seen is not None
     assert landed.seen.side == ABSENT
     assert not (room.folder / "keep/a").exists()
@@ -85,29 +85,29 @@ def test_a_removal_moves_the_file_to_the_trash_and_takes_only_the_folders_it_emp
 def test_a_resolution_that_removes_a_file_leaves_its_folder(room: Room) -> None:
     (room.folder / "a").mkdir()
     (room.folder / "a/b.md").write_bytes(OLD)
-    assert carry(room, intent("a/b.md", None, OLD, purpose=Purpose.RESOLVE)).landing is Landing.DONE
+    assert carry(room, intent("a/b.md", None, OLD, purpose=Purpose.RESOLVE)).landing is ApplyOutcome.DONE
     assert (room.folder / "a").is_dir()
 
 
 def test_the_root_itself_is_never_removed(room: Room) -> None:
     (room.folder / "a.md").write_bytes(OLD)
-    assert carry(room, intent("a.md", None, OLD)).landing is Landing.DONE
+    assert carry(room, intent("a.md", None, OLD)).landing is ApplyOutcome.DONE
     assert room.folder.is_dir()
 
 
 def test_an_unexpected_file_is_not_removed(room: Room) -> None:
     (room.folder / "a.md").write_bytes(MINE)
-    assert carry(room, intent("a.md", None, OLD)).landing is Landing.CHANGED
+    assert carry(room, intent("a.md", None, OLD)).landing is ApplyOutcome.CHANGED
     assert (room.folder / "a.md").read_bytes() == MINE
-    assert room.slots() == []
+    assert room.staging() == []
 
 
 def test_removing_what_is_gone_is_done(room: Room) -> None:
-    assert carry(room, intent("x/a.md", None, OLD)).landing is Landing.DONE
+    assert carry(room, intent("x/a.md", None, OLD)).landing is ApplyOutcome.DONE
 
 
 def test_bytes_that_do_not_match_their_hash_are_never_installed(room: Room) -> None:
-    assert carry(room, intent("a.md", NEW, None), b"other").landing is Landing.FAILED
+    assert carry(room, intent("a.md", NEW, None), b"other").landing is ApplyOutcome.FAILED
     assert list(room.folder.iterdir()) == []
 
 
@@ -116,7 +116,7 @@ def test_bytes_that_do_not_match_their_hash_are_never_installed(room: Room) -> N
 )
 def test_an_unsafe_path_is_refused_and_nothing_is_written(room: Room, path: str) -> None:
     landed = carry(room, intent(path, NEW, None), NEW)
-    assert (landed.landing, landed.seen) == (Landing.UNSAFE, None)
+    assert (landed.landing, landed.seen) == (ApplyOutcome.UNSAFE, None)
     assert list(room.folder.iterdir()) == []
 
 
@@ -126,7 +126,7 @@ def test_a_link_at_a_parent_is_not_gone_through(room: Room, tmp_path: Path, new:
     outside.mkdir()
     (outside / "x.md").write_bytes(OLD)
     (room.folder / "a").symlink_to(outside)
-    assert carry(room, intent("a/x.md", new, OLD), new or b"").landing is Landing.UNSAFE
+    assert carry(room, intent("a/x.md", new, OLD), new or b"").landing is ApplyOutcome.UNSAFE
     assert (outside / "x.md").read_bytes() == OLD
     assert os.listdir(outside) == ["x.md"]
 
@@ -135,8 +135,8 @@ def test_a_link_at_the_path_is_neither_followed_nor_replaced(room: Room, tmp_pat
     secret = tmp_path / "secret.md"
     secret.write_bytes(OLD)
     (room.folder / "a.md").symlink_to(secret)
-    assert carry(room, intent("a.md", NEW, OLD), NEW).landing is Landing.CHANGED
-    assert carry(room, intent("a.md", None, OLD)).landing is Landing.CHANGED
+    assert carry(room, intent("a.md", NEW, OLD), NEW).landing is ApplyOutcome.CHANGED
+    assert carry(room, intent("a.md", None, OLD)).landing is ApplyOutcome.CHANGED
     assert (room.folder / "a.md").is_symlink()
     assert secret.read_bytes() == OLD
 
@@ -178,34 +178,34 @@ def test_a_link_swapped_in_between_any_two_calls_never_leads_outside(folder: Pat
 
 def test_a_file_where_a_folder_is_needed_blocks_and_stays(room: Room) -> None:
     (room.folder / "a").write_bytes(MINE)
-    assert carry(room, intent("a/x.md", NEW, None), NEW).landing is Landing.BLOCKED
+    assert carry(room, intent("a/x.md", NEW, None), NEW).landing is ApplyOutcome.BLOCKED
     assert (room.folder / "a").read_bytes() == MINE
 
 
 def test_a_full_folder_where_a_file_is_needed_blocks_and_stays(room: Room) -> None:
     (room.folder / "a.md").mkdir()
     (room.folder / "a.md/unsynced.png").write_bytes(MINE)
-    assert carry(room, intent("a.md", NEW, None), NEW).landing is Landing.BLOCKED
+    assert carry(room, intent("a.md", NEW, None), NEW).landing is ApplyOutcome.BLOCKED
     assert (room.folder / "a.md/unsynced.png").read_bytes() == MINE
 
 
 def test_an_empty_folder_gives_way_to_a_file(room: Room) -> None:
     (room.folder / "a.md").mkdir()
-    assert carry(room, intent("a.md", NEW, None), NEW).landing is Landing.DONE
+    assert carry(room, intent("a.md", NEW, None), NEW).landing is ApplyOutcome.DONE
     assert (room.folder / "a.md").read_bytes() == NEW
 
 
 def test_a_file_turns_into_a_folder_within_one_group(room: Room) -> None:
     (room.folder / "a.md").write_bytes(OLD)
     jobs = [(intent("a.md", None, OLD, 1), b""), (intent("a.md/b.md", NEW, None, 2), NEW)]
-    assert [landed.landing for landed in room.installer.carry_out(jobs, NOW)] == [Landing.DONE, Landing.DONE]
+    assert [landed.landing for landed in room.installer.carry_out(jobs, NOW)] == [ApplyOutcome.DONE, ApplyOutcome.DONE]
     assert (room.folder / "a.md/b.md").read_bytes() == NEW
 
 
 def test_a_path_out_of_scope_is_neither_written_nor_removed(room: Room) -> None:
     (room.folder / "a.png").write_bytes(OLD)
-    assert carry(room, intent("a.png", NEW, OLD), NEW).landing is Landing.OUT_OF_SCOPE
-    assert carry(room, intent("a.png", None, OLD)).landing is Landing.OUT_OF_SCOPE
+    assert carry(room, intent("a.png", NEW, OLD), NEW).landing is ApplyOutcome.OUT_OF_SCOPE
+    assert carry(room, intent("a.png", None, OLD)).landing is ApplyOutcome.OUT_OF_SCOPE
     assert (room.folder / "a.png").read_bytes() == OLD
 
 
@@ -218,7 +218,7 @@ def test_mode_bits_and_extended_attributes_outlive_a_replacement(room: Room) -> 
         attributes = True
     except OSError:
         attributes = False
-    assert carry(room, intent("a.md", NEW, OLD), NEW).landing is Landing.DONE
+    assert carry(room, intent("a.md", NEW, OLD), NEW).landing is ApplyOutcome.DONE
     assert path.stat().st_mode & 0o7777 == 0o640
     if attributes:
         assert os.getxattr(path, "user.colour") == b"blue"
@@ -240,7 +240,7 @@ def test_a_disk_that_refuses_leaves_the_folder_as_it_was(folder: Path, state: Pa
     (folder / "a.md").write_bytes(OLD)
     fs = WrappedFs()
     room = open_room(folder, state, fs)
-    room.slots()
+    room.staging()
 
     def refuse(name: str, _: tuple[Any, ...]) -> None:
         if name == failing:
@@ -250,16 +250,16 @@ def test_a_disk_that_refuses_leaves_the_folder_as_it_was(folder: Path, state: Pa
     jobs = [(intent("a.md", NEW, OLD, 1), NEW), (intent("n/b.md", NEW, None, 2), NEW)]
     results = room.installer.carry_out(jobs, NOW)
     fs.before = None
-    refused = [landed for landed in results if landed.landing is Landing.FAILED]
+    refused = [landed for landed in results if landed.landing is ApplyOutcome.FAILED]
     assert refused
     for landed in refused:
         assert landed.text is not None
         assert os.strerror(code) in landed.text
-    if results[0].landing is Landing.FAILED:
+    if results[0].landing is ApplyOutcome.FAILED:
         assert (folder / "a.md").read_bytes() == OLD
-    if results[1].landing is Landing.FAILED:
+    if results[1].landing is ApplyOutcome.FAILED:
         assert not (folder / "n").exists()
-    assert [name for name in room.slots() if not name.endswith(".made")] == []
+    assert [name for name in room.staging() if not name.endswith(".made")] == []
     room.close()
 
 
@@ -273,10 +273,10 @@ def test_a_group_is_written_made_durable_swapped_and_made_durable_in_this_order(
         (folder / f"{number}/f.md").write_bytes(OLD)
     fs = WrappedFs()
     room = open_room(folder, state, fs)
-    room.slots()
+    room.staging()
     fs.before = lambda name, _: calls.append(name)
     jobs = [(intent(f"{number}/f.md", NEW, OLD, number), NEW) for number in range(size)]
-    assert {landed.landing for landed in room.installer.carry_out(jobs, NOW)} == {Landing.DONE}
+    assert {landed.landing for landed in room.installer.carry_out(jobs, NOW)} == {ApplyOutcome.DONE}
     syncs = {"fsync", "syncfs"}
     last_write = max(i for i, name in enumerate(calls) if name == "write")
     swaps = [i for i, name in enumerate(calls) if name == "exchange"]
@@ -294,9 +294,9 @@ def test_an_edit_between_the_look_and_the_swap_is_put_back(folder: Path, state: 
     fs.before = lambda name, _: (folder / "a.md").write_bytes(MINE) and None if name == "exchange" else None
     landed = room.installer.carry_out([(intent("a.md", NEW, OLD), NEW)], NOW)[0]
     fs.before = None
-    assert landed.landing is Landing.CHANGED
+    assert landed.landing is ApplyOutcome.CHANGED
     assert (folder / "a.md").read_bytes() == MINE
-    assert room.slots() == []
+    assert room.staging() == []
     room.close()
 
 
@@ -322,8 +322,8 @@ def test_a_save_between_any_two_calls_is_never_lost(
         fs.before = save
         landed = room.installer.carry_out([(intent("a.md", new, OLD, number), new or b"")], NOW)[0]
         fs.before = None
-        assert OLD in room.trashed() or landed.landing is not Landing.DONE
-        assert [name for name in room.slots() if not name.endswith(".made")] == []
+        assert OLD in room.trashed() or landed.landing is not ApplyOutcome.DONE
+        assert [name for name in room.staging() if not name.endswith(".made")] == []
         reached = count >= number
         for entry in list(room.trash.entries()):
             (state / "trash/default" / entry.name).unlink()
@@ -339,16 +339,16 @@ def test_a_save_between_any_two_calls_is_never_lost(
 def test_files_are_swapped_without_exchange_where_the_disk_has_none(folder: Path, state: Path) -> None:
     (folder / "a.md").write_bytes(OLD)
     room = open_room(folder, state, WithoutExchange())
-    assert carry(room, intent("a.md", NEW, OLD), NEW).landing is Landing.DONE
+    assert carry(room, intent("a.md", NEW, OLD), NEW).landing is ApplyOutcome.DONE
     assert (folder / "a.md").read_bytes() == NEW
     assert room.trashed() == {OLD}
-    assert room.slots() == []
+    assert room.staging() == []
     room.close()
 
 
 def test_the_swap_primitive_is_told_and_its_probe_leaves_nothing(room: Room) -> None:
-    assert room.fs.swap_primitive(room.trash.slots) in set(SwapPrimitive)
-    assert room.slots() == []
+    assert room.fs.swap_primitive(room.trash.staging) in set(SwapPrimitive)
+    assert room.staging() == []
 
 
 def test_an_installed_file_is_known_without_being_read_again(room: Room) -> None:
@@ -368,9 +368,9 @@ def test_a_moved_root_is_neither_written_to_nor_read(room: Room, tmp_path: Path)
 def test_marks_go_when_the_results_are_committed(room: Room) -> None:
     job = intent("a.md", NEW, None)
     carry(room, job, NEW)
-    assert room.slots() == [f"{job.id}.made"]
+    assert room.staging() == [f"{job.id}.made"]
     room.installer.forget([job.id])
-    assert room.slots() == []
+    assert room.staging() == []
 
 
 def test_a_text_the_rules_take_but_the_server_would_not_is_marked(folder: Path, state: Path) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from agent.core.model import ABSENT, Known, Presence, Reason, Seen, file_side
-from agent.disk.look import look, look_at_all
-from agent.disk.select import Rules
-from disk.kit import Room, WrappedFs, age, open_room, remember, sha
+from agent.core.model import ABSENT, IndexedFile, Observation, Presence, Reason, file_side
+from agent.disk.scan.observe import look, look_at_all
+from agent.disk.selection.rules import Rules
+from disk.fixtures import Room, WrappedFs, age, open_room, remember, sha
 
 
-def see(room: Room, path: str, known: Known | None = None, max_bytes: int | None = None) -> Seen:
+def see(room: Room, path: str, known: IndexedFile | None = None, max_bytes: int | None = None) -> Observation:
     return look(room.root, room.selection, path, known, max_bytes=max_bytes)
 
 

@@ -13,14 +13,14 @@ from pathlib import Path
 import pytest
 
 from agent.core.errors import RootError
-from agent.core.model import Known, Landing, Presence, Reason
-from agent.daemon.folder import Folder
-from agent.disk.mark import put_mark
-from agent.disk.posix import PosixFs
-from agent.disk.root import Identity
-from agent.disk.scan import scan
-from agent.disk.select import Rules
-from disk.kit import NOW, Room, intent, open_room, remember
+from agent.core.model import ApplyOutcome, IndexedFile, Presence, Reason
+from agent.disk.fs.posix import PosixFs
+from agent.disk.root import RootIdentity
+from agent.disk.root_marker import write_marker
+from agent.disk.scan.walk import scan
+from agent.disk.selection.rules import Rules
+from agent.runtime.local_folder import LocalFolder
+from disk.fixtures import NOW, Room, intent, open_room, remember
 
 SHARED_MEMORY = Path("/dev/shm")
 LINK = "01a1-the-source"
@@ -38,7 +38,7 @@ def mounted(folder: Path) -> Iterator[None]:
         subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
-def look(room: Room, known: list[Known]) -> tuple[dict[str, Known], set[str], list[str]]:
+def look(room: Room, known: list[IndexedFile]) -> tuple[dict[str, IndexedFile], set[str], list[str]]:
     """A scan: what differs, the mounts it met, the oddities it told."""
     batches = list(scan(room.root, room.selection, known))
     found = {seen.path: remember(seen) for batch in batches for seen in batch.seen}
@@ -64,7 +64,7 @@ def test_files_of_a_file_system_that_went_are_unknown(room: Room, *, mount_point
     assert (side.presence, side.reason, mounts) == (Presence.UNKNOWN, Reason.UNMOUNTED, set())
     assert odd == (["disk"] if mount_point_left else [])
     (landed,) = room.installer.carry_out([(intent("disk/new.md", b"new", None), b"new")], NOW)
-    assert landed.landing is not Landing.DONE
+    assert landed.landing is not ApplyOutcome.DONE
     assert not (folder / "new.md").exists()
 
 
@@ -129,7 +129,7 @@ def test_a_disk_that_is_away_keeps_no_interrupted_change_from_being_settled(room
         intent("a.md", b"new", None, 3),
     ]
     landed = room.installer.recover(begun, NOW)
-    assert [one.landing for one in landed] == [Landing.CHANGED, Landing.CHANGED, Landing.DONE]
+    assert [one.landing for one in landed] == [ApplyOutcome.CHANGED, ApplyOutcome.CHANGED, ApplyOutcome.DONE]
     assert landed[1].seen is not None and landed[1].seen.side.reason is Reason.UNMOUNTED
 
 
@@ -146,15 +146,15 @@ def apart(tmp_path: Path) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def opened(folder: Path, state: Path, device: int | None = None) -> Folder:
+def opened(folder: Path, state: Path, device: int | None = None) -> LocalFolder:
     found = folder.stat()
-    expected = Identity(found.st_dev if device is None else device, found.st_ino)
-    return Folder(PosixFs(), str(folder), Rules(), str(state), "1", expected, LINK)
+    expected = RootIdentity(found.st_dev if device is None else device, found.st_ino)
+    return LocalFolder(PosixFs(), str(folder), Rules(), str(state), "1", expected, LINK)
 
 
 def test_a_disk_is_known_by_its_mark_whatever_its_number(apart: Path, tmp_path: Path) -> None:
     """Device numbers change over a reboot; the mark does not."""
-    put_mark(PosixFs(), str(apart), str(tmp_path), LINK)
+    write_marker(PosixFs(), str(apart), str(tmp_path), LINK)
     folder = opened(apart, tmp_path, device=4711)
     assert folder.root.path == str(apart)
     folder.close()
@@ -168,7 +168,7 @@ def test_another_disk_with_the_same_numbers_is_not_taken_for_the_linked_one(apar
 
 
 def test_a_mark_of_another_link_is_none_of_this_one(apart: Path, tmp_path: Path) -> None:
-    put_mark(PosixFs(), str(apart), str(tmp_path), "another source")
+    write_marker(PosixFs(), str(apart), str(tmp_path), "another source")
     with pytest.raises(RootError, match="Another disk"):
         _ = opened(apart, tmp_path).root
 
@@ -177,7 +177,7 @@ def test_on_the_disk_of_the_state_folder_no_mark_is_left(tmp_path: Path) -> None
     """There the inode decides, and the folder stays clean."""
     folder = tmp_path / "notes"
     folder.mkdir()
-    put_mark(PosixFs(), str(folder), str(tmp_path), LINK)
+    write_marker(PosixFs(), str(folder), str(tmp_path), LINK)
     assert list(folder.iterdir()) == []
     opened(folder, tmp_path, device=4711).close()
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from agent.core.errors import DiskError
-from agent.core.model import Intent, Landing
-from disk.kit import NOW, Crash, Room, WithoutExchange, WrappedFs, crash_at, intent, open_room, sha
+from agent.core.model import ApplyOutcome, Intent
+from disk.fixtures import NOW, Crash, Room, WithoutExchange, WrappedFs, crash_at, intent, open_room, sha
 
 OLD, NEW, MINE = b"old text\n", b"new text, longer\n", b"the user's own text\n"
 KINDS = [WrappedFs, WithoutExchange]
@@ -34,7 +34,7 @@ def crash(folder: Path, state: Path, fs: WrappedFs, job: tuple[Intent, bytes], n
     return False
 
 
-def recover(folder: Path, state: Path, fs: WrappedFs, jobs: list[Intent]) -> tuple[Room, Landing]:
+def recover(folder: Path, state: Path, fs: WrappedFs, jobs: list[Intent]) -> tuple[Room, ApplyOutcome]:
     room = open_room(folder, state, fs)
     return room, room.installer.recover(jobs, NOW)[0].landing
 
@@ -76,14 +76,14 @@ def test_a_crash_leaves_old_or_new_and_recovery_says_which(
         crashed = crash(folder, state, fs, (job, new or b""), number)
         room, landing = recover(folder, state, fs, [job])
         stands = content_of(path)
-        assert landing in {Landing.DONE, Landing.CHANGED}
-        assert stands == (new if landing is Landing.DONE else expected)
-        if landing is Landing.DONE and expected is not None:
+        assert landing in {ApplyOutcome.DONE, ApplyOutcome.CHANGED}
+        assert stands == (new if landing is ApplyOutcome.DONE else expected)
+        if landing is ApplyOutcome.DONE and expected is not None:
             assert room.trashed() == {expected}
         again = room.installer.recover([job], NOW)[0]
         assert again.landing is landing
         room.installer.forget([job.id])
-        assert room.slots() == []
+        assert room.staging() == []
         assert again.seen is not None
         assert again.seen.side.hash == (None if stands is None else sha(stands))
         room.close()
@@ -112,11 +112,11 @@ def test_an_edit_after_the_crash_survives_and_an_install_is_told_from_it(
         (folder / "a.tmp").replace(path)
         room, landing = recover(folder, state, fs, [job])
         assert path.read_bytes() == MINE
-        assert landing is (Landing.DONE if installed else Landing.CHANGED) or kind is WithoutExchange
-        if landing is Landing.DONE and expected is not None:
+        assert landing is (ApplyOutcome.DONE if installed else ApplyOutcome.CHANGED) or kind is WithoutExchange
+        if landing is ApplyOutcome.DONE and expected is not None:
             assert expected in room.trashed()
         room.installer.forget([job.id])
-        assert room.slots() == []
+        assert room.staging() == []
         room.close()
         return crashed
 
@@ -136,9 +136,9 @@ def test_a_crash_while_an_unexpected_file_is_put_back_loses_nothing(
         job = intent("a.md", NEW, OLD, number)
         crashed = crash(folder, state, fs, (job, NEW), number)
         room, landing = recover(folder, state, fs, [job])
-        assert landing is Landing.CHANGED
+        assert landing is ApplyOutcome.CHANGED
         assert path.read_bytes() == MINE
-        assert room.slots() == []
+        assert room.staging() == []
         room.close()
         return crashed
 
@@ -165,8 +165,8 @@ def test_a_crash_during_the_recovery_is_recovered_from(folder: Path, state: Path
             fs.before = None
             room.close()
             room, landing = recover(folder, state, fs, [job])
-            assert path.read_bytes() == (NEW if landing is Landing.DONE else OLD)
-            assert room.slots() == []
+            assert path.read_bytes() == (NEW if landing is ApplyOutcome.DONE else OLD)
+            assert room.staging() == []
             room.close()
             if through:
                 break
@@ -174,27 +174,27 @@ def test_a_crash_during_the_recovery_is_recovered_from(folder: Path, state: Path
 
 
 def test_slots_of_unknown_intents_go_to_the_trash_unless_they_are_unfinished(room: Room) -> None:
-    slots = room.state / "slots/default"
-    room.slots()
-    (slots / "00000000000000aa.part").write_bytes(b"half")
-    (slots / "00000000000000aa.made").write_bytes(b"")
-    (slots / "00000000000000bb.new").write_bytes(MINE)
-    (slots / "00000000000000cc.old").write_bytes(OLD)
+    staging = room.state / "staging/default"
+    room.staging()
+    (staging / "00000000000000aa.part").write_bytes(b"half")
+    (staging / "00000000000000aa.made").write_bytes(b"")
+    (staging / "00000000000000bb.new").write_bytes(MINE)
+    (staging / "00000000000000cc.old").write_bytes(OLD)
     assert room.installer.recover([], NOW) == []
-    assert room.slots() == []
+    assert room.staging() == []
     assert room.trashed() == {MINE, OLD}
 
 
 def test_a_half_written_temporary_is_removed_and_its_intent_not_done(room: Room) -> None:
     (room.folder / "a.md").write_bytes(OLD)
     job = intent("a.md", NEW, OLD)
-    room.slots()
-    (room.state / "slots/default" / f"{job.id}.part").write_bytes(NEW[:3])
+    room.staging()
+    (room.state / "staging/default" / f"{job.id}.part").write_bytes(NEW[:3])
     landed = room.installer.recover([job], NOW)[0]
-    assert landed.landing is Landing.CHANGED
+    assert landed.landing is ApplyOutcome.CHANGED
     assert landed.seen is not None
     assert landed.seen.side.hash == sha(OLD)
-    assert room.slots() == []
+    assert room.staging() == []
     assert room.trashed() == set()
 
 
@@ -215,8 +215,8 @@ def test_a_folder_that_goes_away_while_its_file_is_swapped_leaves_the_change_und
     with pytest.raises(DiskError, match="half made"):
         room.installer.carry_out([(job, NEW)], NOW)
     landed = room.installer.recover([job], NOW)[0]
-    assert landed.landing is Landing.CHANGED
+    assert landed.landing is ApplyOutcome.CHANGED
     assert room.trashed() == {OLD}
-    assert room.slots() == []
+    assert room.staging() == []
     assert (folder / "a").read_bytes() == MINE
     room.close()

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from agent.core.errors import RootError
-from agent.disk.fs import Kind
-from agent.disk.posix import PosixFs
-from agent.disk.root import Blocked, Identity, Root, Unsafe
-from disk.kit import Room, WrappedFs, open_room
+from agent.disk.fs.posix import PosixFs
+from agent.disk.fs.protocol import FileType
+from agent.disk.root import PathBlocked, Root, RootIdentity, UnsafePath
+from disk.fixtures import Room, WrappedFs, open_room
 
 
 def test_a_missing_root_is_a_root_error(tmp_path: Path) -> None:
@@ -28,7 +28,7 @@ def test_a_root_that_is_a_file_is_a_root_error(tmp_path: Path) -> None:
 
 def test_another_folder_than_expected_is_a_root_error(folder: Path) -> None:
     with pytest.raises(RootError):
-        Root(PosixFs(), str(folder), Identity(0, 0))
+        Root(PosixFs(), str(folder), RootIdentity(0, 0))
 
 
 def test_a_replaced_root_is_found_out_and_one_put_back_is_accepted(room: Room, tmp_path: Path) -> None:
@@ -47,9 +47,9 @@ def test_a_replaced_root_is_found_out_and_one_put_back_is_accepted(room: Room, t
 def test_a_walk_names_what_is_in_its_way(room: Room) -> None:
     (room.folder / "file").write_text("x")
     (room.folder / "link").symlink_to(room.folder)
-    with pytest.raises(Blocked), room.root.parent("file/x.md"):
+    with pytest.raises(PathBlocked), room.root.parent("file/x.md"):
         pass
-    with pytest.raises(Unsafe), room.root.parent("link/x.md"):
+    with pytest.raises(UnsafePath), room.root.parent("link/x.md"):
         pass
     with pytest.raises(FileNotFoundError), room.root.parent("gone/x.md"):
         pass
@@ -88,10 +88,10 @@ class FoldingFs(WrappedFs):
 def test_a_folding_disk_is_recognised_and_a_twin_is_named(folder: Path, state: Path) -> None:
     (folder / "Notes.md").write_text("x")
     room = open_room(folder, state, FoldingFs())
-    assert room.root.folds()
-    assert room.root.twin(room.root.handle, "notes.md") == "Notes.md"
-    assert room.root.twin(room.root.handle, "Notes.md") is None
-    assert room.root.twin(room.root.handle, "other.md") is None
+    assert room.root.is_case_insensitive()
+    assert room.root.case_collision(room.root.handle, "notes.md") == "Notes.md"
+    assert room.root.case_collision(room.root.handle, "Notes.md") is None
+    assert room.root.case_collision(room.root.handle, "other.md") is None
     room.close()
 
 
@@ -107,22 +107,22 @@ def test_a_name_deleted_while_the_disk_is_tried_says_nothing_of_it(folder: Path,
     for name in ("a.md", "b.md"):
         (folder / name).write_text("x")
     room = open_room(folder, state, Deleting())
-    assert room.root.folds()
+    assert room.root.is_case_insensitive()
     room.close()
 
 
 def test_a_disk_that_tells_case_apart_has_no_twins(room: Room) -> None:
     (room.folder / "Notes.md").write_text("x")
-    if room.root.folds():
+    if room.root.is_case_insensitive():
         pytest.skip("this disk folds names")
-    assert room.root.twin(room.root.handle, "notes.md") is None
+    assert room.root.case_collision(room.root.handle, "notes.md") is None
 
 
 def test_the_primitives_follow_no_link_and_replace_nothing(room: Room) -> None:
     fs, handle = room.fs, room.root.handle
     (room.folder / "target.md").write_text("x")
     (room.folder / "link.md").symlink_to("target.md")
-    assert fs.stat(handle, "link.md").kind is Kind.LINK
+    assert fs.stat(handle, "link.md").kind is FileType.LINK
     with pytest.raises(OSError) as caught:
         fs.open_file(handle, "link.md")
     assert caught.value.errno == errno.ELOOP
@@ -132,4 +132,4 @@ def test_the_primitives_follow_no_link_and_replace_nothing(room: Room) -> None:
         fs.rename_noreplace(handle, "target.md", handle, "link.md")
     os.mkfifo(room.folder / "pipe")
     fs.close(fs.open_file(handle, "pipe"))
-    assert fs.stat(handle, "pipe").kind is Kind.SPECIAL
+    assert fs.stat(handle, "pipe").kind is FileType.SPECIAL

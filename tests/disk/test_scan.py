@@ -14,17 +14,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent.core.errors import RootError
-from agent.core.model import Known, Oddity, Presence, Reason, Seen
-from agent.disk.scan import scan
-from agent.disk.select import Rules
-from disk.kit import Room, WrappedFs, age, needs_root, open_room, remember, sha
+from agent.core.model import IndexedFile, Observation, Presence, Reason, SkippedEntry
+from agent.disk.scan.walk import scan
+from agent.disk.selection.rules import Rules
+from disk.fixtures import Room, WrappedFs, age, needs_root, open_room, remember, sha
 from disk.test_root import FoldingFs
-from support.ways import open_the_way_to
+from support.network_paths import open_the_way_to
 
 
-def everything(room: Room, known: list[Known] | None = None, batch_size: int = 1000) -> tuple[list[Seen], list[Oddity]]:
-    seen: list[Seen] = []
-    oddities: list[Oddity] = []
+def everything(
+    room: Room, known: list[IndexedFile] | None = None, batch_size: int = 1000
+) -> tuple[list[Observation], list[SkippedEntry]]:
+    seen: list[Observation] = []
+    oddities: list[SkippedEntry] = []
     for batch in scan(room.root, room.selection, known or [], batch_size=batch_size):
         assert len(batch.seen) <= batch_size
         assert len(batch.oddities) <= batch_size

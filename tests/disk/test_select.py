@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from agent.core.model import Presence, Reason
-from agent.disk.look import look
-from agent.disk.select import Rules, Selection, Verdict
-from disk.kit import Room, WrappedFs, open_room
+from agent.disk.scan.observe import look
+from agent.disk.selection.rules import Rules, Selection, SelectionVerdict
+from disk.fixtures import Room, WrappedFs, open_room
 
 
 def select(room: Room, include: tuple[str, ...] = (), exclude: tuple[str, ...] = ()) -> Selection:
@@ -49,7 +49,7 @@ def test_other_endings_are_not_selected_by_default(room: Room, path: str) -> Non
     ],
 )
 def test_what_is_built_in_is_left_out_even_if_everything_is_included(room: Room, path: str, rule: str) -> None:
-    assert select(room, include=("**",)).verdict(path) == Verdict(False, rule, "built-in")
+    assert select(room, include=("**",)).verdict(path) == SelectionVerdict(False, rule, "built-in")
 
 
 def test_dot_names_are_selected_only_where_an_include_pattern_names_them(room: Room) -> None:
@@ -64,8 +64,8 @@ def test_dot_names_are_selected_only_where_an_include_pattern_names_them(room: R
 
 def test_an_exclude_pattern_decides_over_every_include(room: Room) -> None:
     selection = select(room, include=("**",), exclude=("drafts/", "*.log", "!keep.log"))
-    assert selection.verdict("drafts/a.md") == Verdict(False, "drafts/", "exclude patterns")
-    assert selection.verdict("x/a.log") == Verdict(False, "*.log", "exclude patterns")
+    assert selection.verdict("drafts/a.md") == SelectionVerdict(False, "drafts/", "exclude patterns")
+    assert selection.verdict("x/a.log") == SelectionVerdict(False, "*.log", "exclude patterns")
     assert selection.verdict("x/keep.log").selected
     assert not selection.may_hold("drafts")
 
@@ -75,10 +75,10 @@ def test_the_verdict_names_the_pattern_and_the_line_of_its_ignore_file(room: Roo
     (room.folder / ".gitignore").write_text("# comment\n\n*.tmp.md\n")
     (room.folder / "docs/.ravenignore").write_text("secret.md\n")
     selection = select(room)
-    assert selection.verdict("docs/x.tmp.md") == Verdict(False, "*.tmp.md", ".gitignore:3")
-    assert selection.verdict("docs/secret.md") == Verdict(False, "secret.md", "docs/.ravenignore:1")
+    assert selection.verdict("docs/x.tmp.md") == SelectionVerdict(False, "*.tmp.md", ".gitignore:3")
+    assert selection.verdict("docs/secret.md") == SelectionVerdict(False, "secret.md", "docs/.ravenignore:1")
     assert selection.verdict("secret.md").selected
-    assert selection.verdict("a.md") == Verdict(True, "**/*.md", "include patterns")
+    assert selection.verdict("a.md") == SelectionVerdict(True, "**/*.md", "include patterns")
 
 
 def test_a_deeper_ignore_file_decides_over_one_above_but_not_over_an_ignored_folder(room: Room) -> None:
@@ -89,7 +89,7 @@ def test_a_deeper_ignore_file_decides_over_one_above_but_not_over_an_ignored_fol
     selection = select(room)
     assert selection.verdict("a/keep.md").selected
     assert not selection.verdict("keep.md").selected
-    assert selection.verdict("a/gone/keep.md") == Verdict(False, "gone/", ".gitignore:2")
+    assert selection.verdict("a/gone/keep.md") == SelectionVerdict(False, "gone/", ".gitignore:2")
     assert not selection.may_hold("a/gone")
 
 
@@ -129,7 +129,7 @@ def test_a_linked_ignore_file_is_not_followed(room: Room, tmp_path: Path) -> Non
 def test_a_broken_line_of_an_ignore_file_spoils_only_itself(room: Room) -> None:
     (room.folder / ".gitignore").write_bytes(b"!\n\xff\xfe\n[\nb.md\r\n")
     assert select(room).verdict("a.md").selected
-    assert select(room).verdict("b.md") == Verdict(False, "b.md", ".gitignore:4")
+    assert select(room).verdict("b.md") == SelectionVerdict(False, "b.md", ".gitignore:4")
 
 
 def test_an_ignore_file_that_cannot_be_read_leaves_everything_below_it_unknown(folder: Path, state: Path) -> None:

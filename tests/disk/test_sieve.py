@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.core import paths
-from agent.disk.select import Rules
-from disk.kit import Room, WrappedFs, open_room
+from agent.disk.selection.rules import Rules
+from disk.fixtures import Room, WrappedFs, open_room
 
 _STEMS = ("a", "id_a", "notes", ".hidden", "x.draft", "é", "e\u0301", "日本", "~$a", "#a", "4913", "a\nb", "\udcff")
 _ENDINGS = (".md", ".MD", ".mar\u212adown", ".txt", ".tmp", ".png", "", ".md~", ".key", "#")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent.core.errors import DiskError
-from disk.kit import NOW, Room, WrappedFs, open_room, sha
+from disk.fixtures import NOW, Room, WrappedFs, open_room, sha
 
 DAY = 86_400.0
 GIGABYTE = 1 << 30
@@ -46,7 +46,7 @@ def test_stashing_the_same_again_keeps_one(room: Room) -> None:
     room.trash.stash("a.md", b"text", "pull", "01", NOW)
     room.trash.stash("a.md", b"text", "pull", "01", NOW + 5)
     assert len(list(room.trash.entries())) == 1
-    assert room.slots() == []
+    assert room.staging() == []
 
 
 def test_an_unknown_entry_is_a_disk_error(room: Room) -> None:
@@ -55,7 +55,7 @@ def test_an_unknown_entry_is_a_disk_error(room: Room) -> None:
 
 
 def test_foreign_names_in_the_trash_are_passed_over_and_kept(room: Room) -> None:
-    room.slots()
+    room.staging()
     (room.state / "trash/default/README").write_text("mine")
     assert list(room.trash.entries()) == []
     room.trash.prune(NOW, 0.0, 0, lambda _: True)
@@ -80,8 +80,8 @@ def test_over_the_size_the_oldest_go_and_those_on_no_server_last(room: Room) -> 
 
 def test_the_trash_is_private_and_made_only_when_it_is_needed(room: Room) -> None:
     assert os.listdir(room.state) == []
-    room.slots()
-    for name in ("trash", "trash/default", "slots", "slots/default"):
+    room.staging()
+    for name in ("trash", "trash/default", "staging", "staging/default"):
         assert (room.state / name).stat().st_mode & 0o777 == 0o700
     assert os.listdir(room.folder) == []
 
@@ -116,7 +116,7 @@ def test_a_linked_trash_folder_is_refused(folder: Path, state: Path, tmp_path: P
 def test_two_mounts_of_one_disk_count_as_two_volumes() -> None:
     if not Path("/proc/self/fdinfo").exists():
         pytest.skip("needs /proc")
-    from agent.disk.posix import PosixFs
+    from agent.disk.fs.posix import PosixFs
 
     fs = PosixFs()
     one, other = fs.open_root("/"), fs.open_root("/proc")

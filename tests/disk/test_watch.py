@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.disk.watch import WatchdogEyes, Watcher
-from agent.disk.watch_linux import LinuxEyes
-from disk.kit import Room, eventually
+from agent.disk.watch.inotify import InotifyBackend
+from agent.disk.watch.watcher import FseventsBackend, Watcher
+from disk.fixtures import Room, eventually
 from disk.watching import Notices
 
 
@@ -18,7 +18,7 @@ def notices() -> Notices:
     return Notices()
 
 
-@pytest.fixture(params=[LinuxEyes, WatchdogEyes])
+@pytest.fixture(params=[InotifyBackend, FseventsBackend])
 def watcher(request: pytest.FixtureRequest, room: Room, notices: Notices) -> Iterator[Watcher]:
     (room.folder / "d").mkdir()
     (room.folder / "node_modules").mkdir()

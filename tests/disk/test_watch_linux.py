@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.disk.watch import Filter, Noticed, Post, Watcher
-from agent.disk.watch_linux import LinuxEyes
-from disk.kit import Room, eventually, needs_root
+from agent.disk.watch.inotify import InotifyBackend
+from agent.disk.watch.watcher import ChangedPaths, PostChanges, ScopeFilter, Watcher
+from disk.fixtures import Room, eventually, needs_root
 from disk.watching import Notices, descriptors, watches
-from support.ways import open_the_way_to
+from support.network_paths import open_the_way_to
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def notices() -> Notices:
 
 @pytest.fixture
 def linux(room: Room, notices: Notices) -> Iterator[Watcher]:
-    watching = Watcher(str(room.folder), room.selection, notices, eyes=LinuxEyes)
+    watching = Watcher(str(room.folder), room.selection, notices, eyes=InotifyBackend)
     watching.start()
     yield watching
     watching.stop()
@@ -85,7 +85,7 @@ def test_a_folder_made_again_is_watched_though_somebody_still_holds_the_old_one_
 
 
 def test_folders_that_come_and_go_leave_no_watches_behind(room: Room, notices: Notices) -> None:
-    watching = Watcher(str(room.folder), room.selection, notices, eyes=partial(LinuxEyes, watch_limit=2))
+    watching = Watcher(str(room.folder), room.selection, notices, eyes=partial(InotifyBackend, watch_limit=2))
     watching.start()
     before = watches()
     for number in range(10):
@@ -100,14 +100,14 @@ def test_folders_that_come_and_go_leave_no_watches_behind(room: Room, notices: N
 
 
 def test_a_folder_renamed_while_the_rules_are_read_is_watched_under_its_last_name(room: Room, notices: Notices) -> None:
-    class Meddling(Filter):
+    class Meddling(ScopeFilter):
         def changes_scope(self, path: str) -> bool:
             if path == ".gitignore" and (room.folder / "d").exists():
                 (room.folder / "d").rename(room.folder / "e")
             return super().changes_scope(path)
 
-    def eyes(root: str, names: Filter, post: Post, degrade: Callable[[str], None]) -> LinuxEyes:
-        return LinuxEyes(root, Meddling(room.selection), post, degrade)
+    def eyes(root: str, names: ScopeFilter, post: PostChanges, degrade: Callable[[str], None]) -> InotifyBackend:
+        return InotifyBackend(root, Meddling(room.selection), post, degrade)
 
     (room.folder / "d/deep").mkdir(parents=True)
     watching = Watcher(str(room.folder), room.selection, notices, eyes=eyes)
@@ -157,7 +157,7 @@ def test_when_the_kernel_drops_events_all_is_looked_at_and_the_folders_missed_ar
 ) -> None:
     blocked, proceed = threading.Event(), threading.Event()
 
-    def post(noticed: Noticed, /) -> None:
+    def post(noticed: ChangedPaths, /) -> None:
         blocked.set()
         proceed.wait(30)
         notices(noticed)
@@ -166,7 +166,7 @@ def test_when_the_kernel_drops_events_all_is_looked_at_and_the_folders_missed_ar
     files = [room.folder / name for name in ("a.md", "b.md")]
     for file in files:
         file.write_text("x")
-    watching = Watcher(str(room.folder), room.selection, post, eyes=LinuxEyes)
+    watching = Watcher(str(room.folder), room.selection, post, eyes=InotifyBackend)
     watching.start()
     files[0].touch()
     assert blocked.wait(10)
@@ -196,7 +196,7 @@ def test_a_folder_that_may_not_be_read_is_passed_over_and_watched_when_it_may(
     for name in ("shut", "shut_too", "open"):
         (room.folder / name).mkdir()
         (room.folder / name).chmod(0o700 if name != "open" else 0o755)
-    watching = Watcher(str(room.folder), room.selection, notices, eyes=LinuxEyes)
+    watching = Watcher(str(room.folder), room.selection, notices, eyes=InotifyBackend)
     before = watches()
     os.seteuid(65534)
     try:
@@ -214,10 +214,10 @@ def test_a_folder_that_may_not_be_read_is_passed_over_and_watched_when_it_may(
 
 
 def test_an_error_that_ends_watching_is_told(room: Room) -> None:
-    def post(_: Noticed, /) -> None:
+    def post(_: ChangedPaths, /) -> None:
         raise ValueError("not taken")
 
-    watching = Watcher(str(room.folder), room.selection, post, eyes=LinuxEyes)
+    watching = Watcher(str(room.folder), room.selection, post, eyes=InotifyBackend)
     watching.start()
     (room.folder / "a.md").write_text("x")
     eventually(lambda: "not taken" in (watching.degraded or ""))
@@ -247,7 +247,7 @@ def test_more_folders_than_watches_is_degraded_and_looks_at_intervals(room: Room
     for number in range(5):
         (room.folder / str(number)).mkdir()
     watching = Watcher(
-        str(room.folder), room.selection, notices, eyes=partial(LinuxEyes, watch_limit=3), rescan_seconds=0.05
+        str(room.folder), room.selection, notices, eyes=partial(InotifyBackend, watch_limit=3), rescan_seconds=0.05
     )
     watching.start()
     assert watching.degraded is not None
@@ -263,7 +263,7 @@ def test_folders_out_of_scope_take_no_watches(room: Room, notices: Notices) -> N
         (room.folder / f"node_modules/{number}").mkdir(parents=True)
     (room.folder / "a/b").mkdir(parents=True)
     before = watches()
-    watching = Watcher(str(room.folder), room.selection, notices, eyes=LinuxEyes)
+    watching = Watcher(str(room.folder), room.selection, notices, eyes=InotifyBackend)
     watching.start()
     assert watches() - before == 3
     for number in range(200):
@@ -279,7 +279,7 @@ def test_folders_out_of_scope_take_no_watches(room: Room, notices: Notices) -> N
 
 def test_a_root_that_cannot_be_watched_is_degraded_and_still_looked_at(room: Room, notices: Notices) -> None:
     before = descriptors()
-    watching = Watcher(str(room.folder / "gone"), room.selection, notices, eyes=LinuxEyes, rescan_seconds=0.05)
+    watching = Watcher(str(room.folder / "gone"), room.selection, notices, eyes=InotifyBackend, rescan_seconds=0.05)
     watching.start()
     assert watching.degraded is not None
     eventually(lambda: notices.rescans() > 0)
@@ -291,7 +291,7 @@ def test_a_stop_amid_changes_is_prompt_final_and_gives_everything_back(room: Roo
     for number in range(500):
         (room.folder / str(number)).mkdir()
     before = descriptors()
-    watching = Watcher(str(room.folder), room.selection, notices, eyes=LinuxEyes)
+    watching = Watcher(str(room.folder), room.selection, notices, eyes=InotifyBackend)
     watching.start()
     busy = threading.Event()
 

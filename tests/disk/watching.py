@@ -7,7 +7,7 @@ import os
 import threading
 from pathlib import Path
 
-from agent.disk.watch import Noticed
+from agent.disk.watch.watcher import ChangedPaths
 
 
 class Notices:
@@ -18,7 +18,7 @@ class Notices:
         self._paths: set[str] = set()
         self._rescans = 0
 
-    def __call__(self, noticed: Noticed, /) -> None:
+    def __call__(self, noticed: ChangedPaths, /) -> None:
         with self._lock:
             self._paths |= noticed.paths
             self._rescans += noticed.rescan

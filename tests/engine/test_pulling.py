@@ -5,13 +5,13 @@ from __future__ import annotations
 from msgspec import structs
 
 from agent.core.errors import Problem, ProblemKind
-from agent.core.model import ABSENT, Landed, Landing, Seen, file_side
+from agent.core.events import FeedEvent, Page, Upsert
+from agent.core.model import ABSENT, ApplyOutcome, ApplyResult, Observation, file_side
 from agent.core.reconcile import Step
-from agent.core.stream import Event, Page, Upsert
 from agent.engine import effects as e
 from agent.engine import messages as m
-from agent.engine.outstanding import CONTENTS_LIMIT
-from engine.pilot import SOURCE, Pilot, delete, seen, sha
+from agent.engine.in_flight import CONTENTS_LIMIT
+from engine.harness import SOURCE, EngineHarness, delete, seen, sha
 
 
 def latest(path: str, text: str, position: int) -> Upsert:
@@ -24,127 +24,127 @@ def superseded(path: str, text: str, position: int) -> Upsert:
     return Upsert(path, sha(text), position, text.encode())
 
 
-def joining(here: dict[str, str] | None = None, **groups: int) -> Pilot:
+def joining(here: dict[str, str] | None = None, **groups: int) -> EngineHarness:
     """Has looked at its folder and read nothing of the feed yet."""
-    pilot = Pilot(hub=True)
-    pilot.setup = structs.replace(pilot.setup, **groups)
-    pilot.restart()
-    pilot.tell(m.ChangesLanded(()))
-    pilot.look(dict(here or {}))
-    return pilot
+    harness = EngineHarness(hub=True)
+    harness.setup = structs.replace(harness.setup, **groups)
+    harness.restart()
+    harness.tell(m.ChangesApplied(()))
+    harness.look(dict(here or {}))
+    return harness
 
 
-def page(pilot: Pilot, poll: e.Poll, *events: Event, last: bool = True) -> None:
+def page(harness: EngineHarness, poll: e.Poll, *events: FeedEvent, last: bool = True) -> None:
     """A page with more behind it."""
     position = str(max(event.position for event in events))
-    pilot.tell(m.PageArrived(poll.number, Page(events, position, True, position), last))
+    harness.tell(m.PageArrived(poll.number, Page(events, position, True, position), last))
 
 
-def carried(pilot: Pilot) -> list[str]:
+def carried(harness: EngineHarness) -> list[str]:
     """The paths of the changes that are asked for now."""
-    return [intent.path for intent, _ in pilot.take(e.Carry).jobs]
+    return [intent.path for intent, _ in harness.take(e.ApplyChanges).jobs]
 
 
-def groups(pilot: Pilot) -> list[e.Carry]:
+def groups(harness: EngineHarness) -> list[e.ApplyChanges]:
     """The groups that are asked for now; they count as taken."""
-    found = [effect for effect in pilot.effects if isinstance(effect, e.Carry)]
-    pilot.effects = [effect for effect in pilot.effects if not isinstance(effect, e.Carry)]
+    found = [effect for effect in harness.effects if isinstance(effect, e.ApplyChanges)]
+    harness.effects = [effect for effect in harness.effects if not isinstance(effect, e.ApplyChanges)]
     return found
 
 
-def paths_of(group: e.Carry) -> set[str]:
+def paths_of(group: e.ApplyChanges) -> set[str]:
     """The paths it changes."""
     return {intent.path for intent, _ in group.jobs}
 
 
-def land(pilot: Pilot, carry: e.Carry) -> None:
+def land(harness: EngineHarness, carry: e.ApplyChanges) -> None:
     """Every one of these changes is made."""
     landed = [
-        Landed(
+        ApplyResult(
             intent.id,
-            Landing.DONE,
-            Seen(intent.path, ABSENT if intent.new is None else file_side(intent.new, len(content))),
+            ApplyOutcome.DONE,
+            Observation(intent.path, ABSENT if intent.new is None else file_side(intent.new, len(content))),
         )
         for intent, content in carry.jobs
     ]
-    pilot.tell(m.ChangesLanded(tuple(landed)))
+    harness.tell(m.ChangesApplied(tuple(landed)))
 
 
 def test_what_the_server_says_to_be_the_latest_is_installed_before_the_feed_is_read_to_its_end() -> None:
-    pilot = joining()
-    page(pilot, pilot.take(e.Poll), latest("a.md", "a", 1), superseded("b.md", "old", 2))
-    assert carried(pilot) == ["a.md"]
+    harness = joining()
+    page(harness, harness.take(e.Poll), latest("a.md", "a", 1), superseded("b.md", "old", 2))
+    assert carried(harness) == ["a.md"]
 
 
 def test_a_text_of_which_nobody_knows_whether_it_is_the_latest_waits_for_the_end_of_the_feed() -> None:
-    pilot = joining()
-    page(pilot, pilot.take(e.Poll), superseded("b.md", "old", 1))
-    assert not pilot.wants(e.Carry)
-    page(pilot, pilot.take(e.Poll), delete("b.md", 2), superseded("c.md", "c", 3))
-    assert not pilot.wants(e.Carry)
-    pilot.rest()
-    assert carried(pilot) == ["c.md"]
+    harness = joining()
+    page(harness, harness.take(e.Poll), superseded("b.md", "old", 1))
+    assert not harness.wants(e.ApplyChanges)
+    page(harness, harness.take(e.Poll), delete("b.md", 2), superseded("c.md", "c", 3))
+    assert not harness.wants(e.ApplyChanges)
+    harness.rest()
+    assert carried(harness) == ["c.md"]
 
 
 def test_nothing_is_removed_before_the_feed_is_read_to_its_end() -> None:
     """A delete may be taken back by a later page."""
-    pilot = joining()
-    pilot.feed(latest("a.md", "a", 1))
-    land(pilot, pilot.take(e.Carry))
-    pilot.rest()
-    pilot.restart()
-    pilot.tell(m.ChangesLanded(()))
-    pilot.look({"a.md": "a"})
-    pilot.stands()
-    page(pilot, pilot.take(e.Poll), delete("a.md", 2), latest("b.md", "b", 3))
-    assert carried(pilot) == ["b.md"]
-    assert pilot.engine._keeper.row("a.md").step is Step.PULL_DELETE
+    harness = joining()
+    harness.feed(latest("a.md", "a", 1))
+    land(harness, harness.take(e.ApplyChanges))
+    harness.rest()
+    harness.restart()
+    harness.tell(m.ChangesApplied(()))
+    harness.look({"a.md": "a"})
+    harness.stands()
+    page(harness, harness.take(e.Poll), delete("a.md", 2), latest("b.md", "b", 3))
+    assert carried(harness) == ["b.md"]
+    assert harness.engine._path_store.row("a.md").step is Step.PULL_DELETE
 
 
 def test_an_edit_made_here_keeps_the_latest_text_out() -> None:
-    pilot = joining({"a.md": "mine"})
-    page(pilot, pilot.take(e.Poll), latest("a.md", "theirs", 1))
-    assert not pilot.wants(e.Carry)
-    assert pilot.engine._keeper.row("a.md").step is Step.PARK
+    harness = joining({"a.md": "mine"})
+    page(harness, harness.take(e.Poll), latest("a.md", "theirs", 1))
+    assert not harness.wants(e.ApplyChanges)
+    assert harness.engine._path_store.row("a.md").step is Step.PARK
 
 
 def test_texts_that_are_installed_at_once_never_stand_in_the_index() -> None:
     """However many there are: the feed is asked for more only while there is room for what it tells."""
-    pilot = joining()
+    harness = joining()
     position, rounds = 0, 0
     text = "x" * (1 << 20)
     while rounds < 3 * (CONTENTS_LIMIT >> 20):
         rounds += 1
-        if pilot.wants(e.Poll):
+        if harness.wants(e.Poll):
             position += 1
-            page(pilot, pilot.take(e.Poll), latest(f"{position}.md", f"{position}{text}", position))
-        elif pilot.wants(e.Carry):
-            land(pilot, pilot.take(e.Carry))
+            page(harness, harness.take(e.Poll), latest(f"{position}.md", f"{position}{text}", position))
+        elif harness.wants(e.ApplyChanges):
+            land(harness, harness.take(e.ApplyChanges))
     assert position > (CONTENTS_LIMIT >> 20)
-    assert pilot.index.connection.execute("SELECT count(*) FROM texts").fetchone() == (0,)
+    assert harness.index.connection.execute("SELECT count(*) FROM texts").fetchone() == (0,)
 
 
 def test_texts_that_wait_for_the_end_of_the_feed_stand_in_the_index_once_they_are_many() -> None:
-    pilot = joining()
+    harness = joining()
     text = "x" * (1 << 20)
     many = 2 + (CONTENTS_LIMIT >> 20)
     for position in range(1, many + 1):
-        page(pilot, pilot.take(e.Poll), superseded(f"{position}.md", f"{position}{text}", position))
-    (kept,) = pilot.index.connection.execute("SELECT count(*) FROM texts").fetchone()
+        page(harness, harness.take(e.Poll), superseded(f"{position}.md", f"{position}{text}", position))
+    (kept,) = harness.index.connection.execute("SELECT count(*) FROM texts").fetchone()
     assert kept == CONTENTS_LIMIT >> 20
-    assert pilot.engine._desk.out.contents_size <= CONTENTS_LIMIT
-    pilot.rest()
-    jobs = pilot.take(e.Carry).jobs
+    assert harness.engine._ctx.in_flight.contents_size <= CONTENTS_LIMIT
+    harness.rest()
+    jobs = harness.take(e.ApplyChanges).jobs
     assert all(sha(content.decode()) == intent.new for intent, content in jobs)
 
 
 def test_changes_that_are_made_together_share_a_group_and_nothing_else_of_their_ids() -> None:
-    pilot = joining(group_items=20)
-    pilot.feed(*(latest(f"{n:05}.md", f"{n}", n) for n in range(1, 31)))
-    first = pilot.take(e.Carry)
+    harness = joining(group_items=20)
+    harness.feed(*(latest(f"{n:05}.md", f"{n}", n) for n in range(1, 31)))
+    first = harness.take(e.ApplyChanges)
     assert len(first.jobs) == 20
-    land(pilot, first)
-    second = pilot.take(e.Carry)
+    land(harness, first)
+    second = harness.take(e.ApplyChanges)
     ids = [[intent.id for intent, _ in carry.jobs] for carry in (first, second)]
     assert len({*ids[0], *ids[1]}) == 30
     assert [len({identifier.partition("_")[0] for identifier in one}) for one in ids] == [1, 1]
@@ -152,107 +152,107 @@ def test_changes_that_are_made_together_share_a_group_and_nothing_else_of_their_
 
 def test_a_second_group_is_journalled_while_the_first_is_made_and_never_a_third() -> None:
     """Only where much waits to be installed; no path is in both."""
-    pilot = joining(group_items=10, next_items=5)
-    pilot.feed(*(latest(f"{n:02}.md", f"{n}", n) for n in range(1, 31)))
-    first, second = groups(pilot)
+    harness = joining(group_items=10, next_items=5)
+    harness.feed(*(latest(f"{n:02}.md", f"{n}", n) for n in range(1, 31)))
+    first, second = groups(harness)
     assert not paths_of(first) & paths_of(second)
-    land(pilot, second)
-    (third,) = groups(pilot)
+    land(harness, second)
+    (third,) = groups(harness)
     assert not paths_of(third) & paths_of(first)
-    land(pilot, first)
-    land(pilot, third)
-    pilot.rest()
-    assert pilot.engine.tally.pulled == 30
-    assert pilot.index.operations.intents(SOURCE) == []
+    land(harness, first)
+    land(harness, third)
+    harness.rest()
+    assert harness.engine.tally.pulled == 30
+    assert harness.index.operations.intents(SOURCE) == []
 
 
 def test_few_texts_wait_for_the_group_before_theirs() -> None:
-    pilot = joining(group_items=10, next_items=5)
-    pilot.feed(*(latest(f"{n:02}.md", f"{n}", n) for n in range(1, 14)))
-    (first,) = groups(pilot)
-    land(pilot, first)
-    (second,) = groups(pilot)
+    harness = joining(group_items=10, next_items=5)
+    harness.feed(*(latest(f"{n:02}.md", f"{n}", n) for n in range(1, 14)))
+    (first,) = groups(harness)
+    land(harness, first)
+    (second,) = groups(harness)
     assert len(paths_of(second)) == 3
 
 
 def test_nothing_is_removed_beside_another_group() -> None:
     """Deletes are counted one group after another."""
-    pilot = joining(group_items=4, next_items=1)
-    pilot.feed(*(latest(f"{n:02}.md", f"{n}", n) for n in range(1, 4)))
-    for group in groups(pilot):
-        land(pilot, group)
-    pilot.rest()
-    pilot.feed(latest("a.md", "a", 10))
-    (first,) = groups(pilot)
-    pilot.feed(delete("01.md", 11), latest("b.md", "b", 12))
-    (second,) = groups(pilot)
+    harness = joining(group_items=4, next_items=1)
+    harness.feed(*(latest(f"{n:02}.md", f"{n}", n) for n in range(1, 4)))
+    for group in groups(harness):
+        land(harness, group)
+    harness.rest()
+    harness.feed(latest("a.md", "a", 10))
+    (first,) = groups(harness)
+    harness.feed(delete("01.md", 11), latest("b.md", "b", 12))
+    (second,) = groups(harness)
     assert paths_of(second) == {"b.md"}
-    land(pilot, first)
-    land(pilot, second)
-    (third,) = groups(pilot)
+    land(harness, first)
+    land(harness, second)
+    (third,) = groups(harness)
     assert paths_of(third) == {"01.md"}
 
 
 def test_a_group_that_lands_beside_one_that_cannot_be_told_leaves_that_one_to_the_recovery() -> None:
-    pilot = joining(group_items=4, next_items=1)
-    pilot.feed(*(latest(f"{n:02}.md", f"{n}", n) for n in range(1, 7)))
-    first, second = groups(pilot)
-    pilot.tell(m.RecoveryFailed("the disk is away"))
-    land(pilot, second)
-    assert not pilot.wants(e.Recover)
-    pilot.now += 11
-    pilot.tell(m.TimePassed())
-    recover = pilot.take(e.Recover)
+    harness = joining(group_items=4, next_items=1)
+    harness.feed(*(latest(f"{n:02}.md", f"{n}", n) for n in range(1, 7)))
+    first, second = groups(harness)
+    harness.tell(m.RecoveryFailed("the disk is away"))
+    land(harness, second)
+    assert not harness.wants(e.Recover)
+    harness.now += 11
+    harness.tell(m.TimePassed())
+    recover = harness.take(e.Recover)
     assert {intent.path for intent in recover.intents} == paths_of(first)
-    land(pilot, first)
-    pilot.rest()
-    assert pilot.engine.tally.pulled == 6
+    land(harness, first)
+    harness.rest()
+    assert harness.engine.tally.pulled == 6
 
 
 def test_pages_that_follow_unasked_are_taken_in_as_they_come() -> None:
-    pilot = joining()
-    poll = pilot.take(e.Poll)
+    harness = joining()
+    poll = harness.take(e.Poll)
     assert poll.room == CONTENTS_LIMIT
-    page(pilot, poll, latest("a.md", "a", 1), last=False)
-    assert not pilot.wants(e.Poll)
-    page(pilot, poll, latest("b.md", "b", 2), last=False)
-    pilot.tell(m.PageArrived(poll.number, Page((), "2", False, "2"), last=True))
-    assert pilot.engine._desk.first_drain_done
-    assert pilot.engine._desk.standing.feed_state == "2"
-    assert {row.path for row in pilot.index.trees.all(SOURCE)} == {"a.md", "b.md"}
+    page(harness, poll, latest("a.md", "a", 1), last=False)
+    assert not harness.wants(e.Poll)
+    page(harness, poll, latest("b.md", "b", 2), last=False)
+    harness.tell(m.PageArrived(poll.number, Page((), "2", False, "2"), last=True))
+    assert harness.engine._ctx.first_drain_done
+    assert harness.engine._ctx.source_row.feed_state == "2"
+    assert {row.path for row in harness.index.trees.all(SOURCE)} == {"a.md", "b.md"}
 
 
 def test_a_page_that_follows_unasked_is_nobodys_once_the_call_has_failed() -> None:
     """It is asked for again behind what was taken in."""
-    pilot = joining()
-    poll = pilot.take(e.Poll)
-    page(pilot, poll, latest("a.md", "a", 1), last=False)
-    pilot.tell(m.CallFailed(m.Call.POLL, Problem(ProblemKind.OFFLINE, "gone"), poll.number))
-    page(pilot, poll, latest("c.md", "c", 3), last=True)
-    assert pilot.engine._desk.standing.feed_state == "1"
-    pilot.now += 60
-    pilot.tell(m.TimePassed())
-    pilot.stands()
-    assert pilot.take(e.Poll).state == "1"
+    harness = joining()
+    poll = harness.take(e.Poll)
+    page(harness, poll, latest("a.md", "a", 1), last=False)
+    harness.tell(m.CallFailed(m.Call.POLL, Problem(ProblemKind.OFFLINE, "gone"), poll.number))
+    page(harness, poll, latest("c.md", "c", 3), last=True)
+    assert harness.engine._ctx.source_row.feed_state == "1"
+    harness.now += 60
+    harness.tell(m.TimePassed())
+    harness.stands()
+    assert harness.take(e.Poll).state == "1"
 
 
 def test_a_text_that_turned_out_to_be_no_use_is_let_go() -> None:
     """Its path moved on before it could be installed."""
-    pilot = joining()
-    poll = pilot.take(e.Poll)
-    page(pilot, poll, superseded("a.md", "one", 1), last=False)
-    assert "a.md" in pilot.engine._desk.out.contents
-    pilot.tell(m.FilesSeen((seen("a.md", "one"),)))
-    assert not pilot.engine._desk.out.contents
-    assert pilot.engine._desk.out.contents_size == 0
+    harness = joining()
+    poll = harness.take(e.Poll)
+    page(harness, poll, superseded("a.md", "one", 1), last=False)
+    assert "a.md" in harness.engine._ctx.in_flight.contents
+    harness.tell(m.ScanResults((seen("a.md", "one"),)))
+    assert not harness.engine._ctx.in_flight.contents
+    assert harness.engine._ctx.in_flight.contents_size == 0
 
 
 def test_a_pause_keeps_the_latest_from_being_installed_and_the_feed_is_read_on() -> None:
-    pilot = joining()
-    pilot.engine._desk.set_standing(remote_paused=True)
+    harness = joining()
+    harness.engine._ctx.update_source_row(remote_paused=True)
     text = "x" * (1 << 20)
     many = 2 + (CONTENTS_LIMIT >> 20)
     for position in range(1, many + 1):
-        page(pilot, pilot.take(e.Poll), latest(f"{position}.md", f"{position}{text}", position))
-    assert not pilot.wants(e.Carry)
-    assert pilot.engine._desk.out.contents_size <= CONTENTS_LIMIT
+        page(harness, harness.take(e.Poll), latest(f"{position}.md", f"{position}{text}", position))
+    assert not harness.wants(e.ApplyChanges)
+    assert harness.engine._ctx.in_flight.contents_size <= CONTENTS_LIMIT

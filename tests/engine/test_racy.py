@@ -4,88 +4,88 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from agent.core.model import Fingerprint, Seen, file_side
+from agent.core.model import Fingerprint, Observation, file_side
 from agent.engine import effects as e
 from agent.engine import messages as m
-from agent.engine.setup import Attendance
-from engine.pilot import Pilot, sha, started
+from agent.engine.config import RunMode
+from engine.harness import EngineHarness, sha, started
 
 LATER = 2.2
 FUTURE = 4_000_000_000 * 10**9
 
 
-def following() -> Pilot:
+def following() -> EngineHarness:
     """An engine at rest that stays; it looks at everything only when it is told to."""
-    pilot = started(hub=True)
-    pilot.setup = replace(pilot.setup, attendance=Attendance.FOLLOW, long_poll=True, look_every=1e9, verify_every=1e9)
-    pilot.effects += pilot.engine.configure(pilot.now, pilot.setup)
-    return pilot
+    harness = started(hub=True)
+    harness.setup = replace(harness.setup, run_mode=RunMode.DAEMON, long_poll=True, look_every=1e9, verify_every=1e9)
+    harness.effects += harness.engine.configure(harness.now, harness.setup)
+    return harness
 
 
-def racy(text: str) -> Seen:
+def racy(text: str) -> Observation:
     """A file whose time of change lies in the future, as a clock that was set leaves it."""
     mark = Fingerprint(len(text), FUTURE, FUTURE, 1, sha(text)[:32], racy=True)
-    return Seen("a.md", file_side(sha(text), len(text)), mark)
+    return Observation("a.md", file_side(sha(text), len(text)), mark)
 
 
-def after(pilot: Pilot, seconds: float) -> list[e.LookAt]:
+def after(harness: EngineHarness, seconds: float) -> list[e.ScanPaths]:
     """The single looks that are asked for once so much time has passed; they count as taken."""
-    pilot.now += seconds
-    pilot.tell(m.TimePassed())
-    found = [effect for effect in pilot.effects if isinstance(effect, e.LookAt)]
-    pilot.effects = [effect for effect in pilot.effects if not isinstance(effect, e.LookAt)]
+    harness.now += seconds
+    harness.tell(m.TimePassed())
+    found = [effect for effect in harness.effects if isinstance(effect, e.ScanPaths)]
+    harness.effects = [effect for effect in harness.effects if not isinstance(effect, e.ScanPaths)]
     return found
 
 
-def look(pilot: Pilot, seen: Seen) -> None:
+def look(harness: EngineHarness, seen: Observation) -> None:
     """The single look that was asked for finds this."""
-    pilot.tell(m.FilesSeen((seen,)), m.PathsLooked(("a.md",)))
+    harness.tell(m.ScanResults((seen,)), m.PathScanFinished(("a.md",)))
 
 
-def is_racy(pilot: Pilot) -> bool:
+def is_racy(harness: EngineHarness) -> bool:
     """Whether an equal stat of the file would prove nothing."""
-    mark = pilot.engine._keeper.row("a.md").fingerprint
+    mark = harness.engine._path_store.row("a.md").fingerprint
     return mark is not None and mark.racy
 
 
 def test_a_file_dated_in_the_future_is_read_again_once_and_then_left_alone() -> None:
-    pilot = following()
-    pilot.tell(m.FilesSeen((racy("text"),)))
-    (again,) = after(pilot, LATER)
+    harness = following()
+    harness.tell(m.ScanResults((racy("text"),)))
+    (again,) = after(harness, LATER)
     assert not again.again
-    look(pilot, racy("text"))
-    assert not is_racy(pilot)
-    assert [after(pilot, LATER) for _ in range(3)] == [[], [], []]
+    look(harness, racy("text"))
+    assert not is_racy(harness)
+    assert [after(harness, LATER) for _ in range(3)] == [[], [], []]
 
 
 def test_one_that_was_written_meanwhile_is_read_once_more() -> None:
-    pilot = following()
-    pilot.tell(m.FilesSeen((racy("text"),)))
-    after(pilot, LATER)
-    look(pilot, racy("other"))
-    assert is_racy(pilot)
-    assert len(after(pilot, LATER)) == 1
-    look(pilot, racy("other"))
-    assert not is_racy(pilot)
+    harness = following()
+    harness.tell(m.ScanResults((racy("text"),)))
+    after(harness, LATER)
+    look(harness, racy("other"))
+    assert is_racy(harness)
+    assert len(after(harness, LATER)) == 1
+    look(harness, racy("other"))
+    assert not is_racy(harness)
 
 
 def test_a_look_before_that_proves_nothing() -> None:
     """A notice has it looked at at once, and its stat taken for proof until it can be one."""
-    pilot = following()
-    pilot.tell(m.FilesSeen((racy("text"),)))
-    pilot.tell(m.Noticed(("a.md",)))
-    (soon,) = after(pilot, 0.5)
+    harness = following()
+    harness.tell(m.ScanResults((racy("text"),)))
+    harness.tell(m.PathsChanged(("a.md",)))
+    (soon,) = after(harness, 0.5)
     assert soon.again == {"a.md"}
-    look(pilot, racy("text"))
-    assert is_racy(pilot)
-    assert len(after(pilot, LATER)) == 1
+    look(harness, racy("text"))
+    assert is_racy(harness)
+    assert len(after(harness, LATER)) == 1
 
 
 def test_what_a_whole_look_under_way_tells_proves_nothing() -> None:
     """It may have read the file before it had settled."""
-    pilot = following()
-    pilot.tell(m.FilesSeen((racy("text"),)))
-    pilot.tell(m.LookAgain())
-    after(pilot, LATER)
-    look(pilot, racy("text"))
-    assert is_racy(pilot)
+    harness = following()
+    harness.tell(m.ScanResults((racy("text"),)))
+    harness.tell(m.RescanRequested())
+    after(harness, LATER)
+    look(harness, racy("text"))
+    assert is_racy(harness)

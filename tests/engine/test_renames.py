@@ -7,57 +7,57 @@ import pytest
 from agent.core.model import Result, Verb
 from agent.engine import effects as e
 from agent.engine import messages as m
-from engine.pilot import Pilot, seen, started, upsert
+from engine.harness import EngineHarness, seen, started, upsert
 
 
-def _sent(pilot: Pilot) -> list[tuple[str, Verb]]:
+def _sent(harness: EngineHarness) -> list[tuple[str, Verb]]:
     """Path and verb of the batch that is asked for."""
-    [send] = [effect for effect in pilot.effects if isinstance(effect, e.Send)]
+    [send] = [effect for effect in harness.effects if isinstance(effect, e.Send)]
     return [(parcel.operation.path, parcel.operation.verb) for parcel in send.parcels]
 
 
 @pytest.fixture
-def pilot() -> Pilot:
+def harness() -> EngineHarness:
     """Three files in step; then somebody stirs at a name that is not known, and ``a.md`` is seen to be gone."""
-    pilot = started()
+    harness = started()
     for name in ("b.md", "c.md"):
-        pilot.saves(name, name)
-        pilot.agreed(name, name)
-    pilot.tell(m.Noticed(frozenset(["new.md"])))
-    pilot.saves("a.md", None)
-    return pilot
+        harness.saves(name, name)
+        harness.agreed(name, name)
+    harness.tell(m.PathsChanged(frozenset(["new.md"])))
+    harness.saves("a.md", None)
+    return harness
 
 
-def test_a_delete_waits_while_a_new_name_is_still_to_be_looked_at(pilot: Pilot) -> None:
+def test_a_delete_waits_while_a_new_name_is_still_to_be_looked_at(harness: EngineHarness) -> None:
     """Also once another look has found the file there, as long as it may not be sent; and until it is acknowledged."""
-    assert not pilot.wants(e.Send)
-    pilot.saves("new.md", "one")
-    assert not pilot.wants(e.Send)
-    pilot.now += 1
-    pilot.tell(m.TimePassed())
-    assert pilot.take(e.LookAt).paths == ("new.md",)
-    pilot.tell(m.FilesSeen((seen("new.md", "one"),)), m.PathsLooked(("new.md",)))
-    assert _sent(pilot) == [("new.md", Verb.UPSERT)]
-    ids = pilot.answer(Result.APPLIED)
-    pilot.feed(upsert("new.md", "one", 20, ids[0]))
-    assert _sent(pilot) == [("a.md", Verb.DELETE)]
+    assert not harness.wants(e.Send)
+    harness.saves("new.md", "one")
+    assert not harness.wants(e.Send)
+    harness.now += 1
+    harness.tell(m.TimePassed())
+    assert harness.take(e.ScanPaths).paths == ("new.md",)
+    harness.tell(m.ScanResults((seen("new.md", "one"),)), m.PathScanFinished(("new.md",)))
+    assert _sent(harness) == [("new.md", Verb.UPSERT)]
+    ids = harness.answer(Result.APPLIED)
+    harness.feed(upsert("new.md", "one", 20, ids[0]))
+    assert _sent(harness) == [("a.md", Verb.DELETE)]
 
 
-def test_a_delete_waits_no_longer_than_until_the_new_name_turns_out_to_be_nothing(pilot: Pilot) -> None:
+def test_a_delete_waits_no_longer_than_until_the_new_name_turns_out_to_be_nothing(harness: EngineHarness) -> None:
     """A temporary file, gone again by the time it is looked at."""
-    pilot.now += 1
-    pilot.tell(m.TimePassed())
-    pilot.take(e.LookAt)
-    pilot.tell(m.FilesSeen((seen("new.md", None),)), m.PathsLooked(("new.md",)))
-    assert _sent(pilot) == [("a.md", Verb.DELETE)]
+    harness.now += 1
+    harness.tell(m.TimePassed())
+    harness.take(e.ScanPaths)
+    harness.tell(m.ScanResults((seen("new.md", None),)), m.PathScanFinished(("new.md",)))
+    assert _sent(harness) == [("a.md", Verb.DELETE)]
 
 
 def test_a_delete_does_not_wait_for_a_file_that_is_known_and_keeps_changing() -> None:
     """What both sides agreed on is no new name of anything."""
-    pilot = started()
+    harness = started()
     for name in ("b.md", "c.md"):
-        pilot.saves(name, name)
-        pilot.agreed(name, name)
-    pilot.tell(m.Noticed(frozenset(["b.md"])))
-    pilot.saves("a.md", None)
-    assert _sent(pilot) == [("a.md", Verb.DELETE)]
+        harness.saves(name, name)
+        harness.agreed(name, name)
+    harness.tell(m.PathsChanged(frozenset(["b.md"])))
+    harness.saves("a.md", None)
+    assert _sent(harness) == [("a.md", Verb.DELETE)]

@@ -14,7 +14,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from agent.hub.store import SqlStore, sqlite_url
-from hub.rig import InProcess, Running, running_hub
+from hub.fixtures import InProcess, Running, running_hub
 
 
 @pytest.fixture(scope="session")

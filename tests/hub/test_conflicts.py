@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from hub.rig import SENTINEL, InProcess, delete, sha, upsert
+from hub.fixtures import SENTINEL, InProcess, delete, sha, upsert
 
 
 def edit_edit(hub: InProcess) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.hub.store import SqlStore
-from hub.rig import InProcess, sha, upsert
+from hub.fixtures import InProcess, sha, upsert
 from support.effort import effort
 
 

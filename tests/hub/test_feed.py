@@ -11,7 +11,7 @@ from agent.hub.domain import HANDLERS
 from agent.hub.ids import new_uuid
 from agent.hub.model import Event, EventType, Mode, Source, SourceStatus
 from agent.hub.wire import event_id
-from hub.rig import SENTINEL, STRANGER, UNKNOWN, InProcess, Running, delete, headers, sha, token, upsert
+from hub.fixtures import SENTINEL, STRANGER, UNKNOWN, InProcess, Running, delete, headers, sha, token, upsert
 
 
 def test_pages_follow_each_other_without_gap_or_overlap(hub: InProcess) -> None:

@@ -20,13 +20,26 @@ from sqlalchemy import event, text
 
 from agent.hub.auth import PUBLIC_KEY_ALGORITHMS, JwtTokens, SecretError, hub_secret, load_secret, mint
 from agent.hub.backup import backup
+from agent.hub.compression import pack
 from agent.hub.domain import Hub
 from agent.hub.ids import new_uuid, system_clock
 from agent.hub.model import Caller, Connector
-from agent.hub.packing import pack
 from agent.hub.store import SqlStore, StoreError, sqlite_url
 from agent.hub.wire import connector_status
-from hub.rig import SECRET, USER, WORKSPACE, Client, InProcess, Running, delete, eventually, headers, sha, token, upsert
+from hub.fixtures import (
+    SECRET,
+    USER,
+    WORKSPACE,
+    Client,
+    InProcess,
+    Running,
+    delete,
+    eventually,
+    headers,
+    sha,
+    token,
+    upsert,
+)
 
 DAY_MS = 86_400_000
 

@@ -10,9 +10,9 @@ import httpx
 import orjson
 import pytest
 
-from agent.hub.longpoll import Bell, woken_within
+from agent.hub.event_notifier import EventNotifier, woken_within
 from agent.hub.routes import HubApp
-from hub.rig import InProcess, upsert
+from hub.fixtures import InProcess, upsert
 
 
 def run(body: Any) -> Any:
@@ -36,9 +36,9 @@ def test_a_ring_between_look_and_wait_is_not_lost() -> None:
     """Whoever listens first and looks then is woken by what was committed in between."""
 
     async def claim() -> None:
-        bell = Bell()
-        with bell.listening("s") as woken:
-            await asyncio.to_thread(bell.ring, "s")
+        notifier = EventNotifier()
+        with notifier.subscribe("s") as woken:
+            await asyncio.to_thread(notifier.notify, "s")
             assert await woken_within(woken, 5)
             assert not await woken_within(woken, 0.01)
 
@@ -49,12 +49,12 @@ def test_a_ring_wakes_those_of_its_source_only() -> None:
     """And leaves nothing behind when they have gone."""
 
     async def claim() -> None:
-        bell = Bell()
-        with bell.listening("a") as one, bell.listening("b") as other:
-            bell.ring("a")
+        notifier = EventNotifier()
+        with notifier.subscribe("a") as one, notifier.subscribe("b") as other:
+            notifier.notify("a")
             assert await woken_within(one, 5)
             assert not await woken_within(other, 0.01)
-        assert not bell._waiting
+        assert not notifier._waiting
 
     run(claim())
 
@@ -63,11 +63,11 @@ def test_closing_the_bell_lets_everybody_go_also_later_ones() -> None:
     """A hub that stops keeps nobody waiting."""
 
     async def claim() -> None:
-        bell = Bell()
-        with bell.listening("s") as woken:
-            bell.close()
+        notifier = EventNotifier()
+        with notifier.subscribe("s") as woken:
+            notifier.close()
             assert await woken_within(woken, 5)
-        with bell.listening("s") as late:
+        with notifier.subscribe("s") as late:
             assert await woken_within(late, 5)
 
     run(claim())

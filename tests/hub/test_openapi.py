@@ -20,7 +20,7 @@ from agent.hub.openapi import ANSWERS, document
 from agent.hub.routes import HubApp
 from agent.hub.store import SqlStore
 from agent.hub.validation import FIELDS
-from hub.rig import InProcess, upsert
+from hub.fixtures import InProcess, upsert
 
 CONFORMANCE = [
     not_a_server_error,

@@ -16,13 +16,13 @@ import orjson
 import psutil
 import pytest
 
-from hub.rig import Running, eventually, headers, sha, token, upsert
+from hub.fixtures import Running, eventually, headers, sha, token, upsert
 
 PATIENCE = 1.0
 IMPATIENT = (
     "import sys\n"
-    "from agent.hub import patience\n"
-    f"patience.PATIENCE_SECONDS = {PATIENCE}\n"
+    "from agent.hub import client_timeouts\n"
+    f"client_timeouts.PATIENCE_SECONDS = {PATIENCE}\n"
     "from agent.hub.__main__ import main\n"
     "sys.exit(main(sys.argv[1:]))\n"
 )

@@ -24,7 +24,19 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from hub.rig import WORKSPACE, OverHttp, Running, delete, eventually, headers, running_hub, sha, together, token, upsert
+from hub.fixtures import (
+    WORKSPACE,
+    OverHttp,
+    Running,
+    delete,
+    eventually,
+    headers,
+    running_hub,
+    sha,
+    together,
+    token,
+    upsert,
+)
 
 
 def test_of_two_pushes_on_one_base_exactly_one_wins_fifty_times(process: Running) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from hub.rig import SENTINEL, UNKNOWN, InProcess, delete, sha, upsert
+from hub.fixtures import SENTINEL, UNKNOWN, InProcess, delete, sha, upsert
 
 
 @pytest.mark.parametrize("base", [SENTINEL, None, ""])

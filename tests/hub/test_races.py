@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 
-from hub.rig import InProcess, sha, together, upsert
+from hub.fixtures import InProcess, sha, together, upsert
 
 WRITERS = 6
 

@@ -9,7 +9,7 @@ import pytest
 
 from agent.hub.auth import JwtTokens
 from agent.hub.domain import Hub
-from hub.rig import SECRET, SENTINEL, InProcess, upsert
+from hub.fixtures import SECRET, SENTINEL, InProcess, upsert
 
 NOT_JSON = "Body is not valid JSON but content-type is set to 'application/json'"
 

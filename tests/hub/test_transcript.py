@@ -10,7 +10,7 @@ import pytest
 from agent.hub.auth import JwtTokens
 from agent.hub.domain import Hub
 from agent.hub.store import SqlStore
-from hub.rig import SECRET, STRANGER, USER, WORKSPACE, token
+from hub.fixtures import SECRET, STRANGER, USER, WORKSPACE, token
 from support.transcript import ABSENT, LEFT_OUT, Credentials, Difference, Replayed, load, replay
 
 WORKSPACE_HEADER = "x-workspace-id is required and must be the token's"

@@ -14,9 +14,9 @@ import click
 import pytest
 
 from agent import __version__
-from agent.cli.exits import Exit
+from agent.cli.exit_codes import ExitCode
 from agent.cli.main import PROGRAM, cli
-from agent.config import TABLE
+from agent.settings.settings import TABLE
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PACKAGING = CHECKOUT / "packaging"
@@ -71,7 +71,7 @@ def test_every_command_and_option_has_its_place_in_a_man_page(pages: Path) -> No
 def test_the_man_pages_know_every_exit_code_and_variable(pages: Path) -> None:
     text = (pages / "raven-agent.1").read_text("utf-8")
     codes = re.findall(r"^\.B (\d+)$", text, re.MULTILINE)
-    assert [int(code) for code in codes] == [int(code) for code in Exit]
+    assert [int(code) for code in codes] == [int(code) for code in ExitCode]
     missing = [s.variable for s in TABLE.values() if s.variable and s.variable not in text]
     assert missing == []
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from remotes.rig import WORLDS, World, hub_world, strict_world
+from remotes.fixtures import WORLDS, World, hub_world, strict_world
 
 
 @pytest.fixture(params=sorted(WORLDS))

@@ -7,21 +7,21 @@ from collections.abc import Callable
 import httpx
 import pytest
 
-from agent.remotes.failures import CallFailed
-from agent.remotes.http import Http
+from agent.remotes.http.client import HttpClient
+from agent.remotes.http.failures import RemoteCallError
 
 TOKEN = "eyJ-a-token-nobody-may-see"
 Handler = Callable[[httpx.Request], httpx.Response]
 
 
-def client(handler: Handler, url: str = "https://raven.test", token: str = TOKEN) -> Http:
+def client(handler: Handler, url: str = "https://raven.test", token: str = TOKEN) -> HttpClient:
     """Calls answered by a function."""
-    return Http(url, lambda: token, "w", transport=httpx.MockTransport(handler), clock=lambda: 1_000_000.0)
+    return HttpClient(url, lambda: token, "w", transport=httpx.MockTransport(handler), clock=lambda: 1_000_000.0)
 
 
-def failed(handler: Handler, body: dict[str, object] | None = None) -> CallFailed:
+def failed(handler: Handler, body: dict[str, object] | None = None) -> RemoteCallError:
     """How a call to this server fails."""
-    with pytest.raises(CallFailed) as error:
+    with pytest.raises(RemoteCallError) as error:
         client(handler).call("sources/list", body or {})
     return error.value
 

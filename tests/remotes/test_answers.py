@@ -6,9 +6,9 @@ import pytest
 
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import EMPTY_HASH, Operation, RemoteConflict, Result
-from agent.remotes.failures import CallFailed, Effect
-from agent.remotes.raven_answers import judge
-from remotes.rig import edit, removal, sha
+from agent.remotes.http.failures import RemoteCallError, SideEffect
+from agent.remotes.raven.responses import interpret_push_response
+from remotes.fixtures import edit, removal, sha
 
 A, B, D = edit("a.md", "A2", "A1"), edit("b.md", "B2", "B1"), removal("d.md", "D1")
 APPLIED, CONFLICT, UNCERTAIN = Result.APPLIED, Result.CONFLICT, Result.UNCERTAIN
@@ -51,7 +51,7 @@ def test_counts_prove_no_more_than_they_say(
 ) -> None:
     """Whatever is not proven is UNCERTAIN."""
     operations = [out.operation for out in batch]  # type: ignore[attr-defined]
-    judged = judge(operations, {"applied": applied, "conflicts": conflicts}, lambda: listed)
+    judged = interpret_push_response(operations, {"applied": applied, "conflicts": conflicts}, lambda: listed)
     assert [outcome.result for outcome in judged.outcomes] == expected, why
 
 
@@ -59,7 +59,7 @@ def test_the_newest_of_several_equal_conflicts_is_the_operations_own() -> None:
     """Each stale push of the real server opens another one."""
     old = conflict(A.operation, "2026-01-01T00:00:00.000Z", "old")
     new = conflict(A.operation, "2026-01-01T00:00:01.000Z", "new")
-    judged = judge([A.operation], {"applied": 0, "conflicts": 1}, lambda: [new, old])
+    judged = interpret_push_response([A.operation], {"applied": 0, "conflicts": 1}, lambda: [new, old])
     found = judged.outcomes[0].conflict
     assert found is not None
     assert found.id == "new"
@@ -69,7 +69,9 @@ def test_an_edit_to_empty_text_is_not_taken_for_a_delete() -> None:
     """Both are listed alike; the operation tells which it was."""
     empty = edit("d.md", "", "D1")
     for out, local in ((empty, EMPTY_HASH), (D, None)):
-        found = judge([out.operation], {"applied": 0, "conflicts": 1}, lambda: [CD]).outcomes[0].conflict
+        found = (
+            interpret_push_response([out.operation], {"applied": 0, "conflicts": 1}, lambda: [CD]).outcomes[0].conflict
+        )
         assert found is not None
         assert found.local_hash == local
 
@@ -82,9 +84,9 @@ def test_conflicts_are_listed_once_for_a_batch_and_not_at_all_without_need() -> 
         asked.append(None)
         return [CA, CB]
 
-    judge([A.operation, B.operation], {"applied": 2, "conflicts": 0}, lister)
+    interpret_push_response([A.operation, B.operation], {"applied": 2, "conflicts": 0}, lister)
     assert asked == []
-    judge([A.operation, B.operation], {"applied": 0, "conflicts": 2}, lister)
+    interpret_push_response([A.operation, B.operation], {"applied": 0, "conflicts": 2}, lister)
     assert asked == [None]
 
 
@@ -106,7 +108,7 @@ def test_items_are_believed_one_by_one() -> None:
     for item, expected in cases:
         items = [] if item is None else [{"operationId": A.operation.id, **item}]
         answer = {"applied": 1, "conflicts": 0, "items": items}
-        judged = judge([A.operation], answer, lambda: [CA])
+        judged = interpret_push_response([A.operation], answer, lambda: [CA])
         assert [outcome.result for outcome in judged.outcomes] == [expected], item
 
 
@@ -114,9 +116,9 @@ def test_conflicts_that_cannot_be_listed_are_a_problem_and_no_outcome() -> None:
     """The counts alone prove nothing then."""
 
     def lister() -> list[RemoteConflict]:
-        raise CallFailed(Problem(ProblemKind.OFFLINE, "gone"), Effect.POSSIBLE)
+        raise RemoteCallError(Problem(ProblemKind.OFFLINE, "gone"), SideEffect.POSSIBLE)
 
-    judged = judge([A.operation, B.operation], {"applied": 1, "conflicts": 1}, lister)
+    judged = interpret_push_response([A.operation, B.operation], {"applied": 1, "conflicts": 1}, lister)
     assert [outcome.result for outcome in judged.outcomes] == [UNCERTAIN, UNCERTAIN]
     assert judged.problem is not None
 
@@ -143,5 +145,5 @@ def test_places_in_the_feed_are_taken_where_the_numbers_leave_no_other(
     why: str, answer: dict[str, object], positions: list[int | None]
 ) -> None:
     """What is passed over in the feed must be ours and nothing else."""
-    judged = judge([out.operation for out in (A, B, D)], answer, list)
+    judged = interpret_push_response([out.operation for out in (A, B, D)], answer, list)
     assert [outcome.position for outcome in judged.outcomes] == positions, why

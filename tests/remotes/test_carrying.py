@@ -7,22 +7,24 @@ from pathlib import Path
 
 import pytest
 
-from agent.daemon.carrier import Carrier, Line
-from agent.daemon.folder import Folder
-from agent.daemon.runner import IndexMemory
-from agent.disk.posix import PosixFs
-from agent.disk.select import Rules
+from agent.disk.fs.posix import PosixFs
+from agent.disk.selection.rules import Rules
 from agent.engine import effects as e
 from agent.engine import messages as m
-from agent.remotes.raven_push import Parcel
-from remotes.rig import World, edit
+from agent.remotes.raven.push import EncodedOperation
+from agent.runtime.effect_executor import EffectExecutor, ServerConnection
+from agent.runtime.local_folder import LocalFolder
+from agent.runtime.source_runner import LocalIndexReader
+from remotes.fixtures import World, edit
 
 
-def carrier_of(world: World, top: Path) -> Carrier:
+def carrier_of(world: World, top: Path) -> EffectExecutor:
     """A carrier to this world's server, over an empty folder."""
-    folder = Folder(PosixFs(), str(top), Rules(), str(top), "1")
-    line = Line(world.remote, world.connector)
-    return Carrier(world.source, folder, IndexMemory(top / "none", 1), lambda: line, lambda: None, world.clock)
+    folder = LocalFolder(PosixFs(), str(top), Rules(), str(top), "1")
+    line = ServerConnection(world.remote, world.connector)
+    return EffectExecutor(
+        world.source, folder, LocalIndexReader(top / "none", 1), lambda: line, lambda: None, world.clock
+    )
 
 
 @pytest.mark.parametrize(("room", "told"), [(0, [500]), (500, [500]), (501, [500, 500]), (1501, [500, 500, 500, 0])])
@@ -44,7 +46,7 @@ def test_one_head_that_cannot_be_believed_fails_alone(strict: World, tmp_path: P
     wrong = hashlib.sha256(b"another text").hexdigest()
     item = {"relativePath": "bad.md", "operation": "upsert", "content": "text", "contentHash": wrong}
     strict.raw("sources/push-batch", items=[{**item, "operationId": "foreign-1", "contentType": "text/plain"}])
-    told = list(carrier_of(strict, tmp_path).carry_out(e.AskDisputes(("a.md", "bad.md", "b.md"))))
+    told = list(carrier_of(strict, tmp_path).carry_out(e.FetchHeadsAndConflicts(("a.md", "bad.md", "b.md"))))
     assert [message.subject for message in told if isinstance(message, m.CallFailed)] == ["bad.md"]
     assert [message.path for message in told if isinstance(message, m.HeadArrived)] == ["a.md", "b.md"]
 
@@ -56,13 +58,13 @@ def test_whether_the_server_holds_the_source_still_is_told_with_how_it_stands(wo
     assert isinstance(page, m.PageArrived)
     for pause in (True, False):
         (world.remote.pause if pause else world.remote.resume)(world.source)
-        told = list(carrier.carry_out(e.AskStanding(page.page.state)))
-        assert [message.paused for message in told if isinstance(message, m.StandingTold)] == [pause]
+        told = list(carrier.carry_out(e.CheckFeedContinuity(page.page.state)))
+        assert [message.paused for message in told if isinstance(message, m.FeedContinuityChecked)] == [pause]
 
 
 def test_what_is_on_its_way_shows_no_text_of_a_file() -> None:
     """A log may quote whatever an error holds."""
     outgoing = edit("a.md", "a paragraph of mine")
-    shown = repr(Parcel(outgoing, b'{"content": "a paragraph of mine"}'))
+    shown = repr(EncodedOperation(outgoing, b'{"content": "a paragraph of mine"}'))
     assert "a.md" in shown
     assert "paragraph" not in shown

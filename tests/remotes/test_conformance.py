@@ -8,9 +8,9 @@ import pytest
 from msgspec import structs
 
 from agent.core.errors import ProblemKind, RemoteError
-from agent.core.model import EMPTY_HASH, SENTINEL_BASE, Choice, Mode, Result
-from agent.core.stream import ConflictClosed, ConflictOpened, Control, Delete, Signal, Upsert
-from remotes.rig import World, edit, removal, sha
+from agent.core.events import ConflictClosed, ConflictOpened, ControlEvent, ControlSignal, Delete, Upsert
+from agent.core.model import EMPTY_HASH, SENTINEL_BASE, Mode, Resolution, Result
+from remotes.fixtures import World, edit, removal, sha
 from strict_raven.faults import too_large
 
 UNKNOWN = "99999999-9999-4999-8999-999999999999"
@@ -68,7 +68,10 @@ class TestAccount:
         assert world.remote.sources()[0].paused
         world.remote.resume(world.source)
         events, _ = world.drain()
-        assert [event.signal for event in events if isinstance(event, Control)] == [Signal.PAUSED, Signal.RESUMED]
+        assert [event.signal for event in events if isinstance(event, ControlEvent)] == [
+            ControlSignal.PAUSED,
+            ControlSignal.RESUMED,
+        ]
         assert world.results(edit("a.md", "A")) == [Result.APPLIED]
 
     def test_an_unknown_source_is_not_found_everywhere(self, world: World) -> None:
@@ -80,7 +83,7 @@ class TestAccount:
             lambda: world.remote.head(UNKNOWN, "a.md"),
             lambda: world.remote.history(UNKNOWN, "a.md"),
             lambda: world.remote.conflicts(UNKNOWN),
-            lambda: world.remote.resolve(UNKNOWN, UNKNOWN, Choice.KEEP_RAVEN, None, None),
+            lambda: world.remote.resolve(UNKNOWN, UNKNOWN, Resolution.KEEP_RAVEN, None, None),
         ]
         for call in calls:
             with pytest.raises(RemoteError) as error:
@@ -388,13 +391,13 @@ class TestResolve:
     @pytest.mark.parametrize(
         ("choice", "content", "stands"),
         [
-            (Choice.KEEP_LOCAL, None, "ours"),
-            (Choice.KEEP_RAVEN, None, "theirs"),
-            (Choice.MANUAL_MERGE, b"both", "both"),
+            (Resolution.KEEP_LOCAL, None, "ours"),
+            (Resolution.KEEP_RAVEN, None, "theirs"),
+            (Resolution.MANUAL_MERGE, b"both", "both"),
         ],
     )
     def test_each_verb_closes_the_conflict_and_leaves_its_text(
-        self, world: World, choice: Choice, content: bytes | None, stands: str
+        self, world: World, choice: Resolution, content: bytes | None, stands: str
     ) -> None:
         """And the feed tells of it, then of the text."""
         conflict = self.conflict(world)
@@ -411,9 +414,9 @@ class TestResolve:
     def test_a_conflict_resolved_already_is_stale(self, world: World) -> None:
         """The second one is told to look again."""
         conflict = self.conflict(world)
-        world.remote.resolve(world.source, conflict, Choice.KEEP_RAVEN, None, sha("theirs"))
+        world.remote.resolve(world.source, conflict, Resolution.KEEP_RAVEN, None, sha("theirs"))
         with pytest.raises(RemoteError) as error:
-            world.remote.resolve(world.source, conflict, Choice.KEEP_LOCAL, None, sha("theirs"))
+            world.remote.resolve(world.source, conflict, Resolution.KEEP_LOCAL, None, sha("theirs"))
         assert failure(error) is ProblemKind.STALE
         assert world.text("a.md") == "theirs"
 
@@ -421,7 +424,7 @@ class TestResolve:
         """The conflict stays open."""
         conflict = self.conflict(world)
         with pytest.raises(RemoteError) as error:
-            world.remote.resolve(world.source, conflict, Choice.MANUAL_MERGE, b"\xff", sha("theirs"))
+            world.remote.resolve(world.source, conflict, Resolution.MANUAL_MERGE, b"\xff", sha("theirs"))
         assert failure(error) is ProblemKind.BAD_REQUEST
         assert len(world.remote.conflicts(world.source)) == 1
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 import pytest
 
 from agent.core.errors import ProblemKind, RemoteError
-from agent.remotes.connections import Connections
-from agent.remotes.http import Http
+from agent.remotes.http.client import HttpClient
+from agent.remotes.http.connections import Connections
 from strict_raven import WORKSPACE, StrictRaven, token
 from strict_raven.faults import Faulty, delay
 from strict_raven.serve import serving
@@ -32,16 +32,16 @@ def faulty(released: threading.Event) -> Faulty:
 
 
 @pytest.fixture
-def http(faulty: Faulty, released: threading.Event) -> Iterator[Http]:
+def http(faulty: Faulty, released: threading.Event) -> Iterator[HttpClient]:
     """Calls over TCP."""
     with serving(faulty.handle) as url:
-        made = Http(url, token, WORKSPACE)
+        made = HttpClient(url, token, WORKSPACE)
         yield made
         made.close()
         released.set()
 
 
-def failing(http: Http, faulty: Faulty, body: bytes) -> RemoteError:
+def failing(http: HttpClient, faulty: Faulty, body: bytes) -> RemoteError:
     """What becomes of a call that waits for its answer when the connections are cut."""
     failures: list[RemoteError] = []
 
@@ -55,28 +55,28 @@ def failing(http: Http, faulty: Faulty, body: bytes) -> RemoteError:
     caller = threading.Thread(target=call)
     caller.start()
     eventually(lambda: faulty.struck, 10, "the server has the request")
-    http.cut()
+    http.abort_connections()
     caller.join(5)
     assert not caller.is_alive()
     return failures[0]
 
 
-def test_a_call_under_way_fails_at_once_and_the_next_one_works(http: Http, faulty: Faulty) -> None:
+def test_a_call_under_way_fails_at_once_and_the_next_one_works(http: HttpClient, faulty: Faulty) -> None:
     """It is no longer waited for, nobody takes it for refused, and a new connection is made for the next."""
     assert failing(http, faulty, b"{}").problem.kind is ProblemKind.OFFLINE
     assert http.call("sources/list", {}).data == []
 
 
-def test_a_large_request_that_is_cut_off_was_not_too_large(http: Http, faulty: Faulty) -> None:
+def test_a_large_request_that_is_cut_off_was_not_too_large(http: HttpClient, faulty: Faulty) -> None:
     """A server that hangs up on a body over 1 MiB refuses its size; hanging up here says nothing about it."""
     body = b'{"x": "' + b"x" * (1 << 20) + b'"}'
     assert failing(http, faulty, body).problem.kind is ProblemKind.OFFLINE
 
 
-def test_a_kept_connection_is_not_used_again_once_cut(http: Http) -> None:
+def test_a_kept_connection_is_not_used_again_once_cut(http: HttpClient) -> None:
     """It carries nothing any more, and the next call does not fail over it."""
     assert http.call("sources/list", {}).data == []
-    http.cut()
+    http.abort_connections()
     assert http.call("sources/list", {}).data == []
 
 

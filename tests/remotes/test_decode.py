@@ -9,13 +9,13 @@ import orjson
 import pytest
 
 from agent.core.errors import ProblemKind
-from agent.remotes.decode import MAX_ANSWER, Bounds, decoded
-from agent.remotes.failures import CallFailed
+from agent.remotes.http.decode import MAX_ANSWER, DecodeLimits, decoded
+from agent.remotes.http.failures import RemoteCallError
 
 TOKEN = 'rvn_op/aque"token\\0123'
 
 
-def understood(body: bytes, bounds: Bounds = Bounds.PAGE) -> Any:
+def understood(body: bytes, bounds: DecodeLimits = DecodeLimits.PAGE) -> Any:
     """The data of an answer to somebody with the token."""
     return decoded(body, "application/json", bounds, TOKEN)
 
@@ -29,7 +29,7 @@ def test_many_small_values_are_refused_before_they_are_made(part: bytes) -> None
     body = b"[" + part * ((MAX_ANSWER // 32) // len(part)) + b"0]"
     tracemalloc.start()
     try:
-        with pytest.raises(CallFailed, match="more than 200000 values"):
+        with pytest.raises(RemoteCallError, match="more than 200000 values"):
             understood(body)
         _, most = tracemalloc.get_traced_memory()
     finally:
@@ -50,11 +50,11 @@ def test_a_listing_as_large_as_an_answer_may_be_is_not_too_many_values() -> None
          "lastSyncedHash": "a" * 64, "lastSyncedAt": "2026-03-20T10:00:00.000Z", "state": "ok"}
     )  # fmt: skip
     rows = 100_000
-    assert len(understood(b"[" + b",".join([row] * rows) + b"]", Bounds.WHOLE)) == rows
-    with pytest.raises(CallFailed, match="more than 200000 values"):
-        understood(b"[" + b",".join([row] * rows) + b"]", Bounds.PAGE)
+    assert len(understood(b"[" + b",".join([row] * rows) + b"]", DecodeLimits.WHOLE)) == rows
+    with pytest.raises(RemoteCallError, match="more than 200000 values"):
+        understood(b"[" + b",".join([row] * rows) + b"]", DecodeLimits.PAGE)
     structure = row.count(b",") + 1 + row.count(b'":') + 8
-    assert structure * (MAX_ANSWER // len(row)) < Bounds.WHOLE.values
+    assert structure * (MAX_ANSWER // len(row)) < DecodeLimits.WHOLE.values
 
 
 def spelled(text: str) -> bytes:
@@ -71,7 +71,7 @@ def test_a_token_in_an_answer_is_replaced_however_it_is_written(written: bytes) 
 
 def test_a_token_within_a_path_makes_the_answer_none() -> None:
     """Under another name a file would look deleted, under its own the token would be shown."""
-    with pytest.raises(CallFailed, match="repeats the token within a path") as error:
+    with pytest.raises(RemoteCallError, match="repeats the token within a path") as error:
         understood(orjson.dumps([{"relativePath": f"a/{TOKEN}.md"}]))
     assert error.value.problem.kind is ProblemKind.GARBLED
     assert TOKEN not in str(error.value)
@@ -81,5 +81,5 @@ def test_a_token_within_a_path_makes_the_answer_none() -> None:
 def test_an_answer_nested_without_end_is_garbled(nesting: tuple[bytes, bytes]) -> None:
     """And ends neither the process nor its memory."""
     begin, end = nesting
-    with pytest.raises(CallFailed):
-        understood(begin * 10_000 + b"1" + end * 10_000, Bounds.WHOLE)
+    with pytest.raises(RemoteCallError):
+        understood(begin * 10_000 + b"1" + end * 10_000, DecodeLimits.WHOLE)

@@ -8,9 +8,9 @@ from itertools import pairwise
 import pytest
 
 from agent.core.errors import ProblemKind, RemoteError
-from agent.core.model import Choice, Result
-from agent.remotes import http as http_module
-from remotes.rig import START, World, edit, removal
+from agent.core.model import Resolution, Result
+from agent.remotes.http import client as http_module
+from remotes.fixtures import START, World, edit, removal
 from strict_raven.faults import (
     Fault,
     cut_json,
@@ -35,7 +35,7 @@ CALLS: dict[str, Callable[[World], object]] = {
     "head": lambda w: w.remote.head(w.source, "a.md"),
     "history": lambda w: w.remote.history(w.source, "a.md"),
     "conflicts": lambda w: w.remote.conflicts(w.source),
-    "resolve": lambda w: w.remote.resolve(w.source, ID, Choice.KEEP_RAVEN, None, None),
+    "resolve": lambda w: w.remote.resolve(w.source, ID, Resolution.KEEP_RAVEN, None, None),
     "last_cursor": lambda w: w.remote.last_cursor(w.source),
 }
 
@@ -205,7 +205,7 @@ class TestHubOnly:
         hub.results(edit("a.md", "newer", "theirs"))
         for wrong in (found.remote_hash, None):
             with pytest.raises(RemoteError) as error:
-                hub.remote.resolve(hub.source, found.id, Choice.KEEP_LOCAL, None, wrong)
+                hub.remote.resolve(hub.source, found.id, Resolution.KEEP_LOCAL, None, wrong)
             assert error.value.problem.kind is ProblemKind.STALE
         assert hub.text("a.md") == "newer"
 
@@ -216,7 +216,7 @@ class TestHubOnly:
         found = hub.only(edit("a.md", "A2", "A1")).conflict
         assert found is not None
         assert (found.remote_hash, found.remote_text, found.local_text) == (None, None, b"A2")
-        hub.remote.resolve(hub.source, found.id, Choice.KEEP_LOCAL, None, None)
+        hub.remote.resolve(hub.source, found.id, Resolution.KEEP_LOCAL, None, None)
         assert hub.text("a.md") == "A2"
 
     def test_a_newer_version_updates_the_connectors_own_conflict(self, hub: World) -> None:
@@ -233,5 +233,5 @@ class TestHubOnly:
         hub.results(edit("a.md", "theirs"))
         found = hub.only(edit("a.md", "ours")).conflict
         assert found is not None
-        hub.remote.resolve(hub.source, found.id, Choice.MANUAL_MERGE, b"", found.remote_hash)
+        hub.remote.resolve(hub.source, found.id, Resolution.MANUAL_MERGE, b"", found.remote_hash)
         assert hub.text("a.md") == ""

@@ -10,9 +10,9 @@ import httpx
 import pytest
 
 from agent.core.errors import ProblemKind, UsageError
-from agent.remotes import http as http_module
-from agent.remotes.failures import EXCEPTIONS, HTTPX_ERRORS, CallFailed, Effect, of_exception
-from agent.remotes.http import LARGE_BODY, Http, PlainHttp
+from agent.remotes.http import client as http_module
+from agent.remotes.http.client import LARGE_BODY, HttpClient, PlainHttp
+from agent.remotes.http.failures import EXCEPTIONS, HTTPX_ERRORS, RemoteCallError, SideEffect, of_exception
 from remotes.scripted import TOKEN, answering, client, failed, raising
 
 
@@ -42,13 +42,13 @@ class TestMap:
     def test_a_request_that_never_left_had_no_effect(self, cls: type[Exception]) -> None:
         """So its operations may simply be sent later."""
         failure = failed(raising(cls("x")))
-        assert (failure.problem.kind, failure.effect) == (ProblemKind.OFFLINE, Effect.NONE)
+        assert (failure.problem.kind, failure.effect) == (ProblemKind.OFFLINE, SideEffect.NONE)
 
     @pytest.mark.parametrize("cls", [httpx.ReadTimeout, httpx.ReadError, httpx.WriteError, httpx.RemoteProtocolError])
     def test_a_request_that_left_may_have_had_an_effect(self, cls: type[Exception]) -> None:
         """So its operations are settled first."""
         failure = failed(raising(cls("x")))
-        assert (failure.problem.kind, failure.effect) == (ProblemKind.OFFLINE, Effect.POSSIBLE)
+        assert (failure.problem.kind, failure.effect) == (ProblemKind.OFFLINE, SideEffect.POSSIBLE)
 
     def test_a_reset_under_a_large_body_is_its_size(self) -> None:
         """The real server hangs up on a far too large body without an answer."""
@@ -65,25 +65,27 @@ class TestMap:
     @pytest.mark.parametrize(
         ("status", "message", "kind", "effect"),
         [
-            (400, "Source is paused", ProblemKind.PAUSED, Effect.NONE),
-            (400, ["a must be b", "c must be d"], ProblemKind.BAD_REQUEST, Effect.NONE),
-            (401, "Unauthorized", ProblemKind.SIGNED_OUT, Effect.NONE),
-            (403, "Forbidden", ProblemKind.BAD_REQUEST, Effect.NONE),
-            (404, "File not found", ProblemKind.NOT_FOUND, Effect.NONE),
-            (408, None, ProblemKind.OFFLINE, Effect.NONE),
-            (409, "moved", ProblemKind.STALE, Effect.NONE),
-            (413, "Request body is too large", ProblemKind.TOO_LARGE, Effect.NONE),
-            (429, "slow down", ProblemKind.BUSY, Effect.NONE),
-            (500, "x.toISOString is not a function", ProblemKind.UPSTREAM_FAULT, Effect.POSSIBLE),
-            (500, "value too long", ProblemKind.SERVER_FAULT, Effect.POSSIBLE),
-            (502, None, ProblemKind.OFFLINE, Effect.POSSIBLE),
-            (503, None, ProblemKind.BUSY, Effect.POSSIBLE),
-            (504, None, ProblemKind.OFFLINE, Effect.POSSIBLE),
-            (507, None, ProblemKind.SERVER_FAULT, Effect.POSSIBLE),
-            (302, None, ProblemKind.GARBLED, Effect.NONE),
+            (400, "Source is paused", ProblemKind.PAUSED, SideEffect.NONE),
+            (400, ["a must be b", "c must be d"], ProblemKind.BAD_REQUEST, SideEffect.NONE),
+            (401, "Unauthorized", ProblemKind.SIGNED_OUT, SideEffect.NONE),
+            (403, "Forbidden", ProblemKind.BAD_REQUEST, SideEffect.NONE),
+            (404, "File not found", ProblemKind.NOT_FOUND, SideEffect.NONE),
+            (408, None, ProblemKind.OFFLINE, SideEffect.NONE),
+            (409, "moved", ProblemKind.STALE, SideEffect.NONE),
+            (413, "Request body is too large", ProblemKind.TOO_LARGE, SideEffect.NONE),
+            (429, "slow down", ProblemKind.BUSY, SideEffect.NONE),
+            (500, "x.toISOString is not a function", ProblemKind.UPSTREAM_FAULT, SideEffect.POSSIBLE),
+            (500, "value too long", ProblemKind.SERVER_FAULT, SideEffect.POSSIBLE),
+            (502, None, ProblemKind.OFFLINE, SideEffect.POSSIBLE),
+            (503, None, ProblemKind.BUSY, SideEffect.POSSIBLE),
+            (504, None, ProblemKind.OFFLINE, SideEffect.POSSIBLE),
+            (507, None, ProblemKind.SERVER_FAULT, SideEffect.POSSIBLE),
+            (302, None, ProblemKind.GARBLED, SideEffect.NONE),
         ],
     )
-    def test_each_status_has_its_kind(self, status: int, message: object, kind: ProblemKind, effect: Effect) -> None:
+    def test_each_status_has_its_kind(
+        self, status: int, message: object, kind: ProblemKind, effect: SideEffect
+    ) -> None:
         """And below 500 nothing was done."""
         failure = failed(answering(status, message))
         assert (failure.problem.kind, failure.effect) == (kind, effect)
@@ -160,7 +162,7 @@ class TestAnswers:
     def test_what_is_not_an_answer_is_garbled(self, body: bytes) -> None:
         """PR6: also JSON nested beyond reason."""
         failure = failed(lambda _: httpx.Response(200, content=body))
-        assert (failure.problem.kind, failure.effect) == (ProblemKind.GARBLED, Effect.POSSIBLE)
+        assert (failure.problem.kind, failure.effect) == (ProblemKind.GARBLED, SideEffect.POSSIBLE)
 
     def test_an_endless_answer_is_not_read_to_its_end(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Memory is bounded, whatever the server sends."""
@@ -188,7 +190,7 @@ class TestToken:
             seen.append((request.headers["authorization"], request.headers["x-workspace-id"]))
             return httpx.Response(200, json=[])
 
-        http = Http("https://raven.test", lambda: next(tokens), "w", transport=httpx.MockTransport(handler))
+        http = HttpClient("https://raven.test", lambda: next(tokens), "w", transport=httpx.MockTransport(handler))
         http.call("a", {})
         http.call("a", {})
         assert seen == [("Bearer one", "w"), ("Bearer two", "w")]
@@ -198,7 +200,7 @@ class TestToken:
         """And the message does not hold it."""
         sent: list[httpx.Request] = []
         http = client(lambda r: sent.append(r) or httpx.Response(200, json=[]), token=token)  # type: ignore[func-returns-value]
-        with pytest.raises(CallFailed) as error:
+        with pytest.raises(RemoteCallError) as error:
             http.call("a", {})
         assert error.value.problem.kind is ProblemKind.SIGNED_OUT
         assert not token or token not in error.value.problem.message
@@ -243,14 +245,14 @@ class TestAddress:
         """The token could be read on the way."""
         with pytest.raises(UsageError, match="not encrypted"):
             client(lambda _: httpx.Response(200, json=[]), url)
-        allowed = Http(
+        allowed = HttpClient(
             url,
             lambda: TOKEN,
             "w",
             transport=httpx.MockTransport(raising(httpx.ConnectError("x"))),
             plain_http=PlainHttp.ALLOW,
         )
-        with pytest.raises(CallFailed):
+        with pytest.raises(RemoteCallError):
             allowed.call("a", {})
 
     @pytest.mark.parametrize(
@@ -288,4 +290,4 @@ class TestAddress:
     def test_certificates_that_cannot_be_read_are_refused(self, tmp_path: Path) -> None:
         """At once, not at the first call."""
         with pytest.raises(UsageError, match="certificates"):
-            Http("https://raven.test", lambda: TOKEN, "w", ca_file=tmp_path / "none.pem")
+            HttpClient("https://raven.test", lambda: TOKEN, "w", ca_file=tmp_path / "none.pem")

@@ -7,14 +7,14 @@ import itertools
 import orjson
 import pytest
 
-from agent.core.stream import Event, Upsert
-from remotes.rig import World, edit, strict_world
+from agent.core.events import FeedEvent, Upsert
+from remotes.fixtures import World, edit, strict_world
 from strict_raven import Races
 
 OVERLAP_TIMES = (2.0, 10.0, 60.0)
 
 
-def told(events: list[Event]) -> list[str]:
+def told(events: list[FeedEvent]) -> list[str]:
     """The paths of the upserts, in the order they were told."""
     return [event.path for event in events if isinstance(event, Upsert)]
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from agent.core.stream import Page, Span, Upsert
-from agent.remotes.raven_state import Position
-from remotes.rig import World, edit
+from agent.core.events import Page, Span, Upsert
+from agent.remotes.raven.position import FeedPosition
+from remotes.fixtures import World, edit
 
 
 def _page(world: World, state: str | None, *known: Span) -> Page:
@@ -36,9 +36,9 @@ def test_known_events_are_not_asked_for(hub: World) -> None:
     hub.push(edit("a.md", "A"), edit("b.md", "B"), edit("c.md", "C"))
     page = _page(hub, None, Span(1, 3))
     assert (_paths(page), page.past, page.cursor) == (["c.md"], 2, "3")
-    assert not hub.remote.is_behind(hub.source, page.state)
-    position = Position.from_json(page.state)
-    assert position.is_at(3, position.tail) and not position.is_at(3, "the id of another event")
+    assert not hub.remote.was_restored_from_older_copy(hub.source, page.state)
+    position = FeedPosition.from_json(page.state)
+    assert position.is_at(3, position.id_suffix) and not position.is_at(3, "the id of another event")
     hub.push(edit("d.md", "D"))
     assert _paths(_page(hub, page.state)) == ["d.md"]
 
@@ -47,7 +47,7 @@ def test_a_state_past_the_feeds_end_is_behind(hub: World) -> None:
     """The event it stands at is not there: the server was restored from a copy that does not hold it."""
     hub.push(edit("a.md", "A"))
     page = _page(hub, None, Span(1, 5))
-    assert hub.remote.is_behind(hub.source, page.state)
+    assert hub.remote.was_restored_from_older_copy(hub.source, page.state)
 
 
 def test_another_machines_event_between_is_told(hub: World) -> None:

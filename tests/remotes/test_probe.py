@@ -18,12 +18,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from agent.config import Home, Settings
 from agent.core.errors import RemoteError
-from agent.credentials import CredentialStore
-from agent.daemon.doctor.servers import account
-from agent.registry import ServerEntry
-from agent.remotes.probe import probe
+from agent.doctor.servers import account
+from agent.remotes.http.probe import probe
+from agent.settings.credentials import CredentialStore
+from agent.settings.links import ServerEntry
+from agent.settings.settings import Home, Settings
 
 DAY = 86400.0
 

@@ -7,11 +7,11 @@ import orjson
 import pytest
 
 from agent.core.errors import ProblemKind, RemoteError
+from agent.core.events import Delete, Unreadable
 from agent.core.model import Result
-from agent.core.stream import Delete, Unreadable
-from agent.remotes import http as http_module
-from agent.remotes.raven import RavenRemote
-from remotes.rig import edit, results, sha
+from agent.remotes.http import client as http_module
+from agent.remotes.raven.adapter import RavenRemote
+from remotes.fixtures import edit, results, sha
 from remotes.scripted import answering, client, raising
 
 
@@ -96,7 +96,7 @@ class TestShapes:
         assert (before, behind) == (Delete("a.md", 1), Delete("c.md", 3))
         assert isinstance(bad, Unreadable)
         assert (bad.path, bad.position, page.cursor) == (path, 2, "3")
-        assert bad.complaint
+        assert bad.reason
         assert remote.pull("s", page.state, 0, 0.0).events == ()
 
     def test_content_that_is_not_its_hash_is_never_passed_on(self) -> None:

@@ -12,14 +12,14 @@ from pathlib import Path
 import pytest
 
 from agent.core.errors import ProblemKind, RemoteError
+from agent.core.events import Upsert
 from agent.core.model import Mode, Result
-from agent.core.stream import Upsert
-from agent.remotes.http import Http, Timeouts
-from agent.remotes.raven import RavenRemote
-from hub.rig import WORKSPACE as HUB_WORKSPACE
-from hub.rig import running_hub
-from hub.rig import token as hub_token
-from remotes.rig import edit, results
+from agent.remotes.http.client import HttpClient, Timeouts
+from agent.remotes.raven.adapter import RavenRemote
+from hub.fixtures import WORKSPACE as HUB_WORKSPACE
+from hub.fixtures import running_hub
+from hub.fixtures import token as hub_token
+from remotes.fixtures import edit, results
 from strict_raven import WORKSPACE, StrictRaven, token
 from strict_raven.faults import Faulty, drop_answer
 from strict_raven.serve import serving
@@ -30,7 +30,7 @@ SHORT = Timeouts(connect=2.0, read=0.3, write=2.0)
 
 def adapter(url: str, bearer: str, workspace: str, timeouts: Timeouts = ORDINARY) -> RavenRemote:
     """An adapter over a real connection."""
-    return RavenRemote(Http(url, lambda: bearer, workspace, timeouts=timeouts))
+    return RavenRemote(HttpClient(url, lambda: bearer, workspace, timeouts=timeouts))
 
 
 def linked(remote: RavenRemote) -> tuple[str, str]:

@@ -14,17 +14,17 @@ import httpx
 import pytest
 
 from agent.core.errors import ProblemKind, UsageError
-from agent.remotes import http as http_module
-from agent.remotes.failures import CallFailed
-from agent.remotes.http import Http, PlainHttp, Timeouts
-from agent.remotes.transport import EXCEPTIONS
+from agent.remotes.http import client as http_module
+from agent.remotes.http.client import HttpClient, PlainHttp, Timeouts
+from agent.remotes.http.failures import RemoteCallError
+from agent.remotes.http.transport import EXCEPTIONS
 
 SHORT = Timeouts(connect=0.2, read=0.4, write=0.2)
 
 
-def short(url: str) -> contextlib.closing[Http]:
+def short(url: str) -> contextlib.closing[HttpClient]:
     """Calls that wait for tenths of a second."""
-    return contextlib.closing(Http(url, lambda: "t", "w", timeouts=SHORT, plain_http=PlainHttp.ALLOW))
+    return contextlib.closing(HttpClient(url, lambda: "t", "w", timeouts=SHORT, plain_http=PlainHttp.ALLOW))
 
 
 Talk = Callable[[socket.socket, threading.Event], None]
@@ -94,7 +94,7 @@ def test_an_answer_that_drips_ends_the_call(first: bytes, drop: bytes, pause: fl
         began = time.monotonic()
         with (
             short(url) as http,
-            pytest.raises(CallFailed) as error,
+            pytest.raises(RemoteCallError) as error,
         ):
             http.call("sources/list", {})
     assert error.value.problem.kind in (ProblemKind.OFFLINE, ProblemKind.GARBLED)
@@ -114,7 +114,7 @@ def test_a_server_that_takes_a_request_by_the_byte_ends_the_call(monkeypatch: py
         began = time.monotonic()
         with (
             short(url) as http,
-            pytest.raises(CallFailed) as error,
+            pytest.raises(RemoteCallError) as error,
         ):
             http.call("sources/push-batch", {"items": "x" * 40_000_000})
     assert error.value.problem.kind is ProblemKind.OFFLINE
@@ -164,7 +164,7 @@ def test_a_connection_is_used_again_for_the_next_call() -> None:
                 asked = b""
                 connection.sendall(OK + b"content-length: 2\r\n\r\n[]")
 
-    with talking(talk) as url, contextlib.closing(Http(url, lambda: "t", "w")) as http:
+    with talking(talk) as url, contextlib.closing(HttpClient(url, lambda: "t", "w")) as http:
         for _ in range(5):
             http.call("sources/list", {})
     assert len(connections) == 1
@@ -185,7 +185,7 @@ class TestProxy:
         with talking(talk) as proxy:
             for name, value in variables.items():
                 monkeypatch.setenv(name, value.replace("PROXY", proxy))
-            with short(url) as http, contextlib.suppress(CallFailed):
+            with short(url) as http, contextlib.suppress(RemoteCallError):
                 http.call("sources/list", {})
         return seen
 
@@ -212,7 +212,7 @@ class TestProxy:
         monkeypatch.delenv("NO_PROXY", raising=False)
         monkeypatch.setenv("https_proxy", named)
         with pytest.raises(UsageError, match="proxy"):
-            Http("https://raven.invalid", lambda: "t", "w")
+            HttpClient("https://raven.invalid", lambda: "t", "w")
 
 
 def test_every_exception_of_the_layer_below_has_its_own_in_httpx() -> None:

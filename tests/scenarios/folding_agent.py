@@ -9,10 +9,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from agent.cli.commands.run import stop_on_signal
 from agent.cli.logsetup import log_as_daemon
-from agent.cli.run import stop_on_signal
-from agent.config import Home, load_settings
-from agent.daemon.session import run_foreground
+from agent.daemon.foreground import run_foreground
+from agent.settings.settings import Home, load_settings
 from support.folding import FoldingFs
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from support.processes import Home
-from support.resting import assert_equal
 from support.servers import Server, sha
+from support.wait_idle import assert_equal
 
 SHARED_MEMORY = Path("/dev/shm")
 TEXTS = {f"n{number}.md": f"text {number}\n" for number in range(5)}

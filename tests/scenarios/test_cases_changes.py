@@ -11,8 +11,8 @@ import pytest
 from scenarios.conftest import on_both
 from support.eventually import eventually
 from support.processes import Home
-from support.resting import assert_equal, lost, settle
 from support.servers import Server, StrictServer, sha
+from support.wait_idle import assert_equal, lost, settle
 
 EMPTY_BATCH_BYTES = 200
 

@@ -7,8 +7,8 @@ import pytest
 from scenarios.conftest import Machines, on_both
 from support.eventually import eventually
 from support.processes import Home
-from support.resting import assert_equal, lost, settle
 from support.servers import Server, StrictServer, page_changed, sha
+from support.wait_idle import assert_equal, lost, settle
 
 
 def parked(home: Home, server: Server, path: str = "a.md") -> str:

@@ -12,8 +12,8 @@ import pytest
 from strict_raven.faults import delay, drop_answer
 from support.eventually import eventually
 from support.processes import Home
-from support.resting import assert_equal, settle
 from support.servers import Server, StrictServer, sha
+from support.wait_idle import assert_equal, settle
 
 
 def _upserts(server: Server, source: str) -> list[str | None]:

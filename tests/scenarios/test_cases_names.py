@@ -14,8 +14,8 @@ from scenarios.conftest import Machines
 from scenarios.disks import FoldingHome, folding_mount
 from support.eventually import eventually
 from support.processes import Daemon, Home
-from support.resting import assert_equal, lost, settle
 from support.servers import StrictServer, sha
+from support.wait_idle import assert_equal, lost, settle
 
 TWINS = {"notes.md": "lower\n", "Notes.md": "upper\n", "Work/a.md": "in Work\n", "work/A.md": "in work\n"}
 

@@ -16,8 +16,8 @@ from benchmarks.relay import Relay
 from scenarios.conftest import Machines
 from support.eventually import eventually
 from support.processes import COMMAND, Home
-from support.resting import assert_equal, settle
 from support.servers import HubServer, StrictServer, sha
+from support.wait_idle import assert_equal, settle
 
 FEW_WATCHES = 5
 FOLDERS = 12

@@ -16,8 +16,8 @@ from strict_raven.domain import Response
 from strict_raven.faults import Fault, Strikes, cut_json, html, no_content, too_many, unauthorized, unavailable
 from support.eventually import eventually
 from support.processes import Home
-from support.resting import assert_equal, settle
 from support.servers import StrictServer, page_changed, sha
+from support.wait_idle import assert_equal, settle
 
 
 def test_pr1_a_page_delivered_twice_is_no_op(strict_home: Home, strict: StrictServer) -> None:

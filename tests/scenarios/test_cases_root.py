@@ -9,8 +9,8 @@ import pytest
 from scenarios.conftest import Machines
 from support.eventually import eventually
 from support.processes import Home
-from support.resting import assert_equal, settle
 from support.servers import Server, sha
+from support.wait_idle import assert_equal, settle
 
 PATHS = [f"n{number:02}.md" for number in range(20)]
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from strict_raven import Response
 from strict_raven.faults import Fault, Strikes
 from support.processes import COMMAND, Home
-from support.resting import settle
 from support.servers import StrictServer
+from support.wait_idle import settle
 
 
 def test_sc8_the_token_is_in_no_log_status_or_bundle(strict_home: Home, strict: StrictServer) -> None:

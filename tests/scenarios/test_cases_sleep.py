@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import Home as AgentHome
-from agent.config import load_settings
-from agent.daemon.agent import Agent
-from agent.daemon.waking import Waking
-from agent.engine.setup import Attendance
+from agent.daemon.sleep_detector import SleepDetector
+from agent.engine.config import RunMode
+from agent.runtime.agent import Agent
+from agent.settings.settings import Home as AgentHome
+from agent.settings.settings import load_settings
 from scenarios.conftest import Machines
 from support.eventually import eventually
 from support.processes import Daemon, Home
@@ -107,9 +107,9 @@ class SetClock:
 def agent_by(home: AgentHome, clock: SetClock) -> Iterator[Agent]:
     """An agent that lives by this clock, watched as a daemon's is."""
     settings = load_settings(home, {})
-    agent = Agent(home, settings, Attendance.FOLLOW, {}, clock)
+    agent = Agent(home, settings, RunMode.DAEMON, {}, clock)
     stop = threading.Event()
-    watch = threading.Thread(target=Waking(agent.wake, wall=clock).keep_on, args=(stop,))
+    watch = threading.Thread(target=SleepDetector(agent.wake, wall=clock).keep_on, args=(stop,))
     try:
         agent.start_all()
         watch.start()

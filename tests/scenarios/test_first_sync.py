@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from hub.rig import OverHttp, running_hub
+from hub.fixtures import OverHttp, running_hub
 from scenarios.conftest import Machines
 from support.processes import Home
 

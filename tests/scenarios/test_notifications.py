@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.daemon.notifications import EVERY_SECONDS, SETTLED_SECONDS
-from hub.rig import upsert
+from agent.daemon.alerts import EVERY_SECONDS, SETTLED_SECONDS
+from hub.fixtures import upsert
 from scenarios.conftest import Machines
 from strict_raven.faults import unauthorized
 from support.eventually import eventually

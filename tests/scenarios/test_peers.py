@@ -12,8 +12,8 @@ import pytest
 from scenarios.conftest import Machines, on_both
 from support.eventually import eventually
 from support.processes import Home
-from support.resting import assert_equal, lost, settle
 from support.servers import Server, StrictServer, sha
+from support.wait_idle import assert_equal, lost, settle
 
 PATHS = {count: [f"n{number:03}.md" for number in range(count)] for count in (5, 10, 18, 20, 30, 40, 50, 60, 100, 200)}
 

@@ -11,8 +11,8 @@ import pytest
 from scenarios.conftest import Machines, on_both
 from support.eventually import eventually
 from support.processes import Daemon, Home
-from support.resting import assert_equal, in_step, lost, resolve_all, settle
 from support.servers import Server
+from support.wait_idle import assert_equal, in_step, lost, resolve_all, settle
 
 OPERATIONS = 200
 A_ROUND = 20

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from agent.hub.store import SqlStore
-from hub.rig import InProcess
-from security.wild import WildServer
+from hub.fixtures import InProcess
+from security.hostile_server import WildServer
 from support.processes import Home
 from support.servers import HubServer, StrictServer
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from agent.core.errors import ProblemKind, RemoteError
-from agent.remotes.http import Http, Timeouts
-from security.wild import Chunks, WildServer, head, repeated, whole
+from agent.remotes.http.client import HttpClient, Timeouts
+from security.hostile_server import Chunks, WildServer, head, repeated, whole
 from strict_raven import Response
 from support.processes import Daemon, Home
 
@@ -95,7 +95,9 @@ def test_pr6_no_answer_changes_the_folder_or_ends_the_daemon(
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
 def test_answers_that_are_none_are_a_failed_call_at_every_endpoint(wild: WildServer, endpoint: str) -> None:
     """Never another exception, and never data."""
-    with contextlib.closing(Http(wild.url, lambda: wild.token, wild.workspace, timeouts=Timeouts(read=5.0))) as http:
+    with contextlib.closing(
+        HttpClient(wild.url, lambda: wild.token, wild.workspace, timeouts=Timeouts(read=5.0))
+    ) as http:
         for name, chunks in ANSWERS.items():
             if name in ("wrong shapes", "events of nothing", "a number beyond all"):
                 continue
@@ -120,7 +122,7 @@ def test_an_answer_that_trickles_for_ever_ends_the_call(wild: WildServer, status
 
     wild.answer("deltas", trickle)
     began = time.monotonic()
-    http = Http(wild.url, lambda: wild.token, wild.workspace, timeouts=Timeouts(read=0.5))
+    http = HttpClient(wild.url, lambda: wild.token, wild.workspace, timeouts=Timeouts(read=0.5))
     with contextlib.closing(http), pytest.raises(RemoteError) as error:
         http.call("sources/deltas", {})
     assert error.value.problem.kind in (ProblemKind.OFFLINE, ProblemKind.SERVER_FAULT)

@@ -18,8 +18,8 @@ import orjson
 import psutil
 import pytest
 
-from hub.rig import InProcess, headers, upsert
-from security.wild import documents, exchange_bytes, raw_post
+from hub.fixtures import InProcess, headers, upsert
+from security.hostile_server import documents, exchange_bytes, raw_post
 from support.servers import HubServer
 
 SURROGATE = b'"x":"\\ud800"'

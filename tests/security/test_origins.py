@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from security.wild import WildServer, self_signed, whole
+from security.hostile_server import WildServer, self_signed, whole
 from support.processes import Home, Ran
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from hub.rig import delete, upsert
+from hub.fixtures import delete, upsert
 from security.outside import Opened, Swapper, tree
 from support.processes import Home
 from support.servers import StrictServer, sha

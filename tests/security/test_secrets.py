@@ -20,11 +20,11 @@ from pathlib import Path
 import psutil
 import pytest
 
-from security.wild import WildServer, whole
+from security.hostile_server import WildServer, whole
 from strict_raven import Response
 from support.eventually import eventually
+from support.network_paths import open_the_way_to
 from support.processes import COMMAND, Daemon, Home
-from support.ways import open_the_way_to
 
 OPAQUE = "rvn_s3cr3t-opaque.0123456789abcdef"
 """A token that is no JSON Web Token: nothing in its looks gives it away."""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from service import players
+from service import fake_managers
 from support.processes import Home, Ran
 
 SCRIPT = Path(sys.prefix) / "bin" / "raven-agent"
@@ -47,14 +47,14 @@ class Person:
 
     def said(self) -> list[str]:
         """What was said to the managers so far, questions apart; none of it may have been refused."""
-        assert players.refused(self.played) == []
-        return players.said(self.played)
+        assert fake_managers.refused(self.played) == []
+        return fake_managers.said(self.played)
 
 
 @pytest.fixture
 def person(tmp_path: Path) -> Iterator[Person]:
     """Somebody whose systemd is played, and whose program is installed for good as far as the computer knows."""
-    played = players.install(tmp_path)
+    played = fake_managers.install(tmp_path)
     home = Home(tmp_path)
     home.command = (str(SCRIPT),)
     folder = tmp_path / "person"
@@ -68,4 +68,4 @@ def person(tmp_path: Path) -> Iterator[Person]:
         "SUDO_USER": "root",
     }
     yield Person(home, folder, played)
-    players.finish(played)
+    fake_managers.finish(played)

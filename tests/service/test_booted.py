@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.service.entries import template
-from agent.service.model import Plan
+from agent.service.model import InstallPlan
+from agent.service.unit_files import template
 from agent.service.units import unit_text
 from service.boot import Booted, booted, missing
 from service.conftest import SCRIPT
@@ -110,7 +110,7 @@ def test_a_users_own_unit_is_handed_a_credential(machine: Booted) -> None:
 
 def test_a_packaged_hub_serves_a_user_of_the_machine(machine: Booted) -> None:
     """`raven-hub.service` as it ships, and an agent of the system for ada with her token from the credential store."""
-    plan = Plan(Path(AGENT), single_file=False, variables={})
+    plan = InstallPlan(Path(AGENT), single_file=False, variables={})
     hub = template("raven-hub.service").replace("/usr/bin/raven-agent", AGENT)
     machine.run("useradd", "--system", "--home-dir", "/var/lib/raven-hub", "raven-hub")
     if Path(sys.executable).resolve().is_relative_to("/root"):

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.service.entries import template
+from agent.service.unit_files import template
 from service.boot import Booted, booted, missing
 
 pytestmark = [pytest.mark.long, pytest.mark.skipif(missing() is not None, reason=str(missing()))]

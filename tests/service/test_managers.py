@@ -10,20 +10,20 @@ from typing import Any
 
 import pytest
 
-from agent.config import Home as AgentHome
 from agent.core.errors import AgentError, UsageError
 from agent.service.autostart import Autostart
-from agent.service.choose import Wish, fitting, state_here
-from agent.service.entries import Found, look, signed, template
+from agent.service.detect import InstallRequest, fitting, state_here
 from agent.service.errors import NotInstalled, ServiceFailed
 from agent.service.launchd import Launchd, launch_daemon
-from agent.service.model import At, Linger, Plan, Surroundings
+from agent.service.model import Host, InstallPlan, Linger, StartAt
 from agent.service.systemd import Systemd, user_manager
-from service import players
+from agent.service.unit_files import UnitFileOwner, look, signed, template
+from agent.settings.settings import Home as AgentHome
+from service import fake_managers
 from service.conftest import SCRIPT, Person
 
-LOGIN = Wish(At.LOGIN, None, Linger.AS_IT_IS)
-BOOT = Wish(At.BOOT, None, Linger.AS_IT_IS)
+LOGIN = InstallRequest(StartAt.LOGIN, None, Linger.AS_IT_IS)
+BOOT = InstallRequest(StartAt.BOOT, None, Linger.AS_IT_IS)
 
 # What launchd.plist(5) documents, with the type of each value, as far as these lists use it or may come to.
 DOCUMENTED: dict[str, type | tuple[type, ...]] = {
@@ -62,17 +62,15 @@ KEEP_ALIVE = {"SuccessfulExit": bool, "Crashed": bool, "PathState": dict, "Other
 PROCESS_TYPES = {"Background", "Standard", "Adaptive", "Interactive"}
 
 
-def surroundings(person: Person, **changes: Any) -> Surroundings:
+def surroundings(person: Person, **changes: Any) -> Host:
     """The person's computer, seen from inside this process."""
     env = {**person.home.env}
-    found = Surroundings(
-        AgentHome.from_environment(env), env, "linux", 1000, "ada", person.person, person.person / "top"
-    )
+    found = Host(AgentHome.from_environment(env), env, "linux", 1000, "ada", person.person, person.person / "top")
     return dataclasses.replace(found, **changes)
 
 
-def plan(person: Person, **changes: Any) -> Plan:
-    made = Plan(SCRIPT, single_file=False, variables={"RAVEN_AGENT_HOME": str(person.home.path)})
+def plan(person: Person, **changes: Any) -> InstallPlan:
+    made = InstallPlan(SCRIPT, single_file=False, variables={"RAVEN_AGENT_HOME": str(person.home.path)})
     return dataclasses.replace(made, **changes)
 
 
@@ -158,7 +156,7 @@ def test_lingering_is_ended_where_it_was_begun_here_and_nowhere_else(person: Per
         "enable-linger",
         "disable-linger",
     ]
-    players.Loginctl(person.played).keep(linger=True)
+    fake_managers.Loginctl(person.played).keep(linger=True)
     person.service("install", "--linger")
     person.service("uninstall")
     assert len([line for line in person.said() if line.startswith("loginctl")]) == 2
@@ -181,7 +179,7 @@ def test_a_unit_whose_program_is_gone_is_a_problem_with_a_remedy(person: Person)
     """After an environment was removed: status names the path; installing again is the remedy."""
     manager = user_manager(surroundings(person))
     manager.file.parent.mkdir(parents=True)
-    gone = Plan(Path("/opt/gone/raven-agent"), single_file=False, variables={})
+    gone = InstallPlan(Path("/opt/gone/raven-agent"), single_file=False, variables={})
     manager._write(gone)
     manager.systemctl.do("daemon-reload")
     state = state_here(surroundings(person))
@@ -206,17 +204,17 @@ def test_a_unit_a_package_brought_is_used_as_it_is(person: Person) -> None:
     [
         ({"uid": 0, "env": {"SUDO_USER": "ada"}}, LOGIN, UsageError, "root's own"),
         ({"uid": 0}, BOOT, UsageError, "whose agent"),
-        ({}, Wish(At.BOOT, "root", Linger.AS_IT_IS), UsageError, "only root"),
-        ({"uid": 0}, Wish(At.BOOT, "no-such-user", Linger.AS_IT_IS), UsageError, "no user"),
-        ({"uid": 0}, Wish(At.BOOT, "root", Linger.AS_IT_IS), ServiceFailed, "not booted with systemd"),
+        ({}, InstallRequest(StartAt.BOOT, "root", Linger.AS_IT_IS), UsageError, "only root"),
+        ({"uid": 0}, InstallRequest(StartAt.BOOT, "no-such-user", Linger.AS_IT_IS), UsageError, "no user"),
+        ({"uid": 0}, InstallRequest(StartAt.BOOT, "root", Linger.AS_IT_IS), ServiceFailed, "not booted with systemd"),
         ({"platform": "darwin"}, BOOT, UsageError, "at login"),
-        ({"platform": "darwin"}, Wish(At.LOGIN, None, Linger.ON), UsageError, "lingering"),
+        ({"platform": "darwin"}, InstallRequest(StartAt.LOGIN, None, Linger.ON), UsageError, "lingering"),
         ({}, LOGIN, ServiceFailed, "neither systemd nor a desktop"),
         ({}, BOOT, ServiceFailed, "only systemd"),
     ],
 )
 def test_what_cannot_be_is_refused_with_the_next_step(
-    person: Person, changes: dict[str, Any], wish: Wish, error: type[AgentError], words: str
+    person: Person, changes: dict[str, Any], wish: InstallRequest, error: type[AgentError], words: str
 ) -> None:
     """Without systemd, without a desktop, without root or a name: one sentence and a hint, and nothing is written."""
     where = surroundings(person, **changes)
@@ -264,18 +262,18 @@ def test_an_autostart_entry_starts_the_agent_and_is_gone_after_uninstall(person:
 def test_a_signature_covers_every_byte_before_it(tmp_path: Path) -> None:
     """One changed character, a lost signature, a link: not ours any more."""
     file = tmp_path / "unit"
-    assert look(file) is Found.NOTHING
+    assert look(file) is UnitFileOwner.NOTHING
     file.write_text(signed("[Unit]\nA=b\n"))
-    assert look(file) is Found.OURS
+    assert look(file) is UnitFileOwner.OURS
     file.write_text(signed("[Unit]\nA=b\n").replace("A=b", "A=c"))
-    assert look(file) is Found.FOREIGN
+    assert look(file) is UnitFileOwner.FOREIGN
     file.write_text("[Unit]\nA=b\n")
-    assert look(file) is Found.FOREIGN
+    assert look(file) is UnitFileOwner.FOREIGN
     (tmp_path / "real").write_text(signed("x\n"))
     (tmp_path / "link").symlink_to(tmp_path / "real")
-    assert look(tmp_path / "link") is Found.FOREIGN
+    assert look(tmp_path / "link") is UnitFileOwner.FOREIGN
     file.write_bytes(b"\xff\xfe")
-    assert look(file) is Found.FOREIGN
+    assert look(file) is UnitFileOwner.FOREIGN
 
 
 def test_asking_for_the_state_raises_nothing_and_changes_nothing(person: Person) -> None:

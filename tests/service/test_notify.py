@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 
-from agent.daemon.notify import Notifier
+from agent.daemon.sd_notify import SdNotify
 from service.manager import listening, unit
 from support.eventually import eventually
 from support.processes import COMMAND, Home
@@ -53,7 +53,7 @@ def test_a_watchdog_of_another_process_is_not_fed(tmp_path: Path) -> None:
     """WATCHDOG_PID names who is watched: somebody else's term is not ours."""
     env = {"NOTIFY_SOCKET": "/run/x", "WATCHDOG_USEC": "1000000", "WATCHDOG_PID": "1"}
     assert os.getppid() != 1
-    assert Notifier.taken_from(env).watchdog_seconds is None
+    assert SdNotify.taken_from(env).watchdog_seconds is None
 
 
 def test_a_sighup_is_a_reload_between_reloading_and_ready(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_a_reload_takes_the_settings_and_says_when_they_make_no_sense(tmp_path: 
         running.wait_for_words("poll_min_secondz")
         (home.path / "config.toml").write_text('log_level = "debug"\n')
         running.process.send_signal(signal.SIGHUP)
-        eventually(lambda: "poll_min_secondz" not in running.heard.status, 20, "the complaint is gone")
+        eventually(lambda: "poll_min_secondz" not in running.heard.status, 20, "the reason is gone")
         assert running.heard.states == ["READY", *(["RELOADING", "READY"] * 2)]
         assert "changed: log_level" in home.log()
 
@@ -129,17 +129,17 @@ def test_a_name_with_a_line_end_cannot_say_anything_else(tmp_path: Path) -> None
     """Words with line ends stay one variable, also on an abstract socket."""
     address = f"@raven-agent-test-{os.getpid()}"
     with listening(address) as heard:
-        Notifier(address).status("notes\nSTOPPING=1\x00\x1b[0m")
+        SdNotify(address).status("notes\nSTOPPING=1\x00\x1b[0m")
         eventually(lambda: heard.messages, 5, "the message")
     assert heard.messages == [{"STATUS": "notes STOPPING=1  [0m"}]
 
 
 def test_a_manager_that_is_gone_does_not_disturb_the_agent(tmp_path: Path) -> None:
     """Nobody on the socket, a socket that is no path, no socket at all: nothing is raised."""
-    Notifier(str(tmp_path / "nobody")).ready("x")
-    Notifier("/" + "x" * 300).alive()
-    assert Notifier.taken_from({"NOTIFY_SOCKET": "vsock:2:1"}).address is None
-    assert Notifier.taken_from({}) == Notifier()
+    SdNotify(str(tmp_path / "nobody")).ready("x")
+    SdNotify("/" + "x" * 300).alive()
+    assert SdNotify.taken_from({"NOTIFY_SOCKET": "vsock:2:1"}).address is None
+    assert SdNotify.taken_from({}) == SdNotify()
 
 
 def test_the_hub_says_ready_shows_life_and_says_when_it_ends(tmp_path: Path) -> None:

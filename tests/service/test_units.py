@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.service.entries import signed, template
 from agent.service.errors import ServiceFailed
-from agent.service.model import Plan
+from agent.service.model import InstallPlan
+from agent.service.unit_files import signed, template
 from agent.service.units import quoted, starts, unit_text
 
 TOP = Path(__file__).parents[2]
@@ -38,7 +38,7 @@ def program_in(folder: Path, name: str = "raven-agent") -> Path:
     return program
 
 
-def written(folder: Path, name: str, plan: Plan) -> Path:
+def written(folder: Path, name: str, plan: InstallPlan) -> Path:
     """The unit as ``install`` writes it; a template as the instance of root."""
     file = folder / name.replace("@.", "@root.")
     file.write_text(unit_text(template(name), plan))
@@ -53,7 +53,7 @@ def scope(name: str) -> Sequence[str]:
 @pytest.mark.parametrize("name", UNITS)
 def test_systemd_finds_nothing_wrong_with_a_unit(tmp_path: Path, name: str) -> None:
     """`systemd-analyze verify` ends with 0 and says nothing of it: no unknown directive, no missing program."""
-    file = written(tmp_path, name, Plan(program_in(tmp_path), single_file=False, variables={}))
+    file = written(tmp_path, name, InstallPlan(program_in(tmp_path), single_file=False, variables={}))
     done = analyze(tmp_path, *scope(name), "verify", "--man=no", str(file))
     assert done.returncode == 0
     assert file.stem not in done.stderr + done.stdout
@@ -64,7 +64,7 @@ def test_systemd_finds_nothing_wrong_with_a_unit(tmp_path: Path, name: str) -> N
 def test_a_program_in_a_folder_of_any_name_is_found_by_systemd(tmp_path: Path, name: str) -> None:
     """Nothing in a path is expanded or cut: verify, which looks for the program, has nothing to say."""
     program = program_in(tmp_path, f"{name}/raven-agent")
-    plan = Plan(program, single_file=False, variables={"RAVEN_AGENT_HOME": str(tmp_path / name)})
+    plan = InstallPlan(program, single_file=False, variables={"RAVEN_AGENT_HOME": str(tmp_path / name)})
     file = written(tmp_path, "raven-agent.service", plan)
     done = analyze(tmp_path, "--user", "verify", "--man=no", str(file))
     assert (done.returncode, done.stderr) == (0, "")
@@ -74,7 +74,7 @@ def test_a_program_in_a_folder_of_any_name_is_found_by_systemd(tmp_path: Path, n
 @needs_analyze
 def test_systemd_misses_a_program_that_is_not_there(tmp_path: Path) -> None:
     """So that the tests above can fail."""
-    file = written(tmp_path, "raven-agent.service", Plan(tmp_path / "gone", single_file=False, variables={}))
+    file = written(tmp_path, "raven-agent.service", InstallPlan(tmp_path / "gone", single_file=False, variables={}))
     assert analyze(tmp_path, "--user", "verify", "--man=no", str(file)).returncode != 0
 
 
@@ -82,7 +82,7 @@ def test_systemd_misses_a_program_that_is_not_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("name", "most"), [("raven-hub.service", 2.0), ("raven-agent@.service", 3.0)])
 def test_a_system_unit_is_hardened(tmp_path: Path, name: str, most: float) -> None:
     """`systemd-analyze security` rates the exposure (10 is none of it held back): the hub at most 2.0."""
-    file = written(tmp_path, name, Plan(program_in(tmp_path), single_file=False, variables={}))
+    file = written(tmp_path, name, InstallPlan(program_in(tmp_path), single_file=False, variables={}))
     done = analyze(tmp_path, "security", "--offline=yes", "--no-pager", f"--threshold={int(most * 10)}", str(file))
     rated = re.search(r"Overall exposure level for \S+: ([\d.]+)", done.stdout)
     assert rated is not None, done
@@ -102,7 +102,7 @@ def test_a_unit_waits_for_no_network_and_names_nobody_else() -> None:
 
 def test_a_single_file_s_child_may_speak_for_the_unit() -> None:
     """The loader of a single file is the main process; the interpreter below it is who says READY=1."""
-    plain, single = (Plan(Path("/opt/raven-agent"), single_file=one, variables={}) for one in (False, True))
+    plain, single = (InstallPlan(Path("/opt/raven-agent"), single_file=one, variables={}) for one in (False, True))
     for name in ("raven-agent.service", "raven-agent@.service"):
         assert "NotifyAccess=main" in unit_text(template(name), plain)
         assert "NotifyAccess=all" in unit_text(template(name), single)
@@ -110,7 +110,7 @@ def test_a_single_file_s_child_may_speak_for_the_unit() -> None:
 
 def test_a_written_unit_differs_from_its_template_by_program_and_variables_alone() -> None:
     """Every other line of the template stands in the unit, in order, and the last one says who wrote it."""
-    plan = Plan(Path("/opt/x/raven-agent"), single_file=False, variables={"RAVEN_AGENT_HOME": "/srv/a b"})
+    plan = InstallPlan(Path("/opt/x/raven-agent"), single_file=False, variables={"RAVEN_AGENT_HOME": "/srv/a b"})
     source = template("raven-agent.service")
     expected = source.replace(
         "ExecStart=/usr/bin/raven-agent run",

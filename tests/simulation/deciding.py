@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.core.model import Choice
+from agent.core.model import Resolution
 from agent.engine import messages as m
-from agent.index.conflicts import State
+from agent.index.conflicts import ConflictState
 from simulation.machine import Machine
 from simulation.user import sha
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 def open_conflicts(machine: Machine) -> list[tuple[int, int, str]]:
     """(id, generation, path) of conflicts that wait for a person."""
-    return [(c.id, c.generation, c.path) for c in machine.conflicts() if c.mine and c.state is State.OPEN]
+    return [(c.id, c.generation, c.path) for c in machine.conflicts() if c.mine and c.state is ConflictState.OPEN]
 
 
 def decide(world: World, machine: Machine) -> None:
     """A person resolves a conflict; as the command does, the local text is read when it is the one to keep."""
     identifier, generation, path = world.rng.choice(open_conflicts(machine))
-    choice = world.rng.choice(list(Choice))
-    text = world.people.text(b"") if choice is Choice.MANUAL_MERGE else None
-    if choice is Choice.KEEP_LOCAL:
+    choice = world.rng.choice(list(Resolution))
+    text = world.people.text(b"") if choice is Resolution.MANUAL_MERGE else None
+    if choice is Resolution.KEEP_LOCAL:
         local = machine.conflict(identifier).local_hash
         text = machine.user.read(path)
         if (text is not None and sha(text)) != (local or False):

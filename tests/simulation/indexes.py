@@ -6,7 +6,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator, Sequence
 
-from agent.core.model import Known, KnownRow
+from agent.core.model import IndexedFile, IndexedFileRow
 from agent.index.store import Index, open_index
 
 SOURCE = 1
@@ -19,17 +19,17 @@ class Memory:
     def __init__(self, index: Index) -> None:
         self._index = index
 
-    def known(self) -> Iterator[KnownRow]:
+    def known(self) -> Iterator[IndexedFileRow]:
         """Every path, sorted."""
         return iter(list(self._index.trees.known(SOURCE)))
 
-    def known_at(self, paths: Sequence[str]) -> dict[str, Known]:
+    def known_at(self, paths: Sequence[str]) -> dict[str, IndexedFile]:
         """These paths, as far as anything is known of them."""
         return self._index.trees.known_at(SOURCE, paths)
 
     def mounts(self) -> frozenset[str]:
         """Folders that were file systems of their own."""
-        return self._index.notes.standing(SOURCE).mounts
+        return self._index.notes.source_row(SOURCE).mounts
 
 
 _EMPTY: list[bytes] = []

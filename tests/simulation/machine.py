@@ -10,30 +10,30 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
-from agent.core.model import Choice, Mode, Result
-from agent.daemon.agent import with_capabilities
-from agent.daemon.carrier import Carrier, Line
-from agent.daemon.folder import Folder
-from agent.disk.mark import put_mark
-from agent.disk.root import Identity
-from agent.disk.select import Rules
+from agent.core.model import Mode, Resolution, Result
+from agent.disk.root import RootIdentity
+from agent.disk.root_marker import write_marker
+from agent.disk.selection.rules import Rules
 from agent.engine import effects as e
 from agent.engine import messages as m
+from agent.engine.config import EngineConfig, RunMode
 from agent.engine.engine import Engine
-from agent.engine.setup import Attendance, Setup
 from agent.index import generation
 from agent.index.conflicts import Conflict
-from agent.remotes.http import Http
-from agent.remotes.raven import RavenRemote
+from agent.remotes.http.client import HttpClient
+from agent.remotes.raven.adapter import RavenRemote
+from agent.runtime.agent import with_capabilities
+from agent.runtime.effect_executor import EffectExecutor, ServerConnection
+from agent.runtime.local_folder import LocalFolder
 from simulation.indexes import SOURCE, Memory, index_of
-from simulation.nodes import Change, Clock, Crash, Node
+from simulation.memory_fs import Change, Clock, Crash, Node
+from simulation.odd_folders import Strange
 from simulation.simfs import SimFs
-from simulation.strange import Strange
 from simulation.user import ROOT, STATE, User
 from strict_raven import WORKSPACE, Response
 from strict_raven.transport import HandlerTransport
 
-FOLDER_EFFECTS = (e.Look, e.LookAt, e.Carry, e.Recover, e.Committed, e.Stash)
+FOLDER_EFFECTS = (e.ScanFolder, e.ScanPaths, e.ApplyChanges, e.Recover, e.ReleaseJournal, e.WriteToTrash)
 FOLDER_LANE = "folder"
 WATCHER_LANE = "watcher"
 
@@ -89,7 +89,7 @@ class Knows(enum.Enum):
     LATER = "later"
 
 
-CarrierMaker = Callable[..., Carrier]
+CarrierMaker = Callable[..., EffectExecutor]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +97,13 @@ class Habits:
     """How a machine is used.
 
     Attributes:
-        attendance: FOLLOW for a daemon, ONCE for single passes that somebody starts again and again.
+        run_mode: FOLLOW for a daemon, ONCE for single passes that somebody starts again and again.
         batch_items: operations in a batch; few, and several batches are on their way at once where that may be. Groups
             of changes of the folder are then as small, and two of them under way.
     """
 
     mode: Mode = Mode.BIDIRECTIONAL
-    attendance: Attendance = Attendance.FOLLOW
+    run_mode: RunMode = RunMode.DAEMON
     batch_items: int = 100
 
 
@@ -143,8 +143,8 @@ class Machine:
         self._seed = seed
         self._make_carrier = make_carrier
         self._lives = self._passes = 0
-        self._http: Http | None = None
-        put_mark(fs, f"/{ROOT}", f"/{STATE}", world.source_id)
+        self._http: HttpClient | None = None
+        write_marker(fs, f"/{ROOT}", f"/{STATE}", world.source_id)
         self.fs.settle()
         self.fs.before = self._before
         if habits.mode is not Mode.BIDIRECTIONAL:
@@ -166,7 +166,7 @@ class Machine:
         self._passing = False
         self._numbers = 0
         transport = HandlerTransport(lambda *request: self._world.touch_network(self, *request))
-        self._http = Http(
+        self._http = HttpClient(
             "http://127.0.0.1", lambda: self._world.bearer, WORKSPACE, transport=transport, clock=self.clock
         )
         self._remote = RavenRemote(self._http)
@@ -184,15 +184,15 @@ class Machine:
         # Counted here, and from here on with each change: the end of the run compares.
         self.engine.view()
         self.tell(m.Started())
-        if self.habits.attendance is Attendance.ONCE:
+        if self.habits.run_mode is RunMode.ONE_SHOT:
             self.begin_pass()
             self._passing = True
 
-    def _setup(self) -> Setup:
+    def _setup(self) -> EngineConfig:
         items = self.habits.batch_items
         groups = (items + 1, 1) if items < 100 else (2000, 500)
-        return Setup(
-            SOURCE, self.habits.mode, self.habits.attendance, batch_items=items,
+        return EngineConfig(
+            SOURCE, self.habits.mode, self.habits.run_mode, batch_items=items,
             group_items=groups[0], next_items=groups[1],
         )  # fmt: skip
 
@@ -202,16 +202,16 @@ class Machine:
         self.tickets.add(self._passes)
         self.tell(m.SyncNow(self._passes))
 
-    def _folder(self) -> Folder:
-        linked = Identity(self.fs.device, self.user.home.inode)
-        return Folder(self.fs, f"/{ROOT}", Rules(), f"/{STATE}", "s", linked, self._world.source_id)
+    def _folder(self) -> LocalFolder:
+        linked = RootIdentity(self.fs.device, self.user.home.inode)
+        return LocalFolder(self.fs, f"/{ROOT}", Rules(), f"/{STATE}", "s", linked, self._world.source_id)
 
-    def _carrier(self, folder: Folder) -> Carrier:
+    def _carrier(self, folder: LocalFolder) -> EffectExecutor:
         return self._make_carrier(
             self._world.source_id,
             folder,
             Memory(self.index),
-            lambda: Line(self._remote, self.connector),
+            lambda: ServerConnection(self._remote, self.connector),
             lambda: self.engine.max_bytes,
             self.clock,
         )
@@ -238,7 +238,7 @@ class Machine:
 
     def halted(self) -> bool:
         """Whether the source stopped until a person has looked."""
-        return self.index.notes.standing(SOURCE).halted is not None
+        return self.index.notes.source_row(SOURCE).halted is not None
 
     def conflicts(self) -> list[Conflict]:
         """Every conflict that is not closed."""
@@ -262,11 +262,11 @@ class Machine:
 
     def _take(self, effects: list[e.Effect]) -> None:
         for effect in effects:
-            if isinstance(effect, e.WakeAt):
+            if isinstance(effect, e.SetTimer):
                 self.wake = effect.moment
                 continue
             self._world.note(self.name, "->", effect)
-            if isinstance(effect, e.Rested):
+            if isinstance(effect, e.PassFinished):
                 self.tickets.discard(effect.ticket)
             elif isinstance(effect, FOLDER_EFFECTS):
                 self.folder_work.append(effect)
@@ -301,7 +301,7 @@ class Machine:
 
     def stay(self) -> None:
         """From the next start on a daemon runs here."""
-        self.habits = replace(self.habits, attendance=Attendance.FOLLOW)
+        self.habits = replace(self.habits, run_mode=RunMode.DAEMON)
 
     def tick(self) -> None:
         """It is later."""
@@ -322,9 +322,9 @@ class Machine:
 
     def hear(self, paths: Sequence[str]) -> None:
         """The watcher saw something at these paths; at none of them: somewhere. A single pass has no watcher."""
-        if self.alive and self.habits.attendance is Attendance.FOLLOW:
-            heard = [m.Noticed(frozenset([path])) for path in paths]
-            self.said[WATCHER_LANE].extend(heard or [m.Noticed(frozenset(), rescan=True)])
+        if self.alive and self.habits.run_mode is RunMode.DAEMON:
+            heard = [m.PathsChanged(frozenset([path])) for path in paths]
+            self.said[WATCHER_LANE].extend(heard or [m.PathsChanged(frozenset(), rescan=True)])
 
     # Work
 
@@ -348,7 +348,7 @@ class Machine:
         self.calls.remove(call)
         self._carry_out(self._at_server, call.effect, f"call {call.number}")
 
-    def _carry_out(self, carrier: Carrier, effect: e.Effect, lane: str) -> None:
+    def _carry_out(self, carrier: EffectExecutor, effect: e.Effect, lane: str) -> None:
         self._world.note(self.name, "does", effect)
         self._working += 1
         try:
@@ -368,7 +368,7 @@ class Machine:
 
     def resolve(self, decision: m.Resolve, path: str) -> None:
         """A person decides a conflict."""
-        if decision.choice is not Choice.KEEP_LOCAL:
+        if decision.choice is not Resolution.KEEP_LOCAL:
             self.decided.add(path)
         self.tell(decision)
 

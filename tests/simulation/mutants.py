@@ -10,7 +10,7 @@ import sys
 import time
 from dataclasses import dataclass
 
-from simulation.broken import MUTANTS, Mutant
+from simulation.mutations import MUTANTS, Mutant
 
 _SLIPS = tuple(f"law 6: {kind.__name__}(" for kind in (AttributeError, NameError, TypeError))
 """What a run complains of that ended in a mutant's own mistake, and found nothing out."""
@@ -22,7 +22,7 @@ class Hunt:
 
     Attributes:
         runs: how many runs were made.
-        caught: seed, server and complaint of the run that found it out; None if none did.
+        caught: seed, server and reason of the run that found it out; None if none did.
         seconds: of processor time.
     """
 
@@ -65,11 +65,11 @@ def main() -> int:
     seeds = range(given.first, given.first + given.seeds)
     survived = 0
     with multiprocessing.Pool(given.jobs or os.cpu_count()) as pool:
-        print("| mutant | found out by | runs | CPU seconds | complaint |\n|---|---|---|---|---|")
+        print("| mutant | found out by | runs | CPU seconds | reason |\n|---|---|---|---|---|")
         for found in pool.imap(_hunt, [(number, seeds) for number in chosen], chunksize=1):
-            seed, server, complaint = found.caught or ("–", "–", "survived")
+            seed, server, reason = found.caught or ("–", "–", "survived")
             survived += found.caught is None
-            row = (found.name, f"{seed} on {server}", found.runs, f"{found.seconds:.1f}", complaint[:120])
+            row = (found.name, f"{seed} on {server}", found.runs, f"{found.seconds:.1f}", reason[:120])
             print("| " + " | ".join(map(str, row)) + " |", flush=True)
     print(f"\n{len(chosen) - survived} of {len(chosen)} mutants were found out")
     return 1 if survived else 0

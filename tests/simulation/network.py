@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from simulation.chances import FAULTS
+from simulation.fault_rates import FAULTS
 from simulation.machine import Machine
-from simulation.nodes import Crash
+from simulation.memory_fs import Crash
 from strict_raven import Response
 from strict_raven import faults as f
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import traceback
 from dataclasses import dataclass
 
-from simulation.ending import Ending
 from simulation.oracle import complaints
-from simulation.witness import Witness
+from simulation.teardown_checks import Ending
+from simulation.trace_audit import Witness
 from simulation.world import Plan, World
 
 
@@ -28,7 +28,7 @@ class Verdict:
 
 
 def run(plan: Plan) -> Verdict:
-    """Run a plan. Whatever the tested code raises is a complaint (law 6)."""
+    """Run a plan. Whatever the tested code raises is a reason (law 6)."""
     world = World(plan)
     witness = Witness(world)
     try:

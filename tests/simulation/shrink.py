@@ -15,13 +15,13 @@ _END = "calm"
 
 
 def kind_of(verdict: Verdict) -> str | None:
-    """Which sort of complaint a run ends with; None where every law held."""
+    """Which sort of reason a run ends with; None where every law held."""
     found = _KIND.match(verdict.wrong[0]) if verdict.wrong else None
     return found[0] if found else None
 
 
 def shrink(plan: Plan) -> Plan:
-    """The same plan with only those turns that are needed for the same sort of complaint.
+    """The same plan with only those turns that are needed for the same sort of reason.
 
     Raises:
         ValueError: every law holds under this plan.

@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from agent.disk.fs import Composed, Dir, Entry, File, Kind, Stat, SwapPrimitive
-from simulation.nodes import Change, Crash, Disk, Handle, Node, put
+from agent.disk.fs.protocol import DerivedFsCalls, Dir, File, FileType, FolderEntry, Stat, SwapPrimitive
+from simulation.memory_fs import Change, Crash, Disk, Handle, Node, put
 
 __all__ = ["Crash", "Disk", "Node", "SimFs"]
 
@@ -28,7 +28,7 @@ def _fail(code: int) -> NoReturn:
 
 
 @dataclass(eq=False)
-class SimFs(Composed):
+class SimFs(DerivedFsCalls):
     """``Fs`` in memory.
 
     Attributes:
@@ -54,7 +54,7 @@ class SimFs(Composed):
     _kept: int = 0
 
     def __post_init__(self) -> None:
-        self.top = self.new_node(Kind.FOLDER, 0o755)
+        self.top = self.new_node(FileType.FOLDER, 0o755)
 
     # Shared with the user's side
 
@@ -63,7 +63,7 @@ class SimFs(Composed):
         now = int(self.clock() * 1e9)
         return now - now % self.disk.grain_ns
 
-    def new_node(self, kind: Kind, mode: int) -> Node:
+    def new_node(self, kind: FileType, mode: int) -> Node:
         """An object with no name yet."""
         self._inodes += 1
         return Node(kind, self._inodes, self.stamp(), mode)
@@ -89,7 +89,7 @@ class SimFs(Composed):
     def files(self, top: Node | None = None, prefix: str = "") -> Iterator[tuple[str, Node]]:
         """Every name that is no folder, with its path."""
         for name, node in (top or self.top).names.items():
-            if node.kind is Kind.FOLDER:
+            if node.kind is FileType.FOLDER:
                 yield from self.files(node, f"{prefix}{name}/")
             else:
                 yield f"{prefix}{name}", node
@@ -169,32 +169,32 @@ class SimFs(Composed):
         node = self.top
         parts = path.strip("/").split("/")
         while parts:
-            if node.kind is not Kind.FOLDER:
+            if node.kind is not FileType.FOLDER:
                 _fail(errno.ENOTDIR)
             below = node.names.get(self.disk.spelled(node, parts.pop(0)))
             if below is None:
                 _fail(errno.ENOENT)
-            if below.kind is Kind.LINK:
+            if below.kind is FileType.LINK:
                 node, parts = self.top, below.data.decode().strip("/").split("/") + parts
             else:
                 node = below
-        return Dir(self._open(node)) if node.kind is Kind.FOLDER else _fail(errno.ENOTDIR)
+        return Dir(self._open(node)) if node.kind is FileType.FOLDER else _fail(errno.ENOTDIR)
 
     def open_dir(self, parent: Dir, name: str) -> Dir:
         """As in ``Fs``."""
         self._asked("open_dir", name)
         node = self._at(parent, name)
-        return Dir(self._open(node)) if node.kind is Kind.FOLDER else _fail(errno.ENOTDIR)
+        return Dir(self._open(node)) if node.kind is FileType.FOLDER else _fail(errno.ENOTDIR)
 
     def close(self, handle: Dir | File) -> None:
         """As in ``Fs``."""
         if self._handles.pop(handle, None) is None:
             _fail(errno.EBADF)
 
-    def entries(self, folder: Dir) -> list[Entry]:
+    def entries(self, folder: Dir) -> list[FolderEntry]:
         """As in ``Fs``."""
         self._asked("entries")
-        return [Entry(name, node.kind) for name, node in self._node(folder).names.items()]
+        return [FolderEntry(name, node.kind) for name, node in self._node(folder).names.items()]
 
     def _stat(self, node: Node) -> Stat:
         return Stat(node.kind, len(node.data), node.mtime, node.ctime, node.inode, self.device, node.mode)
@@ -212,13 +212,13 @@ class SimFs(Composed):
         """As in ``Fs``."""
         self._asked("open_file", name)
         node = self._at(folder, name)
-        return File(self._open(node)) if node.kind is not Kind.LINK else _fail(errno.ELOOP)
+        return File(self._open(node)) if node.kind is not FileType.LINK else _fail(errno.ELOOP)
 
     def read(self, file: File, limit: int) -> bytes:
         """As in ``Fs``."""
         self._asked("read")
         node, handle = self._node(file), self._handle(file)
-        if node.kind is not Kind.FILE:
+        if node.kind is not FileType.FILE:
             _fail(errno.EISDIR)
         data = node.data[handle.offset : handle.offset + limit]
         handle.offset += len(data)
@@ -230,7 +230,7 @@ class SimFs(Composed):
         there, name = self._spot(folder, name)
         if name in there.names:
             _fail(errno.EEXIST)
-        node = self.new_node(Kind.FILE, mode)
+        node = self.new_node(FileType.FILE, mode)
         self._change((there, name, node))
         return File(self._open(node))
 
@@ -273,13 +273,13 @@ class SimFs(Composed):
         there, name = self._spot(parent, name)
         if name in there.names:
             _fail(errno.EEXIST)
-        self._change((there, name, self.new_node(Kind.FOLDER, mode)))
+        self._change((there, name, self.new_node(FileType.FOLDER, mode)))
 
     def rmdir(self, parent: Dir, name: str) -> None:
         """As in ``Fs``."""
         self._asked("rmdir", name)
         node = self._at(parent, name)
-        if node.kind is not Kind.FOLDER:
+        if node.kind is not FileType.FOLDER:
             _fail(errno.ENOTDIR)
         if node.names:
             _fail(errno.ENOTEMPTY)
@@ -322,7 +322,7 @@ class SimFs(Composed):
         """As in ``Fs``."""
         self._asked("unlink", name)
         node = self._at(folder, name)
-        if node.kind is Kind.FOLDER:
+        if node.kind is FileType.FOLDER:
             _fail(errno.EISDIR)
         self._change((*self._spot(folder, name), None))
         self._destroyed(node, f"unlink {name}")

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from agent.disk.swap import Swapper
-from simulation.broken import MUTANTS, Mutant
+from agent.disk.apply.swap import Swapper
 from simulation.mutants import hunt
+from simulation.mutations import MUTANTS, Mutant
 from simulation.run import run
 from simulation.world import Plan
 
@@ -54,6 +54,6 @@ def test_the_names_of_mutants_tell_them_apart() -> None:
 
 
 def test_the_witness_complains_about_nothing_in_runs_of_the_product_as_it_is() -> None:
-    """What it asks is asked of every run; here of a few, so that a mutant's complaint means the mutant."""
+    """What it asks is asked of every run; here of a few, so that a mutant's reason means the mutant."""
     for seed in range(4):
         assert run(Plan(seed, "strict")).wrong == ()

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from msgspec.structs import replace
 
-from agent.core.model import Landed, Landing
-from agent.daemon.carrier import Carrier
-from agent.disk.fs import Dir
+from agent.core.model import ApplyOutcome, ApplyResult
+from agent.disk.fs.protocol import Dir
 from agent.engine import effects as e
 from agent.engine import messages as m
+from agent.runtime.effect_executor import EffectExecutor
 from simulation.run import run
 from simulation.simfs import SimFs
 from simulation.world import Plan
@@ -19,11 +19,11 @@ from simulation.world import Plan
 SEEDS = 100
 
 
-class Overwrites(Carrier):
+class Overwrites(EffectExecutor):
     """Writes straight over whatever stands there, as a naive agent does."""
 
     def carry_out(self, effect: e.Effect) -> Iterator[m.Message]:
-        if not isinstance(effect, e.Carry):
+        if not isinstance(effect, e.ApplyChanges):
             yield from super().carry_out(effect)
             return
         root = self._folder.root
@@ -35,15 +35,15 @@ class Overwrites(Carrier):
                     file = root.fs.create(folder, name, 0o644)
                     root.fs.write(file, content)
                     root.fs.close(file)
-        yield m.ChangesLanded(tuple(Landed(intent.id, Landing.DONE) for intent, _ in effect.jobs))
+        yield m.ChangesApplied(tuple(ApplyResult(intent.id, ApplyOutcome.DONE) for intent, _ in effect.jobs))
 
 
-class Overlooks(Carrier):
+class Overlooks(EffectExecutor):
     """Never sees one of the files."""
 
     def carry_out(self, effect: e.Effect) -> Iterator[m.Message]:
         for message in super().carry_out(effect):
-            if isinstance(message, m.FilesSeen):
+            if isinstance(message, m.ScanResults):
                 yield replace(message, seen=tuple(seen for seen in message.seen if seen.path != "a.md"))
             else:
                 yield message
@@ -58,7 +58,7 @@ class Forgets(SimFs):
 
 
 def _found(make: Callable[[int], Plan], law: str) -> bool:
-    return any(complaint.startswith(law) for seed in range(SEEDS) for complaint in run(make(seed)).wrong)
+    return any(reason.startswith(law) for seed in range(SEEDS) for reason in run(make(seed)).wrong)
 
 
 @pytest.mark.parametrize(

@@ -6,8 +6,8 @@ import hashlib
 import unicodedata
 from dataclasses import dataclass, field
 
-from agent.disk.fs import Kind
-from simulation.nodes import Names
+from agent.disk.fs.protocol import FileType
+from simulation.memory_fs import Names
 from simulation.simfs import Node, SimFs
 
 ROOT = "home"
@@ -35,9 +35,9 @@ class User:
 
     def __post_init__(self) -> None:
         for name in (ROOT, STATE, OUTSIDE):
-            self.fs.change((self.fs.top, name, self.fs.new_node(Kind.FOLDER, 0o755)))
+            self.fs.change((self.fs.top, name, self.fs.new_node(FileType.FOLDER, 0o755)))
         self.home = self.fs.top.names[ROOT]
-        secret = self.fs.new_node(Kind.FILE, 0o600)
+        secret = self.fs.new_node(FileType.FILE, 0o600)
         secret.data = secret.durable = SECRET
         outside = self.fs.top.names[OUTSIDE]
         self.fs.change((outside, "secret.md", secret))
@@ -50,20 +50,20 @@ class User:
         return {
             unicodedata.normalize("NFC", path) if decomposed else path: node.data
             for path, node in self.fs.files(self.home)
-            if node.kind is Kind.FILE and not path.startswith(".")
+            if node.kind is FileType.FILE and not path.startswith(".")
         }
 
     def read(self, path: str) -> bytes | None:
         """The bytes of a file; None where there is none."""
         node = self._find(path)
-        return node.data if node is not None and node.kind is Kind.FILE else None
+        return node.data if node is not None and node.kind is FileType.FILE else None
 
     def write(self, path: str, data: bytes) -> None:
         """Save in place, as simple editors do; folders, files and links in the way give way."""
         folder, name = self._room(path)
         node = folder.names.get(name)
-        if node is None or node.kind is Kind.LINK:
-            node = self.fs.new_node(Kind.FILE, 0o644)
+        if node is None or node.kind is FileType.LINK:
+            node = self.fs.new_node(FileType.FILE, 0o644)
             self.fs.change((folder, name, node))
         before = node.data
         node.data = node.durable = data
@@ -76,7 +76,7 @@ class User:
         """Save by renaming a new file over the old one, as careful editors do."""
         folder, name = self._room(path)
         old = folder.names.get(name)
-        node = self.fs.new_node(Kind.FILE, 0o644)
+        node = self.fs.new_node(FileType.FILE, 0o644)
         node.data = node.durable = data
         node.user = True
         self.fs.change((folder, name, node))
@@ -135,7 +135,7 @@ class User:
         return sorted(self.tree())
 
     def _give_up(self, node: Node) -> None:
-        if node.kind is Kind.FILE:
+        if node.kind is FileType.FILE:
             self._gave_up(node.data)
 
     def _gave_up(self, data: bytes) -> None:
@@ -158,8 +158,8 @@ class User:
         for asked in above:
             part = self.fs.disk.spelled(node, asked)
             below = node.names.get(part)
-            if below is None or below.kind is not Kind.FOLDER:
-                folder = self.fs.new_node(Kind.FOLDER, 0o755)
+            if below is None or below.kind is not FileType.FOLDER:
+                folder = self.fs.new_node(FileType.FOLDER, 0o755)
                 self.fs.change((node, part, folder))
                 if below is not None:
                     self._give_up(below)
@@ -167,7 +167,7 @@ class User:
             node = below
         name = self.fs.disk.spelled(node, name)
         there = node.names.get(name)
-        if there is not None and there.kind is Kind.FOLDER:
+        if there is not None and there.kind is FileType.FOLDER:
             self.discard(node, name)
         return node, name
 
@@ -187,7 +187,7 @@ class User:
         """Make a link, over whatever stands there."""
         folder, name = self._room(path)
         there = folder.names.get(name)
-        link = self.fs.new_node(Kind.LINK, 0o777)
+        link = self.fs.new_node(FileType.LINK, 0o777)
         link.data = link.durable = to.encode()
         self.fs.change((folder, name, link))
         if there is not None:
@@ -196,12 +196,12 @@ class User:
 
     def links(self) -> set[str]:
         """Where links stand."""
-        return {path for path, node in self.fs.files(self.home) if node.kind is Kind.LINK}
+        return {path for path, node in self.fs.files(self.home) if node.kind is FileType.LINK}
 
 
 def _remove(node: Node) -> None:
     """A folder and those below it are empty from here on, and stay so."""
-    if node.kind is Kind.FOLDER:
+    if node.kind is FileType.FOLDER:
         for below in node.names.values():
             _remove(below)
         node.names.clear()

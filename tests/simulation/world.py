@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Any
 
 from agent.core.model import Mode
-from agent.daemon.carrier import Carrier
-from simulation import chances as c
+from agent.runtime.effect_executor import EffectExecutor
+from simulation import fault_rates as c
 from simulation.copies import Copies
 from simulation.machine import Habits, Knows, Machine
+from simulation.memory_fs import Clock, Crash, Disk
 from simulation.network import WRITES, Network
-from simulation.nodes import Clock, Crash, Disk
 from simulation.people import PATHS, TWINS, People
+from simulation.schedule import Turns
 from simulation.script import Script
 from simulation.servers import SERVERS, Server, call
 from simulation.simfs import SimFs
-from simulation.turns import Turns
 from simulation.user import sha
 from strict_raven import Response
 
@@ -43,7 +43,7 @@ class Plan:
     seed: int
     server: str
     turns: int = 100
-    make_carrier: Callable[..., Carrier] = Carrier
+    make_carrier: Callable[..., EffectExecutor] = EffectExecutor
     make_fs: Callable[..., SimFs] = SimFs
     disks: tuple[Disk, ...] = c.DISKS
     keep: tuple[int, ...] | None = None
@@ -89,10 +89,10 @@ class World:
         clock = Clock(self.clock)
         folding = rng.random() < self.chances.folding
         fs = plan.make_fs(clock, rng.choice(c.FOLDING if folding else plan.disks))
-        mode, attendance = (rng.choices(*zip(*which, strict=True))[0] for which in (c.MODES, c.ATTENDANCES))
+        mode, run_mode = (rng.choices(*zip(*which, strict=True))[0] for which in (c.MODES, c.ATTENDANCES))
         # Somebody must be there to bring down what the others send up.
         items = c.BATCHES[self.plan.seed // len(c.PROFILES) % len(c.BATCHES)]
-        habits = Habits(Mode.BIDIRECTIONAL if name == "A" else mode, attendance, items)
+        habits = Habits(Mode.BIDIRECTIONAL if name == "A" else mode, run_mode, items)
         return Machine(name, self, plan.seed, fs, clock, rng, plan.make_carrier, habits)
 
     def reseed(self, stretch: object) -> None:

@@ -8,8 +8,8 @@ import os
 import unicodedata
 from typing import Any
 
-from agent.disk.fs import Composed, Dir, File, Stat
-from agent.disk.posix import PosixFs
+from agent.disk.fs.posix import PosixFs
+from agent.disk.fs.protocol import DerivedFsCalls, Dir, File, Stat
 
 
 def folded(name: str) -> str:
@@ -17,7 +17,7 @@ def folded(name: str) -> str:
     return unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
 
 
-class FoldingFs(Composed):
+class FoldingFs(DerivedFsCalls):
     """``Fs`` as a disk that folds case and keeps it: a name is found in any spelling and stays as it was made."""
 
     def __init__(self) -> None:

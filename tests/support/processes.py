@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import IO, Any
 
 from agent.cli.client import SocketClient, daemon_of
-from agent.config import Home as AgentHome
+from agent.settings.settings import Home as AgentHome
 from support.eventually import eventually
-from support.nursery import Forked
+from support.fork_server import Forked
 from support.servers import Server
 
 COMMAND = (sys.executable, "-P", "-m", "agent")

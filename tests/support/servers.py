@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from hub.rig import SENTINEL, OverHttp, Running, delete, running_hub, sha, token, upsert
-from hub.rig import WORKSPACE as HUB_WORKSPACE
+from hub.fixtures import SENTINEL, OverHttp, Running, delete, running_hub, sha, token, upsert
+from hub.fixtures import WORKSPACE as HUB_WORKSPACE
 from strict_raven import WORKSPACE, Races, Response, StrictRaven
 from strict_raven import token as strict_token
 from strict_raven.faults import Fault, Faulty, Strikes, too_large

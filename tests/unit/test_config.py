@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import (
+from agent.settings.settings import (
     SOCKET_PATH_LIMIT,
     TABLE,
     ConfigError,
@@ -199,7 +199,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path, mon
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("agent.config.os.fsync", full)
+    monkeypatch.setattr("agent.settings.settings.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         write_atomically(target, b"new")
     assert target.read_bytes() == b"old"

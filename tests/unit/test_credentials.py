@@ -13,11 +13,18 @@ import keyring
 import keyring.backend
 import pytest
 
-from agent.config import Home, Settings
 from agent.core.errors import UsageError
-from agent.credentials import CredentialsError, CredentialStore, TokenOrigin, claims, expires_at, read_token_file
-from agent.daemon.servers import expiry_words
-from agent.registry import Registry, ServerEntry, save
+from agent.runtime.server_session import expiry_words
+from agent.settings.credentials import (
+    CredentialsError,
+    CredentialStore,
+    TokenOrigin,
+    claims,
+    expires_at,
+    read_token_file,
+)
+from agent.settings.links import Registry, ServerEntry, save
+from agent.settings.settings import Home, Settings
 
 SERVER = ServerEntry("work", "https://r.example", "w-1")
 OTHER = ServerEntry("other", "https://elsewhere.example", "w-2")

@@ -10,14 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.backoff import CALM, Backoff
+from agent.core.delete_guard import BrakeLimits, must_hold, plan_id
 from agent.core.errors import Problem, ProblemKind
-from agent.core.guard import BrakeLimits, must_hold, plan_id
+from agent.core.in_doubt import InDoubtVerdict as Verdict
+from agent.core.in_doubt import judge_in_doubt
 from agent.core.merge import propose
-from agent.core.model import EMPTY_HASH, Choice, Operation, RemoteConflict, Verb
-from agent.core.resolution import Close, Moved, Put, Settled, next_step
-from agent.core.settle import Settled as Verdict
-from agent.core.settle import settle
+from agent.core.model import EMPTY_HASH, Operation, RemoteConflict, Resolution, Verb
+from agent.core.resolution import CloseOnServer, Done, HeadMoved, Push, next_step
 
+_LOCAL, _RAVEN, _MERGE = Resolution.KEEP_LOCAL, Resolution.KEEP_RAVEN, Resolution.MANUAL_MERGE
 A, B, C, D = (letter * 64 for letter in "abcd")
 
 
@@ -68,7 +69,7 @@ def test_settling(
     op: Operation, head: str | None, versions: list[str], conflicts: list[RemoteConflict], verdict: Verdict
 ) -> None:
     """An operation without an answer is judged by the evidence, and by parking where there is none."""
-    found, conflict = settle(op, head, versions, conflicts)
+    found, conflict = judge_in_doubt(op, head, versions, conflicts)
     assert found is verdict
     assert (conflict is not None) == (verdict is Verdict.CONFLICT)
 
@@ -77,7 +78,7 @@ def test_an_operation_counts_as_applied_only_on_evidence() -> None:
     """Over every small state: applied needs the head, superseded a version after the base."""
     for head, size, base in itertools.product((None, A, B, C), range(4), (None, A)):
         for versions in itertools.permutations((A, B, C), size):
-            verdict, _ = settle(_operation(base=base), head, versions, [])
+            verdict, _ = judge_in_doubt(_operation(base=base), head, versions, [])
             if verdict is Verdict.APPLIED:
                 assert head == B
             if verdict is Verdict.SUPERSEDED:
@@ -85,27 +86,27 @@ def test_an_operation_counts_as_applied_only_on_evidence() -> None:
 
 
 RESOLVING = [
-    ("the head moved", B, C, D, [], True, Moved(D)),
-    ("nothing is left", B, C, B, [], True, Settled()),
-    ("no conflict there: a push on the head", B, C, C, [], False, Put(B, C)),
-    ("no conflict there: a delete on the head", None, C, C, [], False, Put(None, C)),
-    ("the snapshot is the wanted text", B, C, C, [_conflict(B)], True, Close(_conflict(B), Choice.KEEP_LOCAL, None)),
-    ("the head is the wanted text", C, C, C, [_conflict(B)], False, Close(_conflict(B), Choice.KEEP_RAVEN, None)),
-    ("a third text", D, C, C, [_conflict(B)], False, Close(_conflict(B), Choice.MANUAL_MERGE, D)),
+    ("the head moved", B, C, D, [], True, HeadMoved(D)),
+    ("nothing is left", B, C, B, [], True, Done()),
+    ("no conflict there: a push on the head", B, C, C, [], False, Push(B, C)),
+    ("no conflict there: a delete on the head", None, C, C, [], False, Push(None, C)),
+    ("the snapshot is the wanted text", B, C, C, [_conflict(B)], True, CloseOnServer(_conflict(B), _LOCAL, None)),
+    ("the head is the wanted text", C, C, C, [_conflict(B)], False, CloseOnServer(_conflict(B), _RAVEN, None)),
+    ("a third text", D, C, C, [_conflict(B)], False, CloseOnServer(_conflict(B), _MERGE, D)),
     (
         "an old snapshot is closed with the wanted text",
-        D, C, D, [_conflict(B, A)], False, Close(_conflict(B, A), Choice.MANUAL_MERGE, D),
+        D, C, D, [_conflict(B, A)], False, CloseOnServer(_conflict(B, A), _MERGE, D),
     ),
-    ("a delete where a delete wipes", None, C, C, [_conflict(None)], False, Put(None, C)),
-    ("a delete where history stays", None, C, C, [_conflict(None)], True, Put(None, C)),
-    ("gone, the conflict is left", None, C, None, [_conflict(B)], True, Close(_conflict(B), Choice.KEEP_RAVEN, None)),
+    ("a delete where a delete wipes", None, C, C, [_conflict(None)], False, Push(None, C)),
+    ("a delete where history stays", None, C, C, [_conflict(None)], True, Push(None, C)),
+    ("gone, the conflict is left", None, C, None, [_conflict(B)], True, CloseOnServer(_conflict(B), _RAVEN, None)),
     (
         "an empty text goes round manual_merge",
-        EMPTY_HASH, C, C, [_conflict(B, D)], False, Close(_conflict(B, D), Choice.MANUAL_MERGE, C),
+        EMPTY_HASH, C, C, [_conflict(B, D)], False, CloseOnServer(_conflict(B, D), _MERGE, C),
     ),
     (
         "the hub takes an empty merge",
-        EMPTY_HASH, C, C, [_conflict(B, D)], True, Close(_conflict(B, D), Choice.MANUAL_MERGE, EMPTY_HASH),
+        EMPTY_HASH, C, C, [_conflict(B, D)], True, CloseOnServer(_conflict(B, D), _MERGE, EMPTY_HASH),
     ),
 ]  # fmt: skip
 
@@ -125,7 +126,7 @@ def test_a_resolution_never_acts_on_a_head_nobody_saw() -> None:
     for wanted, seen, head, keeps in itertools.product((None, A, B), (None, A, C), (None, A, B, C, D), (True, False)):
         for ours in ([], [_conflict(A)], [_conflict(None)]):
             step = next_step(wanted, seen, head, ours, keeps_history=keeps)
-            assert isinstance(step, Moved) == (head not in (wanted, seen))
+            assert isinstance(step, HeadMoved) == (head not in (wanted, seen))
 
 
 lines = st.lists(st.sampled_from([b"a\n", b"b\n", b"c\n", b"d"]), max_size=6).map(b"".join)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from agent.core.model import Mode
-from agent.declarations import Declarations, Kind, read
+from agent.settings.declarations import DeclarationKind, Declarations, read
 
 FILE = Path("/etc/raven-agent/conf.d/10.toml")
 
@@ -78,8 +78,10 @@ def test_of_two_that_cannot_both_be_the_second_is_refused() -> None:
 def test_where_a_table_was_refused_one_that_is_missing_may_be_it() -> None:
     """So nothing that file declared before counts as gone."""
     found = declared('[[source]]\nroot = "/n"\nmode = "both"')
-    assert found.doubtful(Kind.SOURCE, str(FILE))
-    assert not found.doubtful(Kind.SERVER, str(FILE)) and not found.doubtful(Kind.SOURCE, "/other.toml")
+    assert found.doubtful(DeclarationKind.SOURCE, str(FILE))
+    assert not found.doubtful(DeclarationKind.SERVER, str(FILE)) and not found.doubtful(
+        DeclarationKind.SOURCE, "/other.toml"
+    )
 
 
 def test_equal_texts_ask_for_the_same_wherever_they_stand() -> None:

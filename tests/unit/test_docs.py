@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import agent
-from agent.config import TABLE
-from agent.declarations import KEYS
+from agent.settings.declarations import KEYS
+from agent.settings.settings import TABLE
 
 TOP = Path(__file__).parents[2]
 

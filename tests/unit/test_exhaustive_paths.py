@@ -54,8 +54,8 @@ def test_an_accepted_string_never_leads_out_of_its_root_nor_to_the_root_itself()
 
 def test_every_refusal_is_one_sentence_a_person_can_be_shown() -> None:
     """No refusal repeats the characters it refuses."""
-    for complaint in {paths.check(path) for path in _all(3)} - {None}:
-        assert complaint is not None and complaint.endswith(".") and complaint.isprintable()
+    for reason in {paths.check(path) for path in _all(3)} - {None}:
+        assert reason is not None and reason.endswith(".") and reason.isprintable()
 
 
 @given(st.lists(st.sampled_from([*NASTY, "b", "..", "é", "\x7f", "\x85", "\ud800", "C"]), max_size=40).map("".join))
@@ -97,7 +97,7 @@ def test_two_spellings_are_twins_exactly_where_they_fold_to_the_same_letters() -
     classes: dict[str, set[str]] = {}
     for name in _all(3):
         folded = unicodedata.normalize("NFKD" if name.isascii() else "NFD", name).lower()
-        classes.setdefault(unicodedata.normalize("NFC", folded), set()).add(paths.twin_key(name))
+        classes.setdefault(unicodedata.normalize("NFC", folded), set()).add(paths.collision_key(name))
     keys = [key for found in classes.values() for key in found]
     assert all(len(found) == 1 for found in classes.values())
     assert len(set(keys)) == len(classes)
@@ -106,7 +106,7 @@ def test_two_spellings_are_twins_exactly_where_they_fold_to_the_same_letters() -
 def test_a_twin_key_is_its_own_twin_key() -> None:
     """Folding twice is folding once, so that keys can be compared with keys."""
     for name in _all(3):
-        assert paths.twin_key(paths.twin_key(name)) == paths.twin_key(name)
+        assert paths.collision_key(paths.collision_key(name)) == paths.collision_key(name)
 
 
 def test_the_folders_above_a_path_are_its_beginnings() -> None:

@@ -9,12 +9,12 @@ from fractions import Fraction
 
 import pytest
 
-from agent.core.guard import BrakeLimits, must_hold, plan_id
+from agent.core.delete_guard import BrakeLimits, must_hold, plan_id
+from agent.core.in_doubt import InDoubtVerdict as Verdict
+from agent.core.in_doubt import judge_in_doubt
 from agent.core.merge import propose
-from agent.core.model import EMPTY_HASH, Choice, Operation, RemoteConflict, Verb
-from agent.core.resolution import Close, Moved, Put, Settled, next_step
-from agent.core.settle import Settled as Verdict
-from agent.core.settle import settle
+from agent.core.model import EMPTY_HASH, Operation, RemoteConflict, Resolution, Verb
+from agent.core.resolution import CloseOnServer, Done, HeadMoved, Push, next_step
 
 A, B, C, D = (letter * 64 for letter in "abcd")
 PATH = "n.md"
@@ -40,7 +40,7 @@ Evidence = tuple[Operation, str | None, tuple[str, ...], tuple[RemoteConflict, .
 
 def _settled() -> Iterator[tuple[Evidence, Verdict, RemoteConflict | None]]:
     for evidence in itertools.product(OPERATIONS, (None, A, B, C), HISTORIES, LISTINGS):
-        yield (evidence, *settle(*evidence))
+        yield (evidence, *judge_in_doubt(*evidence))
 
 
 def test_an_operation_is_settled_as_one_thing_and_a_conflict_is_named_with_that_verdict_alone() -> None:
@@ -87,7 +87,7 @@ def test_other_paths_and_other_texts_in_conflict_are_no_evidence() -> None:
     """Listing conflicts of somebody else changes no verdict."""
     for (operation, head, versions, listed), verdict, _ in _settled():
         own = [c for c in listed if (c.path, c.local_hash) == (operation.path, operation.hash)]
-        assert settle(operation, head, versions, own)[0] is verdict
+        assert judge_in_doubt(operation, head, versions, own)[0] is verdict
 
 
 # Resolving
@@ -107,8 +107,8 @@ class Server:
     keeps_history: bool
     replaced: list[str | None] = field(default_factory=list)
 
-    def take(self, step: Close | Put) -> None:
-        if isinstance(step, Put):
+    def take(self, step: CloseOnServer | Push) -> None:
+        if isinstance(step, Push):
             assert step.base == self.head, "a push that is not based on the head"
             self._set(step.hash)
             if step.hash is None and not self.keeps_history:
@@ -116,11 +116,11 @@ class Server:
             return
         assert step.conflict in self.open, "a conflict that is not open"
         self.open.remove(step.conflict)
-        if step.choice is Choice.MANUAL_MERGE:
+        if step.choice is Resolution.MANUAL_MERGE:
             assert step.text_hash is not None, "a merge without a text"
             assert self.keeps_history or step.text_hash != EMPTY_HASH, "an empty merge, which is refused"
             self._set(step.text_hash)
-        elif step.choice is Choice.KEEP_LOCAL:
+        elif step.choice is Resolution.KEEP_LOCAL:
             deleted = None if self.keeps_history else EMPTY_HASH
             self._set(deleted if step.conflict.local_hash is None else step.conflict.local_hash)
         elif not self.keeps_history:
@@ -148,9 +148,9 @@ def _resolve(wanted: str | None, server: Server) -> int:
     seen = server.head
     for taken in range(10):
         step = next_step(wanted, seen, server.head, server.open, keeps_history=server.keeps_history)
-        if isinstance(step, Settled):
+        if isinstance(step, Done):
             return taken
-        assert not isinstance(step, Moved), "refused, though nobody but us moved the head"
+        assert not isinstance(step, HeadMoved), "refused, though nobody but us moved the head"
         server.take(step)
         seen = server.head
     raise AssertionError("a resolution that never ends")
@@ -170,7 +170,7 @@ def test_a_resolution_that_is_over_takes_no_further_step() -> None:
     for wanted, server in _servers():
         _resolve(wanted, server)
         again = next_step(wanted, D, server.head, server.open, keeps_history=server.keeps_history)
-        assert again == Settled()
+        assert again == Done()
 
 
 def test_a_head_that_is_neither_the_seen_nor_the_wanted_one_refuses_every_resolution() -> None:
@@ -178,16 +178,16 @@ def test_a_head_that_is_neither_the_seen_nor_the_wanted_one_refuses_every_resolu
     for wanted, server in _servers():
         for seen in (None, A, B, C):
             step = next_step(wanted, seen, server.head, server.open, keeps_history=server.keeps_history)
-            assert isinstance(step, Moved) == (server.head not in (wanted, seen))
+            assert isinstance(step, HeadMoved) == (server.head not in (wanted, seen))
 
 
 def test_a_step_closes_a_listed_conflict_or_pushes_on_the_head_that_was_shown() -> None:
     """No step names a conflict that was not listed, nor a base other than the head."""
     for wanted, server in _servers():
         step = next_step(wanted, server.head, server.head, server.open, keeps_history=server.keeps_history)
-        if isinstance(step, Close):
+        if isinstance(step, CloseOnServer):
             assert step.conflict in server.open
-        if isinstance(step, Put):
+        if isinstance(step, Push):
             assert (step.hash, step.base) == (wanted, server.head)
 
 

@@ -24,11 +24,11 @@ from agent.core.model import (
     file_side,
 )
 from agent.core.reconcile import Step
-from agent.index import Index, open_index, open_reader, schema, set_aside
+from agent.index import Index, open_index, open_reader, quarantine, schema
 from agent.index.generation import WENT_BACK, advance
-from agent.index.operations import Stage, Suspect, Why
+from agent.index.operations import OperationState, OverwriteSuspect, PushReason
 from agent.index.schema import SCHEMA_VERSION
-from agent.index.trees import Row
+from agent.index.trees import PathRow
 from support.effort import effort
 
 A, B, C = "a" * 64, "b" * 64, "c" * 64
@@ -40,9 +40,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "index.sqlite"
 
 
-def _full_row() -> Row:
+def _full_row() -> PathRow:
     local = Side(file_side(A).presence, B, 12, Reason.TOO_LARGE)
-    return Row(
+    return PathRow(
         "d/ü.md",
         file_side(A, 10),
         local,
@@ -71,8 +71,8 @@ def test_a_path_nothing_is_known_of_has_no_row(path: Path) -> None:
     """An empty row is deleted, and asking for it answers an empty one."""
     with _opened(path) as index:
         index.trees.put(1, [_full_row()])
-        index.trees.put(1, [Row("d/ü.md", ABSENT, OUT_OF_SCOPE, None, ABSENT)])
-        assert index.trees.get(1, ["d/ü.md"]) == {"d/ü.md": Row("d/ü.md")}
+        index.trees.put(1, [PathRow("d/ü.md", ABSENT, OUT_OF_SCOPE, None, ABSENT)])
+        assert index.trees.get(1, ["d/ü.md"]) == {"d/ü.md": PathRow("d/ü.md")}
         assert index.trees.totals(1) == (0, 0)
 
 
@@ -80,16 +80,16 @@ def test_known_paths_are_sorted_as_a_look_walks(path: Path) -> None:
     """By code points of the whole path, which is the order of a look."""
     names = ["b.md", "a/b.md", "a.md", "a-b.md", "Z.md", "é.md"]
     with _opened(path) as index:
-        index.trees.put(1, [Row(name, local=file_side(A)) for name in names])
+        index.trees.put(1, [PathRow(name, local=file_side(A)) for name in names])
         assert [known[0] for known in index.trees.known(1)] == sorted(names)
 
 
 def test_a_renamed_file_is_not_counted_as_lost(path: Path) -> None:
     """A delete whose bytes live at another path of the same side is no lost file."""
     with _opened(path) as index:
-        gone = Row("old.md", file_side(A), ABSENT, None, file_side(A), step=Step.PUSH_DELETE)
-        lost = Row("lost.md", file_side(B), ABSENT, None, file_side(B), step=Step.PUSH_DELETE)
-        moved = Row("new.md", ABSENT, file_side(A), None, ABSENT, step=Step.PUSH)
+        gone = PathRow("old.md", file_side(A), ABSENT, None, file_side(A), step=Step.PUSH_DELETE)
+        lost = PathRow("lost.md", file_side(B), ABSENT, None, file_side(B), step=Step.PUSH_DELETE)
+        moved = PathRow("new.md", ABSENT, file_side(A), None, ABSENT, step=Step.PUSH)
         index.trees.put(1, [gone, lost, moved])
         assert index.trees.lost_files(1, Step.PUSH_DELETE) == [("lost.md", B)]
 
@@ -108,16 +108,20 @@ def test_operations_and_intents_outlive_the_process(path: Path) -> None:
     operation = Operation("op-1", "a.md", Verb.UPSERT, A, 3, None)
     intent = Intent("00ff", "b.md", B, A, Purpose.PULL)
     with _opened(path) as index:
-        (entry,) = index.operations.add(1, [(operation, 7)], Why.PUSH, 5.0)
-        index.operations.set_suspects("op-1", [Suspect(C, 9)])
-        index.operations.move({entry.seq: (Stage.ACKED, 9)})
+        (entry,) = index.operations.add(1, [(operation, 7)], PushReason.PUSH, 5.0)
+        index.operations.set_suspects("op-1", [OverwriteSuspect(C, 9)])
+        index.operations.move({entry.seq: (OperationState.ACKED, 9)})
         index.operations.journal(1, [intent], 5.0)
     with _opened(path) as index:
         (entry,) = index.operations.open(1)
-        assert (entry.operation, entry.stage, entry.suspects) == (operation, Stage.ACKED, (Suspect(C, 9),))
+        assert (entry.operation, entry.stage, entry.suspects) == (
+            operation,
+            OperationState.ACKED,
+            (OverwriteSuspect(C, 9),),
+        )
         assert (entry.after, entry.echoed) == (7, 9)
         assert index.operations.intents(1) == [intent]
-        index.operations.move({entry.seq: (Stage.DONE, None)})
+        index.operations.move({entry.seq: (OperationState.DONE, None)})
         assert index.operations.open(1) == [] and index.operations.by_ids(1, ["op-1"])
 
 
@@ -127,7 +131,7 @@ def test_operations_are_found_by_their_ids_however_many_there_are(path: Path) ->
         costs = []
         for start, end in ((0, 50), (50, 5000)):
             made = [(Operation(f"op-{n}", f"{n}.md", Verb.UPSERT, A, 3, None), 0) for n in range(start, end)]
-            index.operations.add(1, made, Why.PUSH, 5.0)
+            index.operations.add(1, made, PushReason.PUSH, 5.0)
             wanted = [f"op-{n}" for n in range(20)]
             costs.append(effort(index.connection, lambda: index.operations.by_ids(1, wanted)))  # noqa: B023
         assert costs[1] < 2 * costs[0]
@@ -137,12 +141,19 @@ def test_operations_moved_together_are_moved_as_each_says(path: Path) -> None:
     """Stretches with gaps, other stages and other positions among them."""
     operations = [Operation(f"op-{n}", f"{n}.md", Verb.UPSERT, A, 3, None) for n in range(6)]
     with _opened(path) as index:
-        entries = index.operations.add(1, [(operation, 0) for operation in operations], Why.PUSH, 5.0)
-        moves = [(Stage.ACKED, 11), (Stage.ACKED, 12), None, (Stage.ACKED, 14), (Stage.ACKED, 20), (Stage.DONE, None)]
+        entries = index.operations.add(1, [(operation, 0) for operation in operations], PushReason.PUSH, 5.0)
+        moves = [
+            (OperationState.ACKED, 11),
+            (OperationState.ACKED, 12),
+            None,
+            (OperationState.ACKED, 14),
+            (OperationState.ACKED, 20),
+            (OperationState.DONE, None),
+        ]
         index.operations.move({entry.seq: move for entry, move in zip(entries, moves, strict=True) if move})
         found = index.operations.by_ids(1, [operation.id for operation in operations])
         assert [(found[o.id].stage, found[o.id].echoed) for o in operations] == [
-            move or (Stage.STORED, None) for move in moves
+            move or (OperationState.STORED, None) for move in moves
         ]
 
 
@@ -195,13 +206,13 @@ def test_an_index_of_a_newer_release_is_refused_in_a_sentence(path: Path) -> Non
 def test_a_damaged_index_is_told_and_set_aside_with_its_wal(path: Path) -> None:
     """CR8: it is moved away under its date, and a new one opens in its place."""
     with _opened(path) as index:
-        index.trees.put(1, [Row(f"{i}.md", local=file_side(A)) for i in range(2000)])
+        index.trees.put(1, [PathRow(f"{i}.md", local=file_side(A)) for i in range(2000)])
     data = bytearray(path.read_bytes())
     data[4096:40960] = b"\xff" * 36864
     path.write_bytes(data)
     with pytest.raises(IndexDamaged):
         open_index(path)
-    aside = set_aside(path, "20261121T120000Z")
+    aside = quarantine(path, "20261121T120000Z")
     assert aside.read_bytes() == data and not path.exists()
     with _opened(path) as index:
         assert list(index.trees.all(1)) == []
@@ -270,10 +281,10 @@ def test_an_older_copy_is_stopped_in_one_step_with_being_noticed(tmp_path: Path,
         (tmp_path / "index.generation.part").mkdir()
         with pytest.raises(IsADirectoryError):
             advance(index, beside, [1])
-        assert index.notes.standing(1).halted == WENT_BACK and index.notes.standing(1).rejoin
+        assert index.notes.source_row(1).halted == WENT_BACK and index.notes.source_row(1).rejoin
         (tmp_path / "index.generation.part").rmdir()
         assert not advance(index, beside, [1])
-        assert index.notes.standing(1).halted == WENT_BACK
+        assert index.notes.source_row(1).halted == WENT_BACK
 
 
 def test_what_is_pruned_at_a_start_costs_what_is_old_and_leaves_what_is_open_or_young(path: Path) -> None:
@@ -281,12 +292,14 @@ def test_what_is_pruned_at_a_start_costs_what_is_old_and_leaves_what_is_open_or_
     with _opened(path) as index:
         young = [Operation(f"y{i}", f"{i}.md", Verb.UPSERT, A, 1, None) for i in range(2000)]
         old = [Operation(f"o{i}", f"{i}.md", Verb.UPSERT, A, 1, None) for i in range(3)]
-        index.operations.add(1, [(operation, 0) for operation in old], Why.PUSH, 5.0)
-        index.notes.happened(1, 5.0, [("old.md", "pushed", None, None)])
-        index.operations.add(1, [(operation, 0) for operation in young], Why.PUSH, 50.0)
-        index.notes.happened(1, 50.0, [(f"{i}.md", "pushed", None, None) for i in range(2000)])
+        index.operations.add(1, [(operation, 0) for operation in old], PushReason.PUSH, 5.0)
+        index.notes.append_activity(1, 5.0, [("old.md", "pushed", None, None)])
+        index.operations.add(1, [(operation, 0) for operation in young], PushReason.PUSH, 50.0)
+        index.notes.append_activity(1, 50.0, [(f"{i}.md", "pushed", None, None) for i in range(2000)])
         numbers = {i: entry.seq for i, entry in index.operations.by_ids(1, ["o0", "o1"]).items()}
-        index.operations.move({numbers["o0"]: (Stage.ECHOED, None), numbers["o1"]: (Stage.DONE, None)})
+        index.operations.move(
+            {numbers["o0"]: (OperationState.ECHOED, None), numbers["o1"]: (OperationState.DONE, None)}
+        )
         steps: list[None] = []
         index.connection.set_progress_handler(lambda: steps.append(None), 10)
         index.operations.prune(1, 20.0)

@@ -8,19 +8,19 @@ import sys
 import pytest
 
 from agent.frozen import start
-from agent.program import AGENT, HUB, own_command
+from agent.process.relaunch import AGENT, HUB, self_command
 
 
 @pytest.mark.parametrize(("module", "usage"), [(AGENT, "Usage: raven-agent"), (HUB, "usage: agent.hub")])
 def test_the_own_command_runs_that_module(module: str, usage: str) -> None:
-    done = subprocess.run([*own_command(module), "--help"], capture_output=True, text=True, check=False)
+    done = subprocess.run([*self_command(module), "--help"], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout.startswith(usage)) == (0, True)
 
 
 def test_the_single_file_is_its_own_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     monkeypatch.setattr(sys, "executable", "/usr/local/bin/raven-agent")
-    assert own_command(HUB) == ["/usr/local/bin/raven-agent", "-m", "agent.hub"]
+    assert self_command(HUB) == ["/usr/local/bin/raven-agent", "-m", "agent.hub"]
 
 
 @pytest.mark.parametrize(

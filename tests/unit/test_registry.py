@@ -12,10 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import Home
 from agent.core.errors import UsageError
 from agent.core.model import Mode
-from agent.registry import (
+from agent.settings.links import (
     Registry,
     RegistryError,
     ServerEntry,
@@ -30,6 +29,7 @@ from agent.registry import (
     without_server,
     without_source,
 )
+from agent.settings.settings import Home
 
 SERVER = ServerEntry("work", "https://r.example", "w-1")
 
@@ -99,7 +99,7 @@ def test_a_path_inside_a_root_finds_its_link() -> None:
 KILLED_WRITER = """
 import sys
 from pathlib import Path
-from agent.registry import *
+from agent.settings.links import *
 path = Path(sys.argv[1])
 print("ready", flush=True)
 size = 0

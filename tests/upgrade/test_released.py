@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import Home as AgentHome
 from agent.hub.store import SqlStore, StoreError, sqlite_url
 from agent.hub.tables import SCHEMA_VERSION as HUB_SCHEMA
 from agent.index import open_index
 from agent.index.schema import SCHEMA_VERSION
-from agent.registry import load, machine_id
+from agent.settings.links import load, machine_id
+from agent.settings.settings import Home as AgentHome
 from support.processes import Home
 from support.servers import HubServer
 from upgrade.frozen import KEPT, MINE, QUEUED, RELEASES, THEIRS, thaw
@@ -50,7 +50,7 @@ def test_an_index_of_every_release_becomes_one_of_this_release(release: Path, tm
     with contextlib.closing(open_index(tmp_path / "index.sqlite")) as index:
         assert {row.path for row in index.trees.all(1)} == {*KEPT, "both.md", "queued.md"}
         assert [(c.path, c.mine) for c in index.conflicts.live(1)] == [("both.md", True)]
-        assert index.notes.standing(1).cursor == "9"
+        assert index.notes.source_row(1).cursor == "9"
     assert schema(tmp_path / "index.sqlite") == schema(fresh_index(tmp_path))
 
 

@@ -1,0 +1,131 @@
+"""The control API: the agent's methods over HTTP on a unix socket only its owner can open."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import socket
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from agent.api import methods, metrics
+from agent.api.host_guard import HostOriginMiddleware
+from agent.core.errors import AgentError
+from agent.process.idle_server import IdleServer
+from agent.runtime.agent import Agent
+
+log = logging.getLogger(__name__)
+
+_STATUS_SECONDS = 1.0
+_ACTIVITY_SECONDS = 0.3
+_START_SECONDS = 15.0
+_END_SECONDS = 4.0
+
+
+class ControlServer:
+    """Answers while it is entered. The socket is made 0600 in a folder that is 0700."""
+
+    def __init__(self, agent: Agent, path: Path) -> None:
+        self._agent = agent
+        self._path = path
+        self._ending = threading.Event()
+        routes = [
+            Route("/v1/{method}", self._answer, methods=["POST"]),
+            Route("/metrics", self._metrics, methods=["GET"]),
+        ]
+        app = Starlette(routes=routes, middleware=[Middleware(HostOriginMiddleware)])
+        config = uvicorn.Config(
+            app, http="h11", log_config=None, access_log=False, lifespan="off", date_header=False,
+            timeout_graceful_shutdown=2,
+        )  # fmt: skip
+        self._server = IdleServer(config)
+        self._server.install_signal_handlers = lambda: None  # type: ignore[attr-defined]
+        self._socket = _listen(path)
+        self._thread = threading.Thread(target=self._serve, name="control-api", daemon=True)
+
+    def __enter__(self) -> ControlServer:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._ending.set()
+        self._server.end()
+        self._thread.join(_END_SECONDS)
+        with contextlib.suppress(FileNotFoundError):
+            self._path.unlink()
+
+    def _serve(self) -> None:
+        asyncio.run(self._server.serve(sockets=[self._socket]))
+
+    async def _answer(self, request: Request) -> Response:
+        method = request.path_params["method"]
+        try:
+            params = json.loads(await request.body() or b"{}")
+            if method in methods.FOLLOWED:
+                return StreamingResponse(self._follow(method, params), media_type="application/x-ndjson")
+            result = await run_in_threadpool(methods.call, self._agent, method, params)
+        except AgentError as error:
+            return _refusal(error.code, error.message, error.hint)
+        except Exception as error:
+            log.exception("%s failed", method)
+            return _refusal("internal", f"the agent failed: {error!r}", "raven-agent logs")
+        return JSONResponse({"result": result})
+
+    async def _metrics(self, _request: Request) -> Response:
+        return Response(await run_in_threadpool(metrics.exposition, self._agent), media_type=metrics.CONTENT_TYPE)
+
+    async def _follow(self, method: str, params: dict[str, Any]) -> AsyncIterator[bytes]:
+        inner = methods.FOLLOWED[method]
+        activity = inner == "activity"
+        after: Any = params.get("after")
+        try:
+            while not self._ending.is_set():
+                asked = {**params, "after": after} if activity else params
+                document = await run_in_threadpool(methods.call, self._agent, inner, asked)
+                if not activity:
+                    yield json.dumps(document).encode() + b"\n"
+                for line in document if activity else ():
+                    after = line["id"]
+                    yield json.dumps(line).encode() + b"\n"
+                await asyncio.sleep(_ACTIVITY_SECONDS if activity else _STATUS_SECONDS)
+        except AgentError as error:
+            yield (
+                json.dumps({"error": {"code": error.code, "message": error.message, "hint": error.hint}}).encode()
+                + b"\n"
+            )
+
+
+def _refusal(code: str, message: str, hint: str | None) -> JSONResponse:
+    return JSONResponse({"error": {"code": code, "message": message, "hint": hint}}, status_code=400)
+
+
+def _listen(path: Path) -> socket.socket:
+    """A listening socket at this path, private from the first moment on. The home's lock is held, so a socket that
+    lies there is a dead agent's.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        path.unlink()
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    before = os.umask(0o177)
+    try:
+        listener.bind(str(path))
+    finally:
+        os.umask(before)
+    listener.listen(64)
+    return listener

@@ -1,0 +1,87 @@
+"""Accounts on servers: login, logout, servers."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from agent.cli import render
+from agent.cli.command import App, command, without_none
+from agent.cli.exit_codes import ExitCode
+from agent.cli.output import may_ask
+from agent.cli.param_types import FILE
+from agent.core.errors import UsageError
+
+TOKEN_LIMIT = 65_536
+"""Characters read for a token; far more than any header takes."""
+
+
+@command("login")
+@click.argument("url")
+@click.option("--workspace", metavar="ID", help="Workspace to work in; by default the one the token names.")
+@click.option(
+    "--name", metavar="NAME", help="Name of the account; the same name replaces the token and keeps the links."
+)
+@click.option("--token-stdin", is_flag=True, help="Read the token from standard input.")
+@click.option("--token-file", type=FILE, metavar="FILE", help="Read the token from a file only you can read.")
+@click.option("--insecure-http", is_flag=True, help="Allow plain http to another machine.")
+def login_command(
+    app: App,
+    *,
+    url: str,
+    workspace: str | None,
+    name: str | None,
+    token_stdin: bool,
+    token_file: Path | None,
+    insecure_http: bool,
+) -> ExitCode:
+    """Check and store an account on a server."""
+    from agent.settings.credentials import check_token, claims
+    from agent.settings.links import clean_url
+
+    address = clean_url(url, insecure_http=insecure_http)
+    token = _token(token_stdin, token_file)
+    check_token(token)
+    said = claims(token).get("workspaceId")
+    chosen = workspace or app.settings().workspace or (said if isinstance(said, str) else None)
+    params = without_none(url=address, workspace=chosen, name=name, token=token, insecure_http=insecure_http)
+    app.output.done(app.call("login", params), render.changed)
+    return ExitCode.DONE
+
+
+def _token(from_stdin: bool, file: Path | None) -> str:
+    if from_stdin and file:
+        raise UsageError("--token-stdin and --token-file exclude each other")
+    if from_stdin:
+        return sys.stdin.read(TOKEN_LIMIT).strip()
+    if file:
+        from agent.settings.credentials import read_token_file
+
+        return read_token_file(file)
+    if not may_ask():
+        raise UsageError("a token is needed", "give it with --token-stdin or --token-file")
+    answer: str = click.prompt("Token", hide_input=True, err=True)
+    return answer.strip()
+
+
+@command("logout")
+@click.argument("name", required=False)
+def logout_command(app: App, name: str | None) -> ExitCode:
+    """Forget an account and its token.
+
+    Its links stay, and wait for the next login of that name.
+    """
+    app.output.done(app.call("logout", without_none(name=name)), render.changed)
+    return ExitCode.DONE
+
+
+@command("servers")
+def servers_command(app: App) -> ExitCode:
+    """List the accounts.
+
+    With the state of each, and when its token ends.
+    """
+    app.output.data(app.call("servers", {}), render.servers)
+    return ExitCode.DONE

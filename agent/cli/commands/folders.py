@@ -1,0 +1,172 @@
+"""Which folders are synced: link, unlink, move, rules, sources."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agent.cli import render
+from agent.cli.command import (
+    MODES,
+    App,
+    command,
+    dry_run_option,
+    exclude_option,
+    include_option,
+    without_none,
+    yes_option,
+)
+from agent.cli.exit_codes import ExitCode, for_sync
+from agent.cli.humanize import file_path, folder_path, path_params
+from agent.core.errors import AgentError, UsageError
+
+if TYPE_CHECKING:
+    from agent.cli.client import Client
+
+server_option = click.option("--server", metavar="NAME", help="The account; not needed when there is one.")
+
+
+@command("link")
+@click.argument("folder")
+@server_option
+@click.option("--name", metavar="NAME", help="Name of the source; by default the folder's.")
+@click.option("--mode", type=MODES, help="Which way changes travel; by default both.")
+@include_option
+@exclude_option
+@click.option("--source", metavar="ID|NAME", help="Join this source of the server.")
+@dry_run_option
+@yes_option
+@click.option("--wait", is_flag=True, help="Stay until the first pass is done, and exit as sync does.")
+def link_command(
+    app: App,
+    *,
+    folder: str,
+    server: str | None,
+    name: str | None,
+    mode: str | None,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    source: str | None,
+    dry_run: bool,
+    yes: bool,
+    wait: bool,
+) -> ExitCode:
+    """Keep FOLDER in step with a source on a server.
+
+    Says first what would be uploaded, downloaded, adopted, parked and skipped. Asks where both sides hold files.
+    """
+    params = {
+        **path_params("folder", folder_path(folder)),
+        **without_none(server=server, name=name, mode=mode, source=source),
+        "include": list(include),
+        "exclude": list(exclude),
+    }
+    with app.connect() as client:
+        if dry_run:
+            document = client.call("link", {**params, "dry_run": True})
+            app.output.data(document, render.link)
+            return ExitCode.DONE
+        linked = link_with_consent(app, client, params, yes)
+        if not wait:
+            app.output.done(linked, render.link)
+            return ExitCode.DONE
+        passed = client.call("sync", {**path_params("folder", folder_path(folder)), "dry_run": False})
+    app.output.done({**linked, "sync": passed}, render.link)
+    return for_sync(passed)
+
+
+def link_with_consent(app: App, client: Client, params: Mapping[str, Any], yes: bool) -> dict[str, Any]:
+    """Link, after a yes where the plan meets files that are there already.
+
+    Raises:
+        Declined: the answer was no.
+        UsageError: an answer is needed and nobody is there to give it.
+    """
+    if not yes:
+        planned = client.call("link", {**params, "dry_run": True})
+        if needs_consent(planned):
+            words = render.plan_line(planned).text
+            app.confirm(f"Both sides hold files ({words}). Link them?", "--yes")
+    done: dict[str, Any] = client.call("link", {**params, "dry_run": False})
+    return done
+
+
+def needs_consent(planned: Mapping[str, Any]) -> bool:
+    """Whether a link would mix two sets of files, or park something; to fill an empty folder, or an empty source, is
+    what was asked for.
+    """
+    plan = planned.get("plan") or {}
+    here = plan.get("upload") or plan.get("adopt") or plan.get("skip")
+    return bool(plan.get("park") or (plan.get("download") and here))
+
+
+@command("unlink")
+@click.argument("folder")
+@yes_option
+def unlink_command(app: App, folder: str, yes: bool) -> ExitCode:
+    """Stop syncing FOLDER. Deletes nothing on either side."""
+    params = path_params("folder", folder_path(folder))
+    with app.connect() as client:
+        try:
+            document = client.call("unlink", {**params, "force": yes})
+        except AgentError as error:
+            if error.code != "unsent":
+                raise
+            app.confirm(f"{error.message}. Unlink all the same?", "--yes")
+            document = client.call("unlink", {**params, "force": True})
+    app.output.done(document, render.changed)
+    return ExitCode.DONE
+
+
+@command("move")
+@click.argument("old")
+@click.argument("new")
+def move_command(app: App, old: str, new: str) -> ExitCode:
+    """Say that the folder OLD now stands at NEW.
+
+    The source stays the same; nothing is sent again.
+    """
+    # OLD may be a link to NEW by now, so its last part is taken as it is.
+    params = {**path_params("old", file_path(old)), **path_params("new", folder_path(new))}
+    app.output.done(app.call("move", params), render.changed)
+    return ExitCode.DONE
+
+
+@command("rules")
+@click.argument("folder")
+@include_option
+@exclude_option
+@click.option("--remove", multiple=True, metavar="GLOB", help="Take this pattern of yours away; may be repeated.")
+@dry_run_option
+def rules_command(
+    app: App, *, folder: str, include: tuple[str, ...], exclude: tuple[str, ...], remove: tuple[str, ...], dry_run: bool
+) -> ExitCode:
+    """Show or change the patterns for FOLDER.
+
+    Only this machine's. Says how many files start or stop being synced; deletes none.
+    """
+    both = set(remove) & {*include, *exclude}
+    if both:
+        raise UsageError(f"{sorted(both)[0]!r} is both added and removed")
+    params = {
+        **path_params("folder", folder_path(folder)),
+        "include": list(include),
+        "exclude": list(exclude),
+        "remove": list(remove),
+        "dry_run": dry_run,
+    }
+    app.output.data(app.call("rules", params), render.changed)
+    return ExitCode.DONE
+
+
+@command("sources")
+@server_option
+def sources_command(app: App, server: str | None) -> ExitCode:
+    """List the server's sources.
+
+    With the folder each is linked to here, if any.
+    """
+    app.output.data(app.call("sources", without_none(server=server)), render.sources)
+    return ExitCode.DONE

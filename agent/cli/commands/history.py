@@ -1,0 +1,61 @@
+"""What was there before: history, restore, trash."""
+
+from __future__ import annotations
+
+import click
+
+from agent.cli import render
+from agent.cli.command import App, after_option, command, limit_option, without_none
+from agent.cli.commands.sync import folder_params
+from agent.cli.exit_codes import ExitCode
+from agent.cli.humanize import file_path, path_params
+from agent.core.errors import UsageError
+
+
+@command("history")
+@click.argument("path")
+@limit_option
+@after_option
+def history_command(app: App, path: str, limit: int | None, after: str | None) -> ExitCode:
+    """List the versions of PATH.
+
+    Those on the server and those in the local trash.
+    """
+    params = {**path_params("path", file_path(path)), **without_none(limit=limit, after=after)}
+    app.output.data(app.call("history", params), render.history)
+    return ExitCode.DONE
+
+
+@command("restore")
+@click.argument("path")
+@click.option("--version", metavar="HASH", help="This version, as history shows it; the first digits are enough.")
+@click.option("--trash", "trash_id", metavar="ID", help="This entry, as trash shows it.")
+@click.option("--to", metavar="FILE", help="Write it there instead of to PATH.")
+def restore_command(app: App, path: str, version: str | None, trash_id: str | None, to: str | None) -> ExitCode:
+    """Bring a version of PATH back. What is there goes to the trash first."""
+    if (version is None) == (trash_id is None):
+        raise UsageError("exactly one of --version and --trash says what to bring back", "raven-agent history PATH")
+    params = {**path_params("path", file_path(path)), **without_none(version=version, trash_id=trash_id)}
+    if to is not None:
+        params |= path_params("to", file_path(to))
+    app.output.done(app.call("restore", params), render.changed)
+    return ExitCode.DONE
+
+
+@command("trash")
+@click.argument("folder", required=False, metavar="[FOLDER|prune]")
+@limit_option
+@after_option
+def trash_command(app: App, folder: str | None, limit: int | None, after: str | None) -> ExitCode:
+    """List what was replaced or removed here.
+
+    "trash prune" drops what is past its time; a folder of that name is written ./prune.
+    """
+    if folder == "prune":
+        if limit is not None or after is not None:
+            raise UsageError("trash prune takes no --limit or --after")
+        app.output.done(app.call("trash_prune", {}), render.changed)
+        return ExitCode.DONE
+    params = {**folder_params(folder), **without_none(limit=limit, after=after)}
+    app.output.data(app.call("trash", params), render.trash)
+    return ExitCode.DONE

@@ -1,0 +1,159 @@
+"""``config``: reading and changing the settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+
+from agent.cli import render
+from agent.cli.command import CONTEXT, App, command
+from agent.cli.exit_codes import ExitCode
+from agent.cli.output import TextLine
+from agent.core.errors import NotRunning
+from agent.settings.settings import (
+    TABLE,
+    ConfigError,
+    Setting,
+    Value,
+    config_files,
+    file_values,
+    load_settings,
+    parse_setting,
+    set_value,
+)
+
+
+@click.group("config", context_settings=CONTEXT)
+def config_command() -> None:
+    """Settings."""
+
+
+@command("get")
+@click.argument("name", required=False)
+def get_command(app: App, name: str | None) -> ExitCode:
+    """Show all settings with their meanings, or the value of one."""
+    if name is not None and name not in TABLE:
+        parse_setting(name, "")
+    values = dataclasses.asdict(load_settings(app.home))
+    written = file_values(app.home)
+    rows = [_row(app, setting, values, written) for setting in TABLE.values() if name in (None, setting.name)]
+    app.output.data({"settings": rows} if name is None else rows[0], render.settings)
+    return ExitCode.DONE
+
+
+def _row(
+    app: App, setting: Setting, values: Mapping[str, Any], written: Mapping[str, tuple[Value, Path]]
+) -> dict[str, Any]:
+    origin = "default"
+    if setting.name in written:
+        file = written[setting.name][1]
+        origin = "file" if file == app.home.config_file else str(file)
+    if setting.variable and os.environ.get(setting.variable):
+        origin = setting.variable
+    return {
+        "name": setting.name,
+        "value": values[setting.name],
+        "default": setting.default,
+        "unit": setting.unit,
+        "meaning": setting.meaning,
+        "origin": origin,
+    }
+
+
+@command("set")
+@click.argument("name")
+@click.argument("value")
+def set_command(app: App, name: str, value: str) -> ExitCode:
+    """Write one setting. A running agent takes it at once, as far as it can."""
+    now = set_value(app.home, name, value)
+    document = {"name": name, "value": now, "reload": _told(app)}
+    app.output.done(
+        document, lambda d: [TextLine(f"{d['name']} = {render.word(d['value'])}"), *_reload_line(d["reload"])]
+    )
+    return ExitCode.DONE
+
+
+@command("edit", prints_data=False)
+def edit_command(app: App) -> ExitCode:
+    """Open the settings file in $VISUAL or $EDITOR, then check it.
+
+    A file that is not there yet is made with a comment for every setting.
+    """
+    from agent.cli.editor import edit_file
+    from agent.settings.config_file import template
+    from agent.settings.settings import write_atomically
+
+    app.home.create()
+    if not app.home.config_file.exists():
+        write_atomically(app.home.config_file.resolve(), template().encode())
+    edit_file(app.home.config_file)
+    _check(app)
+    for line in _reload_line(_told(app)):
+        app.output.note(line.text)
+    return ExitCode.DONE
+
+
+@command("path")
+def path_command(app: App) -> ExitCode:
+    """Print where the settings file is, whether or not it is there."""
+    files = [str(path) for path in config_files(app.home)]
+    document = {"path": str(app.home.config_file), "system": str(app.home.system_dir), "read": files}
+    app.output.data(document, lambda d: [TextLine(d["path"])])
+    return ExitCode.DONE
+
+
+@command("check")
+def check_command(app: App) -> ExitCode:
+    """Say whether the settings and declarations make sense; exits 2 and names what does not."""
+    _check(app)
+    files = [str(path) for path in config_files(app.home)]
+    document = {"ok": True, "path": str(app.home.config_file), "read": files}
+    app.output.done(document, lambda d: [TextLine(f"{path} is fine") for path in d["read"] or [d["path"]]])
+    return ExitCode.DONE
+
+
+@command("reload")
+def reload_command(app: App) -> ExitCode:
+    """Have the running agent read settings and declarations anew.
+
+    What makes no sense changes nothing and exits 2.
+    """
+    said = _told(app)
+    if said is None:
+        raise NotRunning("no agent runs; the next one reads the settings by itself", "raven-agent run")
+    if not said["ok"]:
+        raise ConfigError(said["message"], "raven-agent config check")
+    app.output.done(said, lambda d: [TextLine(d["message"])])
+    return ExitCode.DONE
+
+
+def _check(app: App) -> None:
+    """Raise ConfigError for settings or declarations that make no sense."""
+    from agent.settings.declarations import read_home
+
+    load_settings(app.home)
+    refused = read_home(app.home).refusals
+    if refused:
+        words = "; ".join(f"[[{r.kind}]] {r.name} in {r.file}: {r.message}" for r in refused)
+        raise ConfigError(words, refused[0].hint)
+
+
+def _told(app: App) -> dict[str, Any] | None:
+    """What a running agent made of the change; None where none runs."""
+    from agent.cli.client import daemon_of
+
+    daemon = daemon_of(app.home)
+    return None if daemon is None else daemon.call("reload", {})
+
+
+def _reload_line(said: Mapping[str, Any] | None) -> list[TextLine]:
+    return [] if said is None else [TextLine(f"the running agent: {said['message']}")]
+
+
+for _made in (get_command, set_command, edit_command, path_command, check_command, reload_command):
+    config_command.add_command(_made)

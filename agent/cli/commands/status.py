@@ -1,0 +1,103 @@
+"""Looking and not touching: status, files, explain, activity."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+from agent.cli import render
+from agent.cli.command import App, after_option, command, folder_option, limit_option, without_none
+from agent.cli.commands.sync import folder_params
+from agent.cli.exit_codes import ExitCode, for_status, worst
+from agent.cli.humanize import file_path, parse_duration, parse_time, path_params
+from agent.cli.output import OutputFormat
+from agent.core.errors import UsageError
+
+WATCH_SECONDS = 2.0
+
+
+@command("status")
+@folder_option
+@click.option("--watch", is_flag=True, help="Go on until interrupted.")
+@click.option("--check", is_flag=True, help="Exit as sync would.")
+@click.option("--max-age", metavar="D", help="With --check: exit 1 if a source was last synced longer ago.")
+def status_command(app: App, folder: str | None, watch: bool, check: bool, max_age: str | None) -> ExitCode:
+    """How each source stands: one line each."""
+    if max_age and not check:
+        raise UsageError("--max-age goes with --check")
+    if watch and check:
+        raise UsageError("--watch and --check exclude each other")
+    oldest = None if max_age is None else parse_duration(max_age)
+    params = folder_params(folder)
+    if watch:
+        from agent.cli.live import watch_status
+
+        watch_status(app, params)
+        return ExitCode.DONE
+    document = app.call("status", params)
+    app.output.data(document, render.status)
+    if not check:
+        return ExitCode.DONE
+    return worst((for_status(document), ExitCode.FAILED if too_old(document, oldest) else ExitCode.DONE))
+
+
+def too_old(document: Mapping[str, Any], oldest: float | None) -> bool:
+    """Whether a source was last in sync more than ``oldest`` seconds before the status was taken, or never."""
+    if oldest is None:
+        return False
+    now = parse_time(document["checked_at"]) or dt.datetime.now(dt.UTC)
+    stamps = (parse_time(source.get("last_sync_at")) for source in document["sources"])
+    return any(then is None or (now - then).total_seconds() > oldest for then in stamps)
+
+
+@command("files")
+@folder_option
+@click.option(
+    "--state",
+    type=click.Choice(["ok", "pending_push", "pending_pull", "conflict", "skipped"]),
+    help="Only files in this state.",
+)
+@limit_option
+@after_option
+def files_command(app: App, folder: str | None, state: str | None, limit: int | None, after: str | None) -> ExitCode:
+    """List files and their states."""
+    params = {**folder_params(folder), **without_none(state=state, limit=limit, after=after)}
+    app.output.data(app.call("files", params), render.files)
+    return ExitCode.DONE
+
+
+@command("explain")
+@click.argument("path")
+def explain_command(app: App, path: str) -> ExitCode:
+    """Say why PATH is or is not synced.
+
+    Which rule decided and where it stands, and what each side holds.
+    """
+    app.output.data(app.call("explain", path_params("path", file_path(path))), render.explain)
+    return ExitCode.DONE
+
+
+@command("activity")
+@folder_option
+@click.option("-f", "--follow", is_flag=True, help="Go on until interrupted.")
+@limit_option
+@after_option
+def activity_command(app: App, folder: str | None, follow: bool, limit: int | None, after: str | None) -> ExitCode:
+    """What happened to files."""
+    params = {**folder_params(folder), **without_none(limit=limit, after=after)}
+    if not follow:
+        app.output.data(app.call("activity", params), render.activity)
+        return ExitCode.DONE
+    from agent.cli.client import daemon_of
+    from agent.core.errors import NotRunning
+
+    daemon = daemon_of(app.home)
+    if daemon is None:
+        raise NotRunning("no agent runs, so nothing will happen", "raven-agent run, or raven-agent up FOLDER")
+    for document in daemon.follow("activity_follow", params):
+        if app.output.form is OutputFormat.JSON or document:
+            app.output.each(document, render.activity)
+    return ExitCode.DONE

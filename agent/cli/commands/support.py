@@ -1,0 +1,250 @@
+"""Helping oneself: doctor, logs, completion."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import platform
+import sys
+import time
+import zipfile
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from agent import __version__
+from agent.cli import render
+from agent.cli.checks import check, own_checks
+from agent.cli.command import App, command
+from agent.cli.exit_codes import ExitCode
+from agent.cli.journal import USER_UNIT
+from agent.cli.logsetup import FILES, scrub
+from agent.cli.output import TextLine
+from agent.cli.param_types import FILE
+from agent.core.errors import AgentError
+
+LOG_LINES: Final = 100
+BUNDLE_LINES: Final = 5000
+TAIL_SECONDS: Final = 0.25
+
+
+class NoLog(AgentError):
+    """There is no log file to read."""
+
+    code = "no_log"
+
+
+@command("doctor")
+@click.option("--bundle", type=FILE, metavar="FILE", help="Also write what a helper needs, without any token, to FILE.")
+def doctor_command(app: App, bundle: Path | None) -> ExitCode:
+    """Check that all is well, with remedies.
+
+    Settings, accounts, servers, clocks, folders, watch limits, index. Changes nothing, with an agent running or not.
+    """
+    document = examine(app)
+    if bundle is not None:
+        write_bundle(app, bundle, document)
+        app.output.note(f"wrote {bundle}")
+    app.output.data(document, render.doctor)
+    return ExitCode.DONE if document["ok"] else ExitCode.FAILED
+
+
+def examine(app: App) -> dict[str, Any]:
+    """The doctor's document: what can be looked at from here, then what a running agent says of itself.
+
+    Without one nothing is started: a look must not change what it looks at.
+    """
+    from agent.cli.client import daemon_of
+
+    rows = list(own_checks(app.home))
+    daemon = daemon_of(app.home)
+    try:
+        found = _alone(app) if daemon is None else _asked(daemon.call("doctor", {}))
+    except AgentError as error:
+        found = [check("agent", error.message, error.hint or "raven-agent logs")]
+    except Exception as error:
+        # Whatever is broken, the other rows are worth showing.
+        found = [check("agent", f"{type(error).__name__}: {error}", "raven-agent status -v")]
+    rows = list({row["check"]: row for row in (*rows, *found)}.values())
+    return {"ok": all(row["ok"] for row in rows), "checks": rows}
+
+
+def _asked(document: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a running agent answered, and whether it is the release this command is of."""
+    runs = document.get("version")
+    if runs in (None, __version__):
+        return list(document["checks"])
+    row = check("release", f"the running agent is {runs}, this command {__version__}", "restart the agent")
+    return [*document["checks"], row]
+
+
+def _alone(app: App) -> list[dict[str, Any]]:
+    from agent.doctor import examine_alone
+    from agent.settings.settings import Settings
+
+    try:
+        settings = app.settings()
+    except AgentError:
+        # Their own row says so; the defaults are good enough for the rest.
+        settings = Settings()
+    return examine_alone(app.home, settings, os.environ)
+
+
+def write_bundle(app: App, target: Path, document: dict[str, Any]) -> None:
+    """A zip of versions, checks, status, settings and the end of the log.
+
+    Tokens, and what looks like one, are blotted out, and the person's own folder is ``~``. Names of folders and files
+    stay; no file's text is in it.
+
+    Raises:
+        AgentError: the file cannot be written.
+    """
+    from agent.cli.client import daemon_of
+    from agent.settings.settings import write_atomically
+
+    parts = {"doctor.json": json.dumps(document, indent=2), "versions.json": json.dumps(_versions(), indent=2)}
+    daemon = daemon_of(app.home)
+    try:
+        parts["status.json"] = json.dumps(daemon.call("status", {}), indent=2) if daemon else '"no agent runs"'
+    except AgentError as error:
+        parts["status.json"] = json.dumps(error.message)
+    if app.home.config_file.exists():
+        parts["config.toml"] = app.home.config_file.read_text("utf-8", "replace")
+    parts["agent.log"] = "\n".join(last_lines(app.home.log_file, BUNDLE_LINES))
+    secrets = _secrets(app)
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, text in parts.items():
+            archive.writestr(name, _redacted(text, secrets))
+    try:
+        write_atomically(target.absolute(), packed.getvalue())
+    except OSError as error:
+        raise AgentError(f"cannot write {target}: {error.strerror}") from error
+
+
+def _redacted(text: str, secrets: Iterable[str]) -> str:
+    for secret in secrets:
+        text = text.replace(secret, "[token]")
+    own = str(Path.home())
+    return scrub(text.replace(own, "~") if len(own) > 1 else text)
+
+
+def _secrets(app: App) -> list[str]:
+    """Every token of this home, as far as it can be read: one that is no JWT is known by nothing else."""
+    from agent.settings.credentials import CredentialStore
+    from agent.settings.links import load
+
+    found = [os.environ.get(name, "") for name in ("RAVEN_TOKEN", "RAVEN_JWT")]
+    with contextlib.suppress(AgentError):
+        store = CredentialStore(app.home, app.settings(), os.environ)
+        for entry in load(app.home.registry_file).servers:
+            with contextlib.suppress(AgentError):
+                token = store.token_for(entry)
+                found.append(token.value if token else "")
+    return [secret for secret in found if secret]
+
+
+def _versions() -> dict[str, str]:
+    return {
+        "raven-agent": __version__,
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "encoding": sys.getfilesystemencoding(),
+    }
+
+
+@command("logs")
+@click.option("-f", "--follow", is_flag=True, help="Go on until interrupted.")
+@click.option("-n", "--lines", type=click.IntRange(min=0), default=LOG_LINES, show_default=True, help="How many lines.")
+def logs_command(app: App, follow: bool, lines: int) -> ExitCode:
+    """Show the program's own log.
+
+    Each line names the source, the path and the operation it is about. A service's log is read from the journal.
+    """
+    from agent.cli.journal import follow_journal, is_in_journal, journal_lines
+
+    file = app.home.log_file
+    in_journal = is_in_journal(app.home)
+    if follow:
+        for text in follow_journal(lines) if in_journal else _follow(file, lines):
+            app.output.each({"line": text}, lambda d: [TextLine(d["line"])])
+        return ExitCode.DONE
+    in_file = file.exists() and not in_journal
+    known = last_lines(file, lines) if in_file else journal_lines(lines)
+    if not in_file and not known:
+        raise NoLog(f"there is no log at {file}", f"under systemd: journalctl --user -u {USER_UNIT}")
+    document = {"file": str(file) if in_file else None, "lines": known}
+    app.output.data(document, lambda d: [TextLine(text) for text in d["lines"]])
+    return ExitCode.DONE
+
+
+def _follow(file: Path, lines: int) -> Iterator[str]:
+    known = last_lines(file, lines)
+    start = file.stat().st_size if file.exists() else 0
+    yield from known
+    yield from tail(file, start)
+
+
+def last_lines(file: Path, count: int) -> list[str]:
+    """The last lines of a log, of the older ones beside it too where the newest has too few; none without a file."""
+    found: deque[str] = deque()
+    for part in (file, *(file.with_name(f"{file.name}.{number}") for number in range(1, FILES))):
+        try:
+            with part.open(encoding="utf-8", errors="replace") as lines:
+                rest = deque((line.rstrip("\n") for line in lines), maxlen=count - len(found))
+        except FileNotFoundError:
+            break
+        found.extendleft(reversed(rest))
+        if len(found) >= count:
+            break
+    return list(found)
+
+
+def tail(file: Path, position: int) -> Iterator[str]:
+    """Whole lines as they are written from ``position`` on, for ever; goes on with the new file after a rotation."""
+    inode, rest = _inode(file), b""
+    while True:
+        try:
+            if _inode(file) != inode or file.stat().st_size < position:
+                inode, position, rest = _inode(file), 0, b""
+            with file.open("rb") as log:
+                log.seek(position)
+                fresh = log.read()
+        except FileNotFoundError:
+            fresh = b""
+        position += len(fresh)
+        *whole, rest = (rest + fresh).split(b"\n")
+        yield from (line.decode("utf-8", "replace") for line in whole)
+        if not fresh:
+            time.sleep(TAIL_SECONDS)
+
+
+def _inode(file: Path) -> int | None:
+    try:
+        return file.stat().st_ino
+    except FileNotFoundError:
+        return None
+
+
+@command("completion", prints_data=False)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+def completion_command(app: App, shell: str) -> ExitCode:
+    """Print the completion script of a shell.
+
+    \b
+    bash:  eval "$(raven-agent completion bash)"
+    """
+    from click.shell_completion import get_completion_class
+
+    from agent.cli.main import PROGRAM, cli
+
+    found = get_completion_class(shell)
+    assert found is not None
+    variable = f"_{PROGRAM}_complete".replace("-", "_").upper()
+    click.echo(found(cli, {}, PROGRAM, variable).source())
+    return ExitCode.DONE

@@ -1,0 +1,112 @@
+"""``up``: the main job in one command."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agent.cli import render
+from agent.cli.command import App, command, include_option, yes_option
+from agent.cli.commands.folders import link_with_consent, server_option
+from agent.cli.commands.run import once_no_command_holds_it, stop_on_signal
+from agent.cli.exit_codes import ExitCode
+from agent.cli.humanize import folder_path, path_params
+
+if TYPE_CHECKING:
+    from agent.cli.client import Client
+
+VIEW_END_SECONDS = 2.0
+
+
+@command("up")
+@click.argument("folder")
+@server_option
+@include_option
+@click.option("--port", type=click.IntRange(0, 65_535), metavar="P", help="Port of the embedded hub.")
+@click.option("--once", is_flag=True, help="One pass, then exit as sync does.")
+@yes_option
+def up_command(
+    app: App, *, folder: str, server: str | None, include: tuple[str, ...], port: int | None, once: bool, yes: bool
+) -> ExitCode:
+    """Sync FOLDER: nothing else is needed.
+
+    A folder that is not linked yet is linked to --server, else to a hub that runs inside the agent. Ctrl-C ends it.
+    """
+    from agent.cli.commands.sync import one_pass
+
+    root = folder_path(folder)
+    with app.connect() as client:
+        _ensure_linked(app, client, root, server=server, include=include, port=port, yes=yes)
+        is_daemon = client.is_daemon
+    if once:
+        return one_pass(app, {**path_params("folder", root), "dry_run": False, "undo_deletes": False}, False)
+    if is_daemon:
+        _watch(app)
+    else:
+        _run_with_view(app)
+    return ExitCode.DONE
+
+
+def _ensure_linked(
+    app: App,
+    client: Client,
+    root: str,
+    *,
+    server: str | None,
+    include: tuple[str, ...],
+    port: int | None,
+    yes: bool,
+) -> None:
+    from agent.settings.links import LOCAL_HUB, load
+
+    known = load(app.home.registry_file).source_at(Path(root))
+    chosen = server or (known.server if known else LOCAL_HUB)
+    if chosen == LOCAL_HUB:
+        client.call("ensure_local_hub", {} if port is None else {"port": port})
+    if known and server in (None, known.server) and not include:
+        return
+    params: dict[str, Any] = {**path_params("folder", root), "server": chosen, "include": list(include), "exclude": []}
+    linked = link_with_consent(app, client, params, yes)
+    for line in render.link(linked):
+        app.output.note(getattr(line, "text", ""))
+
+
+def _watch(app: App) -> None:
+    """The running daemon's view. It goes on when this ends, so a signal ends only the view."""
+    from agent.cli.live import watch_status
+
+    app.output.note("an agent runs already; this shows it")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with contextlib.suppress(KeyboardInterrupt):
+        watch_status(app, {})
+
+
+def _run_with_view(app: App) -> None:
+    """The agent in this process, and beside it a thread that shows it, asking over the socket as anybody would."""
+    from agent.cli.client import daemon_of
+    from agent.cli.live import show_stream
+    from agent.cli.logsetup import log_to_file
+    from agent.core.errors import NotRunning
+    from agent.daemon.foreground import run_foreground
+
+    settings = app.settings()
+    app.home.create()
+    log_to_file(app.home, settings)
+
+    def view() -> None:
+        daemon = daemon_of(app.home)
+        # The agent ending is how this view ends; a pipe nobody reads must not end the agent.
+        with contextlib.suppress(NotRunning, BrokenPipeError):
+            if daemon is not None:
+                show_stream(app.output, daemon.follow("status_watch", {}))
+
+    viewer = threading.Thread(target=view, name="view", daemon=True)
+    with stop_on_signal() as stop:
+        once_no_command_holds_it(app.home, stop, lambda: run_foreground(app.home, settings, viewer.start, stop))
+    if viewer.ident is not None:
+        viewer.join(VIEW_END_SECONDS)

@@ -1,0 +1,121 @@
+"""The one table from what happened to the exit code."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from agent.core.states import Reason, SourceState
+
+
+class ExitCode(enum.IntEnum):
+    """What a script may rely on."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    CONFLICTS = 3
+    SIGNED_OUT = 4
+    OFFLINE = 5
+    HALTED = 6
+    AGENT = 7
+    """Another agent holds this home, or none runs where one is needed."""
+    INTERRUPTED = 130
+
+
+PRECEDENCE: Final = (
+    ExitCode.HALTED,
+    ExitCode.SIGNED_OUT,
+    ExitCode.OFFLINE,
+    ExitCode.AGENT,
+    ExitCode.FAILED,
+    ExitCode.CONFLICTS,
+)
+
+ERROR_CODES: Final[Mapping[str, ExitCode]] = {
+    "usage": ExitCode.USAGE,
+    "config": ExitCode.USAGE,
+    "unsent": ExitCode.USAGE,
+    "signed_out": ExitCode.SIGNED_OUT,
+    "offline": ExitCode.OFFLINE,
+    "busy": ExitCode.OFFLINE,
+    "garbled": ExitCode.OFFLINE,
+    "root": ExitCode.HALTED,
+    "halted": ExitCode.HALTED,
+    "locked": ExitCode.AGENT,
+    "not_running": ExitCode.AGENT,
+    "interrupted": ExitCode.INTERRUPTED,
+}
+"""Error codes with an exit code of their own; every other error is FAILED."""
+
+STATES: Final[Mapping[str, ExitCode]] = {
+    SourceState.SIGNED_OUT: ExitCode.SIGNED_OUT,
+    SourceState.HALTED: ExitCode.HALTED,
+    SourceState.ERROR: ExitCode.FAILED,
+    SourceState.OFFLINE: ExitCode.OFFLINE,
+    SourceState.PAUSED: ExitCode.DONE,
+    SourceState.CONFLICT: ExitCode.CONFLICTS,
+    SourceState.SYNCING: ExitCode.DONE,
+    SourceState.UP_TO_DATE: ExitCode.DONE,
+}
+
+_POLICY: Final = frozenset(r.value for r in Reason if r.is_policy)
+
+RESOLUTIONS: Final[Mapping[str, ExitCode]] = {
+    "queued": ExitCode.OFFLINE,
+    "refused": ExitCode.FAILED,
+    "failed": ExitCode.FAILED,
+}
+"""What became of one resolution; other states are fine."""
+
+
+def worst(codes: Iterable[ExitCode]) -> ExitCode:
+    """The one that wins when several apply."""
+    found = set(codes)
+    return next((code for code in PRECEDENCE if code in found), ExitCode.DONE)
+
+
+def for_error(code: str) -> ExitCode:
+    """The exit code of an error's own code."""
+    return ERROR_CODES.get(code, ExitCode.FAILED)
+
+
+def for_sync(document: Mapping[str, Any]) -> ExitCode:
+    """The exit code of a pass: of every source, its state, errors, skipped files and conflicts."""
+    return worst(code for source in document["sources"] for code in _of_pass(source))
+
+
+def _of_pass(source: Mapping[str, Any]) -> Iterable[ExitCode]:
+    yield STATES.get(source["state"], ExitCode.FAILED)
+    if source.get("held_deletes"):
+        yield ExitCode.HALTED
+    if source.get("conflicts"):
+        yield ExitCode.CONFLICTS
+    yield from (for_error(error["code"]) for error in source.get("errors", ()))
+    if any(skipped["reason"] not in _POLICY for skipped in source.get("skipped", ())):
+        yield ExitCode.FAILED
+
+
+def for_status(document: Mapping[str, Any]) -> ExitCode:
+    """What ``sync`` would exit with, told from the status."""
+    declared = (row["error"]["code"] for row in document.get("declarations", ()) if row.get("error"))
+    return worst([*(code for s in document["sources"] for code in _of_status(s)), *map(for_error, declared)])
+
+
+def _of_status(source: Mapping[str, Any]) -> Iterable[ExitCode]:
+    yield STATES.get(source["state"], ExitCode.FAILED)
+    if source.get("held_deletes"):
+        yield ExitCode.HALTED
+    if source.get("conflicts"):
+        yield ExitCode.CONFLICTS
+    if source.get("error"):
+        yield for_error(source["error"]["code"])
+    # ``failed`` counts the skipped files that are no policy.
+    if source.get("failed"):
+        yield ExitCode.FAILED
+
+
+def for_resolutions(document: Mapping[str, Any]) -> ExitCode:
+    """The exit code of several resolutions: one that was refused does not hide one that was queued."""
+    return worst(RESOLUTIONS.get(row["state"], ExitCode.DONE) for row in document["resolved"])

@@ -1,0 +1,249 @@
+"""Which paths of a folder are synced, and the rule that says so."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Collection
+from typing import Final
+
+from msgspec import Struct
+
+from agent.core.paths import parent_of
+from agent.disk.fs.protocol import Dir, FileType, Stat
+from agent.disk.root import PathBlocked, Root, UnsafePath
+from agent.disk.selection.bulk_filter import ExcludeChain, FilterResult, IncludeFilter
+from agent.disk.selection.patterns import BUILT_IN, PatternList, built_in, dot_names, may_match_below
+
+DEFAULT_INCLUDE: Final = ("**/*.md", "**/*.markdown", "**/*.txt")
+"""What is synced when no pattern is given; the case of these endings does not matter."""
+
+IGNORE_FILES: Final = (".gitignore", ".ravenignore")
+"""Read at every level, the later one deciding over the earlier."""
+
+_IGNORE_LIMIT: Final = 1 << 20
+_EXCLUDE_ORIGIN: Final = "exclude patterns"
+_INCLUDE_ORIGIN: Final = "include patterns"
+
+
+class Rules(Struct, frozen=True):
+    """A source's patterns.
+
+    Attributes:
+        include: what is synced; empty stands for ``DEFAULT_INCLUDE``.
+        exclude: what is left out of that.
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+
+
+class SelectionVerdict(Struct, frozen=True):
+    """Whether a path is selected, and why.
+
+    Attributes:
+        selected: whether it is synced.
+        rule: the pattern that decided; for "no include pattern matches" all of them.
+        origin: where that pattern stands: ``built-in``, ``exclude patterns``, ``include patterns`` or ``FILE:LINE``.
+    """
+
+    selected: bool
+    rule: str
+    origin: str
+
+
+class _Folder(Struct, frozen=True):
+    """What holds for everything in one folder.
+
+    Attributes:
+        excluded: the verdict on the folder itself, where it is out of scope.
+        chain: the exclude patterns and the ignore files from the root down.
+        clear: no pattern that excludes matches the folder or one above it, be it taken back later.
+    """
+
+    excluded: SelectionVerdict | None
+    chain: ExcludeChain
+    clear: bool
+
+
+class _Parsed(Struct):
+    stamp: tuple[int, int, int, int]
+    patterns: PatternList
+
+
+class Selection:
+    """The rules over one root: built-in excludes, exclude patterns, ignore files at every level, include patterns.
+
+    What the ignore files say is remembered until ``renew``, which has each looked at once more and parsed again only if
+    its stat changed. Any thread may ask.
+    """
+
+    def __init__(self, root: Root, rules: Rules) -> None:
+        self._root = root
+        self.rules = rules
+        self._include = rules.include or DEFAULT_INCLUDE
+        self._plain = self._include == DEFAULT_INCLUDE
+        self._endings = tuple(pattern.removeprefix("**/*") for pattern in DEFAULT_INCLUDE)
+        self._includes = PatternList.given(() if self._plain else self._include, _INCLUDE_ORIGIN)
+        self._wanted = IncludeFilter(self._includes, self._endings if self._plain else None)
+        self._excludes = PatternList.given(rules.exclude, _EXCLUDE_ORIGIN)
+        self._outermost = ExcludeChain((("", self._excludes),) if self._excludes else ())
+        self._dots = dot_names(self._include)
+        self._folders: dict[str, _Folder] = {}
+        self._gates: dict[str, _Folder] = {}
+        """The same before the folder's own ignore files were read."""
+        self._parsed: dict[str, _Parsed] = {}
+        self._lock = threading.RLock()
+
+    def renew(self) -> None:
+        """Ignore files may have changed: the next question looks at them again."""
+        with self._lock:
+            self._folders.clear()
+            self._gates.clear()
+
+    def verdict(self, path: str) -> SelectionVerdict:
+        """Whether a file at ``path`` is synced. What stands there, if anything, does not matter.
+
+        Raises:
+            OSError: an ignore file on the way is there and cannot be read, so nobody can say.
+        """
+        inside = self._folder(parent_of(path))
+        if inside.excluded is not None:
+            return inside.excluded
+        return self._excluded(path, path, inside) or self._included(path)
+
+    def may_hold(self, folder: str) -> bool:
+        """Whether a synced file can lie anywhere below ``folder``; False: neither walk nor watch it.
+
+        Raises:
+            OSError: as ``verdict``.
+        """
+        if not folder:
+            return True
+        if self._gate(folder).excluded is not None:
+            return False
+        return self._plain or any(may_match_below(pattern, folder) for pattern in self._include)
+
+    def enter(self, folder: str, names: Collection[str], handle: Dir | None = None) -> None:
+        """Learn the rules of a folder that was just listed: nothing more is asked of the disk where it holds no ignore
+        file, and nothing but the file through the folder's open handle.
+
+        Raises:
+            OSError: as ``verdict``.
+        """
+        listed = any(name.lower() in IGNORE_FILES for name in names if name[0] == ".")
+        with self._lock:
+            if folder not in self._folders and (handle is not None or not listed):
+                self._folders[folder] = self._complete(folder, handle if listed else None)
+
+    def sift(self, folder: str, names: list[str]) -> FilterResult:
+        """What is sure of the files in a folder by their names; ``verdict`` is asked for the doubtful ones.
+
+        Raises:
+            OSError: as ``verdict``.
+        """
+        inside = self._folder(folder)
+        if inside.excluded is not None:
+            return FilterResult([], [])
+        sure, doubtful = self._wanted.sift(f"{folder}/" if folder else "", names)
+        left = inside.chain.left(folder, sure) if inside.clear else []
+        if len(left) < len(sure):
+            known = set(left)
+            doubtful = doubtful + [name for name in sure if name not in known]
+        return FilterResult(left, doubtful)
+
+    def _included(self, path: str) -> SelectionVerdict:
+        if self._plain:
+            lower = path.lower()
+            for ending, pattern in zip(self._endings, DEFAULT_INCLUDE, strict=True):
+                if lower.endswith(ending):
+                    return SelectionVerdict(True, pattern, _INCLUDE_ORIGIN)
+        else:
+            match = self._includes.match(path)
+            if match is not None:
+                return SelectionVerdict(not match.negated, match.pattern, match.origin)
+        return SelectionVerdict(False, " ".join(self._include), _INCLUDE_ORIGIN)
+
+    def _excluded(self, path: str, shown: str, inside: _Folder) -> SelectionVerdict | None:
+        """The verdict that leaves ``path`` out; ``shown`` is the same path with a '/' behind a folder's."""
+        name = path.rpartition("/")[2]
+        rule = built_in(name)
+        if rule is None and name.startswith(".") and (self._dots is None or not self._dots.match(name)):
+            rule = ".*"
+        if rule is not None:
+            return SelectionVerdict(False, rule, BUILT_IN)
+        if not inside.chain.touches(shown):
+            return None
+        match = self._excludes.match(shown)
+        if match is not None and not match.negated:
+            return SelectionVerdict(False, match.pattern, match.origin)
+        for prefix, patterns in reversed(inside.chain.lists[1 if self._excludes else 0 :]):
+            match = patterns.match(shown[len(prefix) :])
+            if match is not None:
+                return None if match.negated else SelectionVerdict(False, match.pattern, match.origin)
+        return None
+
+    def _folder(self, folder: str) -> _Folder:
+        with self._lock:
+            known = self._folders.get(folder)
+            if known is None:
+                known = self._folders[folder] = self._work_out(folder)
+            return known
+
+    def _work_out(self, folder: str) -> _Folder:
+        gate = self._gate(folder)
+        if gate.excluded is not None:
+            return gate
+        try:
+            with self._root.folder(folder) as handle:
+                return self._complete(folder, handle)
+        except (FileNotFoundError, UnsafePath, PathBlocked):
+            return gate
+
+    def _gate(self, folder: str) -> _Folder:
+        """What holds for a folder, and in it as long as it has no ignore files of its own."""
+        if not folder:
+            return _Folder(None, self._outermost, clear=True)
+        with self._lock:
+            known = self._gates.get(folder)
+            if known is None:
+                above = self._folder(parent_of(folder))
+                known = above
+                if above.excluded is None:
+                    excluded = self._excluded(folder, folder + "/", above)
+                    known = _Folder(excluded, above.chain, above.clear and not above.chain.touches(folder + "/"))
+                self._gates[folder] = known
+            return known
+
+    def _complete(self, folder: str, handle: Dir | None) -> _Folder:
+        """The same with the ignore files read through an open handle; without one there are none."""
+        gate = self._gate(folder)
+        if handle is None or gate.excluded is not None:
+            return gate
+        prefix = f"{folder}/" if folder else ""
+        read = [self._ignore_file(handle, prefix, name) for name in IGNORE_FILES]
+        found = tuple((prefix, patterns) for patterns in read if patterns)
+        return _Folder(None, ExcludeChain(gate.chain.lists + found), gate.clear) if found else gate
+
+    def _ignore_file(self, handle: Dir, prefix: str, name: str) -> PatternList | None:
+        fs = self._root.fs
+        try:
+            found = fs.stat(handle, name)
+        except FileNotFoundError:
+            self._parsed.pop(prefix + name, None)
+            return None
+        if found.kind is not FileType.FILE:
+            return None
+        stamp = _stamp(found)
+        parsed = self._parsed.get(prefix + name)
+        if parsed is None or parsed.stamp != stamp:
+            file = fs.open_file(handle, name)
+            try:
+                text = fs.read(file, _IGNORE_LIMIT).decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+            finally:
+                fs.close(file)
+            parsed = self._parsed[prefix + name] = _Parsed(stamp, PatternList.read(text, prefix + name))
+        return parsed.patterns
+
+
+def _stamp(found: Stat) -> tuple[int, int, int, int]:
+    return found.size, found.mtime_ns, found.ctime_ns, found.inode

@@ -1,0 +1,208 @@
+"""What the machine offers, and what belongs to the agent as a whole."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import shutil
+import sqlite3
+import stat
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Final
+
+import agent
+from agent.doctor.rows import CheckRow, failed, ok, unknown
+from agent.index.schema import SCHEMA_VERSION
+from agent.settings.settings import Home
+
+DISTRIBUTION: Final = "raven-local-sync"
+LEAST_FREE: Final = 256 << 20
+"""Bytes below which a disk counts as full: a batch of files and the index's log must fit."""
+FEW_WATCHES: Final = 8192
+MOSTLY_USED: Final = 0.9
+
+_PROC: Final = Path("/proc")
+
+
+def program() -> Iterator[CheckRow]:
+    """Whether ``agent`` is ours alone: another package of that name would be run in its place, or mixed with it."""
+    ours = Path(agent.__file__).parent
+    remedy = "install raven-local-sync into an environment of its own, as pipx does"
+    others = sorted(str(place) for place in _packages_named(ours.name, sys.path) if place != ours.resolve())
+    owners = sorted(set(importlib.metadata.packages_distributions().get(ours.name, [])) - {DISTRIBUTION})
+    if owners:
+        yield failed("program", f"{', '.join(owners)} brings a package called {ours.name} too, into {ours}", remedy)
+    elif others:
+        yield failed("program", f"another package called {ours.name} stands in {', '.join(others)}", remedy)
+    else:
+        yield ok("program", f"{agent.__version__} from {ours}")
+
+
+def _packages_named(name: str, places: Sequence[str]) -> set[Path]:
+    found = set()
+    for place in places:
+        for candidate in (Path(place) / name / "__init__.py", Path(place) / f"{name}.py"):
+            if place and candidate.is_file():
+                found.add(candidate.resolve().parent if candidate.name == "__init__.py" else candidate.resolve())
+    return found
+
+
+def home(home: Home) -> Iterator[CheckRow]:
+    """The agent's own folder, and the room on its disk."""
+    state = home.state_dir
+    if not state.exists():
+        yield ok("home", f"{state} is made when it is needed")
+        return
+    mode = stat.S_IMODE(state.stat().st_mode)
+    if mode & 0o077:
+        yield failed("home", f"others can enter {state} ({mode:o})", f"chmod 700 {state}")
+    elif not os.access(state, os.W_OK | os.X_OK):
+        yield failed("home", f"{state} cannot be written", f"chown {os.getuid()} {state}, and chmod 700 it")
+    else:
+        yield ok("home", f"{state} ({mode:o})")
+    yield room("free space", state)
+
+
+def room(check: str, place: Path) -> CheckRow:
+    """How much room is left on the disk of ``place``."""
+    try:
+        free = shutil.disk_usage(place).free
+    except OSError as error:
+        return unknown(check, f"{place}: {error.strerror}")
+    if free < LEAST_FREE:
+        return failed(check, f"{free >> 20} MiB free at {place}", f"make room on the disk of {place}")
+    return ok(check, f"{free >> 20} MiB free")
+
+
+def lock(home: Home, running: int | None) -> Iterator[CheckRow]:
+    """Who holds the home. ``running``: the pid of the agent that answers, if one does."""
+    if running is not None:
+        yield ok("lock", f"held by the running agent (pid {running})")
+        return
+    holder = _holder(home.lock_file)
+    if holder is None:
+        yield ok("lock", "free: no agent runs")
+        return
+    said = _said_in(home.lock_file)
+    if said.get("socket"):
+        detail = f"pid {holder} holds this home and does not answer"
+        yield failed("lock", detail, f"raven-agent logs; if it says nothing: kill {holder}")
+    else:
+        yield ok("lock", f"a command is at work (pid {holder})")
+
+
+def _holder(file: Path) -> int | None:
+    """The process that has the lock, by the kernel's own list where there is one, else by the file."""
+    try:
+        inode = file.stat().st_ino
+        rows = [line.split() for line in (_PROC / "locks").read_text("ascii", "replace").splitlines()]
+    except FileNotFoundError:
+        pid = _said_in(file).get("pid")
+        return pid if isinstance(pid, int) and _lives(pid) else None
+    except OSError:
+        return None
+    held = (row for row in rows if "FLOCK" in row and row[5].rpartition(":")[2] == str(inode) and "->" not in row)
+    return next((int(row[4]) for row in held), None)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
+
+
+def _said_in(file: Path) -> dict[str, object]:
+    try:
+        said = json.loads(file.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return said if isinstance(said, dict) else {}
+
+
+def index(home: Home) -> Iterator[CheckRow]:
+    """Whether the index is sound, read beside whoever has it open; nothing is made, migrated or set aside."""
+    file = home.index_file
+    if not file.exists():
+        yield ok("index", "none yet: the first start makes it")
+        return
+    remedy = f"stop the agent and move {file} away: it is rebuilt as a union of both sides, nothing is deleted"
+    try:
+        with contextlib.closing(_reading(file)) as connection:
+            (complaint,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            (version,) = connection.execute("PRAGMA user_version").fetchone()
+    except (OSError, sqlite3.Error) as error:
+        yield failed("index", f"it cannot be read: {error}", remedy)
+    else:
+        if complaint != "ok":
+            yield failed("index", str(complaint), remedy)
+        elif version > SCHEMA_VERSION:
+            yield failed("index", f"a newer release wrote it (version {version})", "update raven-agent")
+        else:
+            yield ok("index", f"sound, {file.stat().st_size >> 10} KiB")
+
+
+def _reading(file: Path) -> sqlite3.Connection:
+    """The index for reading. Where nobody has it open, not even SQLite's own files are made beside it."""
+    open_now = file.with_name(f"{file.name}-wal").exists()
+    uri = f"{file.absolute().as_uri()}?mode=ro{'' if open_now else '&immutable=1'}"
+    connection = sqlite3.connect(uri, uri=True)
+    connection.execute("PRAGMA busy_timeout=10000")
+    return connection
+
+
+def watches() -> Iterator[CheckRow]:
+    """How many folders may be watched, and how many this user's programs watch already."""
+    limit = _PROC / "sys/fs/inotify/max_user_watches"
+    if not limit.exists():
+        yield ok("watches", "the platform has no limit to speak of")
+        return
+    most = int(limit.read_text().strip())
+    used = sum(_watches_of(process) for process in _PROC.glob("[0-9]*") if _is_ours(process))
+    detail = f"{used} of {most} in use by this user's programs"
+    if most < FEW_WATCHES or used > most * MOSTLY_USED:
+        more = max(524_288, 4 * most)
+        yield failed("watches", detail, f"sudo sysctl fs.inotify.max_user_watches={more}")
+    else:
+        yield ok("watches", detail)
+
+
+def _is_ours(process: Path) -> bool:
+    try:
+        return process.stat().st_uid == os.getuid()
+    except OSError:
+        return False
+
+
+def _watches_of(process: Path) -> int:
+    found = 0
+    try:
+        for link in (process / "fd").iterdir():
+            if str(link.readlink()) == "anon_inode:inotify":
+                told = (process / "fdinfo" / link.name).read_text("ascii", "replace")
+                found += sum(1 for line in told.splitlines() if line.startswith("inotify "))
+    except OSError:
+        # It ended meanwhile, or keeps its doings to itself.
+        return found
+    return found
+
+
+def service(home: Home) -> Iterator[CheckRow]:
+    """Whether the agent is started by itself, at login or at boot."""
+    from agent.service import state
+
+    found = state(home)
+    if found.problem:
+        remedy = found.remedy or "raven-agent service install"
+        yield failed("service", found.problem, remedy)
+    elif not found.installed:
+        yield ok("service", "not installed; raven-agent service install has it started by itself")
+    else:
+        yield ok("service", f"{found.detail}; {'running' if found.running else 'not running'}")

@@ -1,0 +1,185 @@
+"""Each account: its token, the way to its server, the server's clock, and what the server can do."""
+
+from __future__ import annotations
+
+import ipaddress
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from agent.core.errors import AgentError, ProblemKind, RemoteError
+from agent.doctor.rows import CheckRow, failed, ok, unknown
+from agent.remotes.http.client import HttpClient, PlainHttp
+from agent.remotes.http.probe import Probe, probe
+from agent.remotes.protocol import Capabilities, Remote
+from agent.remotes.raven.adapter import RavenRemote
+from agent.runtime.server_session import expiry_words
+from agent.settings.credentials import CredentialStore
+from agent.settings.links import LOCAL_HUB, ServerEntry
+from agent.settings.settings import Settings
+
+SKEW_SECONDS: Final = 60.0
+"""A clock that is off by more makes tokens seem expired, or not good yet."""
+CERTIFICATE_DAYS: Final = 14
+"""A certificate that ends sooner has not been renewed by itself."""
+
+_NO_ANSWER: Final = "the server was not reached"
+
+
+def account(
+    entry: ServerEntry,
+    settings: Settings,
+    credentials: CredentialStore,
+    *,
+    remote: Callable[[], tuple[Remote, Capabilities]] | None,
+    max_bytes: int | None,
+) -> Iterator[CheckRow]:
+    """Everything about one account.
+
+    Args:
+        remote: the way to the server a running agent uses, and what the server can do as far as it said; None where no
+            agent runs.
+        max_bytes: the largest content the server takes, once learned.
+    """
+    if entry.name == LOCAL_HUB and remote is None:
+        yield unknown(f"server {entry.name}", "the embedded hub runs with the agent, and no agent runs")
+        return
+    if entry.name != LOCAL_HUB:
+        yield _token(entry, credentials)
+        yield from _line(entry, settings)
+    yield from _answers(entry, remote or (lambda: _own_way(entry, settings, credentials)), max_bytes)
+
+
+def _token(entry: ServerEntry, credentials: CredentialStore) -> CheckRow:
+    check, login = f"credentials {entry.name}", entry.login_hint
+    try:
+        token = credentials.token_for(entry)
+    except AgentError as error:
+        return failed(check, error.message, error.hint or login)
+    if token is None:
+        return failed(check, entry.missing_token_message, login)
+    place = f"from the {token.origin.value.replace('_', ' ')}"
+    if token.expires_at is None:
+        return ok(check, f"a token {place}, which does not say when it ends")
+    left = token.expires_at - time.time()
+    words = expiry_words(entry.name, left)
+    if words is not None:
+        return failed(check, f"{words} ({place})", login)
+    return ok(check, f"a token {place}, good for {int(left // 86400)} days")
+
+
+def _line(entry: ServerEntry, settings: Settings) -> Iterator[CheckRow]:
+    """The server's clock, and the encryption on the way there."""
+    clock, tls = f"clock {entry.name}", f"tls {entry.name}"
+    ca_file = Path(settings.ca_file) if settings.ca_file else None
+    try:
+        found = probe(entry.url, ca_file, trust_env=not _is_here(entry.url))
+    except RemoteError as error:
+        yield unknown(clock, _NO_ANSWER)
+        if "certificate" in error.message:
+            remedy = "have its certificate renewed, or name its authority: raven-agent config set ca_file FILE"
+            yield failed(tls, error.message, remedy)
+        else:
+            yield unknown(tls, _NO_ANSWER)
+        return
+    except (OSError, ssl.SSLError) as error:
+        yield unknown(clock, _NO_ANSWER)
+        remedy = f"raven-agent config set ca_file FILE, in place of {ca_file}"
+        yield failed(tls, f"the certificates in {ca_file} cannot be used: {error}", remedy)
+        return
+    yield _skew(clock, found)
+    yield _encryption(tls, entry, found)
+
+
+def _skew(check: str, found: Probe) -> CheckRow:
+    if found.skew is None:
+        return unknown(check, "the server tells no time")
+    side = "behind" if found.skew > 0 else "ahead of"
+    if abs(found.skew) > SKEW_SECONDS:
+        detail = f"this machine's clock is {abs(found.skew):.0f} s {side} the server's"
+        return failed(check, detail, "set the clock, or have it set: timedatectl set-ntp true")
+    return ok(check, "within a few seconds of the server's" if abs(found.skew) > 1 else "as the server's")
+
+
+def _encryption(check: str, entry: ServerEntry, found: Probe) -> CheckRow:
+    if found.protocol is None:
+        if _is_here(entry.url):
+            return ok(check, "not encrypted, and it does not leave this machine")
+        if entry.insecure_http:
+            return ok(check, "not encrypted, as was allowed with --insecure-http")
+        return failed(check, "not encrypted: the token can be read on the way", "use the server's https address")
+    if found.certificate_ends is None:
+        return ok(check, found.protocol)
+    days = (found.certificate_ends - time.time()) / 86400
+    if days < CERTIFICATE_DAYS:
+        return failed(check, f"the certificate ends in {max(days, 0):.0f} days", "have it renewed on the server")
+    return ok(check, f"{found.protocol}, certificate good for {days:.0f} days")
+
+
+def _own_way(entry: ServerEntry, settings: Settings, credentials: CredentialStore) -> tuple[Remote, Capabilities]:
+    def token() -> str:
+        found = credentials.token_for(entry)
+        return found.value if found else ""
+
+    ca_file = Path(settings.ca_file) if settings.ca_file else None
+    plain = PlainHttp.ALLOW if entry.insecure_http else PlainHttp.REFUSE
+    return RavenRemote(HttpClient(entry.url, token, entry.workspace, ca_file=ca_file, plain_http=plain)), Capabilities()
+
+
+def _answers(
+    entry: ServerEntry, way: Callable[[], tuple[Remote, Capabilities]], max_bytes: int | None
+) -> Iterator[CheckRow]:
+    """Whether the account works, tried by a question that changes nothing and that the known fault shows in."""
+    check = f"server {entry.name}"
+    try:
+        remote, can = way()
+        sources = remote.sources()
+    except RemoteError as error:
+        yield failed(check, f"{entry.url}: {error.message}", error.hint or _remedy(entry, error))
+        yield unknown(f"capabilities {entry.name}", _NO_ANSWER)
+        return
+    except AgentError as error:
+        yield failed(check, f"{entry.url}: {error.message}", error.hint or "raven-agent servers")
+        return
+    yield ok(check, f"{entry.url}: answers, {len(sources)} sources")
+    limit = f"files up to {max_bytes} bytes" if max_bytes is not None else "no limit met yet (1 MiB a request is usual)"
+    yield ok(f"capabilities {entry.name}", f"{_words(can)}; {limit}")
+
+
+def _remedy(entry: ServerEntry, error: RemoteError) -> str:
+    match error.problem.kind:
+        case ProblemKind.SIGNED_OUT:
+            return entry.login_hint
+        case ProblemKind.UPSTREAM_FAULT:
+            return "have the server updated: nothing on this side can help"
+        case ProblemKind.OFFLINE | ProblemKind.BUSY:
+            return f"check the network and that {entry.url} is up; work is queued meanwhile"
+        case ProblemKind.NOT_FOUND:
+            return f"check the address: {entry.url} has no local sync"
+        case _:
+            return f"look at what answers at {entry.url}; work is queued meanwhile"
+
+
+def _words(can: Capabilities) -> str:
+    offered = [
+        words
+        for has, words in (
+            (can.item_results, "answers each item"),
+            (can.ordered_feed, "orders its feed"),
+            (can.long_poll, "can be waited on"),
+            (can.keeps_history, "keeps history"),
+        )
+        if has
+    ]
+    return ", ".join(offered) if offered else "the plain protocol, as far as it said"
+
+
+def _is_here(url: str) -> bool:
+    host = urlsplit(url).hostname or ""
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

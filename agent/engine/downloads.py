@@ -1,0 +1,269 @@
+"""From the trees to the folder: which changes are journalled and made next, and what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Set
+
+from msgspec.structs import replace
+
+from agent.core.model import (
+    OUT_OF_SCOPE,
+    ApplyOutcome,
+    ApplyResult,
+    Intent,
+    Observation,
+    Purpose,
+    Reason,
+    RemoteHead,
+    side_of,
+)
+from agent.core.reconcile import Step
+from agent.engine.config import RunMode
+from agent.engine.context import EngineContext
+from agent.engine.delete_guard import DeleteGuard
+from agent.engine.effects import ApplyChanges
+from agent.engine.in_flight import CONTENTS_LIMIT
+from agent.engine.messages import Call, Restore
+from agent.engine.path_store import WAITING, PathStore
+from agent.index.sources import PathProblem, ProblemOrigin
+from agent.index.trees import PathRow
+
+_ASK_AT_ONCE = 4
+_KEPT_AT_ONCE = 200
+_REASONS = {
+    ApplyOutcome.BLOCKED: (Reason.BLOCKED, 5.0),
+    ApplyOutcome.UNSAFE: (Reason.UNSAFE_PATH, 60.0),
+    ApplyOutcome.FAILED: (Reason.DISK, 30.0),
+}
+_RACY_SECONDS = 2.1
+
+
+class Downloads:
+    """One group of changes after another. Every change says what it expects; a surprise is a new observation.
+
+    New files do not wait for the group before theirs to be written down: two groups are under way where there is much
+    to install, one being made, one journalled. They never share a path.
+    """
+
+    def __init__(self, ctx: EngineContext, path_store: PathStore, delete_guard: DeleteGuard) -> None:
+        self._ctx = ctx
+        self._path_store = path_store
+        self._delete_guard = delete_guard
+        self._ids: Iterator[str] = iter(())
+        self._groups: list[str] = []
+        """The first intent of each group that was begun here and may still be under way."""
+
+    # Outcomes
+
+    def landed(self, row: PathRow, intent: Intent, landed: ApplyResult) -> PathRow:
+        """What a pull's outcome makes of the row."""
+        ctx = self._ctx
+        if landed.landing is ApplyOutcome.DONE:
+            ctx.clear_problem(row.path, ProblemOrigin.PULL)
+            ctx.in_flight.retry_at.pop(row.path, None)
+            row = self._done(row, intent, landed)
+        elif landed.landing is ApplyOutcome.OUT_OF_SCOPE:
+            row = replace(row, local=OUT_OF_SCOPE, fingerprint=None)
+        elif landed.landing is ApplyOutcome.CHANGED:
+            if landed.seen is None or landed.seen.side.same_content(row.local):
+                ctx.in_flight.retry_at[row.path] = ctx.now + 5.0
+            row = seen_at(row, landed.seen)
+        else:
+            # A change that is not wanted any more has nothing to wait for.
+            if row.step in WAITING or intent.purpose is Purpose.RESTORE:
+                self._put_off(row, landed)
+            row = seen_at(row, landed.seen)
+        return row
+
+    def _done(self, row: PathRow, intent: Intent, landed: ApplyResult) -> PathRow:
+        ctx = self._ctx
+        row = seen_at(row, landed.seen)
+        racy = row.fingerprint is not None and row.fingerprint.racy
+        if racy and ctx.setup.run_mode is RunMode.DAEMON:
+            ctx.in_flight.scan_later(row.path, ctx.now + _RACY_SECONDS)
+        if intent.purpose is Purpose.RESTORE:
+            ctx.note(row.path, "restored")
+            return row
+        if intent.new is None:
+            ctx.tally.deleted_local += 1
+            ctx.note(row.path, "deleted_local")
+            ctx.drop_approval(row.path)
+            self._unblock()
+        else:
+            ctx.tally.pulled += 1
+            ctx.note(row.path, "pulled")
+        return replace(row, base=side_of(intent.new))
+
+    def _unblock(self) -> None:
+        """Something made room: what was blocked may fit now."""
+        ctx = self._ctx
+        for path in list(ctx.in_flight.retry_at):
+            if any(p.reason is Reason.BLOCKED for p in ctx.problems.get(path, ())):
+                del ctx.in_flight.retry_at[path]
+
+    def _put_off(self, row: PathRow, landed: ApplyResult) -> None:
+        ctx = self._ctx
+        reason, wait = _REASONS[landed.landing]
+        text = landed.text or "the folder could not be changed here"
+        ctx.in_flight.retry_at[row.path] = ctx.now + wait
+        ctx.set_problem(PathProblem(row.path, ProblemOrigin.PULL, reason, text, ctx.now, ctx.now + wait))
+
+    def on_head(self, row: PathRow, head: RemoteHead | None) -> None:
+        """A head that was asked for because its text was not at hand."""
+        ctx = self._ctx
+        if row.step is not Step.PULL:
+            return
+        if head is None:
+            # The feed promised a file and there is none: the delete is on its way, or the verification will find it.
+            ctx.in_flight.retry_at[row.path] = ctx.now + 2.0
+            ctx.request_drain()
+        elif head.hash == row.remote.hash:
+            ctx.in_flight.keep_content(row.path, head.hash, head.content)
+
+    # Work
+
+    def on_restore(self, message: Restore) -> None:
+        """A person wants these bytes at this path."""
+        import hashlib
+
+        row = self._path_store.row(message.path)
+        if message.path not in self._ctx.parked and not self._ctx.is_busy(message.path):
+            digest = hashlib.sha256(message.content).hexdigest()
+            intent = Intent(self._ctx.new_intent_id(), message.path, digest, row.local.hash, Purpose.RESTORE)
+            self.carry([(intent, message.content)])
+
+    def plan(self) -> None:
+        """Make the next group of changes."""
+        ctx, in_flight = self._ctx, self._ctx.in_flight
+        self._sort_contents(in_flight.unclassified & in_flight.contents.keys())
+        in_flight.unclassified.clear()
+        if ctx.may_install and not in_flight.intents:
+            self._plan_changes()
+        elif ctx.may_install and in_flight.recovered and len(in_flight.contents) >= ctx.setup.next_items:
+            self._plan_next_group()
+        if not ctx.may_change and not in_flight.intents and in_flight.contents_size > CONTENTS_LIMIT:
+            self._make_room()
+
+    def _plan_changes(self) -> None:
+        ctx = self._ctx
+        self._ids = ctx.new_intent_ids()
+        jobs = self._removals() if ctx.may_change else []
+        jobs += self._installs(ctx.setup.group_items - len(jobs))
+        if ctx.may_change:
+            jobs = jobs or self._kept_texts()
+        if jobs:
+            self._carry_group(jobs)
+        elif ctx.may_change and ctx.may_call(Call.HEAD):
+            self._ask_for_texts()
+
+    def _plan_next_group(self) -> None:
+        """Journal a second group. Nothing is removed by it: deletes are counted one group after another."""
+        self._groups = [first for first in self._groups if first in self._ctx.in_flight.intents]
+        if len(self._groups) == 1:
+            self._ids = self._ctx.new_intent_ids()
+            jobs = self._installs(self._ctx.setup.group_items)
+            if jobs:
+                self._carry_group(jobs)
+
+    def _carry_group(self, jobs: list[tuple[Intent, bytes]]) -> None:
+        self._groups.append(jobs[0][0].id)
+        self.carry(jobs)
+
+    def _free(self, row: PathRow) -> bool:
+        ctx = self._ctx
+        if row.path in ctx.parked or ctx.is_busy(row.path) or row.path in ctx.in_flight.changed_paths:
+            return False
+        due = ctx.retry_time(row.path)
+        if due > ctx.now:
+            if ctx.setup.run_mode is RunMode.DAEMON and due < float("inf"):
+                ctx.wake(due)
+            return False
+        return True
+
+    def _removals(self) -> list[tuple[Intent, bytes]]:
+        ctx = self._ctx
+        held = 0 if ctx.in_flight.held_deletes is None else len(ctx.in_flight.held_deletes.files)
+        limit = (
+            ctx.setup.group_items
+            + held
+            + len(ctx.parked)
+            + len(ctx.in_flight.retry_at)
+            + len(ctx.in_flight.changed_paths)
+        )
+        rows = ctx.index.trees.with_step(ctx.source, Step.PULL_DELETE, limit=limit)
+        free = [row for row in rows if self._free(row) and self._delete_guard.allows(row)]
+        del free[ctx.setup.group_items :]
+        self._delete_guard.count(Step.PULL_DELETE, free)
+        return [(self._intent(row), b"") for row in free]
+
+    def _installs(self, room: int) -> list[tuple[Intent, bytes]]:
+        ctx, in_flight = self._ctx, self._ctx.in_flight
+        # Until the feed was read to its end once, a later page may take back what an earlier one told, but for what the
+        # server says to be the latest.
+        paths = (
+            list(in_flight.contents)
+            if ctx.may_change
+            else [path for path in in_flight.contents if path in in_flight.latest]
+        )
+        jobs = []
+        for path, row in self._path_store.rows(paths[: max(room, 0)]).items():
+            digest, content = in_flight.contents[path]
+            if row.step is Step.PULL and digest == row.remote.hash and self._free(row):
+                jobs.append((self._intent(row), content))
+                in_flight.drop_content(path)
+        return jobs
+
+    def _intent(self, row: PathRow) -> Intent:
+        return Intent(next(self._ids), row.path, row.remote.hash, row.local.hash, Purpose.PULL)
+
+    def carry(self, jobs: list[tuple[Intent, bytes]]) -> None:
+        """Journal these changes and have them made once this step is committed."""
+        ctx = self._ctx
+        ctx.index.operations.journal(ctx.source, (intent for intent, _ in jobs), ctx.now)
+        for intent, _ in jobs:
+            ctx.in_flight.intents[intent.id] = intent
+            ctx.in_flight.applying.add(intent.path)
+        ctx.emit(ApplyChanges(tuple(jobs)))
+
+    def _sort_contents(self, paths: Set[str]) -> None:
+        """Keep in memory only texts that are to be installed soon; those of conflicts go to the index."""
+        ctx, in_flight = self._ctx, self._ctx.in_flight
+        for path, row in self._path_store.rows(sorted(paths)).items():
+            digest, content = in_flight.contents[path]
+            wanted = row.remote.hash == digest
+            if wanted and row.step is Step.PARK:
+                ctx.index.conflicts.put_text(digest, content)
+            if not wanted or row.step is not Step.PULL or path in ctx.parked:
+                in_flight.drop_content(path)
+
+    def _make_room(self) -> None:
+        """Texts that cannot be installed before the feed was read to its end go to the index: they may be many."""
+        for path, (digest, content) in list(self._ctx.in_flight.contents.items()):
+            self._ctx.index.conflicts.put_text(digest, content)
+            self._ctx.in_flight.drop_content(path)
+
+    def _kept_texts(self) -> list[tuple[Intent, bytes]]:
+        """Installs whose texts were put into the index while nothing could be installed."""
+        ctx = self._ctx
+        jobs = []
+        for row in ctx.index.trees.with_step(ctx.source, Step.PULL, limit=_KEPT_AT_ONCE):
+            text = ctx.index.conflicts.text(row.remote.hash) if self._free(row) else None
+            if text is not None:
+                jobs.append((self._intent(row), text))
+        return jobs
+
+    def _ask_for_texts(self) -> None:
+        ctx = self._ctx
+        room = _ASK_AT_ONCE - len(ctx.in_flight.asking)
+        if room <= 0 or ctx.in_flight.contents:
+            return
+        limit = room + len(ctx.parked) + len(ctx.in_flight.retry_at) + len(ctx.open_operations)
+        for row in ctx.index.trees.with_step(ctx.source, Step.PULL, limit=limit):
+            if room and row.path not in ctx.in_flight.asking and self._free(row):
+                ctx.fetch_head(row.path, row)
+                room -= 1
+
+
+def seen_at(row: PathRow, seen: Observation | None) -> PathRow:
+    """The row with what a look found, where it found anything."""
+    return row if seen is None else replace(row, local=seen.side, fingerprint=seen.fingerprint)

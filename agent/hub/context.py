@@ -1,0 +1,58 @@
+"""What every endpoint needs, and the two things nearly all of them do first."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from agent.hub.model import Caller, Clock, NewId, Source
+from agent.hub.ports import Store, StoreSession
+from agent.hub.source_transaction import SourceTransaction
+from agent.hub.wire import HubError
+
+
+@dataclass(frozen=True, slots=True)
+class HubContext:
+    """The hub's surroundings.
+
+    Attributes:
+        committed: called with a source's id after a transaction that added events to it is durable.
+    """
+
+    store: Store
+    clock: Clock
+    new_id: NewId
+    committed: Callable[[str], None]
+
+
+def source_of(session: StoreSession, caller: Caller, source: str) -> Source:
+    """The caller's source.
+
+    Raises:
+        HubError: 404, the same for an unknown source and for one of another workspace.
+    """
+    found = session.source(caller.workspace, source)
+    if found is None:
+        raise HubError(404, "Local sync source not found")
+    return found
+
+
+@contextmanager
+def locked_source_tx(
+    services: HubContext, caller: Caller, source: str
+) -> Iterator[tuple[StoreSession, SourceTransaction]]:
+    """One transaction on one locked source: written at the end of the block, announced once it is durable.
+
+    Raises:
+        HubError: 404, as `source_of`.
+    """
+    with services.store.write() as session:
+        locked = session.locked_source(caller.workspace, source)
+        if locked is None:
+            raise HubError(404, "Local sync source not found")
+        transaction = SourceTransaction(session, locked, services.clock(), services.new_id)
+        yield session, transaction
+        transaction.flush()
+    if transaction.cursor != locked.last_cursor:
+        services.committed(locked.id)

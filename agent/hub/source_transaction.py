@@ -1,0 +1,205 @@
+"""What one transaction changes in one source, gathered first and written in a few statements.
+
+The source's row is locked while a transaction lives, so the heads it shows are the heads its changes will meet, and the
+cursors it hands out are in the order of the commits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from msgspec import structs
+
+from agent.hub.compression import CompressedContent
+from agent.hub.model import (
+    DEFAULT_CONTENT_TYPE,
+    ConflictClosure,
+    Event,
+    EventType,
+    FileState,
+    Head,
+    HubConflictKind,
+    NewId,
+    OpenConflict,
+    RecordedOutcome,
+    Resolution,
+    Source,
+    SourceStatus,
+    Version,
+    VersionOrigin,
+)
+from agent.hub.ports import StoreSession
+
+
+class SourceTransaction:
+    """The changes to one locked source. Nothing is written before `flush`."""
+
+    def __init__(self, session: StoreSession, source: Source, now: int, new_id: NewId) -> None:
+        self.source = source
+        self._session = session
+        self._now = now
+        self._new_id = new_id
+        self._heads: dict[str, Head] = {}
+        self._new_paths: set[str] = set()
+        self._changed_paths: set[str] = set()
+        self._cursor = source.last_cursor
+        self._last_file = source.last_file
+        self._status = source.status
+        self._contents: dict[str, CompressedContent] = {}
+        self._versions: list[Version] = []
+        self._events: list[Event] = []
+        self._outcomes: list[RecordedOutcome] = []
+        self._conflicts: dict[str, OpenConflict] = {}
+        self._closings: list[ConflictClosure] = []
+
+    @property
+    def cursor(self) -> int:
+        """The newest cursor of the source, this transaction's events included."""
+        return self._cursor
+
+    def load_heads(self, paths: Iterable[str]) -> None:
+        """Load what stands at the paths, in one query."""
+        wanted = set(paths) - self._heads.keys()
+        if wanted:
+            self._heads |= self._session.heads(self.source.number, wanted)
+
+    def head(self, path: str) -> Head | None:
+        """What stands at a path that was looked at; None also for a path with no more than a past."""
+        head = self._heads.get(path)
+        return None if head is None or head.hash is None else head
+
+    def add_content(self, hash_: str, text: CompressedContent) -> None:
+        """Keep a text, whether or not it becomes a head: a refused one is kept as well."""
+        self._contents[hash_] = text
+
+    def upsert(
+        self,
+        path: str,
+        hash_: str,
+        origin: VersionOrigin,
+        operation: str,
+        *,
+        content_type: str | None = None,
+        actor: str | None = None,
+    ) -> None:
+        """Make a kept text the head of a path. What stood there stays among the versions."""
+        before = self._row(path)
+        kind = content_type or before.content_type
+        head = Head(before.number, path, hash_, kind, FileState.OK, self._now)
+        self._put(head)
+        extra: dict[str, object] = {} if kind == DEFAULT_CONTENT_TYPE else {"contentType": kind}
+        if actor is not None:
+            extra["actor"] = actor
+        cursor = self._event(EventType.UPSERT, head, hash_, operation, extra)
+        if hash_ != before.hash:
+            self._versions.append(Version(head.number, cursor, hash_, origin, self._now))
+
+    def delete(self, path: str, operation: str) -> None:
+        """Make a path absent. Its versions and its open conflicts stay."""
+        before = self._row(path)
+        head = Head(before.number, path, None, before.content_type, FileState.OK, self._now)
+        self._put(head)
+        self._event(EventType.DELETE, head, None, operation, {})
+
+    def park(
+        self,
+        path: str,
+        kind: HubConflictKind,
+        base: str | None,
+        sides: tuple[str, str | None],
+        connector: str | None,
+    ) -> OpenConflict:
+        """Open a conflict between (local hash, remote hash), or renew the one this connector has on the path."""
+        before = self._row(path)
+        known = self._known_conflict(before.number, connector)
+        conflict = OpenConflict(
+            id=known.id if known else self._new_id(),
+            file=before.number,
+            path=path,
+            connector=connector,
+            kind=kind,
+            base=base,
+            local_hash=sides[0],
+            remote_hash=sides[1],
+            created_at=known.created_at if known else self._now,
+        )
+        self._conflicts[conflict.id] = conflict
+        head = structs.replace(before, state=FileState.CONFLICT, synced_at=self._now)
+        self._put(head)
+        extra: dict[str, object] = {"conflictId": conflict.id, "localHash": sides[0], "remoteHash": sides[1]}
+        if kind is not HubConflictKind.STALE_BASE:
+            extra["reason"] = kind.value
+        self._event(EventType.OPENED, head, None, None, extra)
+        return conflict
+
+    def close(self, conflict: OpenConflict, resolution: Resolution, outcome: str | None) -> None:
+        """Mark a conflict resolved with the hash that stands afterwards (None: absent)."""
+        before = self._row(conflict.path)
+        self._put(structs.replace(before, state=FileState.OK, synced_at=self._now))
+        self._closings.append(ConflictClosure(conflict.id, resolution, self._now))
+        extra: dict[str, object] = {"conflictId": conflict.id, "resolution": resolution.value}
+        self._event(EventType.RESOLVED, before, outcome, None, extra)
+
+    def record_outcome(self, outcome: RecordedOutcome) -> None:
+        """Keep the first outcome of an operation."""
+        self._outcomes.append(outcome)
+
+    def set_status(self, status: SourceStatus) -> None:
+        """Pause or resume the source."""
+        self._status = status
+        kind = EventType.PAUSED if status is SourceStatus.PAUSED else EventType.RESUMED
+        self._event(kind, None, None, None, {})
+
+    def flush(self) -> Source:
+        """Write everything; the source as it stands now."""
+        number = self.source.number
+        self._session.add_contents(self._contents)
+        self._session.add_files(number, [self._heads[p] for p in sorted(self._new_paths)])
+        self._session.save_files(number, [self._heads[p] for p in sorted(self._changed_paths - self._new_paths)])
+        self._session.add_versions(number, self._versions)
+        self._session.save_conflicts(number, self._conflicts.values())
+        self._session.close_conflicts(self._closings)
+        self._session.add_outcomes(number, self._outcomes)
+        self._session.add_events(number, self._events)
+        if not self._events:
+            return self.source
+        changed_at = self._now if self._status is not self.source.status else self.source.updated_at
+        after = replace(
+            self.source,
+            status=self._status,
+            last_cursor=self._cursor,
+            last_file=self._last_file,
+            updated_at=changed_at,
+        )
+        self._session.save_source(after)
+        return after
+
+    def _row(self, path: str) -> Head:
+        head = self._heads.get(path)
+        if head is None:
+            self._last_file += 1
+            head = Head(self._last_file, path, None, DEFAULT_CONTENT_TYPE, FileState.OK, self._now)
+            self._heads[path] = head
+            self._new_paths.add(path)
+        return head
+
+    def _put(self, head: Head) -> None:
+        self._heads[head.path] = head
+        self._changed_paths.add(head.path)
+
+    def _known_conflict(self, file: int, connector: str | None) -> OpenConflict | None:
+        if connector is None:
+            return None
+        for conflict in self._conflicts.values():
+            if conflict.file == file and conflict.connector == connector:
+                return conflict
+        return self._session.open_conflict_of(self.source.number, file, connector)
+
+    def _event(
+        self, kind: EventType, head: Head | None, hash_: str | None, operation: str | None, extra: dict[str, object]
+    ) -> int:
+        self._cursor += 1
+        number, path = (None, None) if head is None else (head.number, head.path)
+        self._events.append(Event(self._cursor, kind, number, path, hash_, operation, extra, self._now))
+        return self._cursor

@@ -1,0 +1,248 @@
+"""Carries out what is declared: accounts and links come, change and go with their tables in the configuration files.
+
+A declaration is the administrator's yes: nothing is asked. One that goes is unlinked, and nothing is deleted on either
+side. What cannot be done now is tried again; what can never be done is refused by itself, and the others stand.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from agent.api.methods import accounts, links
+from agent.core.errors import AgentError, RemoteError
+from agent.core.model import Mode
+from agent.provisioning.plan import as_declared, gone_servers, gone_sources, link_of, mark, refused, standing
+from agent.remotes.protocol import RemoteSource
+from agent.runtime.agent import Agent
+from agent.settings import links as reg
+from agent.settings.credentials import CredentialsError
+from agent.settings.declarations import (
+    DeclarationError,
+    DeclarationKind,
+    DeclarationOutcome,
+    Declarations,
+    DeclarationState,
+    DeclaredServer,
+    DeclaredSource,
+)
+from agent.settings.links import ServerEntry, SourceEntry
+
+log = logging.getLogger(__name__)
+
+FIRST_RETRY_SECONDS: Final = 2.0
+LAST_RETRY_SECONDS: Final = 60.0
+
+
+class Provisioner:
+    """Brings an agent to what is declared, on a thread of its own, so that no start waits for a server."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+        self._wanted = Declarations()
+        self._wake = threading.Event()
+        self._ending = threading.Event()
+        self._thread = threading.Thread(target=self._keep_on, name="declared", daemon=True)
+
+    def set_desired(self, wanted: Declarations) -> None:
+        """From now on this is what is declared."""
+        for refusal in set(wanted.refusals) - set(self._wanted.refusals):
+            log.error("[[%s]] %s in %s is refused: %s", refusal.kind, refusal.name, refusal.file, refusal.message)
+        self._wanted = wanted
+        self._agent.declared = standing(wanted, self._agent.registry)
+        self._wake.set()
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Begin nothing more."""
+        self._ending.set()
+        self._wake.set()
+
+    def _keep_on(self) -> None:
+        pause = FIRST_RETRY_SECONDS
+        while True:
+            asked = self._wake.wait(pause if self._unfinished() else None)
+            self._wake.clear()
+            if self._ending.is_set():
+                return
+            pause = FIRST_RETRY_SECONDS if asked else min(pause * 2, LAST_RETRY_SECONDS)
+            try:
+                self._agent.declared = self._apply(self._wanted)
+            except Exception:
+                log.exception("what is declared could not be carried out; it is tried again")
+
+    def _unfinished(self) -> bool:
+        return any(outcome.state is DeclarationState.WAITING for outcome in self._agent.declared)
+
+    def _apply(self, wanted: Declarations) -> tuple[DeclarationOutcome, ...]:
+        agent = self._agent
+        with agent.arranging:
+            for link in gone_sources(wanted, agent.registry):
+                self._release(link)
+        outcomes = [refused(refusal) for refusal in wanted.refusals]
+        for server in wanted.servers:
+            outcomes.append(self._tried(DeclarationKind.SERVER, server.name, server.file, _server_work(agent, server)))
+        for source in wanted.sources:
+            outcomes.append(
+                self._tried(DeclarationKind.SOURCE, source.name, source.file, _source_work(agent, source, wanted))
+            )
+        with agent.arranging:
+            for entry in gone_servers(wanted, agent.registry):
+                _release_account(agent, entry)
+        return tuple(outcomes)
+
+    def _release(self, link: SourceEntry) -> None:
+        unsent = links.detach(self._agent, link)
+        tail = f"; {unsent} changes of it had not been sent" if unsent else ""
+        log.warning("%s is declared no more: unlinked, nothing deleted%s", link.root, tail)
+
+    def _tried(self, kind: DeclarationKind, name: str, file: str, work: Callable[[], None]) -> DeclarationOutcome:
+        if self._ending.is_set():
+            return DeclarationOutcome(kind, name, file, DeclarationState.WAITING)
+        try:
+            with self._agent.arranging:
+                work()
+        except (RemoteError, CredentialsError) as error:
+            return self._told(
+                DeclarationOutcome(kind, name, file, DeclarationState.WAITING, error.code, error.message, error.hint)
+            )
+        except AgentError as error:
+            code = DeclarationError.code
+            return self._told(
+                DeclarationOutcome(kind, name, file, DeclarationState.REFUSED, code, error.message, error.hint)
+            )
+        except OSError as error:
+            words = f"{error.filename}: {error.strerror}" if error.filename else str(error)
+            return self._told(DeclarationOutcome(kind, name, file, DeclarationState.WAITING, "disk", words))
+        return DeclarationOutcome(kind, name, file, DeclarationState.APPLIED)
+
+    def _told(self, outcome: DeclarationOutcome) -> DeclarationOutcome:
+        if outcome not in self._agent.declared:
+            log.warning("[[%s]] %s in %s: %s", outcome.kind, outcome.name, outcome.file, outcome.message)
+        return outcome
+
+
+def _release_account(agent: Agent, entry: ServerEntry) -> None:
+    """With links made by hand the account stays, as one that a person looks after."""
+    if agent.registry.sources_of(entry.name):
+        kept = replace(entry, declared_in=None, token_file="")
+        agent.change_registry(lambda registry: reg.with_server(registry, kept))
+    else:
+        agent.change_registry(lambda registry: reg.without_server(registry, entry.name))
+    agent.drop_server(entry.name)
+    log.warning("the account %s is declared no more", entry.name)
+
+
+def _server_work(agent: Agent, server: DeclaredServer) -> Callable[[], None]:
+    def work() -> None:
+        known = agent.registry.server(server.name)
+        new = ServerEntry(server.name, server.url, "", token_file=server.token_file)
+        same = known is not None and known.origin == new.origin
+        workspace = server.workspace or (known.workspace if known and same else "") or _named_workspace(agent, new)
+        if known is not None and agent.registry.sources_of(known.name):
+            if not same:
+                raise DeclarationError(
+                    f"the account {known.name!r} is linked to {known.url}", "declare the new address under a new name"
+                )
+            if known.workspace != workspace:
+                raise DeclarationError(
+                    f"the account {known.name!r} has folders in the workspace {known.workspace}",
+                    "declare the new workspace under a new name",
+                )
+        entry = as_declared(known if known and same else new, server, workspace)
+        if known is not None and known.workspace != workspace:
+            entry = replace(entry, connector_id=None, machine_id=None)
+        if entry != known:
+            agent.change_registry(lambda registry: reg.with_server(registry, entry))
+            accounts.renewed(agent, entry.name)
+
+    return work
+
+
+def _named_workspace(agent: Agent, entry: ServerEntry) -> str:
+    said = agent.credentials.workspace_of(entry)
+    if not said:
+        raise DeclarationError(f"the token of {entry.name} names no workspace, or is not there yet", 'workspace = "ID"')
+    return said
+
+
+def _source_work(agent: Agent, source: DeclaredSource, wanted: Declarations) -> Callable[[], None]:
+    def work() -> None:
+        if source.server is None and any(refusal.kind is DeclarationKind.SERVER for refusal in wanted.refusals):
+            raise DeclarationError(
+                "which server it belongs to is not certain while a [[server]] is refused", 'server = "NAME" says it'
+            )
+        link = link_of(agent.registry, source)
+        if link is None:
+            _link(agent, source)
+        elif link.declared is None or link.declared.text != source.text:
+            _follow(agent, link, source)
+        elif link.declared != mark(source):
+            moved = replace(link, declared=mark(source))
+            agent.change_registry(lambda registry: reg.with_source(registry, moved))
+
+    return work
+
+
+def _link(agent: Agent, source: DeclaredSource) -> None:
+    root = links.usable_root(agent, source.root.resolve())
+    name = links.server_name(agent, source.server)
+    former = None if source.source else _former(agent, name, source)
+    joined = former or links.wanted_source(agent.server(name).remote(), source.source)
+    mode = links.mode_of(joined, source.mode)
+    include, exclude = _patterns(None if former else joined, source)
+    draft = SourceEntry(
+        agent.registry.next_key, name, joined.id if joined else "", source.name, root, mode, include, exclude,
+        agent.clock(), declared=mark(source),
+    )  # fmt: skip
+    links.establish(agent, draft, joined)
+    log.info("%s is linked with %s, as %s declares", root, name, source.file)
+
+
+def _former(agent: Agent, server: str, source: DeclaredSource) -> RemoteSource | None:
+    """The source of that name this machine made before: a declaration that comes back, or a link that was cut short
+    behind the server's answer, goes on with it instead of making a second one.
+    """
+    line = agent.line(server)
+    linked = {s.source_id for s in agent.registry.sources_of(server)}
+    found = [
+        s
+        for s in line.remote.sources()
+        if s.connector_id == line.connector_id and s.name == source.name and s.id not in linked
+    ]
+    if len(found) > 1:
+        ids = ", ".join(sorted(s.id for s in found))
+        raise DeclarationError(f"this machine has made several sources called {source.name!r}: {ids}", 'source = "ID"')
+    return found[0] if found else None
+
+
+def _patterns(joined: RemoteSource | None, source: DeclaredSource) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Joining takes the source's own patterns, and the declared ones behind them."""
+    include = (*(joined.include if joined else ()), *source.include)
+    exclude = (*(joined.exclude if joined else ()), *source.exclude)
+    return tuple(dict.fromkeys(include)), tuple(dict.fromkeys(exclude))
+
+
+def _follow(agent: Agent, link: SourceEntry, source: DeclaredSource) -> None:
+    """Bring a link to what is declared of it now."""
+    if source.server not in (None, link.server):
+        raise DeclarationError(f"{link.root} is linked with {link.server}", f"raven-agent unlink {link.root} first")
+    joined = links.wanted_source(agent.server(link.server).remote(), source.source)
+    if joined is not None and joined.id != link.source_id:
+        raise DeclarationError(f"{link.root} is linked with another source", f"raven-agent unlink {link.root} first")
+    mode = link.mode
+    if source.mode not in (None, link.mode):
+        own = next((s for s in agent.server(link.server).remote().sources() if s.id == link.source_id), None)
+        mode = links.mode_of(own, source.mode)
+    include, exclude = _patterns(joined, source)
+    entry = replace(link, name=source.name, mode=Mode(mode), include=include, exclude=exclude, declared=mark(source))
+    agent.stop_source(link.key)
+    agent.change_registry(lambda registry: reg.with_source(registry, entry))
+    agent.follow_source(entry)
+    log.info("%s follows %s", link.root, source.file)

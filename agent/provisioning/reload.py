@@ -1,0 +1,89 @@
+"""Reading settings and declarations anew while the agent works."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import fields
+from typing import Final
+
+from msgspec import Struct
+
+from agent.core.errors import AgentError
+from agent.engine import messages as m
+from agent.runtime.agent import Agent
+from agent.settings.credentials import CredentialStore
+from agent.settings.declarations import read_home
+from agent.settings.settings import Settings, load_settings
+
+log = logging.getLogger(__name__)
+
+AT_THE_NEXT_START: Final = frozenset({"hub_port", "hub_token_days", "log_format", "server_url", "workspace"})
+"""Settings a running agent cannot take."""
+
+
+class Reloaded(Struct, frozen=True):
+    """What became of a reload.
+
+    Attributes:
+        ok: everything was read and makes sense; otherwise what held before still holds, as far as it was in doubt.
+        message: one sentence.
+        changed: settings that hold from now on.
+        waiting: settings that were changed and hold from the next start on.
+    """
+
+    ok: bool
+    message: str
+    changed: tuple[str, ...] = ()
+    waiting: tuple[str, ...] = ()
+
+
+def reload(agent: Agent) -> Reloaded:
+    """Take the settings and declarations as they stand in the files now.
+
+    Waits for no network and raises nothing: files that make no sense leave everything as it was. Any thread but the
+    control thread may call it.
+    """
+    try:
+        settings = load_settings(agent.home, agent.env)
+        wanted = read_home(agent.home)
+    except AgentError as error:
+        return Reloaded(False, f"nothing is changed: {error.message}")
+    except Exception as error:
+        log.exception("the configuration could not be read")
+        return Reloaded(False, f"nothing is changed: {error!r}")
+    different = _different(agent.settings, settings)
+    changed = tuple(name for name in different if name not in AT_THE_NEXT_START)
+    waiting = tuple(name for name in different if name in AT_THE_NEXT_START)
+    _take(agent, settings, changed)
+    if agent.provisioner is not None:
+        agent.provisioner.set_desired(wanted)
+    words = [f"changed: {', '.join(changed)}"] if changed else []
+    words += [f"from the next start on: {', '.join(waiting)}"] if waiting else []
+    words += [f"[[{r.kind}]] {r.name} in {r.file} is refused: {r.message}" for r in wanted.refusals]
+    return Reloaded(
+        not wanted.refusals,
+        "; ".join(words) or f"read anew: no setting is changed, {len(wanted.servers) + len(wanted.sources)} declared",
+        changed,
+        waiting,
+    )
+
+
+def _different(before: Settings, after: Settings) -> list[str]:
+    return [f.name for f in fields(Settings) if getattr(before, f.name) != getattr(after, f.name)]
+
+
+def _take(agent: Agent, settings: Settings, changed: tuple[str, ...]) -> None:
+    agent.settings = settings
+    agent.credentials = CredentialStore(agent.home, settings, agent.env)
+    if "log_level" in changed:
+        logging.getLogger().setLevel(logging.getLevelNamesMapping()[settings.log_level.upper()])
+    if {"ca_file", "heartbeat_seconds", "credentials"} & set(changed):
+        for server in agent.registry.servers:
+            agent.drop_server(server.name)
+    for source in agent.registry.sources:
+        runner = agent.runner(source.key)
+        if runner is not None:
+            setup = agent.setup_of(source, runner.setup.run_mode)
+            agent.control.post(lambda runner=runner, setup=setup: runner.configure(setup))  # type: ignore[misc]
+            # A token that was refused may have been replaced.
+            runner.deliver(m.Retry(()))

@@ -1,0 +1,238 @@
+"""The Raven dialect: the real server, and the embedded hub that says more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from agent.core.errors import Problem, ProblemKind
+from agent.core.events import Page, Span
+from agent.core.model import SENTINEL_BASE, Mode, RemoteConflict, RemoteFile, RemoteHead, RemoteVersion, Resolution
+from agent.remotes.http.client import HttpClient
+from agent.remotes.http.decode import DecodeLimits
+from agent.remotes.http.failures import AnswerTooLarge, RemoteCallError, SideEffect, malformed
+from agent.remotes.protocol import Capabilities, Outgoing, PushAnswer, Registration, RemoteSource
+from agent.remotes.raven.feed import Feed
+from agent.remotes.raven.position import FeedPosition
+from agent.remotes.raven.push import Pusher
+from agent.remotes.raven.wire import (
+    NO_CONFLICT,
+    NO_FILE,
+    capabilities_of,
+    conflict_of,
+    file_of,
+    matching,
+    newest_first,
+    row,
+    rows,
+    source_of,
+    stale,
+    text,
+    version_of,
+)
+
+LISTING_PAGE: Final = 1000
+"""Files asked for at once; a server that does not page answers with all of them."""
+
+
+class RavenRemote:
+    """``Remote`` for Raven's local-sync API. Safe to use from several threads.
+
+    A Raven file's revision is its hash and its id is its path, so ``rev`` and ``remote_id`` stay empty.
+    """
+
+    def __init__(self, http: HttpClient) -> None:
+        self._http = http
+        self._capabilities = Capabilities()
+        self._feed = Feed(http)
+        self._pusher = Pusher(http, self.conflicts)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """See ``Remote``. The real server never tells any."""
+        return self._capabilities
+
+    def register(self, name: str, platform: str, version: str) -> Registration:
+        """See ``Remote``. The real server makes a new connector each time."""
+        answer = self._row("connectors/register", {"name": name, "platform": platform, "version": version})
+        return self._registered(text(answer, "id"), answer)
+
+    def heartbeat(self, connector_id: str) -> Registration:
+        """See ``Remote``."""
+        answer = self._row("connectors/heartbeat", {"connectorId": connector_id})
+        return self._registered(text(answer, "connectorId"), answer)
+
+    def sources(self) -> list[RemoteSource]:
+        """See ``Remote``. Sources with a mode this release does not know are left out."""
+        answer = self._http.call("sources/list", {})
+        return [source for value in rows(answer.data, "source") if (source := source_of(value)) is not None]
+
+    def create_source(
+        self, name: str, mode: Mode, connector_id: str, include: Sequence[str], exclude: Sequence[str]
+    ) -> RemoteSource:
+        """See ``Remote``."""
+        body = {
+            "name": name,
+            "mode": mode.value,
+            "connectorId": connector_id,
+            "includePatterns": list(include),
+            "excludePatterns": list(exclude),
+        }
+        source = source_of(self._row("sources", body))
+        if source is None:
+            raise malformed("the server made a source of another mode than it was asked for")
+        return source
+
+    def pause(self, source_id: str) -> None:
+        """See ``Remote``."""
+        self._http.call("sources/pause", {"sourceId": source_id}, bounds=DecodeLimits.RECORD)
+
+    def resume(self, source_id: str) -> None:
+        """See ``Remote``."""
+        self._http.call("sources/resume", {"sourceId": source_id}, bounds=DecodeLimits.RECORD)
+
+    def pull(
+        self, source_id: str, state: str | None, wait_seconds: float, now: float, known: Sequence[Span] = ()
+    ) -> Page:
+        """See ``Remote``. Where the feed is not ordered, its last minute is read again a few times."""
+        return self._feed.pull(source_id, state, wait_seconds, now, self._capabilities, known)
+
+    def push(self, source_id: str, connector_id: str | None, batch: Sequence[Outgoing]) -> PushAnswer:
+        """See ``Remote``."""
+        return self._pusher.push(source_id, connector_id if self._capabilities.connector_id else None, batch)
+
+    def last_cursor(self, source_id: str) -> int:
+        """The number of the source's last event. Below our cursor: the server was restored from an older copy.
+
+        Raises:
+            RemoteError: PAUSED while the source is paused, or whatever went wrong.
+        """
+        return self._pusher.last_cursor(source_id)
+
+    def was_restored_from_older_copy(self, source_id: str, state: str | None) -> bool:
+        """See ``Remote``. Numbers are given out again after a restore, so the event itself is looked for."""
+        position = FeedPosition.from_json(state)
+        if position.id_suffix or (position.cursor and self._capabilities.ordered_feed):
+            return not self._feed.still_has(source_id, position)
+        try:
+            return position.cursor > 0 and self.last_cursor(source_id) < position.cursor
+        except RemoteCallError as failure:
+            if failure.problem.kind is ProblemKind.PAUSED:
+                return False
+            raise
+
+    def is_paused(self, source_id: str) -> bool:
+        """See ``Remote``."""
+        return any(source.paused for source in self.sources() if source.id == source_id)
+
+    def listing(self, source_id: str) -> Iterator[list[RemoteFile]]:
+        """See ``Remote``. A server that does not know ``limit`` answers with every file, whatever was asked."""
+        after: dict[str, str] = {}
+        told: set[str] = set()
+        while True:
+            body = {"sourceId": source_id, "limit": LISTING_PAGE, **after}
+            page = [file_of(value) for value in rows(self._http.call("sources/files", body).data, "file")]
+            if any(file.path in told for file in page):
+                # It ignored ``after`` as well: what came first was everything, by chance as long as a page.
+                return
+            yield page
+            if len(page) != LISTING_PAGE:
+                return
+            told = {file.path for file in page}
+            after = {"after": page[-1].path}
+
+    def head(self, source_id: str, path: str) -> RemoteHead | None:
+        """See ``Remote``. The versions come without their texts.
+
+        Where a history has outgrown what can be read at once, the listing and the feed are asked instead.
+        """
+        try:
+            answer = self._row("sources/file", {"sourceId": source_id, "relativePath": path}, DecodeLimits.WHOLE)
+        except AnswerTooLarge:
+            return self._head_from_feed(source_id, path)
+        except RemoteCallError as failure:
+            if _is_missing(failure, NO_FILE):
+                return None
+            raise
+        digest = text(answer, "lastSyncedHash")
+        versions = [version_of(value) for value in rows(answer.get("versions"), "version")]
+        content = matching(text(answer, "content"), digest)
+        return _head(path, digest, content, newest_first(versions))
+
+    def history(self, source_id: str, path: str) -> list[RemoteVersion]:
+        """See ``Remote``. Empty for a path the server never held."""
+        body = {"sourceId": source_id, "relativePath": path, "allVersions": True}
+        try:
+            answer = self._row("sources/history", body, DecodeLimits.WHOLE)
+        except AnswerTooLarge:
+            return self._feed.versions(source_id, path)
+        except RemoteCallError as failure:
+            if _is_missing(failure, NO_FILE):
+                return self._feed.versions(source_id, path)
+            raise
+        return newest_first([version_of(value) for value in rows(answer.get("versions"), "version")])
+
+    def conflicts(self, source_id: str) -> list[RemoteConflict]:
+        """See ``Remote``. A refused push of empty text is taken for a refused delete; see ``conflict_of``."""
+        answer = self._http.call("sources/conflicts", {"sourceId": source_id})
+        return [conflict_of(value) for value in rows(answer.data, "conflict")]
+
+    def resolve(
+        self, source_id: str, conflict_id: str, choice: Resolution, content: bytes | None, expected_head: str | None
+    ) -> None:
+        """See ``Remote``. ``expected_head`` None is "no file"; only servers that offer ``expected_hash`` look at it."""
+        body: dict[str, Any] = {"sourceId": source_id, "conflictId": conflict_id, "resolution": choice.value}
+        if content is not None:
+            body["resolvedContent"] = _as_text(content)
+        if self._capabilities.expected_hash:
+            body["expectedRemoteHash"] = expected_head or SENTINEL_BASE
+        try:
+            self._http.call("sources/conflicts/resolve", body, bounds=DecodeLimits.RECORD)
+        except RemoteCallError as failure:
+            if _is_missing(failure, NO_CONFLICT):
+                raise stale("the conflict is not open any more") from failure
+            raise
+
+    def abort_connections(self) -> None:
+        """See ``Remote``."""
+        self._http.abort_connections()
+
+    def close(self) -> None:
+        """See ``Remote``."""
+        self._http.close()
+
+    def _row(
+        self, endpoint: str, body: Mapping[str, Any], bounds: DecodeLimits = DecodeLimits.RECORD
+    ) -> Mapping[str, Any]:
+        return row(self._http.call(endpoint, body, bounds=bounds).data, "record")
+
+    def _registered(self, connector_id: str, answer: Mapping[str, Any]) -> Registration:
+        self._capabilities = capabilities_of(answer)
+        return Registration(connector_id, self._capabilities)
+
+    def _head_from_feed(self, source_id: str, path: str) -> RemoteHead | None:
+        digest = next((f.hash for page in self.listing(source_id) for f in page if f.path == path), None)
+        if digest is None:
+            return None
+        versions = self._feed.versions(source_id, path)
+        content = next((version.content for version in versions if version.hash == digest), None)
+        return _head(path, digest, content, versions)
+
+
+def _head(path: str, digest: str, content: bytes | None, versions: Sequence[RemoteVersion]) -> RemoteHead:
+    if content is None:
+        raise malformed("the server's text of a file is not what its hash says")
+    past = tuple(RemoteVersion(old.hash, old.recorded_at, old.origin, old.size) for old in versions)
+    return RemoteHead(path, digest, content, versions=past)
+
+
+def _as_text(content: bytes) -> str:
+    try:
+        return content.decode()
+    except UnicodeDecodeError as exc:
+        problem = Problem(ProblemKind.BAD_REQUEST, "the resolved content is not UTF-8 text")
+        raise RemoteCallError(problem, SideEffect.NONE) from exc
+
+
+def _is_missing(failure: RemoteCallError, reason: str) -> bool:
+    return failure.problem.kind is ProblemKind.NOT_FOUND and failure.reason == reason

@@ -1,0 +1,263 @@
+"""Raven's deltas as the normalised stream."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final
+
+from msgspec import Struct
+
+from agent.core.events import (
+    ConflictClosed,
+    ConflictOpened,
+    ControlEvent,
+    ControlSignal,
+    Delete,
+    FeedEvent,
+    Page,
+    Span,
+    Unreadable,
+    Upsert,
+)
+from agent.core.model import RemoteVersion
+from agent.remotes.http.client import HttpClient
+from agent.remotes.http.decode import DecodeLimits
+from agent.remotes.http.failures import AnswerTooLarge, RemoteCallError
+from agent.remotes.protocol import Capabilities
+from agent.remotes.raven.position import FeedPosition
+from agent.remotes.raven.wire import matching, maybe_text, newest_first, number, row, rows, text
+
+MAX_PAGE: Final = 500
+MIN_PAGE: Final = 100
+"""Events asked for at once; fewer only where even these are too large to be read."""
+LARGE_ANSWER: Final = 4 * 1024 * 1024
+SMALL_ANSWER: Final = 512 * 1024
+"""Bytes of an answer above which the page halves, and below which a full one doubles again."""
+MAX_WAIT: Final = 25.0
+"""Seconds a poll waits on the server at most."""
+
+
+class RawEvent(Struct, frozen=True, gc=False):
+    """One event as the server sent it.
+
+    Attributes:
+        id: empty where it has none that can be read.
+        reason: why nothing but its number, and perhaps its path, can be read.
+        latest: nothing has come after it at its path.
+    """
+
+    cursor: int
+    id: str
+    type: str
+    path: str | None
+    payload: Mapping[str, Any]
+    created_at: str | None
+    reason: str | None = None
+    latest: bool = False
+
+    @property
+    def at(self) -> float | None:
+        """Seconds since the epoch by the server's clock; None where it cannot be read."""
+        try:
+            return None if self.created_at is None else datetime.fromisoformat(self.created_at).timestamp()
+        except (ValueError, OverflowError):
+            return None
+
+
+class Feed:
+    """Reads the deltas of every source of one account. Safe to use from several threads."""
+
+    def __init__(self, http: HttpClient) -> None:
+        self._http = http
+        self._sizes: dict[str, int] = {}
+        self._lock = threading.Lock()
+
+    def pull(
+        self,
+        source_id: str,
+        state: str | None,
+        wait_seconds: float,
+        now: float,
+        can: Capabilities,
+        known: Sequence[Span] = (),
+    ) -> Page:
+        """One page; ``more`` as long as reading goes on without waiting. See ``Remote.pull``."""
+        position = FeedPosition.from_json(state)
+        past = 0
+        if can.ordered_feed:
+            # Such a source counts its events without gaps: nothing stands between two that follow each other.
+            past = position.pass_over(known)
+            position.forget()
+        if position.due(now):
+            # Before reading on: newer events would push what was skipped out of the minute that is remembered.
+            position.begin_again(now)
+        if position.again is not None:
+            events, _ = self._read(source_id, position, now, can)
+            return _page(events, position, 0, more=True)
+        wait = min(wait_seconds, MAX_WAIT, position.idle_for(now)) if can.long_poll else 0.0
+        events, progressed = self._read(source_id, position, now, can, wait)
+        return _page(events, position, past, more=progressed)
+
+    def versions(self, source_id: str, path: str) -> list[RemoteVersion]:
+        """Every text the feed still holds for a path, newest first. Walks the whole feed."""
+        found = [
+            RemoteVersion(event.hash, raw.created_at, _origin(raw), len(event.content), event.content)
+            for raw in self._walk(source_id)
+            if isinstance(event := _event(raw), Upsert) and event.path == path and event.content is not None
+        ]
+        return newest_first(found)
+
+    def still_has(self, source_id: str, position: FeedPosition) -> bool:
+        """Whether the event a position stands at, its id known, is still the one with that number."""
+        body = {"sourceId": source_id, "cursor": position.cursor - 1, "limit": 1}
+        answer = self._http.call("sources/deltas", body, bounds=DecodeLimits.PAGE)
+        page = [_raw(event) for event in rows(row(answer.data, "page").get("events"), "event")]
+        return any(position.is_at(raw.cursor, raw.id) for raw in page)
+
+    def _walk(self, source_id: str) -> Iterator[RawEvent]:
+        cursor = 0
+        while True:
+            page = self._fetch(source_id, cursor, {}, 0.0)
+            yield from page
+            reached = max((raw.cursor for raw in page), default=cursor)
+            if reached <= cursor:
+                return
+            cursor = reached
+
+    def _read(
+        self, source_id: str, position: FeedPosition, now: float, can: Capabilities, wait: float = 0.0
+    ) -> tuple[list[FeedEvent], bool]:
+        """The next events that were not told yet, and whether the server sent any; moves ``position``.
+
+        The cursor moves to the last event that came, never to a number the server merely names: what it leaves out
+        would be left out for good.
+        """
+        start = position.cursor if position.again is None else position.again
+        extra: dict[str, Any] = {}
+        if can.latest_only:
+            extra["latestOnly"] = True
+        if wait > 0:
+            extra["waitMs"] = int(wait * 1000)
+        page = self._fetch(source_id, start, extra, wait)
+        reached = max((raw.cursor for raw in page), default=start)
+        if page:
+            position.reach(page[-1].cursor, page[-1].id)
+        fresh = page
+        if not can.ordered_feed:
+            fresh = [raw for raw in page if position.unseen(raw.cursor, raw.id)]
+            position.remember([(raw.cursor, raw.id, now if raw.at is None else raw.at) for raw in fresh], now)
+        if position.again is not None:
+            position.again = max(position.again, reached)
+            if reached <= start or reached >= position.cursor:
+                position.end_again()
+        return [event for raw in fresh if (event := _event(raw)) is not None], reached > start
+
+    def _fetch(self, source_id: str, cursor: int, extra: Mapping[str, Any], wait: float) -> list[RawEvent]:
+        """One answer, by number. The page shrinks until it can be read."""
+        size = self._sizes.get(source_id, MAX_PAGE)
+        while True:
+            body = {"sourceId": source_id, "cursor": cursor, "limit": size, **extra}
+            try:
+                answer = self._http.call("sources/deltas", body, wait, DecodeLimits.PAGE)
+                break
+            except AnswerTooLarge:
+                if size == 1:
+                    raise
+                size = max(size // 4, 1)
+        page = sorted(
+            (_raw(event) for event in rows(row(answer.data, "page").get("events"), "event")), key=lambda r: r.cursor
+        )
+        with self._lock:
+            self._sizes[source_id] = _next_size(size, answer.size, len(page))
+        return page
+
+
+def _next_size(size: int, answered: int, events: int) -> int:
+    if answered > LARGE_ANSWER and size > MIN_PAGE:
+        return max(size // 2, MIN_PAGE)
+    if answered < SMALL_ANSWER and events >= size:
+        return min(size * 2, MAX_PAGE)
+    return size
+
+
+def _page(events: list[FeedEvent], position: FeedPosition, past: int, *, more: bool) -> Page:
+    return Page(tuple(events), position.to_json(), more, str(position.cursor), past)
+
+
+def _raw(event: Mapping[str, Any]) -> RawEvent:
+    """The event's fields. One bad event is one bad event, as long as it has a number: without one nobody could say
+    where to go on reading, and the page is GARBLED.
+    """
+    cursor = number(event, "cursor")
+    try:
+        payload = event.get("payload")
+        return RawEvent(
+            cursor=cursor,
+            id=text(event, "id"),
+            type=text(event, "type"),
+            path=maybe_text(event, "relativePath"),
+            payload={} if payload is None else row(payload, "payload"),
+            created_at=maybe_text(event, "createdAt"),
+            latest=event.get("latest") is True,
+        )
+    except RemoteCallError as failure:
+        identifier, path = (value if isinstance(value, str) else None for value in map(event.get, _NAMING))
+        return RawEvent(cursor, identifier or "", "", path, {}, None, failure.problem.message)
+
+
+_NAMING: Final = ("id", "relativePath")
+
+
+def _event(raw: RawEvent) -> FeedEvent | None:
+    """The event in our words; None for a type this release does not know."""
+    if raw.reason is not None:
+        return Unreadable(raw.path, raw.cursor, raw.reason)
+    try:
+        return _understood(raw)
+    except RemoteCallError as failure:
+        return Unreadable(raw.path, raw.cursor, failure.problem.message)
+
+
+def _understood(raw: RawEvent) -> FeedEvent | None:
+    if raw.type == "source.paused":
+        return ControlEvent(ControlSignal.PAUSED, raw.cursor)
+    if raw.type == "source.resumed":
+        return ControlEvent(ControlSignal.RESUMED, raw.cursor)
+    if raw.path is None:
+        return None
+    match raw.type:
+        case "file.upsert":
+            digest = text(raw.payload, "hash")
+            content = matching(maybe_text(raw.payload, "content"), digest)
+            operation = maybe_text(raw.payload, "operationId")
+            return Upsert(raw.path, digest, raw.cursor, content, operation, latest=raw.latest)
+        case "file.delete":
+            return Delete(raw.path, raw.cursor, maybe_text(raw.payload, "operationId"))
+        case "conflict.opened":
+            return _opened(raw, raw.path)
+        case "conflict.resolved":
+            closed = maybe_text(raw.payload, "hash") or None
+            return ConflictClosed(raw.path, text(raw.payload, "conflictId"), raw.cursor, closed)
+    return None
+
+
+def _opened(raw: RawEvent, path: str) -> ConflictOpened:
+    reason = maybe_text(raw.payload, "reason")
+    refused = None if reason == "delete_mismatch" else maybe_text(raw.payload, "localHash") or None
+    return ConflictOpened(
+        path=path,
+        conflict_id=text(raw.payload, "conflictId"),
+        position=raw.cursor,
+        local_hash=refused,
+        remote_hash=maybe_text(raw.payload, "remoteHash") or None,
+        by_server_edit=reason == "raven_edit_stale_base",
+    )
+
+
+def _origin(raw: RawEvent) -> str:
+    operation = maybe_text(raw.payload, "operationId") or ""
+    if maybe_text(raw.payload, "actor") == "raven":
+        return "raven"
+    return "merge" if operation.startswith("resolve-") else "connector"

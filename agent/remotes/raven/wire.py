@@ -1,0 +1,157 @@
+"""Raven's rows and what they mean here: every field is checked before anything above sees it.
+
+Hashes and paths are passed on as the server states them, unchecked; content only where it matches its hash.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from agent.core.errors import Problem, ProblemKind
+from agent.core.model import EMPTY_HASH, SENTINEL_BASE, Mode, RemoteConflict, RemoteFile, RemoteVersion
+from agent.remotes.http.failures import RemoteCallError, SideEffect, malformed
+from agent.remotes.protocol import Capabilities, RemoteSource
+
+NO_FILE: Final = "File not found"
+NO_CONFLICT: Final = "Open conflict not found"
+_MOST: Final = 2**53
+
+
+def row(value: Any, what: str) -> Mapping[str, Any]:
+    """``value`` as a JSON object. Raises GARBLED."""
+    if not isinstance(value, dict):
+        raise malformed(f"the server's answer holds no {what}")
+    return value
+
+
+def rows(value: Any, what: str) -> list[Mapping[str, Any]]:
+    """``value`` as an array of JSON objects. Raises GARBLED."""
+    if not isinstance(value, list):
+        raise malformed(f"the server's answer holds no list of {what}s")
+    return [row(item, what) for item in value]
+
+
+def text(source: Mapping[str, Any], key: str) -> str:
+    """A string that must be there. Raises GARBLED."""
+    value = source.get(key)
+    if not isinstance(value, str):
+        raise malformed(f"the server's answer lacks {key}")
+    return value
+
+
+def maybe_text(source: Mapping[str, Any], key: str) -> str | None:
+    """A string or nothing. Raises GARBLED for any other type."""
+    value = source.get(key)
+    if value is not None and not isinstance(value, str):
+        raise malformed(f"the server's answer holds a {key} that is no text")
+    return value
+
+
+def number(source: Mapping[str, Any], key: str) -> int:
+    """A whole number from 0 to the largest that every JSON reader agrees on. Raises GARBLED."""
+    value = source.get(key)
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _MOST:
+        raise malformed(f"the server's answer lacks {key}")
+    return value
+
+
+def texts(source: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    """An array of strings; empty where it is missing or null. Raises GARBLED."""
+    value = source.get(key) or []
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise malformed(f"the server's answer holds a {key} that is no list of texts")
+    return tuple(value)
+
+
+def sha256(content: bytes) -> str:
+    """Lower-case hexadecimal sha256."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def matching(content: str | None, digest: str | None) -> bytes | None:
+    """The content's bytes, or None where there are none or they are not what the hash says."""
+    if content is None or digest is None:
+        return None
+    encoded = content.encode()
+    return encoded if sha256(encoded) == digest else None
+
+
+def capabilities_of(answer: Mapping[str, Any]) -> Capabilities:
+    """What the server says it can do; a server that says nothing can do nothing beside the plain protocol."""
+    offered = frozenset(texts(answer, "capabilities"))
+    ordered = "ordered_feed" in offered
+    return Capabilities(
+        long_poll="wait_ms" in offered,
+        ordered_feed=ordered,
+        item_results="item_results" in offered,
+        expected_hash="expected_hash" in offered,
+        keeps_history=ordered,
+        latest_only="latest_only" in offered,
+        connector_id="connector_id" in offered,
+    )
+
+
+def source_of(value: Mapping[str, Any]) -> RemoteSource | None:
+    """A source; None where its mode is one this release does not know, so that the others can still be listed."""
+    mode = text(value, "mode")
+    if mode not in tuple(Mode):
+        return None
+    return RemoteSource(
+        id=text(value, "id"),
+        name=text(value, "name"),
+        mode=Mode(mode),
+        connector_id=maybe_text(value, "connectorId"),
+        paused=maybe_text(value, "status") == "paused",
+        include=texts(value, "includePatterns"),
+        exclude=texts(value, "excludePatterns"),
+    )
+
+
+def file_of(value: Mapping[str, Any]) -> RemoteFile:
+    """A row of the listing."""
+    return RemoteFile(text(value, "relativePath"), text(value, "lastSyncedHash"))
+
+
+def version_of(value: Mapping[str, Any]) -> RemoteVersion:
+    """A version in a history."""
+    digest = text(value, "hash")
+    content = matching(maybe_text(value, "content"), digest)
+    size = None if content is None else len(content)
+    return RemoteVersion(digest, maybe_text(value, "recordedAt"), maybe_text(value, "origin"), size, content)
+
+
+def newest_first(versions: Sequence[RemoteVersion]) -> list[RemoteVersion]:
+    """Versions by the time they were recorded, newest first; the real server sends the oldest first."""
+    if len(versions) > 1 and (versions[0].recorded_at or "") > (versions[-1].recorded_at or ""):
+        return list(versions)
+    return list(reversed(versions))
+
+
+def conflict_of(value: Mapping[str, Any]) -> RemoteConflict:
+    """An open conflict.
+
+    A refused delete is listed as though it were a push of empty text, and only the operation or the
+    ``conflict.opened`` event can tell the two apart. Here it is taken for the delete, by far the more frequent:
+    ``local_hash`` is None.
+    """
+    base = maybe_text(value, "baseHash")
+    local = maybe_text(value, "localHash") or None
+    local = None if local == EMPTY_HASH else local
+    remote = maybe_text(value, "remoteHash") or None
+    return RemoteConflict(
+        id=text(value, "id"),
+        path=text(value, "relativePath"),
+        base_hash=None if base in (None, "", SENTINEL_BASE) else base,
+        local_hash=local,
+        remote_hash=remote,
+        local_text=matching(maybe_text(value, "localContent"), local),
+        remote_text=matching(maybe_text(value, "remoteContent"), remote),
+        opened_at=maybe_text(value, "createdAt"),
+    )
+
+
+def stale(sentence: str) -> RemoteCallError:
+    """The failure of a decision made on something that has moved since."""
+    return RemoteCallError(Problem(ProblemKind.STALE, sentence), SideEffect.NONE)

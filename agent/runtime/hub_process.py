@@ -1,0 +1,152 @@
+"""The embedded hub as a child process: whoever needs the server named ``local`` hosts it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import subprocess
+import threading
+import time
+from pathlib import Path
+
+from agent.core.errors import AgentError
+from agent.process.relaunch import HUB, self_command
+from agent.settings.settings import TABLE, private
+
+WORKSPACE = "local"
+USER = "owner"
+_START_SECONDS = 30.0
+_STOP_SECONDS = 4.0
+_RENEW_AFTER = 0.5
+"""Part of a token's life after which the child is asked for another."""
+
+
+class HubStartFailed(AgentError):
+    """The embedded hub did not start."""
+
+    code = "hub"
+
+
+class HubProcess:
+    """Starts the hub when first asked for and again if it ends. Safe to use from several threads.
+
+    Args:
+        data: the hub's folder.
+        port: the wanted port; another free one is taken, and remembered, if that is in use.
+        token_days: how long its tokens last.
+    """
+
+    def __init__(self, data: Path, port: int, token_days: float) -> None:
+        self._data = data
+        self._port = port
+        self._token_seconds = token_days * 86400.0
+        self._token_days = token_days
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._url = ""
+        self._token = ""
+        self._token_made = 0.0
+
+    @property
+    def running(self) -> bool:
+        """Whether the child lives."""
+        return self._process is not None and self._process.poll() is None
+
+    def use_port(self, port: int) -> None:
+        """Want another port from the next start on."""
+        self._port = port
+
+    def ensure(self) -> str:
+        """The hub's address; starts it if it does not run.
+
+        Raises:
+            HubFailed: it did not come up; the message has its own last words.
+        """
+        with self._lock:
+            if not self.running:
+                self._start()
+            return self._url
+
+    def token(self) -> str:
+        """A token for the hub, renewed long before it expires."""
+        with self._lock:
+            if not self._token or time.time() - self._token_made > self._token_seconds * _RENEW_AFTER:
+                self._mint()
+            return self._token
+
+    def _start(self) -> None:
+        self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for port in self._ports():
+            command = [*self._command("--token-for"), "--parent-pid", str(os.getpid()), *port]
+            with open(self._data / "hub.log", "ab", opener=private) as log:
+                process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+            ready = _first_line(process)
+            if "url" in ready:
+                _hang_up(self._process)
+                self._process = process
+                self._url = str(ready["url"])
+                self._keep_token(str(ready["token"]))
+                return
+            process.kill()
+            process.wait()
+            _hang_up(process)
+            words = f": {ready['error']}" if "error" in ready else ""
+        raise HubStartFailed(f"the embedded hub did not start{words}", f"see {self._data / 'hub.log'}")
+
+    def _ports(self) -> tuple[tuple[str, ...], ...]:
+        """The arguments to try in turn. Without a port the hub takes the one it remembers, else the usual one, else
+        any free one, and remembers that; the usual one is therefore never insisted on.
+        """
+        if self._port in (0, TABLE["hub_port"].default):
+            return ((),)
+        return (("--port", str(self._port)), ())
+
+    def _mint(self) -> None:
+        done = subprocess.run(self._command("--mint"), capture_output=True, check=False, timeout=_START_SECONDS)
+        if done.returncode != 0:
+            raise HubStartFailed("the embedded hub gave no token", f"see {self._data / 'hub.log'}")
+        self._keep_token(done.stdout.decode().strip())
+
+    def _command(self, wish: str) -> list[str]:
+        data, days = str(self._data), str(self._token_days)
+        return [*self_command(HUB), "--data", data, "--days", days, wish, f"{WORKSPACE}:{USER}"]
+
+    def _keep_token(self, token: str) -> None:
+        self._token = token
+        self._token_made = time.time()
+
+    def stop(self) -> None:
+        """End the child, politely first."""
+        with self._lock:
+            process, self._process = self._process, None
+        if process is not None and process.poll() is None:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(_STOP_SECONDS)
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        _hang_up(process)
+
+
+def _hang_up(process: subprocess.Popen[bytes] | None) -> None:
+    """Close our end of a child's output."""
+    if process is not None and process.stdout is not None:
+        process.stdout.close()
+
+
+def _first_line(process: subprocess.Popen[bytes]) -> dict[str, object]:
+    """What the child says when it is ready, or why it cannot be; empty if it ended without a word or took too long."""
+    timer = threading.Timer(_START_SECONDS, process.kill)
+    timer.daemon = True
+    timer.start()
+    try:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        answer = json.loads(line)
+    except ValueError:
+        return {}
+    finally:
+        timer.cancel()
+    return answer if isinstance(answer, dict) else {}

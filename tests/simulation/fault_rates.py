@@ -1,0 +1,83 @@
+"""How often what happens, on which disks, and what a network does to a request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.utils import formatdate
+
+from agent.core.model import Mode
+from agent.disk.fs.protocol import SwapPrimitive
+from agent.engine.config import RunMode
+from simulation.memory_fs import Disk, Names
+from strict_raven import faults as f
+
+
+@dataclass(frozen=True, slots=True)
+class Chances:
+    """How often things happen: each a probability at its occasion.
+
+    Attributes:
+        strange: at an act of a person, that it is a strange one.
+        clock, older: weight of somebody setting a clock, or putting an older copy of an index or the server in its
+            place, among the acts of a turn.
+        folding: that a machine's disk takes some names for one.
+    """
+
+    crash_at_disk: float = 0.0015
+    crash_at_network: float = 0.005
+    disk_full: float = 0.002
+    user_between_calls: float = 0.006
+    strange: float = 0.06
+    clock: float = 0.03
+    older: float = 0.0
+    folding: float = 0.0
+    fault: float = 0.06
+    late: float = 0.03
+    doubled: float = 0.03
+    bystander: float = 0.08
+    unheard: float = 0.15
+
+
+PROFILES = (
+    Chances(),
+    Chances(crash_at_disk=0.006, disk_full=0.015, strange=0.02),
+    Chances(user_between_calls=0.025, strange=0.25, fault=0.02),
+    Chances(crash_at_network=0.02, fault=0.18, late=0.08, bystander=0.2, strange=0.02),
+    Chances(strange=0.0, clock=0.0),
+    Chances(older=0.1),
+    Chances(folding=0.5),
+)
+"""Seeds take these in turn."""
+
+BATCHES = (100, 1, 2)
+"""Operations in a batch; each profile meets them all. Files are few here: with small batches several are on their way.
+"""
+
+DISKS = (
+    Disk(),
+    Disk(grain_ns=1_000_000),
+    Disk(swap=SwapPrimitive.LINK),
+    Disk(grain_ns=2_000_000_000),
+    Disk(one_volume=False),
+)
+FOLDING = (Disk(names=Names.FOLDED), Disk(names=Names.DECOMPOSED))
+
+MODES = ((Mode.BIDIRECTIONAL, 0.8), (Mode.LOCAL_TO_CLOUD, 0.12), (Mode.IMPORT_ONLY, 0.08))
+ATTENDANCES = ((RunMode.DAEMON, 0.8), (RunMode.ONE_SHOT, 0.2))
+
+FAULTS: tuple[Callable[[float], f.Fault], ...] = (
+    lambda _: f.drop_request(),
+    lambda _: f.drop_answer(),
+    lambda _: f.drop_answer(),
+    lambda _: f.html(),
+    lambda _: f.cut_json(),
+    lambda _: f.no_content(),
+    lambda _: f.too_many("2"),
+    lambda now: f.too_many(formatdate(now + 3, usegmt=True)),
+    lambda _: f.unavailable(),
+    lambda _: f.unauthorized(),
+    lambda _: f.too_large(),
+    lambda _: f.delay(20.0),
+)
+"""Each given the server's time, in seconds since the epoch."""

@@ -1,0 +1,395 @@
+"""The code broken on purpose: each mutant breaks the smallest function of the product that keeps one promise.
+
+A run of the simulation over a mutant must end in a reason for some seed, or the promise is one the oracle does not
+hold the product to. Mutants are put in from outside and taken out again; no double stands in for a whole class.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from msgspec import structs
+
+from agent.core.events import Page
+from agent.core.model import ABSENT, ApplyOutcome, ApplyResult, Intent, Observation, Operation, RemoteConflict
+from agent.core.reconcile import Step, reconcile
+from agent.disk.apply import install
+from agent.disk.apply.install import Installer
+from agent.disk.apply.staging import StagingArea, StagingMark
+from agent.disk.apply.swap import Swapper, Target
+from agent.disk.apply.trash import Trash
+from agent.disk.fs.protocol import Dir
+from agent.disk.root import Root
+from agent.disk.scan import observe
+from agent.engine import path_store, resolutions
+from agent.engine.conflicts import ConflictTracker
+from agent.engine.context import EngineContext
+from agent.engine.in_doubt import InDoubt
+from agent.engine.remote_feed import RemoteFeed
+from agent.engine.resolutions import Resolutions
+from agent.engine.verification import Verification
+from agent.index.conflicts import Conflicts
+from agent.index.operations import PushReason, StoredOperation
+from agent.index.trees import PathRow
+from agent.remotes.protocol import Outgoing
+from agent.remotes.raven import push
+from simulation import fault_rates
+from simulation.fault_rates import Chances
+from simulation.people import PATHS
+from simulation.run import run
+from simulation.simfs import SimFs
+from simulation.world import Plan
+
+Breaking = Callable[[], AbstractContextManager[object]]
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One thing broken.
+
+    Attributes:
+        name: what people call it.
+        broken: one sentence: what the product does now.
+        breaking: makes it so for as long as it is entered.
+        servers: where it can show at all.
+        make_fs: a disk under which it is likelier.
+        turns: how long a run must be for it.
+        chances: under which its occasion is likelier; None: those of every run.
+        rare: whether it takes more than a few seeds until it shows.
+    """
+
+    name: str
+    broken: str
+    breaking: Breaking
+    servers: tuple[str, ...] = ("hub", "strict")
+    chances: Chances | None = None
+    make_fs: Callable[..., SimFs] = SimFs
+    turns: int = 100
+    rare: bool = False
+
+    def complaints(self, seed: int, server: str) -> tuple[str, ...]:
+        """What is found wrong with a run in these surroundings: of the mutant while it is in, else of the product."""
+        profiles = fault_rates.PROFILES if self.chances is None else (self.chances,)
+        with instead(fault_rates, "PROFILES", profiles):
+            return run(Plan(seed, server, self.turns, make_fs=self.make_fs)).wrong
+
+
+class Stubborn(SimFs):
+    """A disk that will open nothing in the synced folder for some stretches of its early life."""
+
+    _opened = 0
+
+    def open_dir(self, parent: Dir, name: str) -> Dir:
+        """As in ``Fs``."""
+        self._opened += 1
+        if name in _ORDINARY and 5 <= self._opened % 40 < 12 and self._opened < 800:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return super().open_dir(parent, name)
+
+
+_ORDINARY = {path.split("/")[0] for path in PATHS if "/" in path}
+
+
+@contextlib.contextmanager
+def instead(owner: object, name: str, other: object) -> Iterator[None]:
+    """Have ``other`` stand at a name of a class or module."""
+    original = vars(owner)[name]
+    setattr(owner, name, other)
+    try:
+        yield
+    finally:
+        setattr(owner, name, original)
+
+
+def _nothing(*_given: Any, **_more: Any) -> None:
+    return None
+
+
+# The folder
+
+
+def _no_check_after_the_swap() -> AbstractContextManager[object]:
+    careful = Swapper.replace
+
+    def swapped(self: Swapper, intent: Intent, spot: Target, now: float) -> ApplyOutcome:
+        try:
+            self._fs.exchange(self._staging.handle, intent.id + StagingMark.NEW, spot.folder, spot.name)
+        except OSError:
+            return careful(self, intent, spot, now)
+        self._staging.to_trash(intent, StagingMark.NEW, intent.expected, now)
+        return ApplyOutcome.DONE
+
+    return instead(Swapper, "replace", swapped)
+
+
+def _removal_without_the_trash() -> AbstractContextManager[object]:
+    careful = StagingArea.to_trash
+
+    def dropped(self: StagingArea, intent: Intent, stage: StagingMark, sha256: str | None, now: float) -> None:
+        if intent.new is None:
+            self.drop(intent.id, stage)
+        else:
+            careful(self, intent, stage, sha256, now)
+
+    return instead(StagingArea, "to_trash", dropped)
+
+
+def _link_followed() -> AbstractContextManager[object]:
+    return instead(Root, "_open", lambda self, _handle, _part, so_far: self.fs.open_root(f"{self.path}/{so_far}"))
+
+
+def _unreadable_taken_for_absent() -> AbstractContextManager[object]:
+    return instead(observe, "_failed", lambda path, _failure: Observation(path, ABSENT))
+
+
+def _recovery_skipped() -> AbstractContextManager[object]:
+    def believed(self: Installer, intents: Sequence[Intent], _now: float) -> list[ApplyResult]:
+        return [ApplyResult(intent.id, ApplyOutcome.DONE, self._look(intent.path)) for intent in intents]
+
+    return instead(Installer, "recover", believed)
+
+
+def _texts_thrown_away() -> AbstractContextManager[object]:
+    return instead(Trash, "stash", _nothing)
+
+
+def _expected_file_not_asked_for() -> AbstractContextManager[object]:
+    careful = Swapper.remove
+
+    def removed(self: Swapper, intent: Intent, spot: Target, now: float) -> ApplyOutcome:
+        found = self._fs.stat(spot.folder, spot.name) and install.hash_at(self._fs, spot)
+        return careful(self, structs.replace(intent, expected=found), spot, now)
+
+    return instead(Swapper, "remove", removed)
+
+
+# The engine
+
+
+def _cursor_saved_first() -> AbstractContextManager[object]:
+    apply = RemoteFeed._apply
+
+    def one_page_late(self: RemoteFeed, page: Page) -> None:
+        former = vars(self).get("told")
+        vars(self)["told"] = page
+        if former is not None:
+            apply(self, former)
+
+    return instead(RemoteFeed, "_apply", one_page_late)
+
+
+def _operation_id_reused() -> AbstractContextManager[object]:
+    fresh = EngineContext.add_operations
+
+    def reused(
+        self: EngineContext, operations: Sequence[tuple[Operation, PathRow]], why: PushReason
+    ) -> list[StoredOperation]:
+        again = []
+        for operation, row in operations:
+            former = [e.operation.id for e in self.operations_of(operation.path) if e.operation.verb is operation.verb]
+            self.index.operations.drop(former[-1:])
+            again.append((structs.replace(operation, id=former[-1]) if former else operation, row))
+        return fresh(self, again, why)
+
+    return instead(EngineContext, "add_operations", reused)
+
+
+def _silence_taken_for_consent() -> AbstractContextManager[object]:
+    return instead(InDoubt, "doubt", lambda self, entries: self.acknowledge([(each, None) for each in entries]))
+
+
+def _verification_skipped() -> AbstractContextManager[object]:
+    def skipped(self: Verification) -> None:
+        self._wanted_at = None
+
+    return instead(Verification, "plan", skipped)
+
+
+def _lost_updates_not_looked_for() -> AbstractContextManager[object]:
+    return instead(ConflictTracker, "lost_update", _nothing)
+
+
+def _conflict_pushed_over() -> AbstractContextManager[object]:
+    def bold(base: Any, local: Any, remote: Any, mode: Any) -> Any:
+        decision = reconcile(base, local, remote, mode)
+        return replace_step(decision, remote) if decision.step is Step.PARK and local.is_file else decision
+
+    def replace_step(decision: Any, remote: Any) -> Any:
+        return decision._replace(step=Step.PUSH, base=remote, kind=None)
+
+    return instead(path_store, "reconcile", bold)
+
+
+def _texts_of_conflicts_not_kept() -> AbstractContextManager[object]:
+    return instead(Conflicts, "put_text", _nothing)
+
+
+def _decision_on_a_head_nobody_saw() -> AbstractContextManager[object]:
+    careful = resolutions.next_step
+
+    def bold(wanted: str | None, _seen: str | None, head: str | None, *rest: Any, **more: Any) -> Any:
+        return careful(wanted, head, head, *rest, **more)
+
+    return instead(resolutions, "next_step", bold)
+
+
+def _foreign_conflict_closed() -> AbstractContextManager[object]:
+    def all_of_them(_self: Resolutions, conflict: Any, listed: tuple[RemoteConflict, ...]) -> list[RemoteConflict]:
+        return [c for c in listed if c.path == conflict.path]
+
+    return instead(Resolutions, "_ours", all_of_them)
+
+
+# The way to the server
+
+
+def _no_base() -> AbstractContextManager[object]:
+    based = push._parcel
+
+    def baseless(outgoing: Outgoing) -> Any:
+        parcel = based(outgoing)
+        if not isinstance(parcel, push.EncodedOperation):
+            return parcel
+        item = orjson.loads(parcel.encoded)
+        del item["baseHash"]
+        return structs.replace(parcel, encoded=orjson.dumps(item))
+
+    return instead(push, "_parcel", baseless)
+
+
+def _durability_not_asked_for() -> AbstractContextManager[object]:
+    return instead(Installer, "_settle_files", _nothing)
+
+
+def _names_not_made_durable() -> AbstractContextManager[object]:
+    return instead(Installer, "_settle_folders", _nothing)
+
+
+@contextlib.contextmanager
+def _swapped_before_it_is_durable() -> Iterator[None]:
+    """One sync at the end makes bytes and names durable, so that only what happens in between can tell."""
+    careful = Installer._settle_folders
+
+    def settle(self: Installer) -> None:
+        self._sync_all(self._trash.staging)
+        careful(self)
+
+    with instead(Installer, "_settle_files", _nothing), instead(Installer, "_settle_folders", settle):
+        yield
+
+
+def _refusals_not_written_down() -> AbstractContextManager[object]:
+    return instead(StagingArea, "withdraw", _nothing)
+
+
+_CRASHES = Chances(crash_at_disk=0.02, strange=0.02)
+_OUTAGES = Chances(crash_at_disk=0.08, strange=0.0, clock=0.0, user_between_calls=0.0)
+_HALTING = Chances(crash_at_disk=0.02, user_between_calls=0.02, folding=1.0, strange=0.0)
+_MEDDLING = Chances(user_between_calls=0.03, strange=0.25, fault=0.02)
+_SAVING = Chances(user_between_calls=0.1, strange=0.0, clock=0.0, crash_at_disk=0.0)
+_NETWORK = Chances(crash_at_network=0.02, fault=0.18, late=0.08, bystander=0.2, strange=0.02)
+_DEATHS = Chances(crash_at_network=0.1, bystander=0.4, strange=0.0)
+_RACES = Chances(bystander=0.5, strange=0.0, clock=0.0, crash_at_disk=0.0, crash_at_network=0.0)
+_STRICT = ("strict",)
+
+MUTANTS = (
+    Mutant(
+        "no check after the swap",
+        "what an exchange brings out goes to the trash unlooked at",
+        _no_check_after_the_swap,
+    ),
+    Mutant(
+        "no fsync", "a file is swapped in before its bytes are durable", _durability_not_asked_for, chances=_CRASHES
+    ),
+    Mutant(
+        "no fsync of folders",
+        "names are not durable before the index is",
+        _names_not_made_durable,
+        chances=_CRASHES,
+        rare=True,
+    ),
+    Mutant(
+        "swapped before it is durable",
+        "the new files of a group are put in place before the sync that makes them durable",
+        _swapped_before_it_is_durable,
+        chances=_OUTAGES,
+        rare=True,
+    ),
+    Mutant(
+        "refusals not written down",
+        "one of a group that was refused looks as though it had been put in place",
+        _refusals_not_written_down,
+        chances=_HALTING,
+        rare=True,
+    ),
+    Mutant("no base", "a push does not say what it was based on", _no_base),
+    Mutant(
+        "cursor saved first",
+        "the place in the feed is committed before what it told",
+        _cursor_saved_first,
+        chances=_DEATHS,
+        rare=True,
+    ),
+    Mutant(
+        "unreadable taken for absent",
+        "what cannot be looked at is reported as not there",
+        _unreadable_taken_for_absent,
+        make_fs=Stubborn,
+    ),
+    Mutant("operation id reused", "every push of a path bears the same operation id", _operation_id_reused),
+    Mutant("removal without the trash", "a file deleted elsewhere is unlinked here", _removal_without_the_trash),
+    Mutant(
+        "link followed", "folders are opened by their whole path, links included", _link_followed, chances=_MEDDLING
+    ),
+    Mutant("foreign conflict closed", "a decision closes every conflict of its path", _foreign_conflict_closed),
+    Mutant(
+        "verification skipped",
+        "the listing is never compared with what the feed told",
+        _verification_skipped,
+        _STRICT,
+        chances=_RACES,
+        rare=True,
+    ),
+    Mutant(
+        "expected file not asked for",
+        "a remote delete removes whatever stands at its path",
+        _expected_file_not_asked_for,
+        chances=_SAVING,
+        turns=400,
+        rare=True,
+    ),
+    Mutant(
+        "recovery skipped", "after a crash every journalled change counts as made", _recovery_skipped, chances=_CRASHES
+    ),
+    Mutant("texts thrown away", "what stands nowhere else is not put into the trash", _texts_thrown_away, _STRICT),
+    Mutant(
+        "texts of conflicts not kept", "the other side of a conflict is not kept at hand", _texts_of_conflicts_not_kept
+    ),
+    Mutant(
+        "silence taken for consent",
+        "a push without an answer counts as applied",
+        _silence_taken_for_consent,
+        chances=_NETWORK,
+    ),
+    Mutant(
+        "lost updates not looked for",
+        "a version our push replaced unseen is passed over",
+        _lost_updates_not_looked_for,
+        _STRICT,
+        chances=_RACES,
+        rare=True,
+    ),
+    Mutant("conflict pushed over", "edits on both sides are pushed on the head", _conflict_pushed_over),
+    Mutant(
+        "decision on a head nobody saw",
+        "a decision is carried out whatever the head is by then",
+        _decision_on_a_head_nobody_saw,
+    ),
+)

@@ -1,0 +1,135 @@
+"""What may happen in a turn, and how one thing is drawn from it.
+
+Each turn draws from a random stream of its own, and each act has its own draw in it, so that leaving turns out, or an
+act not being possible, changes as little as can be of what the others come to.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.engine import messages as m
+from simulation import deciding
+from simulation.machine import Machine
+
+if TYPE_CHECKING:
+    from simulation.world import World
+
+_STEPS = (0.0, 0.001, 0.03, 0.11, 0.6)
+_JUMPS = (0.5, 3.0, 3.0, 3.0, 30.0, 70.0, 4000.0)
+_DAY = 86400.0
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One thing that may happen.
+
+    Attributes:
+        weight: how often, against the others that are possible.
+    """
+
+    weight: float
+    possible: Callable[[], bool]
+    happen: Callable[[], None]
+
+
+def _always() -> bool:
+    return True
+
+
+class Turns:
+    """Draws the turns of one world."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._acts = [
+            *(act for machine in world.machines for act in (*self._of_agent(machine), *self._of_person(machine))),
+            Act(0.25, _always, world.edit_on_server),
+            Act(0.5, _always, self._pass_time),
+            Act(0.05, _always, self._pause_or_resume),
+            Act(1.0, lambda: world.network.holds_back, world.network.deliver_late),
+            Act(0.05, _always, world.copies.copy_server),
+            Act(world.chances.older, lambda: world.copies.has_server, world.copies.restore_server),
+        ]
+
+    def take(self, number: int) -> None:
+        """Turn ``number`` of the run."""
+        world = self._world
+        world.reseed(number)
+        rng = world.rng
+        world.now += rng.choice(_STEPS)
+        # The first of several exponential clocks to ring: an act that is impossible leaves the order of the others.
+        moments = [(-math.log(1.0 - rng.random()) / (act.weight or 1e-9), i) for i, act in enumerate(self._acts)]
+        for _, i in sorted(moments):
+            if self._acts[i].possible():
+                self._acts[i].happen()
+                return
+
+    def _of_agent(self, machine: Machine) -> list[Act]:
+        world, rng = self._world, self._world.rng
+
+        def alive(condition: Callable[[], object]) -> Callable[[], bool]:
+            return lambda: machine.alive and bool(condition())
+
+        return [
+            Act(2.0, lambda: not machine.alive, lambda: world.start(machine)),
+            Act(4.0, alive(lambda: machine.folder_work), lambda: world.guarded(machine, machine.work)),
+            Act(
+                4.0,
+                alive(machine.ready_calls),
+                lambda: world.guarded(machine, lambda: machine.call(rng.choice(machine.ready_calls()))),
+            ),
+            Act(7.0, alive(machine.lanes), lambda: machine.deliver(rng.choice(machine.lanes()), rng.choice([1, 1, 3]))),
+            Act(3.0, alive(machine.due), machine.tick),
+            Act(0.5, alive(lambda: machine.unlearned), machine.learn),
+            Act(0.03, alive(_always), lambda: self._crash(machine)),
+            Act(0.02, alive(_always), lambda: machine.tell(m.RescanRequested())),
+            Act(0.04, alive(_always), machine.tidy),
+        ]
+
+    def _of_person(self, machine: Machine) -> list[Act]:
+        world, copies, older = self._world, self._world.copies, self._world.chances.older
+
+        def waits(condition: Callable[[], object]) -> Callable[[], bool]:
+            return lambda: machine.alive and bool(condition())
+
+        return [
+            Act(0.3, _always, lambda: world.meddle(machine)),
+            Act(world.chances.clock, _always, lambda: self._set_clock(machine)),
+            Act(
+                0.5,
+                waits(lambda: deciding.open_conflicts(machine)),
+                lambda: deciding.decide(world, machine),
+            ),
+            Act(0.5, waits(lambda: machine.engine.held), lambda: deciding.release(world, machine)),
+            Act(0.3, waits(machine.halted), lambda: deciding.go_on(world, machine)),
+            Act(0.03, _always, lambda: copies.copy_index(machine)),
+            Act(older, lambda: copies.has_older(machine), lambda: copies.restore_index(machine)),
+            Act(older / 2, _always, lambda: copies.lose_index(machine)),
+        ]
+
+    def _crash(self, machine: Machine) -> None:
+        self._world.note(machine.name, "crash while idle")
+        self._world.kill(machine)
+
+    def _pass_time(self) -> None:
+        world, rng = self._world, self._world.rng
+        wakes = [moment for x in world.machines if x.alive and (moment := x.due_at()) is not None]
+        to_wake, jump = rng.random() < 0.7, rng.choice(_JUMPS)
+        world.now = max(world.now, min(wakes)) if wakes and to_wake else world.now + jump
+
+    def _set_clock(self, machine: Machine) -> None:
+        """Far enough that no moment comes twice: files stamped alike would look unchanged to everybody."""
+        rng = self._world.rng
+        skew = rng.choice([0.0, 0.0, -_DAY * rng.uniform(30, 60), _DAY * rng.uniform(350, 380)])
+        self._world.note(machine.name, f"has its clock set: {skew / _DAY:+.1f} days from the truth")
+        machine.set_clock(skew)
+
+    def _pause_or_resume(self) -> None:
+        world = self._world
+        verb = world.rng.choice(["pause", "resume", "resume"])
+        world.note("server", verb)
+        world.ask(f"sources/{verb}", sourceId=world.source_id)

@@ -1,0 +1,269 @@
+"""What people did and saw, and whether everything that changed since goes back to that.
+
+The laws alone let an agent set a person's edit back, so long as a copy lies in some trash. The witness stands beside
+a run and asks more: what a machine changed on the server was done by its person, what it replaced there had been in
+that person's folder or before their eyes, and what it took out of the folder was the server's as well.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import unquote
+
+from agent.core.model import EMPTY_HASH, ApplyOutcome, Operation, Resolution
+from agent.core.paths import collision_key
+from agent.engine import effects as e
+from agent.engine import messages as m
+from simulation.machine import Machine
+from simulation.memory_fs import Names, Node
+from simulation.servers import call
+from simulation.user import User, sha
+from simulation.world import World
+
+_ACTS = {"write", "replace", "delete", "rename", "discard", "link", "act", "tidy_one"}
+_BY_SERVER_EDIT = "raven_edit_stale_base"
+
+Spot = tuple[str, str | None]
+"""A path, as a folding disk tells names apart, and the hash of what stands there; None: nothing."""
+
+
+def spot(path: str, digest: str | None) -> Spot:
+    """The spot for a path in any spelling: on a disk that folds names a person's file answers to all of them."""
+    return collision_key(path), digest
+
+
+@dataclass(slots=True)
+class Testimony:
+    """What is known of one machine.
+
+    Attributes:
+        done: what its person brought about: a text at a path, or nothing there.
+        seen: texts that have stood at a path of its folder, or been shown to its person in a conflict there.
+        sent: operations that went to the server, by id.
+        decided: ids of those that carry out a decision.
+        closed: ids of conflicts it asked the server to close.
+    """
+
+    done: set[Spot] = field(default_factory=set)
+    seen: set[Spot] = field(default_factory=set)
+    sent: dict[str, Operation] = field(default_factory=dict)
+    decided: set[str] = field(default_factory=set)
+    closed: set[str] = field(default_factory=set)
+
+
+class Witness:
+    """Looks on from the moment it is made until somebody asks for its complaints."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._of = {machine.name: Testimony() for machine in world.machines}
+        for machine in world.machines:
+            _watch_person(machine, self._of[machine.name])
+            _watch_decisions(machine, self._of[machine.name])
+            machine._make_carrier = functools.partial(_Overheard, self._of[machine.name], machine._make_carrier)
+        self._earlier: list[dict[str, Any]] = []
+        self._respelling = {machine.name for machine in world.machines if machine.fs.disk.names is Names.DECOMPOSED}
+        self._watch_server()
+
+    def complaints(self) -> list[str]:
+        """What nobody asked for."""
+        told = list(self._told())
+        return [*self._on_server(told), *self._conflicts(told), *self._left_open(), *self._in_trash(told)]
+
+    def _watch_server(self) -> None:
+        """Note what a server told before it is set back."""
+        server = self._world.server
+        restore = server.restore
+
+        def restored(copy: object) -> None:
+            self._earlier += self._told()
+            restore(copy)
+
+        setattr(server, "restore", restored)  # noqa: B010
+
+    def _told(self) -> Iterator[dict[str, Any]]:
+        cursor = 0
+        while True:
+            body = {"sourceId": self._world.source_id, "cursor": cursor, "limit": 500}
+            page = call(self._world.server, "sources/deltas", body)[1]["data"]
+            yield from page["events"]
+            if not page["events"]:
+                return
+            cursor = page["events"][-1]["cursor"]
+
+    def _on_server(self, told: list[dict[str, Any]]) -> Iterator[str]:
+        """What machines changed there was their person's doing, on top of what that person had seen."""
+        heads: dict[str, str | None] = {}
+        senders = {identifier: name for name, of in self._of.items() for identifier in of.sent}
+        for event in told:
+            if event["type"] not in {"file.upsert", "file.delete"}:
+                continue
+            path, new = event["relativePath"], event["payload"].get("hash")
+            old, heads[path] = heads.get(path), new
+            identifier = event["payload"].get("operationId", "")
+            if new == old or identifier not in senders:
+                continue
+            name = senders[identifier]
+            of = self._of[name]
+            # What a server forgot when it was set back goes up again from every folder that holds it; and to a machine
+            # without its index a file that was deleted elsewhere meanwhile is one the server does not have yet.
+            union = self._world.restored & {"server", name}
+            excused = bool(union) and new is not None and spot(path, new) in of.seen
+            # A disk that writes names down in another spelling makes a pulled file look deleted and made anew.
+            excused = excused or name in self._respelling
+            if identifier not in of.decided and spot(path, new) not in of.done and not excused:
+                yield f"nobody's act: {name} put {self._word(new)} at {path} on the server, and nobody there did that"
+            if old is not None and spot(path, old) not in of.seen and not self._owned_up(name, path, old):
+                yield f"overwritten unseen: {name} put {self._word(new)} over {self._word(old)} at {path} on the server"
+
+    def _owned_up(self, name: str, path: str, digest: str) -> bool:
+        """Whether the machine found out afterwards that it had overwritten a text, and told its person.
+
+        Only the index can know: one that went before the operation's echo came by takes that with it.
+        """
+        if name in self._world.restored and self._world.plan.server == "strict":
+            return True
+        machine = next(machine for machine in self._world.machines if machine.name == name)
+        rows = machine.index.connection.execute("SELECT path, detail FROM activity WHERE what = 'overwritten_unseen'")
+        return (path, digest) in set(rows)
+
+    def _conflicts(self, told: list[dict[str, Any]]) -> Iterator[str]:
+        """A machine closes conflicts of its own operations, and those over edits made on the server."""
+        for event in told:
+            payload, path = event["payload"], event.get("relativePath")
+            if event["type"] != "conflict.opened" or payload.get("reason") == _BY_SERVER_EDIT:
+                continue
+            text = payload.get("localHash")
+            openers = {name for name, of in self._of.items() if _sent(of, path, text)}
+            for name, of in self._of.items():
+                if openers and name not in openers and payload["conflictId"] in of.closed:
+                    yield f"another machine's conflict: {name} closed one on {path} that {sorted(openers)} had opened"
+
+    def _left_open(self) -> Iterator[str]:
+        """Every conflict on the server stands before somebody who can decide it.
+
+        Only asked on the hub: the strict server's feed can leave the event out that tells of a conflict, and no
+        listing says which of them were edits made on the server.
+        """
+        if self._world.plan.server != "hub":
+            return
+        body = {"sourceId": self._world.source_id}
+        shown = {i for machine in self._world.machines for found in machine.conflicts() for i in found.server_ids}
+        for listed in call(self._world.server, "sources/conflicts", body)[1]["data"]:
+            if listed["id"] not in shown:
+                yield f"left open: nobody is shown the conflict on {listed['relativePath']} that stands on the server"
+
+    def _in_trash(self, told: list[dict[str, Any]]) -> Iterator[str]:
+        """Nothing of a person's is unlinked, whatever the server keeps; what a pull put into the trash is what its
+        name says, and the server had it.
+        """
+        keys = ("hash", "localHash", "remoteHash")
+        held = {
+            spot(event.get("relativePath") or "", event["payload"].get(key))
+            for event in (*self._earlier, *told)
+            for key in keys
+        }
+        known = {digest for _, digest in held}
+        for machine in self._world.machines:
+            for digest, by in machine.fs.destroyed.items():
+                # A new file put in and out again is the server's text still, though its person saved it as it was.
+                if not (by.endswith(".new") and digest in known):
+                    yield f"past the trash: {machine.name} took its last copy of {self._word(digest)} away by {by}"
+            for path, node in machine.fs.files():
+                _, in_trash, name = path.rpartition("/trash/s/")
+                if in_trash and name.count("-") >= 4:
+                    yield from self._entry(machine, name, node, held)
+
+    def _entry(self, machine: Machine, name: str, node: Node, held: set[Spot]) -> Iterator[str]:
+        _, identifier, digest, reason, quoted = name.split("-", 4)
+        path, there = unquote(quoted), sha(node.data)
+        if there != digest and set(digest) != {"0"}:
+            yield f"trash: {machine.name} keeps {self._word(there)} under the name of {self._word(digest)}"
+        if reason == "pull" and not identifier.endswith(".found") and spot(path, there) not in held:
+            yield f"set back: a pull took {self._word(there)} from {path} of {machine.name}, and no server ever had it"
+
+    def _word(self, digest: str | None) -> str:
+        return "nothing" if digest is None else self._world.script.word(digest)
+
+
+def _sent(of: Testimony, path: str, digest: str | None) -> bool:
+    """Whether a machine sent this text for a path. The wire cannot tell a delete's conflict from an empty text's."""
+    return any(o.path == path and (o.hash or EMPTY_HASH) == (digest or EMPTY_HASH) for o in of.sent.values())
+
+
+def _watch_person(machine: Machine, of: Testimony) -> None:
+    """Have every act of this machine's person noted by what it leaves behind."""
+    under_way: list[str] = []
+
+    def noted(act: Callable[..., Any], *given: Any) -> Any:
+        if under_way:
+            return act(*given)
+        under_way.append(act.__name__)
+        before = User.tree(machine.user)
+        try:
+            return act(*given)
+        finally:
+            under_way.clear()
+            after = User.tree(machine.user)
+            changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
+            spots = {spot(path, sha(after[path]) if path in after else None) for path in changed}
+            of.done |= spots
+            of.seen |= spots
+
+    for actor in (machine.user, machine.strange):
+        for name in _ACTS & vars(type(actor)).keys():
+            setattr(actor, name, functools.partial(noted, getattr(actor, name)))
+
+
+def _watch_decisions(machine: Machine, of: Testimony) -> None:
+    """Whoever decides a conflict has had both its texts before them; whoever undoes deletes puts their texts back."""
+    tell = machine.tell
+
+    def told(*messages: m.Message) -> None:
+        for message in messages:
+            if isinstance(message, m.UndoDeletes) and machine.engine.held is not None:
+                of.done |= {spot(path, digest) for path, digest in machine.engine.held.files}
+            if isinstance(message, m.Resolve):
+                shown = machine.conflict(message.conflict)
+                of.seen |= {spot(shown.path, each) for each in (shown.local_hash, shown.remote_hash, shown.head_hash)}
+        tell(*messages)
+
+    machine.tell = told
+
+
+class _Overheard:
+    """A carrier whose messages and effects the witness notes."""
+
+    def __init__(self, of: Testimony, make: Callable[..., Any], *given: Any) -> None:
+        self._of = of
+        self._carrier = make(*given)
+        self._intents: dict[str, Spot] = {}
+
+    def carry_out(self, effect: e.Effect) -> Iterator[m.Message]:
+        """As the carrier."""
+        if isinstance(effect, e.Send):
+            self._of.sent |= {parcel.operation.id: parcel.operation for parcel in effect.parcels}
+            self._of.decided |= {
+                parcel.operation.id for parcel in effect.parcels if parcel.content_override is not None
+            }
+        if isinstance(effect, e.CloseConflict) and effect.choice is not Resolution.KEEP_RAVEN:
+            self._of.closed.add(effect.server_id)
+        if isinstance(effect, e.ApplyChanges):
+            self._intents |= {intent.id: spot(intent.path, intent.new) for intent, _ in effect.jobs}
+        if isinstance(effect, e.Recover):
+            self._intents |= {intent.id: spot(intent.path, intent.new) for intent in effect.intents}
+        for message in self._carrier.carry_out(effect):
+            self._hear(message)
+            yield message
+
+    def _hear(self, message: m.Message) -> None:
+        if isinstance(message, m.ScanResults):
+            self._of.seen |= {spot(seen.path, seen.side.hash) for seen in message.seen}
+        elif isinstance(message, m.ChangesApplied):
+            self._of.seen |= {spot(landed.seen.path, landed.seen.side.hash) for landed in message.landed if landed.seen}
+            # What was installed stood there, however soon its person saved over it.
+            made = {landed.intent_id for landed in message.landed if landed.landing is ApplyOutcome.DONE}
+            self._of.seen |= {self._intents[identifier] for identifier in made & self._intents.keys()}

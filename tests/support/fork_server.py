@@ -1,0 +1,219 @@
+"""Processes of the agent without an interpreter's start: forked from one that has the agent imported already.
+
+What runs in such a process is the command from its entry point on, with a pid, an environment, a folder, streams and
+signals of its own. Only the imports are shared: they are the same every time and were most of what a test cost. Run as
+a script this module is the process that is forked from; the tests use ``Forked``.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import functools
+import json
+import os
+import select
+import selectors
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+_IMPORTED = (
+    "agent.cli.main",
+    "agent.cli.commands.accounts",
+    "agent.cli.client",
+    "agent.cli.commands.conflicts",
+    "agent.cli.commands.folders",
+    "agent.cli.live",
+    "agent.cli.logsetup",
+    "agent.cli.commands.status",
+    "agent.cli.render",
+    "agent.cli.commands.run",
+    "agent.cli.commands.settings",
+    "agent.cli.commands.support",
+    "agent.cli.commands.sync",
+    "agent.cli.commands.up",
+    "agent.cli.commands.history",
+    "agent.settings.config_file",
+    "agent.api.server",
+    "agent.provisioning.apply",
+    "agent.daemon.foreground",
+    "agent.disk.watch.inotify", "jwt", "keyring", "sqlite_utils", "tempfile", "tomllib", "uuid",
+)  # fmt: skip
+
+
+class Forked:
+    """A process with these words behind ``raven-agent``; used as a ``subprocess.Popen`` is.
+
+    Attributes:
+        pid: of the process.
+        returncode: None while it runs; the negative number of the signal that ended it.
+    """
+
+    def __init__(self, words: Sequence[str], env: Mapping[str, str], cwd: str, streams: tuple[int, int, int]) -> None:
+        self.returncode: int | None = None
+        self._line = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._line.connect(_address())
+        wish = json.dumps({"words": list(words), "env": dict(env), "cwd": cwd, "umask": _umask()}).encode() + b"\n"
+        sent = socket.send_fds(self._line, [wish[:4096]], list(streams))
+        self._line.sendall(wish[sent:])
+        self.pid = int(self._line.makefile("rb").readline())
+
+    def poll(self) -> int | None:
+        """The exit code, or None while it runs."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.wait(0)
+        return self.returncode
+
+    def wait(self, timeout: float | None = None) -> int:
+        """The exit code, once it has ended.
+
+        Raises:
+            subprocess.TimeoutExpired: it still runs after ``timeout`` seconds.
+        """
+        if self.returncode is None:
+            ended, _, _ = select.select([self._line], [], [], timeout)
+            if not ended:
+                raise subprocess.TimeoutExpired("raven-agent", timeout or 0)
+            self.returncode = int(self._line.recv(64))
+            self._line.close()
+        return self.returncode
+
+    def send_signal(self, number: int) -> None:
+        """Send it a signal; to one that has ended none."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Send it SIGTERM."""
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        """Send it SIGKILL."""
+        self.send_signal(signal.SIGKILL)
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+@functools.cache
+def _address() -> str:
+    """Where the process to fork from listens; it is started with the first question and ends with this process."""
+    folder = tempfile.mkdtemp(prefix="fork-server-")
+    address = f"{folder}/socket"
+    mother = subprocess.Popen(
+        [sys.executable, "-P", __file__, address], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd="/"
+    )
+    assert mother.stdin is not None and mother.stdout is not None
+    assert mother.stdout.readline() == b"ready\n"
+
+    def end() -> None:
+        assert mother.stdin is not None and mother.stdout is not None
+        mother.stdin.close()
+        mother.stdout.close()
+        mother.wait()
+        with contextlib.suppress(FileNotFoundError):
+            Path(address).unlink()
+        Path(folder).rmdir()
+
+    atexit.register(end)
+    return address
+
+
+# From here on: the process that is forked from.
+
+
+class _Nursery:
+    """Forks for whoever asks, and tells them how their process ended."""
+
+    def __init__(self, listener: socket.socket) -> None:
+        self._listener = listener
+        self._lines: dict[int, socket.socket] = {}
+        self._woken, self._waker = socket.socketpair()
+        self._woken.setblocking(False)
+        self._waker.setblocking(False)
+        signal.set_wakeup_fd(self._waker.fileno(), warn_on_full_buffer=False)
+        signal.signal(signal.SIGCHLD, lambda _number, _frame: None)
+
+    def serve(self) -> list[str] | None:
+        """Fork until stdin is closed. Comes back in every process that was forked, with its words."""
+        with selectors.DefaultSelector() as ready:
+            for source in (self._listener, self._woken, sys.stdin):
+                ready.register(source, selectors.EVENT_READ)
+            while True:
+                for key, _ in ready.select():
+                    if key.fileobj is sys.stdin:
+                        return None
+                    if key.fileobj is self._listener:
+                        words = self._fork()
+                        if words is not None:
+                            return words
+                    else:
+                        self._woken.recv(4096)
+                        self._reap()
+
+    def _fork(self) -> list[str] | None:
+        line, _ = self._listener.accept()
+        message, streams, _, _ = socket.recv_fds(line, 1 << 16, 3)
+        while not message.endswith(b"\n"):
+            message += line.recv(1 << 16)
+        wish = json.loads(message)
+        pid = os.fork()
+        if pid:
+            self._lines[pid] = line
+            for stream in streams:
+                os.close(stream)
+            line.sendall(b"%d\n" % pid)
+            return None
+        signal.set_wakeup_fd(-1)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        for own in (line, self._listener, self._woken, self._waker, *self._lines.values()):
+            own.close()
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+            os.close(stream)
+        os.environ.clear()
+        os.environ.update(wish["env"])
+        os.umask(wish["umask"])
+        os.chdir(wish["cwd"])
+        return list(wish["words"])
+
+    def _reap(self) -> None:
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG)) != (0, 0):
+                line = self._lines.pop(ended[0])
+                with contextlib.suppress(BrokenPipeError):
+                    line.sendall(b"%d" % os.waitstatus_to_exitcode(ended[1]))
+                line.close()
+
+
+def _main(address: str) -> None:
+    import gc
+    import importlib
+
+    for name in _IMPORTED:
+        importlib.import_module(name)
+    # What is here now is never freed by a child, nor looked through for it.
+    gc.freeze()
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(address)
+        listener.listen(64)
+        os.write(1, b"ready\n")
+        words = _Nursery(listener).serve()
+    if words is None:
+        return
+    from agent.cli.main import main
+
+    sys.argv = ["raven-agent", *words]
+    main()
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1])
