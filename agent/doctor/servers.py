@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import ssl
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from agent.core.errors import AgentError, ProblemKind, RemoteError
+from agent.core.net import is_loopback
 from agent.doctor.rows import CheckRow, failed, ok, unknown
 from agent.remotes.http.client import HttpClient, PlainHttp
 from agent.remotes.http.probe import Probe, probe
@@ -76,7 +76,7 @@ def _line(entry: ServerEntry, settings: Settings) -> Iterator[CheckRow]:
     clock, tls = f"clock {entry.name}", f"tls {entry.name}"
     ca_file = Path(settings.ca_file) if settings.ca_file else None
     try:
-        found = probe(entry.url, ca_file, trust_env=not _is_here(entry.url))
+        found = probe(entry.url, ca_file, trust_env=not is_loopback(urlsplit(entry.url).hostname or ""))
     except RemoteError as error:
         yield unknown(clock, _NO_ANSWER)
         if "certificate" in error.message:
@@ -106,7 +106,7 @@ def _skew(check: str, found: Probe) -> CheckRow:
 
 def _encryption(check: str, entry: ServerEntry, found: Probe) -> CheckRow:
     if found.protocol is None:
-        if _is_here(entry.url):
+        if is_loopback(urlsplit(entry.url).hostname or ""):
             return ok(check, "not encrypted, and it does not leave this machine")
         if entry.insecure_http:
             return ok(check, "not encrypted, as was allowed with --insecure-http")
@@ -175,11 +175,3 @@ def _words(can: Capabilities) -> str:
         if has
     ]
     return ", ".join(offered) if offered else "the plain protocol, as far as it said"
-
-
-def _is_here(url: str) -> bool:
-    host = urlsplit(url).hostname or ""
-    try:
-        return host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -6,7 +6,6 @@ import asyncio
 import errno
 import fcntl
 import gc
-import ipaddress
 import os
 import signal
 import socket
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import uvicorn
 
+from agent.core.net import is_loopback
 from agent.hub.auth import PUBLIC_KEY_ALGORITHMS, JwtTokens, SecretError, hub_secret
 from agent.hub.client_timeouts import TimeoutH11Protocol
 from agent.hub.domain import BODY_LIMIT, Hub
@@ -140,21 +140,12 @@ def _tokens(settings: HubSettings) -> JwtTokens:
 def _check_exposure(settings: HubSettings) -> None:
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise ServeError("TLS needs both a certificate and its key.")
-    if settings.tls_cert is not None or settings.behind_proxy or _is_loopback(settings.host):
+    if settings.tls_cert is not None or settings.behind_proxy or is_loopback(settings.host):
         return
     raise ServeError(
         f"The hub does not listen on {settings.host} in plain HTTP, where tokens and texts could be read on the way: "
         "give it a TLS certificate and key, or say that it stands behind a proxy which has them."
     )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _listen(settings: HubSettings) -> socket.socket:

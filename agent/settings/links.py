@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import hashlib
-import ipaddress
 import json
 import math
 import os
@@ -23,6 +22,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from agent.core.errors import AgentError, UsageError
 from agent.core.model import Mode
+from agent.core.net import is_loopback
 from agent.settings.settings import Home, ensure_private, write_atomically
 
 SCHEMA: Final = 1
@@ -306,16 +306,6 @@ def clean_url(url: str, *, insecure_http: bool = False) -> str:
         )
     prefix = parts.path.rstrip("/").removesuffix("/api").rstrip("/")
     return urlunsplit((parts.scheme, parts.netloc.lower(), prefix, "", ""))
-
-
-def is_loopback(host: str) -> bool:
-    """Whether traffic to this host stays on this machine."""
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _without_secrets(url: str) -> str:

@@ -178,7 +178,7 @@ def _invitation(document: Any) -> View:
 def _only_here(address: str) -> bool:
     from urllib.parse import urlsplit
 
-    from agent.settings.links import is_loopback
+    from agent.core.net import is_loopback
 
     return is_loopback(urlsplit(address).hostname or "")
 

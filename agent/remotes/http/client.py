@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import ipaddress
 import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -20,6 +19,7 @@ from msgspec import Struct
 
 from agent import __version__
 from agent.core.errors import Problem, ProblemKind, UsageError
+from agent.core.net import is_loopback
 from agent.remotes.http.connections import Connections
 from agent.remotes.http.decode import MAX_ANSWER, DecodeLimits, decoded
 from agent.remotes.http.failures import (
@@ -110,7 +110,7 @@ class HttpClient:
         if transport is None:
             trust = _trust(ca_file) if url.scheme == "https" else None
             # A proxy from the environment has no business between the agent and its own machine.
-            transport = DeadlineTransport(url, trust, _KEEP_ALIVE, trust_env=not _is_loopback(url.host))
+            transport = DeadlineTransport(url, trust, _KEEP_ALIVE, trust_env=not is_loopback(url.host))
         self._client = httpx.Client(
             transport=transport,
             follow_redirects=False,
@@ -255,21 +255,12 @@ def _checked(base_url: str, plain_http: PlainHttp) -> httpx.URL:
         raise UsageError("a server address must not hold a user name or password")
     if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
         raise UsageError(f"not a server address: {base_url}", "it looks like https://raven.example.org")
-    if url.scheme == "http" and plain_http is PlainHttp.REFUSE and not _is_loopback(url.host):
+    if url.scheme == "http" and plain_http is PlainHttp.REFUSE and not is_loopback(url.host):
         raise UsageError(
             f"{base_url} is not encrypted: the token could be read on the way",
             "use https, or pass --insecure-http if the network is trusted",
         )
     return url
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _trust(ca_file: Path | None) -> ssl.SSLContext:

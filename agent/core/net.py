@@ -1,0 +1,22 @@
+"""Facts about network addresses that need no look-up."""
+
+from __future__ import annotations
+
+
+def is_loopback(host: str) -> bool:
+    """Return True if traffic to this host never leaves this machine.
+
+    Accepts ``localhost`` and every name below it (RFC 6761), 127.0.0.0/8 and ``::1``, with or without brackets. No name
+    is resolved: the owner of any other name could point it at 127.0.0.1 later.
+    """
+    import ipaddress  # a command that talks to no server need not load it
+
+    name = host.strip("[]").rstrip(".").lower()
+    if name == "localhost" or name.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
