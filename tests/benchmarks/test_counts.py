@@ -23,9 +23,7 @@ FEW: Final = 5
 """Rows and folders of the agent's own, and the folder that was linked."""
 
 
-def test_each_file_is_sent_once_in_full_batches_and_nothing_when_nothing_changed(
-    machines: Machines, hub: HubServer
-) -> None:
+def test_each_file_is_sent_once_in_full_batches(machines: Machines, hub: HubServer) -> None:
     """300 new files are 3 pushes of 100 operations; an unchanged folder is none; 7 edits are one push of 7; a machine
     that joins pulls the 300 and pushes nothing back.
     """
@@ -71,7 +69,7 @@ def _plant_what_nobody_syncs(folder: Path) -> None:
     plant(folder, {".gitignore": "build/\n"})
 
 
-def test_a_look_opens_what_changed_and_lists_what_can_hold_a_selected_file(tmp_path: Path) -> None:
+def test_a_scan_opens_only_changed_files_and_needed_folders(tmp_path: Path) -> None:
     """The first look opens each of 300 selected files once; the next one opens none and writes no file's row; after
     an edit the one file is opened. Folders that can hold no selected file are not listed in any of them.
     """

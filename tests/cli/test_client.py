@@ -35,7 +35,8 @@ def test_a_refusal_keeps_its_code_message_and_hint(home: Home, fake: FakeAgent) 
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"", b"[]", b'{"result"', b'{"other": 1}'])
-def test_an_answer_that_makes_no_sense_is_an_error_and_not_a_result(home: Home, fake: FakeAgent, body: bytes) -> None:
+def test_an_unreadable_answer_is_an_error(home: Home, fake: FakeAgent, body: bytes) -> None:
+    """An answer that makes no sense is an error and not a result."""
     fake.answers["status"] = Raw(body)
     with connect(home, Settings()) as client, pytest.raises(NotRunning):
         client.call("status", {})

@@ -89,9 +89,10 @@ def test_a_link_that_only_sends_files_up_needs_no_answer(
 
 
 @pytest.mark.parametrize("met", [{"download": 1, "upload": 1}, {"download": 1, "adopt": 1}, {"park": 1}])
-def test_a_link_that_meets_files_needs_a_yes_and_without_a_terminal_the_flag(
+def test_linking_over_files_needs_confirmation_or_the_flag(
     raven: Callable[..., Ran], fake: FakeAgent, met: dict[str, int]
 ) -> None:
+    """A link that meets files needs a yes and without a terminal the flag."""
     fake.answers["link"] = plan(**met)
     ran = raven("link", "d", "--json")
     assert ran.code == 2
@@ -239,9 +240,10 @@ def editor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, script: str) -> None
     monkeypatch.setenv("VISUAL", str(file))
 
 
-def test_an_edited_merge_keeps_its_line_ends_and_names_its_generation(
+def test_an_edited_merge_keeps_line_ends_and_generation(
     raven: Callable[..., Ran], fake: FakeAgent, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """An edited merge keeps its line ends and names its generation."""
     editor(tmp_path, monkeypatch, 'printf "more" >> "$1"')
     fake.answers |= {"diff": conflict(), "resolve": resolved()}
     assert raven("resolve", "7", "manual_merge", "--edit").code == 0

@@ -21,7 +21,7 @@ def asked(answer: bytes) -> tuple[UnixHttpResponse, bytes]:
         return got, far.recv(1 << 16)
 
 
-def test_the_question_is_a_post_whose_answer_ends_with_the_connection() -> None:
+def test_the_request_is_a_post_answered_until_disconnect() -> None:
     """HTTP/1.0, so that nothing comes in chunks; the host is one the agent takes for itself."""
     _, question = asked(b"HTTP/1.1 200 OK\r\n\r\n")
     head, _, body = question.partition(b"\r\n\r\n")

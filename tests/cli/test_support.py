@@ -30,7 +30,8 @@ def test_a_setting_that_is_set_can_be_got(raven: Callable[..., Ran]) -> None:
     assert {row["name"]: row["origin"] for row in rows if row["origin"] != "default"} == {"quiet_ms": "file"}
 
 
-def test_an_unknown_setting_is_a_usage_error_with_the_nearest_name(raven: Callable[..., Ran], home: Home) -> None:
+def test_an_unknown_setting_is_a_usage_error_with_a_suggestion(raven: Callable[..., Ran], home: Home) -> None:
+    """An unknown setting is a usage error with the nearest name."""
     ran = raven("config", "get", "quite_ms", "--json")
     assert ran.code == 2
     assert json.loads(ran.err)["error"]["hint"] == "did you mean 'quiet_ms'?"

@@ -86,7 +86,8 @@ def shown_commands() -> Iterator[tuple[str, str]]:
             yield document.name, span
 
 
-def test_every_invocation_the_documents_show_names_real_commands_and_flags() -> None:
+def test_documented_invocations_use_real_commands_and_flags() -> None:
+    """Every invocation the documents show names real commands and flags."""
     for document, line in shown_commands():
         words = shlex.split(line.split("#")[0].split("|")[0])[1:]
         name = next((n for n in (" ".join(words[:2]), *words[:1]) if n in LEAVES), None)
@@ -116,7 +117,8 @@ def test_the_version_stands_in_one_place(raven: Callable[..., Ran]) -> None:
     assert raven("--version").out == f"raven-agent, version {__version__}\n"
 
 
-def test_the_list_of_commands_says_of_each_what_its_own_help_says() -> None:
+def test_the_command_list_repeats_each_commands_help() -> None:
+    """The list of commands says of each what its own help says."""
     assert isinstance(cli, LazyGroup)
     with click.Context(cli) as context:
         for name, place in cli.places.items():
@@ -154,7 +156,7 @@ def test_a_misspelt_setting_is_likened_to_settings_alone(raven: Callable[..., Ra
     assert "did you mean 'quiet_ms'?" in raven("config", "get", "quite_ms").err
 
 
-def test_what_asks_a_running_agent_loads_nothing_that_encrypts_or_reads_mail() -> None:
+def test_commands_for_a_running_agent_load_neither_ssl_nor_email() -> None:
     """``status`` is asked often, by people and by scripts, and its start is most of what it takes."""
     heavy = {"ssl", "email", "http.client", "msgspec"}
     code = f"import sys; import agent.cli.client; sys.exit(bool({heavy} & set(sys.modules)))"

@@ -50,9 +50,8 @@ def test_no_name_can_steer_the_terminal(name: str, shown: str) -> None:
     assert printable(name) == shown
 
 
-def test_a_folder_is_named_without_links_and_a_file_keeps_its_own(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_folder_is_named_without_links_and_a_file_as_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder is named without links and a file keeps its own."""
     real = tmp_path / "real"
     real.mkdir()
     (tmp_path / "link").symlink_to(real)

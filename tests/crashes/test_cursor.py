@@ -28,7 +28,7 @@ def killed_over(daemon: Daemon, home: MortalHome, hub: HubServer, source: str) -
 
 @pytest.mark.parametrize("edited", [True, False], ids=["edited-since", "untouched"])
 @pytest.mark.parametrize("folder", [1, 2, 3], ids=["its-folder", "the-trash", "the-slots"])
-def test_cr5_killed_between_the_install_and_the_index_loses_no_edit(
+def test_cr5_killed_between_install_and_index_loses_no_edit(
     tmp_path: Path, hub: HubServer, folder: int, edited: bool
 ) -> None:
     """Killed as each of the folders is made durable: the user's edit survives and is sent, as an edit of what the

@@ -128,7 +128,7 @@ def fill(file: Path) -> None:
             ballast.write(bytes(4096))
 
 
-def test_cr6_a_full_disk_under_the_index_stops_the_source_until_there_is_room(tmp_path: Path, hub: HubServer) -> None:
+def test_cr6_a_full_disk_under_the_index_stops_the_source(tmp_path: Path, hub: HubServer) -> None:
     """Nothing is sent or forgotten meanwhile, the state says why, the index is not thrown away; then all goes on."""
     home = MortalHome(tmp_path, "one", hub)
     home.path.mkdir()

@@ -139,9 +139,7 @@ def test_cr2_each_step_of_a_pull_is_durable_before_the_next(home: Home, hub: Hub
         assert swap.ended < trashed.begun
 
 
-def test_cr2_the_mark_of_a_new_file_is_removed_only_after_the_commit(
-    home: Home, hub: HubServer, tmp_path: Path
-) -> None:
+def test_cr2_a_new_files_mark_is_removed_only_after_the_commit(home: Home, hub: HubServer, tmp_path: Path) -> None:
     """The mark tells the next start that the file was put there, so it comes once the file is durable and outlives
     everything but the index's commit.
     """
@@ -160,9 +158,7 @@ def test_cr2_the_mark_of_a_new_file_is_removed_only_after_the_commit(
 
 
 @pytest.mark.parametrize("folder", ["sub", "."], ids=["its-folder", "the-root"])
-def test_cr2_nothing_is_committed_as_done_before_the_folders_are_durable(
-    home: Home, hub: HubServer, folder: str
-) -> None:
+def test_cr2_nothing_is_committed_before_folders_are_durable(home: Home, hub: HubServer, folder: str) -> None:
     """Killed as it makes a folder durable: the file stands there, the index still holds its journalled intent, and
     the next pass settles it without a word.
     """

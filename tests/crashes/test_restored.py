@@ -38,7 +38,7 @@ def restored(home: Home, strict: StrictServer) -> str:
     return source
 
 
-def test_pr4_a_restored_server_stops_the_source_and_neither_side_changes(home: Home, strict: StrictServer) -> None:
+def test_pr4_a_restored_server_stops_the_source(home: Home, strict: StrictServer) -> None:
     """Pass after pass: code 6, the folder holds what it held, the server what the backup held."""
     source = restored(home, strict)
     for _ in range(3):

@@ -74,7 +74,7 @@ def test_as_json_a_line_is_a_document_with_the_same_fields(home: Home) -> None:
     assert {"at", "level", "logger", "message"} <= set(row)
 
 
-def test_what_needs_a_person_is_said_at_the_usual_level_and_each_push_is_not(home: Home, strict: StrictServer) -> None:
+def test_only_what_needs_a_person_is_logged_at_the_usual_level(home: Home, strict: StrictServer) -> None:
     """A conflict is a warning; a server that goes away is one too, once, and so is its return a line."""
     with home.daemon() as daemon:
         source = daemon.source()["id"]
@@ -162,7 +162,7 @@ class Journal:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the journal is Linux's")
-def test_a_service_logs_to_the_journal_alone_and_logs_reads_it_there(home: Home, tmp_path: Path) -> None:
+def test_a_service_logs_to_the_journal_and_logs_reads_it_there(home: Home, tmp_path: Path) -> None:
     """With a priority on each line, without a time of its own and without a file; ``logs`` asks for our units only."""
     tools = tmp_path / "tools"
     tools.mkdir()

@@ -41,7 +41,7 @@ def test_conflicts_that_come_together_are_one_notification() -> None:
     assert told(notices, conflicts(*range(1000)), 10 + SETTLED_SECONDS, 100, 2000) == ["1,000 new conflicts"]
 
 
-def test_conflicts_that_keep_coming_are_told_of_after_a_while_and_then_seldom() -> None:
+def test_repeated_conflicts_are_announced_seldom() -> None:
     """A minute of gathering, then ten minutes of silence, whose conflicts are told of together."""
     notices = AlertPolicy(frozenset())
     titles = [(n, told(notices, conflicts(*range(n + 1)), float(n))) for n in range(int(QUIET_SECONDS) + 200)]
@@ -50,7 +50,7 @@ def test_conflicts_that_keep_coming_are_told_of_after_a_while_and_then_seldom() 
     assert [said for _, said in spoken] == [["61 new conflicts"], ["600 new conflicts"]]
 
 
-def test_a_conflict_that_was_there_before_or_is_gone_at_once_is_not_told() -> None:
+def test_an_old_or_short_lived_conflict_is_not_announced() -> None:
     """Neither one known from before a restart, nor one that was merged before anybody could look."""
     notices = AlertPolicy(frozenset({("notes", 1)}))
     assert told(notices, conflicts(1), 0, SETTLED_SECONDS, 60) == []
@@ -58,7 +58,7 @@ def test_a_conflict_that_was_there_before_or_is_gone_at_once_is_not_told() -> No
     assert told(notices, conflicts(1), 62, 62 + SETTLED_SECONDS, 700) == []
 
 
-def test_a_halt_is_told_once_while_it_lasts_and_again_when_it_comes_back() -> None:
+def test_a_halt_is_announced_once_each_time_it_begins() -> None:
     """A folder that is away for a moment is none."""
     notices = AlertPolicy(frozenset())
     halt, calm = AlertSituation(halted={"notes": "the folder is gone"}), AlertSituation()
@@ -77,7 +77,7 @@ def test_several_folders_that_halt_together_are_one_notification() -> None:
     assert told(notices, halts, 0, SETTLED_SECONDS) == ["Stopped: a (and 2 more)"]
 
 
-def test_a_sign_out_and_a_token_that_ends_soon_are_told_by_server() -> None:
+def test_a_sign_out_and_an_expiring_token_are_announced() -> None:
     """Seven days before, one day before, and when it has ended: once each."""
     notices = AlertPolicy(frozenset())
     later = SETTLED_SECONDS
@@ -143,7 +143,7 @@ def test_a_long_text_is_cut(tmp_path: Path) -> None:
     assert len(arguments[-1]) == LONGEST
 
 
-def test_who_tells_looks_again_by_itself_only_for_what_is_too_young_to_be_told() -> None:
+def test_alerts_set_a_timer_only_for_problems_still_too_young() -> None:
     """A new conflict or a halt is undecided until it was told, or is gone; calm is not."""
     notices = AlertPolicy(frozenset())
     assert notices.consider(AlertSituation(), START) == []

@@ -75,7 +75,7 @@ def test_a_session_holds_the_home_while_it_is_open(home: Home) -> None:
         CommandSession.open(home, Settings())
 
 
-def test_who_follows_the_control_thread_is_woken_after_each_piece_of_work_and_at_the_end() -> None:
+def test_control_loop_followers_wake_after_each_work_and_at_end() -> None:
     """Each of several by itself, and not before the work is done; nobody is woken while nothing happens."""
     control = ControlLoop(time.time)
     control.start()
@@ -166,7 +166,7 @@ def foreground(home: Home) -> Iterator[None]:
         assert not thread.is_alive()
 
 
-def test_the_control_socket_is_its_owner_s_only_and_goes_with_the_daemon(home: Home) -> None:
+def test_the_control_socket_is_owner_only_and_removed_at_exit(home: Home) -> None:
     """SC8: 0600 in a folder that is 0700; nothing is left behind."""
     with foreground(home):
         mode = home.socket.stat().st_mode

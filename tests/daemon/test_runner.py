@@ -59,7 +59,7 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         control.stop()
 
 
-def test_a_pause_that_was_told_to_a_failing_engine_holds_for_the_next_one(stage: Stage) -> None:
+def test_a_pause_of_a_failing_engine_holds_for_the_next_engine(stage: Stage) -> None:
     """Told before its first step, or while it waits to be begun anew."""
     stage.refuse()
     stage.runner.deliver(m.Pause(FOREVER))

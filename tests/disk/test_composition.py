@@ -70,7 +70,7 @@ def test_a_name_this_disk_cannot_keep_is_blocked_by_itself(folder: LocalFolder) 
     assert paths(folder) == {"Plain.md", "other.md"}
 
 
-def test_where_the_disk_cannot_be_tried_a_decomposed_name_is_nobodys(folder: LocalFolder, tmp_path: Path) -> None:
+def test_a_decomposed_name_is_deferred_on_an_untested_disk(folder: LocalFolder, tmp_path: Path) -> None:
     """Full just when a process starts: what is known under the composed name is neither missing nor a new file."""
     (tmp_path / "notes" / "deep").mkdir()
     jobs = [(intent(f"deep/{COMPOSED}", b"text", None), b"text")]

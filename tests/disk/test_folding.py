@@ -25,7 +25,7 @@ def root(tmp_path: Path) -> Iterator[Root]:
         yield root
 
 
-def test_a_folder_of_another_spelling_is_not_on_the_way_to_a_path(root: Root) -> None:
+def test_a_folder_of_another_spelling_is_not_part_of_the_path(root: Root) -> None:
     """It would be entered by the disk, and every file below would be there twice."""
     assert root.is_case_insensitive()
     with root.parent("Work/Notes.md") as (_, name):

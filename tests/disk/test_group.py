@@ -46,9 +46,10 @@ def names(room: Room) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", [WrappedFs, WithoutExchange])
-def test_a_crash_anywhere_in_a_group_leaves_each_file_whole_and_recovery_says_which(
+def test_a_crash_in_a_group_leaves_files_whole_and_recoverable(
     folder: Path, state: Path, kind: type[WrappedFs]
 ) -> None:
+    """A crash anywhere in a group leaves each file whole and recovery says which."""
     for number in range(1, 400):
         prepare(folder, state)
         fs = kind()
@@ -82,7 +83,7 @@ def test_a_crash_anywhere_in_a_group_leaves_each_file_whole_and_recovery_says_wh
     pytest.fail("there are more calls than were tried")
 
 
-def test_after_a_crash_a_file_that_was_put_in_place_and_deleted_since_counts_as_done(folder: Path, state: Path) -> None:
+def test_after_a_crash_an_installed_then_deleted_file_is_done(folder: Path, state: Path) -> None:
     """And one that was never put in place does not, though neither stands anywhere."""
     for number in range(1, 400):
         prepare(folder, state)
@@ -108,7 +109,8 @@ def test_after_a_crash_a_file_that_was_put_in_place_and_deleted_since_counts_as_
     pytest.fail("the group was never carried through")
 
 
-def test_one_mark_stands_for_the_whole_group_until_its_results_are_committed(room: Room) -> None:
+def test_one_marker_covers_a_group_until_its_results_commit(room: Room) -> None:
+    """One mark stands for the whole group until its results are committed."""
     (room.folder / PATHS[3]).write_bytes(OLD)
     (room.folder / "full").write_bytes(MINE)
     landed = room.installer.carry_out(group(), NOW)
@@ -118,7 +120,7 @@ def test_one_mark_stands_for_the_whole_group_until_its_results_are_committed(roo
     assert room.staging() == []
 
 
-def test_where_a_refusal_cannot_be_written_down_nothing_of_the_group_is_created(folder: Path, state: Path) -> None:
+def test_without_a_written_refusal_nothing_of_a_group_is_created(folder: Path, state: Path) -> None:
     """Without it, a crash would leave the refused one looking as though it had been put in place."""
     fs = WrappedFs()
     room = open_room(folder, state, fs)
@@ -137,7 +139,8 @@ def test_where_a_refusal_cannot_be_written_down_nothing_of_the_group_is_created(
     room.close()
 
 
-def test_many_files_of_a_folder_land_through_one_walk_and_one_sync_each_way(folder: Path, state: Path) -> None:
+def test_a_group_in_one_folder_uses_one_walk_and_two_syncs(folder: Path, state: Path) -> None:
+    """Many files of a folder land through one walk and one sync each way."""
     calls: list[str] = []
     fs = WrappedFs()
     room = open_room(folder, state, fs)
@@ -153,7 +156,7 @@ def test_many_files_of_a_folder_land_through_one_walk_and_one_sync_each_way(fold
     room.close()
 
 
-def test_a_folder_moved_away_while_it_is_kept_open_is_looked_at_anew(folder: Path, state: Path, tmp_path: Path) -> None:
+def test_a_folder_moved_away_while_open_is_resolved_again(folder: Path, state: Path, tmp_path: Path) -> None:
     """What went with it does not count as put in place: that it is missing at its path would be taken for a delete."""
     fs = WrappedFs()
     room = open_room(folder, state, fs)
@@ -224,7 +227,8 @@ def test_a_folder_is_walked_to_anew_after_a_while(folder: Path, state: Path, tmp
     room.close()
 
 
-def test_a_removed_group_leaves_no_folder_it_emptied_and_every_other(room: Room) -> None:
+def test_a_removed_group_removes_only_the_folders_it_emptied(room: Room) -> None:
+    """A removed group leaves no folder it emptied and every other."""
     paths = [f"{top}/{low}/{number}.md" for top in "ab" for low in "cd" for number in range(3)]
     for path in paths:
         (room.folder / path).parent.mkdir(parents=True, exist_ok=True)
@@ -253,8 +257,6 @@ def test_a_removed_group_leaves_no_folder_it_emptied_and_every_other(room: Room)
         ("FreeBSD", "14.1", False),
     ],
 )
-def test_one_sync_of_everything_is_trusted_only_where_it_tells_of_write_errors(
-    system: str, release: str, told: bool
-) -> None:
+def test_syncfs_is_trusted_only_where_it_reports_write_errors(system: str, release: str, told: bool) -> None:
     """Linux tells of them from 5.8 on; elsewhere each file is synced by itself."""
     assert syscalls.syncfs_tells_errors(system, release) is told

@@ -69,7 +69,8 @@ def test_what_is_there_already_is_not_touched(room: Room, expected: bytes | None
     assert room.staging() == []
 
 
-def test_a_removal_moves_the_file_to_the_trash_and_takes_only_the_folders_it_emptied(room: Room) -> None:
+def test_a_removal_trashes_the_file_and_removes_emptied_folders(room: Room) -> None:
+    """A removal moves the file to the trash and takes only the folders it emptied."""
     (room.folder / "keep/a/b").mkdir(parents=True)
     (room.folder / "keep/other.png").write_bytes(b"x")
     (room.folder / "keep/a/b/c.md").write_bytes(OLD)
@@ -141,7 +142,8 @@ def test_a_link_at_the_path_is_neither_followed_nor_replaced(room: Room, tmp_pat
     assert secret.read_bytes() == OLD
 
 
-def test_a_link_swapped_in_between_any_two_calls_never_leads_outside(folder: Path, state: Path, tmp_path: Path) -> None:
+def test_a_link_swapped_in_between_any_calls_never_leads_outside(folder: Path, state: Path, tmp_path: Path) -> None:
+    """A link swapped in between any two calls never leads outside."""
     outside = tmp_path / "outside"
     outside.mkdir()
     for number in range(1, 60):
@@ -264,9 +266,8 @@ def test_a_disk_that_refuses_leaves_the_folder_as_it_was(folder: Path, state: Pa
 
 
 @pytest.mark.parametrize("size", [2, 40])
-def test_a_group_is_written_made_durable_swapped_and_made_durable_in_this_order(
-    folder: Path, state: Path, size: int
-) -> None:
+def test_a_group_is_written_synced_swapped_and_synced_in_order(folder: Path, state: Path, size: int) -> None:
+    """A group is written made durable swapped and made durable in this order."""
     calls: list[str] = []
     for number in range(size):
         (folder / f"{number}").mkdir()
@@ -336,7 +337,8 @@ def test_a_save_between_any_two_calls_is_never_lost(
         pytest.fail("there are more calls than were tried")
 
 
-def test_files_are_swapped_without_exchange_where_the_disk_has_none(folder: Path, state: Path) -> None:
+def test_files_are_swapped_by_rename_where_exchange_is_missing(folder: Path, state: Path) -> None:
+    """Files are swapped without exchange where the disk has none."""
     (folder / "a.md").write_bytes(OLD)
     room = open_room(folder, state, WithoutExchange())
     assert carry(room, intent("a.md", NEW, OLD), NEW).landing is ApplyOutcome.DONE
@@ -373,7 +375,8 @@ def test_marks_go_when_the_results_are_committed(room: Room) -> None:
     assert room.staging() == []
 
 
-def test_a_text_the_rules_take_but_the_server_would_not_is_marked(folder: Path, state: Path) -> None:
+def test_a_selected_text_the_server_would_refuse_is_marked(folder: Path, state: Path) -> None:
+    """A text the rules take but the server would not is marked."""
     room = open_room(folder, state, rules=Rules(include=("**",)))
     landed = carry(room, intent("a.bin", b"\x00\x01", None), b"\x00\x01")
     assert landed.seen is not None

@@ -40,7 +40,8 @@ def test_a_folder_at_a_path_is_no_file(room: Room) -> None:
     assert see(room, "a.md").side == ABSENT
 
 
-def test_links_and_special_files_are_out_of_scope_with_their_reason(room: Room, tmp_path: Path) -> None:
+def test_links_and_special_files_are_out_of_scope_with_a_reason(room: Room, tmp_path: Path) -> None:
+    """Links and special files are out of scope with their reason."""
     (tmp_path / "secret.md").write_bytes(b"secret")
     (room.folder / "a.md").symlink_to(tmp_path / "secret.md")
     (room.folder / "loop").symlink_to(room.folder)
@@ -131,7 +132,8 @@ def test_a_racy_file_is_read_again_even_if_its_stat_is_equal(room: Room) -> None
 
 
 @pytest.mark.parametrize("touch", ["touch", "chmod", "same"])
-def test_a_touch_a_chmod_and_an_identical_save_change_only_the_fingerprint(room: Room, touch: str) -> None:
+def test_touch_chmod_and_equal_saves_change_only_the_stat(room: Room, touch: str) -> None:
+    """A touch a chmod and an identical save change only the fingerprint."""
     path = room.folder / "a.md"
     path.write_bytes(b"text")
     age(path)
@@ -148,7 +150,8 @@ def test_a_touch_a_chmod_and_an_identical_save_change_only_the_fingerprint(room:
     assert second.fingerprint != first.fingerprint
 
 
-def test_a_file_that_changes_while_it_is_read_is_unknown_until_it_is_quiet(folder: Path, state: Path) -> None:
+def test_a_file_changing_while_read_is_unknown_until_quiet(folder: Path, state: Path) -> None:
+    """A file that changes while it is read is unknown until it is quiet."""
     (folder / "a.md").write_bytes(b"text")
     age(folder / "a.md")
 
@@ -187,9 +190,8 @@ def test_an_error_of_the_disk_is_unknown(folder: Path, state: Path) -> None:
     room.close()
 
 
-def test_many_paths_are_looked_at_as_each_alone_and_their_folders_walked_to_once(
-    folder: Path, state: Path, tmp_path: Path
-) -> None:
+def test_a_batch_of_paths_is_observed_like_each_path_alone(folder: Path, state: Path, tmp_path: Path) -> None:
+    """Many paths are scanned as each alone and their folders walked to once."""
     calls: list[str] = []
     fs = WrappedFs(lambda name, _: calls.append(name))
     room = open_room(folder, state, fs)
@@ -206,9 +208,8 @@ def test_many_paths_are_looked_at_as_each_alone_and_their_folders_walked_to_once
     room.close()
 
 
-def test_what_was_seen_in_a_folder_that_was_moved_away_meanwhile_is_looked_at_again(
-    folder: Path, state: Path, tmp_path: Path
-) -> None:
+def test_paths_seen_in_a_moved_folder_are_observed_again(folder: Path, state: Path, tmp_path: Path) -> None:
+    """Paths seen in a moved folder are observed again."""
     fs = WrappedFs()
     room = open_room(folder, state, fs)
     (folder / "d").mkdir()
@@ -229,9 +230,7 @@ def test_what_was_seen_in_a_folder_that_was_moved_away_meanwhile_is_looked_at_ag
     room.close()
 
 
-def test_a_file_written_just_now_that_will_be_looked_at_again_is_not_read_twice_meanwhile(
-    folder: Path, state: Path
-) -> None:
+def test_a_fresh_file_to_be_scanned_again_is_not_read_twice(folder: Path, state: Path) -> None:
     """Its stat is taken for proof until then, and it stays racy; a changed stat is read at once."""
     calls: list[str] = []
     fs = WrappedFs(lambda name, _: calls.append(name))

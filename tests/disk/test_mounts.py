@@ -68,7 +68,7 @@ def test_files_of_a_file_system_that_went_are_unknown(room: Room, *, mount_point
     assert not (folder / "new.md").exists()
 
 
-def test_a_file_system_that_is_mounted_is_looked_at_as_any_folder(room: Room) -> None:
+def test_a_mounted_file_system_is_scanned_like_any_folder(room: Room) -> None:
     """Known as a mount before, there again: its files are what they are, and what was deleted in it is absent."""
     folder = room.folder / "disk"
     folder.mkdir()
@@ -118,7 +118,7 @@ def test_a_file_system_within_a_file_system_is_missed_by_itself(
         assert (side.presence, side.reason) == (Presence.UNKNOWN, Reason.UNMOUNTED)
 
 
-def test_a_disk_that_is_away_keeps_no_interrupted_change_from_being_settled(room: Room) -> None:
+def test_a_missing_disk_keeps_interrupted_changes_unsettled(room: Room) -> None:
     """Those on it count as not made, the others are told as ever."""
     (room.folder / "disk").mkdir()
     (room.folder / "a.md").write_bytes(b"new")
@@ -160,7 +160,7 @@ def test_a_disk_is_known_by_its_mark_whatever_its_number(apart: Path, tmp_path: 
     folder.close()
 
 
-def test_another_disk_with_the_same_numbers_is_not_taken_for_the_linked_one(apart: Path, tmp_path: Path) -> None:
+def test_another_disk_with_equal_numbers_is_not_the_linked_one(apart: Path, tmp_path: Path) -> None:
     """Without the mark nothing is looked at, and the sentence says how to go on."""
     with pytest.raises(RootError, match="raven-agent move"):
         _ = opened(apart, tmp_path).root

@@ -94,9 +94,10 @@ def test_a_crash_leaves_old_or_new_and_recovery_says_which(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("verb", JOBS)
-def test_an_edit_after_the_crash_survives_and_an_install_is_told_from_it(
+def test_an_edit_after_the_crash_survives_beside_an_install(
     folder: Path, state: Path, kind: type[WrappedFs], verb: str
 ) -> None:
+    """An edit after the crash survives and an install is reported from it."""
     new, expected = JOBS[verb]
     path = folder / "a.md"
 
@@ -124,9 +125,8 @@ def test_an_edit_after_the_crash_survives_and_an_install_is_told_from_it(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_crash_while_an_unexpected_file_is_put_back_loses_nothing(
-    folder: Path, state: Path, kind: type[WrappedFs]
-) -> None:
+def test_a_crash_while_restoring_a_changed_file_loses_nothing(folder: Path, state: Path, kind: type[WrappedFs]) -> None:
+    """A crash while an unexpected file is put back loses nothing."""
     path = folder / "a.md"
 
     def run(number: int) -> bool:
@@ -173,7 +173,8 @@ def test_a_crash_during_the_recovery_is_recovered_from(folder: Path, state: Path
     pytest.fail("the job was never carried through")
 
 
-def test_slots_of_unknown_intents_go_to_the_trash_unless_they_are_unfinished(room: Room) -> None:
+def test_staged_files_of_unknown_intents_go_to_the_trash(room: Room) -> None:
+    """Slots of unknown intents go to the trash unless they are unfinished."""
     staging = room.state / "staging/default"
     room.staging()
     (staging / "00000000000000aa.part").write_bytes(b"half")
@@ -185,7 +186,8 @@ def test_slots_of_unknown_intents_go_to_the_trash_unless_they_are_unfinished(roo
     assert room.trashed() == {MINE, OLD}
 
 
-def test_a_half_written_temporary_is_removed_and_its_intent_not_done(room: Room) -> None:
+def test_a_half_written_temporary_is_removed_and_not_done(room: Room) -> None:
+    """A half written temporary is removed and its intent not done."""
     (room.folder / "a.md").write_bytes(OLD)
     job = intent("a.md", NEW, OLD)
     room.staging()
@@ -198,9 +200,7 @@ def test_a_half_written_temporary_is_removed_and_its_intent_not_done(room: Room)
     assert room.trashed() == set()
 
 
-def test_a_folder_that_goes_away_while_its_file_is_swapped_leaves_the_change_undone_and_the_text_in_the_trash(
-    folder: Path, state: Path
-) -> None:
+def test_a_folder_lost_during_a_swap_leaves_the_text_in_trash(folder: Path, state: Path) -> None:
     """What was taken out can neither return nor count as replaced: its text is told to be gone, not pulled over."""
     (folder / "a").mkdir()
     (folder / "a/b.md").write_bytes(OLD)

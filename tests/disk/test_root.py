@@ -31,7 +31,8 @@ def test_another_folder_than_expected_is_a_root_error(folder: Path) -> None:
         Root(PosixFs(), str(folder), RootIdentity(0, 0))
 
 
-def test_a_replaced_root_is_found_out_and_one_put_back_is_accepted(room: Room, tmp_path: Path) -> None:
+def test_a_replaced_root_is_detected_and_a_restored_one_accepted(room: Room, tmp_path: Path) -> None:
+    """A replaced root is found out and one put back is accepted."""
     room.root.verify()
     room.folder.rename(tmp_path / "away")
     with pytest.raises(RootError):
@@ -95,7 +96,7 @@ def test_a_folding_disk_is_recognised_and_a_twin_is_named(folder: Path, state: P
     room.close()
 
 
-def test_a_name_deleted_while_the_disk_is_tried_says_nothing_of_it(folder: Path, state: Path) -> None:
+def test_a_probe_name_deleted_by_others_proves_nothing(folder: Path, state: Path) -> None:
     """Taken for one that tells case apart, it would show one file under two spellings for as long as the agent runs."""
 
     class Deleting(FoldingFs):

@@ -60,9 +60,7 @@ def as_nobody(work: Callable[[], None]) -> None:
 
 
 @pytest.mark.parametrize("later", [0, 1])
-def test_a_file_rewritten_while_it_is_seen_for_the_first_time_is_seen_again(
-    folder: Path, state: Path, later: int
-) -> None:
+def test_a_file_rewritten_during_its_first_scan_is_seen_again(folder: Path, state: Path, later: int) -> None:
     """With another text of the same length, right before its bytes are read or right after: whatever was taken for its
     text, the stat beside it is of the moment before, so the next look at it is not spared, and finds what is there.
     """
@@ -101,9 +99,10 @@ def test_paths_come_in_the_order_of_their_code_points(room: Room) -> None:
 @given(
     st.sets(st.lists(st.sampled_from(["a", "b", "a-", "a!", "z", "é"]), min_size=1, max_size=4).map(tuple), max_size=12)
 )
-def test_any_tree_is_walked_in_order_and_a_second_scan_finds_nothing(
+def test_any_tree_is_walked_in_order_and_rescans_find_nothing(
     tmp_path_factory: pytest.TempPathFactory, trees: set[tuple[str, ...]]
 ) -> None:
+    """Any tree is walked in order and a second scan finds nothing."""
     base = tmp_path_factory.mktemp("tree")
     (base / "root").mkdir()
     (base / "state").mkdir()
@@ -145,7 +144,8 @@ def test_known_paths_out_of_order_are_refused(room: Room) -> None:
         everything(room, known[::-1])
 
 
-def test_an_exclude_over_synced_files_makes_them_out_of_scope_and_not_absent(room: Room, state: Path) -> None:
+def test_an_exclude_over_synced_files_means_out_of_scope(room: Room, state: Path) -> None:
+    """An exclude over synced files makes them out of scope and not absent."""
     write(room, "a.md", "d/b.md")
     known = [remember(found) for found in everything(room)[0]]
     narrowed = open_room(room.folder, state, rules=Rules(exclude=("d/",)))
@@ -154,7 +154,8 @@ def test_an_exclude_over_synced_files_makes_them_out_of_scope_and_not_absent(roo
     narrowed.close()
 
 
-def test_an_edited_ignore_file_changes_the_scope_of_the_next_scan(room: Room) -> None:
+def test_an_edited_ignore_file_changes_the_next_scans_scope(room: Room) -> None:
+    """An edited ignore file changes the scope of the next scan."""
     write(room, "a.md", "b.md")
     known = [remember(found) for found in everything(room)[0]]
     (room.folder / ".gitignore").write_text("b.md\n")
@@ -162,7 +163,8 @@ def test_an_edited_ignore_file_changes_the_scope_of_the_next_scan(room: Room) ->
     assert [(found.path, found.side.presence) for found in seen] == [("b.md", Presence.OUT_OF_SCOPE)]
 
 
-def test_file_folder_and_link_turned_into_each_other_are_seen_as_what_they_are(room: Room, tmp_path: Path) -> None:
+def test_file_folder_and_link_swaps_are_seen_as_they_are(room: Room, tmp_path: Path) -> None:
+    """File folder and link turned into each other are seen as what they are."""
     write(room, "file.md", "folder.md/x.md", "link.md")
     known = [remember(found) for found in everything(room)[0]]
     (room.folder / "file.md").unlink()
@@ -240,7 +242,8 @@ def test_a_cloud_stub_makes_its_file_unknown_and_never_absent(room: Room) -> Non
 
 @needs_root
 @pytest.mark.parametrize("mode", [0o000, 0o400, 0o100])
-def test_files_below_an_unreadable_folder_are_unknown_and_never_absent(room: Room, mode: int, tmp_path: Path) -> None:
+def test_files_below_an_unreadable_folder_are_unknown(room: Room, mode: int, tmp_path: Path) -> None:
+    """Files below an unreadable folder are unknown and never absent."""
     write(room, "a.md", "shut/b.md", "shut/deep/c.md", "z.md")
     known = [remember(found) for found in everything(room)[0]]
     open_the_way_to(tmp_path / "root")
@@ -314,7 +317,8 @@ def test_a_batch_that_is_full_goes_on_where_it_stopped(room: Room) -> None:
     assert [oddity.raw_path for oddity in oddities] == ["la.md", "lb.md"]
 
 
-def test_of_an_unchanged_folder_no_file_is_opened_and_each_is_looked_at_once(folder: Path, state: Path) -> None:
+def test_an_unchanged_folder_opens_no_file_and_stats_each_once(folder: Path, state: Path) -> None:
+    """Of an unchanged folder no file is opened and each is scanned once."""
     calls: list[str] = []
     room = open_room(folder, state, WrappedFs(lambda name, _: calls.append(name)))
     write(room, *(f"{folder}/{number}.md" for folder in "abc" for number in range(5)))

@@ -19,7 +19,8 @@ def select(room: Room, include: tuple[str, ...] = (), exclude: tuple[str, ...] =
 
 
 @pytest.mark.parametrize("path", ["a.md", "x/y/A.MD", "b.Markdown", "notes.TXT", "x.y/z.md"])
-def test_text_endings_are_selected_by_default_whatever_their_case(room: Room, path: str) -> None:
+def test_text_endings_are_selected_by_default_in_any_case(room: Room, path: str) -> None:
+    """Text endings are selected by default whatever their case."""
     assert select(room).verdict(path).selected
 
 
@@ -48,11 +49,13 @@ def test_other_endings_are_not_selected_by_default(room: Room, path: str) -> Non
         ("a.tmp", "*.tmp"),
     ],
 )
-def test_what_is_built_in_is_left_out_even_if_everything_is_included(room: Room, path: str, rule: str) -> None:
+def test_built_in_excludes_hold_even_if_all_is_included(room: Room, path: str, rule: str) -> None:
+    """Built in excludes hold even if all is included."""
     assert select(room, include=("**",)).verdict(path) == SelectionVerdict(False, rule, "built-in")
 
 
-def test_dot_names_are_selected_only_where_an_include_pattern_names_them(room: Room) -> None:
+def test_dot_names_are_selected_only_by_an_explicit_pattern(room: Room) -> None:
+    """Dot names are selected only where an include pattern names them."""
     selection = select(room, include=("**/*.md", ".notes/**", "**/.config.md"))
     assert selection.verdict(".notes/a.md").selected
     assert selection.verdict("x/.config.md").selected
@@ -70,7 +73,8 @@ def test_an_exclude_pattern_decides_over_every_include(room: Room) -> None:
     assert not selection.may_hold("drafts")
 
 
-def test_the_verdict_names_the_pattern_and_the_line_of_its_ignore_file(room: Room) -> None:
+def test_the_verdict_names_the_pattern_and_ignore_file_line(room: Room) -> None:
+    """The verdict names the pattern and the line of its ignore file."""
     (room.folder / "docs").mkdir()
     (room.folder / ".gitignore").write_text("# comment\n\n*.tmp.md\n")
     (room.folder / "docs/.ravenignore").write_text("secret.md\n")
@@ -81,7 +85,8 @@ def test_the_verdict_names_the_pattern_and_the_line_of_its_ignore_file(room: Roo
     assert selection.verdict("a.md") == SelectionVerdict(True, "**/*.md", "include patterns")
 
 
-def test_a_deeper_ignore_file_decides_over_one_above_but_not_over_an_ignored_folder(room: Room) -> None:
+def test_a_deeper_ignore_file_decides_except_in_ignored_folders(room: Room) -> None:
+    """A deeper ignore file decides over one above but not over an ignored folder."""
     (room.folder / "a/gone").mkdir(parents=True)
     (room.folder / ".gitignore").write_text("*.md\ngone/\n")
     (room.folder / "a/.gitignore").write_text("!keep.md\n")
@@ -132,7 +137,8 @@ def test_a_broken_line_of_an_ignore_file_spoils_only_itself(room: Room) -> None:
     assert select(room).verdict("b.md") == SelectionVerdict(False, "b.md", ".gitignore:4")
 
 
-def test_an_ignore_file_that_cannot_be_read_leaves_everything_below_it_unknown(folder: Path, state: Path) -> None:
+def test_an_unreadable_ignore_file_leaves_its_subtree_unknown(folder: Path, state: Path) -> None:
+    """An ignore file that cannot be read leaves everything below it unknown."""
     (folder / ".gitignore").write_text("*.secret.md\n")
     (folder / "a.md").write_text("x")
 

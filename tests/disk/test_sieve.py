@@ -34,7 +34,7 @@ _FOLDERS = ("", "a", "a/b", "b")
     ignored=st.dictionaries(st.sampled_from(_FOLDERS), st.lists(_PATTERNS, max_size=4), max_size=3),
     names=st.lists(st.one_of(_NAMES, st.just("n" * 70 + ".md")), unique=True, max_size=12),
 )
-def test_what_is_sure_is_what_each_name_by_itself_is_judged_to_be(
+def test_sure_filter_results_equal_single_name_verdicts(
     tmp_path_factory: pytest.TempPathFactory,
     include: list[str],
     exclude: list[str],
@@ -59,7 +59,8 @@ def test_what_is_sure_is_what_each_name_by_itself_is_judged_to_be(
 
 
 @pytest.mark.parametrize("rules", [Rules(), Rules(exclude=("old-*.md", "attic/")), Rules(include=("**/*.md", "*.rst"))])
-def test_common_names_under_common_rules_are_none_of_them_doubtful(room: Room, rules: Rules) -> None:
+def test_common_names_under_common_rules_are_never_doubtful(room: Room, rules: Rules) -> None:
+    """Common names under common rules are none of them doubtful."""
     (room.folder / ".gitignore").write_text("*.tmp\nbuild/\n/private/**\n*.draft.md\n!kept.draft.md\ncache-[0-9]*/\n")
     chosen = open_room(room.folder, room.state, rules=rules)
     names = ["Note 1.md", "überblick.md", "日本.md", "picture.png"]

@@ -62,7 +62,8 @@ def test_foreign_names_in_the_trash_are_passed_over_and_kept(room: Room) -> None
     assert (room.state / "trash/default/README").exists()
 
 
-def test_entries_past_their_age_go_whether_or_not_a_server_has_them(room: Room) -> None:
+def test_entries_past_their_age_go_with_or_without_a_server(room: Room) -> None:
+    """Entries past their age go whether or not a server has them."""
     room.trash.stash("a.md", b"old", "pull", "01", NOW - 31 * DAY)
     room.trash.stash("b.md", b"new", "pull", "02", NOW - 29 * DAY)
     gone = room.trash.prune(NOW, 30 * DAY, GIGABYTE, lambda _: False)
@@ -86,7 +87,9 @@ def test_the_trash_is_private_and_made_only_when_it_is_needed(room: Room) -> Non
     assert os.listdir(room.folder) == []
 
 
-def test_on_another_volume_the_trash_lies_in_the_root_and_is_out_of_scope(folder: Path, state: Path) -> None:
+def test_on_another_volume_the_trash_is_in_the_root_and_unscoped(folder: Path, state: Path) -> None:
+    """On another volume the trash lies in the root and is out of scope."""
+
     class TwoVolumes(WrappedFs):
         def same_volume(self, *_: Any) -> bool:
             return False

@@ -66,9 +66,10 @@ def save_like_office(path: Path) -> None:
 
 
 @pytest.mark.parametrize("save", [save_in_place, save_like_vim, save_like_gedit, save_like_emacs, save_like_office])
-def test_an_editor_that_saves_is_noticed_by_the_name_of_its_file_alone(
+def test_an_editors_save_is_reported_by_its_file_name_alone(
     room: Room, watcher: Watcher, notices: Notices, save: Callable[[Path], None]
 ) -> None:
+    """An editor that saves is noticed by the name of its file alone."""
     (room.folder / "d/first.md").write_text("old")
     save(room.folder / "d/first.md")
     (room.folder / "d/last.md").write_text("x")
@@ -96,9 +97,8 @@ def test_a_deleted_and_a_renamed_file_are_noticed(room: Room, watcher: Watcher, 
     eventually(lambda: notices.paths() >= {"a.md", "b.md", "d/c.md"})
 
 
-def test_a_renamed_folder_asks_for_a_look_at_everything_and_is_watched_under_its_new_name(
-    room: Room, watcher: Watcher, notices: Notices
-) -> None:
+def test_a_renamed_folder_asks_for_a_scan_and_stays_watched(room: Room, watcher: Watcher, notices: Notices) -> None:
+    """A renamed folder asks for a look at everything and is watched under its new name."""
     (room.folder / "d").rename(room.folder / "e")
     eventually(lambda: notices.rescans() > 0)
     (room.folder / "e/x.md").write_text("x")
@@ -107,9 +107,10 @@ def test_a_renamed_folder_asks_for_a_look_at_everything_and_is_watched_under_its
 
 
 @pytest.mark.parametrize("name", [".gitignore", "d/.ravenignore"])
-def test_an_edited_ignore_file_asks_for_a_look_at_everything_and_counts_at_once(
+def test_an_edited_ignore_file_asks_for_a_scan_and_applies_now(
     room: Room, watcher: Watcher, notices: Notices, name: str
 ) -> None:
+    """An edited ignore file asks for a look at everything and counts at once."""
     assert room.selection.verdict("d/x.md").selected
     (room.folder / name).write_text("x.md\n")
     eventually(lambda: notices.rescans() > 0 and not room.selection.verdict("d/x.md").selected)

@@ -31,7 +31,7 @@ def linux(room: Room, notices: Notices) -> Iterator[Watcher]:
     watching.stop()
 
 
-def test_a_file_moved_away_is_noticed_at_once_and_delays_no_other(
+def test_a_file_moved_away_is_reported_at_once_and_delays_none(
     room: Room, linux: Watcher, notices: Notices, tmp_path: Path
 ) -> None:
     """watchdog's own observer holds the first for half a second, which a busy machine does not reach five times."""
@@ -70,9 +70,8 @@ def test_a_folder_made_again_under_its_name_is_watched(room: Room, linux: Watche
         (room.folder / "d").rmdir()
 
 
-def test_a_folder_made_again_is_watched_though_somebody_still_holds_the_old_one_open(
-    room: Room, linux: Watcher, notices: Notices
-) -> None:
+def test_a_recreated_folder_is_watched_while_the_old_is_open(room: Room, linux: Watcher, notices: Notices) -> None:
+    """A folder made again is watched though somebody still holds the old one open."""
     (room.folder / "d").mkdir()
     (room.folder / "d/first.md").write_text("x")
     eventually(lambda: "d/first.md" in notices.paths())
@@ -99,7 +98,9 @@ def test_folders_that_come_and_go_leave_no_watches_behind(room: Room, notices: N
     watching.stop()
 
 
-def test_a_folder_renamed_while_the_rules_are_read_is_watched_under_its_last_name(room: Room, notices: Notices) -> None:
+def test_a_folder_renamed_during_rule_loading_is_watched(room: Room, notices: Notices) -> None:
+    """A folder renamed while the rules are read is watched under its last name."""
+
     class Meddling(ScopeFilter):
         def changes_scope(self, path: str) -> bool:
             if path == ".gitignore" and (room.folder / "d").exists():
@@ -135,9 +136,8 @@ def test_a_folder_moved_out_of_the_root_is_no_longer_watched(
     assert "d/deep/x.md" not in notices.paths()
 
 
-def test_folders_renamed_and_an_ignore_file_edited_at_once_are_watched_under_their_last_names(
-    room: Room, linux: Watcher, notices: Notices
-) -> None:
+def test_renames_with_an_ignore_edit_are_watched_by_last_name(room: Room, linux: Watcher, notices: Notices) -> None:
+    """Folders renamed and an ignore file edited at once are watched under their last names."""
     for number in range(30):
         (room.folder / f"{number}/deep").mkdir(parents=True)
         (room.folder / ".gitignore").write_text(f"# {number}\n")
@@ -152,9 +152,10 @@ def test_folders_renamed_and_an_ignore_file_edited_at_once_are_watched_under_the
     assert linux.degraded is None
 
 
-def test_when_the_kernel_drops_events_all_is_looked_at_and_the_folders_missed_are_watched(
+def test_dropped_kernel_events_cause_a_scan_and_new_watches(
     room: Room, notices: Notices, caplog: pytest.LogCaptureFixture
 ) -> None:
+    """Dropped kernel events cause a scan and new watches."""
     blocked, proceed = threading.Event(), threading.Event()
 
     def post(noticed: ChangedPaths, /) -> None:
@@ -189,9 +190,8 @@ def test_when_the_kernel_drops_events_all_is_looked_at_and_the_folders_missed_ar
 
 
 @needs_root
-def test_a_folder_that_may_not_be_read_is_passed_over_and_watched_when_it_may(
-    room: Room, notices: Notices, tmp_path: Path
-) -> None:
+def test_an_unreadable_folder_is_skipped_and_watched_later(room: Room, notices: Notices, tmp_path: Path) -> None:
+    """A folder that may not be read is passed over and watched when it may."""
     open_the_way_to(tmp_path / "root")
     for name in ("shut", "shut_too", "open"):
         (room.folder / name).mkdir()
@@ -243,7 +243,8 @@ def test_a_moved_root_asks_for_a_look(room: Room, linux: Watcher, notices: Notic
     eventually(lambda: notices.rescans() > 0)
 
 
-def test_more_folders_than_watches_is_degraded_and_looks_at_intervals(room: Room, notices: Notices) -> None:
+def test_too_few_watches_is_degraded_and_scans_at_intervals(room: Room, notices: Notices) -> None:
+    """More folders than watches is degraded and looks at intervals."""
     for number in range(5):
         (room.folder / str(number)).mkdir()
     watching = Watcher(
@@ -277,7 +278,8 @@ def test_folders_out_of_scope_take_no_watches(room: Room, notices: Notices) -> N
     assert watches() == before
 
 
-def test_a_root_that_cannot_be_watched_is_degraded_and_still_looked_at(room: Room, notices: Notices) -> None:
+def test_an_unwatchable_root_is_degraded_and_still_scanned(room: Room, notices: Notices) -> None:
+    """A root that cannot be watched is degraded and still scanned."""
     before = descriptors()
     watching = Watcher(str(room.folder / "gone"), room.selection, notices, eyes=InotifyBackend, rescan_seconds=0.05)
     watching.start()
@@ -287,7 +289,8 @@ def test_a_root_that_cannot_be_watched_is_degraded_and_still_looked_at(room: Roo
     assert descriptors() == before
 
 
-def test_a_stop_amid_changes_is_prompt_final_and_gives_everything_back(room: Room, notices: Notices) -> None:
+def test_a_stop_amid_changes_is_prompt_and_releases_everything(room: Room, notices: Notices) -> None:
+    """A stop amid changes is prompt final and gives everything back."""
     for number in range(500):
         (room.folder / str(number)).mkdir()
     before = descriptors()

@@ -79,7 +79,7 @@ def standing(top: Path) -> dict[str, tuple[int, int, bytes]]:
     }
 
 
-def test_without_an_agent_everything_is_looked_at_and_nothing_is_changed(home: Home, strict: StrictServer) -> None:
+def test_without_an_agent_doctor_reads_all_and_changes_nothing(home: Home, strict: StrictServer) -> None:
     """Not a file of the home or of the folder, not a time, and nothing on the server."""
     before = standing(home.path.parent)
     strict.faulty.inject(delay(0.0), requests=1000)
@@ -109,7 +109,7 @@ def test_with_an_agent_it_says_what_that_one_sees(home: Home) -> None:
     assert alone <= set(rows)
 
 
-def test_a_token_that_is_missing_refused_or_about_to_end_is_named(home: Home, strict: StrictServer) -> None:
+def test_a_missing_refused_or_expiring_token_is_named(home: Home, strict: StrictServer) -> None:
     """With the login that mends it."""
     strict.faulty.inject(unauthorized(), requests=100, on="sources/list")
     rows = doctor(home)

@@ -84,7 +84,7 @@ def test_one_batch_is_on_its_way_where_the_feed_is_not() -> None:
     assert paths(sent(harness)) == NAMES[1:2]
 
 
-def test_a_batch_holds_no_more_bytes_than_mostly_fit_into_one_request() -> None:
+def test_a_batch_fits_mostly_into_one_request() -> None:
     """Large files go with fewer others; one that is larger goes alone."""
     harness = piloted(hub=True, items=100)
     sizes = {"a.md": 500_000, "b.md": 200_000, "c.md": 200_000, "d.md": 900_000, "e.md": 1}
@@ -152,7 +152,7 @@ def test_what_an_answer_placed_is_not_told_again() -> None:
     assert polled(harness).known == ()
 
 
-def test_what_is_told_all_the_same_changes_nothing_and_what_came_after_counts() -> None:
+def test_a_repeated_event_changes_nothing_and_later_ones_count() -> None:
     """Where another machine's event stands between, ours are told as well."""
     harness = piloted(hub=True)
     (mine,) = saved(harness, "a.md")
@@ -210,7 +210,7 @@ def test_a_long_push_is_read_past_in_between() -> None:
     assert len(paths(sent(harness))) == 7500
 
 
-def test_our_own_operations_are_not_read_after_while_more_of_them_are_sent() -> None:
+def test_own_events_are_not_read_while_more_are_being_sent() -> None:
     """Each page would tell of the batches answered meanwhile, texts and all, and none would be the last."""
     harness = piloted(hub=True, items=1)
     first, second = saved(harness, "a.md", "b.md")

@@ -228,7 +228,8 @@ def test_going_on_without_a_file_system_deletes_nothing_either() -> None:
     assert harness.row("disk/b.md").base == ABSENT and harness.wants(e.FetchHead)
 
 
-def test_one_file_that_went_with_its_file_system_has_all_looked_for() -> None:
+def test_one_file_lost_with_its_file_system_causes_a_scan() -> None:
+    """One file that went with its file system has all looked for."""
     harness = with_mount()
     harness.tell(m.ScanResults((gone("disk/b.md"),)))
     assert harness.wants(e.ScanFolder) and not harness.wants(e.Send)
@@ -246,7 +247,7 @@ def test_a_file_that_shrank_waits_for_a_person() -> None:
     assert harness.row("a.md").fingerprint is None and harness.wants(e.ScanFolder)
 
 
-def test_in_a_folder_that_took_the_linked_ones_place_nothing_was_deleted() -> None:
+def test_in_a_replaced_root_nothing_counts_as_deleted() -> None:
     """What it lacks comes from the server again; another text in it may be an edit or an older state, and is parked."""
     harness = synced(["a.md", "b.md", "same.md"])
     standing = harness.index.notes.source_row(SOURCE)
@@ -261,7 +262,7 @@ def test_in_a_folder_that_took_the_linked_ones_place_nothing_was_deleted() -> No
     assert all(parcel.operation.base is None for parcel in harness.take(e.Send).parcels)
 
 
-def test_nor_was_anything_deleted_there_that_cannot_be_seen_or_moved_on_meanwhile() -> None:
+def test_an_unreadable_or_moved_path_is_not_a_delete_there() -> None:
     """A file newer on the server comes whole instead of being disputed; one that was hidden comes once it is missed."""
     harness = synced(["a.md", "b.md", "c.md"])
     harness.tell(m.Pause(float("inf")))
@@ -279,7 +280,7 @@ def test_nor_was_anything_deleted_there_that_cannot_be_seen_or_moved_on_meanwhil
     assert [harness.row(path).step for path in ("a.md", "b.md")] == [Step.PULL, Step.PULL]
 
 
-def test_a_text_owed_to_the_trash_is_offered_until_the_disk_has_it() -> None:
+def test_a_text_owed_to_the_trash_is_offered_until_written() -> None:
     """Over a full disk and over a restart, and its bytes are not tidied away meanwhile."""
     harness = EngineHarness()
     harness.begin({})

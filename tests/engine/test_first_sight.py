@@ -42,7 +42,7 @@ def test_many_at_once_are_the_rows_that_one_by_one_are(mode: Mode) -> None:
     }
 
 
-def test_among_many_new_files_one_that_the_server_holds_is_compared_with_it() -> None:
+def test_a_new_file_the_server_also_has_is_compared_with_it() -> None:
     """One path that is known already, and all the others keep their rows too."""
     harness = EngineHarness(hub=True, mode=Mode.LOCAL_TO_CLOUD)
     harness.begin({}, upsert(NAMES[30], NAMES[30], 1))

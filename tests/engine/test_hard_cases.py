@@ -98,7 +98,7 @@ def test_nothing_is_asked_before_the_journal_was_read() -> None:
     assert fresh.take(e.Recover).intents == (intent,)
 
 
-def test_a_decision_made_elsewhere_does_not_cover_a_text_nobody_saw() -> None:
+def test_a_resolution_elsewhere_does_not_cover_an_unseen_text() -> None:
     """Ours was refused, the user went on writing, somebody closes the conflict: the newer text stays parked."""
     harness = started()
     harness.saves("a.md", "mine")
@@ -110,7 +110,7 @@ def test_a_decision_made_elsewhere_does_not_cover_a_text_nobody_saw() -> None:
     assert parked.local_hash == sha("mine, and more")
 
 
-def test_on_the_hub_a_push_without_an_event_of_its_own_blocks_nothing() -> None:
+def test_a_push_without_its_own_hub_event_blocks_nothing() -> None:
     """Two machines save the same; the event of whoever was first stands in for ours, and later ones count."""
     harness = started(hub=True)
     harness.saves("a.md", "same")
@@ -149,7 +149,7 @@ def test_a_clock_set_back_stops_nothing() -> None:
     assert harness.wants(e.CheckFeedContinuity) and harness.wants(e.ScanFolder)
 
 
-def test_a_first_link_installs_only_what_is_still_there_in_the_end() -> None:
+def test_a_first_link_installs_only_the_final_files() -> None:
     """A source with a past: what a later page deletes is never put into the folder."""
     harness = EngineHarness()
     harness.tell(m.ChangesApplied(()))
@@ -162,7 +162,7 @@ def test_a_first_link_installs_only_what_is_still_there_in_the_end() -> None:
     assert harness.engine.held is None
 
 
-def test_a_late_old_operation_of_ours_is_no_conflict_with_oneself() -> None:
+def test_a_late_operation_of_ours_does_not_conflict_with_us() -> None:
     """L1 timed out and was given up, L2 was refused because L1 had arrived after all: L2 is kept without asking."""
     harness = started()
     harness.saves("a.md", "L1")
@@ -208,7 +208,7 @@ def test_the_server_s_pause_is_lifted_by_the_server_only() -> None:
     assert harness.wants(e.ApplyChanges)
 
 
-def test_what_the_server_asked_to_wait_is_waited_whatever_else_works() -> None:
+def test_a_requested_wait_is_kept_whatever_else_succeeds() -> None:
     """PR8: a poll that works does not excuse a push from Retry-After."""
     harness = started()
     harness.saves("a.md", "two")
@@ -230,7 +230,7 @@ def test_what_the_server_asked_to_wait_is_waited_whatever_else_works() -> None:
     assert harness.wants(e.Send)
 
 
-def test_a_refused_push_beside_a_working_poll_is_not_repeated_at_once() -> None:
+def test_a_refused_push_is_not_repeated_because_polls_work() -> None:
     """PR10: 401 to pushes alone: the poll that works does not excuse them, and the pass ends signed out."""
     harness = started()
     harness.saves("a.md", "two")
@@ -338,7 +338,7 @@ def test_a_restored_text_is_an_edit_like_any_other() -> None:
     assert not [c for c in harness.conflicts() if c.kind is ConflictKind.EDIT_EDIT]
 
 
-def test_a_retry_of_everything_forgets_a_limit_that_refused_nothing_yet() -> None:
+def test_a_retry_of_all_forgets_a_limit_that_refused_nothing() -> None:
     """A gateway's one bad answer taught it; the next file would be set aside without ever having been sent."""
     harness = started()
     harness.index.notes.update_source_row(SOURCE, structs.replace(harness.index.notes.source_row(SOURCE), max_bytes=3))
@@ -359,7 +359,7 @@ def test_heads_that_cannot_be_had_hold_up_no_others() -> None:
     assert set(harness.take(e.FetchHeadsAndConflicts).paths) == {f"{i}.md" for i in range(6)} - set(asked)
 
 
-def test_a_text_that_was_not_at_hand_when_decided_against_is_put_by_before_it_goes() -> None:
+def test_a_rejected_text_is_fetched_and_saved_before_it_goes() -> None:
     """Its conflict was never shared with the server, where a delete leaves no history: the trash holds it."""
     harness = started()
     harness.tell(m.Pause(float("inf")))
@@ -374,7 +374,7 @@ def test_a_text_that_was_not_at_hand_when_decided_against_is_put_by_before_it_go
     assert harness.take(e.WriteToTrash).content == b"theirs"
 
 
-def test_a_change_that_lands_after_both_sides_parted_agrees_on_nothing() -> None:
+def test_a_change_landing_after_both_diverged_agrees_on_nothing() -> None:
     """What the restored server lacks is not deleted here for having been installed a moment too late."""
     harness = started()
     harness.feed(upsert("b.md", "B", 40))
@@ -409,7 +409,7 @@ def test_a_new_file_that_never_comes_to_rest_holds_up_no_deletes() -> None:
     assert [parcel.operation.verb for parcel in harness.take(e.Send).parcels] == [Verb.DELETE]
 
 
-def test_a_pass_does_not_wait_for_a_file_that_never_comes_to_rest() -> None:
+def test_a_pass_does_not_wait_for_a_constantly_changing_file() -> None:
     """It waits half a minute; then what is left is for the time after it."""
     harness = started()
     harness.tell(m.SyncNow(1))

@@ -30,7 +30,7 @@ def hear_nothing(harness: EngineHarness) -> None:
     harness.tell(m.PageArrived(poll.number, Page((), poll.state, False, "10")))
 
 
-def test_an_idle_source_is_in_sync_as_of_the_last_answer_of_its_feed() -> None:
+def test_an_idle_source_is_in_sync_as_of_the_last_feed_answer() -> None:
     """Not as of its last change: nothing is older than what monitoring is told, and nothing is written for it."""
     harness = idle()
     harness.now += HOUR
@@ -40,7 +40,7 @@ def test_an_idle_source_is_in_sync_as_of_the_last_answer_of_its_feed() -> None:
     assert harness.index.connection.total_changes == changes
 
 
-def test_a_server_that_does_not_answer_any_more_leaves_the_last_sync_where_it_was() -> None:
+def test_a_silent_server_leaves_the_last_sync_time_unchanged() -> None:
     """However often the engine turns meanwhile."""
     harness = idle()
     hear_nothing(harness)
@@ -52,7 +52,7 @@ def test_a_server_that_does_not_answer_any_more_leaves_the_last_sync_where_it_wa
     assert harness.engine.view().synced_at == last
 
 
-def test_a_paused_source_is_not_in_sync_with_what_it_does_not_fetch() -> None:
+def test_a_paused_source_is_not_in_sync_with_unfetched_events() -> None:
     """The feed is read while it is paused, and an edit waits: that is no sync."""
     harness = idle()
     hear_nothing(harness)

@@ -32,7 +32,7 @@ def test_an_edit_refused_on_the_server_parks_here() -> None:
     assert harness.index.conflicts.text(sha("refused")) == b"refused"
 
 
-def test_an_edit_refused_on_the_server_where_nothing_is_selected_parks_nothing() -> None:
+def test_a_conflict_on_an_unselected_path_parks_nothing() -> None:
     """It is shown, and the list of conflicts is not asked for on its account again and again."""
     harness = started()
     harness.tell(m.ScanResults((Observation("a.md", OUT_OF_SCOPE),)))
@@ -62,7 +62,7 @@ def test_a_conflict_the_feed_skipped_is_met_in_the_list() -> None:
     assert [c.path for c in harness.conflicts()] == []
 
 
-def test_another_machines_refused_delete_of_a_file_not_known_yet_is_no_edit_of_the_server() -> None:
+def test_another_machines_refused_delete_is_no_server_edit() -> None:
     """CF8: taken for one, it would be parked here, and closed over its owner's head."""
     harness = started()
     harness.listed = (conflict("k3", "b.md", "old", None, "theirs"),)
@@ -74,7 +74,7 @@ def test_another_machines_refused_delete_of_a_file_not_known_yet_is_no_edit_of_t
     assert (listed.origin, listed.parks) == (ConflictOrigin.FOREIGN, False)
 
 
-def test_a_listed_conflict_is_judged_by_the_head_the_server_had_when_it_listed_it() -> None:
+def test_a_listed_conflict_is_judged_by_the_head_of_its_listing() -> None:
     """CF8: another machine's refused push of what was the head here looks, by that old head, like an edit refused on
     the server; it would be parked here, and closed over its owner's head.
     """
@@ -89,7 +89,7 @@ def test_a_listed_conflict_is_judged_by_the_head_the_server_had_when_it_listed_i
     assert (listed.origin, listed.parks) == (ConflictOrigin.FOREIGN, False)
 
 
-def test_a_listed_conflict_that_may_answer_our_own_push_is_not_asked_about_again_and_again() -> None:
+def test_a_listed_conflict_of_our_own_push_is_asked_about_once() -> None:
     """Its settling is waited for; the server is not asked for its conflicts without end meanwhile."""
     harness = started()
     harness.saves("a.md", "mine")
@@ -102,7 +102,7 @@ def test_a_listed_conflict_that_may_answer_our_own_push_is_not_asked_about_again
     assert harness.conflicts() == []
 
 
-def test_a_conflict_closed_since_the_list_was_asked_for_is_not_met_again() -> None:
+def test_a_conflict_closed_since_the_listing_is_not_reopened() -> None:
     """The list is older than what was heard meanwhile."""
     harness = started()
     harness.engine._ctx.in_flight.conflicts_wanted = True
@@ -117,7 +117,7 @@ def test_a_conflict_closed_since_the_list_was_asked_for_is_not_met_again() -> No
     assert not harness.conflicts()
 
 
-def test_when_the_head_moves_on_a_dispute_beside_it_shows_the_new_head() -> None:
+def test_a_moved_head_is_shown_beside_its_conflict() -> None:
     """What a person decides replaces the head, so it is the head that is shown; the disputed text is kept."""
     harness = started()
     harness.listed = (conflict("k3", "a.md", "x", "one", "refused"),)
@@ -253,7 +253,7 @@ def test_a_conflict_whose_sides_became_equal_is_closed_at_once() -> None:
     assert not harness.conflicts()
 
 
-def test_a_conflict_resolved_on_the_server_decides_the_text_it_showed() -> None:
+def test_a_resolution_on_the_server_covers_the_text_it_showed() -> None:
     """Somebody resolves ours with the server's text while the folder still holds the text that was judged."""
     harness = parked_pair()
     drain(harness, ConflictClosed("a.md", "k1", 30, sha("theirs")), upsert("a.md", "theirs", 31, "resolve-k1"))

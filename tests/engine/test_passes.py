@@ -24,7 +24,7 @@ def asked(harness: EngineHarness, kind: type[e.Effect]) -> int:
     return sum(isinstance(effect, kind) for effect in harness.effects)
 
 
-def test_the_pass_a_command_is_started_for_looks_reads_and_verifies_once() -> None:
+def test_a_commands_pass_scans_polls_and_verifies_once() -> None:
     """All of it began after the command was given."""
     harness = started()
     harness.tell(m.SyncNow(1))
@@ -68,7 +68,7 @@ def test_a_pass_of_a_process_that_stays_looks_from_then_on() -> None:
     assert asked(harness, e.ScanFolder) == 1
 
 
-def test_a_pass_does_not_take_a_look_for_its_own_that_began_long_before() -> None:
+def test_a_pass_does_not_use_a_scan_that_began_before_it() -> None:
     """However it came about that the process waited."""
     harness = started()
     harness.now += 60

@@ -70,13 +70,15 @@ def land(harness: EngineHarness, carry: e.ApplyChanges) -> None:
     harness.tell(m.ChangesApplied(tuple(landed)))
 
 
-def test_what_the_server_says_to_be_the_latest_is_installed_before_the_feed_is_read_to_its_end() -> None:
+def test_a_known_latest_version_is_installed_before_the_feed_end() -> None:
+    """A known latest version is installed before the feed end."""
     harness = joining()
     page(harness, harness.take(e.Poll), latest("a.md", "a", 1), superseded("b.md", "old", 2))
     assert carried(harness) == ["a.md"]
 
 
-def test_a_text_of_which_nobody_knows_whether_it_is_the_latest_waits_for_the_end_of_the_feed() -> None:
+def test_a_perhaps_stale_version_waits_for_the_feed_end() -> None:
+    """A text of which nobody knows whether it is the latest waits for the end of the feed."""
     harness = joining()
     page(harness, harness.take(e.Poll), superseded("b.md", "old", 1))
     assert not harness.wants(e.ApplyChanges)
@@ -108,7 +110,7 @@ def test_an_edit_made_here_keeps_the_latest_text_out() -> None:
     assert harness.engine._path_store.row("a.md").step is Step.PARK
 
 
-def test_texts_that_are_installed_at_once_never_stand_in_the_index() -> None:
+def test_texts_installed_at_once_are_not_stored_in_the_index() -> None:
     """However many there are: the feed is asked for more only while there is room for what it tells."""
     harness = joining()
     position, rounds = 0, 0
@@ -124,7 +126,8 @@ def test_texts_that_are_installed_at_once_never_stand_in_the_index() -> None:
     assert harness.index.connection.execute("SELECT count(*) FROM texts").fetchone() == (0,)
 
 
-def test_texts_that_wait_for_the_end_of_the_feed_stand_in_the_index_once_they_are_many() -> None:
+def test_many_waiting_texts_are_stored_in_the_index() -> None:
+    """Texts that wait for the end of the feed stand in the index once they are many."""
     harness = joining()
     text = "x" * (1 << 20)
     many = 2 + (CONTENTS_LIMIT >> 20)
@@ -138,7 +141,8 @@ def test_texts_that_wait_for_the_end_of_the_feed_stand_in_the_index_once_they_ar
     assert all(sha(content.decode()) == intent.new for intent, content in jobs)
 
 
-def test_changes_that_are_made_together_share_a_group_and_nothing_else_of_their_ids() -> None:
+def test_changes_applied_together_share_one_group_id() -> None:
+    """Changes that are made together share a group and nothing else of their ids."""
     harness = joining(group_items=20)
     harness.feed(*(latest(f"{n:05}.md", f"{n}", n) for n in range(1, 31)))
     first = harness.take(e.ApplyChanges)
@@ -150,7 +154,7 @@ def test_changes_that_are_made_together_share_a_group_and_nothing_else_of_their_
     assert [len({identifier.partition("_")[0] for identifier in one}) for one in ids] == [1, 1]
 
 
-def test_a_second_group_is_journalled_while_the_first_is_made_and_never_a_third() -> None:
+def test_at_most_two_groups_are_journalled_at_a_time() -> None:
     """Only where much waits to be installed; no path is in both."""
     harness = joining(group_items=10, next_items=5)
     harness.feed(*(latest(f"{n:02}.md", f"{n}", n) for n in range(1, 31)))
@@ -193,7 +197,8 @@ def test_nothing_is_removed_beside_another_group() -> None:
     assert paths_of(third) == {"01.md"}
 
 
-def test_a_group_that_lands_beside_one_that_cannot_be_told_leaves_that_one_to_the_recovery() -> None:
+def test_an_unknown_group_beside_a_done_one_is_left_to_recovery() -> None:
+    """A group that lands beside one that cannot be reported leaves that one to the recovery."""
     harness = joining(group_items=4, next_items=1)
     harness.feed(*(latest(f"{n:02}.md", f"{n}", n) for n in range(1, 7)))
     first, second = groups(harness)
@@ -222,7 +227,7 @@ def test_pages_that_follow_unasked_are_taken_in_as_they_come() -> None:
     assert {row.path for row in harness.index.trees.all(SOURCE)} == {"a.md", "b.md"}
 
 
-def test_a_page_that_follows_unasked_is_nobodys_once_the_call_has_failed() -> None:
+def test_a_follow_up_page_after_a_failed_call_is_dropped() -> None:
     """It is asked for again behind what was taken in."""
     harness = joining()
     poll = harness.take(e.Poll)
@@ -247,7 +252,8 @@ def test_a_text_that_turned_out_to_be_no_use_is_let_go() -> None:
     assert harness.engine._ctx.in_flight.contents_size == 0
 
 
-def test_a_pause_keeps_the_latest_from_being_installed_and_the_feed_is_read_on() -> None:
+def test_a_pause_stops_installs_while_the_feed_is_read_on() -> None:
+    """A pause keeps the latest from being installed and the feed is read on."""
     harness = joining()
     harness.engine._ctx.update_source_row(remote_paused=True)
     text = "x" * (1 << 20)

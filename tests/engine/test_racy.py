@@ -48,7 +48,8 @@ def is_racy(harness: EngineHarness) -> bool:
     return mark is not None and mark.racy
 
 
-def test_a_file_dated_in_the_future_is_read_again_once_and_then_left_alone() -> None:
+def test_a_file_dated_in_the_future_is_read_again_only_once() -> None:
+    """A file dated in the future is read again once and then left alone."""
     harness = following()
     harness.tell(m.ScanResults((racy("text"),)))
     (again,) = after(harness, LATER)

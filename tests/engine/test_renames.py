@@ -28,7 +28,7 @@ def harness() -> EngineHarness:
     return harness
 
 
-def test_a_delete_waits_while_a_new_name_is_still_to_be_looked_at(harness: EngineHarness) -> None:
+def test_a_delete_waits_for_a_new_name_not_yet_scanned(harness: EngineHarness) -> None:
     """Also once another look has found the file there, as long as it may not be sent; and until it is acknowledged."""
     assert not harness.wants(e.Send)
     harness.saves("new.md", "one")
@@ -43,7 +43,7 @@ def test_a_delete_waits_while_a_new_name_is_still_to_be_looked_at(harness: Engin
     assert _sent(harness) == [("a.md", Verb.DELETE)]
 
 
-def test_a_delete_waits_no_longer_than_until_the_new_name_turns_out_to_be_nothing(harness: EngineHarness) -> None:
+def test_a_delete_waits_only_until_the_new_name_is_gone(harness: EngineHarness) -> None:
     """A temporary file, gone again by the time it is looked at."""
     harness.now += 1
     harness.tell(m.TimePassed())
@@ -52,7 +52,7 @@ def test_a_delete_waits_no_longer_than_until_the_new_name_turns_out_to_be_nothin
     assert _sent(harness) == [("a.md", Verb.DELETE)]
 
 
-def test_a_delete_does_not_wait_for_a_file_that_is_known_and_keeps_changing() -> None:
+def test_a_delete_does_not_wait_for_a_known_changing_file() -> None:
     """What both sides agreed on is no new name of anything."""
     harness = started()
     for name in ("b.md", "c.md"):

@@ -97,7 +97,7 @@ def test_a_lost_answer_without_evidence_parks() -> None:
     assert (parked.local_hash, parked.remote_hash) == (sha("two"), sha("three"))
 
 
-def test_what_was_never_applied_is_sent_again_under_a_new_id_once_its_bytes_are_gone() -> None:
+def test_an_unapplied_operation_with_lost_bytes_gets_a_new_id() -> None:
     """An id is only ever used for the same bytes."""
     harness = started()
     harness.saves("a.md", "two")
@@ -248,7 +248,7 @@ def test_two_operations_on_one_path_wait_for_each_other() -> None:
     assert harness.take(e.Send).parcels[0].operation.base == sha("two")
 
 
-def test_an_install_the_index_never_heard_of_is_told_from_an_edit() -> None:
+def test_an_install_unknown_to_the_index_is_not_an_edit() -> None:
     """installed, cursor not saved, the user edits, restart → the journalled intent tells the install from the edit."""
     harness = started()
     drain(harness, upsert("a.md", "theirs", 20))
@@ -301,7 +301,7 @@ def test_a_skipped_event_is_found_by_the_verification() -> None:
     assert harness.row("a.md").remote.hash is None and harness.row("a.md").step is Step.PULL_DELETE
 
 
-def test_a_server_that_went_back_in_time_stops_everything_until_a_person_has_looked() -> None:
+def test_a_restored_server_stops_all_until_a_person_decides() -> None:
     """Restored from an older copy: nothing is reverted or deleted; resumed, the two sides are a union."""
     harness = started()
     harness.tell(m.SyncNow(1))
@@ -336,7 +336,7 @@ def test_a_pause_the_restored_server_has_forgotten_is_over() -> None:
     assert {parcel.operation.path for parcel in harness.take(e.Send).parcels} == {"a.md", "b.md"}
 
 
-def test_a_conflict_text_the_restored_server_has_forgotten_goes_to_the_trash() -> None:
+def test_a_conflict_text_lost_by_the_server_goes_to_the_trash() -> None:
     """The disagreement is gone with it, and the text stood nowhere but in the index."""
     harness = started()
     harness.saves("a.md", "mine")
@@ -361,7 +361,7 @@ def test_unsafe_paths_of_the_server_touch_nothing() -> None:
     assert len(harness.index.notes.problems(1)) == len(bad)
 
 
-def test_an_event_nobody_understands_is_named_until_the_listing_tells_more() -> None:
+def test_an_unknown_event_is_named_until_the_listing_decides() -> None:
     """The events behind it apply at once; a verification is made for its sake, and the problem lasts until then."""
     harness = started()
     harness.engine._ctx.request_drain()

@@ -29,7 +29,7 @@ def waiting() -> tuple[EngineHarness, e.Poll]:
     return harness, poll
 
 
-def test_after_a_sleep_the_feed_is_asked_and_the_folder_looked_at_at_once() -> None:
+def test_after_a_sleep_the_feed_is_polled_and_the_root_scanned() -> None:
     """Though a poll that waits is under way: whether its connection lives is not known."""
     harness, _ = waiting()
     harness.tell(m.ConnectionsReset())
@@ -49,7 +49,7 @@ def test_a_poll_that_was_given_up_says_nothing_by_its_end() -> None:
     assert harness.take(e.Poll).wait > 0
 
 
-def test_what_failed_for_want_of_a_connection_is_tried_again_at_once() -> None:
+def test_calls_that_failed_offline_are_retried_after_a_sleep() -> None:
     """The way there is a new one; what a server asked to wait for still waits."""
     for problem, again in ((GONE, True), (dataclasses.replace(GONE, kind=ProblemKind.BUSY, retry_after=600.0), False)):
         harness, poll = waiting()

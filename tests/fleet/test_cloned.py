@@ -75,7 +75,7 @@ def test_the_same_machine_keeps_its_connector(home: Home, server: Server) -> Non
     assert connector(clone(home, "the first machine")) == before
 
 
-def test_what_was_under_way_when_the_disk_was_cloned_is_lost_on_neither(home: Home, strict: StrictServer) -> None:
+def test_work_under_way_while_a_disk_is_cloned_is_never_lost(home: Home, strict: StrictServer) -> None:
     """An edit queued before the clone reaches the server once; later edits of both to one file are parked, not lost."""
     home.login(strict)
     home.write("a.md", "base\n")
@@ -119,9 +119,7 @@ def test_neither_closes_the_others_conflict(home: Home, server: Server) -> None:
     assert server.text(source, "a.md") == "mine\n"
 
 
-def test_a_decision_queued_before_the_clone_is_carried_out_by_the_first_machine_alone(
-    home: Home, strict: StrictServer
-) -> None:
+def test_a_queued_decision_is_sent_by_the_first_machine_alone(home: Home, strict: StrictServer) -> None:
     """The copy asks its own person."""
     home.login(strict)
     home.write("a.md", "base\n")

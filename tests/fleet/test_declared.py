@@ -38,9 +38,7 @@ def ours(server: Server, name: str) -> list[str]:
     return [row["id"] for row in server.client.ok("sources/list") if row["name"] == name]
 
 
-def test_what_is_declared_is_linked_at_the_start_and_a_second_start_changes_nothing(
-    home: Home, shared_hub: HubServer
-) -> None:
+def test_declared_links_are_made_once_at_the_first_start(home: Home, shared_hub: HubServer) -> None:
     """No login, no link: the folder is in step with the server, and the next start finds its own source again."""
     token_file(home, shared_hub)
     declare(home, account(shared_hub) + source(home.folder, name="once", server="work"))
@@ -64,7 +62,7 @@ def test_what_is_declared_is_linked_at_the_start_and_a_second_start_changes_noth
     assert shared_hub.text(row["id"], "a.md") == "a\n"
 
 
-def test_sighup_links_what_came_unlinks_what_went_and_deletes_nothing(home: Home, shared_hub: HubServer) -> None:
+def test_sighup_links_and_unlinks_and_deletes_nothing(home: Home, shared_hub: HubServer) -> None:
     """A declaration that comes back goes on with its own source: nothing is sent twice."""
     token_file(home, shared_hub)
     only_account, both = account(shared_hub), account(shared_hub) + source(home.folder, name="back")
@@ -147,7 +145,7 @@ def test_what_is_declared_is_changed_where_it_is_declared(home: Home, shared_hub
         assert home.run("rules", home.folder).code == 0
 
 
-def test_a_changed_declaration_changes_the_link_and_keeps_its_source(home: Home, shared_hub: HubServer) -> None:
+def test_a_changed_declaration_changes_the_link_not_its_source(home: Home, shared_hub: HubServer) -> None:
     """New patterns and a mode that writes less are taken; one that writes more than the source allows is refused."""
     token_file(home, shared_hub)
     patterns = 'include = ["**/*.org"]\n'
@@ -165,7 +163,7 @@ def test_a_changed_declaration_changes_the_link_and_keeps_its_source(home: Home,
         assert shared_hub.text(linked, "a.md") == "a\n"
 
 
-def test_a_folder_linked_by_hand_follows_the_declaration_that_comes_for_it(home: Home, shared_hub: HubServer) -> None:
+def test_a_folder_linked_by_hand_follows_a_later_declaration(home: Home, shared_hub: HubServer) -> None:
     """The link and its source stay; from then on it is changed in the file."""
     home.login(shared_hub)
     home.write("a.md", "a\n")
@@ -221,7 +219,7 @@ def test_a_token_file_others_can_read_is_not_used_and_says_so(home: Home, strict
         settled(daemon)
 
 
-def test_a_declared_token_that_is_not_there_is_asked_for_where_it_is_declared(home: Home, strict: StrictServer) -> None:
+def test_a_missing_declared_token_is_asked_for_by_its_place(home: Home, strict: StrictServer) -> None:
     """``login`` refuses such an account, so nobody is sent there."""
     token_file(home, strict).unlink()
     declare(home, account(strict) + source(home.folder, name="empty-handed"))
@@ -257,7 +255,7 @@ def test_two_accounts_work_side_by_side(home: Home, shared_hub: HubServer, stric
     assert strict.hashes(rows["second"]).keys() == {"b.md"}
 
 
-def test_settings_are_read_anew_and_a_person_s_file_stands_over_the_system_s(home: Home) -> None:
+def test_a_persons_settings_override_the_systems_on_reload(home: Home) -> None:
     """``config set`` reaches the running agent; what only a start can take is named."""
     declare(home, "quiet_ms = 300\ntrash_days = 7\n")
     with home.daemon():

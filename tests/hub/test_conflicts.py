@@ -61,7 +61,7 @@ def test_keep_raven_keeps_the_head_of_now_and_not_of_then(hub: InProcess) -> Non
     assert hub.past(source, "a.md") == ["base", "head", "newer"]
 
 
-def test_keep_local_over_a_head_that_moved_leaves_that_head_in_history(hub: InProcess) -> None:
+def test_keep_local_over_a_moved_head_keeps_it_in_history(hub: InProcess) -> None:
     """Nothing a resolution replaces is lost."""
     source, conflict = edit_edit(hub)
     hub.push(source, upsert("a.md", "newer", sha("head")))
@@ -133,7 +133,7 @@ def test_resolving_goes_on_while_paused(hub: InProcess) -> None:
     assert hub.text(source, "a.md") == "mine"
 
 
-def test_an_edit_on_the_server_without_a_base_keeps_what_it_replaces(hub: InProcess) -> None:
+def test_a_page_edit_without_base_keeps_the_replaced_version(hub: InProcess) -> None:
     """The event is as any other, with the actor; the replaced text stands in history."""
     source = hub.source()
     hub.push(source, upsert("a.md", "one"))
@@ -145,7 +145,7 @@ def test_an_edit_on_the_server_without_a_base_keeps_what_it_replaces(hub: InProc
     assert payload["operationId"].startswith("raven-")
 
 
-def test_an_edit_on_the_server_with_a_stale_base_is_a_conflict_with_swapped_roles(hub: InProcess) -> None:
+def test_a_page_edit_on_a_stale_base_is_a_swapped_conflict(hub: InProcess) -> None:
     """localContent is the head, remoteContent the refused edit; keeping a side keeps what is shown as that side."""
     source = hub.source()
     hub.push(source, upsert("a.md", "one"), upsert("a.md", "two", sha("one")))
@@ -215,7 +215,7 @@ def test_a_preview_shows_as_many_equal_lines_as_are_asked_for(light: InProcess) 
     assert [c["line"] for c in changes if c["local"] != c["remote"]] == [5, 8]
 
 
-def test_a_preview_of_large_texts_without_a_common_line_stays_cheap(light: InProcess) -> None:
+def test_a_preview_of_large_texts_without_common_lines_is_cheap(light: InProcess) -> None:
     """Beyond a bound the middle is one replaced block; the answer still has every line."""
     local, remote = ("\n".join(f"{side}{i}" for i in range(30_000)) for side in "lr")
     shown = preview(light, local, remote)

@@ -24,6 +24,6 @@ def _cost_of_a_push(files: int) -> int:
     return steps
 
 
-def test_a_push_costs_the_same_however_many_files_the_source_holds() -> None:
+def test_a_push_costs_the_same_in_a_source_of_any_size() -> None:
     """Its heads are found by their paths: going through a source of 3,000 files would be many times as much."""
     assert _cost_of_a_push(3000) < 2 * _cost_of_a_push(100)

@@ -28,7 +28,7 @@ def test_pages_follow_each_other_without_gap_or_overlap(hub: InProcess) -> None:
     assert len({e["id"] for e in first["events"] + second["events"]}) == 130
 
 
-def test_an_event_s_id_tells_it_from_the_one_that_had_its_number_before_a_restore() -> None:
+def test_an_event_id_differs_after_a_restore() -> None:
     """The same however often it is read, another for another moment, also in the end that readers keep."""
     source = Source(1, new_uuid(), "w", "u", "notes", Mode.BIDIRECTIONAL, "c", SourceStatus.ACTIVE, (), (), 0, 0, 0, 0)
     first, again, other = (Event(7, EventType.UPSERT, 1, "a.md", None, None, {}, at) for at in (1000, 1000, 2000))
@@ -57,7 +57,7 @@ def test_latest_only_leaves_out_texts_superseded_within_the_page(hub: InProcess)
     assert [e["payload"].get("hash") for e in events] == [sha("1"), sha("b"), sha("2"), sha("3"), sha("c"), None]
 
 
-def test_latest_only_says_which_events_wrote_what_their_files_hold_now(hub: InProcess) -> None:
+def test_latest_only_tells_which_events_are_current(hub: InProcess) -> None:
     """However far behind the page the next change of a file is told; nobody else is told of it."""
     source = hub.source()
     hub.push(source, upsert("a.md", "1"), upsert("b.md", "b"), upsert("c.md", "c"))
@@ -79,7 +79,7 @@ def test_latest_only_fits_more_events_into_a_page(hub: InProcess) -> None:
     assert [("content" in e["payload"]) for e in events] == [False] * 6 + [True]
 
 
-def test_a_resolution_is_superseded_by_the_upsert_that_follows_it(hub: InProcess) -> None:
+def test_a_resolution_is_superseded_by_the_upsert_that_follows(hub: InProcess) -> None:
     """With `latestOnly` the text of a resolution comes once."""
     source = hub.source()
     hub.push(source, upsert("a.md", "one"))
@@ -157,7 +157,7 @@ def test_a_listing_longer_than_a_piece_is_streamed_whole(light: InProcess) -> No
     assert len(listed) == 2300
 
 
-def test_a_file_comes_with_its_newest_twenty_versions_unless_all_are_asked_for(hub: InProcess) -> None:
+def test_a_file_shows_twenty_versions_unless_all_are_requested(hub: InProcess) -> None:
     """Oldest first, as on the real server."""
     source = hub.source()
     hub.push(source, *[upsert("a.md", str(i), sha(str(i - 1)) if i else SENTINEL) for i in range(30)])
@@ -182,7 +182,7 @@ def test_sources_are_listed_newest_first(hub: InProcess) -> None:
     assert [s["id"] for s in hub.ok("sources/list")] == made[::-1]
 
 
-def test_a_heartbeat_answers_the_capabilities_and_an_unknown_connector_is_not_found(hub: InProcess) -> None:
+def test_a_heartbeat_answers_capabilities_or_not_found(hub: InProcess) -> None:
     """It is how an agent learns that the server it talks to has changed."""
     connector = hub.connector()
     hub.wall.now += 60_000
@@ -250,7 +250,7 @@ def test_a_conflict_of_another_source_is_not_open_in_this_one(hub: InProcess) ->
     assert hub.refused("sources/conflicts/resolve", **wish, resolution="keep_local") == (404, "Open conflict not found")
 
 
-def test_a_token_for_another_workspace_than_the_header_is_refused(process: Running) -> None:
+def test_a_token_of_another_workspace_is_refused(process: Running) -> None:
     """Over HTTP, where headers are what clients make of them."""
     client = process.client()
     bearer = token(secret=(process.data / "secret").read_bytes())

@@ -61,7 +61,7 @@ def test_of_two_pushes_on_one_base_exactly_one_wins_fifty_times(process: Running
     assert not refused & set(texts)
 
 
-def test_of_a_push_and_an_edit_on_the_server_on_one_base_exactly_one_wins(process: Running) -> None:
+def test_of_a_push_and_a_page_edit_on_one_base_one_wins(process: Running) -> None:
     """So does a delete against an edit, and one operation sent twice at once is applied once."""
     one, other = process.client(), process.client()
     source = one.source()
@@ -84,7 +84,7 @@ def test_of_a_push_and_an_edit_on_the_server_on_one_base_exactly_one_wins(proces
         assert sorted(result["status"] for result in results) == ["applied", "duplicate"]
 
 
-def test_of_two_opposite_resolutions_the_second_is_told_it_is_closed(process: Running) -> None:
+def test_the_second_of_two_opposite_resolutions_is_refused(process: Running) -> None:
     """One 200 and one 404, each time."""
     one, other = process.client(), process.client()
     source = one.source()
@@ -99,7 +99,7 @@ def test_of_two_opposite_resolutions_the_second_is_told_it_is_closed(process: Ru
         assert sorted(answers) == [200, 404]
 
 
-def test_a_poller_beside_eight_writers_misses_none_of_ten_thousand_events(process: Running) -> None:
+def test_a_poller_beside_eight_writers_misses_no_event(process: Running) -> None:
     """A reader at cursor N never later finds an event below N: cursors come in the order of the commits."""
     client = process.client()
     source = client.source()
@@ -285,7 +285,7 @@ def test_a_port_that_was_asked_for_and_is_taken_is_an_error(tmp_path: Path) -> N
         assert "cannot listen" in refusal("--data", str(tmp_path), "--port", str(port))
 
 
-def test_another_port_is_found_when_the_usual_one_is_taken_and_is_remembered(tmp_path: Path) -> None:
+def test_another_port_is_found_and_remembered_if_one_is_taken(tmp_path: Path) -> None:
     """Clients keep their URL over restarts."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         (tmp_path / "port").write_text(f"{taken.getsockname()[1]}\n")

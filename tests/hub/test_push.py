@@ -87,7 +87,7 @@ def test_a_real_base_on_an_absent_path_is_edit_against_delete(hub: InProcess) ->
     assert (conflict["localContent"], conflict["remoteHash"], conflict["remoteContent"]) == ("mine", None, None)
 
 
-def test_a_real_base_on_a_path_that_never_was_is_edit_against_delete(hub: InProcess) -> None:
+def test_a_real_base_on_an_unknown_path_is_edit_against_delete(hub: InProcess) -> None:
     """The path gets a conflict without ever having had a text."""
     source = hub.source()
     assert hub.outcome(source, upsert("ghost.md", "mine", "1" * 64))["reason"] == "edit_delete"
@@ -141,7 +141,7 @@ def test_a_fresh_base_push_applies_while_a_conflict_is_open(hub: InProcess) -> N
     assert len(hub.conflicts(source)) == 1
 
 
-def test_one_open_conflict_for_a_path_and_connector_is_renewed_by_a_newer_version(hub: InProcess) -> None:
+def test_one_open_conflict_per_path_and_connector_is_renewed(hub: InProcess) -> None:
     """The same conflict id, the newer text, a new event; another connector's conflict is its own."""
     source, mine, other = hub.source(), hub.connector(), hub.connector()
     hub.push(source, upsert("a.md", "head"))
@@ -166,7 +166,7 @@ def test_a_connector_renews_its_conflict_within_one_batch(hub: InProcess) -> Non
     assert [c["localContent"] for c in hub.conflicts(source)] == ["m2"]
 
 
-def test_without_a_connector_each_refused_push_is_its_own_conflict(hub: InProcess) -> None:
+def test_without_a_connector_each_refusal_is_its_own_conflict(hub: InProcess) -> None:
     """As on the real server."""
     source = hub.source()
     hub.push(source, upsert("a.md", "head"))
@@ -272,7 +272,7 @@ def test_a_batch_with_a_wrong_shape_is_refused_whole(hub: InProcess) -> None:
     assert hub.events(source) == []
 
 
-def test_an_upper_case_content_hash_is_accepted_and_kept_in_lower_case(hub: InProcess) -> None:
+def test_an_upper_case_hash_is_accepted_and_stored_lower_case(hub: InProcess) -> None:
     """The identity of a text has one spelling."""
     source = hub.source()
     item = upsert("a.md", "one", contentHash=sha("one").upper())

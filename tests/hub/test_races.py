@@ -22,7 +22,7 @@ def test_of_six_pushes_on_one_base_exactly_one_wins(hub: InProcess) -> None:
     assert len(hub.past(source, "a.md")) == 16
 
 
-def test_a_reader_beside_writers_of_two_sources_finds_cursors_without_gaps(hub: InProcess) -> None:
+def test_a_reader_beside_two_writers_sees_cursors_without_gaps(hub: InProcess) -> None:
     """Each source's cursors are dense and in the order of its commits; equal texts in any order lock nobody out."""
     sources = [hub.source(), hub.source()]
     done = threading.Event()

@@ -57,7 +57,8 @@ def test_services_of_the_package_survive_a_reboot_and_an_upgrade(package: Path, 
 
 
 @pytest.mark.emulated
-def test_the_same_on_an_emulated_computer_with_a_kernel_of_its_own(package: Path, root: Path, tmp_path: Path) -> None:
+def test_the_packages_boot_on_an_emulated_computer(package: Path, root: Path, tmp_path: Path) -> None:
+    """The same on an emulated computer with a kernel of its own."""
     lacks = [tool for tool in ("qemu-system-x86_64", "mke2fs") if shutil.which(tool) is None]
     if lacks:
         pytest.skip(f"{', '.join(lacks)} is not installed")

@@ -107,7 +107,8 @@ def test_the_formula_is_ruby_and_has_each_archive_with_its_hash(tmp_path: Path) 
     assert f'version "{__version__}"' in text
 
 
-def test_the_dockerfile_runs_the_hub_as_a_user_of_its_own_with_a_volume_and_a_health_check() -> None:
+def test_the_dockerfile_has_its_own_user_volume_and_health_check() -> None:
+    """The dockerfile runs the hub as a user of its own with a volume and a health check."""
     text = (PACKAGING / "docker" / "Dockerfile").read_text("utf-8")
     lines = re.sub(r"\\\n\s*", " ", text).splitlines()
     steps = [line.split(maxsplit=1) for line in lines if line and not line.startswith("#")]

@@ -21,7 +21,8 @@ def _steps() -> list[tuple[str, str]]:
     return [(word, rest) for word, _, rest in (line.partition(" ") for line in lines if line and line[0] != "#")]
 
 
-def test_the_images_steps_give_a_hub_that_serves_as_its_own_user_and_is_healthy(root: Path) -> None:
+def test_the_image_serves_a_healthy_hub_as_its_own_user(root: Path) -> None:
+    """The images steps give a hub that serves as its own user and is healthy."""
     debian.install(root, "python3", "python3-venv", "python3-pip", "ca-certificates")
     debian.snapshot(root / "src")
     steps = _steps()

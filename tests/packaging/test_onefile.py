@@ -35,7 +35,8 @@ def single_file(source: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return debian.build(source, tmp_path_factory.mktemp("file"), "file")
 
 
-def test_it_runs_where_there_is_no_python_and_leaves_nothing_unpacked(single_file: Path, root: Path) -> None:
+def test_it_runs_without_python_and_leaves_nothing_unpacked(single_file: Path, root: Path) -> None:
+    """It runs where there is no python and leaves nothing unpacked."""
     shutil.copy(single_file, root / "usr/local/bin/raven-agent")
     assert debian.inside(root, "ls /usr/bin | grep -c python || true").strip() == "0"
     assert debian.inside(root, "raven-agent --version").startswith("raven-agent, version ")

@@ -55,7 +55,7 @@ def test_counts_prove_no_more_than_they_say(
     assert [outcome.result for outcome in judged.outcomes] == expected, why
 
 
-def test_the_newest_of_several_equal_conflicts_is_the_operations_own() -> None:
+def test_the_newest_of_equal_conflicts_is_the_operations_own() -> None:
     """Each stale push of the real server opens another one."""
     old = conflict(A.operation, "2026-01-01T00:00:00.000Z", "old")
     new = conflict(A.operation, "2026-01-01T00:00:01.000Z", "new")
@@ -76,7 +76,7 @@ def test_an_edit_to_empty_text_is_not_taken_for_a_delete() -> None:
         assert found.local_hash == local
 
 
-def test_conflicts_are_listed_once_for_a_batch_and_not_at_all_without_need() -> None:
+def test_conflicts_are_listed_at_most_once_for_a_batch() -> None:
     """One listing, not one a path."""
     asked: list[None] = []
 
@@ -112,7 +112,7 @@ def test_items_are_believed_one_by_one() -> None:
         assert [outcome.result for outcome in judged.outcomes] == [expected], item
 
 
-def test_conflicts_that_cannot_be_listed_are_a_problem_and_no_outcome() -> None:
+def test_unlistable_conflicts_are_a_problem_and_no_outcome() -> None:
     """The counts alone prove nothing then."""
 
     def lister() -> list[RemoteConflict]:
@@ -141,7 +141,7 @@ def _answered(*statuses: str, first: int, last: int) -> dict[str, object]:
         ("one was refused", _answered("applied", "rejected", "applied", first=7, last=8), [None] * 3),
     ],
 )
-def test_places_in_the_feed_are_taken_where_the_numbers_leave_no_other(
+def test_feed_positions_are_inferred_only_when_unambiguous(
     why: str, answer: dict[str, object], positions: list[int | None]
 ) -> None:
     """What is passed over in the feed must be ours and nothing else."""

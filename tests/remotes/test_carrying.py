@@ -28,9 +28,7 @@ def carrier_of(world: World, top: Path) -> EffectExecutor:
 
 
 @pytest.mark.parametrize(("room", "told"), [(0, [500]), (500, [500]), (501, [500, 500]), (1501, [500, 500, 500, 0])])
-def test_the_feed_is_read_on_while_there_is_room_for_what_it_tells(
-    hub: World, tmp_path: Path, room: int, told: list[int]
-) -> None:
+def test_the_feed_is_read_on_while_there_is_room(hub: World, tmp_path: Path, room: int, told: list[int]) -> None:
     """One byte each file: the next page is asked for only if those before it left any room."""
     for start in range(0, 1500, 100):
         hub.push(*(edit(f"{number:04}.md", "x") for number in range(start, start + 100)))
@@ -51,7 +49,7 @@ def test_one_head_that_cannot_be_believed_fails_alone(strict: World, tmp_path: P
     assert [message.path for message in told if isinstance(message, m.HeadArrived)] == ["a.md", "b.md"]
 
 
-def test_whether_the_server_holds_the_source_still_is_told_with_how_it_stands(world: World, tmp_path: Path) -> None:
+def test_a_server_side_pause_is_reported_with_the_status(world: World, tmp_path: Path) -> None:
     """By its own word: the feed of a server that was put back may never tell that a pause it once told of is over."""
     carrier = carrier_of(world, tmp_path)
     (page,) = carrier.carry_out(e.Poll(1, None, 0.0))

@@ -22,7 +22,7 @@ def failure(error: pytest.ExceptionInfo[RemoteError]) -> ProblemKind:
 
 
 class TestAccount:
-    def test_only_the_hub_tells_capabilities_and_they_follow_each_heartbeat(self, world: World) -> None:
+    def test_only_the_hub_states_capabilities_with_each_heartbeat(self, world: World) -> None:
         """A machine that has not spoken yet knows none; afterwards the server's word counts."""
         fresh = world.adapter()
         assert not fresh.capabilities.item_results
@@ -272,7 +272,7 @@ class TestPush:
         assert world.results(*(edit(f"b{n}.md", "x" * 10_000) for n in range(90))) == [Result.APPLIED] * 90
         assert max(len(body) for body in world.batches) <= refused // 2
 
-    def test_a_file_a_gateway_once_refused_for_its_size_is_sent_when_it_is_given_again(self, world: World) -> None:
+    def test_a_file_refused_for_size_is_sent_when_given_again(self, world: World) -> None:
         """PR7: what is set aside can be retried."""
         world.faults.inject(too_large(), on="push-batch")
         refused = world.only(edit("a.md", "abc"))
@@ -312,7 +312,7 @@ class TestPush:
         assert repeated == [Result.APPLIED if world.hub else Result.UNCERTAIN]
         assert len(world.remote.history(world.source, "a.md")) == 1
 
-    def test_a_repeated_operation_whose_first_time_was_a_conflict_is_that_conflict(self, world: World) -> None:
+    def test_a_repeated_conflicting_operation_is_the_same_conflict(self, world: World) -> None:
         """Counts of 0 and 0 are looked up among the open conflicts."""
         world.results(edit("a.md", "theirs"))
         ours = edit("a.md", "ours")

@@ -43,7 +43,7 @@ def test_what_stands_in_a_text_counts_for_nothing(text: str) -> None:
     assert understood(orjson.dumps({"data": [text, {"content": text}], "success": True})) == [text, {"content": text}]
 
 
-def test_a_listing_as_large_as_an_answer_may_be_is_not_too_many_values() -> None:
+def test_a_listing_of_the_largest_size_is_not_too_many_values() -> None:
     """The real server does not page, and sends some 297 bytes a file."""
     row = orjson.dumps(
         {"id": "x" * 36, "sourceId": "x" * 36, "relativePath": "notes/2026/paper.md", "contentType": "text/markdown",

@@ -161,7 +161,7 @@ class TestStrictOnly:
         assert error.value.problem.kind is ProblemKind.UPSTREAM_FAULT
         assert error.value.message == "this Raven server's local sync is broken (known upstream fault)"
 
-    def test_items_before_a_poison_one_are_applied_and_called_uncertain(self, strict: World) -> None:
+    def test_items_before_a_poison_one_are_applied_and_uncertain(self, strict: World) -> None:
         """[ok, NUL, ok]: the first was applied by the request that failed, the last by one of its own."""
         batch = [edit("1.md", "1"), edit("2.md", "a\0b"), edit("3.md", "3")]
         assert strict.results(*batch) == [Result.UNCERTAIN, Result.REJECTED, Result.APPLIED]
@@ -182,7 +182,7 @@ class TestStrictOnly:
         with pytest.raises(RemoteError):
             strict.raw("sources/file", relativePath="a.md")
 
-    def test_a_name_too_long_for_the_database_is_rejected_with_its_words(self, strict: World) -> None:
+    def test_a_name_too_long_for_the_database_is_rejected(self, strict: World) -> None:
         """The reason is the server's."""
         outcome = strict.only(edit("".join(chr(0x4E00 + n) for n in range(2800)), "x"))
         assert outcome.result is Result.REJECTED

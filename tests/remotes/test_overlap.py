@@ -26,7 +26,7 @@ def deltas_asked(world: World) -> int:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_every_skipped_event_is_told_within_a_minute_and_none_twice(seed: int) -> None:
+def test_every_skipped_event_is_reported_once_within_a_minute(seed: int) -> None:
     """40 files by one writer while a reader polls each second, every third event late."""
     world = strict_world(Races(seed=seed, skip=0.3, hold=5.0))
     state: str | None = None
@@ -56,7 +56,7 @@ def test_a_reader_without_the_overlap_would_miss_some() -> None:
     world.close()
 
 
-def test_an_idle_feed_is_read_again_three_times_and_then_left_alone(strict: World) -> None:
+def test_an_idle_feed_is_read_again_three_times_only(strict: World) -> None:
     """At 2, 10 and 60 seconds after the last new event; a quiet source costs one request a poll and remembers none."""
     strict.results(edit("a.md", "A"))
     _, state = strict.drain()
@@ -85,7 +85,7 @@ def test_a_machine_that_slept_reads_again_once(strict: World) -> None:
 
 
 @pytest.mark.parametrize("seed", range(10))
-def test_what_was_skipped_before_a_sleep_is_told_though_newer_events_came_meanwhile(seed: int) -> None:
+def test_an_event_skipped_before_a_sleep_is_reported_after_it(seed: int) -> None:
     """What happened during the sleep does not push what was missed before it out of the minute that is read again."""
     world = strict_world(Races(seed=seed, skip=0.3, hold=5.0))
     world.results(*(edit(f"{n:02}.md", str(n)) for n in range(20)))
@@ -135,7 +135,7 @@ def test_old_events_are_not_read_again(strict: World) -> None:
     assert kept["floor"] == 43
 
 
-def test_events_of_a_restored_server_are_told_though_their_numbers_were_seen(strict: World) -> None:
+def test_events_of_a_restored_server_are_reported_again(strict: World) -> None:
     """A number given out a second time is another event: the id decides."""
     assert strict.strict is not None
     backup = strict.strict.snapshot()

@@ -84,7 +84,7 @@ def https(folder: Path, days: float) -> Iterator[tuple[str, Path, list[dict[str,
         thread.join()
 
 
-def test_the_clock_the_encryption_and_the_certificates_end_are_found(tmp_path: Path) -> None:
+def test_the_clock_encryption_and_certificate_end_are_found(tmp_path: Path) -> None:
     """Without a token, whatever the server answers."""
     with https(tmp_path, 90) as (url, file, seen):
         found = probe(url, file)

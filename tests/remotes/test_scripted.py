@@ -156,7 +156,7 @@ class TestPushFailures:
         batch = [edit("a.md", "x")]
         assert results(RavenRemote(client(handler)).push("s", None, batch), batch) == [Result.APPLIED]
 
-    def test_what_was_in_a_failed_request_is_uncertain_though_it_was_not_sent_again(self) -> None:
+    def test_operations_of_a_failed_request_are_uncertain(self) -> None:
         """The server fails at two items together, then is gone: both may have been applied the first time."""
         answers = iter([answering(500, "boom"), raising(httpx.ConnectError("gone"))])
         batch = [edit("a.md", "x"), edit("b.md", "y")]

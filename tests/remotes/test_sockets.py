@@ -91,7 +91,7 @@ def test_a_waiting_pull_ends_when_something_happens(tmp_path: Path) -> None:
             assert time.monotonic() - started < 10
 
 
-def test_a_pull_that_waits_longer_than_an_answer_may_take_is_no_timeout(tmp_path: Path) -> None:
+def test_a_poll_longer_than_the_answer_timeout_is_no_timeout(tmp_path: Path) -> None:
     """The wait on the server is added to the time an answer may take."""
     with running_hub(tmp_path / "hub", "--port", "0") as running:
         bearer = hub_token(secret=(running.data / "secret").read_bytes())
@@ -142,7 +142,7 @@ def test_broken_answers_are_problems_and_never_other_exceptions(reply: bytes, ki
         assert error.value.problem.kind is kind
 
 
-def test_a_server_that_takes_a_request_and_says_nothing_is_offline_in_time() -> None:
+def test_a_silent_server_is_offline_in_time() -> None:
     """OP2: a black-holed connection ends with the read timeout; what was sent is uncertain."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"

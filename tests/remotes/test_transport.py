@@ -121,7 +121,7 @@ def test_a_server_that_takes_a_request_by_the_byte_ends_the_call(monkeypatch: py
     assert time.monotonic() - began < 8
 
 
-def test_an_answer_that_comes_slowly_and_steadily_is_read_to_its_end() -> None:
+def test_a_slow_steady_answer_is_read_to_its_end() -> None:
     """It takes several times as long as a read may take."""
     text = b'"' + b"x" * 60_000 + b'"'
 
@@ -197,7 +197,7 @@ class TestProxy:
         assert tunnel.startswith(b"CONNECT raven.invalid:443 HTTP/1.1\r\n")
         assert b"Bearer" not in tunnel
 
-    def test_a_host_the_environment_excepts_is_not_asked_of_the_proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_an_excepted_host_is_not_asked_of_the_proxy(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """``NO_PROXY``."""
         assert self.asked(monkeypatch, "http://raven.invalid", http_proxy="PROXY", no_proxy="raven.invalid") == []
 

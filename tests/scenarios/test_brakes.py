@@ -119,9 +119,7 @@ def test_a_copy_of_the_folder_takes_its_place_without_a_delete(home: Home, serve
     assert_equal(source, server, [home])
 
 
-def test_what_was_on_a_disk_that_went_stays_on_the_server_and_comes_down_once_resumed(
-    home: Home, server: Server
-) -> None:
+def test_files_on_a_lost_disk_return_from_the_server_on_resume(home: Home, server: Server) -> None:
     """Without a daemon too: ``resume`` looks which disk it is that is gone."""
     disk = home.folder / "disk"
     disk.mkdir()

@@ -96,7 +96,7 @@ def test_cd3_a_file_in_folders_just_made_is_found(home: Home, server: Server) ->
 
 
 @on_both
-def test_cd8_files_folders_and_links_turned_into_each_other_lose_nothing(home: Home, server: Server) -> None:
+def test_cd8_files_folders_and_links_swapped_lose_nothing(home: Home, server: Server) -> None:
     """In both directions, with edits on both sides that the other does not know yet."""
     for path in ("file-to-folder.md", "file-to-link.md", "folder-to-file.md/child.md", "there-file.md"):
         home.write(path, f"base of {path}\n")
@@ -184,7 +184,7 @@ def test_cd10_a_touch_a_chmod_and_an_identical_save_push_nothing(strict_home: Ho
     assert (home.folder / "chmodded.md").stat().st_mode & 0o777 == 0o640
 
 
-def test_cd11_a_thousand_deltas_are_applied_and_nothing_is_pushed_back(strict_home: Home, strict: StrictServer) -> None:
+def test_cd11_a_thousand_deltas_are_applied_without_an_echo(strict_home: Home, strict: StrictServer) -> None:
     """The daemon's own installs, seen by its own watcher, are no edits."""
     source = strict_home.link()
     for start in range(0, 1000, 100):

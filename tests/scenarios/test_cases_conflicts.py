@@ -21,7 +21,7 @@ def parked(home: Home, server: Server, path: str = "a.md") -> str:
     return source
 
 
-def test_cf1_an_edit_on_both_sides_is_parked_and_other_files_go_on(home: Home, server: Server) -> None:
+def test_cf1_an_edit_on_both_sides_is_parked_alone(home: Home, server: Server) -> None:
     """Both versions are at hand; a file beside it still syncs, both ways."""
     home.write("b.md", "b1\n")
     source = parked(home, server)
@@ -39,7 +39,7 @@ def test_cf1_an_edit_on_both_sides_is_parked_and_other_files_go_on(home: Home, s
 
 
 @on_both
-def test_cf2_each_resolution_converges_and_the_loser_can_be_brought_back(home: Home, server: Server) -> None:
+def test_cf2_each_resolution_converges_and_the_loser_is_kept(home: Home, server: Server) -> None:
     """The winner stands on both sides; ``history`` shows every loser and ``restore`` brings it."""
     outcomes = {
         "keep_local": ("keep_local mine\n", ["keep_local theirs\n"]),
@@ -144,9 +144,7 @@ def test_cf4_an_edit_wins_over_a_delete_nobody_knew_of(strict_home: Home, strict
 
 
 @pytest.mark.parametrize("count", [60, pytest.param(1000, marks=pytest.mark.long)])
-def test_cf7_many_conflicts_are_paged_chosen_by_glob_and_survive_a_restart(
-    home: Home, server: Server, count: int
-) -> None:
+def test_cf7_many_conflicts_are_paged_and_survive_a_restart(home: Home, server: Server, count: int) -> None:
     """Pages add up, a dry run changes nothing, a glob resolves its own and no other."""
     half = count // 2
     paths = [f"{folder}/n{number:03}.md" for folder in ("left", "right") for number in range(half)]
@@ -179,9 +177,7 @@ def test_cf7_many_conflicts_are_paged_chosen_by_glob_and_survive_a_restart(
     }
 
 
-def test_cf8_two_machines_with_a_conflict_on_one_path_leave_each_others_alone(
-    machine: Machines, server: Server
-) -> None:
+def test_cf8_two_machines_conflicts_on_one_path_stay_apart(machine: Machines, server: Server) -> None:
     """One resolves; the other's conflict stays open with its text, is resolved there, and both end equal."""
     left, right = machine("left"), machine("right")
     for home in (left, right):

@@ -38,9 +38,7 @@ def test_cr4_an_answer_lost_after_the_commit_makes_no_duplicate(
     assert_equal(source, strict, [strict_home])
 
 
-def test_cr4_killed_between_the_commit_and_the_answer_makes_no_duplicate(
-    strict_home: Home, strict: StrictServer
-) -> None:
+def test_cr4_killed_between_commit_and_answer_no_duplicate(strict_home: Home, strict: StrictServer) -> None:
     """The next start settles what was sent by looking for it, and sends nothing twice."""
     strict_home.write("a.md", "one\n")
     source = strict_home.link()
@@ -55,7 +53,7 @@ def test_cr4_killed_between_the_commit_and_the_answer_makes_no_duplicate(
     assert_equal(source, strict, [strict_home])
 
 
-def test_cr9_a_second_agent_for_one_home_is_refused_and_told_which(home: Home) -> None:
+def test_cr9_a_second_agent_for_one_home_is_refused(home: Home) -> None:
     """Code 7 and the pid of the one that holds it; the first goes on."""
     home.link()
     with home.daemon() as daemon:
@@ -76,7 +74,7 @@ def test_cr9_a_lock_left_by_a_killed_agent_locks_nobody_out(home: Home) -> None:
         assert daemon.call("status")["daemon"]["running"] is True
 
 
-def test_op6_sigterm_in_mid_download_ends_soon_and_goes_on_cleanly(strict_home: Home, strict: StrictServer) -> None:
+def test_op6_sigterm_during_a_download_ends_soon_and_cleanly(strict_home: Home, strict: StrictServer) -> None:
     """A page of the feed takes longer than that: exit within 10 s with 0; the next start installs what it told."""
     source = strict_home.link()
     strict.faulty.inject(delay(12.0), requests=3, on="deltas")
@@ -90,7 +88,7 @@ def test_op6_sigterm_in_mid_download_ends_soon_and_goes_on_cleanly(strict_home: 
     assert strict.raven.conflicts_ever() == ()
 
 
-def test_op6_sigterm_in_mid_transfer_ends_soon_and_goes_on_cleanly(strict_home: Home, strict: StrictServer) -> None:
+def test_op6_sigterm_during_a_transfer_ends_soon_and_cleanly(strict_home: Home, strict: StrictServer) -> None:
     """The answer of a push is kept back for longer than that: exit within 10 s with 0; nothing is sent twice."""
     source = strict_home.link()
     strict.faulty.inject(delay(12.0), on="push-batch")

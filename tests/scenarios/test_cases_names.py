@@ -59,9 +59,7 @@ def _skipped(daemon: Daemon) -> dict[str, str]:
     return {row["path"]: row["reason"] for row in report["skipped"]}
 
 
-def test_pn1_of_two_names_this_disk_takes_for_one_neither_is_overwritten_and_one_is_told(
-    folding: Home, strict: StrictServer
-) -> None:
+def test_pn1_of_two_colliding_names_neither_is_overwritten(folding: Home, strict: StrictServer) -> None:
     """Files and folders; the server keeps every text, whatever is edited on either side afterwards."""
     source = strict.new_source()
     for path, text in (TWINS | {"other.md": "other\n"}).items():
@@ -123,7 +121,7 @@ def test_pn2_a_rename_that_changes_only_case_deletes_nothing(
 
 
 @pytest.mark.parametrize(("old", "new"), [("Notes.md", "notes.md"), ("Work", "work")], ids=["file", "folder"])
-def test_pn2_a_rename_of_case_made_elsewhere_arrives_and_deletes_nothing(
+def test_pn2_a_remote_case_rename_arrives_and_deletes_nothing(
     any_disk: Home, strict: StrictServer, machine: Machines, old: str, new: str
 ) -> None:
     """The upsert of the new name comes before the delete of the old one: the file stands there at the end."""
@@ -162,9 +160,7 @@ def _as_told(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "replace")
 
 
-def test_pn4_names_other_systems_dislike_are_each_sent_or_told_by_themselves(
-    strict_home: Home, strict: StrictServer
-) -> None:
+def test_pn4_awkward_names_are_sent_or_reported_one_by_one(strict_home: Home, strict: StrictServer) -> None:
     """From this disk: what the server can hold goes there, the others are skipped by name, and the rest syncs."""
     for path, content in HERE.items():
         strict_home.write(path, content)
@@ -185,9 +181,7 @@ def test_pn4_names_other_systems_dislike_are_each_sent_or_told_by_themselves(
     assert {os.fsencode(name) for name in os.listdir(strict_home.folder)} == there
 
 
-def test_pn4_names_from_the_server_are_each_installed_or_told_by_themselves(
-    strict_home: Home, strict: StrictServer
-) -> None:
+def test_pn4_awkward_server_names_are_installed_or_reported(strict_home: Home, strict: StrictServer) -> None:
     """256 bytes fit on no disk, a newline into no list: both are named, and everything else arrives."""
     too_long = ("n" * 253 + ".md", "\u00e9" * 126 + "n.md")
     assert [len(name.encode()) for name in too_long] == [256, 256]

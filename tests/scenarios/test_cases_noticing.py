@@ -41,9 +41,7 @@ def few_watches(machine: Machines, strict: StrictServer) -> Home:
     return home
 
 
-def test_cd5_with_fewer_watches_than_folders_it_says_so_and_still_syncs(
-    few_watches: Home, strict: StrictServer
-) -> None:
+def test_cd5_with_too_few_watches_it_says_so_and_still_syncs(few_watches: Home, strict: StrictServer) -> None:
     """``degraded`` names the limit; a change where nobody watches is found by itself all the same, both ways."""
     home = few_watches
     for number in range(FOLDERS):
@@ -82,9 +80,7 @@ def _append(file: Path, lines: list[str], stop: threading.Event) -> None:
 
 
 @pytest.mark.parametrize("size", [10, 300_000])
-def test_cd6_a_file_appended_to_while_it_is_read_is_sent_as_it_was_hashed(
-    strict_home: Home, strict: StrictServer, size: int
-) -> None:
+def test_cd6_a_file_growing_while_read_is_sent_as_hashed(strict_home: Home, strict: StrictServer, size: int) -> None:
     """Every version on the server has the hash it came with and is a state the file was in; the last one is all of it.
 
     The strict server takes a hash on trust, so a version of other bytes would stand there.
@@ -144,7 +140,7 @@ def _cpu_seconds(pid: int) -> float:
 
 
 @pytest.mark.parametrize(("count", "seconds"), [(2_000, 8.0), pytest.param(100_000, 120.0, marks=pytest.mark.long)])
-def test_op5_an_idle_folder_costs_one_waiting_request_and_writes_nothing(
+def test_op5_an_idle_folder_costs_one_waiting_request(
     machine: Machines, shared_hub: HubServer, count: int, seconds: float
 ) -> None:
     """Nothing in the agent's home is written, the server is asked only for news and told only of the heartbeat, and
@@ -178,9 +174,7 @@ def test_op5_an_idle_folder_costs_one_waiting_request_and_writes_nothing(
             assert spent < 0.01 * seconds, spent
 
 
-def test_op5_news_is_asked_for_every_few_seconds_where_the_server_cannot_be_waited_on(
-    strict_home: Home, strict: StrictServer
-) -> None:
+def test_op5_a_server_without_long_poll_is_polled_every_seconds(strict_home: Home, strict: StrictServer) -> None:
     """Also by a daemon that was just started and has seen nothing happen yet."""
     strict_home.write("a.md", "a\n")
     source = strict_home.link()

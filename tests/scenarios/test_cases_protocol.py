@@ -161,7 +161,7 @@ def test_pr8_a_server_that_is_unavailable_is_not_hammered(strict_home: Home, str
     assert len({round(gap, 1) for gap in gaps[:3]}) > 1
 
 
-def test_pr9_one_bad_item_in_a_batch_of_a_hundred_is_one_bad_item(strict_home: Home, strict: StrictServer) -> None:
+def test_pr9_one_bad_item_in_a_batch_of_a_hundred_fails_alone(strict_home: Home, strict: StrictServer) -> None:
     """The server answers 500 to a path its index cannot hold: 99 go through, the one is named, none is sent twice."""
     bad = "/".join(sha(f"{n}") + sha(f"-{n}") + sha(f"+{n}") for n in range(18)) + "/bad.md"
     strict_home.write(bad, "bad\n")

@@ -22,7 +22,7 @@ def linked(home: Home) -> str:
     return home.link()
 
 
-def test_rt1_a_root_renamed_away_halts_and_goes_on_when_it_is_back(home: Home, server: Server) -> None:
+def test_rt1_a_root_renamed_away_halts_until_it_is_back(home: Home, server: Server) -> None:
     """No delete reaches the server, and nothing is sent again."""
     source = linked(home)
     away = home.folder.with_name("away")
@@ -107,7 +107,7 @@ def test_rt5_held_deletes_can_be_undone(home: Home, server: Server, side: str) -
     assert_equal(source, server, [home])
 
 
-def test_rt9_an_exclude_over_synced_files_deletes_on_neither_side(home: Home, server: Server) -> None:
+def test_rt9_an_exclude_over_synced_files_deletes_nothing(home: Home, server: Server) -> None:
     """The number of files that stop is shown beforehand; taking the pattern back is a union."""
     source = linked(home)
     shown = home.json("rules", home.folder, "--exclude", "n0*.md", "--dry-run")

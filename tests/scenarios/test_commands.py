@@ -206,7 +206,7 @@ def test_an_outdated_generation_is_refused_and_shown_anew(home: Home, server: Se
 
 
 @pytest.mark.parametrize("moved", [False, True], ids=["still", "moved-meanwhile"])
-def test_a_resolution_made_offline_is_queued_and_carried_out_later(
+def test_a_resolution_made_offline_is_queued_and_sent_later(
     strict_home: Home, strict: StrictServer, moved: bool
 ) -> None:
     """Code 5 and ``queued``; when the server is back it is carried out, unless its side moved meanwhile."""
@@ -224,7 +224,7 @@ def test_a_resolution_made_offline_is_queued_and_carried_out_later(
     assert [shown["state"] for shown in strict_home.json("conflicts")] == (["open"] if moved else [])
 
 
-def test_a_pause_here_holds_both_ways_and_a_pause_everywhere_is_the_servers(home: Home, server: Server) -> None:
+def test_a_local_pause_and_a_pause_on_the_server_differ(home: Home, server: Server) -> None:
     """Nothing moves while paused, by a restart neither; resumed, both sides come into step."""
     home.write("a.md", "a\n")
     source = home.link()
@@ -291,9 +291,7 @@ def test_a_version_comes_back_from_the_server_and_from_the_trash(home: Home, ser
     assert home.texts() == {"a.md": "mine\n"}
 
 
-def test_unlinking_with_something_unsent_wants_a_yes_and_deletes_nothing(
-    strict_home: Home, strict: StrictServer
-) -> None:
+def test_unlinking_with_unsent_changes_needs_confirmation(strict_home: Home, strict: StrictServer) -> None:
     """Code 2 without it; with it both sides stay as they are, and nothing is synced any more."""
     strict_home.write("a.md", "a\n")
     source = strict_home.link()
@@ -325,9 +323,7 @@ def test_a_moved_folder_keeps_its_source_and_sends_nothing_again(home: Home, ser
     assert server.events(source) == [*before, ("file.upsert", sha("edited\n"))]
 
 
-def test_rules_say_what_starts_and_stops_and_a_pattern_taken_away_is_gone(
-    strict_home: Home, strict: StrictServer
-) -> None:
+def test_rules_report_what_starts_and_stops_syncing(strict_home: Home, strict: StrictServer) -> None:
     """A file that enters the selection goes up; the patterns are this machine's."""
     strict_home.write("a.md", "a\n")
     strict_home.write("b.csv", "b\n")

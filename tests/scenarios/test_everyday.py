@@ -18,7 +18,8 @@ from support.processes import Home
 from support.servers import Server, sha
 
 
-def test_a_second_link_adds_patterns_and_refuses_what_it_does_not_do(home: Home) -> None:
+def test_a_second_link_adds_patterns_and_refuses_the_rest(home: Home) -> None:
+    """A second link adds patterns and refuses what it does not do."""
     source = home.link()
     again = home.json("link", home.folder, "--exclude", "drafts/", "--source", source[:8])
     assert again["changed"] and again["was_linked"]
@@ -47,7 +48,8 @@ def test_commands_typed_at_the_same_moment_wait_for_each_other(home: Home) -> No
     assert codes == [0, 0, 0]
 
 
-def test_an_agent_starts_although_a_command_holds_its_home_at_that_moment(home: Home) -> None:
+def test_an_agent_starts_while_a_command_holds_its_home(home: Home) -> None:
+    """An agent starts although a command holds its home at that moment."""
     held = HomeLock(home.path / "agent.lock")
     process = home.start()
     try:

@@ -36,7 +36,7 @@ def _case_of(name: str) -> str:
     return name.split("_")[1].upper()
 
 
-def test_the_table_names_only_tests_that_exist_and_each_under_its_own_case() -> None:
+def test_the_table_names_existing_tests_under_their_own_case() -> None:
     """File and function, of every row."""
     wrong = [row for row in _rows() if f"\ndef {row[1]}(" not in (TESTS / row[0]).read_text()]
     assert _rows()

@@ -93,7 +93,7 @@ def test_pr6_no_answer_changes_the_folder_or_ends_the_daemon(
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS)
-def test_answers_that_are_none_are_a_failed_call_at_every_endpoint(wild: WildServer, endpoint: str) -> None:
+def test_malformed_answers_are_failed_calls_at_every_endpoint(wild: WildServer, endpoint: str) -> None:
     """Never another exception, and never data."""
     with contextlib.closing(
         HttpClient(wild.url, lambda: wild.token, wild.workspace, timeouts=Timeouts(read=5.0))

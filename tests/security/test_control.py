@@ -86,7 +86,7 @@ def test_sc8_two_hosts_are_no_host(daemon: tuple[Home, Daemon]) -> None:
     assert status in (400, 403)
 
 
-def test_programs_of_the_owner_and_a_page_of_the_agents_own_are_answered(daemon: tuple[Home, Daemon]) -> None:
+def test_the_owners_programs_and_the_agents_page_are_answered(daemon: tuple[Home, Daemon]) -> None:
     """The refusals above are not for want of an answer."""
     home, _ = daemon
     for sent in OWN:

@@ -59,7 +59,7 @@ def test_plain_http_off_loopback_wants_the_flag(home: Home) -> None:
     assert home.run("sources").code == 2
 
 
-def test_a_self_signed_server_is_refused_until_its_certificate_is_named(home: Home, tmp_path: Path) -> None:
+def test_a_self_signed_server_needs_its_certificate_named(home: Home, tmp_path: Path) -> None:
     """No request reaches it before; with `ca_file` signing in, linking and syncing work."""
     tls, certificate = self_signed(tmp_path)
     with WildServer.serving(tls) as secure:

@@ -113,9 +113,7 @@ AWKWARD = 'rvn/b"c\\d-0123456789abcdef'
 """A token that JSON may write in several ways."""
 
 
-def test_sc8_a_token_repeated_in_good_answers_stays_out_of_what_is_said(
-    home: Home, wild: WildServer, tmp_path: Path
-) -> None:
+def test_sc8_a_token_in_good_answers_stays_out_of_messages(home: Home, wild: WildServer, tmp_path: Path) -> None:
     """As the reason of a rejected file, the name of a source, the path of an event, an id, however it is spelled: none
     of it reaches the log, the status, the activity, the index or the bundle.
     """
@@ -187,7 +185,7 @@ def modes(top: Path) -> dict[str, str]:
     return found
 
 
-def test_sc8_everything_of_the_agents_is_private_under_an_open_umask(home: Home) -> None:
+def test_sc8_all_agent_files_are_private_under_an_open_umask(home: Home) -> None:
     """Credentials, index and its log, registry, lock, socket, log, trash, the hub's secret, log and database: 0600,
     folders 0700, as long as the daemon and its hub run and afterwards, and after the log began a new file.
     """
@@ -225,7 +223,7 @@ def test_sc8_a_stored_token_is_private_from_the_first_moment(home: Home, wild: W
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
-def test_sc8_another_user_can_neither_use_the_socket_nor_read_the_home(home: Home, wild: WildServer) -> None:
+def test_sc8_another_user_can_use_neither_socket_nor_home(home: Home, wild: WildServer) -> None:
     """Even where every folder above the home lets everybody in."""
     home.login(wild)
     home.write("a.md", "secret\n")

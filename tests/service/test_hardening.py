@@ -118,7 +118,7 @@ def test_a_directive_holds_something_back(machine: Booted, unit: str, directive:
 
 
 @pytest.mark.parametrize("directive", ["ProtectSystem=strict", "ProtectHome=yes", "PrivateTmp=yes"])
-def test_what_was_left_out_of_the_users_unit_would_hold_nothing_back(machine: Booted, directive: str) -> None:
+def test_options_absent_from_the_user_unit_restrict_nothing(machine: Booted, directive: str) -> None:
     """There the probe ends as it does without: a line that only looks like protection."""
     probe = PROBES[directive.partition("=")[0]]
     own = "raven-agent.service"

@@ -50,7 +50,7 @@ def test_every_line_for_the_journal_begins_with_its_priority(tmp_path: Path) -> 
     assert not (home.path / "logs" / "agent.log").exists()
 
 
-def test_an_error_that_ends_the_command_is_an_error_in_the_journal(tmp_path: Path) -> None:
+def test_a_final_command_error_is_an_error_in_the_journal(tmp_path: Path) -> None:
     """A setting that makes no sense: its lines have priority 3."""
     home = Home(tmp_path)
     home.path.mkdir(parents=True)

@@ -75,7 +75,7 @@ def plan(person: Person, **changes: Any) -> InstallPlan:
 
 
 @pytest.mark.parametrize("name", ["ai.raven-local-sync.agent.plist", "ai.raven-local-sync.daemon.plist"])
-def test_a_property_list_has_documented_keys_of_the_documented_types(name: str) -> None:
+def test_a_property_list_has_documented_keys_and_types(name: str) -> None:
     """launchd ignores what it does not know without a word, so every key is looked up here."""
     document = plistlib.loads(template(name).encode())
     for key, value in document.items():
@@ -119,7 +119,7 @@ def test_a_daemon_of_launchd_is_its_users(person: Person) -> None:
     assert manager.domain == "system"
 
 
-def test_a_file_that_somebody_else_wrote_stops_the_install_and_survives_the_uninstall(person: Person) -> None:
+def test_a_foreign_unit_file_stops_the_install_and_survives(person: Person) -> None:
     """A unit of their own under our name, and one of ours that was edited: refused, and left byte for byte."""
     person.unit.parent.mkdir(parents=True)
     person.unit.write_text("[Service]\nExecStart=/bin/true\n")
@@ -147,7 +147,7 @@ def test_a_change_of_the_unit_restarts_the_agent(person: Person) -> None:
     ]
 
 
-def test_lingering_is_ended_where_it_was_begun_here_and_nowhere_else(person: Person) -> None:
+def test_lingering_is_ended_only_where_the_install_enabled_it(person: Person) -> None:
     """--linger, then uninstall: both are said to loginctl. Where it was on before, neither is."""
     person.service("install", "--linger")
     assert person.service("status", "--json").document["at"] == "boot"
@@ -238,7 +238,7 @@ def test_the_choice_follows_what_answers(person: Person) -> None:
         fitting(booted, LOGIN)
 
 
-def test_an_autostart_entry_starts_the_agent_and_is_gone_after_uninstall(person: Person) -> None:
+def test_an_autostart_entry_starts_and_is_gone_after_uninstall(person: Person) -> None:
     """The entry's words are quoted as the specification has it; the agent runs, stops, and nothing is left."""
     where = surroundings(person, env={**person.home.env, "PATH": "/nowhere"}, user="ada")
     manager = Autostart(where, person.person / ".config/autostart/raven-agent.desktop")

@@ -16,7 +16,7 @@ from support.eventually import eventually
 from support.processes import COMMAND, Home
 
 
-def test_ready_comes_after_the_socket_answers_and_stopping_before_the_end(tmp_path: Path) -> None:
+def test_ready_follows_the_socket_and_stopping_precedes_the_end(tmp_path: Path) -> None:
     """READY=1 means that commands are answered; a SIGTERM is followed by STOPPING=1 and exit code 0 within 10 s."""
     home = Home(tmp_path)
     with unit(home, tmp_path) as running:
@@ -69,7 +69,7 @@ def test_a_sighup_is_a_reload_between_reloading_and_ready(tmp_path: Path) -> Non
         assert home.json("status")["daemon"]["pid"] == running.process.pid
 
 
-def test_a_reload_takes_the_settings_and_says_when_they_make_no_sense(tmp_path: Path) -> None:
+def test_a_reload_takes_settings_or_reports_invalid_ones(tmp_path: Path) -> None:
     """A broken file changes nothing and stands in the status until it is mended and reloaded; READY either way."""
     home = Home(tmp_path)
     with unit(home, tmp_path) as running:

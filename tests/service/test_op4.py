@@ -16,7 +16,7 @@ from support.processes import Home
 from support.servers import StrictServer
 
 
-def test_op4_install_reinstall_and_uninstall_leave_nothing_and_touch_nobodys_files(person: Person) -> None:
+def test_op4_install_and_uninstall_leave_no_trace(person: Person) -> None:
     """Installed it runs; again nothing changes; uninstalled all that was made is gone."""
     drop_in = person.unit.with_name("raven-agent.service.d") / "mine.conf"
     other = person.unit.with_name("other.service")
@@ -49,7 +49,7 @@ def test_op4_install_reinstall_and_uninstall_leave_nothing_and_touch_nobodys_fil
     assert person.said()[-1] == "systemctl --user daemon-reload"
 
 
-def test_op4_up_then_service_install_still_serves_the_embedded_hub(person: Person) -> None:
+def test_op4_up_then_service_install_still_serves_the_hub(person: Person) -> None:
     """The folder `up` linked to the embedded hub goes on with the service, which hosts that hub."""
     person.home.write("a.md", "one")
     assert person.home.run("up", person.home.folder, "--once", "--yes").code == 0
@@ -75,7 +75,7 @@ def test_op4_up_in_a_terminal_and_a_service_take_turns(person: Person) -> None:
         assert person.home.json("status")["daemon"]["pid"] == installed["pid"]
 
 
-def test_op4_without_a_network_at_login_the_unit_runs_and_says_so(tmp_path: Path) -> None:
+def test_op4_offline_at_login_the_unit_runs_and_says_so(tmp_path: Path) -> None:
     """The server cannot be reached: READY all the same, the words name the server and what waits."""
     with StrictServer.serving() as server:
         home = linked_to(server, tmp_path)

@@ -52,7 +52,7 @@ def test_a_place_where_things_stay_is_taken(path: str) -> None:
     assert passing(Path(path), {"TMPDIR": "/scratch"}) is None
 
 
-def test_the_name_people_type_is_taken_where_it_leads_to_the_same_program(tmp_path: Path) -> None:
+def test_the_typed_name_is_used_where_it_is_the_same_program(tmp_path: Path) -> None:
     """A link on the PATH outlives the versions and environments it leads to; another program of the name is none."""
     link, other = tmp_path / "bin", tmp_path / "other"
     link.mkdir()
@@ -84,7 +84,7 @@ def test_a_program_without_its_script_is_refused(tmp_path: Path, monkeypatch: py
         find_program({"PATH": ""}, "/src/agent/__main__.py")
 
 
-def test_installing_from_a_temporary_folder_is_a_usage_error_and_writes_nothing(person: Person) -> None:
+def test_installing_from_a_temporary_folder_is_a_usage_error(person: Person) -> None:
     """Exit code 2, a hint that says what to do, no unit."""
     person.home.extra["TMPDIR"] = str(SCRIPT.parents[1].resolve())
     ran = person.service("install", "--json", code=2)

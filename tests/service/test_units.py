@@ -108,7 +108,7 @@ def test_a_single_file_s_child_may_speak_for_the_unit() -> None:
         assert "NotifyAccess=all" in unit_text(template(name), single)
 
 
-def test_a_written_unit_differs_from_its_template_by_program_and_variables_alone() -> None:
+def test_a_written_unit_differs_only_by_program_and_variables() -> None:
     """Every other line of the template stands in the unit, in order, and the last one says who wrote it."""
     plan = InstallPlan(Path("/opt/x/raven-agent"), single_file=False, variables={"RAVEN_AGENT_HOME": "/srv/a b"})
     source = template("raven-agent.service")

@@ -53,7 +53,7 @@ def test_the_names_of_mutants_tell_them_apart() -> None:
     assert len({mutant.name for mutant in MUTANTS}) == len({mutant.broken for mutant in MUTANTS}) == len(MUTANTS)
 
 
-def test_the_witness_complains_about_nothing_in_runs_of_the_product_as_it_is() -> None:
+def test_the_trace_audit_finds_nothing_in_the_real_product() -> None:
     """What it asks is asked of every run; here of a few, so that a mutant's reason means the mutant."""
     for seed in range(4):
         assert run(Plan(seed, "strict")).wrong == ()

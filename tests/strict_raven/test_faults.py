@@ -19,7 +19,7 @@ from strict_raven.faults import Faulty
 from strict_raven.serve import serving
 
 
-def test_a_fresh_delete_wipes_conflicts_and_history_without_an_event() -> None:
+def test_a_fresh_delete_wipes_conflicts_and_history_silently() -> None:
     """The only copy of the refused edit is then in no answer; the tests still see it."""
     server, client, _ = server_and_client()
     client.push("1", "a.md", "head")
@@ -50,7 +50,7 @@ def test_a_restored_server_gives_numbers_out_a_second_time() -> None:
     assert digest("new") in server.texts_ever()
 
 
-def test_the_released_fault_breaks_answers_that_show_rows_and_no_others() -> None:
+def test_the_released_fault_breaks_only_answers_with_rows() -> None:
     """Registering answers 500 with the known text; a push still counts."""
     server, client, _ = server_and_client()
     server.released_fault = True
@@ -61,7 +61,7 @@ def test_the_released_fault_breaks_answers_that_show_rows_and_no_others() -> Non
     assert client.post("sources/file", sourceId=client.source, relativePath="a.md").status_code == 500
 
 
-def test_a_lone_surrogate_in_a_conflict_is_replaced_and_in_a_head_refused() -> None:
+def test_a_lone_surrogate_is_replaced_in_a_conflict_only() -> None:
     """A head is stored as JSON too, a conflict as text only."""
     server, client, _ = server_and_client()
     client.push("1", "a.md", "head")
@@ -98,9 +98,7 @@ FaultySetup = tuple[StrictRaven, Faulty, Client, list[float]]
 
 
 @pytest.mark.parametrize(("fault", "done"), [(faults.drop_answer(), True), (faults.drop_request(), False)])
-def test_a_dropped_connection_is_an_error_whether_the_work_was_done_or_not(
-    faulty: FaultySetup, fault: faults.Fault, done: bool
-) -> None:
+def test_a_dropped_connection_is_an_error_done_or_not(faulty: FaultySetup, fault: faults.Fault, done: bool) -> None:
     """The client sees the same; only the server knows."""
     server, around, client, _ = faulty
     around.inject(fault, on="push-batch")
@@ -165,7 +163,7 @@ def served() -> Iterator[tuple[Faulty, httpx.Client]]:
         yield around, client
 
 
-def test_over_a_socket_an_answer_comes_at_once_and_connections_are_kept(
+def test_a_socket_answers_at_once_and_keeps_connections(
     served: tuple[Faulty, httpx.Client],
 ) -> None:
     """A hundred requests over one connection take far less than forty milliseconds each."""
@@ -176,7 +174,7 @@ def test_over_a_socket_an_answer_comes_at_once_and_connections_are_kept(
     assert time.perf_counter() - started < 2.0
 
 
-def test_over_a_socket_a_body_one_byte_too_large_is_answered_and_a_huge_one_resets(
+def test_a_socket_refuses_a_large_body_and_resets_a_huge_one(
     served: tuple[Faulty, httpx.Client],
 ) -> None:
     """413 ends the connection; far beyond it there is no answer at all."""

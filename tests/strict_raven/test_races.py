@@ -8,7 +8,7 @@ from strict_raven import Races
 from strict_raven.client import SENTINEL, digest, server_and_client
 
 
-def test_two_pushes_on_one_base_are_a_conflict_when_nothing_races() -> None:
+def test_two_pushes_on_one_base_conflict_without_a_race() -> None:
     """Without chances the second one is stale."""
     server, client, _ = server_and_client()
     client.push("1", "a.md", "base")
@@ -17,7 +17,7 @@ def test_two_pushes_on_one_base_are_a_conflict_when_nothing_races() -> None:
     assert server.heads(client.source) == {"a.md": "mine"}
 
 
-def test_a_raced_push_overwrites_and_the_loser_stands_in_its_event_only() -> None:
+def test_a_raced_push_overwrites_and_its_event_keeps_the_loser() -> None:
     """Both are counted as applied; the first is neither head nor version, and its event holds its text."""
     server, client, _ = server_and_client(Races(overwrite=1.0))
     client.push("1", "a.md", "base")
@@ -90,7 +90,7 @@ def test_a_repeat_within_the_window_is_applied_twice() -> None:
     assert client.push("1", "a.md", "text", SENTINEL) == (0, 0)
 
 
-def test_a_skipped_event_is_read_only_by_pollers_that_look_behind_a_later_one() -> None:
+def test_a_skipped_event_is_read_only_by_overlapping_polls() -> None:
     """A poller that goes on from the newest cursor never meets it; one that looks back does, in the end."""
     server, client, clock = server_and_client(Races(seed=2, skip=0.5, hold=5.0))
     for number in range(40):
@@ -104,7 +104,7 @@ def test_a_skipped_event_is_read_only_by_pollers_that_look_behind_a_later_one() 
     assert {event["cursor"] for event in client.events()} == written
 
 
-def test_a_skipped_event_appears_after_some_more_reads_without_any_time_passing() -> None:
+def test_a_skipped_event_appears_after_more_reads() -> None:
     """It is late by reads too, so a standing clock does not hide it for ever."""
     server, client, _ = server_and_client(Races(seed=2, skip=0.5))
     for number in range(40):
@@ -117,7 +117,7 @@ def test_a_skipped_event_appears_after_some_more_reads_without_any_time_passing(
     assert behind <= seen
 
 
-def test_two_opposite_resolutions_are_both_accepted_when_they_race() -> None:
+def test_two_opposite_resolutions_are_both_accepted_in_a_race() -> None:
     """The second answers 200 and its side becomes the head; without a chance it answers 404."""
     outcomes = []
     for chance in (0.0, 1.0):

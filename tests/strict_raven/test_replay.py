@@ -59,7 +59,7 @@ def test_nothing_is_left_out_silently(run: tuple[Replay, list[Replayed]]) -> Non
     assert [call.name for call in load() if call.index not in sent] == list(LEFT_OUT)
 
 
-def test_cursors_are_the_recorded_ones_while_the_recording_is_gapless(run: tuple[Replay, list[Replayed]]) -> None:
+def test_cursors_equal_the_recorded_ones_without_gaps(run: tuple[Replay, list[Replayed]]) -> None:
     """Up to 178 nothing else wrote to the real server, and its global sequence is reproduced number by number."""
     met = {pair for source in run[0].names.cursors.values() for pair in source.items() if pair[0] <= 178}
     assert len(met) > 60

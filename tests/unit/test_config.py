@@ -141,7 +141,7 @@ def test_a_new_file_says_everything_and_sets_what_was_asked(tmp_path: Path) -> N
     assert tomllib.loads(home.config_file.read_text()) == {"quiet_ms": 300}
 
 
-def test_a_setting_is_never_written_into_a_table_that_stands_above(tmp_path: Path) -> None:
+def test_a_setting_is_never_written_into_a_preceding_table(tmp_path: Path) -> None:
     """Declared tables and their comments stay as they are, below the settings."""
     home = home_at(tmp_path)
     tables = '# the house\n[[server]]\nurl = "https://r.example" # ours\n'

@@ -246,7 +246,7 @@ def test_a_declared_token_file_stands_over_a_token_that_was_kept(home: Home, tmp
         credentials.token_for(entry)
 
 
-def test_a_declared_credential_is_the_service_managers_of_this_start(home: Home, tmp_path: Path) -> None:
+def test_a_declared_credential_belongs_to_this_start(home: Home, tmp_path: Path) -> None:
     """Its folder is another one at each start, so it is named by the variable; without one there is no token."""
     entry = dataclasses.replace(SERVER, token_file="$CREDENTIALS_DIRECTORY/house")
     private(tmp_path / "house", "t-systemd").chmod(0o440)

@@ -141,7 +141,7 @@ def test_a_merge_with_one_side_unchanged_is_the_other_side(base: bytes, other: b
 
 
 @given(lines, lines, lines)
-def test_a_merge_that_is_not_clean_holds_every_line_of_both_sides(base: bytes, local: bytes, remote: bytes) -> None:
+def test_a_conflicting_merge_holds_every_line_of_both_sides(base: bytes, local: bytes, remote: bytes) -> None:
     """Nothing falls out of a proposal with markers: both sides' own lines are in it."""
     found = propose(base, local, remote)
     assert found is not None

@@ -17,7 +17,7 @@ def declared(text: str, file: Path = FILE) -> Declarations:
     return read([(file, tomllib.loads(text))])
 
 
-def test_a_server_has_its_host_s_name_and_its_token_beside_the_file() -> None:
+def test_a_declared_server_is_named_by_host_with_token_beside() -> None:
     """A relative token file lies beside the declaring file; a credential of the service manager stays symbolic."""
     [server] = declared('[[server]]\nurl = "https://R.example/api/"\ntoken_file = "../t"').servers
     assert (server.name, server.url, server.token_file) == ("r.example", "https://r.example", "/etc/raven-agent/t")

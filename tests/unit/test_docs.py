@@ -29,7 +29,7 @@ def test_every_setting_is_documented_with_its_default_and_unit() -> None:
         assert documented[name][3].startswith(setting.meaning), name
 
 
-def test_every_key_of_a_declaration_is_documented_with_its_meaning() -> None:
+def test_every_declaration_key_is_documented_with_its_meaning() -> None:
     """docs/configuration.md and the tables of keys hold the same rows."""
     lines = (TOP / "docs" / "configuration.md").read_text().splitlines()
     for kind, keys in KEYS.items():
@@ -43,7 +43,7 @@ def test_the_changelog_knows_this_version() -> None:
     assert re.search(rf"^## \[({re.escape(agent.__version__)}|Unreleased)\]", text, re.MULTILINE)
 
 
-def test_no_document_installs_by_the_name_that_is_somebody_else_s() -> None:
+def test_no_document_installs_somebody_elses_package() -> None:
     """The public index's raven-agent is not ours: no document installs it by name."""
     for path in (TOP / "README.md", *(TOP / "docs").rglob("*.md")):
         assert not re.search(r"(pip|pipx|uv tool) install (--\S+ )*raven-agent\b", path.read_text()), path

@@ -37,13 +37,13 @@ def _is_safe(path: str) -> bool:
     return len(encoded) <= 4096 and all(len(part.encode()) <= 255 for part in path.split("/"))
 
 
-def test_every_string_of_four_nasty_characters_is_judged_as_another_way_of_saying_it_judges() -> None:
+def test_strings_of_four_nasty_characters_match_a_second_judge() -> None:
     """22,621 strings: accepted exactly where the path is relative, normal, encodable and free of control characters."""
     wrong = [path for path in _all(4) if (paths.check(path) is None) is not _is_safe(path)]
     assert wrong == []
 
 
-def test_an_accepted_string_never_leads_out_of_its_root_nor_to_the_root_itself() -> None:
+def test_an_accepted_string_stays_strictly_below_its_root() -> None:
     """Joined to a root and normalised, every accepted path lies strictly below it."""
     accepted = [path for path in _all(4) if paths.check(path) is None]
     assert len(accepted) > 1000
@@ -65,13 +65,13 @@ def test_longer_strings_are_judged_alike(path: str) -> None:
 
 
 @given(st.text(max_size=60))
-def test_any_text_at_all_is_judged_alike_but_for_the_agents_own_names(path: str) -> None:
+def test_any_text_is_judged_alike_but_for_the_agents_names(path: str) -> None:
     """Over the whole of Unicode, only the names the agent keeps for itself are refused beyond what is unsafe."""
     own = any(paths.is_own_name(part) for part in path.split("/"))
     assert (paths.check(path) is None) is (_is_safe(path) and not own)
 
 
-def test_a_part_may_have_255_bytes_and_a_path_4096_whatever_the_characters() -> None:
+def test_a_part_may_have_255_bytes_and_a_path_4096() -> None:
     """Lengths are counted in bytes as the disk counts them, at every place in the path."""
     for letter, place in itertools.product(("a", "á", "日", "😀"), ("{}", "b/{}", "{}/b")):
         size = len(letter.encode())
@@ -83,7 +83,7 @@ def test_a_part_may_have_255_bytes_and_a_path_4096_whatever_the_characters() -> 
         assert (paths.check(whole) is None) is (len(whole) <= 4096)
 
 
-def test_the_agents_own_name_is_refused_in_every_spelling_a_folding_disk_would_take_for_it() -> None:
+def test_the_agents_own_name_is_refused_in_every_folded_spelling() -> None:
     """All 1,024 spellings by case, and every place an ignorable character can hide, at any depth."""
     letters = [(c.lower(), c.upper()) if c.isalpha() else (c,) for c in paths.OWN_NAME]
     for spelling in map("".join, itertools.product(*letters)):
@@ -92,7 +92,7 @@ def test_the_agents_own_name_is_refused_in_every_spelling_a_folding_disk_would_t
         assert paths.check(paths.OWN_NAME[:at] + hidden + paths.OWN_NAME[at:]) is not None
 
 
-def test_two_spellings_are_twins_exactly_where_they_fold_to_the_same_letters() -> None:
+def test_two_spellings_collide_exactly_where_they_fold_equal() -> None:
     """Over every pair of strings of three: the key is one for spellings of one name, and tells all others apart."""
     classes: dict[str, set[str]] = {}
     for name in _all(3):

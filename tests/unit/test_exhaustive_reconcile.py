@@ -54,7 +54,7 @@ def _known(mode: Mode | None = None) -> Iterator[tuple[Side, Side, Side, Mode, D
             yield base, local, remote, its_mode, reconcile(base, local, remote, its_mode)
 
 
-def test_every_state_has_exactly_one_decision_and_only_a_parked_one_has_a_kind() -> None:
+def test_every_state_has_one_decision_and_parks_name_a_kind() -> None:
     """Totality: no state raises, and ``kind`` is set with PARK and never else."""
     assert len(STATES) > 4000
     for state, decision in _decided():
@@ -62,14 +62,14 @@ def test_every_state_has_exactly_one_decision_and_only_a_parked_one_has_a_kind()
         assert (decision.kind is not None) == (decision.step is Step.PARK), state
 
 
-def test_deciding_again_on_the_base_a_decision_leaves_changes_nothing() -> None:
+def test_deciding_again_on_the_resulting_base_changes_nothing() -> None:
     """Idempotence: a decision that is stored and derived afresh stays what it was."""
     for (_, local, remote, mode), decision in _decided():
         again = reconcile(decision.base, local, remote, mode)
         assert (again.step, again.base) == (decision.step, decision.base), (local, remote, mode)
 
 
-def test_no_delete_ever_follows_from_a_side_that_could_not_be_looked_at() -> None:
+def test_no_delete_follows_from_an_unknown_side() -> None:
     """An unknown or unselected side leads to no push, no pull, no delete and no conflict, in any mode."""
     for state, decision in _decided():
         if Presence.OUT_OF_SCOPE is state[1].presence:
@@ -78,7 +78,7 @@ def test_no_delete_ever_follows_from_a_side_that_could_not_be_looked_at() -> Non
             assert decision == Decision(Step.UNKNOWN, state[0]), state
 
 
-def test_nothing_is_written_to_the_folder_in_the_two_modes_that_only_send() -> None:
+def test_send_only_modes_never_write_to_the_folder() -> None:
     """Only bidirectional sources pull or remove."""
     for state, decision in _decided():
         assert decision.step not in DOWN or state[3] is Mode.BIDIRECTIONAL, state
@@ -90,7 +90,7 @@ def test_import_only_deletes_nothing_on_either_side() -> None:
         assert decision.step not in DELETES or state[3] is not Mode.IMPORT_ONLY, state
 
 
-def test_a_mode_that_only_sends_decides_as_bidirectional_does_or_does_nothing() -> None:
+def test_a_send_only_mode_decides_as_bidirectional_or_nothing() -> None:
     """The narrower modes leave work out and never invent any."""
     for base, local, remote, _, decision in _known(Mode.BIDIRECTIONAL):
         for mode in (Mode.LOCAL_TO_CLOUD, Mode.IMPORT_ONLY):
@@ -108,7 +108,7 @@ def test_the_two_sides_are_treated_alike() -> None:
 
 
 @pytest.mark.parametrize("names", list(itertools.permutations(FILES)))
-def test_what_the_bytes_are_does_not_matter_only_which_are_the_same(names: tuple[Side, Side, Side]) -> None:
+def test_only_equality_of_bytes_matters_not_their_value(names: tuple[Side, Side, Side]) -> None:
     """Renaming the contents renames the decision."""
     renamed = dict(zip((side.hash for side in FILES), names, strict=True))
 
@@ -124,7 +124,7 @@ def replace_base(decision: Decision, base: Side) -> Decision:
     return decision._replace(base=base)
 
 
-def test_a_file_that_cannot_be_sent_is_decided_as_any_other_but_not_sent() -> None:
+def test_an_unsendable_file_is_decided_as_any_but_not_sent() -> None:
     """A reason turns a push into a skip and changes nothing else: remote edits still conflict, deletes still come."""
     for base, local, remote, mode, decision in _known():
         if local.reason is not None:
@@ -143,7 +143,7 @@ def test_sizes_and_the_servers_revisions_decide_nothing() -> None:
         assert other.base in (decision.base, dressed)
 
 
-def test_a_delete_only_meets_exactly_what_both_sides_last_agreed_on() -> None:
+def test_a_delete_only_replaces_the_agreed_base() -> None:
     """A side is emptied only while it holds the base."""
     for base, local, remote, mode, decision in _known():
         if decision.step is Step.PUSH_DELETE:
@@ -152,7 +152,7 @@ def test_a_delete_only_meets_exactly_what_both_sides_last_agreed_on() -> None:
             assert base.is_file and local.same_content(base) and not remote.is_file, mode
 
 
-def test_an_overwrite_only_meets_exactly_what_both_sides_last_agreed_on() -> None:
+def test_an_overwrite_only_replaces_the_agreed_base() -> None:
     """A push replaces a remote side that is the base, a pull a local side that is the base."""
     for base, local, remote, mode, decision in _known():
         if decision.step in {Step.PUSH, Step.SKIP}:
@@ -168,7 +168,7 @@ def test_the_base_moves_only_to_what_both_sides_hold() -> None:
         assert moved in (base, ABSENT) or (moved.same_content(local) and moved.same_content(remote)), mode
 
 
-def test_three_sides_that_all_differ_are_parked_unless_the_path_is_detached() -> None:
+def test_three_different_sides_are_parked_unless_detached() -> None:
     """Nothing is sent or installed where neither side is the base, and the kind tells which side holds what."""
     for base, local, remote, mode, decision in _known():
         if local.same_content(remote) or remote.same_content(base) or local.same_content(base):

@@ -43,7 +43,7 @@ def _settled() -> Iterator[tuple[Evidence, Verdict, RemoteConflict | None]]:
         yield (evidence, *judge_in_doubt(*evidence))
 
 
-def test_an_operation_is_settled_as_one_thing_and_a_conflict_is_named_with_that_verdict_alone() -> None:
+def test_an_operation_has_one_verdict_and_one_named_conflict() -> None:
     """Never both: whatever a server shows, there is one verdict, and only CONFLICT says which conflict."""
     for (operation, *_), verdict, found in _settled():
         assert isinstance(verdict, Verdict)
@@ -52,13 +52,13 @@ def test_an_operation_is_settled_as_one_thing_and_a_conflict_is_named_with_that_
             assert (found.path, found.local_hash, found.base_hash) == (operation.path, operation.hash, operation.base)
 
 
-def test_an_operation_counts_as_applied_exactly_where_the_head_is_its_text() -> None:
+def test_an_operation_is_applied_where_the_head_is_its_text() -> None:
     """Not the history, nor a conflict, nor silence makes APPLIED."""
     for (operation, head, *_), verdict, _ in _settled():
         assert (verdict is Verdict.APPLIED) == (head == operation.hash)
 
 
-def test_an_operation_is_in_conflict_exactly_where_an_open_conflict_of_its_path_holds_its_text() -> None:
+def test_an_operation_conflicts_where_one_of_its_path_holds_it() -> None:
     """On the base it was pushed on: another machine may have been refused the same text on another. A refused text may
     be in the history from an earlier time, so the open conflict wins over the history.
     """
@@ -68,7 +68,7 @@ def test_an_operation_is_in_conflict_exactly_where_an_open_conflict_of_its_path_
         assert (verdict is Verdict.CONFLICT) == (mine and head != operation.hash)
 
 
-def test_an_operation_is_superseded_only_by_a_version_that_came_after_its_base() -> None:
+def test_only_a_version_after_its_base_supersedes_an_operation() -> None:
     """Its text must be newer than the base it was put on; a delete leaves no version and is never superseded."""
     for (operation, head, versions, _), verdict, _ in _settled():
         if verdict is Verdict.SUPERSEDED:
@@ -76,7 +76,7 @@ def test_an_operation_is_superseded_only_by_a_version_that_came_after_its_base()
             assert operation.base is None or versions.index(operation.hash) < versions.index(operation.base)
 
 
-def test_a_server_that_still_shows_the_base_and_no_conflict_never_applied_the_operation() -> None:
+def test_a_head_still_at_the_base_means_never_applied() -> None:
     """Where nothing happened, nothing is believed to have happened, whatever older versions there are."""
     for (operation, head, _, listed), verdict, _ in _settled():
         if head == operation.base and not listed:
@@ -156,7 +156,7 @@ def _resolve(wanted: str | None, server: Server) -> int:
     raise AssertionError("a resolution that never ends")
 
 
-def test_every_resolution_nobody_disturbs_ends_in_the_wanted_text_with_nothing_left_open() -> None:
+def test_an_undisturbed_resolution_ends_in_the_wanted_text() -> None:
     """From every small state of both kinds of server, step by step, in at most one step a conflict and two more."""
     for wanted, server in _servers():
         state = (wanted, server.head, tuple(server.open), server.keeps_history)
@@ -173,7 +173,7 @@ def test_a_resolution_that_is_over_takes_no_further_step() -> None:
         assert again == Done()
 
 
-def test_a_head_that_is_neither_the_seen_nor_the_wanted_one_refuses_every_resolution() -> None:
+def test_an_unexpected_head_refuses_every_resolution() -> None:
     """Whatever is open, nothing is done on top of a text the person did not see."""
     for wanted, server in _servers():
         for seen in (None, A, B, C):
@@ -181,7 +181,7 @@ def test_a_head_that_is_neither_the_seen_nor_the_wanted_one_refuses_every_resolu
             assert isinstance(step, HeadMoved) == (server.head not in (wanted, seen))
 
 
-def test_a_step_closes_a_listed_conflict_or_pushes_on_the_head_that_was_shown() -> None:
+def test_a_step_closes_a_conflict_or_pushes_on_the_shown_head() -> None:
     """No step names a conflict that was not listed, nor a base other than the head."""
     for wanted, server in _servers():
         step = next_step(wanted, server.head, server.head, server.open, keeps_history=server.keeps_history)
@@ -227,7 +227,7 @@ MARKERS = {b"<<<<<<< local", b"=======", b">>>>>>> raven"}
 
 
 @pytest.mark.parametrize("base", [None, *TEXTS])
-def test_a_merge_proposes_nothing_that_stands_on_no_side_and_is_clean_from_either_side_alike(
+def test_a_merge_invents_nothing_and_is_symmetric(
     base: bytes | None,
 ) -> None:
     """Every line comes from a side or is a marker; swapping the sides swaps no clean merge."""

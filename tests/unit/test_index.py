@@ -125,7 +125,7 @@ def test_operations_and_intents_outlive_the_process(path: Path) -> None:
         assert index.operations.open(1) == [] and index.operations.by_ids(1, ["op-1"])
 
 
-def test_operations_are_found_by_their_ids_however_many_there_are(path: Path) -> None:
+def test_operations_are_found_by_id_in_any_number(path: Path) -> None:
     """A page's echoes cost what they are, not what was ever pushed."""
     with _opened(path) as index:
         costs = []
@@ -185,7 +185,7 @@ def _tables(connection: sqlite3.Connection) -> tuple[list[object], list[object],
     return connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY name").fetchall(), applied, version
 
 
-def test_an_index_whose_version_was_not_noted_any_more_is_not_made_twice(path: Path) -> None:
+def test_an_index_without_its_version_record_is_not_made_twice(path: Path) -> None:
     """A process that ended between a migration and the note of its version left the whole schema behind."""
     with _opened(path) as index:
         index.trees.put(1, [_full_row()])
@@ -229,15 +229,13 @@ def _checks(path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     return len(asked)
 
 
-def test_an_index_nobody_touched_since_it_was_closed_is_not_checked_again(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_untouched_clean_index_is_not_checked_again(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index nobody touched since it was closed is not checked again."""
     assert [_checks(path, monkeypatch) for _ in range(3)] == [1, 0, 0]
 
 
-def test_an_index_whose_bytes_somebody_changed_is_checked_whatever_its_time_says(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_changed_index_is_checked_whatever_its_mtime(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An index whose bytes somebody changed is checked whatever its time says."""
     with _opened(path):
         pass
     before = path.stat()
@@ -287,7 +285,7 @@ def test_an_older_copy_is_stopped_in_one_step_with_being_noticed(tmp_path: Path,
         assert index.notes.source_row(1).halted == WENT_BACK
 
 
-def test_what_is_pruned_at_a_start_costs_what_is_old_and_leaves_what_is_open_or_young(path: Path) -> None:
+def test_pruning_at_start_keeps_what_is_open_or_young(path: Path) -> None:
     """Of operations and activity: of 2,000 young ones none is looked at, however many were written since."""
     with _opened(path) as index:
         young = [Operation(f"y{i}", f"{i}.md", Verb.UPSERT, A, 1, None) for i in range(2000)]

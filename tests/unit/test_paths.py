@@ -76,7 +76,8 @@ def test_an_ordinary_path_is_accepted(path: str) -> None:
 
 
 @given(st.text(alphabet=st.sampled_from("ab./\\:\x00\n~ü\udc80-"), max_size=30) | st.text(max_size=60))
-def test_an_accepted_path_always_stays_below_its_root_and_encodes(path: str) -> None:
+def test_an_accepted_path_stays_below_its_root_and_encodes(path: str) -> None:
+    """An accepted path always stays below its root and encodes."""
     if paths.check(path) is not None:
         return
     depth = 0
@@ -89,7 +90,8 @@ def test_an_accepted_path_always_stays_below_its_root_and_encodes(path: str) -> 
 
 
 @given(st.text(min_size=1, max_size=20))
-def test_spellings_that_differ_in_case_or_normalisation_share_a_twin_key(name: str) -> None:
+def test_case_and_normalisation_variants_share_a_collision_key(name: str) -> None:
+    """Spellings that differ in case or normalisation share a twin key."""
     assert paths.collision_key(unicodedata.normalize("NFC", name)) == paths.collision_key(
         unicodedata.normalize("NFD", name)
     )

@@ -70,7 +70,7 @@ def test_every_state_has_a_decision_that_is_stable() -> None:
         assert (twice.step, twice.base) == (once.step, once.base), (base, local, remote, mode)
 
 
-def test_nothing_is_removed_unless_the_side_that_has_it_is_the_base() -> None:
+def test_only_a_side_equal_to_the_base_is_removed() -> None:
     """A delete travels only against a file that is exactly what both sides last agreed on."""
     for base, local, remote, mode in EVERYTHING:
         step = reconcile(base, local, remote, mode).step

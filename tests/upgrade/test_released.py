@@ -55,7 +55,7 @@ def test_an_index_of_every_release_becomes_one_of_this_release(release: Path, tm
 
 
 @every_release
-def test_a_hub_s_data_of_every_release_becomes_data_of_this_release(release: Path, tmp_path: Path) -> None:
+def test_hub_data_of_every_release_is_migrated(release: Path, tmp_path: Path) -> None:
     """Its tables are then those of a fresh one."""
     thaw(release / "hub.sql", tmp_path / "hub.db")
     SqlStore(sqlite_url(tmp_path / "hub.db")).close()
@@ -96,7 +96,7 @@ def thawed(release: Path, top: Path, server: HubServer) -> Home:
 
 
 @every_release
-def test_a_machine_and_a_server_of_every_release_go_on_where_they_were(release: Path, tmp_path: Path) -> None:
+def test_machine_and_server_of_every_release_continue(release: Path, tmp_path: Path) -> None:
     """Same connector, same conflict; what waited is sent, nothing else is, and the decision that comes now is carried
     out.
     """
@@ -126,7 +126,7 @@ def _made_newer(database: Path, statement: str) -> bytes:
 
 
 @pytest.mark.parametrize("words", ["status", "sync", "run", "doctor"])
-def test_an_index_of_a_newer_release_is_refused_with_a_sentence_and_left_alone(words: str, tmp_path: Path) -> None:
+def test_an_index_of_a_newer_release_is_refused_untouched(words: str, tmp_path: Path) -> None:
     """Exit code 1; nothing is set aside, nothing is changed."""
     home = Home(tmp_path, "one")
     assert home.run("status").code == 0
@@ -139,7 +139,7 @@ def test_an_index_of_a_newer_release_is_refused_with_a_sentence_and_left_alone(w
     assert not list(home.path.glob("index.sqlite.damaged*"))
 
 
-def test_a_hub_s_data_of_a_newer_release_is_refused_with_a_sentence_and_left_alone(tmp_path: Path) -> None:
+def test_hub_data_of_a_newer_release_is_refused_untouched(tmp_path: Path) -> None:
     """``hub serve`` ends with 1; the agent whose hub it is says the same sentence in its status."""
     home = Home(tmp_path, "one")
     home.write("a.md", "a\n")
