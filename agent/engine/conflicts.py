@@ -66,7 +66,7 @@ class ConflictTracker:
     def _keep_text(self, path: str, digest: str | None) -> None:
         held = self._ctx.in_flight.contents.get(path)
         if held is not None and held[0] == digest:
-            self._ctx.index.conflicts.put_text(*held)
+            self._ctx.index.texts.put(*held)
 
     def conflicted(self, row: PathRow, operation: Operation, found: RemoteConflict) -> PathRow:
         """The server refused one of our operations and parked it."""
@@ -75,7 +75,7 @@ class ConflictTracker:
             # Nothing newer was told meanwhile, so the conflict's snapshot is the best knowledge of the head.
             row = replace(row, remote=remote_side(found.remote_hash, row.remote.rev))
         if found.remote_hash is not None and found.remote_text is not None:
-            ctx.index.conflicts.put_text(found.remote_hash, found.remote_text)
+            ctx.index.texts.put(found.remote_hash, found.remote_text)
         else:
             ctx.in_flight.conflicts_wanted = True
         parked = ctx.parked.get(row.path)
@@ -247,7 +247,7 @@ class ConflictTracker:
     def _keep_texts(self, found: RemoteConflict) -> None:
         for digest, text in ((found.local_hash, found.local_text), (found.remote_hash, found.remote_text)):
             if digest is not None and text is not None:
-                self._ctx.index.conflicts.put_text(digest, text)
+                self._ctx.index.texts.put(digest, text)
 
     # Following
 
@@ -392,7 +392,7 @@ class ConflictTracker:
         One whose other text is nowhere to be had, because somebody closed it on the server meanwhile, is over.
         """
         gone = conflict.origin in _HEAD_IS_LOCAL and not conflict.server_ids and conflict.remote_hash is not None
-        if gone and self._ctx.index.conflicts.text(conflict.remote_hash) is None:
+        if gone and self._ctx.index.texts.get(conflict.remote_hash) is None:
             self.close(conflict, "resolved on the server")
             return
         other = conflict.remote_hash if conflict.origin in _HEAD_IS_LOCAL else row.remote.hash

@@ -232,14 +232,14 @@ class Downloads:
             digest, content = in_flight.contents[path]
             wanted = row.remote.hash == digest
             if wanted and row.step is Step.PARK:
-                ctx.index.conflicts.put_text(digest, content)
+                ctx.index.texts.put(digest, content)
             if not wanted or row.step is not Step.PULL or path in ctx.parked:
                 in_flight.drop_content(path)
 
     def _make_room(self) -> None:
         """Texts that cannot be installed before the feed was read to its end go to the index: they may be many."""
         for path, (digest, content) in list(self._ctx.in_flight.contents.items()):
-            self._ctx.index.conflicts.put_text(digest, content)
+            self._ctx.index.texts.put(digest, content)
             self._ctx.in_flight.drop_content(path)
 
     def _kept_texts(self) -> list[tuple[Intent, bytes]]:
@@ -247,7 +247,7 @@ class Downloads:
         ctx = self._ctx
         jobs = []
         for row in ctx.index.trees.with_step(ctx.source, Step.PULL, limit=_KEPT_AT_ONCE):
-            text = ctx.index.conflicts.text(row.remote.hash) if self._free(row) else None
+            text = ctx.index.texts.get(row.remote.hash) if self._free(row) else None
             if text is not None:
                 jobs.append((self._intent(row), text))
         return jobs

@@ -237,7 +237,7 @@ class RemoteFeed:
             between = entry.after < event.position < (entry.echoed or 0)
             if entry.stage is OperationState.ECHOED and between and event.hash not in (operation.base, operation.hash):
                 if event.content is not None:
-                    ctx.index.conflicts.put_text(event.hash, event.content)
+                    ctx.index.texts.put(event.hash, event.content)
                 self._conflicts.lost_update(row, operation, event.hash)
                 return
 
@@ -268,14 +268,14 @@ class RemoteFeed:
                 return
             suspects = (*entry.suspects, OverwriteSuspect(digest, event.position))
             if isinstance(event, Upsert) and event.content is not None:
-                self._ctx.index.conflicts.put_text(digest, event.content)
+                self._ctx.index.texts.put(digest, event.content)
         if suspects != entry.suspects:
             self._ctx.index.operations.set_suspects(operation.id, suspects)
             self._ctx.replace_operation(replace(entry, suspects=suspects))
 
     def _superseded(self, reading: _PageContext, event: Superseded) -> None:
         if event.text is not None:
-            self._ctx.index.conflicts.put_text(event.hash, event.text)
+            self._ctx.index.texts.put(event.hash, event.text)
         row = reading.rows[event.path]
         if event.hash not in (row.base.hash, row.remote.hash, row.local.hash):
             self._conflicts.lost_update(row, None, event.hash)

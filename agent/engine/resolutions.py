@@ -64,7 +64,7 @@ class Resolutions:
             return
         wanted = self._wanted(conflict, message)
         if message.text is not None and wanted is not None:
-            ctx.index.conflicts.put_text(wanted, message.text)
+            ctx.index.texts.put(wanted, message.text)
         self._drop_unsent(conflict.path)
         conflict = replace(
             conflict, state=ConflictState.RESOLVING, choice=message.choice, wanted_hash=wanted, note=None
@@ -119,7 +119,7 @@ class Resolutions:
         if conflict is None or conflict.state is not ConflictState.RESOLVING or ctx.is_busy(row.path):
             return
         ours = self._ours(conflict, listed)
-        late = head is not None and ctx.index.conflicts.text(head.hash) is None
+        late = head is not None and ctx.index.texts.get(head.hash) is None
         self._keep_texts(conflict, head, ours)
         if late and head is not None and head.hash != conflict.wanted_hash:
             # Not at hand when it was decided against, so not put by then.
@@ -173,23 +173,23 @@ class Resolutions:
         return sorted(ours, key=lambda c: (wanted not in (c.local_hash, c.remote_hash), c.id))
 
     def _keep_texts(self, conflict: Conflict, head: RemoteHead | None, ours: list[RemoteConflict]) -> None:
-        texts = self._ctx.index.conflicts
+        texts = self._ctx.index.texts
         if head is not None:
-            texts.put_text(head.hash, head.content)
+            texts.put(head.hash, head.content)
         for found in ours:
             for digest, text in ((found.local_hash, found.local_text), (found.remote_hash, found.remote_text)):
                 if digest is not None and text is not None:
-                    texts.put_text(digest, text)
+                    texts.put(digest, text)
 
     def _texts_of(self, found: RemoteConflict) -> tuple[bytes, ...]:
-        texts = (self._ctx.index.conflicts.text(digest) for digest in (found.local_hash, found.remote_hash))
+        texts = (self._ctx.index.texts.get(digest) for digest in (found.local_hash, found.remote_hash))
         return tuple(text for text in texts if text)
 
     def _needs_text(self, step: CloseOnServer | Push) -> bool:
         return step.hash is not None if isinstance(step, Push) else step.text_hash is not None
 
     def _text(self, step: CloseOnServer | Push) -> bytes | None:
-        return self._ctx.index.conflicts.text(step.hash if isinstance(step, Push) else step.text_hash)
+        return self._ctx.index.texts.get(step.hash if isinstance(step, Push) else step.text_hash)
 
     def _put(self, row: PathRow, step: Push) -> None:
         verb = Verb.DELETE if step.hash is None else Verb.UPSERT
@@ -227,7 +227,7 @@ class Resolutions:
         if row.local.hash == wanted:
             self._done(conflict, row)
             return
-        text = self._ctx.index.conflicts.text(wanted)
+        text = self._ctx.index.texts.get(wanted)
         if wanted is not None and text is None:
             self._conflicts.reopen(conflict, row, "the text to keep is nowhere at hand any more")
             return

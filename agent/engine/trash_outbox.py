@@ -22,7 +22,7 @@ class TrashOutbox:
     def enqueue(self, path: str, digest: str | None, reason: str) -> None:
         """Put this text into the trash, if its bytes are at hand."""
         ctx = self._ctx
-        if digest is not None and ctx.index.conflicts.text(digest) is not None:
+        if digest is not None and ctx.index.texts.get(digest) is not None:
             owed = PendingTrashWrite(ctx.new_intent_id(), path, digest, reason)
             ctx.index.stashes.add(ctx.source, owed)
             self._owed[owed.id] = owed
@@ -51,7 +51,7 @@ class TrashOutbox:
             if due > ctx.now:
                 ctx.wake(due)
                 continue
-            text = ctx.index.conflicts.text(owed.hash)
+            text = ctx.index.texts.get(owed.hash)
             if text is not None:
                 ctx.in_flight.writing_to_trash.add(owed.id)
                 ctx.emit(WriteToTrash(owed.id, owed.path, text, owed.reason))

@@ -132,7 +132,7 @@ class Uploads:
     def _given(self, entry: StoredOperation) -> bytes | None:
         if entry.why is not PushReason.RESOLVE:
             return None
-        return self._ctx.index.conflicts.text(entry.operation.hash) or b""
+        return self._ctx.index.texts.get(entry.operation.hash) or b""
 
     def _choose(self) -> list[StoredOperation]:
         """What goes into one batch: what waits already, then new uploads, and only without any of these, deletes.

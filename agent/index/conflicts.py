@@ -5,8 +5,7 @@ from __future__ import annotations
 import enum
 import json
 import sqlite3
-import zlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -113,34 +112,6 @@ class Conflicts:
         """A conflict and its source, closed ones too."""
         row = self._db.execute(f"SELECT source, {_COLUMNS} FROM conflicts WHERE id = ?", (identifier,)).fetchone()
         return (row[0], _conflict(row[1:])) if row else None
-
-    def put_text(self, digest: str, content: bytes) -> None:
-        """Keep a text at hand."""
-        self._db.execute(
-            "INSERT OR IGNORE INTO texts (hash, content) VALUES (?, ?)", (digest, zlib.compress(content, 3))
-        )
-
-    def text(self, digest: str | None) -> bytes | None:
-        """A kept text, or None where there is none."""
-        if digest is None:
-            return None
-        row = self._db.execute("SELECT content FROM texts WHERE hash = ?", (digest,)).fetchone()
-        return zlib.decompress(row[0]) if row else None
-
-    def prune_texts(self, also_keep: Iterable[str]) -> None:
-        """Drop texts no live conflict refers to and that are not owed to the trash."""
-        self._db.execute("CREATE TEMP TABLE IF NOT EXISTS kept (hash TEXT)")
-        self._db.execute("DELETE FROM kept")
-        self._db.executemany("INSERT INTO kept VALUES (?)", ((digest,) for digest in also_keep))
-        self._db.execute(
-            """
-            DELETE FROM texts WHERE hash NOT IN (SELECT hash FROM kept) AND hash NOT IN (SELECT hash FROM stashes)
-            AND NOT EXISTS (
-                SELECT 1 FROM conflicts WHERE state <> 'closed'
-                AND texts.hash IN (base_hash, local_hash, remote_hash, head_hash, wanted_hash)
-            )
-            """
-        )
 
     def detach_from_other_machine(self, source: int) -> None:
         """From now on another machine's: what it parked is listed and not touched, what it decided is not carried out.

@@ -15,6 +15,7 @@ from agent.index.operations import Operations
 from agent.index.recent_deletes import RecentDeletes
 from agent.index.schema import migrate, refuse_newer
 from agent.index.sources import Notes
+from agent.index.texts import Texts
 from agent.index.trash_outbox import TrashOutboxTable
 from agent.index.trees import Trees
 
@@ -40,6 +41,7 @@ class Index:
         self.trees = Trees(connection)
         self.operations = Operations(connection)
         self.conflicts = Conflicts(connection)
+        self.texts = Texts(connection)
         self.notes = Notes(connection)
         self.removals = RecentDeletes(connection)
         self.stashes = TrashOutboxTable(connection)

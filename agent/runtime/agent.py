@@ -344,7 +344,7 @@ class Agent:
             generation.advance(self.index, self.home.generation_file)
             entries = [e for source in self.registry.sources for e in self.index.operations.open(source.key)]
             with self.index.transaction():
-                self.index.conflicts.prune_texts({s.hash for entry in entries for s in entry.suspects})
+                self.index.texts.prune({s.hash for entry in entries for s in entry.suspects})
 
         self.control.call(prune)
 

@@ -284,13 +284,13 @@ def test_a_text_owed_to_the_trash_is_offered_until_written() -> None:
     """Over a full disk and over a restart, and its bytes are not tidied away meanwhile."""
     harness = EngineHarness()
     harness.begin({})
-    harness.index.conflicts.put_text(sha("precious"), b"precious")
+    harness.index.texts.put(sha("precious"), b"precious")
     harness.engine._trash_outbox.enqueue("a.md", sha("precious"), "conflict")
     harness.tell(m.TimePassed())
     first = harness.take(e.WriteToTrash)
     harness.tell(m.TrashWriteFinished(first.stash_id, "No space left on device"))
     assert not harness.wants(e.WriteToTrash)
-    harness.index.conflicts.prune_texts(())
+    harness.index.texts.prune(())
     harness.now += 31
     harness.tell(m.TimePassed())
     assert harness.take(e.WriteToTrash) == first

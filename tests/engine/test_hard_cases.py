@@ -67,7 +67,7 @@ def test_a_foreign_version_told_behind_our_echo_is_parked() -> None:
     drain(harness, upsert("a.md", "theirs", 21))
     (parked,) = harness.conflicts()
     assert parked.origin is ConflictOrigin.LOST_UPDATE and parked.remote_hash == sha("theirs")
-    assert harness.index.conflicts.text(sha("theirs")) == b"theirs"
+    assert harness.index.texts.get(sha("theirs")) == b"theirs"
 
 
 def test_an_event_older_than_our_knowledge_is_no_lost_update() -> None:

@@ -29,7 +29,7 @@ def test_an_edit_refused_on_the_server_parks_here() -> None:
     drain(harness, ConflictOpened("a.md", "k3", 20, sha("one"), sha("refused"), by_server_edit=True))
     (parked,) = harness.conflicts()
     assert parked.origin is ConflictOrigin.SERVER_EDIT and parked.remote_hash == sha("refused")
-    assert harness.index.conflicts.text(sha("refused")) == b"refused"
+    assert harness.index.texts.get(sha("refused")) == b"refused"
 
 
 def test_a_conflict_on_an_unselected_path_parks_nothing() -> None:

@@ -163,7 +163,7 @@ def test_a_version_overwritten_unseen_is_parked() -> None:
     (parked,) = harness.conflicts()
     assert parked.origin is ConflictOrigin.LOST_UPDATE
     assert (parked.local_hash, parked.remote_hash, parked.head_hash) == (sha("two"), sha("theirs"), sha("two"))
-    assert harness.index.conflicts.text(sha("theirs")) == b"theirs"
+    assert harness.index.texts.get(sha("theirs")) == b"theirs"
     assert not harness.wants(e.ApplyChanges)
 
 

@@ -297,7 +297,7 @@ class Machine:
         generation.advance(self.index, self._beside)
         suspects = {suspect.hash for entry in self.index.operations.open(SOURCE) for suspect in entry.suspects}
         with self.index.transaction():
-            self.index.conflicts.prune_texts(suspects)
+            self.index.texts.prune(suspects)
 
     def stay(self) -> None:
         """From the next start on a daemon runs here."""

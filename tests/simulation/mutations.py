@@ -35,8 +35,8 @@ from agent.engine.in_doubt import InDoubt
 from agent.engine.remote_feed import RemoteFeed
 from agent.engine.resolutions import Resolutions
 from agent.engine.verification import Verification
-from agent.index.conflicts import Conflicts
 from agent.index.operations import PushReason, StoredOperation
+from agent.index.texts import Texts
 from agent.index.trees import PathRow
 from agent.remotes.protocol import Outgoing
 from agent.remotes.raven import push
@@ -228,7 +228,7 @@ def _conflict_pushed_over() -> AbstractContextManager[object]:
 
 
 def _texts_of_conflicts_not_kept() -> AbstractContextManager[object]:
-    return instead(Conflicts, "put_text", _nothing)
+    return instead(Texts, "put", _nothing)
 
 
 def _decision_on_a_head_nobody_saw() -> AbstractContextManager[object]:

@@ -42,7 +42,7 @@ def to_be_had(world: World) -> set[str]:
         had |= {sha(node.data) for _, node in machine.fs.files()}
         for conflict in machine.conflicts():
             for digest in (conflict.local_hash, conflict.remote_hash):
-                if digest is not None and machine.index.conflicts.text(digest) is not None:
+                if digest is not None and machine.index.texts.get(digest) is not None:
                     had.add(digest)
     return had
 

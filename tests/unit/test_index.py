@@ -264,10 +264,10 @@ def test_an_index_with_a_log_beside_it_is_checked(path: Path, monkeypatch: pytes
 def test_texts_nobody_refers_to_are_dropped(path: Path) -> None:
     """A kept text lasts as long as a live conflict, or somebody else, names it."""
     with _opened(path) as index:
-        index.conflicts.put_text(A, b"kept by name")
-        index.conflicts.put_text(B, b"dropped")
-        index.conflicts.prune_texts([A])
-        assert index.conflicts.text(A) == b"kept by name" and index.conflicts.text(B) is None
+        index.texts.put(A, b"kept by name")
+        index.texts.put(B, b"dropped")
+        index.texts.prune([A])
+        assert index.texts.get(A) == b"kept by name" and index.texts.get(B) is None
 
 
 def test_an_older_copy_is_stopped_in_one_step_with_being_noticed(tmp_path: Path, path: Path) -> None:

@@ -156,7 +156,7 @@ def _version(agent: Agent, source: SourceEntry, path: str, digest: str | None) -
     """A text by its hash: kept here, in the local trash, or in the server's history."""
     if digest is None:
         return None
-    kept = agent.control.call(lambda: agent.index.conflicts.text(digest))
+    kept = agent.control.call(lambda: agent.index.texts.get(digest))
     if kept is not None:
         return kept
     try:
