@@ -10,10 +10,10 @@ from pathlib import Path
 import orjson
 
 from agent.hub.auth import DEFAULT_DAYS, SecretError, hub_secret, mint
-from agent.hub.domain import BODY_LIMIT
-from agent.hub.ids import system_clock
+from agent.hub.domain.ids import system_clock
+from agent.hub.raven.endpoints import BODY_LIMIT
 from agent.hub.serve import DEFAULT_HOST, HubReady, HubSettings, ServeError, serve
-from agent.hub.store import StoreError
+from agent.hub.store.sql_store import StoreError
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import jwt
 from jwt.types import Options
 
-from agent.hub.model import Caller
+from agent.hub.domain.model import Caller
 
 DEFAULT_DAYS = 90
 DAY_SECONDS = 86_400

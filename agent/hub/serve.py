@@ -19,10 +19,10 @@ import uvicorn
 from agent.core.net import is_loopback
 from agent.hub.auth import PUBLIC_KEY_ALGORITHMS, JwtTokens, SecretError, hub_secret
 from agent.hub.client_timeouts import TimeoutH11Protocol
-from agent.hub.domain import BODY_LIMIT, Hub
+from agent.hub.http_app import HubApp
 from agent.hub.parent import watch_parent
-from agent.hub.routes import HubApp
-from agent.hub.store import SqlStore, sqlite_url
+from agent.hub.raven.endpoints import BODY_LIMIT, Hub
+from agent.hub.store.sql_store import SqlStore, sqlite_url
 from agent.process.idle_server import IdleServer
 
 DEFAULT_HOST = "127.0.0.1"

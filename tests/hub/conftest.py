@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from agent.hub.store import SqlStore, sqlite_url
+from agent.hub.store.sql_store import SqlStore, sqlite_url
 from hub.fixtures import InProcess, Running, running_hub
 
 

@@ -18,9 +18,9 @@ import httpx
 import orjson
 
 from agent.hub.auth import JwtTokens, mint
-from agent.hub.domain import Hub
-from agent.hub.ids import system_clock
-from agent.hub.store import SqlStore
+from agent.hub.domain.ids import system_clock
+from agent.hub.raven.endpoints import Hub
+from agent.hub.store.sql_store import SqlStore
 
 SENTINEL = "0" * 64
 SECRET = b"not a secret, long enough for HS256 and for nothing else" * 2

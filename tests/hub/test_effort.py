@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.hub.store import SqlStore
+from agent.hub.store.sql_store import SqlStore
 from hub.fixtures import InProcess, sha, upsert
 from support.effort import effort
 

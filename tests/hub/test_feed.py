@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from agent.hub.domain import HANDLERS
-from agent.hub.ids import new_uuid
-from agent.hub.model import Event, EventType, Mode, Source, SourceStatus
-from agent.hub.wire import event_id
+from agent.hub.domain.ids import new_uuid
+from agent.hub.domain.model import Event, EventType, Mode, Source, SourceStatus
+from agent.hub.raven.endpoints import HANDLERS
+from agent.hub.raven.wire import event_id
 from hub.fixtures import SENTINEL, STRANGER, UNKNOWN, InProcess, Running, delete, headers, sha, token, upsert
 
 

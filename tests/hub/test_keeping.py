@@ -19,13 +19,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import event, text
 
 from agent.hub.auth import PUBLIC_KEY_ALGORITHMS, JwtTokens, SecretError, hub_secret, load_secret, mint
-from agent.hub.backup import backup
-from agent.hub.compression import pack
-from agent.hub.domain import Hub
-from agent.hub.ids import new_uuid, system_clock
-from agent.hub.model import Caller, Connector
-from agent.hub.store import SqlStore, StoreError, sqlite_url
-from agent.hub.wire import connector_status
+from agent.hub.domain.compression import pack
+from agent.hub.domain.ids import new_uuid, system_clock
+from agent.hub.domain.model import Caller, Connector
+from agent.hub.raven.endpoints import Hub
+from agent.hub.raven.wire import connector_status
+from agent.hub.store.backup import backup
+from agent.hub.store.sql_store import SqlStore, StoreError, sqlite_url
 from hub.fixtures import (
     SECRET,
     USER,

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from agent.hub.event_notifier import EventNotifier, woken_within
-from agent.hub.routes import HubApp
+from agent.hub.http_app import HubApp
 from hub.fixtures import InProcess, upsert
 
 

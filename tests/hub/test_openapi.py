@@ -15,11 +15,11 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from agent.hub.domain import HANDLERS
-from agent.hub.openapi import ANSWERS, document
-from agent.hub.routes import HubApp
-from agent.hub.store import SqlStore
-from agent.hub.validation import FIELDS
+from agent.hub.http_app import HubApp
+from agent.hub.raven.endpoints import HANDLERS
+from agent.hub.raven.openapi import ANSWERS, document
+from agent.hub.raven.validation import FIELDS
+from agent.hub.store.sql_store import SqlStore
 from hub.fixtures import InProcess, upsert
 
 CONFORMANCE = [

@@ -7,8 +7,8 @@ import zlib
 
 import pytest
 
-from agent.hub.compression import FAST, STANDARD, Codec, pack, unpack
-from agent.hub.model import Encoding
+from agent.hub.domain.compression import FAST, STANDARD, Codec, pack, unpack
+from agent.hub.domain.model import Encoding
 
 CODECS = [STANDARD] if FAST is None else [STANDARD, FAST]
 TEXTS = {

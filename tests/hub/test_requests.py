@@ -8,7 +8,7 @@ import orjson
 import pytest
 
 from agent.hub.auth import JwtTokens
-from agent.hub.domain import Hub
+from agent.hub.raven.endpoints import Hub
 from hub.fixtures import SECRET, SENTINEL, InProcess, upsert
 
 NOT_JSON = "Body is not valid JSON but content-type is set to 'application/json'"

@@ -8,8 +8,8 @@ import jwt
 import pytest
 
 from agent.hub.auth import JwtTokens
-from agent.hub.domain import Hub
-from agent.hub.store import SqlStore
+from agent.hub.raven.endpoints import Hub
+from agent.hub.store.sql_store import SqlStore
 from hub.fixtures import SECRET, STRANGER, USER, WORKSPACE, token
 from support.transcript import ABSENT, LEFT_OUT, Credentials, Difference, Replayed, load, replay
 

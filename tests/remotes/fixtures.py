@@ -11,8 +11,8 @@ from typing import Any
 from agent.core.events import FeedEvent
 from agent.core.model import Mode, Operation, Outcome, Result, Verb
 from agent.hub.auth import JwtTokens, mint
-from agent.hub.domain import Hub
-from agent.hub.store import SqlStore
+from agent.hub.raven.endpoints import Hub
+from agent.hub.store.sql_store import SqlStore
 from agent.remotes.http.client import HttpClient
 from agent.remotes.protocol import Outgoing, PushAnswer
 from agent.remotes.raven.adapter import RavenRemote

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.hub.store import SqlStore
+from agent.hub.store.sql_store import SqlStore
 from hub.fixtures import InProcess
 from security.hostile_server import WildServer
 from support.processes import Home

@@ -11,11 +11,11 @@ from typing import Any, Protocol
 import orjson
 from sqlalchemy import select
 
-from agent.hub import tables as t
 from agent.hub.auth import JwtTokens, mint
-from agent.hub.domain import Hub
-from agent.hub.model import EventType
-from agent.hub.store import SqlStore
+from agent.hub.domain.model import EventType
+from agent.hub.raven.endpoints import Hub
+from agent.hub.store import tables as t
+from agent.hub.store.sql_store import SqlStore
 from strict_raven import USER, WORKSPACE, Races, Response, StrictRaven, seeded_ids, token
 
 _SECRET = b"a secret of the simulation, long enough for HS256" * 2

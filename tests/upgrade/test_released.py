@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from agent.hub.store import SqlStore, StoreError, sqlite_url
-from agent.hub.tables import SCHEMA_VERSION as HUB_SCHEMA
+from agent.hub.store.sql_store import SqlStore, StoreError, sqlite_url
+from agent.hub.store.tables import SCHEMA_VERSION as HUB_SCHEMA
 from agent.index import open_index
 from agent.index.schema import SCHEMA_VERSION
 from agent.settings.links import load, machine_id

@@ -191,8 +191,8 @@ def backup_command(app: App, file: Path, data: Path | None) -> ExitCode:
     folder = data or app.home.hub_dir
     target = file.absolute()
     with _hub_trouble():
-        from agent.hub.backup import backup
         from agent.hub.serve import DATABASE_FILE
+        from agent.hub.store.backup import backup
 
         backup(folder / DATABASE_FILE, target)
     app.output.done({"file": str(target), "bytes": target.stat().st_size}, render.changed)
@@ -202,7 +202,7 @@ def backup_command(app: App, file: Path, data: Path | None) -> ExitCode:
 @contextlib.contextmanager
 def _hub_trouble() -> Iterator[None]:
     from agent.hub.serve import ServeError
-    from agent.hub.store import StoreError
+    from agent.hub.store.sql_store import StoreError
 
     try:
         yield

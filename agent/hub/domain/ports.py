@@ -6,8 +6,17 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from agent.hub.compression import CompressedContent
-from agent.hub.model import ConflictClosure, Connector, Event, Head, OpenConflict, RecordedOutcome, Source, Version
+from agent.hub.domain.compression import CompressedContent
+from agent.hub.domain.model import (
+    ConflictClosure,
+    Connector,
+    Event,
+    Head,
+    OpenConflict,
+    RecordedOutcome,
+    Source,
+    Version,
+)
 
 
 class StoreSession(Protocol):

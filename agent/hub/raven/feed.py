@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from agent.hub.context import HubContext, source_of
-from agent.hub.model import Caller, Event, EventType
-from agent.hub.wire import event_view, latest_view
+from agent.hub.domain.model import Caller, Event, EventType
+from agent.hub.raven.context import HubContext, source_of
+from agent.hub.raven.wire import event_view, latest_view
 
 DEFAULT_LIMIT = 100
 PAGE_BYTES = 4 * 1024 * 1024

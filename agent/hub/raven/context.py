@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from agent.hub.model import Caller, Clock, NewId, Source
-from agent.hub.ports import Store, StoreSession
-from agent.hub.source_transaction import SourceTransaction
-from agent.hub.wire import HubError
+from agent.hub.domain.model import Caller, Clock, NewId, Source
+from agent.hub.domain.ports import Store, StoreSession
+from agent.hub.domain.source_transaction import SourceTransaction
+from agent.hub.raven.wire import HubError
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from agent.hub.context import HubContext, locked_source_tx
-from agent.hub.model import Caller, Connector, Mode, Source, SourceStatus
-from agent.hub.wire import CAPABILITIES, HubError, connector_view, source_view, timestamp
+from agent.hub.domain.model import Caller, Connector, Mode, Source, SourceStatus
+from agent.hub.raven.context import HubContext, locked_source_tx
+from agent.hub.raven.wire import CAPABILITIES, HubError, connector_view, source_view, timestamp
 
 
 def register(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:

@@ -14,8 +14,8 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import QueuePool, StaticPool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from agent.hub import tables as t
-from agent.hub.session import SqlSession
+from agent.hub.store import tables as t
+from agent.hub.store.session import SqlSession
 
 READERS = 16
 

@@ -10,7 +10,7 @@ from functools import lru_cache
 
 import orjson
 
-from agent.hub.model import DEFAULT_CONTENT_TYPE, Connector, Event, EventType, Head, OpenConflict, Source
+from agent.hub.domain.model import DEFAULT_CONTENT_TYPE, Connector, Event, EventType, Head, OpenConflict, Source
 
 OFFLINE_AFTER_MS = 120_000
 CAPABILITIES = ("wait_ms", "item_results", "ordered_feed", "expected_hash", "latest_only", "connector_id")

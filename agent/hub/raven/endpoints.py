@@ -8,16 +8,16 @@ from typing import Any
 
 import orjson
 
-from agent.hub import conflicts, feed, files, push, registry, resolve
 from agent.hub.auth import Tokens
-from agent.hub.context import HubContext
-from agent.hub.decode import decode
-from agent.hub.ids import new_uuid, system_clock
-from agent.hub.model import Caller, Clock, NewId
-from agent.hub.openapi import document
-from agent.hub.ports import Store
-from agent.hub.validation import validated
-from agent.hub.wire import HubError, Response, failure, success
+from agent.hub.domain.ids import new_uuid, system_clock
+from agent.hub.domain.model import Caller, Clock, NewId
+from agent.hub.domain.ports import Store
+from agent.hub.raven import conflicts, feed, files, push, registry, resolve
+from agent.hub.raven.context import HubContext
+from agent.hub.raven.decode import decode
+from agent.hub.raven.openapi import document
+from agent.hub.raven.validation import validated
+from agent.hub.raven.wire import HubError, Response, failure, success
 
 PREFIX = "/api/local-sync/"
 BODY_LIMIT = 1_048_576

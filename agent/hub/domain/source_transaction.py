@@ -11,8 +11,8 @@ from dataclasses import replace
 
 from msgspec import structs
 
-from agent.hub.compression import CompressedContent
-from agent.hub.model import (
+from agent.hub.domain.compression import CompressedContent
+from agent.hub.domain.model import (
     DEFAULT_CONTENT_TYPE,
     ConflictClosure,
     Event,
@@ -29,7 +29,7 @@ from agent.hub.model import (
     Version,
     VersionOrigin,
 )
-from agent.hub.ports import StoreSession
+from agent.hub.domain.ports import StoreSession
 
 
 class SourceTransaction:

@@ -18,10 +18,10 @@ from starlette.responses import Response as HttpResponse
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
-from agent.hub.domain import WRITERS, Hub, endpoint_of
 from agent.hub.event_notifier import EventNotifier, woken_within
-from agent.hub.validation import MAX_WAIT_MS
-from agent.hub.wire import Response
+from agent.hub.raven.endpoints import WRITERS, Hub, endpoint_of
+from agent.hub.raven.validation import MAX_WAIT_MS
+from agent.hub.raven.wire import Response
 
 METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
 READ_THREADS = 16

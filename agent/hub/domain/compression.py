@@ -9,7 +9,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from agent.hub.model import Encoding
+from agent.hub.domain.model import Encoding
 
 try:
     from isal import isal_zlib

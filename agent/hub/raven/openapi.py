@@ -6,7 +6,7 @@ from functools import lru_cache
 from typing import Any
 
 import agent
-from agent.hub.model import (
+from agent.hub.domain.model import (
     EventType,
     FileState,
     HubConflictKind,
@@ -16,7 +16,7 @@ from agent.hub.model import (
     SourceStatus,
     VersionOrigin,
 )
-from agent.hub.validation import FIELDS, ITEM_FIELDS, MAX_ITEMS, Field, FieldType, Requirement
+from agent.hub.raven.validation import FIELDS, ITEM_FIELDS, MAX_ITEMS, Field, FieldType, Requirement
 
 Schema = dict[str, Any]
 

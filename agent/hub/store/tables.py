@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 
-from agent.hub.model import EventType, ItemStatus
+from agent.hub.domain.model import EventType, ItemStatus
 
 SCHEMA_VERSION = 1
 

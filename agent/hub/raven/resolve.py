@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from agent.hub.compression import pack
-from agent.hub.context import HubContext, locked_source_tx
-from agent.hub.model import (
+from agent.hub.domain.compression import pack
+from agent.hub.domain.model import (
     SENTINEL,
     Caller,
     HubConflictKind,
@@ -17,9 +16,10 @@ from agent.hub.model import (
     SourceStatus,
     VersionOrigin,
 )
-from agent.hub.source_transaction import SourceTransaction
-from agent.hub.text import sha256_hex
-from agent.hub.wire import HubError, timestamp
+from agent.hub.domain.source_transaction import SourceTransaction
+from agent.hub.domain.text import sha256_hex
+from agent.hub.raven.context import HubContext, locked_source_tx
+from agent.hub.raven.wire import HubError, timestamp
 
 
 def update_file(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:

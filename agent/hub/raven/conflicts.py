@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping
 from difflib import SequenceMatcher
 from typing import Any
 
-from agent.hub.context import HubContext, source_of
-from agent.hub.model import Caller
-from agent.hub.wire import HubError, conflict_view
+from agent.hub.domain.model import Caller
+from agent.hub.raven.context import HubContext, source_of
+from agent.hub.raven.wire import HubError, conflict_view
 
 MAX_DIFF_WORK = 4_000_000
 """Lines times lines beyond which the middle is shown as one replaced block: the diff's cost grows with the product."""

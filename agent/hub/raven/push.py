@@ -13,9 +13,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from agent.hub.compression import CompressedContent, pack
-from agent.hub.context import HubContext, locked_source_tx
-from agent.hub.model import (
+from agent.hub.domain.compression import CompressedContent, pack
+from agent.hub.domain.model import (
     DEFAULT_CONTENT_TYPE,
     SENTINEL,
     Caller,
@@ -25,10 +24,11 @@ from agent.hub.model import (
     SourceStatus,
     VersionOrigin,
 )
-from agent.hub.ports import StoreSession
-from agent.hub.source_transaction import SourceTransaction
-from agent.hub.text import EMPTY_HASH, encoded, path_fault, sha256_hex, storable
-from agent.hub.wire import HubError, printable
+from agent.hub.domain.ports import StoreSession
+from agent.hub.domain.source_transaction import SourceTransaction
+from agent.hub.domain.text import EMPTY_HASH, encoded, path_fault, sha256_hex, storable
+from agent.hub.raven.context import HubContext, locked_source_tx
+from agent.hub.raven.wire import HubError, printable
 
 MAX_OPERATION = 255
 MAX_HASH = 64

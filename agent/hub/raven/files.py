@@ -7,10 +7,10 @@ from typing import Any
 
 import orjson
 
-from agent.hub.context import HubContext, source_of
-from agent.hub.model import Caller, Head, Source
-from agent.hub.ports import StoreSession
-from agent.hub.wire import HubError, Stream, file_view, timestamp
+from agent.hub.domain.model import Caller, Head, Source
+from agent.hub.domain.ports import StoreSession
+from agent.hub.raven.context import HubContext, source_of
+from agent.hub.raven.wire import HubError, Stream, file_view, timestamp
 
 NEWEST = 20
 """Versions answered unless all are asked for."""

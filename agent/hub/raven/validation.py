@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from agent.hub.model import Mode, Resolution
-from agent.hub.text import storable
-from agent.hub.wire import HubError
+from agent.hub.domain.model import Mode, Resolution
+from agent.hub.domain.text import storable
+from agent.hub.raven.wire import HubError
 
 MAX_ITEMS = 100
 MAX_CURSOR = 2**31 - 1

@@ -8,7 +8,7 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
-from agent.hub.store import StoreError
+from agent.hub.store.sql_store import StoreError
 
 
 def backup(database: Path, target: Path) -> None:

@@ -9,10 +9,8 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
-from agent.hub import tables as t
-from agent.hub.bulk import BulkLookup, OnDuplicate, add_rows, save_rows
-from agent.hub.compression import CompressedContent, unpack
-from agent.hub.model import (
+from agent.hub.domain.compression import CompressedContent, unpack
+from agent.hub.domain.model import (
     ConflictClosure,
     Connector,
     Event,
@@ -27,6 +25,8 @@ from agent.hub.model import (
     Version,
     VersionOrigin,
 )
+from agent.hub.store import tables as t
+from agent.hub.store.bulk import BulkLookup, OnDuplicate, add_rows, save_rows
 
 # Statements are built once: SQLAlchemy's own compile cache then answers by identity.
 _HEADS = BulkLookup(
