@@ -1,4 +1,4 @@
-"""The synced folder, held open: every way into it starts at its handle and follows no link."""
+"""The root: the synced folder, held open. Every path below it is walked from its handle and follows no link."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from agent.disk.fs.protocol import Dir, FileType, FolderEntry, Fs, Listing, clas
 
 _NOT_A_FOLDER: Final = frozenset({errno.ENOTDIR, errno.ELOOP, errno.EMLINK})
 FOLDER_MODE: Final = 0o777
-"""The mode of folders made on the way to a file; the umask narrows it."""
+"""Mode of folders created on the way to a file; the umask narrows it."""
 
 
 class UnsafePath(DiskError):
-    """The way to the path leads through a link."""
+    """A parent folder of the path is a link."""
 
     code = "unsafe_path"
 
 
 class PathBlocked(DiskError):
-    """A file, or a folder this disk takes for it, stands where the way to the path needs a folder."""
+    """A parent folder of the path is a file, or a folder with another spelling that this file system equates."""
 
     code = "blocked"
 
@@ -38,7 +38,7 @@ class MountMissing(DiskError):
 
 
 class RootIdentity(Struct, frozen=True):
-    """Which folder this is, whatever it is called."""
+    """Device and inode of the linked folder, which identify it under any path."""
 
     device: int
     inode: int
@@ -48,25 +48,25 @@ class Root:
     """One synced folder.
 
     Attributes:
-        fs: the file system it lies on.
-        path: its absolute path, as linked.
+        fs: the file system.
+        path: absolute path, as linked.
         handle: the open folder.
-        identity: which folder was opened.
-        mounts: folders below it that are known to be file systems of their own. Where one of them is not mounted,
-            what lies below it is unknown, never missing.
-        probe: tries whether the disk decomposes names; None where nothing may be tried.
+        identity: device and inode of the open folder.
+        mounts: folders below it that are known mount points. Where one is not mounted, everything below it is unknown,
+            never absent.
+        nfd_probe: returns True if the file system stores names in NFD; None if no probe file may be written.
 
     Raises:
-        RootError: it is missing, unreadable, no folder, or not the one expected.
+        RootError: the folder is missing, unreadable, not a folder, or not the expected one.
     """
 
     def __init__(self, fs: Fs, path: str, expected: RootIdentity | None = None) -> None:
         self.fs = fs
         self.path = path
         self.mounts: frozenset[str] = frozenset()
-        self.probe: Callable[[], bool] | None = None
-        self._folds: bool | None = None
-        self._decomposes: bool | None = None
+        self.nfd_probe: Callable[[], bool] | None = None
+        self._case_insensitive: bool | None = None
+        self._nfd: bool | None = None
         try:
             self.handle = fs.open_root(path)
         except OSError as failure:
@@ -74,7 +74,7 @@ class Root:
         self.identity = self._identity(self.handle)
         if expected is not None and expected != self.identity:
             fs.close(self.handle)
-            raise RootError(f"Another folder stands at {path} than the one that was linked.")
+            raise RootError(f"The folder at {path} is not the one that was linked.")
 
     def __enter__(self) -> Root:
         return self
@@ -83,18 +83,22 @@ class Root:
         self.close()
 
     def close(self) -> None:
-        """Gives the handle back."""
+        """Close the handle."""
         self.fs.close(self.handle)
 
     def verify(self) -> None:
-        """The folder that is held open still stands at its path, or RootError says that it does not."""
+        """Check that the open folder is still the one at its path.
+
+        Raises:
+            RootError: it is not.
+        """
         try:
             other = self.fs.open_root(self.path)
         except OSError as failure:
-            raise RootError(f"The folder {self.path} has gone: {failure.strerror}.") from failure
+            raise RootError(f"The folder {self.path} is missing: {failure.strerror}.") from failure
         try:
             if self._identity(other) != self.identity:
-                raise RootError(f"The folder {self.path} has been replaced by another one.")
+                raise RootError(f"The folder {self.path} was replaced by another one.")
         finally:
             self.fs.close(other)
 
@@ -104,11 +108,12 @@ class Root:
 
     @contextlib.contextmanager
     def folder(self, path: str) -> Iterator[Dir]:
-        """The handle of a folder below the root; '' is the root itself.
+        """Open a folder below the root and yield its handle; '' is the root itself.
 
         Raises:
-            Unsafe, Blocked: a link, a file or another spelling of a folder stands on the way.
-            Unmounted: it lies on a file system that is gone.
+            UnsafePath: a part is a link.
+            PathBlocked: a part is a file, or a folder with another spelling.
+            MountMissing: it lies on a file system that is not mounted.
             FileNotFoundError: a part is missing.
             OSError: a part cannot be opened.
         """
@@ -117,9 +122,9 @@ class Root:
 
     @contextlib.contextmanager
     def parent(self, path: str, create: list[str] | None = None) -> Iterator[tuple[Dir, str]]:
-        """The handle of the folder ``path`` lies in, and the path's last part.
+        """Open the folder that contains ``path``. Yield its handle and the last part of the path.
 
-        Given a list, missing folders are made and their paths appended to it. Raises as ``folder`` does.
+        With a list, missing folders are created and their paths appended to it. Raises as ``folder`` does.
         """
         above, _, name = path.rpartition("/")
         with self._walk(above, create) as handle:
@@ -135,9 +140,9 @@ class Root:
                 self.fs.close(handle)
 
     def open_folder(self, path: str, create: list[str] | None = None) -> Dir:
-        """The handle of a folder below the root, to be closed by the caller unless it is ``handle``, the root's own.
+        """Open a folder below the root. The caller closes the handle, unless it is ``handle``, the root's own.
 
-        Given a list, missing folders are made and their paths appended to it. Raises as ``folder`` does.
+        With a list, missing folders are created and their paths appended to it. Raises as ``folder`` does.
         """
         handle = self.handle
         mounts = self._mounts_over(path) if self.mounts else []
@@ -153,11 +158,11 @@ class Root:
         return handle
 
     def _mounts_over(self, path: str) -> list[str]:
-        """The file systems this folder lies in, those within others too: each may be gone by itself."""
+        """Return the known mount points on the way to a folder, nested ones too: each can be unmounted by itself."""
         return [mount for mount in self.mounts if f"{path}/".startswith(f"{mount}/")]
 
     def is_unmounted(self, path: str, folder: Dir, above: Dir) -> bool:
-        """Whether this folder is known as a file system of its own and shows what lies under its mount point."""
+        """Return True if ``path`` is a known mount point with nothing mounted, so it shows the folder beneath."""
         return path in self.mounts and self.fs.fstat(folder).device == self.fs.fstat(above).device
 
     def _step(self, handle: Dir, part: str, so_far: str, create: list[str] | None, mounts: list[str]) -> Dir:
@@ -165,13 +170,13 @@ class Root:
             below = self._open(handle, part, so_far)
             if so_far in mounts and self.is_unmounted(so_far, below, handle):
                 self.fs.close(below)
-                raise MountMissing(gone(so_far))
+                raise MountMissing(not_mounted(so_far))
             return below
         except FileNotFoundError:
-            # A mount point is missing with all above it; what is missing below one was deleted like any folder.
+            # A missing folder above a mount point hides the mount. A missing folder below it was deleted as usual.
             lost = next((mount for mount in mounts if f"{mount}/".startswith(f"{so_far}/")), None)
             if lost is not None:
-                raise MountMissing(gone(lost)) from None
+                raise MountMissing(not_mounted(lost)) from None
             if create is None:
                 raise
         with contextlib.suppress(FileExistsError):
@@ -180,12 +185,10 @@ class Root:
         return self._open(handle, part, so_far)
 
     def _open(self, handle: Dir, part: str, so_far: str) -> Dir:
-        twin = self.case_collision(handle, part)
-        if twin is not None:
-            # Below a folder of another spelling every file would be found under two paths.
-            raise PathBlocked(
-                f"'{twin}' stands where '{so_far}' is asked for, and this disk takes them for the same name."
-            )
+        other = self.case_collision(handle, part)
+        if other is not None:
+            # Under two spellings of one folder every file in it would have two paths.
+            raise PathBlocked(f"'{so_far}' is needed, but this disk takes the existing name '{other}' for the same.")
         try:
             return self.fs.open_dir(handle, part)
         except OSError as failure:
@@ -196,16 +199,16 @@ class Root:
             raise PathBlocked(f"'{so_far}' is a file where a folder is needed.") from failure
 
     def is_case_insensitive(self) -> bool:
-        """Whether this file system takes names that differ only in case for one.
+        """Return True if this file system equates names that differ only in case.
 
-        Learnt from a name that is already there, so that nothing is written into the user's folder; until there is
-        one with a letter in it, the platform's habit counts.
+        It is learned from an existing name, so that nothing is written into the user's folder. While no name has a
+        letter, the default of the platform is returned.
         """
-        if self._folds is None:
-            self._folds = self._learn_folding()
-        return sys.platform == "darwin" if self._folds is None else self._folds
+        if self._case_insensitive is None:
+            self._case_insensitive = self._learn_case()
+        return sys.platform == "darwin" if self._case_insensitive is None else self._case_insensitive
 
-    def _learn_folding(self) -> bool | None:
+    def _learn_case(self) -> bool | None:
         names = {entry.name for entry in self.fs.entries(self.handle)}
         for name in sorted(names):
             other = name.swapcase()
@@ -216,7 +219,7 @@ class Root:
                 try:
                     return self.fs.stat(self.handle, other).inode == inode
                 except FileNotFoundError:
-                    # Only while the name itself still stands does it say that the other spelling does not lead to it.
+                    # The missing other spelling proves case sensitivity only while the name itself still exists.
                     self.fs.stat(self.handle, name)
                     return False
             except OSError:
@@ -224,51 +227,52 @@ class Root:
         return None
 
     def stores_nfd(self) -> bool:
-        """Whether this file system writes every name down decomposed, whatever was asked for, as HFS+ does."""
-        if self._decomposes is None and self.probe is not None and self.is_case_insensitive():
+        """Return True if this file system stores every name in NFD, however it was written, as HFS+ does."""
+        if self._nfd is None and self.nfd_probe is not None and self.is_case_insensitive():
             with contextlib.suppress(OSError, DiskError):
-                self._decomposes = self.probe()
-        return bool(self._decomposes)
+                self._nfd = self.nfd_probe()
+        return bool(self._nfd)
 
     def entries(self, handle: Dir) -> list[FolderEntry]:
-        """The folder's names; composed where the disk cannot keep them so, as other programs spell them.
+        """List a folder, with names in NFC if the file system stores NFD.
 
         Raises:
-            OSError: it cannot be listed, or it holds a decomposed name and nobody can tell now whose spelling that is:
-                taken for another file's, it would be pushed as a new one, and deleted under the name it has elsewhere.
+            OSError: it cannot be listed; or it holds an NFD name and the normalization of the file system is unknown.
+                A wrong guess would push the file as a new one and delete it under its real name.
         """
         found = self.fs.entries(handle)
         if self.stores_nfd():
             return [FolderEntry(to_nfc(entry.name), entry.kind) for entry in found]
-        untold = self._decomposes is None and self.probe is not None and self.is_case_insensitive()
-        if untold and any(to_nfc(entry.name) != entry.name for entry in found):
-            raise OSError(errno.EAGAIN, "whether this disk decomposes names cannot be told now")
+        unknown = self._nfd is None and self.nfd_probe is not None and self.is_case_insensitive()
+        if unknown and any(to_nfc(entry.name) != entry.name for entry in found):
+            raise OSError(errno.EAGAIN, "the normalization of names on this disk is not known now")
         return found
 
     def listing(self, handle: Dir) -> Listing:
-        """As ``entries``, told apart."""
-        if self.probe is not None and self.is_case_insensitive():
+        """List a folder as ``entries`` does, grouped by type."""
+        if self.nfd_probe is not None and self.is_case_insensitive():
             return classify(self.entries(handle))
-        # Where names are kept as they were given, none is spelled otherwise than it stands there.
+        # A case-sensitive file system stores each name as written, so no name needs normalization.
         return self.fs.listing(handle)
 
-    def spelled(self, path: str) -> str:
-        """How a path the disk told of is spelled here."""
+    def canonical(self, path: str) -> str:
+        """Return the spelling used in the index of a path reported by the disk: NFC if the disk stores NFD."""
         return to_nfc(path) if not path.isascii() and self.stores_nfd() else path
 
     def case_collision(self, handle: Dir, name: str) -> str | None:
-        """The name that stands in the folder where a folding file system answers to ``name``, if another; where it
-        keeps only one form of a name, that form of it.
+        """Return the existing other spelling that this file system equates with ``name``; None if there is none.
+
+        If the file system stores NFD, an NFD ``name`` collides with its NFC spelling.
         """
         if not self.is_case_insensitive():
             return None
-        if self.spelled(name) != name:
-            return self.spelled(name)
+        if self.canonical(name) != name:
+            return self.canonical(name)
         key = collision_key(name)
-        twins = [entry.name for entry in self.entries(handle) if collision_key(entry.name) == key]
-        return None if not twins or name in twins else twins[0]
+        same = [entry.name for entry in self.entries(handle) if collision_key(entry.name) == key]
+        return None if not same or name in same else same[0]
 
 
-def gone(mount: str) -> str:
-    """Words for a mount point that is empty or missing."""
-    return f"'{mount}' was a file system of its own and is not mounted now"
+def not_mounted(mount: str) -> str:
+    """Return the message for a mount point that is empty or missing."""
+    return f"'{mount}' is a mount point, and nothing is mounted there now"

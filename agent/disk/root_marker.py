@@ -1,8 +1,8 @@
-"""The mark that tells a linked folder on a disk of its own from another disk mounted in its place.
+"""The marker file that identifies a linked folder on a disk of its own.
 
-A folder is known by its device and its inode. Device numbers change over a reboot, and the top folders of two disks
-often have the same inode: on a disk of its own the folder therefore carries a mark, in the agent's folder below it.
-On the disk of the agent's state folder it needs none: there the inode decides.
+A folder is identified by device and inode. Device numbers change over a reboot, and the top folders of two disks often
+have the same inode. So on a disk of its own the folder carries a marker in the agent's folder below it. On the disk of
+the agent's state folder no marker is needed: there the inode is enough.
 """
 
 from __future__ import annotations
@@ -21,30 +21,36 @@ _TEXT: Final = b"raven-agent knows by this file that the right disk is mounted h
 
 
 def confirm(root: Root, expected: RootIdentity, state_folder: str, link: str) -> None:
-    """Make sure that this is the folder that was linked.
+    """Check that the open root is the folder that was linked.
 
     Args:
-        expected: what it was when it was linked.
-        link: the source it was linked to.
+        expected: identity at the time of the link.
+        link: id of the source it was linked to.
 
     Raises:
-        RootError: another folder stands there, or another disk.
+        RootError: it is another folder, or another disk is mounted at its path.
     """
-    again = f"If it is the right folder: raven-agent move '{root.path}' '{root.path}'"
+    remedy = f"If it is the right folder: raven-agent move '{root.path}' '{root.path}'"
     if root.identity.inode != expected.inode:
-        raise RootError(f"Another folder stands at {root.path} than the one that was linked. {again}")
-    if not _beside(root, state_folder) and not _is_marked(root, link):
-        raise RootError(f"Another disk seems to be mounted at {root.path}: the mark of this link is missing. {again}")
+        raise RootError(f"The folder at {root.path} is not the one that was linked. {remedy}")
+    if not _is_on_state_disk(root, state_folder) and not _is_marked(root, link):
+        raise RootError(
+            f"Another disk seems to be mounted at {root.path}: the marker file of this link is missing. {remedy}"
+        )
 
 
 def write_marker(fs: Fs, path: str, state_folder: str, link: str) -> bool:
-    """Mark a folder that is being linked, where it lies on a disk of its own; whether it had to be marked.
+    """Write the marker into a folder that is being linked, if it lies on a disk of its own.
+
+    Returns:
+        True if a marker was written.
 
     Raises:
-        DiskError, RootError: it cannot be marked, or opened.
+        DiskError: it cannot be written.
+        RootError: the folder cannot be opened.
     """
     with Root(fs, path) as root:
-        if _beside(root, state_folder) or _is_marked(root, link):
+        if _is_on_state_disk(root, state_folder) or _is_marked(root, link):
             return False
         try:
             with contextlib.suppress(FileExistsError):
@@ -59,11 +65,13 @@ def write_marker(fs: Fs, path: str, state_folder: str, link: str) -> bool:
                 fs.fsync_dir(folder)
             fs.fsync_dir(root.handle)
         except OSError as failure:
-            raise DiskError(f"{path} lies on a disk of its own and cannot be marked: {failure.strerror}.") from failure
+            raise DiskError(
+                f"{path} lies on a disk of its own, and its marker file cannot be written: {failure.strerror}."
+            ) from failure
         return True
 
 
-def _beside(root: Root, state_folder: str) -> bool:
+def _is_on_state_disk(root: Root, state_folder: str) -> bool:
     state = root.fs.open_root(state_folder)
     try:
         return root.fs.same_volume(root.handle, state)

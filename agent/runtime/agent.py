@@ -22,7 +22,8 @@ from agent.disk.fs.posix import PosixFs
 from agent.disk.fs.protocol import Fs
 from agent.disk.root import Root, RootIdentity
 from agent.disk.selection.rules import Rules, Selection
-from agent.disk.watch.watcher import ChangedPaths, Watcher
+from agent.disk.watch.events import ChangedPaths
+from agent.disk.watch.watcher import Watcher
 from agent.engine import messages as m
 from agent.engine.config import EngineConfig, RunMode
 from agent.index import Index, generation, open_index, quarantine

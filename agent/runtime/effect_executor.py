@@ -90,13 +90,13 @@ class EffectExecutor:
                 yield self._recover(intents)
             case e.ReleaseJournal(intent_ids):
                 try:
-                    self._folder.forget(intent_ids)
+                    self._folder.release_journal(intent_ids)
                 except (DiskError, OSError) as error:
                     # A mark that stays is nobody's by the next recovery, which clears it.
                     log.warning("marks of finished changes could not be cleared: %s", error)
             case e.WriteToTrash(stash_id, path, content, reason):
                 try:
-                    self._folder.stash(path, content, reason, stash_id, self._clock())
+                    self._folder.write_to_trash(path, content, reason, stash_id, self._clock())
                 except (DiskError, OSError) as error:
                     yield m.TrashWriteFinished(stash_id, str(error))
                 else:
@@ -111,9 +111,9 @@ class EffectExecutor:
     def _look(self) -> Iterator[m.Message]:
         mounts: set[str] = set()
         try:
-            for batch in self._folder.look(self._memory.known(), self._max_bytes(), self._memory.mounts()):
+            for batch in self._folder.scan(self._memory.known(), self._max_bytes(), self._memory.mounts()):
                 mounts.update(batch.mounts)
-                yield m.ScanResults(batch.seen, batch.oddities, frozenset(batch.mounts))
+                yield m.ScanResults(batch.seen, batch.skipped, frozenset(batch.mounts))
         except (DiskError, OSError) as error:
             yield m.ScanFinished(str(error))
         else:
@@ -121,9 +121,9 @@ class EffectExecutor:
 
     def _look_at(self, paths: tuple[str, ...], again: frozenset[str]) -> Iterator[m.Message]:
         try:
-            spelled = list(dict.fromkeys(self._folder.root.spelled(path) for path in paths))
+            spelled = list(dict.fromkeys(self._folder.root.canonical(path) for path in paths))
             known, mounts = self._memory.known_at(spelled), self._memory.mounts()
-            seen = self._folder.look_at(spelled, known, self._max_bytes(), mounts, again)
+            seen = self._folder.observe(spelled, known, self._max_bytes(), mounts, again)
         except RootError as error:
             yield m.PathScanFinished(paths)
             yield m.ScanFinished(error.message)
@@ -133,7 +133,7 @@ class EffectExecutor:
 
     def _change(self, jobs: tuple[tuple[Intent, bytes], ...]) -> m.Message:
         try:
-            return m.ChangesApplied(tuple(self._folder.carry_out(jobs, self._clock())))
+            return m.ChangesApplied(tuple(self._folder.apply(jobs, self._clock())))
         except DiskError as error:
             return m.RecoveryFailed(error.message)
 
@@ -168,7 +168,7 @@ class EffectExecutor:
     def _contents(self, parcels: tuple[e.OutgoingOperation, ...]) -> list[tuple[e.OutgoingOperation, bytes | None]]:
         """The operations with their bytes, or None where the folder holds something else by now."""
         try:
-            with self._folder.reading() as reader:
+            with self._folder.reader() as reader:
                 return [(parcel, self._bytes_of(parcel, reader)) for parcel in parcels]
         except RootError:
             # A decided text does not lie in the folder.
@@ -185,7 +185,7 @@ class EffectExecutor:
         try:
             if operation.verb is Verb.DELETE:
                 self._folder.root.verify()
-                seen = self._folder.look_at([operation.path], {}, None, self._memory.mounts())
+                seen = self._folder.observe([operation.path], {}, None, self._memory.mounts())
                 return b"" if seen[0].side.presence is Presence.ABSENT else None
             return reader.read(operation.path, operation.hash or "", operation.size)
         except RootError:
@@ -204,7 +204,7 @@ class EffectExecutor:
     def _stash_conflict(self, server_id: str, path: str, text: bytes) -> None:
         """Put a text by; the same again, after a lost answer say, changes nothing."""
         identifier = hashlib.sha256(server_id.encode() + text).hexdigest()[:16]
-        self._folder.stash(path, text, "conflict", identifier, self._clock())
+        self._folder.write_to_trash(path, text, "conflict", identifier, self._clock())
 
     # Asking
 

@@ -1,4 +1,4 @@
-"""One linked folder, held open for the effects that look at it and change it."""
+"""One linked folder, held open for the effects that observe and change it."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from agent.disk.apply.trash import Trash
 from agent.disk.fs.protocol import Fs
 from agent.disk.root import Root, RootIdentity
 from agent.disk.root_marker import confirm
-from agent.disk.scan.observe import look_at_all
+from agent.disk.scan.observe import observe_paths
 from agent.disk.scan.walk import ScanBatch, scan
 from agent.disk.selection.rules import Rules, Selection
 
 
 class LocalFolder:
-    """Opens the root when first needed and again after it was away. Whole looks and changes come from one thread;
-    ``look_at``, ``reading`` and ``stash`` may come from others.
+    """One linked folder. Its root is opened on first use, and again after it was missing.
+
+    Scans and changes come from one thread; ``observe``, ``reader`` and ``write_to_trash`` may come from others.
 
     Args:
-        state_folder: where the trash lies if that is the same file system.
-        source: names the trash of this source.
-        expected: the folder that was linked; another one in its place is trouble, not a new start.
-        link: the source it was linked to, by which its mark is known; without it the device must be the same too.
+        state_folder: location of the trash, if that is on the same file system.
+        source: name of the source's folder in the trash.
+        expected: identity of the linked folder. Another folder at its path is an error, not a new beginning.
+        link: id of the source it is linked to, which names its marker file. Without it the device must be equal too.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class LocalFolder:
         self._lock = threading.RLock()
 
     def close(self) -> None:
-        """Let go of the folder."""
+        """Close every handle. A later call opens the folder again."""
         if self._open is not None:
             root, _, trash, _ = self._open
             self._open = None
@@ -64,7 +65,7 @@ class LocalFolder:
                 root = self._confirmed()
                 selection = Selection(root, self._rules)
                 trash = Trash(self._fs, root, self._state_folder, self._source)
-                root.probe = trash.stores_nfd
+                root.nfd_probe = trash.stores_nfd
                 self._open = (root, selection, trash, Installer(root, trash, selection))
             return self._open
 
@@ -86,7 +87,7 @@ class LocalFolder:
 
     @property
     def selection(self) -> Selection:
-        """The rules as they stand. Raises RootError."""
+        """The current rules. Raises RootError."""
         return self._opened()[1]
 
     @property
@@ -94,20 +95,24 @@ class LocalFolder:
         """The trash of this source. Raises RootError."""
         return self._opened()[2]
 
-    def look(
+    def scan(
         self, known: Iterable[IndexedFileRow], max_bytes: int | None, mounts: frozenset[str] = frozenset()
     ) -> Iterator[ScanBatch]:
-        """Everything that differs from what is known; ``mounts`` as in Root. Raises RootError."""
+        """Yield everything that differs from the index; arguments as in ``agent.disk.scan.walk.scan`` and ``Root``.
+
+        Raises:
+            RootError: the folder is missing or not the linked one.
+        """
         if self._open is not None:
             try:
                 self.root.verify()
             except RootError:
-                # The handle is of a folder that stands elsewhere now; what stands here is looked at afresh.
+                # The handle is of a folder that is now elsewhere. Scan the one at the path instead.
                 self.close()
         self.root.mounts = mounts
         yield from scan(self.root, self.selection, known, max_bytes=max_bytes)
 
-    def look_at(
+    def observe(
         self,
         paths: Sequence[str],
         known: dict[str, IndexedFile],
@@ -115,29 +120,29 @@ class LocalFolder:
         mounts: frozenset[str] = frozenset(),
         again: frozenset[str] = frozenset(),
     ) -> list[Observation]:
-        """What stands at these paths; ``again`` as in ``look_at_all``. Raises RootError."""
-        # Several batches of deletes may look before they are sent.
+        """Observe these paths; ``again`` as in ``observe_paths``. Raises RootError."""
+        # Several threads may observe before their batches of deletes are sent.
         with self._lock:
             self.root.verify()
             self.root.mounts = mounts
-            return look_at_all(self.root, self.selection, paths, known, max_bytes, again)
+            return observe_paths(self.root, self.selection, paths, known, max_bytes, again)
 
     @contextlib.contextmanager
-    def reading(self) -> Iterator[FileReader]:
-        """Files' bytes, one after another. Raises RootError."""
+    def reader(self) -> Iterator[FileReader]:
+        """Yield a reader for the bytes of several files. Raises RootError."""
         with contextlib.closing(FileReader(self.root)) as reader:
             yield reader
 
-    def stash(self, path: str, content: bytes, reason: str, entry_id: str, now: float) -> None:
-        """Keep a text in the trash, durably. Raises DiskError or OSError."""
+    def write_to_trash(self, path: str, content: bytes, reason: str, entry_id: str, now: float) -> None:
+        """Write a text into the trash, durably. Raises DiskError or OSError."""
         with self._lock:
             self.trash.stash(path, content, reason, entry_id, now)
 
-    def carry_out(self, jobs: Sequence[tuple[Intent, bytes]], now: float) -> list[ApplyResult]:
-        """Make journalled changes; what could not be done has landed as FAILED.
+    def apply(self, jobs: Sequence[tuple[Intent, bytes]], now: float) -> list[ApplyResult]:
+        """Make journalled changes. The result of a change that the disk refused is FAILED.
 
         Raises:
-            DiskError: they were begun, and what became of them cannot be told now.
+            DiskError: the changes began, and their results cannot be determined now.
         """
         try:
             return self._opened()[3].carry_out(jobs, now)
@@ -147,9 +152,9 @@ class LocalFolder:
             return self.recover([intent for intent, _ in jobs], now)
 
     def recover(self, intents: Sequence[Intent], now: float) -> list[ApplyResult]:
-        """What became of changes a former process began. Raises DiskError where it cannot be told now."""
+        """Return the results of changes that an earlier process began. Raises DiskError if they are not known now."""
         return self._opened()[3].recover(intents, now)
 
-    def forget(self, intent_ids: Sequence[str]) -> None:
-        """The outcome of these is in the index."""
+    def release_journal(self, intent_ids: Sequence[str]) -> None:
+        """Remove the staging marks of changes whose results are committed in the index."""
         self._opened()[3].forget(intent_ids)

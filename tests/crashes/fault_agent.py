@@ -10,6 +10,7 @@ import argparse
 import errno
 import os
 import signal
+import sys
 import threading
 from pathlib import Path
 from typing import Any, Final
@@ -18,8 +19,13 @@ from agent.cli.commands.run import stop_on_signal
 from agent.cli.logsetup import log_as_daemon
 from agent.daemon.foreground import run_foreground
 from agent.disk.fs.posix import PosixFs
-from agent.disk.fs.protocol import DerivedFsCalls, Dir
+from agent.disk.fs.protocol import Dir
 from agent.settings.settings import Home, load_settings
+
+# As a script this file has only its own folder on the import path.
+sys.path.append(str(Path(__file__).parents[1]))
+
+from support.derived_fs import DerivedFsCalls
 
 CHANGING: Final = frozenset(
     {

@@ -17,9 +17,10 @@ from agent.core.model import IndexedFile, Intent, Observation, Purpose
 from agent.disk.apply.install import Installer
 from agent.disk.apply.trash import Trash
 from agent.disk.fs.posix import PosixFs
-from agent.disk.fs.protocol import DerivedFsCalls, Fs
+from agent.disk.fs.protocol import Fs
 from agent.disk.root import Root
 from agent.disk.selection.rules import Rules, Selection
+from support.derived_fs import DerivedFsCalls
 
 NOW = 1_750_000_000.0
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="changes the user it runs as")

@@ -48,25 +48,25 @@ def folder(tmp_path: Path) -> Iterator[LocalFolder]:
 
 
 def paths(folder: LocalFolder) -> set[str]:
-    return {seen.path for batch in folder.look((), None) for seen in batch.seen}
+    return {seen.path for batch in folder.scan((), None) for seen in batch.seen}
 
 
 def test_what_was_installed_composed_is_found_composed(folder: LocalFolder, tmp_path: Path) -> None:
     """Else it would be pushed under the other spelling, and deleted under its own, for everybody."""
-    (landed,) = folder.carry_out([(intent(COMPOSED, b"text", None), b"text")], NOW)
+    (landed,) = folder.apply([(intent(COMPOSED, b"text", None), b"text")], NOW)
     assert landed.landing is ApplyOutcome.DONE
     assert {file.name for file in (tmp_path / "notes").iterdir()} == {"Plain.md", DECOMPOSED}
     assert paths(folder) == {"Plain.md", COMPOSED}
-    assert folder.look_at([COMPOSED], {}, None)[0].side.is_file
-    assert folder.root.spelled(DECOMPOSED) == COMPOSED
+    assert folder.observe([COMPOSED], {}, None)[0].side.is_file
+    assert folder.root.canonical(DECOMPOSED) == COMPOSED
 
 
 def test_a_name_this_disk_cannot_keep_is_blocked_by_itself(folder: LocalFolder) -> None:
     """The server's decomposed spelling: one skipped file, nothing installed, and no delete from its absence."""
     jobs = [(intent(DECOMPOSED, b"text", None), b"text"), (intent("other.md", b"x", None, 2), b"x")]
-    first, second = folder.carry_out(jobs, NOW)
+    first, second = folder.apply(jobs, NOW)
     assert (first.landing, second.landing) == (ApplyOutcome.BLOCKED, ApplyOutcome.DONE)
-    assert folder.look_at([DECOMPOSED], {}, None)[0].side.presence is Presence.ABSENT
+    assert folder.observe([DECOMPOSED], {}, None)[0].side.presence is Presence.ABSENT
     assert paths(folder) == {"Plain.md", "other.md"}
 
 
@@ -74,15 +74,15 @@ def test_a_decomposed_name_is_deferred_on_an_untested_disk(folder: LocalFolder, 
     """Full just when a process starts: what is known under the composed name is neither missing nor a new file."""
     (tmp_path / "notes" / "deep").mkdir()
     jobs = [(intent(f"deep/{COMPOSED}", b"text", None), b"text")]
-    assert folder.carry_out(jobs, NOW)[0].landing is ApplyOutcome.DONE
-    known = [remember(seen) for batch in folder.look((), None) for seen in batch.seen]
+    assert folder.apply(jobs, NOW)[0].landing is ApplyOutcome.DONE
+    known = [remember(seen) for batch in folder.scan((), None) for seen in batch.seen]
     fs: Any = DecomposingFs()
     fs.full = True
     fresh = LocalFolder(fs, str(tmp_path / "notes"), Rules(), str(tmp_path), "1")
     ordered = sorted(known, key=lambda row: row.path)
-    (seen,) = [seen for batch in fresh.look(ordered, None) for seen in batch.seen]
+    (seen,) = [seen for batch in fresh.scan(ordered, None) for seen in batch.seen]
     assert (seen.path, seen.side.presence) == (f"deep/{COMPOSED}", Presence.UNKNOWN)
     fs.full = False
-    again = [seen for batch in fresh.look(ordered, None) for seen in batch.seen]
+    again = [seen for batch in fresh.scan(ordered, None) for seen in batch.seen]
     assert all(seen.side.is_file and seen.path == f"deep/{COMPOSED}" for seen in again)
     fresh.close()

@@ -10,7 +10,8 @@ import pytest
 
 from agent.core.model import Presence
 from agent.disk.root import PathBlocked, Root
-from agent.disk.scan.walk import look, scan
+from agent.disk.scan.observe import observe_path
+from agent.disk.scan.walk import scan
 from agent.disk.selection.rules import Rules, Selection
 from support.folding import FoldingFs
 
@@ -30,7 +31,10 @@ def test_a_folder_of_another_spelling_is_not_part_of_the_path(root: Root) -> Non
     assert root.is_case_insensitive()
     with root.parent("Work/Notes.md") as (_, name):
         assert name == "Notes.md"
-    with pytest.raises(PathBlocked, match="'Work' stands where 'work' is asked for"), root.parent("work/Notes.md"):
+    with (
+        pytest.raises(PathBlocked, match="'work' is needed, but this disk takes the existing name 'Work'"),
+        root.parent("work/Notes.md"),
+    ):
         pass
 
 
@@ -38,6 +42,6 @@ def test_a_folder_of_another_spelling_is_not_part_of_the_path(root: Root) -> Non
 def test_a_look_finds_a_file_under_its_own_name_only(root: Root, path: str) -> None:
     """So that a renamed file or folder is gone from the old name and there under the new one."""
     selection = Selection(root, Rules())
-    assert look(root, selection, path).side.presence is Presence.ABSENT
-    assert look(root, selection, "Work/Notes.md").side.is_file
+    assert observe_path(root, selection, path).side.presence is Presence.ABSENT
+    assert observe_path(root, selection, "Work/Notes.md").side.is_file
     assert [seen.path for batch in scan(root, selection, []) for seen in batch.seen] == ["Work/Notes.md"]

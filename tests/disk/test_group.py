@@ -259,4 +259,4 @@ def test_a_removed_group_removes_only_the_folders_it_emptied(room: Room) -> None
 )
 def test_syncfs_is_trusted_only_where_it_reports_write_errors(system: str, release: str, told: bool) -> None:
     """Linux tells of them from 5.8 on; elsewhere each file is synced by itself."""
-    assert syscalls.syncfs_tells_errors(system, release) is told
+    assert syscalls.syncfs_reports_errors(system, release) is told

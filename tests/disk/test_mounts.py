@@ -42,7 +42,7 @@ def look(room: Room, known: list[IndexedFile]) -> tuple[dict[str, IndexedFile], 
     """A scan: what differs, the mounts it met, the oddities it told."""
     batches = list(scan(room.root, room.selection, known))
     found = {seen.path: remember(seen) for batch in batches for seen in batch.seen}
-    odd = [oddity.raw_path for batch in batches for oddity in batch.oddities]
+    odd = [oddity.raw_path for batch in batches for oddity in batch.skipped]
     return found, {mount for batch in batches for mount in batch.mounts}, odd
 
 

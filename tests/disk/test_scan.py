@@ -29,9 +29,9 @@ def everything(
     oddities: list[SkippedEntry] = []
     for batch in scan(room.root, room.selection, known or [], batch_size=batch_size):
         assert len(batch.seen) <= batch_size
-        assert len(batch.oddities) <= batch_size
+        assert len(batch.skipped) <= batch_size
         seen += batch.seen
-        oddities += batch.oddities
+        oddities += batch.skipped
     return seen, oddities
 
 
@@ -221,7 +221,7 @@ def test_twins_on_a_folding_disk_are_reported_once(folder: Path, state: Path) ->
     (folder / "z").mkdir()
     (folder / "z/Q.md").write_text("3")
     room = open_room(folder, state, FoldingFs())
-    room.root._folds = True
+    room.root._case_insensitive = True
     seen, oddities = everything(room)
     assert [found.path for found in seen] == ["A.md", "z/Q.md"]
     assert [(oddity.raw_path, oddity.reason) for oddity in oddities] == [("a.md", Reason.NAME_TWIN)]
@@ -255,7 +255,7 @@ def test_files_below_an_unreadable_folder_are_unknown(room: Room, mode: int, tmp
             assert all(found.side.presence is not Presence.ABSENT for found in seen)
             unknown = {found.path for found in seen if found.side.reason is Reason.UNREADABLE}
             assert unknown == {"shut/b.md", "shut/deep/c.md"} or mode == 0o100
-            oddities = [oddity for batch in scan(root, room.selection, known) for oddity in batch.oddities]
+            oddities = [oddity for batch in scan(root, room.selection, known) for oddity in batch.skipped]
             assert "shut" in {oddity.raw_path for oddity in oddities} or mode == 0o400
 
     as_nobody(work)

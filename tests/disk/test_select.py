@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from agent.core.model import Presence, Reason
-from agent.disk.scan.observe import look
+from agent.disk.scan.observe import observe_path
 from agent.disk.selection.rules import Rules, Selection, SelectionVerdict
 from disk.fixtures import Room, WrappedFs, open_room
 
@@ -149,6 +149,6 @@ def test_an_unreadable_ignore_file_leaves_its_subtree_unknown(folder: Path, stat
     room = open_room(folder, state, WrappedFs(refuse))
     with pytest.raises(PermissionError):
         room.selection.verdict("a.md")
-    seen = look(room.root, room.selection, "a.md")
+    seen = observe_path(room.root, room.selection, "a.md")
     assert (seen.side.presence, seen.side.reason) == (Presence.UNKNOWN, Reason.UNREADABLE)
     room.close()

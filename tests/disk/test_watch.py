@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.disk.watch.fsevents import FseventsBackend
 from agent.disk.watch.inotify import InotifyBackend
-from agent.disk.watch.watcher import FseventsBackend, Watcher
+from agent.disk.watch.watcher import Watcher
 from disk.fixtures import Room, eventually
 from disk.watching import Notices
 
@@ -22,7 +23,7 @@ def notices() -> Notices:
 def watcher(request: pytest.FixtureRequest, room: Room, notices: Notices) -> Iterator[Watcher]:
     (room.folder / "d").mkdir()
     (room.folder / "node_modules").mkdir()
-    watching = Watcher(str(room.folder), room.selection, notices, eyes=request.param)
+    watching = Watcher(str(room.folder), room.selection, notices, backend=request.param)
     watching.start()
     yield watching
     watching.stop()

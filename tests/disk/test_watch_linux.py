@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.disk.watch.events import ChangedPaths, PostChanges, ScopeFilter
 from agent.disk.watch.inotify import InotifyBackend
-from agent.disk.watch.watcher import ChangedPaths, PostChanges, ScopeFilter, Watcher
+from agent.disk.watch.watcher import Watcher
 from disk.fixtures import Room, eventually, needs_root
 from disk.watching import Notices, descriptors, watches
 from support.network_paths import open_the_way_to
@@ -25,7 +26,7 @@ def notices() -> Notices:
 
 @pytest.fixture
 def linux(room: Room, notices: Notices) -> Iterator[Watcher]:
-    watching = Watcher(str(room.folder), room.selection, notices, eyes=InotifyBackend)
+    watching = Watcher(str(room.folder), room.selection, notices, backend=InotifyBackend)
     watching.start()
     yield watching
     watching.stop()
@@ -84,7 +85,7 @@ def test_a_recreated_folder_is_watched_while_the_old_is_open(room: Room, linux: 
 
 
 def test_folders_that_come_and_go_leave_no_watches_behind(room: Room, notices: Notices) -> None:
-    watching = Watcher(str(room.folder), room.selection, notices, eyes=partial(InotifyBackend, watch_limit=2))
+    watching = Watcher(str(room.folder), room.selection, notices, backend=partial(InotifyBackend, watch_limit=2))
     watching.start()
     before = watches()
     for number in range(10):
@@ -107,11 +108,11 @@ def test_a_folder_renamed_during_rule_loading_is_watched(room: Room, notices: No
                 (room.folder / "d").rename(room.folder / "e")
             return super().changes_scope(path)
 
-    def eyes(root: str, names: ScopeFilter, post: PostChanges, degrade: Callable[[str], None]) -> InotifyBackend:
+    def backend(root: str, names: ScopeFilter, post: PostChanges, degrade: Callable[[str], None]) -> InotifyBackend:
         return InotifyBackend(root, Meddling(room.selection), post, degrade)
 
     (room.folder / "d/deep").mkdir(parents=True)
-    watching = Watcher(str(room.folder), room.selection, notices, eyes=eyes)
+    watching = Watcher(str(room.folder), room.selection, notices, backend=backend)
     watching.start()
     (room.folder / ".gitignore").write_text("# nothing")
     eventually((room.folder / "e").is_dir)
@@ -167,7 +168,7 @@ def test_dropped_kernel_events_cause_a_scan_and_new_watches(
     files = [room.folder / name for name in ("a.md", "b.md")]
     for file in files:
         file.write_text("x")
-    watching = Watcher(str(room.folder), room.selection, post, eyes=InotifyBackend)
+    watching = Watcher(str(room.folder), room.selection, post, backend=InotifyBackend)
     watching.start()
     files[0].touch()
     assert blocked.wait(10)
@@ -196,7 +197,7 @@ def test_an_unreadable_folder_is_skipped_and_watched_later(room: Room, notices: 
     for name in ("shut", "shut_too", "open"):
         (room.folder / name).mkdir()
         (room.folder / name).chmod(0o700 if name != "open" else 0o755)
-    watching = Watcher(str(room.folder), room.selection, notices, eyes=InotifyBackend)
+    watching = Watcher(str(room.folder), room.selection, notices, backend=InotifyBackend)
     before = watches()
     os.seteuid(65534)
     try:
@@ -217,7 +218,7 @@ def test_an_error_that_ends_watching_is_told(room: Room) -> None:
     def post(_: ChangedPaths, /) -> None:
         raise ValueError("not taken")
 
-    watching = Watcher(str(room.folder), room.selection, post, eyes=InotifyBackend)
+    watching = Watcher(str(room.folder), room.selection, post, backend=InotifyBackend)
     watching.start()
     (room.folder / "a.md").write_text("x")
     eventually(lambda: "not taken" in (watching.degraded or ""))
@@ -248,7 +249,7 @@ def test_too_few_watches_is_degraded_and_scans_at_intervals(room: Room, notices:
     for number in range(5):
         (room.folder / str(number)).mkdir()
     watching = Watcher(
-        str(room.folder), room.selection, notices, eyes=partial(InotifyBackend, watch_limit=3), rescan_seconds=0.05
+        str(room.folder), room.selection, notices, backend=partial(InotifyBackend, watch_limit=3), rescan_seconds=0.05
     )
     watching.start()
     assert watching.degraded is not None
@@ -264,7 +265,7 @@ def test_folders_out_of_scope_take_no_watches(room: Room, notices: Notices) -> N
         (room.folder / f"node_modules/{number}").mkdir(parents=True)
     (room.folder / "a/b").mkdir(parents=True)
     before = watches()
-    watching = Watcher(str(room.folder), room.selection, notices, eyes=InotifyBackend)
+    watching = Watcher(str(room.folder), room.selection, notices, backend=InotifyBackend)
     watching.start()
     assert watches() - before == 3
     for number in range(200):
@@ -281,7 +282,7 @@ def test_folders_out_of_scope_take_no_watches(room: Room, notices: Notices) -> N
 def test_an_unwatchable_root_is_degraded_and_still_scanned(room: Room, notices: Notices) -> None:
     """A root that cannot be watched is degraded and still scanned."""
     before = descriptors()
-    watching = Watcher(str(room.folder / "gone"), room.selection, notices, eyes=InotifyBackend, rescan_seconds=0.05)
+    watching = Watcher(str(room.folder / "gone"), room.selection, notices, backend=InotifyBackend, rescan_seconds=0.05)
     watching.start()
     assert watching.degraded is not None
     eventually(lambda: notices.rescans() > 0)
@@ -294,7 +295,7 @@ def test_a_stop_amid_changes_is_prompt_and_releases_everything(room: Room, notic
     for number in range(500):
         (room.folder / str(number)).mkdir()
     before = descriptors()
-    watching = Watcher(str(room.folder), room.selection, notices, eyes=InotifyBackend)
+    watching = Watcher(str(room.folder), room.selection, notices, backend=InotifyBackend)
     watching.start()
     busy = threading.Event()
 

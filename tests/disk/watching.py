@@ -7,7 +7,7 @@ import os
 import threading
 from pathlib import Path
 
-from agent.disk.watch.watcher import ChangedPaths
+from agent.disk.watch.events import ChangedPaths
 
 
 class Notices:

@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
 
-from agent.disk.fs.protocol import DerivedFsCalls, Dir, File, FileType, FolderEntry, Stat, SwapPrimitive
+from agent.disk.fs.protocol import Dir, File, FileType, FolderEntry, Stat, SwapPrimitive
 from simulation.memory_fs import Change, Crash, Disk, Handle, Node, put
+from support.derived_fs import DerivedFsCalls
 
 __all__ = ["Crash", "Disk", "Node", "SimFs"]
 

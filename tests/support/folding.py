@@ -9,7 +9,8 @@ import unicodedata
 from typing import Any
 
 from agent.disk.fs.posix import PosixFs
-from agent.disk.fs.protocol import DerivedFsCalls, Dir, File, Stat
+from agent.disk.fs.protocol import Dir, File, Stat
+from support.derived_fs import DerivedFsCalls
 
 
 def folded(name: str) -> str:

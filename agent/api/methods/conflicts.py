@@ -141,9 +141,9 @@ def _local_text(agent: Agent, source: SourceEntry, conflict: Conflict) -> bytes 
         return None
     folder = agent.folder(source)
     try:
-        seen = folder.look_at([conflict.path], {}, None)[0]
+        seen = folder.observe([conflict.path], {}, None)[0]
         if seen.side.hash == conflict.local_hash and seen.side.size is not None:
-            with folder.reading() as reader:
+            with folder.reader() as reader:
                 return reader.read(conflict.path, conflict.local_hash, seen.side.size)
     except AgentError:
         return None

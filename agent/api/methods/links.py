@@ -208,11 +208,11 @@ def _plan(
         try:
             there = {path: digest for path, digest in there.items() if folder.selection.verdict(path).selected}
             # Counted as it comes: of a large folder nothing is kept.
-            for batch in folder.look((), None):
+            for batch in folder.scan((), None):
                 for seen in batch.seen:
                     counts[_fate(seen.side, there.get(seen.path))] += 1
-                counts["skip"] += len(batch.oddities)
-                tell(m.ScanResults(batch.seen, batch.oddities, frozenset(batch.mounts)))
+                counts["skip"] += len(batch.skipped)
+                tell(m.ScanResults(batch.seen, batch.skipped, frozenset(batch.mounts)))
         finally:
             folder.close()
     if draft.mode is Mode.BIDIRECTIONAL:
@@ -382,6 +382,6 @@ def rules(agent: Agent, params: Params) -> dict[str, Any]:
 def _selected(agent: Agent, source: SourceEntry) -> set[str]:
     folder = agent.folder(source)
     try:
-        return {seen.path for batch in folder.look((), None) for seen in batch.seen}
+        return {seen.path for batch in folder.scan((), None) for seen in batch.seen}
     finally:
         folder.close()

@@ -25,7 +25,7 @@ class FileReader:
         or a folder that is moved away, is never sent under another version's hash.
         """
         try:
-            handle, name = self._parents.of(path)
+            handle, name = self._parents.open_parent(path)
             file = self._fs.open_file(handle, name)
             try:
                 content = _up_to(self._fs, file, size + 1)
@@ -37,7 +37,7 @@ class FileReader:
 
     def close(self) -> None:
         """Let go of the last folder."""
-        self._parents.leave()
+        self._parents.release()
 
 
 def _up_to(fs: Fs, file: File, limit: int) -> bytes:

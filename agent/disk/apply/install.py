@@ -100,7 +100,7 @@ class Installer:
         self._selection.renew()
         works = [_ApplyJob(intent, content, now) for intent, content in jobs]
         ordered = sorted(works, key=lambda work: work.order)
-        self._parents.strayed.clear()
+        self._parents.moved_away.clear()
         self._touched.clear()
         try:
             for work in ordered:
@@ -114,7 +114,7 @@ class Installer:
             for work in ordered[len(removals) :]:
                 self._guarded(work, self._install)
         finally:
-            self._parents.leave()
+            self._parents.release()
         self._settle_folders()
         return [self._landed(work) for work in works]
 
@@ -186,7 +186,7 @@ class Installer:
             # What stands there, if anything, is found out by putting the new file there.
             return self._fill(work, None)
         try:
-            return self._write(work, Target(*self._parents.of(intent.path)))
+            return self._write(work, Target(*self._parents.open_parent(intent.path)))
         except (FileNotFoundError, PathBlocked):
             # Whatever is in the way may be removed by an earlier intent of the same group.
             return self._fill(work, None)
@@ -252,16 +252,16 @@ class Installer:
         try:
             self._place(work)
         except FileNotFoundError:
-            if not self._parents.kept:
+            if not self._parents.reused:
                 raise
             # The folder went after it was walked to for another file.
-            self._parents.leave()
+            self._parents.release()
             self._place(work)
 
     def _place(self, work: _ApplyJob) -> None:
         """Brings the path to what the intent wants, having looked at it a last time."""
         intent = work.intent
-        spot = Target(*self._parents.of(intent.path, work.made))
+        spot = Target(*self._parents.open_parent(intent.path, work.made))
         self._touched.add(paths.parent_of(intent.path))
         self._touched.update(map(paths.parent_of, work.made))
         twin = self._root.case_collision(spot.folder, spot.name)
@@ -287,7 +287,7 @@ class Installer:
     def _remove(self, work: _ApplyJob) -> None:
         intent = work.intent
         try:
-            spot = Target(*self._parents.of(intent.path))
+            spot = Target(*self._parents.open_parent(intent.path))
         except (FileNotFoundError, PathBlocked):
             # No folder, no file to remove.
             return work.decide(ApplyOutcome.DONE)
@@ -325,7 +325,7 @@ class Installer:
 
     def _remove_emptied(self, works: list[_ApplyJob]) -> None:
         """Removes the folders above what a pull removed, upwards, as long as they are empty."""
-        self._parents.leave()
+        self._parents.release()
         pulled = [work.intent.path for work in works if work.intent.purpose is Purpose.PULL and work.is_done]
         staying: set[str] = set()
         for above in sorted({above for path in pulled for above in paths.ancestors(path)}, reverse=True):
@@ -344,7 +344,7 @@ class Installer:
         """Leaves nothing of an intent that was not carried out. Bytes that are not ours go to the trash."""
         intent = work.intent
         if work.made:
-            self._parents.leave()
+            self._parents.release()
         with contextlib.suppress(OSError, DiskError):
             discard(self._staging, intent, work.now)
         for made in reversed(work.made):
@@ -369,7 +369,7 @@ class Installer:
     def _landed(self, work: _ApplyJob) -> ApplyResult:
         assert work.landing is not None
         intent = work.intent
-        if intent.path not in self._parents.strayed:
+        if intent.path not in self._parents.moved_away:
             return ApplyResult(intent.id, work.landing, work.seen or self._look(intent.path), work.text)
         seen = self._look(intent.path)
         if work.is_done and work.is_creation and (seen is None or not seen.side.is_file):

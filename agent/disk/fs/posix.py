@@ -36,8 +36,8 @@ _REGULAR: Final[int] = stat_bits.S_IFREG
 _MODE_BITS: Final = 0o7777
 _HAS_FLAGS: Final = hasattr(os.stat_result, "st_flags")
 _READING: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_UNNOTICED: Final = _READING | getattr(os, "O_NOATIME", 0)
-"""Without a note of when it was read, which costs a write; only the owner of a file may ask for that."""
+_READING_NOATIME: Final = _READING | getattr(os, "O_NOATIME", 0)
+"""Flags for reading without an update of the access time, which would cost a write. Only the owner may use them."""
 
 
 def _stat(found: os.stat_result) -> Stat:
@@ -65,7 +65,7 @@ def _entry(found: os.DirEntry[str]) -> FolderEntry:
 
 
 def _mount_of(handle: int) -> str | None:
-    """The mount a descriptor lies on, where the kernel says: two bind mounts of one device cannot rename across."""
+    """Return the mount of a descriptor; None if unknown. Two bind mounts of one device cannot rename across."""
     try:
         info = Path(f"/proc/self/fdinfo/{handle}").read_text()
     except OSError:
@@ -74,7 +74,7 @@ def _mount_of(handle: int) -> str | None:
 
 
 class PosixFs:
-    """``Fs`` over the system's own calls; holds no state, so any thread may use it."""
+    """``Fs`` over the system calls. It has no state, so any thread may use it."""
 
     def open_root(self, path: str) -> Dir:
         """As in ``Fs``."""
@@ -126,10 +126,10 @@ class PosixFs:
     def read_small(self, folder: Dir, name: str, limit: int) -> tuple[bytes, Stamp] | None:
         """As in ``Fs``."""
         if _HAS_FLAGS and self.quick_stat(folder, name) is None:
-            # Opened, a file that lies in a cloud might be fetched.
+            # Opening a file whose bytes are in the cloud could download it.
             return None
         try:
-            file = os.open(name, _UNNOTICED, dir_fd=folder)
+            file = os.open(name, _READING_NOATIME, dir_fd=folder)
         except PermissionError:
             file = self._open_file(folder, name)
         try:
@@ -150,7 +150,7 @@ class PosixFs:
 
     def _open_file(self, folder: Dir, name: str) -> int:
         try:
-            return os.open(name, _UNNOTICED, dir_fd=folder)
+            return os.open(name, _READING_NOATIME, dir_fd=folder)
         except PermissionError as failure:
             if failure.errno != errno.EPERM:
                 raise
@@ -179,13 +179,13 @@ class PosixFs:
             with contextlib.suppress(OSError):
                 os.fchown(file, found.st_uid, found.st_gid)
             syscalls.copy_attributes(model, file)
-            # Last, because a change of owner clears set-id bits and an ACL rewrites the group's bits.
+            # Set the mode last: a change of owner clears set-id bits, and an ACL rewrites the bits of the group.
             os.fchmod(file, stat_bits.S_IMODE(found.st_mode))
         finally:
             os.close(model)
 
     def fsync(self, file: File) -> None:
-        """As in ``Fs``; on macOS through F_FULLFSYNC, because fsync there stops at the drive's cache."""
+        """As in ``Fs``. On macOS it uses F_FULLFSYNC, because fsync there stops at the cache of the drive."""
         if _FULLFSYNC is not None:
             with contextlib.suppress(OSError):
                 fcntl.fcntl(file, _FULLFSYNC)
@@ -197,7 +197,7 @@ class PosixFs:
         try:
             os.fsync(folder)
         except OSError as failure:
-            # Some network file systems have no fsync for folders; their renames are as durable as they get.
+            # Some network file systems have no fsync for folders. Nothing makes their renames more durable.
             if failure.errno not in UNSUPPORTED:
                 raise
 
@@ -260,9 +260,9 @@ class PosixFs:
                     self.unlink(folder, name)
 
     def now_ns(self, handle: Dir | File) -> int:
-        """As in ``Fs``: the coarse realtime clock, which is the one the kernel stamps local files with.
+        """As in ``Fs``: the coarse realtime clock, with which the kernel stamps local files.
 
-        A network file system stamps with its server's clock. One that runs ahead only makes files look racy, so that
-        they are read again; no probe file is written into a user's folder to learn more.
+        A network file system stamps with the clock of its server. If that clock is ahead, files only seem racy and are
+        read again. The alternative, a probe file in the user's folder, was rejected.
         """
         return time.clock_gettime_ns(_COARSE)

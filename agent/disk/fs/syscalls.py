@@ -1,4 +1,4 @@
-"""The rename calls Python does not wrap: renameat2 on Linux, renameatx_np on macOS, syncfs, fcopyfile."""
+"""System calls that Python does not wrap: renameat2 on Linux, renameatx_np on macOS, syncfs, fcopyfile."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ def _function(name: str) -> Callable[..., Any] | None:
 _renameat2: Final = _function("renameat2")
 _renameatx_np: Final = _function("renameatx_np")
 _fcopyfile: Final = _function("fcopyfile")
-_SYNCFS_TELLS: Final = (5, 8)
+_SYNCFS_REPORTS_SINCE: Final = (5, 8)
 
 
-def syncfs_tells_errors(system: str, release: str) -> bool:
-    """Whether ``syncfs`` fails where something could not be written: Linux keeps that to itself before 5.8."""
+def syncfs_reports_errors(system: str, release: str) -> bool:
+    """Return True if ``syncfs`` reports write errors, which Linux does since 5.8."""
     number = re.match(r"(\d+)\.(\d+)", release)
-    return system == "Linux" and number is not None and (int(number[1]), int(number[2])) >= _SYNCFS_TELLS
+    return system == "Linux" and number is not None and (int(number[1]), int(number[2])) >= _SYNCFS_REPORTS_SINCE
 
 
-_syncfs: Final = _function("syncfs") if syncfs_tells_errors(os.uname().sysname, os.uname().release) else None
+_syncfs: Final = _function("syncfs") if syncfs_reports_errors(os.uname().sysname, os.uname().release) else None
 
 
 def _checked(result: int) -> None:
@@ -55,24 +55,24 @@ def _rename(dir_a: int, name_a: str, dir_b: int, name_b: str, flags: int) -> Non
 
 
 def exchange(dir_a: int, name_a: str, dir_b: int, name_b: str) -> None:
-    """Exchanges two names at once; OSError, with an errno of ``UNSUPPORTED`` where that cannot be done."""
+    """Exchange two names atomically. Raises OSError; its errno is in ``UNSUPPORTED`` if the system cannot."""
     _rename(dir_a, name_a, dir_b, name_b, _RENAME_SWAP if sys.platform == "darwin" else _RENAME_EXCHANGE)
 
 
 def rename_noreplace(dir_a: int, name_a: str, dir_b: int, name_b: str) -> None:
-    """Renames unless the new name exists; OSError, with an errno of ``UNSUPPORTED`` where that cannot be done."""
+    """Rename unless the new name exists. Raises OSError; its errno is in ``UNSUPPORTED`` if the system cannot."""
     _rename(dir_a, name_a, dir_b, name_b, _RENAME_EXCL if sys.platform == "darwin" else _RENAME_NOREPLACE)
 
 
 def syncfs(descriptor: int) -> None:
-    """Makes the whole file system of ``descriptor`` durable; ENOTSUP where no call does that and tells if it failed."""
+    """Make the whole file system of ``descriptor`` durable; ENOTSUP if no call does that and reports errors."""
     if _syncfs is None:
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
     _checked(_syncfs(descriptor))
 
 
 def copy_attributes(source: int, target: int) -> None:
-    """Copies extended attributes, and with them ACLs, between two open files, leaving out what is refused."""
+    """Copy extended attributes, which include ACLs, between two open files. Refused ones are left out."""
     if sys.platform == "darwin":
         if _fcopyfile is not None:
             _fcopyfile(source, target, None, ctypes.c_uint32(_COPYFILE_ACL_AND_XATTR))

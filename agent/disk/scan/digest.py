@@ -1,4 +1,4 @@
-"""Reading a file once: its hashes, and whether its bytes are text a server takes."""
+"""One read of a file: its hashes, and the reason why a server would not take its bytes as text."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from agent.disk.fs.protocol import File, Fs
 
 CHUNK: Final = 1 << 20
 HELD: Final = 4 << 20
-"""Files up to this size are read at once, and their sha256 is skipped where the xxh3 is enough."""
+"""Files up to this size are read in one call. Their sha256 is skipped if the xxh3 is the expected one."""
 
 
 class Digest(NamedTuple):
-    """What one read of a file found.
+    """The result of reading one file.
 
     Attributes:
         xxh3: xxh3-128 of the bytes, hexadecimal.
-        sha256: of the same bytes; None where the xxh3 was the one expected.
+        sha256: of the same bytes, hexadecimal; None if the xxh3 was the expected one.
         size: bytes read.
-        reason: BINARY, NOT_UTF8 or None; meaningless where ``sha256`` is None.
+        reason: BINARY, NOT_UTF8 or None; undefined if ``sha256`` is None.
     """
 
     xxh3: str
@@ -33,7 +33,7 @@ class Digest(NamedTuple):
 
 
 class _TextCheck:
-    """Watches a stream of bytes for a NUL and for what is not UTF-8."""
+    """A check of a stream of bytes for NUL and for invalid UTF-8."""
 
     def __init__(self) -> None:
         self._decoder = codecs.getincrementaldecoder("utf-8")()
@@ -57,7 +57,7 @@ class _TextCheck:
 
 
 def text_reason(content: bytes) -> Reason | None:
-    """Why these bytes are no text a server takes, or None."""
+    """Return the reason why a server does not take these bytes as text; None if it does."""
     if b"\x00" in content:
         return Reason.BINARY
     if not content.isascii():
@@ -69,21 +69,21 @@ def text_reason(content: bytes) -> Reason | None:
 
 
 xxh3: Final = xxhash.xxh3_128_hexdigest
-"""xxh3-128 of the bytes, as fingerprints keep it."""
+"""xxh3-128 of the bytes, hexadecimal, as stored in fingerprints."""
 
 
 def digest(fs: Fs, file: File, size: int, expected_xxh3: str | None = None) -> Digest:
-    """Reads ``file`` to its end, or until it proves to have grown: a log written faster than it is read has no end.
+    """Read ``file`` to its end, or until it has grown: a log written faster than it is read has no end.
 
     Args:
-        size: what the stat said. Where the digest's size is another, the file changed and its hashes mean nothing.
-        expected_xxh3: of the bytes known from earlier; if they are the same, no sha256 is computed for small files.
+        size: size by the stat. If the size of the digest differs, the file changed and its hashes are void.
+        expected_xxh3: of the bytes known from earlier. If it is equal, no sha256 is computed for a small file.
     """
     return _small(fs, file, size, expected_xxh3) if size <= HELD else _large(fs, file, size)
 
 
 def _small(fs: Fs, file: File, size: int, expected_xxh3: str | None) -> Digest:
-    # One byte more than there should be shows a file that grew; that it ends there is shown by the stat afterwards.
+    # A byte beyond the size proves that the file grew. The stat afterwards proves that it ended there.
     content = fs.read(file, size + 1)
     while len(content) < size and (more := fs.read(file, size + 1 - len(content))):
         content += more

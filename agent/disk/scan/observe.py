@@ -1,4 +1,4 @@
-"""Looking at one path: what stands there, without opening it where its stat proves that nothing changed."""
+"""Observation of one path. The file is not opened if its stat proves that it is unchanged."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from agent.disk.scan.parent_cache import ParentCache
 from agent.disk.selection.rules import Selection
 
 RACY_NS: Final = 2_000_000_000
-"""A file written this shortly before the look may change again without its stat changing."""
+"""Nanoseconds. A file written this shortly before its observation can change again with an equal stat."""
 
 
 class StatTrust(enum.Enum):
-    """When an equal stat means that a file did not change."""
+    """The condition under which an equal stat counts as an unchanged file."""
 
     PROOF = "proof"
-    """Where it proves it: not for a file that was written right before it was looked at last."""
-    PROVISIONAL = "for now"
-    """Always; the file will be looked at again once its stat is proof, and stays racy until then."""
+    """Only if it is proof: not for a racy file, written right before its last observation."""
+    PROVISIONAL = "provisional"
+    """Always. The file is observed again once its stat is proof, and stays racy until then."""
 
 
 _FILE: Final = Presence.FILE
@@ -37,14 +37,14 @@ _OWN_REASONS: Final = frozenset({None, Reason.TOO_LARGE})
 _PLACEHOLDER_SUFFIX: Final = ".icloud"
 
 
-def look(
+def observe_path(
     root: Root, selection: Selection, path: str, known: IndexedFile | None = None, *, max_bytes: int | None = None
 ) -> Observation:
-    """What stands at ``path`` now, by the rules as they stand now.
+    """Observe ``path`` by the current rules, after reading changed ignore files.
 
     Args:
-        known: what the index remembers; its hashes are kept where the file's stat, or its bytes, did not change.
-        max_bytes: the largest content the server takes; a larger file is hashed and marked TOO_LARGE.
+        known: the index's record; its hashes are kept if the stat or the bytes of the file are unchanged.
+        max_bytes: size of the largest content the server takes; a larger file is hashed and marked TOO_LARGE.
     """
     selection.renew()
     return observe(root, selection, path, known, max_bytes)
@@ -53,11 +53,11 @@ def look(
 def observe(
     root: Root, selection: Selection, path: str, known: IndexedFile | None, max_bytes: int | None
 ) -> Observation:
-    """As ``look``, by the ignore files as last read: for many paths after one ``Selection.renew``."""
+    """As ``observe_path``, by the ignore files as last read: for many paths after one ``Selection.renew``."""
     return _observe(root, selection, path, known, max_bytes, root.parent, StatTrust.PROOF)
 
 
-def look_at_all(
+def observe_paths(
     root: Root,
     selection: Selection,
     wanted: Sequence[str],
@@ -65,17 +65,17 @@ def look_at_all(
     max_bytes: int | None,
     again: Set[str] = frozenset(),
 ) -> list[Observation]:
-    """As ``look``, for many paths: the rules are read once, and a folder is walked to once for paths in a row.
+    """As ``observe_path``, for many paths. The rules are read once; a folder is opened once for consecutive paths.
 
     Args:
-        again: paths that will be looked at again once their stat is proof. A file written just now, by the agent most
-            likely, is not read twice meanwhile: where its stat is the one known it counts as known, and stays racy.
+        again: paths that will be observed again once their stat is proof. A file just written, probably by the agent,
+            is not read twice meanwhile: with an equal stat it counts as unchanged and stays racy.
     """
     selection.renew()
     parents = ParentCache(root)
 
     def walk(path: str) -> AbstractContextManager[tuple[Dir, str]]:
-        return nullcontext(parents.of(path))
+        return nullcontext(parents.open_parent(path))
 
     try:
         found = [
@@ -91,10 +91,10 @@ def look_at_all(
             for path in wanted
         ]
     finally:
-        parents.leave()
-    strayed = parents.strayed
+        parents.release()
+    moved_away = parents.moved_away
     return [
-        observe(root, selection, seen.path, known.get(seen.path), max_bytes) if seen.path in strayed else seen
+        observe(root, selection, seen.path, known.get(seen.path), max_bytes) if seen.path in moved_away else seen
         for seen in found
     ]
 
@@ -115,14 +115,14 @@ def _observe(
         if not verdict.selected:
             return _out_of_scope(path, None, f"not selected: {verdict.rule} ({verdict.origin})")
         with walk(path) as (handle, name):
-            twin = root.case_collision(handle, name)
-            if twin is not None:
+            other = root.case_collision(handle, name)
+            if other is not None:
                 return Observation(
-                    path, ABSENT, text_reason=f"'{twin}' stands there, which this disk takes for the same name"
+                    path, ABSENT, text_reason=f"this disk takes the existing name '{other}' for the same"
                 )
             fs = root.fs
             if known is None and _is_file(fs, handle, name):
-                return first_look(fs, handle, name, path, plain=False, now_ns=fs.now_ns(handle), max_bytes=max_bytes)
+                return observe_new(fs, handle, name, path, plain=False, now_ns=fs.now_ns(handle), max_bytes=max_bytes)
             return observe_at(fs, handle, path, known=known, max_bytes=max_bytes, trust=trust)
     except (FileNotFoundError, PathBlocked):
         return Observation(path, ABSENT)
@@ -135,7 +135,7 @@ def _observe(
 
 
 def _is_file(fs: Fs, handle: Dir, name: str) -> bool:
-    """Whether a regular file stands there, by its stat: what is none is never opened."""
+    """Return True for a regular file, by its stat. Any other type is never opened."""
     try:
         return fs.quick_stat(handle, name) is not None
     except OSError:
@@ -151,7 +151,7 @@ def observe_at(
     max_bytes: int | None,
     trust: StatTrust = StatTrust.PROOF,
 ) -> Observation:
-    """What stands at a selected path whose folder is open."""
+    """Observe a selected path whose folder is open."""
     name = path.rpartition("/")[2]
     try:
         found = fs.stat(handle, name)
@@ -166,7 +166,7 @@ def observe_at(
         if known is not None and known.fingerprint is not None and _shrunk(known.fingerprint, found):
             side = Side(Presence.UNKNOWN, None, known.fingerprint.size, Reason.SHRUNK)
             return Observation(
-                path, side, known.fingerprint, "shorter than before at the same time of change, as after a crash"
+                path, side, known.fingerprint, "shorter than before at an unchanged modification time, as after a crash"
             )
         file = fs.open_file(handle, name)
         try:
@@ -179,44 +179,44 @@ def observe_at(
         return _failed(path, failure)
 
 
-def first_look(
+def observe_new(
     fs: Fs, handle: Dir, name: str, path: str, *, plain: bool, now_ns: int, max_bytes: int | None
 ) -> Observation:
-    """As ``observe_at``, of a path nothing is known of and that is likely a small file at rest.
+    """As ``observe_at``, for a path that is not in the index and is probably a small unchanging file.
 
     Args:
-        plain: ``core.paths.check`` has nothing against the path.
-        now_ns: by the clock that stamps files here, from before the look: an older moment only makes a file look racy.
+        plain: True if ``core.paths.check`` accepts the path.
+        now_ns: time of the clock that stamps files here, from before this call. An older time only makes files racy.
     """
     try:
-        grabbed = fs.read_small(handle, name, HELD)
+        small = fs.read_small(handle, name, HELD)
     except OSError:
-        grabbed = None
-    if grabbed is None:
+        small = None
+    if small is None:
         return observe_at(fs, handle, path, known=None, max_bytes=max_bytes)
-    content, (size, mtime_ns, ctime_ns, inode) = grabbed
+    content, (size, mtime_ns, ctime_ns, inode) = small
     reason = text_reason(content)
     if not plain and paths.check(path) is not None:
         reason = Reason.BAD_NAME
     elif reason is None and max_bytes is not None and size > max_bytes:
         reason = Reason.TOO_LARGE
-    mark = Fingerprint(size, mtime_ns, ctime_ns, inode, xxh3(content), mtime_ns > now_ns - RACY_NS)
-    return Observation(path, Side(_FILE, sha256(content).hexdigest(), size, reason), mark)
+    stored = Fingerprint(size, mtime_ns, ctime_ns, inode, xxh3(content), mtime_ns > now_ns - RACY_NS)
+    return Observation(path, Side(_FILE, sha256(content).hexdigest(), size, reason), stored)
 
 
 def fingerprint_of(found: Stat, xxh3: str, now_ns: int) -> Fingerprint:
-    """The fingerprint of a file whose bytes are known, judged racy by the file system's clock."""
+    """Return the fingerprint of a file whose bytes are known. The clock of the file system decides if it is racy."""
     racy = found.mtime_ns > now_ns - RACY_NS
     return Fingerprint(found.size, found.mtime_ns, found.ctime_ns, found.inode, xxh3, racy)
 
 
 def side_of_content(path: str, content: bytes, sha256: str, max_bytes: int | None) -> Side:
-    """The side a file with these bytes makes at ``path``."""
+    """Return the local side of a file with these bytes at ``path``."""
     return _side(path, Digest("", sha256, len(content), text_reason(content)), sha256, max_bytes)
 
 
-def placeholder_of(name: str) -> str | None:
-    """The file a cloud stub stands for: ``.notes.md.icloud`` for ``notes.md``; None if the name is no stub's."""
+def placeholder_target(name: str) -> str | None:
+    """Return the file name of a cloud placeholder: ``notes.md`` for ``.notes.md.icloud``; None for other names."""
     if name.startswith(".") and name.endswith(_PLACEHOLDER_SUFFIX) and len(name) > len(_PLACEHOLDER_SUFFIX) + 1:
         return name[1 : -len(_PLACEHOLDER_SUFFIX)]
     return None
@@ -225,12 +225,12 @@ def placeholder_of(name: str) -> str | None:
 def _read(fs: Fs, file: File, path: str, known: IndexedFile | None, max_bytes: int | None) -> Observation:
     before = fs.fstat(file)
     if before.kind is not FileType.FILE:
-        return _unknown(path, Reason.CHANGING, "replaced while it was looked at")
+        return _unknown(path, Reason.CHANGING, "replaced while it was being read")
     remembered = known.fingerprint if known is not None and known.side.is_file else None
     found = digest(fs, file, before.size, remembered.xxh3 if remembered else None)
     after = fs.fstat(file)
     if _stamp(before) != _stamp(after) or found.size != after.size:
-        return _unknown(path, Reason.CHANGING, "changed while it was read")
+        return _unknown(path, Reason.CHANGING, "changed while it was being read")
     if found.sha256 is None:
         assert known is not None
         side = _resized(known.side, found.size, max_bytes)
@@ -243,7 +243,7 @@ def _side(path: str, found: Digest, sha256: str, max_bytes: int | None) -> Side:
     if paths.check(path) is not None:
         reason: Reason | None = Reason.BAD_NAME
     else:
-        # A large binary file is left out by policy, so what the bytes are counts before how many there are.
+        # A binary file is skipped whatever its size, so that reason comes before the size.
         reason = found.reason or _size_reason(found.size, max_bytes)
     return Side(Presence.FILE, sha256, found.size, reason)
 
@@ -253,7 +253,7 @@ def _size_reason(size: int, max_bytes: int | None) -> Reason | None:
 
 
 def _resized(side: Side, size: int, max_bytes: int | None) -> Side:
-    """The known side, judged by the server's limit of today: only this reason can change without the bytes."""
+    """Return the known side under the server's current limit. Only this reason can change without the bytes."""
     if side.reason not in _OWN_REASONS:
         return side
     reason = _size_reason(size, max_bytes)
@@ -265,18 +265,19 @@ def _stamp(found: Stat) -> tuple[int, int, int, int]:
 
 
 def _unchanged(known: IndexedFile, found: Stat, trust: StatTrust) -> bool:
-    mark = known.fingerprint
-    if mark is None or (mark.racy and trust is StatTrust.PROOF) or not known.side.is_file:
+    stored = known.fingerprint
+    if stored is None or (stored.racy and trust is StatTrust.PROOF) or not known.side.is_file:
         return False
-    return (mark.size, mark.mtime_ns, mark.ctime_ns, mark.inode) == _stamp(found)
+    return (stored.size, stored.mtime_ns, stored.ctime_ns, stored.inode) == _stamp(found)
 
 
-def _shrunk(mark: Fingerprint, found: Stat) -> bool:
-    """Whether bytes went without anybody writing: an edit moves the time of change. The old fingerprint is kept, so
-    that the next look still knows.
+def _shrunk(stored: Fingerprint, found: Stat) -> bool:
+    """Return True if the file lost bytes without a write: an edit changes the modification time.
+
+    The caller keeps the old fingerprint, so that the next observation finds the same.
     """
-    same = (mark.inode, mark.mtime_ns) == (found.inode, found.mtime_ns)
-    return same and not mark.racy and found.size < mark.size
+    same = (stored.inode, stored.mtime_ns) == (found.inode, found.mtime_ns)
+    return same and not stored.racy and found.size < stored.size
 
 
 def _missing(fs: Fs, handle: Dir, name: str, path: str) -> Observation:
@@ -305,7 +306,7 @@ def _unknown(path: str, reason: Reason, text: str) -> Observation:
 
 def _failed(path: str, failure: OSError) -> Observation:
     if failure.errno == errno.ENAMETOOLONG:
-        return Observation(path, ABSENT, text_reason="no file can have a name this long here")
+        return Observation(path, ABSENT, text_reason="no file on this disk can have a name this long")
     if failure.errno == errno.ELOOP:
         return _not_a_file(path, FileType.LINK)
     return _unknown(path, Reason.UNREADABLE, f"cannot be read: {failure.strerror}")

@@ -1,4 +1,4 @@
-"""The folders that paths lie in, walked to once for several files in a row."""
+"""A cache of one open parent folder, so that several files of one folder cost one walk."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from agent.disk.fs.protocol import Dir
 from agent.disk.root import Root
 
 KEPT_FOR: Final = 32
-"""Files for which a folder is kept open. A folder may be moved away while it is used, whether it was walked to for one
-file or for a few; so many take no longer than a thread that has to wait its turn in between."""
+"""Number of files for which a folder is kept open. A folder can be moved away during use, whether the walk to it serves
+one file or several. So many files take no longer than a thread switch in between."""
 
 
 class ParentCache:
-    """The folder the last path lay in, kept open for the next one. Used by one thread at a time.
+    """The open parent folder of the last path, reused for the next one. Used by one thread at a time.
 
-    A kept handle stays the folder it was: no link put in its place leads anywhere else. Whether its path still led to
-    it is looked at once it is let go.
+    An open handle keeps its folder: a link put in its place leads nowhere else. ``release`` checks afterwards that the
+    path still leads to that folder.
 
     Attributes:
-        strayed: paths whose folder stood elsewhere by the time it was let go: what was seen there was seen elsewhere.
+        moved_away: paths whose folder was no longer at its path on release, so that the handle showed another place.
     """
 
     def __init__(self, root: Root) -> None:
@@ -28,42 +28,42 @@ class ParentCache:
         self._above: str | None = None
         self._handle = root.handle
         self._used: list[str] = []
-        self.strayed: set[str] = set()
+        self.moved_away: set[str] = set()
 
     @property
-    def kept(self) -> bool:
-        """Whether the folder was not walked to for the last path, but for one before it."""
+    def reused(self) -> bool:
+        """True if the folder of the last path was opened for an earlier path."""
         return len(self._used) > 1
 
-    def of(self, path: str, create: list[str] | None = None) -> tuple[Dir, str]:
-        """The folder ``path`` lies in, good until the next question, and the path's last part.
+    def open_parent(self, path: str, create: list[str] | None = None) -> tuple[Dir, str]:
+        """Return the folder that contains ``path`` and the last part of the path. Valid until the next call.
 
-        Given a list, missing folders are made and their paths appended to it. Raises as ``Root.folder`` does.
+        With a list, missing folders are created and their paths appended to it. Raises as ``Root.folder`` does.
         """
         above, _, name = path.rpartition("/")
         if above != self._above or len(self._used) >= KEPT_FOR:
-            self.leave()
+            self.release()
             self._handle = self._root.open_folder(above, create)
             self._above = above
         self._used.append(path)
         return self._handle, name
 
-    def leave(self) -> None:
-        """Lets the folder go, having looked whether it still stands where it was walked to."""
+    def release(self) -> None:
+        """Close the folder, after a check that its path still leads to it."""
         if self._above is None:
             return
         if self._handle != self._root.handle:
-            if not self._still_there(self._above):
-                self.strayed.update(self._used)
+            if not self._is_in_place(self._above):
+                self.moved_away.update(self._used)
             self._root.fs.close(self._handle)
         self._above = None
         self._used = []
 
-    def _still_there(self, above: str) -> bool:
+    def _is_in_place(self, above: str) -> bool:
         fs = self._root.fs
         try:
             with self._root.folder(above) as again:
-                found, kept = fs.fstat(again), fs.fstat(self._handle)
+                found, held = fs.fstat(again), fs.fstat(self._handle)
         except (OSError, DiskError):
             return False
-        return (found.device, found.inode) == (kept.device, kept.inode)
+        return (found.device, found.inode) == (held.device, held.inode)

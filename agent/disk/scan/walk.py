@@ -1,4 +1,4 @@
-"""Walking the whole folder in the order of its paths, merged with what the index remembers."""
+"""The scan: a walk over the whole folder in the order of its paths, merged with the records of the index."""
 
 from __future__ import annotations
 
@@ -15,50 +15,50 @@ from agent.core.errors import RootError
 from agent.core.model import IndexedFile, IndexedFileRow, Observation, Presence, Reason, SkippedEntry
 from agent.core.paths import collision_key
 from agent.disk.fs.protocol import Dir, FileType, Listing
-from agent.disk.root import MountMissing, Root, gone
-from agent.disk.scan.observe import first_look, look, observe, observe_at, placeholder_of
+from agent.disk.root import MountMissing, Root, not_mounted
+from agent.disk.scan.observe import observe, observe_at, observe_new, placeholder_target
 from agent.disk.selection.rules import Selection, SelectionVerdict
 
-__all__ = ["ScanBatch", "look", "scan"]
+__all__ = ["ScanBatch", "scan"]
 
 BATCH: Final = 2000
 _MAX_PLAIN_FOLDER: Final = 500
-"""Characters of a folder's path up to which no name makes it too long."""
+"""Length of a folder's path, in characters, up to which no name in it makes a path too long."""
 _PROVEN: Final = (0, int(Presence.FILE))
-"""What must stand behind the stamp in ``IndexedFile`` for an equal one to prove anything: not racy, and a file."""
+"""Fields ``racy`` and ``presence`` of an ``IndexedFile`` whose stamp is proof: not racy, and a file."""
 _TOO_LARGE: Final = Reason.TOO_LARGE.value
 
 
 class ScanBatch(Struct, frozen=True):
-    """A stretch of a scan.
+    """A part of a scan.
 
     Attributes:
-        seen: what differs from what was known, in the order of the paths: a new side or a new fingerprint.
-        oddities: entries that can never be synced files.
-        mounts: folders met in it that are file systems of their own.
+        seen: observations whose side or fingerprint differs from the index, in the order of the paths.
+        skipped: entries that can never be synced files.
+        mounts: mount points found below the root.
     """
 
     seen: tuple[Observation, ...]
-    oddities: tuple[SkippedEntry, ...]
+    skipped: tuple[SkippedEntry, ...]
     mounts: tuple[str, ...] = ()
 
 
 class _Level(Struct):
-    """A folder the walk stands in, open until it is left.
+    """One open folder on the walk's stack.
 
     Attributes:
-        prefix: its path with a slash behind; nothing for the root.
-        names: what is left to be met, in the order of the paths; a folder's name ends with a slash.
-        odd: those of the names that are no folder and not surely a synced file, by what they stand for.
-        plain: nothing is to be said against its path, whatever plain name comes behind.
-        entered_ns: by the clock that stamps files here.
+        prefix: its path with a slash at the end; empty for the root.
+        names: names still to visit, in the order of the paths; the name of a folder ends with a slash.
+        doubtful: names that may not be synced files, with their types. They are checked one by one.
+        plain: True if ``core.paths.check`` accepts every plain name in this folder.
+        entered_ns: time of the clock that stamps files here, from before the listing.
     """
 
     prefix: str
     handle: Dir
     device: int
     names: Iterator[str]
-    odd: dict[str, FileType]
+    doubtful: dict[str, FileType]
     plain: bool
     entered_ns: int
 
@@ -71,23 +71,27 @@ def scan(
     max_bytes: int | None = None,
     batch_size: int = BATCH,
 ) -> Iterator[ScanBatch]:
-    """Everything that differs from ``known``, in batches of at most ``batch_size`` records of each sort.
+    """Yield everything that differs from ``known``, in batches of at most ``batch_size`` records of each kind.
 
-    ``known`` is sorted by path, by code points. A known path the walk did not meet is looked at by itself, so that
-    "absent" always means that somebody looked: below a folder that cannot be listed it comes out as unknown.
+    A known path that the walk does not find is observed by itself, so "absent" is always an observation: below a folder
+    that cannot be listed the result is "unknown".
+
+    Args:
+        known: records of the index, sorted by the code points of their paths.
+        max_bytes: size of the largest content the server takes.
 
     Raises:
-        RootError: the root vanished or was replaced; no batch seen through it after that is given out.
+        RootError: the root is missing or was replaced. No batch from after that is yielded.
         ValueError: ``known`` is not sorted.
     """
     return _Walk(root, selection, known, max_bytes, batch_size).batches()
 
 
 class _Walk:
-    """The walk, merged with what was known; both come in the order of the paths.
+    """The walk, merged with the records of the index; both are in the order of the paths.
 
-    A folder sorts as its name with '/' behind it, which is how the paths inside it compare with its neighbours, so the
-    order of the walk is the order of the full paths.
+    A folder sorts as its name with '/' at the end, as the paths inside it do. So the order of the walk is the order of
+    the full paths.
     """
 
     def __init__(
@@ -97,15 +101,15 @@ class _Walk:
         self._selection = selection
         self._known = iter(known)
         self._next: IndexedFileRow | None = None
-        """The first known path the walk has not come to yet."""
+        """The first known path that the walk has not reached."""
         self._max_bytes = max_bytes
         self._batch_size = batch_size
         self._seen: list[Observation] = []
-        self._oddities: list[SkippedEntry] = []
+        self._skipped: list[SkippedEntry] = []
         self._mounts: list[str] = []
 
     def batches(self) -> Iterator[ScanBatch]:
-        """Whatever differs from what was known, and what can never be a synced file."""
+        """Yield what differs from the index, and entries that can never be synced files."""
         root = self._root
         root.verify()
         self._selection.renew()
@@ -119,20 +123,20 @@ class _Walk:
             while levels:
                 if self._is_full():
                     yield self._batch()
-                self._go_on(levels)
+                self._advance_walk(levels)
         finally:
             for level in levels[1:]:
                 root.fs.close(level.handle)
         while self._next is not None:
-            self._by_itself(IndexedFile._make(self._next))
+            self._observe_alone(IndexedFile._make(self._next))
             if self._is_full():
                 yield self._batch()
         last = self._batch()
-        if last.seen or last.oddities or last.mounts:
+        if last.seen or last.skipped or last.mounts:
             yield last
 
-    def _go_on(self, levels: list[_Level]) -> None:
-        """Takes a stretch of files, and steps into the folder behind them or out of the one they end."""
+    def _advance_walk(self, levels: list[_Level]) -> None:
+        """Visit the next files of the innermost folder, then enter the next folder or leave this one."""
         level = levels[-1]
         folder = self._files(level)
         if folder:
@@ -145,22 +149,22 @@ class _Walk:
                 self._root.fs.close(level.handle)
 
     def _is_full(self) -> bool:
-        return max(len(self._seen), len(self._oddities)) >= self._batch_size
+        return max(len(self._seen), len(self._skipped)) >= self._batch_size
 
     def _batch(self) -> ScanBatch:
-        """What was gathered; nothing of it was seen in a folder that took the root's place."""
+        """Return the collected batch, after a check that all of it was seen in the linked root."""
         self._root.verify()
-        batch = ScanBatch(tuple(self._seen), tuple(self._oddities), tuple(self._mounts))
-        self._seen, self._oddities, self._mounts = [], [], []
+        batch = ScanBatch(tuple(self._seen), tuple(self._skipped), tuple(self._mounts))
+        self._seen, self._skipped, self._mounts = [], [], []
         return batch
 
     def _files(self, level: _Level) -> str:
-        """Takes the files up to the level's next folder, whose name is returned, or to its end, or until there are
-        enough for a batch; nothing is left out by coming back.
+        """Visit files until the next folder, the end, or a full batch. Return the name of that folder, or ''.
 
-        For each file of a folder in which nothing changed this is all that is done.
+        A later call goes on where this one stopped. For each unchanged file this loop is all the work of a scan.
         """
-        fs, handle, prefix, odd, now_ns = self._root.fs, level.handle, level.prefix, level.odd, level.entered_ns
+        fs, handle, prefix, doubtful = self._root.fs, level.handle, level.prefix, level.doubtful
+        now_ns = level.entered_ns
         quick_stat, max_bytes = fs.quick_stat, self._max_bytes
         limit = sys.maxsize if max_bytes is None else max_bytes
         seen, room = self._seen, self._batch_size
@@ -170,19 +174,19 @@ class _Walk:
             path = prefix + name
             known = self._next
             while known is not None and known[0] < path:
-                self._by_itself(IndexedFile._make(known))
+                self._observe_alone(IndexedFile._make(known))
                 if len(seen) >= room:
                     level.names = chain((name,), level.names)
                     return ""
                 known = self._next
             if known is not None and known[0] == path:
                 self._advance(known)
-                if name not in odd:
+                if name not in doubtful:
                     try:
                         found = quick_stat(handle, name)
                     except OSError:
                         found = None
-                    # Of a file that is not racy an equal stamp proves that nothing changed but what a server takes.
+                    # An equal stamp of a file that is not racy proves equal bytes. Only the limit can have changed.
                     if (
                         found is not None
                         and known[1:7] == found + _PROVEN
@@ -190,23 +194,23 @@ class _Walk:
                         and known[7] != _TOO_LARGE
                     ):
                         continue
-                self._again(level, name, IndexedFile._make(known))
-            elif name in odd:
-                self._odd(level, name, path)
+                self._observe_known(level, name, IndexedFile._make(known))
+            elif name in doubtful:
+                self._observe_doubtful(level, name, path)
             else:
-                seen.append(first_look(fs, handle, name, path, plain=level.plain, now_ns=now_ns, max_bytes=max_bytes))
-            if len(seen) >= room or len(self._oddities) >= room:
+                seen.append(observe_new(fs, handle, name, path, plain=level.plain, now_ns=now_ns, max_bytes=max_bytes))
+            if len(seen) >= room or len(self._skipped) >= room:
                 break
         return ""
 
     def _advance(self, known: IndexedFileRow) -> None:
-        """The walk has come to this path."""
+        """Take the next record of the index: the walk has reached ``known``."""
         self._next = following = next(self._known, None)
         if following is not None and following[0] < known[0]:
             raise ValueError(f"known paths are not sorted: {following[0]!r} after {known[0]!r}")
 
-    def _by_itself(self, known: IndexedFile) -> None:
-        """A known path the walk does not meet is looked at by itself."""
+    def _observe_alone(self, known: IndexedFile) -> None:
+        """Observe a known path that the walk did not find."""
         self._advance(known)
         self._compare(observe(self._root, self._selection, known.path, known, self._max_bytes), known)
 
@@ -214,40 +218,39 @@ class _Walk:
         if seen.side != known.side or seen.fingerprint != known.fingerprint:
             self._seen.append(seen)
 
-    def _odd(self, level: _Level, name: str, path: str) -> None:
-        """A path nothing is known of, and that is not surely a synced file."""
-        keeps = self._weigh(path, level.odd[name])
-        if keeps is None:
+    def _observe_doubtful(self, level: _Level, name: str, path: str) -> None:
+        """Observe a path that is not in the index, if it is a synced file at all."""
+        if self._obstacle(path, level.doubtful[name]) is None:
             self._seen.append(observe_at(self._root.fs, level.handle, path, known=None, max_bytes=self._max_bytes))
 
-    def _again(self, level: _Level, name: str, known: IndexedFile) -> None:
-        """A path that is known, and its stamp proves nothing."""
-        if name in level.odd and self._weigh(known.path, level.odd[name]) is not None:
+    def _observe_known(self, level: _Level, name: str, known: IndexedFile) -> None:
+        """Observe a path of the index whose stamp is no proof."""
+        if name in level.doubtful and self._obstacle(known.path, level.doubtful[name]) is not None:
             seen = observe(self._root, self._selection, known.path, known, self._max_bytes)
         else:
             seen = observe_at(self._root.fs, level.handle, known.path, known=known, max_bytes=self._max_bytes)
         self._compare(seen, known)
 
-    def _weigh(self, path: str, kind: FileType) -> SkippedEntry | SelectionVerdict | None:
-        """What keeps a name from being looked at: nothing, a verdict where it is not synced, or what is told of it."""
+    def _obstacle(self, path: str, kind: FileType) -> SkippedEntry | SelectionVerdict | None:
+        """Return the reason not to observe a name: a verdict if it is out of scope, or its entry in ``skipped``."""
         try:
             verdict = self._selection.verdict(path)
         except OSError as failure:
-            return self._tell(path, Reason.UNREADABLE, f"its ignore files cannot be read: {failure.strerror}")
+            return self._skip(path, Reason.UNREADABLE, f"its ignore files cannot be read: {failure.strerror}")
         if not verdict.selected:
             return verdict
         if _undecodable(path):
-            return self._tell(path, Reason.BAD_NAME, "the name is not valid UTF-8")
+            return self._skip(path, Reason.BAD_NAME, "the name is not valid UTF-8")
         if kind is FileType.LINK:
-            return self._tell(path, Reason.LINK, "a link, and links are not followed")
+            return self._skip(path, Reason.LINK, "a link, and links are not followed")
         if kind is FileType.SPECIAL:
-            return self._tell(path, Reason.SPECIAL, "neither a file nor a folder")
+            return self._skip(path, Reason.SPECIAL, "neither a file nor a folder")
         return None
 
-    def _tell(self, path: str, reason: Reason, text: str) -> SkippedEntry:
-        oddity = SkippedEntry(path, reason, text)
-        self._oddities.append(oddity)
-        return oddity
+    def _skip(self, path: str, reason: Reason, text: str) -> SkippedEntry:
+        entry = SkippedEntry(path, reason, text)
+        self._skipped.append(entry)
+        return entry
 
     def _enter(self, level: _Level, name: str) -> _Level | None:
         path = level.prefix + name
@@ -256,13 +259,13 @@ class _Walk:
             if not self._selection.may_hold(path):
                 return None
             if _undecodable(name):
-                self._tell(path, Reason.BAD_NAME, "the folder's name is not valid UTF-8")
+                self._skip(path, Reason.BAD_NAME, "the folder's name is not valid UTF-8")
                 return None
             handle = fs.open_dir(level.handle, name)
             try:
                 device = fs.fstat(handle).device
                 if device == level.device and path in root.mounts:
-                    raise MountMissing(gone(path))
+                    raise MountMissing(not_mounted(path))
                 below = self._level(path + "/", handle, device, root.listing(handle))
             except BaseException:
                 fs.close(handle)
@@ -270,11 +273,11 @@ class _Walk:
         except FileNotFoundError:
             return None
         except MountMissing as unmounted:
-            self._tell(path, Reason.UNMOUNTED, unmounted.message)
+            self._skip(path, Reason.UNMOUNTED, unmounted.message)
             return None
         except OSError as failure:
             if failure.errno not in {errno.ELOOP, errno.ENOTDIR}:
-                self._tell(path, Reason.UNREADABLE, f"the folder cannot be read: {failure.strerror}")
+                self._skip(path, Reason.UNREADABLE, f"the folder cannot be read: {failure.strerror}")
             return None
         if device != level.device:
             self._mounts.append(path)
@@ -282,27 +285,27 @@ class _Walk:
 
     def _level(self, prefix: str, handle: Dir, device: int, listed: Listing) -> _Level:
         root, files = self._root, listed.files
-        odd = {entry.name: entry.kind for entry in listed.others}
-        stood_for = {name for stub in files if stub[0] == "." and (name := placeholder_of(stub))}
-        if stood_for:
-            # A cloud stub comes under the name of the file it stands for.
-            odd.update(dict.fromkeys(stood_for.difference(files, listed.folders, odd), FileType.FILE))
+        doubtful = {entry.name: entry.kind for entry in listed.others}
+        targets = {name for stub in files if stub[0] == "." and (name := placeholder_target(stub))}
+        if targets:
+            # A cloud placeholder is visited under the name of its file.
+            doubtful.update(dict.fromkeys(targets.difference(files, listed.folders, doubtful), FileType.FILE))
         try:
             self._selection.enter(prefix[:-1], files, handle)
-            sure, doubtful = self._selection.sift(prefix[:-1], files)
+            sure, unsure = self._selection.sift(prefix[:-1], files)
         except OSError:
-            # Asked about one by one, each of them says why nobody can tell.
-            sure, doubtful = [], files
-        odd.update(dict.fromkeys(doubtful, FileType.FILE))
-        names = [*sure, *odd, *(name + "/" for name in listed.folders)]
+            # An ignore file cannot be read. Checked one by one, each file reports that.
+            sure, unsure = [], files
+        doubtful.update(dict.fromkeys(unsure, FileType.FILE))
+        names = [*sure, *doubtful, *(name + "/" for name in listed.folders)]
         names.sort()
         if root.is_case_insensitive():
-            names = self._without_twins(prefix, names)
+            names = self._without_collisions(prefix, names)
         plain = len(prefix) < _MAX_PLAIN_FOLDER and paths.check(prefix + "x") is None
-        return _Level(prefix, handle, device, iter(names), odd, plain, root.fs.now_ns(handle))
+        return _Level(prefix, handle, device, iter(names), doubtful, plain, root.fs.now_ns(handle))
 
-    def _without_twins(self, prefix: str, names: list[str]) -> list[str]:
-        """On a disk that folds names, the first of each set of twins; the others are told and left alone."""
+    def _without_collisions(self, prefix: str, names: list[str]) -> list[str]:
+        """Keep the first of the names that this disk equates. The others are reported as skipped."""
         first: dict[str, str] = {}
         kept: list[str] = []
         for entry in names:
@@ -311,7 +314,7 @@ class _Walk:
             if other == name:
                 kept.append(entry)
             else:
-                self._tell(prefix + name, Reason.NAME_TWIN, f"differs from '{other}' only in its spelling")
+                self._skip(prefix + name, Reason.NAME_TWIN, f"differs from '{other}' only in its spelling")
         return kept
 
 

@@ -1,7 +1,7 @@
-"""The Linux watcher: an inotify watch for each folder that can hold a selected file, and none for the others.
+"""The watch backend on Linux: one inotify watch for each folder that can hold a selected file, none for the others.
 
-The reading thread, its descriptors and the parsing are ``watchdog``'s. Its ``Observer`` is not used here: it watches
-every folder, ``node_modules`` too, and holds a file that was moved away for half a second to pair it with its arrival.
+The reading thread, its descriptors and the parsing are ``watchdog``'s. Its ``Observer`` is not used: it watches every
+folder, ``node_modules`` too, and delays a moved file by half a second to pair both events of the move.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from watchdog.observers.inotify_c import (
     WatchDescriptor,
 )
 
-from agent.disk.watch.watcher import ChangedPaths, PostChanges, ScopeFilter
+from agent.disk.watch.events import ChangedPaths, PostChanges, ScopeFilter
 
 _LIMIT_REACHED: Final = (
-    "there are more folders than inotify watches (fs.inotify.max_user_watches), so changes in some are noticed late"
+    "there are more folders than inotify watches (fs.inotify.max_user_watches), so some changes are noticed late"
 )
 _CHANGES: Final = reduce(
     or_,
@@ -47,37 +47,37 @@ log = logging.getLogger(__name__)
 
 
 class _Reader(InotifyFD):
-    """``watchdog``'s reader, which also tells when everything that was read at once has been handled."""
+    """``watchdog``'s reader, with a callback after each batch of events that was read at once."""
 
-    def __init__(self, handled: Callable[[], None], degrade: Callable[[str], None]) -> None:
+    def __init__(self, after_batch: Callable[[], None], degrade: Callable[[str], None]) -> None:
         super().__init__()
         self.name = "watch"
-        self._handled = handled
+        self._after_batch = after_batch
         self._degrade = degrade
 
     def run(self) -> None:
-        """Reads until it is stopped."""
+        """Read and handle events until the reader is stopped."""
         try:
             while self.should_keep_running():
                 for event in self.read_events():
                     self.handle_event(event)
-                self._handled()
+                self._after_batch()
         except Exception as error:
             log.exception("watching ended")
             self._degrade(f"watching ended with an error: {error!r}")
 
 
 class InotifyBackend:
-    """See ``Eyes``, and ``watchdog``'s ``WatchCallback``, which it is to its reader.
+    """A ``WatchBackend``, and the ``WatchCallback`` of ``watchdog``'s reader.
 
-    Only the starting thread, and after ``start`` only the reader's, adds watches and gathers what changed.
+    Until ``start`` returns only the calling thread adds watches and collects changes; afterwards only the reader's.
 
     Args:
         root_path: absolute path of the root.
-        names: what is in scope.
-        post: takes what was noticed.
-        degrade: takes the reason, in words for a person, why it sees less than all.
-        watch_limit: the most watches to take, on systems shared with others.
+        names: the filter for names in scope.
+        post: receiver of the notifications.
+        degrade: receiver of the reason, in words for a person, why some changes are not reported.
+        watch_limit: largest number of watches to use.
     """
 
     def __init__(
@@ -101,24 +101,24 @@ class InotifyBackend:
         self._scope_changed = False
 
     def start(self) -> str | None:
-        """As in ``Eyes``. Raises OSError where the root cannot be watched."""
-        reader = self._reader = _Reader(self._tell, self._degrade)
+        """As in ``WatchBackend``."""
+        reader = self._reader = _Reader(self._post_collected, self._degrade)
         try:
             for _ in self._walk(reader, ""):
-                pass  # its files are met by the look that follows
+                pass  # the first scan, which comes later, observes the files
         finally:
-            # Also without a root to watch: a reader that never ran does not give its descriptors back.
+            # Start it even if the root cannot be watched: a reader that never ran does not close its descriptors.
             reader.start()
         return None
 
     def stop(self) -> None:
-        """As in ``Eyes``."""
+        """As in ``WatchBackend``."""
         if self._reader is not None:
             self._reader.stop()
             self._reader.join()
 
     def on_event(self, event: InotifyEvent) -> None:
-        """Takes in one event; ``_tell`` posts what comes of it."""
+        """Collect one event; ``_post_collected`` posts the result after the batch."""
         folder = self._folders.get(event.wd)
         if folder is None or self._reader is None:
             return
@@ -136,36 +136,36 @@ class InotifyBackend:
             self._paths.add(wanted)
 
     def on_watch_deleted(self, wd: WatchDescriptor) -> None:
-        """A watched folder was deleted or unmounted; also called for each folder, by ``stop``, when watching ends."""
+        """Forget a watch that the kernel ended (folder deleted or unmounted), or that ``stop`` ended."""
         folder = self._folders.pop(wd, None)
         if folder is not None:
             self._watches.pop(folder, None)
             self._rescan = self._rescan or not folder
 
     def on_queue_overflow(self) -> None:
-        """The kernel dropped events, so a watched path may by now be another folder than the one that is watched."""
+        """Renew all watches: after dropped events a watched path may be another folder than the watched one."""
         self._scope_changed = True
-        # Away from its path the root could not be watched again; with its watches kept, it is when it is put back.
+        # If the root was moved away it cannot be watched again, so its watches are kept until it is back.
         if self._reader is not None and os.path.isdir(self._root):
             self._unwatch(self._reader, "")
 
     def _on_folder(self, reader: _Reader, event: InotifyEvent, path: str) -> None:
-        """What becomes of a folder in scope. When it is deleted, the kernel ends its watch."""
+        """Collect an event of a folder in scope. On a delete there is nothing to do: the kernel ends its watch."""
         if event.is_create or event.is_moved_to:
             if path in self._watches:
-                # Of another folder, whose place this one took; or of this one, met by a walk before its event was read.
+                # The watch is of a former folder at this path, or of this one, found by a walk before this event.
                 self._unwatch(reader, path)
             self._paths |= self._watch(reader, path)
         elif event.is_moved_from:
             self._unwatch(reader, path)
             self._rescan = True
         elif event.is_attrib:
-            # Changed permissions hide or show everything below.
+            # Changed permissions can hide or show everything below.
             self._paths |= self._watch(reader, path)
             self._rescan = True
 
-    def _tell(self) -> None:
-        """Posts what was gathered. New watches come first: the look it asks for finds what they came too late for."""
+    def _post_collected(self) -> None:
+        """Post what was collected. New watches are added first, so the requested scan covers their folders' past."""
         reader = self._reader
         if reader is None or not reader.should_keep_running():
             return
@@ -181,9 +181,10 @@ class InotifyBackend:
             self._post(ChangedPaths(paths, rescan))
 
     def _watch(self, reader: _Reader, folder: str) -> set[str]:
-        """Watches a folder and all below it that are not yet; returns the files there, for they may have come before.
+        """Watch a folder and everything below it. Return the files found, which may be older than their watches.
 
-        Raises OSError only for the root.
+        Raises:
+            OSError: only for the root.
         """
         found: set[str] = set()
         for below, names in self._walk(reader, folder):
@@ -192,9 +193,10 @@ class InotifyBackend:
         return found
 
     def _walk(self, reader: _Reader, folder: str) -> Iterator[tuple[str, list[str]]]:
-        """Watches a folder and all below it that are not yet, each before it is listed; tells each with its files.
+        """Watch a folder and everything below it, each folder before it is listed. Yield each with its file names.
 
-        Raises OSError only for the root.
+        Raises:
+            OSError: only for the root.
         """
         pending = [folder]
         while pending and not reader.stopped_event.is_set():
@@ -205,7 +207,7 @@ class InotifyBackend:
                 with os.scandir(os.path.join(self._root, below)) as entries:
                     names, folders = _classify(entries)
             except OSError:
-                # Gone again, or unreadable: a look will say which.
+                # Deleted meanwhile, or unreadable: the scan reports which.
                 continue
             self._names.lists(below, names)
             prefix = f"{below}/" if below else ""
@@ -213,7 +215,7 @@ class InotifyBackend:
             yield below, names
 
     def _add(self, reader: _Reader, folder: str) -> bool:
-        """Watches one folder; False if there is nothing to list there. Over the limit it is listed all the same."""
+        """Watch one folder. Return False if it cannot be listed. Over the watch limit it is still listed."""
         if self._limit is not None and len(self._watches) >= self._limit:
             self._degrade(_LIMIT_REACHED)
             return True
@@ -221,7 +223,7 @@ class InotifyBackend:
         try:
             watch = reader.add_callback(path, _BELOW if folder else _AT_ROOT, self, _id_of(folder))
             if watch < 0:
-                # So watchdog passes over a folder that may not be read.
+                # watchdog reports a folder without read permission in this way.
                 reader.remove_callbacks([(watch, _id_of(folder))])
                 raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
         except OSError as failure:
@@ -236,7 +238,7 @@ class InotifyBackend:
         return True
 
     def _unwatch(self, reader: _Reader, folder: str) -> None:
-        """Ends the watches of a folder and all below it: they would go on under a path that is no longer theirs."""
+        """End the watches of a folder and everything below it: they would report events under a former path."""
         inside = f"{folder}/" if folder else ""
         for path, watch in list(self._watches.items()):
             if path == folder or path.startswith(inside):
@@ -247,7 +249,7 @@ class InotifyBackend:
 
 
 def _classify(entries: Iterable[os.DirEntry[str]]) -> tuple[list[str], list[str]]:
-    """(names of what is no folder, names of folders)"""
+    """Return the names of everything else and the names of the folders."""
     found = list(entries)
     folders = [entry.name for entry in found if entry.is_dir(follow_symlinks=False)]
     inside = set(folders)
@@ -255,5 +257,5 @@ def _classify(entries: Iterable[os.DirEntry[str]]) -> tuple[list[str], list[str]
 
 
 def _id_of(folder: str) -> CallbackId:
-    """One for each path: a folder just renamed is met under both its names, and has one watch for both."""
+    """Return an identifier of the path. A folder just renamed can be found under both names and has one watch."""
     return CallbackId(hash(folder))
