@@ -54,7 +54,7 @@ def test_a_line_about_a_file_names_source_path_and_operation(home: Home) -> None
     home.extra["RAVEN_AGENT_LOG"] = "debug"
     with home.daemon():
         home.write("my notes.md", "text\n")
-        line = eventually(lambda: re.search(r".*agent\.daemon\.telling: pushed .*my notes.*", home.log()), 20)
+        line = eventually(lambda: re.search(r".*agent\.runtime\.activity_log: pushed .*my notes.*", home.log()), 20)
         operation = pushed(home, "my notes.md")["operation_id"]
     assert line is not None
     assert line.group().endswith(f'pushed source=notes path="my notes.md" operation={operation}')
@@ -91,7 +91,7 @@ def test_only_what_needs_a_person_is_logged_at_the_usual_level(home: Home, stric
         eventually(lambda: "conflict: edit_edit source=notes path=a.md" in home.log(), 20, "the conflict is logged")
     text = home.log()
     assert text.count("WARNING agent.runtime.activity_log: offline") == 1
-    assert "telling: pushed" not in text
+    assert "activity_log: pushed" not in text
 
 
 @pytest.mark.usefixtures("quiet_root")
@@ -182,7 +182,7 @@ def test_a_service_logs_to_the_journal_and_logs_reads_it_there(home: Home, tmp_p
     finally:
         process.terminate()
         process.wait(15)
-    assert re.search(rb"^<7>agent\.daemon\.telling: pushed source=notes path=b\.md", journal.said, re.MULTILINE)
+    assert re.search(rb"^<7>agent\.runtime\.activity_log: pushed source=notes path=b\.md", journal.said, re.MULTILINE)
     assert not (home.path / "logs" / "agent.log").exists()
     assert "--lines=7" in asked and "_SYSTEMD_USER_UNIT=raven-agent.service" in asked
     assert (followed.code, followed.out) == (0, "one\ntwo\n")

@@ -82,7 +82,7 @@ def test_over_the_size_the_oldest_go_and_those_on_no_server_last(room: Room) -> 
 def test_the_trash_is_private_and_made_only_when_it_is_needed(room: Room) -> None:
     assert os.listdir(room.state) == []
     room.staging()
-    for name in ("trash", "trash/default", "staging", "staging/default"):
+    for name in ("trash", "trash/default", "slots", "slots/default"):
         assert (room.state / name).stat().st_mode & 0o777 == 0o700
     assert os.listdir(room.folder) == []
 

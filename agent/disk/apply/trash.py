@@ -182,7 +182,7 @@ class Trash:
                 inside = self._private(self._root.handle, OWN_NAME)
                 self._fs.close(base)
                 base = inside
-            return self._own(base, "trash"), self._own(base, "staging")
+            return self._own(base, "trash"), self._own(base, "slots")
         finally:
             self._fs.close(base)
 
