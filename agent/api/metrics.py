@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from agent.api import methods
+from agent.api.context import ApiContext
 from agent.core.model import SourceState
 from agent.engine.in_flight import SyncCounters
-from agent.runtime.agent import Agent
 
 CONTENT_TYPE: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 SERVER_STATES: Final = ("ok", "offline", "signed_out")
@@ -66,14 +66,15 @@ class Family:
             yield f"{name}{suffix}{{{inside}}} {_number(value)}" if inside else f"{name}{suffix} {_number(value)}"
 
 
-def exposition(agent: Agent) -> str:
+def exposition(context: ApiContext) -> str:
     """Everything of a running agent."""
+    agent = context.agent
     tallies = {}
     for source in agent.registry.sources:
         runner = agent.runner(source.key)
         if runner is not None:
             tallies[source.source_id] = runner.engine.tally
-    return render(methods.call(agent, "status", {}), tallies)
+    return render(methods.call(context, "status", {}), tallies)
 
 
 def render(status: Mapping[str, Any], tallies: Mapping[str, SyncCounters]) -> str:

@@ -23,10 +23,10 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from agent.api import methods, metrics
+from agent.api.context import ApiContext
 from agent.api.host_guard import HostOriginMiddleware
 from agent.core.errors import AgentError
 from agent.process.idle_server import IdleServer
-from agent.runtime.agent import Agent
 
 log = logging.getLogger(__name__)
 
@@ -39,8 +39,8 @@ _END_SECONDS = 4.0
 class ControlServer:
     """Answers while it is entered. The socket is made 0600 in a folder that is 0700."""
 
-    def __init__(self, agent: Agent, path: Path) -> None:
-        self._agent = agent
+    def __init__(self, context: ApiContext, path: Path) -> None:
+        self._context = context
         self._path = path
         self._ending = threading.Event()
         routes = [
@@ -79,7 +79,7 @@ class ControlServer:
             params = json.loads(await request.body() or b"{}")
             if method in methods.FOLLOWED:
                 return StreamingResponse(self._follow(method, params), media_type="application/x-ndjson")
-            result = await run_in_threadpool(methods.call, self._agent, method, params)
+            result = await run_in_threadpool(methods.call, self._context, method, params)
         except AgentError as error:
             return _refusal(error.code, error.message, error.hint)
         except Exception as error:
@@ -88,7 +88,7 @@ class ControlServer:
         return JSONResponse({"result": result})
 
     async def _metrics(self, _request: Request) -> Response:
-        return Response(await run_in_threadpool(metrics.exposition, self._agent), media_type=metrics.CONTENT_TYPE)
+        return Response(await run_in_threadpool(metrics.exposition, self._context), media_type=metrics.CONTENT_TYPE)
 
     async def _follow(self, method: str, params: dict[str, Any]) -> AsyncIterator[bytes]:
         inner = methods.FOLLOWED[method]
@@ -97,7 +97,7 @@ class ControlServer:
         try:
             while not self._ending.is_set():
                 asked = {**params, "after": after} if activity else params
-                document = await run_in_threadpool(methods.call, self._agent, inner, asked)
+                document = await run_in_threadpool(methods.call, self._context, inner, asked)
                 if not activity:
                     yield json.dumps(document).encode() + b"\n"
                 for line in document if activity else ():

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from agent.api import methods
+from agent.api.context import ApiContext
 from agent.core.errors import AgentError
 from agent.daemon.alerts import AlertMonitor
 from agent.daemon.automerge import AutoMerge
@@ -34,7 +35,7 @@ class CommandSession:
     def __init__(self, home: Home, settings: Settings) -> None:
         self._lock = HomeLock(home.lock_file)
         try:
-            self._agent = Agent(home, settings, RunMode.ONE_SHOT)
+            self._context = ApiContext(Agent(home, settings, RunMode.ONE_SHOT))
         except BaseException:
             self._lock.release()
             raise
@@ -60,15 +61,15 @@ class CommandSession:
 
     def call(self, method: str, params: Mapping[str, Any]) -> Any:
         """Answer one method. Raises AgentError."""
-        answer = methods.call(self._agent, method, params)
-        if method == "sync" and self._agent.settings.auto_merge and not params.get("dry_run"):
-            while AutoMerge(self._agent).once():
-                answer = methods.call(self._agent, method, params)
+        answer = methods.call(self._context, method, params)
+        if method == "sync" and self._context.agent.settings.auto_merge and not params.get("dry_run"):
+            while AutoMerge(self._context.agent).once():
+                answer = methods.call(self._context, method, params)
         return answer
 
     def close(self) -> None:
         """Let the home go."""
-        self._agent.close()
+        self._context.agent.close()
         self._lock.release()
 
 
@@ -99,13 +100,14 @@ def run_foreground(
     lock = HomeLock(home.lock_file, home.socket)
     try:
         agent = Agent(home, settings, RunMode.DAEMON, fs=fs)
+        provisioner = Provisioner(agent)
+        context = ApiContext(agent, provisioner)
         try:
-            # Before anybody can ask for a reload, whose newer reading this one would undo.
-            provisioner = agent.provisioner = Provisioner(agent)
+            # Before the API can be asked for a reload: the older reading must not replace the reload's newer one.
             provisioner.set_desired(read_home(home))
             with (
-                ControlServer(agent, home.socket),
-                ServiceStatusReporter(agent, manager or SdNotify(), reloads) as herald,
+                ControlServer(context, home.socket),
+                ServiceStatusReporter(agent, provisioner, manager or SdNotify(), reloads) as status_reporter,
             ):
                 # Before any source is at work: the conflicts there are now are not new.
                 notifications = AlertMonitor(agent)
@@ -117,22 +119,21 @@ def run_foreground(
                 for name, keep_on in (("waking", waking.keep_on), ("notifications", notifications.keep_on)):
                     threading.Thread(target=keep_on, args=(stop,), name=name, daemon=True).start()
                 on_ready()
-                herald.ready()
-                run_maintenance(agent)
+                status_reporter.ready()
+                run_maintenance(context)
                 while not stop.wait(_HOUSEKEEPING_SECONDS):
-                    run_maintenance(agent)
+                    run_maintenance(context)
         finally:
-            if agent.provisioner is not None:
-                agent.provisioner.stop()
+            provisioner.stop()
             agent.close()
     finally:
         lock.release()
 
 
-def run_maintenance(agent: Agent) -> None:
+def run_maintenance(context: ApiContext) -> None:
     """What is due a few times a day; a disk that refuses it now is asked again next time."""
     try:
-        agent.tidy()
-        methods.call(agent, "trash_prune", {})
+        context.agent.tidy()
+        methods.call(context, "trash_prune", {})
     except (AgentError, OSError, sqlite3.Error) as error:
         log.warning("the index and the trash could not be tidied: %s", error)

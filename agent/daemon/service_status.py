@@ -14,6 +14,7 @@ from msgspec import Struct
 from agent.core.model import SourceState
 from agent.daemon.sd_notify import SdNotify
 from agent.engine.status import SourceView
+from agent.provisioning.apply import Provisioner
 from agent.provisioning.reload import reload
 from agent.runtime.agent import Agent
 
@@ -53,8 +54,15 @@ class ServiceStatusReporter:
         reloads: an entry for every reload that was asked for; a signal handler may put one in.
     """
 
-    def __init__(self, agent: Agent, notifier: SdNotify, reloads: queue.SimpleQueue[bool] | None = None) -> None:
+    def __init__(
+        self,
+        agent: Agent,
+        provisioner: Provisioner,
+        notifier: SdNotify,
+        reloads: queue.SimpleQueue[bool] | None = None,
+    ) -> None:
         self._agent = agent
+        self._provisioner = provisioner
         self._notifier = notifier
         self._reloads: queue.SimpleQueue[bool] = queue.SimpleQueue() if reloads is None else reloads
         self._ending = threading.Event()
@@ -127,7 +135,7 @@ class ServiceStatusReporter:
         while self._reloads.get() and not self._ending.is_set():
             with self._speaking:
                 self._notifier.reloading()
-            done = reload(self._agent)
+            done = reload(self._agent, self._provisioner)
             log.log(logging.INFO if done.ok else logging.ERROR, "reload: %s", done.message)
             self._complaint = "" if done.ok else f" ({done.message})"
             words, _ = self._look()

@@ -14,7 +14,7 @@ from agent.disk.root import RootIdentity
 from agent.disk.selection.rules import Rules
 from agent.doctor import folders, machine, servers
 from agent.doctor.rows import CheckRow, CheckState, ok, unknown
-from agent.provisioning.plan import checks, outcomes, standing
+from agent.provisioning.plan import checks, standing
 from agent.remotes.protocol import Capabilities, Remote
 from agent.runtime.agent import Agent, with_environment
 from agent.runtime.local_folder import LocalFolder
@@ -26,7 +26,7 @@ from agent.settings.settings import Home, Settings
 _NO_AGENT: Final = "no agent runs here"
 
 
-def examine(agent: Agent) -> list[CheckRow]:
+def examine(agent: Agent, declared: Iterable[DeclarationOutcome]) -> list[CheckRow]:
     """What a running agent finds: its own view of its servers and folders."""
     rows = [ok("agent", f"{__version__} runs, pid {os.getpid()}"), *_machine(agent.home, os.getpid())]
     for entry in agent.registry.servers:
@@ -40,7 +40,7 @@ def examine(agent: Agent) -> list[CheckRow]:
         degraded = runner.degraded if runner is not None else None
         trouble = _trouble(agent.folder(source))
         rows += folders.folder(source, agent.fs, agent.home.state_dir, trouble, degraded)
-    return [*rows, *_declarations(outcomes(agent))]
+    return [*rows, *_declarations(declared)]
 
 
 def examine_alone(home: Home, settings: Settings, env: Mapping[str, str]) -> list[CheckRow]:

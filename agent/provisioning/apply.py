@@ -12,11 +12,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from agent.api.methods import accounts, links
 from agent.core.errors import AgentError, RemoteError
 from agent.core.model import Mode
 from agent.provisioning.plan import as_declared, gone_servers, gone_sources, link_of, mark, refused, standing
 from agent.remotes.protocol import RemoteSource
+from agent.runtime import linking
 from agent.runtime.agent import Agent
 from agent.settings import links as reg
 from agent.settings.credentials import CredentialsError
@@ -43,16 +43,22 @@ class Provisioner:
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
         self._wanted = Declarations()
+        self._outcomes: tuple[DeclarationOutcome, ...] = ()
         self._wake = threading.Event()
         self._ending = threading.Event()
         self._thread = threading.Thread(target=self._keep_on, name="declared", daemon=True)
+
+    @property
+    def outcomes(self) -> tuple[DeclarationOutcome, ...]:
+        """The state of each declaration, as far as the provisioner has come. From any thread."""
+        return self._outcomes
 
     def set_desired(self, wanted: Declarations) -> None:
         """From now on this is what is declared."""
         for refusal in set(wanted.refusals) - set(self._wanted.refusals):
             log.error("[[%s]] %s in %s is refused: %s", refusal.kind, refusal.name, refusal.file, refusal.message)
         self._wanted = wanted
-        self._agent.declared = standing(wanted, self._agent.registry)
+        self._outcomes = standing(wanted, self._agent.registry)
         self._wake.set()
 
     def start(self) -> None:
@@ -73,16 +79,16 @@ class Provisioner:
                 return
             pause = FIRST_RETRY_SECONDS if asked else min(pause * 2, LAST_RETRY_SECONDS)
             try:
-                self._agent.declared = self._apply(self._wanted)
+                self._outcomes = self._apply(self._wanted)
             except Exception:
                 log.exception("what is declared could not be carried out; it is tried again")
 
     def _unfinished(self) -> bool:
-        return any(outcome.state is DeclarationState.WAITING for outcome in self._agent.declared)
+        return any(outcome.state is DeclarationState.WAITING for outcome in self._outcomes)
 
     def _apply(self, wanted: Declarations) -> tuple[DeclarationOutcome, ...]:
         agent = self._agent
-        with agent.arranging:
+        with agent.links_lock:
             for link in gone_sources(wanted, agent.registry):
                 self._release(link)
         outcomes = [refused(refusal) for refusal in wanted.refusals]
@@ -92,13 +98,13 @@ class Provisioner:
             outcomes.append(
                 self._tried(DeclarationKind.SOURCE, source.name, source.file, _source_work(agent, source, wanted))
             )
-        with agent.arranging:
+        with agent.links_lock:
             for entry in gone_servers(wanted, agent.registry):
                 _release_account(agent, entry)
         return tuple(outcomes)
 
     def _release(self, link: SourceEntry) -> None:
-        unsent = links.detach(self._agent, link)
+        unsent = linking.remove_link(self._agent, link)
         tail = f"; {unsent} changes of it had not been sent" if unsent else ""
         log.warning("%s is declared no more: unlinked, nothing deleted%s", link.root, tail)
 
@@ -106,7 +112,7 @@ class Provisioner:
         if self._ending.is_set():
             return DeclarationOutcome(kind, name, file, DeclarationState.WAITING)
         try:
-            with self._agent.arranging:
+            with self._agent.links_lock:
                 work()
         except (RemoteError, CredentialsError) as error:
             return self._told(
@@ -123,7 +129,7 @@ class Provisioner:
         return DeclarationOutcome(kind, name, file, DeclarationState.APPLIED)
 
     def _told(self, outcome: DeclarationOutcome) -> DeclarationOutcome:
-        if outcome not in self._agent.declared:
+        if outcome not in self._outcomes:
             log.warning("[[%s]] %s in %s: %s", outcome.kind, outcome.name, outcome.file, outcome.message)
         return outcome
 
@@ -160,7 +166,7 @@ def _server_work(agent: Agent, server: DeclaredServer) -> Callable[[], None]:
             entry = replace(entry, connector_id=None, machine_id=None)
         if entry != known:
             agent.change_registry(lambda registry: reg.with_server(registry, entry))
-            accounts.renewed(agent, entry.name)
+            linking.reconnect_account(agent, entry.name)
 
     return work
 
@@ -191,17 +197,19 @@ def _source_work(agent: Agent, source: DeclaredSource, wanted: Declarations) -> 
 
 
 def _link(agent: Agent, source: DeclaredSource) -> None:
-    root = links.usable_root(agent, source.root.resolve())
-    name = links.server_name(agent, source.server)
+    root = source.root.resolve()
+    linking.require_linkable(agent, root)
+    name = linking.select_account(agent, source.server)
     former = None if source.source else _former(agent, name, source)
-    joined = former or links.wanted_source(agent.server(name).remote(), source.source)
-    mode = links.mode_of(joined, source.mode)
+    joined = former or linking.find_source(agent.server(name).remote(), source.source)
+    mode = linking.choose_mode(joined, source.mode)
     include, exclude = _patterns(None if former else joined, source)
     draft = SourceEntry(
         agent.registry.next_key, name, joined.id if joined else "", source.name, root, mode, include, exclude,
         agent.clock(), declared=mark(source),
     )  # fmt: skip
-    links.establish(agent, draft, joined)
+    linking.clear_index(agent, draft.key)
+    linking.create_link(agent, draft, joined)
     log.info("%s is linked with %s, as %s declares", root, name, source.file)
 
 
@@ -209,7 +217,7 @@ def _former(agent: Agent, server: str, source: DeclaredSource) -> RemoteSource |
     """The source of that name this machine made before: a declaration that comes back, or a link that was cut short
     behind the server's answer, goes on with it instead of making a second one.
     """
-    line = agent.line(server)
+    line = agent.connection(server)
     linked = {s.source_id for s in agent.registry.sources_of(server)}
     found = [
         s
@@ -233,16 +241,16 @@ def _follow(agent: Agent, link: SourceEntry, source: DeclaredSource) -> None:
     """Bring a link to what is declared of it now."""
     if source.server not in (None, link.server):
         raise DeclarationError(f"{link.root} is linked with {link.server}", f"raven-agent unlink {link.root} first")
-    joined = links.wanted_source(agent.server(link.server).remote(), source.source)
+    joined = linking.find_source(agent.server(link.server).remote(), source.source)
     if joined is not None and joined.id != link.source_id:
         raise DeclarationError(f"{link.root} is linked with another source", f"raven-agent unlink {link.root} first")
     mode = link.mode
     if source.mode not in (None, link.mode):
         own = next((s for s in agent.server(link.server).remote().sources() if s.id == link.source_id), None)
-        mode = links.mode_of(own, source.mode)
+        mode = linking.choose_mode(own, source.mode)
     include, exclude = _patterns(joined, source)
     entry = replace(link, name=source.name, mode=Mode(mode), include=include, exclude=exclude, declared=mark(source))
     agent.stop_source(link.key)
     agent.change_registry(lambda registry: reg.with_source(registry, entry))
-    agent.follow_source(entry)
+    agent.start_source_if_daemon(entry)
     log.info("%s follows %s", link.root, source.file)

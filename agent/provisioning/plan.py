@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from agent.runtime.agent import Agent
 from agent.settings.declarations import (
     DeclarationError,
     DeclarationKind,
@@ -15,14 +14,8 @@ from agent.settings.declarations import (
     DeclarationState,
     DeclaredServer,
     DeclaredSource,
-    read_home,
 )
 from agent.settings.links import DeclarationRef, Registry, ServerEntry, SourceEntry
-
-
-def outcomes(agent: Agent) -> tuple[DeclarationOutcome, ...]:
-    """What became of everything declared; without a daemon, what one would still have to do."""
-    return standing(read_home(agent.home), agent.registry) if agent.provisioner is None else agent.declared
 
 
 def standing(wanted: Declarations, registry: Registry) -> tuple[DeclarationOutcome, ...]:

@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from agent.core.errors import AgentError
 from agent.engine import messages as m
+from agent.provisioning.apply import Provisioner
 from agent.runtime.agent import Agent
 from agent.settings.credentials import CredentialStore
 from agent.settings.declarations import read_home
@@ -37,7 +38,7 @@ class Reloaded(Struct, frozen=True):
     waiting: tuple[str, ...] = ()
 
 
-def reload(agent: Agent) -> Reloaded:
+def reload(agent: Agent, provisioner: Provisioner) -> Reloaded:
     """Take the settings and declarations as they stand in the files now.
 
     Waits for no network and raises nothing: files that make no sense leave everything as it was. Any thread but the
@@ -55,8 +56,7 @@ def reload(agent: Agent) -> Reloaded:
     changed = tuple(name for name in different if name not in AT_THE_NEXT_START)
     waiting = tuple(name for name in different if name in AT_THE_NEXT_START)
     _take(agent, settings, changed)
-    if agent.provisioner is not None:
-        agent.provisioner.set_desired(wanted)
+    provisioner.set_desired(wanted)
     words = [f"changed: {', '.join(changed)}"] if changed else []
     words += [f"from the next start on: {', '.join(waiting)}"] if waiting else []
     words += [f"[[{r.kind}]] {r.name} in {r.file} is refused: {r.message}" for r in wanted.refusals]
@@ -83,7 +83,7 @@ def _take(agent: Agent, settings: Settings, changed: tuple[str, ...]) -> None:
     for source in agent.registry.sources:
         runner = agent.runner(source.key)
         if runner is not None:
-            setup = agent.setup_of(source, runner.setup.run_mode)
+            setup = agent.engine_config(source, runner.setup.run_mode)
             agent.control.post(lambda runner=runner, setup=setup: runner.configure(setup))  # type: ignore[misc]
             # A token that was refused may have been replaced.
             runner.deliver(m.Retry(()))

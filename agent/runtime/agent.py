@@ -11,7 +11,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace
@@ -39,10 +38,6 @@ from agent.settings import links as reg
 from agent.settings.credentials import CredentialStore
 from agent.settings.links import Registry, ServerEntry, SourceEntry
 from agent.settings.settings import Home, Settings
-
-if TYPE_CHECKING:
-    from agent.provisioning.apply import Provisioner
-    from agent.settings.declarations import DeclarationOutcome
 
 log = logging.getLogger(__name__)
 
@@ -78,11 +73,8 @@ class Agent:
         self._registry_lock = threading.RLock()
         self._registry = with_environment(reg.load(home.registry_file), settings)
         self._machine = reg.machine_id(home, self.env)
-        self.arranging = threading.RLock()
+        self.links_lock = threading.RLock()
         """Held while accounts and links are made or changed, which takes several steps."""
-        self.provisioner: Provisioner | None = None
-        self.declared: tuple[DeclarationOutcome, ...] = ()
-        """What became of everything declared, as far as the provisioner has come."""
         self._servers: dict[str, ServerSession] = {}
         self._runners: dict[int, SourceRunner] = {}
         self._lost: dict[str, float] = {}
@@ -154,7 +146,7 @@ class Agent:
         if session is not None:
             session.stop()
 
-    def line(self, name: str) -> ServerConnection:
+    def connection(self, name: str) -> ServerConnection:
         """The way to an account's server, registered. Raises RemoteError."""
         return self.server(name).line()
 
@@ -227,7 +219,7 @@ class Agent:
             runner = self._runners.get(source.key)
             if runner is not None:
                 return runner
-            setup = self.setup_of(source, run_mode or self.run_mode)
+            setup = self.engine_config(source, run_mode or self.run_mode)
             runner = SourceRunner(self.control, self.index, setup, self.clock, source.name)
             self._runners[source.key] = runner
         if source.paused_until is not None:
@@ -235,7 +227,7 @@ class Agent:
         runner.start(self._hands(source, runner, setup.run_mode))
         return runner
 
-    def follow_source(self, source: SourceEntry) -> None:
+    def start_source_if_daemon(self, source: SourceEntry) -> None:
         """Put a source to work if this agent stays; a single command only does what it was asked."""
         if self.run_mode is RunMode.DAEMON:
             self.start_source(source)
@@ -262,7 +254,12 @@ class Agent:
 
         def carrier(folder: LocalFolder) -> EffectExecutor:
             return EffectExecutor(
-                source.source_id, folder, memory, lambda: self.line(source.server), lambda: runner.max_bytes, self.clock
+                source.source_id,
+                folder,
+                memory,
+                lambda: self.connection(source.server),
+                lambda: runner.max_bytes,
+                self.clock,
             )
 
         watch = (lambda: self._watcher(source, runner)) if run_mode is RunMode.DAEMON else None
@@ -286,7 +283,7 @@ class Agent:
             return None
         return Watcher(str(source.root), Selection(root, Rules(source.include, source.exclude)), post)
 
-    def setup_of(self, source: SourceEntry, run_mode: RunMode) -> EngineConfig:
+    def engine_config(self, source: SourceEntry, run_mode: RunMode) -> EngineConfig:
         """What the engine of a source is to be configured with, as the settings are now."""
         settings = self.settings
         # Give or take a tenth, so that many agents started together do not look and ask together for ever.

@@ -6,13 +6,13 @@ import contextlib
 from collections.abc import Callable
 from typing import Any, Final
 
+from agent.api.context import ApiContext
 from agent.api.methods import accounts, conflicts, doctor, history, links, settings, status, sync
 from agent.api.methods.common import Params
 from agent.core.errors import UsageError
 from agent.runtime.agent import Agent
 
 METHODS: Final[dict[str, Callable[[Agent, Params], Any]]] = {
-    "status": status.status,
     "progress": status.progress,
     "servers": status.servers,
     "files": status.files,
@@ -37,9 +37,14 @@ METHODS: Final[dict[str, Callable[[Agent, Params], Any]]] = {
     "restore": history.restore,
     "trash": history.trash,
     "trash_prune": history.trash_prune,
+}
+
+CONTEXT_METHODS: Final[dict[str, Callable[[ApiContext, Params], Any]]] = {
+    "status": status.status,
     "doctor": doctor.doctor,
     "reload": settings.reload,
 }
+"""Methods that also need the provisioner."""
 
 CHANGES_LINKS: Final = frozenset({"link", "unlink", "move", "rules", "login", "logout"})
 """Methods that make or change accounts and links: one at a time."""
@@ -48,16 +53,18 @@ FOLLOWED: Final[dict[str, str]] = {"status_watch": "status", "activity_follow": 
 """Methods that answer document after document, and the method each document comes from."""
 
 
-def call(agent: Agent, method: str, params: Params) -> Any:
+def call(context: ApiContext, method: str, params: Params) -> Any:
     """Answer one method.
 
     Raises:
         AgentError: what was refused, and why.
     """
+    if method in CONTEXT_METHODS:
+        return CONTEXT_METHODS[method](context, params)
     handler = METHODS.get(method)
     if handler is None:
         raise UsageError(
             f"this agent knows no method {method!r}", "the command and the running agent differ in version"
         )
-    with agent.arranging if method in CHANGES_LINKS else contextlib.nullcontext():
-        return handler(agent, params)
+    with context.agent.links_lock if method in CHANGES_LINKS else contextlib.nullcontext():
+        return handler(context.agent, params)

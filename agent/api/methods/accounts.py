@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 from agent.api.methods.common import Params
 from agent.core.errors import RemoteError, UsageError
-from agent.engine import messages as m
+from agent.runtime import linking
 from agent.runtime.agent import Agent
 from agent.settings import links as reg
 from agent.settings.links import ServerEntry
@@ -42,7 +42,7 @@ def login(agent: Agent, params: Params) -> dict[str, Any]:
     _check(entry, str(params["token"]), agent.settings.ca_file)
     agent.credentials.store(entry, str(params["token"]))
     agent.change_registry(lambda registry: reg.with_server(registry, entry))
-    renewed(agent, name)
+    linking.reconnect_account(agent, name)
     token = agent.credentials.token_for(entry)
     return {
         "changed": True,
@@ -51,15 +51,6 @@ def login(agent: Agent, params: Params) -> dict[str, Any]:
         "workspace": entry.workspace,
         "stored_in": token.origin.value if token else None,
     }
-
-
-def renewed(agent: Agent, name: str) -> None:
-    """An account has another address or token: its sources try again at once."""
-    agent.drop_server(name)
-    for source in agent.registry.sources_of(name):
-        runner = agent.runner(source.key)
-        if runner is not None:
-            runner.deliver(m.Retry(()))
 
 
 def _check(entry: ServerEntry, token: str, ca_file: str) -> None:

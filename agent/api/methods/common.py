@@ -37,6 +37,12 @@ def stamp(moment: float | None) -> str | None:
     return dt.datetime.fromtimestamp(moment, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def text(params: Params, name: str) -> str | None:
+    """An optional text parameter; None if it is missing or empty."""
+    value = params.get(name)
+    return value if isinstance(value, str) and value else None
+
+
 def path_of(params: Params, name: str) -> str:
     """A path parameter; the true bytes win over the readable form.
 
@@ -98,4 +104,4 @@ def hash_of(side: Side) -> str | None:
 
 def remote_of(agent: Agent, source: SourceEntry) -> Any:
     """The adapter of a source's server. Raises RemoteError."""
-    return agent.line(source.server).remote
+    return agent.connection(source.server).remote

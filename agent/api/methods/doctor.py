@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from agent import __version__
+from agent.api.context import ApiContext
 from agent.api.methods.common import Params
-from agent.runtime.agent import Agent
 
 
-def doctor(agent: Agent, _params: Params) -> dict[str, Any]:
+def doctor(context: ApiContext, _params: Params) -> dict[str, Any]:
     """Every check."""
     # Not above: an agent that starts is never asked at once, and its checks need much that nothing else does.
     from agent.doctor import examine
 
-    checks = examine(agent)
+    checks = examine(context.agent, context.declaration_outcomes())
     return {"ok": all(check["ok"] for check in checks), "version": __version__, "checks": checks}

@@ -2,35 +2,29 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from msgspec import structs
 
-from agent.api.methods.common import Params, Unsent, path_of
+from agent.api.methods.common import Params, Unsent, path_of, text
 from agent.core import paths
 from agent.core.errors import UsageError
 from agent.core.model import Mode, Side
 from agent.disk.root_marker import write_marker
 from agent.engine import messages as m
-from agent.engine.engine import Engine
-from agent.index.operations import OperationState
-from agent.remotes.protocol import Remote, RemoteSource
+from agent.remotes.protocol import RemoteSource
+from agent.runtime import linking
 from agent.runtime.agent import Agent
 from agent.settings import links as reg
-from agent.settings.links import LOCAL_HUB, SourceEntry
-
-_WRITES = {Mode.BIDIRECTIONAL: 2, Mode.LOCAL_TO_CLOUD: 1, Mode.IMPORT_ONLY: 0}
-"""How much a mode writes: joining a source may only ever write less."""
+from agent.settings.links import SourceEntry
 
 
 def sources(agent: Agent, params: Params) -> list[dict[str, Any]]:
     """The server's sources, and where each is linked here."""
-    name = server_name(agent, params.get("server"))
+    name = linking.select_account(agent, text(params, "server"))
     linked = {source.source_id: source for source in agent.registry.sources_of(name)}
     return [
         {
@@ -45,31 +39,17 @@ def sources(agent: Agent, params: Params) -> list[dict[str, Any]]:
     ]
 
 
-def server_name(agent: Agent, wanted: object) -> str:
-    """The account that is meant: the one named, else the only one, else the embedded hub.
-
-    Raises:
-        UsageError: no account of that name, or several and none named.
-    """
-    if isinstance(wanted, str) and wanted:
-        return agent.server_entry(wanted).name
-    names = [server.name for server in agent.registry.servers]
-    if not names:
-        return LOCAL_HUB
-    if len(names) > 1:
-        raise UsageError("say which server", f"--server with one of: {', '.join(names)}")
-    return names[0]
-
-
 def link(agent: Agent, params: Params) -> dict[str, Any]:
     """Keep a folder in step with a source: says what that means for every file, and does it unless told not to."""
-    root = usable_root(agent, Path(path_of(params, "folder")))
+    root = Path(path_of(params, "folder"))
+    linking.require_linkable(agent, root)
     known = agent.registry.source_at(root)
     if known is not None:
         return _linked_already(agent, known, params)
-    name = server_name(agent, params.get("server"))
-    joined = wanted_source(agent.server(name).remote(), params.get("source"))
-    mode = mode_of(joined, params.get("mode"))
+    name = linking.select_account(agent, text(params, "server"))
+    joined = linking.find_source(agent.server(name).remote(), text(params, "source"))
+    wanted = text(params, "mode")
+    mode = linking.choose_mode(joined, Mode(wanted) if wanted else None)
     include = (*(joined.include if joined else ()), *_globs(params, "include"))
     exclude = (*(joined.exclude if joined else ()), *_globs(params, "exclude"))
     draft = SourceEntry(
@@ -80,8 +60,8 @@ def link(agent: Agent, params: Params) -> dict[str, Any]:
         plan = _plan(agent, draft, joined, lambda _seen: None)
         connector = agent.server_entry(name).connector_id
     else:
-        plan = _plan(agent, draft, joined, _begin(agent, draft))
-        draft = _establish(agent, draft, joined)
+        plan = _plan(agent, draft, joined, linking.scan_recorder(agent, draft))
+        draft = linking.create_link(agent, draft, joined)
         connector = agent.server_entry(name).connector_id
     return {
         "changed": not params.get("dry_run"),
@@ -95,25 +75,6 @@ def link(agent: Agent, params: Params) -> dict[str, Any]:
     }
 
 
-def usable_root(agent: Agent, root: Path) -> Path:
-    """``root``, if it can be linked.
-
-    Raises:
-        UsageError: it is too much, no folder, overlaps another link, or holds the agent's own state.
-    """
-    if root == Path(root.anchor) or root == Path.home():
-        raise UsageError(f"{root} is too much to sync", "link a folder inside it")
-    if root.exists() and not root.is_dir():
-        raise UsageError(f"{root} is not a folder")
-    for source in agent.registry.sources:
-        if source.root != root and (source.root in root.parents or root in source.root.parents):
-            raise UsageError(f"{root} overlaps {source.root}, which is linked already", "unlink that one first")
-    state = agent.home.state_dir
-    if root == state or root in state.parents or state in root.parents:
-        raise UsageError(f"{root} holds the agent's own state", "link another folder, or set RAVEN_AGENT_HOME")
-    return root
-
-
 def _linked_already(agent: Agent, known: SourceEntry, params: Params) -> dict[str, Any]:
     _refuse_another(agent, known, params)
     changed = False
@@ -125,7 +86,7 @@ def _linked_already(agent: Agent, known: SourceEntry, params: Params) -> dict[st
         rules(agent, {"folder": str(known.root), **globs})
         changed = True
     if not params.get("dry_run"):
-        agent.follow_source(known)
+        agent.start_source_if_daemon(known)
     return {
         "changed": changed,
         "was_linked": True,
@@ -152,45 +113,12 @@ def _refuse_another(agent: Agent, known: SourceEntry, params: Params) -> None:
         raise UsageError(f"{known.root} is linked {known.mode.value}", first)
     if params.get("name") not in (None, "", known.name):
         raise UsageError(f"{known.root} is linked under the name {known.name!r}", first)
-    wanted = params.get("source")
-    if not isinstance(wanted, str) or known.source_id.startswith(wanted):
+    wanted = text(params, "source")
+    if not wanted or known.source_id.startswith(wanted):
         return
-    found = wanted_source(agent.server(known.server).remote(), wanted)
+    found = linking.find_source(agent.server(known.server).remote(), wanted)
     if found is not None and found.id != known.source_id:
         raise UsageError(f"{known.root} is linked with another source ({known.source_id})", first)
-
-
-def wanted_source(remote: Remote, wanted: object) -> RemoteSource | None:
-    """The server's source of this id or name; None where none is wanted.
-
-    Raises:
-        UsageError: none, or several.
-        RemoteError: as the server has it.
-    """
-    if not isinstance(wanted, str) or not wanted:
-        return None
-    found = remote.sources()
-    matches = [s for s in found if wanted in (s.id, s.name)] or [s for s in found if s.id.startswith(wanted)]
-    if len(matches) != 1:
-        words = "several sources are" if matches else "no source is"
-        raise UsageError(f"{words} called {wanted!r}", "raven-agent sources lists them; give the id")
-    return matches[0]
-
-
-def mode_of(joined: RemoteSource | None, wanted: object) -> Mode:
-    """The mode of a link to this source, or to a new one.
-
-    Raises:
-        UsageError: it would write more than the source's own.
-    """
-    if joined is None:
-        return Mode(wanted) if isinstance(wanted, str) else Mode.BIDIRECTIONAL
-    mode = Mode(wanted) if isinstance(wanted, str) else joined.mode
-    if _WRITES[mode] > _WRITES[joined.mode]:
-        raise UsageError(
-            f"the source is {joined.mode.value}; {mode.value} would write more", "choose one that writes less"
-        )
-    return mode
 
 
 def _globs(params: Params, name: str) -> Sequence[str]:
@@ -234,70 +162,19 @@ def _remote_hashes(agent: Agent, draft: SourceEntry, joined: RemoteSource | None
     return {file.path: file.hash for page in remote.listing(joined.id) for file in page}
 
 
-def _begin(agent: Agent, draft: SourceEntry) -> Callable[[m.ScanResults], None]:
-    """Where what is seen of the folder goes before the link is made: into the local tree, as from any look. Nothing is
-    begun on the strength of it, and the first look reads no file again that stands as it did.
-    """
-
-    def begun() -> Engine:
-        agent.index.forget_source(draft.key)
-        return Engine(agent.index, agent.setup_of(draft, agent.run_mode), random.SystemRandom())
-
-    def take(seen: m.ScanResults) -> None:
-        agent.control.call(partial(engine.step, agent.clock(), seen))
-
-    engine = agent.control.call(begun)
-    return take
-
-
-def establish(agent: Agent, draft: SourceEntry, joined: RemoteSource | None) -> SourceEntry:
-    """Make a link of which nothing was seen. Raises as ``_establish`` does."""
-    agent.control.call(lambda: agent.index.forget_source(draft.key))
-    return _establish(agent, draft, joined)
-
-
-def _establish(agent: Agent, draft: SourceEntry, joined: RemoteSource | None) -> SourceEntry:
-    """Make the link: the folder if it is not there, the source unless one is joined, and the registry's entry.
-
-    Raises:
-        RemoteError: as the server has it; no link is made.
-        OSError: the folder cannot be made.
-    """
-    draft.root.mkdir(parents=True, exist_ok=True)
-    line = agent.line(draft.server)
-    if joined is None:
-        made = line.remote.create_source(draft.name, draft.mode, line.connector_id or "", draft.include, draft.exclude)
-        draft = replace(draft, source_id=made.id)
-    found = draft.root.stat()
-    write_marker(agent.fs, str(draft.root), str(agent.home.state_dir), draft.source_id)
-    entry = replace(draft, root_device=found.st_dev, root_inode=found.st_ino)
-    agent.change_registry(lambda registry: reg.with_source(registry, entry))
-    agent.follow_source(entry)
-    return entry
-
-
 def unlink(agent: Agent, params: Params) -> dict[str, Any]:
     """Stop syncing a folder; deletes nothing on either side."""
     source = agent.source_for(path_of(params, "folder"))
     _by_hand(source, "take its [[source]] out there")
-    unsent = agent.control.call(lambda: _unsent(agent, source))
+    unsent = linking.count_unsent(agent, source)
     if unsent and not params.get("force"):
         raise Unsent(f"{unsent} changes of {source.root} are not on the server yet", "sync first, or unlink --yes")
     return {
         "changed": True,
         "source_id": source.source_id,
         "root": str(source.root),
-        "unsent": detach(agent, source),
+        "unsent": linking.remove_link(agent, source),
     }
-
-
-def detach(agent: Agent, source: SourceEntry) -> int:
-    """Forget a link and all that is known of it; how many changes of it were not on the server yet."""
-    unsent = agent.control.call(lambda: _unsent(agent, source))
-    agent.stop_source(source.key)
-    agent.change_registry(lambda registry: reg.without_source(registry, source.key))
-    agent.control.call(lambda: agent.index.forget_source(source.key))
-    return unsent
 
 
 def _by_hand(source: SourceEntry, remedy: str) -> None:
@@ -306,15 +183,6 @@ def _by_hand(source: SourceEntry, remedy: str) -> None:
         raise UsageError(
             f"{source.root} is declared in {source.declared.file}", f"{remedy}, then: raven-agent config reload"
         )
-
-
-def _unsent(agent: Agent, source: SourceEntry) -> int:
-    from agent.core.reconcile import Step
-
-    counts = agent.index.trees.work(source.key)
-    parked = sum(1 for c in agent.index.conflicts.live(source.key) if c.parks)
-    flying = sum(1 for e in agent.index.operations.open(source.key) if e.stage is not OperationState.ACKED)
-    return max(counts.get(Step.PUSH, 0) + counts.get(Step.PUSH_DELETE, 0), flying) + parked
 
 
 def move(agent: Agent, params: Params) -> dict[str, Any]:
@@ -336,7 +204,7 @@ def move(agent: Agent, params: Params) -> dict[str, Any]:
         agent.control.call(lambda: _expect_copy(agent, source.key))
     entry = replace(source, root=new, root_device=found.st_dev, root_inode=found.st_ino)
     agent.change_registry(lambda registry: reg.with_source(registry, entry))
-    agent.follow_source(entry)
+    agent.start_source_if_daemon(entry)
     return {"changed": True, "source_id": entry.source_id, "old": str(old), "root": str(new)}
 
 
@@ -368,7 +236,7 @@ def rules(agent: Agent, params: Params) -> dict[str, Any]:
         _by_hand(source, "change its patterns there")
         agent.stop_source(source.key)
         agent.change_registry(lambda registry: reg.with_source(registry, entry))
-        agent.follow_source(entry)
+        agent.start_source_if_daemon(entry)
     return {
         "changed": changed and not params.get("dry_run"),
         "root": str(source.root),

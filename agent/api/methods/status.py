@@ -6,13 +6,13 @@ import os
 from typing import Any
 
 from agent import __version__
+from agent.api.context import ApiContext
 from agent.api.methods.common import Params, chosen_sources, file_state, hash_of, path_fields, path_of, row_of, stamp
 from agent.core.errors import ProblemKind
 from agent.core.model import SourceState
 from agent.engine.config import RunMode
 from agent.engine.status import SourceView
 from agent.index.conflicts import Conflict
-from agent.provisioning.plan import outcomes
 from agent.runtime.agent import Agent
 from agent.runtime.server_session import expiry_words
 from agent.runtime.source_runner import SourceRunner
@@ -22,8 +22,9 @@ from agent.settings.links import ServerEntry, SourceEntry
 SCHEMA = 1
 
 
-def status(agent: Agent, params: Params) -> dict[str, Any]:
+def status(context: ApiContext, params: Params) -> dict[str, Any]:
     """Everything, source by source. Without a daemon the disk is looked at and the server asked first."""
+    agent = context.agent
     sources = chosen_sources(agent, params)
     if agent.run_mode is not RunMode.DAEMON:
         passes = [agent.start_source(source, RunMode.DRY_RUN).pass_once() for source in sources]
@@ -41,7 +42,7 @@ def status(agent: Agent, params: Params) -> dict[str, Any]:
         },
         "servers": servers(agent, params),
         "sources": [source_status(agent, source) for source in sources],
-        "declarations": [outcome.document() for outcome in outcomes(agent)],
+        "declarations": [outcome.document() for outcome in context.declaration_outcomes()],
     }
 
 

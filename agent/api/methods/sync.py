@@ -172,7 +172,7 @@ def _set_pause(agent: Agent, params: Params, until: float | None) -> dict[str, A
 def _everywhere(agent: Agent, params: Params, verb: str) -> dict[str, Any]:
     sources = chosen_sources(agent, params)
     for source in sources:
-        remote = agent.line(source.server).remote
+        remote = agent.connection(source.server).remote
         if verb == "pause":
             remote.pause(source.source_id)
         else:

@@ -1,0 +1,184 @@
+"""Create and remove links between local folders and server sources.
+
+The request handlers of the API and the provisioner both call these functions. Every function here may be called from
+any thread but the control thread. Callers that make or change links hold ``agent.links_lock``.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+from agent.core.errors import UsageError
+from agent.core.model import Mode
+from agent.core.reconcile import Step
+from agent.disk.root_marker import write_marker
+from agent.engine import messages as m
+from agent.engine.engine import Engine
+from agent.index.operations import OperationState
+from agent.remotes.protocol import Remote, RemoteSource
+from agent.runtime.agent import Agent
+from agent.settings import links as reg
+from agent.settings.links import LOCAL_HUB, SourceEntry
+
+_WRITE_RANK: Final = {Mode.IMPORT_ONLY: 0, Mode.LOCAL_TO_CLOUD: 1, Mode.BIDIRECTIONAL: 2}
+"""Modes by how much they write. A link may write less than its source's own mode, never more."""
+
+
+def select_account(agent: Agent, name: str | None) -> str:
+    """Choose the account for a request: the named one, else the only one, else the embedded hub.
+
+    Raises:
+        UsageError: no account has that name, or several exist and ``name`` is None or empty.
+    """
+    if name:
+        return agent.server_entry(name).name
+    names = [server.name for server in agent.registry.servers]
+    if not names:
+        return LOCAL_HUB
+    if len(names) > 1:
+        raise UsageError("several servers are known", f"choose one with --server: {', '.join(names)}")
+    return names[0]
+
+
+def require_linkable(agent: Agent, root: Path) -> None:
+    """Check that a folder may become the root of a link.
+
+    Raises:
+        UsageError: the root is ``/`` or the user's home, is no folder, overlaps another link, or overlaps the agent's
+            state folder.
+    """
+    if root == Path(root.anchor) or root == Path.home():
+        raise UsageError(f"{root} is too much to sync", "link a folder inside it")
+    if root.exists() and not root.is_dir():
+        raise UsageError(f"{root} is not a folder")
+    for source in agent.registry.sources:
+        if source.root != root and (source.root in root.parents or root in source.root.parents):
+            raise UsageError(f"{root} overlaps {source.root}, which is linked already", "unlink that one first")
+    state = agent.home.state_dir
+    if root == state or root in state.parents or state in root.parents:
+        raise UsageError(f"{root} holds the agent's own state", "link another folder, or set RAVEN_AGENT_HOME")
+
+
+def find_source(remote: Remote, wanted: str | None) -> RemoteSource | None:
+    """Look up a source on the server by id, by name, or by the beginning of its id. None if ``wanted`` is empty.
+
+    Raises:
+        UsageError: no source matches, or several do.
+        RemoteError: the server cannot list its sources.
+    """
+    if not wanted:
+        return None
+    found = remote.sources()
+    matches = [s for s in found if wanted in (s.id, s.name)] or [s for s in found if s.id.startswith(wanted)]
+    if len(matches) != 1:
+        words = "several sources are" if matches else "no source is"
+        raise UsageError(f"{words} called {wanted!r}", "raven-agent sources lists them; give the id")
+    return matches[0]
+
+
+def choose_mode(joined: RemoteSource | None, wanted: Mode | None) -> Mode:
+    """Choose the mode of a link: ``wanted``, else the joined source's own, else bidirectional.
+
+    Raises:
+        UsageError: ``wanted`` would write more than the joined source's own mode.
+    """
+    if joined is None:
+        return wanted or Mode.BIDIRECTIONAL
+    mode = wanted or joined.mode
+    if _WRITE_RANK[mode] > _WRITE_RANK[joined.mode]:
+        raise UsageError(
+            f"the source is {joined.mode.value}; {mode.value} would write more", "choose one that writes less"
+        )
+    return mode
+
+
+def clear_index(agent: Agent, key: int) -> None:
+    """Delete everything the index holds for a source key, so that a new link starts without a history."""
+    agent.control.call(lambda: agent.index.forget_source(key))
+
+
+def scan_recorder(agent: Agent, draft: SourceEntry) -> Callable[[m.ScanResults], None]:
+    """Return a function that writes scan results into the local tree of a link that is not created yet.
+
+    The first scan after linking then reads no unchanged file again. The engine used here runs no effects, so nothing
+    is sent or installed. What the index held under this key before is deleted.
+    """
+
+    def begin() -> Engine:
+        agent.index.forget_source(draft.key)
+        return Engine(agent.index, agent.engine_config(draft, agent.run_mode), random.SystemRandom())
+
+    engine = agent.control.call(begin)
+
+    def record(results: m.ScanResults) -> None:
+        agent.control.call(partial(engine.step, agent.clock(), results))
+
+    return record
+
+
+def create_link(agent: Agent, draft: SourceEntry, joined: RemoteSource | None) -> SourceEntry:
+    """Create a link: the folder if missing, the source on the server unless one is joined, and the registry entry.
+
+    The index rows of ``draft.key`` must come from ``scan_recorder``, or be cleared before.
+
+    Returns:
+        The entry as saved, with its source id and the device and inode of its root.
+
+    Raises:
+        RemoteError: the server cannot create the source; no link is made.
+        OSError: the folder cannot be created.
+    """
+    draft.root.mkdir(parents=True, exist_ok=True)
+    connection = agent.connection(draft.server)
+    if joined is None:
+        created = connection.remote.create_source(
+            draft.name, draft.mode, connection.connector_id or "", draft.include, draft.exclude
+        )
+        draft = replace(draft, source_id=created.id)
+    stat = draft.root.stat()
+    write_marker(agent.fs, str(draft.root), str(agent.home.state_dir), draft.source_id)
+    entry = replace(draft, root_device=stat.st_dev, root_inode=stat.st_ino)
+    agent.change_registry(lambda registry: reg.with_source(registry, entry))
+    agent.start_source_if_daemon(entry)
+    return entry
+
+
+def remove_link(agent: Agent, source: SourceEntry) -> int:
+    """Remove a link and its index rows. Deletes no file on either side.
+
+    Returns:
+        The number of changes that had not reached the server.
+    """
+    unsent = count_unsent(agent, source)
+    agent.stop_source(source.key)
+    agent.change_registry(lambda registry: reg.without_source(registry, source.key))
+    clear_index(agent, source.key)
+    return unsent
+
+
+def count_unsent(agent: Agent, source: SourceEntry) -> int:
+    """Count the changes of a source that the server has not acknowledged, parked conflicts included."""
+
+    def count() -> int:
+        steps = agent.index.trees.work(source.key)
+        parked = sum(1 for conflict in agent.index.conflicts.live(source.key) if conflict.parks)
+        in_flight = sum(
+            1 for entry in agent.index.operations.open(source.key) if entry.stage is not OperationState.ACKED
+        )
+        return max(steps.get(Step.PUSH, 0) + steps.get(Step.PUSH_DELETE, 0), in_flight) + parked
+
+    return agent.control.call(count)
+
+
+def reconnect_account(agent: Agent, name: str) -> None:
+    """Close the session of an account whose address or token changed, and let its sources retry at once."""
+    agent.drop_server(name)
+    for source in agent.registry.sources_of(name):
+        runner = agent.runner(source.key)
+        if runner is not None:
+            runner.deliver(m.Retry(()))
