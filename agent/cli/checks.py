@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from agent.core.errors import AgentError
-from agent.settings.links import load
-from agent.settings.settings import Home, load_settings
+from agent.settings.config_file import load_settings
+from agent.settings.home import Home
+from agent.settings.registry_file import load_registry
 
 
 def check(name: str, detail: str, remedy: str | None = None) -> dict[str, Any]:
@@ -21,7 +22,7 @@ def check(name: str, detail: str, remedy: str | None = None) -> dict[str, Any]:
 def own_checks(home: Home) -> Iterator[dict[str, Any]]:
     """Settings, registry, permissions."""
     yield _loads("config", lambda: load_settings(home), home.config_file)
-    yield _loads("registry", lambda: load(home.registry_file), home.registry_file)
+    yield _loads("registry", lambda: load_registry(home.registry_file), home.registry_file)
     yield _permissions(home)
 
 

@@ -19,7 +19,8 @@ from agent.core.errors import AgentError, HomeLocked, NotRunning
 
 if TYPE_CHECKING:
     from agent.daemon.foreground import CommandSession
-    from agent.settings.settings import Home, Settings
+    from agent.settings.home import Home
+    from agent.settings.settings import Settings
 
 CONNECT_SECONDS: Final = 5.0
 ANSWER_SECONDS: Final = 120.0

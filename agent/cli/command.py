@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
     from agent.cli.client import Client
-    from agent.settings.settings import Home, Settings
+    from agent.settings.home import Home
+    from agent.settings.settings import Settings
 
 P = ParamSpec("P")
 
@@ -48,7 +49,7 @@ class App:
         Raises:
             ConfigError: they make no sense.
         """
-        from agent.settings.settings import load_settings
+        from agent.settings.config_file import load_settings
 
         return load_settings(self.home)
 
@@ -89,7 +90,7 @@ def command(
             *args: Any, json_output: bool = False, verbose: bool = False, quiet: bool = False, **kw: Any
         ) -> ExitCode:
             loudness = Verbosity.QUIET if quiet else Verbosity.VERBOSE if verbose else Verbosity.NORMAL
-            from agent.settings.settings import Home
+            from agent.settings.home import Home
 
             output = Output(OutputFormat.JSON if json_output else OutputFormat.HUMAN, loudness)
             if loudness is Verbosity.VERBOSE:

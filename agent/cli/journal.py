@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from agent.settings.settings import Home
+from agent.settings.home import Home
 
 USER_UNIT: Final = "raven-agent.service"
 SYSTEM_UNIT: Final = "raven-agent@{}.service"

@@ -12,7 +12,9 @@ import sys
 from typing import TYPE_CHECKING, Final, cast
 
 from agent.cli.output import Verbosity, stderr_is_journal
-from agent.settings.settings import Home, Settings, private
+from agent.settings.home import Home
+from agent.settings.owner_only_files import private
+from agent.settings.settings import Settings
 
 if TYPE_CHECKING:
     from io import TextIOWrapper

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 
 from msgspec import Struct
 
+from agent.core import defaults
+
 
 class BrakeLimits(Struct, frozen=True):
     """When deletes are held.
@@ -18,10 +20,10 @@ class BrakeLimits(Struct, frozen=True):
         window: deletes carried out within this many seconds count together with those that are due.
     """
 
-    least: int = 10
-    share: float = 0.20
-    most: int = 1000
-    window: float = 3600.0
+    least: int = defaults.BRAKE_MIN
+    share: float = defaults.BRAKE_PERCENT / 100
+    most: int = defaults.BRAKE_TOTAL
+    window: float = defaults.BRAKE_WINDOW_MINUTES * 60.0
 
 
 def must_hold(deletes: int, total: int, limits: BrakeLimits) -> bool:

@@ -22,7 +22,8 @@ from agent.disk.fs.protocol import Fs
 from agent.engine.config import RunMode
 from agent.runtime.agent import Agent
 from agent.runtime.home_lock import HomeLock
-from agent.settings.settings import Home, Settings
+from agent.settings.home import Home
+from agent.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 

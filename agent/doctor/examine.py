@@ -20,8 +20,10 @@ from agent.runtime.agent import Agent, with_environment
 from agent.runtime.local_folder import LocalFolder
 from agent.settings.credentials import CredentialStore
 from agent.settings.declarations import DeclarationOutcome, read_home
-from agent.settings.links import Registry, SourceEntry, load
-from agent.settings.settings import Home, Settings
+from agent.settings.home import Home
+from agent.settings.links import Registry, SourceEntry
+from agent.settings.registry_file import load_registry
+from agent.settings.settings import Settings
 
 _NO_AGENT: Final = "no agent runs here"
 
@@ -47,7 +49,7 @@ def examine_alone(home: Home, settings: Settings, env: Mapping[str, str]) -> lis
     """What can be found where no agent runs: nothing is started, made, or written."""
     rows = [unknown("agent", _NO_AGENT), *_machine(home, None)]
     try:
-        registry = with_environment(load(home.registry_file), settings)
+        registry = with_environment(load_registry(home.registry_file), settings)
     except AgentError:
         # The registry's own row says so; without it there is nothing to go through.
         registry = Registry()

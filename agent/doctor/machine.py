@@ -17,7 +17,7 @@ from typing import Final
 import agent
 from agent.doctor.rows import CheckRow, failed, ok, unknown
 from agent.index.schema import SCHEMA_VERSION
-from agent.settings.settings import Home
+from agent.settings.home import Home
 
 DISTRIBUTION: Final = "raven-local-sync"
 LEAST_FREE: Final = 256 << 20

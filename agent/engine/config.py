@@ -6,6 +6,7 @@ import enum
 
 from msgspec import Struct, field
 
+from agent.core import defaults
 from agent.core.delete_guard import BrakeLimits
 from agent.core.model import Mode
 
@@ -28,6 +29,7 @@ class EngineConfig(Struct, frozen=True):
         source: the registry's key.
         long_poll, ordered_feed, item_results, keeps_history, expected_hash: see remotes.protocol.Capabilities.
         quiet, quiet_most: how long a changed file must rest before it is looked at, and the longest it can delay that.
+        long_poll_seconds: longest wait of one poll; 0 polls at intervals although the server could wait.
         poll_least, poll_most, poll_idle: time between polls without a long poll: right after activity, a while after
             it, and ``idle_after`` it.
         batch_items, batch_bytes: how much one batch may hold; so many bytes of text mostly fit into one request, and
@@ -46,15 +48,15 @@ class EngineConfig(Struct, frozen=True):
     keeps_history: bool = False
     expected_hash: bool = False
     limits: BrakeLimits = field(default_factory=BrakeLimits)
-    quiet: float = 0.1
-    quiet_most: float = 5.0
-    look_every: float = 3600.0
-    verify_every: float = 3600.0
-    long_poll_seconds: float = 25.0
-    poll_least: float = 1.0
-    poll_most: float = 5.0
-    poll_idle: float = 30.0
-    idle_after: float = 600.0
+    quiet: float = defaults.QUIET_MS / 1000
+    quiet_most: float = defaults.QUIET_MAX_MS / 1000
+    look_every: float = defaults.FULL_LOOK_MINUTES * 60.0
+    verify_every: float = defaults.FULL_LOOK_MINUTES * 60.0
+    long_poll_seconds: float = defaults.POLL_WAIT_SECONDS
+    poll_least: float = defaults.POLL_MIN_SECONDS
+    poll_most: float = defaults.POLL_MAX_SECONDS
+    poll_idle: float = defaults.POLL_IDLE_SECONDS
+    idle_after: float = defaults.POLL_IDLE_AFTER_MINUTES * 60.0
     batch_items: int = 100
     batch_bytes: int = 3 << 18
     batches: int = 4

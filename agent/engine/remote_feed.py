@@ -107,7 +107,7 @@ class RemoteFeed:
     def _interval(self) -> float:
         """Seconds to the next poll where the server cannot be waited on: the longer nothing came, the longer."""
         setup = self._ctx.setup
-        if setup.long_poll:
+        if setup.long_poll and setup.long_poll_seconds > 0:
             return 0.0
         quiet = self._ctx.now - self._ctx.in_flight.last_event_at
         if quiet > setup.idle_after:

@@ -19,9 +19,7 @@ from agent.remotes.protocol import RemoteSource
 from agent.runtime import linking
 from agent.runtime.agent import Agent
 from agent.settings import links as reg
-from agent.settings.credentials import CredentialsError
 from agent.settings.declarations import (
-    DeclarationError,
     DeclarationKind,
     DeclarationOutcome,
     Declarations,
@@ -29,6 +27,7 @@ from agent.settings.declarations import (
     DeclaredServer,
     DeclaredSource,
 )
+from agent.settings.errors import CredentialsError, DeclarationError
 from agent.settings.links import ServerEntry, SourceEntry
 
 log = logging.getLogger(__name__)

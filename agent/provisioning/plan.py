@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from agent.settings.declarations import (
-    DeclarationError,
     DeclarationKind,
     DeclarationOutcome,
     DeclarationRefusal,
@@ -15,6 +14,7 @@ from agent.settings.declarations import (
     DeclaredServer,
     DeclaredSource,
 )
+from agent.settings.errors import DeclarationError
 from agent.settings.links import DeclarationRef, Registry, ServerEntry, SourceEntry
 
 

@@ -12,9 +12,10 @@ from agent.core.errors import AgentError
 from agent.engine import messages as m
 from agent.provisioning.apply import Provisioner
 from agent.runtime.agent import Agent
+from agent.settings.config_file import load_settings
 from agent.settings.credentials import CredentialStore
 from agent.settings.declarations import read_home
-from agent.settings.settings import Settings, load_settings
+from agent.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -36,8 +36,12 @@ from agent.runtime.server_session import ServerSession, local_entry
 from agent.runtime.source_runner import EffectHandlers, LocalIndexReader, SourceRunner
 from agent.settings import links as reg
 from agent.settings.credentials import CredentialStore
+from agent.settings.home import Home
 from agent.settings.links import Registry, ServerEntry, SourceEntry
-from agent.settings.settings import Home, Settings
+from agent.settings.machine_id import machine_id
+from agent.settings.registry_file import load_registry, save_registry
+from agent.settings.server_url import clean_url, origin_of
+from agent.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 
@@ -71,8 +75,8 @@ class Agent:
         self.hub = HubProcess(home.hub_dir, settings.hub_port, settings.hub_token_days)
         self.control = ControlLoop(clock)
         self._registry_lock = threading.RLock()
-        self._registry = with_environment(reg.load(home.registry_file), settings)
-        self._machine = reg.machine_id(home, self.env)
+        self._registry = with_environment(load_registry(home.registry_file), settings)
+        self._machine = machine_id(home, self.env)
         self.links_lock = threading.RLock()
         """Held while accounts and links are made or changed, which takes several steps."""
         self._servers: dict[str, ServerSession] = {}
@@ -106,7 +110,7 @@ class Agent:
         with self._registry_lock:
             changed = change(self._registry)
             if changed != self._registry:
-                reg.save(self.home.registry_file, changed)
+                save_registry(self.home.registry_file, changed)
                 self._registry = changed
             return self._registry
 
@@ -357,8 +361,8 @@ def with_environment(registry: Registry, settings: Settings) -> Registry:
     """The registry with the account the environment or the settings name, unless it is known already."""
     if not settings.server_url:
         return registry
-    url = reg.clean_url(settings.server_url)
-    origin = reg.origin_of(url)
+    url = clean_url(settings.server_url)
+    origin = origin_of(url)
     if any(s.origin == origin and settings.workspace in ("", s.workspace) for s in registry.servers):
         return registry
     name = urlsplit(url).hostname or origin

@@ -12,7 +12,8 @@ from pathlib import Path
 
 from agent.core.errors import AgentError
 from agent.process.relaunch import HUB, self_command
-from agent.settings.settings import TABLE, private
+from agent.settings.owner_only_files import private
+from agent.settings.settings import TABLE
 
 WORKSPACE = "local"
 USER = "owner"

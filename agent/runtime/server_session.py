@@ -21,7 +21,8 @@ from agent.remotes.protocol import Capabilities, Registration, Remote
 from agent.remotes.raven.adapter import RavenRemote
 from agent.runtime.effect_executor import ServerConnection
 from agent.runtime.hub_process import WORKSPACE, HubProcess, HubStartFailed
-from agent.settings.credentials import CredentialsError, CredentialStore
+from agent.settings.credentials import CredentialStore
+from agent.settings.errors import CredentialsError
 from agent.settings.links import LOCAL_HUB, ServerEntry
 from agent.settings.settings import Settings
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.service.model import ServiceState
-from agent.settings.settings import Home
+from agent.settings.home import Home
 
 __all__ = ["ServiceState", "state"]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from agent.settings.settings import Home
+from agent.settings.home import Home
 
 
 class ManagerKind(enum.StrEnum):

@@ -15,7 +15,7 @@ from agent.service.errors import NotInstalled, ServiceFailed
 from agent.service.model import Host, InstallChange, InstallPlan, Linger, ManagerKind, ServiceState, StartAt
 from agent.service.unit_files import UnitFileOwner, left_alone, look, remove, template, write
 from agent.service.units import starts, unit_text
-from agent.settings.settings import write_atomically
+from agent.settings.owner_only_files import write_atomically
 
 USER_UNIT: Final = "raven-agent.service"
 SYSTEM_UNIT: Final = "raven-agent@.service"

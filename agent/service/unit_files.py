@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from agent.service.errors import ServiceFailed, ServiceRefused
-from agent.settings.settings import write_atomically
+from agent.settings.owner_only_files import write_atomically
 
 _SIGNATURE: Final = re.compile(r"Written by `raven-agent service install`; sha256 ([0-9a-f]{64})")
 _TEMPLATES: Final = Path(__file__).with_name("templates")

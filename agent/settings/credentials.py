@@ -1,8 +1,8 @@
-"""Where tokens come from and where they are kept.
+"""Tokens: the places they are read from, and the places they are stored in.
 
-A token is looked for, each time anew, in this order: ``RAVEN_TOKEN`` or ``RAVEN_JWT``, the file its declaration names,
+Every look-up reads the places in this order: ``RAVEN_TOKEN`` or ``RAVEN_JWT``, the file its declaration names,
 the file ``RAVEN_TOKEN_FILE`` names, ``$CREDENTIALS_DIRECTORY/raven-token``, the keyring, the 0600 file. What the
-environment gives goes only to the account it was meant for.
+environment gives is used only for the account that it names.
 """
 
 from __future__ import annotations
@@ -18,16 +18,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from agent.core.errors import AgentError, UsageError
-from agent.settings.links import LOCAL_HUB, RegistryError, ServerEntry, load, origin_of
-from agent.settings.settings import Home, Settings, ensure_private, write_atomically
+from agent.core.errors import UsageError
+from agent.settings.errors import CredentialsError, RegistryError
+from agent.settings.home import Home
+from agent.settings.links import LOCAL_HUB, ServerEntry
+from agent.settings.owner_only_files import ensure_private, write_atomically
+from agent.settings.registry_file import load_registry
+from agent.settings.server_url import origin_of
+from agent.settings.settings import Settings
 
 KEYRING_SERVICE: Final = "raven-agent"
 KEYRING_SECONDS: Final = 10.0
-"""A locked keyring may wait for a person who is not there; after this it counts as absent."""
+"""Longest wait for the keyring. A locked one may wait for a person who is away; then it counts as absent."""
 
 CREDENTIALS_PREFIX: Final = "$CREDENTIALS_DIRECTORY/"
-"""A declared token file that begins with this lies among the service manager's credentials."""
+"""Prefix of a declared token file that the service manager provides."""
+
+_LAST_MOMENT: Final = 253_402_300_799
+"""31 December 9999: the last second that a date can show."""
 
 _OPEN: Final = 0o077
 _GRANTED: Final = 0o007
@@ -36,14 +44,8 @@ _GRANTED: Final = 0o007
 T = TypeVar("T")
 
 
-class CredentialsError(AgentError):
-    """A token could not be read or kept safely."""
-
-    code = "credentials"
-
-
 class TokenOrigin(enum.StrEnum):
-    """Where a token came from."""
+    """Place that a token was read from."""
 
     ENVIRONMENT = "environment"
     TOKEN_FILE = "token_file"  # noqa: S105 - the name of a place, not a secret
@@ -54,12 +56,12 @@ class TokenOrigin(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A bearer token; its value never shows in ``repr``.
+    """A bearer token. Its ``repr`` leaves the value out.
 
     Attributes:
-        value: what goes into the Authorization header.
-        origin: where it came from.
-        expires_at: seconds since the epoch, where the token says so.
+        value: the text for the Authorization header.
+        origin: the place it was read from.
+        expires_at: seconds since the epoch; None if the token names no time that is understood.
     """
 
     value: str = field(repr=False)
@@ -69,11 +71,11 @@ class Token:
 
 @dataclass(frozen=True, slots=True)
 class CredentialStore:
-    """Reads and keeps the tokens of one home.
+    """Reads and stores the tokens of one home.
 
     Attributes:
-        home: whose credentials file and registry.
-        settings: ``credentials`` says whether the keyring is used; ``server_url`` whom the environment's token is for.
+        home: owner of the credentials file and the registry.
+        settings: ``credentials`` selects keyring or file; ``server_url`` names the account of the environment's token.
         env: the environment.
     """
 
@@ -82,7 +84,7 @@ class CredentialStore:
     env: Mapping[str, str] = field(default_factory=lambda: os.environ, repr=False)
 
     def token_for(self, server: ServerEntry) -> Token | None:
-        """The token for this account, read afresh; None when there is none.
+        """Read the token of this account; None when there is none.
 
         Raises:
             CredentialsError: a token file that others can read, or one that cannot be read.
@@ -96,7 +98,7 @@ class CredentialStore:
         return Token(value, origin, expires_at(value))
 
     def workspace_of(self, server: ServerEntry) -> str:
-        """The workspace this account's token names; empty where there is no token, or it names none.
+        """Return the workspace that this account's token names; empty without a token, or if it names none.
 
         Raises:
             CredentialsError: as ``token_for``.
@@ -106,7 +108,7 @@ class CredentialStore:
         return said if isinstance(said, str) else ""
 
     def store(self, server: ServerEntry, token: str) -> TokenOrigin:
-        """Keep the token, replacing an older one wherever that lies; says where it went.
+        """Store the token and replace an older one, wherever that is. Return the place it was stored in.
 
         Raises:
             CredentialsError: ``credentials = "keyring"`` and the keyring refused, or the disk did.
@@ -125,7 +127,7 @@ class CredentialStore:
         return TokenOrigin.FILE
 
     def forget(self, server: ServerEntry) -> None:
-        """Remove the token from the keyring and the file. Nothing there is fine.
+        """Remove the token from the keyring and the file, if it is there.
 
         Raises:
             CredentialsError: the credentials file cannot be read or written.
@@ -154,7 +156,7 @@ class CredentialStore:
         return (token, TokenOrigin.SERVICE_MANAGER) if token else None
 
     def _from_declared(self, token_file: str) -> tuple[str, TokenOrigin] | None:
-        """The token of a declared account; a file that is not there yet is no token, not a failure."""
+        """Read the token of a declared account. A file that does not exist yet means no token; it is no error."""
         path, forbidden = Path(token_file), None
         if token_file.startswith(CREDENTIALS_PREFIX):
             given = self.env.get("CREDENTIALS_DIRECTORY")
@@ -168,22 +170,24 @@ class CredentialStore:
             return None
         except OSError as error:
             raise CredentialsError(f"cannot read the token file {path}: {error.strerror}") from error
-        # An administrator's file is shared with a group on purpose.
+        # An administrator shares such a file with a group on purpose.
         token = read_token_file(path, forbidden or (_GRANTED if owner == 0 and os.getuid() != 0 else _OPEN))
         origin = TokenOrigin.SERVICE_MANAGER if forbidden else TokenOrigin.TOKEN_FILE
         return (token, origin) if token else None
 
     def _named_account(self, server: ServerEntry) -> bool:
-        """Whether ``server_url``, and ``workspace`` if it is set, mean this account."""
+        """Return True if ``server_url``, and ``workspace`` if it is set, name this account."""
         url, workspace = self.settings.server_url, self.settings.workspace
         return bool(url) and origin_of(url) == server.origin and workspace in ("", server.workspace)
 
     def _only_account(self, server: ServerEntry) -> bool:
-        """Whether a token file can only be meant for this account; with several it is meant for nobody."""
+        """Return True if this is the only account a token file could be for. With several it is used for none."""
         if self.settings.server_url:
             return False
         try:
-            accounts = [s for s in load(self.home.registry_file).servers if s.name != LOCAL_HUB and not s.token_file]
+            accounts = [
+                s for s in load_registry(self.home.registry_file).servers if s.name != LOCAL_HUB and not s.token_file
+            ]
         except RegistryError:
             return False
         return len(accounts) == 1 and accounts[0].origin == server.origin
@@ -228,7 +232,7 @@ class CredentialStore:
 
 
 def read_token_file(path: Path, forbidden: int = _OPEN) -> str:
-    """The token in a file, without the space around it.
+    """Read a token file; white space around the token is removed.
 
     Raises:
         CredentialsError: it cannot be read, or its mode has one of the ``forbidden`` bits.
@@ -243,7 +247,7 @@ def read_token_file(path: Path, forbidden: int = _OPEN) -> str:
 
 
 def check_token(token: str) -> None:
-    """Refuse what cannot stand in a header.
+    """Refuse a text that cannot be sent in a header.
 
     Raises:
         UsageError: empty, or with a space, a line end or a character outside ASCII in it.
@@ -253,7 +257,7 @@ def check_token(token: str) -> None:
 
 
 def claims(token: str) -> dict[str, Any]:
-    """What a JWT says of itself, unverified; empty for anything else."""
+    """Decode the claims of a JWT without verifying them; empty for any other text."""
     try:
         payload = token.split(".")[1]
         said = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
@@ -263,9 +267,14 @@ def claims(token: str) -> dict[str, Any]:
 
 
 def expires_at(token: str) -> float | None:
-    """When the token says it ends (seconds since the epoch), unverified; None where it does not say."""
+    """Return the time at which the token expires (seconds since the epoch), unverified.
+
+    None without such a claim, and for a number that is no time of the years 1970 to 9999: milliseconds, infinity.
+    """
     end = claims(token).get("exp")
-    return float(end) if isinstance(end, int | float) and not isinstance(end, bool) else None
+    if not isinstance(end, int | float) or isinstance(end, bool) or not 0 <= end <= _LAST_MOMENT:
+        return None
+    return float(end)
 
 
 def _account(server: ServerEntry) -> str:
@@ -283,7 +292,7 @@ def _set(ring: Any, account: str, token: str) -> bool:
 
 
 def _keyring_call(use: Callable[[Any], T]) -> T | None:
-    """What ``use`` answers with the system's keyring; None when there is none, it fails, or it does not answer."""
+    """Call ``use`` with the system's keyring. None when there is none, it fails, or it does not answer in time."""
     answers: list[T] = []
 
     def work() -> None:
@@ -291,11 +300,11 @@ def _keyring_call(use: Callable[[Any], T]) -> T | None:
             import keyring
 
             ring = keyring.get_keyring()
-            # Backends below 1 are the one that always fails and those that write plain text.
+            # Priorities below 1 are the backend that always fails and those that write plain text.
             if ring.priority >= 1:
                 answers.append(use(ring))
         except Exception:
-            # Backends raise whatever their library does; every way of failing means "no keyring".
+            # Backends raise any exception of their library; each of them means "no keyring".
             return
 
     thread = threading.Thread(target=work, name="keyring", daemon=True)

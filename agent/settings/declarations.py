@@ -1,7 +1,6 @@
-"""What an administrator or a person declares: the ``[[server]]`` and ``[[source]]`` tables of the configuration files.
+"""Declared accounts and folders: the ``[[server]]`` and ``[[source]]`` tables of the configuration files.
 
-Tables in, records out. One bad table is one bad table: it becomes a ``DeclarationRefusal`` with file and reason,
-and the others stand.
+One invalid table becomes a ``DeclarationRefusal`` with its file and the reason; the others are still valid.
 """
 
 from __future__ import annotations
@@ -19,13 +18,16 @@ from msgspec import Struct
 
 from agent.core.errors import AgentError, UsageError
 from agent.core.model import Mode
+from agent.settings.config_file import read_files
 from agent.settings.credentials import CREDENTIALS_PREFIX
-from agent.settings.links import LOCAL_HUB, clean_url
-from agent.settings.settings import Home, read_files
+from agent.settings.errors import DeclarationError
+from agent.settings.home import Home
+from agent.settings.links import LOCAL_HUB
+from agent.settings.server_url import clean_url
 
 
 class DeclarationKind(enum.StrEnum):
-    """What a table declares; also the table's name."""
+    """Kind of a declared table; the value is the table's name."""
 
     SERVER = "server"
     SOURCE = "source"
@@ -52,18 +54,12 @@ KEYS: Final[Mapping[DeclarationKind, Mapping[str, str]]] = {
 """Every key of both tables with its meaning."""
 
 
-class DeclarationError(AgentError):
-    """A table declares something that cannot be."""
-
-    code = "declaration"
-
-
 class DeclaredServer(Struct, frozen=True):
     """One account.
 
     Attributes:
-        file: where it is declared.
-        workspace: empty for the one its token names.
+        file: the configuration file.
+        workspace: empty for the workspace that its token names.
         token_file: absolute, or below ``$CREDENTIALS_DIRECTORY/``; empty for a token given by ``login``.
     """
 
@@ -79,7 +75,7 @@ class DeclaredSource(Struct, frozen=True):
     """One synced folder.
 
     Attributes:
-        file: where it is declared.
+        file: the configuration file.
         server: the account's name; None for the only one there is.
         mode: None for the source's own.
         source: id or name of the server's source to join; None for one of this machine's own.
@@ -96,13 +92,13 @@ class DeclaredSource(Struct, frozen=True):
 
     @property
     def text(self) -> str:
-        """All it says, in one form: equal texts ask for the same, wherever they stand."""
+        """Canonical text of the table. Equal texts declare the same, in whatever file."""
         said = [str(self.root), self.name, self.server, self.mode, self.include, self.exclude, self.source]
         return json.dumps(said)
 
 
 class DeclarationRefusal(Struct, frozen=True):
-    """A table that was refused, and why."""
+    """A table that was refused, with the reason."""
 
     kind: DeclarationKind
     name: str
@@ -119,21 +115,21 @@ class Declarations(Struct, frozen=True):
     refusals: tuple[DeclarationRefusal, ...] = ()
 
     def doubtful(self, kind: DeclarationKind, file: str) -> bool:
-        """Whether a table of this kind in this file was refused, so that one missing there may be the refused one."""
+        """Return True if a table of this kind in this file was refused: a table missing there may be that one."""
         return any(refusal.kind is kind and refusal.file == file for refusal in self.refusals)
 
 
 class DeclarationState(enum.StrEnum):
-    """How far a declaration has come."""
+    """Progress of a declaration."""
 
     APPLIED = "applied"
     WAITING = "waiting"
-    """Not carried out yet; tried again by itself."""
+    """Not applied yet; tried again without a command."""
     REFUSED = "refused"
 
 
 class DeclarationOutcome(Struct, frozen=True):
-    """What became of one declaration. ``code``, ``message`` and ``hint`` say what is in the way, if anything is."""
+    """Result of applying one declaration. ``code``, ``message`` and ``hint`` are set while something prevents it."""
 
     kind: DeclarationKind
     name: str
@@ -144,7 +140,7 @@ class DeclarationOutcome(Struct, frozen=True):
     hint: str | None = None
 
     def document(self) -> dict[str, Any]:
-        """As ``status`` prints it."""
+        """Return the JSON form that ``status`` prints."""
         error = None if self.code is None else {"code": self.code, "message": self.message, "hint": self.hint}
         return {
             "kind": self.kind.value,
@@ -156,7 +152,7 @@ class DeclarationOutcome(Struct, frozen=True):
 
 
 def read(tables: Iterable[tuple[Path, Mapping[str, Any]]]) -> Declarations:
-    """What these files declare, each given with its path and its parsed content."""
+    """Collect the declarations of these files, each given as its path and its parsed content."""
     servers: dict[str, DeclaredServer] = {}
     sources: dict[Path, DeclaredSource] = {}
     refusals: list[DeclarationRefusal] = []
@@ -176,7 +172,7 @@ def read(tables: Iterable[tuple[Path, Mapping[str, Any]]]) -> Declarations:
 
 
 def read_home(home: Home) -> Declarations:
-    """Everything declared for this home, by the system's files and the person's.
+    """Collect the declarations for this home, from the system's files and the person's.
 
     Raises:
         ConfigError: a file cannot be read or is not TOML; nothing is assumed about what it declared.
@@ -188,7 +184,7 @@ def _tables(files: Iterable[tuple[Path, Mapping[str, Any]]]) -> Iterator[tuple[P
     for file, content in files:
         for kind in DeclarationKind:
             found = content.get(kind.value, [])
-            # A single [server] table is a slip that must not pass as no table at all.
+            # A single [server] table is a mistake and must not be read as "no table".
             yield from ((file, kind, table) for table in (found if isinstance(found, list) else [found]))
 
 
@@ -223,7 +219,7 @@ def _source(file: Path, table: object) -> DeclaredSource:
     root = _expanded(text)
     if not root.is_absolute():
         raise DeclarationError(f"root is an absolute path or begins with ~/, not {text!r}")
-    # By its spelling alone: a link in it is followed when the folder is linked, not each time the file is read.
+    # Normalized by its spelling alone: symbolic links are resolved when the folder is linked, not at each read.
     root = Path(os.path.normpath(root))
     mode = said.text("mode")
     if mode and mode not in tuple(Mode):
@@ -266,7 +262,7 @@ def _title(kind: DeclarationKind, table: object) -> str:
 
 
 class _Table:
-    """One table's values, each checked for its kind when asked for."""
+    """The values of one table; the type of each is checked when it is read."""
 
     def __init__(self, kind: DeclarationKind, table: object) -> None:
         if not isinstance(table, Mapping):

@@ -1,4 +1,4 @@
-"""Folders and files that are their owner's alone, and that hold the old or the new after a crash, never a part."""
+"""Folders and files that only their owner can read. A write leaves the old content or the new, never a part."""
 
 from __future__ import annotations
 
@@ -7,49 +7,52 @@ import os
 import stat
 from pathlib import Path
 
-from agent.core.errors import AgentError
+from agent.settings.errors import ConfigError
 
-
-class ConfigError(AgentError):
-    """The settings or the folders that hold them make no sense; nothing was started."""
-
-    code = "config"
+__all__ = ["ensure_private", "private", "write_atomically"]
 
 
 def ensure_private(folder: Path) -> None:
-    """Make ``folder`` a directory only its owner can enter.
+    """Make ``folder``, 0700, unless it is there. The mode of a folder that is there is never changed.
+
+    Every file in it is 0600, so a folder that others can list is accepted. One that others can write to is not: they
+    could replace the files in it.
 
     Raises:
-        ConfigError: it cannot be made, is a link or a file, or belongs to somebody else (a trap laid in a shared
-            temporary folder, for one).
+        ConfigError: the folder cannot be made, is a file, belongs to another user, can be written to by others, or is
+            a link that another user made (a trap in a shared temporary folder).
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=0o700)
-        found = folder.lstat() if not folder.is_symlink() else folder.stat()
+        entry = folder.lstat()
+        found = folder.stat() if stat.S_ISLNK(entry.st_mode) else entry
     except OSError as error:
         raise ConfigError(
             f"cannot make the folder {folder}: {error.strerror}", "set RAVEN_AGENT_HOME to a folder you can write to"
         ) from error
     if not stat.S_ISDIR(found.st_mode):
-        raise ConfigError(f"{folder} is not a folder", "move it away")
-    if found.st_uid != os.getuid():
-        raise ConfigError(f"{folder} belongs to another user", "remove it, or set RAVEN_AGENT_HOME")
-    if stat.S_IMODE(found.st_mode) & 0o077:
-        folder.chmod(0o700)
+        raise ConfigError(f"{folder} is not a folder", "move it away, or set RAVEN_AGENT_HOME to another folder")
+    if found.st_uid != os.getuid() or entry.st_uid not in (os.getuid(), 0):
+        raise ConfigError(f"{folder} belongs to another user", "set RAVEN_AGENT_HOME to a folder of your own")
+    if stat.S_IMODE(found.st_mode) & 0o022:
+        raise ConfigError(
+            f"others can write to {folder}, so nothing private can be kept in it",
+            f"choose another folder, or: chmod go-w {folder}",
+        )
 
 
 def private(path: str, flags: int) -> int:
-    """An ``opener`` for ``open``: a file made by it is its owner's alone from the first moment, whatever the umask."""
+    """Open a file with mode 0600, whatever the umask. For the ``opener`` parameter of ``open``."""
     return os.open(path, flags, 0o600)
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:
-    """Replace ``path`` as a whole: after a crash it holds the old bytes or the new ones, never a part.
+    """Replace the whole file at ``path``. After a crash it holds the old bytes or the new ones, never a part.
 
     Raises:
-        OSError: the disk refused; the old file stands.
+        OSError: the file system refused; the old file is unchanged.
     """
     import tempfile
 

@@ -15,7 +15,7 @@ from typing import Final
 import orjson
 
 from agent.cli.client import daemon_of
-from agent.settings.settings import Home as AgentHome
+from agent.settings.home import Home as AgentHome
 from benchmarks.machines import Machine, until_calm, until_rest
 from benchmarks.measure import Cost, Memory, cpu_of, in_turn, memory_of, run
 from benchmarks.sizes import Sizes, shape_of

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent.cli.main import run
-from agent.settings.settings import Home
+from agent.settings.home import Home
 from cli.fake_agent import FakeAgent, serving
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from agent.settings.settings import Home
+from agent.settings.home import Home
 
 
 @dataclass(frozen=True)

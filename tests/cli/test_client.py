@@ -12,7 +12,8 @@ from collections.abc import Callable
 import pytest
 
 from agent.cli.client import AnsweredError, NotRunning, SocketClient, connect, daemon_of, read_lock
-from agent.settings.settings import Home, Settings
+from agent.settings.home import Home
+from agent.settings.settings import Settings
 from cli.conftest import Ran
 from cli.documents import source, status
 from cli.fake_agent import FakeAgent, Raw, Refusal

@@ -13,7 +13,8 @@ import pytest
 
 from agent.cli.commands.support import tail
 from agent.cli.logsetup import log_as_daemon, log_to_file, scrub
-from agent.settings.settings import Home, Settings
+from agent.settings.home import Home
+from agent.settings.settings import Settings
 from cli.conftest import Ran
 from cli.documents import source, status
 from cli.fake_agent import FakeAgent, Refusal

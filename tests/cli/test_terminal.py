@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import pytest
 
-from agent.settings.settings import Home
+from agent.settings.home import Home
 from cli.documents import passed, plan, source, status
 from cli.fake_agent import FakeAgent, Refusal
 

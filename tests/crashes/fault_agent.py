@@ -20,7 +20,8 @@ from agent.cli.logsetup import log_as_daemon
 from agent.daemon.foreground import run_foreground
 from agent.disk.fs.posix import PosixFs
 from agent.disk.fs.protocol import Dir
-from agent.settings.settings import Home, load_settings
+from agent.settings.config_file import load_settings
+from agent.settings.home import Home
 
 # As a script this file has only its own folder on the import path.
 sys.path.append(str(Path(__file__).parents[1]))

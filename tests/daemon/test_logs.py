@@ -19,7 +19,7 @@ import pytest
 
 from agent.cli.commands.support import last_lines
 from agent.cli.logsetup import log_to_file
-from agent.settings.settings import Home as AgentHome
+from agent.settings.home import Home as AgentHome
 from agent.settings.settings import Settings
 from support.eventually import eventually
 from support.processes import COMMAND, Home

@@ -26,7 +26,8 @@ from agent.runtime.control_loop import ControlLoop
 from agent.runtime.home_lock import HomeLock
 from agent.runtime.hub_process import HubProcess
 from agent.settings.credentials import claims
-from agent.settings.settings import Home, Settings
+from agent.settings.home import Home
+from agent.settings.settings import Settings
 from support.eventually import eventually
 
 

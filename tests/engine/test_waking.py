@@ -57,3 +57,15 @@ def test_calls_that_failed_offline_are_retried_after_a_sleep() -> None:
         assert not harness.wants(e.Poll)
         harness.tell(m.ConnectionsReset())
         assert (harness.wants(e.Poll) or harness.wants(e.CheckFeedContinuity)) is again
+
+
+def test_a_poll_wait_of_zero_polls_at_intervals() -> None:
+    """``poll_wait_seconds = 0``: no poll waits on the server, and the next one is due after the usual interval."""
+    harness, waited = waiting()
+    harness.setup = structs.replace(harness.setup, long_poll_seconds=0.0)
+    harness.effects += harness.engine.configure(harness.now, harness.setup)
+    harness.tell(m.PageArrived(waited.number, Page((), waited.state, False, "10")))
+    assert not harness.wants(e.Poll)
+    harness.now += harness.setup.poll_idle
+    harness.tell(m.TimePassed())
+    assert harness.take(e.Poll).wait == 0

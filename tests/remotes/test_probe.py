@@ -22,8 +22,9 @@ from agent.core.errors import RemoteError
 from agent.doctor.servers import account
 from agent.remotes.http.probe import probe
 from agent.settings.credentials import CredentialStore
+from agent.settings.home import Home
 from agent.settings.links import ServerEntry
-from agent.settings.settings import Home, Settings
+from agent.settings.settings import Settings
 
 DAY = 86400.0
 

@@ -12,7 +12,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from agent.cli.commands.run import stop_on_signal
 from agent.cli.logsetup import log_as_daemon
 from agent.daemon.foreground import run_foreground
-from agent.settings.settings import Home, load_settings
+from agent.settings.config_file import load_settings
+from agent.settings.home import Home
 from support.folding import FoldingFs
 
 

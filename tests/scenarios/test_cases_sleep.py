@@ -14,8 +14,8 @@ import pytest
 from agent.daemon.sleep_detector import SleepDetector
 from agent.engine.config import RunMode
 from agent.runtime.agent import Agent
-from agent.settings.settings import Home as AgentHome
-from agent.settings.settings import load_settings
+from agent.settings.config_file import load_settings
+from agent.settings.home import Home as AgentHome
 from scenarios.conftest import Machines
 from support.eventually import eventually
 from support.processes import Daemon, Home

@@ -11,7 +11,7 @@ import pytest
 from agent.cli.client import daemon_of
 from agent.index import open_reader
 from agent.runtime.home_lock import HomeLock
-from agent.settings.settings import Home as AgentHome
+from agent.settings.home import Home as AgentHome
 from scenarios.conftest import Machines
 from support.eventually import eventually
 from support.processes import Home

@@ -18,7 +18,7 @@ from agent.service.launchd import Launchd, launch_daemon
 from agent.service.model import Host, InstallPlan, Linger, StartAt
 from agent.service.systemd import Systemd, user_manager
 from agent.service.unit_files import UnitFileOwner, look, signed, template
-from agent.settings.settings import Home as AgentHome
+from agent.settings.home import Home as AgentHome
 from service import fake_managers
 from service.conftest import SCRIPT, Person
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 
 from agent.cli.client import daemon_of
-from agent.settings.settings import Home as AgentHome
+from agent.settings.home import Home as AgentHome
 from service.conftest import SCRIPT, Person
 from service.manager import unit
 from support.eventually import eventually

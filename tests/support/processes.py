@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from agent.cli.client import SocketClient, daemon_of
-from agent.settings.settings import Home as AgentHome
+from agent.settings.home import Home as AgentHome
 from support.eventually import eventually
 from support.fork_server import Forked
 from support.servers import Server

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import TracebackType
 
 from agent.cli.client import daemon_of
-from agent.settings.settings import Home
+from agent.settings.home import Home
 from support.eventually import eventually
 
 PORT = "8674"

@@ -9,17 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from agent.settings.settings import (
-    SOCKET_PATH_LIMIT,
-    TABLE,
-    ConfigError,
-    Home,
-    Settings,
-    ensure_private,
-    load_settings,
-    set_value,
-    write_atomically,
-)
+from agent.settings.config_file import load_settings, set_value
+from agent.settings.errors import ConfigError
+from agent.settings.home import SOCKET_PATH_LIMIT, Home
+from agent.settings.owner_only_files import ensure_private, write_atomically
+from agent.settings.settings import TABLE, Settings
 
 
 def home_at(path: Path) -> Home:
@@ -58,11 +52,30 @@ def test_a_long_home_still_gets_a_socket_that_binds(tmp_path: Path) -> None:
     one.socket.parent.rmdir()
 
 
-def test_every_folder_is_private_even_if_it_stood_there_open(tmp_path: Path) -> None:
+def test_new_folders_are_private_and_old_ones_keep_their_mode(tmp_path: Path) -> None:
+    """FD10: a folder that was there before keeps its mode; the ones that are made are 0700."""
     home = home_at(tmp_path / "h")
     home.state_dir.mkdir(mode=0o755)
     home.create()
-    assert [mode(p) for p in (home.config_dir, home.state_dir, home.log_dir)] == [0o700] * 3
+    assert mode(home.state_dir) == 0o755
+    assert mode(home.log_dir) == 0o700
+
+
+@pytest.mark.parametrize("open_mode", [0o777, 0o1777, 0o770, 0o722])
+def test_a_folder_that_others_can_write_is_refused(tmp_path: Path, open_mode: int) -> None:
+    """FD10: it is refused with a sentence, and its mode stays."""
+    folder = tmp_path / "shared"
+    folder.mkdir()
+    folder.chmod(open_mode)
+    with pytest.raises(ConfigError, match="others can write"):
+        ensure_private(folder)
+    assert stat.S_IMODE(folder.stat().st_mode) == open_mode
+
+
+def test_a_relative_home_is_refused() -> None:
+    """A relative RAVEN_AGENT_HOME would be another home in each working directory."""
+    with pytest.raises(ConfigError, match="relative"):
+        Home.from_environment({"RAVEN_AGENT_HOME": "relative"})
 
 
 def test_a_file_where_a_folder_is_needed_is_refused(tmp_path: Path) -> None:
@@ -199,7 +212,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path: Path, mon
     def full(_: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("agent.settings.settings.os.fsync", full)
+    monkeypatch.setattr("agent.settings.owner_only_files.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         write_atomically(target, b"new")
     assert target.read_bytes() == b"old"

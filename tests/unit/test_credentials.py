@@ -15,16 +15,12 @@ import pytest
 
 from agent.core.errors import UsageError
 from agent.runtime.server_session import expiry_words
-from agent.settings.credentials import (
-    CredentialsError,
-    CredentialStore,
-    TokenOrigin,
-    claims,
-    expires_at,
-    read_token_file,
-)
-from agent.settings.links import Registry, ServerEntry, save
-from agent.settings.settings import Home, Settings
+from agent.settings.credentials import CredentialStore, TokenOrigin, claims, expires_at, read_token_file
+from agent.settings.errors import CredentialsError
+from agent.settings.home import Home
+from agent.settings.links import Registry, ServerEntry
+from agent.settings.registry_file import save_registry
+from agent.settings.settings import Settings
 
 SERVER = ServerEntry("work", "https://r.example", "w-1")
 OTHER = ServerEntry("other", "https://elsewhere.example", "w-2")
@@ -137,10 +133,10 @@ def test_a_token_file_without_an_address_is_for_the_only_account(home: Home, tmp
     file.write_text("t-file")
     credentials = store(home, {"RAVEN_TOKEN_FILE": str(file)})
     local = ServerEntry("local", "http://127.0.0.1:8674", "w")
-    save(home.registry_file, Registry((local, SERVER)))
+    save_registry(home.registry_file, Registry((local, SERVER)))
     assert value(credentials, SERVER) == "t-file"
     assert value(credentials, local) is None
-    save(home.registry_file, Registry((SERVER, OTHER)))
+    save_registry(home.registry_file, Registry((SERVER, OTHER)))
     assert value(credentials, SERVER) is None
 
 
@@ -219,7 +215,7 @@ def private(path: Path, text: str) -> Path:
 def test_two_accounts_of_one_server_have_a_token_each(home: Home, tmp_path: Path) -> None:
     """What the environment gives is for the one it names by its workspace, a token file without a name for neither."""
     second = ServerEntry("second", SERVER.url, "w-2")
-    save(home.registry_file, Registry((SERVER, second)))
+    save_registry(home.registry_file, Registry((SERVER, second)))
     store(home).store(SERVER, "t-first")
     store(home).store(second, "t-second")
     file = private(tmp_path / "token", "t-file")

@@ -14,22 +14,20 @@ import pytest
 
 from agent.core.errors import UsageError
 from agent.core.model import Mode
+from agent.settings.errors import RegistryError
+from agent.settings.home import Home
 from agent.settings.links import (
     Registry,
-    RegistryError,
     ServerEntry,
     SourceEntry,
-    clean_url,
-    load,
-    machine_id,
-    origin_of,
-    save,
     with_server,
     with_source,
     without_server,
     without_source,
 )
-from agent.settings.settings import Home
+from agent.settings.machine_id import machine_id
+from agent.settings.registry_file import load_registry, save_registry
+from agent.settings.server_url import clean_url, origin_of
 
 SERVER = ServerEntry("work", "https://r.example", "w-1")
 
@@ -43,37 +41,37 @@ def source(key: int, root: str = "/notes", paused_until: float | None = None) ->
 @pytest.mark.parametrize("until", [None, 99.5, math.inf])
 def test_what_is_saved_is_what_is_loaded(tmp_path: Path, until: float | None) -> None:
     registry = with_source(with_server(Registry(), SERVER), source(1, paused_until=until))
-    save(tmp_path / "h" / "registry.json", registry)
-    assert load(tmp_path / "h" / "registry.json") == registry
+    save_registry(tmp_path / "h" / "registry.json", registry)
+    assert load_registry(tmp_path / "h" / "registry.json") == registry
 
 
 def test_a_root_that_is_not_utf8_survives(tmp_path: Path) -> None:
     registry = with_source(Registry(), source(1, root=os.fsdecode(b"/a\xff/b")))
-    save(tmp_path / "registry.json", registry)
-    assert load(tmp_path / "registry.json").sources[0].root == Path(os.fsdecode(b"/a\xff/b"))
+    save_registry(tmp_path / "registry.json", registry)
+    assert load_registry(tmp_path / "registry.json").sources[0].root == Path(os.fsdecode(b"/a\xff/b"))
 
 
 def test_the_file_is_readable_by_its_owner_only(tmp_path: Path) -> None:
-    save(tmp_path / "h" / "registry.json", Registry())
+    save_registry(tmp_path / "h" / "registry.json", Registry())
     assert stat.S_IMODE((tmp_path / "h" / "registry.json").stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "h").stat().st_mode) == 0o700
 
 
 def test_no_file_is_an_empty_registry(tmp_path: Path) -> None:
-    assert load(tmp_path / "registry.json") == Registry()
+    assert load_registry(tmp_path / "registry.json") == Registry()
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"schema": 1}', '{"schema": 1, "servers": [{}]}'])
 def test_a_damaged_file_is_never_taken_for_an_empty_one(tmp_path: Path, text: str) -> None:
     (tmp_path / "registry.json").write_text(text)
     with pytest.raises(RegistryError, match="damaged"):
-        load(tmp_path / "registry.json")
+        load_registry(tmp_path / "registry.json")
 
 
 def test_a_newer_file_is_refused(tmp_path: Path) -> None:
     (tmp_path / "registry.json").write_text('{"schema": 2}')
     with pytest.raises(RegistryError, match="newer release"):
-        load(tmp_path / "registry.json")
+        load_registry(tmp_path / "registry.json")
 
 
 def test_a_key_is_never_used_again() -> None:
@@ -100,18 +98,19 @@ KILLED_WRITER = """
 import sys
 from pathlib import Path
 from agent.settings.links import *
+from agent.settings.registry_file import save_registry
 path = Path(sys.argv[1])
 print("ready", flush=True)
 size = 0
 while True:
     size = (size + 37) % 400
-    save(path, Registry(tuple(ServerEntry(f"s{i}", "https://r.example", "w") for i in range(size))))
+    save_registry(path, Registry(tuple(ServerEntry(f"s{i}", "https://r.example", "w") for i in range(size))))
 """
 
 
 def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> None:
     path = tmp_path / "registry.json"
-    save(path, Registry((SERVER,)))
+    save_registry(path, Registry((SERVER,)))
     for _ in range(5):
         with subprocess.Popen([sys.executable, "-c", KILLED_WRITER, str(path)], stdout=subprocess.PIPE) as writer:
             assert writer.stdout is not None
@@ -120,7 +119,7 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_file(tmp_path: Path) -> No
             while path.stat().st_ino == before:
                 os.sched_yield()
             writer.send_signal(signal.SIGKILL)
-        assert len(load(path).servers) < 400
+        assert len(load_registry(path).servers) < 400
 
 
 @pytest.mark.parametrize(

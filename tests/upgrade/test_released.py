@@ -14,8 +14,9 @@ from agent.hub.store.sql_store import SqlStore, StoreError, sqlite_url
 from agent.hub.store.tables import SCHEMA_VERSION as HUB_SCHEMA
 from agent.index import open_index
 from agent.index.schema import SCHEMA_VERSION
-from agent.settings.links import load, machine_id
-from agent.settings.settings import Home as AgentHome
+from agent.settings.home import Home as AgentHome
+from agent.settings.machine_id import machine_id
+from agent.settings.registry_file import load_registry
 from support.processes import Home
 from support.servers import HubServer
 from upgrade.frozen import KEPT, MINE, QUEUED, RELEASES, THEIRS, thaw
@@ -103,7 +104,7 @@ def test_machine_and_server_of_every_release_continue(release: Path, tmp_path: P
     thaw(release / "hub.sql", tmp_path / "hub" / "hub.db")
     with HubServer.serving(tmp_path / "hub") as server:
         home = thawed(release, tmp_path, server)
-        registry = load(home.path / "registry.json")
+        registry = load_registry(home.path / "registry.json")
         source = registry.sources[0].source_id
         assert (
             registry.servers[0].connector_id

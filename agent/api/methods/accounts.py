@@ -13,11 +13,12 @@ from agent.runtime import linking
 from agent.runtime.agent import Agent
 from agent.settings import links as reg
 from agent.settings.links import ServerEntry
+from agent.settings.server_url import clean_url, origin_of
 
 
 def login(agent: Agent, params: Params) -> dict[str, Any]:
     """Check an account and store it; the same name replaces the token and keeps the links."""
-    url = reg.clean_url(str(params["url"]), insecure_http=bool(params.get("insecure_http")))
+    url = clean_url(str(params["url"]), insecure_http=bool(params.get("insecure_http")))
     name = str(params.get("name") or urlsplit(url).hostname)
     if name == reg.LOCAL_HUB:
         raise UsageError("the name local is the embedded hub's", "give another with --name")
@@ -25,7 +26,7 @@ def login(agent: Agent, params: Params) -> dict[str, Any]:
     if not workspace:
         raise UsageError("the token names no workspace", "give it with --workspace")
     known = agent.registry.server(name)
-    if known is not None and known.origin != reg.origin_of(url) and agent.registry.sources_of(name):
+    if known is not None and known.origin != origin_of(url) and agent.registry.sources_of(name):
         raise UsageError(
             f"the account {name!r} is linked to {known.url}", "choose another --name, or unlink its folders first"
         )

@@ -16,7 +16,8 @@ from agent.index.conflicts import Conflict
 from agent.runtime.agent import Agent
 from agent.runtime.server_session import expiry_words
 from agent.runtime.source_runner import SourceRunner
-from agent.settings.credentials import CredentialsError, Token
+from agent.settings.credentials import Token
+from agent.settings.errors import CredentialsError
 from agent.settings.links import ServerEntry, SourceEntry
 
 SCHEMA = 1

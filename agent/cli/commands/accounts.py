@@ -39,7 +39,7 @@ def login_command(
 ) -> ExitCode:
     """Check and store an account on a server."""
     from agent.settings.credentials import check_token, claims
-    from agent.settings.links import clean_url
+    from agent.settings.server_url import clean_url
 
     address = clean_url(url, insecure_http=insecure_http)
     token = _token(token_stdin, token_file)

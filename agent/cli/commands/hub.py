@@ -19,7 +19,7 @@ from agent.cli.output import OutputFormat, TextLine, Verbosity, View
 from agent.cli.param_types import FILE
 from agent.core.errors import AgentError, UsageError
 from agent.runtime.hub_process import USER, WORKSPACE
-from agent.settings.settings import ensure_private
+from agent.settings.owner_only_files import ensure_private
 
 data_option = click.option(
     "--data",
@@ -139,7 +139,7 @@ def invite_command(app: App, url: str | None, workspace: str | None, user: str, 
 
     The token itself is not printed: it would end up in shell histories.
     """
-    from agent.settings.links import clean_url
+    from agent.settings.server_url import clean_url
 
     if data is not None and (url is None or workspace is None):
         raise UsageError("another hub than the embedded one is told apart by --url and --workspace")

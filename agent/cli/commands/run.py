@@ -24,7 +24,8 @@ from agent.core.errors import AgentError, HomeLocked
 
 if TYPE_CHECKING:
     from agent.daemon.sd_notify import SdNotify
-    from agent.settings.settings import Home, Settings
+    from agent.settings.home import Home
+    from agent.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 

@@ -15,17 +15,9 @@ from agent.cli.command import CONTEXT, App, command
 from agent.cli.exit_codes import ExitCode
 from agent.cli.output import TextLine
 from agent.core.errors import NotRunning
-from agent.settings.settings import (
-    TABLE,
-    ConfigError,
-    Setting,
-    Value,
-    config_files,
-    file_values,
-    load_settings,
-    parse_setting,
-    set_value,
-)
+from agent.settings.config_file import config_files, file_values, load_settings, set_value
+from agent.settings.errors import ConfigError
+from agent.settings.settings import TABLE, Setting, Value, parse_setting
 
 
 @click.group("config", context_settings=CONTEXT)
@@ -86,7 +78,7 @@ def edit_command(app: App) -> ExitCode:
     """
     from agent.cli.editor import edit_file
     from agent.settings.config_file import template
-    from agent.settings.settings import write_atomically
+    from agent.settings.owner_only_files import write_atomically
 
     app.home.create()
     if not app.home.config_file.exists():

@@ -105,7 +105,7 @@ def write_bundle(app: App, target: Path, document: dict[str, Any]) -> None:
         AgentError: the file cannot be written.
     """
     from agent.cli.client import daemon_of
-    from agent.settings.settings import write_atomically
+    from agent.settings.owner_only_files import write_atomically
 
     parts = {"doctor.json": json.dumps(document, indent=2), "versions.json": json.dumps(_versions(), indent=2)}
     daemon = daemon_of(app.home)
@@ -137,12 +137,12 @@ def _redacted(text: str, secrets: Iterable[str]) -> str:
 def _secrets(app: App) -> list[str]:
     """Every token of this home, as far as it can be read: one that is no JWT is known by nothing else."""
     from agent.settings.credentials import CredentialStore
-    from agent.settings.links import load
+    from agent.settings.registry_file import load_registry
 
     found = [os.environ.get(name, "") for name in ("RAVEN_TOKEN", "RAVEN_JWT")]
     with contextlib.suppress(AgentError):
         store = CredentialStore(app.home, app.settings(), os.environ)
-        for entry in load(app.home.registry_file).servers:
+        for entry in load_registry(app.home.registry_file).servers:
             with contextlib.suppress(AgentError):
                 token = store.token_for(entry)
                 found.append(token.value if token else "")

@@ -62,9 +62,10 @@ def _ensure_linked(
     port: int | None,
     yes: bool,
 ) -> None:
-    from agent.settings.links import LOCAL_HUB, load
+    from agent.settings.links import LOCAL_HUB
+    from agent.settings.registry_file import load_registry
 
-    known = load(app.home.registry_file).source_at(Path(root))
+    known = load_registry(app.home.registry_file).source_at(Path(root))
     chosen = server or (known.server if known else LOCAL_HUB)
     if chosen == LOCAL_HUB:
         client.call("ensure_local_hub", {} if port is None else {"port": port})

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from agent.core.defaults import POLL_WAIT_SECONDS
 from agent.core.events import (
     ConflictClosed,
     ConflictOpened,
@@ -35,8 +36,8 @@ MIN_PAGE: Final = 100
 LARGE_ANSWER: Final = 4 * 1024 * 1024
 SMALL_ANSWER: Final = 512 * 1024
 """Bytes of an answer above which the page halves, and below which a full one doubles again."""
-MAX_WAIT: Final = 25.0
-"""Seconds a poll waits on the server at most."""
+MAX_WAIT: Final = float(POLL_WAIT_SECONDS)
+"""Longest wait of one poll, in seconds."""
 
 
 class RawEvent(Struct, frozen=True, gc=False):
