@@ -267,6 +267,8 @@ def diff(document: Document) -> View:
     kind = document["kind"].replace("_", " against ")
     lines = [TextLine(f"{document['id']}  {document['path']}  ({kind})", Style.HEAD)]
     lines += _unified(document.get("remote"), document.get("local"))
+    if document.get("cut"):
+        lines.append(TextLine("the texts differ too much to be compared line by line: shown coarsely", Style.CARE))
     merged = document.get("merged")
     if merged is None:
         lines.append(TextLine("no merge can be proposed", Style.ASIDE))
@@ -281,14 +283,14 @@ def diff(document: Document) -> View:
 
 def _unified(before: str | None, after: str | None, old: str = "raven", new: str = "local") -> list[TextLine]:
     # Imported where it is used: every other view is shown sooner without it.
-    import difflib
+    from agent.core.diff import unified
 
     lines = []
     for side, text in ((old, before), (new, after)):
         if text is None:
             lines.append(TextLine(f"{side}: no such file, or no text", Style.ASIDE))
     tones = {"+": Style.GOOD, "-": Style.BAD, "@": Style.ASIDE}
-    both = difflib.unified_diff((before or "").splitlines(), (after or "").splitlines(), old, new, lineterm="")
+    both, _ = unified((before or "").splitlines(), (after or "").splitlines(), (old, new))
     return lines + [TextLine(_tabs(text), tones.get(text[:1], Style.PLAIN)) for text in both]
 
 

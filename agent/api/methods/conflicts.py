@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from agent.api.methods.common import Params, chosen_sources, remote_of, stamp, window
 from agent.api.methods.status import live_conflicts
+from agent.core.diff import diff_lines
 from agent.core.errors import AgentError, RemoteError, UsageError
 from agent.core.merge import Proposal, propose
 from agent.core.model import Resolution
@@ -88,6 +89,7 @@ def diff(agent: Agent, params: Params) -> dict[str, Any]:
     shown = _find(agent, str(params["id"]), str(params.get("cwd") or ""))
     texts = _Texts.of(agent, shown)
     proposal = texts.proposal()
+    preview, cut = _preview(texts)
     return {
         **shown.document(),
         "base": _decoded(texts.base),
@@ -95,20 +97,21 @@ def diff(agent: Agent, params: Params) -> dict[str, Any]:
         "remote": _decoded(texts.remote),
         "merged": _decoded(proposal.text) if proposal else None,
         "merge_clean": proposal.clean if proposal else False,
-        "preview": _preview(texts),
+        "preview": preview,
+        "cut": cut or (proposal is not None and proposal.cut),
     }
 
 
-def _preview(texts: _Texts) -> list[dict[str, Any]]:
-    import difflib
-
+def _preview(texts: _Texts) -> tuple[list[dict[str, Any]], bool]:
+    """The differing regions, and True if the work bound made one of them coarser than it could be."""
     ours = (texts.local or b"").decode("utf-8", "replace").splitlines()
     theirs = (texts.remote or b"").decode("utf-8", "replace").splitlines()
+    found = diff_lines(ours, theirs)
     rows = []
-    for tag, a, b, c, d in difflib.SequenceMatcher(None, ours, theirs, autojunk=False).get_opcodes():
-        if tag != "equal":
+    for equal, a, b, c, d in found.blocks:
+        if not equal:
             rows.append({"line": a + 1, "local": "\n".join(ours[a:b]), "remote": "\n".join(theirs[c:d])})
-    return rows
+    return rows, found.cut
 
 
 def _decoded(text: bytes | None) -> str | None:

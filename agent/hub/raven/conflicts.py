@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from difflib import SequenceMatcher
 from typing import Any
 
+from agent.core.diff import DiffBlock, diff_lines
 from agent.hub.domain.model import Caller
 from agent.hub.raven.context import HubContext, source_of
 from agent.hub.raven.wire import HubError, conflict_view
-
-MAX_DIFF_WORK = 4_000_000
-"""Lines times lines beyond which the middle is shown as one replaced block: the diff's cost grows with the product."""
-
-DiffBlock = tuple[bool, int, int, int, int]
-"""(equal, from and to on the local side, from and to on the remote side), 0-based and half open."""
 
 
 def list_conflicts(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> list[dict[str, object]]:
@@ -33,6 +27,7 @@ def preview(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> di
     """One conflict as the lines that differ, with `contextLines` equal ones around them.
 
     In `changes`, `line` counts on the local side from 1; None for `local` or `remote`: no such line on that side.
+    The work is bounded: where two texts are too different, a region is shown as one replaced block.
     """
     with services.store.read() as session:
         source = source_of(session, caller, body["sourceId"])
@@ -42,7 +37,7 @@ def preview(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> di
         texts = session.contents({h for h in (conflict.local_hash, conflict.remote_hash) if h is not None})
     local = texts[conflict.local_hash].split("\n")
     remote = [] if conflict.remote_hash is None else texts[conflict.remote_hash].split("\n")
-    blocks = list(_blocks(local, remote))
+    blocks = diff_lines(local, remote).blocks
     changes = list(_changes(local, remote, blocks, body.get("contextLines") or 0))
     return {
         "conflictId": conflict.id,
@@ -57,21 +52,6 @@ def preview(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> di
         },
         "changes": changes,
     }
-
-
-def _blocks(local: list[str], remote: list[str]) -> Iterator[DiffBlock]:
-    shorter = min(len(local), len(remote))
-    head = next((i for i in range(shorter) if local[i] != remote[i]), shorter)
-    tail = next((i for i in range(shorter - head) if local[-1 - i] != remote[-1 - i]), shorter - head)
-    end_local, end_remote = len(local) - tail, len(remote) - tail
-    yield True, 0, head, 0, head
-    if (end_local - head) * (end_remote - head) > MAX_DIFF_WORK:
-        yield False, head, end_local, head, end_remote
-    else:
-        matcher = SequenceMatcher(None, local[head:end_local], remote[head:end_remote])
-        for tag, a, b, c, d in matcher.get_opcodes():
-            yield tag == "equal", head + a, head + b, head + c, head + d
-    yield True, end_local, len(local), end_remote, len(remote)
 
 
 def _changes(local: list[str], remote: list[str], blocks: list[DiffBlock], context: int) -> Iterator[dict[str, object]]:
