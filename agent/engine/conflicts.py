@@ -16,6 +16,7 @@ from agent.engine.effects import FetchConflicts
 from agent.engine.messages import Call, ConflictsArrived
 from agent.engine.path_store import PathStore, remote_side
 from agent.engine.trash_outbox import TrashOutbox
+from agent.index.activity import ActivityKind
 from agent.index.conflicts import Conflict, ConflictOrigin, ConflictState
 from agent.index.operations import OperationState, PushReason
 from agent.index.trees import PathRow
@@ -59,7 +60,7 @@ class ConflictTracker:
         ctx.keep_conflict(conflict)
         ctx.moved.add(row.path)
         ctx.tally.conflicts_opened += 1
-        ctx.note(row.path, "conflict", kind.value)
+        ctx.record_activity(row.path, ActivityKind.CONFLICT, kind.value)
         self._keep_text(row.path, other)
         return conflict
 
@@ -94,10 +95,10 @@ class ConflictTracker:
         """Our own write replaced a foreign version nobody had seen; that version is parked against ours."""
         ctx = self._ctx
         if row.path in ctx.parked:
-            ctx.note(row.path, "overwritten_unseen", other)
+            ctx.record_activity(row.path, ActivityKind.OVERWRITTEN_UNSEEN, other)
             self._trash_outbox.enqueue(row.path, other, "overwritten")
             return
-        ctx.note(row.path, "overwritten_unseen", other, operation.id if operation else None)
+        ctx.record_activity(row.path, ActivityKind.OVERWRITTEN_UNSEEN, other, operation.id if operation else None)
         self.open(row, ConflictOrigin.LOST_UPDATE, other)
 
     def _close_quietly(self, row: PathRow, server_id: str, origin: ConflictOrigin) -> None:
@@ -133,11 +134,11 @@ class ConflictTracker:
             return
         entries = [e for e in ctx.operations_of(row.path) if e.operation.hash == event.local_hash]
         for entry in reversed(entries):
-            if entry.stage in (OperationState.STORED, OperationState.UNSETTLED):
+            if entry.state in (OperationState.STORED, OperationState.UNSETTLED):
                 # Its answer is on the way or lost; this event is the answer as well, and the settling will find it.
                 ctx.in_flight.conflicts_wanted = True
                 return
-            if entry.stage is OperationState.ABANDONED and row.path not in ctx.parked:
+            if entry.state is OperationState.ABANDONED and row.path not in ctx.parked:
                 self._close_quietly(row, event.conflict_id, ConflictOrigin.STALE_OWN)
                 return
         self._list(row, event, ConflictOrigin.FOREIGN)
@@ -173,7 +174,7 @@ class ConflictTracker:
             return None
         # What the folder holds now must be what was shown there: a push the server refused with this conflict. One that
         # never arrived showed nobody anything.
-        shown = {entry.operation.hash for entry in ctx.operations_of(row.path) if entry.stage is OperationState.DONE}
+        shown = {entry.operation.hash for entry in ctx.operations_of(row.path) if entry.state is OperationState.DONE}
         decided = row.local.hash == conflict.local_hash and row.local.hash in shown
         decided = decided and row.local.presence is not Presence.UNKNOWN
         if not decided or ctx.setup.mode is not Mode.BIDIRECTIONAL:
@@ -232,7 +233,7 @@ class ConflictTracker:
     def _is_unanswered(self, found: RemoteConflict) -> bool:
         """Whether this may be the answer to a push of ours whose outcome is not known."""
         entries = self._ctx.open_operations.get(found.path, ())
-        unanswered = [entry for entry in entries if entry.stage in (OperationState.STORED, OperationState.UNSETTLED)]
+        unanswered = [entry for entry in entries if entry.state in (OperationState.STORED, OperationState.UNSETTLED)]
         return any(entry.operation.hash == found.local_hash for entry in unanswered)
 
     def _forgotten(self, conflict: Conflict, gone: Set[str]) -> None:
@@ -359,7 +360,7 @@ class ConflictTracker:
             return
         entries = ctx.operations_of(row.path)
         if any(
-            e.why is PushReason.PARK and e.operation.hash == row.local.hash and e.stage is OperationState.DONE
+            e.reason is PushReason.PARK and e.operation.hash == row.local.hash and e.state is OperationState.DONE
             for e in entries
         ):
             return
@@ -378,7 +379,7 @@ class ConflictTracker:
         ctx.parked.pop(conflict.path, None)
         ctx.moved.add(conflict.path)
         self._stirred.add(conflict.path)
-        ctx.note(conflict.path, "conflict_closed", note)
+        ctx.record_activity(conflict.path, ActivityKind.CONFLICT_CLOSED, note)
         waiting = [
             c for c in ctx.foreign.values() if c.path == conflict.path and c.origin is ConflictOrigin.SERVER_EDIT
         ]

@@ -19,9 +19,11 @@ from agent.engine.effects import Effect, FetchHead, FetchHeadsAndConflicts
 from agent.engine.in_flight import InFlight, SyncCounters
 from agent.engine.messages import Call
 from agent.engine.retry_state import RetryState
+from agent.index.activity import ActivityKind
 from agent.index.conflicts import Conflict
 from agent.index.operations import OPEN_STATES, OperationState, PushReason, StoredOperation
-from agent.index.sources import PathProblem, SourceRow
+from agent.index.problems import PathProblem
+from agent.index.sources import SourceRow
 from agent.index.store import Index
 from agent.index.trees import PathRow
 
@@ -50,12 +52,12 @@ class EngineContext:
         """How many rows were written since the process started."""
         self._totals: tuple[int, int] | None = None
         self.due: float | None = None
-        self.source_row: SourceRow = index.notes.source_row(setup.source)
+        self.source_row: SourceRow = index.sources.get(setup.source)
         self.problems: dict[str, list[PathProblem]] = {}
         self.open_operations: dict[str, list[StoredOperation]] = {}
         self.unanswered: set[str] = set()
         """Paths with an operation whose outcome is not known."""
-        self.approved: dict[str, str] = index.notes.approved(setup.source)
+        self.approved: dict[str, str] = index.approvals.all(setup.source)
         """Deletes a person has approved: path to the hash it then held."""
         self._moves: dict[int, tuple[OperationState, int | None]] = {}
         self._unwritten_activity: list[tuple[str, str, str | None, str | None]] = []
@@ -71,7 +73,7 @@ class EngineContext:
             self.replace_operation(entry)
         for conflict in self.index.conflicts.live(source):
             self.keep_conflict(conflict)
-        for problem in self.index.notes.problems(source):
+        for problem in self.index.problems.all(source):
             self.problems.setdefault(problem.path, []).append(problem)
 
     @property
@@ -114,12 +116,14 @@ class EngineContext:
         source_row = replace(self.source_row, **changes)
         if source_row != self.source_row:
             self.source_row = source_row
-            self.index.notes.update_source_row(self.source, source_row)
+            self.index.sources.put(self.source, source_row)
 
-    def note(self, path: str, what: str, detail: str | None = None, operation_id: str | None = None) -> None:
+    def record_activity(
+        self, path: str, kind: ActivityKind, detail: str | None = None, operation_id: str | None = None
+    ) -> None:
         """Add a line to the activity log."""
-        self._unwritten_activity.append((path, what, detail, operation_id))
-        self.new_activity.append((path, what, detail, operation_id))
+        self._unwritten_activity.append((path, kind, detail, operation_id))
+        self.new_activity.append((path, kind, detail, operation_id))
 
     def keep_conflict(self, conflict: Conflict) -> None:
         """Remember a conflict where the parts look for it."""
@@ -167,7 +171,7 @@ class EngineContext:
 
     def set_problem(self, problem: PathProblem) -> None:
         """Note that a path cannot be synced."""
-        self.index.notes.add_problems(self.source, [problem])
+        self.index.problems.add(self.source, [problem])
         others = [p for p in self.problems.get(problem.path, []) if p.origin != problem.origin]
         self.problems[problem.path] = [*others, problem]
 
@@ -178,7 +182,7 @@ class EngineContext:
             return
         lifted = [p for p in found if p.origin in origins]
         if lifted:
-            self.index.notes.clear_problems(self.source, [path], *(p.origin for p in lifted))
+            self.index.problems.clear(self.source, [path], *(p.origin for p in lifted))
             rest = [p for p in found if p.origin not in origins]
             if rest:
                 self.problems[path] = rest
@@ -213,8 +217,8 @@ class EngineContext:
         path = entry.operation.path
         found = self.open_operations.get(path)
         others = [] if found is None else [e for e in found if e.seq != entry.seq]
-        unknown = entry.stage in _UNKNOWN or (bool(others) and any(other.stage in _UNKNOWN for other in others))
-        if entry.stage in OPEN_STATES:
+        unknown = entry.state in _UNKNOWN or (bool(others) and any(other.state in _UNKNOWN for other in others))
+        if entry.state in OPEN_STATES:
             others.append(entry)
             if len(others) > 1:
                 others.sort(key=lambda e: e.seq)
@@ -232,7 +236,7 @@ class EngineContext:
     def unanswered_operations(self, beside: Set[str] = frozenset()) -> list[StoredOperation]:
         """Operations whose outcome is not known, ``beside`` those on some paths, oldest first."""
         paths = self.unanswered - beside
-        entries = [e for path in paths for e in self.open_operations[path] if e.stage is not OperationState.ACKED]
+        entries = [e for path in paths for e in self.open_operations[path] if e.state is not OperationState.ACKED]
         return sorted(entries, key=lambda entry: entry.seq)
 
     def move_operations(
@@ -242,7 +246,7 @@ class EngineContext:
         for entry in entries:
             position = self._moves.get(entry.seq, (stage, None))[1] if echoed is None else echoed
             self._moves[entry.seq] = (stage, position)
-            self.replace_operation(replace(entry, stage=stage, echoed=entry.echoed if position is None else position))
+            self.replace_operation(replace(entry, state=stage, echoed=entry.echoed if position is None else position))
 
     def add_operations(self, operations: Sequence[tuple[Operation, PathRow]], why: PushReason) -> list[StoredOperation]:
         """Store operations on these rows; they are sent once this step is committed, never before."""
@@ -268,13 +272,13 @@ class EngineContext:
             self.index.operations.move(self._moves)
             self._moves.clear()
         if self._unwritten_activity:
-            self.index.notes.append_activity(self.source, self.now, self._unwritten_activity)
+            self.index.activity.append(self.source, self.now, self._unwritten_activity)
             self._unwritten_activity.clear()
 
     def drop_approval(self, path: str) -> None:
         """An approved delete is done, or means something else by now."""
         if self.approved.pop(path, None) is not None:
-            self.index.notes.drop_approvals(self.source, [path])
+            self.index.approvals.drop(self.source, [path])
 
     def request_drain(self) -> int:
         """Want the feed read to its end by a poll that starts from now on; the goal to compare ``drained`` with."""

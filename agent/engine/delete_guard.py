@@ -11,6 +11,7 @@ from agent.engine.context import EngineContext
 from agent.engine.in_flight import HeldDeletes
 from agent.engine.messages import ApproveDeletes, UndoDeletes
 from agent.engine.path_store import PathStore
+from agent.index.activity import ActivityKind
 from agent.index.trees import PathRow
 
 _MANY = 5000
@@ -61,18 +62,18 @@ class DeleteGuard:
             ctx.in_flight.held_deletes = HeldDeletes(plan_id("deletes", (path for path, _ in held)), frozenset(held))
             if ctx.source_row.held_since is None:
                 ctx.update_source_row(held_since=ctx.now)
-                ctx.note("", "deletes_held", f"{len(held)} files")
+                ctx.record_activity("", ActivityKind.DELETES_HELD, f"{len(held)} files")
 
     def _too_many(self, step: Step, due: int) -> list[tuple[str, str]]:
         """The deletes of one direction that must wait: all that nobody approved, or none."""
         ctx, limits, index = self._ctx, self._ctx.setup.limits, self._ctx.index
         since = self._window_began()
         emptied = self._emptied(step, due)
-        if not emptied and due + index.removals.count(ctx.source, step, since) < limits.least:
+        if not emptied and due + index.recent_deletes.count(ctx.source, step, since) < limits.least:
             # Too few whatever they are: what is lost and what was renamed need not be told apart.
             return []
         lost = [f for f in index.trees.lost_files(ctx.source, step) if f[0] not in ctx.parked]
-        gone = index.removals.lost(ctx.source, step, since)
+        gone = index.recent_deletes.lost(ctx.source, step, since)
         total = index.trees.base_count(ctx.source) + gone
         self._files = total if total >= _MANY else 0
         if not lost or not (emptied or must_hold(len(lost) + gone, total, limits)):
@@ -105,15 +106,15 @@ class DeleteGuard:
         ctx = self._ctx
         unasked = [(r.path, r.base.hash) for r in rows if r.base.hash and ctx.approved.get(r.path) != r.base.hash]
         if unasked:
-            ctx.index.removals.add(ctx.source, step, unasked, ctx.now, self._window_began())
+            ctx.index.recent_deletes.add(ctx.source, step, unasked, ctx.now, self._window_began())
 
     def on_approve(self, message: ApproveDeletes) -> None:
         """Approve exactly the plan a person saw."""
         held = self._ctx.in_flight.held_deletes
         if held is not None and held.plan == message.plan:
-            self._ctx.index.notes.approve(self._ctx.source, held.files)
+            self._ctx.index.approvals.add(self._ctx.source, held.files)
             self._ctx.approved.update(held.files)
-            self._ctx.note("", "deletes_approved", message.plan)
+            self._ctx.record_activity("", ActivityKind.DELETES_APPROVED, message.plan)
 
     def on_undo(self, _message: UndoDeletes) -> None:
         """Bring the files back to the side that lost them: without a base the other side's file is new there."""
@@ -127,4 +128,4 @@ class DeleteGuard:
             for row in rows.values()
             if row.step in _DELETES
         )
-        ctx.note("", "deletes_undone", held.plan)
+        ctx.record_activity("", ActivityKind.DELETES_UNDONE, held.plan)

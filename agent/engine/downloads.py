@@ -25,7 +25,8 @@ from agent.engine.effects import ApplyChanges
 from agent.engine.in_flight import CONTENTS_LIMIT
 from agent.engine.messages import Call, Restore
 from agent.engine.path_store import WAITING, PathStore
-from agent.index.sources import PathProblem, ProblemOrigin
+from agent.index.activity import ActivityKind
+from agent.index.problems import PathProblem, ProblemOrigin
 from agent.index.trees import PathRow
 
 _ASK_AT_ONCE = 4
@@ -82,16 +83,16 @@ class Downloads:
         if racy and ctx.setup.run_mode is RunMode.DAEMON:
             ctx.in_flight.scan_later(row.path, ctx.now + _RACY_SECONDS)
         if intent.purpose is Purpose.RESTORE:
-            ctx.note(row.path, "restored")
+            ctx.record_activity(row.path, ActivityKind.RESTORED)
             return row
         if intent.new is None:
             ctx.tally.deleted_local += 1
-            ctx.note(row.path, "deleted_local")
+            ctx.record_activity(row.path, ActivityKind.DELETED_LOCAL)
             ctx.drop_approval(row.path)
             self._unblock()
         else:
             ctx.tally.pulled += 1
-            ctx.note(row.path, "pulled")
+            ctx.record_activity(row.path, ActivityKind.PULLED)
         return replace(row, base=side_of(intent.new))
 
     def _unblock(self) -> None:
@@ -219,7 +220,7 @@ class Downloads:
     def carry(self, jobs: list[tuple[Intent, bytes]]) -> None:
         """Journal these changes and have them made once this step is committed."""
         ctx = self._ctx
-        ctx.index.operations.journal(ctx.source, (intent for intent, _ in jobs), ctx.now)
+        ctx.index.journal.add(ctx.source, (intent for intent, _ in jobs), ctx.now)
         for intent, _ in jobs:
             ctx.in_flight.intents[intent.id] = intent
             ctx.in_flight.applying.add(intent.path)

@@ -34,7 +34,7 @@ from agent.engine.uploads import Uploads
 from agent.engine.user_commands import UserCommands
 from agent.engine.verification import Verification
 from agent.index.conflicts import ConflictState
-from agent.index.sources import PathProblem, ProblemOrigin
+from agent.index.problems import PathProblem, ProblemOrigin
 from agent.index.store import Index
 from agent.index.trees import PathRow
 
@@ -192,8 +192,8 @@ class Engine:
         ctx.moved.update(row.path for row in ctx.index.trees.with_step(ctx.source, Step.PARK))
         ctx.moved.update(ctx.parked)
         ctx.index.operations.prune(ctx.source, ctx.now - _OPERATIONS_KEPT)
-        ctx.index.notes.prune_activity(ctx.now - _ACTIVITY_KEPT)
-        for intent in ctx.index.operations.intents(ctx.source):
+        ctx.index.activity.prune(ctx.now - _ACTIVITY_KEPT)
+        for intent in ctx.index.journal.all(ctx.source):
             ctx.in_flight.intents[intent.id] = intent
             ctx.in_flight.applying.add(intent.path)
         self._recover()
@@ -233,7 +233,7 @@ class Engine:
         self._path_store.change(rows.values())
         ids = tuple(landed.intent_id for landed in message.landed)
         if ids:
-            ctx.index.operations.close_intents(ids)
+            ctx.index.journal.close(ids)
             ctx.emit(ReleaseJournal(ids))
 
     def _on_head(self, message: m.HeadArrived) -> None:

@@ -11,6 +11,7 @@ from agent.engine.conflicts import ConflictTracker
 from agent.engine.context import EngineContext
 from agent.engine.messages import Call
 from agent.engine.path_store import PathStore, agreed, remote_side, sent_side
+from agent.index.activity import ActivityKind
 from agent.index.operations import OperationState, PushReason, StoredOperation
 from agent.index.trees import PathRow
 
@@ -35,10 +36,11 @@ class InDoubt:
             ctx.tally.deleted_remote += 1
         else:
             ctx.tally.pushed += 1
-        ctx.note(row.path, "deleted_remote" if operation.verb is Verb.DELETE else "pushed", None, operation.id)
+        kind = ActivityKind.DELETED_REMOTE if operation.verb is Verb.DELETE else ActivityKind.PUSHED
+        ctx.record_activity(row.path, kind, None, operation.id)
         ctx.drop_approval(row.path)
         side = sent_side(operation.hash, operation.size)
-        if entry.why is PushReason.RESOLVE:
+        if entry.reason is PushReason.RESOLVE:
             # The folder does not hold the decided text yet: the base moves with the install that follows.
             return replace(row, remote=side)
         return agreed(row, side)
@@ -89,7 +91,7 @@ class InDoubt:
             entry
             for entries in ctx.open_operations.values()
             for entry in entries
-            if entry.stage is OperationState.ACKED and entry.echoed is not None and entry.echoed <= past
+            if entry.state is OperationState.ACKED and entry.echoed is not None and entry.echoed <= past
         ]
         ctx.move_operations(told, OperationState.ECHOED)
 
@@ -105,9 +107,9 @@ class InDoubt:
         """The server will never take this operation."""
         ctx = self._ctx
         ctx.move_operations([entry], OperationState.DONE)
-        ctx.note(entry.operation.path, "refused", text, entry.operation.id)
+        ctx.record_activity(entry.operation.path, ActivityKind.REFUSED, text, entry.operation.id)
         conflict = ctx.parked.get(entry.operation.path)
-        if entry.why is PushReason.RESOLVE and conflict is not None:
+        if entry.reason is PushReason.RESOLVE and conflict is not None:
             self._conflicts.reopen(conflict, self._path_store.row(entry.operation.path), text)
 
     def abandon(self, entries: list[StoredOperation]) -> None:
@@ -128,7 +130,7 @@ class InDoubt:
         """Judge the unsettled operations of a path by what the server shows."""
         ctx = self._ctx
         for entry in list(ctx.open_operations.get(row.path, ())):
-            if entry.stage is not OperationState.UNSETTLED or conflicts is None or not self._drained(entry):
+            if entry.state is not OperationState.UNSETTLED or conflicts is None or not self._drained(entry):
                 continue
             row = self._judge(row, entry, head, conflicts)
         return row
@@ -143,7 +145,7 @@ class InDoubt:
         unclaimed = [c for c in conflicts if c.id not in ctx.foreign]
         verdict, found = judge_in_doubt(operation, digest, versions, unclaimed)
         ctx.in_flight.settle_goal.pop(operation.id, None)
-        ctx.note(row.path, "settled", verdict.value, operation.id)
+        ctx.record_activity(row.path, ActivityKind.SETTLED, verdict.value, operation.id)
         if verdict is InDoubtVerdict.CONFLICT and found is not None:
             ctx.move_operations([entry], OperationState.DONE)
             return self._conflicts.conflicted(replace(row, remote=remote_side(digest)), operation, found)
@@ -163,11 +165,11 @@ class InDoubt:
         bytes the id stands for are still there.
         """
         ctx = self._ctx
-        if entry.stage is not OperationState.UNSETTLED or not ctx.setup.item_results or not self._drained(entry):
+        if entry.state is not OperationState.UNSETTLED or not ctx.setup.item_results or not self._drained(entry):
             return False
         if entry.operation.id in ctx.in_flight.batch:
             return False
-        return entry.why is PushReason.RESOLVE or self._still_there(entry.operation)
+        return entry.reason is PushReason.RESOLVE or self._still_there(entry.operation)
 
     def _still_there(self, operation: Operation) -> bool:
         local = self._path_store.row(operation.path).local
@@ -183,7 +185,7 @@ class InDoubt:
             if len(in_flight.asking) + len(paths) >= _ASK_AT_ONCE:
                 break
             path = entry.operation.path
-            if entry.stage is not OperationState.UNSETTLED or not self._drained(entry):
+            if entry.state is not OperationState.UNSETTLED or not self._drained(entry):
                 continue
             # What is put off takes no turn from the others.
             if not self.resendable(entry) and ctx.may_fetch_head(path):

@@ -11,7 +11,8 @@ from agent.engine.context import EngineContext
 from agent.engine.effects import ScanFolder, ScanPaths
 from agent.engine.messages import PathScanFinished, PathsChanged, RescanRequested, ScanFinished, ScanResults
 from agent.engine.path_store import PathStore
-from agent.index.sources import PathProblem, ProblemOrigin
+from agent.index.activity import ActivityKind
+from agent.index.problems import PathProblem, ProblemOrigin
 from agent.index.trees import PathRow
 
 _RACY_SECONDS = 2.1
@@ -127,16 +128,16 @@ class LocalChanges:
         in_flight.root_trouble = message.trouble
         self._forget_stirred()
         if message.trouble is not None:
-            ctx.note("", "halted", message.trouble)
+            ctx.record_activity("", ActivityKind.HALTED, message.trouble)
             ctx.wake(ctx.now + 10)
             return
         in_flight.scanned = True
         self._count_mounts(message.mounts)
         self._forget_missing()
         ctx.update_source_row(looked_at=ctx.now)
-        ctx.index.notes.clear_stale_problems(ctx.source, ProblemOrigin.LOOK, in_flight.scan_began)
+        ctx.index.problems.clear_stale(ctx.source, ProblemOrigin.LOOK, in_flight.scan_began)
         ctx.problems = {}
-        for problem in ctx.index.notes.problems(ctx.source):
+        for problem in ctx.index.problems.all(ctx.source):
             ctx.problems.setdefault(problem.path, []).append(problem)
 
     def _forget_missing(self) -> None:
@@ -156,7 +157,7 @@ class LocalChanges:
         ctx, in_flight = self._ctx, self._ctx.in_flight
         lost = ctx.source_row.mounts - met
         if lost - in_flight.lost_mounts:
-            ctx.note("", "halted", f"not mounted: {', '.join(sorted(lost))}")
+            ctx.record_activity("", ActivityKind.HALTED, f"not mounted: {', '.join(sorted(lost))}")
         in_flight.lost_mounts = lost
         ctx.update_source_row(mounts=ctx.source_row.mounts | met)
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from agent.core.model import ABSENT, Observation, Presence, Side, file_side
 from agent.core.reconcile import Step, reconcile
 from agent.engine.context import EngineContext
-from agent.index.sources import ProblemOrigin
+from agent.index.problems import ProblemOrigin
 from agent.index.trees import PathRow
 
 WAITING = (Step.PULL, Step.PULL_DELETE, Step.UNKNOWN)

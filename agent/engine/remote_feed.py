@@ -31,10 +31,12 @@ from agent.engine.in_flight import CONTENTS_LIMIT, PollCall
 from agent.engine.messages import Call, ConnectionsReset, FeedContinuityChecked, PageArrived
 from agent.engine.path_store import PathStore, remote_side, sent_side
 from agent.engine.verification import Verification
+from agent.index.activity import ActivityKind
 from agent.index.operations import OperationState, OverwriteSuspect, StoredOperation
-from agent.index.sources import PathProblem, ProblemOrigin
+from agent.index.problems import PathProblem, ProblemOrigin
 from agent.index.trees import PathRow
 
+_CONTROL_ACTIVITY = {ControlSignal.PAUSED: ActivityKind.PAUSED, ControlSignal.RESUMED: ActivityKind.RESUMED}
 _OVER = (OperationState.DONE, OperationState.ECHOED)
 _BESIDE_PUSHES = 1.0
 """Seconds between two looks at the feed while batches are on their way: each of them is news there, and told by its
@@ -151,12 +153,12 @@ class RemoteFeed:
         """One event that cannot be understood is passed over by name; what it told is looked for in the listing."""
         shown = _shown(event.path) if event.path else f"event {event.position}"
         self._refuse(shown, Reason.GARBLED, f"what the server told at {event.position} is refused: {event.reason}")
-        self._ctx.note(shown, "event_refused", event.reason)
+        self._ctx.record_activity(shown, ActivityKind.EVENT_REFUSED, event.reason)
         self._verification.request()
 
     def _control(self, event: ControlEvent) -> None:
         self._ctx.update_source_row(remote_paused=event.signal is ControlSignal.PAUSED)
-        self._ctx.note("", event.signal.value, "by the server")
+        self._ctx.record_activity("", _CONTROL_ACTIVITY[event.signal], "by the server")
 
     def _upsert(self, reading: _PageContext, event: Upsert) -> None:
         self._ctx.clear_problem(event.path, ProblemOrigin.REMOTE)
@@ -174,11 +176,11 @@ class RemoteFeed:
         """The feed says a path now holds these bytes (None: nothing)."""
         row = reading.rows[path]
         entry = self._ours(reading, event.operation_id)
-        if entry is not None and entry.stage is OperationState.ACKED and entry.echoed == event.position:
+        if entry is not None and entry.state is OperationState.ACKED and entry.echoed == event.position:
             # The answer told as much, and the row has it.
             self._ctx.move_operations([entry], OperationState.ECHOED)
             return
-        if entry is not None and entry.operation.path == path and entry.stage not in _OVER:
+        if entry is not None and entry.operation.path == path and entry.state not in _OVER:
             reading.rows[path] = self._echo(row, entry, event.position)
             reading.changed.add(path)
             return
@@ -190,7 +192,7 @@ class RemoteFeed:
                 return
             if entry is None:
                 self._suspect(pending[0], digest, event)
-            if any(e.stage is OperationState.ACKED for e in pending):
+            if any(e.state is OperationState.ACKED for e in pending):
                 # The server has acknowledged ours, so whatever is told before our echo lies below it.
                 return
         if event.position <= row.position:
@@ -212,7 +214,7 @@ class RemoteFeed:
             return None
         current = self._ctx.open_operations.get(entry.operation.path, ())
         # No longer open: its outcome is known, unless it was given up and arrives after all.
-        over = entry if entry.stage is OperationState.ABANDONED else replace(entry, stage=OperationState.DONE)
+        over = entry if entry.state is OperationState.ABANDONED else replace(entry, state=OperationState.DONE)
         return next((e for e in current if e.operation.id == operation_id), over)
 
     def _echo_of_a_no_op(self, pending: list[StoredOperation], digest: str | None) -> bool:
@@ -221,7 +223,7 @@ class RemoteFeed:
         """
         if not self._ctx.setup.ordered_feed:
             return False
-        twins = [e for e in pending if e.stage is OperationState.ACKED and e.operation.hash == digest]
+        twins = [e for e in pending if e.state is OperationState.ACKED and e.operation.hash == digest]
         self._ctx.move_operations(twins, OperationState.ECHOED)
         return bool(twins)
 
@@ -235,7 +237,7 @@ class RemoteFeed:
         for entry in ctx.operations_of(row.path):
             operation = entry.operation
             between = entry.after < event.position < (entry.echoed or 0)
-            if entry.stage is OperationState.ECHOED and between and event.hash not in (operation.base, operation.hash):
+            if entry.state is OperationState.ECHOED and between and event.hash not in (operation.base, operation.hash):
                 if event.content is not None:
                     ctx.index.texts.put(event.hash, event.content)
                 self._conflicts.lost_update(row, operation, event.hash)
@@ -246,7 +248,7 @@ class RemoteFeed:
         ctx = self._ctx
         operation = entry.operation
         later = any(e.seq > entry.seq for e in ctx.open_operations.get(operation.path, ()))
-        if entry.stage is not OperationState.ACKED:
+        if entry.state is not OperationState.ACKED:
             row = self._in_doubt.applied(row, entry)
         elif not later:
             row = replace(row, remote=sent_side(operation.hash, operation.size))

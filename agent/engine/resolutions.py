@@ -28,6 +28,7 @@ from agent.engine.effects import CloseConflict
 from agent.engine.messages import Call, ConflictCloseAnswered, Resolve
 from agent.engine.path_store import PathStore
 from agent.engine.trash_outbox import TrashOutbox
+from agent.index.activity import ActivityKind
 from agent.index.conflicts import Conflict, ConflictOrigin, ConflictState
 from agent.index.operations import OperationState, PushReason
 from agent.index.trees import PathRow
@@ -70,7 +71,7 @@ class Resolutions:
             conflict, state=ConflictState.RESOLVING, choice=message.choice, wanted_hash=wanted, note=None
         )
         self._conflicts.save(conflict)
-        ctx.note(conflict.path, "resolving", message.choice.value)
+        ctx.record_activity(conflict.path, ActivityKind.RESOLVING, message.choice.value)
         self._stash_loser(conflict)
 
     def _wanted(self, conflict: Conflict, message: Resolve) -> str | None:
@@ -84,9 +85,9 @@ class Resolutions:
         """A stale push that was never sent would only open the conflict that is being resolved."""
         ctx = self._ctx
         for entry in list(ctx.open_operations.get(path, ())):
-            if entry.stage is OperationState.STORED and entry.operation.id not in ctx.in_flight.batch:
+            if entry.state is OperationState.STORED and entry.operation.id not in ctx.in_flight.batch:
                 ctx.index.operations.drop([entry.operation.id])
-                ctx.replace_operation(replace(entry, stage=OperationState.DONE))
+                ctx.replace_operation(replace(entry, state=OperationState.DONE))
 
     def _stash_loser(self, conflict: Conflict) -> None:
         """The local loser goes to the trash with the install; the other side's text is put there now."""

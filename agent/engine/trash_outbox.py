@@ -5,6 +5,7 @@ from __future__ import annotations
 from agent.engine.context import EngineContext
 from agent.engine.effects import WriteToTrash
 from agent.engine.messages import TrashWriteFinished
+from agent.index.activity import ActivityKind
 from agent.index.trash_outbox import PendingTrashWrite
 
 _AGAIN = 30.0
@@ -16,7 +17,7 @@ class TrashOutbox:
 
     def __init__(self, ctx: EngineContext) -> None:
         self._ctx = ctx
-        self._owed = {owed.id: owed for owed in ctx.index.stashes.of(ctx.source)}
+        self._owed = {owed.id: owed for owed in ctx.index.trash_outbox.all(ctx.source)}
         self._again_at: dict[str, float] = {}
 
     def enqueue(self, path: str, digest: str | None, reason: str) -> None:
@@ -24,7 +25,7 @@ class TrashOutbox:
         ctx = self._ctx
         if digest is not None and ctx.index.texts.get(digest) is not None:
             owed = PendingTrashWrite(ctx.new_intent_id(), path, digest, reason)
-            ctx.index.stashes.add(ctx.source, owed)
+            ctx.index.trash_outbox.add(ctx.source, owed)
             self._owed[owed.id] = owed
 
     def on_stashed(self, message: TrashWriteFinished) -> None:
@@ -32,13 +33,13 @@ class TrashOutbox:
         ctx = self._ctx
         ctx.in_flight.writing_to_trash.discard(message.stash_id)
         if message.trouble is None:
-            ctx.index.stashes.mark_written(message.stash_id)
+            ctx.index.trash_outbox.mark_written(message.stash_id)
             self._owed.pop(message.stash_id, None)
             self._again_at.pop(message.stash_id, None)
             return
         if message.stash_id not in self._again_at:
             path = self._owed[message.stash_id].path
-            ctx.note(path, "trash_refused", message.trouble)
+            ctx.record_activity(path, ActivityKind.TRASH_REFUSED, message.trouble)
         self._again_at[message.stash_id] = ctx.now + _AGAIN
 
     def plan(self) -> None:

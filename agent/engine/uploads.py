@@ -13,7 +13,7 @@ from agent.engine.local_changes import LocalChanges
 from agent.engine.messages import BatchAnswered, Call, PathsChanged
 from agent.engine.path_store import PathStore
 from agent.index.operations import OperationState, PushReason, StoredOperation
-from agent.index.sources import PathProblem, ProblemOrigin
+from agent.index.problems import PathProblem, ProblemOrigin
 from agent.index.trees import PathRow
 
 _REFUSED_AGAIN = 3600.0
@@ -71,7 +71,7 @@ class Uploads:
 
     def _live(self, entry: StoredOperation) -> StoredOperation | None:
         for other in self._ctx.open_operations.get(entry.operation.path, ()):
-            if other.operation.id == entry.operation.id and other.stage is not OperationState.ACKED:
+            if other.operation.id == entry.operation.id and other.state is not OperationState.ACKED:
                 return other
         return None
 
@@ -83,10 +83,10 @@ class Uploads:
             self._refuse(entry, outcome)
         elif outcome.result is Result.CHANGED:
             self._local_changes.on_noticed(PathsChanged(frozenset([entry.operation.path])))
-            if entry.stage is OperationState.STORED:
+            if entry.state is OperationState.STORED:
                 ctx.index.operations.drop([entry.operation.id])
                 ctx.replace_operation(
-                    StoredOperation(entry.seq, entry.operation, entry.why, OperationState.DONE, entry.created_at)
+                    StoredOperation(entry.seq, entry.operation, entry.reason, OperationState.DONE, entry.created_at)
                 )
                 ctx.moved.add(entry.operation.path)
 
@@ -130,7 +130,7 @@ class Uploads:
             in_flight.next_batch += 1
 
     def _given(self, entry: StoredOperation) -> bytes | None:
-        if entry.why is not PushReason.RESOLVE:
+        if entry.reason is not PushReason.RESOLVE:
             return None
         return self._ctx.index.texts.get(entry.operation.hash) or b""
 
@@ -165,7 +165,7 @@ class Uploads:
         """Stored operations that are not on their way, oldest first, one for a path."""
         waiting = []
         for entry in self._ctx.unanswered_operations(beside=self._ctx.in_flight.pushing):
-            if entry.stage is OperationState.STORED or self._in_doubt.resendable(entry):
+            if entry.state is OperationState.STORED or self._in_doubt.resendable(entry):
                 waiting.append(entry)
         return waiting
 

@@ -15,7 +15,7 @@ from agent.engine.messages import Pause, Resume, Retry, SyncNow
 from agent.engine.path_store import PathStore
 from agent.engine.trash_outbox import TrashOutbox
 from agent.engine.verification import Verification
-from agent.index.sources import ProblemOrigin
+from agent.index.problems import ProblemOrigin
 
 _REFUSALS = frozenset({Reason.REFUSED, Reason.TOO_LARGE})
 _JUST = 5.0

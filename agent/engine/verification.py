@@ -18,8 +18,9 @@ from agent.engine.context import EngineContext
 from agent.engine.effects import FetchListing
 from agent.engine.messages import Call, ListingArrived
 from agent.engine.path_store import PathStore, remote_side
+from agent.index.activity import ActivityKind
 from agent.index.operations import OperationState
-from agent.index.sources import ProblemOrigin
+from agent.index.problems import ProblemOrigin
 
 _ASK_AT_ONCE = 4
 _SECOND_LOOK = 1.0
@@ -67,7 +68,7 @@ class Verification:
             self._begin_if_due()
         elif self._phase is VerificationPhase.DRAIN_BEFORE and ctx.in_flight.drained >= self._goal:
             self._phase = VerificationPhase.LISTING
-            ctx.index.trees.start_listing(ctx.source)
+            ctx.index.listing.clear(ctx.source)
             ctx.emit(FetchListing())
         elif self._phase is VerificationPhase.DRAIN_AFTER and ctx.in_flight.drained >= self._goal:
             self._compare()
@@ -94,7 +95,7 @@ class Verification:
             entry.operation.id
             for entries in ctx.open_operations.values()
             for entry in entries
-            if entry.stage is OperationState.ACKED
+            if entry.state is OperationState.ACKED
         }
         ctx.in_flight.continuity_known = False
         ctx.in_flight.conflicts_wanted |= not ctx.setup.ordered_feed
@@ -105,7 +106,7 @@ class Verification:
         ctx = self._ctx
         if self._phase is not VerificationPhase.LISTING:
             return
-        ctx.index.trees.add_listing(ctx.source, message.files)
+        ctx.index.listing.add(ctx.source, message.files)
         if message.last:
             ctx.retry_state.answered(Call.LISTING)
             # A server put back from a copy meanwhile has listed what it held then: it is asked before that counts.
@@ -127,7 +128,7 @@ class Verification:
         self._wanted_at = None
         text = "the server was restored from an older copy; raven-agent resume compares both sides as at a first link"
         ctx.update_source_row(halted=text, rejoin=True, verified_at=ctx.now)
-        ctx.note("", "halted", text)
+        ctx.record_activity("", ActivityKind.HALTED, text)
 
     def on_listing_failed(self) -> None:
         """Nothing of a listing that broke off may be believed."""
@@ -147,9 +148,9 @@ class Verification:
         overwritten unseen.
         """
         ctx = self._ctx
-        listed = ctx.index.trees.listed(ctx.source, [p for p, es in ctx.open_operations.items() if es])
+        listed = ctx.index.listing.hashes(ctx.source, [p for p, es in ctx.open_operations.items() if es])
         for path, entries in list(ctx.open_operations.items()):
-            skipped = [e for e in entries if e.operation.id in self._acked_before and e.stage is OperationState.ACKED]
+            skipped = [e for e in entries if e.operation.id in self._acked_before and e.state is OperationState.ACKED]
             for entry in skipped:
                 ctx.move_operations([entry], OperationState.DONE)
                 if listed.get(path) == entry.operation.base:
@@ -167,19 +168,19 @@ class Verification:
 
     def _compare(self) -> None:
         ctx = self._ctx
-        trees = ctx.index.trees
+        listing = ctx.index.listing
         self._give_up_echoes()
         self._differing = [
-            path for path in trees.listing_differs(ctx.source) if self._quiet(path) and paths.check(path) is None
+            path for path in listing.differing(ctx.source) if self._quiet(path) and paths.check(path) is None
         ]
-        missing = {path for path in trees.listing_misses(ctx.source) if self._quiet(path)}
+        missing = {path for path in listing.missing(ctx.source) if self._quiet(path)}
         gone = missing & self._missing_once
         self._missing_once = missing - gone
         rows = self._path_store.rows(sorted(gone))
         self._path_store.change(replace(row, remote=ABSENT) for row in rows.values())
         if self._missing_once:
             self._wanted_at = ctx.now + _SECOND_LOOK
-        trees.start_listing(ctx.source)
+        listing.clear(ctx.source)
         self._phase = VerificationPhase.ASKING
 
     def _ask(self) -> None:

@@ -1,4 +1,8 @@
-"""The SQLite index: the three trees, operations, conflicts and what happened."""
+"""The SQLite index: everything the agent knows of its sources, in one file a home.
+
+One module a table or tree; they read and write rows and decide nothing. Begin with ``store.py`` (opening) and
+``trees.py`` (base, local and remote side of every path); the schema is ``migrations/*.sql``.
+"""
 
 from agent.index.store import Index, open_index, open_reader, quarantine
 

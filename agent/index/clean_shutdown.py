@@ -1,7 +1,6 @@
-"""Whether anybody touched the index since it was closed in good order.
+"""The mark of a clean shutdown: an index nobody touched since then needs no integrity check at the next start.
 
-Checking an index costs what there is of it, at every start; what nobody touched since it was found sound, and was
-written by nobody but SQLite until it was closed, need not be checked again.
+The check reads the whole index, so it is worth avoiding.
 """
 
 from __future__ import annotations
@@ -11,24 +10,27 @@ from pathlib import Path
 
 
 def mark_clean(path: Path) -> None:
-    """Note how a closed index stands; not while its WAL is there, which somebody still has to bring home."""
+    """Record size, times and inode of a cleanly closed index.
+
+    Skipped while a WAL file exists, because the WAL is not checkpointed yet.
+    """
     with contextlib.suppress(OSError):
         if not _wal_of(path).exists():
-            _seal_of(path).touch(0o600)
-            _seal_of(path).write_text(_state_of(path))
+            _mark_of(path).touch(0o600)
+            _mark_of(path).write_text(_state_of(path))
 
 
 def was_clean(path: Path) -> bool:
-    """Whether the index stands as it was sealed. The seal is gone afterwards: a process that dies leaves none."""
+    """True if the index is as it was marked. The mark is removed, so that a process that dies leaves none."""
     try:
-        sealed = _seal_of(path).read_text()
-        _seal_of(path).unlink()
-        return sealed == _state_of(path) and not _wal_of(path).exists()
+        marked = _mark_of(path).read_text()
+        _mark_of(path).unlink()
+        return marked == _state_of(path) and not _wal_of(path).exists()
     except (OSError, UnicodeDecodeError):
         return False
 
 
-def _seal_of(path: Path) -> Path:
+def _mark_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.closed")
 
 
@@ -38,5 +40,5 @@ def _wal_of(path: Path) -> Path:
 
 def _state_of(path: Path) -> str:
     found = path.stat()
-    # The time of change cannot be put back by who writes to the file, as that of its content can.
+    # Programs can set the mtime back, but not the ctime.
     return f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino} {found.st_dev}\n"

@@ -1,4 +1,4 @@
-"""Opening the index: one owner of the write connection, readers beside it, a damaged file set aside."""
+"""Opening the index: one write connection, read-only readers, and quarantine of a damaged file."""
 
 from __future__ import annotations
 
@@ -9,110 +9,125 @@ from pathlib import Path
 from typing import Final
 
 from agent.core.errors import IndexDamaged, IndexUnavailable
+from agent.index.activity import ActivityLog
+from agent.index.approvals import Approvals
 from agent.index.clean_shutdown import mark_clean, was_clean
 from agent.index.conflicts import Conflicts
+from agent.index.journal import Journal
+from agent.index.listing import ServerListing
 from agent.index.operations import Operations
+from agent.index.problems import Problems
 from agent.index.recent_deletes import RecentDeletes
 from agent.index.schema import migrate, refuse_newer
-from agent.index.sources import Notes
+from agent.index.sources import Sources
 from agent.index.texts import Texts
 from agent.index.trash_outbox import TrashOutboxTable
 from agent.index.trees import Trees
 
-_PASSING: Final = frozenset(
+_DISK_ERRORS: Final = frozenset(
     {
         sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_LOCKED,
         sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PERM, sqlite3.SQLITE_READONLY,
     }
 )  # fmt: skip
-"""What says nothing against the index itself: setting it aside would throw away what it knows."""
+"""Errors of the disk, not of the index: a quarantine would throw a sound index away."""
 
 
 class Index:
-    """An open index. Its parts share one connection, so that one transaction covers them all.
+    """An open index. Its tables share one connection, so that one transaction covers them all.
 
     Args:
-        file: to be sealed when it is closed.
+        file: its path, to mark a clean shutdown; None for an index in memory or a reader.
     """
 
     def __init__(self, connection: sqlite3.Connection, file: Path | None = None) -> None:
         self.connection = connection
         self._file = file
         self.trees = Trees(connection)
+        self.listing = ServerListing(connection)
         self.operations = Operations(connection)
+        self.journal = Journal(connection)
         self.conflicts = Conflicts(connection)
         self.texts = Texts(connection)
-        self.notes = Notes(connection)
-        self.removals = RecentDeletes(connection)
-        self.stashes = TrashOutboxTable(connection)
+        self.sources = Sources(connection)
+        self.problems = Problems(connection)
+        self.approvals = Approvals(connection)
+        self.activity = ActivityLog(connection)
+        self.recent_deletes = RecentDeletes(connection)
+        self.trash_outbox = TrashOutboxTable(connection)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
-        """One step: everything inside is durable together, or nothing is."""
+        """Run one step: everything inside is durable together, or nothing is."""
         self.connection.execute("BEGIN IMMEDIATE")
         try:
             yield
         except BaseException:
-            # On a full disk SQLite has rolled back already.
+            # On a full disk SQLite rolls back by itself.
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
             raise
         self.connection.execute("COMMIT")
 
     def forget_source(self, source: int) -> None:
-        """Drop everything known of a source; its files stay where they are on both sides."""
+        """Delete everything of a source but its activity. Its files stay on both sides."""
         self.trees.forget(source)
+        self.listing.clear(source)
         self.operations.forget(source)
+        self.journal.forget(source)
         self.conflicts.forget(source)
-        self.notes.forget(source)
-        self.removals.forget(source)
+        self.sources.forget(source)
+        self.problems.forget(source)
+        self.approvals.forget(source)
+        self.recent_deletes.forget(source)
 
     def detach_from_other_machine(self, source: int) -> None:
-        """Go on from another machine's index, copied: what it saw holds here too, what it had under way does not."""
+        """Take over an index copied from another machine: keep its observations, drop its work in progress."""
         self.operations.detach_from_other_machine(source)
         self.conflicts.detach_from_other_machine(source)
-        self.notes.detach_from_other_machine(source)
+        # Approvals were given on the other machine.
+        self.approvals.forget(source)
 
     def check(self) -> str | None:
-        """SQLite's own integrity check: None when sound, else its first complaint."""
+        """Run SQLite's integrity check; returns None if the index is sound, else the first error."""
         (answer,) = self.connection.execute("PRAGMA quick_check(1)").fetchone()
         return None if answer == "ok" else str(answer)
 
     def close(self) -> None:
-        """Close the connection."""
+        """Close the connection and mark the clean shutdown."""
         self.connection.close()
         if self._file is not None:
             mark_clean(self._file)
 
 
 def open_index(path: Path | str) -> Index:
-    """Open the index for writing, making or migrating it as needed.
+    """Open the index for writing; create or migrate it as needed.
 
     Raises:
         IndexDamaged: it cannot be read as an index.
-        IndexUnusable: the disk refuses it now.
+        IndexUnavailable: the disk refuses it now.
         IndexTooNew: a newer release wrote it.
     """
     file = None if path == ":memory:" else Path(path)
     untouched = file is not None and was_clean(file)
     connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
-        # Before anything is written: what a newer release made is left exactly as it is.
+        # First of all: the index of a newer release is left exactly as it is.
         refuse_newer(connection)
         if file is not None:
             file.chmod(0o600)
-        # Every commit is durable: operation ids and journalled intents must outlive a power cut that comes right after.
+        # Every commit is durable: operation ids and journalled intents must survive a power loss right after it.
         connection.executescript(
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000; PRAGMA cache_size=-8000;"
         )
         migrate(connection)
         index = Index(connection, file)
-        complaint = None if untouched else index.check()
-        if complaint:
-            raise IndexDamaged(f"the index is damaged: {complaint}")
+        error_text = None if untouched else index.check()
+        if error_text:
+            raise IndexDamaged(f"the index is damaged: {error_text}")
     except sqlite3.DatabaseError as error:
         connection.close()
-        if _is_passing(error):
+        if _is_disk_error(error):
             raise unavailable(error) from error
         raise IndexDamaged(f"the index cannot be read: {error}") from error
     except BaseException:
@@ -122,20 +137,20 @@ def open_index(path: Path | str) -> Index:
 
 
 def unavailable(error: sqlite3.Error | OSError) -> IndexUnavailable:
-    """The words for an index whose disk refuses it."""
+    """Return the error for an index whose disk refuses it."""
     return IndexUnavailable(
         f"the index cannot be used now: {error}", "make room on its disk, or see that it is mounted"
     )
 
 
-def _is_passing(error: sqlite3.DatabaseError) -> bool:
+def _is_disk_error(error: sqlite3.DatabaseError) -> bool:
     code = getattr(error, "sqlite_errorcode", None)
-    # A read that ends too early is what a cut file gives, whatever else input and output may suffer from.
-    return code is not None and code & 0xFF in _PASSING and code != sqlite3.SQLITE_IOERR_SHORT_READ
+    # A short read is the sign of a truncated file, not of a failing disk.
+    return code is not None and code & 0xFF in _DISK_ERRORS and code != sqlite3.SQLITE_IOERR_SHORT_READ
 
 
 def open_reader(path: Path) -> Index:
-    """Open the index for reading beside its writer."""
+    """Open the index read-only, beside its writer."""
     connection = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
     )
@@ -144,7 +159,7 @@ def open_reader(path: Path) -> Index:
 
 
 def quarantine(path: Path, stamp: str) -> Path:
-    """Move a damaged index and its WAL out of the way; the next start rebuilds it as a union.
+    """Rename a damaged index and its WAL; the next start builds a new one, like a new link.
 
     Args:
         stamp: date and time for the name, as ``20261121T093000Z``.

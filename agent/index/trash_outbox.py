@@ -1,4 +1,4 @@
-"""Texts on their way into the trash: each is owed until the disk says that it stands there."""
+"""Texts that must still be written to the trash."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from msgspec import Struct
 
 
 class PendingTrashWrite(Struct, frozen=True):
-    """A text that must go into the trash; its bytes stand among the index's texts until it has.
+    """A text to be written to the trash; its bytes stay in the index's texts until then.
 
     Attributes:
-        id: names the trash entry, so that a repetition after a crash changes nothing.
-        path: where the text belongs.
-        hash: of its bytes.
-        reason: recorded with the entry.
+        id: names the trash entry, so that repeating the write after a crash changes nothing.
+        path: relative path of the file.
+        hash: sha256 of the text.
+        reason: recorded with the trash entry.
     """
 
     id: str
@@ -24,23 +24,27 @@ class PendingTrashWrite(Struct, frozen=True):
 
 
 class TrashOutboxTable:
-    """Reads and writes what is owed to the trash; decides nothing."""
+    """Reads and writes pending trash writes; decides nothing."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
 
-    def add(self, source: int, owed: PendingTrashWrite) -> None:
-        """From now on this is owed, over every restart."""
+    def add(self, source: int, pending: PendingTrashWrite) -> None:
+        """Store a pending write; it survives every restart."""
         self._db.execute(
             "INSERT INTO stashes (id, source, path, hash, reason) VALUES (?,?,?,?,?)",
-            (owed.id, source, owed.path, owed.hash, owed.reason),
+            (pending.id, source, pending.path, pending.hash, pending.reason),
         )
 
-    def of(self, source: int) -> list[PendingTrashWrite]:
-        """Everything owed by a source."""
+    def all(self, source: int) -> list[PendingTrashWrite]:
+        """Return the pending writes of a source, oldest first."""
         sql = "SELECT id, path, hash, reason FROM stashes WHERE source = ? ORDER BY rowid"
         return [PendingTrashWrite(*row) for row in self._db.execute(sql, (source,))]
 
     def mark_written(self, identifier: str) -> None:
-        """It stands in the trash."""
+        """Delete a pending write: its text is in the trash."""
         self._db.execute("DELETE FROM stashes WHERE id = ?", (identifier,))
+
+    def forget(self, source: int) -> None:
+        """Delete every pending write of a source."""
+        self._db.execute("DELETE FROM stashes WHERE source = ?", (source,))

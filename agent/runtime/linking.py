@@ -168,7 +168,7 @@ def count_unsent(agent: Agent, source: SourceEntry) -> int:
         steps = agent.index.trees.work(source.key)
         parked = sum(1 for conflict in agent.index.conflicts.live(source.key) if conflict.parks)
         in_flight = sum(
-            1 for entry in agent.index.operations.open(source.key) if entry.stage is not OperationState.ACKED
+            1 for entry in agent.index.operations.open(source.key) if entry.state is not OperationState.ACKED
         )
         return max(steps.get(Step.PUSH, 0) + steps.get(Step.PUSH_DELETE, 0), in_flight) + parked
 

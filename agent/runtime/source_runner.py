@@ -77,7 +77,7 @@ class LocalIndexReader:
     def mounts(self) -> frozenset[str]:
         """Folders that were file systems of their own."""
         with self._reading() as index:
-            return index.notes.source_row(self._source).mounts
+            return index.sources.get(self._source).mounts
 
 
 class EffectHandlers(Struct, frozen=True):

@@ -173,7 +173,7 @@ def test_cr2_nothing_is_committed_before_folders_are_durable(home: Home, hub: Hu
     assert home.texts()["sub/replaced.md"] == "new\n"
     with contextlib.closing(open_index(home.path / "index.sqlite")) as index:
         key = index.connection.execute("SELECT DISTINCT source FROM intents").fetchone()[0]
-        assert "sub/replaced.md" in {intent.path for intent in index.operations.intents(key)}
+        assert "sub/replaced.md" in {intent.path for intent in index.journal.all(key)}
     report = home.sync(code=0)
     assert (report["pushed"], report["conflicts"]) == (0, 0)
     assert home.texts() == {"sub/replaced.md": "new\n", "fresh/created.md": "created\n"}

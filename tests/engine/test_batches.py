@@ -63,7 +63,7 @@ def polled(harness: EngineHarness) -> e.Poll:
 
 def stage(harness: EngineHarness, identifier: str) -> OperationState:
     """How far an operation has come, as the index has it."""
-    return harness.index.operations.by_ids(SOURCE, [identifier])[identifier].stage
+    return harness.index.operations.by_ids(SOURCE, [identifier])[identifier].state
 
 
 def test_four_batches_are_on_their_way_where_the_feed_is_ordered() -> None:

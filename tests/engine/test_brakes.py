@@ -213,7 +213,7 @@ def test_a_file_system_is_known_by_the_first_file_seen_in_it() -> None:
     harness.tell(m.RescanRequested())
     harness.take(e.ScanFolder)
     harness.tell(m.ScanResults((seen("disk/b.md", "disk/b.md"),), mounts=frozenset({"disk"})), m.ScanFinished("gone"))
-    assert harness.index.notes.source_row(SOURCE).mounts == {"disk"}
+    assert harness.index.sources.get(SOURCE).mounts == {"disk"}
 
 
 def test_going_on_without_a_file_system_deletes_nothing_either() -> None:
@@ -250,15 +250,15 @@ def test_a_file_that_shrank_waits_for_a_person() -> None:
 def test_in_a_replaced_root_nothing_counts_as_deleted() -> None:
     """What it lacks comes from the server again; another text in it may be an edit or an older state, and is parked."""
     harness = synced(["a.md", "b.md", "same.md"])
-    standing = harness.index.notes.source_row(SOURCE)
-    harness.index.notes.update_source_row(SOURCE, structs.replace(standing, moved=True))
+    standing = harness.index.sources.get(SOURCE)
+    harness.index.sources.put(SOURCE, structs.replace(standing, moved=True))
     harness.restart()
     harness.tell(m.ChangesApplied(()))
     harness.look({"a.md": None, "b.md": "another"})
     drain(harness)
     (parked,) = harness.conflicts()
     assert (parked.path, parked.kind) == ("b.md", ConflictKind.NO_BASE)
-    assert harness.wants(e.FetchHead) and not harness.index.notes.source_row(SOURCE).moved
+    assert harness.wants(e.FetchHead) and not harness.index.sources.get(SOURCE).moved
     assert all(parcel.operation.base is None for parcel in harness.take(e.Send).parcels)
 
 
@@ -267,8 +267,8 @@ def test_an_unreadable_or_moved_path_is_not_a_delete_there() -> None:
     harness = synced(["a.md", "b.md", "c.md"])
     harness.tell(m.Pause(float("inf")))
     drain(harness, upsert("a.md", "newer", harness.cursor + 1))
-    standing = harness.index.notes.source_row(SOURCE)
-    harness.index.notes.update_source_row(SOURCE, structs.replace(standing, moved=True))
+    standing = harness.index.sources.get(SOURCE)
+    harness.index.sources.put(SOURCE, structs.replace(standing, moved=True))
     harness.restart()
     harness.tell(m.ChangesApplied(()))
     harness.take(e.ScanFolder)

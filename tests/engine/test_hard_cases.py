@@ -334,14 +334,14 @@ def test_a_restored_text_is_an_edit_like_any_other() -> None:
     assert intent.purpose is Purpose.RESTORE and intent.expected == sha("one")
     harness.tell(m.ChangesApplied((ApplyResult(intent.id, ApplyOutcome.DONE, seen("a.md", "older")),)))
     assert harness.take(e.Send).parcels[0].operation.base == sha("one")
-    assert harness.index.operations.intents(SOURCE) == []
+    assert harness.index.journal.all(SOURCE) == []
     assert not [c for c in harness.conflicts() if c.kind is ConflictKind.EDIT_EDIT]
 
 
 def test_a_retry_of_all_forgets_a_limit_that_refused_nothing() -> None:
     """A gateway's one bad answer taught it; the next file would be set aside without ever having been sent."""
     harness = started()
-    harness.index.notes.update_source_row(SOURCE, structs.replace(harness.index.notes.source_row(SOURCE), max_bytes=3))
+    harness.index.sources.put(SOURCE, structs.replace(harness.index.sources.get(SOURCE), max_bytes=3))
     harness.restart()
     harness.tell(m.Retry(None))
     assert harness.engine.max_bytes is None

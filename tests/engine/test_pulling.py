@@ -167,7 +167,7 @@ def test_at_most_two_groups_are_journalled_at_a_time() -> None:
     land(harness, third)
     harness.rest()
     assert harness.engine.tally.pulled == 30
-    assert harness.index.operations.intents(SOURCE) == []
+    assert harness.index.journal.all(SOURCE) == []
 
 
 def test_few_texts_wait_for_the_group_before_theirs() -> None:

@@ -129,7 +129,7 @@ def test_after_a_restart_nothing_is_simply_sent_again() -> None:
     assert not harness.wants(e.Send)
     harness.shows("a.md", head("a.md", "two", "one"))
     assert harness.trees("a.md") == (sha("two"),) * 3
-    assert harness.index.operations.by_ids(1, [operation.id])[operation.id].stage is OperationState.DONE
+    assert harness.index.operations.by_ids(1, [operation.id])[operation.id].state is OperationState.DONE
 
 
 def test_an_echo_quicker_than_the_answer_counts() -> None:
@@ -358,7 +358,7 @@ def test_unsafe_paths_of_the_server_touch_nothing() -> None:
     drain(harness, *[upsert(path, "evil", 20 + i) for i, path in enumerate(bad)], upsert("good.md", "good", 40))
     jobs = harness.take(e.ApplyChanges).jobs
     assert [intent.path for intent, _ in jobs] == ["good.md"]
-    assert len(harness.index.notes.problems(1)) == len(bad)
+    assert len(harness.index.problems.all(1)) == len(bad)
 
 
 def test_an_unknown_event_is_named_until_the_listing_decides() -> None:
@@ -371,10 +371,10 @@ def test_an_unknown_event_is_named_until_the_listing_decides() -> None:
     harness._page(*bad, upsert("good.md", "good", 40))
     harness.land("good")
     assert harness.trees("good.md") == (sha("good"),) * 3
-    named = {problem.path: problem for problem in harness.index.notes.problems(1)}
+    named = {problem.path: problem for problem in harness.index.problems.all(1)}
     assert set(named) == {"b.md", "event 21", "n\ufffd.md"}
     assert "it lacks a hash" in named["b.md"].text and not named["b.md"].reason.is_policy
-    told = {(h.path, h.what, h.detail) for h in harness.index.notes.activity(1, 0, 100)}
+    told = {(h.path, h.what, h.detail) for h in harness.index.activity.entries(1, 0, 100)}
     assert ("b.md", "event_refused", "it lacks a hash") in told
     there = {"a.md": "one", "b.md": "theirs", "good.md": "good"}
     harness.listing = tuple(RemoteFile(path, sha(text)) for path, text in there.items())
@@ -383,7 +383,7 @@ def test_an_unknown_event_is_named_until_the_listing_decides() -> None:
     harness.land("theirs")
     harness.rest()
     assert harness.trees("b.md") == (sha("theirs"),) * 3
-    assert harness.index.notes.problems(1) == []
+    assert harness.index.problems.all(1) == []
 
 
 def test_modes_that_only_send_install_nothing() -> None:

@@ -29,7 +29,7 @@ class Memory:
 
     def mounts(self) -> frozenset[str]:
         """Folders that were file systems of their own."""
-        return self._index.notes.source_row(SOURCE).mounts
+        return self._index.sources.get(SOURCE).mounts
 
 
 _EMPTY: list[bytes] = []

@@ -238,7 +238,7 @@ class Machine:
 
     def halted(self) -> bool:
         """Whether the source stopped until a person has looked."""
-        return self.index.notes.source_row(SOURCE).halted is not None
+        return self.index.sources.get(SOURCE).halted is not None
 
     def conflicts(self) -> list[Conflict]:
         """Every conflict that is not closed."""
@@ -246,7 +246,7 @@ class Machine:
 
     def reported(self) -> set[str]:
         """Paths a person is told cannot be synced, or must decide."""
-        told = {problem.path for problem in self.index.notes.problems(SOURCE)}
+        told = {problem.path for problem in self.index.problems.all(SOURCE)}
         return told | {conflict.path for conflict in self.conflicts()}
 
     def conflict(self, identifier: int) -> Conflict:

@@ -4,29 +4,36 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from sqlite_utils import Database, Migrations
 
 from agent.core.errors import IndexDamaged, IndexTooNew
 from agent.core.model import (
     ABSENT,
     OUT_OF_SCOPE,
+    ConflictKind,
     Fingerprint,
     Intent,
     Operation,
+    Presence,
     Purpose,
     Reason,
+    Resolution,
     Side,
     Verb,
     file_side,
 )
 from agent.core.reconcile import Step
 from agent.index import Index, open_index, open_reader, quarantine, schema
+from agent.index.conflicts import ConflictState
 from agent.index.generation import WENT_BACK, advance
 from agent.index.operations import OperationState, OverwriteSuspect, PushReason
+from agent.index.problems import ProblemOrigin
 from agent.index.schema import SCHEMA_VERSION
 from agent.index.trees import PathRow
 from support.effort import effort
@@ -111,16 +118,16 @@ def test_operations_and_intents_outlive_the_process(path: Path) -> None:
         (entry,) = index.operations.add(1, [(operation, 7)], PushReason.PUSH, 5.0)
         index.operations.set_suspects("op-1", [OverwriteSuspect(C, 9)])
         index.operations.move({entry.seq: (OperationState.ACKED, 9)})
-        index.operations.journal(1, [intent], 5.0)
+        index.journal.add(1, [intent], 5.0)
     with _opened(path) as index:
         (entry,) = index.operations.open(1)
-        assert (entry.operation, entry.stage, entry.suspects) == (
+        assert (entry.operation, entry.state, entry.suspects) == (
             operation,
             OperationState.ACKED,
             (OverwriteSuspect(C, 9),),
         )
         assert (entry.after, entry.echoed) == (7, 9)
-        assert index.operations.intents(1) == [intent]
+        assert index.journal.all(1) == [intent]
         index.operations.move({entry.seq: (OperationState.DONE, None)})
         assert index.operations.open(1) == [] and index.operations.by_ids(1, ["op-1"])
 
@@ -152,7 +159,7 @@ def test_operations_moved_together_are_moved_as_each_says(path: Path) -> None:
         ]
         index.operations.move({entry.seq: move for entry, move in zip(entries, moves, strict=True) if move})
         found = index.operations.by_ids(1, [operation.id for operation in operations])
-        assert [(found[o.id].stage, found[o.id].echoed) for o in operations] == [
+        assert [(found[o.id].state, found[o.id].echoed) for o in operations] == [
             move or (OperationState.STORED, None) for move in moves
         ]
 
@@ -167,15 +174,45 @@ def test_the_index_is_private_and_readers_cannot_write(path: Path) -> None:
             reader.trees.put(1, [_full_row()])
 
 
-def test_a_new_index_is_what_the_migrations_make(path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is made without sqlite-utils, table for table as with it, which then finds nothing left to do."""
+def test_a_current_index_opens_without_sqlite_utils(path: Path) -> None:
+    """Only a migration that is due imports it; every start pays for imports."""
+    with _opened(path):
+        pass
+    program = (
+        "import sys\nfrom pathlib import Path\nfrom agent.index import open_index\n"
+        "open_index(Path(sys.argv[1])).close()\nassert 'sqlite_utils' not in sys.modules\n"
+    )
+    subprocess.run([sys.executable, "-c", program, str(path)], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_migrations_are_numbered_without_gaps(path: Path) -> None:
+    """The newest number is the schema's version, and every file is on record once applied."""
+    files = sorted(schema.MIGRATIONS.glob("*.sql"))
+    assert [int(file.name[:2]) for file in files] == list(range(1, SCHEMA_VERSION + 1))
     with _opened(path) as index:
-        made = _tables(index.connection)
-        Migrations("raven-agent").ensure_migrations_table(Database(index.connection))
-        assert _tables(index.connection) == made
-    monkeypatch.setattr(schema, "_made", lambda _connection: False)
-    with _opened(tmp_path / "migrated.sqlite") as index:
-        assert _tables(index.connection) == made
+        applied = [name for _, _, name in _tables(index.connection)[1]]
+    assert applied == [file.stem.partition("-")[2] for file in files]
+
+
+def test_every_table_is_strict(path: Path) -> None:
+    """A value of another type than the column's is refused, not converted."""
+    with _opened(path) as index:
+        tables = index.connection.execute("SELECT name, strict FROM pragma_table_list WHERE type = 'table'").fetchall()
+    own = {name: strict for name, strict in tables if not name.startswith(("sqlite_", "_sqlite"))}
+    assert len(own) == 13 and all(own.values()), own
+
+
+def test_the_schema_comments_name_what_the_enums_hold() -> None:
+    """Each ``enum NAME: values`` comment lists exactly the members of that enum."""
+    kinds = (Presence, Step, Verb, PushReason, OperationState, ConflictKind, ConflictState, Resolution, Purpose)
+    enums = {kind.__name__: kind for kind in (*kinds, ProblemOrigin)}
+    text = "\n".join(file.read_text() for file in schema.MIGRATIONS.glob("*.sql"))
+    named = dict(re.findall(r"-- enum (\w+): (.+)", text))
+    assert named.keys() == enums.keys()
+    for name, listed in named.items():
+        numbered = issubclass(enums[name], int)
+        members = [f"{member.value} {member.name}" if numbered else member.value for member in enums[name]]
+        assert listed.split(", ") == members, name
 
 
 def _tables(connection: sqlite3.Connection) -> tuple[list[object], list[object], int]:
@@ -279,10 +316,10 @@ def test_an_older_copy_is_stopped_in_one_step_with_being_noticed(tmp_path: Path,
         (tmp_path / "index.generation.part").mkdir()
         with pytest.raises(IsADirectoryError):
             advance(index, beside, [1])
-        assert index.notes.source_row(1).halted == WENT_BACK and index.notes.source_row(1).rejoin
+        assert index.sources.get(1).halted == WENT_BACK and index.sources.get(1).rejoin
         (tmp_path / "index.generation.part").rmdir()
         assert not advance(index, beside, [1])
-        assert index.notes.source_row(1).halted == WENT_BACK
+        assert index.sources.get(1).halted == WENT_BACK
 
 
 def test_pruning_at_start_keeps_what_is_open_or_young(path: Path) -> None:
@@ -291,9 +328,9 @@ def test_pruning_at_start_keeps_what_is_open_or_young(path: Path) -> None:
         young = [Operation(f"y{i}", f"{i}.md", Verb.UPSERT, A, 1, None) for i in range(2000)]
         old = [Operation(f"o{i}", f"{i}.md", Verb.UPSERT, A, 1, None) for i in range(3)]
         index.operations.add(1, [(operation, 0) for operation in old], PushReason.PUSH, 5.0)
-        index.notes.append_activity(1, 5.0, [("old.md", "pushed", None, None)])
+        index.activity.append(1, 5.0, [("old.md", "pushed", None, None)])
         index.operations.add(1, [(operation, 0) for operation in young], PushReason.PUSH, 50.0)
-        index.notes.append_activity(1, 50.0, [(f"{i}.md", "pushed", None, None) for i in range(2000)])
+        index.activity.append(1, 50.0, [(f"{i}.md", "pushed", None, None) for i in range(2000)])
         numbers = {i: entry.seq for i, entry in index.operations.by_ids(1, ["o0", "o1"]).items()}
         index.operations.move(
             {numbers["o0"]: (OperationState.ECHOED, None), numbers["o1"]: (OperationState.DONE, None)}
@@ -301,8 +338,8 @@ def test_pruning_at_start_keeps_what_is_open_or_young(path: Path) -> None:
         steps: list[None] = []
         index.connection.set_progress_handler(lambda: steps.append(None), 10)
         index.operations.prune(1, 20.0)
-        index.notes.prune_activity(20.0)
+        index.activity.prune(20.0)
         index.connection.set_progress_handler(None, 10)
         assert len(steps) < 50
         assert set(index.operations.by_ids(1, ["o0", "o1", "o2", "y0", "y1999"])) == {"o2", "y0", "y1999"}
-        assert [line.path for line in index.notes.activity(1, 0, 5000)] == [f"{i}.md" for i in range(2000)]
+        assert [line.path for line in index.activity.entries(1, 0, 5000)] == [f"{i}.md" for i in range(2000)]

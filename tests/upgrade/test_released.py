@@ -26,10 +26,10 @@ NEWER = 99
 
 
 def schema(database: Path) -> set[str]:
-    """Tables and indexes of a database, without what a migration keeps for itself."""
+    """Tables and indexes of a database, without comments and what a migration keeps for itself."""
     with contextlib.closing(sqlite3.connect(database)) as connection:
         rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL")
-        return {re.sub(r"\s+", " ", sql) for name, sql in rows if not name.startswith("sqlite_")}
+        return {re.sub(r"(--[^\n]*|\s)+", " ", sql).strip() for name, sql in rows if not name.startswith("sqlite_")}
 
 
 def fresh_index(folder: Path) -> Path:
@@ -51,7 +51,7 @@ def test_an_index_of_every_release_becomes_one_of_this_release(release: Path, tm
     with contextlib.closing(open_index(tmp_path / "index.sqlite")) as index:
         assert {row.path for row in index.trees.all(1)} == {*KEPT, "both.md", "queued.md"}
         assert [(c.path, c.mine) for c in index.conflicts.live(1)] == [("both.md", True)]
-        assert index.notes.source_row(1).cursor == "9"
+        assert index.sources.get(1).cursor == "9"
     assert schema(tmp_path / "index.sqlite") == schema(fresh_index(tmp_path))
 
 

@@ -210,8 +210,8 @@ def move(agent: Agent, params: Params) -> dict[str, Any]:
 
 def _expect_copy(agent: Agent, key: int) -> None:
     """The folder was not renamed but copied, or is another one: what it lacks must not count as deleted."""
-    notes = agent.index.notes
-    notes.update_source_row(key, structs.replace(notes.source_row(key), moved=True))
+    sources = agent.index.sources
+    sources.put(key, structs.replace(sources.get(key), moved=True))
 
 
 def rules(agent: Agent, params: Params) -> dict[str, Any]:

@@ -181,7 +181,7 @@ def skips(agent: Agent, source: SourceEntry) -> list[dict[str, Any]]:
             for row in agent.index.trees.unsendable(source.key)
             if row.local.reason is not None
         }
-        for problem in agent.index.notes.problems(source.key):
+        for problem in agent.index.problems.all(source.key):
             found[problem.path] = {
                 **path_fields(problem.path, problem.raw), "reason": problem.reason, "text": problem.text
             }  # fmt: skip
@@ -282,7 +282,7 @@ def activity(agent: Agent, params: Params) -> list[dict[str, Any]]:
     only = next(iter(chosen)) if len(chosen) == 1 else None
     limit = int(params.get("limit") or 100)
     after = int(params.get("after") or 0)
-    lines = agent.control.call(lambda: list(agent.index.notes.activity(only, after, limit)))
+    lines = agent.control.call(lambda: list(agent.index.activity.entries(only, after, limit)))
     return [
         {
             "id": line.id,

@@ -156,7 +156,7 @@ def _set_pause(agent: Agent, params: Params, until: float | None) -> dict[str, A
         runner = agent.runner(source.key)
         if runner is None and until is None:
             runner = agent.start_source(source, RunMode.DRY_RUN)
-            if agent.control.call(lambda key=source.key: agent.index.notes.source_row(key).mounts):  # type: ignore[misc]
+            if agent.control.call(lambda key=source.key: agent.index.sources.get(key).mounts):  # type: ignore[misc]
                 # Which of them are gone, and are gone on without, is known once somebody has looked.
                 runner.pass_once().result()
         if runner is not None:

@@ -1,0 +1,81 @@
+"""The activity log: one line for everything that happened to a file or a source."""
+
+from __future__ import annotations
+
+import enum
+import sqlite3
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from msgspec import Struct
+
+from agent.index.bulk_insert import Insert
+
+_APPEND: Final = Insert("INSERT INTO activity (source, at, path, what, detail, operation_id)", 6)
+
+
+class ActivityKind(enum.StrEnum):
+    """The kind of a line. The values are public: ``activity`` prints them."""
+
+    PUSHED = "pushed"
+    PULLED = "pulled"
+    DELETED_REMOTE = "deleted_remote"
+    DELETED_LOCAL = "deleted_local"
+    RESTORED = "restored"
+    SETTLED = "settled"
+    """The outcome of an operation in doubt is known."""
+    REFUSED = "refused"
+    CONFLICT = "conflict"
+    CONFLICT_CLOSED = "conflict_closed"
+    RESOLVING = "resolving"
+    OVERWRITTEN_UNSEEN = "overwritten_unseen"
+    TRASH_REFUSED = "trash_refused"
+    EVENT_REFUSED = "event_refused"
+    HALTED = "halted"
+    DELETES_HELD = "deletes_held"
+    DELETES_APPROVED = "deletes_approved"
+    DELETES_UNDONE = "deletes_undone"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+
+
+class ActivityEntry(Struct, frozen=True, gc=False):
+    """One line of the activity log; ``at`` in seconds since the epoch, ``path`` empty for the source as a whole."""
+
+    id: int
+    source: int
+    at: float
+    path: str
+    what: str
+    detail: str | None
+    operation_id: str | None
+
+
+class ActivityLog:
+    """Reads and writes the activity log; decides nothing."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    def append(self, source: int, now: float, entries: Iterable[tuple[str, str, str | None, str | None]]) -> None:
+        """Add lines, each (path, kind, detail, operation id)."""
+        _APPEND.write(self._db, [(source, now, *entry) for entry in entries])
+
+    def entries(self, source: int | None, after: int, limit: int) -> Iterator[ActivityEntry]:
+        """Return lines behind the id ``after``, oldest first; with ``after`` 0 the newest ``limit`` lines."""
+        where = "id > :after" if source is None else "id > :after AND source = :source"
+        order = "ASC" if after else "DESC"
+        sql = (
+            f"SELECT * FROM (SELECT id, source, at, path, what, detail, operation_id FROM activity WHERE {where} "
+            f"ORDER BY id {order} LIMIT :limit) ORDER BY id"
+        )
+        rows: Iterable[Any] = self._db.execute(sql, {"after": after, "source": source, "limit": limit})
+        return (ActivityEntry(*row) for row in rows)
+
+    def prune(self, before: float) -> None:
+        """Delete lines older than ``before``, up to the first younger one. The cost is that of the lines deleted."""
+        first = self._db.execute("SELECT id FROM activity WHERE at >= ? ORDER BY id LIMIT 1", (before,)).fetchone()
+        if first is None:
+            self._db.execute("DELETE FROM activity")
+        else:
+            self._db.execute("DELETE FROM activity WHERE id < ?", first)
