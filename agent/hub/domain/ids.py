@@ -1,4 +1,4 @@
-"""Time and ids as the running hub takes them; a simulation brings its own."""
+"""The clock and the id source of a running hub. A simulation passes its own."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ _VARIANT = 0x2 << 62
 
 
 def system_clock() -> int:
-    """Milliseconds since the epoch, UTC."""
+    """Return milliseconds since the epoch, UTC."""
     return time.time_ns() // 1_000_000
 
 
 def new_uuid() -> str:
-    """A UUID of version 7: its text sorts by the millisecond it was made in."""
+    """Return a UUID of version 7. Its text sorts by the millisecond of its creation."""
     random = secrets.randbits(74)
     value = (system_clock() << 80) | _VERSION_7 | ((random >> 62) << 64) | _VARIANT | (random & (2**62 - 1))
     text = f"{value:032x}"

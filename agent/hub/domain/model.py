@@ -1,4 +1,7 @@
-"""The records and words of the hub's domain. Nothing here knows a database or HTTP."""
+"""Records and enumerations of the hub's domain. Nothing here depends on a database or on HTTP.
+
+Times are milliseconds since the epoch (UTC). Hashes are lower-case hexadecimal sha256 of a text in UTF-8.
+"""
 
 from __future__ import annotations
 
@@ -8,36 +11,27 @@ from enum import IntEnum, StrEnum
 
 from msgspec import Struct
 
-SENTINEL = "0" * 64
-"""A base no content can have: "the file must not exist"."""
+from agent.core.model import Mode, Resolution
 
 DEFAULT_CONTENT_TYPE = "text/markdown"
 
 
-class Mode(StrEnum):
-    """Which way a source is synced."""
-
-    IMPORT_ONLY = "import_only"
-    LOCAL_TO_CLOUD = "local_to_cloud"
-    BIDIRECTIONAL = "bidirectional"
-
-
 class SourceStatus(StrEnum):
-    """Whether a source takes pushes and edits."""
+    """State of a source: only an active one accepts pushes and edits."""
 
     ACTIVE = "active"
     PAUSED = "paused"
 
 
 class FileState(StrEnum):
-    """What the last write to a path left behind."""
+    """State of a path after its last write."""
 
     OK = "ok"
     CONFLICT = "conflict"
 
 
 class VersionOrigin(StrEnum):
-    """Who made a version: a connector's push, an edit on the server, or a resolution."""
+    """Origin of a version: a connector's push, an edit on the server, or a resolution."""
 
     CONNECTOR = "connector"
     RAVEN = "raven"
@@ -45,7 +39,7 @@ class VersionOrigin(StrEnum):
 
 
 class EventType(StrEnum):
-    """The kinds of event in a source's feed."""
+    """Kinds of event in a source's feed."""
 
     UPSERT = "file.upsert"
     DELETE = "file.delete"
@@ -56,7 +50,7 @@ class EventType(StrEnum):
 
 
 class HubConflictKind(StrEnum):
-    """Why a write was refused; every kind but the first stands as `reason` in the feed."""
+    """Reason a write was refused. The feed carries every kind but the first as `reason`."""
 
     STALE_BASE = "stale_base"
     NO_BASE = "no_base"
@@ -65,16 +59,8 @@ class HubConflictKind(StrEnum):
     RAVEN_EDIT = "raven_edit_stale_base"
 
 
-class Resolution(StrEnum):
-    """How a person closes a conflict."""
-
-    KEEP_LOCAL = "keep_local"
-    KEEP_RAVEN = "keep_raven"
-    MANUAL_MERGE = "manual_merge"
-
-
 class ItemStatus(StrEnum):
-    """What became of one pushed item."""
+    """Result of one pushed item."""
 
     APPLIED = "applied"
     CONFLICT = "conflict"
@@ -83,7 +69,7 @@ class ItemStatus(StrEnum):
 
 
 class Encoding(IntEnum):
-    """How a content's bytes are kept."""
+    """Storage format of a content's bytes."""
 
     RAW = 0
     ZLIB = 1
@@ -91,7 +77,7 @@ class Encoding(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks, as their token says."""
+    """User and workspace that a request's token speaks for."""
 
     user: str
     workspace: str
@@ -99,7 +85,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Connector:
-    """A machine as the hub knows it. Times are milliseconds since the epoch, UTC, here and below."""
+    """A machine that syncs. It belongs to the user who registered it."""
 
     id: str
     workspace: str
@@ -117,9 +103,9 @@ class Source:
     """One synced folder.
 
     Attributes:
-        number: the store's own short name for it.
+        number: the store's own short key for it.
         last_cursor: the cursor of its newest event, 0 for none.
-        last_file: the highest file number given out.
+        last_file: the highest file number assigned so far.
     """
 
     number: int
@@ -139,7 +125,7 @@ class Source:
 
 
 class Head(Struct, frozen=True, gc=False):
-    """What stands at a path now. `hash` is None when the path is absent; its history stays."""
+    """Current state of a path. `hash` is None when the path is absent; its history remains."""
 
     number: int
     path: str
@@ -150,7 +136,7 @@ class Head(Struct, frozen=True, gc=False):
 
 
 class Version(Struct, frozen=True, gc=False):
-    """One text a path has had; `cursor` is that of the event which brought it."""
+    """One text a path has had. `cursor` is the cursor of the event that added it."""
 
     file: int
     cursor: int
@@ -164,8 +150,8 @@ class Event(Struct, frozen=True, gc=False):
 
     Attributes:
         extra: the payload's fields beside hash, content and operation id.
-        size: bytes of the content it names; filled in on reading.
-        is_head: whether its file holds what it wrote; filled in on reading.
+        size: bytes of the content; set when the event is read from the store.
+        is_head: True if the file still holds this content; set when the event is read.
     """
 
     cursor: int
@@ -181,7 +167,7 @@ class Event(Struct, frozen=True, gc=False):
 
 
 class RecordedOutcome(Struct, frozen=True, gc=False):
-    """What an operation led to the first time; a repeat answers this again."""
+    """First outcome of an operation. A repeated operation gets the same answer again."""
 
     operation: str
     status: ItemStatus
@@ -195,9 +181,9 @@ class OpenConflict:
     """A parked disagreement.
 
     Attributes:
-        connector: who pushed the refused version, if it said so; one open conflict a path for each.
+        connector: the machine that pushed the refused version, if known. It has at most one open conflict a path.
         base: the base that was sent, verbatim; None for none.
-        local_hash, remote_hash: the two sides as the wire names them. None: absent on that side.
+        local_hash, remote_hash: the two sides, in the wire's words. None: absent on that side.
     """
 
     id: str
@@ -213,7 +199,7 @@ class OpenConflict:
 
 @dataclass(frozen=True, slots=True)
 class ConflictClosure:
-    """How a conflict ends."""
+    """Decision that closed a conflict."""
 
     id: str
     resolution: Resolution

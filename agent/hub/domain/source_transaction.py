@@ -1,7 +1,7 @@
-"""What one transaction changes in one source, gathered first and written in a few statements.
+"""Unit of work on one locked source: changes are collected first and written in a few statements.
 
-The source's row is locked while a transaction lives, so the heads it shows are the heads its changes will meet, and the
-cursors it hands out are in the order of the commits.
+The source's row is locked during the transaction. So the heads read here are the heads that the changes replace, and
+cursors are assigned in commit order.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from msgspec import structs
 
+from agent.core.model import Resolution
 from agent.hub.domain.compression import CompressedContent
 from agent.hub.domain.model import (
     DEFAULT_CONTENT_TYPE,
@@ -23,7 +24,6 @@ from agent.hub.domain.model import (
     NewId,
     OpenConflict,
     RecordedOutcome,
-    Resolution,
     Source,
     SourceStatus,
     Version,
@@ -33,7 +33,7 @@ from agent.hub.domain.ports import StoreSession
 
 
 class SourceTransaction:
-    """The changes to one locked source. Nothing is written before `flush`."""
+    """Collected changes to one locked source. Nothing is written before `flush`."""
 
     def __init__(self, session: StoreSession, source: Source, now: int, new_id: NewId) -> None:
         self.source = source
@@ -55,22 +55,22 @@ class SourceTransaction:
 
     @property
     def cursor(self) -> int:
-        """The newest cursor of the source, this transaction's events included."""
+        """Newest cursor of the source, including the events of this transaction."""
         return self._cursor
 
     def load_heads(self, paths: Iterable[str]) -> None:
-        """Load what stands at the paths, in one query."""
+        """Load the heads of the paths in one query."""
         wanted = set(paths) - self._heads.keys()
         if wanted:
             self._heads |= self._session.heads(self.source.number, wanted)
 
     def head(self, path: str) -> Head | None:
-        """What stands at a path that was looked at; None also for a path with no more than a past."""
+        """Return the head of a loaded path, or None if the path is absent now, with or without a history."""
         head = self._heads.get(path)
         return None if head is None or head.hash is None else head
 
     def add_content(self, hash_: str, text: CompressedContent) -> None:
-        """Keep a text, whether or not it becomes a head: a refused one is kept as well."""
+        """Store a text. A refused text is stored too, although it becomes no head."""
         self._contents[hash_] = text
 
     def upsert(
@@ -83,7 +83,7 @@ class SourceTransaction:
         content_type: str | None = None,
         actor: str | None = None,
     ) -> None:
-        """Make a kept text the head of a path. What stood there stays among the versions."""
+        """Make a stored text the head of a path. The replaced text remains among the versions."""
         before = self._row(path)
         kind = content_type or before.content_type
         head = Head(before.number, path, hash_, kind, FileState.OK, self._now)
@@ -96,7 +96,7 @@ class SourceTransaction:
             self._versions.append(Version(head.number, cursor, hash_, origin, self._now))
 
     def delete(self, path: str, operation: str) -> None:
-        """Make a path absent. Its versions and its open conflicts stay."""
+        """Make a path absent. Its versions and its open conflicts remain."""
         before = self._row(path)
         head = Head(before.number, path, None, before.content_type, FileState.OK, self._now)
         self._put(head)
@@ -110,7 +110,7 @@ class SourceTransaction:
         sides: tuple[str, str | None],
         connector: str | None,
     ) -> OpenConflict:
-        """Open a conflict between (local hash, remote hash), or renew the one this connector has on the path."""
+        """Open a conflict between (local hash, remote hash), or update the open one of this connector on the path."""
         before = self._row(path)
         known = self._known_conflict(before.number, connector)
         conflict = OpenConflict(
@@ -134,7 +134,7 @@ class SourceTransaction:
         return conflict
 
     def close(self, conflict: OpenConflict, resolution: Resolution, outcome: str | None) -> None:
-        """Mark a conflict resolved with the hash that stands afterwards (None: absent)."""
+        """Mark a conflict resolved. `outcome` is the resulting hash of the path (None: absent)."""
         before = self._row(conflict.path)
         self._put(structs.replace(before, state=FileState.OK, synced_at=self._now))
         self._closings.append(ConflictClosure(conflict.id, resolution, self._now))
@@ -142,17 +142,17 @@ class SourceTransaction:
         self._event(EventType.RESOLVED, before, outcome, None, extra)
 
     def record_outcome(self, outcome: RecordedOutcome) -> None:
-        """Keep the first outcome of an operation."""
+        """Record the first outcome of an operation."""
         self._outcomes.append(outcome)
 
     def set_status(self, status: SourceStatus) -> None:
-        """Pause or resume the source."""
+        """Pause or resume the source, and add the event for it."""
         self._status = status
         kind = EventType.PAUSED if status is SourceStatus.PAUSED else EventType.RESUMED
         self._event(kind, None, None, None, {})
 
     def flush(self) -> Source:
-        """Write everything; the source as it stands now."""
+        """Write all collected changes and return the changed source."""
         number = self.source.number
         self._session.add_contents(self._contents)
         self._session.add_files(number, [self._heads[p] for p in sorted(self._new_paths)])

@@ -1,24 +1,15 @@
-"""Looks at what clients send: hashes, text no database keeps, paths no machine should write."""
+"""Checks of client input: text that a database cannot store, and paths that no machine should write."""
 
 from __future__ import annotations
-
-import hashlib
 
 from agent.core import paths
 
 MAX_PATH_BYTES = 2680
-"""PostgreSQL's index over paths takes no longer entry."""
-
-EMPTY_HASH = hashlib.sha256(b"").hexdigest()
-
-
-def sha256_hex(data: bytes) -> str:
-    """The identity of a text: lower-case sha256 of its UTF-8 bytes."""
-    return hashlib.sha256(data).hexdigest()
+"""Longest path. PostgreSQL's index over paths accepts no longer entry."""
 
 
 def encoded(text: str) -> bytes | None:
-    """The text in UTF-8, or None for text that cannot be kept: NUL or a lone surrogate in it."""
+    """Return the text in UTF-8, or None if no database can store it (NUL or a lone surrogate)."""
     if "\0" in text:
         return None
     try:
@@ -28,12 +19,12 @@ def encoded(text: str) -> bytes | None:
 
 
 def storable(text: str) -> bool:
-    """Whether `encoded` has an answer for the text, for who does not need it."""
+    """Return True if `encoded` would return bytes. Cheaper, for callers that do not need them."""
     return "\0" not in text and (text.isascii() or encoded(text) is not None)
 
 
 def path_fault(path: str) -> str | None:
-    """Why a path is refused, or None if it names one file below a root on every platform."""
+    """Return the reason a path is refused, or None if it names one file below a root on every platform."""
     if not storable(path):
         return "relativePath holds a NUL or a lone surrogate"
     if len(path) > MAX_PATH_BYTES or (not path.isascii() and len(path.encode()) > MAX_PATH_BYTES):

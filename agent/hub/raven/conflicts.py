@@ -1,4 +1,4 @@
-"""Listing conflicts and showing one as a line-by-line difference."""
+"""Endpoints that list conflicts and show one as a line-by-line difference."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from agent.hub.raven.context import HubContext, source_of
 from agent.hub.raven.wire import HubError, conflict_view
 
 
-def list_conflicts(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> list[dict[str, object]]:
-    """Open conflicts with the text of both sides, newest first."""
-    with services.store.read() as session:
+def list_conflicts(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> list[dict[str, object]]:
+    """List open conflicts with the text of both sides, newest first."""
+    with context.store.read() as session:
         source = source_of(session, caller, body["sourceId"])
         found = session.open_conflicts(source.number)
         texts = session.contents({h for c in found for h in (c.local_hash, c.remote_hash) if h is not None})
@@ -23,13 +23,13 @@ def list_conflicts(services: HubContext, caller: Caller, body: Mapping[str, Any]
     ]
 
 
-def preview(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
-    """One conflict as the lines that differ, with `contextLines` equal ones around them.
+def preview(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+    """Show the lines of a conflict that differ, with `contextLines` equal lines around them.
 
-    In `changes`, `line` counts on the local side from 1; None for `local` or `remote`: no such line on that side.
+    In `changes`, `line` counts on the local side from 1. `local` or `remote` is None if that side has no such line.
     The work is bounded: where two texts are too different, a region is shown as one replaced block.
     """
-    with services.store.read() as session:
+    with context.store.read() as session:
         source = source_of(session, caller, body["sourceId"])
         conflict = session.open_conflict(source.number, body["conflictId"])
         if conflict is None:

@@ -1,4 +1,4 @@
-"""What every endpoint needs, and the two things nearly all of them do first."""
+"""Dependencies of every endpoint, and the two steps that nearly all of them begin with."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from agent.hub.raven.wire import HubError
 
 @dataclass(frozen=True, slots=True)
 class HubContext:
-    """The hub's surroundings.
+    """Dependencies of the endpoints.
 
     Attributes:
         committed: called with a source's id after a transaction that added events to it is durable.
@@ -27,7 +27,7 @@ class HubContext:
 
 
 def source_of(session: StoreSession, caller: Caller, source: str) -> Source:
-    """The caller's source.
+    """Return a source of the caller's workspace.
 
     Raises:
         HubError: 404, the same for an unknown source and for one of another workspace.
@@ -40,19 +40,19 @@ def source_of(session: StoreSession, caller: Caller, source: str) -> Source:
 
 @contextmanager
 def locked_source_tx(
-    services: HubContext, caller: Caller, source: str
+    context: HubContext, caller: Caller, source: str
 ) -> Iterator[tuple[StoreSession, SourceTransaction]]:
-    """One transaction on one locked source: written at the end of the block, announced once it is durable.
+    """Open one transaction on one locked source. It is written at the end of the block, and announced once durable.
 
     Raises:
         HubError: 404, as `source_of`.
     """
-    with services.store.write() as session:
+    with context.store.write() as session:
         locked = session.locked_source(caller.workspace, source)
         if locked is None:
             raise HubError(404, "Local sync source not found")
-        transaction = SourceTransaction(session, locked, services.clock(), services.new_id)
+        transaction = SourceTransaction(session, locked, context.clock(), context.new_id)
         yield session, transaction
         transaction.flush()
     if transaction.cursor != locked.last_cursor:
-        services.committed(locked.id)
+        context.committed(locked.id)

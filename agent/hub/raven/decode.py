@@ -1,4 +1,4 @@
-"""From request bytes to JSON values, refusing what the real server's parser refuses."""
+"""Decoding of request bodies. Refuses what the real server's JSON parser refuses."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _NESTING = (dict, list)
 
 
 def decode(body: bytes, content_type: str | None, content_encoding: str | None) -> Any:
-    """The body's value; `{}` for a request without body and content type.
+    """Return the body's value; `{}` for a request without body and content type.
 
-    Lone surrogates written as escapes come through, so that one such item can be refused by itself.
+    Lone surrogates written as escapes are accepted here, so that one such item is refused without its batch.
 
     Raises:
         HubError: 400 for an empty, compressed, malformed or too deeply nested body, or one that names `__proto__`.
@@ -52,14 +52,14 @@ def _refuse(_: str) -> NoReturn:
 
 
 def _names_proto(value: Any) -> bool:
-    # The few names are looked at, and not the text: that is long, and escapes spell a name in many ways.
-    waiting = [value]
-    while waiting:
-        entry = waiting.pop()
+    # Check the decoded names, not the body text: the text is long, and escapes spell a name in many ways.
+    pending = [value]
+    while pending:
+        entry = pending.pop()
         if type(entry) is dict:
             if "__proto__" in entry:
                 return True
-            waiting.extend([inner for inner in entry.values() if type(inner) in _NESTING])
+            pending.extend([inner for inner in entry.values() if type(inner) in _NESTING])
         elif type(entry) is list:
-            waiting.extend([inner for inner in entry if type(inner) in _NESTING])
+            pending.extend([inner for inner in entry if type(inner) in _NESTING])
     return False

@@ -1,4 +1,4 @@
-"""The hub as one synchronous function from request to answer. HTTP, threads and waiting are layered above."""
+"""The hub as one synchronous function from request to response. HTTP, threads and waiting are layered above it."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _SLASHES = re.compile("/{2,}")
 
 
 def endpoint_of(method: str, path: str) -> str | None:
-    """The endpoint a request is for, or None if there is no such route. Doubled and trailing slashes are ignored."""
+    """Return the endpoint of a request, or None if no route matches. Doubled and trailing slashes are ignored."""
     clean = _SLASHES.sub("/", path).removesuffix("/")
     name = clean.removeprefix(PREFIX)
     return name if method == "POST" and name != clean and name in HANDLERS else None
@@ -70,10 +70,10 @@ class Hub:
     """A document server that speaks Raven's local-sync protocol.
 
     Args:
-        store: where everything is kept.
+        store: the database of all records.
         clock, ids: milliseconds since the epoch, and fresh UUIDs.
-        tokens: says whose a token is.
-        body_limit: bytes of a request body; one more is refused with 413 before anything is looked at.
+        tokens: verifies tokens.
+        body_limit: largest request body in bytes. A larger one is refused with 413 before any other check.
     """
 
     def __init__(
@@ -88,26 +88,26 @@ class Hub:
         self.body_limit = body_limit
         self._tokens = tokens
         self._listeners: list[Callable[[str], None]] = []
-        self._services = HubContext(store, clock, ids, self._announce)
+        self._context = HubContext(store, clock, ids, self._announce)
 
     def on_commit(self, listener: Callable[[str], None]) -> None:
         """Call `listener` with the source's id, in the committing thread, whenever new events are durable."""
         self._listeners.append(listener)
 
     def handle(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
-        """Answer one request. Header names are lower case; `waitMs` is ignored here and nothing ever waits."""
+        """Answer one request. Header names are lower case. `waitMs` is ignored: nothing waits here."""
         try:
             return self._answer(method, path, headers, body)
         except HubError as error:
-            return failure(error, path, self._services.clock())
+            return failure(error, path, self._context.clock())
 
     def too_large(self, path: str) -> Response:
-        """The answer to a body beyond the limit, for a server that stops reading there."""
-        return failure(HubError(413, "Request body is too large"), path, self._services.clock())
+        """Return the response to a body beyond the limit, for a server that stops reading there."""
+        return failure(HubError(413, "Request body is too large"), path, self._context.clock())
 
     def broken(self, path: str) -> Response:
-        """The answer when the hub itself failed; what went wrong is for its log, not for the client."""
-        return failure(HubError(500, "Internal server error"), path, self._services.clock())
+        """Return the response to a failure of the hub itself. The cause belongs into the log, not to the client."""
+        return failure(HubError(500, "Internal server error"), path, self._context.clock())
 
     def _answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
         if method in ("GET", "HEAD") and path in _PUBLIC:
@@ -119,11 +119,11 @@ class Hub:
             raise HubError(413, "Request body is too large")
         caller = self._caller(headers)
         value = decode(body, headers.get("content-type"), headers.get("content-encoding"))
-        return success(HANDLERS[endpoint](self._services, caller, validated(endpoint, value)))
+        return success(HANDLERS[endpoint](self._context, caller, validated(endpoint, value)))
 
     def _caller(self, headers: Mapping[str, str]) -> Caller:
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        caller = self._tokens.caller(token.strip(), self._services.clock()) if scheme.lower() == "bearer" else None
+        caller = self._tokens.caller(token.strip(), self._context.clock()) if scheme.lower() == "bearer" else None
         if caller is None:
             raise HubError(401, "Unauthorized")
         workspace = headers.get("x-workspace-id", "").strip()

@@ -11,36 +11,38 @@ from agent.hub.raven.wire import event_view, latest_view
 
 DEFAULT_LIMIT = 100
 PAGE_BYTES = 4 * 1024 * 1024
-"""A page ends before its texts exceed this, but holds at least one event."""
+"""Largest total of text bytes in a page. A page holds at least one event, whatever its size."""
 
 _WITH_TEXT = (EventType.UPSERT, EventType.RESOLVED)
 _REPLACING = (EventType.UPSERT, EventType.DELETE)
 
 
-def deltas(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
-    """The events behind `cursor`. With `latestOnly`, one whose file changes again within the page has no content, and
-    one whose file has not changed since it says so.
+def deltas(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+    """Return the events behind `cursor`, up to `limit` events and PAGE_BYTES of text.
+
+    With `latestOnly`, an event whose file changes again within the page has no content. An event whose text is still
+    the file's text is marked `latest`.
     """
     cursor = body.get("cursor") or 0
     latest_only = body.get("latestOnly")
-    with services.store.read() as session:
+    with context.store.read() as session:
         source = source_of(session, caller, body["sourceId"])
-        found = session.events(source.number, cursor, body.get("limit") or DEFAULT_LIMIT)
-        page, silent = _page(found, PAGE_BYTES) if latest_only else (_whole(found, PAGE_BYTES), set())
-        wanted = {e.hash for e in page if e.hash is not None and e.cursor not in silent}
-        texts = session.contents(wanted)
+        events = session.events(source.number, cursor, body.get("limit") or DEFAULT_LIMIT)
+        page, superseded = _latest_page(events, PAGE_BYTES) if latest_only else (_full_page(events, PAGE_BYTES), set())
+        hashes = {e.hash for e in page if e.hash is not None and e.cursor not in superseded}
+        texts = session.contents(hashes)
     view = latest_view if latest_only else event_view
     return {
         "sourceId": source.id,
         "cursor": cursor,
         "nextCursor": page[-1].cursor if page else cursor,
         "events": [
-            view(source, e, texts[e.hash] if e.hash in texts and e.cursor not in silent else None) for e in page
+            view(source, e, texts[e.hash] if e.hash in texts and e.cursor not in superseded else None) for e in page
         ],
     }
 
 
-def _whole(events: Sequence[Event], budget: int) -> Sequence[Event]:
+def _full_page(events: Sequence[Event], budget: int) -> Sequence[Event]:
     total = 0
     for index, event in enumerate(events):
         total += event.size
@@ -49,21 +51,21 @@ def _whole(events: Sequence[Event], budget: int) -> Sequence[Event]:
     return events
 
 
-def _page(events: Sequence[Event], budget: int) -> tuple[Sequence[Event], set[int]]:
-    """The events that fit, and the cursors of those superseded within them."""
+def _latest_page(events: Sequence[Event], budget: int) -> tuple[Sequence[Event], set[int]]:
+    """Return the events that fit, and the cursors of those superseded within the page."""
     total = 0
-    speaking: dict[int, list[Event]] = {}
-    silent: set[int] = set()
+    with_text: dict[int, list[Event]] = {}
+    superseded: set[int] = set()
     for index, event in enumerate(events):
         file = event.file if event.file is not None else -1
-        heard = speaking.get(file, ()) if event.type in _REPLACING else ()
-        freed = sum([e.size for e in heard]) if heard else 0
+        replaced = with_text.get(file, ()) if event.type in _REPLACING else ()
+        freed = sum([e.size for e in replaced]) if replaced else 0
         if index and total - freed + event.size > budget:
-            return events[:index], silent
+            return events[:index], superseded
         total += event.size - freed
-        if heard:
-            silent.update([e.cursor for e in heard])
-            speaking[file] = []
+        if replaced:
+            superseded.update([e.cursor for e in replaced])
+            with_text[file] = []
         if event.type in _WITH_TEXT:
-            speaking.setdefault(file, []).append(event)
-    return events, silent
+            with_text.setdefault(file, []).append(event)
+    return events, superseded

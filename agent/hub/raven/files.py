@@ -1,4 +1,4 @@
-"""Reading files and their past."""
+"""Endpoints that read files and their history."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from agent.hub.domain.ports import StoreSession
 from agent.hub.raven.context import HubContext, source_of
 from agent.hub.raven.wire import HubError, Stream, file_view, timestamp
 
-NEWEST = 20
-"""Versions answered unless all are asked for."""
+DEFAULT_VERSIONS = 20
+"""Newest versions in an answer without `allVersions`."""
 
 PIECE = 1000
-"""Files read in one go while a listing is streamed."""
+"""Files in one query of a streamed listing."""
 
 
-def list_files(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> Stream | list[dict[str, object]]:
-    """Present files in the order of their paths' UTF-8 bytes: a page with `limit`, else all of them, streamed."""
+def list_files(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> Stream | list[dict[str, object]]:
+    """List present files in the order of their paths' UTF-8 bytes: a page with `limit`, else all, streamed."""
     after, limit = body.get("after"), body.get("limit")
-    with services.store.read() as session:
+    with context.store.read() as session:
         source = source_of(session, caller, body["sourceId"])
         if limit is not None:
             return [file_view(source, head) for head in session.files(source.number, after, limit)]
-    return Stream(_pieces(services, source, after))
+    return Stream(_pieces(context, source, after))
 
 
-def _pieces(services: HubContext, source: Source, after: str | None) -> Iterator[bytes]:
-    # Each piece is a transaction of its own: a slow reader holds no snapshot, and the paths stay in order.
+def _pieces(context: HubContext, source: Source, after: str | None) -> Iterator[bytes]:
+    # Each piece has a transaction of its own, so that a slow client holds no snapshot. The order of paths is stable.
     separator = b""
     while True:
-        with services.store.read() as session:
+        with context.store.read() as session:
             heads = session.files(source.number, after, PIECE)
         if heads:
             yield separator + orjson.dumps([file_view(source, head) for head in heads])[1:-1]
@@ -43,14 +43,14 @@ def _pieces(services: HubContext, source: Source, after: str | None) -> Iterator
         after = heads[-1].path
 
 
-def read_file(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
-    """A file with its text and newest versions.
+def read_file(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+    """Return a file with its text and versions: the newest 20, or with `allVersions` all.
 
     Raises:
         HubError: 404 for an unknown source or an absent file.
     """
-    with services.store.read() as session:
-        source, head = _known(session, caller, body)
+    with context.store.read() as session:
+        source, head = _source_and_head(session, caller, body)
         if head.hash is None:
             raise HubError(404, "File not found")
         versions = _versions(session, source, head, body)
@@ -58,21 +58,21 @@ def read_file(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> 
     return file_view(source, head) | {"content": content, "versions": versions}
 
 
-def history(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
-    """The texts a path has had, oldest first, also after it was deleted.
+def history(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+    """Return the texts a path has had, oldest first, also after it was deleted.
 
     Raises:
         HubError: 404 for an unknown source or a path that never had a text.
     """
-    with services.store.read() as session:
-        source, head = _known(session, caller, body)
+    with context.store.read() as session:
+        source, head = _source_and_head(session, caller, body)
         versions = _versions(session, source, head, body)
     if not versions:
         raise HubError(404, "File not found")
     return {"sourceId": source.id, "relativePath": head.path, "versions": versions}
 
 
-def _known(session: StoreSession, caller: Caller, body: Mapping[str, Any]) -> tuple[Source, Head]:
+def _source_and_head(session: StoreSession, caller: Caller, body: Mapping[str, Any]) -> tuple[Source, Head]:
     source = source_of(session, caller, body["sourceId"])
     path = body["relativePath"]
     head = session.heads(source.number, [path]).get(path)
@@ -82,7 +82,7 @@ def _known(session: StoreSession, caller: Caller, body: Mapping[str, Any]) -> tu
 
 
 def _versions(session: StoreSession, source: Source, head: Head, body: Mapping[str, Any]) -> list[dict[str, object]]:
-    found = session.versions(source.number, head.number, None if body.get("allVersions") else NEWEST)
+    found = session.versions(source.number, head.number, None if body.get("allVersions") else DEFAULT_VERSIONS)
     texts = session.contents({v.hash for v in found})
     return [
         {"hash": v.hash, "origin": v.origin, "content": texts[v.hash], "recordedAt": timestamp(v.recorded_at)}

@@ -1,4 +1,4 @@
-"""The hub's OpenAPI document: requests from the table that checks them, answers from the table here."""
+"""The hub's OpenAPI document: requests from the validation table, answers from the table here."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ from functools import lru_cache
 from typing import Any
 
 import agent
+from agent.core.model import Resolution
 from agent.hub.domain.model import (
     EventType,
     FileState,
     HubConflictKind,
     ItemStatus,
-    Mode,
-    Resolution,
     SourceStatus,
     VersionOrigin,
 )
-from agent.hub.raven.validation import FIELDS, ITEM_FIELDS, MAX_ITEMS, Field, FieldType, Requirement
+from agent.hub.raven.validation import FIELDS, ITEM_FIELDS, MAX_ITEMS, MODES, Field, FieldType, Requirement
 
 Schema = dict[str, Any]
 
@@ -54,7 +53,7 @@ _SOURCE = _record(
         "workspaceId": TEXT,
         "createdById": TEXT,
         "name": TEXT,
-        "mode": _words(Mode),
+        "mode": _words(MODES),
         "connectorId": UUID,
         "status": _words(SourceStatus),
         "lastRemoteCursor": COUNT,
@@ -162,12 +161,12 @@ ANSWERS: dict[str, Schema] = {
     ),
     "sources/history": _record({"sourceId": UUID, "relativePath": TEXT, "versions": _VERSIONS}),
 }
-"""What `data` holds, by endpoint."""
+"""Schema of `data` by endpoint."""
 
 NOT_FOUND = frozenset(name for name, fields in FIELDS.items() if any(f.name == "sourceId" for f in fields)) | {
     "connectors/heartbeat"
 }
-"""Endpoints that name something which may not be there."""
+"""Endpoints that name a thing which may not exist."""
 
 
 def _field(field: Field) -> Schema:
@@ -217,12 +216,12 @@ def _operation(name: str) -> Schema:
     envelope = _record({"data": data, "success": {"const": True}, "status": {"const": 200}})
     answers: Schema = {
         "200": {"description": "Done", "content": {"application/json": {"schema": envelope}}},
-        "400": _failure("The request is not understood or not allowed now"),
-        "401": _failure("No good token, or one of another workspace"),
-        "413": _failure("The body is larger than this hub takes"),
+        "400": _failure("The request is malformed, or not allowed in the present state"),
+        "401": _failure("No valid token, or a token of another workspace"),
+        "413": _failure("The body exceeds this hub's limit"),
     }
     if name in NOT_FOUND:
-        answers["404"] = _failure("Nothing of that id or path in this workspace")
+        answers["404"] = _failure("This workspace has nothing with that id or path")
     if name == "sources/conflicts/resolve":
         answers["409"] = _failure("The file has changed since expectedRemoteHash")
     workspace = {"name": "x-workspace-id", "in": "header", "required": True, "schema": TEXT}
@@ -238,7 +237,7 @@ def _operation(name: str) -> Schema:
 
 @lru_cache(maxsize=1)
 def document() -> Schema:
-    """The OpenAPI 3.1 document of every endpoint."""
+    """Return the OpenAPI 3.1 document of every endpoint."""
     return {
         "openapi": "3.1.0",
         "info": {"title": "Raven local sync (embedded hub)", "version": agent.__version__},

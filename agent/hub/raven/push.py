@@ -1,8 +1,8 @@
-"""push-batch: each item is compared with its head under the source's lock; a bad one is refused alone.
+"""push-batch: each item is compared with its head under the source's lock. A bad item is refused without the others.
 
-An operation id is answered once. Sent again, in this batch or a later one and whatever it holds then, its item has the
-status `duplicate`, which counts as neither applied nor conflict, and beside it what the first one led to: `first`
-(`applied`, `conflict` or `rejected`) with the hash, conflict id and reason of that time.
+An operation id is an idempotency key. A repeated id, in this batch or a later one and with any content, gets the status
+`duplicate`, which counts as neither applied nor conflict. Its result repeats the first outcome: `first` (`applied`,
+`conflict` or `rejected`) with that outcome's hash, conflict id and reason.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from agent.core.hashes import sha256_hex
+from agent.core.model import EMPTY_HASH, SENTINEL_BASE
 from agent.hub.domain.compression import CompressedContent, pack
 from agent.hub.domain.model import (
     DEFAULT_CONTENT_TYPE,
-    SENTINEL,
     Caller,
     HubConflictKind,
     ItemStatus,
@@ -26,29 +27,29 @@ from agent.hub.domain.model import (
 )
 from agent.hub.domain.ports import StoreSession
 from agent.hub.domain.source_transaction import SourceTransaction
-from agent.hub.domain.text import EMPTY_HASH, encoded, path_fault, sha256_hex, storable
+from agent.hub.domain.text import encoded, path_fault, storable
 from agent.hub.raven.context import HubContext, locked_source_tx
 from agent.hub.raven.wire import HubError, printable
 
 MAX_OPERATION = 255
 MAX_HASH = 64
 MAX_CONTENT_TYPE = 128
-_LONGEST: Final = (
+_MAX_LENGTHS: Final = (
     ("operationId", MAX_OPERATION),
     ("contentHash", MAX_HASH),
     ("baseHash", MAX_HASH),
     ("contentType", MAX_CONTENT_TYPE),
 )
-_NOTHING: Final = pack(b"")
+_EMPTY_CONTENT: Final = pack(b"")
 
 
 class PushedItem(Struct, frozen=True, gc=False):
-    """One checked item of a batch.
+    """One valid item of a batch.
 
     Attributes:
         text: empty for a delete.
-        base: the base as it was sent, None for none.
-        expects: the head the sender built on; None: no file.
+        base: the base as sent, None for none.
+        expects: the head that the sender expects; None: no file.
     """
 
     operation: str
@@ -62,16 +63,16 @@ class PushedItem(Struct, frozen=True, gc=False):
 
 
 class PushDecision(Enum):
-    """What an item may do to its head, when it is not a conflict."""
+    """Effect of an item that is no conflict."""
 
     APPLY = "apply"
     NOTHING = "nothing"
 
 
 def decide(item: PushedItem, head: str | None) -> PushDecision | HubConflictKind:
-    """Whether an item follows from the head (a hash, None for absent), changes nothing, or disagrees.
+    """Decide whether an item applies to the head (a hash, None for absent), changes nothing, or conflicts.
 
-    Equal text never disagrees, whatever the base. A delete of an absent file applies, as on the real server.
+    Equal text never conflicts, whatever its base. A delete of an absent file applies, as on the real server.
     """
     if item.is_delete:
         return PushDecision.APPLY if head is None or head == item.expects else HubConflictKind.DELETE_MISMATCH
@@ -79,20 +80,21 @@ def decide(item: PushedItem, head: str | None) -> PushDecision | HubConflictKind
         return PushDecision.NOTHING
     if head == item.expects:
         return PushDecision.APPLY
+    # Here the head differs from what the sender expects: applying would overwrite a text the sender has not seen.
     if item.expects is None:
         return HubConflictKind.NO_BASE
     return HubConflictKind.EDIT_DELETE if head is None else HubConflictKind.STALE_BASE
 
 
-def push_batch(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
-    """Apply a batch in one transaction.
+def push_batch(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+    """Apply a batch of at most 100 items in one transaction.
 
     Raises:
         HubError: 404 for an unknown source, 400 while it is paused.
     """
     raw: Sequence[Mapping[str, Any]] = body["items"]
-    checked = [_check(item) for item in raw]
-    with locked_source_tx(services, caller, body["sourceId"]) as (session, transaction):
+    checked = [_checked(item) for item in raw]
+    with locked_source_tx(context, caller, body["sourceId"]) as (session, transaction):
         if transaction.source.status is SourceStatus.PAUSED:
             raise HubError(400, "Source is paused")
         results = _apply(session, transaction, checked, body.get("connectorId"))
@@ -104,7 +106,7 @@ def push_batch(services: HubContext, caller: Caller, body: Mapping[str, Any]) ->
             "items": results,
         }
         if transaction.cursor > transaction.source.last_cursor:
-            # The batch's own events have the numbers from here to ``eventCursor``, in the order of its items.
+            # The batch's own events have the cursors from here to ``eventCursor``, in the order of its items.
             answer["firstCursor"] = transaction.source.last_cursor + 1
         return answer
 
@@ -123,7 +125,7 @@ def _apply(
         if before is not None:
             results.append(_duplicate(before))
             continue
-        outcome = entry if isinstance(entry, RecordedOutcome) else _one(transaction, entry, connector)
+        outcome = entry if isinstance(entry, RecordedOutcome) else _apply_item(transaction, entry, connector)
         if _storable(outcome.operation):
             first[outcome.operation] = outcome
             transaction.record_outcome(outcome)
@@ -131,7 +133,7 @@ def _apply(
     return results
 
 
-def _one(transaction: SourceTransaction, item: PushedItem, connector: str | None) -> RecordedOutcome:
+def _apply_item(transaction: SourceTransaction, item: PushedItem, connector: str | None) -> RecordedOutcome:
     head = transaction.head(item.path)
     remote = None if head is None else head.hash
     verdict = decide(item, remote)
@@ -148,8 +150,8 @@ def _one(transaction: SourceTransaction, item: PushedItem, connector: str | None
     return RecordedOutcome(item.operation, ItemStatus.APPLIED, item.hash)
 
 
-def _check(raw: Mapping[str, Any]) -> PushedItem | RecordedOutcome:
-    """The item, or the refusal it gets for what it is in itself."""
+def _checked(raw: Mapping[str, Any]) -> PushedItem | RecordedOutcome:
+    """Return the item, or its refusal if it is invalid whatever the head is."""
     operation = raw["operationId"]
     fault = _fault(raw)
     if fault is not None:
@@ -166,17 +168,17 @@ def _check(raw: Mapping[str, Any]) -> PushedItem | RecordedOutcome:
     return PushedItem(
         operation=operation,
         path=raw["relativePath"],
-        text=_NOTHING if is_delete else pack(data),
+        text=_EMPTY_CONTENT if is_delete else pack(data),
         hash=hash_,
         content_type=raw.get("contentType") or DEFAULT_CONTENT_TYPE,
         base=base,
-        expects=None if base == SENTINEL else base,
+        expects=None if base == SENTINEL_BASE else base,
         is_delete=is_delete,
     )
 
 
 def _fault(raw: Mapping[str, Any]) -> str | None:
-    for field, longest in _LONGEST:
+    for field, longest in _MAX_LENGTHS:
         value = raw.get(field)
         if value is None:
             continue

@@ -1,4 +1,4 @@
-"""Connectors and sources."""
+"""Endpoints for connectors and sources."""
 
 from __future__ import annotations
 
@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from agent.hub.domain.model import Caller, Connector, Mode, Source, SourceStatus
+from agent.core.model import Mode
+from agent.hub.domain.model import Caller, Connector, Source, SourceStatus
 from agent.hub.raven.context import HubContext, locked_source_tx
 from agent.hub.raven.wire import CAPABILITIES, HubError, connector_view, source_view, timestamp
 
 
-def register(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
-    """A new connector each time, as on the real server; the answer also says what this hub can do."""
-    now = services.clock()
+def register(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+    """Register a new connector on each call, as the real server does. The answer lists the hub's capabilities."""
+    now = context.clock()
     connector = Connector(
-        id=services.new_id(),
+        id=context.new_id(),
         workspace=caller.workspace,
         created_by=caller.user,
         name=body["name"],
@@ -25,19 +26,19 @@ def register(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> d
         created_at=now,
         updated_at=now,
     )
-    with services.store.write() as session:
+    with context.store.write() as session:
         session.add_connector(connector)
     return connector_view(connector, now)
 
 
-def heartbeat(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
-    """A connector lives.
+def heartbeat(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+    """Record a heartbeat of a connector.
 
     Raises:
         HubError: 404 for a connector this workspace does not have.
     """
-    now = services.clock()
-    with services.store.write() as session:
+    now = context.clock()
+    with context.store.write() as session:
         connector = session.connector(caller.workspace, body["connectorId"])
         if connector is None:
             raise HubError(404, "Connector not found")
@@ -50,16 +51,16 @@ def heartbeat(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> 
     }
 
 
-def create_source(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
-    """A new source; names need not be unique.
+def create_source(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+    """Create a source. Names need not be unique.
 
     Raises:
         HubError: 400 for a connector this workspace does not have.
     """
-    now = services.clock()
+    now = context.clock()
     source = Source(
         number=0,
-        id=services.new_id(),
+        id=context.new_id(),
         workspace=caller.workspace,
         created_by=caller.user,
         name=body["name"],
@@ -73,34 +74,34 @@ def create_source(services: HubContext, caller: Caller, body: Mapping[str, Any])
         created_at=now,
         updated_at=now,
     )
-    with services.store.write() as session:
+    with context.store.write() as session:
         if session.connector(caller.workspace, source.connector) is None:
             raise HubError(400, "Invalid connectorId for this workspace")
         session.add_source(source)
     return source_view(source)
 
 
-def list_sources(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> list[dict[str, object]]:
-    """Every source of the workspace, newest first."""
-    with services.store.read() as session:
+def list_sources(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> list[dict[str, object]]:
+    """List every source of the workspace, newest first."""
+    with context.store.read() as session:
         return [source_view(source) for source in session.sources(caller.workspace)]
 
 
-def pause(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
-    """Stop taking pushes and edits; reading and resolving go on."""
-    return _turn(services, caller, body["sourceId"], SourceStatus.PAUSED)
+def pause(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+    """Refuse pushes and edits from now on. Reading and resolving remain allowed."""
+    return _set_status(context, caller, body["sourceId"], SourceStatus.PAUSED)
 
 
-def resume(services: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
-    """Take pushes and edits again."""
-    return _turn(services, caller, body["sourceId"], SourceStatus.ACTIVE)
+def resume(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+    """Accept pushes and edits again."""
+    return _set_status(context, caller, body["sourceId"], SourceStatus.ACTIVE)
 
 
-def _turn(services: HubContext, caller: Caller, source: str, status: SourceStatus) -> dict[str, object]:
-    with locked_source_tx(services, caller, source) as (_, transaction):
+def _set_status(context: HubContext, caller: Caller, source: str, status: SourceStatus) -> dict[str, object]:
+    with locked_source_tx(context, caller, source) as (_, transaction):
         before = transaction.source
         if before.status is status:
             return source_view(before)
         transaction.set_status(status)
-        after = replace(before, status=status, last_cursor=transaction.cursor, updated_at=services.clock())
+        after = replace(before, status=status, last_cursor=transaction.cursor, updated_at=context.clock())
     return source_view(after)

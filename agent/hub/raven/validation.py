@@ -1,4 +1,4 @@
-"""One table of fields for each endpoint: it checks requests, and the OpenAPI document is drawn from it."""
+"""One table of fields an endpoint. It checks requests, and the OpenAPI document is generated from it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-from agent.hub.domain.model import Mode, Resolution
+from agent.core.model import Mode, Resolution
 from agent.hub.domain.text import storable
 from agent.hub.raven.wire import HubError
 
@@ -19,8 +19,12 @@ MAX_WAIT_MS = 30_000
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE | re.ASCII)
 
 
+MODES = (Mode.IMPORT_ONLY, Mode.LOCAL_TO_CLOUD, Mode.BIDIRECTIONAL)
+"""Modes in the order in which a refusal names them, which is part of the wire."""
+
+
 class FieldType(Enum):
-    """What a field holds."""
+    """Type of a field."""
 
     STRING = auto()
     UUID = auto()
@@ -32,7 +36,7 @@ class FieldType(Enum):
 
 
 class Requirement(Enum):
-    """Whether a field may be left out; an optional one may also be null."""
+    """Presence of a field. An optional one may be left out or null."""
 
     REQUIRED = auto()
     OPTIONAL = auto()
@@ -81,7 +85,7 @@ _ITEM_KINDS = tuple(
     (field.name, _JSON_TYPES[field.kind] + (_NONE if field.need is Requirement.OPTIONAL else ()))
     for field in ITEM_FIELDS
 )
-"""What each field of an item may be; an item that keeps to this needs no further look at its fields."""
+"""Types allowed for each field of an item. An item that matches needs no further check of its fields."""
 
 FIELDS: dict[str, tuple[Field, ...]] = {
     "connectors/register": (
@@ -92,7 +96,7 @@ FIELDS: dict[str, tuple[Field, ...]] = {
     "connectors/heartbeat": (Field("connectorId", FieldType.UUID),),
     "sources": (
         Field("name", FieldType.STRING, longest=255),
-        Field("mode", FieldType.CHOICE, choices=tuple(Mode)),
+        Field("mode", FieldType.CHOICE, choices=MODES),
         Field("connectorId", FieldType.UUID),
         Field("includePatterns", FieldType.STRINGS, Requirement.OPTIONAL),
         Field("excludePatterns", FieldType.STRINGS, Requirement.OPTIONAL),
@@ -134,14 +138,14 @@ FIELDS: dict[str, tuple[Field, ...]] = {
     ),
     "sources/history": (_SOURCE, _PATH, _ALL_VERSIONS),
 }
-"""By endpoint, the part of the path behind `/api/local-sync/`."""
+"""Fields by endpoint, the part of the path behind `/api/local-sync/`."""
 
 
 def validated(endpoint: str, body: object) -> dict[str, Any]:
-    """The endpoint's fields out of a decoded body; unknown ones are dropped, absent and null ones left out.
+    """Return the endpoint's fields from a decoded body, without unknown, absent and null ones.
 
     Raises:
-        HubError: 400 with one sentence for each field that is wrong, in the table's order.
+        HubError: 400 with one sentence for each wrong field, in the table's order.
     """
     fields = FIELDS[endpoint]
     given: Mapping[str, Any] = body if isinstance(body, dict) else {}

@@ -1,4 +1,4 @@
-"""How the hub's records look on the wire: envelope, errors, times, field names."""
+"""Wire format of the hub's records: envelope, errors, times, field names."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ JSON_TYPE = "application/json; charset=utf-8"
 
 
 class HubError(Exception):
-    """An answer other than 200.
+    """An answer with a status other than 200.
 
     Attributes:
         status: the HTTP status.
@@ -57,18 +57,18 @@ class Response:
 
 @lru_cache(maxsize=1024)
 def timestamp(ms: int) -> str:
-    """RFC 3339 with milliseconds and a Z, as JavaScript writes it."""
+    """Return a time (milliseconds) in RFC 3339 with milliseconds and a Z, as JavaScript writes it."""
     whole = datetime.fromtimestamp(ms // 1000, UTC)
     return f"{whole:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
 
 
 def printable(text: str) -> str:
-    """The text with what no UTF-8 can carry (lone surrogates) replaced by `?`."""
+    """Replace lone surrogates, which UTF-8 cannot carry, by `?`."""
     return text.encode("utf-8", "replace").decode()
 
 
 def success(data: object) -> Response:
-    """200 with the envelope around `data`."""
+    """Return a 200 response with the envelope around `data`."""
     if isinstance(data, Stream):
         return Response(200, _streamed(data))
     return Response(200, orjson.dumps({"data": data, "success": True, "status": 200}))
@@ -81,7 +81,7 @@ def _streamed(stream: Stream) -> Iterable[bytes]:
 
 
 def failure(error: HubError, path: str, now: int) -> Response:
-    """The error answer, which has no envelope. A refused body also ends the connection."""
+    """Return the error response, which has no envelope. A body that is too large also ends the connection."""
     body = {
         "statusCode": error.status,
         "message": error.message,
@@ -95,29 +95,31 @@ def failure(error: HubError, path: str, now: int) -> Response:
 
 
 def event_id(source: Source, event: Event) -> str:
-    """The wire id of an event. Its moment is in it, because a server put back from an older copy gives out the same
-    numbers again, and a reader knows by the id that an event is not the one it read.
+    """Return the wire id of an event.
+
+    The id covers the creation time. A server restored from a backup assigns the same cursors again, and the different
+    id lets a reader detect that.
     """
     found = hashlib.blake2b(f"{source.id} {event.cursor} {event.created_at}".encode(), digest_size=16).hexdigest()
     return f"{found[:8]}-{found[8:12]}-8{found[13:16]}-8{found[17:20]}-{found[20:]}"
 
 
 def file_id(source: Source, number: int) -> str:
-    """The wire id of a path in a source: a stable UUID that no row need store.
+    """Return the wire id of a path in a source: a stable UUID that is computed, not stored.
 
-    Unique for each source below 2^44 paths: only the last 48 bits of the source's id move.
+    Unique within a source below 2^44 paths: it replaces only the last 48 bits of the source's id.
     """
     tail = int(source.id[24:], 16) ^ (1 << 44) ^ number
     return f"{source.id[:24]}{tail:012x}"
 
 
 def connector_status(connector: Connector, now: int) -> str:
-    """`online`, or `offline` once two minutes have gone by without a heartbeat."""
+    """Return `online`, or `offline` after two minutes without a heartbeat."""
     return "offline" if now - connector.heartbeat_at > OFFLINE_AFTER_MS else "online"
 
 
 def connector_view(connector: Connector, now: int) -> dict[str, object]:
-    """A connector as `register` answers it."""
+    """Return a connector in the form of the `register` answer."""
     view: dict[str, object] = {
         "id": connector.id,
         "workspaceId": connector.workspace,
@@ -137,7 +139,7 @@ def connector_view(connector: Connector, now: int) -> dict[str, object]:
 
 
 def source_view(source: Source) -> dict[str, object]:
-    """A source. `lastRemoteCursor` is its newest cursor: reading the feed writes nothing."""
+    """Return a source in wire form. `lastRemoteCursor` is its newest cursor: reading the feed writes nothing."""
     return {
         "id": source.id,
         "workspaceId": source.workspace,
@@ -155,7 +157,7 @@ def source_view(source: Source) -> dict[str, object]:
 
 
 def file_view(source: Source, head: Head) -> dict[str, object]:
-    """A file without its text."""
+    """Return a file in wire form, without its text."""
     return {
         "id": file_id(source, head.number),
         "sourceId": source.id,
@@ -168,7 +170,7 @@ def file_view(source: Source, head: Head) -> dict[str, object]:
 
 
 def conflict_view(source: Source, conflict: OpenConflict, local: str, remote: str | None) -> dict[str, object]:
-    """An open conflict with the text of both sides."""
+    """Return an open conflict in wire form, with the text of both sides."""
     return {
         "id": conflict.id,
         "sourceId": source.id,
@@ -185,7 +187,7 @@ def conflict_view(source: Source, conflict: OpenConflict, local: str, remote: st
 
 
 def event_view(source: Source, event: Event, content: str | None) -> dict[str, object]:
-    """An event. `content` None leaves the text out: it is superseded, or the event has none."""
+    """Return an event in wire form. Pass `content` None for a superseded event or one without text."""
     kind = event.type
     payload: dict[str, object] = {"contentType": DEFAULT_CONTENT_TYPE} if kind is EventType.UPSERT else {}
     if event.extra:
@@ -210,7 +212,7 @@ def event_view(source: Source, event: Event, content: str | None) -> dict[str, o
 
 
 def latest_view(source: Source, event: Event, content: str | None) -> dict[str, object]:
-    """An event for who wants the latest only: it says whether what it wrote is what its file holds now."""
+    """Return an event in wire form, with `latest` if its file still holds this text."""
     view = event_view(source, event, content)
     if event.type is EventType.UPSERT and event.is_head:
         view["latest"] = True

@@ -1,4 +1,9 @@
-"""Many rows in one go, in the words of the driver: a row then costs what its values cost."""
+"""Bulk statements in the driver's own SQL.
+
+performance island: an inserted row costs 3 to 5 microseconds of CPU instead of 9.7 (SQLite, 100 rows a call);
+benchmark: "agents pushing 100-item batches" in tests/benchmarks/test_hub.py. Plain alternative: `insert`, `update` and
+`select` of SQLAlchemy Core, which convert each value of each row in Python.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +26,11 @@ _DIALECTS: Final[dict[str, Dialect]] = {
 
 _VALUE: Final = "one_value"
 _GROUP: Final = 20
-"""Rows a statement: beginning and ending one costs the driver a quarter of what a row does."""
+"""Rows a statement. Executing a statement costs the driver a quarter of the cost of a row."""
 
 
 class OnDuplicate(Enum):
-    """What becomes of a row whose key is there already."""
+    """Treatment of a row whose key exists already."""
 
     REFUSED = "refused"
     LEFT_ALONE = "left alone"
@@ -34,8 +39,8 @@ class OnDuplicate(Enum):
 def add_rows(
     db: Connection, table: Table, rows: Sequence[tuple[Any, ...]], known: OnDuplicate = OnDuplicate.REFUSED
 ) -> None:
-    """Add rows, each with a value for every column, in the table's order."""
-    # Two statements a table, however many rows come: the database has both prepared.
+    """Insert rows, each a tuple with one value a column, in the table's order."""
+    # Two statements a table for any number of rows, so that the database has both prepared.
     grouped = len(rows) - len(rows) % _GROUP
     if grouped:
         groups = [tuple(chain.from_iterable(rows[start : start + _GROUP])) for start in range(0, grouped, _GROUP)]
@@ -45,10 +50,10 @@ def add_rows(
 
 
 def save_rows(db: Connection, table: Table, rows: Sequence[tuple[Any, ...]], kept: tuple[str, ...]) -> None:
-    """Change rows that are there. Each holds the columns that change in the table's order, then those of the key.
+    """Update existing rows, each a tuple of the changing columns in the table's order, then the key columns.
 
     Args:
-        kept: columns beside the key that stay as they are.
+        kept: columns outside the key that are not changed.
     """
     if rows:
         db.exec_driver_sql(_update_of(db.dialect.name, table, kept), list(rows))
@@ -56,21 +61,21 @@ def save_rows(db: Connection, table: Table, rows: Sequence[tuple[Any, ...]], kep
 
 @dataclass(frozen=True, slots=True, eq=False)
 class BulkLookup:
-    """Rows by many values of one column.
+    """Select of the rows that have one of many values in one column.
 
     Attributes:
-        query: all rows, narrowed by whatever else has to hold; its parameters come before the values.
-        column: what the values are of.
+        query: the rows, with all other conditions. Its parameters come before the values.
+        column: the column of the values.
     """
 
     query: Select[Any]
     column: ColumnElement[Any]
 
     def rows(self, db: Connection, values: Collection[Any], *others: Any) -> Sequence[Any]:
-        """The rows, as the driver tells them.
+        """Return the rows in the driver's types.
 
         Args:
-            values: at least one, and not more than the database takes parameters.
+            values: at least one, and at most as many as the database allows parameters.
             others: the parameters of the query.
         """
         before, one, after = _lookup(db.dialect.name, self)
@@ -80,12 +85,12 @@ class BulkLookup:
 
 @cache
 def _lookup(dialect: str, lookup: BulkLookup) -> tuple[str, str, str]:
-    """The statement before its values, what stands for one of them, and the statement behind them."""
+    """Return the statement before its values, the placeholder of one value, and the statement behind them."""
     narrowed = lookup.query.where(lookup.column.in_([bindparam(_VALUE)]))
     compiled = narrowed.compile(dialect=_DIALECTS[dialect])
     before, _, rest = str(compiled).partition(" IN (")
     one, _, after = rest.partition(")")
-    # The values are handed over behind all others.
+    # The values are passed after all other parameters.
     assert compiled.positiontup is not None
     assert compiled.positiontup[-1] == _VALUE, compiled.positiontup
     return f"{before} IN (", one, f"){after}"
@@ -104,7 +109,7 @@ def _insert_one(dialect: str, table: Table, known: OnDuplicate) -> str:
     values: dict[str, Any] = {column.name: bindparam(column.name) for column in table.columns}
     if known is OnDuplicate.REFUSED:
         return _driver_sql(dialect, insert(table).values(values), tuple(values))
-    # Both databases say it alike, SQLAlchemy has a construct for each.
+    # The SQL is the same in both databases, but SQLAlchemy has a construct for each.
     own = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
     return _driver_sql(dialect, own.values(values).on_conflict_do_nothing(), tuple(values))
 
@@ -121,6 +126,6 @@ def _update_of(dialect: str, table: Table, kept: tuple[str, ...]) -> str:
 
 def _driver_sql(dialect: str, statement: Any, order: tuple[str, ...]) -> str:
     compiled = statement.compile(dialect=_DIALECTS[dialect])
-    # The values are handed over by their place.
+    # The values are passed by position.
     assert tuple(compiled.positiontup) == order, (compiled.positiontup, order)
     return str(compiled)

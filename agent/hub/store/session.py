@@ -1,4 +1,4 @@
-"""One transaction over the hub's tables, in SQLAlchemy Core."""
+"""One transaction on the hub's tables, in SQLAlchemy Core."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 from sqlalchemy import Connection, Row, bindparam, insert, select, update
 
+from agent.core.model import Mode
 from agent.hub.domain.compression import CompressedContent, unpack
 from agent.hub.domain.model import (
     ConflictClosure,
@@ -17,7 +18,6 @@ from agent.hub.domain.model import (
     FileState,
     Head,
     HubConflictKind,
-    Mode,
     OpenConflict,
     RecordedOutcome,
     Source,
@@ -28,9 +28,9 @@ from agent.hub.domain.model import (
 from agent.hub.store import tables as t
 from agent.hub.store.bulk import BulkLookup, OnDuplicate, add_rows, save_rows
 
-# Statements are built once: SQLAlchemy's own compile cache then answers by identity.
+# Statements are built once, so that SQLAlchemy's compile cache finds them by identity.
 _HEADS = BulkLookup(
-    # The order is what keeps SQLite from going through every file of the source: it has an index for that order.
+    # The ORDER BY makes SQLite use the index over paths. Without it, SQLite scans every file of the source.
     select(t.files).where(t.files.c.source == bindparam("s")).order_by(t.files.c.path),
     t.files.c.path,
 )
@@ -55,7 +55,7 @@ _EVENTS = (
     .limit(bindparam("n"))
 )
 _SOURCE = select(t.sources).where(t.sources.c.workspace == bindparam("w"), t.sources.c.id == bindparam("i"))
-_LOCKED_SOURCE = _SOURCE.with_for_update()  # SQLite has no such clause and needs none: the writer is alone
+_LOCKED_SOURCE = _SOURCE.with_for_update()  # no such clause in SQLite, which has one writer at a time anyway
 _CONFLICTS = (
     select(t.conflicts, t.files.c.path)
     .join(t.files, (t.files.c.source == t.conflicts.c.source) & (t.files.c.number == t.conflicts.c.file))
@@ -65,14 +65,14 @@ MAX_PARAMETERS = 1000
 
 
 def batched(values: Iterable[str], size: int) -> Iterator[list[str]]:
-    """The values in lists of at most `size`."""
+    """Split the values into lists of at most `size`."""
     rest = iter(values)
     while some := list(islice(rest, size)):
         yield some
 
 
 _blob = bytearray.fromhex
-"""A hash as it is handed over. sqlite3 asks every `bytes` anew whether it should be adapted, and no `bytearray`."""
+"""Convert a hash for the driver. sqlite3 looks for an adapter for every `bytes`, but not for `bytearray`."""
 
 
 def _raw(hash_: str | None) -> bytearray | None:
@@ -121,7 +121,7 @@ def _conflict(row: Row[Any]) -> OpenConflict:
 
 
 class SqlSession:
-    """`agent.hub.ports.Session` over one SQLAlchemy connection, inside one transaction."""
+    """`agent.hub.domain.ports.StoreSession` on one SQLAlchemy connection, inside one transaction."""
 
     def __init__(self, connection: Connection) -> None:
         self._db = connection
@@ -204,7 +204,7 @@ class SqlSession:
         return {row.path: _head(row) for row in rows}
 
     def files(self, source: int, after: str | None, limit: int) -> list[Head]:
-        # No path is empty, so "behind the empty path" is everything.
+        # No path is empty, so every path is behind the empty one.
         return [_head(row) for row in self._db.execute(_FILES, {"s": source, "after": after or "", "n": limit}).all()]
 
     def add_files(self, source: int, heads: Iterable[Head]) -> None:
@@ -230,14 +230,14 @@ class SqlSession:
 
     def contents(self, hashes: Collection[str]) -> dict[str, str]:
         found: dict[str, str] = {}
-        # Databases bound the number of parameters, and a history has no bound.
+        # Databases limit the number of parameters, and a history has no limit.
         for some in batched(hashes, MAX_PARAMETERS):
             rows = _CONTENTS.rows(self._db, [_blob(h) for h in some])
             found.update({hash_.hex(): unpack(encoding, data).decode() for hash_, encoding, data in rows})
         return found
 
     def add_contents(self, contents: Mapping[str, CompressedContent]) -> None:
-        # Sorted: two transactions that add the same texts take their locks in one order and cannot deadlock.
+        # Sorted, so that two transactions that add the same texts lock them in one order and cannot deadlock.
         rows = [(_blob(h), text.size, int(text.encoding), text.data) for h, text in sorted(contents.items())]
         add_rows(self._db, t.contents, rows, OnDuplicate.LEFT_ALONE)
 
@@ -303,8 +303,8 @@ class SqlSession:
                 "local_hash": _blob(conflict.local_hash),
                 "remote_hash": _raw(conflict.remote_hash),
             }
-            renewed = self._db.execute(update(t.conflicts).where(t.conflicts.c.id == conflict.id).values(values))
-            if renewed.rowcount == 0:
+            updated = self._db.execute(update(t.conflicts).where(t.conflicts.c.id == conflict.id).values(values))
+            if updated.rowcount == 0:
                 values |= {
                     "id": conflict.id,
                     "source": source,

@@ -1,7 +1,7 @@
-"""The hub's tables, for SQLite and PostgreSQL alike.
+"""The hub's tables, for SQLite and PostgreSQL.
 
-Everything a source holds is numbered inside the source, by counters in its own row, so that whoever holds the lock
-on that row hands out cursors in the order of the commits. Hashes are kept as 32 bytes.
+Rows of a source are numbered by counters in the source's own row. The transaction that holds the lock on that row
+assigns the cursors, so they are in commit order. Hashes are stored as 32 bytes, times as milliseconds since the epoch.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from agent.hub.domain.model import EventType, ItemStatus
 
 SCHEMA_VERSION = 1
 
-# Paths sort by their UTF-8 bytes everywhere; PostgreSQL would otherwise use the database's language.
+# Paths sort by their UTF-8 bytes in both databases. PostgreSQL would otherwise use the locale's collation.
 PathText = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
 
 metadata = MetaData()
@@ -85,7 +85,7 @@ files = Table(
     Column("source", Integer, ForeignKey("sources.number"), primary_key=True),
     Column("number", BigInteger, primary_key=True),
     Column("path", PathText, nullable=False),
-    Column("hash", LargeBinary, ForeignKey("contents.hash")),  # NULL: absent, with a past
+    Column("hash", LargeBinary, ForeignKey("contents.hash")),  # NULL: absent, with a history
     Column("content_type", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("synced_at", BigInteger, nullable=False),
