@@ -1,4 +1,4 @@
-"""The normalised stream: what any server tells about a source, in its order, whatever the dialect leaves out."""
+"""Events of a source's feed in one form for all servers, in the server's order."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ class Upsert(Struct, frozen=True, gc=False):
     """A path now holds these bytes.
 
     Attributes:
-        path: as the server sent it; unchecked.
-        hash: sha256 the server states; verified by the dialect against ``content`` where that came along.
-        content: the bytes, or None where they were left out (superseded, or a dialect that sends them apart).
-        position: rises along the stream; comparable within one source only.
-        operation_id: whose operation this is the echo of, where the server says.
-        rev, remote_id: the server's own, opaque.
-        latest: the server says that nothing has come after it at this path; where it does not say, nobody knows.
+        path: as the server sent it; not checked.
+        hash: sha256 the server states. The dialect has verified it if ``content`` is there.
+        position: rises along the feed; comparable within one source only.
+        content: the bytes; None if the server left them out or sends them apart.
+        operation_id: the operation this event is the echo of; None if the server does not say.
+        rev, remote_id: the server's own revision and file id, opaque.
+        latest: True if the server says that no later event concerns this path; False if it does not say.
     """
 
     path: str
@@ -32,7 +32,7 @@ class Upsert(Struct, frozen=True, gc=False):
     latest: bool = False
 
     def __repr__(self) -> str:
-        # A log is no place for a file's text.
+        # The text of a file must not reach a log.
         return f"Upsert({self.path!r}, {self.hash!r}, {self.position!r}, operation_id={self.operation_id!r})"
 
 
@@ -45,7 +45,7 @@ class Delete(Struct, frozen=True, gc=False):
 
 
 class Move(Struct, frozen=True, gc=False):
-    """What stood at ``old_path`` now stands at ``path``, unchanged."""
+    """The file at ``old_path`` is at ``path`` now, with the same bytes."""
 
     old_path: str
     path: str
@@ -56,7 +56,7 @@ class Move(Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Superseded:
-    """A version another writer replaced without having seen it; its text may stand nowhere else."""
+    """A version that another writer replaced without having seen it. Its text may exist nowhere else."""
 
     path: str
     hash: str
@@ -65,13 +65,13 @@ class Superseded:
 
 
 class ConflictOpened(Struct, frozen=True, gc=False):
-    """The server parked a disagreement.
+    """The server refused a change and opened a conflict.
 
     Attributes:
-        local_hash: the text that was refused; None for a refused delete.
-        remote_hash: what the server held; None where it held nothing.
-        by_server_edit: an edit made on the server itself was refused, not a connector's push; then ``local_hash`` is
-            the server's head and ``remote_hash`` the refused edit.
+        local_hash: sha256 of the refused text; None for a refused delete.
+        remote_hash: sha256 of the head at that time; None if there was no file.
+        by_server_edit: True if an edit made on the server was refused, not a push. Then ``local_hash`` is the head and
+            ``remote_hash`` the refused edit.
     """
 
     path: str
@@ -83,7 +83,7 @@ class ConflictOpened(Struct, frozen=True, gc=False):
 
 
 class ConflictClosed(Struct, frozen=True, gc=False):
-    """Somebody resolved a conflict; ``hash`` is what the path then holds."""
+    """A conflict was resolved. ``hash`` is what the path holds afterwards; None is "no file"."""
 
     path: str
     conflict_id: str
@@ -92,10 +92,10 @@ class ConflictClosed(Struct, frozen=True, gc=False):
 
 
 class Unreadable(Struct, frozen=True, gc=False):
-    """The server told something that cannot be understood, at a position that can.
+    """An event that cannot be decoded, at a position that can.
 
     Attributes:
-        path: as the server sent it; None where it named none.
+        path: as the server sent it; None if it named none.
         reason: what is wrong with it, for people.
     """
 
@@ -105,14 +105,14 @@ class Unreadable(Struct, frozen=True, gc=False):
 
 
 class ControlSignal(enum.StrEnum):
-    """What a control event says."""
+    """State of the whole source on the server."""
 
     PAUSED = "paused"
     RESUMED = "resumed"
 
 
 class ControlEvent(Struct, frozen=True, gc=False):
-    """Something about the whole source."""
+    """The whole source was paused or resumed on the server."""
 
     signal: ControlSignal
     position: int
@@ -129,14 +129,14 @@ class Span(NamedTuple):
 
 
 class Page(Struct, frozen=True, gc=False):
-    """One answer to a pull.
+    """One page of the feed.
 
     Attributes:
         events: in the server's order.
-        state: the dialect's own opaque position (JSON text); committed with what the events told, given back unread.
-        more: whether the server has more right now.
+        state: the dialect's own position (JSON text). It is committed together with the events and never interpreted.
+        more: True if the server has more events now.
         cursor: the position for people, as ``status`` shows it.
-        past: what was known beforehand up to this position is not told again; 0 where nothing was left out.
+        past: the events up to this position that were already acknowledged are left out; 0 if none was left out.
     """
 
     events: tuple[FeedEvent, ...]
@@ -147,5 +147,5 @@ class Page(Struct, frozen=True, gc=False):
 
     @property
     def size(self) -> int:
-        """Bytes of the texts that came along."""
+        """Size of the contents in this page, in bytes."""
         return sum(len(event.content) for event in self.events if isinstance(event, Upsert) and event.content)

@@ -1,4 +1,4 @@
-"""Settling: what became of an operation whose answer never came or did not say."""
+"""Judgement of operations in doubt: those whose answer was lost or does not say what happened."""
 
 from __future__ import annotations
 
@@ -9,40 +9,52 @@ from agent.core.model import Operation, RemoteConflict, Verb
 
 
 class InDoubtVerdict(enum.StrEnum):
-    """What the evidence says of an operation."""
+    """Outcome of an operation, as far as the evidence shows it."""
 
     APPLIED = "applied"
-    """It is the head, or the feed told of it."""
+    """It is the head."""
     SUPERSEDED = "superseded"
-    """It was applied and another version stands on top of it."""
+    """It was applied, and another version replaced it since."""
     CONFLICT = "conflict"
+    """The server refused it and keeps its text in a conflict."""
     NOT_APPLIED = "not_applied"
-    """Nothing speaks for it. Where the head moved as well, the three trees park the path by themselves."""
+    """Nothing shows it. If the head moved as well, the three trees disagree and the path is parked."""
 
 
 def judge_in_doubt(
     operation: Operation, head: str | None, versions: Sequence[str], conflicts: Sequence[RemoteConflict]
 ) -> tuple[InDoubtVerdict, RemoteConflict | None]:
-    """Judge an operation by what the server shows once its feed has been read to the end without the operation's id.
+    """Judge an operation by what the server shows, once its feed was read to the end without the operation's id.
 
-    ``versions`` are the history's hashes, newest first. The order of the rules matters: an open conflict with our text
-    wins over the history, because a refused text may be in the history from an earlier time.
+    Args:
+        operation: the operation.
+        head: sha256 the server holds at the path now; None is "no file".
+        versions: hashes of the file's history, newest first.
+        conflicts: open conflicts that no other operation has claimed.
+
+    Returns:
+        The verdict, and the conflict for CONFLICT.
     """
     for conflict in conflicts:
-        # Another machine may have been refused the same text; what it pushed stood on a base of its own.
+        # An open conflict wins over the history: a refused text may be in the history from an earlier time. The base
+        # must be ours too, because another machine may have been refused the same text on another base.
         same = conflict.path == operation.path and conflict.local_hash == operation.hash
         if same and conflict.base_hash == operation.base and head != operation.hash:
             return InDoubtVerdict.CONFLICT, conflict
     if head == operation.hash:
+        # The server holds the bytes. It makes no difference which writer put them there.
         return InDoubtVerdict.APPLIED, None
     if operation.verb is Verb.UPSERT and head != operation.base and operation.hash in _since(operation.base, versions):
+        # The bytes came after our base and another version replaced them.
         return InDoubtVerdict.SUPERSEDED, None
+    # No evidence: a needless conflict is better than an edit that is taken for applied.
     return InDoubtVerdict.NOT_APPLIED, None
 
 
 def _since(base: str | None, versions: Sequence[str]) -> Sequence[str]:
-    """The versions that came after the base. Where the base is not among them nothing can be told apart from an
-    older visit of the same text, so nothing counts: a needless conflict is better than an edit taken for applied.
+    """Return the versions that came after the base.
+
+    If the history does not hold the base, an older visit of the same text cannot be excluded, so nothing counts.
     """
     if base is None:
         return versions

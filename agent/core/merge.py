@@ -1,4 +1,4 @@
-"""The proposed three-way merge of a conflict."""
+"""The three-way merge that is proposed for a conflict."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ class Proposal(Struct, frozen=True):
     """A merged text.
 
     Attributes:
-        clean: False where the text holds conflict markers, or where the comparison was cut.
-        cut: the comparison reached its work bound: some region is larger than it could be.
+        text: the bytes.
+        clean: False if it holds conflict markers, or if the comparison was cut.
+        cut: True if the comparison reached its work bound: a region may be larger than necessary.
     """
 
     text: bytes
@@ -25,11 +26,19 @@ class Proposal(Struct, frozen=True):
 
 
 def propose(base: bytes | None, local: bytes | None, remote: bytes | None) -> Proposal | None:
-    """Merge the two sides on their base, or None where one side holds no file.
+    """Merge the two sides of a conflict on their recorded base.
 
-    Without a base there is no telling what either side changed, so every differing region is marked.
+    Without the base there is no proposal: a merge on any other text takes one side's changes for the other's and may
+    drop them without a mark.
+
+    Args:
+        base: the recorded base; None if there is none or its text cannot be had.
+        local, remote: the sides; None if a side holds no file.
+
+    Returns:
+        The proposal, or None if one of the three texts is missing.
     """
-    if local is None or remote is None:
+    if base is None or local is None or remote is None:
         return None
     matchers: list[LineMatcher] = []
 
@@ -37,16 +46,16 @@ def propose(base: bytes | None, local: bytes | None, remote: bytes | None) -> Pr
         matchers.append(LineMatcher(junk, a, b))
         return matchers[-1]
 
-    merge: Any = Merge3(_lines(base or b""), _lines(local), _lines(remote), sequence_matcher=cast(Any, matcher))
+    merge: Any = Merge3(_lines(base), _lines(local), _lines(remote), sequence_matcher=cast(Any, matcher))
     groups = list(merge.merge_groups())
     # A coarse comparison may join a change of one side with one of the other: a person looks at such a merge.
     cut = any(one.cut for one in matchers)
-    clean = base is not None and not cut and all(group[0] != "conflict" for group in groups)
-    return Proposal(b"".join(part for group in groups for part in _shown(group)), clean, cut)
+    clean = not cut and all(group[0] != "conflict" for group in groups)
+    return Proposal(b"".join(part for group in groups for part in _marked(group)), clean, cut)
 
 
-def _shown(group: Sequence[Any]) -> Iterator[bytes]:
-    """The lines of one region; the library's own markers fail on a side without lines."""
+def _marked(group: Sequence[Any]) -> Iterator[bytes]:
+    """Yield the lines of one region, with markers around a conflict. merge3's own markers fail on an empty side."""
     if group[0] != "conflict":
         yield from group[1]
         return

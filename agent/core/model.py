@@ -1,9 +1,9 @@
-"""The nouns every room shares: modes, the sides of a path, observations and the outcomes of operations.
+"""Records that all rooms share: modes, the sides of a path, observations and the outcomes of operations.
 
-All records are frozen. Those that a pass makes by the hundred thousand are structs: they cost a tenth of a dataclass to
-make, and the garbage collector nothing; ``msgspec.structs.replace`` gives a changed copy of one. Nothing here performs
-I/O or reads a clock. Hashes are lower-case hexadecimal sha256 of a file's bytes, sizes are bytes, times are seconds
-since the epoch (UTC) as floats unless a name ends in ``_ns``.
+All records are frozen. Those that a pass makes by the hundred thousand are msgspec structs: making one costs a tenth of
+a dataclass, and the garbage collector does not visit them. ``msgspec.structs.replace`` returns a changed copy. Nothing
+here performs I/O or reads a clock. Hashes are the lower-case hexadecimal sha256 of a file's bytes, sizes are bytes.
+Times are seconds since the epoch (UTC) as floats unless a name ends in ``_ns``.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ EMPTY_HASH: Final = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b785
 
 
 class Mode(enum.StrEnum):
-    """Which way changes may travel for one source."""
+    """Direction in which changes travel, for one source."""
 
     BIDIRECTIONAL = "bidirectional"
     LOCAL_TO_CLOUD = "local_to_cloud"
@@ -33,25 +33,25 @@ class Mode(enum.StrEnum):
 
 
 class Presence(enum.IntEnum):
-    """What one side holds at a path."""
+    """Presence of a file on one side of a path."""
 
     ABSENT = 0
     FILE = 1
     UNKNOWN = 2
-    """Could not be looked at. Never the same as absent."""
+    """It could not be read. Never the same as absent."""
     OUT_OF_SCOPE = 3
-    """There or not, the rules do not select it."""
+    """The rules do not select it, whether it is there or not."""
 
 
 class Side(Struct, frozen=True, gc=False):
-    """What base, local or remote holds at one path.
+    """State of one path in base, local or remote.
 
     Attributes:
-        presence: whether there is a file, and whether that is known.
+        presence: see ``Presence``.
         hash: sha256 of the bytes; None unless ``presence`` is FILE.
-        size: bytes, where known.
+        size: bytes; None if not known.
         reason: why the file cannot be sent, or why it is unknown.
-        rev: the server's own revision, never read by the engine.
+        rev: the server's own revision; opaque.
     """
 
     presence: Presence
@@ -62,16 +62,16 @@ class Side(Struct, frozen=True, gc=False):
 
     @property
     def is_file(self) -> bool:
-        """Whether there is a file here."""
+        """True if there is a file."""
         return self.presence is Presence.FILE
 
     @property
     def category(self) -> tuple[Presence, Reason | None]:
-        """What the side is, whatever bytes it holds."""
+        """Presence and reason: all of the side but its bytes."""
         return self.presence, self.reason
 
     def same_content(self, other: Side) -> bool:
-        """Whether both sides hold the same bytes, or both hold nothing."""
+        """Return True if both sides hold the same bytes, or both hold no file."""
         return self.presence is other.presence and self.hash == other.hash
 
 
@@ -81,24 +81,24 @@ OUT_OF_SCOPE: Final = Side(Presence.OUT_OF_SCOPE)
 
 
 def file_side(digest: str, size: int | None = None, reason: Reason | None = None) -> Side:
-    """The side that holds a file with this sha256."""
+    """Return the side that holds a file with this sha256."""
     return Side(Presence.FILE, digest, size, reason)
 
 
 def side_of(digest: str | None) -> Side:
-    """The side a nullable hash stands for: None is "no such file"."""
+    """Return the side for a hash; None is "no file"."""
     return ABSENT if digest is None else file_side(digest)
 
 
 class Fingerprint(Struct, frozen=True, gc=False):
-    """What a stat said of a file when it was last looked at; decides whether to look again.
+    """Stat of a file when it was last read. A differing stat means that the file must be read again.
 
     Attributes:
         size: bytes.
         mtime_ns, ctime_ns: nanoseconds.
         inode: inode number.
-        xxh3: xxh3-128 of the bytes (hex); decides whether the sha256 is computed again.
-        racy: the mtime lay within two seconds of the look, so an equal stat proves nothing.
+        xxh3: xxh3-128 of the bytes (hex). If it is unchanged, the sha256 is not computed again.
+        racy: the mtime was within two seconds of the read, so an equal stat proves nothing.
     """
 
     size: int
@@ -110,13 +110,13 @@ class Fingerprint(Struct, frozen=True, gc=False):
 
 
 class Observation(Struct, frozen=True, gc=False):
-    """What a look at one path found.
+    """Result of scanning one path.
 
     Attributes:
-        path: relative to the root, '/' between its parts.
-        side: the local side as it stands.
-        fingerprint: the stat it goes with; None unless there is a readable file.
-        text_reason: words for a person, where there is a reason.
+        path: relative to the root, with '/' between its parts.
+        side: the local side.
+        fingerprint: the stat of that side; None unless there is a readable file.
+        text_reason: the side's reason as a sentence for people; None without a reason.
     """
 
     path: str
@@ -126,12 +126,12 @@ class Observation(Struct, frozen=True, gc=False):
 
 
 class SkippedEntry(Struct, frozen=True, gc=False):
-    """An entry of the folder that can never be a synced file: a name that is not UTF-8, a FIFO, a name twin.
+    """An entry of the folder that cannot be synced: a name that is not UTF-8, a FIFO, a case collision.
 
     Attributes:
-        raw_path: the name as the disk has it, undecodable bytes as surrogate escapes.
-        reason: why.
-        text: words for a person.
+        raw_path: the path as the disk has it, with undecodable bytes as surrogate escapes.
+        reason: why it is skipped.
+        text: the reason as a sentence for people.
     """
 
     raw_path: str
@@ -140,22 +140,22 @@ class SkippedEntry(Struct, frozen=True, gc=False):
 
 
 class Verb(enum.StrEnum):
-    """What an operation does on the server."""
+    """Effect of an operation on the server."""
 
     UPSERT = "upsert"
     DELETE = "delete"
 
 
 class Operation(Struct, frozen=True, gc=False):
-    """One change on its way to the server, stored before it is sent.
+    """One change for the server, stored before it is sent.
 
     Attributes:
-        id: unique, kept over every retry and restart, only ever used for these bytes.
+        id: unique; kept over retries and restarts, and used for these bytes only.
         path: relative path.
         verb: upsert or delete.
         hash: sha256 of the bytes sent; None for a delete.
         size: bytes; 0 for a delete.
-        base: what the server must hold for this to apply; None means "must not exist".
+        base: sha256 the server must hold for this to apply; None means "must not exist".
     """
 
     id: str
@@ -167,17 +167,17 @@ class Operation(Struct, frozen=True, gc=False):
 
 
 class Result(enum.StrEnum):
-    """What became of one operation."""
+    """Result of one operation."""
 
     APPLIED = "applied"
     CONFLICT = "conflict"
     REJECTED = "rejected"
     TOO_LARGE = "too_large"
     UNCERTAIN = "uncertain"
-    """Sent, and the answer does not say. It is settled before anything else happens to the path."""
+    """Sent, and the answer does not say. The operation is in doubt, and the path waits until that is over."""
     NOT_SENT = "not_sent"
     CHANGED = "changed"
-    """Its bytes were gone before it was sent for the first time."""
+    """The file changed before the operation was sent for the first time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,8 +187,9 @@ class RemoteConflict:
     Attributes:
         id: the server's id.
         path: relative path.
-        base_hash, local_hash, remote_hash: the snapshot of the moment it opened; None is "no such file".
-        local_text, remote_text: the two texts, where the server sends them.
+        base_hash, local_hash, remote_hash: the snapshot when it opened; None is "no file". Of a refused server edit
+            ``local`` is the head and ``remote`` the edit.
+        local_text, remote_text: the two texts; None if the server does not send them.
         opened_at: RFC 3339.
     """
 
@@ -203,15 +204,15 @@ class RemoteConflict:
 
 
 class Outcome(Struct, frozen=True, gc=False):
-    """What the server, or the dialect in its place, says of one operation.
+    """Outcome of one operation, from the server or from the dialect in its place.
 
     Attributes:
-        operation_id: whose outcome.
-        result: what happened.
-        conflict: the conflict it opened or met, for CONFLICT.
-        detail: words for a person, for REJECTED and TOO_LARGE.
-        limit: the largest content the server takes, in bytes, for TOO_LARGE.
-        position: where its event stands in the feed, for APPLIED, if the server says so.
+        operation_id: the operation.
+        result: see ``Result``.
+        conflict: with CONFLICT, the conflict it opened or met.
+        detail: with REJECTED and TOO_LARGE, a sentence for people.
+        limit: with TOO_LARGE, the largest content the server takes, in bytes.
+        position: with APPLIED, the position of its event in the feed; None if the server does not say.
     """
 
     operation_id: str
@@ -233,7 +234,7 @@ class RemoteFile(Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class RemoteVersion:
-    """One version in a file's history; ``content`` only where the server sends it."""
+    """One version in a file's history. ``content`` is None if the server does not send it."""
 
     hash: str
     recorded_at: str | None
@@ -244,7 +245,7 @@ class RemoteVersion:
 
 @dataclass(frozen=True, slots=True)
 class RemoteHead:
-    """What the server holds at a path right now, and the hashes that were there before."""
+    """The server's current version of a file (its head), and the versions before it, newest first."""
 
     path: str
     hash: str
@@ -255,7 +256,7 @@ class RemoteHead:
 
 
 class ConflictKind(enum.StrEnum):
-    """How the two sides disagree, the local side first."""
+    """The way in which the two sides disagree, the local side first."""
 
     EDIT_EDIT = "edit_edit"
     EDIT_DELETE = "edit_delete"
@@ -272,7 +273,7 @@ class Resolution(enum.StrEnum):
 
 
 class Purpose(enum.StrEnum):
-    """Why the agent changes the folder; recorded with what goes to the trash."""
+    """Reason for a change of the folder; recorded with the trash entry."""
 
     PULL = "pull"
     RESOLVE = "resolve"
@@ -280,14 +281,14 @@ class Purpose(enum.StrEnum):
 
 
 class Intent(Struct, frozen=True, gc=False):
-    """One change to the folder, journalled before it is made.
+    """One change of the folder, journalled before it is made.
 
     Attributes:
         id: 16 hexadecimal digits, unique in this home; names the temporary file and the trash entry.
         path: relative path.
-        new: sha256 to be there afterwards; None to remove what stands there.
-        expected: sha256 that must stand there now; None: nothing may stand there.
-        purpose: why.
+        new: sha256 the path holds afterwards; None to remove the file.
+        expected: sha256 the path must hold now; None: there must be no file.
+        purpose: see ``Purpose``.
     """
 
     id: str
@@ -298,21 +299,21 @@ class Intent(Struct, frozen=True, gc=False):
 
 
 class ApplyOutcome(enum.StrEnum):
-    """What became of an intent."""
+    """Outcome of an intent."""
 
     DONE = "done"
     CHANGED = "changed"
-    """Something else than expected stood there; it still does."""
+    """The file is not the expected one; it was left as it is."""
     BLOCKED = "blocked"
     OUT_OF_SCOPE = "out_of_scope"
     UNSAFE = "unsafe"
-    """The way there leads through a link, or the path itself is refused."""
+    """The path leads through a link, or is itself refused."""
     FAILED = "failed"
-    """The disk refused (full, read-only, no permission); nothing was changed."""
+    """The disk refused (full, read-only, no permission). Nothing was changed."""
 
 
 class ApplyResult(Struct, frozen=True, gc=False):
-    """What became of one intent, and what stands at its path now (None where that could not be looked at)."""
+    """Outcome of one intent, and the file at its path afterwards (``seen`` is None if it could not be read)."""
 
     intent_id: str
     landing: ApplyOutcome
@@ -327,14 +328,14 @@ IndexedFileRow = tuple[
 
 
 class IndexedFile(NamedTuple):
-    """What the index remembers of a path's local side, for a look to compare with.
+    """The local side of a path as the index has it, for a scan to compare with.
 
-    In the order of the index's columns: whoever compares a hundred thousand of them takes the bare ``IndexedFileRow``.
+    The fields are in the order of the index's columns, so that a large scan can compare the bare ``IndexedFileRow``.
 
     Attributes:
         path: relative path.
-        size, mtime_ns, ctime_ns, inode, racy, xxh3: see ``Fingerprint``; None where there is no fingerprint, but the
-            size may be known.
+        size, mtime_ns, ctime_ns, inode, racy, xxh3: see ``Fingerprint``; None without a fingerprint. The size may be
+            known all the same.
         presence, reason, hash: see ``Side``.
     """
 
@@ -351,7 +352,7 @@ class IndexedFile(NamedTuple):
 
     @classmethod
     def of(cls, path: str, side: Side, fingerprint: Fingerprint | None) -> IndexedFile:
-        """What will be remembered of this side."""
+        """Return what the index keeps of this side."""
         of_side = (int(side.presence), side.reason, side.hash)
         if fingerprint is None:
             return cls(path, side.size, None, None, None, 0, *of_side, None)
@@ -367,7 +368,7 @@ class IndexedFile(NamedTuple):
 
     @property
     def fingerprint(self) -> Fingerprint | None:
-        """The stat the side goes with."""
+        """The stat of the side; None if there is none."""
         if self.mtime_ns is None or self.ctime_ns is None or self.inode is None or self.xxh3 is None:
             return None
         return Fingerprint(self.size or 0, self.mtime_ns, self.ctime_ns, self.inode, self.xxh3, bool(self.racy))

@@ -1,4 +1,4 @@
-"""What to do at one path, given what base, local and remote hold. Total, pure, and the only place that decides it."""
+"""The work at one path, derived from what base, local and remote hold. Total and pure; nothing else decides it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from agent.core.model import ABSENT, ConflictKind, Mode, Presence, Side
 
 
 class Step(enum.IntEnum):
-    """The work a path's three trees ask for. Stored beside them as a cache; derived afresh with every change."""
+    """The work a path's three trees ask for. The index stores it as a cache; each change of a side derives it again."""
 
     NOTHING = 0
     PUSH = 1
@@ -17,20 +17,20 @@ class Step(enum.IntEnum):
     PULL = 3
     PULL_DELETE = 4
     PARK = 5
+    """Both sides changed since the base: a conflict."""
     SKIP = 6
     """There is something to send, and it cannot be sent."""
     UNKNOWN = 7
-    """A side could not be looked at; nothing may be concluded."""
+    """A side could not be read, so nothing may be concluded."""
 
 
 class Decision(NamedTuple):
-    """What to do, the base it is done on, and how the sides disagree where it is PARK.
+    """Result of ``reconcile``.
 
     Attributes:
         step: the work.
-        base: the base to keep: moved where both sides turned out equal (adopted), dropped where the path left the
-            selection or was detached.
-        kind: set with PARK only.
+        base: the base from now on: the agreed side if both became equal, ABSENT if the path left the selection.
+        kind: the way the sides differ; only with PARK.
     """
 
     step: Step
@@ -39,20 +39,27 @@ class Decision(NamedTuple):
 
 
 def reconcile(base: Side, local: Side, remote: Side, mode: Mode) -> Decision:
-    """Decide one path. ``base`` must be a file or absent."""
+    """Decide the work at one path. ``base`` must be a file or absent."""
     if local.presence is Presence.OUT_OF_SCOPE:
-        # Dropping the base makes a later return into the selection a union: nothing is deleted for having been away.
+        # The rules do not select the path, so neither side is touched. Without a base, a later return into the
+        # selection is a union of both sides: nothing is deleted because it was away.
         return Decision(Step.NOTHING, ABSENT)
     if local.presence is Presence.UNKNOWN or remote.presence is Presence.UNKNOWN:
+        # One side could not be read. "Could not read" never means "not there".
         return Decision(Step.UNKNOWN, base)
     if local.same_content(remote):
+        # Both sides agree, so what they hold is the new base, whatever each of them did since the old one.
         return Decision(Step.NOTHING, remote if remote.is_file else ABSENT)
     if not local.is_file and base.is_file and mode is Mode.IMPORT_ONLY:
+        # This mode sends files and never deletes. The deleted file is forgotten here and stays on the server.
         return Decision(Step.NOTHING, ABSENT)
     if remote.same_content(base):
+        # Only the local side changed since the base.
         return _outgoing(base, local)
     if local.same_content(base):
+        # Only the remote side changed since the base.
         return _incoming(base, remote, mode)
+    # Both sides changed since the base, to different contents. A person decides.
     return Decision(Step.PARK, base, disagreement(base, local, remote))
 
 
@@ -60,19 +67,21 @@ def _outgoing(base: Side, local: Side) -> Decision:
     if not local.is_file:
         return Decision(Step.PUSH_DELETE, base)
     if local.reason is not None:
+        # The content is known and cannot be sent. It still counts as an edit against a later change of the server.
         return Decision(Step.SKIP, base)
     return Decision(Step.PUSH, base)
 
 
 def _incoming(base: Side, remote: Side, mode: Mode) -> Decision:
     if mode is not Mode.BIDIRECTIONAL:
-        # The base stays behind the remote on purpose: a later local edit then disagrees and is parked, not pushed over.
+        # Nothing comes down in this mode. The base stays behind the remote on purpose: a later local edit then
+        # disagrees with it and is parked, and does not overwrite it.
         return Decision(Step.NOTHING, base)
     return Decision(Step.PULL if remote.is_file else Step.PULL_DELETE, base)
 
 
 def disagreement(base: Side, local: Side, remote: Side) -> ConflictKind:
-    """How two differing sides disagree; at least one of them holds a file."""
+    """Return the way in which two different sides disagree. At least one of them must hold a file."""
     if not remote.is_file:
         return ConflictKind.EDIT_DELETE
     if not local.is_file:

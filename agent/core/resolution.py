@@ -1,7 +1,7 @@
-"""The next step of carrying a resolution to the server, derived afresh from what the server shows each time.
+"""The next step of carrying a resolution out on the server, derived again each time from what the server shows.
 
-Resolving is a loop: ask for the head and the open conflicts, take the one step named here, ask again, until nothing
-is left. Every step is safe to repeat, so a crash or a lost answer at any point only means asking again.
+Resolving is a loop: fetch the head and the open conflicts, take the one step this module names, fetch again, until
+nothing is left. Each step may be repeated safely, so a crash or a lost answer only means to fetch again.
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ from agent.core.model import EMPTY_HASH, RemoteConflict, Resolution
 
 
 class CloseOnServer(Struct, frozen=True):
-    """Close this conflict on the server so that the head becomes the wanted text.
+    """Close a conflict on the server so that the head becomes the wanted text.
 
-    ``text_hash`` names the content to send along with ``manual_merge``; None where the verb needs none.
+    Attributes:
+        conflict: the conflict.
+        choice: the verb for the server.
+        text_hash: sha256 of the text to send with ``manual_merge``; None if the verb needs no text.
     """
 
     conflict: RemoteConflict
@@ -25,20 +28,20 @@ class CloseOnServer(Struct, frozen=True):
 
 
 class Push(Struct, frozen=True):
-    """Push the wanted text (None: a delete) on top of the head that was shown."""
+    """Push the wanted text on the head that was shown. ``hash`` None is a delete, ``base`` None is "no file"."""
 
     hash: str | None
     base: str | None
 
 
 class HeadMoved(Struct, frozen=True):
-    """The head is no longer the one the person saw: the resolution is refused and the conflict shown anew."""
+    """The head is not the one the person saw: the resolution is refused and the conflict is shown again."""
 
     head: str | None
 
 
 class Done(Struct, frozen=True):
-    """The server holds what was wanted and no conflict of ours is left."""
+    """The server holds the wanted text and no conflict of ours is open."""
 
 
 NextStep = CloseOnServer | Push | HeadMoved | Done
@@ -53,32 +56,37 @@ def next_step(
     keeps_history: bool,
     keeps_head: Resolution = Resolution.KEEP_RAVEN,
 ) -> NextStep:
-    """Decide the next step.
+    """Return the next step.
 
     Args:
         wanted: sha256 the path shall hold; None to delete it.
         seen_head: the head the person decided on.
         head: the head now.
-        ours: the open conflicts of this path that are ours to close, the wanted one first.
-        keeps_history: whether conflicts and history survive a delete (the hub), or one fresh delete wipes them.
-        keeps_head: the verb that leaves the head alone there; the other one for a refused edit made on the server,
-            whose two sides are swapped.
+        ours: the open conflicts that this resolution closes, the one with the wanted text first.
+        keeps_history: True if conflicts and history survive a delete (the hub); False if a fresh delete wipes them.
+        keeps_head: the verb that leaves the head alone. It is KEEP_LOCAL for a refused server edit, whose two sides
+            the server has the other way round.
     """
     if head not in (wanted, seen_head):
+        # Another version became the head since the person decided. Replacing it would replace a text they never saw.
         return HeadMoved(head)
     if not ours:
+        # No conflict is left to close, so an ordinary push on the head that was shown does the rest.
         return Done() if head == wanted else Push(wanted, head)
     if wanted is None:
-        # On a server that wipes, a fresh delete is the one way to a deleted file: keep_local would leave an empty one.
+        # The hub deletes by a verb. On a server that wipes, keep_local would leave an empty file: only a fresh delete
+        # works there, and it closes the conflicts as well.
         return Push(None, head) if head is not None or not keeps_history else CloseOnServer(ours[0], keeps_head, None)
     first = ours[0]
+    # A snapshot that is exactly the wanted text needs no text sent along.
     if first.remote_hash == wanted:
         return CloseOnServer(first, Resolution.KEEP_RAVEN, None)
     if first.local_hash == wanted:
         return CloseOnServer(first, Resolution.KEEP_LOCAL, None)
     if wanted == EMPTY_HASH and not keeps_history:
-        # manual_merge refuses "" there: close on any other text at hand, and the empty text follows as a push.
+        # manual_merge refuses "" there: close on another text, and the empty text follows as a push.
         if head != EMPTY_HASH:
             return CloseOnServer(first, Resolution.MANUAL_MERGE, head)
         return CloseOnServer(first, Resolution.KEEP_LOCAL if first.remote_hash is None else Resolution.KEEP_RAVEN, None)
+    # The snapshot is old. With manual_merge the head becomes the wanted text whatever the snapshot was.
     return CloseOnServer(first, Resolution.MANUAL_MERGE, wanted)

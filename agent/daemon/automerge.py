@@ -7,9 +7,9 @@ from typing import Final
 
 from agent.api.methods import conflicts
 from agent.api.methods.status import live_conflicts
+from agent.core.conflict import ConflictOrigin, ConflictState
 from agent.core.errors import AgentError
 from agent.core.model import ConflictKind, Resolution
-from agent.index.conflicts import ConflictOrigin, ConflictState
 from agent.runtime.agent import Agent
 
 EVERY_SECONDS: Final = 5.0

@@ -7,6 +7,7 @@ from collections.abc import Set
 from msgspec.structs import replace
 
 from agent.core import paths
+from agent.core.conflict import Conflict, ConflictOrigin, ConflictState
 from agent.core.events import ConflictClosed, ConflictOpened
 from agent.core.model import ConflictKind, Mode, Operation, Presence, RemoteConflict, Resolution, Verb
 from agent.core.reconcile import Step, disagreement
@@ -17,7 +18,6 @@ from agent.engine.messages import Call, ConflictsArrived
 from agent.engine.path_store import PathStore, remote_side
 from agent.engine.trash_outbox import TrashOutbox
 from agent.index.activity import ActivityKind
-from agent.index.conflicts import Conflict, ConflictOrigin, ConflictState
 from agent.index.operations import OperationState, PushReason
 from agent.index.trees import PathRow
 

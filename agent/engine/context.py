@@ -12,6 +12,7 @@ from typing import Final
 
 from msgspec.structs import replace
 
+from agent.core.conflict import Conflict
 from agent.core.errors import Problem
 from agent.core.model import Operation, Side
 from agent.engine.config import EngineConfig, RunMode
@@ -20,7 +21,6 @@ from agent.engine.in_flight import InFlight, SyncCounters
 from agent.engine.messages import Call
 from agent.engine.retry_state import RetryState
 from agent.index.activity import ActivityKind
-from agent.index.conflicts import Conflict
 from agent.index.operations import OPEN_STATES, OperationState, PushReason, StoredOperation
 from agent.index.problems import PathProblem
 from agent.index.sources import SourceRow

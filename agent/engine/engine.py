@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from agent.core.conflict import ConflictState
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import ABSENT, Purpose, Reason
 from agent.core.reconcile import Step
@@ -33,7 +34,6 @@ from agent.engine.trash_outbox import TrashOutbox
 from agent.engine.uploads import Uploads
 from agent.engine.user_commands import UserCommands
 from agent.engine.verification import Verification
-from agent.index.conflicts import ConflictState
 from agent.index.problems import PathProblem, ProblemOrigin
 from agent.index.store import Index
 from agent.index.trees import PathRow

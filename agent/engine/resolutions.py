@@ -6,6 +6,7 @@ import hashlib
 
 from msgspec.structs import replace
 
+from agent.core.conflict import Conflict, ConflictOrigin, ConflictState
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import (
     ApplyOutcome,
@@ -29,7 +30,6 @@ from agent.engine.messages import Call, ConflictCloseAnswered, Resolve
 from agent.engine.path_store import PathStore
 from agent.engine.trash_outbox import TrashOutbox
 from agent.index.activity import ActivityKind
-from agent.index.conflicts import Conflict, ConflictOrigin, ConflictState
 from agent.index.operations import OperationState, PushReason
 from agent.index.trees import PathRow
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from agent.core.conflict import ConflictState
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import SourceState
 from agent.core.reconcile import Step
 from agent.engine.context import EngineContext
-from agent.index.conflicts import ConflictState
 
 
 class SourceView(Struct, frozen=True):

@@ -1,16 +1,15 @@
-"""Parked conflicts, the texts they refer to, and other machines' conflicts as listed."""
+"""The table of conflicts: those this machine resolves, and other machines' as the server lists them."""
 
 from __future__ import annotations
 
-import enum
 import json
 import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
-from msgspec import Struct
 from msgspec.structs import replace
 
+from agent.core.conflict import Conflict, ConflictOrigin, ConflictState
 from agent.core.model import ConflictKind, Resolution
 
 _COLUMNS: Final = (
@@ -19,64 +18,8 @@ _COLUMNS: Final = (
 )
 
 
-class ConflictOrigin(enum.StrEnum):
-    """Where a conflict comes from; decides which texts its two sides stand for."""
-
-    TREES = "trees"
-    """Local and remote disagree: remote is the server's head."""
-    LOST_UPDATE = "lost_update"
-    """Our push replaced a foreign version unseen: local is the head, remote is the version that was replaced."""
-    SERVER_EDIT = "server_edit"
-    """An edit made on the server was refused: local is the head, remote is the refused edit."""
-    OVERTAKEN_EDIT = "overtaken_edit"
-    """As SERVER_EDIT, but the head has moved on since: remote is the server's head, as with TREES."""
-    STALE_OWN = "stale_own"
-    """A late old operation of ours against our own newer version: closed without asking."""
-    FOREIGN = "foreign"
-    """Another machine's: listed, never touched."""
-
-
-class ConflictState(enum.StrEnum):
-    """Where a conflict stands."""
-
-    OPEN = "open"
-    RESOLVING = "resolving"
-    CLOSED = "closed"
-
-
-class Conflict(Struct, frozen=True, gc=False):
-    """One parked disagreement. ``key`` is what people see: it changes when either side moves."""
-
-    id: int
-    generation: int
-    path: str
-    kind: ConflictKind
-    origin: ConflictOrigin
-    base_hash: str | None
-    local_hash: str | None
-    remote_hash: str | None
-    head_hash: str | None
-    server_ids: tuple[str, ...]
-    opened_at: float
-    state: ConflictState
-    mine: bool
-    choice: Resolution | None = None
-    wanted_hash: str | None = None
-    note: str | None = None
-
-    @property
-    def key(self) -> str:
-        """``id.generation``."""
-        return f"{self.id}.{self.generation}"
-
-    @property
-    def parks(self) -> bool:
-        """Whether its path is kept still."""
-        return self.mine and self.state is not ConflictState.CLOSED
-
-
 class Conflicts:
-    """Reads and writes conflicts and texts; decides nothing."""
+    """Reads and writes conflicts; decides nothing."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
@@ -100,24 +43,32 @@ class Conflicts:
         )
 
     def close(self, conflict: Conflict, now: float) -> None:
-        """The disagreement is over."""
+        """Mark a conflict as closed. ``now``: seconds since the epoch."""
         self._db.execute("UPDATE conflicts SET state='closed', closed_at=? WHERE id=?", (now, conflict.id))
 
     def live(self, source: int) -> list[Conflict]:
-        """Every conflict that is not closed, oldest first."""
+        """Return the conflicts of a source that are not closed, oldest first."""
         sql = f"SELECT {_COLUMNS} FROM conflicts WHERE source = ? AND state <> 'closed' ORDER BY id"
         return [_conflict(row) for row in self._db.execute(sql, (source,))]
 
     def get(self, identifier: int) -> tuple[int, Conflict] | None:
-        """A conflict and its source, closed ones too."""
+        """Return a conflict, also a closed one, with its source; None if there is none."""
         row = self._db.execute(f"SELECT source, {_COLUMNS} FROM conflicts WHERE id = ?", (identifier,)).fetchone()
         return (row[0], _conflict(row[1:])) if row else None
 
-    def detach_from_other_machine(self, source: int) -> None:
-        """From now on another machine's: what it parked is listed and not touched, what it decided is not carried out.
+    def resolved(self, source: int, path: str) -> list[Conflict]:
+        """Return the closed conflicts of a path that were resolved on this machine, newest first."""
+        sql = (
+            f"SELECT {_COLUMNS} FROM conflicts WHERE source = ? AND path = ? AND state = 'closed'"
+            " AND choice IS NOT NULL ORDER BY id DESC"
+        )
+        return [_conflict(row) for row in self._db.execute(sql, (source, path))]
 
-        Refused server edits are everybody's and stay open; disagreements the server knows nothing of are parked anew
-        from the trees.
+    def detach_from_other_machine(self, source: int) -> None:
+        """Turn the conflicts of an index that was copied from another machine into that machine's.
+
+        They are listed and not touched, and its decisions are not carried out here. Refused server edits belong to all
+        machines and stay open. Disagreements that the server does not know are parked again from the trees.
         """
         undecided = "state = 'open', choice = NULL, wanted_hash = NULL, note = NULL"
         live = "source = :source AND state <> 'closed'"
@@ -129,12 +80,12 @@ class Conflicts:
             names,
         )
         self._db.execute(f"DELETE FROM conflicts WHERE {live} AND origin NOT IN (:edit, :foreign)", names)
-        # One that waited behind what is no longer ours has its turn.
+        # A server edit that waited behind such a conflict is next.
         oldest = f"SELECT min(id) FROM conflicts WHERE {live} AND origin = :edit GROUP BY path"
         self._db.execute(f"UPDATE conflicts SET mine = 1 WHERE id IN ({oldest})", names)
 
     def forget(self, source: int) -> None:
-        """Drop everything of a source."""
+        """Delete all conflicts of a source."""
         self._db.execute("DELETE FROM conflicts WHERE source = ?", (source,))
 
 

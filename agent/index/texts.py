@@ -24,7 +24,7 @@ class Texts:
         )
 
     def get(self, digest: str | None) -> bytes | None:
-        """Return a text, or None if it is not here. The digest None stands for "no file" and has no text."""
+        """Return a text, or None if it is not here. The digest None is "no file" and has no text."""
         if digest is None:
             return None
         row = self._db.execute("SELECT content FROM texts WHERE hash = ?", (digest,)).fetchone()

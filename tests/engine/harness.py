@@ -6,6 +6,7 @@ import hashlib
 import random
 from typing import TypeVar
 
+from agent.core.conflict import Conflict
 from agent.core.events import Delete, FeedEvent, Page, Upsert
 from agent.core.model import (
     ABSENT,
@@ -27,7 +28,6 @@ from agent.engine import messages as m
 from agent.engine.config import EngineConfig, RunMode
 from agent.engine.engine import Engine
 from agent.index import open_index
-from agent.index.conflicts import Conflict
 from agent.index.trees import PathRow
 
 T = TypeVar("T", bound=e.Effect)

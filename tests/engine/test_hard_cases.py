@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec import structs
 
+from agent.core.conflict import ConflictOrigin, ConflictState
 from agent.core.errors import Problem, ProblemKind
 from agent.core.events import ConflictClosed, ConflictOpened, ControlEvent, ControlSignal, Upsert
 from agent.core.model import (
@@ -27,7 +28,6 @@ from agent.core.reconcile import Step
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.engine.config import RunMode
-from agent.index.conflicts import ConflictOrigin, ConflictState
 from engine.harness import SOURCE, EngineHarness, conflict, delete, drain, head, seen, sha, started, upsert
 
 

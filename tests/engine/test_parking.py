@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from agent.core.conflict import ConflictOrigin, ConflictState
 from agent.core.events import ConflictClosed, ConflictOpened
 from agent.core.model import OUT_OF_SCOPE, ApplyOutcome, Observation, Resolution, Result, Verb
 from agent.engine import effects as e
 from agent.engine import messages as m
-from agent.index.conflicts import ConflictOrigin, ConflictState
 from engine.harness import EngineHarness, conflict, delete, drain, head, sha, started, upsert
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 
+from agent.core.conflict import ConflictOrigin
 from agent.core.events import ControlEvent, ControlSignal, Unreadable
 from agent.core.model import (
     SENTINEL_BASE,
@@ -19,7 +20,6 @@ from agent.core.model import (
 from agent.core.reconcile import Step
 from agent.engine import effects as e
 from agent.engine import messages as m
-from agent.index.conflicts import ConflictOrigin
 from agent.index.operations import OperationState
 from engine.harness import EngineHarness, conflict, delete, drain, head, seen, sha, started, upsert
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from agent.core.conflict import ConflictState
 from agent.core.model import Resolution
 from agent.engine import messages as m
-from agent.index.conflicts import ConflictState
 from simulation.machine import Machine
 from simulation.user import sha
 

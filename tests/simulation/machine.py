@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from agent.core.conflict import Conflict
 from agent.core.model import Mode, Resolution, Result
 from agent.disk.root import RootIdentity
 from agent.disk.root_marker import write_marker
@@ -19,7 +20,6 @@ from agent.engine import messages as m
 from agent.engine.config import EngineConfig, RunMode
 from agent.engine.engine import Engine
 from agent.index import generation
-from agent.index.conflicts import Conflict
 from agent.remotes.http.client import HttpClient
 from agent.remotes.raven.adapter import RavenRemote
 from agent.runtime.agent import with_capabilities

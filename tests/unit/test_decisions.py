@@ -150,10 +150,9 @@ def test_a_conflicting_merge_holds_every_line_of_both_sides(base: bytes, local: 
             assert line in found.text or line in base
 
 
-def test_without_a_base_a_differing_merge_is_never_clean() -> None:
-    """Two files that never agreed are not merged without a person."""
-    found = propose(None, b"one\n", b"two\n")
-    assert found is not None and not found.clean
+def test_without_a_base_no_merge_is_proposed() -> None:
+    """FC2: a merge on another text than the recorded base would drop one side's changes without a mark."""
+    assert propose(None, b"one\n", b"two\n") is None
     assert propose(b"x", None, b"y") is None
 
 

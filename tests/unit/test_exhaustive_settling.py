@@ -226,9 +226,9 @@ TEXTS = [b"".join(lines) for size in range(3) for lines in itertools.product(LIN
 MARKERS = {b"<<<<<<< local", b"=======", b">>>>>>> raven"}
 
 
-@pytest.mark.parametrize("base", [None, *TEXTS])
+@pytest.mark.parametrize("base", TEXTS)
 def test_a_merge_invents_nothing_and_is_symmetric(
-    base: bytes | None,
+    base: bytes,
 ) -> None:
     """Every line comes from a side or is a marker; swapping the sides swaps no clean merge."""
     for local, remote in itertools.product(TEXTS, TEXTS):
@@ -236,7 +236,7 @@ def test_a_merge_invents_nothing_and_is_symmetric(
         assert found is not None and swapped is not None
         assert found.clean is swapped.clean
         assert not found.clean or found.text == swapped.text
-        known = {*(base or b"").splitlines(), *local.splitlines(), *remote.splitlines()}
+        known = {*base.splitlines(), *local.splitlines(), *remote.splitlines()}
         assert set(found.text.splitlines()) <= known | (set() if found.clean else MARKERS)
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.conflict import ConflictState
 from agent.core.errors import IndexDamaged, IndexTooNew
 from agent.core.model import (
     ABSENT,
@@ -30,7 +31,6 @@ from agent.core.model import (
 )
 from agent.core.reconcile import Step
 from agent.index import Index, open_index, open_reader, quarantine, schema
-from agent.index.conflicts import ConflictState
 from agent.index.generation import WENT_BACK, advance
 from agent.index.operations import OperationState, OverwriteSuspect, PushReason
 from agent.index.problems import ProblemOrigin

@@ -12,13 +12,13 @@ from msgspec import Struct
 
 from agent.api.methods.common import Params, chosen_sources, remote_of, stamp, window
 from agent.api.methods.status import live_conflicts
+from agent.core.conflict import Conflict, ConflictState
 from agent.core.diff import diff_lines
 from agent.core.errors import AgentError, RemoteError, UsageError
 from agent.core.merge import Proposal, propose
 from agent.core.model import Resolution
 from agent.engine import messages as m
 from agent.engine.config import RunMode
-from agent.index.conflicts import Conflict, ConflictState
 from agent.runtime.agent import Agent
 from agent.runtime.source_runner import SourceRunner
 from agent.settings.links import SourceEntry

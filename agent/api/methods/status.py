@@ -8,11 +8,11 @@ from typing import Any
 from agent import __version__
 from agent.api.context import ApiContext
 from agent.api.methods.common import Params, chosen_sources, file_state, hash_of, path_fields, path_of, row_of, stamp
+from agent.core.conflict import Conflict
 from agent.core.errors import ProblemKind
 from agent.core.model import SourceState
 from agent.engine.config import RunMode
 from agent.engine.status import SourceView
-from agent.index.conflicts import Conflict
 from agent.runtime.agent import Agent
 from agent.runtime.server_session import expiry_words
 from agent.runtime.source_runner import SourceRunner

@@ -1,0 +1,153 @@
+"""Whose conflict the server shows, and which conflicts a resolution closes. Pure."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Sequence
+
+from msgspec import Struct
+
+from agent.core.conflict import Conflict, ConflictOrigin
+from agent.core.model import RemoteConflict
+
+
+class OwnPush(Struct, frozen=True):
+    """A push of this machine, as far as ``claim`` needs it.
+
+    Attributes:
+        hash: sha256 of the pushed text; None for a delete.
+        base: the base it named; None for "must not exist".
+        in_doubt: its outcome is not known.
+        abandoned: it was judged as never applied, and may still arrive late.
+    """
+
+    hash: str | None
+    base: str | None
+    in_doubt: bool = False
+    abandoned: bool = False
+
+
+class ServerConflict(Struct, frozen=True):
+    """A conflict as the feed or the list of conflicts shows it.
+
+    Attributes:
+        id: the server's id.
+        local_hash, remote_hash: see ``RemoteConflict``.
+        by_server_edit: an edit made on the server was refused, not a push.
+        base_hash: the base of the refused text.
+        base_known: False from the feed, which does not say the base.
+    """
+
+    id: str
+    local_hash: str | None
+    remote_hash: str | None
+    by_server_edit: bool = False
+    base_hash: str | None = None
+    base_known: bool = False
+
+
+class Claim(enum.Enum):
+    """Whose conflict the server shows."""
+
+    SERVER_EDIT = "server_edit"
+    """Everybody's: an edit made on the server was refused."""
+    IN_DOUBT = "in_doubt"
+    """Perhaps the answer to a push of ours whose outcome is not known: the outcome decides."""
+    OURS = "ours"
+    """It is about the disagreement that parks the path."""
+    RESOLVED = "resolved"
+    """The same disagreement as one that was resolved here; what was decided then is the head."""
+    STALE_OWN = "stale_own"
+    """A late old push of ours."""
+    UNSURE = "unsure"
+    """Perhaps ours; its base decides, and the feed does not say it. The list of conflicts does."""
+    FOREIGN = "foreign"
+    """Another machine's."""
+
+
+def claim(
+    found: ServerConflict,
+    own: Sequence[OwnPush],
+    parked: Conflict | None,
+    resolved: Sequence[Conflict],
+    head: str | None,
+) -> Claim:
+    """Say whose conflict this is.
+
+    A conflict is ours if its base and its refused text are those of a push of ours. Two machines that push the same
+    text on the same base open two such conflicts. Each shows the same disagreement, so the machine that resolves it
+    closes both.
+
+    Args:
+        found: the conflict.
+        own: this machine's pushes to the path.
+        parked: the conflict that parks the path.
+        resolved: conflicts of the path that were resolved here.
+        head: the server's head now.
+    """
+    if found.by_server_edit:
+        return Claim.SERVER_EDIT
+    same_text = [push for push in own if push.hash == found.local_hash]
+    if any(push.in_doubt for push in same_text):
+        return Claim.IN_DOUBT
+    mine = [push for push in same_text if not found.base_known or push.base == found.base_hash]
+    if not mine:
+        # No push of ours carried this text on this base, so another machine's did.
+        return Claim.FOREIGN
+    if parked is not None and is_same_disagreement(parked, found):
+        # The parked conflict shows this very pair of base and refused text.
+        return Claim.OURS if found.base_known else Claim.UNSURE
+    if any(push.abandoned for push in mine) and parked is None:
+        # It was given up and arrived late; a newer text of ours has taken its place.
+        return Claim.STALE_OWN
+    if any(_was_decided(past, found, head) for past in resolved):
+        return Claim.RESOLVED if found.base_known else Claim.UNSURE
+    # A push of ours carried this text and was applied or resolved. This refusal is another machine's.
+    return Claim.FOREIGN
+
+
+def is_same_disagreement(conflict: Conflict, found: ServerConflict | RemoteConflict) -> bool:
+    """True if a conflict on the server refuses the text that ``conflict`` shows, on the same base.
+
+    A base that the feed does not say counts as equal.
+    """
+    if conflict.origin is not ConflictOrigin.TREES or found.local_hash != conflict.local_hash:
+        return False
+    base_known = found.base_known if isinstance(found, ServerConflict) else True
+    return not base_known or found.base_hash == conflict.base_hash
+
+
+def _was_decided(past: Conflict, found: ServerConflict, head: str | None) -> bool:
+    """True if ``past`` was resolved here on the same three texts, and what was decided is still the head."""
+    same = is_same_disagreement(past, found) and past.remote_hash == found.remote_hash
+    return same and past.choice is not None and past.wanted_hash == head
+
+
+def to_close(
+    conflict: Conflict, listed: Sequence[RemoteConflict], own: Sequence[OwnPush], foreign: Iterable[str]
+) -> list[RemoteConflict]:
+    """Return the open conflicts on the server that a resolution of ``conflict`` closes, the wanted text first.
+
+    Those are the ones of its own record, their equals from other machines, and late pushes of ours that were
+    judged as never applied. Another machine's conflict with another text or on another base is never closed.
+
+    Args:
+        conflict: the conflict with its decision.
+        listed: the server's open conflicts.
+        own: this machine's pushes to the path.
+        foreign: ids of conflicts that are known to be another machine's or to wait for their turn.
+    """
+    others = frozenset(foreign)
+    late = {(push.base, push.hash) for push in own if push.abandoned}
+    found = [
+        c
+        for c in listed
+        if c.path == conflict.path
+        and (
+            c.id in conflict.server_ids
+            or is_same_disagreement(conflict, c)
+            or (c.id not in others and (c.base_hash, c.local_hash) in late)
+        )
+    ]
+    wanted = conflict.wanted_hash
+    return sorted(found, key=lambda c: (wanted not in (c.local_hash, c.remote_hash), c.id))
