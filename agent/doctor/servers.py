@@ -12,10 +12,9 @@ from urllib.parse import urlsplit
 from agent.core.errors import AgentError, ProblemKind, RemoteError
 from agent.core.net import is_loopback
 from agent.doctor.rows import CheckRow, failed, ok, unknown
-from agent.remotes.http.client import HttpClient, PlainHttp
 from agent.remotes.http.probe import Probe, probe
+from agent.remotes.open import open_remote
 from agent.remotes.protocol import Capabilities, Remote
-from agent.remotes.raven.adapter import RavenRemote
 from agent.runtime.server_session import expiry_words
 from agent.settings.credentials import CredentialStore
 from agent.settings.links import LOCAL_HUB, ServerEntry
@@ -76,7 +75,12 @@ def _line(entry: ServerEntry, settings: Settings) -> Iterator[CheckRow]:
     clock, tls = f"clock {entry.name}", f"tls {entry.name}"
     ca_file = Path(settings.ca_file) if settings.ca_file else None
     try:
-        found = probe(entry.url, ca_file, trust_env=not is_loopback(urlsplit(entry.url).hostname or ""))
+        found = probe(
+            entry.url,
+            ca_file,
+            trust_env=not is_loopback(urlsplit(entry.url).hostname or ""),
+            server=f"{entry.name} ({entry.url})",
+        )
     except RemoteError as error:
         yield unknown(clock, _NO_ANSWER)
         if "certificate" in error.message:
@@ -124,9 +128,10 @@ def _own_way(entry: ServerEntry, settings: Settings, credentials: CredentialStor
         found = credentials.token_for(entry)
         return found.value if found else ""
 
-    ca_file = Path(settings.ca_file) if settings.ca_file else None
-    plain = PlainHttp.ALLOW if entry.insecure_http else PlainHttp.REFUSE
-    return RavenRemote(HttpClient(entry.url, token, entry.workspace, ca_file=ca_file, plain_http=plain)), Capabilities()
+    remote = open_remote(
+        entry.url, token, entry.workspace, name=entry.name, ca_file=settings.ca_file, insecure_http=entry.insecure_http
+    )
+    return remote, Capabilities()
 
 
 def _answers(

@@ -1,7 +1,10 @@
-"""The servers: the ``Remote`` port, one HTTP client, and one module a dialect."""
+"""Clients of Raven-compatible servers: the ``Remote`` port, one HTTP client, and one folder for each dialect.
+
+Begin with ``protocol.py`` (what every adapter owes), then ``open.py`` (the only place that builds an adapter).
+"""
 
 import sys
 
-# httpx imports its own command line with it, and that rich and pygments: half of what the import costs. None says that
-# a module is not to be had, which httpx provides for.
+# httpx imports its own command line, which imports rich and pygments: half of the cost of importing httpx. A None entry
+# makes that import fail with ImportError, which httpx expects and handles.
 sys.modules.setdefault("httpx._main", None)  # type: ignore[arg-type]

@@ -1,14 +1,14 @@
-"""The port every server dialect implements: what the engine may ask, and what an adapter owes in return.
+"""The port that every server dialect implements.
 
-Obligations of every adapter, held by one conformance suite:
+Obligations of every adapter, checked by one conformance suite (``tests/remotes/test_conformance.py``):
 
-- Every call either returns or raises ``RemoteError``; no other exception passes. No call retries, sleeps or logs a
-  token: waiting is the engine's.
-- HTML, empty, cut or wrongly shaped answers raise GARBLED and change nothing.
-- ``pull`` is at-least-once and ordered by ``position``; a page and the state it returns belong together.
+- Every call returns or raises ``RemoteError``; no other exception passes. No call retries, sleeps, or logs a token.
+  Waiting and retrying belong to the engine.
+- An answer that is HTML, empty, cut, or of the wrong shape raises GARBLED and changes nothing.
+- ``pull`` delivers at least once, ordered by ``position``. A page and the state it returns belong together.
 - ``push`` returns exactly one outcome for each operation, in any order, whatever the server leaves out. An outcome
-  that cannot be told is UNCERTAIN, never a guess. What was never sent is NOT_SENT.
-- A missing base means "must not exist", never "overwrite".
+  that is not known is UNCERTAIN, never a guess. An operation that was not sent is NOT_SENT.
+- A missing base means "the file must not exist", never "overwrite".
 - Content that does not match its hash is never returned: GARBLED, or REJECTED for an operation.
 """
 
@@ -25,14 +25,16 @@ from agent.core.model import Mode, Operation, Outcome, RemoteConflict, RemoteFil
 
 
 class Capabilities(Struct, frozen=True):
-    """What a server can do, as data.
+    """Features of a server, as data.
 
     Attributes:
         long_poll: ``pull`` may wait on the server.
-        ordered_feed: the feed never skips and never lets two writers win on one base.
-        item_results: the server itself says what became of each operation.
-        expected_hash: ``resolve`` refuses when the head moved.
+        ordered_feed: the feed has no gaps, and two writers never win on one base.
+        item_results: the server states the outcome of each operation.
+        expected_hash: ``resolve`` is refused if the head has moved.
         keeps_history: versions and conflicts survive a delete.
+        latest_only: the feed can leave out the texts of events that a later event replaces.
+        connector_id: a push batch may name its connector.
     """
 
     long_poll: bool = False
@@ -45,14 +47,14 @@ class Capabilities(Struct, frozen=True):
 
 
 class Registration(Struct, frozen=True):
-    """The connector as the server knows it."""
+    """A connector as the server knows it."""
 
     connector_id: str
     capabilities: Capabilities
 
 
 class RemoteSource(Struct, frozen=True):
-    """A source as the server lists it; ``paused`` holds for all machines."""
+    """A source as the server lists it. ``paused`` holds for all machines."""
 
     id: str
     name: str
@@ -64,11 +66,11 @@ class RemoteSource(Struct, frozen=True):
 
 
 class Outgoing(Struct, frozen=True, gc=False):
-    """An operation with the bytes it was stored for; empty for a delete.
+    """An operation with the bytes to send; empty for a delete.
 
     Attributes:
-        checked: whoever read the bytes has found them to be the ones with the operation's hash; if not, the dialect
-            does before it sends them.
+        checked: the reader of the bytes has compared them with the operation's hash. Otherwise the adapter does it
+            before it sends them.
     """
 
     operation: Operation
@@ -76,12 +78,12 @@ class Outgoing(Struct, frozen=True, gc=False):
     checked: bool = False
 
     def __repr__(self) -> str:
-        # A log is no place for a file's text.
+        # The text of a file must not get into a log.
         return f"Outgoing({self.operation!r})"
 
 
 class PushAnswer(Struct, frozen=True):
-    """One outcome for each operation, and why the sending stopped early, if it did."""
+    """One outcome for each operation, and the problem that ended the sending early, if any."""
 
     outcomes: tuple[Outcome, ...]
     problem: Problem | None = None
@@ -92,25 +94,25 @@ class Remote(Protocol):
 
     @property
     def capabilities(self) -> Capabilities:
-        """As last told by the server; empty before ``register`` or ``heartbeat``."""
+        """Features as last stated by the server; none before ``register`` or ``heartbeat``."""
         ...
 
     def register(self, name: str, platform: str, version: str) -> Registration:
-        """Make this machine known as a connector."""
+        """Register this machine as a connector."""
         ...
 
     def heartbeat(self, connector_id: str) -> Registration:
-        """Say that the connector lives. Raises NOT_FOUND where the server has forgotten it."""
+        """Report that the connector is alive. Raises NOT_FOUND if the server does not know it."""
         ...
 
     def sources(self) -> list[RemoteSource]:
-        """All sources of the workspace, newest first."""
+        """List all sources of the workspace, newest first."""
         ...
 
     def create_source(
         self, name: str, mode: Mode, connector_id: str, include: Sequence[str], exclude: Sequence[str]
     ) -> RemoteSource:
-        """Make a new source."""
+        """Create a source."""
         ...
 
     def pause(self, source_id: str) -> None:
@@ -124,57 +126,59 @@ class Remote(Protocol):
     def pull(
         self, source_id: str, state: str | None, wait_seconds: float, now: float, known: Sequence[Span] = ()
     ) -> Page:
-        """The next events after ``state`` (None: from the beginning), waiting up to ``wait_seconds`` where offered.
-
-        Works while the source is paused.
+        """Read the next events after ``state`` (None: from the beginning). Works while the source is paused.
 
         Args:
-            known: positions of our own operations, in order, that their answers told already. Where they come next,
-                they are passed over.
+            wait_seconds: how long the server may wait for a new event, where it offers that.
+            known: spans of positions of our own operations, in order, whose outcomes are known from their answers.
+                Where they come next, they are skipped.
         """
         ...
 
     def push(self, source_id: str, connector_id: str | None, batch: Sequence[Outgoing]) -> PushAnswer:
-        """Send operations, splitting to whatever the server takes. Never raises for what the network does."""
+        """Send operations, split into requests that the server takes. Never raises for a network failure."""
         ...
 
     def was_restored_from_older_copy(self, source_id: str, state: str | None) -> bool:
-        """Whether the feed does not hold what ``state`` was told: the server was restored from an older copy.
+        """Return True if the feed lacks what ``state`` has read: the server was restored from an older copy.
 
-        False where the server cannot say (a source that is paused, for one).
+        False if the server cannot say, for example while the source is paused.
         """
         ...
 
     def is_paused(self, source_id: str) -> bool:
-        """Whether the server holds the source still for all machines, asked directly."""
+        """Return True if the server lists the source as paused for all machines."""
         ...
 
     def listing(self, source_id: str) -> Iterator[list[RemoteFile]]:
-        """Every file the server holds, in pages."""
+        """Iterate over every file of the source, in pages."""
         ...
 
     def head(self, source_id: str, path: str) -> RemoteHead | None:
-        """What the server holds at a path now, with its history's hashes; None where it holds nothing."""
+        """Read the head of a path, with the hashes of its history; None if the server has no file there."""
         ...
 
     def history(self, source_id: str, path: str) -> list[RemoteVersion]:
-        """Versions of a path with their contents, newest first; falls back to the deltas where a delete wiped them."""
+        """List the versions of a path with their contents, newest first. Reads the feed if a delete removed them."""
         ...
 
-    def conflicts(self, source_id: str) -> list[RemoteConflict]:
-        """All open conflicts of the source, every machine's."""
+    def conflicts(self, source_id: str) -> Iterator[RemoteConflict]:
+        """Iterate over the open conflicts of the source, those of other machines included, newest first.
+
+        The list is read as it is iterated, so that its texts need not fit into memory. It may raise on any step.
+        """
         ...
 
     def resolve(
         self, source_id: str, conflict_id: str, choice: Resolution, content: bytes | None, expected_head: str | None
     ) -> None:
-        """Close a conflict. Raises STALE where it is gone already or the head is not ``expected_head``."""
+        """Close a conflict. Raises STALE if it is closed already or the head is not ``expected_head``."""
         ...
 
     def abort_connections(self) -> None:
-        """End every connection, as they may be dead: calls under way fail as OFFLINE, the next ones connect anew."""
+        """Close every connection, as it may be dead: calls in progress fail as OFFLINE, later ones connect again."""
         ...
 
     def close(self) -> None:
-        """Give connections back."""
+        """Close the adapter and its connections."""
         ...

@@ -10,15 +10,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 from agent import __version__
 from agent.core.errors import Problem, ProblemKind, RemoteError, UsageError
-from agent.remotes.http.client import HttpClient, PlainHttp
 from agent.remotes.http.failures import RemoteCallError, SideEffect
+from agent.remotes.open import open_remote
 from agent.remotes.protocol import Capabilities, Registration, Remote
-from agent.remotes.raven.adapter import RavenRemote
 from agent.runtime.effect_executor import ServerConnection
 from agent.runtime.hub_process import WORKSPACE, HubProcess, HubStartFailed
 from agent.settings.credentials import CredentialStore
@@ -127,13 +125,18 @@ class ServerSession:
             raise RemoteError(Problem(ProblemKind.OFFLINE, error.message), error.hint) from error
 
     def _open(self) -> Remote:
-        ca_file = Path(self._settings.ca_file) if self._settings.ca_file else None
-        plain = PlainHttp.ALLOW if self.entry.insecure_http else PlainHttp.REFUSE
+        entry = self.entry
         try:
-            http = HttpClient(self.entry.url, self._token, self.entry.workspace, ca_file=ca_file, plain_http=plain)
+            return open_remote(
+                entry.url,
+                self._token,
+                entry.workspace,
+                name=entry.name,
+                ca_file=self._settings.ca_file,
+                insecure_http=entry.insecure_http,
+            )
         except UsageError as error:
             raise RemoteError(Problem(ProblemKind.BAD_REQUEST, error.message), error.hint) from error
-        return RavenRemote(http)
 
     def _token(self) -> str:
         try:

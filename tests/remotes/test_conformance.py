@@ -82,7 +82,7 @@ class TestAccount:
             lambda: list(world.remote.listing(UNKNOWN)),
             lambda: world.remote.head(UNKNOWN, "a.md"),
             lambda: world.remote.history(UNKNOWN, "a.md"),
-            lambda: world.remote.conflicts(UNKNOWN),
+            lambda: list(world.remote.conflicts(UNKNOWN)),
             lambda: world.remote.resolve(UNKNOWN, UNKNOWN, Resolution.KEEP_RAVEN, None, None),
         ]
         for call in calls:
@@ -205,7 +205,7 @@ class TestPush:
         world.results(edit("a.md", "A2", "A1"))
         batch = [edit("a.md", "A3", "A1"), edit("b.md", "B2", "B1"), edit("c.md", "C")]
         assert world.results(*batch) == [Result.CONFLICT, Result.APPLIED, Result.APPLIED]
-        assert [(conflict.path, conflict.base_hash) for conflict in world.remote.conflicts(world.source)] == [
+        assert [(conflict.path, conflict.base_hash) for conflict in list(world.remote.conflicts(world.source))] == [
             ("a.md", sha("A1"))
         ]
 
@@ -224,7 +224,7 @@ class TestPush:
         world.results(edit("a.md", "A1"))
         world.results(edit("a.md", "A2", "A1"))
         world.results(removal("a.md", "A1"))
-        assert [(c.local_hash, c.local_text) for c in world.remote.conflicts(world.source)] == [(None, None)]
+        assert [(c.local_hash, c.local_text) for c in list(world.remote.conflicts(world.source))] == [(None, None)]
 
     def test_a_refused_edit_to_empty_text_keeps_its_empty_text(self, world: World) -> None:
         """The outcome knows what the listing cannot tell."""
@@ -403,7 +403,7 @@ class TestResolve:
         conflict = self.conflict(world)
         world.remote.resolve(world.source, conflict, choice, content, sha("theirs"))
         assert world.text("a.md") == stands
-        assert world.remote.conflicts(world.source) == []
+        assert list(world.remote.conflicts(world.source)) == []
         events, _ = world.drain()
         closed, upsert = events[-2:]
         assert isinstance(closed, ConflictClosed)
@@ -426,7 +426,7 @@ class TestResolve:
         with pytest.raises(RemoteError) as error:
             world.remote.resolve(world.source, conflict, Resolution.MANUAL_MERGE, b"\xff", sha("theirs"))
         assert failure(error) is ProblemKind.BAD_REQUEST
-        assert len(world.remote.conflicts(world.source)) == 1
+        assert len(list(world.remote.conflicts(world.source))) == 1
 
     def test_every_machines_conflicts_are_listed_with_both_texts(self, world: World) -> None:
         """Also those of other connectors."""
@@ -434,7 +434,7 @@ class TestResolve:
         other = world.adapter()
         connector = other.register("desktop", "linux", "1.0").connector_id
         other.push(world.source, connector, [edit("a.md", "third")])
-        listed = world.remote.conflicts(world.source)
+        listed = list(world.remote.conflicts(world.source))
         assert {(c.local_text, c.remote_text, c.base_hash) for c in listed} == {
             (b"ours", b"theirs", None),
             (b"third", b"theirs", None),

@@ -9,7 +9,7 @@ import orjson
 import pytest
 
 from agent.core.errors import ProblemKind
-from agent.remotes.http.decode import MAX_ANSWER, DecodeLimits, decoded
+from agent.remotes.http.decode import MAX_ANSWER, DecodeLimits, decode_answer
 from agent.remotes.http.failures import RemoteCallError
 
 TOKEN = 'rvn_op/aque"token\\0123'
@@ -17,7 +17,7 @@ TOKEN = 'rvn_op/aque"token\\0123'
 
 def understood(body: bytes, bounds: DecodeLimits = DecodeLimits.PAGE) -> Any:
     """The data of an answer to somebody with the token."""
-    return decoded(body, "application/json", bounds, TOKEN)
+    return decode_answer(body, "application/json", bounds, TOKEN)
 
 
 @pytest.mark.parametrize(

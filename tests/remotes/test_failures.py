@@ -34,7 +34,7 @@ CALLS: dict[str, Callable[[World], object]] = {
     "listing": lambda w: list(w.remote.listing(w.source)),
     "head": lambda w: w.remote.head(w.source, "a.md"),
     "history": lambda w: w.remote.history(w.source, "a.md"),
-    "conflicts": lambda w: w.remote.conflicts(w.source),
+    "conflicts": lambda w: list(w.remote.conflicts(w.source)),
     "resolve": lambda w: w.remote.resolve(w.source, ID, Resolution.KEEP_RAVEN, None, None),
     "last_cursor": lambda w: w.remote.last_cursor(w.source),
 }
@@ -122,7 +122,7 @@ def test_a_lost_answer_is_not_sent_twice_into_a_conflict(world: World) -> None:
     world.faults.inject(drop_answer(), on="push-batch")
     assert world.results(ours) == [Result.UNCERTAIN]
     assert world.results(ours) == [Result.APPLIED if world.hub else Result.UNCERTAIN]
-    assert world.remote.conflicts(world.source) == []
+    assert list(world.remote.conflicts(world.source)) == []
     assert len(world.remote.history(world.source, "a.md")) == 1
 
 

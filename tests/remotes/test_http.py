@@ -93,7 +93,7 @@ class TestMap:
     def test_validation_messages_are_one_sentence(self) -> None:
         """The real server sends a list of them."""
         failure = failed(answering(400, ["a must be b", "c must be d"]))
-        assert failure.problem.message == "the server refused the request (400: a must be b; c must be d)"
+        assert failure.problem.message == "https://raven.test refused the request (400: a must be b; c must be d)"
 
     def test_a_servers_words_are_cut_cleaned_and_free_of_the_token(self) -> None:
         """They end in logs and on terminals."""

@@ -251,7 +251,7 @@ def _foreign_conflict_closed() -> AbstractContextManager[object]:
 
 
 def _no_base() -> AbstractContextManager[object]:
-    based = push._parcel
+    based = push._encode
 
     def baseless(outgoing: Outgoing) -> Any:
         parcel = based(outgoing)
@@ -261,7 +261,7 @@ def _no_base() -> AbstractContextManager[object]:
         del item["baseHash"]
         return structs.replace(parcel, encoded=orjson.dumps(item))
 
-    return instead(push, "_parcel", baseless)
+    return instead(push, "_encode", baseless)
 
 
 def _durability_not_asked_for() -> AbstractContextManager[object]:

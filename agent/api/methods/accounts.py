@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -56,12 +55,11 @@ def login(agent: Agent, params: Params) -> dict[str, Any]:
 
 def _check(entry: ServerEntry, token: str, ca_file: str) -> None:
     """Ask the server whether it takes the token. Raises RemoteError."""
-    from agent.remotes.http.client import HttpClient, PlainHttp
-    from agent.remotes.raven.adapter import RavenRemote
+    from agent.remotes.open import open_remote
 
-    plain = PlainHttp.ALLOW if entry.insecure_http else PlainHttp.REFUSE
-    trusted = Path(ca_file) if ca_file else None
-    remote = RavenRemote(HttpClient(entry.url, lambda: token, entry.workspace, ca_file=trusted, plain_http=plain))
+    remote = open_remote(
+        entry.url, lambda: token, entry.workspace, name=entry.name, ca_file=ca_file, insecure_http=entry.insecure_http
+    )
     try:
         remote.sources()
     except RemoteError as error:

@@ -1,5 +1,6 @@
-"""One JSON call to one server: the token goes to this origin only, answers and waits are bounded, failures are
-``RemoteCallError``.
+"""JSON calls to one server.
+
+The token is sent to this origin only. Answers and waits are bounded. Every failure is a ``RemoteCallError``.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ import contextlib
 import enum
 import ssl
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +22,7 @@ from agent import __version__
 from agent.core.errors import Problem, ProblemKind, UsageError
 from agent.core.net import is_loopback
 from agent.remotes.http.connections import Connections
-from agent.remotes.http.decode import MAX_ANSWER, DecodeLimits, decoded
+from agent.remotes.http.decode import MAX_ANSWER, DecodeLimits, RowReader, decode_answer
 from agent.remotes.http.failures import (
     HTTPX_ERRORS,
     AnswerTooLarge,
@@ -34,26 +35,29 @@ from agent.remotes.http.failures import (
 from agent.remotes.http.transport import HEAD_SECONDS, DeadlineTransport
 
 LEAST_RATE: Final = 4096
-"""Bytes a second a request must go and an answer come with on average, beyond the time one write or read may take: a
-server that takes or sends a byte now and then would otherwise hold a call for ever."""
+"""Bytes a second: the least average rate of a request and of an answer, beyond the time one write or read may take.
+Without it, a server that sends a byte now and then could hold a call for ever."""
 LARGE_BODY: Final = 1024 * 1024
-"""Bytes; a reset under a larger body means that the server hung up on its size."""
+"""Bytes; a reset under a larger body means that the server refused its size."""
 LATE_SECONDS: Final = 10.0
-"""How much later than it was asked to wait a server may answer before the connection counts as dead."""
+"""Seconds after the end of a long poll at which a connection without an answer counts as dead."""
+MAX_STREAM: Final = 4 * 1024 * 1024 * 1024
+"""Bytes of a streamed list. Only one row of it is in memory, so this only ends an answer that never ends."""
 _MAX_ERROR: Final = 64 * 1024
+"""Bytes of an error body that are read."""
 _KEEP_ALIVE: Final = 60.0
-"""Seconds; below the 72 s after which the real server closes an idle connection."""
+"""Seconds an idle connection is kept. The real server closes one after 72 s."""
 
 
 class PlainHttp(enum.Enum):
-    """Whether a token may travel unencrypted to another machine."""
+    """Permission to send a token unencrypted to another machine."""
 
     REFUSE = "refuse"
     ALLOW = "allow"
 
 
 class Timeouts(Struct, frozen=True):
-    """Seconds for each part of a call; a wait on the server is added to ``read``."""
+    """Seconds for each part of a call. The wait of a long poll is added to ``read``."""
 
     connect: float = 10.0
     read: float = 30.0
@@ -64,26 +68,27 @@ _TIMEOUTS: Final = Timeouts()
 
 
 class HttpResponse(Struct, frozen=True):
-    """A decoded 2xx answer without its envelope, and its size in bytes."""
+    """The data of a 2xx answer, without its envelope, and the answer's size in bytes."""
 
     data: Any
     size: int
 
 
 class HttpClient:
-    """Calls to one server on behalf of one account. Safe to use from several threads.
+    """Calls to one server for one account. Safe to use from several threads.
 
     Args:
         base_url: the server's address, with or without the closing ``/api``.
-        token_provider: asked before every call, so that a renewed token is used at once; "" means none.
+        token_provider: called before every request, so that a renewed token is used at once; "" means none.
         workspace: sent as ``x-workspace-id``.
+        name: the account's name, for messages.
         transport: replaces the network (tests, simulation).
         ca_file: certificates to trust beside the system's.
         clock: seconds since the epoch, for ``Retry-After`` dates.
-        ticks: seconds that only ever go forward, for how long an answer takes.
+        ticks: monotonic seconds, for the rate of an answer.
 
     Raises:
-        UsageError: the address cannot be used, or is plain http to another machine and that is not allowed.
+        UsageError: the address cannot be used, or is plain http to another machine without permission.
     """
 
     def __init__(
@@ -92,6 +97,7 @@ class HttpClient:
         token_provider: Callable[[], str],
         workspace: str,
         *,
+        name: str = "",
         transport: httpx.BaseTransport | None = None,
         ca_file: Path | None = None,
         timeouts: Timeouts = _TIMEOUTS,
@@ -100,6 +106,8 @@ class HttpClient:
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         url = _checked(base_url, plain_http)
+        address = str(url).rstrip("/").removesuffix("/api")
+        self._server = f"{name} ({address})" if name else address
         self._root = str(url).rstrip("/").removesuffix("/api") + "/api/local-sync/"
         self._token_provider = token_provider
         self._workspace = workspace
@@ -109,13 +117,13 @@ class HttpClient:
         self._connections = Connections()
         if transport is None:
             trust = _trust(ca_file) if url.scheme == "https" else None
-            # A proxy from the environment has no business between the agent and its own machine.
+            # No proxy is used between the agent and its own machine.
             transport = DeadlineTransport(url, trust, _KEEP_ALIVE, trust_env=not is_loopback(url.host))
         self._client = httpx.Client(
             transport=transport,
             follow_redirects=False,
             trust_env=False,
-            # The real server prefers a cookie over the token, so none is ever kept.
+            # The real server prefers a cookie to the token, so no cookie is kept.
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             headers={
                 "accept": "application/json",
@@ -123,7 +131,7 @@ class HttpClient:
                 "content-type": "application/json",
                 "user-agent": f"raven-agent/{__version__}",
             },
-            event_hooks={"request": [self._watch]},
+            event_hooks={"request": [self._trace_connection]},
         )
 
     def call(
@@ -131,77 +139,92 @@ class HttpClient:
         endpoint: str,
         body: Mapping[str, Any],
         wait_seconds: float = 0.0,
-        bounds: DecodeLimits = DecodeLimits.WHOLE,
+        limits: DecodeLimits = DecodeLimits.WHOLE,
     ) -> HttpResponse:
         """POST ``body`` to ``endpoint`` (below ``/api/local-sync/``).
 
         Args:
-            wait_seconds: how much longer than usual the server may take to begin its answer.
-            bounds: how large the answer may be.
+            wait_seconds: seconds added to the time the server may take to begin its answer.
+            limits: the largest answer that is accepted.
 
         Raises:
-            CallFailed: whatever went wrong; no other exception passes.
+            RemoteCallError: the call failed; no other exception passes.
         """
-        try:
-            encoded = orjson.dumps(body)
-        except TypeError as exc:
-            problem = Problem(ProblemKind.BAD_REQUEST, "the request holds text that is not valid Unicode")
-            raise RemoteCallError(problem, SideEffect.NONE) from exc
-        return self.send(endpoint, encoded, wait_seconds, bounds)
+        return self.send(endpoint, _encoded(body), wait_seconds, limits)
 
     def send(
-        self, endpoint: str, encoded: bytes, wait_seconds: float = 0.0, bounds: DecodeLimits = DecodeLimits.WHOLE
+        self, endpoint: str, encoded: bytes, wait_seconds: float = 0.0, limits: DecodeLimits = DecodeLimits.WHOLE
     ) -> HttpResponse:
-        """``call`` with a body that is encoded already, so that its size could be looked at first."""
+        """POST a body that is encoded already, so that the caller knows its size. Otherwise as ``call``."""
         token = self._token()
+        with self._answer(endpoint, encoded, wait_seconds, token) as response:
+            raw = self._read(response, limits)
+            data = decode_answer(raw, response.headers.get("content-type", ""), limits, token)
+            return HttpResponse(data, len(raw))
+
+    def rows(self, endpoint: str, body: Mapping[str, Any]) -> Generator[Any]:
+        """POST ``body`` and iterate over the rows of the answer's list while it arrives.
+
+        One row is in memory at a time. An answer that turns out cut, or no list, raises after its last complete row.
+
+        Raises:
+            RemoteCallError: the call failed; no other exception passes.
+        """
+        token = self._token()
+        with self._answer(endpoint, _encoded(body), 0.0, token) as response:
+            _refuse_compression(response)
+            reader, size = RowReader(response.headers.get("content-type", ""), token), 0
+            for chunk in self._chunks(response):
+                size += len(chunk)
+                if size > MAX_STREAM:
+                    raise AnswerTooLarge(f"the server's answer is larger than {MAX_STREAM} bytes")
+                yield from reader.feed(chunk)
+            reader.finish()
+
+    @contextlib.contextmanager
+    def _answer(self, endpoint: str, encoded: bytes, wait_seconds: float, token: str) -> Iterator[httpx.Response]:
+        """Send one request; gives its 2xx answer, unread, and translates every failure until it is read."""
         times = self._timeouts
         read = wait_seconds + LATE_SECONDS if wait_seconds else times.read
-        timeout = httpx.Timeout(times.connect, read=read, write=times.write)
-        headers = {"authorization": f"Bearer {token}", "x-workspace-id": self._workspace}
-        head = times.connect + times.write + read + len(encoded) / LEAST_RATE
         request = self._client.build_request(
             "POST",
             self._root + endpoint,
             content=encoded,
-            headers=headers,
-            timeout=timeout,
-            extensions={HEAD_SECONDS: head},
+            headers={"authorization": f"Bearer {token}", "x-workspace-id": self._workspace},
+            timeout=httpx.Timeout(times.connect, read=read, write=times.write),
+            extensions={HEAD_SECONDS: times.connect + times.write + read + len(encoded) / LEAST_RATE},
         )
-        started, cuts = False, self._connections.cuts
+        started, aborts = False, self._connections.aborts
         try:
             with contextlib.closing(self._client.send(request, stream=True)) as response:
                 started = True
                 if not response.is_success:
                     body = self._read_error(response)
-                    raise of_status(response.status_code, response.headers, body, token, self._clock())
-                raw = self._read(response, bounds)
-                data = decoded(raw, response.headers.get("content-type", ""), bounds, token)
-                return HttpResponse(data, len(raw))
+                    raise of_status(response.status_code, response.headers, body, token, self._clock(), self._server)
+                yield response
         except HTTPX_ERRORS as exc:
-            if self._connections.cuts != cuts:
-                # Whatever it looks like, a large body refused for one: it was cut off here.
-                raise RemoteCallError(
-                    Problem(ProblemKind.OFFLINE, "the connection was given up"), SideEffect.POSSIBLE
-                ) from exc
+            if self._connections.aborts != aborts:
+                # The connection was closed by this agent, whatever the exception suggests.
+                problem = Problem(ProblemKind.OFFLINE, f"the connection to {self._server} was given up")
+                raise RemoteCallError(problem, SideEffect.POSSIBLE) from exc
             if started and isinstance(exc, httpx.RemoteProtocolError):
                 raise malformed("the server's answer was cut short") from exc
-            raise of_exception(exc, len(encoded), LARGE_BODY) from exc
+            raise of_exception(exc, len(encoded), LARGE_BODY, self._server) from exc
 
     def abort_connections(self) -> None:
-        """End every connection: calls under way fail as OFFLINE at once, the next ones connect anew."""
+        """Close every connection: calls in progress fail as OFFLINE at once, later ones connect again."""
         self._connections.abort_connections()
 
-    def _watch(self, request: httpx.Request) -> None:
+    def _trace_connection(self, request: httpx.Request) -> None:
         request.extensions = {**request.extensions, "trace": self._connections.trace}
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the client and its connections."""
         self._client.close()
 
-    def _read(self, response: httpx.Response, bounds: DecodeLimits) -> bytearray:
-        if _is_packed(response):
-            raise malformed("the server's answer is compressed, which was not asked for")
-        most = min(bounds.size, MAX_ANSWER)
+    def _read(self, response: httpx.Response, limits: DecodeLimits) -> bytearray:
+        _refuse_compression(response)
+        most = min(limits.size, MAX_ANSWER)
         parts = bytearray()
         for chunk in self._chunks(response):
             parts += chunk
@@ -210,8 +233,8 @@ class HttpClient:
         return parts
 
     def _read_error(self, response: httpx.Response) -> bytes:
-        """The beginning of an error body. One that breaks off takes nothing from what the status already says."""
-        if _is_packed(response):
+        """Read the beginning of an error body. The status alone decides if the body cannot be read."""
+        if _is_compressed(response):
             return b""
         parts = bytearray()
         try:
@@ -224,25 +247,40 @@ class HttpClient:
         return bytes(parts)
 
     def _chunks(self, response: httpx.Response) -> Iterator[bytes]:
-        """A body as it comes, for as long as it comes fast enough."""
+        """Iterate over a body while it arrives fast enough."""
         began, size = self._ticks(), 0
         for chunk in response.iter_bytes():
             size += len(chunk)
             if self._ticks() - began > self._timeouts.read + size / LEAST_RATE:
-                raise httpx.ReadTimeout("the answer only trickles", request=response.request)
+                raise httpx.ReadTimeout("the answer arrives too slowly", request=response.request)
             yield chunk
 
     def _token(self) -> str:
         token = self._token_provider()
-        # A token outside visible ASCII would end in an exception that quotes it.
+        # A token with other characters would raise an exception that quotes it.
         if token.isascii() and token.isprintable() and token and " " not in token:
             return token
-        sentence = "the token holds characters no token has" if token else "there is no token for this server"
+        sentence = f"the token for {self._server} holds characters that no token has"
+        if not token:
+            sentence = f"there is no token for {self._server}"
         raise RemoteCallError(Problem(ProblemKind.SIGNED_OUT, sentence), SideEffect.NONE)
 
 
-def _is_packed(response: httpx.Response) -> bool:
-    """Whether the body is compressed. It was not asked for, and a few bytes could be unpacked into any number."""
+def _encoded(body: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(body)
+    except TypeError as exc:
+        problem = Problem(ProblemKind.BAD_REQUEST, "the request holds text that is not valid Unicode")
+        raise RemoteCallError(problem, SideEffect.NONE) from exc
+
+
+def _refuse_compression(response: httpx.Response) -> None:
+    # It was not requested, and a few bytes can decompress into any number.
+    if _is_compressed(response):
+        raise malformed("the server's answer is compressed, which was not requested")
+
+
+def _is_compressed(response: httpx.Response) -> bool:
     return response.headers.get("content-encoding", "").strip().lower() not in ("", "identity")
 
 

@@ -1,7 +1,7 @@
-"""The connections to one server: those that died unseen are found out soon, and all can be cut at once.
+"""The open connections to one server: dead ones are detected soon, and all can be closed at once.
 
-A machine that slept, or moved to another network, holds connections that look alive and are not: nothing tells it that
-the other end has gone. The kernel is asked to find out by itself, and who knows of such a moment cuts them.
+A machine that slept, or moved to another network, holds connections that look alive and are dead. TCP keepalive lets
+the kernel detect this, and the agent closes all connections when it notices a sleep.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any, Final
 _IDLE_SECONDS: Final = 10
 _BETWEEN_SECONDS: Final = 5
 _PROBES: Final = 3
-"""A connection on which nothing moves is probed after ten seconds, and dead after three probes without an answer."""
+"""An idle connection is probed after ten seconds; three probes without an answer end it."""
 
 _OPTIONS: Final = tuple(
     (getattr(socket, name), value)
@@ -24,37 +24,37 @@ _OPTIONS: Final = tuple(
         ("TCP_KEEPIDLE", _IDLE_SECONDS),
         ("TCP_KEEPINTVL", _BETWEEN_SECONDS),
         ("TCP_KEEPCNT", _PROBES),
-        # What Linux calls TCP_KEEPIDLE has this name on macOS.
+        # The macOS name of TCP_KEEPIDLE.
         *((("TCP_KEEPALIVE", _IDLE_SECONDS),) if sys.platform == "darwin" else ()),
         ("TCP_USER_TIMEOUT", (_IDLE_SECONDS + _PROBES * _BETWEEN_SECONDS) * 1000),
     )
     if hasattr(socket, name)
 )
-_MADE: Final = frozenset({"connection.connect_tcp.complete", "connection.start_tls.complete"})
+_CONNECTED: Final = frozenset({"connection.connect_tcp.complete", "connection.start_tls.complete"})
 
 
 class Connections:
-    """Remembers the open ones; safe to use from several threads."""
+    """The sockets of one client. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._open: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._lock = threading.Lock()
-        self._cuts = 0
+        self._aborts = 0
 
     @property
-    def cuts(self) -> int:
-        """How often they were cut: a call that fails after this has grown was cut off here, not by the server."""
-        return self._cuts
+    def aborts(self) -> int:
+        """Number of aborts so far. A call that fails after it has grown was ended here, not by the server."""
+        return self._aborts
 
     def trace(self, event: str, info: dict[str, Any]) -> None:
-        """The ``trace`` extension of a request: told whatever its connection does."""
-        if event not in _MADE:
+        """Record the socket of a new connection; used as the ``trace`` extension of a request."""
+        if event not in _CONNECTED:
             return
         made = info["return_value"].get_extra_info("socket")
         if not isinstance(made, socket.socket):
             return
         with contextlib.suppress(OSError):
-            # Not every system knows every option, and none is worth a failed call.
+            # Not every system has every option, and a missing one must not fail the call.
             made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             for option, value in _OPTIONS:
                 made.setsockopt(socket.IPPROTO_TCP, option, value)
@@ -62,12 +62,12 @@ class Connections:
             self._open.add(made)
 
     def abort_connections(self) -> None:
-        """End every connection: calls under way fail at once, the next ones connect anew."""
+        """Close every connection: calls in progress fail at once, later ones connect again."""
         with self._lock:
-            self._cuts += 1
+            self._aborts += 1
             found = list(self._open)
             self._open.clear()
         for each in found:
             with contextlib.suppress(OSError):
-                # The plain socket's: an encrypted one's own would take the session away from whoever reads it now.
+                # Call the base class: ``SSLSocket.shutdown`` would destroy the TLS session under the reading thread.
                 socket.socket.shutdown(each, socket.SHUT_RDWR)

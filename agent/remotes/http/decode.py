@@ -1,31 +1,40 @@
-"""From an answer's bytes to its data: bounded in size, depth and number of values, and without our token in it."""
+"""Decode answers with limits on size, depth and number of values, and remove the token from them.
+
+``decode_answer`` takes a whole answer. ``RowReader`` takes an answer in chunks and returns the rows of its list one by
+one, so that a list of any length is read in bounded memory.
+"""
 
 from __future__ import annotations
 
 import enum
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 import orjson
 
-from agent.remotes.http.failures import malformed
+from agent.remotes.http.failures import AnswerTooLarge, RemoteCallError, malformed
 
 MAX_ANSWER: Final = 64 * 1024 * 1024
-"""Bytes of any answer that are read; depth is bounded by the decoder (1,024)."""
+"""Bytes of an answer that are held in memory. Depth is limited by the decoder (1,024)."""
+MAX_ROW: Final = 16 * 1024 * 1024
+"""Bytes of one row of a streamed list: two texts of 1 MiB, each byte written as a six-byte escape, need 12 MiB."""
 
 
 class DecodeLimits(enum.Enum):
-    """How large an answer may be: bytes, and values beside its texts.
+    """Limits of an answer: bytes, and values outside its texts.
 
-    It is small values that make an answer outgrow its bytes: ``{}`` takes twenty times its own length in memory.
+    Small values make an answer outgrow its bytes: ``{}`` takes twenty times its own length in memory.
     """
 
     RECORD = (1 << 20, 20_000)
     """One record, or the outcomes of one batch."""
+    ROW = (MAX_ROW, 20_000)
+    """One row of a streamed list."""
     PAGE = (MAX_ANSWER, 200_000)
-    """As many rows as were asked for."""
+    """A page with as many rows as were requested."""
     WHOLE = (MAX_ANSWER, 6_000_000)
-    """Everything there is, as the real server does not page: more than 200,000 files."""
+    """A complete list, as the real server does not page: more than 200,000 files."""
 
     @property
     def size(self) -> int:
@@ -34,88 +43,223 @@ class DecodeLimits(enum.Enum):
 
     @property
     def values(self) -> int:
-        """Commas and colons outside of texts, and eight for each array or object."""
+        """Commas and colons outside texts, plus eight for each array or object."""
         return self.value[1]
 
 
-def decoded(body: bytes | bytearray, content_type: str, bounds: DecodeLimits, token: str) -> Any:
-    """The answer's data, out of its ``{"data", "success", "status"}`` envelope where it has one.
+def decode_answer(body: bytes | bytearray, content_type: str, limits: DecodeLimits, token: str) -> Any:
+    """Return the answer's data, without its ``{"data", "success", "status"}`` envelope if it has one.
 
-    A token the server repeats is replaced, so that nothing made of an answer can show it.
+    A token that the server repeats is replaced, so that no message made from an answer can show it.
 
     Raises:
-        CallFailed: GARBLED, it is no JSON answer, holds too many values, or repeats the token within a path, which
-            cannot be replaced.
+        RemoteCallError: GARBLED: the answer is no JSON, holds too many values, or repeats the token within a path,
+            where it cannot be replaced.
     """
-    if not body or body.isspace():
-        raise malformed("the server answered with nothing")
-    if _exceeds_value_limit(body, bounds.values):
-        raise malformed(f"the server's answer holds more than {bounds.values} values")
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError as exc:
-        if "html" in content_type or body.lstrip()[:1] == b"<":
-            sentence = "the server answered with a web page instead of data (a proxy or login page in the way?)"
-        else:
-            sentence = "the server's answer is not valid JSON"
-        raise malformed(sentence) from exc
+    value = _parse(body, content_type, limits)
     if isinstance(value, dict) and "success" in value and "data" in value:
         if value["success"] is not True:
-            raise malformed("the server's answer says both success and failure")
+            raise malformed("the server's answer contradicts itself: data, and no success")
         value = value["data"]
-    # Where no escape spells it out, a token stands in the bytes as JSON writes it.
+    return _without_token(value, body, token)
+
+
+def _parse(body: bytes | bytearray, content_type: str, limits: DecodeLimits) -> Any:
+    if not body or body.isspace():
+        raise malformed("the server's answer is empty")
+    if _exceeds_value_limit(body, limits.values):
+        raise malformed(f"the server's answer holds more than {limits.values} values")
+    try:
+        return orjson.loads(body)
+    except orjson.JSONDecodeError as exc:
+        raise _not_json(content_type, body) from exc
+
+
+def _not_json(
+    content_type: str, body: bytes | bytearray, otherwise: str = "the server's answer is not valid JSON"
+) -> RemoteCallError:
+    if "html" in content_type or body.lstrip()[:1] == b"<":
+        return malformed("the server answered with a web page instead of data (a proxy or login page in the way?)")
+    return malformed(otherwise)
+
+
+def _without_token(value: Any, body: bytes | bytearray, token: str) -> Any:
+    # Without escapes, the token appears in the bytes exactly as JSON writes it.
     if token and (orjson.dumps(token)[1:-1] in body or _ESCAPED.search(body)):
-        return _without(value, token)
+        return _replaced(value, token)
     return value
 
 
 _ESCAPED: Final = re.compile(rb"\\[u/]")
-"""How JSON may spell out what need not be spelled out."""
+"""Escapes that JSON allows for characters that need none."""
 _OPENING: Final = 8
-"""What an array or object weighs beside a value in one."""
+"""Weight of an array or object, compared with a value inside one."""
 _STRUCTURE: Final = b'"{[,:'
 _OTHER: Final = bytes(byte for byte in range(256) if byte not in _STRUCTURE)
 _UNWEIGHED: Final = bytes(byte for byte in range(256) if byte not in b"{[,:")
 _TEXT: Final = re.compile(rb'"[^"]*(?:"|\Z)')
 _WINDOW: Final = 1 << 16
-"""Bytes looked at in one go, so that taking texts out costs little memory."""
+"""Bytes examined at once, so that removing texts costs little memory."""
 
 
 def _exceeds_value_limit(body: bytes | bytearray, most: int) -> bool:
-    # Counting what stands in texts too is many times cheaper, and nearly always enough.
+    # Counting inside texts too is many times cheaper, and nearly always enough.
     if _weight(body) <= most:
         return False
     bare = body.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _OTHER)
-    total, begun = 0, b""
+    total, rest = 0, b""
     for start in range(0, len(bare), _WINDOW):
-        window = begun + bare[start : start + _WINDOW]
+        window = rest + bare[start : start + _WINDOW]
         total += _weight(_TEXT.sub(b"", window))
         if total > most:
             return True
-        begun = b'"' if window.count(b'"') % 2 else b""
+        rest = b'"' if window.count(b'"') % 2 else b""
     return False
 
 
 def _weight(text: bytes | bytearray) -> int:
-    # One pass that leaves little to count.
+    # The translation is one fast pass that leaves few bytes to count.
     body = text.translate(None, _UNWEIGHED)
     return body.count(b",") + body.count(b":") + _OPENING * (body.count(b"[") + body.count(b"{"))
 
 
 _CONTENTS: Final = frozenset({"content", "localContent", "remoteContent"})
-"""A file's own text, which is shown to nobody but its owner and must stay what its hash says."""
+"""Fields with the text of a file. They are never shown in a message and must keep matching their hash."""
 
 
-def _without(value: Any, token: str) -> Any:
-    """The value with the token replaced wherever it is neither a file's text nor its path."""
+def _replaced(value: Any, token: str) -> Any:
+    """Replace the token everywhere but in the text and the path of a file."""
     match value:
         case str():
             return value.replace(token, "[token]")
         case list():
-            return [_without(item, token) for item in value]
+            return [_replaced(item, token) for item in value]
         case dict():
             if token in str(value.get("relativePath")):
                 # Under another name the file would look deleted.
                 raise malformed("the server's answer repeats the token within a path")
-            return {key: item if key in _CONTENTS else _without(item, token) for key, item in value.items()}
+            return {key: item if key in _CONTENTS else _replaced(item, token) for key, item in value.items()}
     return value
+
+
+_STRUCTURAL: Final = re.compile(rb'["{}\[\],]')
+_REST_OF_TEXT: Final = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
+_MAX_DEPTH: Final = 1_024
+_KEY: Final = b"data"
+
+
+class RowReader:
+    """Splits the list of an answer into rows while the answer arrives.
+
+    The list is the answer itself or the ``data`` of its envelope. All bytes outside the rows form the frame of the
+    answer, and ``finish`` checks the frame as a whole answer with an empty list.
+
+    Args:
+        content_type: the answer's content type, for the message about a web page.
+        token: replaced wherever a row repeats it outside a file's text.
+    """
+
+    def __init__(self, content_type: str, token: str) -> None:
+        self._content_type = content_type
+        self._token = token
+        self._frame = bytearray()
+        self._row = bytearray()
+        self._in_row = False
+        self._in_text = False
+        self._after_backslash = False
+        self._depth = 0
+        self._list_depth = 0
+        self._list_ended = False
+        self._key = bytearray()
+        self._commas = self._rows = 0
+
+    def feed(self, chunk: bytes) -> Iterator[Any]:
+        """Take the next bytes; iterate over the rows that are complete with them.
+
+        Raises:
+            RemoteCallError: GARBLED: a row is no JSON object of allowed size.
+        """
+        start = at = 0
+        while at < len(chunk):
+            if self._in_text:
+                at = self._read_text(chunk, at)
+                continue
+            found = _STRUCTURAL.search(chunk, at)
+            if found is None:
+                break
+            mark, at = found.group(), found.end()
+            between_rows = self._in_list and not self._in_row and self._depth == self._list_depth
+            if between_rows and mark in b"{,":
+                # A row begins here, or a comma separates two rows. The comma is counted and left out of the frame.
+                self._keep(chunk[start : at - 1])
+                self._in_row = mark == b"{"
+                start = at - 1 if self._in_row else at
+                self._commas += mark == b","
+            self._take_mark(mark)
+            if self._in_row and self._depth == self._list_depth:
+                self._keep(chunk[start:at])
+                start = at
+                yield self._take_row()
+        self._keep(chunk[start:])
+
+    def finish(self) -> None:
+        """Check the frame once the answer is complete.
+
+        Raises:
+            RemoteCallError: GARBLED: the answer is cut, no list, or not a success.
+        """
+        if self._in_text or self._in_row or (self._depth and self._frame):
+            raise _not_json(self._content_type, self._frame, "the server's answer was cut short")
+        value = decode_answer(self._frame, self._content_type, DecodeLimits.RECORD, self._token)
+        if value != [] or self._commas != max(self._rows - 1, 0):
+            raise malformed("the server's answer is not a list of records")
+
+    @property
+    def _in_list(self) -> bool:
+        return self._list_depth > 0 and not self._list_ended
+
+    def _take_mark(self, mark: bytes) -> None:
+        if mark == b'"':
+            self._in_text = True
+            self._key.clear()
+        elif mark in b"{[":
+            self._depth += 1
+            if self._depth > _MAX_DEPTH:
+                raise malformed("the server's answer is nested too deeply")
+            # The list is the answer itself, or the value of "data" directly inside the envelope.
+            if mark == b"[" and not self._list_depth and (self._depth == 1 or (self._depth == 2 and self._key == _KEY)):
+                self._list_depth = self._depth
+        elif mark in b"}]":
+            self._depth -= 1
+            if self._depth < 0:
+                raise _not_json(self._content_type, self._frame)
+            self._list_ended = self._list_ended or self._depth < self._list_depth
+
+    def _read_text(self, chunk: bytes, at: int) -> int:
+        """Read to the end of a text or of the chunk. Returns the offset after it."""
+        if self._after_backslash:
+            self._after_backslash = False
+            return at + 1
+        found = _REST_OF_TEXT.match(chunk, at)
+        end = at if found is None else found.end()
+        if len(self._key) <= len(_KEY):
+            self._key += chunk[at : min(end, at + len(_KEY) + 1)]
+        if end == len(chunk):
+            return end
+        # Here stands the closing quote, or a backslash that is the last byte of the chunk.
+        self._after_backslash = chunk[end : end + 1] == b"\\"
+        self._in_text = self._after_backslash
+        return end + 1
+
+    def _keep(self, part: bytes) -> None:
+        kept, most = (self._row, MAX_ROW) if self._in_row else (self._frame, DecodeLimits.RECORD.size)
+        kept += part
+        if len(kept) > most:
+            raise AnswerTooLarge(f"a record in the server's answer is larger than {most} bytes")
+
+    def _take_row(self) -> Any:
+        body = bytes(self._row)
+        self._row.clear()
+        self._in_row = False
+        self._rows += 1
+        return _without_token(_parse(body, self._content_type, DecodeLimits.ROW), body, self._token)

@@ -1,12 +1,15 @@
-"""Every way a call can fail, told from outside: httpx's exceptions and HTTP statuses become one ``RemoteCallError``.
+"""The map from httpx's exceptions and HTTP statuses to ``RemoteCallError``.
 
-This is the only place that knows httpx's exceptions; nothing above it sees one. A message never quotes an exception,
-because some of them quote headers, and one header is the token.
+This is the only place that knows httpx's exceptions; no caller sees one. A message never quotes an exception, because
+some of them quote headers, and one header is the token. The cause comes from the operating system's error instead.
 """
 
 from __future__ import annotations
 
 import enum
+import errno
+import socket
+import ssl
 from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 from typing import Final
@@ -18,12 +21,13 @@ from agent.core.errors import Problem, ProblemKind, RemoteError
 
 UPSTREAM_SENTENCE: Final = "this Raven server's local sync is broken (known upstream fault)"
 MAX_RETRY_AFTER: Final = 3600.0
-"""Seconds; a server that asks for more is asked again after this."""
+"""Seconds; the longest wait that a server may ask for."""
 _MAX_REASON: Final = 300
+"""Characters of a server's reason that are kept."""
 
 
 class SideEffect(enum.Enum):
-    """Whether a failed request can have changed something on the server."""
+    """States if a failed request can have changed something on the server."""
 
     NONE = "none"
     POSSIBLE = "possible"
@@ -33,7 +37,7 @@ class RemoteCallError(RemoteError):
     """A failed call.
 
     Attributes:
-        effect: NONE only where the request never left or was refused before anything was done.
+        effect: NONE only if the request was not sent, or was refused before anything was done.
         reason: the server's own words, where it sent any.
     """
 
@@ -44,128 +48,174 @@ class RemoteCallError(RemoteError):
 
 
 class AnswerTooLarge(RemoteCallError):
-    """The answer outgrew what is taken into memory; asking for less may help."""
+    """The answer is larger than the limit; a request for fewer rows may succeed."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(Problem(ProblemKind.GARBLED, sentence), SideEffect.POSSIBLE)
 
 
 def malformed(sentence: str) -> RemoteCallError:
-    """The failure of an answer that cannot be understood; what the request did is unknown."""
+    """Return the failure of an answer that cannot be understood. The effect of the request is unknown."""
     return RemoteCallError(Problem(ProblemKind.GARBLED, sentence), SideEffect.POSSIBLE)
 
 
 _OFFLINE: Final = ProblemKind.OFFLINE
 _GARBLED: Final = ProblemKind.GARBLED
+_NONE: Final = SideEffect.NONE
+_POSSIBLE: Final = SideEffect.POSSIBLE
 
 EXCEPTIONS: Final = MappingProxyType(
     {
-        httpx.ConnectTimeout: (_OFFLINE, SideEffect.NONE, "the server did not accept a connection in time"),
-        httpx.ReadTimeout: (_OFFLINE, SideEffect.POSSIBLE, "the server did not answer in time"),
-        httpx.WriteTimeout: (_OFFLINE, SideEffect.POSSIBLE, "the server did not take the request in time"),
-        httpx.PoolTimeout: (_OFFLINE, SideEffect.NONE, "no connection to the server became free in time"),
-        httpx.TimeoutException: (_OFFLINE, SideEffect.POSSIBLE, "the server took too long"),
-        httpx.ConnectError: (_OFFLINE, SideEffect.NONE, "the server cannot be reached"),
-        httpx.ReadError: (_OFFLINE, SideEffect.POSSIBLE, "the connection broke before the answer came"),
-        httpx.WriteError: (_OFFLINE, SideEffect.POSSIBLE, "the connection broke while the request was sent"),
-        httpx.CloseError: (_OFFLINE, SideEffect.POSSIBLE, "the connection broke while it was closed"),
-        httpx.NetworkError: (_OFFLINE, SideEffect.POSSIBLE, "the network failed"),
-        httpx.ProxyError: (_OFFLINE, SideEffect.NONE, "the proxy on the way to the server refused the connection"),
-        httpx.UnsupportedProtocol: (
-            ProblemKind.BAD_REQUEST,
-            SideEffect.NONE,
-            "the server's address is not http or https",
-        ),
-        httpx.LocalProtocolError: (ProblemKind.BAD_REQUEST, SideEffect.NONE, "the request cannot be put into HTTP"),
-        httpx.RemoteProtocolError: (
-            _OFFLINE,
-            SideEffect.POSSIBLE,
-            "the server closed the connection without an answer",
-        ),
-        httpx.ProtocolError: (_GARBLED, SideEffect.POSSIBLE, "the server does not speak HTTP"),
-        httpx.DecodingError: (_GARBLED, SideEffect.POSSIBLE, "the server's answer cannot be unpacked"),
-        httpx.TooManyRedirects: (_GARBLED, SideEffect.NONE, "the server redirects without end"),
-        httpx.HTTPStatusError: (_GARBLED, SideEffect.POSSIBLE, "the server answered with an unexpected status"),
-        httpx.TransportError: (_OFFLINE, SideEffect.POSSIBLE, "the connection failed"),
-        httpx.RequestError: (_OFFLINE, SideEffect.POSSIBLE, "the request failed"),
-        httpx.HTTPError: (_OFFLINE, SideEffect.POSSIBLE, "the request failed"),
-        httpx.InvalidURL: (ProblemKind.BAD_REQUEST, SideEffect.NONE, "the server's address is not a valid URL"),
-        httpx.CookieConflict: (_GARBLED, SideEffect.POSSIBLE, "the server sent cookies that contradict each other"),
-        httpx.StreamConsumed: (_GARBLED, SideEffect.POSSIBLE, "the server's answer was read twice"),
-        httpx.StreamClosed: (_GARBLED, SideEffect.POSSIBLE, "the server's answer was closed before it was read"),
-        httpx.ResponseNotRead: (_GARBLED, SideEffect.POSSIBLE, "the server's answer was used before it was read"),
-        httpx.RequestNotRead: (ProblemKind.BAD_REQUEST, SideEffect.NONE, "the request was sent before it was written"),
-        httpx.StreamError: (_GARBLED, SideEffect.POSSIBLE, "the server's answer could not be read"),
+        httpx.ConnectTimeout: (_OFFLINE, _NONE, "{server} cannot be reached: it did not accept a connection in time"),
+        httpx.ReadTimeout: (_OFFLINE, _POSSIBLE, "{server} did not answer in time"),
+        httpx.WriteTimeout: (_OFFLINE, _POSSIBLE, "{server} did not take the request in time"),
+        httpx.PoolTimeout: (_OFFLINE, _NONE, "no connection to {server} became free in time"),
+        httpx.TimeoutException: (_OFFLINE, _POSSIBLE, "{server} took too long"),
+        httpx.ConnectError: (_OFFLINE, _NONE, "{server} cannot be reached"),
+        httpx.ReadError: (_OFFLINE, _POSSIBLE, "the connection to {server} broke before the answer came"),
+        httpx.WriteError: (_OFFLINE, _POSSIBLE, "the connection to {server} broke while the request was sent"),
+        httpx.CloseError: (_OFFLINE, _POSSIBLE, "the connection to {server} broke while it was closed"),
+        httpx.NetworkError: (_OFFLINE, _POSSIBLE, "the network to {server} failed"),
+        httpx.ProxyError: (_OFFLINE, _NONE, "{server} cannot be reached: the proxy refused the connection"),
+        httpx.UnsupportedProtocol: (ProblemKind.BAD_REQUEST, _NONE, "the address of {server} is not http or https"),
+        httpx.LocalProtocolError: (ProblemKind.BAD_REQUEST, _NONE, "the request cannot be written as HTTP"),
+        httpx.RemoteProtocolError: (_OFFLINE, _POSSIBLE, "{server} closed the connection without an answer"),
+        httpx.ProtocolError: (_GARBLED, _POSSIBLE, "{server} does not speak HTTP"),
+        httpx.DecodingError: (_GARBLED, _POSSIBLE, "the answer of {server} cannot be decompressed"),
+        httpx.TooManyRedirects: (_GARBLED, _NONE, "{server} redirects without end"),
+        httpx.HTTPStatusError: (_GARBLED, _POSSIBLE, "{server} answered with an unexpected status"),
+        httpx.TransportError: (_OFFLINE, _POSSIBLE, "the connection to {server} failed"),
+        httpx.RequestError: (_OFFLINE, _POSSIBLE, "the request to {server} failed"),
+        httpx.HTTPError: (_OFFLINE, _POSSIBLE, "the request to {server} failed"),
+        httpx.InvalidURL: (ProblemKind.BAD_REQUEST, _NONE, "the address of {server} is not a valid URL"),
+        httpx.CookieConflict: (_GARBLED, _POSSIBLE, "{server} sent cookies that contradict each other"),
+        httpx.StreamConsumed: (_GARBLED, _POSSIBLE, "the answer of {server} was read twice"),
+        httpx.StreamClosed: (_GARBLED, _POSSIBLE, "the answer of {server} was closed before it was read"),
+        httpx.ResponseNotRead: (_GARBLED, _POSSIBLE, "the answer of {server} was used before it was read"),
+        httpx.RequestNotRead: (ProblemKind.BAD_REQUEST, _NONE, "the request was sent before it was written"),
+        httpx.StreamError: (_GARBLED, _POSSIBLE, "the answer of {server} could not be read"),
     }
 )
-"""What each of httpx's exceptions means: the kind, whether the server may have acted, and the sentence."""
+"""The meaning of each of httpx's exceptions: the kind, the possible side effect, and the sentence."""
 
 HTTPX_ERRORS: Final = (httpx.HTTPError, httpx.InvalidURL, httpx.CookieConflict, httpx.StreamError)
-"""The roots of httpx's exceptions; every one that exists descends from these."""
+"""The roots of httpx's exceptions; every existing one descends from these."""
+
+_CAUSES: Final = MappingProxyType(
+    {
+        errno.ECONNREFUSED: "connection refused",
+        errno.EHOSTUNREACH: "no route to the host",
+        errno.ENETUNREACH: "no network",
+        errno.ENETDOWN: "no network",
+        errno.ECONNRESET: "the connection was reset",
+        errno.ETIMEDOUT: "the connection timed out",
+        errno.EPIPE: "the connection was closed",
+    }
+)
 
 
-def of_exception(exc: Exception, body_size: int, large_body: int) -> RemoteCallError:
-    """The failure an httpx exception stands for.
+def of_exception(exc: Exception, body_size: int, large_body: int, server: str = "the server") -> RemoteCallError:
+    """Return the failure that an httpx exception stands for.
 
-    A connection that is reset under a body larger than ``large_body`` bytes is a server that hung up on the size, not
-    one that is offline: retrying the same body would fail for ever.
+    A connection that is reset under a body larger than ``large_body`` bytes means that the server refused the size. To
+    retry the same body would fail every time, so this is not OFFLINE.
+
+    Args:
+        server: the server in words: its name and address.
     """
     known = next(EXCEPTIONS[cls] for cls in type(exc).__mro__ if cls in EXCEPTIONS)
     kind, effect, sentence = known
     broke = isinstance(exc, httpx.ReadError | httpx.WriteError | httpx.RemoteProtocolError)
     if broke and body_size > large_body:
-        hung_up = "the server hung up on a request this large"
-        return RemoteCallError(Problem(ProblemKind.TOO_LARGE, hung_up), SideEffect.NONE)
+        refused = f"{server} closed the connection on a request this large"
+        return RemoteCallError(Problem(ProblemKind.TOO_LARGE, refused), SideEffect.NONE)
+    cause = _cause(exc)
     if isinstance(exc, httpx.ConnectError) and "CERTIFICATE" in str(exc).upper():
-        sentence = "the server's certificate is not trusted"
-    return RemoteCallError(Problem(kind, sentence), effect)
+        sentence = "{server}: its certificate is not trusted"
+    words = sentence.format(server=server)
+    return RemoteCallError(Problem(kind, f"{words}: {cause}" if cause else words), effect)
 
 
-def of_status(status: int, headers: httpx.Headers, body: bytes, token: str, now: float) -> RemoteCallError:
-    """The failure an answer outside 2xx stands for. Anything below 500 was refused before it had an effect."""
+def _cause(exc: BaseException) -> str | None:
+    """Return the operating system's reason behind an exception, in words that cannot hold a header."""
+    seen: BaseException | None = exc
+    while seen is not None:
+        if isinstance(seen, ssl.SSLCertVerificationError):
+            return str(getattr(seen, "verify_message", "certificate verify failed"))
+        if isinstance(seen, ssl.SSLError):
+            reason = getattr(seen, "reason", None)
+            return str(reason).replace("_", " ").lower() if reason else "the encryption failed"
+        if isinstance(seen, socket.gaierror):
+            return f"its name cannot be looked up ({(seen.strerror or 'no such name').lower()})"
+        if isinstance(seen, OSError) and seen.errno is not None:
+            return _CAUSES.get(seen.errno) or (seen.strerror or f"error {seen.errno}").lower()
+        seen = seen.__cause__ or seen.__context__
+    return None
+
+
+def of_status(
+    status: int, headers: httpx.Headers, body: bytes, token: str, now: float, server: str = "the server"
+) -> RemoteCallError:
+    """Return the failure that a status outside 2xx stands for. A status below 500 was refused without an effect.
+
+    Args:
+        now: seconds since the epoch, for ``Retry-After`` dates.
+        server: the server in words: its name and address.
+    """
     reason = _reason(body, token)
     if 300 <= status < 400:
-        text = f"the server redirects elsewhere ({status}); redirects are not followed, so that the token stays here"
+        text = f"{server} redirects elsewhere ({status}); redirects are not followed, so that the token stays here"
         return RemoteCallError(Problem(ProblemKind.GARBLED, text), SideEffect.NONE)
-    kind, sentence = _meaning(status, reason)
+    kind, sentence = _meaning(status, reason, server)
     wait = _retry_after(headers, now) if kind in (ProblemKind.BUSY, ProblemKind.OFFLINE) else None
     effect = SideEffect.NONE if status < 500 else SideEffect.POSSIBLE
     return RemoteCallError(Problem(kind, sentence, wait), effect, reason)
 
 
-_PLAIN: Final = MappingProxyType(
+_STATUSES: Final = MappingProxyType(
     {
-        401: (ProblemKind.SIGNED_OUT, "the server refused the token"),
-        404: (ProblemKind.NOT_FOUND, "not found"),
-        408: (ProblemKind.OFFLINE, "the server did not receive the request in time"),
-        409: (ProblemKind.STALE, "the server's state has moved on"),
-        413: (ProblemKind.TOO_LARGE, "the server does not take a request this large"),
-        429: (ProblemKind.BUSY, "the server asks to slow down"),
-        502: (ProblemKind.OFFLINE, "the server behind the gateway is down"),
-        503: (ProblemKind.BUSY, "the server is busy"),
-        504: (ProblemKind.OFFLINE, "the server behind the gateway did not answer"),
+        401: (ProblemKind.SIGNED_OUT, "{server} refused the token"),
+        404: (ProblemKind.NOT_FOUND, "not found on {server}"),
+        408: (ProblemKind.OFFLINE, "{server} did not receive the request in time"),
+        409: (ProblemKind.STALE, "the state of {server} has moved on"),
+        413: (ProblemKind.TOO_LARGE, "{server} does not take a request this large"),
+        429: (ProblemKind.BUSY, "{server} asks to slow down"),
+        502: (ProblemKind.OFFLINE, "{server} cannot be reached: its gateway answers, the server behind it is down"),
+        503: (ProblemKind.BUSY, "{server} is busy"),
+        504: (ProblemKind.OFFLINE, "{server} cannot be reached: its gateway answers, the server behind it does not"),
     }
 )
 
+NO_SOURCE: Final = "Local sync source not found"
+"""The reason of a Raven server for a source that was deleted, or belongs to another workspace."""
+SOURCE_GONE: Final = (
+    "the source was deleted on {server}, or the account cannot see it; to sync the folder to a new source: "
+    "raven-agent unlink FOLDER, then raven-agent link FOLDER; to stop syncing it: raven-agent unlink FOLDER "
+    "(no file is deleted)"
+)
 
-def _meaning(status: int, reason: str | None) -> tuple[ProblemKind, str]:
+
+def _meaning(status: int, reason: str | None, server: str) -> tuple[ProblemKind, str]:
     if status >= 500 and reason is not None and "toISOString" in reason:
         return ProblemKind.UPSTREAM_FAULT, UPSTREAM_SENTENCE
     if status == 400 and reason == "Source is paused":
         return ProblemKind.PAUSED, "the source is paused on the server"
-    if status in _PLAIN:
-        kind, sentence = _PLAIN[status]
+    if status == 404 and reason == NO_SOURCE:
+        return ProblemKind.NOT_FOUND, SOURCE_GONE.format(server=server)
+    if status in _STATUSES:
+        kind, sentence = _STATUSES[status]
     elif status >= 500:
-        kind, sentence = ProblemKind.SERVER_FAULT, "the server failed"
+        kind, sentence = ProblemKind.SERVER_FAULT, "{server} failed"
     elif status < 400:
-        kind, sentence = ProblemKind.GARBLED, "the server gave an answer that is none"
+        kind, sentence = ProblemKind.GARBLED, "{server} answered with an unexpected status"
     else:
-        kind, sentence = ProblemKind.BAD_REQUEST, "the server refused the request"
-    return kind, f"{sentence} ({status})" if reason is None else f"{sentence} ({status}: {reason})"
+        kind, sentence = ProblemKind.BAD_REQUEST, "{server} refused the request"
+    words = sentence.format(server=server)
+    return kind, f"{words} ({status})" if reason is None else f"{words} ({status}: {reason})"
 
 
 def _reason(body: bytes, token: str) -> str | None:
-    """The server's own words in an error body, on one line and without the token; None where there are none."""
+    """Return the server's own words from an error body, on one line and without the token; None if there are none."""
     try:
         decoded = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -180,7 +230,7 @@ def _reason(body: bytes, token: str) -> str | None:
 
 
 def _retry_after(headers: httpx.Headers, now: float) -> float | None:
-    """Seconds to wait. A date is measured against the answer's own where it has one: our clock may be years off."""
+    """Return the seconds to wait. A date is compared with the answer's own date, as our clock may be years off."""
     value = headers.get("retry-after", "").strip()
     if not value:
         return None

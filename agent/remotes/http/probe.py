@@ -1,4 +1,4 @@
-"""One look at a server without an account: its clock and its certificate. No token is sent and nothing is asked for."""
+"""Read the clock and the certificate of a server with one GET, without an account and without a token."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ PROBE_SECONDS: Final = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """What was found.
+    """The result of a probe.
 
     Attributes:
-        skew: seconds by which the server's clock is ahead of ours, give or take one; None where it tells no time.
-        protocol: of the encryption, as ``TLSv1.3``; None where there is none.
-        certificate_ends: when the certificate expires, seconds since the epoch.
+        skew: seconds by which the server's clock is ahead of ours, within one second; None without a Date header.
+        protocol: the version of the encryption, as ``TLSv1.3``; None without encryption.
+        certificate_ends: the time when the certificate expires, seconds since the epoch.
     """
 
     skew: float | None
@@ -33,16 +33,22 @@ class Probe:
 
 
 def probe(
-    url: str, ca_file: Path | None = None, *, trust_env: bool = True, clock: Callable[[], float] = time.time
+    url: str,
+    ca_file: Path | None = None,
+    *,
+    trust_env: bool = True,
+    clock: Callable[[], float] = time.time,
+    server: str = "the server",
 ) -> Probe:
-    """Look at the server at ``url``, whatever it answers.
+    """Probe the server at ``url``; any answer will do.
 
     Args:
         ca_file: certificates to trust beside the system's.
-        trust_env: whether a proxy named by the environment is used.
+        trust_env: use the proxy that the environment names.
+        server: the server in words: its name and address.
 
     Raises:
-        CallFailed: it cannot be reached, or its certificate is not trusted.
+        RemoteCallError: it cannot be reached, or its certificate is not trusted.
         OSError: ``ca_file`` cannot be read.
     """
     trust = ssl.create_default_context()
@@ -54,16 +60,16 @@ def probe(
             httpx.Client(verify=trust, trust_env=trust_env, timeout=PROBE_SECONDS) as client,
             client.stream("GET", url) as response,
         ):
-            between = (began + clock()) / 2
+            middle = (began + clock()) / 2
             protocol, ends = _encryption(response)
-            return Probe(_skew(response.headers.get("date", ""), between), protocol, ends)
+            return Probe(_skew(response.headers.get("date", ""), middle), protocol, ends)
     except HTTPX_ERRORS as error:
-        raise of_exception(error, 0, 1) from error
+        raise of_exception(error, 0, 1, server) from error
 
 
 def _skew(date: str, now: float) -> float | None:
     try:
-        # The header is cut to whole seconds: its middle is the best guess.
+        # The header has whole seconds: the middle of the second is the best estimate.
         return parsedate_to_datetime(date).timestamp() + 0.5 - now
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
@@ -71,7 +77,7 @@ def _skew(date: str, now: float) -> float | None:
 
 def _encryption(response: httpx.Response) -> tuple[str | None, float | None]:
     stream = response.extensions.get("network_stream")
-    # Through a proxy's own encryption there is no socket for it, only the object.
+    # Through an encrypted proxy there is no socket of the session, only the object.
     ends = [stream.get_extra_info(name) for name in ("socket", "ssl_object")] if stream is not None else []
     session = next((end for end in ends if isinstance(end, ssl.SSLSocket | ssl.SSLObject)), None)
     if session is None:

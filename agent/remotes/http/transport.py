@@ -1,7 +1,7 @@
-"""The network below httpx, with an end to every wait.
+"""The network layer below httpx, with a deadline for every wait.
 
-httpx bounds each read; a server that sends one byte within each bound could hold a call for ever. Here the head of an
-answer has one deadline, counted from the beginning of the call, and each piece of its body another.
+httpx limits each single read, so a server that sends one byte per read could hold a call for ever. Here the head of an
+answer has one deadline, counted from the start of the call, and each chunk of its body has another.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ import httpx
 from agent.core.errors import UsageError
 
 HEAD_SECONDS: Final = "head_seconds"
-"""The request's extension that says within how many seconds the head of its answer must be there; none: no limit."""
+"""Request extension: seconds within which the head of the answer must be there. Missing: no limit."""
 
 _SLICE: Final = 64 * 1024
-"""Bytes written between two looks at the clock."""
+"""Bytes written between two checks of the deadline."""
 _READ_SIZE: Final = 1024 * 1024
-"""Bytes read at once, if there are so many."""
+"""Bytes read at once, if so many are there."""
 _CONNECTIONS: Final = 100
 _KEPT: Final = 20
 
@@ -50,18 +50,18 @@ EXCEPTIONS: Final[Mapping[type[BaseException], type[httpx.TransportError]]] = Ma
         httpcore.ConnectionNotAvailable: httpx.ConnectError,
     }
 )
-"""What stands in httpx for each exception of the layer below it."""
+"""The httpx exception for each exception of httpcore."""
 
 
 class DeadlineTransport(httpx.BaseTransport):
     """Connections to one server, through the environment's proxy where there is one for it.
 
     Args:
-        url: the server; decides about the proxy.
-        trust: whose certificates are believed.
+        url: the server; selects the proxy.
+        trust: the trusted certificates; None for plain http.
         keep: seconds an idle connection is kept.
-        trust_env: whether a proxy named by the environment is used.
-        ticks: seconds that only ever go forward.
+        trust_env: use the proxy that the environment names.
+        ticks: monotonic seconds.
 
     Raises:
         UsageError: the environment names a proxy that cannot be used.
@@ -76,21 +76,21 @@ class DeadlineTransport(httpx.BaseTransport):
         trust_env: bool,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._until = _Deadline(ticks)
+        self._deadline = _Deadline(ticks)
         self._pool = httpcore.ConnectionPool(
             ssl_context=trust,
             proxy=_proxy_for(url) if trust_env else None,
             max_connections=_CONNECTIONS,
             max_keepalive_connections=_KEPT,
             keepalive_expiry=keep,
-            network_backend=_Backend(self._until),
+            network_backend=_Backend(self._deadline),
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """One answer; its body is read as it is asked for.
+        """Send one request; the answer's body is read when it is iterated.
 
         Raises:
-            httpx.TransportError: whatever the network did.
+            httpx.TransportError: the network failed.
         """
         url = request.url
         asked = httpcore.Request(
@@ -100,23 +100,23 @@ class DeadlineTransport(httpx.BaseTransport):
             content=request.stream,
             extensions=request.extensions,
         )
-        with _translated(), self._until.within(request.extensions.get(HEAD_SECONDS, math.inf)):
+        with _translated(), self._deadline.within(request.extensions.get(HEAD_SECONDS, math.inf)):
             answer = self._pool.handle_request(asked)
         read = request.extensions.get("timeout", {}).get("read") or math.inf
         return httpx.Response(
             answer.status,
             headers=answer.headers,
-            stream=_Body(answer, self._until, read),
+            stream=_Body(answer, self._deadline, read),
             extensions=dict(answer.extensions),
         )
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self._pool.close()
 
 
 class _Deadline(threading.local):
-    """The moment at which this thread's call gives up; a call stays on its thread."""
+    """The deadline of this thread's call. A call never changes threads."""
 
     def __init__(self, ticks: Callable[[], float]) -> None:
         self._ticks = ticks
@@ -124,15 +124,15 @@ class _Deadline(threading.local):
 
     @contextlib.contextmanager
     def within(self, seconds: float) -> Iterator[None]:
-        """Give up after so many seconds from now."""
+        """Set the deadline to so many seconds from now."""
         self._moment = self._ticks() + seconds
         try:
             yield
         finally:
             self._moment = math.inf
 
-    def cut(self, timeout: float | None, late: type[Exception]) -> float | None:
-        """A timeout that ends no later than the call does. Raises ``late`` where that has passed."""
+    def limit(self, timeout: float | None, late: type[Exception]) -> float | None:
+        """Return a timeout that ends no later than the deadline. Raises ``late`` if the deadline has passed."""
         left = self._moment - self._ticks()
         if left <= 0:
             raise late("the call has taken too long as a whole")
@@ -140,39 +140,39 @@ class _Deadline(threading.local):
 
 
 class _Body(httpx.SyncByteStream):
-    """An answer's body; each piece has to come whole within the time one read may take."""
+    """An answer's body; each chunk must arrive within the time of one read."""
 
-    def __init__(self, answer: httpcore.Response, until: _Deadline, read: float) -> None:
+    def __init__(self, answer: httpcore.Response, deadline: _Deadline, read: float) -> None:
         self._answer = answer
-        self._until = until
+        self._deadline = deadline
         self._read = read
 
     def __iter__(self) -> Iterator[bytes]:
-        pieces = iter(self._answer.iter_stream())
+        chunks = iter(self._answer.iter_stream())
         while True:
-            # Not around the yield: whoever reads may start another call on this thread.
-            with _translated(), self._until.within(self._read):
-                piece = next(pieces, None)
-            if piece is None:
+            # Not around the yield: the reader may start another call on this thread.
+            with _translated(), self._deadline.within(self._read):
+                chunk = next(chunks, None)
+            if chunk is None:
                 return
-            yield piece
+            yield chunk
 
     def close(self) -> None:
         self._answer.close()
 
 
 class _Stream(httpcore.NetworkStream):
-    def __init__(self, inner: httpcore.NetworkStream, until: _Deadline) -> None:
+    def __init__(self, inner: httpcore.NetworkStream, deadline: _Deadline) -> None:
         self._inner = inner
-        self._until = until
+        self._deadline = deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        # More than asked for is handed to the same parser: a large answer comes in few pieces.
-        return self._inner.read(max(max_bytes, _READ_SIZE), self._until.cut(timeout, httpcore.ReadTimeout))
+        # The parser takes more than it asked for, so a large answer comes in few chunks.
+        return self._inner.read(max(max_bytes, _READ_SIZE), self._deadline.limit(timeout, httpcore.ReadTimeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), _SLICE):
-            self._inner.write(buffer[start : start + _SLICE], self._until.cut(timeout, httpcore.WriteTimeout))
+            self._inner.write(buffer[start : start + _SLICE], self._deadline.limit(timeout, httpcore.WriteTimeout))
 
     def close(self) -> None:
         self._inner.close()
@@ -180,17 +180,17 @@ class _Stream(httpcore.NetworkStream):
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        left = self._until.cut(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._inner.start_tls(ssl_context, server_hostname, left), self._until)
+        left = self._deadline.limit(timeout, httpcore.ConnectTimeout)
+        return _Stream(self._inner.start_tls(ssl_context, server_hostname, left), self._deadline)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
 
 
 class _Backend(httpcore.NetworkBackend):
-    def __init__(self, until: _Deadline) -> None:
+    def __init__(self, deadline: _Deadline) -> None:
         self._inner = httpcore.SyncBackend()
-        self._until = until
+        self._deadline = deadline
 
     def connect_tcp(
         self,
@@ -200,9 +200,9 @@ class _Backend(httpcore.NetworkBackend):
         local_address: str | None = None,
         socket_options: Iterable[Any] | None = None,
     ) -> httpcore.NetworkStream:
-        left = self._until.cut(timeout, httpcore.ConnectTimeout)
+        left = self._deadline.limit(timeout, httpcore.ConnectTimeout)
         stream = self._inner.connect_tcp(host, port, left, local_address, socket_options)
-        return _Stream(stream, self._until)
+        return _Stream(stream, self._deadline)
 
     def sleep(self, seconds: float) -> None:
         self._inner.sleep(seconds)
@@ -220,7 +220,7 @@ def _translated() -> Iterator[None]:
 
 
 def _proxy_for(url: httpx.URL) -> httpcore.Proxy | None:
-    """The proxy the environment names for this server, if any.
+    """Return the proxy that the environment names for this server, if any.
 
     Raises:
         UsageError: it names one that cannot be used.

@@ -1,4 +1,4 @@
-"""The Raven dialect: the real server, and the embedded hub that says more."""
+"""The Raven dialect: the released Raven server, and the embedded hub, which offers more."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ from agent.remotes.raven.wire import (
 )
 
 LISTING_PAGE: Final = 1000
-"""Files asked for at once; a server that does not page answers with all of them."""
+"""Files requested at once. A server that does not page answers with all of them."""
+CONFLICTS_PAGE: Final = 50
+"""Conflicts requested at once, likewise."""
 
 
 class RavenRemote:
@@ -49,11 +51,11 @@ class RavenRemote:
 
     @property
     def capabilities(self) -> Capabilities:
-        """See ``Remote``. The real server never tells any."""
+        """See ``Remote``. The released server states none."""
         return self._capabilities
 
     def register(self, name: str, platform: str, version: str) -> Registration:
-        """See ``Remote``. The real server makes a new connector each time."""
+        """See ``Remote``. The released server creates a new connector each time."""
         answer = self._row("connectors/register", {"name": name, "platform": platform, "version": version})
         return self._registered(text(answer, "id"), answer)
 
@@ -80,21 +82,21 @@ class RavenRemote:
         }
         source = source_of(self._row("sources", body))
         if source is None:
-            raise malformed("the server made a source of another mode than it was asked for")
+            raise malformed("the server created a source with another mode than requested")
         return source
 
     def pause(self, source_id: str) -> None:
         """See ``Remote``."""
-        self._http.call("sources/pause", {"sourceId": source_id}, bounds=DecodeLimits.RECORD)
+        self._http.call("sources/pause", {"sourceId": source_id}, limits=DecodeLimits.RECORD)
 
     def resume(self, source_id: str) -> None:
         """See ``Remote``."""
-        self._http.call("sources/resume", {"sourceId": source_id}, bounds=DecodeLimits.RECORD)
+        self._http.call("sources/resume", {"sourceId": source_id}, limits=DecodeLimits.RECORD)
 
     def pull(
         self, source_id: str, state: str | None, wait_seconds: float, now: float, known: Sequence[Span] = ()
     ) -> Page:
-        """See ``Remote``. Where the feed is not ordered, its last minute is read again a few times."""
+        """See ``Remote``. The last minute of a feed that is not ordered is read again a few times."""
         return self._feed.pull(source_id, state, wait_seconds, now, self._capabilities, known)
 
     def push(self, source_id: str, connector_id: str | None, batch: Sequence[Outgoing]) -> PushAnswer:
@@ -102,15 +104,15 @@ class RavenRemote:
         return self._pusher.push(source_id, connector_id if self._capabilities.connector_id else None, batch)
 
     def last_cursor(self, source_id: str) -> int:
-        """The number of the source's last event. Below our cursor: the server was restored from an older copy.
+        """Return the number of the source's last event. Below our cursor: the server was restored from an older copy.
 
         Raises:
-            RemoteError: PAUSED while the source is paused, or whatever went wrong.
+            RemoteError: PAUSED while the source is paused; any other failed call.
         """
         return self._pusher.last_cursor(source_id)
 
     def was_restored_from_older_copy(self, source_id: str, state: str | None) -> bool:
-        """See ``Remote``. Numbers are given out again after a restore, so the event itself is looked for."""
+        """See ``Remote``. After a restore the server uses numbers again, so the id of the event is compared."""
         position = FeedPosition.from_json(state)
         if position.id_suffix or (position.cursor and self._capabilities.ordered_feed):
             return not self._feed.still_has(source_id, position)
@@ -126,25 +128,25 @@ class RavenRemote:
         return any(source.paused for source in self.sources() if source.id == source_id)
 
     def listing(self, source_id: str) -> Iterator[list[RemoteFile]]:
-        """See ``Remote``. A server that does not know ``limit`` answers with every file, whatever was asked."""
+        """See ``Remote``. A server that does not know ``limit`` answers with every file."""
         after: dict[str, str] = {}
-        told: set[str] = set()
+        previous: set[str] = set()
         while True:
             body = {"sourceId": source_id, "limit": LISTING_PAGE, **after}
             page = [file_of(value) for value in rows(self._http.call("sources/files", body).data, "file")]
-            if any(file.path in told for file in page):
-                # It ignored ``after`` as well: what came first was everything, by chance as long as a page.
+            if any(file.path in previous for file in page):
+                # The server ignored ``after`` too: the first answer held everything, by chance exactly one page.
                 return
             yield page
             if len(page) != LISTING_PAGE:
                 return
-            told = {file.path for file in page}
+            previous = {file.path for file in page}
             after = {"after": page[-1].path}
 
     def head(self, source_id: str, path: str) -> RemoteHead | None:
         """See ``Remote``. The versions come without their texts.
 
-        Where a history has outgrown what can be read at once, the listing and the feed are asked instead.
+        If the history is too large for one answer, the head is taken from the listing and the feed.
         """
         try:
             answer = self._row("sources/file", {"sourceId": source_id, "relativePath": path}, DecodeLimits.WHOLE)
@@ -160,7 +162,7 @@ class RavenRemote:
         return _head(path, digest, content, newest_first(versions))
 
     def history(self, source_id: str, path: str) -> list[RemoteVersion]:
-        """See ``Remote``. Empty for a path the server never held."""
+        """See ``Remote``. Empty for a path that the server never had."""
         body = {"sourceId": source_id, "relativePath": path, "allVersions": True}
         try:
             answer = self._row("sources/history", body, DecodeLimits.WHOLE)
@@ -172,25 +174,42 @@ class RavenRemote:
             raise
         return newest_first([version_of(value) for value in rows(answer.get("versions"), "version")])
 
-    def conflicts(self, source_id: str) -> list[RemoteConflict]:
-        """See ``Remote``. A refused push of empty text is taken for a refused delete; see ``conflict_of``."""
-        answer = self._http.call("sources/conflicts", {"sourceId": source_id})
-        return [conflict_of(value) for value in rows(answer.data, "conflict")]
+    def conflicts(self, source_id: str) -> Iterator[RemoteConflict]:
+        """See ``Remote``. A refused push of empty text is taken for a refused delete; see ``conflict_of``.
+
+        A server that does not know ``limit`` answers with every conflict and both its texts. The answer is therefore
+        read row by row.
+        """
+        after: dict[str, str] = {}
+        previous: set[str] = set()
+        while True:
+            page: list[str] = []
+            body = {"sourceId": source_id, "limit": CONFLICTS_PAGE, **after}
+            for value in self._http.rows("sources/conflicts", body):
+                conflict = conflict_of(row(value, "conflict"))
+                if conflict.id in previous:
+                    # The server ignored ``after``: the first answer held everything, by chance exactly one page.
+                    return
+                page.append(conflict.id)
+                yield conflict
+            if len(page) != CONFLICTS_PAGE:
+                return
+            previous, after = set(page), {"after": page[-1]}
 
     def resolve(
         self, source_id: str, conflict_id: str, choice: Resolution, content: bytes | None, expected_head: str | None
     ) -> None:
-        """See ``Remote``. ``expected_head`` None is "no file"; only servers that offer ``expected_hash`` look at it."""
+        """See ``Remote``. ``expected_head`` None means "no file"; only servers with ``expected_hash`` check it."""
         body: dict[str, Any] = {"sourceId": source_id, "conflictId": conflict_id, "resolution": choice.value}
         if content is not None:
             body["resolvedContent"] = _as_text(content)
         if self._capabilities.expected_hash:
             body["expectedRemoteHash"] = expected_head or SENTINEL_BASE
         try:
-            self._http.call("sources/conflicts/resolve", body, bounds=DecodeLimits.RECORD)
+            self._http.call("sources/conflicts/resolve", body, limits=DecodeLimits.RECORD)
         except RemoteCallError as failure:
             if _is_missing(failure, NO_CONFLICT):
-                raise stale("the conflict is not open any more") from failure
+                raise stale("the conflict is no longer open") from failure
             raise
 
     def abort_connections(self) -> None:
@@ -202,9 +221,9 @@ class RavenRemote:
         self._http.close()
 
     def _row(
-        self, endpoint: str, body: Mapping[str, Any], bounds: DecodeLimits = DecodeLimits.RECORD
+        self, endpoint: str, body: Mapping[str, Any], limits: DecodeLimits = DecodeLimits.RECORD
     ) -> Mapping[str, Any]:
-        return row(self._http.call(endpoint, body, bounds=bounds).data, "record")
+        return row(self._http.call(endpoint, body, limits=limits).data, "record")
 
     def _registered(self, connector_id: str, answer: Mapping[str, Any]) -> Registration:
         self._capabilities = capabilities_of(answer)
@@ -221,7 +240,7 @@ class RavenRemote:
 
 def _head(path: str, digest: str, content: bytes | None, versions: Sequence[RemoteVersion]) -> RemoteHead:
     if content is None:
-        raise malformed("the server's text of a file is not what its hash says")
+        raise malformed("the server's text of a file does not match its hash")
     past = tuple(RemoteVersion(old.hash, old.recorded_at, old.origin, old.size) for old in versions)
     return RemoteHead(path, digest, content, versions=past)
 

@@ -1,4 +1,4 @@
-"""Raven's deltas as the normalised stream."""
+"""Read Raven's deltas as the normalised stream of events."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ from agent.remotes.raven.wire import matching, maybe_text, newest_first, number,
 
 MAX_PAGE: Final = 500
 MIN_PAGE: Final = 100
-"""Events asked for at once; fewer only where even these are too large to be read."""
+"""Events requested at once. Fewer only if the answer would be too large to read."""
 LARGE_ANSWER: Final = 4 * 1024 * 1024
 SMALL_ANSWER: Final = 512 * 1024
-"""Bytes of an answer above which the page halves, and below which a full one doubles again."""
+"""Bytes of an answer above which the page size halves, and below which a full page doubles it again."""
 MAX_WAIT: Final = float(POLL_WAIT_SECONDS)
 """Longest wait of one poll, in seconds."""
 
@@ -44,9 +44,9 @@ class RawEvent(Struct, frozen=True, gc=False):
     """One event as the server sent it.
 
     Attributes:
-        id: empty where it has none that can be read.
-        reason: why nothing but its number, and perhaps its path, can be read.
-        latest: nothing has come after it at its path.
+        id: empty if it has none that can be read.
+        reason: the reason why only its number, and perhaps its path, can be read; None for a readable event.
+        latest: no later event exists for its path.
     """
 
     cursor: int
@@ -60,7 +60,7 @@ class RawEvent(Struct, frozen=True, gc=False):
 
     @property
     def at(self) -> float | None:
-        """Seconds since the epoch by the server's clock; None where it cannot be read."""
+        """Seconds since the epoch by the server's clock; None if it cannot be read."""
         try:
             return None if self.created_at is None else datetime.fromisoformat(self.created_at).timestamp()
         except (ValueError, OverflowError):
@@ -68,7 +68,7 @@ class RawEvent(Struct, frozen=True, gc=False):
 
 
 class Feed:
-    """Reads the deltas of every source of one account. Safe to use from several threads."""
+    """Reader of the deltas of all sources of one account. Safe to use from several threads."""
 
     def __init__(self, http: HttpClient) -> None:
         self._http = http
@@ -84,17 +84,17 @@ class Feed:
         can: Capabilities,
         known: Sequence[Span] = (),
     ) -> Page:
-        """One page; ``more`` as long as reading goes on without waiting. See ``Remote.pull``."""
+        """Read one page; ``more`` is True while the next page is there without waiting. See ``Remote.pull``."""
         position = FeedPosition.from_json(state)
         past = 0
         if can.ordered_feed:
-            # Such a source counts its events without gaps: nothing stands between two that follow each other.
-            past = position.pass_over(known)
+            # An ordered feed numbers its events without gaps, so no event lies between two adjacent numbers.
+            past = position.skip_acknowledged(known)
             position.forget()
-        if position.due(now):
-            # Before reading on: newer events would push what was skipped out of the minute that is remembered.
-            position.begin_again(now)
-        if position.again is not None:
+        if position.reread_due(now):
+            # Read again before reading on: newer events would push a skipped event out of the remembered minute.
+            position.begin_reread(now)
+        if position.reread_at is not None:
             events, _ = self._read(source_id, position, now, can)
             return _page(events, position, 0, more=True)
         wait = min(wait_seconds, MAX_WAIT, position.idle_for(now)) if can.long_poll else 0.0
@@ -102,7 +102,7 @@ class Feed:
         return _page(events, position, past, more=progressed)
 
     def versions(self, source_id: str, path: str) -> list[RemoteVersion]:
-        """Every text the feed still holds for a path, newest first. Walks the whole feed."""
+        """List every text that the feed still holds for a path, newest first. Reads the whole feed."""
         found = [
             RemoteVersion(event.hash, raw.created_at, _origin(raw), len(event.content), event.content)
             for raw in self._walk(source_id)
@@ -111,9 +111,9 @@ class Feed:
         return newest_first(found)
 
     def still_has(self, source_id: str, position: FeedPosition) -> bool:
-        """Whether the event a position stands at, its id known, is still the one with that number."""
+        """Return True if the event at the position still has the number and the id that the position knows."""
         body = {"sourceId": source_id, "cursor": position.cursor - 1, "limit": 1}
-        answer = self._http.call("sources/deltas", body, bounds=DecodeLimits.PAGE)
+        answer = self._http.call("sources/deltas", body, limits=DecodeLimits.PAGE)
         page = [_raw(event) for event in rows(row(answer.data, "page").get("events"), "event")]
         return any(position.is_at(raw.cursor, raw.id) for raw in page)
 
@@ -130,12 +130,12 @@ class Feed:
     def _read(
         self, source_id: str, position: FeedPosition, now: float, can: Capabilities, wait: float = 0.0
     ) -> tuple[list[FeedEvent], bool]:
-        """The next events that were not told yet, and whether the server sent any; moves ``position``.
+        """Read the next events and move ``position``. Returns the unread events, and True if the server sent any.
 
-        The cursor moves to the last event that came, never to a number the server merely names: what it leaves out
-        would be left out for good.
+        The cursor moves to the last event that arrived, never to a number that the server merely names. Otherwise an
+        event that the server left out would never be read.
         """
-        start = position.cursor if position.again is None else position.again
+        start = position.cursor if position.reread_at is None else position.reread_at
         extra: dict[str, Any] = {}
         if can.latest_only:
             extra["latestOnly"] = True
@@ -149,14 +149,14 @@ class Feed:
         if not can.ordered_feed:
             fresh = [raw for raw in page if position.unseen(raw.cursor, raw.id)]
             position.remember([(raw.cursor, raw.id, now if raw.at is None else raw.at) for raw in fresh], now)
-        if position.again is not None:
-            position.again = max(position.again, reached)
+        if position.reread_at is not None:
+            position.reread_at = max(position.reread_at, reached)
             if reached <= start or reached >= position.cursor:
-                position.end_again()
+                position.end_reread()
         return [event for raw in fresh if (event := _event(raw)) is not None], reached > start
 
     def _fetch(self, source_id: str, cursor: int, extra: Mapping[str, Any], wait: float) -> list[RawEvent]:
-        """One answer, by number. The page shrinks until it can be read."""
+        """Fetch one answer, sorted by number. The page size shrinks until the answer can be read."""
         size = self._sizes.get(source_id, MAX_PAGE)
         while True:
             body = {"sourceId": source_id, "cursor": cursor, "limit": size, **extra}
@@ -188,8 +188,9 @@ def _page(events: list[FeedEvent], position: FeedPosition, past: int, *, more: b
 
 
 def _raw(event: Mapping[str, Any]) -> RawEvent:
-    """The event's fields. One bad event is one bad event, as long as it has a number: without one nobody could say
-    where to go on reading, and the page is GARBLED.
+    """Read the fields of an event. A bad event with a number harms no other event.
+
+    Without a number the next position is unknown, so the whole page is GARBLED.
     """
     cursor = number(event, "cursor")
     try:
@@ -212,16 +213,16 @@ _NAMING: Final = ("id", "relativePath")
 
 
 def _event(raw: RawEvent) -> FeedEvent | None:
-    """The event in our words; None for a type this release does not know."""
+    """Translate an event; None for a type that this release does not know."""
     if raw.reason is not None:
         return Unreadable(raw.path, raw.cursor, raw.reason)
     try:
-        return _understood(raw)
+        return _translated(raw)
     except RemoteCallError as failure:
         return Unreadable(raw.path, raw.cursor, failure.problem.message)
 
 
-def _understood(raw: RawEvent) -> FeedEvent | None:
+def _translated(raw: RawEvent) -> FeedEvent | None:
     if raw.type == "source.paused":
         return ControlEvent(ControlSignal.PAUSED, raw.cursor)
     if raw.type == "source.resumed":

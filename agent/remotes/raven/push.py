@@ -1,8 +1,8 @@
-"""Sending operations to a Raven server: what fits into one request, and what to do when one is refused.
+"""Send operations to a Raven server in requests that it takes, and isolate the operation that it refuses.
 
-Some servers answer a batch with two counts and nothing else, apply it item by item without a transaction, and stop at
-the first item their database refuses. Requests are therefore cut in halves until what was refused stands alone, ids
-are kept throughout, and whatever the answer does not prove is UNCERTAIN.
+The released server answers a batch with two counts, applies it item by item without a transaction, and stops at the
+first item that its database refuses. A refused request is therefore split in halves until the refused item is alone.
+Operation ids are the same in every request, and an outcome that no answer proves is UNCERTAIN.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import posixpath
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Iterable, Sequence, Set
 from typing import Any, Final
 
 import orjson
@@ -27,23 +27,23 @@ from agent.remotes.raven.wire import number, row, sha256
 
 MAX_ITEMS: Final = 100
 BODY_LIMIT: Final = 1_048_576
-"""Bytes of JSON the real server takes in one request."""
+"""Bytes of JSON that the released server takes in one request."""
 MIN_GROUP: Final = 16_384
-"""Bytes below which requests are not made smaller for the sake of a gateway's limit."""
+"""Bytes: requests of several items are not made smaller than this for a gateway's limit."""
 
 _SUSPECT: Final = (ProblemKind.SERVER_FAULT, ProblemKind.BAD_REQUEST)
-"""Failures one item can be the cause of."""
+"""Failures that a single item can cause."""
 
 
 class EncodedOperation(Struct, frozen=True, gc=False):
-    """One operation, encoded as its item."""
+    """One operation, encoded as an item of a batch."""
 
     outgoing: Outgoing
     encoded: bytes
 
     def __repr__(self) -> str:
-        # A log is no place for a file's text.
-        return f"Parcel({self.outgoing!r})"
+        # The text of a file must not get into a log.
+        return f"EncodedOperation({self.outgoing!r})"
 
     @property
     def id(self) -> str:
@@ -51,7 +51,7 @@ class EncodedOperation(Struct, frozen=True, gc=False):
         return self.outgoing.operation.id
 
     def content_size(self) -> int:
-        """Bytes of the content inside ``encoded``, escapes counted."""
+        """Return the bytes of the content inside ``encoded``, escapes included."""
         return len(orjson.dumps(self.outgoing.content.decode())) - 2
 
 
@@ -59,13 +59,13 @@ Chunk = list[EncodedOperation]
 
 
 class Pusher:
-    """Sends operations for every source of one account. Safe to use from several threads.
+    """Sender of operations for every source of one account. Safe to use from several threads.
 
     Args:
-        conflicts: lists the open conflicts of a source.
+        conflicts: iterates over the open conflicts of a source.
     """
 
-    def __init__(self, http: HttpClient, conflicts: Callable[[str], list[RemoteConflict]]) -> None:
+    def __init__(self, http: HttpClient, conflicts: Callable[[str], Iterable[RemoteConflict]]) -> None:
         self._http = http
         self._conflicts = conflicts
         self._lock = threading.Lock()
@@ -76,88 +76,88 @@ class Pusher:
         """See ``Remote.push``. ``connector_id`` is sent as given; None leaves it out."""
         prefix = _prefix(source_id, connector_id)
         with self._lock:
-            # The engine remembers how much a server takes; what it gives all the same is to be tried again in earnest.
+            # The engine remembers the server's limit. A larger file that it sends all the same is really tried.
             self._single_limit = BODY_LIMIT
         outcomes: list[Outcome] = []
-        parcels: list[EncodedOperation] = []
+        items: list[EncodedOperation] = []
         for outgoing in batch:
-            parcel = _parcel(outgoing)
-            if isinstance(parcel, Outcome):
-                outcomes.append(parcel)
-            elif len(prefix) + len(parcel.encoded) + len(_SUFFIX) > self._single_limit:
-                outcomes.append(self._too_large(parcel, prefix))
+            item = _encode(outgoing)
+            if isinstance(item, Outcome):
+                outcomes.append(item)
+            elif len(prefix) + len(item.encoded) + len(_SUFFIX) > self._single_limit:
+                outcomes.append(self._too_large(item, prefix))
             else:
-                parcels.append(parcel)
-        waiting = deque(self._chunks(parcels, prefix))
+                items.append(item)
+        waiting = deque(self._chunks(items, prefix))
         touched: set[str] = set()
         problem: Problem | None = None
         while waiting and problem is None:
-            step = self._step(source_id, prefix, waiting.popleft())
-            outcomes.extend(step.outcomes)
-            waiting.extendleft(reversed(step.smaller))
+            result = self._request(source_id, prefix, waiting.popleft())
+            outcomes.extend(result.outcomes)
+            waiting.extendleft(reversed(result.smaller))
             touched.update(
-                parcel.id for chunk in step.smaller for parcel in chunk if step.effect is SideEffect.POSSIBLE
+                item.id for chunk in result.smaller for item in chunk if result.effect is SideEffect.POSSIBLE
             )
-            problem = step.problem
-        outcomes.extend(Outcome(parcel.id, Result.NOT_SENT) for chunk in waiting for parcel in chunk)
-        return PushAnswer(tuple(_honest(outcome, touched) for outcome in outcomes), problem)
+            problem = result.problem
+        outcomes.extend(Outcome(item.id, Result.NOT_SENT) for chunk in waiting for item in chunk)
+        return PushAnswer(tuple(_uncertain_if_touched(outcome, touched) for outcome in outcomes), problem)
 
     def last_cursor(self, source_id: str) -> int:
-        """The number of the source's last event. Below ours means that the server was restored from a copy.
+        """Return the number of the source's last event. Below our cursor: the server was restored from an older copy.
 
         Raises:
-            RemoteError: PAUSED while the source is paused, or whatever went wrong.
+            RemoteError: PAUSED while the source is paused; any other failed call.
         """
-        answer = self._http.call("sources/push-batch", {"sourceId": source_id, "items": []}, bounds=DecodeLimits.RECORD)
+        answer = self._http.call("sources/push-batch", {"sourceId": source_id, "items": []}, limits=DecodeLimits.RECORD)
         return number(row(answer.data, "batch"), "eventCursor")
 
-    def _chunks(self, parcels: Sequence[EncodedOperation], prefix: bytes) -> list[Chunk]:
-        """Requests in order: within the limits, and never two operations on one path in one of them."""
+    def _chunks(self, items: Sequence[EncodedOperation], prefix: bytes) -> list[Chunk]:
+        """Group items into requests, in order, within the limits. No request holds two operations on one path."""
         chunks: list[Chunk] = []
         paths: set[str] = set()
         size = 0
-        for parcel in parcels:
-            path = parcel.outgoing.operation.path
-            size += len(parcel.encoded) + 1
+        for item in items:
+            path = item.outgoing.operation.path
+            size += len(item.encoded) + 1
             fits = chunks and len(chunks[-1]) < MAX_ITEMS and size + len(_SUFFIX) <= self._group_limit
             if not fits or path in paths:
                 chunks.append([])
                 paths.clear()
-                size = len(prefix) + len(parcel.encoded) + 1
-            chunks[-1].append(parcel)
+                size = len(prefix) + len(item.encoded) + 1
+            chunks[-1].append(item)
             paths.add(path)
         return chunks
 
-    def _step(self, source_id: str, prefix: bytes, chunk: Chunk) -> _Step:
-        """Send one request and say what it came to."""
+    def _request(self, source_id: str, prefix: bytes, chunk: Chunk) -> _RequestResult:
+        """Send one request and return its result."""
         body = _body(prefix, chunk)
         if len(chunk) > 1 and len(body) > self._group_limit:
-            return _Step(smaller=_halves(chunk))
+            return _RequestResult(smaller=_halves(chunk))
         if len(chunk) == 1 and len(body) > self._single_limit:
-            return _Step((self._too_large(chunk[0], prefix),))
+            return _RequestResult((self._too_large(chunk[0], prefix),))
         try:
-            answer = self._http.send("sources/push-batch", body, bounds=DecodeLimits.RECORD)
+            answer = self._http.send("sources/push-batch", body, limits=DecodeLimits.RECORD)
         except RemoteCallError as failure:
             return self._failed(source_id, prefix, chunk, failure)
         try:
-            judged = interpret_push_response(
-                [parcel.outgoing.operation for parcel in chunk], answer.data, self._lister(source_id)
+            interpreted = interpret_push_response(
+                [item.outgoing.operation for item in chunk], answer.data, self._lister(source_id)
             )
         except RemoteCallError as failure:
             return _stopped(chunk, Result.UNCERTAIN, failure)
-        return _Step(judged.outcomes, problem=judged.problem)
+        return _RequestResult(interpreted.outcomes, problem=interpreted.problem)
 
-    def _failed(self, source_id: str, prefix: bytes, chunk: Chunk, failure: RemoteCallError) -> _Step:
+    def _failed(self, source_id: str, prefix: bytes, chunk: Chunk, failure: RemoteCallError) -> _RequestResult:
         if failure.problem.kind is ProblemKind.TOO_LARGE:
             return self._refused_size(prefix, chunk)
         if failure.problem.kind in _SUSPECT:
             if len(chunk) > 1:
-                return _Step(smaller=_halves(chunk), effect=failure.effect)
+                return _RequestResult(smaller=_halves(chunk), effect=failure.effect)
             return self._suspect(source_id, prefix, chunk, failure)
         return _stopped(chunk, Result.NOT_SENT if failure.effect is SideEffect.NONE else Result.UNCERTAIN, failure)
 
-    def _refused_size(self, prefix: bytes, chunk: Chunk) -> _Step:
-        """A request was too large: the next ones are smaller, and an item that is too large alone is set aside."""
+    def _refused_size(self, prefix: bytes, chunk: Chunk) -> _RequestResult:
+        """React to a request that is too large: later ones are smaller, and a single item gets TOO_LARGE."""
         size = len(_body(prefix, chunk))
         with self._lock:
             if len(chunk) > 1:
@@ -165,45 +165,52 @@ class Pusher:
             else:
                 self._single_limit = min(self._single_limit, size - 1)
         if len(chunk) > 1:
-            return _Step(smaller=_halves(chunk))
-        return _Step((self._too_large(chunk[0], prefix),))
+            return _RequestResult(smaller=_halves(chunk))
+        return _RequestResult((self._too_large(chunk[0], prefix),))
 
-    def _suspect(self, source_id: str, prefix: bytes, chunk: Chunk, failure: RemoteCallError) -> _Step:
-        """One item alone was answered with a failure: its own fault only if the server is well without it.
+    def _suspect(self, source_id: str, prefix: bytes, chunk: Chunk, failure: RemoteCallError) -> _RequestResult:
+        """Find out if a single item that failed is itself the cause. It is only if the server works without it.
 
-        An empty batch shows whether the server is well. The item is then sent once more, because a real server also
-        fails when two machines create one path at the same moment, and that passes.
+        An empty batch shows if the server works. The item is then sent once more: the released server also fails when
+        two machines create one path at the same moment, and that failure passes.
         """
         try:
             self.last_cursor(source_id)
         except RemoteCallError as broken:
             return _stopped(chunk, Result.NOT_SENT if failure.effect is SideEffect.NONE else Result.UNCERTAIN, broken)
         try:
-            answer = self._http.send("sources/push-batch", _body(prefix, chunk), bounds=DecodeLimits.RECORD)
-            judged = interpret_push_response([chunk[0].outgoing.operation], answer.data, self._lister(source_id))
+            answer = self._http.send("sources/push-batch", _body(prefix, chunk), limits=DecodeLimits.RECORD)
+            interpreted = interpret_push_response([chunk[0].outgoing.operation], answer.data, self._lister(source_id))
         except RemoteCallError as again:
             if again.problem.kind in _SUSPECT:
                 reason = again.reason or again.problem.message
-                return _Step((Outcome(chunk[0].id, Result.REJECTED, detail=reason),))
+                return _RequestResult((Outcome(chunk[0].id, Result.REJECTED, detail=reason),))
             both = (failure.effect, again.effect)
             return _stopped(chunk, Result.UNCERTAIN if SideEffect.POSSIBLE in both else Result.NOT_SENT, again)
-        return _Step(judged.outcomes, problem=judged.problem)
+        return _RequestResult(interpreted.outcomes, problem=interpreted.problem)
 
-    def _too_large(self, parcel: EncodedOperation, prefix: bytes) -> Outcome:
-        around = len(prefix) + len(_SUFFIX) + len(parcel.encoded) - parcel.content_size()
+    def _too_large(self, item: EncodedOperation, prefix: bytes) -> Outcome:
+        content, sent = len(item.outgoing.content), item.content_size()
+        around = len(prefix) + len(_SUFFIX) + len(item.encoded) - sent
         limit = max(self._single_limit - around, 0)
-        detail = f"larger than the {limit} bytes this server takes"
-        return Outcome(parcel.id, Result.TOO_LARGE, detail=detail, limit=limit)
+        detail = f"{content:,} bytes, larger than the {limit:,} bytes this server takes"
+        if sent > content:
+            # Line ends, quotes and backslashes are two bytes each in JSON, control characters six.
+            detail = (
+                f"{sent:,} bytes as sent ({content:,} in the file; quotes, backslashes and line ends count double), "
+                f"larger than the {limit:,} bytes this server takes"
+            )
+        return Outcome(item.id, Result.TOO_LARGE, detail=detail, limit=limit)
 
-    def _lister(self, source_id: str) -> Callable[[], list[RemoteConflict]]:
+    def _lister(self, source_id: str) -> Callable[[], Iterable[RemoteConflict]]:
         return lambda: self._conflicts(source_id)
 
 
-class _Step(Struct, frozen=True):
-    """What one request came to: outcomes, smaller requests to send in its place, or a reason to stop.
+class _RequestResult(Struct, frozen=True):
+    """The result of one request: outcomes, smaller requests to send in its place, or a problem that ends the push.
 
     Attributes:
-        effect: whether the request that ``smaller`` replaces can have applied some of it.
+        effect: POSSIBLE if the request that ``smaller`` replaces can have applied some of its items.
     """
 
     outcomes: tuple[Outcome, ...] = ()
@@ -224,8 +231,8 @@ def _prefix(source_id: str, connector_id: str | None) -> bytes:
 
 def _body(prefix: bytes, chunk: Chunk) -> bytes:
     first, *others = chunk
-    # Joined in one go: a body is many times as large as what is cheap to copy.
-    return b"".join([prefix, first.encoded, *(part for parcel in others for part in (b",", parcel.encoded)), _SUFFIX])
+    # Joined at once: a body is large, and each copy of it costs.
+    return b"".join([prefix, first.encoded, *(part for item in others for part in (b",", item.encoded)), _SUFFIX])
 
 
 def _halves(chunk: Chunk) -> tuple[Chunk, ...]:
@@ -233,26 +240,26 @@ def _halves(chunk: Chunk) -> tuple[Chunk, ...]:
     return chunk[:middle], chunk[middle:]
 
 
-def _honest(outcome: Outcome, touched: Set[str]) -> Outcome:
-    """An operation that was in a failed request of many may have been applied there, also if it was not sent again."""
+def _uncertain_if_touched(outcome: Outcome, touched: Set[str]) -> Outcome:
+    """Turn NOT_SENT into UNCERTAIN for an operation of an earlier, failed request, which may have applied it."""
     if outcome.result is Result.NOT_SENT and outcome.operation_id in touched:
         return Outcome(outcome.operation_id, Result.UNCERTAIN)
     return outcome
 
 
-def _stopped(chunk: Chunk, result: Result, failure: RemoteCallError) -> _Step:
-    return _Step(tuple(Outcome(parcel.id, result) for parcel in chunk), problem=failure.problem)
+def _stopped(chunk: Chunk, result: Result, failure: RemoteCallError) -> _RequestResult:
+    return _RequestResult(tuple(Outcome(item.id, result) for item in chunk), problem=failure.problem)
 
 
-def _parcel(outgoing: Outgoing) -> EncodedOperation | Outcome:
-    """The encoded item, or the refusal of one that no server could take."""
+def _encode(outgoing: Outgoing) -> EncodedOperation | Outcome:
+    """Encode an operation as an item, or refuse one that no server could take."""
     operation = outgoing.operation
     is_delete = operation.verb is Verb.DELETE
     if not is_delete and not outgoing.checked and sha256(outgoing.content) != operation.hash:
-        return Outcome(operation.id, Result.REJECTED, detail="the content is not what its hash says")
+        return Outcome(operation.id, Result.REJECTED, detail="the content does not match its hash")
     try:
         content = "" if is_delete else outgoing.content.decode()
-        item = {
+        fields = {
             "operationId": operation.id,
             "relativePath": operation.path,
             "content": content,
@@ -261,7 +268,7 @@ def _parcel(outgoing: Outgoing) -> EncodedOperation | Outcome:
             "baseHash": operation.base or SENTINEL_BASE,
             "isDelete": is_delete,
         }
-        return EncodedOperation(outgoing, orjson.dumps(item))
+        return EncodedOperation(outgoing, orjson.dumps(fields))
     except UnicodeDecodeError:
         return Outcome(operation.id, Result.REJECTED, detail="the content is not UTF-8 text")
     except TypeError:
@@ -272,5 +279,5 @@ _MARKDOWN: Final = frozenset({".md", ".markdown", ".mdown", ".mkd"})
 
 
 def content_type(path: str) -> str:
-    """The content type a path's ending stands for: Markdown, or plain text."""
+    """Return the content type for a path: Markdown by its ending, else plain text."""
     return "text/markdown" if posixpath.splitext(path)[1].lower() in _MARKDOWN else "text/plain"

@@ -1,9 +1,9 @@
-"""What a push-batch answer proves about each operation: from its items where it has them, else from two counts."""
+"""Outcomes that a push-batch answer proves: from its items where it has them, else from its two counts."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,51 +12,55 @@ from agent.core.model import EMPTY_HASH, Operation, Outcome, RemoteConflict, Res
 from agent.remotes.http.failures import RemoteCallError
 from agent.remotes.raven.wire import maybe_text, number, row, rows, text
 
-Lister = Callable[[], list[RemoteConflict]]
-"""Lists the source's open conflicts, with their texts."""
+ConflictLister = Callable[[], Iterable[RemoteConflict]]
+"""Iterates over the source's open conflicts, with their texts. May raise ``RemoteCallError`` on any step."""
 
 
 @dataclass(frozen=True, slots=True)
 class BatchResult:
-    """One outcome for each operation; ``problem`` where the conflicts could not be listed."""
+    """One outcome for each operation; ``problem`` if the conflicts could not be listed."""
 
     outcomes: tuple[Outcome, ...]
     problem: Problem | None = None
 
 
-def interpret_push_response(operations: Sequence[Operation], data: Any, lister: Lister) -> BatchResult:
-    """The outcomes an answer proves. The conflicts are listed at most once, and only where there may be one.
+def interpret_push_response(operations: Sequence[Operation], data: Any, lister: ConflictLister) -> BatchResult:
+    """Return the outcomes that an answer proves.
+
+    The conflicts are listed at most once, and only if the answer counts one.
 
     Raises:
-        CallFailed: GARBLED, the answer has the wrong shape.
+        RemoteCallError: GARBLED, the answer has the wrong shape.
     """
     answer = row(data, "batch")
     applied, conflicts = number(answer, "applied"), number(answer, "conflicts")
     if answer.get("items") is not None:
-        judged = _from_items(operations, rows(answer["items"], "item"), lister)
-        return _placed(judged, operations, answer)
+        result = _from_items(operations, rows(answer["items"], "item"), lister)
+        return _with_positions(result, operations, answer)
     if applied == len(operations) and conflicts == 0:
         return BatchResult(tuple(Outcome(operation.id, Result.APPLIED) for operation in operations))
+    paths = {operation.path for operation in operations}
     try:
-        listed = lister()
+        # The others are dropped as they come: their texts need not fit into memory.
+        listed = [conflict for conflict in lister() if conflict.path in paths]
     except RemoteCallError as failure:
         return BatchResult(uncertain(operations), failure.problem)
     return BatchResult(_from_counts(operations, applied, conflicts, listed))
 
 
 def uncertain(operations: Sequence[Operation]) -> tuple[Outcome, ...]:
-    """Sent, and nothing is known."""
+    """Return UNCERTAIN for each: they were sent, and nothing more is known."""
     return tuple(Outcome(operation.id, Result.UNCERTAIN) for operation in operations)
 
 
 def _from_counts(
     operations: Sequence[Operation], applied: int, conflicts: int, listed: Sequence[RemoteConflict]
 ) -> tuple[Outcome, ...]:
-    """The outcomes two counts and one listing prove together.
+    """Return the outcomes that two counts and one list of conflicts prove together.
 
-    A listed conflict with an operation's path and text is its own, unless an older one or another machine's looks the
-    same. That is excluded where the numbers agree: as many found as the answer counts, or nothing applied at all.
-    Otherwise nothing is proven, and the feed has to tell.
+    A listed conflict with an operation's path and text belongs to it, unless an older conflict or another machine's
+    looks the same. The numbers exclude that if as many are found as the answer counts, or if nothing was applied.
+    Otherwise nothing is proven, and the outcome is looked up in the feed.
     """
     found = {operation.id: match for operation in operations if (match := _match(operation, listed))}
     if len(found) > conflicts and applied > 0:
@@ -71,46 +75,50 @@ def _from_counts(
 
 
 def _match(operation: Operation, listed: Sequence[RemoteConflict]) -> RemoteConflict | None:
-    """The newest open conflict with this operation's path and text."""
-    # Empty text and no file are listed alike, see ``conflict_of``.
+    """Return the newest open conflict with this operation's path and text."""
+    # The list shows empty text and no file in the same way, see ``conflict_of``.
     local = None if operation.hash == EMPTY_HASH else operation.hash
     same = [conflict for conflict in listed if conflict.path == operation.path and conflict.local_hash == local]
     return _owned(operation, max(same, key=lambda conflict: conflict.opened_at or "")) if same else None
 
 
 def _owned(operation: Operation, conflict: RemoteConflict) -> RemoteConflict:
-    """The conflict in the operation's terms: it tells empty text from no file."""
+    """Return the conflict with the operation's hash, which distinguishes empty text from no file."""
     if operation.hash == EMPTY_HASH:
         return dataclasses.replace(conflict, local_hash=EMPTY_HASH, local_text=b"")
     return conflict
 
 
-def _from_items(operations: Sequence[Operation], items: Sequence[Mapping[str, Any]], lister: Lister) -> BatchResult:
-    """The outcomes the server names; a repeated operation has the outcome of its first time."""
+def _from_items(
+    operations: Sequence[Operation], items: Sequence[Mapping[str, Any]], lister: ConflictLister
+) -> BatchResult:
+    """Return the outcomes that the server states. A repeated operation has the outcome of its first time."""
     by_id = {text(item, "operationId"): item for item in items}
     listed: dict[str, RemoteConflict] = {}
     problem: Problem | None = None
     if any(_status(item) == "conflict" for item in items):
         try:
-            listed = {conflict.id: conflict for conflict in lister()}
+            ids = {maybe_text(item, "conflictId") for item in items}
+            listed = {conflict.id: conflict for conflict in lister() if conflict.id in ids}
         except RemoteCallError as failure:
             problem = failure.problem
     return BatchResult(tuple(_of_item(operation, by_id.get(operation.id), listed) for operation in operations), problem)
 
 
-def _placed(judged: BatchResult, operations: Sequence[Operation], answer: Mapping[str, Any]) -> BatchResult:
-    """The outcomes with their places in the feed, where the answer's numbers leave no other: as many events as
-    operations, every one of them applied.
+def _with_positions(result: BatchResult, operations: Sequence[Operation], answer: Mapping[str, Any]) -> BatchResult:
+    """Add the positions in the feed, if the answer's numbers prove them.
+
+    They do if there are as many events as operations and every operation was applied.
     """
     first = answer.get("firstCursor")
     if first is None or number(answer, "applied") != len(operations):
-        return judged
+        return result
     if number(answer, "eventCursor") - number(answer, "firstCursor") + 1 != len(operations):
-        return judged
-    if any(outcome.result is not Result.APPLIED for outcome in judged.outcomes):
-        return judged
-    placed = (Outcome(each.operation_id, each.result, position=first + i) for i, each in enumerate(judged.outcomes))
-    return BatchResult(tuple(placed), judged.problem)
+        return result
+    if any(outcome.result is not Result.APPLIED for outcome in result.outcomes):
+        return result
+    placed = (Outcome(each.operation_id, each.result, position=first + i) for i, each in enumerate(result.outcomes))
+    return BatchResult(tuple(placed), result.problem)
 
 
 def _of_item(operation: Operation, item: Mapping[str, Any] | None, listed: Mapping[str, RemoteConflict]) -> Outcome:
@@ -124,7 +132,7 @@ def _of_item(operation: Operation, item: Mapping[str, Any] | None, listed: Mappi
             return Outcome(operation.id, Result.REJECTED, detail=reason)
         case "conflict" if (conflict := listed.get(maybe_text(item, "conflictId") or "")) is not None:
             return Outcome(operation.id, Result.CONFLICT, _owned(operation, conflict))
-    # Also a conflict that was closed before it could be listed: what stands there now has to be looked at.
+    # This includes a conflict that was closed before it was listed: the head has to be read.
     return Outcome(operation.id, Result.UNCERTAIN)
 
 

@@ -1,6 +1,6 @@
-"""Raven's rows and what they mean here: every field is checked before anything above sees it.
+"""Records of the Raven protocol, and their translation into our types. Every field is checked for its type.
 
-Hashes and paths are passed on as the server states them, unchecked; content only where it matches its hash.
+Hashes and paths are passed on as the server states them, unchecked. Content is passed on only if it matches its hash.
 """
 
 from __future__ import annotations
@@ -16,25 +16,26 @@ from agent.remotes.protocol import Capabilities, RemoteSource
 
 NO_FILE: Final = "File not found"
 NO_CONFLICT: Final = "Open conflict not found"
-_MOST: Final = 2**53
+_MAX_INTEGER: Final = 2**53
+"""The first whole number that not every JSON reader can represent."""
 
 
 def row(value: Any, what: str) -> Mapping[str, Any]:
-    """``value`` as a JSON object. Raises GARBLED."""
+    """Return ``value`` as a JSON object. Raises GARBLED."""
     if not isinstance(value, dict):
         raise malformed(f"the server's answer holds no {what}")
     return value
 
 
 def rows(value: Any, what: str) -> list[Mapping[str, Any]]:
-    """``value`` as an array of JSON objects. Raises GARBLED."""
+    """Return ``value`` as an array of JSON objects. Raises GARBLED."""
     if not isinstance(value, list):
         raise malformed(f"the server's answer holds no list of {what}s")
     return [row(item, what) for item in value]
 
 
 def text(source: Mapping[str, Any], key: str) -> str:
-    """A string that must be there. Raises GARBLED."""
+    """Return a required string. Raises GARBLED."""
     value = source.get(key)
     if not isinstance(value, str):
         raise malformed(f"the server's answer lacks {key}")
@@ -42,36 +43,36 @@ def text(source: Mapping[str, Any], key: str) -> str:
 
 
 def maybe_text(source: Mapping[str, Any], key: str) -> str | None:
-    """A string or nothing. Raises GARBLED for any other type."""
+    """Return an optional string. Raises GARBLED for any other type."""
     value = source.get(key)
     if value is not None and not isinstance(value, str):
-        raise malformed(f"the server's answer holds a {key} that is no text")
+        raise malformed(f"the server's answer holds a {key} that is not text")
     return value
 
 
 def number(source: Mapping[str, Any], key: str) -> int:
-    """A whole number from 0 to the largest that every JSON reader agrees on. Raises GARBLED."""
+    """Return a required whole number from 0 to 2**53 - 1. Raises GARBLED."""
     value = source.get(key)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _MOST:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < _MAX_INTEGER:
         raise malformed(f"the server's answer lacks {key}")
     return value
 
 
 def texts(source: Mapping[str, Any], key: str) -> tuple[str, ...]:
-    """An array of strings; empty where it is missing or null. Raises GARBLED."""
+    """Return an array of strings; empty if it is missing or null. Raises GARBLED."""
     value = source.get(key) or []
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise malformed(f"the server's answer holds a {key} that is no list of texts")
+        raise malformed(f"the server's answer holds a {key} that is not a list of texts")
     return tuple(value)
 
 
 def sha256(content: bytes) -> str:
-    """Lower-case hexadecimal sha256."""
+    """Return the sha256 in lower-case hexadecimal digits."""
     return hashlib.sha256(content).hexdigest()
 
 
 def matching(content: str | None, digest: str | None) -> bytes | None:
-    """The content's bytes, or None where there are none or they are not what the hash says."""
+    """Return the content's bytes; None if there are none or they do not match the hash."""
     if content is None or digest is None:
         return None
     encoded = content.encode()
@@ -79,7 +80,7 @@ def matching(content: str | None, digest: str | None) -> bytes | None:
 
 
 def capabilities_of(answer: Mapping[str, Any]) -> Capabilities:
-    """What the server says it can do; a server that says nothing can do nothing beside the plain protocol."""
+    """Return the features that the server states. A server that states none offers only the plain protocol."""
     offered = frozenset(texts(answer, "capabilities"))
     ordered = "ordered_feed" in offered
     return Capabilities(
@@ -94,7 +95,7 @@ def capabilities_of(answer: Mapping[str, Any]) -> Capabilities:
 
 
 def source_of(value: Mapping[str, Any]) -> RemoteSource | None:
-    """A source; None where its mode is one this release does not know, so that the others can still be listed."""
+    """Return a source; None if this release does not know its mode, so that the others can still be listed."""
     mode = text(value, "mode")
     if mode not in tuple(Mode):
         return None
@@ -110,12 +111,12 @@ def source_of(value: Mapping[str, Any]) -> RemoteSource | None:
 
 
 def file_of(value: Mapping[str, Any]) -> RemoteFile:
-    """A row of the listing."""
+    """Return a file of the listing."""
     return RemoteFile(text(value, "relativePath"), text(value, "lastSyncedHash"))
 
 
 def version_of(value: Mapping[str, Any]) -> RemoteVersion:
-    """A version in a history."""
+    """Return a version of a history."""
     digest = text(value, "hash")
     content = matching(maybe_text(value, "content"), digest)
     size = None if content is None else len(content)
@@ -123,18 +124,17 @@ def version_of(value: Mapping[str, Any]) -> RemoteVersion:
 
 
 def newest_first(versions: Sequence[RemoteVersion]) -> list[RemoteVersion]:
-    """Versions by the time they were recorded, newest first; the real server sends the oldest first."""
+    """Return versions by their time, newest first. The released server sends the oldest first."""
     if len(versions) > 1 and (versions[0].recorded_at or "") > (versions[-1].recorded_at or ""):
         return list(versions)
     return list(reversed(versions))
 
 
 def conflict_of(value: Mapping[str, Any]) -> RemoteConflict:
-    """An open conflict.
+    """Return an open conflict.
 
-    A refused delete is listed as though it were a push of empty text, and only the operation or the
-    ``conflict.opened`` event can tell the two apart. Here it is taken for the delete, by far the more frequent:
-    ``local_hash`` is None.
+    A refused delete is listed like a push of empty text. Only the operation or the ``conflict.opened`` event can
+    distinguish the two. Here it is taken for the delete, which is far more frequent: ``local_hash`` is None.
     """
     base = maybe_text(value, "baseHash")
     local = maybe_text(value, "localHash") or None
@@ -153,5 +153,5 @@ def conflict_of(value: Mapping[str, Any]) -> RemoteConflict:
 
 
 def stale(sentence: str) -> RemoteCallError:
-    """The failure of a decision made on something that has moved since."""
+    """Return the failure of a decision on a version that has changed since."""
     return RemoteCallError(Problem(ProblemKind.STALE, sentence), SideEffect.NONE)
