@@ -3,7 +3,19 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Iterator
+
+import pytest
+
+from support.closing import close_all
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As for whatever a script starts in the background; every process under test would inherit it and hear no Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(autouse=True)
+def _close_resources() -> Iterator[None]:
+    """Close what helpers opened during the test."""
+    yield
+    close_all()

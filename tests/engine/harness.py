@@ -29,6 +29,7 @@ from agent.engine.config import EngineConfig, RunMode
 from agent.engine.engine import Engine
 from agent.index import open_index
 from agent.index.trees import PathRow
+from support.closing import closed_after_test
 
 T = TypeVar("T", bound=e.Effect)
 SOURCE = 1
@@ -79,7 +80,7 @@ class EngineHarness:
     """Plays executor, disk and server. ``effects`` are those nobody has taken yet."""
 
     def __init__(self, *, hub: bool = False, mode: Mode = Mode.BIDIRECTIONAL) -> None:
-        self.index = open_index(":memory:")
+        self.index = closed_after_test(open_index(":memory:"))
         self.setup = EngineConfig(
             SOURCE, mode, RunMode.ONE_SHOT, ordered_feed=hub, item_results=hub, keeps_history=hub, expected_hash=hub
         )

@@ -40,6 +40,7 @@ from hub.fixtures import (
     token,
     upsert,
 )
+from support.closing import closed_after_test
 
 DAY_MS = 86_400_000
 
@@ -100,7 +101,7 @@ def test_two_hubs_with_one_clock_and_one_row_of_ids_answer_alike() -> None:
     """What a deterministic simulation stands on: no answer depends on anything but these and the requests."""
 
     def day() -> list[object]:
-        store = SqlStore("sqlite://")
+        store = closed_after_test(SqlStore("sqlite://"))
         numbers = itertools.count(1)
         hub = Hub(store, lambda: 1_800_000_000_000, lambda: str(UUID(int=next(numbers))), tokens=JwtTokens(SECRET))
         sent = headers(mint(SECRET, workspace=WORKSPACE, user=USER, now=1_800_000_000_000))
@@ -135,7 +136,7 @@ def test_a_failed_transaction_leaves_nothing(hub: InProcess) -> None:
 
 def test_an_in_memory_hub_goes_back_to_a_snapshot() -> None:
     """What a simulation needs to branch."""
-    hub = InProcess(SqlStore("sqlite://"))
+    hub = InProcess(closed_after_test(SqlStore("sqlite://")))
     source = hub.source()
     hub.push(source, upsert("a.md", "one"))
     snapshot = hub.store.snapshot()

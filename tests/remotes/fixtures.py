@@ -19,6 +19,7 @@ from agent.remotes.raven.adapter import RavenRemote
 from strict_raven import USER, WORKSPACE, Races, Response, StrictRaven, token
 from strict_raven.faults import Faulty
 from strict_raven.transport import HandlerTransport
+from support.closing import closed_after_test
 
 HUB_SECRET = b"a secret of the tests, long enough for HS256" * 2
 START = 1_700_000_000.0
@@ -167,7 +168,7 @@ def strict_world(races: Races | None = None) -> World:
 def hub_world() -> World:
     """The hub, in this process and in memory."""
     clock = Clock()
-    hub = Hub(SqlStore("sqlite://"), lambda: int(clock.now * 1000), tokens=JwtTokens(HUB_SECRET))
+    hub = Hub(closed_after_test(SqlStore("sqlite://")), lambda: int(clock.now * 1000), tokens=JwtTokens(HUB_SECRET))
 
     def handle(method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
         answer = hub.handle(method, path, headers, body)

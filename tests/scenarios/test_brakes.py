@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -34,7 +35,7 @@ def hashes(texts: dict[str, str]) -> dict[str, str]:
 def backup(home: Home) -> Path:
     """A copy of the index as it stands."""
     copy = home.path / "index.backup"
-    with sqlite3.connect(home.path / "index.sqlite") as here, sqlite3.connect(copy) as there:
+    with closing(sqlite3.connect(home.path / "index.sqlite")) as here, closing(sqlite3.connect(copy)) as there:
         here.backup(there)
     return copy
 
