@@ -5,11 +5,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import multiprocessing
 import os
 import sys
 import time
+from collections.abc import Iterable
 
 from simulation.run import run
 from simulation.servers import SERVERS
@@ -25,8 +27,13 @@ def _wrong(job: tuple[int, str]) -> tuple[int, str, tuple[str, ...]]:
 def _many(seeds: range, servers: list[str], jobs: int) -> int:
     began, failed = time.monotonic(), 0
     work = [(seed, server) for seed in seeds for server in servers]
-    with multiprocessing.Pool(jobs or os.cpu_count()) as pool:
-        for seed, server, wrong in pool.imap_unordered(_wrong, work, chunksize=4):
+    with contextlib.ExitStack() as stack:
+        if jobs == 1:
+            results: Iterable[tuple[int, str, tuple[str, ...]]] = map(_wrong, work)
+        else:
+            pool = stack.enter_context(multiprocessing.Pool(jobs or os.cpu_count()))
+            results = pool.imap_unordered(_wrong, work, chunksize=4)
+        for seed, server, wrong in results:
             if wrong:
                 failed += 1
                 print(f"{server} {seed}: {wrong[0].splitlines()[0][:200]}", flush=True)
