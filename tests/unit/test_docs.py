@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import datetime
+import importlib.util
 import re
+import sys
 from pathlib import Path
+from types import ModuleType
+
+import pytest
 
 import agent
 from agent.settings.declarations import KEYS
@@ -51,6 +57,75 @@ def test_no_document_installs_somebody_elses_package() -> None:
 
 def test_documents_name_no_files_that_are_not_there() -> None:
     """Every relative link of README and docs leads to a file."""
-    for path in (TOP / "README.md", *(TOP / "docs").rglob("*.md"), TOP / "tests" / "README.md"):
+    for path in (*TOP.glob("*.md"), *(TOP / "docs").rglob("*.md"), TOP / "tests" / "README.md"):
         for target in re.findall(r"\]\(([^)#:]+)\)", path.read_text()):
             assert (path.parent / target).exists(), (path, target)
+
+
+def _script(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_changelog_fragments_are_well_formed() -> None:
+    """Each fragment is one paragraph with a known type."""
+    assert _script(TOP / "docs" / "changelog.py").problems() == []
+
+
+def test_a_release_moves_the_fragments_into_the_changelog(tmp_path: Path) -> None:
+    """A release writes one section by type, keeps older releases, and refuses a version that exists."""
+    script = _script(TOP / "docs" / "changelog.py")
+    fragments = tmp_path / "changelog.d"
+    fragments.mkdir()
+    (fragments / "b.fixed.md").write_text("A file was lost.\nIt is kept.\n")
+    (fragments / "a.security.md").write_text("A token was shown. It is hidden.\n")
+    changelog = tmp_path / "CHANGELOG.md"
+    changelog.write_text("# Changelog\n\n## [Unreleased]\n\n## [0.1.0] - 2026-01-01\n\nFirst.\n")
+    script.release("0.2.0", datetime.date(2026, 2, 3), changelog, fragments)
+    assert changelog.read_text() == (
+        "# Changelog\n\n## [Unreleased]\n\n## [0.2.0] - 2026-02-03\n\n"
+        "### Security\n\n- A token was shown. It is hidden.\n\n"
+        "### Fixed\n\n- A file was lost. It is kept.\n\n## [0.1.0] - 2026-01-01\n\nFirst.\n"
+    )
+    assert list(fragments.iterdir()) == []
+    with pytest.raises(ValueError, match=r"not yet 0\.2\.0"):
+        script.release("0.2.0", datetime.date(2026, 2, 3), changelog, fragments)
+
+
+@pytest.mark.parametrize("name, text", [("a.md", "Fine."), ("a.fixed.md", "# Title"), ("a.fixed.md", "One.\n\nTwo.")])
+def test_a_malformed_fragment_is_named(name: str, text: str, tmp_path: Path) -> None:
+    """A fragment without a type, with a heading or with two paragraphs is refused by name."""
+    (tmp_path / name).write_text(text)
+    (problem,) = _script(TOP / "docs" / "changelog.py").problems(tmp_path)
+    assert problem.startswith(f"{name}: ")
+
+
+def test_the_glossary_defines_each_term_once() -> None:
+    """Each term has one sentence, and no section defines a term of another one."""
+    text = (TOP / "docs" / "glossary.md").read_text()
+    entries = re.findall(r"^(\S.*)\n: (.+)$", text, re.MULTILINE)
+    terms = [term for heads, _ in entries for term in heads.split(", ")]
+    assert len(terms) == len(set(terms)) > 80
+    assert [term for term, meaning in entries if not meaning.endswith(".")] == []
+
+
+def test_every_decision_record_has_its_four_parts() -> None:
+    """Twelve records or more, numbered without a gap, each with context, decision, consequences and alternatives."""
+    records = sorted((TOP / "docs" / "decisions").glob("[0-9]*.md"))
+    assert [int(record.stem) for record in records] == list(range(1, len(records) + 1))
+    assert len(records) >= 12
+    for record in records:
+        headings = re.findall(r"^## (.+)$", record.read_text(), re.MULTILINE)
+        assert headings == ["Context", "Decision", "Consequences", "Alternatives"], record
+
+
+def test_the_architecture_names_every_package() -> None:
+    """The table of packages has a row for each package of the program."""
+    text = (TOP / "docs" / "architecture.md").read_text()
+    packages = {path.parent.name for path in (TOP / "agent").glob("*/__init__.py")}
+    named = set(re.findall(r"^\| `agent/(\w+)/", text, re.MULTILINE))
+    assert packages <= named
