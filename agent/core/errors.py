@@ -1,18 +1,40 @@
-"""Every error the agent raises on purpose.
+"""The errors the agent raises on purpose, and failed calls as data.
 
 ::
 
     AgentError
-    ├── RemoteError            a call to the server did not do what it should (``kind`` says how)
-    ├── DiskError              the disk refused
-    │   └── RootError          the synced folder itself is missing or not the one that was linked
-    ├── IndexDamaged           the index cannot be read
-    ├── IndexTooNew            the index was written by a newer release
-    ├── UsageError             the request makes no sense as asked
-    ├── HomeLocked             another agent holds this home
-    └── NotRunning             no agent runs where one is needed
+    ├── RemoteError               a call to the server failed; ``problem`` says how
+    │   └── RemoteCallError       the same, with what the call may have changed on the server
+    │       └── AnswerTooLarge    the answer is larger than the memory bound of its kind
+    ├── DiskError                 the disk refused an action on one file
+    │   ├── RootError             the synced folder is missing, unreadable or another one
+    │   ├── UnsafePath            a parent folder of the path is a link
+    │   ├── PathBlocked           a parent folder of the path is a file, or has another spelling
+    │   └── MountMissing          the path lies on a file system that is not mounted
+    ├── IndexDamaged              the index cannot be read
+    ├── IndexUnavailable          the index is sound, but its disk refuses it now
+    ├── IndexTooNew               a newer release wrote the index
+    ├── ConfigError               the settings or the folders that hold them are unusable
+    ├── RegistryError             the registry of links cannot be read or written
+    ├── CredentialsError          a token cannot be read or stored safely
+    ├── DeclarationError          a declared account or folder is invalid
+    ├── HubStartFailed            the embedded hub did not start
+    ├── HubCommandFailed          a ``hub`` command failed
+    ├── HomeLocked                another agent holds this home
+    ├── NotRunning                no agent runs where one is needed
+    ├── UsageError                the request makes no sense as asked
+    ├── RequestRefused            the request makes sense, but cannot be granted now
+    ├── Unsent                    local changes have not reached the server
+    ├── AnsweredError             the agent answered a command with an error
+    ├── Declined                  the person answered a question with no
+    ├── EditorFailed              the editor could not be started, or its exit code was not 0
+    ├── NotMerged                 a merge given by the person is unfinished
+    ├── NoLog                     there is no log file
+    ├── ServiceFailed             the service manager refused or cannot be reached
+    ├── ServiceRefused            a unit file of somebody else is in the way
+    └── NotInstalled              there is no service to start or stop
 
-Conflicts, skipped files and halts are data, not errors.
+Conflicts, skipped files and halts are data, not errors. ``tests/unit/test_errors.py`` compares the tree with the code.
 """
 
 from __future__ import annotations
@@ -22,7 +44,7 @@ from dataclasses import dataclass
 
 
 class ProblemKind(enum.StrEnum):
-    """How a call failed; decides what happens next."""
+    """The kind of a failed call; it decides what happens next."""
 
     OFFLINE = "offline"
     """No connection, timeout, 502-504: queue and retry with backoff."""
@@ -31,15 +53,15 @@ class ProblemKind(enum.StrEnum):
     SIGNED_OUT = "signed_out"
     """401: keep the queue, wait for a new token."""
     GARBLED = "garbled"
-    """HTML, an empty or cut answer, JSON of the wrong shape: nothing changes, retry with backoff."""
+    """HTML, an empty or cut answer, JSON of the wrong shape: change nothing, retry with backoff."""
     SERVER_FAULT = "server_fault"
-    """A 500 that is not one of the others."""
+    """A 500 of another cause: retry with backoff."""
     UPSTREAM_FAULT = "upstream_fault"
-    """The known 500 of the released Raven server: retrying cannot help."""
+    """The known 500 of the released Raven server: a retry cannot help."""
     NOT_FOUND = "not_found"
     PAUSED = "paused"
     STALE = "stale"
-    """409, or the conflict was resolved by somebody else meanwhile."""
+    """409: the head moved, or another person resolved the conflict."""
     BAD_REQUEST = "bad_request"
     TOO_LARGE = "too_large"
 
@@ -51,7 +73,7 @@ class Problem:
     Attributes:
         kind: decides what happens next.
         message: one sentence for a person, never with a token in it.
-        retry_after: seconds the server asked us to wait, where it did.
+        retry_after: seconds to wait, if the server asked for a pause.
     """
 
     kind: ProblemKind
@@ -60,7 +82,7 @@ class Problem:
 
 
 class AgentError(Exception):
-    """Base of all; ``code`` is stable and machine-readable, ``hint`` names the next step."""
+    """Base of all errors. ``code`` is stable and machine-readable; ``hint`` names the next step for a person."""
 
     code = "error"
 
@@ -84,31 +106,31 @@ class RemoteError(AgentError):
 
 
 class DiskError(AgentError):
-    """The disk refused; one file's trouble unless it is a RootError."""
+    """The disk refused an action. Only that file is affected, unless it is a RootError."""
 
     code = "disk"
 
 
 class RootError(DiskError):
-    """The synced folder is missing, unreadable, or not the one that was linked."""
+    """The synced folder is missing, unreadable, or not the linked one."""
 
     code = "root"
 
 
 class IndexDamaged(AgentError):
-    """The index cannot be read; it is set aside and rebuilt as a union."""
+    """The index cannot be read. It is quarantined, and a new one merges both sides like a new link."""
 
     code = "index_damaged"
 
 
 class IndexUnavailable(AgentError):
-    """The index is sound as far as known, and cannot be used now: its disk is full, say. It is left as it is."""
+    """The index is sound but cannot be used now, for example on a full disk. It is left as it is."""
 
     code = "index_unusable"
 
 
 class IndexTooNew(AgentError):
-    """The index was written by a newer release."""
+    """A newer release wrote the index."""
 
     code = "index_too_new"
 

@@ -1,4 +1,4 @@
-"""What makes a relative path safe to use under a root, and when two paths are the same to a folding file system."""
+"""Rules for relative paths: safe under a root, fit for a server, equal to a case-insensitive file system."""
 
 from __future__ import annotations
 
@@ -7,43 +7,43 @@ import unicodedata
 from typing import Final
 
 MAX_PART_BYTES: Final = 255
-"""The longest name the file systems in use take, in UTF-8 bytes."""
+"""The longest name that common file systems accept, in UTF-8 bytes."""
 MAX_PATH_BYTES: Final = 4096
 
 OWN_NAME: Final = ".raven-agent"
-"""The agent's own folder inside a root; never synced, whatever a server says."""
+"""The agent's own folder inside a root; never synced, even if a server sends it."""
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE: Final = re.compile(r"[\ud800-\udfff]")
 _DRIVE: Final = re.compile(r"[A-Za-z]:")
 PLAIN_NAME: Final = r"\w[\w .,()+=@&'#%!~-]*"
-"""Names nothing below has anything against, most there are: none begins with a dot, none has a colon."""
+"""Pattern of names that pass every check below, for a fast path: no leading dot, no colon."""
 _PLAIN: Final = re.compile(f"{PLAIN_NAME}(?:/{PLAIN_NAME})*")
 MAX_PLAIN: Final = MAX_PART_BYTES // 4
-"""How many characters are never too many bytes, whatever they are."""
+"""A number of characters that can never be more than ``MAX_PART_BYTES``."""
 _IGNORED_BY_HFS: Final = re.compile(r"[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 
 
 def collision_key(path: str) -> str:
-    """The key under which a case- or normalisation-folding file system may take two paths for one."""
+    """Return a key that is equal for paths a case- or normalisation-insensitive file system may equate."""
     return unicodedata.normalize("NFC", unicodedata.normalize("NFD", path).casefold())
 
 
 def to_nfc(name: str) -> str:
-    """The name in composed form (NFC), as most programs and servers write it."""
+    """Return the name in composed form (NFC), as most programs and servers write it."""
     return unicodedata.normalize("NFC", name)
 
 
 def is_own_name(name: str) -> bool:
-    """Whether one part of a path is the agent's own, in any spelling a folding file system would take for it."""
+    """True if one part of a path is the agent's own name, in any spelling a file system may equate with it."""
     key = name.lower() if name.isascii() else collision_key(_IGNORED_BY_HFS.sub("", name))
     return key == OWN_NAME or key.startswith((OWN_NAME + "-", OWN_NAME + "."))
 
 
 def check(path: str) -> str | None:
-    """None if ``path`` is safe under a root and fit for a server, else one sentence that says why not.
+    """Return None if ``path`` is safe under a root and fit for a server, else one sentence with the reason.
 
-    It judges the text alone: that no part of the way is a link is seen when the path is walked.
+    Only the text is judged. Links on the way are found when the path is walked.
     """
     if len(path) <= (MAX_PART_BYTES if path.isascii() else MAX_PLAIN) and _PLAIN.fullmatch(path):
         return None
@@ -82,11 +82,11 @@ def _check_parts(path: str) -> str | None:
 
 
 def parent_of(path: str) -> str:
-    """The folder a path lies in; '' is the root."""
+    """Return the folder of a path; '' is the root."""
     return path.rpartition("/")[0]
 
 
 def ancestors(path: str) -> list[str]:
-    """Every folder above ``path`` from the root's child downwards, without the root and the path itself."""
+    """Return the folders above ``path``, top first, without the root and the path itself."""
     parts = path.split("/")[:-1]
     return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]

@@ -1,6 +1,6 @@
-"""The words that stand in documents: the state of a source, and why a file is skipped.
+"""Public words: the states of a source, and the reasons of skipped files.
 
-Apart from the other nouns, because a command that only prints what a daemon answered needs no more than these.
+They have a module of their own, because a command that only prints a daemon's answer imports nothing else.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Final
 
 
 class Reason(enum.StrEnum):
-    """Why a selected file is skipped."""
+    """The reason why a selected file is skipped."""
 
     BINARY = "binary"
     NOT_UTF8 = "not_utf8"
@@ -21,24 +21,24 @@ class Reason(enum.StrEnum):
     PLACEHOLDER = "placeholder"
     NAME_TWIN = "name_twin"
     BLOCKED = "blocked"
-    """A file stands where a folder is needed, or a folder that still holds something where a file is needed."""
+    """There is a file in place of a needed folder, or a folder that is not empty in place of a file."""
     REFUSED = "refused"
-    """The server rejects this file, whatever is done."""
+    """The server rejects this file."""
     GARBLED = "garbled"
-    """What the server told of the file cannot be understood."""
+    """An event of the server about this file cannot be understood."""
     UNSAFE_PATH = "unsafe_path"
     LINK = "link"
     CHANGING = "changing"
     SHRUNK = "shrunk"
-    """Shorter than before although its time did not change: what a crash leaves of a file."""
+    """Shorter than before at the same modification time, as after a crash."""
     UNMOUNTED = "unmounted"
-    """It lies on a file system that is not mounted now."""
+    """Its file system is not mounted now."""
     DISK = "disk"
     """The disk refused the write (full, read-only)."""
 
     @property
     def is_policy(self) -> bool:
-        """Whether the file is left out by policy, so that it does not count as a failure."""
+        """True if the file is left out by policy, so that it does not count as a failure."""
         return self in _POLICY
 
 
@@ -46,7 +46,7 @@ _POLICY: Final = frozenset({Reason.BINARY, Reason.NOT_UTF8, Reason.SPECIAL, Reas
 
 
 class SourceState(enum.StrEnum):
-    """The one word that describes a source; the first that holds, in this order."""
+    """The one word that describes a source: the first member that holds, in this order."""
 
     SIGNED_OUT = "signed_out"
     HALTED = "halted"
