@@ -1,4 +1,4 @@
-"""What an engine is told of its source before it begins, and how it behaves."""
+"""Configuration of one engine."""
 
 from __future__ import annotations
 
@@ -12,31 +12,32 @@ from agent.core.model import Mode
 
 
 class RunMode(enum.Enum):
-    """Whether the engine stays."""
+    """How long the engine runs, and whether it may change anything."""
 
     DAEMON = "follow"
-    """A daemon: wait on the feed, look again after racy files settle."""
+    """A daemon: wait for the feed, scan racy files again."""
     ONE_SHOT = "once"
-    """A single pass: nothing is waited for that is not needed to come to rest."""
+    """A single pass: wait only for what the pass needs."""
     DRY_RUN = "observe"
-    """A single look at both sides that changes neither."""
+    """Read both sides once and change neither."""
 
 
 class EngineConfig(Struct, frozen=True):
-    """What is configured for one source, and what its server can do. Times in seconds.
+    """Settings of one source and capabilities of its server. Times in seconds, sizes in bytes.
 
     Attributes:
-        source: the registry's key.
+        source: the source's key in the registry.
         long_poll, ordered_feed, item_results, keeps_history, expected_hash: see remotes.protocol.Capabilities.
-        quiet, quiet_most: how long a changed file must rest before it is looked at, and the longest it can delay that.
+        quiet, quiet_most: quiet time before a changed file is scanned, and the longest delay by further changes.
+        deletes_quiet, deletes_quiet_most: the same before due deletes are judged.
         long_poll_seconds: longest wait of one poll; 0 polls at intervals although the server could wait.
-        poll_least, poll_most, poll_idle: time between polls without a long poll: right after activity, a while after
+        look_every, verify_every: time between whole scans and between verifications.
+        poll_least, poll_most, poll_idle: time between polls without a long poll: right after an event, a while after
             it, and ``idle_after`` it.
-        batch_items, batch_bytes: how much one batch may hold; so many bytes of text mostly fit into one request, and
-            several batches on their way hold no more in memory than a few requests.
-        batches: how many may be on their way at once where the feed is ordered; elsewhere it is one.
-        group_items: how many changes of the folder are made together.
-        next_items: how many texts must wait until their group is journalled while another is still being made.
+        batch_items, batch_bytes: limits of one batch. This many bytes of text mostly fit into one request.
+        batches: batches in flight at once on a server with an ordered feed; one on others.
+        group_items: changes of the folder made together.
+        next_items: waiting texts from which on a second group is journalled while the first is being made.
     """
 
     source: int
@@ -50,6 +51,8 @@ class EngineConfig(Struct, frozen=True):
     limits: BrakeLimits = field(default_factory=BrakeLimits)
     quiet: float = defaults.QUIET_MS / 1000
     quiet_most: float = defaults.QUIET_MAX_MS / 1000
+    deletes_quiet: float = 1.0
+    deletes_quiet_most: float = 30.0
     look_every: float = defaults.FULL_LOOK_MINUTES * 60.0
     verify_every: float = defaults.FULL_LOOK_MINUTES * 60.0
     long_poll_seconds: float = defaults.POLL_WAIT_SECONDS

@@ -78,7 +78,7 @@ class ConflictTracker:
         if found.remote_hash is not None and found.remote_text is not None:
             ctx.index.texts.put(found.remote_hash, found.remote_text)
         else:
-            ctx.in_flight.conflicts_wanted = True
+            ctx.in_flight.request_conflicts()
         parked = ctx.parked.get(row.path)
         if parked is not None:
             self.save(replace(parked, server_ids=_joined(parked.server_ids, found.id)))
@@ -125,7 +125,7 @@ class ConflictTracker:
         if event.conflict_id in ctx.foreign or any(event.conflict_id in c.server_ids for c in ctx.parked.values()):
             return
         if event.by_server_edit:
-            ctx.in_flight.conflicts_wanted = True
+            ctx.in_flight.request_conflicts()
             # Where nothing is selected it is only shown: parked, it would be let go at once, and met with every list.
             if row.path in ctx.parked or row.local.presence is Presence.OUT_OF_SCOPE:
                 self._list(row, event, ConflictOrigin.SERVER_EDIT)
@@ -136,7 +136,7 @@ class ConflictTracker:
         for entry in reversed(entries):
             if entry.state in (OperationState.STORED, OperationState.UNSETTLED):
                 # Its answer is on the way or lost; this event is the answer as well, and the settling will find it.
-                ctx.in_flight.conflicts_wanted = True
+                ctx.in_flight.request_conflicts()
                 return
             if entry.state is OperationState.ABANDONED and row.path not in ctx.parked:
                 self._close_quietly(row, event.conflict_id, ConflictOrigin.STALE_OWN)
@@ -257,7 +257,7 @@ class ConflictTracker:
         ctx = self._ctx
         self._meet_listed()
         moved, ctx.moved = ctx.moved, set()
-        if not ctx.in_flight.scanned or not ctx.first_drain_done or ctx.setup.run_mode is RunMode.DRY_RUN:
+        if not ctx.in_flight.scan.complete or not ctx.first_drain_done or ctx.setup.run_mode is RunMode.DRY_RUN:
             # Half-read trees disagree for no reason; every row that asks to be parked is looked at again later.
             ctx.moved = moved
             return
@@ -409,6 +409,11 @@ class ConflictTracker:
         """Write a changed conflict."""
         self._ctx.index.conflicts.save(conflict)
         self._ctx.keep_conflict(conflict)
+
+    def on_list_failed(self) -> None:
+        """The list of conflicts could not be had: ask for it again."""
+        self._ctx.in_flight.listing_conflicts = False
+        self._ctx.in_flight.request_conflicts()
 
     def plan(self) -> None:
         """Ask for the list of conflicts where their texts are wanted."""

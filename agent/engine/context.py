@@ -1,6 +1,6 @@
-"""What the parts of the engine share while they work on one message: the index, the clock reading, what is outstanding.
+"""State shared by the parts of one engine: the index, the time, work in flight, and mirrors of small tables.
 
-Nothing here outlives the process: everything that must is in the index, and a fresh Desk over the same index goes on.
+Nothing here survives the process: a new context over the same index continues the work.
 """
 
 from __future__ import annotations
@@ -28,15 +28,25 @@ from agent.index.store import Index
 from agent.index.trees import PathRow
 
 _UNKNOWN: Final = (OperationState.STORED, OperationState.UNSETTLED)
-"""Stages in which nobody has said yet what became of an operation."""
+"""States of operations whose outcome is unknown."""
 _MOMENT: Final = (1 << 48) - 1
-"""The bits of an operation's id that tell when it was made."""
+"""The bits of an operation id that hold its time in milliseconds."""
 _LONG: Final = 30.0
-"""Seconds from which on a path counts as put off for long."""
+"""Seconds from which on a delay is long: a one-shot pass does not wait for it."""
 
 
 class EngineContext:
-    """Shared by the parts of one source's engine."""
+    """Shared by the parts of one source's engine.
+
+    Attributes:
+        moved: paths whose conflicts must be updated in this step.
+        changes: number of rows written since the process started.
+        due: the earliest time the engine must be woken; None if there is none.
+        source_row, problems, open_operations, approved, parked, foreign: mirrors of the index. Only the methods here
+            write them, together with the table.
+        unanswered: paths with an operation whose outcome is unknown; derived from ``open_operations``.
+        new_activity: activity of this step: (path, kind, detail, operation id).
+    """
 
     def __init__(self, index: Index, setup: EngineConfig, rng: random.Random) -> None:
         self.index = index
@@ -49,20 +59,16 @@ class EngineContext:
         self.effects: list[Effect] = []
         self.moved: set[str] = set()
         self.changes = 0
-        """How many rows were written since the process started."""
         self._totals: tuple[int, int] | None = None
         self.due: float | None = None
         self.source_row: SourceRow = index.sources.get(setup.source)
         self.problems: dict[str, list[PathProblem]] = {}
         self.open_operations: dict[str, list[StoredOperation]] = {}
         self.unanswered: set[str] = set()
-        """Paths with an operation whose outcome is not known."""
         self.approved: dict[str, str] = index.approvals.all(setup.source)
-        """Deletes a person has approved: path to the hash it then held."""
         self._moves: dict[int, tuple[OperationState, int | None]] = {}
         self._unwritten_activity: list[tuple[str, str, str | None, str | None]] = []
         self.new_activity: list[tuple[str, str, str | None, str | None]] = []
-        """What was noted in this step: (path, what, detail, operation id)."""
         self.parked: dict[str, Conflict] = {}
         self.foreign: dict[str, Conflict] = {}
         self._load()
@@ -73,8 +79,7 @@ class EngineContext:
             self.replace_operation(entry)
         for conflict in self.index.conflicts.live(source):
             self.keep_conflict(conflict)
-        for problem in self.index.problems.all(source):
-            self.problems.setdefault(problem.path, []).append(problem)
+        self.reload_problems()
 
     @property
     def source(self) -> int:
@@ -82,37 +87,38 @@ class EngineContext:
         return self.setup.source
 
     def emit(self, effect: Effect) -> None:
-        """Ask for an effect; it is carried out once this step is committed."""
+        """Ask for an effect; it is carried out after this step is committed."""
         self.effects.append(effect)
 
     def wake(self, moment: float) -> None:
-        """Something is due at this moment."""
+        """Have the engine woken at this moment or earlier."""
         if self.due is None or moment < self.due:
             self.due = moment
 
     def new_operation_ids(self, count: int) -> list[str]:
-        """The moment in milliseconds and 80 random bits each; nothing but chance must ever repeat one. Ids of one time
-        lie together in the indexes of both sides, so that a batch touches few pages of them.
+        """Return new ids: the time in milliseconds and 80 random bits each.
+
+        Ids of one moment are neighbours in the indexes of both sides, so a batch touches few pages.
         """
         moment = f"{int(self.now * 1000) & _MOMENT:012x}"
         digits = self.rng.randbytes(10 * count).hex()
         return [moment + digits[start : start + 20] for start in range(0, len(digits), 20)]
 
     def new_operation_id(self) -> str:
-        """One of them."""
+        """Return one new id."""
         return self.new_operation_ids(1)[0]
 
     def new_intent_id(self) -> str:
-        """64 random bits."""
+        """Return 64 random bits in hexadecimal."""
         return f"{self.rng.getrandbits(64):016x}"
 
     def new_intent_ids(self) -> Iterator[str]:
-        """Ids for intents that are carried out together: 64 random bits they share, and a number."""
+        """Return ids for changes made together: 64 random bits they share, and a number."""
         group = self.new_intent_id()
         return (f"{group}_{number}" for number in itertools.count())
 
     def update_source_row(self, **changes: object) -> None:
-        """Change where the source stands and write it."""
+        """Change fields of the source's row and write it."""
         source_row = replace(self.source_row, **changes)
         if source_row != self.source_row:
             self.source_row = source_row
@@ -126,42 +132,43 @@ class EngineContext:
         self.new_activity.append((path, kind, detail, operation_id))
 
     def keep_conflict(self, conflict: Conflict) -> None:
-        """Remember a conflict where the parts look for it."""
+        """Mirror a conflict: ours that parks a path by path, another machine's by its server ids."""
         if conflict.parks:
             self.parked[conflict.path] = conflict
-            self.in_flight.unclassified.add(conflict.path)
+            self.in_flight.reclassify([conflict.path])
         elif not conflict.mine:
             for server_id in conflict.server_ids:
                 self.foreign[server_id] = conflict
 
     def retry_time(self, path: str) -> float:
-        """When a path may be worked on again, 0 for now; what a pass put off for long is left to whatever comes after
-        it, or a pass that takes longer than that would never end.
+        """Return the time when the path may be retried (0: now).
+
+        During a one-shot pass, delays of 30 s or more count as 'after this pass', so that the pass can finish.
         """
         due = self.in_flight.retry_at.get(path, 0.0)
         return float("inf") if self.in_flight.waiting_passes and due >= self.in_flight.pass_began + _LONG else due
 
     @property
     def is_long_pass(self) -> bool:
-        """Whether somebody waits for a pass that has lasted so long that what still stirs is left to the time after."""
+        """True if a pass has lasted 30 s: files that still change are left for later."""
         return bool(self.in_flight.waiting_passes) and self.now >= self.in_flight.pass_began + _LONG
 
     def fetch_head(self, path: str, row: PathRow) -> None:
-        """Ask what the server holds at a path, once at a time, and not while the path is put off."""
+        """Ask for the server's head of a path, unless it is being asked for or the path is deferred."""
         if self.may_fetch_head(path):
-            self.in_flight.asking[path] = (row.remote.hash, row.position)
+            self.in_flight.ask_head(path, row.remote.hash, row.position)
             self.emit(FetchHead(path))
 
     def fetch_heads_and_conflicts(self, rows: Iterable[PathRow]) -> None:
-        """Ask what the server holds at these paths together with its conflicts, as ``fetch_head`` does."""
+        """Ask for the server's heads of these paths and its conflicts, with the conditions of ``fetch_head``."""
         asked = [row for row in rows if self.may_fetch_head(row.path)]
         for row in asked:
-            self.in_flight.asking[row.path] = (row.remote.hash, row.position)
+            self.in_flight.ask_head(row.path, row.remote.hash, row.position)
         if asked:
             self.emit(FetchHeadsAndConflicts(tuple(row.path for row in asked)))
 
     def may_fetch_head(self, path: str) -> bool:
-        """Whether this path's head may be asked for now: it is not being asked for, nor put off."""
+        """True if the path's head may be asked for now; otherwise the engine is woken when it may."""
         due = self.retry_time(path)
         if due > self.now:
             if due < float("inf"):
@@ -170,19 +177,25 @@ class EngineContext:
         return path not in self.in_flight.asking
 
     def set_problem(self, problem: PathProblem) -> None:
-        """Note that a path cannot be synced."""
+        """Record that a path cannot be synced."""
         self.index.problems.add(self.source, [problem])
         others = [p for p in self.problems.get(problem.path, []) if p.origin != problem.origin]
         self.problems[problem.path] = [*others, problem]
 
+    def reload_problems(self) -> None:
+        """Read the mirror of the problems from the index again."""
+        self.problems = {}
+        for problem in self.index.problems.all(self.source):
+            self.problems.setdefault(problem.path, []).append(problem)
+
     def clear_problem(self, path: str, *origins: str) -> None:
-        """A path has no such problem any more."""
+        """Delete the problems of a path that have one of these origins."""
         found = self.problems.get(path)
         if not found:
             return
-        lifted = [p for p in found if p.origin in origins]
-        if lifted:
-            self.index.problems.clear(self.source, [path], *(p.origin for p in lifted))
+        cleared = [p for p in found if p.origin in origins]
+        if cleared:
+            self.index.problems.clear(self.source, [path], *(p.origin for p in cleared))
             rest = [p for p in found if p.origin not in origins]
             if rest:
                 self.problems[path] = rest
@@ -190,13 +203,13 @@ class EngineContext:
                 del self.problems[path]
 
     def totals(self) -> tuple[int, int]:
-        """How many files the folder holds, and their bytes; counted in the index once, and then with each change."""
+        """Return the number of local files and their bytes. Counted once, then updated with each change."""
         if self._totals is None:
             self._totals = self.index.trees.totals(self.source)
         return self._totals
 
     def recount(self, before: Iterable[Side | None], after: Iterable[Side]) -> None:
-        """These local sides are another now; None where nobody knows what was there, so that all is counted anew."""
+        """Update the totals. An unknown old side (None) makes the next ``totals`` count again."""
         if self._totals is None:
             return
         files, size = self._totals
@@ -209,11 +222,11 @@ class EngineContext:
         self._totals = files, size
 
     def is_busy(self, path: str) -> bool:
-        """Whether an operation of ours on this path has an unknown outcome, or the folder is being changed there."""
+        """True if an operation on this path has an unknown outcome, or the folder is being changed there."""
         return path in self.in_flight.applying or path in self.unanswered
 
     def replace_operation(self, entry: StoredOperation) -> None:
-        """Put a changed operation back among the open ones; a done one leaves them."""
+        """Mirror a changed operation: open ones are kept, closed ones removed."""
         path = entry.operation.path
         found = self.open_operations.get(path)
         others = [] if found is None else [e for e in found if e.seq != entry.seq]
@@ -230,11 +243,11 @@ class EngineContext:
             self.unanswered.add(path)
         elif path in self.unanswered:
             self.unanswered.discard(path)
-            # Nothing was parked here while an outcome was open, and the outcome itself need not move a side.
+            # No conflict was opened here while the outcome was unknown, and the outcome need not change a side.
             self.moved.add(path)
 
     def unanswered_operations(self, beside: Set[str] = frozenset()) -> list[StoredOperation]:
-        """Operations whose outcome is not known, ``beside`` those on some paths, oldest first."""
+        """Return operations with an unknown outcome, oldest first, without those on the paths ``beside``."""
         paths = self.unanswered - beside
         entries = [e for path in paths for e in self.open_operations[path] if e.state is not OperationState.ACKED]
         return sorted(entries, key=lambda entry: entry.seq)
@@ -242,14 +255,14 @@ class EngineContext:
     def move_operations(
         self, entries: Iterable[StoredOperation], stage: OperationState, echoed: int | None = None
     ) -> None:
-        """Move operations on to a stage: here at once, in the index with the end of the step at the latest."""
+        """Set the state of operations: in the mirror at once, in the index at the end of the step."""
         for entry in entries:
             position = self._moves.get(entry.seq, (stage, None))[1] if echoed is None else echoed
             self._moves[entry.seq] = (stage, position)
             self.replace_operation(replace(entry, state=stage, echoed=entry.echoed if position is None else position))
 
     def add_operations(self, operations: Sequence[tuple[Operation, PathRow]], why: PushReason) -> list[StoredOperation]:
-        """Store operations on these rows; they are sent once this step is committed, never before."""
+        """Store operations on these rows. They are sent after this step is committed, never before."""
         placed = [(op, max(row.position, self.in_flight.newest_position)) for op, row in operations]
         entries = self.index.operations.add(self.source, placed, why, self.now)
         for entry in entries:
@@ -257,17 +270,17 @@ class EngineContext:
         return entries
 
     def operations_by_id(self, ids: Sequence[str]) -> dict[str, StoredOperation]:
-        """Our own operations among these ids, done ones too."""
+        """Return our own operations with these ids, closed ones too."""
         self.flush()
         return self.index.operations.by_ids(self.source, ids)
 
     def operations_of(self, path: str) -> list[StoredOperation]:
-        """Every remembered operation on a path, oldest first."""
+        """Return every stored operation on a path, oldest first."""
         self.flush()
         return self.index.operations.of_path(self.source, path)
 
     def flush(self) -> None:
-        """Write what was gathered in this step: many rows in one statement."""
+        """Write the rows collected in this step, many with one statement."""
         if self._moves:
             self.index.operations.move(self._moves)
             self._moves.clear()
@@ -276,49 +289,47 @@ class EngineContext:
             self._unwritten_activity.clear()
 
     def drop_approval(self, path: str) -> None:
-        """An approved delete is done, or means something else by now."""
+        """Delete an approval: the delete is done, or another text is there now."""
         if self.approved.pop(path, None) is not None:
             self.index.approvals.drop(self.source, [path])
 
     def request_drain(self) -> int:
-        """Want the feed read to its end by a poll that starts from now on; the goal to compare ``drained`` with."""
+        """Ask for a poll from now on that reads the feed to its end; returns the goal to compare ``drained`` with."""
         self.in_flight.drain_goal = self.in_flight.next_poll
         return self.in_flight.drain_goal
 
     @property
     def first_drain_done(self) -> bool:
-        """Whether the feed was read to its end since the start."""
+        """True if the feed was read to its end since the start."""
         return self.in_flight.drained > 0
 
     def may_call(self, call: Call) -> bool:
-        """Whether the server may be asked this now."""
+        """True if this kind of call may be made now."""
         return self.retry_state.ready(call, self.now)
 
     @property
     def trouble(self) -> Problem | None:
-        """What is wrong with the server or the way there."""
+        """The current problem with the server or the connection."""
         return self.retry_state.trouble(self.now)
 
     @property
     def paused(self) -> bool:
-        """Whether nothing may be changed on either side."""
+        """True if nothing may be changed on either side."""
         return self.source_row.remote_paused or self.now < self.in_flight.paused_until
 
     @property
     def may_install(self) -> bool:
-        """Whether files may be installed: the folder has been looked at and nothing forbids it. Who only observes
-        changes neither side.
-        """
+        """True if files may be installed: the folder was scanned, and no pause, halt or dry run forbids it."""
         if self.setup.run_mode is RunMode.DRY_RUN:
             return False
         return (
-            self.in_flight.scanned
+            self.in_flight.scan.complete
             and not self.paused
-            and self.in_flight.root_trouble is None
+            and self.in_flight.root_error is None
             and self.source_row.halted is None
         )
 
     @property
     def may_change(self) -> bool:
-        """Whether all three trees are known well enough to send, remove and park: the feed was read to its end."""
+        """True if files may be sent, removed and parked: ``may_install``, and the feed was read to its end."""
         return self.may_install and self.first_drain_done

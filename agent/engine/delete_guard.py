@@ -34,7 +34,7 @@ class DeleteGuard:
         self._files = 0
         """How many files had to be looked through for the last judgement; 0 where none had to be, or few."""
 
-    def refresh(self) -> None:
+    def plan(self) -> None:
         """Judge the deletes that are due now; after a costly judgement not before a while has passed."""
         ctx = self._ctx
         due = [ctx.index.trees.count(ctx.source, step) for step in _DELETES]

@@ -1,4 +1,4 @@
-"""From the trees to the folder: which changes are journalled and made next, and what became of them."""
+"""From the trees to the folder: the changes that are journalled and made next, and their outcomes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
 from agent.engine.delete_guard import DeleteGuard
 from agent.engine.effects import ApplyChanges
-from agent.engine.in_flight import CONTENTS_LIMIT
+from agent.engine.in_flight import CONTENTS_LIMIT, RecoveryPhase
 from agent.engine.messages import Call, Restore
 from agent.engine.path_store import WAITING, PathStore
 from agent.index.activity import ActivityKind
@@ -30,7 +30,7 @@ from agent.index.problems import PathProblem, ProblemOrigin
 from agent.index.trees import PathRow
 
 _ASK_AT_ONCE = 4
-_KEPT_AT_ONCE = 200
+_SPILLED_AT_ONCE = 200
 _REASONS = {
     ApplyOutcome.BLOCKED: (Reason.BLOCKED, 5.0),
     ApplyOutcome.UNSAFE: (Reason.UNSAFE_PATH, 60.0),
@@ -40,10 +40,9 @@ _RACY_SECONDS = 2.1
 
 
 class Downloads:
-    """One group of changes after another. Every change says what it expects; a surprise is a new observation.
+    """Makes changes in groups. Every change says what it expects; a surprise is a new observation.
 
-    New files do not wait for the group before theirs to be written down: two groups are under way where there is much
-    to install, one being made, one journalled. They never share a path.
+    If many texts wait, two groups are in flight: one is being made, the next is journalled. They share no path.
     """
 
     def __init__(self, ctx: EngineContext, path_store: PathStore, delete_guard: DeleteGuard) -> None:
@@ -52,27 +51,27 @@ class Downloads:
         self._delete_guard = delete_guard
         self._ids: Iterator[str] = iter(())
         self._groups: list[str] = []
-        """The first intent of each group that was begun here and may still be under way."""
+        """The first intent of each group in flight."""
 
     # Outcomes
 
     def landed(self, row: PathRow, intent: Intent, landed: ApplyResult) -> PathRow:
-        """What a pull's outcome makes of the row."""
+        """Return the row after the outcome of a pull or restore."""
         ctx = self._ctx
         if landed.landing is ApplyOutcome.DONE:
             ctx.clear_problem(row.path, ProblemOrigin.PULL)
-            ctx.in_flight.retry_at.pop(row.path, None)
+            ctx.in_flight.clear_deferral(row.path)
             row = self._done(row, intent, landed)
         elif landed.landing is ApplyOutcome.OUT_OF_SCOPE:
             row = replace(row, local=OUT_OF_SCOPE, fingerprint=None)
         elif landed.landing is ApplyOutcome.CHANGED:
             if landed.seen is None or landed.seen.side.same_content(row.local):
-                ctx.in_flight.retry_at[row.path] = ctx.now + 5.0
+                ctx.in_flight.defer(row.path, ctx.now + 5.0)
             row = seen_at(row, landed.seen)
         else:
-            # A change that is not wanted any more has nothing to wait for.
+            # A change that is not wanted any more needs no retry.
             if row.step in WAITING or intent.purpose is Purpose.RESTORE:
-                self._put_off(row, landed)
+                self._defer(row, landed)
             row = seen_at(row, landed.seen)
         return row
 
@@ -96,27 +95,27 @@ class Downloads:
         return replace(row, base=side_of(intent.new))
 
     def _unblock(self) -> None:
-        """Something made room: what was blocked may fit now."""
+        """Retry blocked paths: a removal may have made room."""
         ctx = self._ctx
         for path in list(ctx.in_flight.retry_at):
             if any(p.reason is Reason.BLOCKED for p in ctx.problems.get(path, ())):
-                del ctx.in_flight.retry_at[path]
+                ctx.in_flight.clear_deferral(path)
 
-    def _put_off(self, row: PathRow, landed: ApplyResult) -> None:
+    def _defer(self, row: PathRow, landed: ApplyResult) -> None:
         ctx = self._ctx
         reason, wait = _REASONS[landed.landing]
         text = landed.text or "the folder could not be changed here"
-        ctx.in_flight.retry_at[row.path] = ctx.now + wait
+        ctx.in_flight.defer(row.path, ctx.now + wait)
         ctx.set_problem(PathProblem(row.path, ProblemOrigin.PULL, reason, text, ctx.now, ctx.now + wait))
 
     def on_head(self, row: PathRow, head: RemoteHead | None) -> None:
-        """A head that was asked for because its text was not at hand."""
+        """Take the head of a path whose text was missing."""
         ctx = self._ctx
         if row.step is not Step.PULL:
             return
         if head is None:
-            # The feed promised a file and there is none: the delete is on its way, or the verification will find it.
-            ctx.in_flight.retry_at[row.path] = ctx.now + 2.0
+            # The feed announced a file that is gone: its delete follows in the feed, or the verification finds it.
+            ctx.in_flight.defer(row.path, ctx.now + 2.0)
             ctx.request_drain()
         elif head.hash == row.remote.hash:
             ctx.in_flight.keep_content(row.path, head.hash, head.content)
@@ -134,16 +133,23 @@ class Downloads:
             self.carry([(intent, message.content)])
 
     def plan(self) -> None:
-        """Make the next group of changes."""
+        """Ask for the next group of changes."""
         ctx, in_flight = self._ctx, self._ctx.in_flight
-        self._sort_contents(in_flight.unclassified & in_flight.contents.keys())
-        in_flight.unclassified.clear()
+        self._classify_contents(in_flight.take_unclassified())
         if ctx.may_install and not in_flight.intents:
             self._plan_changes()
-        elif ctx.may_install and in_flight.recovered and len(in_flight.contents) >= ctx.setup.next_items:
+        elif (
+            ctx.may_install
+            and in_flight.recovery is RecoveryPhase.DONE
+            and len(in_flight.contents) >= ctx.setup.next_items
+        ):
             self._plan_next_group()
         if not ctx.may_change and not in_flight.intents and in_flight.contents_size > CONTENTS_LIMIT:
-            self._make_room()
+            self._spill_contents()
+
+    def _has_next_group(self) -> bool:
+        in_flight = self._ctx.in_flight
+        return in_flight.recovery is RecoveryPhase.DONE and len(in_flight.contents) >= self._ctx.setup.next_items
 
     def _plan_changes(self) -> None:
         ctx = self._ctx
@@ -151,14 +157,14 @@ class Downloads:
         jobs = self._removals() if ctx.may_change else []
         jobs += self._installs(ctx.setup.group_items - len(jobs))
         if ctx.may_change:
-            jobs = jobs or self._kept_texts()
+            jobs = jobs or self._spilled_texts()
         if jobs:
             self._carry_group(jobs)
         elif ctx.may_change and ctx.may_call(Call.HEAD):
-            self._ask_for_texts()
+            self._fetch_missing_texts()
 
     def _plan_next_group(self) -> None:
-        """Journal a second group. Nothing is removed by it: deletes are counted one group after another."""
+        """Journal a second group. It removes nothing: the delete guard counts one group after another."""
         self._groups = [first for first in self._groups if first in self._ctx.in_flight.intents]
         if len(self._groups) == 1:
             self._ids = self._ctx.new_intent_ids()
@@ -199,8 +205,7 @@ class Downloads:
 
     def _installs(self, room: int) -> list[tuple[Intent, bytes]]:
         ctx, in_flight = self._ctx, self._ctx.in_flight
-        # Until the feed was read to its end once, a later page may take back what an earlier one told, but for what the
-        # server says to be the latest.
+        # Until the feed was read to its end, a later page may replace any text but those the server marks as latest.
         paths = (
             list(in_flight.contents)
             if ctx.may_change
@@ -218,16 +223,14 @@ class Downloads:
         return Intent(next(self._ids), row.path, row.remote.hash, row.local.hash, Purpose.PULL)
 
     def carry(self, jobs: list[tuple[Intent, bytes]]) -> None:
-        """Journal these changes and have them made once this step is committed."""
+        """Journal these changes and have them made after this step is committed."""
         ctx = self._ctx
         ctx.index.journal.add(ctx.source, (intent for intent, _ in jobs), ctx.now)
-        for intent, _ in jobs:
-            ctx.in_flight.intents[intent.id] = intent
-            ctx.in_flight.applying.add(intent.path)
+        ctx.in_flight.begin_intents(intent for intent, _ in jobs)
         ctx.emit(ApplyChanges(tuple(jobs)))
 
-    def _sort_contents(self, paths: Set[str]) -> None:
-        """Keep in memory only texts that are to be installed soon; those of conflicts go to the index."""
+    def _classify_contents(self, paths: Set[str]) -> None:
+        """Keep only texts in memory that are installed soon; texts of conflicts go to the index."""
         ctx, in_flight = self._ctx, self._ctx.in_flight
         for path, row in self._path_store.rows(sorted(paths)).items():
             digest, content = in_flight.contents[path]
@@ -237,23 +240,23 @@ class Downloads:
             if not wanted or row.step is not Step.PULL or path in ctx.parked:
                 in_flight.drop_content(path)
 
-    def _make_room(self) -> None:
-        """Texts that cannot be installed before the feed was read to its end go to the index: they may be many."""
+    def _spill_contents(self) -> None:
+        """Move texts to the index that cannot be installed before the feed was read to its end; they may be many."""
         for path, (digest, content) in list(self._ctx.in_flight.contents.items()):
             self._ctx.index.texts.put(digest, content)
             self._ctx.in_flight.drop_content(path)
 
-    def _kept_texts(self) -> list[tuple[Intent, bytes]]:
-        """Installs whose texts were put into the index while nothing could be installed."""
+    def _spilled_texts(self) -> list[tuple[Intent, bytes]]:
+        """Return installs whose texts were moved to the index."""
         ctx = self._ctx
         jobs = []
-        for row in ctx.index.trees.with_step(ctx.source, Step.PULL, limit=_KEPT_AT_ONCE):
+        for row in ctx.index.trees.with_step(ctx.source, Step.PULL, limit=_SPILLED_AT_ONCE):
             text = ctx.index.texts.get(row.remote.hash) if self._free(row) else None
             if text is not None:
                 jobs.append((self._intent(row), text))
         return jobs
 
-    def _ask_for_texts(self) -> None:
+    def _fetch_missing_texts(self) -> None:
         ctx = self._ctx
         room = _ASK_AT_ONCE - len(ctx.in_flight.asking)
         if room <= 0 or ctx.in_flight.contents:
@@ -266,5 +269,5 @@ class Downloads:
 
 
 def seen_at(row: PathRow, seen: Observation | None) -> PathRow:
-    """The row with what a look found, where it found anything."""
+    """Return the row with the local side of an observation; unchanged without one."""
     return row if seen is None else replace(row, local=seen.side, fingerprint=seen.fingerprint)

@@ -1,4 +1,4 @@
-"""What the engine asks for. The executor carries these out, in any order, and posts what new_activity."""
+"""Effects: what the engine asks for. The executor carries them out in any order and posts messages."""
 
 from __future__ import annotations
 
@@ -11,24 +11,29 @@ from agent.core.model import Intent, Operation, Resolution
 
 
 class ScanFolder(Struct, frozen=True, gc=False):
-    """Look at the whole folder and post the differences from the index, then LookEnded."""
+    """Scan the whole folder; post ScanResults with the differences from the index, then ScanFinished."""
 
 
 class ScanPaths(Struct, frozen=True, gc=False):
-    """Look at these paths and post FilesSeen, then PathsLooked.
+    """Scan these paths; post ScanResults, then PathScanFinished.
 
-    Those of ``again`` will be looked at again once their stat is proof; until then an equal one is taken for it.
+    Attributes:
+        again: racy paths that will be scanned again. Until then an equal stat counts as unchanged.
+        anew: paths to read as if the index did not know them, whatever their stat says.
     """
 
     paths: tuple[str, ...]
     again: frozenset[str] = frozenset()
+    anew: frozenset[str] = frozenset()
 
 
 class Poll(Struct, frozen=True, gc=False):
-    """Ask for the feed behind ``state``, waiting up to ``wait`` seconds on the server; post PageArrived.
+    """Read the feed behind ``state``; post PageArrived for each page.
 
-    ``known`` need not be told again. While the texts told come to less than ``room`` bytes the feed is read on, and
-    PageArrived posted for each page.
+    Attributes:
+        wait: seconds the server may wait for an event.
+        known: positions of our own events, which the server need not return.
+        room: bytes of texts; further pages are read while less has arrived.
     """
 
     number: int
@@ -44,8 +49,8 @@ class OutgoingOperation:
 
     Attributes:
         operation: what to send.
-        content_override: the decided text (empty for a delete) that the folder does not hold. None: the folder is
-            asked, and must still hold the operation's bytes, or nothing for a delete.
+        content_override: the decided text that the folder does not hold (empty for a delete). None: the text is read
+            from the folder, which must still hold it, or no file for a delete.
     """
 
     operation: Operation
@@ -55,8 +60,8 @@ class OutgoingOperation:
 class Send(Struct, frozen=True, gc=False):
     """Read, check and send batch ``number``; post BatchAnswered.
 
-    A file whose bytes are not the operation's any more is answered CHANGED and not sent. Where the server forgets
-    conflicts with a delete, the texts of open conflicts on the deleted paths go to the trash first.
+    An operation whose file has other bytes now is answered CHANGED and not sent. If the server forgets conflicts with a
+    delete, the texts of open conflicts on the deleted paths are written to the trash first.
     """
 
     number: int
@@ -64,23 +69,23 @@ class Send(Struct, frozen=True, gc=False):
 
 
 class FetchHead(Struct, frozen=True, gc=False):
-    """Ask what the server holds at a path; post HeadArrived."""
+    """Ask for the server's head of a path; post HeadArrived."""
 
     path: str
 
 
 class FetchHeadsAndConflicts(Struct, frozen=True, gc=False):
-    """Ask what the server holds at these paths, then once for the open conflicts; post HeadArrived for each path."""
+    """Ask for the heads of these paths, then once for the open conflicts; post HeadArrived for each path."""
 
     paths: tuple[str, ...]
 
 
 class FetchListing(Struct, frozen=True, gc=False):
-    """Ask for the server's files; post ListingArrived once or more."""
+    """Ask for the server's listing of files; post ListingArrived once or more."""
 
 
 class CheckFeedContinuity(Struct, frozen=True, gc=False):
-    """Ask whether the server's feed still holds what was read up to ``state``; post StandingTold."""
+    """Ask if the server's feed still holds what was read up to ``state``; post FeedContinuityChecked."""
 
     state: str
 
@@ -91,9 +96,9 @@ class FetchConflicts(Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class CloseConflict:
-    """Close a conflict on the server; post CloseAnswered.
+    """Close a conflict on the server; post ConflictCloseAnswered.
 
-    ``texts`` of this path go to the trash first: the conflict may hold the only copies.
+    ``texts`` of this path are written to the trash first: the conflict may hold the only copies.
     """
 
     conflict: int
@@ -106,26 +111,26 @@ class CloseConflict:
 
 
 class ApplyChanges(Struct, frozen=True, gc=False):
-    """Make journalled changes to the folder; post ChangesLanded. Content is empty for a removal."""
+    """Make journalled changes to the folder; post ChangesApplied. The content of a removal is empty."""
 
     jobs: tuple[tuple[Intent, bytes], ...]
 
 
 class Recover(Struct, frozen=True, gc=False):
-    """Find out what became of journalled changes a former process began; post ChangesLanded."""
+    """Find the outcome of journalled changes that a former process began; post ChangesApplied."""
 
     intents: tuple[Intent, ...]
 
 
 class ReleaseJournal(Struct, frozen=True, gc=False):
-    """The outcome of these changes is in the index: what was kept to find it out again may go."""
+    """Delete the staging marks of these changes: their outcome is in the index."""
 
     intent_ids: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class WriteToTrash:
-    """Keep a text in the trash, where it may stand nowhere else; post Stashed."""
+    """Write a text to the trash, perhaps its only copy; post TrashWriteFinished."""
 
     stash_id: str
     path: str
@@ -140,7 +145,7 @@ class SetTimer(Struct, frozen=True, gc=False):
 
 
 class PassFinished(Struct, frozen=True, gc=False):
-    """The pass asked for by SyncNow is over: nothing is left that could be done now."""
+    """The pass of SyncNow is over: nothing is left that could be done now."""
 
     ticket: int
 

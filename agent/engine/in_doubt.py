@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from agent.core.events import Span
 from agent.core.in_doubt import InDoubtVerdict, judge_in_doubt
-from agent.core.model import Operation, RemoteConflict, RemoteHead, Verb
+from agent.core.model import Operation, Presence, RemoteConflict, RemoteHead, Verb
 from agent.engine.conflicts import ConflictTracker
 from agent.engine.context import EngineContext
 from agent.engine.messages import Call
@@ -62,15 +61,12 @@ class InDoubt:
             changed.append(row)
         self._path_store.change(changed)
         self._know([position for _, position in answered if position is not None])
-        ctx.in_flight.changed_during_check.update(rows)
+        ctx.in_flight.mark_changed(rows)
         ctx.in_flight.echo_goal = ctx.in_flight.next_poll
 
     def _know(self, positions: list[int]) -> None:
         """The feed need not tell these again."""
-        in_flight = self._ctx.in_flight
-        in_flight.acknowledged_spans = _joined(
-            [*in_flight.acknowledged_spans, *(Span(position, position) for position in positions)]
-        )
+        self._ctx.in_flight.acknowledge(positions)
 
     def read_first(self) -> bool:
         """Whether the feed has to be read before more is sent: what stays open until then is kept in memory, and of a
@@ -101,7 +97,7 @@ class InDoubt:
         ctx.move_operations([entry], OperationState.DONE)
         row = self._path_store.row(entry.operation.path)
         self._path_store.change([self._conflicts.conflicted(row, entry.operation, found)])
-        ctx.in_flight.changed_during_check.add(row.path)
+        ctx.in_flight.mark_changed([row.path])
 
     def refused(self, entry: StoredOperation, text: str) -> None:
         """The server will never take this operation."""
@@ -173,7 +169,7 @@ class InDoubt:
 
     def _still_there(self, operation: Operation) -> bool:
         local = self._path_store.row(operation.path).local
-        return local.hash == operation.hash and local.presence.value <= 1
+        return local.hash == operation.hash and local.presence in (Presence.ABSENT, Presence.FILE)
 
     def plan(self) -> None:
         """Ask for the heads of what can be settled in no other way."""
@@ -191,14 +187,3 @@ class InDoubt:
             if not self.resendable(entry) and ctx.may_fetch_head(path):
                 paths[path] = None
         ctx.fetch_heads_and_conflicts(self._path_store.rows(list(paths)).values())
-
-
-def _joined(spans: list[Span]) -> list[Span]:
-    """The same positions in as few spans as hold them, rising."""
-    joined: list[Span] = []
-    for span in sorted(spans):
-        if joined and joined[-1].last + 1 == span.first:
-            joined[-1] = Span(joined[-1].first, span.last)
-        else:
-            joined.append(span)
-    return joined

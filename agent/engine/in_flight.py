@@ -1,8 +1,12 @@
-"""What is under way, and what is remembered between two messages. None of it outlives the process."""
+"""State of the running process: effects in flight, and what must be remembered between two messages.
+
+Nothing here survives the process. Each field is written by one part of the engine, or by the methods below only.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Set
+import enum
+from collections.abc import Iterable, Set
 from typing import Final
 
 from msgspec import Struct, field
@@ -12,25 +16,76 @@ from agent.core.model import Intent
 from agent.index.operations import StoredOperation
 
 CONTENTS_LIMIT: Final = 8 << 20
-"""No further page of the feed is asked for while this many bytes of file contents wait to be installed."""
+"""Bytes of texts waiting to be installed, from which on no further page of the feed is asked for."""
+
+
+class RecoveryPhase(enum.Enum):
+    """Progress of the recovery of journalled changes after a start."""
+
+    NOT_STARTED = "not_started"
+    """The process has not begun: nothing may be asked of the disk or the server."""
+    RUNNING = "running"
+    WAITING = "waiting"
+    """The folder could not be reached; the recovery is tried again."""
+    DONE = "done"
+
+
+class ScanPhase(enum.Enum):
+    """Progress of whole scans: (a scan succeeded since the start, one is running, another one is wanted)."""
+
+    FIRST_DUE = (False, False, True)
+    FIRST_RUNNING = (False, True, False)
+    FIRST_RUNNING_AGAIN = (False, True, True)
+    FIRST_FAILED = (False, False, False)
+    IDLE = (True, False, False)
+    DUE = (True, False, True)
+    RUNNING = (True, True, False)
+    RUNNING_AGAIN = (True, True, True)
+
+    @property
+    def complete(self) -> bool:
+        """True if a whole scan succeeded since the start, so that the local tree is known."""
+        return self.value[0]
+
+    @property
+    def running(self) -> bool:
+        """True while a whole scan runs."""
+        return self.value[1]
+
+    @property
+    def wanted(self) -> bool:
+        """True if a whole scan is due, or due again after the running one."""
+        return self.value[2]
+
+    def requested(self) -> ScanPhase:
+        """Return the phase after a request for a whole scan."""
+        return ScanPhase((self.complete, self.running, True))
+
+    def begun(self) -> ScanPhase:
+        """Return the phase after the begin of a whole scan."""
+        return ScanPhase((self.complete, True, False))
+
+    def ended(self, *, succeeded: bool) -> ScanPhase:
+        """Return the phase after the end of a whole scan."""
+        return ScanPhase((self.complete or succeeded, False, self.wanted))
 
 
 class PollCall(Struct, frozen=True):
-    """A poll under way: what it asked behind, and whether it may wait on the server."""
+    """A poll in flight: the position it was asked with, and how long the server may wait (seconds)."""
 
     state: str | None
     wait: float
 
 
 class HeldDeletes(Struct, frozen=True):
-    """Deletes that wait for a person: (path, base hash) of each."""
+    """Deletes that wait for a person: the plan's id and (path, base hash) of each."""
 
     plan: str
     files: frozenset[tuple[str, str]]
 
 
 class SyncCounters(Struct):
-    """What has been done since the process started; a pass reports the difference."""
+    """Number of files since the process started; a pass reports the difference."""
 
     pushed: int = 0
     pulled: int = 0
@@ -40,88 +95,113 @@ class SyncCounters(Struct):
 
 
 class InFlight(Struct):
-    """Effects under way, and what is remembered between messages."""
+    """Effects in flight, and state between messages. Times are seconds since the epoch.
 
-    started: bool = False
-    recovering: bool = False
-    recovered: bool = False
-    scanning: bool = False
+    The local side:
+        recovery, scan: phases of recovery and whole scans.
+        scan_began: begin of the last whole scan or recovery.
+        scanning_paths: single paths being scanned.
+        changed_paths: paths the watcher reported: (first, last) report; scanned once they are quiet.
+        racy: paths modified within 2 s of their scan: the time when their stat becomes proof.
+        confirmed_racy: racy paths that are scanned again after that time.
+        unstable: paths that changed while they were read.
+        self_modified: paths the agent itself changed during a scan; the scan's result for them may be old.
+        root_error: why the folder cannot be scanned or changed.
+        lost_mounts: mount points below the root that are not mounted now.
+
+    The feed:
+        continuity_known: the server still holds the events that were read; asked again after each failure.
+        checking_continuity: that question is in flight.
+        polls, next_poll: polls in flight by number, and the next number.
+        drain_goal, drained: the feed must be read to its end by a poll of at least ``drain_goal``; ``drained`` did it.
+        echo_goal: the first poll that can return the events of everything acknowledged so far.
+        newest_position: the newest event seen by this process.
+        drained_at, synced_at: last time the feed was read to its end, and last time both sides agreed. Kept in memory,
+            so that an idle source writes nothing.
+        acknowledged_spans: positions of our own acknowledged operations, rising. The feed need not return them.
+
+    Downloads:
+        contents: texts to install soon: path to (hash, text).
+        unclassified: paths of ``contents`` whose row or text changed since the text was last checked for use.
+        latest: paths of ``contents`` with no later event, as the server says.
+        detached: intents begun before their base was dropped; their outcome makes no new base.
+
+    Uploads:
+        batch, next_batch: operations in flight by id, never two of one path, and the next batch's number.
+        settle_goal: operation id to the poll that must have drained before the operation in doubt is judged.
+
+    Questions to the server:
+        asking: path to (remote hash, position) at the time its head was asked for. A later answer is ignored.
+        closing: conflicts being closed on the server.
+        conflicts_wanted, listing_conflicts, conflicts_asked: the list of conflicts is wanted; is in flight; and the ids
+            known when it was asked for.
+        changed_during_check: paths that changed since the running verification began.
+
+    The whole source:
+        writing_to_trash: ids of texts being written to the trash.
+        retry_at: path to the time of its next try.
+        paused_until: end of a person's pause.
+        held_deletes: deletes that wait for a person.
+        delete_check_pending: due deletes were not judged yet; none is carried out.
+        changed_since_rest: a row was written since the source was last at rest.
+        waiting_passes, pass_began: tickets of one-shot passes, and their begin.
+        wake_at: the timer that is set.
+    """
+
+    recovery: RecoveryPhase = RecoveryPhase.NOT_STARTED
+    scan: ScanPhase = ScanPhase.FIRST_DUE
     scan_began: float = 0.0
-    scan_wanted: bool = True
-    scanned: bool = False
     scanning_paths: set[str] = field(default_factory=set)
     changed_paths: dict[str, tuple[float, float]] = field(default_factory=dict)
     racy: dict[str, float] = field(default_factory=dict)
     confirmed_racy: set[str] = field(default_factory=set)
-    """Paths that were racy and are read again now that whatever came right after their last look would show."""
     unstable: set[str] = field(default_factory=set)
-    """Paths that changed again while they were last read."""
     self_modified: set[str] = field(default_factory=set)
-    """Paths the agent itself changed while a look was under way: what that look says of them may be old."""
+    root_error: str | None = None
+    lost_mounts: frozenset[str] = frozenset()
+
     continuity_known: bool = False
-    """The server still holds what was read of its feed; asked anew after every failure and before a verification."""
     checking_continuity: bool = False
     polls: dict[int, PollCall] = field(default_factory=dict)
     next_poll: int = 1
+    next_poll_at: float = 0.0
     drain_goal: int = 1
     drained: int = 0
-    """Number of the newest poll that read the feed to its end."""
     echo_goal: int = 0
-    """The first poll that can have told of everything acknowledged so far."""
-    next_poll_at: float = 0.0
     last_event_at: float = 0.0
     newest_position: int = 0
-    """Of all events told to this process."""
     drained_at: float | None = None
     synced_at: float | None = None
-    """When the feed was last read to its end, and when both sides were last known to agree. Not written: an idle source
-    writes nothing, and after a start both are found out anew.
-    """
+    acknowledged_spans: list[Span] = field(default_factory=list)
+
     contents: dict[str, tuple[str, bytes]] = field(default_factory=dict)
-    """Texts to be installed soon, by path, each with its hash."""
     contents_size: int = 0
     unclassified: set[str] = field(default_factory=set)
-    """Paths of ``contents`` whose row or text is another since it was last decided whether the text is of use."""
     latest: set[str] = field(default_factory=set)
-    """Paths of ``contents`` at which nothing came after that text, says the server."""
-    batch: dict[str, StoredOperation] = field(default_factory=dict)
-    """The operations on their way to the server, by id; never two on one path."""
-    batches: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    """The ids of ``batch`` by the number of the batch they went with."""
-    next_batch: int = 1
-    acknowledged_spans: list[Span] = field(default_factory=list)
-    """Where in the feed our own operations stand, as their answers told; rising. It need not tell them again."""
     intents: dict[str, Intent] = field(default_factory=dict)
     applying: set[str] = field(default_factory=set)
-    """The paths of ``carrying``."""
     detached: set[str] = field(default_factory=set)
-    """Those of ``carrying`` that were begun on agreements forgotten since: what lands of them is agreed with nobody."""
-    asking: dict[str, tuple[str | None, int]] = field(default_factory=dict)
-    """Path to (remote hash, position) when its head was asked for: an answer is believed only while they stand."""
-    sent: set[str] = field(default_factory=set)
-    """Operation ids this process has sent at least once."""
+
+    batch: dict[str, StoredOperation] = field(default_factory=dict)
+    batches: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    next_batch: int = 1
     settle_goal: dict[str, int] = field(default_factory=dict)
-    """Operation id to the drain after which it may be judged without its echo."""
+
+    asking: dict[str, tuple[str | None, int]] = field(default_factory=dict)
     closing: set[int] = field(default_factory=set)
-    writing_to_trash: set[str] = field(default_factory=set)
-    """Ids of texts on their way into the trash."""
     conflicts_wanted: bool = False
     conflicts_asked: Set[str] = frozenset()
-    """The conflicts known when the list was asked for: of these a missing one is gone."""
     listing_conflicts: bool = False
     changed_during_check: set[str] = field(default_factory=set)
-    """Paths that moved since the running verification began."""
+
+    writing_to_trash: set[str] = field(default_factory=set)
     retry_at: dict[str, float] = field(default_factory=dict)
-    pass_began: float = 0.0
-    root_trouble: str | None = None
-    lost_mounts: frozenset[str] = frozenset()
-    """Folders that were file systems of their own and are not mounted now."""
     paused_until: float = 0.0
     held_deletes: HeldDeletes | None = None
     delete_check_pending: bool = False
-    """The deletes that are due have not been judged since the trees last changed; none is carried out meanwhile."""
     changed_since_rest: bool = True
     waiting_passes: list[int] = field(default_factory=list)
+    pass_began: float = 0.0
     wake_at: float | None = None
 
     @property
@@ -129,22 +209,182 @@ class InFlight(Struct):
         """The paths of ``batch``."""
         return {entry.operation.path for entry in self.batch.values()}
 
+    # Scans
+
+    def request_scan(self) -> None:
+        """Ask for a whole scan; one that is running does not count, it may have passed the place of the change."""
+        self.scan = self.scan.requested()
+
     def scan_later(self, path: str, moment: float) -> None:
-        """The stat of what was just seen here is no proof before this moment."""
+        """Scan a racy path again at ``moment``: its stat proves nothing before."""
         self.racy[path] = moment
         self.confirmed_racy.discard(path)
 
+    def folder_failed(self, error: str | None, now: float) -> None:
+        """Record that the folder could not be reached, so that recovery and scans are tried again later."""
+        self.root_error = error
+        self.scan_began = now
+
+    def mounts_found(self, known: frozenset[str], present: frozenset[str]) -> frozenset[str]:
+        """Record the mount points found by a scan; returns those lost since the last one."""
+        before, self.lost_mounts = self.lost_mounts, known - present
+        return self.lost_mounts - before
+
+    def scans_idle(self) -> None:
+        """End the time in which a scan may have read a path before our own change of it."""
+        if not self.scan.running and not self.scanning_paths:
+            self.self_modified.clear()
+
+    # The folder
+
+    def detach_intents(self) -> None:
+        """Record that bases were dropped: the outcomes of changes in flight make no new base."""
+        self.detached.update(self.intents)
+
+    def begin_intents(self, intents: Iterable[Intent]) -> None:
+        """Record changes to the folder as in flight."""
+        for intent in intents:
+            self.intents[intent.id] = intent
+            self.applying.add(intent.path)
+
+    def end_intent(self, identifier: str) -> Intent | None:
+        """Remove a change from those in flight; None if it is unknown. Never two of them are on one path."""
+        intent = self.intents.pop(identifier, None)
+        if intent is not None:
+            self.applying.discard(intent.path)
+            if self.scan.running or self.scanning_paths:
+                self.self_modified.add(intent.path)
+        return intent
+
     def keep_content(self, path: str, digest: str, content: bytes) -> None:
-        """Keep a text in memory, in the place of an older one of this path."""
+        """Keep a text in memory; it replaces an older one of the path."""
         self.drop_content(path)
         self.contents[path] = (digest, content)
         self.contents_size += len(content)
         self.unclassified.add(path)
 
     def drop_content(self, path: str) -> None:
-        """Keep no text of this path in memory."""
+        """Remove the text of a path from memory."""
         old = self.contents.pop(path, None)
         if old is not None:
             self.contents_size -= len(old[1])
             self.unclassified.discard(path)
             self.latest.discard(path)
+
+    # Uploads
+
+    def begin_batch(self, entries: Iterable[StoredOperation]) -> int:
+        """Record a batch as in flight; returns its number."""
+        number, sent = self.next_batch, {entry.operation.id: entry for entry in entries}
+        self.batch.update(sent)
+        self.batches[number] = tuple(sent)
+        self.next_batch += 1
+        return number
+
+    def end_batch(self, number: int) -> dict[str, StoredOperation]:
+        """Remove a batch from those in flight; returns its operations by id, none if it is unknown."""
+        return {identifier: self.batch.pop(identifier) for identifier in self.batches.pop(number, ())}
+
+    # Questions to the server
+
+    def ask_head(self, path: str, remote_hash: str | None, position: int) -> None:
+        """Record that the head of a path is asked for, with the remote side as it is now."""
+        self.asking[path] = (remote_hash, position)
+
+    def head_answered(self, path: str) -> tuple[str | None, int] | None:
+        """Return the remote side at the time of the question; None if nobody asked."""
+        return self.asking.pop(path, None)
+
+    def request_conflicts(self) -> None:
+        """Ask for the server's list of open conflicts."""
+        self.conflicts_wanted = True
+
+    def forget_continuity(self) -> None:
+        """Ask again if the server still holds what was read of its feed: it may be an older copy of itself."""
+        self.continuity_known = False
+
+    def restart_drain(self) -> None:
+        """Forget that the feed was read to its end: it is read from its beginning again."""
+        self.drained = 0
+
+    def acknowledge(self, positions: Iterable[int]) -> None:
+        """Record the positions of our own events, so that the feed need not return them."""
+        self.acknowledged_spans = _joined([*self.acknowledged_spans, *(Span(at, at) for at in positions)])
+
+    def forget_acknowledged(self, up_to: int | None = None) -> None:
+        """Forget own positions: those read already, or all, because the server may have lost some of them."""
+        kept = [] if up_to is None else [span for span in self.acknowledged_spans if span.last > up_to]
+        self.acknowledged_spans = kept
+
+    def mark_changed(self, paths: Iterable[str]) -> None:
+        """Record paths that changed during a verification, so that its listing does not count for them."""
+        self.changed_during_check.update(paths)
+
+    # Retries
+
+    def defer(self, path: str, until: float) -> None:
+        """Put off work on a path."""
+        self.retry_at[path] = until
+
+    def clear_deferral(self, path: str) -> None:
+        """Allow work on a path at once."""
+        self.retry_at.pop(path, None)
+
+    def clear_deferrals(self) -> None:
+        """Allow work on every path at once."""
+        self.retry_at.clear()
+
+    def row_written(self, paths: Iterable[str]) -> None:
+        """Record that rows were written: texts in memory for these paths must be checked for use again."""
+        self.changed_since_rest = True
+        if self.contents:
+            self.reclassify(paths)
+
+    def reclassify(self, paths: Iterable[str]) -> None:
+        """Have the texts of these paths checked for use again."""
+        self.unclassified.update(path for path in paths if path in self.contents)
+
+    def take_unclassified(self) -> set[str]:
+        """Return the paths whose texts must be checked, and forget them."""
+        paths, self.unclassified = self.unclassified & self.contents.keys(), set()
+        return paths
+
+    # Passes
+
+    def begin_pass(self, ticket: int, now: float) -> None:
+        """Record that a person waits for a pass. Only the newest begin counts."""
+        self.waiting_passes.append(ticket)
+        self.pass_began = now
+
+    def end_passes(self) -> list[int]:
+        """Return the tickets of the passes that are over, and forget them."""
+        tickets, self.waiting_passes = self.waiting_passes, []
+        return tickets
+
+    def event_seen(self, now: float) -> None:
+        """Record the time of an event, or of a start: polls are frequent right after it."""
+        self.last_event_at = now
+
+    def clock_went_back(self, before: float, now: float) -> None:
+        """Forget every moment in the future of a clock that was set back: it may be years away."""
+        self.clear_deferrals()
+        self.next_poll_at = now
+        self.last_event_at = min(self.last_event_at, now)
+        self.changed_paths = dict.fromkeys(self.changed_paths, (now, now))
+        self.racy = dict.fromkeys(self.racy, now)
+        self.scan_began = now
+        self.wake_at = None
+        self.request_scan()
+        if now < self.paused_until < float("inf"):
+            self.paused_until -= before - now
+
+
+def _joined(spans: list[Span]) -> list[Span]:
+    """Merge adjacent spans; the result rises."""
+    joined: list[Span] = []
+    for span in sorted(spans):
+        if joined and joined[-1].last + 1 == span.first:
+            joined[-1] = Span(joined[-1].first, span.last)
+        else:
+            joined.append(span)
+    return joined

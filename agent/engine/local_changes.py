@@ -1,4 +1,4 @@
-"""From stirrings and looks to the local tree."""
+"""From the watcher's reports and scans to the local tree."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from agent.core.reconcile import Step
 from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
 from agent.engine.effects import ScanFolder, ScanPaths
+from agent.engine.in_flight import RecoveryPhase
 from agent.engine.messages import PathScanFinished, PathsChanged, RescanRequested, ScanFinished, ScanResults
 from agent.engine.path_store import PathStore
 from agent.index.activity import ActivityKind
@@ -18,85 +19,87 @@ from agent.index.trees import PathRow
 _RACY_SECONDS = 2.1
 _AT_ONCE = 1000
 _MANY = 50
-"""Files seen together from which on it is worth asking whether anything is known of them at all."""
+"""Number of observations from which on it is worth asking if any of the paths has a row."""
 _SERVER_REASONS = frozenset({Reason.REFUSED, Reason.TOO_LARGE})
 
 
 class LocalChanges:
-    """Decides when to look and writes down what was seen."""
+    """Decides when to scan, and writes observations into the local tree."""
 
     def __init__(self, ctx: EngineContext, path_store: PathStore) -> None:
         self._ctx = ctx
         self._path_store = path_store
 
-    def on_noticed(self, message: PathsChanged) -> None:
-        """Wait until these paths have come to rest."""
-        self._ctx.in_flight.scan_wanted |= message.rescan
-        # In the order of the paths, so that those of one folder are looked at together.
+    def on_paths_changed(self, message: PathsChanged) -> None:
+        """Scan these paths once they are quiet."""
+        if message.rescan:
+            self._ctx.in_flight.request_scan()
+        # Sorted, so that paths of one folder are scanned together.
         for path in sorted(message.paths):
-            self._stir(path)
+            self._path_changed(path)
 
-    def on_look_again(self, _message: RescanRequested) -> None:
-        """Look at everything."""
-        self._ctx.in_flight.scan_wanted = True
+    def on_rescan_requested(self, _message: RescanRequested) -> None:
+        """Scan the whole folder."""
+        self._ctx.in_flight.request_scan()
 
-    def _stir(self, path: str) -> None:
-        noticed, now = self._ctx.in_flight.changed_paths, self._ctx.now
-        first, _ = noticed.get(path, (now, now))
-        noticed[path] = (first, now)
+    def _path_changed(self, path: str) -> None:
+        changed, now = self._ctx.in_flight.changed_paths, self._ctx.now
+        first, _ = changed.get(path, (now, now))
+        changed[path] = (first, now)
 
-    def on_files_seen(self, message: ScanResults) -> None:
-        """Write what a look found into the local tree."""
+    def on_scan_results(self, message: ScanResults) -> None:
+        """Write the results of a scan into the local tree."""
         in_flight = self._ctx.in_flight
         strict = bool(in_flight.self_modified or in_flight.applying or in_flight.unstable)
-        # With none of these under way only a reason can keep what was seen from being written down.
-        seen = [one for one in message.seen if (not strict and one.side.reason is None) or self._holds(one)]
+        # Otherwise only a reason can keep an observation from being written.
+        seen = [one for one in message.seen if (not strict and one.side.reason is None) or self._is_usable(one)]
         paths = [one.path for one in seen]
         if len(seen) >= _MANY and self._path_store.knows_none(paths):
             if self._ctx.problems or in_flight.retry_at or self._ctx.setup.run_mode is RunMode.DAEMON:
                 for one in seen:
-                    self._follow(one, one.side, ABSENT)
+                    self._update_path_state(one, one.side, ABSENT)
             self._path_store.begin(seen)
         else:
             rows = self._path_store.rows(paths)
             observed = ((rows[one.path], self._observed(rows[one.path], one)) for one in seen)
-            # What stands there as the index has it, our own change looked at again say, is nothing to write.
+            # Equal rows are not written, for example after a scan of our own change.
             self._path_store.change([new for old, new in observed if new != old])
         if not message.mounts <= self._ctx.source_row.mounts:
             self._ctx.update_source_row(mounts=self._ctx.source_row.mounts | message.mounts)
-        for oddity in message.oddities:
-            self._ctx.set_problem(_problem(oddity, self._ctx.now))
+        for entry in message.oddities:
+            self._ctx.set_problem(_problem(entry, self._ctx.now))
 
-    def _holds(self, seen: Observation) -> bool:
-        """Whether what was seen can be written down; if not, it is looked at again."""
+    def _is_usable(self, seen: Observation) -> bool:
+        """True if the observation can be written; otherwise its path is scanned again."""
         in_flight, path, reason = self._ctx.in_flight, seen.path, seen.side.reason
         if path in in_flight.self_modified or path in in_flight.applying:
-            # The look may have read what stood there before our own change to the folder: ask again.
-            self._stir(path)
+            # The scan may have read the file before our own change of it.
+            self._path_changed(path)
             return False
         if reason is Reason.CHANGING:
             in_flight.unstable.add(path)
-            self._stir(path)
+            self._path_changed(path)
             return False
         in_flight.unstable.discard(path)
-        if reason is Reason.UNMOUNTED:
-            # One file that is gone with its file system is a reason to look for all of them.
-            in_flight.scan_wanted |= not in_flight.lost_mounts and not in_flight.scanning
+        if reason is Reason.UNMOUNTED and not in_flight.lost_mounts and not in_flight.scan.running:
+            # One file on a lost mount: a whole scan finds all lost mounts.
+            in_flight.request_scan()
         return True
 
     def _observed(self, row: PathRow, seen: Observation) -> PathRow:
         side = seen.side
         if side.is_file and side.hash == row.local.hash and side.reason is None and row.local.reason in _SERVER_REASONS:
-            # The server's refusal is of these very bytes; a touch does not lift it.
+            # The server refused these bytes; a new modification time does not change that.
             side = replace(side, reason=row.local.reason)
         if seen.path in self._ctx.in_flight.confirmed_racy:
-            seen = self._settled(row, seen)
-        self._follow(seen, side, row.local)
+            seen = self._without_racy(row, seen)
+        self._update_path_state(seen, side, row.local)
         return replace(row, local=side, fingerprint=seen.fingerprint)
 
-    def _settled(self, row: PathRow, seen: Observation) -> Observation:
-        """Read again after a while and still the same: its stat is proof from now on, also where its time of change
-        lies in the future, as a clock that was set may leave it.
+    def _without_racy(self, row: PathRow, seen: Observation) -> Observation:
+        """Clear the racy mark of a file that is the same at its second scan: from now on its stat is proof.
+
+        This also ends the rescans of a file whose modification time is in the future.
         """
         self._ctx.in_flight.confirmed_racy.discard(seen.path)
         mark = seen.fingerprint
@@ -104,46 +107,44 @@ class LocalChanges:
             return seen
         return replace(seen, fingerprint=replace(mark, racy=False))
 
-    def _follow(self, seen: Observation, side: Side, before: Side) -> None:
-        """What another local side ends, and what a racy look begins."""
+    def _update_path_state(self, seen: Observation, side: Side, before: Side) -> None:
+        """Clear what another local side makes obsolete, and plan the second scan of a racy file."""
         ctx, mark = self._ctx, seen.fingerprint
         if side.hash != before.hash:
             ctx.clear_problem(seen.path, ProblemOrigin.PUSH)
         if mark is not None and mark.racy and ctx.setup.run_mode is RunMode.DAEMON:
             ctx.in_flight.scan_later(seen.path, ctx.now + _RACY_SECONDS)
         if side.presence is not before.presence or side.hash != before.hash:
-            ctx.in_flight.retry_at.pop(seen.path, None)
+            ctx.in_flight.clear_deferral(seen.path)
 
-    def on_paths_looked(self, message: PathScanFinished) -> None:
-        """Single looks are through."""
+    def on_path_scan_finished(self, message: PathScanFinished) -> None:
+        """End a scan of single paths."""
         in_flight = self._ctx.in_flight
         in_flight.scanning_paths.difference_update(message.paths)
         in_flight.confirmed_racy.difference_update(message.paths)
-        self._forget_stirred()
+        self._ctx.in_flight.scans_idle()
 
-    def on_look_ended(self, message: ScanFinished) -> None:
-        """The whole look is through, or the root could not be looked at."""
+    def on_scan_finished(self, message: ScanFinished) -> None:
+        """End a whole scan; the root may have been unreadable."""
         ctx, in_flight = self._ctx, self._ctx.in_flight
-        in_flight.scanning = False
-        in_flight.root_trouble = message.trouble
-        self._forget_stirred()
+        in_flight.scan = in_flight.scan.ended(succeeded=message.trouble is None)
+        in_flight.root_error = message.trouble
+        self._ctx.in_flight.scans_idle()
         if message.trouble is not None:
             ctx.record_activity("", ActivityKind.HALTED, message.trouble)
             ctx.wake(ctx.now + 10)
             return
-        in_flight.scanned = True
-        self._count_mounts(message.mounts)
-        self._forget_missing()
+        self._update_mounts(message.mounts)
+        self._drop_bases_of_moved_root()
         ctx.update_source_row(looked_at=ctx.now)
         ctx.index.problems.clear_stale(ctx.source, ProblemOrigin.LOOK, in_flight.scan_began)
-        ctx.problems = {}
-        for problem in ctx.index.problems.all(ctx.source):
-            ctx.problems.setdefault(problem.path, []).append(problem)
+        ctx.reload_problems()
 
-    def _forget_missing(self) -> None:
-        """In a folder that took the place of the linked one nothing was deleted: what it lacks it never had. Nor does
-        it count later as deleted where it could not be seen now, or where the server moved on meanwhile. Where it holds
-        another text, nobody knows whether that is an edit or an older state: a person decides.
+    def _drop_bases_of_moved_root(self) -> None:
+        """After the root was replaced by another folder, drop the base of missing files: they are no deletes.
+
+        The same holds for files that could not be read, or that changed on the server meanwhile. Files that differ may
+        be edits or older states; without a base they are parked for the person.
         """
         ctx = self._ctx
         if ctx.source_row.moved:
@@ -152,64 +153,57 @@ class LocalChanges:
             self._path_store.change(replace(row, base=ABSENT) for row in missing)
             ctx.update_source_row(moved=False)
 
-    def _count_mounts(self, met: frozenset[str]) -> None:
-        """A file system that is gone took its files along; none of them was deleted."""
+    def _update_mounts(self, present: frozenset[str]) -> None:
+        """Compare the mount points: files of a lost mount were not deleted."""
         ctx, in_flight = self._ctx, self._ctx.in_flight
-        lost = ctx.source_row.mounts - met
-        if lost - in_flight.lost_mounts:
-            ctx.record_activity("", ActivityKind.HALTED, f"not mounted: {', '.join(sorted(lost))}")
-        in_flight.lost_mounts = lost
-        ctx.update_source_row(mounts=ctx.source_row.mounts | met)
-
-    def _forget_stirred(self) -> None:
-        in_flight = self._ctx.in_flight
-        if not in_flight.scanning and not in_flight.scanning_paths:
-            in_flight.self_modified.clear()
+        if in_flight.mounts_found(ctx.source_row.mounts, present):
+            names = ", ".join(sorted(in_flight.lost_mounts))
+            ctx.record_activity("", ActivityKind.HALTED, f"not mounted: {names}")
+        ctx.update_source_row(mounts=ctx.source_row.mounts | present)
 
     def plan(self) -> None:
-        """Ask for the looks that are due."""
+        """Ask for the scans that are due."""
         ctx, in_flight = self._ctx, self._ctx.in_flight
-        if not in_flight.recovered:
+        if in_flight.recovery is not RecoveryPhase.DONE:
             return
-        known = in_flight.scanned or in_flight.root_trouble is not None
-        if ctx.setup.run_mode is RunMode.DAEMON and known and not in_flight.scanning:
-            self._plan_regular_look()
-        if in_flight.scan_wanted and not in_flight.scanning:
-            in_flight.scan_wanted = False
-            in_flight.scanning = True
+        known = in_flight.scan.complete or in_flight.root_error is not None
+        if ctx.setup.run_mode is RunMode.DAEMON and known and not in_flight.scan.running:
+            self._request_regular_scan()
+        if in_flight.scan.wanted and not in_flight.scan.running:
+            in_flight.scan = in_flight.scan.begun()
             in_flight.scan_began = ctx.now
             ctx.emit(ScanFolder())
-        self._plan_single_looks()
+        self._plan_path_scans()
 
-    def _plan_regular_look(self) -> None:
+    def _request_regular_scan(self) -> None:
         ctx, in_flight = self._ctx, self._ctx.in_flight
-        # A root in trouble is looked for again soon: an unplugged disk may come back at any time.
+        # A missing root is looked for every 10 s: an unplugged disk may come back at any time.
         due = (ctx.source_row.looked_at or 0.0) + ctx.setup.look_every
-        if in_flight.root_trouble is not None:
+        if in_flight.root_error is not None:
             due = in_flight.scan_began + 10
         elif in_flight.lost_mounts:
             due = min(due, in_flight.scan_began + 60)
         if ctx.now >= due:
-            in_flight.scan_wanted = True
+            in_flight.request_scan()
         else:
             ctx.wake(due)
 
-    def _plan_single_looks(self) -> None:
+    def _plan_path_scans(self) -> None:
         ctx, in_flight = self._ctx, self._ctx.in_flight
         if in_flight.scanning_paths:
-            # One look after another, each at all that has come to rest meanwhile: its end brings the next step.
+            # One scan after another, each of all paths that are quiet by then. Its end causes the next step.
             return
         for path in [path for path, due in in_flight.racy.items() if ctx.now >= due]:
             del in_flight.racy[path]
             in_flight.changed_paths.setdefault(path, (ctx.now - ctx.setup.quiet, ctx.now - ctx.setup.quiet))
-            if not in_flight.scanning:
-                # What a whole look under way tells of it may have been read too soon.
+            if not in_flight.scan.running:
+                # A running whole scan may have read it too early.
                 in_flight.confirmed_racy.add(path)
         ready: list[str] = []
         for path, (first, last) in in_flight.changed_paths.items():
             due = min(last + ctx.setup.quiet, first + ctx.setup.quiet_most)
             if path in in_flight.scanning_paths or path in in_flight.applying:
-                continue  # the end of that look, or of that change, brings the next step
+                continue  # the end of that scan or change causes the next step
             if due > ctx.now:
                 ctx.wake(due)
             elif len(ready) < _AT_ONCE:
@@ -223,11 +217,11 @@ class LocalChanges:
             ctx.wake(min(in_flight.racy.values()))
 
 
-def _problem(oddity: SkippedEntry, now: float) -> PathProblem:
+def _problem(entry: SkippedEntry, now: float) -> PathProblem:
     try:
-        oddity.raw_path.encode()
+        entry.raw_path.encode()
         raw = None
     except UnicodeEncodeError:
-        raw = oddity.raw_path.encode("utf-8", "surrogateescape")
-    path = oddity.raw_path if raw is None else raw.decode("utf-8", "replace")
-    return PathProblem(path, ProblemOrigin.LOOK, oddity.reason, oddity.text, now, None, raw)
+        raw = entry.raw_path.encode("utf-8", "surrogateescape")
+    path = entry.raw_path if raw is None else raw.decode("utf-8", "replace")
+    return PathProblem(path, ProblemOrigin.LOOK, entry.reason, entry.text, now, None, raw)

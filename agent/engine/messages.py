@@ -1,4 +1,4 @@
-"""What the engine is told. The executor posts these; the engine never asks anybody anything directly."""
+"""Messages: what the engine learns. The executor posts them; the engine itself does no I/O."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from agent.core.model import (
 
 
 class Started(Struct, frozen=True, gc=False):
-    """The executor runs; nothing is outstanding."""
+    """The executor runs; no effect is in flight."""
 
 
 class TimePassed(Struct, frozen=True, gc=False):
-    """It may be later than some moment the engine asked to be woken at."""
+    """A timer of the engine may be due."""
 
 
 class PathsChanged(Struct, frozen=True, gc=False):
-    """The watcher saw something stir at these paths; ``rescan`` when it cannot say where."""
+    """The watcher reported changes at these paths; ``rescan``: also at unknown ones."""
 
     paths: frozenset[str]
     rescan: bool = False
 
 
 class ScanResults(Struct, frozen=True, gc=False):
-    """What a look found: of a whole look only the differences from the index, of single paths all of them.
+    """Results of a scan: of a whole scan the differences from the index, of single paths all of them.
 
     Attributes:
-        mounts: folders met that are file systems of their own. Told with the files in them: a look that breaks off
-            says at its end nothing of what it met.
+        oddities: entries that can never be synced.
+        mounts: mount points found below the root, sent with the files in them: a scan that breaks off sends no summary.
     """
 
     seen: tuple[Observation, ...]
@@ -51,11 +51,11 @@ class ScanResults(Struct, frozen=True, gc=False):
 
 
 class ScanFinished(Struct, frozen=True, gc=False):
-    """The whole look is through.
+    """The whole scan is over.
 
     Attributes:
-        trouble: why the root itself could not be looked at.
-        mounts: the folders met that are file systems of their own.
+        trouble: why the root itself could not be read.
+        mounts: mount points found below the root.
     """
 
     trouble: str | None = None
@@ -63,13 +63,13 @@ class ScanFinished(Struct, frozen=True, gc=False):
 
 
 class PathScanFinished(Struct, frozen=True, gc=False):
-    """The single paths asked for have been looked at; their findings came before."""
+    """The scan of single paths is over; its results came before."""
 
     paths: tuple[str, ...]
 
 
 class PageArrived(Struct, frozen=True, gc=False):
-    """A page of the feed, and the call it answers; unless it is the ``last`` one, the next follows unasked."""
+    """A page of the feed for a poll. Unless it is the ``last`` one, the next page follows by itself."""
 
     poll: int
     page: Page
@@ -77,7 +77,7 @@ class PageArrived(Struct, frozen=True, gc=False):
 
 
 class BatchAnswered(Struct, frozen=True, gc=False):
-    """What became of a batch; ``problem`` where the sending stopped early."""
+    """Outcomes of a batch; ``problem``: why sending stopped early."""
 
     number: int
     outcomes: tuple[Outcome, ...]
@@ -85,7 +85,7 @@ class BatchAnswered(Struct, frozen=True, gc=False):
 
 
 class HeadArrived(Struct, frozen=True, gc=False):
-    """What the server holds at a path now (None: nothing), with the open conflicts of that path where asked for."""
+    """The server's head of a path (None: no file), with its open conflicts if they were asked for."""
 
     path: str
     head: RemoteHead | None
@@ -93,19 +93,18 @@ class HeadArrived(Struct, frozen=True, gc=False):
 
 
 class ListingArrived(Struct, frozen=True, gc=False):
-    """Rows of the server's listing; ``last`` when it is whole."""
+    """Rows of the server's listing; ``last``: it is complete."""
 
     files: tuple[RemoteFile, ...]
     last: bool
 
 
 class FeedContinuityChecked(Struct, frozen=True, gc=False):
-    """How the server stands to where its feed was read to.
+    """Comparison of the server's feed with the position it was read to.
 
     Attributes:
-        behind: its feed does not hold what was read: it was restored from an older copy.
-        paused: whether it holds the source still for all machines. The feed of a server that was put back may never
-            tell that what it once told is over.
+        behind: the feed lacks events that were read: the server was restored from an older copy.
+        paused: the server pauses the source for all machines. A restored server may never send the end of a pause.
     """
 
     behind: bool
@@ -113,43 +112,43 @@ class FeedContinuityChecked(Struct, frozen=True, gc=False):
 
 
 class TrashWriteFinished(Struct, frozen=True, gc=False):
-    """A text owed to the trash stands there; ``trouble`` where the disk refused it."""
+    """A text was written to the trash; ``trouble``: the disk refused it."""
 
     stash_id: str
     trouble: str | None = None
 
 
 class ConnectionsReset(Struct, frozen=True, gc=False):
-    """The machine slept, its clock was set, or its connections were given up as dead."""
+    """The machine slept, its clock was set, or its connections were closed as dead."""
 
 
 class ConflictsArrived(Struct, frozen=True, gc=False):
-    """Every open conflict of the source, all machines'."""
+    """Every open conflict of the source, of all machines."""
 
     conflicts: tuple[RemoteConflict, ...]
 
 
 class ConflictCloseAnswered(Struct, frozen=True, gc=False):
-    """The server closed a conflict, or refused to (``stale``: the head moved or somebody was faster)."""
+    """The server closed a conflict, or refused (``stale``: the head moved, or it was closed before)."""
 
     conflict: int
     stale: bool = False
 
 
 class ChangesApplied(Struct, frozen=True, gc=False):
-    """What became of changes to the folder; also the answer to Recover."""
+    """Outcomes of changes to the folder; also the answer to Recover."""
 
     landed: tuple[ApplyResult, ...]
 
 
 class RecoveryFailed(Struct, frozen=True, gc=False):
-    """What became of journalled changes cannot be told now, and nothing may be changed until it can."""
+    """The outcome of journalled changes is unknown; the folder must not be changed until it is known."""
 
     trouble: str
 
 
 class Call(enum.StrEnum):
-    """The kinds of calls to the server."""
+    """Kinds of calls to the server."""
 
     POLL = "poll"
     STANDING = "standing"
@@ -163,11 +162,11 @@ class Call(enum.StrEnum):
 OF_ONE_FILE: Final = frozenset(
     {ProblemKind.GARBLED, ProblemKind.SERVER_FAULT, ProblemKind.BAD_REQUEST, ProblemKind.TOO_LARGE}
 )
-"""What a question for one file's head may meet that is that file's trouble alone."""
+"""Failures of a question for one head that concern only that file."""
 
 
 class CallFailed(Struct, frozen=True, gc=False):
-    """A call to the server failed; nothing of it may be believed. ``subject``: poll number, path or conflict id."""
+    """A call to the server failed. ``subject``: poll number, path or conflict id."""
 
     call: Call
     problem: Problem
@@ -176,7 +175,7 @@ class CallFailed(Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Resolve:
-    """A person decided a conflict they saw in this generation; ``text`` with manual_merge."""
+    """A person's decision on a conflict as shown in ``generation``; ``text`` with manual_merge."""
 
     conflict: int
     generation: int
@@ -186,46 +185,46 @@ class Resolve:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """A person wants these bytes at this path; what stands there goes to the trash."""
+    """A person's wish for this text at this path; the present file goes to the trash."""
 
     path: str
     content: bytes = field(repr=False)
 
 
 class Pause(Struct, frozen=True, gc=False):
-    """Do not change anything until this moment (infinity: until resumed)."""
+    """Change nothing until this moment (infinity: until resumed)."""
 
     until: float
 
 
 class Resume(Struct, frozen=True, gc=False):
-    """Go on; also lifts a halt a person has looked at."""
+    """Continue; also lifts a halt."""
 
 
 class ApproveDeletes(Struct, frozen=True, gc=False):
-    """A person approves exactly this plan of deletes."""
+    """A person's approval of exactly this plan of deletes."""
 
     plan: str
 
 
 class UndoDeletes(Struct, frozen=True, gc=False):
-    """A person wants the files of the held deletes back on the side that lost them."""
+    """Bring back the files of the held deletes, and those deleted within the window before them."""
 
 
 class Retry(Struct, frozen=True, gc=False):
-    """Try skipped or failed files again now; None: all of them."""
+    """Retry skipped or failed files now; None: all of them."""
 
     paths: tuple[str, ...] | None = None
 
 
 class SyncNow(Struct, frozen=True, gc=False):
-    """Do one full pass; answered by the effect Rested with the same ticket."""
+    """Do one full pass; answered by the effect PassFinished with the same ticket."""
 
     ticket: int
 
 
 class RescanRequested(Struct, frozen=True, gc=False):
-    """The rules or the folder changed: look at everything."""
+    """Scan the whole folder: the rules or the folder changed."""
 
 
 Message = (

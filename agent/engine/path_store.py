@@ -1,4 +1,4 @@
-"""The one place where a side of a path changes: the work it asks for is derived here, in the same breath."""
+"""The only writer of path rows. The step of a row is derived here with every change of its sides."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from agent.index.problems import ProblemOrigin
 from agent.index.trees import PathRow
 
 WAITING = (Step.PULL, Step.PULL_DELETE, Step.UNKNOWN)
-"""A path with such a step may have a change of the folder outstanding."""
-
-
+"""Steps of paths that may wait for a change of the folder."""
 _NOTHING_THERE = (Presence.ABSENT, Presence.OUT_OF_SCOPE)
 
 
@@ -25,75 +23,70 @@ class PathStore:
 
     def __init__(self, ctx: EngineContext) -> None:
         self._ctx = ctx
-        self._held: dict[str, PathRow] = {}
-        """Rows as the index holds them: nobody else writes to it, so what was read or written here still stands there.
-        """
+        self._cache: dict[str, PathRow] = {}
+        """Cache of rows. It equals the index, because only this class writes rows."""
 
     def rows(self, paths: Sequence[str]) -> dict[str, PathRow]:
-        """The trees of these paths."""
-        held = self._held
-        unread = [path for path in paths if path not in held]
+        """Return the rows of these paths."""
+        cache = self._cache
+        unread = [path for path in paths if path not in cache]
         if unread:
-            held.update(self._ctx.index.trees.get(self._ctx.source, unread))
-        return {path: held[path] for path in paths}
+            cache.update(self._ctx.index.trees.get(self._ctx.source, unread))
+        return {path: cache[path] for path in paths}
 
     def read(self, rows: Iterable[PathRow]) -> None:
-        """These were read just now in another way."""
-        self._held.update((row.path, row) for row in rows)
+        """Add rows to the cache that were read in another way."""
+        self._cache.update((row.path, row) for row in rows)
 
     def clear_cache(self) -> None:
-        """The step is over: only what has an operation or a change of the folder under way will be asked for again
-        soon.
-        """
-        held, ctx = self._held, self._ctx
-        self._held = {path: held[path] for path in chain(ctx.unanswered, ctx.in_flight.applying) if path in held}
+        """End a step: keep only rows with an operation or a change in flight; they are read again soon."""
+        cache, ctx = self._cache, self._ctx
+        self._cache = {path: cache[path] for path in chain(ctx.unanswered, ctx.in_flight.applying) if path in cache}
 
     def row(self, path: str) -> PathRow:
-        """The trees of one path."""
+        """Return the row of one path."""
         return self.rows([path])[path]
 
     def change(self, rows: Iterable[PathRow]) -> None:
-        """Write rows whose sides changed: steps derived, bases adopted or dropped, parked paths told."""
+        """Write rows whose sides changed: derive steps, adopt or drop bases, have conflicts updated."""
         ctx = self._ctx
         before = list(rows)
         decided = [self._decide(row) for row in before]
         ctx.index.trees.put(ctx.source, decided)
-        stood = map(self._held.get, (row.path for row in decided))
+        stood = map(self._cache.get, (row.path for row in decided))
         ctx.recount((None if old is None else old.local for old in stood), (row.local for row in decided))
-        # The index keeps no row that says nothing.
-        self._held.update((row.path, PathRow(row.path) if row.is_empty else row) for row in decided)
+        # The index keeps no empty row.
+        self._cache.update((row.path, PathRow(row.path) if row.is_empty else row) for row in decided)
         for old, new in zip(before, decided, strict=True):
             if old.step in WAITING and new.step not in WAITING:
-                # What stood in the way of a change that is not wanted any more is no trouble any more.
+                # The change of the folder is not wanted any more, so its problem is over.
                 ctx.clear_problem(new.path, ProblemOrigin.PULL)
-                ctx.in_flight.retry_at.pop(new.path, None)
+                ctx.in_flight.clear_deferral(new.path)
         ctx.moved.update(row.path for row in decided if row.step is Step.PARK or row.path in ctx.parked)
-        ctx.in_flight.unclassified.update(row.path for row in decided if row.path in ctx.in_flight.contents)
         ctx.changes += len(decided)
-        ctx.in_flight.changed_since_rest |= bool(decided)
+        if decided:
+            ctx.in_flight.row_written(row.path for row in decided)
 
     def knows_none(self, paths: Sequence[str]) -> bool:
-        """Whether nothing is known of these paths, nor of any between them; False where that is not sure."""
+        """True if no row exists for these paths nor for any path between them."""
         first, last = min(paths), max(paths)
-        return not self._held.keys() & paths and not self._ctx.index.trees.any_within(self._ctx.source, first, last)
+        return not self._cache.keys() & paths and not self._ctx.index.trees.any_within(self._ctx.source, first, last)
 
     def begin(self, found: Sequence[Observation]) -> None:
-        """Write what was seen at paths that nothing is known of: as ``change``, for many at once."""
+        """Write observations of paths without a row; as ``change``, for many at once."""
         ctx, mode = self._ctx, self._ctx.setup.mode
-        # Beside two sides that hold nothing the work does not follow from what the bytes are.
+        # Base and remote are absent, so the step depends on the category of the local side only.
         sides = {seen.side.category: seen.side for seen in found}
-        steps = {sort: reconcile(ABSENT, side, ABSENT, mode).step for sort, side in sides.items()}
-        nothing = {sort for sort in sides if sort[0] in _NOTHING_THERE}
-        # A path that holds nothing, and never did, has no row.
+        steps = {key: reconcile(ABSENT, side, ABSENT, mode).step for key, side in sides.items()}
+        nothing = {key for key in sides if key[0] in _NOTHING_THERE}
+        # A path without a file on any side needs no row.
         there = [seen for seen in found if seen.side.category not in nothing] if nothing else found
         ctx.index.trees.add(ctx.source, there, steps)
         ctx.recount((ABSENT for _ in there), (seen.side for seen in there))
         ctx.moved.update(ctx.parked.keys() & {seen.path for seen in found} if ctx.parked else ())
-        ctx.in_flight.unclassified.update(
-            ctx.in_flight.contents.keys() & {seen.path for seen in found} if ctx.in_flight.contents else ()
-        )
         ctx.changes += len(found)
-        ctx.in_flight.changed_since_rest |= bool(found)
+        if found:
+            ctx.in_flight.row_written(seen.path for seen in found)
 
     def _decide(self, row: PathRow) -> PathRow:
         decision = reconcile(row.base, row.local, row.remote, self._ctx.setup.mode)
@@ -103,25 +96,25 @@ class PathStore:
         return replace(row, base=base, step=decision.step)
 
     def forget_agreements(self) -> None:
-        """Forget what both sides agreed on and what the server was told to hold: what is here stays as it is."""
+        """Drop the base and remote side of every row, as at a new link; local files stay as they are."""
         rows = list(self._ctx.index.trees.all(self._ctx.source))
         self.change(PathRow(row.path, ABSENT, row.local, row.fingerprint) for row in rows)
 
     def rederive(self) -> None:
-        """Derive every row's step again: the mode changed."""
+        """Derive the step of every row again, because the mode changed."""
         self.change(list(self._ctx.index.trees.all(self._ctx.source)))
 
 
 def agreed(row: PathRow, side: Side) -> PathRow:
-    """The row once the server is known to hold ``side`` because we put it there, on the base it wanted."""
+    """Return the row after the server took ``side`` from us on the right base: base and remote are ``side``."""
     return replace(row, base=side, remote=side)
 
 
 def remote_side(digest: str | None, rev: str | None = None) -> Side:
-    """A remote side by its hash; None is absent."""
+    """Return the remote side with a hash; None is absent."""
     return ABSENT if digest is None else Side(Presence.FILE, digest, None, None, rev)
 
 
 def sent_side(digest: str | None, size: int) -> Side:
-    """The side an operation leaves on the server."""
+    """Return the side that an operation leaves on the server."""
     return ABSENT if digest is None else file_side(digest, size)

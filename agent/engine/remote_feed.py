@@ -90,7 +90,7 @@ class RemoteFeed:
         ctx.update_source_row(feed_state=message.page.state, cursor=message.page.cursor)
         self._more = message.page.more
         if message.page.events:
-            in_flight.last_event_at = ctx.now
+            in_flight.event_seen(ctx.now)
         if not message.page.more:
             in_flight.drained = max(in_flight.drained, message.poll)
             in_flight.drained_at = ctx.now
@@ -102,9 +102,7 @@ class RemoteFeed:
         if past:
             self._in_doubt.passed_over(past)
             in_flight.newest_position = max(in_flight.newest_position, past)
-        in_flight.acknowledged_spans = [
-            span for span in in_flight.acknowledged_spans if span.last > in_flight.newest_position
-        ]
+        in_flight.forget_acknowledged(in_flight.newest_position)
 
     def _interval(self) -> float:
         """Seconds to the next poll where the server cannot be waited on: the longer nothing came, the longer."""
@@ -136,7 +134,7 @@ class RemoteFeed:
             elif all(self._usable(path) for path in _paths_of(event)):
                 handlers[type(event)](reading, event)
         self._path_store.change(reading.rows[path] for path in sorted(reading.changed))
-        ctx.in_flight.changed_during_check |= reading.changed
+        ctx.in_flight.mark_changed(reading.changed)
 
     def _usable(self, path: str) -> bool:
         """Whether a path the server names may be used at all; a refused one is one skipped file."""
@@ -297,10 +295,19 @@ class RemoteFeed:
         if event.latest:
             in_flight.latest.add(event.path)
 
+    def on_failed(self, poll: int | str | None) -> None:
+        """A poll or the check of the feed's continuity failed: nothing the server said before may be relied on."""
+        in_flight = self._ctx.in_flight
+        in_flight.forget_continuity()
+        in_flight.checking_continuity = False
+        in_flight.forget_acknowledged()
+        if isinstance(poll, int):
+            in_flight.polls.pop(poll, None)
+
     def plan(self) -> None:
         """Ask for the feed where that is due."""
         ctx, in_flight = self._ctx, self._ctx.in_flight
-        if not in_flight.scanned or not ctx.may_call(Call.POLL) or in_flight.contents_size > CONTENTS_LIMIT:
+        if not in_flight.scan.complete or not ctx.may_call(Call.POLL) or in_flight.contents_size > CONTENTS_LIMIT:
             return
         if not self._server_is_known():
             return
@@ -354,7 +361,7 @@ class RemoteFeed:
         ctx.retry_state.connection_restored(ctx.now)
         in_flight.polls.clear()
         in_flight.next_poll_at = ctx.now
-        in_flight.scan_wanted = True
+        in_flight.request_scan()
         ctx.request_drain()
 
     def _poll(self, state: str | None, wait: float) -> None:

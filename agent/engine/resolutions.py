@@ -31,6 +31,7 @@ from agent.engine.path_store import PathStore
 from agent.engine.trash_outbox import TrashOutbox
 from agent.index.activity import ActivityKind
 from agent.index.operations import OperationState, PushReason
+from agent.index.problems import ProblemOrigin
 from agent.index.trees import PathRow
 
 _SWAPPED = frozenset({ConflictOrigin.SERVER_EDIT, ConflictOrigin.OVERTAKEN_EDIT})
@@ -148,7 +149,7 @@ class Resolutions:
             text = self._text(step)
             ctx.emit(CloseConflict(conflict.id, step.conflict.id, step.choice, text, expected, row.path, texts))
         else:
-            ctx.in_flight.retry_at[row.path] = ctx.now + _AGAIN
+            ctx.in_flight.defer(row.path, ctx.now + _AGAIN)
 
     def _give_up(self, conflict: Conflict, row: PathRow, note: str) -> None:
         """It cannot be carried out as decided. What nobody was shown is not shown now either."""
@@ -223,7 +224,7 @@ class Resolutions:
             self._conflicts.close(conflict, "closed quietly")
             return
         if row.local.presence is Presence.UNKNOWN:
-            self._ctx.in_flight.retry_at[row.path] = self._ctx.now + _AGAIN
+            self._ctx.in_flight.defer(row.path, self._ctx.now + _AGAIN)
             return
         if row.local.hash == wanted:
             self._done(conflict, row)
@@ -240,7 +241,7 @@ class Resolutions:
         conflict = self._ctx.parked.get(row.path)
         row = seen_at(row, landed.seen)
         if landed.landing is ApplyOutcome.DONE:
-            self._ctx.clear_problem(row.path, "pull")
+            self._ctx.clear_problem(row.path, ProblemOrigin.PULL)
             row = replace(row, base=side_of(intent.new))
             if conflict is not None:
                 self._conflicts.close(conflict, f"resolved: {conflict.choice}")

@@ -1,4 +1,4 @@
-"""When each kind of call to the server may be made again: one failing kind neither stops nor is excused by another."""
+"""Time of the next try of each kind of call to the server. A failing kind does not stop the others."""
 
 from __future__ import annotations
 
@@ -10,78 +10,94 @@ from agent.core.backoff import CALM, Backoff
 from agent.core.errors import Problem, ProblemKind
 from agent.engine.messages import Call
 
-_OF_THE_LINE = frozenset({ProblemKind.OFFLINE, ProblemKind.SIGNED_OUT})
-"""Problems of the connection or the account, which the kinds of calls share."""
+_OF_THE_CONNECTION = frozenset({ProblemKind.OFFLINE, ProblemKind.SIGNED_OUT})
+"""Problems of the connection or the account, which all kinds of calls share."""
 
 _FORGOTTEN_AFTER = 120.0
-"""Seconds after its next try was due that a failure nobody repeated says nothing any more."""
+"""Seconds after its due retry from which on a failure that was not repeated is no problem any more."""
 
 
 class _FailingCall(Struct, frozen=True):
     problem: Problem
     backoff: Backoff
+    number: int
+    """Rises with every failure; the newest one is shown."""
 
 
 class RetryState:
-    """Failures in a row and the next try, for each kind of call."""
+    """Failures in a row and the next try of each kind of call."""
 
     def __init__(self, rng: random.Random) -> None:
         self._rng = rng
         self._failing: dict[Call, _FailingCall] = {}
         self._not_before = 0.0
+        self._number = 0
 
     def ready(self, call: Call, now: float) -> bool:
-        """Whether this kind of call may be made now."""
+        """True if this kind of call may be made now."""
         failing = self._failing.get(call)
         return now >= self._not_before and (failing is None or failing.backoff.ready(now))
 
     def is_well(self, call: Call) -> bool:
-        """Whether the last call of this kind did not fail."""
+        """True if the last call of this kind did not fail."""
         return call not in self._failing
 
     def failed(self, call: Call, problem: Problem, now: float) -> None:
-        """It failed: it waits. What the server asked everybody to wait, everything waits."""
+        """Record a failure. A pause that the server asked for holds for every kind of call.
+
+        A failure that is an answer proves that the connection works, so older failures of the connection are over.
+        """
         before = self._failing.get(call)
         backoff = (before.backoff if before else CALM).after(problem, now, self._rng)
-        self._failing[call] = _FailingCall(problem, backoff)
+        self._number += 1
+        if problem.kind is not ProblemKind.OFFLINE:
+            self._clear(ProblemKind.OFFLINE)
+        self._failing[call] = _FailingCall(problem, backoff, self._number)
         if problem.retry_after is not None:
             self._not_before = max(self._not_before, backoff.due)
 
     def answered(self, call: Call) -> None:
-        """It worked. Where it had not before, for want of a connection or an account, the others need not wait either;
-        a call that works all along excuses none that does not.
+        """Record a success.
+
+        If this kind had been failing because of the connection or the account, clear the backoff of every kind that
+        failed for such a cause. A kind that never failed says nothing about the others.
         """
         before = self._failing.pop(call, None)
-        if before is None or before.problem.kind not in _OF_THE_LINE:
+        if before is None or before.problem.kind not in _OF_THE_CONNECTION:
             return
-        for other in [c for c, failing in self._failing.items() if failing.problem.kind in _OF_THE_LINE]:
-            del self._failing[other]
+        self._clear(*_OF_THE_CONNECTION)
+
+    def _clear(self, *kinds: ProblemKind) -> None:
+        for call in [call for call, failing in self._failing.items() if failing.problem.kind in kinds]:
+            del self._failing[call]
 
     def reset(self) -> None:
-        """Try everything again at once: a person asked, or the clock can no longer be compared."""
+        """Allow every call at once: a person asked, or the clock was set back."""
         self._failing.clear()
         self._not_before = 0.0
 
     def connection_restored(self, now: float) -> None:
-        """What failed for want of a connection may be tried now, and is trouble until it is answered; what a server
-        asked to wait for, still waits.
+        """Retry calls that failed because of the connection. They remain problems until they are answered.
+
+        A pause that the server asked for still holds.
         """
         for call, failing in self._failing.items():
             if failing.problem.kind is ProblemKind.OFFLINE:
-                self._failing[call] = _FailingCall(failing.problem, Backoff(due=now))
+                self._failing[call] = _FailingCall(failing.problem, Backoff(due=now), failing.number)
 
     def due(self, now: float) -> float | None:
-        """When the next try of anything that waits is due."""
+        """Return the time of the next retry of any kind; None if nothing waits."""
         moments = [failing.backoff.due for failing in self._failing.values()]
         later = [moment for moment in (*moments, self._not_before) if moment > now]
         return min(later, default=None)
 
     def trouble(self, now: float) -> Problem | None:
-        """The gravest thing that is wrong, if anything is. From any thread."""
-        current = [f.problem for f in list(self._failing.values()) if now <= f.backoff.due + _FORGOTTEN_AFTER]
-        return min(current, key=lambda problem: problem.kind is not ProblemKind.SIGNED_OUT, default=None)
+        """Return the problem to show: a refused token before all others, else the newest failure. Thread-safe."""
+        current = [f for f in list(self._failing.values()) if now <= f.backoff.due + _FORGOTTEN_AFTER]
+        shown = max(current, key=lambda f: (f.problem.kind is ProblemKind.SIGNED_OUT, f.number), default=None)
+        return None if shown is None else shown.problem
 
     @property
     def failures(self) -> int:
-        """The longest run of failures in a row."""
+        """Number of failures in a row of the kind that failed most often."""
         return max((failing.backoff.failures for failing in self._failing.values()), default=0)

@@ -1,4 +1,4 @@
-"""A source as people see it."""
+"""The status of a source."""
 
 from __future__ import annotations
 
@@ -6,13 +6,16 @@ from msgspec import Struct
 
 from agent.core.conflict import ConflictState
 from agent.core.errors import Problem, ProblemKind
-from agent.core.model import SourceState
+from agent.core.model import Reason, SourceState
 from agent.core.reconcile import Step
 from agent.engine.context import EngineContext
 
 
 class SourceView(Struct, frozen=True):
-    """What ``status`` shows of a source. Counts are files, sizes bytes, times seconds since the epoch."""
+    """The fields of ``status``. Counts are files, sizes bytes, times seconds since the epoch.
+
+    ``skipped`` counts each path once, whatever number of reasons it has.
+    """
 
     state: SourceState
     files: int
@@ -31,11 +34,12 @@ class SourceView(Struct, frozen=True):
 
 
 class Alerts(Struct, frozen=True):
-    """What a person is told of without having asked; unlike a view it costs next to nothing.
+    """What a person is notified of. Unlike a view it reads no table.
 
     Attributes:
-        conflicts: numbers of those nobody has decided.
-        halted: why everything stands still.
+        conflicts: ids of undecided conflicts.
+        halted: the reason of a halt.
+        signed_out: the token was refused.
     """
 
     conflicts: frozenset[int]
@@ -44,19 +48,17 @@ class Alerts(Struct, frozen=True):
 
 
 def alerts(ctx: EngineContext) -> Alerts:
-    """Look at what is outstanding, and not at the index. From any thread: what is gone through is copied first."""
+    """Return the alerts, from memory only. Safe from any thread: collections are copied first."""
     trouble, held = ctx.trouble, ctx.in_flight.held_deletes
     return Alerts(
         frozenset(c.id for c in list(ctx.parked.values()) if c.state is ConflictState.OPEN),
-        ctx.in_flight.root_trouble
-        or ctx.source_row.halted
-        or (f"{len(held.files)} deletes are held" if held else None),
+        ctx.in_flight.root_error or ctx.source_row.halted or (f"{len(held.files)} deletes are held" if held else None),
         trouble is not None and trouble.kind is ProblemKind.SIGNED_OUT,
     )
 
 
 def view(ctx: EngineContext, *, at_rest: bool) -> SourceView:
-    """Look at the index and at what is outstanding."""
+    """Return the status, from the index and the work in flight."""
     files, size = ctx.totals()
     steps = ctx.index.trees.work(ctx.source)
     for row in ctx.index.trees.get(ctx.source, list(ctx.parked)).values():
@@ -75,7 +77,7 @@ def view(ctx: EngineContext, *, at_rest: bool) -> SourceView:
         pending_push=push,
         pending_pull=pull,
         conflicts=conflicts,
-        skipped=steps.get(Step.SKIP, 0) + steps.get(Step.UNKNOWN, 0) + len(ctx.problems),
+        skipped=_skipped(ctx, steps),
         held_plan=held.plan if held else None,
         held_count=len(held.files) if held else 0,
         cursor=ctx.source_row.cursor,
@@ -86,8 +88,16 @@ def view(ctx: EngineContext, *, at_rest: bool) -> SourceView:
     )
 
 
+def _skipped(ctx: EngineContext, steps: dict[Step, int]) -> int:
+    """Count paths that cannot be synced: rows by their step, and paths whose only sign is a problem."""
+    counted = (Step.SKIP, Step.UNKNOWN)
+    rows = ctx.index.trees.get(ctx.source, list(ctx.problems)).values()
+    others = sum(1 for row in rows if row.step not in counted or row.path in ctx.parked)
+    return sum(steps.get(step, 0) for step in counted) + others
+
+
 def _synced_at(ctx: EngineContext) -> float | None:
-    """When both sides last agreed; a moment that lies ahead was written by a clock that has been set since."""
+    """Return the last time both sides agreed. Times in the future come from a clock that was set back since."""
     known = (ctx.source_row.synced_at, ctx.in_flight.synced_at)
     return max((moment for moment in known if moment is not None and moment <= ctx.now), default=None)
 
@@ -112,9 +122,9 @@ def _state(ctx: EngineContext, conflicts: int, *, busy: bool) -> SourceState:
 
 
 def _halted(ctx: EngineContext) -> str | None:
-    """Why a brake holds the source, and what to do."""
-    if ctx.in_flight.root_trouble or ctx.source_row.halted:
-        return ctx.in_flight.root_trouble or ctx.source_row.halted
+    """Return why the source is halted, and what to do."""
+    if ctx.in_flight.root_error or ctx.source_row.halted:
+        return ctx.in_flight.root_error or ctx.source_row.halted
     if ctx.in_flight.lost_mounts:
         names = ", ".join(sorted(ctx.in_flight.lost_mounts))
         return f"Not mounted: {names}. Mount it again, or go on without its files: raven-agent resume."
@@ -122,6 +132,11 @@ def _halted(ctx: EngineContext) -> str | None:
 
 
 def has_failures(ctx: EngineContext) -> bool:
-    """Whether a selected file could not be synced for a reason that is not policy."""
+    """True if a selected file cannot be synced although it should be.
+
+    A file over the server's limit is no failure of the source: everything else is in sync, and the file is named among
+    the skipped ones.
+    """
     listed = (problem.reason for problems in ctx.problems.values() for problem in problems)
-    return not all(reason.is_policy for reason in (*listed, *ctx.index.trees.reasons(ctx.source)))
+    reasons = (*listed, *ctx.index.trees.reasons(ctx.source))
+    return not all(reason.is_policy or reason is Reason.TOO_LARGE for reason in reasons)

@@ -1,6 +1,8 @@
-"""From the trees to the server: which operations go into the next batch, and what its answer means."""
+"""From the trees to the server: the operations of the next batch, and the meaning of its answer."""
 
 from __future__ import annotations
+
+from msgspec.structs import replace
 
 from agent.core.errors import ProblemKind
 from agent.core.model import Operation, Outcome, Presence, Reason, Result, Verb
@@ -20,7 +22,7 @@ _REFUSED_AGAIN = 3600.0
 
 
 class Uploads:
-    """A few batches at a time; uploads before deletes, so that a rename never leaves a file without a copy."""
+    """Sends a few batches at a time; uploads before deletes, so that a renamed file always has a copy."""
 
     def __init__(
         self,
@@ -28,23 +30,23 @@ class Uploads:
         path_store: PathStore,
         in_doubt: InDoubt,
         delete_guard: DeleteGuard,
-        observing: LocalChanges,
+        local_changes: LocalChanges,
     ) -> None:
         self._ctx = ctx
         self._path_store = path_store
         self._in_doubt = in_doubt
         self._delete_guard = delete_guard
-        self._local_changes = observing
+        self._local_changes = local_changes
         self._chosen: dict[Step, str] = {}
-        """The path up to which the work of a step was chosen; what comes after it was not looked at yet."""
+        """The last path chosen for each step; the search for the next batch begins behind it."""
 
     # Answers
 
     def on_answer(self, message: BatchAnswered) -> None:
         """Take the outcomes of a batch in flight."""
         ctx = self._ctx
-        batch = {i: ctx.in_flight.batch.pop(i) for i in ctx.in_flight.batches.pop(message.number, ())}
-        # An echo in the feed may have been quicker than the answer; what it settled is not open any more.
+        batch = ctx.in_flight.end_batch(message.number)
+        # An event of the feed may have closed an operation before its answer arrived.
         live = {i: self._live(entry) for i, entry in batch.items()}
         outcomes = {outcome.operation_id: outcome for outcome in message.outcomes}
         applied: list[tuple[StoredOperation, int | None]] = []
@@ -66,7 +68,7 @@ class Uploads:
         elif message.problem.kind is ProblemKind.PAUSED:
             ctx.update_source_row(remote_paused=True)
         elif ctx.may_call(Call.PUSH):
-            # Another batch that failed in the same moment is the same failure.
+            # A second batch that failed at the same moment is the same failure.
             ctx.retry_state.failed(Call.PUSH, message.problem, ctx.now)
 
     def _live(self, entry: StoredOperation) -> StoredOperation | None:
@@ -82,16 +84,14 @@ class Uploads:
         elif outcome.result in (Result.REJECTED, Result.TOO_LARGE):
             self._refuse(entry, outcome)
         elif outcome.result is Result.CHANGED:
-            self._local_changes.on_noticed(PathsChanged(frozenset([entry.operation.path])))
+            self._local_changes.on_paths_changed(PathsChanged(frozenset([entry.operation.path])))
             if entry.state is OperationState.STORED:
                 ctx.index.operations.drop([entry.operation.id])
-                ctx.replace_operation(
-                    StoredOperation(entry.seq, entry.operation, entry.reason, OperationState.DONE, entry.created_at)
-                )
+                ctx.replace_operation(replace(entry, state=OperationState.DONE))
                 ctx.moved.add(entry.operation.path)
 
     def _refuse(self, entry: StoredOperation, outcome: Outcome) -> None:
-        """The server will not have this file: it is one skipped file, with the reason, until it changes."""
+        """Set aside one file that the server refuses, with the reason."""
         ctx = self._ctx
         reason = Reason.TOO_LARGE if outcome.result is Result.TOO_LARGE else Reason.REFUSED
         row = self._path_store.row(entry.operation.path)
@@ -102,42 +102,37 @@ class Uploads:
         ctx.set_problem(PathProblem(row.path, ProblemOrigin.PUSH, reason, text, ctx.now))
         local = row.local
         if entry.operation.verb is Verb.DELETE:
-            # There is no local file the refusal could be noted on: it is tried again in an hour, or when asked.
-            ctx.in_flight.retry_at[row.path] = ctx.now + _REFUSED_AGAIN
+            # No local file can carry the refusal of a delete: it is tried again in an hour, or when asked.
+            ctx.in_flight.defer(row.path, ctx.now + _REFUSED_AGAIN)
         if local.hash == entry.operation.hash and local.is_file:
-            local = type(local)(local.presence, local.hash, local.size, reason, local.rev)
-        self._path_store.change(
-            [PathRow(row.path, row.base, local, row.fingerprint, row.remote, row.remote_id, row.position)]
-        )
+            local = replace(local, reason=reason)
+        self._path_store.change([replace(row, local=local)])
 
     # Batches
 
     def plan(self) -> None:
-        """Send the next batches, as far as there is anything to send and others are not in the way."""
+        """Send the next batches if there is work and the limits allow it."""
         ctx, in_flight = self._ctx, self._ctx.in_flight
         if not ctx.may_change or not ctx.may_call(Call.PUSH) or self._in_doubt.read_first():
             return
-        # A server that just failed is asked with one batch whether it is well again.
+        # After a failure, one batch tests if the server works again.
         together = ctx.setup.ordered_feed and ctx.retry_state.is_well(Call.PUSH)
         while len(in_flight.batches) < (ctx.setup.batches if together else 1):
             entries = self._choose()
             if not entries:
                 return
-            in_flight.batch.update((entry.operation.id, entry) for entry in entries)
-            in_flight.batches[in_flight.next_batch] = tuple(entry.operation.id for entry in entries)
-            parcels = tuple(OutgoingOperation(entry.operation, self._given(entry)) for entry in entries)
-            ctx.emit(Send(in_flight.next_batch, parcels))
-            in_flight.next_batch += 1
+            outgoing = tuple(OutgoingOperation(entry.operation, self._override(entry)) for entry in entries)
+            ctx.emit(Send(in_flight.begin_batch(entries), outgoing))
 
-    def _given(self, entry: StoredOperation) -> bytes | None:
+    def _override(self, entry: StoredOperation) -> bytes | None:
         if entry.reason is not PushReason.RESOLVE:
             return None
         return self._ctx.index.texts.get(entry.operation.hash) or b""
 
     def _choose(self) -> list[StoredOperation]:
-        """What goes into one batch: what waits already, then new uploads, and only without any of these, deletes.
+        """Choose one batch: waiting operations and new uploads; only if there are none of these, deletes.
 
-        Deletes come last so that a rename's upload is acknowledged before the old name goes.
+        The upload of a renamed file is then acknowledged before its old path is deleted.
         """
         waiting = self._waiting()[: self._ctx.setup.batch_items]
         rows = self._ready(Step.PUSH, self._ctx.setup.batch_items - len(waiting))
@@ -152,17 +147,18 @@ class Uploads:
         return self._store(deletes, Verb.DELETE)
 
     def _new_names_to_come(self) -> bool:
-        """Whether a file may still come up under a new name: it may be the one that a delete is due for. A renamed file
-        is whole; one that changes while it is read is not waited for, it may never come to rest.
+        """True if a scan may still find a new file: it may be a renamed one, whose old path is due for a delete.
+
+        A file that changes while it is read is no renamed one, and is not waited for: it may never be quiet.
         """
         in_flight = self._ctx.in_flight
         rows = self._path_store.rows(
             sorted((in_flight.changed_paths.keys() | in_flight.scanning_paths) - in_flight.unstable)
         ).values()
-        return in_flight.scanning or any(_may_be_new(row) for row in rows)
+        return in_flight.scan.running or any(_may_be_new(row) for row in rows)
 
     def _waiting(self) -> list[StoredOperation]:
-        """Stored operations that are not on their way, oldest first, one for a path."""
+        """Return stored operations that are not in flight, oldest first, one for each path."""
         waiting = []
         for entry in self._ctx.unanswered_operations(beside=self._ctx.in_flight.pushing):
             if entry.state is OperationState.STORED or self._in_doubt.resendable(entry):
@@ -170,9 +166,9 @@ class Uploads:
         return waiting
 
     def _ready(self, step: Step, room: int) -> list[PathRow]:
-        """Rows of this step that may be sent now, as many as a batch has room for, in files and in bytes.
+        """Return rows of this step that may be sent now, up to the limits of a batch.
 
-        They are taken in path order, going round: what is on its way is not gone through again for every batch.
+        They are taken in path order, round-robin, so that rows in flight are not read again for every batch.
         """
         behind = self._chosen.pop(step, "")
         chosen = self._ready_behind(step, room, behind) if room else []
@@ -217,7 +213,7 @@ class Uploads:
 
 
 def _may_be_new(row: PathRow) -> bool:
-    """Whether nothing was agreed on for this path, and what stands there, if it is known at all, can be sent."""
+    """True if the path has no base, and its local file, if known, can be sent."""
     return row.base.presence is Presence.ABSENT and (
         row.local.presence is Presence.ABSENT or (row.local.is_file and row.local.reason is None)
     )

@@ -1,8 +1,6 @@
-"""What a person may ask of a source as a whole: to rest, to go on, to try again, to make a full pass now."""
+"""A person's commands for a whole source: pause, resume, retry, sync now."""
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 from msgspec.structs import replace
 
@@ -11,23 +9,21 @@ from agent.core.reconcile import Step
 from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
 from agent.engine.in_doubt import InDoubt
+from agent.engine.in_flight import RecoveryPhase
 from agent.engine.messages import Pause, Resume, Retry, SyncNow
 from agent.engine.path_store import PathStore
+from agent.engine.recovery import Recovery
 from agent.engine.trash_outbox import TrashOutbox
 from agent.engine.verification import Verification
 from agent.index.problems import ProblemOrigin
 
 _REFUSALS = frozenset({Reason.REFUSED, Reason.TOO_LARGE})
 _JUST = 5.0
-"""Seconds from the beginning of a look within which it counts for the command that has it made."""
+"""Age in seconds up to which a scan counts as begun for this command."""
 
 
 class UserCommands:
-    """Carries a person's words into what is outstanding.
-
-    Args:
-        recover: asks anew what became of interrupted changes.
-    """
+    """Carries the commands out."""
 
     def __init__(
         self,
@@ -36,64 +32,64 @@ class UserCommands:
         in_doubt: InDoubt,
         verification: Verification,
         trash_outbox: TrashOutbox,
-        recover: Callable[[], None],
+        recovery: Recovery,
     ) -> None:
         self._ctx = ctx
         self._path_store = path_store
         self._in_doubt = in_doubt
         self._verification = verification
         self._trash_outbox = trash_outbox
-        self._recover = recover
+        self._recovery = recovery
 
     def on_pause(self, message: Pause) -> None:
-        """Change nothing on either side until then."""
+        """Change nothing on either side until the given time."""
         self._ctx.in_flight.paused_until = message.until
 
     def on_resume(self, _message: Resume) -> None:
-        """Go on; after a halt, what can no longer be trusted is compared as at a first link."""
+        """Continue; after a halt that needs it, merge both sides like a new link."""
         ctx, in_flight = self._ctx, self._ctx.in_flight
         in_flight.paused_until = 0.0
-        in_flight.scan_wanted = True
+        in_flight.request_scan()
         if ctx.source_row.rejoin:
             self._rejoin()
-        self._give_mounts_up()
+        self._drop_lost_mounts()
         ctx.update_source_row(halted=None, rejoin=False)
 
     def _rejoin(self) -> None:
         ctx, in_flight = self._ctx, self._ctx.in_flight
-        # A conflict may dissolve now that its server forgot the other side, whose text then stands nowhere else.
+        # A conflict may end because the server lost the other side; its text then exists only here.
         for conflict in ctx.parked.values():
             self._trash_outbox.enqueue(conflict.path, conflict.remote_hash, "conflict")
         self._in_doubt.abandon(ctx.unanswered_operations())
         self._path_store.forget_agreements()
-        in_flight.detached.update(in_flight.intents)
-        # The feed is read from its beginning, and tells of a pause again if there still is one.
+        in_flight.detach_intents()
+        # The feed is read from its beginning, and repeats a pause that is still on.
         ctx.update_source_row(feed_state=None, cursor=None, remote_paused=False)
-        in_flight.continuity_known = False
-        # What our own operations left on the server is forgotten too, so the feed has to tell it.
-        in_flight.acknowledged_spans.clear()
-        in_flight.drained = 0
+        in_flight.forget_continuity()
+        # The remote tree was emptied, so the feed must return our own events too.
+        in_flight.forget_acknowledged()
+        in_flight.restart_drain()
         ctx.request_drain()
         self._verification.request()
 
-    def _give_mounts_up(self) -> None:
-        """Go on without the file systems that are gone: their files are missing here, and deleted by nobody."""
+    def _drop_lost_mounts(self) -> None:
+        """Continue without the lost mounts: drop the base of their files, so that nothing counts as deleted."""
         ctx, in_flight = self._ctx, self._ctx.in_flight
         for mount in in_flight.lost_mounts:
             rows = list(ctx.index.trees.below(ctx.source, mount))
             self._path_store.change(replace(row, base=ABSENT) for row in rows)
         ctx.update_source_row(mounts=ctx.source_row.mounts - in_flight.lost_mounts)
-        in_flight.lost_mounts = frozenset()
+        in_flight.mounts_found(frozenset(), frozenset())
 
     def on_retry(self, message: Retry) -> None:
-        """Try again what was set aside, now."""
+        """Retry files that were set aside."""
         ctx, in_flight = self._ctx, self._ctx.in_flight
         ctx.retry_state.reset()
         chosen = None if message.paths is None else set(message.paths)
         for path in list(ctx.problems):
             if chosen is None or path in chosen:
                 ctx.clear_problem(path, ProblemOrigin.PUSH, ProblemOrigin.PULL, ProblemOrigin.REMOTE)
-                in_flight.retry_at.pop(path, None)
+                in_flight.clear_deferral(path)
         rows = [
             row
             for row in ctx.index.trees.with_step(ctx.source, Step.SKIP, Step.UNKNOWN)
@@ -101,34 +97,32 @@ class UserCommands:
         ]
         refused = [row for row in rows if row.step is Step.SKIP and row.local.reason in _REFUSALS]
         if refused or chosen is None:
-            # Also where nothing was refused yet: a limit learned from one bad answer would refuse what comes next.
+            # Also if nothing was refused: a limit learned from one bad answer would refuse the next file.
             ctx.update_source_row(max_bytes=None)
         if refused:
             self._path_store.change(replace(row, local=replace(row.local, reason=None)) for row in refused)
-        # Without a fingerprint to compare with, a file that had shrunk is taken as it stands.
+        # Without a fingerprint, a file that had shrunk is taken as an edit: the person asked for it.
         self._path_store.change(replace(row, fingerprint=None) for row in rows if row.local.reason is Reason.SHRUNK)
-        in_flight.scan_wanted = True
+        in_flight.request_scan()
 
     def on_sync_now(self, message: SyncNow) -> None:
-        """One full pass: look, drain, verify, and work until nothing is left."""
+        """Begin a full pass: scan, read the feed to its end, verify, and work until nothing is left."""
         ctx, in_flight = self._ctx, self._ctx.in_flight
-        in_flight.waiting_passes.append(message.ticket)
         ctx.retry_state.reset()
-        in_flight.retry_at.clear()
+        in_flight.clear_deferrals()
         begun = self._has_just_begun()
-        in_flight.scan_wanted |= not (begun and in_flight.scanning)
+        in_flight.begin_pass(message.ticket, ctx.now)
+        if not (begun and in_flight.scan.running):
+            in_flight.request_scan()
         if not (begun and self._verification.pending):
             self._verification.request()
         if not (begun and in_flight.drained < in_flight.drain_goal):
             ctx.request_drain()
-        in_flight.pass_began = ctx.now
-        if not in_flight.recovered and not in_flight.recovering:
-            self._recover()
+        if in_flight.recovery is RecoveryPhase.WAITING:
+            self._recovery.recover()
 
     def _has_just_begun(self) -> bool:
-        """Whether this is what the process was started for: the look, the reading and the verification that are under
-        way since its start are the pass's own, as they began after the command was given.
-        """
+        """True if the process was started for this pass: the scan, drain and verification of its start then count."""
         ctx, in_flight = self._ctx, self._ctx.in_flight
         return (
             ctx.setup.run_mode is RunMode.ONE_SHOT

@@ -62,7 +62,7 @@ class Verification:
     def plan(self) -> None:
         """Take the next step that is due."""
         ctx = self._ctx
-        if not ctx.in_flight.scanned or not ctx.may_call(Call.LISTING):
+        if not ctx.in_flight.scan.complete or not ctx.may_call(Call.LISTING):
             return
         if self._phase is VerificationPhase.IDLE:
             self._begin_if_due()
@@ -97,8 +97,9 @@ class Verification:
             for entry in entries
             if entry.state is OperationState.ACKED
         }
-        ctx.in_flight.continuity_known = False
-        ctx.in_flight.conflicts_wanted |= not ctx.setup.ordered_feed
+        ctx.in_flight.forget_continuity()
+        if not ctx.setup.ordered_feed:
+            ctx.in_flight.request_conflicts()
         self._goal = ctx.request_drain()
 
     def on_listing(self, message: ListingArrived) -> None:
@@ -110,7 +111,7 @@ class Verification:
         if message.last:
             ctx.retry_state.answered(Call.LISTING)
             # A server put back from a copy meanwhile has listed what it held then: it is asked before that counts.
-            ctx.in_flight.continuity_known = False
+            ctx.in_flight.forget_continuity()
             self._phase = VerificationPhase.DRAIN_AFTER
             self._goal = ctx.request_drain()
 
