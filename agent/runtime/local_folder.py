@@ -136,7 +136,7 @@ class LocalFolder:
     def write_to_trash(self, path: str, content: bytes, reason: str, entry_id: str, now: float) -> None:
         """Write a text into the trash, durably. Raises DiskError or OSError."""
         with self._lock:
-            self.trash.stash(path, content, reason, entry_id, now)
+            self.trash.store(path, content, reason, entry_id, now)
 
     def apply(self, jobs: Sequence[tuple[Intent, bytes]], now: float) -> list[ApplyResult]:
         """Make journalled changes. The result of a change that the disk refused is FAILED.
@@ -145,7 +145,7 @@ class LocalFolder:
             DiskError: the changes began, and their results cannot be determined now.
         """
         try:
-            return self._opened()[3].carry_out(jobs, now)
+            return self._opened()[3].apply(jobs, now)
         except RootError as error:
             return [ApplyResult(intent.id, ApplyOutcome.FAILED, None, error.message) for intent, _ in jobs]
         except DiskError:
@@ -157,4 +157,4 @@ class LocalFolder:
 
     def release_journal(self, intent_ids: Sequence[str]) -> None:
         """Remove the staging marks of changes whose results are committed in the index."""
-        self._opened()[3].forget(intent_ids)
+        self._opened()[3].release(intent_ids)

@@ -63,7 +63,7 @@ def test_files_of_a_file_system_that_went_are_unknown(room: Room, *, mount_point
     side = found["disk/deep/a.md"].side
     assert (side.presence, side.reason, mounts) == (Presence.UNKNOWN, Reason.UNMOUNTED, set())
     assert odd == (["disk"] if mount_point_left else [])
-    (landed,) = room.installer.carry_out([(intent("disk/new.md", b"new", None), b"new")], NOW)
+    (landed,) = room.installer.apply([(intent("disk/new.md", b"new", None), b"new")], NOW)
     assert landed.landing is not ApplyOutcome.DONE
     assert not (folder / "new.md").exists()
 

@@ -25,7 +25,7 @@ def crash(folder: Path, state: Path, fs: WrappedFs, job: tuple[Intent, bytes], n
     room = open_room(folder, state, fs)
     fs.before = crash_at(number)
     try:
-        room.installer.carry_out([job], NOW)
+        room.installer.apply([job], NOW)
     except Crash:
         return True
     finally:
@@ -82,7 +82,7 @@ def test_a_crash_leaves_old_or_new_and_recovery_says_which(
             assert room.trashed() == {expected}
         again = room.installer.recover([job], NOW)[0]
         assert again.landing is landing
-        room.installer.forget([job.id])
+        room.installer.release([job.id])
         assert room.staging() == []
         assert again.seen is not None
         assert again.seen.side.hash == (None if stands is None else sha(stands))
@@ -116,7 +116,7 @@ def test_an_edit_after_the_crash_survives_beside_an_install(
         assert landing is (ApplyOutcome.DONE if installed else ApplyOutcome.CHANGED) or kind is WithoutExchange
         if landing is ApplyOutcome.DONE and expected is not None:
             assert expected in room.trashed()
-        room.installer.forget([job.id])
+        room.installer.release([job.id])
         assert room.staging() == []
         room.close()
         return crashed
@@ -212,8 +212,8 @@ def test_a_folder_lost_during_a_swap_leaves_the_text_in_trash(folder: Path, stat
 
     room = open_room(folder, state, WithoutExchange(replace_the_folder))
     job = intent("a/b.md", NEW, OLD)
-    with pytest.raises(DiskError, match="half made"):
-        room.installer.carry_out([(job, NEW)], NOW)
+    with pytest.raises(DiskError, match="is incomplete"):
+        room.installer.apply([(job, NEW)], NOW)
     landed = room.installer.recover([job], NOW)[0]
     assert landed.landing is ApplyOutcome.CHANGED
     assert room.trashed() == {OLD}

@@ -17,7 +17,7 @@ GIGABYTE = 1 << 30
 
 
 def test_what_is_stashed_comes_back_whole_and_described(room: Room) -> None:
-    room.trash.stash("d/ü 1%.md", b"text", "resolve", "00ff", NOW)
+    room.trash.store("d/ü 1%.md", b"text", "resolve", "00ff", NOW)
     (entry,) = room.trash.entries()
     assert (entry.id, entry.path, entry.hash, entry.size, entry.reason, entry.moved_at) == (
         "00ff",
@@ -34,7 +34,7 @@ def test_what_is_stashed_comes_back_whole_and_described(room: Room) -> None:
 
 def test_a_path_too_long_for_a_name_stands_beside_its_entry(room: Room) -> None:
     path = "/".join(["ü" * 40] * 20) + "/a.md"
-    room.trash.stash(path, b"text", "pull", "01", NOW)
+    room.trash.store(path, b"text", "pull", "01", NOW)
     (entry,) = room.trash.entries()
     assert len(entry.name.encode()) == 255
     assert entry.path == path
@@ -43,8 +43,8 @@ def test_a_path_too_long_for_a_name_stands_beside_its_entry(room: Room) -> None:
 
 
 def test_stashing_the_same_again_keeps_one(room: Room) -> None:
-    room.trash.stash("a.md", b"text", "pull", "01", NOW)
-    room.trash.stash("a.md", b"text", "pull", "01", NOW + 5)
+    room.trash.store("a.md", b"text", "pull", "01", NOW)
+    room.trash.store("a.md", b"text", "pull", "01", NOW + 5)
     assert len(list(room.trash.entries())) == 1
     assert room.staging() == []
 
@@ -64,8 +64,8 @@ def test_foreign_names_in_the_trash_are_passed_over_and_kept(room: Room) -> None
 
 def test_entries_past_their_age_go_with_or_without_a_server(room: Room) -> None:
     """Entries past their age go whether or not a server has them."""
-    room.trash.stash("a.md", b"old", "pull", "01", NOW - 31 * DAY)
-    room.trash.stash("b.md", b"new", "pull", "02", NOW - 29 * DAY)
+    room.trash.store("a.md", b"old", "pull", "01", NOW - 31 * DAY)
+    room.trash.store("b.md", b"new", "pull", "02", NOW - 29 * DAY)
     gone = room.trash.prune(NOW, 30 * DAY, GIGABYTE, lambda _: False)
     assert [entry.id for entry in gone] == ["01"]
     assert [entry.id for entry in room.trash.entries()] == ["02"]
@@ -73,7 +73,7 @@ def test_entries_past_their_age_go_with_or_without_a_server(room: Room) -> None:
 
 def test_over_the_size_the_oldest_go_and_those_on_no_server_last(room: Room) -> None:
     for number, content in enumerate([b"only copy!", b"on server1", b"on server2", b"on server3"]):
-        room.trash.stash(f"{number}.md", content, "pull", f"0{number}", NOW + number)
+        room.trash.store(f"{number}.md", content, "pull", f"0{number}", NOW + number)
     on_server = {sha(b"on server1"), sha(b"on server2"), sha(b"on server3")}
     assert [entry.id for entry in room.trash.prune(NOW + 9, DAY, 25, on_server.__contains__)] == ["01", "02"]
     assert [entry.id for entry in room.trash.prune(NOW + 9, DAY, 5, on_server.__contains__)] == ["03", "00"]
@@ -95,7 +95,7 @@ def test_on_another_volume_the_trash_is_in_the_root_and_unscoped(folder: Path, s
             return False
 
     room = open_room(folder, state, TwoVolumes())
-    room.trash.stash("a.md", b"text", "pull", "01", NOW)
+    room.trash.store("a.md", b"text", "pull", "01", NOW)
     assert os.listdir(state) == []
     assert (folder / ".raven-agent").stat().st_mode & 0o777 == 0o700
     assert len(os.listdir(folder / ".raven-agent/trash/default")) == 1
@@ -112,7 +112,7 @@ def test_a_linked_trash_folder_is_refused(folder: Path, state: Path, tmp_path: P
 
     room = open_room(folder, state, TwoVolumes())
     with pytest.raises(DiskError):
-        room.trash.stash("a.md", b"text", "pull", "01", NOW)
+        room.trash.store("a.md", b"text", "pull", "01", NOW)
     room.close()
 
 
@@ -131,7 +131,7 @@ def test_two_mounts_of_one_disk_count_as_two_volumes() -> None:
 
 def test_within_its_size_nobody_is_asked_what_a_server_holds(room: Room) -> None:
     asked = []
-    room.trash.stash("a.md", b"old", "pull", "01", NOW - 31 * DAY)
-    room.trash.stash("b.md", b"new", "pull", "02", NOW)
+    room.trash.store("a.md", b"old", "pull", "01", NOW - 31 * DAY)
+    room.trash.store("b.md", b"new", "pull", "02", NOW)
     room.trash.prune(NOW, 30 * DAY, GIGABYTE, lambda digest: bool(asked.append(digest)))
     assert asked == []

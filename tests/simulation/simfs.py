@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from agent.disk.fs.attributes import NEW_FILE, CreationDefaults
 from agent.disk.fs.protocol import Dir, File, FileType, FolderEntry, Stat, SwapPrimitive
 from simulation.memory_fs import Change, Crash, Disk, Handle, Node, put
 from support.derived_fs import DerivedFsCalls
@@ -246,6 +247,19 @@ class SimFs(DerivedFsCalls):
         """As in ``Fs``."""
         self._asked("clone_attributes", name)
         self._node(file).mode = self._at(folder, name).mode
+
+    def creation_defaults(self, folder: Dir) -> CreationDefaults:
+        """As in ``Fs``: no folder here has a group or an ACL to give."""
+        return CreationDefaults()
+
+    def apply_creation_defaults(self, file: File, defaults: CreationDefaults) -> None:
+        """As in ``Fs``."""
+        self._node(file).mode = NEW_FILE
+
+    def may_be_written(self, folder: Dir, name: str) -> bool:
+        """As in ``Fs``: no program keeps a file open here."""
+        self._at(folder, name)
+        return False
 
     def fsync(self, file: File) -> None:
         """As in ``Fs``."""

@@ -47,6 +47,10 @@ class FoldingFs(DerivedFsCalls):
         """As in ``Fs``."""
         self._real.clone_attributes(folder, _standing(folder, name), file)
 
+    def may_be_written(self, folder: Dir, name: str) -> bool:
+        """As in ``Fs``."""
+        return self._real.may_be_written(folder, _standing(folder, name))
+
     def mkdir(self, parent: Dir, name: str, mode: int) -> None:
         """As in ``Fs``."""
         self._real.mkdir(parent, _standing(parent, name), mode)

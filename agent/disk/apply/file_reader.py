@@ -1,4 +1,4 @@
-"""Reading a file's bytes for sending."""
+"""Reads the bytes of files for an upload."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from agent.disk.scan.parent_cache import ParentCache
 
 
 class FileReader:
-    """Reads files for sending, those of one folder in a row by one walk to it. Used by one thread, then closed."""
+    """Reads files for an upload. Files of one folder in a row cost one walk to it. Used by one thread, then closed."""
 
     def __init__(self, root: Root) -> None:
         self._fs = root.fs
         self._parents = ParentCache(root)
 
     def read(self, path: str, sha256: str, size: int) -> bytes | None:
-        """The bytes at ``path``, if they are the ones with this hash; None if anything else stands there now.
+        """Return the bytes at ``path`` if they have this hash; None if anything else is there now.
 
-        What is sent is what was hashed: the bytes are checked after they are read, so a file that changes meanwhile,
-        or a folder that is moved away, is never sent under another version's hash.
+        The hash is checked after the read. So a file that changes during the read, or whose folder is moved away, is
+        never sent under the hash of another version.
         """
         try:
             handle, name = self._parents.open_parent(path)
             file = self._fs.open_file(handle, name)
             try:
-                content = _up_to(self._fs, file, size + 1)
+                content = _read_up_to(self._fs, file, size + 1)
             finally:
                 self._fs.close(file)
         except (OSError, DiskError):
@@ -36,12 +36,12 @@ class FileReader:
         return content if hashlib.sha256(content).hexdigest() == sha256 else None
 
     def close(self) -> None:
-        """Let go of the last folder."""
+        """Close the last folder."""
         self._parents.release()
 
 
-def _up_to(fs: Fs, file: File, limit: int) -> bytes:
-    """The first bytes of a file. One byte less than the limit is all of it, whatever another read would say."""
+def _read_up_to(fs: Fs, file: File, limit: int) -> bytes:
+    """Return the first ``limit`` bytes of a file. One byte less than the limit is the whole expected file."""
     content = fs.read(file, min(CHUNK, limit))
     if len(content) >= limit - 1:
         return content

@@ -1,4 +1,4 @@
-"""After a crash: what became of each journalled intent, told from its staging, its path and the trash."""
+"""Recovery after a crash: derive the result of each journalled intent from its staging, its path and the trash."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from agent.disk.apply.trash import Trash
 from agent.disk.root import MountMissing, PathBlocked, Root, UnsafePath
 
 _NOT_DONE: Final = "interrupted before it was made"
-_UNEXPECTED: Final = "something else than expected stood there"
+_UNEXPECTED: Final = "another file than the expected one was there"
 
 Finding = tuple[Intent, ApplyOutcome, str | None]
 
@@ -25,7 +25,7 @@ class _RecoveryContext(Struct, frozen=True):
     """What the deciding functions work with.
 
     Attributes:
-        trashed: (intent id, hash) of everything in the trash.
+        trashed: (intent id, hash) of every trash entry.
         now: seconds since the epoch.
     """
 
@@ -37,127 +37,151 @@ class _RecoveryContext(Struct, frozen=True):
 
 
 def recover_all(root: Root, trash: Trash, intents: Sequence[Intent], now: float) -> list[Finding]:
-    """Finishes or undoes every intent and empties the staging but for the marks of what was made.
+    """Finish or undo every intent, and empty the staging folder except for the marks of committed groups.
 
-    Asking twice gives the same answers, so a crash in here is like a crash before. Raises OSError.
+    A second call gives the same results, so a crash during recovery is like a crash before it.
+
+    Raises:
+        OSError: the disk refused; call it again later.
     """
     staging = StagingArea(root.fs, trash)
-    held = staging.found()
+    held = staging.contents()
     trashed = frozenset((entry.id, entry.hash) for entry in trash.entries())
-    scene = _RecoveryContext(root, staging, Swapper(root.fs, staging), trashed, now)
-    marked = {group for group, stages in held.items() if StagingMark.COMMITTED in stages}
+    context = _RecoveryContext(root, staging, Swapper(root.fs, staging), trashed, now)
+    committed = {group for group, marks in held.items() if StagingMark.COMMITTED in marks}
     findings: list[Finding] = []
     for intent in intents:
-        stages = held.pop(intent.id, set())
-        if group_of(intent.id) in marked:
-            stages.add(StagingMark.COMMITTED)
-        landing, text = _recover(scene, intent, stages)
-        if landing is not ApplyOutcome.DONE and StagingMark.COMMITTED in stages:
-            # Before the file goes whose absence would say otherwise when this is asked again.
+        marks = held.pop(intent.id, set())
+        if group_of(intent.id) in committed:
+            marks.add(StagingMark.COMMITTED)
+        outcome, text = _recover(context, intent, marks)
+        if outcome is not ApplyOutcome.DONE and StagingMark.COMMITTED in marks:
+            # ID.part is removed next. Without this mark, a second recovery would read its absence as "installed".
             staging.cancel(intent.id)
         staging.drop(intent.id, StagingMark.PART)
-        findings.append((intent, landing, text))
+        findings.append((intent, outcome, text))
     for group in {group_of(intent.id) for intent in intents}:
         held.pop(group, None)
-    for orphan, stages in held.items():
-        _clear_orphan(scene, orphan, stages)
-    _settle(root, trash, intents)
+    for orphan, marks in held.items():
+        _clear_orphan(context, orphan, marks)
+    _make_folders_durable(root, trash, intents)
     return findings
 
 
 def discard(staging: StagingArea, intent: Intent, now: float) -> None:
-    """Clears the staging of an intent that is not carried out. What stands in ``ID.new`` is removed only if it is ours.
-
-    It is withdrawn first: a marked one without ``ID.part`` was put in place.
-    """
+    """Clear the staging of an intent that is not carried out. ``ID.new`` is removed only if it is the agent's file."""
     if intent.new is not None:
+        # First cancel: in a committed group, a missing ID.part means "installed".
         staging.cancel(intent.id)
     staging.drop(intent.id, StagingMark.PART)
     with contextlib.suppress(FileNotFoundError):
         found = staging.hash_of(intent.id, StagingMark.NEW)
         if found is not None and found == intent.new:
+            # These bytes are known elsewhere: they came with the intent.
             staging.drop(intent.id, StagingMark.NEW)
         else:
+            # An exchange brought these bytes out, so they may be the only copy of a user's file.
             staging.to_trash(intent, StagingMark.NEW, found, now)
 
 
-def _recover(scene: _RecoveryContext, intent: Intent, stages: Set[StagingMark]) -> tuple[ApplyOutcome, str | None]:
+def _recover(context: _RecoveryContext, intent: Intent, marks: Set[StagingMark]) -> tuple[ApplyOutcome, str | None]:
     try:
-        with scene.root.parent(intent.path) as (folder, name):
-            return _decide(scene, intent, stages, Target(folder, name))
+        with context.root.parent(intent.path) as (folder, name):
+            return _decide(context, intent, marks, Target(folder, name))
     except (FileNotFoundError, PathBlocked, UnsafePath):
-        return _decide(scene, intent, stages, None)
+        # The folder is gone or replaced: nothing can be put back to the path, and no file of ours is at it.
+        return _decide(context, intent, marks, None)
     except MountMissing as unmounted:
-        # A disk that is away decides nothing for the others; what came out of it, if anything did, is in the staging.
-        if stages & {StagingMark.NEW, StagingMark.OLD}:
-            return _decide(scene, intent, stages, None)
+        if marks & {StagingMark.NEW, StagingMark.OLD}:
+            # The disk is away, but a user's file may be in the staging. It must be decided now: it goes to the trash.
+            return _decide(context, intent, marks, None)
+        # Nothing came out of the folder, and the path is unknown. A missing disk must not block the other intents.
         return ApplyOutcome.CHANGED, unmounted.message
 
 
 def _decide(
-    scene: _RecoveryContext, intent: Intent, stages: Set[StagingMark], spot: Target | None
+    context: _RecoveryContext, intent: Intent, marks: Set[StagingMark], target: Target | None
 ) -> tuple[ApplyOutcome, str | None]:
-    if StagingMark.OLD in stages:
-        return _taken(scene, intent, stages, spot)
-    if StagingMark.NEW in stages:
-        return _swapped_or_not(scene, intent, spot)
+    if StagingMark.OLD in marks:
+        # The file was renamed away from its path, and is not in the trash yet.
+        return _taken(context, intent, marks, target)
+    if StagingMark.NEW in marks:
+        # A complete new file waited for its swap; the exchange may or may not have taken place.
+        return _swapped_or_not(context, intent, target)
+    # Nothing that came out of the folder is in the staging: only the path, the marks and the trash can decide.
     if intent.new is None:
-        happened = spot is None or file_missing(scene.root.fs, spot)
+        # A removal is true when no file is at the path, whoever removed it.
+        happened = target is None or file_missing(context.root.fs, target)
     else:
-        made = StagingMark.COMMITTED in stages and not stages & {StagingMark.PART, StagingMark.CANCELLED}
-        happened = made or (spot is not None and hash_at(scene.root.fs, spot) == intent.new)
-    if happened or (intent.expected is not None and (intent.id, intent.expected) in scene.trashed):
+        # A creation is true if its group was committed and its ID.part is gone, even if the user changed the file
+        # since; or if the path holds the new bytes.
+        installed = StagingMark.COMMITTED in marks and not marks & {StagingMark.PART, StagingMark.CANCELLED}
+        happened = installed or (target is not None and hash_at(context.root.fs, target) == intent.new)
+    if happened or (intent.expected is not None and (intent.id, intent.expected) in context.trashed):
+        # The expected file reached the trash under this intent, which happens only after the swap.
         return ApplyOutcome.DONE, None
     return ApplyOutcome.CHANGED, _NOT_DONE
 
 
 def _taken(
-    scene: _RecoveryContext, intent: Intent, stages: Set[StagingMark], spot: Target | None
+    context: _RecoveryContext, intent: Intent, marks: Set[StagingMark], target: Target | None
 ) -> tuple[ApplyOutcome, str | None]:
-    """``ID.old`` is there: a removal, or a swap without exchange, was under way."""
-    taken = scene.staging.hash_of(intent.id, StagingMark.OLD)
+    """Decide with ``ID.old`` present: a removal, or a swap without exchange, was interrupted."""
+    taken = context.staging.hash_of(intent.id, StagingMark.OLD)
     if taken is None or taken != intent.expected:
-        if spot is None:
-            scene.staging.to_trash(intent, StagingMark.OLD, taken, scene.now)
+        if target is None:
+            # The user's unexpected file has no folder to go back to.
+            context.staging.to_trash(intent, StagingMark.OLD, taken, context.now)
         else:
-            scene.swapper.return_old(intent, spot, scene.now)
-        discard(scene.staging, intent, scene.now)
+            # The user's unexpected file goes back to its path, or to the trash if a newer one is there.
+            context.swapper.return_old(intent, target, context.now)
+        discard(context.staging, intent, context.now)
         return ApplyOutcome.CHANGED, _UNEXPECTED
-    landing = ApplyOutcome.DONE
-    if StagingMark.NEW in stages:
-        landing = ApplyOutcome.CHANGED if spot is None else scene.swapper.place(intent, spot)
-    scene.staging.to_trash(intent, StagingMark.OLD, taken, scene.now)
-    discard(scene.staging, intent, scene.now)
-    return landing, None if landing is ApplyOutcome.DONE else _UNEXPECTED
+    outcome = ApplyOutcome.DONE
+    if StagingMark.NEW in marks:
+        # The expected file was taken away, and the new one is not at the path yet: finish the swap.
+        outcome = ApplyOutcome.CHANGED if target is None else context.swapper.place(intent, target)
+    # The expected file was taken away, so its bytes are the base: they belong in the trash.
+    context.staging.to_trash(intent, StagingMark.OLD, taken, context.now)
+    discard(context.staging, intent, context.now)
+    return outcome, None if outcome is ApplyOutcome.DONE else _UNEXPECTED
 
 
-def _swapped_or_not(scene: _RecoveryContext, intent: Intent, spot: Target | None) -> tuple[ApplyOutcome, str | None]:
-    """``ID.new`` is there: ours if nothing happened, else what an exchange brought out."""
-    held = scene.staging.hash_of(intent.id, StagingMark.NEW)
-    stands = hash_at(scene.root.fs, spot) if spot is not None else None
+def _swapped_or_not(
+    context: _RecoveryContext, intent: Intent, target: Target | None
+) -> tuple[ApplyOutcome, str | None]:
+    """Decide with ``ID.new`` present: it is the agent's file before an exchange, and the user's file after one."""
+    held = context.staging.hash_of(intent.id, StagingMark.NEW)
+    at_path = hash_at(context.root.fs, target) if target is not None else None
     if held is not None and held == intent.new:
-        discard(scene.staging, intent, scene.now)
-        return (ApplyOutcome.DONE, None) if stands == intent.new else (ApplyOutcome.CHANGED, _NOT_DONE)
+        # Our file is still in the staging: no exchange took place, or it was already undone.
+        discard(context.staging, intent, context.now)
+        return (ApplyOutcome.DONE, None) if at_path == intent.new else (ApplyOutcome.CHANGED, _NOT_DONE)
     if held is not None and held == intent.expected:
-        scene.staging.to_trash(intent, StagingMark.NEW, held, scene.now)
+        # The exchange took place and brought out the expected file; only its move to the trash is missing.
+        context.staging.to_trash(intent, StagingMark.NEW, held, context.now)
         return ApplyOutcome.DONE, None
-    if spot is not None and stands == intent.new:
-        scene.swapper.put_back(intent, spot, scene.now)
+    if target is not None and at_path == intent.new:
+        # The exchange brought out an unexpected file, and ours is at the path: undo the exchange.
+        context.swapper.put_back(intent, target, context.now)
     else:
-        scene.staging.to_trash(intent, StagingMark.NEW, held, scene.now)
-    discard(scene.staging, intent, scene.now)
+        # The exchange brought out an unexpected file, and the path changed again since: that newer file stays.
+        context.staging.to_trash(intent, StagingMark.NEW, held, context.now)
+    discard(context.staging, intent, context.now)
     return ApplyOutcome.CHANGED, _UNEXPECTED
 
 
-def _clear_orphan(scene: _RecoveryContext, orphan: str, stages: Set[StagingMark]) -> None:
-    for stage in stages:
-        if stage in {StagingMark.NEW, StagingMark.OLD}:
-            scene.staging.adopt(orphan, stage, scene.now)
+def _clear_orphan(context: _RecoveryContext, orphan: str, marks: Set[StagingMark]) -> None:
+    for mark in marks:
+        if mark in {StagingMark.NEW, StagingMark.OLD}:
+            # No journalled intent names it, and an exchange may have brought it out: it may be a user's file.
+            context.staging.trash_orphan(orphan, mark, context.now)
         else:
-            scene.staging.drop(orphan, stage)
+            # An unfinished or never installed file of the agent, or an empty mark.
+            context.staging.drop(orphan, mark)
 
 
-def _settle(root: Root, trash: Trash, intents: Sequence[Intent]) -> None:
+def _make_folders_durable(root: Root, trash: Trash, intents: Sequence[Intent]) -> None:
     for path in sorted({parent_of(intent.path) for intent in intents}):
         with contextlib.suppress(FileNotFoundError, PathBlocked, UnsafePath, MountMissing), root.folder(path) as folder:
             root.fs.fsync_dir(folder)

@@ -1,13 +1,14 @@
-"""The folder in which files stand on their way in or out, one name a stage, each named by its intent.
+"""The staging folder: files on their way in or out of the linked folder, each named by its intent.
 
 ==============  =====================================================================================
-``ID.part``     a new file of the agent's own: being written, then, once durable, waiting to be put where nothing
-                stands. It never holds a user's bytes, so it may always be removed
-``ID.new``      a whole, durable new file waiting for its swap; after an exchange, what stood at the path
-``ID.old``      what was renamed away from the path: a removal, or a swap where names cannot be exchanged
-``GROUP.made``  an empty mark: every ``ID.part`` of the group was durable and is or was about to be put in place. With
-                the mark and without ``ID.part``, it was put there, whatever the user did to the file since
-``ID.void``     an empty mark: this one of the group was not carried out, whatever stands here or not
+``ID.part``     a new file of the agent: first being written, then durable and waiting for a path where no file is.
+                It never holds a user's bytes, so it may always be removed
+``ID.new``      a complete, durable new file that waits for its swap; after an exchange, the file that was at the path
+``ID.old``      the file renamed away from the path: a removal, or a swap on a disk that cannot exchange names
+``GROUP.made``  an empty mark: every ``ID.part`` of the group was durable, and was or is about to be installed. With
+                this mark and without ``ID.part``, the file was installed, whatever the user did to it since
+``ID.void``     an empty mark: this intent of the group was not carried out, whatever the staging holds
+``ID.watch``    written by ``agent.disk.apply.late_writes``; it names a trash entry that a process may still change
 ==============  =====================================================================================
 """
 
@@ -21,14 +22,13 @@ from typing import Final
 
 from agent.core.model import SENTINEL_BASE, Intent
 from agent.disk.apply.trash import Trash
+from agent.disk.fs.attributes import NEW_FILE, CreationDefaults
 from agent.disk.fs.protocol import Dir, File, FileType, Fs, Stat
 from agent.disk.scan.digest import digest
 
-_TEMPORARY_MODE: Final = 0o666
-
 
 class StagingMark(enum.StrEnum):
-    """The endings of the names in the staging."""
+    """The endings of the names in the staging folder."""
 
     PART = ".part"
     NEW = ".new"
@@ -38,80 +38,95 @@ class StagingMark(enum.StrEnum):
 
 
 def group_of(intent_id: str) -> str:
-    """The group an intent is carried out with, which its id begins with; one without is a group of its own."""
+    """Return the group of an intent: the part of its id before '_'. An id without '_' is a group of its own."""
     return intent_id.partition("_")[0]
 
 
-_STAGES: Final = frozenset(StagingMark)
-_MARKS: Final = frozenset({StagingMark.COMMITTED, StagingMark.CANCELLED})
+_ENDINGS: Final = frozenset(StagingMark)
+_EMPTY_MARKS: Final = frozenset({StagingMark.COMMITTED, StagingMark.CANCELLED})
 
 
 class StagingArea:
-    """The stages of the intents of one source."""
+    """The staged files and marks of one source."""
 
     def __init__(self, fs: Fs, trash: Trash) -> None:
         self._fs = fs
         self._trash = trash
+        self._own_defaults: CreationDefaults | None = None
 
     @property
     def handle(self) -> Dir:
-        """The open folder."""
+        """The open staging folder."""
         return self._trash.staging
 
-    def found(self) -> dict[str, set[StagingMark]]:
-        """What stands in the staging, by intent id, or group for ``MADE``; names of another form are passed over."""
+    def contents(self) -> dict[str, set[StagingMark]]:
+        """Return the endings by intent id, or by group for ``COMMITTED``. Other names are ignored."""
         held: dict[str, set[StagingMark]] = {}
         for entry in self._fs.entries(self.handle):
             identifier, dot, ending = entry.name.rpartition(".")
-            if dot and entry.kind is FileType.FILE and dot + ending in _STAGES:
+            if dot and entry.kind is FileType.FILE and dot + ending in _ENDINGS:
                 held.setdefault(identifier, set()).add(StagingMark(dot + ending))
         return held
 
-    def holds(self, intent_id: str, stage: StagingMark) -> bool:
-        """Whether anything stands there."""
+    def holds(self, intent_id: str, mark: StagingMark) -> bool:
+        """Return True if the staging folder has this name."""
         try:
-            self._fs.stat(self.handle, intent_id + stage)
+            self._fs.stat(self.handle, intent_id + mark)
         except FileNotFoundError:
             return False
         return True
 
-    def write(self, intent_id: str, content: bytes, model: tuple[Dir, str] | None) -> Stat:
-        """Writes a new file as ``ID.part`` with the attributes of ``model``; returns its stat. Not yet durable."""
-        file = self._created(intent_id + StagingMark.PART)
+    def write(self, intent_id: str, content: bytes, model: tuple[Dir, str] | CreationDefaults | None) -> Stat:
+        """Write a new file as ``ID.part`` and return its stat. It is not yet durable.
+
+        Args:
+            model: a file whose attributes the new one takes over, or what the target folder gives to new files. None
+                if the target folder is not known.
+        """
+        file = self._create(intent_id + StagingMark.PART)
         try:
             self._fs.write(file, content)
-            if model is not None:
+            if isinstance(model, CreationDefaults):
+                if model != self._defaults():
+                    self._fs.apply_creation_defaults(file, model)
+            elif model is not None:
                 with contextlib.suppress(FileNotFoundError):
                     self._fs.clone_attributes(*model, file)
             return self._fs.fstat(file)
         finally:
             self._fs.close(file)
 
-    def _created(self, name: str) -> File:
+    def _defaults(self) -> CreationDefaults:
+        """What the staging folder itself gives to new files: inside a linked folder it may inherit an ACL."""
+        if self._own_defaults is None:
+            self._own_defaults = self._fs.creation_defaults(self.handle)
+        return self._own_defaults
+
+    def _create(self, name: str) -> File:
         try:
-            return self._fs.create(self.handle, name, _TEMPORARY_MODE)
+            return self._fs.create(self.handle, name, NEW_FILE)
         except FileExistsError:
             self._fs.unlink(self.handle, name)
-            return self._fs.create(self.handle, name, _TEMPORARY_MODE)
+            return self._fs.create(self.handle, name, NEW_FILE)
 
-    def settle(self, intent_id: str) -> None:
-        """Makes the bytes of ``ID.part`` durable."""
+    def make_durable(self, intent_id: str) -> None:
+        """Make the bytes of ``ID.part`` durable."""
         file = self._fs.open_file(self.handle, intent_id + StagingMark.PART)
         try:
             self._fs.fsync(file)
         finally:
             self._fs.close(file)
 
-    def ready(self, intent_id: str) -> None:
-        """The durable ``ID.part`` becomes ``ID.new``: from here on an exchange may have taken place."""
+    def mark_ready(self, intent_id: str) -> None:
+        """Rename the durable ``ID.part`` to ``ID.new``. From now on an exchange may have taken place."""
         self._fs.rename_noreplace(self.handle, intent_id + StagingMark.PART, self.handle, intent_id + StagingMark.NEW)
 
-    def mark(self, group: str) -> None:
-        """Leaves ``GROUP.made``; it comes before the first file of the group is put where nothing stands."""
+    def mark_group(self, group: str) -> None:
+        """Create ``GROUP.made``, before the first file of the group is moved to a path where no file is."""
         self._leave(group + StagingMark.COMMITTED)
 
     def cancel(self, intent_id: str) -> None:
-        """From here on it does not mean that it was put in place that ``ID.part`` is missing."""
+        """Cancel an intent: from now on a missing ``ID.part`` no longer proves that the file was installed."""
         group = group_of(intent_id)
         if group == intent_id:
             self.drop(group, StagingMark.COMMITTED)
@@ -122,40 +137,40 @@ class StagingArea:
         with contextlib.suppress(FileExistsError):
             self._fs.close(self._fs.create(self.handle, name, 0o600))
 
-    def forget(self, intent_ids: Iterable[str]) -> None:
-        """Removes the marks of intents whose results are committed; those of a group are committed together."""
+    def release(self, intent_ids: Iterable[str]) -> None:
+        """Remove the marks of intents whose results are committed; the intents of a group are committed together."""
         wanted = set(intent_ids)
         wanted.update({group_of(intent_id) for intent_id in wanted})
-        for identifier, stages in self.found().items():
-            for stage in stages & _MARKS if identifier in wanted else ():
-                self.drop(identifier, stage)
+        for identifier, marks in self.contents().items():
+            for mark in marks & _EMPTY_MARKS if identifier in wanted else ():
+                self.drop(identifier, mark)
 
-    def drop(self, intent_id: str, stage: StagingMark) -> None:
-        """Removes a file of the agent's own; that there is none is fine."""
+    def drop(self, intent_id: str, mark: StagingMark) -> None:
+        """Remove a file of the agent's own, if it exists."""
         with contextlib.suppress(FileNotFoundError):
-            self._fs.unlink(self.handle, intent_id + stage)
+            self._fs.unlink(self.handle, intent_id + mark)
 
-    def hash_of(self, intent_id: str, stage: StagingMark) -> str | None:
-        """sha256 of what stands there; None for what is no file, cannot be read, or changes while it is read."""
-        return file_hash(self._fs, self.handle, intent_id + stage)
+    def hash_of(self, intent_id: str, mark: StagingMark) -> str | None:
+        """Return the sha256 of a staged file; None if it is no file, is unreadable, or changes during the read."""
+        return file_hash(self._fs, self.handle, intent_id + mark)
 
-    def adopt(self, orphan: str, stage: StagingMark, now: float) -> None:
-        """Moves what no journalled intent names to the trash: it may be a user's, and its path is not known."""
-        self._trash.absorb(
-            orphan + stage,
+    def trash_orphan(self, orphan: str, mark: StagingMark, now: float) -> None:
+        """Move a file that no journalled intent names to the trash: it may be a user's, and its path is not known."""
+        self._trash.move_in(
+            orphan + mark,
             f"recovered/{orphan}",
-            sha256=self.hash_of(orphan, stage) or SENTINEL_BASE,
+            sha256=self.hash_of(orphan, mark) or SENTINEL_BASE,
             reason="recovered",
-            entry_id=f"{orphan}{stage}",
+            entry_id=f"{orphan}{mark}",
             now=now,
         )
 
-    def to_trash(self, intent: Intent, stage: StagingMark, sha256: str | None, now: float) -> None:
-        """Moves what stands there to the trash. Bytes that were not expected get an entry id of their own."""
+    def to_trash(self, intent: Intent, mark: StagingMark, sha256: str | None, now: float) -> None:
+        """Move a staged file to the trash. Bytes other than the expected ones get an entry id of their own."""
         suffix = "" if sha256 is not None and sha256 == intent.expected else ".found"
         try:
-            self._trash.absorb(
-                intent.id + stage,
+            self._trash.move_in(
+                intent.id + mark,
                 intent.path,
                 sha256=sha256 or SENTINEL_BASE,
                 reason=intent.purpose.value,
@@ -163,14 +178,14 @@ class StagingArea:
                 now=now,
             )
         except FileExistsError:
-            # A crash between the link and the unlink that stand for a rename: the same bytes are there already.
+            # A crash fell between the link and the unlink that replace a rename: the entry holds the same bytes.
             if sha256 is None:
                 raise
-            self.drop(intent.id, stage)
+            self.drop(intent.id, mark)
 
 
 def file_hash(fs: Fs, folder: Dir, name: str) -> str | None:
-    """sha256 of a regular file's bytes; None for what is none, cannot be read, or changes while it is read."""
+    """Return the sha256 of a regular file; None if it is none, is unreadable, or changes during the read."""
     try:
         if fs.stat(folder, name).kind is not FileType.FILE:
             return None

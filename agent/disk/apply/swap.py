@@ -1,6 +1,6 @@
-"""Putting a new file where another stands, and finding out what it was only once it is out of the user's reach.
+"""Exchange a new file with the one at a path, then check what came out, once it is out of the user's reach.
 
-Nothing here unlinks bytes that could be a user's: what comes out goes to the trash, or back to where it stood.
+No call here unlinks bytes that could be a user's: what came out goes to the trash, or back to its path.
 """
 
 from __future__ import annotations
@@ -15,139 +15,139 @@ from agent.disk.fs.protocol import UNSUPPORTED, Dir, Fs
 
 
 class Target(Struct, frozen=True):
-    """Where an intent lands: its folder, open, and the last part of its path."""
+    """The place of an intent: the open folder and the last part of the path."""
 
     folder: Dir
     name: str
 
 
 class Swapper:
-    """The ways a file comes to a path and leaves it.
+    """The ways to put a file at a path and to take one away.
 
-    Each returns the landing. An OSError means that the path is as it was, or holds something newer of the user's.
+    Each returns the outcome. An OSError means that the path is unchanged, or holds a newer file of the user.
     """
 
     def __init__(self, fs: Fs, staging: StagingArea) -> None:
         self._fs = fs
         self._staging = staging
 
-    def create(self, intent: Intent, spot: Target) -> ApplyOutcome:
-        """Puts ``ID.part``, durable and marked, where nothing stands."""
+    def create(self, intent: Intent, target: Target) -> ApplyOutcome:
+        """Move ``ID.part``, durable and marked, to a path where no file is."""
         try:
-            self._fs.rename_noreplace(self._staging.handle, intent.id + StagingMark.PART, spot.folder, spot.name)
+            self._fs.rename_noreplace(self._staging.handle, intent.id + StagingMark.PART, target.folder, target.name)
         except FileExistsError:
             return ApplyOutcome.CHANGED
         return ApplyOutcome.DONE
 
-    def replace(self, intent: Intent, spot: Target, now: float) -> ApplyOutcome:
-        """Puts ``ID.new`` in the place of the expected file."""
+    def replace(self, intent: Intent, target: Target, now: float) -> ApplyOutcome:
+        """Exchange ``ID.new`` with the expected file."""
         try:
-            self._fs.exchange(self._staging.handle, intent.id + StagingMark.NEW, spot.folder, spot.name)
+            self._fs.exchange(self._staging.handle, intent.id + StagingMark.NEW, target.folder, target.name)
         except FileNotFoundError:
             return ApplyOutcome.CHANGED
         except OSError as failure:
             if failure.errno not in UNSUPPORTED:
                 raise
-            return self._take_and_place(intent, spot, now)
+            return self._take_and_place(intent, target, now)
         came_out = self._staging.hash_of(intent.id, StagingMark.NEW)
         if came_out is None or came_out != intent.expected:
-            self.put_back(intent, spot, now)
+            self.put_back(intent, target, now)
             return ApplyOutcome.CHANGED
         try:
             self._staging.to_trash(intent, StagingMark.NEW, came_out, now)
         except OSError:
-            self.put_back(intent, spot, now)
+            self.put_back(intent, target, now)
             raise
         return ApplyOutcome.DONE
 
-    def remove(self, intent: Intent, spot: Target, now: float) -> ApplyOutcome:
-        """Takes the expected file away from its path and into the trash."""
-        if not self._take(intent, spot, now):
+    def remove(self, intent: Intent, target: Target, now: float) -> ApplyOutcome:
+        """Move the expected file from its path to the trash."""
+        if not self._take(intent, target, now):
             return ApplyOutcome.CHANGED
         try:
             self._staging.to_trash(intent, StagingMark.OLD, intent.expected, now)
         except OSError:
-            self.return_old(intent, spot, now)
+            self.return_old(intent, target, now)
             raise
         return ApplyOutcome.DONE
 
-    def put_back(self, intent: Intent, spot: Target, now: float) -> None:
-        """Undoes an exchange whose catch was not the expected one. Afterwards ``ID.new`` is ours, or gone.
+    def put_back(self, intent: Intent, target: Target, now: float) -> None:
+        """Undo an exchange that brought out an unexpected file. Afterwards ``ID.new`` is our file, or missing.
 
-        The user may save between the exchange and this: then what comes out now is newer than what was put back, so
-        the two change places once more and the older of them goes to the trash.
+        The user may save between the exchange and this call. Then the file that comes out now is newer than the one
+        put back: exchange the two again, and move the older one to the trash.
         """
-        slot = intent.id + StagingMark.NEW
+        name = intent.id + StagingMark.NEW
         try:
-            self._fs.exchange(self._staging.handle, slot, spot.folder, spot.name)
+            self._fs.exchange(self._staging.handle, name, target.folder, target.name)
         except FileNotFoundError:
-            self._back_or_trash(intent, StagingMark.NEW, spot, now)
+            self._back_or_trash(intent, StagingMark.NEW, target, now)
             return
         if self._staging.hash_of(intent.id, StagingMark.NEW) == intent.new:
             return
         with contextlib.suppress(FileNotFoundError):
-            self._fs.exchange(self._staging.handle, slot, spot.folder, spot.name)
+            self._fs.exchange(self._staging.handle, name, target.folder, target.name)
         self._staging.to_trash(intent, StagingMark.NEW, self._staging.hash_of(intent.id, StagingMark.NEW), now)
 
-    def return_old(self, intent: Intent, spot: Target, now: float) -> None:
-        """Undoes a take: ``ID.old`` goes back, or to the trash if something stands there by now."""
-        self._back_or_trash(intent, StagingMark.OLD, spot, now)
+    def return_old(self, intent: Intent, target: Target, now: float) -> None:
+        """Undo a take: move ``ID.old`` back, or to the trash if another file is at the path by now."""
+        self._back_or_trash(intent, StagingMark.OLD, target, now)
 
-    def _back_or_trash(self, intent: Intent, stage: StagingMark, spot: Target, now: float) -> None:
+    def _back_or_trash(self, intent: Intent, mark: StagingMark, target: Target, now: float) -> None:
         try:
-            self._fs.rename_noreplace(self._staging.handle, intent.id + stage, spot.folder, spot.name)
+            self._fs.rename_noreplace(self._staging.handle, intent.id + mark, target.folder, target.name)
         except FileExistsError:
-            self._staging.to_trash(intent, stage, self._staging.hash_of(intent.id, stage), now)
+            self._staging.to_trash(intent, mark, self._staging.hash_of(intent.id, mark), now)
 
-    def _take(self, intent: Intent, spot: Target, now: float) -> bool:
-        """Renames the file away to ``ID.old``; False if it was not the expected one and went back."""
+    def _take(self, intent: Intent, target: Target, now: float) -> bool:
+        """Rename the file to ``ID.old``; False if it was not the expected one and went back."""
         try:
-            self._fs.rename(spot.folder, spot.name, self._staging.handle, intent.id + StagingMark.OLD)
+            self._fs.rename(target.folder, target.name, self._staging.handle, intent.id + StagingMark.OLD)
         except FileNotFoundError:
             return False
         taken = self._staging.hash_of(intent.id, StagingMark.OLD)
         if taken is not None and taken == intent.expected:
             return True
-        self.return_old(intent, spot, now)
+        self.return_old(intent, target, now)
         return False
 
-    def _take_and_place(self, intent: Intent, spot: Target, now: float) -> ApplyOutcome:
-        """The swap where names cannot be exchanged: for a moment the path is empty, and the journal knows."""
-        if not self._take(intent, spot, now):
+    def _take_and_place(self, intent: Intent, target: Target, now: float) -> ApplyOutcome:
+        """Swap on a disk that cannot exchange names: for a moment the path is empty, and the journal knows it."""
+        if not self._take(intent, target, now):
             return ApplyOutcome.CHANGED
         try:
-            landing = self.place(intent, spot)
+            outcome = self.place(intent, target)
             self._staging.to_trash(intent, StagingMark.OLD, intent.expected, now)
         except OSError:
-            if file_missing(self._fs, spot):
-                self.return_old(intent, spot, now)
+            if file_missing(self._fs, target):
+                self.return_old(intent, target, now)
             raise
-        return landing
+        return outcome
 
-    def place(self, intent: Intent, spot: Target) -> ApplyOutcome:
-        """Puts ``ID.new`` where the old file was just taken away, unless the user was quicker with other bytes."""
+    def place(self, intent: Intent, target: Target) -> ApplyOutcome:
+        """Move ``ID.new`` to the path whose file was just taken away; CHANGED if the user saved other bytes first."""
         try:
-            self._fs.rename_noreplace(self._staging.handle, intent.id + StagingMark.NEW, spot.folder, spot.name)
+            self._fs.rename_noreplace(self._staging.handle, intent.id + StagingMark.NEW, target.folder, target.name)
         except FileExistsError:
-            if hash_at(self._fs, spot) != intent.new:
+            if hash_at(self._fs, target) != intent.new:
                 return ApplyOutcome.CHANGED
-            # Without an exchange ID.new never holds a user's bytes.
+            # On a disk without an exchange, ID.new never holds a user's bytes.
             self._staging.drop(intent.id, StagingMark.NEW)
         return ApplyOutcome.DONE
 
 
-def file_missing(fs: Fs, spot: Target) -> bool:
-    """Whether nothing stands at the spot."""
+def file_missing(fs: Fs, target: Target) -> bool:
+    """Return True if no file, folder or link is at the target."""
     try:
-        fs.stat(spot.folder, spot.name)
+        fs.stat(target.folder, target.name)
     except FileNotFoundError:
         return True
     return False
 
 
-def hash_at(fs: Fs, spot: Target) -> str | None:
-    """sha256 of the file at the spot; None for no file, or one whose bytes cannot be told."""
+def hash_at(fs: Fs, target: Target) -> str | None:
+    """Return the sha256 of the file at the target; None if there is none, or if its bytes cannot be read whole."""
     try:
-        return file_hash(fs, spot.folder, spot.name)
+        return file_hash(fs, target.folder, target.name)
     except FileNotFoundError:
         return None

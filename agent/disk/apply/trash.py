@@ -1,7 +1,7 @@
-"""What the agent replaced or removed, kept as plain files whose names say everything about them.
+"""The trash: files that the agent replaced or removed, kept as plain files whose names hold all their data.
 
-There is no table: an entry is called ``TIME-ID-SHA256-REASON-PATH``, the path percent-encoded. A path too long for a
-name is cut, ends in '+', and stands whole in ``TIME-ID.path`` beside it, written before the entry appears.
+There is no table. An entry is named ``TIME-ID-SHA256-REASON-PATH``, with the path percent-encoded. A path that is too
+long for a name is cut and ends with '+'. The whole path is then in ``TIME-ID.path``, written before the entry appears.
 """
 
 from __future__ import annotations
@@ -14,11 +14,13 @@ from collections.abc import Callable, Iterator
 from typing import Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from agent.core.errors import DiskError
+from agent.core.model import SENTINEL_BASE
+from agent.core.os_errors import explain
 from agent.core.paths import MAX_PART_BYTES, OWN_NAME
-from agent.disk.fs.protocol import Dir, FileType, Fs
+from agent.disk.fs.protocol import Dir, FileType, Fs, Stat
 from agent.disk.root import Root
 from agent.disk.scan.digest import CHUNK
 
@@ -26,19 +28,21 @@ _STAMP: Final = "%Y%m%dT%H%M%SZ"
 _ENTRY: Final = re.compile(r"(\d{8}T\d{6}Z)-([0-9A-Za-z_.]+)-([0-9a-f]{64})-([a-z_]+)-(.+)")
 _ID: Final = re.compile(r"[0-9A-Za-z_.]{1,64}")
 _REASON: Final = re.compile(r"[a-z_]{1,20}")
-_CUT: Final = "+"
+_CUT_MARK: Final = "+"
 _SIDECAR: Final = ".path"
 _PRIVATE: Final = 0o700
 _PROBE: Final = "\u00e9.part"
-"""Ends as what was never finished does, so that one a crash left is cleared away."""
+"""A name with a composed letter. Its ending makes recovery remove it if a crash left it behind."""
+_LATE: Final = ".watch"
+"""Ending of the staging files that name an entry which a process may still change."""
 
 
 class TrashEntry(Struct, frozen=True):
     """One file in the trash.
 
     Attributes:
-        id: the intent that moved it here, or the id it was stashed under.
-        path: where it stood, relative to the root.
+        id: the intent that moved it here, or the id given to ``store``.
+        path: its former path, relative to the root.
         hash: sha256 of its bytes.
         size: bytes.
         reason: why it was moved.
@@ -55,11 +59,23 @@ class TrashEntry(Struct, frozen=True):
     name: str
 
 
-class Trash:
-    """The trash of one source, and beside it the staging in which new files are written before they are swapped in.
+class WatchedEntry(Struct, frozen=True):
+    """An entry whose file a process may still change.
 
-    Both lie on the root's file system: in the state folder if a name can be renamed from there into the root, else in
-    ``ROOT/.raven-agent/``. They are made, readable by their owner only, when first needed.
+    Attributes:
+        size, mtime_ns: of the bytes that its hash names.
+    """
+
+    entry: TrashEntry
+    size: int
+    mtime_ns: int
+
+
+class Trash:
+    """The trash of one source, and its staging folder, in which new files are written before they are swapped in.
+
+    Both are on the root's file system: in the state folder if a rename from there into the root is possible, else in
+    ``ROOT/.raven-agent/``. They are created on first use and are readable by their owner only.
     """
 
     def __init__(self, fs: Fs, root: Root, state_folder: str, source: str = "default") -> None:
@@ -76,40 +92,50 @@ class Trash:
         self.close()
 
     def close(self) -> None:
-        """Gives the handles back."""
+        """Close both folders."""
         for handle in self._handles or ():
             self._fs.close(handle)
         self._handles = None
 
     @property
     def folder(self) -> Dir:
-        """The folder the entries lie in. Raises DiskError if it cannot be made."""
+        """The open folder of the entries. Raises DiskError if it cannot be created."""
         return self._opened()[0]
 
     @property
     def staging(self) -> Dir:
-        """The folder for files on their way in or out. Raises DiskError if it cannot be made."""
+        """The open staging folder. Raises DiskError if it cannot be created."""
         return self._opened()[1]
 
     def entries(self) -> Iterator[TrashEntry]:
-        """Every entry, the oldest first. Names that are no entry's are passed over."""
+        """Yield every entry, the oldest first. Other names are ignored."""
         for entry in sorted(self._fs.entries(self.folder), key=lambda entry: entry.name):
             found = self._parse(entry.name) if entry.kind is FileType.FILE else None
             if found is not None:
                 yield found
 
     def read(self, entry_id: str) -> bytes:
-        """The bytes of one entry. Raises DiskError if there is no such entry or it cannot be read."""
+        """Return the bytes of one entry.
+
+        Raises:
+            DiskError: there is no such entry, it cannot be read, or its bytes are not the ones of its hash.
+        """
         for entry in self.entries():
             if entry.id == entry_id:
                 try:
-                    return self._content(entry.name)
+                    content = self._content(entry.name)
                 except OSError as failure:
-                    raise DiskError(f"The trash entry {entry_id} cannot be read: {failure.strerror}.") from failure
+                    raise DiskError(f"The trash entry {entry_id} cannot be read: {explain(failure)}.") from failure
+                if entry.hash not in (SENTINEL_BASE, hashlib.sha256(content).hexdigest()):
+                    raise DiskError(
+                        f"A program changed {entry.path} after it was moved to the trash (entry {entry_id}).",
+                        "raven-agent trash list shows it again once the program has closed the file",
+                    )
+                return content
         raise DiskError(f"There is no trash entry {entry_id}.")
 
-    def stash(self, path: str, content: bytes, reason: str, entry_id: str, now: float) -> None:
-        """Keeps bytes that stand nowhere else; durable when it returns. The same id and bytes again change nothing.
+    def store(self, path: str, content: bytes, reason: str, entry_id: str, now: float) -> None:
+        """Write a text as an entry; durable on return. A second call with the same id and bytes changes nothing.
 
         Raises:
             OSError: the disk refused; nothing was left behind.
@@ -122,24 +148,68 @@ class Trash:
             self._fs.unlink(self.staging, part)
         self._write(self.staging, part, content)
         try:
-            self.absorb(part, path, sha256=sha256, reason=reason, entry_id=entry_id, now=now)
+            self._add(part, path, sha256, reason, entry_id, now)
         except OSError:
             self._fs.unlink(self.staging, part)
             raise
         self._fs.fsync_dir(self.folder)
 
-    def absorb(self, slot: str, path: str, *, sha256: str, reason: str, entry_id: str, now: float) -> None:
-        """Moves a file out of the staging into the trash; as durable as the trash folder is next made.
+    def move_in(self, staged: str, path: str, *, sha256: str, reason: str, entry_id: str, now: float) -> None:
+        """Move a user's file from the staging folder into the trash; durable once the trash folder is.
+
+        A file that a process may still change, through an open handle or another hard link, is watched from then on.
 
         Raises:
-            OSError: the disk refused; the file is still in its slot.
+            OSError: the disk refused; the file is still in the staging folder.
         """
+        found = self._fs.stat(self.staging, staged)
+        if found.links > 1 or self._fs.may_be_written(self.staging, staged):
+            name = self._name(path, sha256, reason, entry_id, now)
+            self.watch(entry_id, name, found)
+        try:
+            self._add(staged, path, sha256, reason, entry_id, now)
+        except OSError:
+            self.unwatch(entry_id)
+            raise
+
+    def _add(self, staged: str, path: str, sha256: str, reason: str, entry_id: str, now: float) -> None:
         name = self._name(path, sha256, reason, entry_id, now)
         self._sidecar(name, path)
-        self._fs.rename_noreplace(self.staging, slot, self.folder, name)
+        self._fs.rename_noreplace(self.staging, staged, self.folder, name)
+
+    def watch(self, entry_id: str, name: str, found: Stat) -> None:
+        """Record that the file of an entry may still change, with its present size and modification time."""
+        self.unwatch(entry_id)
+        self._write(self.staging, entry_id + _LATE, f"{name}\n{found.size}\n{found.mtime_ns}\n".encode())
+
+    def unwatch(self, entry_id: str) -> None:
+        """Remove the record of ``watch``, if there is one."""
+        with contextlib.suppress(FileNotFoundError):
+            self._fs.unlink(self.staging, entry_id + _LATE)
+
+    def watched(self) -> Iterator[WatchedEntry]:
+        """Yield every entry that may still change. Records of entries that are gone are removed."""
+        for found in self._fs.entries(self.staging):
+            if not found.name.endswith(_LATE):
+                continue
+            entry_id = found.name.removesuffix(_LATE)
+            lines = self._content(found.name, self.staging).decode("utf-8", "replace").split("\n")
+            entry = self._parse(lines[0])
+            if entry is None or len(lines) < 3 or not (lines[1].isdecimal() and lines[2].lstrip("-").isdecimal()):
+                self.unwatch(entry_id)
+            else:
+                yield WatchedEntry(entry, int(lines[1]), int(lines[2]))
+
+    def correct(self, entry: TrashEntry, sha256: str) -> TrashEntry:
+        """Rename an entry to the hash of its present bytes. Raises OSError."""
+        name = self._name(entry.path, sha256, entry.reason, entry.id, entry.moved_at)
+        if name != entry.name:
+            self._fs.rename_noreplace(self.folder, entry.name, self.folder, name)
+            self._fs.fsync_dir(self.folder)
+        return structs.replace(entry, hash=sha256, name=name)
 
     def stores_nfd(self) -> bool:
-        """Tries whether this file system writes names down decomposed. Raises DiskError, OSError if it cannot tell."""
+        """Try whether this file system stores names decomposed (NFD). Raises DiskError or OSError if that fails."""
         with contextlib.suppress(FileExistsError):
             self._fs.close(self._fs.create(self.staging, _PROBE, 0o600))
         names = {entry.name for entry in self._fs.entries(self.staging)}
@@ -149,11 +219,12 @@ class Trash:
     def prune(
         self, now: float, max_age_seconds: float, max_bytes: int, on_server: Callable[[str], bool]
     ) -> list[TrashEntry]:
-        """Removes what is older than ``max_age_seconds``, then the oldest until ``max_bytes`` are kept.
+        """Remove entries older than ``max_age_seconds``, then the oldest until at most ``max_bytes`` are kept.
 
-        Of the second sort, entries whose hash ``on_server`` does not know go last. Returns what was removed.
+        Entries whose hash is not ``on_server`` go last, because they may be the only copy. Returns the removed entries.
         """
-        entries = list(self.entries())
+        changing = {one.entry.id for one in self.watched() if self._was_changed(one)}
+        entries = [entry for entry in self.entries() if entry.id not in changing]
         gone = [entry for entry in entries if now - entry.moved_at > max_age_seconds]
         kept = [entry for entry in entries if now - entry.moved_at <= max_age_seconds]
         total = sum(entry.size for entry in kept)
@@ -172,7 +243,7 @@ class Trash:
             try:
                 self._handles = self._open()
             except OSError as failure:
-                raise DiskError(f"No trash can be made for {self._root.path}: {failure.strerror}.") from failure
+                raise DiskError(f"No trash can be created for {self._root.path}: {explain(failure)}.") from failure
         return self._handles
 
     def _open(self) -> tuple[Dir, Dir]:
@@ -201,12 +272,12 @@ class Trash:
 
     def _name(self, path: str, sha256: str, reason: str, entry_id: str, now: float) -> str:
         if not _ID.fullmatch(entry_id) or not _REASON.fullmatch(reason):
-            raise ValueError(f"not fit for a name: id {entry_id!r}, reason {reason!r}")
+            raise ValueError(f"not usable in a name: id {entry_id!r}, reason {reason!r}")
         stamp = datetime.datetime.fromtimestamp(now, datetime.UTC).strftime(_STAMP)
         head = f"{stamp}-{entry_id}-{sha256}-{reason}-"
         quoted = quote_from_bytes(path.encode("utf-8", "surrogateescape"), safe="")
         if len(head) + len(quoted) > MAX_PART_BYTES:
-            quoted = quoted[: MAX_PART_BYTES - len(head) - len(_CUT)] + _CUT
+            quoted = quoted[: MAX_PART_BYTES - len(head) - len(_CUT_MARK)] + _CUT_MARK
         return head + quoted
 
     def _parse(self, name: str) -> TrashEntry | None:
@@ -215,20 +286,20 @@ class Trash:
             return None
         stamp, entry_id, sha256, reason, quoted = parts.groups()
         moved_at = datetime.datetime.strptime(stamp, _STAMP).replace(tzinfo=datetime.UTC).timestamp()
-        raw = unquote_to_bytes(quoted.removesuffix(_CUT))
+        raw = unquote_to_bytes(quoted.removesuffix(_CUT_MARK))
         try:
-            if quoted.endswith(_CUT):
+            if quoted.endswith(_CUT_MARK):
                 with contextlib.suppress(FileNotFoundError):
                     raw = self._content(_sidecar_name(name))
             size = self._fs.stat(self.folder, name).size
         except FileNotFoundError:
             return None
-        path = raw.decode("utf-8", "surrogateescape" if not quoted.endswith(_CUT) else "replace")
+        path = raw.decode("utf-8", "surrogateescape" if not quoted.endswith(_CUT_MARK) else "replace")
         return TrashEntry(entry_id, path, sha256, size, reason, moved_at, name)
 
     def _sidecar(self, name: str, path: str) -> None:
-        """Writes the whole path beside an entry whose name had to cut it; one a crash left half written is replaced."""
-        if name.endswith(_CUT):
+        """Write the whole path beside an entry whose name cuts it. A half-written one of a crash is replaced."""
+        if name.endswith(_CUT_MARK):
             sidecar = _sidecar_name(name)
             with contextlib.suppress(FileNotFoundError):
                 self._fs.unlink(self.folder, sidecar)
@@ -246,8 +317,12 @@ class Trash:
             self._fs.unlink(folder, name)
             raise
 
-    def _content(self, name: str) -> bytes:
-        file = self._fs.open_file(self.folder, name)
+    def _was_changed(self, watched: WatchedEntry) -> bool:
+        found = self._fs.stat(self.folder, watched.entry.name)
+        return (found.size, found.mtime_ns) != (watched.size, watched.mtime_ns)
+
+    def _content(self, name: str, folder: Dir | None = None) -> bytes:
+        file = self._fs.open_file(self.folder if folder is None else folder, name)
         try:
             pieces = []
             while data := self._fs.read(file, CHUNK):
@@ -257,8 +332,9 @@ class Trash:
             self._fs.close(file)
 
     def _remove(self, entry: TrashEntry) -> None:
+        self.unwatch(entry.id)
         self._fs.unlink(self.folder, entry.name)
-        if entry.name.endswith(_CUT):
+        if entry.name.endswith(_CUT_MARK):
             with contextlib.suppress(FileNotFoundError):
                 self._fs.unlink(self.folder, _sidecar_name(entry.name))
 

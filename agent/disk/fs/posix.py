@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 from typing import Final
 
-from agent.disk.fs import syscalls
+from agent.disk.fs import attributes, syscalls
+from agent.disk.fs.attributes import CreationDefaults
 from agent.disk.fs.protocol import (
     UNSUPPORTED,
     Dir,
@@ -51,6 +52,7 @@ def _stat(found: os.stat_result) -> Stat:
         found.st_dev,
         mode & _MODE_BITS,
         _HAS_FLAGS and bool(getattr(found, "st_flags", 0) & _SF_DATALESS),
+        found.st_nlink,
     )
 
 
@@ -180,9 +182,26 @@ class PosixFs:
                 os.fchown(file, found.st_uid, found.st_gid)
             syscalls.copy_attributes(model, file)
             # Set the mode last: a change of owner clears set-id bits, and an ACL rewrites the bits of the group.
-            os.fchmod(file, stat_bits.S_IMODE(found.st_mode))
+            # A set-id bit was given to the old bytes by their owner; other bytes never get it.
+            os.fchmod(file, found.st_mode & attributes.SAFE_BITS)
         finally:
             os.close(model)
+
+    def creation_defaults(self, folder: Dir) -> CreationDefaults:
+        """As in ``Fs``."""
+        return attributes.creation_defaults(folder)
+
+    def apply_creation_defaults(self, file: File, defaults: CreationDefaults) -> None:
+        """As in ``Fs``."""
+        attributes.apply_creation_defaults(file, defaults)
+
+    def may_be_written(self, folder: Dir, name: str) -> bool:
+        """As in ``Fs``. Linux grants a read lease only while no process has the file open for writing."""
+        file = self._open_file(folder, name)
+        try:
+            return not syscalls.grants_read_lease(file)
+        finally:
+            os.close(file)
 
     def fsync(self, file: File) -> None:
         """As in ``Fs``. On macOS it uses F_FULLFSYNC, because fsync there stops at the cache of the drive."""

@@ -18,6 +18,8 @@ from typing import Final, NamedTuple, NewType, Protocol
 
 from msgspec import Struct
 
+from agent.disk.fs.attributes import CreationDefaults
+
 Dir = NewType("Dir", int)
 """An open folder."""
 File = NewType("File", int)
@@ -52,6 +54,7 @@ class Stat(NamedTuple):
         inode, device: together the identity of the object.
         mode: permission bits.
         dataless: True if the bytes are in the cloud, so that reading would download them.
+        links: number of names of the object.
     """
 
     kind: FileType
@@ -62,6 +65,7 @@ class Stat(NamedTuple):
     device: int
     mode: int
     dataless: bool = False
+    links: int = 1
 
 
 Stamp = tuple[int, int, int, int]
@@ -158,8 +162,21 @@ class Fs(Protocol):
     def clone_attributes(self, folder: Dir, name: str, file: File) -> None:
         """Copy the mode bits, extended attributes, ACL and, where allowed, the owner of the named file to ``file``.
 
-        Attributes that the file system or the permissions refuse are left out.
+        Attributes that the file system or the permissions refuse are left out. Set-user-ID, set-group-ID and file
+        capabilities are never copied.
         """
+        ...
+
+    def creation_defaults(self, folder: Dir) -> CreationDefaults:
+        """Return what the folder gives to a file created in it: its group and its default ACL."""
+        ...
+
+    def apply_creation_defaults(self, file: File, defaults: CreationDefaults) -> None:
+        """Give the file the mode, ACL and group that it would have got in a folder with these defaults."""
+        ...
+
+    def may_be_written(self, folder: Dir, name: str) -> bool:
+        """Return False if no process has the file open for writing. True if one has, or if the system cannot tell."""
         ...
 
     def fsync(self, file: File) -> None:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import ctypes
 import errno
+import fcntl
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 from typing import Any, Final
+
+from agent.disk.fs.attributes import copyable
 
 _libc: Final = ctypes.CDLL(None, use_errno=True)
 
@@ -81,8 +85,26 @@ def copy_attributes(source: int, target: int) -> None:
         names = os.listxattr(source)
     except OSError:
         return
-    for name in names:
+    for name in filter(copyable, names):
         try:
             os.setxattr(target, name, os.getxattr(source, name))
         except OSError:
             continue
+
+
+def grants_read_lease(file: int) -> bool:
+    """Return True if the kernel grants a read lease, which proves that no process has the file open for writing.
+
+    The lease is given back at once. False also where the system or the file system has no leases.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        # A process that opens the file during the lease makes the kernel signal this one. The default signal, SIGIO,
+        # would end the process; SIGURG is ignored.
+        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError:
+        return False
+    return True
