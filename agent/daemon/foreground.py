@@ -116,7 +116,7 @@ def run_foreground(
                 provisioner.start()
                 merging = AutoMerge(agent)
                 threading.Thread(target=merging.keep_on, args=(stop,), name="automerge", daemon=True).start()
-                waking = SleepDetector(agent.wake)
+                waking = SleepDetector(agent.reset_connections)
                 for name, keep_on in (("waking", waking.keep_on), ("notifications", notifications.keep_on)):
                     threading.Thread(target=keep_on, args=(stop,), name=name, daemon=True).start()
                 on_ready()
@@ -134,7 +134,7 @@ def run_foreground(
 def run_maintenance(context: ApiContext) -> None:
     """What is due a few times a day; a disk that refuses it now is asked again next time."""
     try:
-        context.agent.tidy()
+        context.agent.prune_index()
         methods.call(context, "trash_prune", {})
     except (AgentError, OSError, sqlite3.Error) as error:
         log.warning("the index and the trash could not be tidied: %s", error)

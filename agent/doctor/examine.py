@@ -10,18 +10,18 @@ from typing import Final
 from agent import __version__
 from agent.core.errors import AgentError, DiskError
 from agent.disk.fs.posix import PosixFs
-from agent.disk.root import RootIdentity
-from agent.disk.selection.rules import Rules
 from agent.doctor import folders, machine, servers
 from agent.doctor.rows import CheckRow, CheckState, ok, unknown
 from agent.provisioning.plan import checks, standing
 from agent.remotes.protocol import Capabilities, Remote
-from agent.runtime.agent import Agent, with_environment
+from agent.runtime.agent import Agent
 from agent.runtime.local_folder import LocalFolder
+from agent.runtime.registry_store import with_environment
+from agent.runtime.source_setup import open_folder
 from agent.settings.credentials import CredentialStore
 from agent.settings.declarations import DeclarationOutcome, read_home
 from agent.settings.home import Home
-from agent.settings.links import Registry, SourceEntry
+from agent.settings.links import Registry
 from agent.settings.registry_file import load_registry
 from agent.settings.settings import Settings
 
@@ -57,7 +57,7 @@ def examine_alone(home: Home, settings: Settings, env: Mapping[str, str]) -> lis
     for entry in registry.servers:
         rows += servers.account(entry, settings, credentials, remote=None, max_bytes=None)
     for source in registry.sources:
-        rows += folders.folder(source, PosixFs(), home.state_dir, _trouble(_folder(home, source)), None)
+        rows += folders.folder(source, PosixFs(), home.state_dir, _trouble(open_folder(PosixFs(), home, source)), None)
     return [*rows, *_declared(home, registry)]
 
 
@@ -76,15 +76,6 @@ def _through(agent: Agent, name: str) -> Callable[[], tuple[Remote, Capabilities
         return session.remote(), session.capabilities
 
     return way
-
-
-def _folder(home: Home, source: SourceEntry) -> LocalFolder:
-    expected = None
-    if source.root_device is not None and source.root_inode is not None:
-        expected = RootIdentity(source.root_device, source.root_inode)
-    rules = Rules(source.include, source.exclude)
-    state = str(home.state_dir)
-    return LocalFolder(PosixFs(), str(source.root), rules, state, str(source.key), expected, source.source_id)
 
 
 def _trouble(folder: LocalFolder) -> str | None:

@@ -84,7 +84,7 @@ def _take(agent: Agent, settings: Settings, changed: tuple[str, ...]) -> None:
     for source in agent.registry.sources:
         runner = agent.runner(source.key)
         if runner is not None:
-            setup = agent.engine_config(source, runner.setup.run_mode)
+            setup = agent.engine_config(source, runner.config.run_mode)
             agent.control.post(lambda runner=runner, setup=setup: runner.configure(setup))  # type: ignore[misc]
             # A token that was refused may have been replaced.
             runner.deliver(m.Retry(()))

@@ -1,4 +1,4 @@
-"""What happens to a source, as lines of the program's log: with the source, the path, and the operation's id."""
+"""Write the activity of a source to the program's log, with the source, the path and the operation's id."""
 
 from __future__ import annotations
 
@@ -10,43 +10,43 @@ from agent.core.errors import Problem
 
 log = logging.getLogger(__name__)
 
-Happened = tuple[str, str, str | None, str | None]
-"""Path ("" for the source as a whole), what happened, more about it, and the operation's id."""
+ActivityLine = tuple[str, str, str | None, str | None]
+"""Path ("" for the source as a whole), kind of activity, detail, and the operation's id."""
 
 _LEVELS: Final = {
     **dict.fromkeys(("pushed", "pulled", "settled"), logging.DEBUG),
     **dict.fromkeys(("conflict", "halted", "deletes_held", "overwritten_unseen", "refused"), logging.WARNING),
     "trash_refused": logging.WARNING,
 }
-"""How loud each is; the others are INFO. A first sync moves more files than anybody wants to read of by default, and
-``activity`` keeps them all.
+"""Log levels by kind; INFO for the others. A first sync moves many files, so single moves are DEBUG; the command
+``activity`` shows them all.
 """
 
 
 class ActivityLogger:
-    """Speaks for one source. Not safe for several threads.
+    """Logger of one source. Not safe to use from several threads.
 
     Args:
-        source: its name.
+        source: the source's name.
     """
 
     def __init__(self, source: str) -> None:
         self._source = source
-        self._trouble: Problem | None = None
+        self._problem: Problem | None = None
 
-    def tell(self, happened: Iterable[Happened], trouble: Problem | None) -> None:
-        """Log what happened, and trouble with the server when it comes and when it has gone."""
-        for path, what, detail, operation in happened:
-            level = _LEVELS.get(what, logging.INFO)
+    def log(self, activity: Iterable[ActivityLine], problem: Problem | None) -> None:
+        """Log new activity, and a problem with the server when it begins and when it ends."""
+        for path, kind, detail, operation in activity:
+            level = _LEVELS.get(kind, logging.INFO)
             if log.isEnabledFor(level):
-                words = what.replace("_", " ")
-                said = {"source": self._source, "path": path or None, "operation": operation}
-                log.log(level, "%s", f"{words}: {detail}" if detail else words, extra=said)
-        self._tell_trouble(trouble)
+                words = kind.replace("_", " ")
+                fields = {"source": self._source, "path": path or None, "operation": operation}
+                log.log(level, "%s", f"{words}: {detail}" if detail else words, extra=fields)
+        self._log_problem(problem)
 
-    def _tell_trouble(self, trouble: Problem | None) -> None:
-        before, self._trouble = self._trouble, trouble
-        if trouble is not None and (before is None or before.kind is not trouble.kind):
-            log.warning("%s: %s", trouble.kind.value.replace("_", " "), trouble.message, extra={"source": self._source})
-        elif trouble is None and before is not None:
+    def _log_problem(self, problem: Problem | None) -> None:
+        before, self._problem = self._problem, problem
+        if problem is not None and (before is None or before.kind is not problem.kind):
+            log.warning("%s: %s", problem.kind.value.replace("_", " "), problem.message, extra={"source": self._source})
+        elif problem is None and before is not None:
             log.info("the server answers again", extra={"source": self._source})

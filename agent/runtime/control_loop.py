@@ -1,6 +1,6 @@
-"""The control thread: one inbox, one owner of the index's write connection, and the timers.
+"""The control thread: one inbox, the only user of the index's write connection, and the timers.
 
-Everything that decides runs here; nothing that blocks on a disk or a network does, so it answers promptly.
+All decisions run here. Nothing here blocks on a disk or a network, so the thread answers promptly.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 class ControlLoop:
-    """Runs what is posted to it, in order, on its own thread.
+    """Runs posted functions in order, on one thread.
 
     Args:
         clock: seconds since the epoch, for timers.
@@ -30,40 +30,41 @@ class ControlLoop:
         self._thread = threading.Thread(target=self._run, name="control", daemon=True)
         self._last_turn = 0.0
         self.turns = 0
-        """How many pieces of work were begun: the same number again means that nothing has happened."""
+        """Number of functions run so far. An unchanged number means that nothing has happened."""
         self._followers: tuple[threading.Event, ...] = ()
         self._following = threading.Lock()
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Finish what is in the inbox, then end; who follows is woken a last time."""
+        """Run what is in the inbox, then stop the thread and set all followers' events a last time."""
         self._inbox.put(None)
         self._thread.join()
-        self._tell_followers()
+        self._notify_followers()
 
     def follow(self) -> threading.Event:
-        """An event of the caller's own that is set with every piece of work, so that who looks at how things stand
-        need not look while nothing happens. Whoever waits for the next one clears it before looking. From any thread.
+        """Return a new event that is set after every function that runs. From any thread.
+
+        An observer waits on it instead of reading the state at intervals. It clears the event before it reads.
         """
         turned = threading.Event()
         with self._following:
-            # Replaced as a whole: the control thread goes through the tuple without the lock.
+            # The tuple is replaced as a whole, as the control thread iterates over it without the lock.
             self._followers = (*self._followers, turned)
         return turned
 
-    def _tell_followers(self) -> None:
+    def _notify_followers(self) -> None:
         for turned in self._followers:
             turned.set()
 
     def post(self, work: Callable[[], None]) -> None:
-        """Have this done soon. Never blocks; any thread may call it."""
+        """Run a function soon. Never blocks. From any thread."""
         self._inbox.put(work)
 
     def call(self, work: Callable[[], T]) -> T:
-        """Have this done and wait for its answer. Not from the control thread itself."""
+        """Run a function and return its result, or raise its exception. Not from the control thread itself."""
         future: Future[T] = Future()
 
         def run() -> None:
@@ -76,11 +77,11 @@ class ControlLoop:
         return future.result()
 
     def set_timer(self, key: object, moment: float, work: Callable[[], None]) -> None:
-        """Have this done at a moment; one timer a key, the newest counts. On the control thread only."""
+        """Run a function at a moment. Each key has one timer; a new one replaces it. On the control thread only."""
         self._timers[key] = (moment, work)
 
     def drop_timer(self, key: object) -> None:
-        """Forget a timer."""
+        """Remove a timer. On the control thread only."""
         self._timers.pop(key, None)
 
     def _run(self) -> None:
@@ -96,14 +97,14 @@ class ControlLoop:
                 self._do(work)
             now = self._clock()
             if now < self._last_turn - 1.0:
-                # The clock was set back: who waits for a moment decides afresh how long.
+                # The clock was set back: every timer fires now, and its owner computes a new moment.
                 self._timers = {key: (now, due) for key, (_, due) in self._timers.items()}
             for key, (_, due) in [item for item in self._timers.items() if item[1][0] <= now]:
                 del self._timers[key]
                 self._do(due)
 
     def _wait(self) -> float:
-        # At least once a minute: a sleeping laptop's clock jumps, and timers are compared with the wall clock.
+        # At most a minute: timers follow the wall clock, which jumps when a laptop wakes.
         now = self._clock()
         return max(0.0, min([60.0, *(moment - now for moment, _ in self._timers.values())]))
 
@@ -112,7 +113,7 @@ class ControlLoop:
         try:
             work()
         except Exception:
-            # One source's failure must not take the others down; it is told in the log and by the source's state.
+            # A failure of one source must not stop the others. The log and the source's state report it.
             log.exception("work on the control thread failed")
         finally:
-            self._tell_followers()
+            self._notify_followers()

@@ -1,7 +1,7 @@
-"""Carrying one effect out: what it asks of the disk or the server, and the messages that tell what happened.
+"""Execute one effect on the disk or the server and return messages with the results.
 
-The same carrier serves the daemon's threads, a single pass, and the simulation's scheduler: it blocks, keeps no
-state, and decides nothing.
+The daemon's threads, a single pass and the simulation's scheduler use the same executor. It blocks, keeps no state, and
+decides nothing.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ log = logging.getLogger(__name__)
 
 
 class IndexReader(Protocol):
-    """What the index remembers of the local side, read beside its writer."""
+    """The local side of the index, readable beside its writer."""
 
     def known(self) -> Iterator[IndexedFileRow]:
-        """Every path, sorted."""
+        """Iterate over every path, sorted."""
         ...
 
     def known_at(self, paths: Sequence[str]) -> dict[str, IndexedFile]:
-        """These paths."""
+        """Return the indexed files at these paths."""
         ...
 
     def mounts(self) -> frozenset[str]:
-        """Folders that were file systems of their own."""
+        """Return the folders that were mount points at the last scan."""
         ...
 
 
 class ServerConnection(Struct, frozen=True):
-    """The way to a server, ready to be used.
+    """An adapter with this machine registered.
 
     Attributes:
         remote: the adapter.
-        connector_id: this machine as the server knows it.
+        connector_id: the id of this machine on the server.
     """
 
     remote: Remote
@@ -53,11 +53,11 @@ class ServerConnection(Struct, frozen=True):
 
 
 class EffectExecutor:
-    """Carries effects of one source out.
+    """Executes effects of one source.
 
     Args:
-        line: gives the way to the server; raises RemoteError where there is none yet.
-        max_bytes: the largest content the server takes, as far as learned.
+        connect: returns the connection to the server; raises RemoteError if there is none.
+        max_bytes: returns the bytes of the largest content that the server takes, or None until it is known.
         clock: seconds since the epoch.
     """
 
@@ -66,33 +66,33 @@ class EffectExecutor:
         source_id: str,
         folder: LocalFolder,
         memory: IndexReader,
-        line: Callable[[], ServerConnection],
+        connect: Callable[[], ServerConnection],
         max_bytes: Callable[[], int | None],
         clock: Callable[[], float],
     ) -> None:
         self._source_id = source_id
         self._folder = folder
         self._memory = memory
-        self._line = line
+        self._connect = connect
         self._max_bytes = max_bytes
         self._clock = clock
 
     def carry_out(self, effect: e.Effect) -> Iterator[m.Message]:
-        """Do what the effect asks for and tell what happened."""
+        """Execute the effect; iterate over the messages with its results."""
         match effect:
             case e.ScanFolder():
-                yield from self._look()
+                yield from self._scan()
             case e.ScanPaths(paths, again):
-                yield from self._look_at(paths, again)
+                yield from self._observe(paths, again)
             case e.ApplyChanges(jobs):
-                yield self._change(jobs)
+                yield self._apply(jobs)
             case e.Recover(intents):
                 yield self._recover(intents)
             case e.ReleaseJournal(intent_ids):
                 try:
                     self._folder.release_journal(intent_ids)
                 except (DiskError, OSError) as error:
-                    # A mark that stays is nobody's by the next recovery, which clears it.
+                    # The next recovery clears a mark that stays.
                     log.warning("marks of finished changes could not be cleared: %s", error)
             case e.WriteToTrash(stash_id, path, content, reason):
                 try:
@@ -101,14 +101,14 @@ class EffectExecutor:
                     yield m.TrashWriteFinished(stash_id, str(error))
                 else:
                     yield m.TrashWriteFinished(stash_id)
-            case e.Send(number, parcels):
-                yield self._send(number, parcels)
+            case e.Send(number, operations):
+                yield self._send(number, operations)
             case _:
-                yield from self._ask(effect)
+                yield from self._call_server(effect)
 
     # The folder
 
-    def _look(self) -> Iterator[m.Message]:
+    def _scan(self) -> Iterator[m.Message]:
         mounts: set[str] = set()
         try:
             for batch in self._folder.scan(self._memory.known(), self._max_bytes(), self._memory.mounts()):
@@ -119,7 +119,7 @@ class EffectExecutor:
         else:
             yield m.ScanFinished(mounts=frozenset(mounts))
 
-    def _look_at(self, paths: tuple[str, ...], again: frozenset[str]) -> Iterator[m.Message]:
+    def _observe(self, paths: tuple[str, ...], again: frozenset[str]) -> Iterator[m.Message]:
         try:
             spelled = list(dict.fromkeys(self._folder.root.canonical(path) for path in paths))
             known, mounts = self._memory.known_at(spelled), self._memory.mounts()
@@ -131,7 +131,7 @@ class EffectExecutor:
             yield m.ScanResults(tuple(seen))
             yield m.PathScanFinished(paths)
 
-    def _change(self, jobs: tuple[tuple[Intent, bytes], ...]) -> m.Message:
+    def _apply(self, jobs: tuple[tuple[Intent, bytes], ...]) -> m.Message:
         try:
             return m.ChangesApplied(tuple(self._folder.apply(jobs, self._clock())))
         except DiskError as error:
@@ -145,41 +145,41 @@ class EffectExecutor:
 
     # Sending
 
-    def _send(self, number: int, parcels: tuple[e.OutgoingOperation, ...]) -> m.Message:
+    def _send(self, number: int, operations: tuple[e.OutgoingOperation, ...]) -> m.Message:
         try:
-            line = self._line()
-            self._keep_conflict_texts(line.remote, parcels)
+            connection = self._connect()
+            self._keep_conflict_texts(connection.remote, operations)
         except RemoteError as error:
-            return m.BatchAnswered(number, _all(parcels, Result.NOT_SENT), error.problem)
+            return m.BatchAnswered(number, _all(operations, Result.NOT_SENT), error.problem)
         except (DiskError, OSError) as error:
-            return m.BatchAnswered(number, _all(parcels, Result.NOT_SENT), _trash_refused(error))
+            return m.BatchAnswered(number, _all(operations, Result.NOT_SENT), _trash_problem(error))
         batch: list[Outgoing] = []
         changed: list[Outcome] = []
-        for parcel, content in self._contents(parcels):
+        for outgoing, content in self._contents(operations):
             if content is None:
-                changed.append(Outcome(parcel.operation.id, Result.CHANGED))
+                changed.append(Outcome(outgoing.operation.id, Result.CHANGED))
             else:
-                batch.append(Outgoing(parcel.operation, content, checked=True))
+                batch.append(Outgoing(outgoing.operation, content, checked=True))
         if not batch:
             return m.BatchAnswered(number, tuple(changed))
-        answer = line.remote.push(self._source_id, line.connector_id, batch)
+        answer = connection.remote.push(self._source_id, connection.connector_id, batch)
         return m.BatchAnswered(number, (*changed, *answer.outcomes), answer.problem)
 
-    def _contents(self, parcels: tuple[e.OutgoingOperation, ...]) -> list[tuple[e.OutgoingOperation, bytes | None]]:
-        """The operations with their bytes, or None where the folder holds something else by now."""
+    def _contents(self, operations: tuple[e.OutgoingOperation, ...]) -> list[tuple[e.OutgoingOperation, bytes | None]]:
+        """Return the operations with their bytes; None if the folder now holds something else."""
         try:
             with self._folder.reader() as reader:
-                return [(parcel, self._bytes_of(parcel, reader)) for parcel in parcels]
+                return [(outgoing, self._bytes_of(outgoing, reader)) for outgoing in operations]
         except RootError:
-            # A decided text does not lie in the folder.
-            return [(parcel, self._bytes_of(parcel, None)) for parcel in parcels]
+            # The text of a resolution comes with the operation, so the folder is not needed for it.
+            return [(outgoing, self._bytes_of(outgoing, None)) for outgoing in operations]
 
-    def _bytes_of(self, parcel: e.OutgoingOperation, reader: FileReader | None) -> bytes | None:
-        operation = parcel.operation
-        if parcel.content_override is not None:
-            # What is sent is what was hashed here too: a text that is not at hand any more must not go as an empty one.
-            given = hashlib.sha256(parcel.content_override).hexdigest() if operation.verb is Verb.UPSERT else None
-            return parcel.content_override if given == operation.hash else None
+    def _bytes_of(self, outgoing: e.OutgoingOperation, reader: FileReader | None) -> bytes | None:
+        operation = outgoing.operation
+        if outgoing.content_override is not None:
+            # The text must match its hash here too: a text that is missing must not be sent as an empty file.
+            digest = hashlib.sha256(outgoing.content_override).hexdigest() if operation.verb is Verb.UPSERT else None
+            return outgoing.content_override if digest == operation.hash else None
         if reader is None:
             return None
         try:
@@ -191,38 +191,38 @@ class EffectExecutor:
         except RootError:
             return None
 
-    def _keep_conflict_texts(self, remote: Remote, parcels: tuple[e.OutgoingOperation, ...]) -> None:
-        """Where a delete wipes the path's conflicts on the server, their texts go to the trash before it is sent."""
-        deleted = {p.operation.path for p in parcels if p.operation.verb is Verb.DELETE}
+    def _keep_conflict_texts(self, remote: Remote, operations: tuple[e.OutgoingOperation, ...]) -> None:
+        """Save the texts of conflicts that a delete would remove on the server to the trash, before it is sent."""
+        deleted = {p.operation.path for p in operations if p.operation.verb is Verb.DELETE}
         if not deleted or remote.capabilities.keeps_history:
             return
         for conflict in remote.conflicts(self._source_id):
             for text in (conflict.local_text, conflict.remote_text):
                 if text and conflict.path in deleted:
-                    self._stash_conflict(conflict.id, conflict.path, text)
+                    self._save_conflict_text(conflict.id, conflict.path, text)
 
-    def _stash_conflict(self, server_id: str, path: str, text: bytes) -> None:
-        """Put a text by; the same again, after a lost answer say, changes nothing."""
+    def _save_conflict_text(self, server_id: str, path: str, text: bytes) -> None:
+        """Save a text of a conflict to the trash. Repeating it, for example after a lost answer, changes nothing."""
         identifier = hashlib.sha256(server_id.encode() + text).hexdigest()[:16]
         self._folder.write_to_trash(path, text, "conflict", identifier, self._clock())
 
     # Asking
 
-    def _ask(self, effect: e.Effect) -> Iterator[m.Message]:
+    def _call_server(self, effect: e.Effect) -> Iterator[m.Message]:
         try:
-            line = self._line()
+            connection = self._connect()
         except RemoteError as error:
             yield from _failures(effect, error.problem)
             return
         try:
-            yield from self._answer(effect, line.remote)
+            yield from self._answer(effect, connection.remote)
         except RemoteError as error:
             if isinstance(effect, e.CloseConflict) and error.problem.kind in (ProblemKind.STALE, ProblemKind.NOT_FOUND):
                 yield m.ConflictCloseAnswered(effect.conflict, stale=True)
             else:
                 yield from _failures(effect, error.problem)
         except (DiskError, OSError) as error:
-            yield from _failures(effect, _trash_refused(error))
+            yield from _failures(effect, _trash_problem(error))
 
     def _answer(self, effect: e.Effect, remote: Remote) -> Iterator[m.Message]:
         source = self._source_id
@@ -232,7 +232,7 @@ class EffectExecutor:
             case e.FetchHead(path):
                 yield m.HeadArrived(path, remote.head(source, path))
             case e.FetchHeadsAndConflicts(paths):
-                yield from self._disputes(remote, paths)
+                yield from self._heads_and_conflicts(remote, paths)
             case e.CheckFeedContinuity(state):
                 yield m.FeedContinuityChecked(
                     remote.was_restored_from_older_copy(source, state), remote.is_paused(source)
@@ -245,14 +245,14 @@ class EffectExecutor:
                 yield m.ConflictsArrived(tuple(remote.conflicts(source)))
             case e.CloseConflict(conflict, server_id, choice, content, expected, path, texts):
                 for text in texts:
-                    self._stash_conflict(server_id, path, text)
+                    self._save_conflict_text(server_id, path, text)
                 remote.resolve(source, server_id, choice, content, expected)
                 yield m.ConflictCloseAnswered(conflict)
             case _:
                 raise TypeError(f"no effect for the server: {effect}")
 
     def _pages(self, remote: Remote, poll: e.Poll) -> Iterator[m.Message]:
-        """The next page is asked for while the one before it is taken in."""
+        """Read pages while there is room. The next page is fetched while the engine processes the one before."""
         state, wait, room = poll.state, poll.wait, poll.room
         while True:
             page = remote.pull(self._source_id, state, wait, self._clock(), poll.known)
@@ -263,8 +263,8 @@ class EffectExecutor:
                 return
             state, wait = page.state, 0.0
 
-    def _disputes(self, remote: Remote, paths: tuple[str, ...]) -> Iterator[m.Message]:
-        """The conflicts are listed after the heads, so that none is missing that explains one."""
+    def _heads_and_conflicts(self, remote: Remote, paths: tuple[str, ...]) -> Iterator[m.Message]:
+        """Read the heads, then list the conflicts, so that every conflict that explains a head is in the list."""
         heads: dict[str, RemoteHead | None] = {}
         for path in paths:
             try:
@@ -272,20 +272,21 @@ class EffectExecutor:
             except RemoteError as error:
                 if error.problem.kind not in m.OF_ONE_FILE:
                     raise
-                # One file that cannot be had holds up no other.
+                # A head that cannot be read fails alone.
                 yield m.CallFailed(m.Call.HEAD, error.problem, path)
-        conflicts = list(remote.conflicts(self._source_id)) if heads else []
+        # Other conflicts are dropped as they arrive: their texts need not fit into memory.
+        conflicts = [c for c in remote.conflicts(self._source_id) if c.path in heads] if heads else []
         for path, head in heads.items():
             yield m.HeadArrived(path, head, tuple(c for c in conflicts if c.path == path))
 
 
-def _trash_refused(error: Exception) -> Problem:
-    """A text could not be put by, so nothing may be done that might take its only copy away."""
+def _trash_problem(error: Exception) -> Problem:
+    """Return the problem of a text that could not be saved. Its only copy must then not be removed."""
     return Problem(ProblemKind.SERVER_FAULT, f"the trash cannot be written: {error}")
 
 
-def _all(parcels: tuple[e.OutgoingOperation, ...], result: Result) -> tuple[Outcome, ...]:
-    return tuple(Outcome(parcel.operation.id, result) for parcel in parcels)
+def _all(operations: tuple[e.OutgoingOperation, ...], result: Result) -> tuple[Outcome, ...]:
+    return tuple(Outcome(outgoing.operation.id, result) for outgoing in operations)
 
 
 def _failures(effect: e.Effect, problem: Problem) -> Iterator[m.CallFailed]:

@@ -1,4 +1,4 @@
-"""The embedded hub as a child process: whoever needs the server named ``local`` hosts it."""
+"""Run the embedded hub as a child process. The first use of the account ``local`` starts it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ USER = "owner"
 _START_SECONDS = 30.0
 _STOP_SECONDS = 4.0
 _RENEW_AFTER = 0.5
-"""Part of a token's life after which the child is asked for another."""
+"""Fraction of a token's life after which a new one is made."""
 
 
 class HubStartFailed(AgentError):
@@ -30,12 +30,12 @@ class HubStartFailed(AgentError):
 
 
 class HubProcess:
-    """Starts the hub when first asked for and again if it ends. Safe to use from several threads.
+    """Starts the hub when it is first needed, and again if it ends. Safe to use from several threads.
 
     Args:
         data: the hub's folder.
-        port: the wanted port; another free one is taken, and remembered, if that is in use.
-        token_days: how long its tokens last.
+        port: the preferred port. If it is in use, the hub takes a free one and remembers it.
+        token_days: days that its tokens are valid.
     """
 
     def __init__(self, data: Path, port: int, token_days: float) -> None:
@@ -51,18 +51,18 @@ class HubProcess:
 
     @property
     def running(self) -> bool:
-        """Whether the child lives."""
+        """True while the child process runs."""
         return self._process is not None and self._process.poll() is None
 
     def use_port(self, port: int) -> None:
-        """Want another port from the next start on."""
+        """Use another port from the next start on."""
         self._port = port
 
     def ensure(self) -> str:
-        """The hub's address; starts it if it does not run.
+        """Return the hub's address. Starts the hub if it does not run.
 
         Raises:
-            HubFailed: it did not come up; the message has its own last words.
+            HubStartFailed: the hub did not start; the message holds the hub's own error.
         """
         with self._lock:
             if not self.running:
@@ -70,10 +70,10 @@ class HubProcess:
             return self._url
 
     def token(self) -> str:
-        """A token for the hub, renewed long before it expires."""
+        """Return a token for the hub, renewed after half of its life."""
         with self._lock:
             if not self._token or time.time() - self._token_made > self._token_seconds * _RENEW_AFTER:
-                self._mint()
+                self._create_token()
             return self._token
 
     def _start(self) -> None:
@@ -84,41 +84,43 @@ class HubProcess:
                 process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
             ready = _first_line(process)
             if "url" in ready:
-                _hang_up(self._process)
+                _close_output(self._process)
                 self._process = process
                 self._url = str(ready["url"])
                 self._keep_token(str(ready["token"]))
                 return
             process.kill()
             process.wait()
-            _hang_up(process)
-            words = f": {ready['error']}" if "error" in ready else ""
-        raise HubStartFailed(f"the embedded hub did not start{words}", f"see {self._data / 'hub.log'}")
+            _close_output(process)
+            reason = f": {ready['error']}" if "error" in ready else ""
+        raise HubStartFailed(f"the embedded hub did not start{reason}", f"see {self._data / 'hub.log'}")
 
     def _ports(self) -> tuple[tuple[str, ...], ...]:
-        """The arguments to try in turn. Without a port the hub takes the one it remembers, else the usual one, else
-        any free one, and remembers that; the usual one is therefore never insisted on.
+        """Return the port arguments to try in turn.
+
+        Without an argument the hub takes the port it remembers, else the default one, else any free one. The default
+        port is therefore never passed.
         """
         if self._port in (0, TABLE["hub_port"].default):
             return ((),)
         return (("--port", str(self._port)), ())
 
-    def _mint(self) -> None:
+    def _create_token(self) -> None:
         done = subprocess.run(self._command("--mint"), capture_output=True, check=False, timeout=_START_SECONDS)
         if done.returncode != 0:
             raise HubStartFailed("the embedded hub gave no token", f"see {self._data / 'hub.log'}")
         self._keep_token(done.stdout.decode().strip())
 
-    def _command(self, wish: str) -> list[str]:
+    def _command(self, action: str) -> list[str]:
         data, days = str(self._data), str(self._token_days)
-        return [*self_command(HUB), "--data", data, "--days", days, wish, f"{WORKSPACE}:{USER}"]
+        return [*self_command(HUB), "--data", data, "--days", days, action, f"{WORKSPACE}:{USER}"]
 
     def _keep_token(self, token: str) -> None:
         self._token = token
         self._token_made = time.time()
 
     def stop(self) -> None:
-        """End the child, politely first."""
+        """Stop the child: SIGTERM first, SIGKILL after a few seconds."""
         with self._lock:
             process, self._process = self._process, None
         if process is not None and process.poll() is None:
@@ -128,17 +130,17 @@ class HubProcess:
             if process.poll() is None:
                 process.kill()
                 process.wait()
-        _hang_up(process)
+        _close_output(process)
 
 
-def _hang_up(process: subprocess.Popen[bytes] | None) -> None:
-    """Close our end of a child's output."""
+def _close_output(process: subprocess.Popen[bytes] | None) -> None:
+    """Close our end of the child's output pipe."""
     if process is not None and process.stdout is not None:
         process.stdout.close()
 
 
 def _first_line(process: subprocess.Popen[bytes]) -> dict[str, object]:
-    """What the child says when it is ready, or why it cannot be; empty if it ended without a word or took too long."""
+    """Read the child's first line: its address and token, or its error. Empty if it ended or took too long."""
     timer = threading.Timer(_START_SECONDS, process.kill)
     timer.daemon = True
     timer.start()

@@ -1,4 +1,4 @@
-"""One account on one server: its adapter, its connector, and the heartbeat that says the connector lives."""
+"""One account on one server: its adapter, its connector, and the heartbeat that keeps the connector alive."""
 
 from __future__ import annotations
 
@@ -27,11 +27,13 @@ from agent.settings.settings import Settings
 log = logging.getLogger(__name__)
 
 WARN_DAYS: Final = (7, 1)
-"""Days before a token's end at which its end is announced."""
+"""Days before the end of a token at which a warning is due, largest first."""
+CHECK_AGE_SECONDS: Final = 60.0
+"""Age of the last answer, in seconds, after which ``check`` asks the server again."""
 
 
 def expiry_words(name: str, left: float) -> str | None:
-    """A sentence for a token that ends within a week, ``left`` seconds from now, or has ended; None for a later end."""
+    """Return a warning for a token that ends in ``left`` seconds; None if it lasts longer than a week."""
     if left > WARN_DAYS[0] * 86_400:
         return None
     if left <= 0:
@@ -42,13 +44,13 @@ def expiry_words(name: str, left: float) -> str | None:
 
 
 class ServerSession:
-    """Connects when first needed; safe to use from several threads.
+    """The session of one account; connects when first needed. Safe to use from several threads.
 
     Args:
-        entry: the account as the registry has it.
-        machine: this machine's id; a connector of another machine is not ours.
-        remember: takes the entry with a new connector or address, to be saved.
-        learned: told the server's capabilities whenever they change.
+        entry: the account of the registry.
+        machine: this machine's id. A connector that another machine registered is not used.
+        save_entry: saves the account with a new connector or address.
+        on_capabilities: called with the server's features whenever they change.
     """
 
     def __init__(
@@ -58,35 +60,37 @@ class ServerSession:
         credentials: CredentialStore,
         hub: HubProcess,
         machine: str,
-        remember: Callable[[ServerEntry], None],
-        learned: Callable[[Capabilities], None],
+        save_entry: Callable[[ServerEntry], None],
+        on_capabilities: Callable[[Capabilities], None],
     ) -> None:
         self.entry = entry
         self._settings = settings
         self._credentials = credentials
         self._hub = hub
         self._machine = machine
-        self._remember = remember
-        self._learned = learned
+        self._save_entry = save_entry
+        self._on_capabilities = on_capabilities
         self._lock = threading.Lock()
         self._remote: Remote | None = None
         self._registration: Registration | None = None
         self._stopped = threading.Event()
         self._warned: int | None = None
         self.problem: Problem | None = None
+        """The newest problem with the server; None after a successful call."""
+        self._answered_at = float("-inf")
 
     @property
     def is_local_hub(self) -> bool:
-        """Whether this is the embedded hub."""
+        """True for the embedded hub."""
         return self.entry.name == LOCAL_HUB
 
     @property
     def capabilities(self) -> Capabilities:
-        """As last told; empty before the first answer."""
+        """Features of the server as last stated; none before the first answer."""
         return self._registration.capabilities if self._registration else Capabilities()
 
     def remote(self) -> Remote:
-        """The adapter, without registering.
+        """Return the adapter, without registering this machine.
 
         Raises:
             RemoteError: the embedded hub does not start, or the address cannot be used.
@@ -94,11 +98,11 @@ class ServerSession:
         with self._lock:
             return self._connected()
 
-    def line(self) -> ServerConnection:
-        """The adapter with this machine registered as a connector.
+    def connection(self) -> ServerConnection:
+        """Return the adapter with this machine registered as a connector.
 
         Raises:
-            RemoteError: as the server, or the way to it, has it.
+            RemoteError: the server cannot be reached, or refuses.
         """
         with self._lock:
             remote = self._connected()
@@ -111,7 +115,7 @@ class ServerSession:
         if self._remote is None or url != self.entry.url:
             if url != self.entry.url:
                 self.entry = replace(self.entry, url=url)
-                self._remember(self.entry)
+                self._save_entry(self.entry)
             self._remote = self._open()
             self._registration = None
         return self._remote
@@ -146,7 +150,7 @@ class ServerSession:
         except HubStartFailed as error:
             raise RemoteCallError(Problem(ProblemKind.OFFLINE, error.message), SideEffect.NONE) from error
         except CredentialsError as error:
-            # A token that cannot be read is a token that is not there: the queue is kept, and it is read again.
+            # A token that cannot be read counts as missing: the queue is kept, and the token is read again.
             raise RemoteCallError(Problem(ProblemKind.SIGNED_OUT, error.message), SideEffect.NONE) from error
         if found is None:
             raise RemoteCallError(Problem(ProblemKind.SIGNED_OUT, self.entry.missing_token_message), SideEffect.NONE)
@@ -155,7 +159,7 @@ class ServerSession:
         return found.value
 
     def _warn(self, left: float) -> None:
-        """Say once that the token ends within a week, and once more that it ends within a day."""
+        """Log once that the token ends within a week, and once that it ends within a day."""
         due = [days for days in WARN_DAYS if left <= days * 86_400]
         if not due:
             self._warned = None
@@ -180,49 +184,68 @@ class ServerSession:
                 self.problem = error.problem
                 raise
             self.entry = replace(entry, connector_id=registration.connector_id, machine_id=self._machine)
-            self._remember(self.entry)
+            self._save_entry(self.entry)
             log.info("registered with %s as connector %s on %s", entry.name, registration.connector_id, platform.node())
-        self._know(registration)
+        self._take_answer(registration)
 
-    def _know(self, registration: Registration) -> None:
+    def _take_answer(self, registration: Registration) -> None:
         before = self._registration
         self._registration = registration
         self.problem = None
+        self._answered_at = time.monotonic()
         if before is None or before.capabilities != registration.capabilities:
-            self._learned(registration.capabilities)
+            self._on_capabilities(registration.capabilities)
 
     def start_heartbeat(self, seconds: float) -> None:
-        """Tell the server every now and then that this connector lives, until stopped."""
+        """Send a heartbeat every ``seconds`` on a thread of its own, until stopped."""
         threading.Thread(target=self._beat, args=(seconds,), name=f"heartbeat-{self.entry.name}", daemon=True).start()
 
     def _beat(self, seconds: float) -> None:
         while not self._stopped.wait(seconds):
             try:
-                line = self.line()
-                if line.connector_id:
-                    self._know(line.remote.heartbeat(line.connector_id))
+                connection = self.connection()
+                if connection.connector_id:
+                    self._take_answer(connection.remote.heartbeat(connection.connector_id))
             except RemoteError as error:
                 self.problem = error.problem
                 if error.problem.kind is ProblemKind.NOT_FOUND:
                     with self._lock:
                         self._registration = None
 
+    def check(self) -> Problem | None:
+        """Ask the server unless it answered within the last minute; return the problem, None if it answers.
+
+        Nothing is registered or changed. The embedded hub is not started for a check.
+        """
+        if time.monotonic() - self._answered_at < CHECK_AGE_SECONDS and self.problem is None:
+            return None
+        if self.is_local_hub and not self._hub.running:
+            return None
+        try:
+            self.remote().sources()
+        except RemoteError as error:
+            self.problem = error.problem
+        else:
+            self.problem = None
+            self._answered_at = time.monotonic()
+        return self.problem
+
     def abort_connections(self) -> None:
-        """End the connections, as they may be dead; the next call makes new ones."""
-        # Without the lock, for the same reason as in stop.
+        """Close the connections, as they may be dead. The next call opens new ones."""
+        # Without the lock: its holder may wait for an answer on the very connection that is closed here.
         remote = self._remote
         if remote is not None:
             remote.abort_connections()
 
     def stop(self) -> None:
-        """Let go of the connections; calls under way fail."""
+        """Stop the heartbeat and close the connections; calls in progress fail."""
         self._stopped.set()
-        # Without the lock: who holds it may be waiting for the very answer that is given up here.
+        # Without the lock: its holder may wait for the very answer that is given up here.
         remote = self._remote
         if remote is not None:
             remote.close()
 
 
 def local_entry() -> ServerEntry:
-    """The embedded hub as an account; its address is known once it runs."""
+    """Return the account of the embedded hub. Its address is known once the hub runs."""
     return ServerEntry(LOCAL_HUB, "http://127.0.0.1:0", WORKSPACE)

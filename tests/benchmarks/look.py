@@ -25,7 +25,7 @@ from agent.engine.engine import Engine
 from agent.index import open_index
 from agent.runtime.effect_executor import EffectExecutor, ServerConnection
 from agent.runtime.local_folder import LocalFolder
-from agent.runtime.source_runner import LocalIndexReader
+from agent.runtime.local_index_reader import LocalIndexReader
 
 _SOURCE = 1
 """The index's number of the first folder that was linked."""

@@ -89,9 +89,9 @@ def test_a_setup_the_index_refuses_is_a_failure_like_any_other(stage: Stage) -> 
     """The engine is begun anew with it; none is left half configured, and none that failed takes a step."""
     stage.runner.deliver(m.Started())
     stage.refuse()
-    one_way = structs.replace(stage.runner.setup, mode=Mode.LOCAL_TO_CLOUD)
+    one_way = structs.replace(stage.runner.config, mode=Mode.LOCAL_TO_CLOUD)
     stage.control.call(lambda: stage.runner.configure(one_way))
     assert stage.runner.failure is not None
     stage.control.call(lambda: stage.runner.configure(structs.replace(one_way, long_poll=True)))
     stage.revive()
-    assert stage.runner.failure is None and stage.runner.setup.long_poll
+    assert stage.runner.failure is None and stage.runner.config.long_poll

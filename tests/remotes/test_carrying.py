@@ -14,7 +14,7 @@ from agent.engine import messages as m
 from agent.remotes.raven.push import EncodedOperation
 from agent.runtime.effect_executor import EffectExecutor, ServerConnection
 from agent.runtime.local_folder import LocalFolder
-from agent.runtime.source_runner import LocalIndexReader
+from agent.runtime.local_index_reader import LocalIndexReader
 from remotes.fixtures import World, edit
 
 

@@ -22,9 +22,9 @@ from agent.engine.engine import Engine
 from agent.index import generation
 from agent.remotes.http.client import HttpClient
 from agent.remotes.raven.adapter import RavenRemote
-from agent.runtime.agent import with_capabilities
 from agent.runtime.effect_executor import EffectExecutor, ServerConnection
 from agent.runtime.local_folder import LocalFolder
+from agent.runtime.source_setup import with_capabilities
 from simulation.indexes import SOURCE, Memory, index_of
 from simulation.memory_fs import Change, Clock, Crash, Node
 from simulation.odd_folders import Strange

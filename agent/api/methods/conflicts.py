@@ -242,7 +242,7 @@ def _merged_text(agent: Agent, shown: _Shown, params: Params) -> bytes | None:
 
 def _working(agent: Agent, source: SourceEntry) -> SourceRunner:
     runner = agent.runner(source.key)
-    if runner is not None and runner.setup.run_mode is RunMode.DRY_RUN:
+    if runner is not None and runner.config.run_mode is RunMode.DRY_RUN:
         agent.stop_source(source.key)
     return agent.start_source(source)
 

@@ -40,7 +40,7 @@ def sync(agent: Agent, params: Params) -> dict[str, Any]:
 
 def _runner(agent: Agent, source: SourceEntry) -> SourceRunner:
     runner = agent.runner(source.key)
-    if runner is not None and runner.setup.run_mode is RunMode.DRY_RUN:
+    if runner is not None and runner.config.run_mode is RunMode.DRY_RUN:
         agent.stop_source(source.key)
     return agent.start_source(source)
 

@@ -1,0 +1,31 @@
+"""The objects that one source runner uses to execute effects."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from msgspec import Struct
+
+from agent.runtime.effect_executor import EffectExecutor
+
+if TYPE_CHECKING:
+    from agent.disk.watch.watcher import Watcher
+
+
+class EffectHandlers(Struct, frozen=True):
+    """Executors and callbacks of one source.
+
+    Attributes:
+        folder: executes effects on the folder, one after another.
+        server: executes effects on the server, each on its own thread. It has its own handle of the folder.
+        make_watcher: returns a watcher, or None while the folder is missing. None itself for a single command.
+        close: closes the handles of the folder and the index.
+        on_connection_lost: called on any thread when a poll ended because the connection failed.
+    """
+
+    folder: EffectExecutor
+    server: EffectExecutor
+    make_watcher: Callable[[], Watcher | None] | None
+    close: Callable[[], None]
+    on_connection_lost: Callable[[], None]

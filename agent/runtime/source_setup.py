@@ -1,0 +1,125 @@
+"""Build what a source needs to run: its folder, its engine's configuration, its watcher and its effect handlers."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from agent.core.delete_guard import BrakeLimits
+from agent.disk.fs.protocol import Fs
+from agent.disk.root import Root, RootIdentity
+from agent.disk.selection.rules import Rules, Selection
+from agent.disk.watch.events import ChangedPaths
+from agent.disk.watch.watcher import Watcher
+from agent.engine import messages as m
+from agent.engine.config import EngineConfig, RunMode
+from agent.remotes.protocol import Capabilities
+from agent.runtime.effect_executor import EffectExecutor, ServerConnection
+from agent.runtime.effect_handlers import EffectHandlers
+from agent.runtime.local_folder import LocalFolder
+from agent.runtime.local_index_reader import LocalIndexReader
+from agent.settings.home import Home
+from agent.settings.links import SourceEntry
+from agent.settings.settings import Settings
+
+if TYPE_CHECKING:
+    from agent.runtime.source_runner import SourceRunner
+
+log = logging.getLogger(__name__)
+
+
+def open_folder(fs: Fs, home: Home, source: SourceEntry) -> LocalFolder:
+    """Return the folder of a source, for the use of one thread. The caller closes it."""
+    expected = None
+    if source.root_device is not None and source.root_inode is not None:
+        expected = RootIdentity(source.root_device, source.root_inode)
+    rules = Rules(source.include, source.exclude)
+    return LocalFolder(fs, str(source.root), rules, str(home.state_dir), str(source.key), expected, source.source_id)
+
+
+def engine_config(
+    source: SourceEntry, settings: Settings, run_mode: RunMode, capabilities: Capabilities | None
+) -> EngineConfig:
+    """Return the configuration of a source's engine.
+
+    Args:
+        capabilities: features of the server; None before the account was used.
+    """
+    # A tenth more or less, so that many agents that started together do not scan and verify together for ever.
+    spread = random.SystemRandom().uniform(0.9, 1.1)
+    config = EngineConfig(
+        source.key,
+        source.mode,
+        run_mode,
+        limits=BrakeLimits(
+            settings.brake_min,
+            settings.brake_percent / 100,
+            settings.brake_total,
+            settings.brake_window_minutes * 60.0,
+        ),
+        quiet=settings.quiet_ms / 1000,
+        quiet_most=settings.quiet_max_ms / 1000,
+        look_every=settings.full_look_minutes * 60 * spread,
+        verify_every=settings.full_look_minutes * 60 * spread,
+        long_poll_seconds=settings.poll_wait_seconds,
+        poll_least=settings.poll_min_seconds,
+        poll_most=settings.poll_max_seconds,
+        poll_idle=settings.poll_idle_seconds,
+        idle_after=settings.poll_idle_after_minutes * 60.0,
+    )
+    return config if capabilities is None else with_capabilities(config, capabilities)
+
+
+def with_capabilities(config: EngineConfig, capabilities: Capabilities) -> EngineConfig:
+    """Return the configuration for a server with these features."""
+    return replace(
+        config,
+        long_poll=capabilities.long_poll,
+        ordered_feed=capabilities.ordered_feed,
+        item_results=capabilities.item_results,
+        keeps_history=capabilities.keeps_history,
+        expected_hash=capabilities.expected_hash,
+    )
+
+
+def effect_handlers(
+    source: SourceEntry,
+    runner: SourceRunner,
+    open_source_folder: Callable[[], LocalFolder],
+    index: LocalIndexReader,
+    connect: Callable[[], ServerConnection],
+    clock: Callable[[], float],
+    on_connection_lost: Callable[[], None],
+    make_watcher: Callable[[], Watcher | None] | None,
+) -> EffectHandlers:
+    """Return the executors of a source. The folder's thread and the calls to the server get a folder handle each."""
+    folders = open_source_folder(), open_source_folder()
+
+    def executor(folder: LocalFolder) -> EffectExecutor:
+        return EffectExecutor(source.source_id, folder, index, connect, lambda: runner.max_bytes, clock)
+
+    def close() -> None:
+        for folder in folders:
+            folder.close()
+        index.close()
+
+    return EffectHandlers(executor(folders[0]), executor(folders[1]), make_watcher, close, on_connection_lost)
+
+
+def make_watcher(fs: Fs, source: SourceEntry, runner: SourceRunner) -> Watcher | None:
+    """Return a watcher that posts changed paths to the runner; None while the folder cannot be opened."""
+
+    def post(changed: ChangedPaths) -> None:
+        runner.deliver(m.PathsChanged(changed.paths, changed.rescan))
+
+    try:
+        root = Root(fs, str(source.root))
+    except Exception as error:
+        # The next regular scan opens the folder again and then starts a watcher. Until then the state shows the error.
+        log.warning("%s cannot be watched: %s", source.root, error)
+        return None
+    return Watcher(str(source.root), Selection(root, Rules(source.include, source.exclude)), post)
