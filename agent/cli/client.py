@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from agent.cli.unix_http import OK, UnixHttpResponse, post
-from agent.core.errors import AgentError, HomeLocked, NotRunning
+from agent.core.errors import AgentError, HomeLocked, NotRunning, UsageError
 
 if TYPE_CHECKING:
     from agent.daemon.foreground import CommandSession
@@ -68,6 +68,29 @@ class Client(Protocol):
         """
 
 
+_PATHS: Final = frozenset({"path", "folder", "old", "new"})
+
+
+def _require_utf8(params: Mapping[str, Any]) -> None:
+    """Refuse a parameter that an answer could not quote. A path is also sent as its bytes, so it may have any name.
+
+    Raises:
+        UsageError: an argument is not valid UTF-8.
+    """
+    for name, value in params.items():
+        if name in _PATHS:
+            continue
+        for text in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(text, str) and not text.isascii():
+                try:
+                    text.encode()
+                except UnicodeEncodeError as error:
+                    raise UsageError(
+                        f"the argument for {name.replace('_', ' ')} is not valid UTF-8: {text!a}",
+                        "type it in UTF-8, or use an id in its place",
+                    ) from error
+
+
 @dataclass(frozen=True, slots=True)
 class SocketClient:
     """Asks a running daemon. Every call opens its own connection, so threads may share this."""
@@ -81,12 +104,14 @@ class SocketClient:
 
     def call(self, method: str, params: Mapping[str, Any]) -> Any:
         """One answer over the socket."""
+        _require_utf8(params)
         seconds = None if method in UNBOUNDED else ANSWER_SECONDS
         with self._asked(method, params, seconds) as answer, _daemon_trouble():
             return json.loads(answer.read())["result"]
 
     def follow(self, method: str, params: Mapping[str, Any]) -> Iterator[Any]:
         """Document after document until the daemon ends."""
+        _require_utf8(params)
         with self._asked(method, params, None) as answer:
             while True:
                 with _daemon_trouble():
@@ -125,6 +150,7 @@ class LocalClient:
 
     def call(self, method: str, params: Mapping[str, Any]) -> Any:
         """The same documents, made here."""
+        _require_utf8(params)
         return self.session.call(method, dict(params))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import sys
 from typing import Final
@@ -87,16 +88,56 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         _forget_stdout()
         return ExitCode.FAILED
+    except UnicodeError:
+        show_error(form, "usage", "an argument or a name is not valid UTF-8", "type it in UTF-8, or use an id")
+        return ExitCode.USAGE
+    except OSError as error:
+        if {"-v", "--verbose"} & set(own):
+            sys.excepthook(type(error), error, error.__traceback__)
+        show_error(form, "disk", *_of_system(error))
+        return ExitCode.FAILED
     except Exception as error:
         if {"-v", "--verbose"} & set(own):
             sys.excepthook(type(error), error, error.__traceback__)
         hint = "repeat with -v for the details, and see: raven-agent doctor"
-        show_error(form, "internal", f"{type(error).__name__}: {error}", hint)
+        show_error(form, "internal", f"the command failed in a way it does not know: {error}", hint)
         return ExitCode.FAILED
+
+
+def _of_system(error: OSError) -> tuple[str, str]:
+    """Return cause and remedy of an error of the operating system that no command has explained."""
+    reason = (error.strerror or "it refused").lower()
+    place = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+    if isinstance(error, PermissionError):
+        from pathlib import Path
+
+        from agent.settings.owner_only_files import explain_refusal
+
+        return explain_refusal(Path(place or "."), error)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk of {place or 'the agent'} is full", "make room on it; nothing is lost, and the work goes on"
+    return (f"{place}: {reason}" if place else reason), "raven-agent doctor"
+
+
+def _open_standard_streams() -> None:
+    """Point closed standard streams at /dev/null, before the first file gets one of their numbers."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    if sys.stdin is None:
+        sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 - lives as long as the process
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+        sys.stderr.write("warning: standard output is closed, so nothing is printed; redirect it to /dev/null\n")
 
 
 def main() -> None:
     """The console script."""
+    _open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         # A name the terminal's encoding lacks must not end the command.
         with contextlib.suppress(AttributeError):

@@ -15,7 +15,7 @@ from agent.doctor.rows import CheckRow, failed, ok, unknown
 from agent.remotes.http.probe import Probe, probe
 from agent.remotes.open import open_remote
 from agent.remotes.protocol import Capabilities, Remote
-from agent.runtime.server_session import expiry_words
+from agent.runtime.server_session import EXPIRY_UNCLEAR, expiry_words
 from agent.settings.credentials import CredentialStore
 from agent.settings.links import LOCAL_HUB, ServerEntry
 from agent.settings.settings import Settings
@@ -61,6 +61,8 @@ def _token(entry: ServerEntry, credentials: CredentialStore) -> CheckRow:
     if token is None:
         return failed(check, entry.missing_token_message, login)
     place = f"from the {token.origin.value.replace('_', ' ')}"
+    if token.expires_at is None and token.expiry_unclear:
+        return unknown(check, f"a token {place}: {EXPIRY_UNCLEAR}")
     if token.expires_at is None:
         return ok(check, f"a token {place}, which does not say when it ends")
     left = token.expires_at - time.time()

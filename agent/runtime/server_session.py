@@ -19,7 +19,7 @@ from agent.remotes.open import open_remote
 from agent.remotes.protocol import Capabilities, Registration, Remote
 from agent.runtime.effect_executor import ServerConnection
 from agent.runtime.hub_process import WORKSPACE, HubProcess, HubStartFailed
-from agent.settings.credentials import CredentialStore
+from agent.settings.credentials import CredentialStore, Token
 from agent.settings.errors import CredentialsError
 from agent.settings.links import LOCAL_HUB, ServerEntry
 from agent.settings.settings import Settings
@@ -30,6 +30,20 @@ WARN_DAYS: Final = (7, 1)
 """Days before the end of a token at which a warning is due, largest first."""
 CHECK_AGE_SECONDS: Final = 60.0
 """Age of the last answer, in seconds, after which ``check`` asks the server again."""
+
+
+EXPIRY_UNCLEAR: Final = "token expiry not understood"
+
+
+def token_warning(name: str, token: Token, now: float) -> str | None:
+    """Return what a person should know about the expiry of an account's token; None if nothing.
+
+    Args:
+        now: seconds since the epoch.
+    """
+    if token.expires_at is None:
+        return f"{EXPIRY_UNCLEAR} ({name}); everything else works" if token.expiry_unclear else None
+    return expiry_words(name, token.expires_at - now)
 
 
 def expiry_words(name: str, left: float) -> str | None:

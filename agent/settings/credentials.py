@@ -22,7 +22,7 @@ from agent.core.errors import UsageError
 from agent.settings.errors import CredentialsError, RegistryError
 from agent.settings.home import Home
 from agent.settings.links import LOCAL_HUB, ServerEntry
-from agent.settings.owner_only_files import ensure_private, write_atomically
+from agent.settings.owner_only_files import ensure_private, explain_refusal, write_atomically
 from agent.settings.registry_file import load_registry
 from agent.settings.server_url import origin_of
 from agent.settings.settings import Settings
@@ -62,11 +62,13 @@ class Token:
         value: the text for the Authorization header.
         origin: the place it was read from.
         expires_at: seconds since the epoch; None if the token names no time that is understood.
+        expiry_unclear: the token names an expiry, and it is not understood.
     """
 
     value: str = field(repr=False)
     origin: TokenOrigin
     expires_at: float | None
+    expiry_unclear: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,8 @@ class CredentialStore:
         if found is None:
             return None
         value, origin = found
-        return Token(value, origin, expires_at(value))
+        end = expires_at(value)
+        return Token(value, origin, end, expiry_unclear=end is None and claims(value).get("exp") is not None)
 
     def workspace_of(self, server: ServerEntry) -> str:
         """Return the workspace that this account's token names; empty without a token, or if it names none.
@@ -213,7 +216,7 @@ class CredentialStore:
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise CredentialsError(f"cannot read {path}: {error.strerror}") from error
+            raise CredentialsError(*explain_refusal(path, error)) from error
         except ValueError as error:
             raise CredentialsError(f"{path} is damaged", "remove it and log in again") from error
         if not isinstance(document, dict):
@@ -261,7 +264,7 @@ def claims(token: str) -> dict[str, Any]:
     try:
         payload = token.split(".")[1]
         said = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
-    except (IndexError, ValueError):
+    except (IndexError, ValueError, RecursionError):
         return {}
     return said if isinstance(said, dict) else {}
 

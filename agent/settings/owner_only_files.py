@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agent.settings.errors import ConfigError
 
-__all__ = ["ensure_private", "private", "write_atomically"]
+__all__ = ["ensure_private", "explain_refusal", "private", "write_atomically"]
 
 
 def ensure_private(folder: Path) -> None:
@@ -28,12 +28,16 @@ def ensure_private(folder: Path) -> None:
             folder.mkdir(mode=0o700)
         entry = folder.lstat()
         found = folder.stat() if stat.S_ISLNK(entry.st_mode) else entry
+    except PermissionError as error:
+        raise ConfigError(*explain_refusal(folder, error)) from error
     except OSError as error:
         raise ConfigError(
             f"cannot make the folder {folder}: {error.strerror}", "set RAVEN_AGENT_HOME to a folder you can write to"
         ) from error
     if not stat.S_ISDIR(found.st_mode):
         raise ConfigError(f"{folder} is not a folder", "move it away, or set RAVEN_AGENT_HOME to another folder")
+    if found.st_uid == 0 != os.getuid():
+        raise ConfigError(*_foreign(folder, 0))
     if found.st_uid != os.getuid() or entry.st_uid not in (os.getuid(), 0):
         raise ConfigError(f"{folder} belongs to another user", "set RAVEN_AGENT_HOME to a folder of your own")
     if stat.S_IMODE(found.st_mode) & 0o022:
@@ -41,6 +45,34 @@ def ensure_private(folder: Path) -> None:
             f"others can write to {folder}, so nothing private can be kept in it",
             f"choose another folder, or: chmod go-w {folder}",
         )
+
+
+def explain_refusal(path: Path, error: OSError) -> tuple[str, str]:
+    """Return cause and remedy of a file of the home that this user cannot use.
+
+    A first command under sudo leaves files that belong to root. The remedy gives them back and deletes nothing.
+    """
+    for place in (path, *path.parents):
+        with contextlib.suppress(OSError):
+            owner = place.lstat().st_uid
+            if owner != os.getuid() and place != place.parent:
+                return _foreign(place, owner)
+            break
+    return f"cannot use {path}: {(error.strerror or 'refused').lower()}", f"check the permissions of {path}"
+
+
+def _foreign(place: Path, owner: int) -> tuple[str, str]:
+    import pwd
+
+    def name_of(number: int) -> str:
+        try:
+            return pwd.getpwuid(number).pw_name
+        except KeyError:
+            return str(number)
+
+    cause = ": an earlier command was probably run with sudo" if owner == 0 else ""
+    remedy = f"sudo chown -R {name_of(os.getuid())} {place}" if owner == 0 else "set RAVEN_AGENT_HOME to another folder"
+    return f"{place} belongs to {name_of(owner)}, not to you{cause}", remedy
 
 
 def private(path: str, flags: int) -> int:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from agent.core.model import Mode
 from agent.settings.errors import RegistryError
 from agent.settings.links import DeclarationRef, Registry, ServerEntry, SourceEntry
-from agent.settings.owner_only_files import ensure_private, write_atomically
+from agent.settings.owner_only_files import ensure_private, explain_refusal, write_atomically
 
 SCHEMA: Final = 1
 
@@ -32,7 +32,7 @@ def load_registry(path: Path) -> Registry:
     except FileNotFoundError:
         return Registry()
     except OSError as error:
-        raise RegistryError(f"cannot read {path}: {error.strerror}") from error
+        raise RegistryError(*explain_refusal(path, error)) from error
     except (ValueError, KeyError, TypeError) as error:
         raise _damaged(path) from error
     if not isinstance(schema, int) or schema > SCHEMA:

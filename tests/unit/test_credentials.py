@@ -14,7 +14,7 @@ import keyring.backend
 import pytest
 
 from agent.core.errors import UsageError
-from agent.runtime.server_session import expiry_words
+from agent.runtime.server_session import expiry_words, token_warning
 from agent.settings.credentials import CredentialStore, TokenOrigin, claims, expires_at, read_token_file
 from agent.settings.errors import CredentialsError
 from agent.settings.home import Home
@@ -264,3 +264,25 @@ def test_a_declared_credential_belongs_to_this_start(home: Home, tmp_path: Path)
 def test_the_end_of_a_token_is_announced_within_its_last_week(left: float, words: str | None) -> None:
     """With the time that is left."""
     assert expiry_words("work", left) == words
+
+
+@pytest.mark.parametrize(
+    "claim", ["1700000000000", "1e999", "NaN", "-5", "9" * 400, '"soon"', "[]", "true", "Infinity", "253402300800"]
+)
+def test_fh4_an_expiry_that_is_no_time_is_not_understood(home: Home, claim: str) -> None:
+    """FH4: the token works, its expiry is unknown, and every sentence about it says so."""
+    payload = base64.urlsafe_b64encode(f'{{"workspaceId": "w", "exp": {claim}}}'.encode()).decode().rstrip("=")
+    store = CredentialStore(home, Settings(), {})
+    entry = ServerEntry("work", "https://r.example", "w")
+    store.store(entry, f"head.{payload}.sign")
+    token = store.token_for(entry)
+    assert token is not None
+    assert (token.expires_at, token.expiry_unclear) == (None, True)
+    assert store.workspace_of(entry) == "w"
+    assert token_warning("work", token, 0.0) == "token expiry not understood (work); everything else works"
+
+
+def test_fh4_claims_nested_without_end_are_no_claims() -> None:
+    """FH4: a decoder that gives up is no error of the command."""
+    payload = base64.urlsafe_b64encode(b"[" * 100_000).decode().rstrip("=")
+    assert claims(f"head.{payload}.sign") == {}
