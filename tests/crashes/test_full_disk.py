@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import subprocess
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +13,7 @@ from crashes.kill_points import MortalHome, link_params
 from support.eventually import eventually
 from support.processes import Daemon
 from support.servers import HubServer
+from support.small_disk import fill, mounted
 
 OLD = "old line\n" * 100
 NEW = "new line\n" * 40_000
@@ -38,20 +37,6 @@ class Disk:
         with contextlib.suppress(FileNotFoundError):
             return (self.home.folder / path).read_text()
         return None
-
-
-@contextlib.contextmanager
-def mounted(folder: Path, size: str = "1m") -> Iterator[None]:
-    """A small file system at a folder; skips where none can be mounted."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can mount a small file system")
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=False)
-    if done.returncode != 0:
-        pytest.skip("this machine mounts no tmpfs")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 @pytest.fixture(params=["small-file-system", "refused-writes"])
@@ -119,13 +104,6 @@ def test_cr6_goes_on_by_itself_when_there_is_room(disk: Disk, hub: HubServer) ->
         eventually(lambda: "a.md" in refused(daemon), what="the refusal is told")
         disk.free()
         eventually(lambda: disk.text("a.md") == disk.text("new.md") == NEW, RETRIED_BY_ITSELF_SECONDS, "the files come")
-
-
-def fill(file: Path) -> None:
-    """Leave not a byte on this file's disk."""
-    with file.open("wb", buffering=0) as ballast, contextlib.suppress(OSError):
-        while True:
-            ballast.write(bytes(4096))
 
 
 def test_cr6_a_full_disk_under_the_index_stops_the_source(tmp_path: Path, hub: HubServer) -> None:
