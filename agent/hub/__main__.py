@@ -1,5 +1,7 @@
-"""The hub as a child process: `python -P -m agent.hub --data DIR`. One JSON line on stdout says that it is ready,
-or to a parent why it cannot be."""
+"""The hub as a child process: `python -P -m agent.hub --data DIR`.
+
+It prints one JSON line on stdout when it is ready, or, to a parent, one with the error that prevents it.
+"""
 
 from __future__ import annotations
 
@@ -17,58 +19,60 @@ from agent.hub.store.sql_store import StoreError
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the hub, or mint a token; 0 when that is done, 1 with a sentence on stderr if it cannot be."""
+    """Run the hub, or mint a token. Return 0, or 1 with a sentence on stderr on failure."""
     parser = argparse.ArgumentParser(prog="agent.hub", description="The embedded document server.")
     parser.add_argument("--data", type=Path, required=True, help="the hub's folder")
     parser.add_argument("--host", default=DEFAULT_HOST)
-    parser.add_argument("--port", type=int, help="0: any free one; left out: 8674 or the one remembered")
+    parser.add_argument("--port", type=int, help="0: any free one; by default 8674 or the remembered one")
     parser.add_argument("--database", help="a database URL instead of a file in the folder")
+    parser.add_argument("--secret-file", type=Path, help="the signing secret, if it is not in the folder")
     parser.add_argument("--tls-cert", type=Path)
     parser.add_argument("--tls-key", type=Path)
     parser.add_argument("--behind-proxy", action="store_true")
     parser.add_argument("--public-key", type=Path, help="check tokens with this PEM instead of the hub's secret")
     parser.add_argument("--body-limit", type=int, default=BODY_LIMIT)
-    parser.add_argument("--parent-pid", type=int, help="end when this process ends")
-    parser.add_argument("--mint", metavar="WORKSPACE:USER", help="print a token and end; nothing is served")
-    parser.add_argument("--token-for", metavar="WORKSPACE:USER", help="say a token with the line that says it is ready")
-    parser.add_argument("--days", type=float, default=DEFAULT_DAYS, help="how long that token is good for")
-    given = parser.parse_args(arguments)
+    parser.add_argument("--parent-pid", type=int, help="stop when this process ends")
+    parser.add_argument("--mint", metavar="WORKSPACE:USER", help="print a token and exit; nothing is served")
+    parser.add_argument("--token-for", metavar="WORKSPACE:USER", help="add a token to the JSON line")
+    parser.add_argument("--days", type=float, default=DEFAULT_DAYS, help="lifetime of that token in days")
+    options = parser.parse_args(arguments)
     settings = HubSettings(
-        data_dir=given.data,
-        host=given.host,
-        port=given.port,
-        database_url=given.database,
-        tls_cert=given.tls_cert,
-        tls_key=given.tls_key,
-        behind_proxy=given.behind_proxy,
-        public_key=given.public_key,
-        body_limit=given.body_limit,
-        parent_pid=given.parent_pid,
+        data_dir=options.data,
+        host=options.host,
+        port=options.port,
+        database_url=options.database,
+        secret_file=options.secret_file,
+        tls_cert=options.tls_cert,
+        tls_key=options.tls_key,
+        behind_proxy=options.behind_proxy,
+        public_key=options.public_key,
+        body_limit=options.body_limit,
+        parent_pid=options.parent_pid,
     )
     try:
-        if given.mint:
-            print(_token(given.data, given.mint, given.days))
+        if options.mint:
+            print(_token(options.data, options.mint, options.days))
         else:
-            serve(settings, lambda ready: _announce(ready, given))
+            serve(settings, lambda ready: _announce(ready, options))
     except (ServeError, StoreError, SecretError) as error:
         print(error, file=sys.stderr)
-        if given.parent_pid is not None:
-            _say({"error": str(error)})
+        if options.parent_pid is not None:
+            _print_json({"error": str(error)})
         return 1
     return 0
 
 
-def _token(data: Path, whom: str, days: float) -> str:
-    workspace, _, user = whom.partition(":")
+def _token(data: Path, subject: str, days: float) -> str:
+    workspace, _, user = subject.partition(":")
     return mint(hub_secret(data), workspace=workspace, user=user, now=system_clock(), days=days)
 
 
-def _announce(ready: HubReady, given: argparse.Namespace) -> None:
-    token = {"token": _token(given.data, given.token_for, given.days)} if given.token_for else {}
-    _say({"url": ready.url, "pid": ready.pid, **token})
+def _announce(ready: HubReady, options: argparse.Namespace) -> None:
+    token = {"token": _token(options.data, options.token_for, options.days)} if options.token_for else {}
+    _print_json({"url": ready.url, "pid": ready.pid, **token})
 
 
-def _say(document: dict[str, object]) -> None:
+def _print_json(document: dict[str, object]) -> None:
     sys.stdout.write(orjson.dumps(document).decode() + "\n")
     sys.stdout.flush()
 

@@ -1,15 +1,17 @@
-"""Tokens: JSON Web Tokens signed with the hub's own secret, or by somebody else whose public key is configured.
+"""Tokens: JSON Web Tokens signed with the hub's own secret, or by another issuer whose public key is configured.
 
 Claims: `sub` (user id), `workspaceId`, `type` = `access`, `iat`, `exp` in seconds since the epoch.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
-from functools import lru_cache
+from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 import jwt
 from jwt.types import Options
@@ -19,10 +21,12 @@ from agent.hub.domain.model import Caller
 DEFAULT_DAYS = 90
 DAY_SECONDS = 86_400
 PUBLIC_KEY_ALGORITHMS = ("RS256", "ES256")
-
-
+MAX_TOKEN_BYTES: Final = 16_384
+"""Longest token that is verified. A longer one is refused before any work is done for it."""
+CACHED_TOKENS: Final = 1024
 SHORTEST_SECRET = 32
-"""Bytes; a shorter key than the hash of HS256 could be guessed."""
+"""Bytes. A key shorter than the hash of HS256 could be guessed."""
+SECRET_FILE = "secret"  # noqa: S105 - the name of a file
 
 
 class SecretError(Exception):
@@ -39,51 +43,86 @@ _TIMES_ASIDE: Options = {
 
 
 class Tokens(Protocol):
-    """Knows whose a token is."""
+    """Verifier of tokens."""
 
     def caller(self, token: str, now: int) -> Caller | None:
-        """Who the token speaks for at `now` (milliseconds since the epoch), or None if it is not good."""
+        """Return the caller of a token at `now` (milliseconds since the epoch), or None if it is not valid."""
 
 
 class JwtTokens:
-    """Tokens checked against one key.
+    """Tokens verified with one key.
 
     Args:
         key: the secret for HS256, or a public key in PEM for RS256 and ES256.
-        algorithms: those accepted; never both families for one key, or a public key would serve as a secret.
+        algorithms: those accepted. Never both families for one key, or a public key would serve as a secret.
+        is_revoked: tells by its id (see `token_id`) whether a valid token was revoked.
     """
 
-    def __init__(self, key: bytes, algorithms: tuple[str, ...] = ("HS256",)) -> None:
+    def __init__(
+        self,
+        key: bytes,
+        algorithms: tuple[str, ...] = ("HS256",),
+        is_revoked: Callable[[str], bool] = lambda _id: False,
+    ) -> None:
         self._key = key
         self._algorithms = list(algorithms)
-        # The signature of a token never changes, its expiry is looked at each time.
-        self._claims = lru_cache(maxsize=1024)(self._verified)
+        self._is_revoked = is_revoked
+        # A token's signature never changes, its expiry is checked on each call. Refused tokens are not cached, or
+        # clients without a valid one could fill the memory and evict the valid ones.
+        self._verified: OrderedDict[bytes, dict[str, Any]] = OrderedDict()
 
     def caller(self, token: str, now: int) -> Caller | None:
-        """Who the token speaks for at `now` (milliseconds since the epoch), or None if it is not good."""
-        claims = self._claims(token)
+        """Return the caller of a token at `now` (milliseconds since the epoch), or None if it is not valid."""
+        if len(token) > MAX_TOKEN_BYTES:
+            return None
+        digest = _digest(token)
+        claims = self._verified.get(digest)
         if claims is None:
+            claims = self._verify(token)
+            if claims is None:
+                return None
+            self._remember(digest, claims)
+        if not _is_current(claims, now) or self._is_revoked(digest.hex()[:TOKEN_ID_LENGTH]):
             return None
-        expires, starts = claims.get("exp"), claims.get("nbf", 0)
         user, workspace = claims.get("sub"), claims.get("workspaceId")
-        if not isinstance(expires, int | float) or not isinstance(starts, int | float):
-            return None
-        if not starts * 1000 <= now < expires * 1000:
-            return None
         if claims.get("type") != "access" or not isinstance(user, str) or not isinstance(workspace, str):
             return None
         return Caller(user, workspace) if user and workspace else None
 
-    def _verified(self, token: str) -> dict[str, Any] | None:
-        # The hub's clock, not the machine's, says what is expired: times are looked at by `caller`.
+    def _remember(self, digest: bytes, claims: dict[str, Any]) -> None:
+        self._verified[digest] = claims
+        if len(self._verified) > CACHED_TOKENS:
+            self._verified.popitem(last=False)
+
+    def _verify(self, token: str) -> dict[str, Any] | None:
+        # Times are checked by `caller` against the hub's clock, not here against the machine's.
         try:
             return dict(jwt.decode(token, self._key, algorithms=self._algorithms, options=_TIMES_ASIDE))
         except (jwt.PyJWTError, ValueError):
             return None
 
 
+def _is_current(claims: dict[str, Any], now: int) -> bool:
+    expires, starts = claims.get("exp"), claims.get("nbf", 0)
+    if not isinstance(expires, int | float) or not isinstance(starts, int | float):
+        return False
+    return starts * 1000 <= now < expires * 1000
+
+
+TOKEN_ID_LENGTH: Final = 16
+
+
+def _digest(token: str) -> bytes:
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+def token_id(token: str) -> str:
+    """Return the public id of a token: the first 16 hexadecimal digits of its sha256. It cannot be used to sign in."""
+    return _digest(token).hex()[:TOKEN_ID_LENGTH]
+
+
 def mint(secret: bytes, *, workspace: str, user: str, now: int, days: float = DEFAULT_DAYS) -> str:
-    """A token for a user of a workspace, good for `days` from `now` (milliseconds since the epoch)."""
+    """Return a token for a user of a workspace, valid for `days` from `now` (milliseconds since the epoch)."""
     issued = now // 1000
     claims = {
         "sub": user,
@@ -95,26 +134,25 @@ def mint(secret: bytes, *, workspace: str, user: str, now: int, days: float = DE
     return jwt.encode(claims, secret, algorithm="HS256")
 
 
-SECRET_FILE = "secret"  # noqa: S105 - the name of a file
-
-
-def hub_secret(data_dir: Path) -> bytes:
-    """The secret of the hub that keeps its data in this folder; both are made if they are not there.
+def hub_secret(data_dir: Path, secret_file: Path | None = None) -> bytes:
+    """Return the signing secret: from `secret_file`, else from the data folder, where it is created if missing.
 
     Raises:
-        SecretError: the file there is too short to sign with.
-        OSError: the file can be neither read nor made.
+        SecretError: the secret is too short to sign with.
+        OSError: the file can be neither read nor created.
     """
+    if secret_file is not None:
+        return _checked(secret_file.read_bytes(), secret_file)
     data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     return load_secret(data_dir / SECRET_FILE)
 
 
 def load_secret(path: Path) -> bytes:
-    """The hub's secret, made on the first start. The file is readable by its owner only.
+    """Return the secret in a file, which is created on the first start, readable by its owner only.
 
     Raises:
-        SecretError: what stands there is too short to sign with.
-        OSError: the file can be neither read nor made.
+        SecretError: the content is too short to sign with.
+        OSError: the file can be neither read nor created.
     """
     if not path.exists():
         fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
@@ -124,13 +162,19 @@ def load_secret(path: Path) -> bytes:
             file.flush()
             os.fsync(file.fileno())
         try:
-            # A link never replaces: of two first starts one secret wins, and it is whole.
+            # A link never replaces a file: of two concurrent first starts one secret wins, and it is complete.
             os.link(fresh, path)
         except FileExistsError:
             pass
         finally:
             fresh.unlink()
-    secret = path.read_bytes().strip()
+    return _checked(path.read_bytes(), path)
+
+
+def _checked(content: bytes, path: Path) -> bytes:
+    secret = content.strip()
     if len(secret) < SHORTEST_SECRET:
-        raise SecretError(f"The secret in {path} is too short: remove the file for a new one, which voids all tokens.")
+        raise SecretError(
+            f"The secret in {path} is too short: remove the file to get a new one, which makes all tokens invalid."
+        )
     return secret

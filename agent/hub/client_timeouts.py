@@ -1,105 +1,129 @@
-"""How long a connection waits for its client: to send the rest of a request, or to take an answer."""
+"""uvicorn's HTTP/1.1 protocol plus read and write timeouts, which uvicorn does not have.
+
+performance island: timers are per connection and restarted only when they expire, so that a request costs no timer.
+Measured by "agents pushing 100-item batches" in tests/benchmarks/test_hub.py. Plain alternative: one
+`asyncio.timeout` around each read and write.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import socket
 import struct
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-PATIENCE_SECONDS: Final = 20.0
-"""Seconds a request may take from its first byte, and a connection may stay without one; more for a large request."""
-LEAST_RATE: Final = 4096
-"""Bytes a second a request must come with and an answer be taken with on average, beyond the patience."""
+from agent.hub.connection_table import ConnectionLimits, ConnectionStage, ConnectionTable
 
-_AT_ONCE: Final = struct.pack("ii", 1, 0)
-_OPEN: Final = frozenset({h11.IDLE, h11.SEND_BODY})
-"""The client's side of the conversation is not finished."""
+STALL_SECONDS: Final = 20.0
+"""Seconds a request may take from its first byte, and a new connection may stay without one. More for a large one."""
+MIN_BYTES_PER_SECOND: Final = 4096
+"""Average rate at which a client must send a request and read an answer, after the first STALL_SECONDS."""
+CONNECTION_KEY: Final = "hub.connection"
+"""Key of the protocol object in the ASGI scope."""
+
+_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+_RECEIVING: Final = frozenset({h11.IDLE, h11.SEND_BODY})
+"""States in which the client has not finished its request."""
 
 
 class TimeoutH11Protocol(H11Protocol):
-    """uvicorn's HTTP with an end to every wait on the client, which it waits for without one.
+    """HTTP/1.1 with a deadline for every wait on the client, and a limit on open connections.
 
-    Between two requests uvicorn's own keep-alive counts; a long poll waits on the hub and not on its client.
+    Between two requests uvicorn's own keep-alive timeout applies. A long poll waits on the hub, so it has no deadline.
     """
+
+    table: ClassVar[ConnectionTable] = ConnectionTable(ConnectionLimits(1024, None))
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._rest: asyncio.TimerHandle | None = None
-        self._began = 0.0
+        self._request_timer: asyncio.TimerHandle | None = None
+        self._request_began = 0.0
         self._received = 0
-        self._taking: asyncio.TimerHandle | None = None
+        self._write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Wait for the first request."""
+        """Start the timer of the first request."""
         super().connection_made(transport)
-        self._await_rest()
+        self._start_request_timer()
+        self.table.add(self, self.client[0] if self.client else "")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing any more."""
+        """Stop all timers."""
         super().connection_lost(exc)
-        self._have_rest()
-        self._have_taken()
+        self.table.remove(self)
+        self._stop_request_timer()
+        self._stop_write_timer()
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes in, and wait for the rest where they do not end a request."""
+        """Process received bytes. Start the request timer if they do not complete a request."""
         self._received += len(data)
         super().data_received(data)
-        if self.transport.is_closing() or self.conn.their_state not in _OPEN:
-            self._have_rest()
-        elif self._rest is None:
+        if self.transport.is_closing() or self.conn.their_state not in _RECEIVING:
+            self._stop_request_timer()
+        elif self._request_timer is None:
             self._received = len(data)
-            self._await_rest()
+            self._start_request_timer()
+
+    def handle_events(self) -> None:
+        """Process parsed requests. Each one's scope names this connection."""
+        super().handle_events()
+        if self.scope is not None:
+            self.scope[CONNECTION_KEY] = self  # type: ignore[typeddict-unknown-key]
+
+    def set_stage(self, stage: ConnectionStage) -> None:
+        """Record that a request with a valid token begins or ends on this connection."""
+        self.table.set_stage(self, stage)
 
     def pause_writing(self) -> None:
-        """The client takes its answer more slowly than it comes."""
+        """Start the write timer: the client reads more slowly than the hub writes."""
         super().pause_writing()
-        self._await_taking()
+        self._start_write_timer()
 
     def resume_writing(self) -> None:
-        """The client has taken what there was."""
+        """Stop the write timer: the client has read the buffered bytes."""
         super().resume_writing()
-        self._have_taken()
+        self._stop_write_timer()
 
-    def _await_rest(self) -> None:
-        self._began = self.loop.time()
-        self._rest = self.loop.call_later(PATIENCE_SECONDS, self._look_at_rest)
-
-    def _look_at_rest(self) -> None:
-        left = self._began + PATIENCE_SECONDS + self._received / LEAST_RATE - self.loop.time()
-        if left > 0:
-            self._rest = self.loop.call_later(left, self._look_at_rest)
-        else:
-            self._rest = None
-            self._give_up()
-
-    def _have_rest(self) -> None:
-        if self._rest is not None:
-            self._rest.cancel()
-            self._rest = None
-
-    def _await_taking(self) -> None:
-        waiting = self.transport.get_write_buffer_size()
-        self._taking = self.loop.call_later(PATIENCE_SECONDS, self._look_at_taking, waiting)
-
-    def _look_at_taking(self, before: int) -> None:
-        if before - self.transport.get_write_buffer_size() < PATIENCE_SECONDS * LEAST_RATE:
-            self._taking = None
-            self._give_up()
-        else:
-            self._await_taking()
-
-    def _have_taken(self) -> None:
-        if self._taking is not None:
-            self._taking.cancel()
-            self._taking = None
-
-    def _give_up(self) -> None:
-        held: socket.socket | None = self.transport.get_extra_info("socket")
-        if held is not None:
-            # Otherwise the kernel would go on offering what it holds to somebody who does not take it.
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _AT_ONCE)
+    def abort(self) -> None:
+        """Close the connection at once, without sending what is buffered."""
+        own: socket.socket | None = self.transport.get_extra_info("socket")
+        if own is not None:
+            # Without this, the kernel would keep the unread bytes and retry for minutes.
+            own.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.transport.abort()
+
+    def _start_request_timer(self) -> None:
+        self._request_began = self.loop.time()
+        self._request_timer = self.loop.call_later(STALL_SECONDS, self._check_request)
+
+    def _check_request(self) -> None:
+        left = self._request_began + STALL_SECONDS + self._received / MIN_BYTES_PER_SECOND - self.loop.time()
+        if left > 0:
+            self._request_timer = self.loop.call_later(left, self._check_request)
+        else:
+            self._request_timer = None
+            self.abort()
+
+    def _stop_request_timer(self) -> None:
+        if self._request_timer is not None:
+            self._request_timer.cancel()
+            self._request_timer = None
+
+    def _start_write_timer(self) -> None:
+        buffered = self.transport.get_write_buffer_size()
+        self._write_timer = self.loop.call_later(STALL_SECONDS, self._check_write, buffered)
+
+    def _check_write(self, before: int) -> None:
+        if before - self.transport.get_write_buffer_size() < STALL_SECONDS * MIN_BYTES_PER_SECOND:
+            self._write_timer = None
+            self.abort()
+        else:
+            self._start_write_timer()
+
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None

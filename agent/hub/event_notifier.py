@@ -1,4 +1,4 @@
-"""Waiting for a source's next event without missing one and without a thread for each waiter."""
+"""Waiting for a source's next event, without missing one and without a thread for each waiter."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 
 class EventNotifier:
-    """Wakes those who wait for a source. A waiter listens first and looks then, so no event falls between.
+    """Wakes the requests that wait for a source. A waiter subscribes first and reads then, so it misses no event.
 
-    Lives on one event loop; only `ring` may be called from other threads.
+    Lives on one event loop. Only `notify` may be called from other threads.
     """
 
     def __init__(self) -> None:
@@ -20,24 +20,33 @@ class EventNotifier:
         self._closed = False
 
     def notify(self, source: str) -> None:
-        """An event of the source is durable. From any thread; cheap when nobody waits."""
+        """Wake the waiters of a source: one of its events is durable. Callable from any thread."""
         if self._loop is not None and source in self._waiting:
             self._loop.call_soon_threadsafe(self._wake, source)
 
     def close(self) -> None:
-        """Let every waiter go and make later ones wait no more: the server is about to stop."""
+        """Wake every waiter, now and in future: the server is about to stop."""
         self._closed = True
         for source in list(self._waiting):
             self._wake(source)
 
     @property
     def closed(self) -> bool:
-        """Whether waiting is over for good."""
+        """True once `close` was called."""
         return self._closed
+
+    @property
+    def waiting(self) -> int:
+        """Number of requests that wait now."""
+        return sum(len(waiters) for waiters in self._waiting.values())
+
+    def waited_for(self) -> list[str]:
+        """Return the ids of the sources that a request waits for now. Callable from any thread."""
+        return list(self._waiting.copy())
 
     @contextmanager
     def subscribe(self, source: str) -> Iterator[asyncio.Event]:
-        """An event that is set by each ring from now on; whoever waits clears it before looking again."""
+        """Yield an event that each `notify` sets from now on. The waiter clears it before it reads again."""
         self._loop = asyncio.get_running_loop()
         woken = asyncio.Event()
         if self._closed:
@@ -56,7 +65,7 @@ class EventNotifier:
 
 
 async def woken_within(woken: asyncio.Event, seconds: float) -> bool:
-    """Whether the event was set before the time was up; it is clear again afterwards."""
+    """Wait for the event. Return True and clear it if it is set in time."""
     try:
         async with asyncio.timeout(max(seconds, 0)):
             await woken.wait()

@@ -1,44 +1,63 @@
-"""The hub over ASGI: bodies are read up to the limit, the domain runs in threads, `waitMs` waits on the event loop."""
+"""The hub as an ASGI application: limits on bodies and answers, threads for the database, waiting for events."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from email.utils import formatdate
+from typing import Any, Final
 
 import anyio.to_thread
-import orjson
 from anyio import CapacityLimiter
-from starlette.applications import Starlette
-from starlette.concurrency import iterate_in_threadpool
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response as HttpResponse
-from starlette.responses import StreamingResponse
-from starlette.routing import Route
 
+import agent
+from agent.core.net import is_loopback
+from agent.hub.connection_table import ConnectionStage
+from agent.hub.domain.model import Caller
+from agent.hub.domain.ports import StoreFull, StoreUnavailable
 from agent.hub.event_notifier import EventNotifier, woken_within
-from agent.hub.raven.endpoints import WRITERS, Hub, endpoint_of
-from agent.hub.raven.validation import MAX_WAIT_MS
-from agent.hub.raven.wire import Response
+from agent.hub.http_request import (
+    ClientDisconnected,
+    RawRequest,
+    Receive,
+    Scope,
+    Send,
+    discard_body,
+    poll_request,
+    raw_request,
+    read_body,
+    source_of_body,
+)
+from agent.hub.memory_budget import MemoryBudget
+from agent.hub.metrics import CONTENT_TYPE, HubMetrics
+from agent.hub.raven.endpoints import Hub, endpoint_of
+from agent.hub.raven.validation import WRITERS
+from agent.hub.raven.wire import HubError, Response
+from agent.hub.store.token_registry import Revocations
 
-METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"]
-READ_THREADS = 16
-WRITE_THREADS = 2
-"""One writes, one prepares the next; more would only queue for the database's lock."""
-
-
-@dataclass(frozen=True, slots=True)
-class RawRequest:
-    """One request, read whole. Header names are lower case."""
-
-    method: str
-    path: str
-    headers: Mapping[str, str]
-    body: bytes
-
-
+READ_THREADS: Final = 8
+"""Requests that read at once. Each holds at most the texts of one page in memory."""
+WRITE_THREADS: Final = 2
+"""Requests that write at once with SQLite: one writes, one prepares the next. Others would only wait for its lock."""
+SHARED_WRITE_THREADS: Final = 12
+"""Requests that write at once with PostgreSQL, where writers of different sources do not wait for each other."""
+EACH_SOURCE_WRITERS: Final = 2
+"""Of those, requests that write to one source. They wait for its lock, and must leave threads to other sources."""
+SMALL_BODY: Final = 16_384
+"""Bytes of a request or an answer that is not counted in the memory budgets."""
+BODY_BUDGET: Final = (64 << 20, 32 << 20)
+"""Bytes of request bodies in memory: in total, and for one user."""
+ANSWER_BUDGET: Final = (64 << 20, 32 << 20)
+"""Bytes of answers that clients have not read yet: in total, and for one user."""
+BUDGET_SECONDS: Final = 5.0
+"""Seconds a request waits for memory of the budget before it is refused with 503."""
+PIECE_BYTES: Final = 262_144
+"""Bytes of an answer passed to the connection at once. The rest waits until the client has read them."""
+READY_SECONDS: Final = 3.0
+"""Seconds within which the database must answer for `/readyz`."""
 _log = logging.getLogger("agent.hub")
 
 
@@ -46,98 +65,249 @@ class HubApp:
     """The hub's ASGI application.
 
     Attributes:
-        asgi: the Starlette application, with one route: the domain knows its paths itself.
-        notifier: what long polls wait on; close it to let them go.
+        asgi: the application.
+        notifier: wakes long polls. Close it to end them.
+        metrics: what `/metrics` answers.
     """
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        *,
+        revocations: Revocations | None = None,
+        write_threads: int = WRITE_THREADS,
+        gauges: Mapping[str, Callable[[], float]] | None = None,
+    ) -> None:
         self.notifier = EventNotifier()
+        self.asgi = self._serve
         self._hub = hub
+        self._revocations = revocations
+        self._write_threads = write_threads
         self._limits: tuple[CapacityLimiter, CapacityLimiter] | None = None
+        self._source_writers: dict[str, CapacityLimiter] = {}
+        self._bodies = MemoryBudget(*BODY_BUDGET)
+        self._answers = MemoryBudget(*ANSWER_BUDGET)
+        self._database_lost = False
+        own: dict[str, Callable[[], float]] = {
+            "waiting_polls": lambda: float(self.notifier.waiting),
+            "request_memory_bytes": lambda: float(self._bodies.used),
+            "unread_answer_bytes": lambda: float(self._answers.used),
+        }
+        self.metrics = HubMetrics(agent.__version__, own | dict(gauges or {}))
         hub.on_commit(self.notifier.notify)
-        self.asgi = Starlette(routes=[Route("/{path:path}", self._serve, methods=METHODS)])
 
-    async def _serve(self, request: Request) -> HttpResponse:
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            return
+        raw = raw_request(scope)
+        began = time.monotonic()
+        response, user, waited = await self._respond(raw, receive)
+        if response is None:
+            return
+        endpoint = endpoint_of(raw.method, raw.path) or "other"
+        self.metrics.observe(endpoint, response.status, max(time.monotonic() - began - waited, 0.0))
         try:
-            body = await self._body(request)
-        except ClientDisconnect:
-            return HttpResponse(status_code=400)
-        path = request.url.path
-        if body is None:
-            return _http(self._hub.too_large(path))
-        asked = RawRequest(request.method, path, {name.lower(): value for name, value in request.headers.items()}, body)
+            await self._send(raw, response, user, send)
+        finally:
+            if user and raw.connection is not None:
+                raw.connection.set_stage(ConnectionStage.IDLE)
+
+    async def _respond(self, raw: RawRequest, receive: Receive) -> tuple[Response | None, str, float]:
+        """Return the response, the user it is for, and the seconds a long poll waited. No response: disconnected."""
         try:
-            return _http(await self._answer(asked))
-        except Exception:
-            # The database is what fails here (a full disk, a lost server); the client may try again.
-            _log.exception("%s %s failed", asked.method, asked.path)
-            return _http(self._hub.broken(path))
+            if "transfer-encoding" in raw.headers and "content-length" in raw.headers:
+                # Two lengths: a proxy in front may use the other one and see another request in this body.
+                raise HubError(400, "Both Content-Length and Transfer-Encoding are given", close=True)
+            if endpoint_of(raw.method, raw.path) is None:
+                await discard_body(receive, self._hub.body_limit, raw)
+                return await self._plain(raw), "", 0.0
+            caller = await self._authorized(raw, receive)
+            if raw.connection is not None:
+                raw.connection.set_stage(ConnectionStage.BUSY)
+            user = f"{caller.workspace}\0{caller.user}"
+            async with self._body(raw, user, receive) as body:
+                response, waited = await self._answer(raw, user, body)
+                return response, user, waited
+        except ClientDisconnected:
+            return None, "", 0.0
+        except Exception as error:
+            return self._failed(raw, error), "", 0.0
 
-    async def _answer(self, asked: RawRequest) -> Response:
-        if endpoint_of(asked.method, asked.path) == "sources/deltas":
-            return await self._deltas(asked)
-        return await self._run(asked)
+    async def _plain(self, raw: RawRequest) -> Response:
+        if raw.method in ("GET", "HEAD") and raw.path == "/readyz":
+            return await self._ready()
+        if raw.method in ("GET", "HEAD") and raw.path == "/metrics":
+            if not (is_loopback(raw.client) or self._hub.caller_of(raw.headers) is not None):
+                raise HubError(401, "Unauthorized")
+            return Response(200, self.metrics.render(), {"content-type": CONTENT_TYPE})
+        return self._hub.handle(raw.method, raw.path, raw.headers, b"")
 
-    async def _body(self, request: Request) -> bytes | None:
-        """The whole body, or None as soon as it is longer than the limit."""
-        declared = request.headers.get("content-length", "")
-        if declared.isdigit() and int(declared) > self._hub.body_limit:
-            return None
-        parts: list[bytes] = []
-        length = 0
-        async for part in request.stream():
-            length += len(part)
-            if length > self._hub.body_limit:
-                return None
-            parts.append(part)
-        return b"".join(parts)
+    async def _ready(self) -> Response:
+        try:
+            async with asyncio.timeout(READY_SECONDS):
+                await anyio.to_thread.run_sync(self._hub.ping, abandon_on_cancel=True)
+        except (TimeoutError, StoreUnavailable, StoreFull):
+            return Response(503, b'{"status":"database unavailable"}')
+        return Response(200, b'{"status":"ready"}')
 
-    async def _run(self, asked: RawRequest) -> Response:
+    async def _authorized(self, raw: RawRequest, receive: Receive) -> Caller:
+        """Return the caller. Without a valid token the body is read but not stored."""
+        if self._revocations is not None and self._revocations.is_stale(time.monotonic()):
+            await self._refresh_revocations(self._revocations)
+        try:
+            return self._hub.authorized(raw.headers)
+        except HubError:
+            await discard_body(receive, self._hub.body_limit, raw)
+            raise
+
+    async def _refresh_revocations(self, revocations: Revocations) -> None:
+        # With a lost database the request itself fails soon, with the right status.
+        with contextlib.suppress(StoreUnavailable):
+            readers, _ = self._limiters()
+            await anyio.to_thread.run_sync(
+                revocations.refresh, self._hub.now(), time.monotonic(), limiter=readers, abandon_on_cancel=True
+            )
+
+    @contextlib.asynccontextmanager
+    async def _body(self, raw: RawRequest, user: str, receive: Receive) -> Any:
+        """Read the whole body. It counts in the budget until the request is answered."""
+        declared = raw.headers.get("content-length", "")
+        size = int(declared) if declared.isdigit() else self._hub.body_limit
+        if size > self._hub.body_limit:
+            raise HubError(413, "Request body is too large")
+        if not declared and "transfer-encoding" not in raw.headers:
+            size = 0
+        counted = size if size > SMALL_BODY else 0
+        if counted and not await self._bodies.wait_for_room(user, counted, BUDGET_SECONDS):
+            raise HubError(503, "Too many large requests at once", retry_after=1)
+        self._bodies.add(user, counted)
+        try:
+            yield await read_body(receive, self._hub.body_limit)
+        finally:
+            self._bodies.remove(user, counted)
+
+    async def _answer(self, raw: RawRequest, user: str, body: bytes) -> tuple[Response, float]:
+        if not await self._answers.wait_for_room(user, 0, BUDGET_SECONDS):
+            raise HubError(503, "Too many unread answers at once", retry_after=1)
+        endpoint = endpoint_of(raw.method, raw.path)
+        if endpoint == "sources/deltas":
+            return await self._deltas(raw, body)
+        if endpoint in WRITERS:
+            return await self._write(raw, body), 0.0
+        return await self._run(raw, body, self._limiters()[0]), 0.0
+
+    async def _write(self, raw: RawRequest, body: bytes) -> Response:
+        _, writers = self._limiters()
+        source = source_of_body(body) if self._write_threads > EACH_SOURCE_WRITERS else None
+        if source is None:
+            return await self._run(raw, body, writers)
+        own = self._source_writers.setdefault(source, CapacityLimiter(EACH_SOURCE_WRITERS))
+        try:
+            async with own:
+                return await self._run(raw, body, writers)
+        finally:
+            if not own.borrowed_tokens and not own.statistics().tasks_waiting:
+                self._source_writers.pop(source, None)
+
+    def _limiters(self) -> tuple[CapacityLimiter, CapacityLimiter]:
         if self._limits is None:
-            # Made here and not before: a limiter belongs to the event loop it is first used on.
-            self._limits = CapacityLimiter(READ_THREADS), CapacityLimiter(WRITE_THREADS)
-        readers, writers = self._limits
-        limiter = writers if endpoint_of(asked.method, asked.path) in WRITERS else readers
-        return await anyio.to_thread.run_sync(
-            self._hub.handle, asked.method, asked.path, asked.headers, asked.body, limiter=limiter
-        )
+            # Created here and not earlier: a limiter belongs to the event loop on which it is first used.
+            self._limits = CapacityLimiter(READ_THREADS), CapacityLimiter(self._write_threads)
+        return self._limits
 
-    async def _deltas(self, asked: RawRequest) -> Response:
-        source, wait = _poll_request(asked.body)
+    async def _run(self, raw: RawRequest, body: bytes, limiter: CapacityLimiter) -> Response:
+        response = await anyio.to_thread.run_sync(
+            self._hub.handle, raw.method, raw.path, raw.headers, body, limiter=limiter
+        )
+        self._note_database(raw, response.store_error)
+        return response
+
+    async def _deltas(self, raw: RawRequest, body: bytes) -> tuple[Response, float]:
+        readers, _ = self._limiters()
+        source, wait = poll_request(body)
         if source is None or wait <= 0:
-            return await self._run(asked)
+            return await self._run(raw, body, readers), 0.0
         loop = asyncio.get_running_loop()
         deadline = loop.time() + wait
+        waited = 0.0
         with self.notifier.subscribe(source) as woken:
             while True:
-                answer = await self._run(asked)
-                if not _is_empty(answer) or self.notifier.closed:
-                    return answer
-                if not await woken_within(woken, deadline - loop.time()):
-                    return await self._run(asked)
+                response = await self._run(raw, body, readers)
+                if not _is_empty(response) or self.notifier.closed:
+                    return response, waited
+                began = loop.time()
+                in_time = await woken_within(woken, deadline - began)
+                waited += loop.time() - began
+                if not in_time:
+                    return await self._run(raw, body, readers), waited
+
+    def _failed(self, raw: RawRequest, error: Exception) -> Response:
+        if not isinstance(error, HubError):
+            _log.error(
+                "%s %s failed",
+                raw.method,
+                raw.path,
+                exc_info=error,
+                extra={"request_id": raw.id, "endpoint": endpoint_of(raw.method, raw.path)},
+            )
+        return self._hub.failed(error, raw.path)
+
+    def _note_database(self, raw: RawRequest, error: str | None) -> None:
+        """Log the loss of the database once, and its return once, however many requests fail meanwhile."""
+        if (error is not None) == self._database_lost:
+            return
+        self._database_lost = error is not None
+        if error is None:
+            _log.warning("the database answers again", extra={"request_id": raw.id})
+        else:
+            _log.error("the database cannot be used: %s", error, extra={"request_id": raw.id})
+
+    async def _send(self, raw: RawRequest, response: Response, user: str, send: Send) -> None:
+        headers = {**response.headers, "date": formatdate(usegmt=True), "x-request-id": raw.id}
+        body = response.body
+        if isinstance(body, bytes):
+            headers["content-length"] = str(len(body))
+        encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        await send({"type": "http.response.start", "status": response.status, "headers": encoded})
+        if not isinstance(body, bytes):
+            await self._send_stream(body, user, send)
+        elif len(body) <= SMALL_BODY:
+            await send({"type": "http.response.body", "body": body, "more_body": False})
+        else:
+            self._answers.add(user, len(body))
+            try:
+                await _send_pieces(body, send, last=True)
+            finally:
+                self._answers.remove(user, len(body))
+
+    async def _send_stream(self, pieces: Iterable[bytes], user: str, send: Send) -> None:
+        """Send a streamed answer. The next piece is produced when the client has read the one before."""
+        iterator: Iterator[bytes] = iter(pieces)
+        readers, _ = self._limiters()
+        while True:
+            if not await self._answers.wait_for_room(user, 0, BUDGET_SECONDS * 4):
+                # The status is sent already: only an incomplete answer can tell the client now.
+                raise HubError(503, "Too many unread answers at once")
+            piece = await anyio.to_thread.run_sync(next, iterator, None, limiter=readers)
+            if piece is None:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                return
+            self._answers.add(user, len(piece))
+            try:
+                await _send_pieces(piece, send, last=False)
+            finally:
+                self._answers.remove(user, len(piece))
 
 
-def _poll_request(body: bytes) -> tuple[str | None, float]:
-    """The source a deltas request names and the seconds it would wait; the domain judges the request itself."""
-    try:
-        value = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        return None, 0
-    source, wait = (value.get("sourceId"), value.get("waitMs")) if isinstance(value, dict) else (None, None)
-    if not isinstance(source, str) or isinstance(wait, bool) or not isinstance(wait, int | float):
-        return None, 0
-    return source.lower(), min(wait, MAX_WAIT_MS) / 1000
+async def _send_pieces(body: bytes, send: Send, *, last: bool) -> None:
+    # uvicorn's `send` waits at its beginning until the client has read most of what was sent before.
+    for start in range(0, len(body), PIECE_BYTES):
+        more = not last or start + PIECE_BYTES < len(body)
+        await send({"type": "http.response.body", "body": body[start : start + PIECE_BYTES], "more_body": more})
 
 
 _EMPTY_TAIL = b'"events":[]},"success":true,"status":200}'
 
 
-def _is_empty(answer: Response) -> bool:
-    return answer.status == 200 and isinstance(answer.body, bytes) and answer.body.endswith(_EMPTY_TAIL)
-
-
-def _http(answer: Response) -> HttpResponse:
-    headers = {**answer.headers, "date": formatdate(usegmt=True)}
-    if isinstance(answer.body, bytes):
-        return HttpResponse(answer.body, answer.status, headers)
-    return StreamingResponse(iterate_in_threadpool(answer.body), answer.status, headers)
+def _is_empty(response: Response) -> bool:
+    return response.status == 200 and isinstance(response.body, bytes) and response.body.endswith(_EMPTY_TAIL)

@@ -1,4 +1,4 @@
-"""Ending with the parent, without looking for it every second where the system can tell."""
+"""Detection of the parent process's end, without polling where the system can signal it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-LOOK_SECONDS = 2.0
+POLL_SECONDS = 2.0
 
 
 @contextmanager
 def watch_parent(pid: int | None, gone: Callable[[], None]) -> Iterator[None]:
-    """Within a running event loop, call `gone` once when the process `pid` has ended; None watches nobody.
+    """Within a running event loop, call `gone` once when the process `pid` has ended. Do nothing for None.
 
-    The kernel's "signal me when my parent dies" is not used: it means the parent's thread, which may end before.
+    PR_SET_PDEATHSIG is not used: it fires when the parent's *thread* ends, which may be earlier.
     """
     if pid is None:
         yield
@@ -22,7 +22,7 @@ def watch_parent(pid: int | None, gone: Callable[[], None]) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     descriptor = _pidfd(pid)
     if descriptor is None:
-        task = loop.create_task(_look(pid, gone))
+        task = loop.create_task(_poll_parent(pid, gone))
         try:
             yield
         finally:
@@ -37,7 +37,7 @@ def watch_parent(pid: int | None, gone: Callable[[], None]) -> Iterator[None]:
 
 
 def _pidfd(pid: int) -> int | None:
-    """A descriptor that becomes readable when our parent ends, or None: not offered here, or it has ended already."""
+    """Return a descriptor that becomes readable when the parent ends, or None if unsupported or already ended."""
     if not hasattr(os, "pidfd_open"):
         return None
     try:
@@ -46,7 +46,7 @@ def _pidfd(pid: int) -> int | None:
         return None
     if os.getppid() == pid:
         return descriptor
-    # The number may belong to somebody else by now.
+    # The parent has ended and another process may have its number.
     os.close(descriptor)
     return None
 
@@ -59,7 +59,7 @@ def _once(loop: asyncio.AbstractEventLoop, descriptor: int, gone: Callable[[], N
     return ended
 
 
-async def _look(pid: int, gone: Callable[[], None]) -> None:
+async def _poll_parent(pid: int, gone: Callable[[], None]) -> None:
     while os.getppid() == pid:
-        await asyncio.sleep(LOOK_SECONDS)
+        await asyncio.sleep(POLL_SECONDS)
     gone()

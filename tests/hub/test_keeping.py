@@ -24,7 +24,7 @@ from agent.hub.domain.ids import new_uuid, system_clock
 from agent.hub.domain.model import Caller, Connector
 from agent.hub.raven.endpoints import Hub
 from agent.hub.raven.wire import connector_status
-from agent.hub.store.backup import backup
+from agent.hub.store.backup import HubData, Overwrite, backup
 from agent.hub.store.sql_store import SqlStore, StoreError, sqlite_url
 from hub.fixtures import (
     SECRET,
@@ -49,7 +49,7 @@ def test_data_of_a_newer_schema_is_refused_with_a_sentence(store: SqlStore) -> N
     """An older program never touches what it does not know."""
     with store.write() as session:
         session._db.execute(text("UPDATE schema_info SET version = 99"))
-    with pytest.raises(StoreError, match="schema 99, and this program knows schema 1"):
+    with pytest.raises(StoreError, match="schema 99, and this program knows schema 2"):
         SqlStore(store.url.render_as_string(hide_password=False))
 
 
@@ -187,7 +187,7 @@ def test_a_backup_taken_under_load_is_consistent_and_private(process: Running, t
     writer.start()
     assert eventually(lambda: bool(client.ok("sources/deltas", sourceId=source, cursor=100, limit=1)["events"]))
     target = tmp_path / "copy.db"
-    backup(process.data / "hub.db", target)
+    backup(hub_data(process.data), target, Overwrite.REFUSE, with_secret=True)
     stop.set()
     writer.join()
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
@@ -200,24 +200,21 @@ def test_a_backup_taken_under_load_is_consistent_and_private(process: Running, t
     copy.store.close()
 
 
+def hub_data(folder: Path) -> HubData:
+    """The data of a hub on SQLite in a folder."""
+    return HubData(folder, folder / "hub.db", folder / "secret")
+
+
 def test_a_backup_of_nothing_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
     """No empty file that looks like a backup."""
+    folder = tmp_path / "hub"
+    folder.mkdir()
     with pytest.raises(StoreError, match="no hub database"):
-        backup(tmp_path / "hub.db", tmp_path / "copy.db")
-    (tmp_path / "hub.db").write_bytes(b"not a database" * 100)
+        backup(hub_data(folder), tmp_path / "copy.db", Overwrite.REFUSE, with_secret=True)
+    (folder / "hub.db").write_bytes(b"not a database" * 100)
     with pytest.raises(StoreError, match="cannot be copied"):
-        backup(tmp_path / "hub.db", tmp_path / "copy.db")
-    assert [path.name for path in tmp_path.iterdir()] == ["hub.db"]
-
-
-def test_a_backup_replaces_an_older_one(tmp_path: Path) -> None:
-    """The older copy stands until the new one is whole."""
-    store = SqlStore(sqlite_url(tmp_path / "hub.db"))
-    (tmp_path / "copy.db").write_text("older")
-    backup(tmp_path / "hub.db", tmp_path / "copy.db")
-    with closing(sqlite3.connect(tmp_path / "copy.db")) as copy:
-        assert copy.execute("SELECT version FROM schema_info").fetchone() == (1,)
-    store.close()
+        backup(hub_data(folder), tmp_path / "copy.db", Overwrite.REFUSE, with_secret=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["hub"]
 
 
 def test_the_secret_is_made_once_and_for_its_owner_only(tmp_path: Path) -> None:

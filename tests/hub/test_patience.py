@@ -22,7 +22,7 @@ PATIENCE = 1.0
 IMPATIENT = (
     "import sys\n"
     "from agent.hub import client_timeouts\n"
-    f"client_timeouts.PATIENCE_SECONDS = {PATIENCE}\n"
+    f"client_timeouts.STALL_SECONDS = {PATIENCE}\n"
     "from agent.hub.__main__ import main\n"
     "sys.exit(main(sys.argv[1:]))\n"
 )

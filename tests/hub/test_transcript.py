@@ -10,10 +10,11 @@ import pytest
 from agent.hub.auth import JwtTokens
 from agent.hub.raven.endpoints import Hub
 from agent.hub.store.sql_store import SqlStore
-from hub.fixtures import SECRET, STRANGER, USER, WORKSPACE, token
+from hub.fixtures import SECRET, STRANGER, UNKNOWN, USER, WORKSPACE, token
 from support.transcript import ABSENT, LEFT_OUT, Credentials, Difference, Replayed, load, replay
 
 WORKSPACE_HEADER = "x-workspace-id is required and must be the token's"
+NO_USERS = "FU7: the hub has no user table: a token signed with its secret is valid for any user id"
 NO_COOKIES = "the token comes in the Authorization header only; cookies are not looked at"
 NO_500 = "400 with a clear message, or a rejected item, where the real server answers 500"
 BAD_ITEM = "an unsafe path or a wrong hash is one rejected item; the others commit together"
@@ -37,6 +38,7 @@ ADDED = {
 
 DIFFERENT: dict[str, frozenset[int]] = {
     WORKSPACE_HEADER: frozenset({7, 8}),
+    NO_USERS: frozenset({6}),
     NO_COOKIES: frozenset({9, 10}),
     NO_500: frozenset({31, 32, 33, 102, 103, 104, 108, 112, 114, 116, 117, 137, 138, 210, 229, 232, 236, 237, 252}),
     MODES: frozenset({42, 43, 173}),
@@ -74,7 +76,7 @@ def replayed() -> Iterator[list[Replayed]]:
         expired=claims(exp=1),
         collab=claims(type="collab"),
         other_workspace=claims(workspaceId=STRANGER),
-        unknown_user=claims(sub=""),
+        unknown_user=claims(sub=UNKNOWN),
     )
 
     def send(method: str, path: str, headers: dict[str, str], body: bytes | None) -> tuple[int, dict[str, str], bytes]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from contextlib import AbstractContextManager
+from enum import Enum, auto
 from typing import Protocol
 
 from agent.hub.domain.compression import CompressedContent
@@ -19,8 +20,28 @@ from agent.hub.domain.model import (
 )
 
 
+class StoreUnavailable(Exception):
+    """The database is busy or lost. Nothing was written; the same request may succeed later."""
+
+
+class StoreFull(Exception):
+    """The database's disk is full. Nothing was written."""
+
+
+class Growth(Enum):
+    """Expected growth of the database by a transaction."""
+
+    CONTENT = auto()
+    """Texts are added. Refused while the disk is full."""
+    SMALL = auto()
+    """A few rows. Accepted on a full disk too, in the space of the reserve."""
+
+
 class StoreSession(Protocol):
     """One transaction. Reads see one snapshot; writes are atomic, and durable when the block ends."""
+
+    def ping(self) -> None:
+        """Make one round trip to the database."""
 
     def connector(self, workspace: str, connector: str) -> Connector | None:
         """Return the connector, or None if this workspace has none with that id."""
@@ -46,6 +67,9 @@ class StoreSession(Protocol):
     def save_source(self, source: Source) -> None:
         """Write status, counters and time of change of a locked source."""
 
+    def announce(self, source: str) -> None:
+        """Notify every other hub on this database, once the transaction commits, that the source has new events."""
+
     def heads(self, source: int, paths: Collection[str]) -> dict[str, Head]:
         """Return the heads of the paths by path, including absent paths that have a history."""
 
@@ -66,6 +90,9 @@ class StoreSession(Protocol):
 
     def contents(self, hashes: Collection[str]) -> dict[str, str]:
         """Return texts by their hashes."""
+
+    def content_sizes(self, hashes: Collection[str]) -> dict[str, int]:
+        """Return the sizes of texts in bytes of UTF-8, by their hashes."""
 
     def add_contents(self, contents: Mapping[str, CompressedContent]) -> None:
         """Add texts by their hashes. Known ones stay as they are."""
@@ -104,8 +131,12 @@ class Store(Protocol):
     def read(self) -> AbstractContextManager[StoreSession]:
         """Open a transaction that only reads, all from one snapshot."""
 
-    def write(self) -> AbstractContextManager[StoreSession]:
-        """Open a transaction that commits at the end of the block and rolls back if the block raises."""
+    def write(self, growth: Growth = ...) -> AbstractContextManager[StoreSession]:
+        """Open a transaction that commits at the end of the block and rolls back if the block raises.
+
+        Raises:
+            StoreFull, StoreUnavailable: nothing was written.
+        """
 
     def close(self) -> None:
         """Close every connection."""

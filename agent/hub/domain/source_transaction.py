@@ -173,6 +173,7 @@ class SourceTransaction:
             updated_at=changed_at,
         )
         self._session.save_source(after)
+        self._session.announce(after.id)
         return after
 
     def _row(self, path: str) -> Head:

@@ -3,27 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from itertools import islice
+from typing import Any, Final
+
+import orjson
 
 from agent.core.diff import DiffBlock, diff_lines
-from agent.hub.domain.model import Caller
+from agent.hub.domain.model import Caller, OpenConflict
 from agent.hub.raven.context import HubContext, source_of
-from agent.hub.raven.wire import HubError, conflict_view
+from agent.hub.raven.text_stream import records_with_texts, with_array
+from agent.hub.raven.wire import HubError, Stream, conflict_view
+
+PIECE_LINES: Final = 2000
+"""Lines of a preview in memory at once, as records."""
 
 
-def list_conflicts(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> list[dict[str, object]]:
+def list_conflicts(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> object:
     """List open conflicts with the text of both sides, newest first."""
     with context.store.read() as session:
         source = source_of(session, caller, body["sourceId"])
         found = session.open_conflicts(source.number)
-        texts = session.contents({h for c in found for h in (c.local_hash, c.remote_hash) if h is not None})
-    return [
-        conflict_view(source, c, texts[c.local_hash], None if c.remote_hash is None else texts[c.remote_hash])
-        for c in found
-    ]
+
+        def view(conflict: OpenConflict, texts: Mapping[str, str]) -> dict[str, object]:
+            remote = None if conflict.remote_hash is None else texts[conflict.remote_hash]
+            return conflict_view(source, conflict, texts[conflict.local_hash], remote)
+
+        listed = records_with_texts(context, session, found, _sides, view)
+    return listed if isinstance(listed, list) else Stream(listed)
 
 
-def preview(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+def _sides(conflict: OpenConflict) -> tuple[str, ...]:
+    return (conflict.local_hash,) if conflict.remote_hash is None else (conflict.local_hash, conflict.remote_hash)
+
+
+def preview(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> object:
     """Show the lines of a conflict that differ, with `contextLines` equal lines around them.
 
     In `changes`, `line` counts on the local side from 1. `local` or `remote` is None if that side has no such line.
@@ -38,8 +51,8 @@ def preview(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dic
     local = texts[conflict.local_hash].split("\n")
     remote = [] if conflict.remote_hash is None else texts[conflict.remote_hash].split("\n")
     blocks = diff_lines(local, remote).blocks
-    changes = list(_changes(local, remote, blocks, body.get("contextLines") or 0))
-    return {
+    changes = _changes(local, remote, blocks, body.get("contextLines") or 0)
+    shown: dict[str, object] = {
         "conflictId": conflict.id,
         "relativePath": conflict.path,
         "baseHash": conflict.base,
@@ -50,8 +63,15 @@ def preview(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dic
             "remoteLines": len(remote),
             "differentLines": sum(max(b[2] - b[1], b[4] - b[3]) for b in blocks if not b[0]),
         },
-        "changes": changes,
     }
+    first = list(islice(changes, PIECE_LINES))
+    return with_array(shown, "changes", first if len(first) < PIECE_LINES else _pieces(first, changes))
+
+
+def _pieces(first: list[dict[str, object]], rest: Iterator[dict[str, object]]) -> Iterator[bytes]:
+    yield orjson.dumps(first)[1:-1]
+    while some := list(islice(rest, PIECE_LINES)):
+        yield b"," + orjson.dumps(some)[1:-1]
 
 
 def _changes(local: list[str], remote: list[str], blocks: list[DiffBlock], context: int) -> Iterator[dict[str, object]]:

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from agent.hub.domain.model import Caller, Clock, NewId, Source
-from agent.hub.domain.ports import Store, StoreSession
+from agent.hub.domain.model import Caller, Clock, Connector, NewId, Source
+from agent.hub.domain.ports import Growth, Store, StoreSession
 from agent.hub.domain.source_transaction import SourceTransaction
 from agent.hub.raven.wire import HubError
 
@@ -38,16 +38,28 @@ def source_of(session: StoreSession, caller: Caller, source: str) -> Source:
     return found
 
 
+def own_connector(session: StoreSession, caller: Caller, connector: str) -> Connector | None:
+    """Return the caller's connector, or None if the workspace has none with that id.
+
+    Raises:
+        HubError: 403 if the connector belongs to another user. Its conflicts and its heartbeat are that user's.
+    """
+    found = session.connector(caller.workspace, connector)
+    if found is not None and found.created_by != caller.user:
+        raise HubError(403, "The connector belongs to another user")
+    return found
+
+
 @contextmanager
 def locked_source_tx(
-    context: HubContext, caller: Caller, source: str
+    context: HubContext, caller: Caller, source: str, growth: Growth = Growth.CONTENT
 ) -> Iterator[tuple[StoreSession, SourceTransaction]]:
     """Open one transaction on one locked source. It is written at the end of the block, and announced once durable.
 
     Raises:
         HubError: 404, as `source_of`.
     """
-    with context.store.write() as session:
+    with context.store.write(growth) as session:
         locked = session.locked_source(caller.workspace, source)
         if locked is None:
             raise HubError(404, "Local sync source not found")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -11,7 +12,7 @@ import orjson
 from agent.hub.auth import Tokens
 from agent.hub.domain.ids import new_uuid, system_clock
 from agent.hub.domain.model import Caller, Clock, NewId
-from agent.hub.domain.ports import Store
+from agent.hub.domain.ports import Store, StoreFull, StoreUnavailable
 from agent.hub.raven import conflicts, feed, files, push, registry, resolve
 from agent.hub.raven.context import HubContext
 from agent.hub.raven.decode import decode
@@ -21,6 +22,8 @@ from agent.hub.raven.wire import HubError, Response, failure, success
 
 PREFIX = "/api/local-sync/"
 BODY_LIMIT = 1_048_576
+BUSY_RETRY_SECONDS = 2
+FULL_RETRY_SECONDS = 30
 
 Handler = Callable[[HubContext, Caller, Mapping[str, Any]], object]
 
@@ -41,20 +44,6 @@ HANDLERS: dict[str, Handler] = {
     "sources/conflicts/resolve": resolve.resolve_conflict,
     "sources/history": files.history,
 }
-
-WRITERS = frozenset(
-    {
-        "connectors/register",
-        "connectors/heartbeat",
-        "sources",
-        "sources/pause",
-        "sources/resume",
-        "sources/file/update",
-        "sources/push-batch",
-        "sources/conflicts/resolve",
-    }
-)
-"""Endpoints that take the database's write lock."""
 
 _SLASHES = re.compile("/{2,}")
 
@@ -88,7 +77,7 @@ class Hub:
         self.body_limit = body_limit
         self._tokens = tokens
         self._listeners: list[Callable[[str], None]] = []
-        self._context = HubContext(store, clock, ids, self._announce)
+        self._context = HubContext(store, clock, ids, self.announce)
 
     def on_commit(self, listener: Callable[[str], None]) -> None:
         """Call `listener` with the source's id, in the committing thread, whenever new events are durable."""
@@ -98,32 +87,54 @@ class Hub:
         """Answer one request. Header names are lower case. `waitMs` is ignored: nothing waits here."""
         try:
             return self._answer(method, path, headers, body)
-        except HubError as error:
-            return failure(error, path, self._context.clock())
+        except (HubError, StoreFull, StoreUnavailable) as error:
+            return self.failed(error, path)
 
-    def too_large(self, path: str) -> Response:
-        """Return the response to a body beyond the limit, for a server that stops reading there."""
-        return failure(HubError(413, "Request body is too large"), path, self._context.clock())
+    def failed(self, error: Exception, path: str) -> Response:
+        """Return the response to an exception. The cause of a failure of the hub itself is not shown to the client."""
+        now = self._context.clock()
+        match error:
+            case HubError():
+                return failure(error, path, now)
+            case StoreFull():
+                full = HubError(507, "The hub's disk is full", retry_after=FULL_RETRY_SECONDS)
+                return replace(failure(full, path, now), store_error="the disk is full")
+            case StoreUnavailable():
+                lost = HubError(503, "The hub's database is not available", retry_after=BUSY_RETRY_SECONDS)
+                return replace(failure(lost, path, now), store_error=str(error))
+            case _:
+                return failure(HubError(500, "Internal server error"), path, now)
 
-    def broken(self, path: str) -> Response:
-        """Return the response to a failure of the hub itself. The cause belongs into the log, not to the client."""
-        return failure(HubError(500, "Internal server error"), path, self._context.clock())
+    def now(self) -> int:
+        """Return the hub's time in milliseconds since the epoch."""
+        return self._context.clock()
 
-    def _answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
-        if method in ("GET", "HEAD") and path in _PUBLIC:
-            return Response(200, _PUBLIC[path]())
-        endpoint = endpoint_of(method, path)
-        if endpoint is None:
-            raise HubError(404, f"Cannot {method} {path.encode('utf-8', 'replace').decode()}")
-        if len(body) > self.body_limit:
-            raise HubError(413, "Request body is too large")
-        caller = self._caller(headers)
-        value = decode(body, headers.get("content-type"), headers.get("content-encoding"))
-        return success(HANDLERS[endpoint](self._context, caller, validated(endpoint, value)))
+    def ping(self) -> None:
+        """Check that the database answers.
 
-    def _caller(self, headers: Mapping[str, str]) -> Caller:
+        Raises:
+            StoreUnavailable: it does not.
+        """
+        with self._context.store.read() as session:
+            session.ping()
+
+    def announce(self, source: str) -> None:
+        """Call every listener with a source's id. Callable from any thread."""
+        for listener in self._listeners:
+            listener(source)
+
+    def caller_of(self, headers: Mapping[str, str]) -> Caller | None:
+        """Return the caller that a request's token speaks for, or None without a valid token."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        caller = self._tokens.caller(token.strip(), self._context.clock()) if scheme.lower() == "bearer" else None
+        return self._tokens.caller(token.strip(), self._context.clock()) if scheme.lower() == "bearer" else None
+
+    def authorized(self, headers: Mapping[str, str]) -> Caller:
+        """Return the caller of a request.
+
+        Raises:
+            HubError: 401 without a valid token or for another workspace, 400 without the workspace header.
+        """
+        caller = self.caller_of(headers)
         if caller is None:
             raise HubError(401, "Unauthorized")
         workspace = headers.get("x-workspace-id", "").strip()
@@ -133,9 +144,17 @@ class Hub:
             raise HubError(401, "Workspace does not match")
         return caller
 
-    def _announce(self, source: str) -> None:
-        for listener in self._listeners:
-            listener(source)
+    def _answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
+        if method in ("GET", "HEAD") and path in _PUBLIC:
+            return Response(200, _PUBLIC[path]())
+        endpoint = endpoint_of(method, path)
+        if endpoint is None:
+            raise HubError(404, f"Cannot {method} {path.encode('utf-8', 'replace').decode()}")
+        if len(body) > self.body_limit:
+            raise HubError(413, "Request body is too large")
+        caller = self.authorized(headers)
+        value = decode(body, headers.get("content-type"), headers.get("content-encoding"))
+        return success(HANDLERS[endpoint](self._context, caller, validated(endpoint, value)))
 
 
 def _health() -> bytes:

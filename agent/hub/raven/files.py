@@ -7,9 +7,10 @@ from typing import Any
 
 import orjson
 
-from agent.hub.domain.model import Caller, Head, Source
+from agent.hub.domain.model import Caller, Head, Source, Version
 from agent.hub.domain.ports import StoreSession
 from agent.hub.raven.context import HubContext, source_of
+from agent.hub.raven.text_stream import records_with_texts, with_array
 from agent.hub.raven.wire import HubError, Stream, file_view, timestamp
 
 DEFAULT_VERSIONS = 20
@@ -43,7 +44,7 @@ def _pieces(context: HubContext, source: Source, after: str | None) -> Iterator[
         after = heads[-1].path
 
 
-def read_file(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+def read_file(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> object:
     """Return a file with its text and versions: the newest 20, or with `allVersions` all.
 
     Raises:
@@ -53,12 +54,12 @@ def read_file(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> d
         source, head = _source_and_head(session, caller, body)
         if head.hash is None:
             raise HubError(404, "File not found")
-        versions = _versions(session, source, head, body)
+        versions = _versions(context, session, source, head, body)
         content = session.contents({head.hash})[head.hash]
-    return file_view(source, head) | {"content": content, "versions": versions}
+    return with_array(file_view(source, head) | {"content": content}, "versions", versions)
 
 
-def history(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+def history(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> object:
     """Return the texts a path has had, oldest first, also after it was deleted.
 
     Raises:
@@ -66,10 +67,10 @@ def history(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dic
     """
     with context.store.read() as session:
         source, head = _source_and_head(session, caller, body)
-        versions = _versions(session, source, head, body)
+        versions = _versions(context, session, source, head, body)
     if not versions:
         raise HubError(404, "File not found")
-    return {"sourceId": source.id, "relativePath": head.path, "versions": versions}
+    return with_array({"sourceId": source.id, "relativePath": head.path}, "versions", versions)
 
 
 def _source_and_head(session: StoreSession, caller: Caller, body: Mapping[str, Any]) -> tuple[Source, Head]:
@@ -81,10 +82,17 @@ def _source_and_head(session: StoreSession, caller: Caller, body: Mapping[str, A
     return source, head
 
 
-def _versions(session: StoreSession, source: Source, head: Head, body: Mapping[str, Any]) -> list[dict[str, object]]:
+def _versions(
+    context: HubContext, session: StoreSession, source: Source, head: Head, body: Mapping[str, Any]
+) -> list[dict[str, object]] | Iterator[bytes]:
     found = session.versions(source.number, head.number, None if body.get("allVersions") else DEFAULT_VERSIONS)
-    texts = session.contents({v.hash for v in found})
-    return [
-        {"hash": v.hash, "origin": v.origin, "content": texts[v.hash], "recordedAt": timestamp(v.recorded_at)}
-        for v in found
-    ]
+    return records_with_texts(context, session, found, lambda version: (version.hash,), _version_view)
+
+
+def _version_view(version: Version, texts: Mapping[str, str]) -> dict[str, object]:
+    return {
+        "hash": version.hash,
+        "origin": version.origin,
+        "content": texts[version.hash],
+        "recordedAt": timestamp(version.recorded_at),
+    }

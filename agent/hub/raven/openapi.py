@@ -15,7 +15,7 @@ from agent.hub.domain.model import (
     SourceStatus,
     VersionOrigin,
 )
-from agent.hub.raven.validation import FIELDS, ITEM_FIELDS, MAX_ITEMS, MODES, Field, FieldType, Requirement
+from agent.hub.raven.validation import FIELDS, ITEM_FIELDS, MAX_ITEMS, MODES, WRITERS, Field, FieldType, Requirement
 
 Schema = dict[str, Any]
 
@@ -99,7 +99,7 @@ _PAYLOAD = _record(
 )
 _EVENT = _record(
     {"id": UUID, "sourceId": UUID, "cursor": COUNT, "type": _words(EventType), "payload": _PAYLOAD, "createdAt": TIME},
-    {"relativePath": TEXT},
+    {"relativePath": TEXT, "latest": {"const": True}},
 )
 _CONFLICT_SIDES: Schema = {"baseHash": _maybe(TEXT), "localHash": HASH, "remoteHash": _maybe(HASH)}
 _CONFLICT = _record(
@@ -219,7 +219,12 @@ def _operation(name: str) -> Schema:
         "400": _failure("The request is malformed, or not allowed in the present state"),
         "401": _failure("No valid token, or a token of another workspace"),
         "413": _failure("The body exceeds this hub's limit"),
+        "503": _failure("The hub is busy or its database does not answer: repeat after Retry-After seconds"),
     }
+    if any(field.name == "connectorId" for field in FIELDS[name]):
+        answers["403"] = _failure("The connector belongs to another user")
+    if name in WRITERS:
+        answers["507"] = _failure("The hub's disk is full: repeat after Retry-After seconds")
     if name in NOT_FOUND:
         answers["404"] = _failure("This workspace has nothing with that id or path")
     if name == "sources/conflicts/resolve":

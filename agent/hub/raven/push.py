@@ -28,7 +28,7 @@ from agent.hub.domain.model import (
 from agent.hub.domain.ports import StoreSession
 from agent.hub.domain.source_transaction import SourceTransaction
 from agent.hub.domain.text import encoded, path_fault, storable
-from agent.hub.raven.context import HubContext, locked_source_tx
+from agent.hub.raven.context import HubContext, locked_source_tx, own_connector
 from agent.hub.raven.wire import HubError, printable
 
 MAX_OPERATION = 255
@@ -90,14 +90,14 @@ def push_batch(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> 
     """Apply a batch of at most 100 items in one transaction.
 
     Raises:
-        HubError: 404 for an unknown source, 400 while it is paused.
+        HubError: 404 for an unknown source, 400 while it is paused, 403 for another user's connector.
     """
     raw: Sequence[Mapping[str, Any]] = body["items"]
     checked = [_checked(item) for item in raw]
     with locked_source_tx(context, caller, body["sourceId"]) as (session, transaction):
         if transaction.source.status is SourceStatus.PAUSED:
             raise HubError(400, "Source is paused")
-        results = _apply(session, transaction, checked, body.get("connectorId"))
+        results = _apply(session, transaction, checked, _connector_of(session, caller, body.get("connectorId")))
         answer: dict[str, object] = {
             "sourceId": transaction.source.id,
             "applied": sum(r["status"] is ItemStatus.APPLIED for r in results),
@@ -109,6 +109,13 @@ def push_batch(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> 
             # The batch's own events have the cursors from here to ``eventCursor``, in the order of its items.
             answer["firstCursor"] = transaction.source.last_cursor + 1
         return answer
+
+
+def _connector_of(session: StoreSession, caller: Caller, connector: str | None) -> str | None:
+    # An unknown connector counts as none: it belongs to nobody, and two users that name the same one must not
+    # update each other's conflicts.
+    known = None if connector is None else own_connector(session, caller, connector)
+    return None if known is None else known.id
 
 
 def _apply(

@@ -8,7 +8,8 @@ from typing import Any
 
 from agent.core.model import Mode
 from agent.hub.domain.model import Caller, Connector, Source, SourceStatus
-from agent.hub.raven.context import HubContext, locked_source_tx
+from agent.hub.domain.ports import Growth
+from agent.hub.raven.context import HubContext, locked_source_tx, own_connector
 from agent.hub.raven.wire import CAPABILITIES, HubError, connector_view, source_view, timestamp
 
 
@@ -26,7 +27,7 @@ def register(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> di
         created_at=now,
         updated_at=now,
     )
-    with context.store.write() as session:
+    with context.store.write(Growth.SMALL) as session:
         session.add_connector(connector)
     return connector_view(connector, now)
 
@@ -35,11 +36,11 @@ def heartbeat(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> d
     """Record a heartbeat of a connector.
 
     Raises:
-        HubError: 404 for a connector this workspace does not have.
+        HubError: 404 for a connector this workspace does not have, 403 for another user's.
     """
     now = context.clock()
-    with context.store.write() as session:
-        connector = session.connector(caller.workspace, body["connectorId"])
+    with context.store.write(Growth.SMALL) as session:
+        connector = own_connector(session, caller, body["connectorId"])
         if connector is None:
             raise HubError(404, "Connector not found")
         session.touch_heartbeat(connector.id, now)
@@ -55,7 +56,7 @@ def create_source(context: HubContext, caller: Caller, body: Mapping[str, Any]) 
     """Create a source. Names need not be unique.
 
     Raises:
-        HubError: 400 for a connector this workspace does not have.
+        HubError: 400 for a connector this workspace does not have, 403 for another user's.
     """
     now = context.clock()
     source = Source(
@@ -74,8 +75,8 @@ def create_source(context: HubContext, caller: Caller, body: Mapping[str, Any]) 
         created_at=now,
         updated_at=now,
     )
-    with context.store.write() as session:
-        if session.connector(caller.workspace, source.connector) is None:
+    with context.store.write(Growth.SMALL) as session:
+        if own_connector(session, caller, source.connector) is None:
             raise HubError(400, "Invalid connectorId for this workspace")
         session.add_source(source)
     return source_view(source)
@@ -98,7 +99,7 @@ def resume(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict
 
 
 def _set_status(context: HubContext, caller: Caller, source: str, status: SourceStatus) -> dict[str, object]:
-    with locked_source_tx(context, caller, source) as (_, transaction):
+    with locked_source_tx(context, caller, source, Growth.SMALL) as (_, transaction):
         before = transaction.source
         if before.status is status:
             return source_view(before)

@@ -141,6 +141,21 @@ FIELDS: dict[str, tuple[Field, ...]] = {
 """Fields by endpoint, the part of the path behind `/api/local-sync/`."""
 
 
+WRITERS = frozenset(
+    {
+        "connectors/register",
+        "connectors/heartbeat",
+        "sources",
+        "sources/pause",
+        "sources/resume",
+        "sources/file/update",
+        "sources/push-batch",
+        "sources/conflicts/resolve",
+    }
+)
+"""Endpoints that take the database's write lock."""
+
+
 def validated(endpoint: str, body: object) -> dict[str, Any]:
     """Return the endpoint's fields from a decoded body, without unknown, absent and null ones.
 

@@ -23,35 +23,50 @@ class HubError(Exception):
     Attributes:
         status: the HTTP status.
         message: one sentence, or a list of them for validation errors.
+        retry_after: seconds after which the same request may succeed, None for never.
+        close: True to close the connection after the answer.
     """
 
-    def __init__(self, status: int, message: str | Sequence[str]) -> None:
+    def __init__(
+        self, status: int, message: str | Sequence[str], *, retry_after: int | None = None, close: bool = False
+    ) -> None:
         super().__init__(message)
+        self.retry_after = retry_after
+        self.close = close or status == 413
         self.status = status
         self.message = message if isinstance(message, str) else list(message)
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """Data that is produced piece by piece: each piece is already JSON, the whole is an array."""
+    """Data of an answer that is produced piece by piece, each a part of one JSON document.
+
+    Attributes:
+        pieces: can be iterated once.
+        head, tail: JSON before and behind the pieces; by default those of an array.
+    """
 
     pieces: Iterable[bytes]
+    head: bytes = b"["
+    tail: bytes = b"]"
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """One HTTP answer.
+    """One HTTP response.
 
     Attributes:
-        body: the bytes, or the pieces of a streamed answer, which can be walked once.
+        body: the bytes, or the pieces of a streamed answer, which can be iterated once.
+        store_error: the database's own words if it was busy, lost or full. For the log, never for the client.
     """
 
     status: int
     body: bytes | Iterable[bytes]
     headers: dict[str, str] = field(default_factory=lambda: {"content-type": JSON_TYPE})
+    store_error: str | None = None
 
     def read(self) -> bytes:
-        """The whole body; a streamed one is used up by this."""
+        """Return the whole body. A streamed one is consumed."""
         return self.body if isinstance(self.body, bytes) else b"".join(self.body)
 
 
@@ -75,9 +90,9 @@ def success(data: object) -> Response:
 
 
 def _streamed(stream: Stream) -> Iterable[bytes]:
-    yield b'{"data":['
+    yield b'{"data":' + stream.head
     yield from stream.pieces
-    yield b'],"success":true,"status":200}'
+    yield stream.tail + b',"success":true,"status":200}'
 
 
 def failure(error: HubError, path: str, now: int) -> Response:
@@ -89,8 +104,10 @@ def failure(error: HubError, path: str, now: int) -> Response:
         "path": printable(path),
     }
     headers = {"content-type": JSON_TYPE}
-    if error.status == 413:
+    if error.close:
         headers["connection"] = "close"
+    if error.retry_after is not None:
+        headers["retry-after"] = str(error.retry_after)
     return Response(error.status, orjson.dumps(body), headers)
 
 

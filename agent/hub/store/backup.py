@@ -1,32 +1,101 @@
-"""A consistent copy of the hub's database, taken while it serves."""
+"""Consistent copies of the hub's database, taken while it serves, and their restoration.
+
+A copy of SQLite is itself a SQLite database, with the signing secret in a table of its own. A copy of PostgreSQL is a
+tar archive of `pg_dump`'s output and the secret. Copies are readable by their owner only.
+"""
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import secrets
 import sqlite3
-from contextlib import closing
+import subprocess
+import tarfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
+from typing import Final
 
-from agent.hub.store.sql_store import StoreError
+from sqlalchemy import make_url
+from sqlalchemy.engine import URL
+
+from agent.hub.store.migrations import StoreError
+
+_SECRET_TABLE: Final = "backup_secret"  # noqa: S105 - the name of a table
+_DUMP: Final = "database.dump"
+_SECRET: Final = "secret"  # noqa: S105 - the name of a member
+_SQLITE_MAGIC: Final = b"SQLite format 3\0"
+_NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
 
-def backup(database: Path, target: Path) -> None:
-    """Copy the SQLite database to `target`, readable by its owner only; an older file there is replaced at the end.
+class Overwrite(Enum):
+    """Treatment of a file that exists where a copy is to be written."""
+
+    REFUSE = auto()
+    REPLACE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class HubData:
+    """The data of a hub that is copied or restored.
+
+    Attributes:
+        folder: the hub's folder.
+        database: the SQLite file, if `url` is None.
+        url: a PostgreSQL database.
+        secret: the file of the signing secret.
+    """
+
+    folder: Path
+    database: Path
+    secret: Path
+    url: str | None = None
+
+
+def backup(data: HubData, target: Path, overwrite: Overwrite, *, with_secret: bool) -> None:
+    """Write a consistent copy to `target`. It appears there complete, or not at all.
 
     Raises:
-        StoreError: there is no database to copy, or it cannot be read.
+        StoreError: `target` is inside the hub's folder, or exists and is not to be replaced; or there is no database,
+            or it cannot be read.
         OSError: the copy cannot be written.
     """
-    if not database.is_file():
-        raise StoreError(f"There is no hub database at {database}.")
+    _check_target(data, target, overwrite)
+    secret = data.secret.read_bytes().strip() if with_secret and data.secret.is_file() else None
+    with _written_beside(target, overwrite) as part:
+        if data.url is None:
+            _copy_sqlite(data.database, part, secret)
+        else:
+            _copy_postgres(data.url, part, secret)
+
+
+def _check_target(data: HubData, target: Path, overwrite: Overwrite) -> None:
+    folder, place = data.folder.resolve(), target.parent.resolve()
+    if place == folder or folder in place.parents:
+        raise StoreError(
+            f"{target} is inside the hub's own folder {folder}: a backup there could replace live data. "
+            "Name a file in another folder."
+        )
+    if overwrite is Overwrite.REFUSE and os.path.lexists(target):
+        raise StoreError(f"{target} exists already: name another file, or add --force to replace it.")
+    if target.is_dir():
+        raise StoreError(f"{target} is a folder: name a file.")
+
+
+@contextmanager
+def _written_beside(target: Path, overwrite: Overwrite) -> Iterator[Path]:
+    """Yield an empty file beside `target` that is moved there at the end of the block, or removed if it raises."""
     part = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        _copy(database, part)
+        yield part
         with part.open("rb") as file:
             os.fsync(file.fileno())
-        part.replace(target)
+        _move(part, target, overwrite)
     finally:
         part.unlink(missing_ok=True)
     folder = os.open(target.parent, os.O_RDONLY)
@@ -36,7 +105,27 @@ def backup(database: Path, target: Path) -> None:
         os.close(folder)
 
 
-def _copy(database: Path, part: Path) -> None:
+def _move(part: Path, target: Path, overwrite: Overwrite) -> None:
+    if overwrite is Overwrite.REPLACE:
+        part.replace(target)
+        return
+    refusal = StoreError(f"{target} exists already: name another file, or add --force to replace it.")
+    try:
+        # A link never replaces: a file that appeared since the check is kept.
+        os.link(part, target)
+    except FileExistsError:
+        raise refusal from None
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        if os.path.lexists(target):
+            raise refusal from None
+        part.rename(target)
+
+
+def _copy_sqlite(database: Path, part: Path, secret: bytes | None) -> None:
+    if not database.is_file():
+        raise StoreError(f"There is no hub database at {database}.")
     try:
         with (
             closing(sqlite3.connect(f"{database.absolute().as_uri()}?mode=ro", uri=True, timeout=60)) as origin,
@@ -44,7 +133,154 @@ def _copy(database: Path, part: Path) -> None:
         ):
             # One step copies everything under one read lock, so that no writer can make it start over.
             origin.backup(copy, pages=-1)
-            # The copy is a single file: nothing of it waits in a log beside it.
+            # The copy is one file: without this, a part of it could be in a log beside it.
             copy.execute("PRAGMA journal_mode=DELETE")
+            copy.execute(f"DROP TABLE IF EXISTS {_SECRET_TABLE}")
+            if secret is not None:
+                copy.execute(f"CREATE TABLE {_SECRET_TABLE} (secret BLOB NOT NULL)")
+                copy.execute(f"INSERT INTO {_SECRET_TABLE} VALUES (?)", (secret,))  # noqa: S608 - a constant name
+            copy.commit()
     except sqlite3.Error as error:
         raise StoreError(f"The hub database {database} cannot be copied: {error}.") from error
+
+
+def _copy_postgres(url: str, part: Path, secret: bytes | None) -> None:
+    dump = part.with_name(f"{part.name}.dump")
+    try:
+        os.close(os.open(dump, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        with dump.open("wb") as sink:
+            _run_tool("pg_dump", url, ["--format=custom", "--no-owner", "--no-privileges"], stdout=sink.fileno())
+        with tarfile.open(part, "w") as archive:
+            archive.add(dump, _DUMP)
+            if secret is not None:
+                member = tarfile.TarInfo(_SECRET)
+                member.size, member.mode = len(secret), 0o600
+                archive.addfile(member, io.BytesIO(secret))
+    finally:
+        dump.unlink(missing_ok=True)
+
+
+def restore(copy: Path, data: HubData, overwrite: Overwrite) -> None:
+    """Restore a copy into a hub that does not run. The caller holds the folder's lock.
+
+    Replaced files are kept beside, with `.before-restore` in their names. The database is migrated at the next start.
+
+    Raises:
+        StoreError: the copy is damaged or of the other kind of database, or there is data that is not to be replaced.
+        OSError: the data cannot be written.
+    """
+    if not copy.is_file():
+        raise StoreError(f"There is no backup at {copy}.")
+    with copy.open("rb") as file:
+        is_sqlite = file.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
+    if is_sqlite != (data.url is None):
+        kind = "a SQLite hub" if is_sqlite else "a hub on PostgreSQL"
+        raise StoreError(f"{copy} is a backup of {kind}: restore it into the same kind of database.")
+    if is_sqlite:
+        _restore_sqlite(copy, data, overwrite)
+    else:
+        _restore_postgres(copy, data, overwrite)
+
+
+def _restore_sqlite(copy: Path, data: HubData, overwrite: Overwrite) -> None:
+    if data.database.exists() and data.database.stat().st_size and overwrite is Overwrite.REFUSE:
+        raise StoreError(f"{data.database} exists already: add --force to replace it. The old file is kept beside it.")
+    with _written_beside(data.database, Overwrite.REPLACE) as part:
+        try:
+            with (
+                closing(sqlite3.connect(f"{copy.absolute().as_uri()}?mode=ro", uri=True)) as origin,
+                closing(sqlite3.connect(part)) as database,
+            ):
+                origin.backup(database, pages=-1)
+                if database.execute("PRAGMA integrity_check").fetchone() != ("ok",):
+                    raise StoreError(f"{copy} is damaged.")
+                secret = _stored_secret(database)
+                database.execute("PRAGMA journal_mode=DELETE")
+                database.execute(f"DROP TABLE IF EXISTS {_SECRET_TABLE}")
+                database.commit()
+        except sqlite3.Error as error:
+            raise StoreError(f"{copy} is no backup of a hub: {error}.") from error
+        # The log belongs to the database that is replaced. Beside the restored one it would damage it.
+        kept = f"{data.database.name}.before-restore.{secrets.token_hex(4)}"
+        for suffix in ("", "-wal", "-shm"):
+            _keep_as(data.database.with_name(f"{data.database.name}{suffix}"), f"{kept}{suffix}")
+    _restore_secret(secret, data.secret)
+
+
+def _stored_secret(database: sqlite3.Connection) -> bytes | None:
+    known = database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (_SECRET_TABLE,)).fetchone()
+    row = database.execute(f"SELECT secret FROM {_SECRET_TABLE}").fetchone() if known else None  # noqa: S608
+    return None if row is None else bytes(row[0])
+
+
+def _restore_postgres(copy: Path, data: HubData, overwrite: Overwrite) -> None:
+    assert data.url is not None
+    options = ["--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges"]
+    if overwrite is Overwrite.REPLACE:
+        options += ["--clean", "--if-exists"]
+    dump = data.folder / f".restore.{secrets.token_hex(4)}"
+    try:
+        try:
+            with tarfile.open(copy) as archive:
+                source = archive.extractfile(_DUMP)
+                assert source is not None
+                descriptor = os.open(dump, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+                with os.fdopen(descriptor, "wb") as sink:
+                    while part := source.read(1024 * 1024):
+                        sink.write(part)
+                names = archive.getnames()
+                member = archive.extractfile(_SECRET) if _SECRET in names else None
+                secret = None if member is None else member.read(4096)
+        except (tarfile.TarError, KeyError) as error:
+            raise StoreError(f"{copy} is no backup of a hub: {error}.") from error
+        _run_tool("pg_restore", data.url, [*options, "--dbname=", str(dump)])
+    finally:
+        dump.unlink(missing_ok=True)
+    _restore_secret(secret, data.secret)
+
+
+def _restore_secret(secret: bytes | None, path: Path) -> None:
+    if secret is None or (path.is_file() and path.read_bytes().strip() == secret):
+        return
+    _keep_as(path, f"{path.name}.before-restore.{secrets.token_hex(4)}")
+    with _written_beside(path, Overwrite.REPLACE) as part:
+        part.write_bytes(secret)
+
+
+def _keep_as(path: Path, name: str) -> None:
+    if path.exists():
+        path.replace(path.with_name(name))
+
+
+def _run_tool(tool: str, url: str, options: list[str], stdout: int | None = None) -> None:
+    """Run a PostgreSQL client program. The password is passed in its environment, so that no process list shows it.
+
+    Raises:
+        StoreError: the program is missing or fails.
+    """
+    try:
+        subprocess.run(
+            [tool, *options],
+            check=True,
+            env=os.environ | _libpq_environment(make_url(url)),
+            stdout=stdout if stdout is not None else subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+    except FileNotFoundError:
+        raise StoreError(f"{tool} is not installed: it comes with PostgreSQL's client programs.") from None
+    except subprocess.CalledProcessError as error:
+        lines = error.stderr.decode(errors="replace").strip().splitlines()
+        raise StoreError(f"{tool} failed: {lines[0] if lines else error.returncode}") from error
+
+
+def _libpq_environment(url: URL) -> dict[str, str]:
+    host = url.host or url.query.get("host")
+    values = {
+        "PGHOST": host if isinstance(host, str) else None,
+        "PGPORT": None if url.port is None else str(url.port),
+        "PGUSER": url.username,
+        "PGPASSWORD": None if url.password is None else str(url.password),
+        "PGDATABASE": url.database,
+        "PGSSLMODE": url.query.get("sslmode"),
+    }
+    return {name: value for name, value in values.items() if isinstance(value, str) and value}

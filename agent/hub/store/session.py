@@ -7,7 +7,7 @@ from itertools import islice
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Row, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
 from agent.core.model import Mode
 from agent.hub.domain.compression import CompressedContent, unpack
@@ -42,6 +42,7 @@ _FILES = (
 )
 _OUTCOMES = BulkLookup(select(t.operations).where(t.operations.c.source == bindparam("s")), t.operations.c.operation)
 _CONTENTS = BulkLookup(select(t.contents.c.hash, t.contents.c.encoding, t.contents.c.data), t.contents.c.hash)
+_SIZES = BulkLookup(select(t.contents.c.hash, t.contents.c.size), t.contents.c.hash)
 _FEED = [column for column in t.events.c if column is not t.events.c.source]
 _EVENTS = (
     select(*_FEED, t.files.c.path, t.files.c.hash.label("head"), t.contents.c.size)
@@ -54,6 +55,7 @@ _EVENTS = (
     .order_by(t.events.c.cursor)
     .limit(bindparam("n"))
 )
+_CONNECTOR = select(t.connectors).where(t.connectors.c.workspace == bindparam("w"), t.connectors.c.id == bindparam("i"))
 _SOURCE = select(t.sources).where(t.sources.c.workspace == bindparam("w"), t.sources.c.id == bindparam("i"))
 _LOCKED_SOURCE = _SOURCE.with_for_update()  # no such clause in SQLite, which has one writer at a time anyway
 _CONFLICTS = (
@@ -61,6 +63,9 @@ _CONFLICTS = (
     .join(t.files, (t.files.c.source == t.conflicts.c.source) & (t.files.c.number == t.conflicts.c.file))
     .where(t.conflicts.c.source == bindparam("s"), t.conflicts.c.resolution.is_(None))
 )
+_NOTIFY = select(func.pg_notify(bindparam("c"), bindparam("s")))
+CHANNEL = "raven_hub"
+"""PostgreSQL channel on which commits are announced. The payload is the source's id."""
 MAX_PARAMETERS = 1000
 
 
@@ -125,10 +130,14 @@ class SqlSession:
 
     def __init__(self, connection: Connection) -> None:
         self._db = connection
+        self.connection = connection
+
+    def ping(self) -> None:
+        """Make one round trip to the database."""
+        self._db.exec_driver_sql("SELECT 1")
 
     def connector(self, workspace: str, connector: str) -> Connector | None:
-        c = t.connectors.c
-        row = self._db.execute(select(t.connectors).where(c.id == connector, c.workspace == workspace)).first()
+        row = self._db.execute(_CONNECTOR, {"w": workspace, "i": connector}).first()
         return None if row is None else Connector(*row)
 
     def add_connector(self, connector: Connector) -> None:
@@ -187,6 +196,19 @@ class SqlSession:
             },
         )
 
+    def announce(self, source: str) -> None:
+        # Delivered by PostgreSQL when this transaction commits. With SQLite there is no other hub to notify.
+        if self._db.dialect.name == "postgresql":
+            self._db.execute(_NOTIFY, {"c": CHANNEL, "s": source})
+
+    def newest_cursors(self, sources: Collection[str]) -> dict[str, int]:
+        c = t.sources.c
+        found: dict[str, int] = {}
+        for some in batched(sources, MAX_PARAMETERS):
+            rows = self._db.execute(select(c.id, c.last_cursor).where(c.id.in_(some)))
+            found.update({row.id: row.last_cursor for row in rows})
+        return found
+
     def save_source(self, source: Source) -> None:
         self._db.execute(
             update(t.sources)
@@ -234,6 +256,12 @@ class SqlSession:
         for some in batched(hashes, MAX_PARAMETERS):
             rows = _CONTENTS.rows(self._db, [_blob(h) for h in some])
             found.update({hash_.hex(): unpack(encoding, data).decode() for hash_, encoding, data in rows})
+        return found
+
+    def content_sizes(self, hashes: Collection[str]) -> dict[str, int]:
+        found: dict[str, int] = {}
+        for some in batched(hashes, MAX_PARAMETERS):
+            found.update({hash_.hex(): size for hash_, size in _SIZES.rows(self._db, [_blob(h) for h in some])})
         return found
 
     def add_contents(self, contents: Mapping[str, CompressedContent]) -> None:

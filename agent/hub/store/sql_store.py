@@ -1,68 +1,136 @@
-"""The hub's database: SQLite by default, PostgreSQL when it is outgrown."""
+"""The hub's database connections: SQLite by default, PostgreSQL for several hubs."""
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Engine, create_engine, event, insert, inspect, make_url, select
+from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import QueuePool, StaticPool
-from sqlalchemy.schema import CreateIndex, CreateTable
 
-from agent.hub.store import tables as t
+from agent.hub.domain.ports import Growth, StoreFull, StoreUnavailable
+from agent.hub.store.failures import StoreFailure, classify
+from agent.hub.store.migrations import MigrationResult, migrate
+from agent.hub.store.migrations import StoreError as StoreError
+from agent.hub.store.reserve import DiskReserve
 from agent.hub.store.session import SqlSession
 
 READERS = 16
+RESERVE_RETRY_SECONDS = 1.0
+"""Seconds between two attempts to allocate the reserve again on a full disk."""
 
 
-class StoreError(Exception):
-    """The database cannot be used; the message is a sentence for the person who runs the hub."""
+@dataclass(frozen=True, slots=True)
+class PostgresTimeouts:
+    """Limits that PostgreSQL enforces on each transaction, in milliseconds, so that no request waits for ever."""
+
+    lock: int = 5_000
+    statement: int = 30_000
+    idle_in_transaction: int = 15_000
+    connect_seconds: int = 5
 
 
 class SqlStore:
-    """`agent.hub.ports.Store` over SQLAlchemy.
+    """`agent.hub.domain.ports.Store` on SQLAlchemy. Opening it migrates an older schema.
 
     Args:
-        url: `sqlite://` (in memory), `sqlite:///FILE`, `postgresql+psycopg://…`; plain `postgresql://` works too.
+        url: `sqlite://` (in memory), `sqlite:///FILE`, `postgresql+psycopg://…` or plain `postgresql://…`.
+            `?prepare_threshold=none` switches prepared statements off, for PgBouncer's transaction mode.
+        reserve: disk space of a SQLite file that is released when the disk is full.
+        timeouts: limits in PostgreSQL.
+
+    Attributes:
+        migrated: schema numbers before and after opening.
 
     Raises:
         StoreError: the schema is newer than this program, or the kind of database is not supported.
     """
 
-    def __init__(self, url: str) -> None:
-        self.url = _driver(make_url(url))
-        if self.url.get_backend_name() == "sqlite":
-            memory = self.url.database in (None, "", ":memory:")
-            self._writer, self._reader = _memory_engines(self.url) if memory else _file_engines(self.url)
-        elif self.url.get_backend_name() == "postgresql":
-            memory = False
-            self._writer = self._reader = create_engine(self.url, pool_size=READERS, max_overflow=0)
+    def __init__(self, url: str, reserve: DiskReserve | None = None, timeouts: PostgresTimeouts | None = None) -> None:
+        self.url = _with_driver(make_url(url))
+        self._reserve = reserve
+        self._has_reserve = reserve is None or reserve.allocate()
+        self._reserve_retry_at = 0.0
+        kind = self.url.get_backend_name()
+        memory = kind == "sqlite" and self.url.database in (None, "", ":memory:")
+        if memory:
+            self._writer, self._reader = _memory_engines(self.url)
+        elif kind == "sqlite":
+            self._writer, self._reader = _file_engines(self.url)
+        elif kind == "postgresql":
+            self._writer, self._reader = _postgres_engines(self.url, timeouts or PostgresTimeouts())
         else:
-            raise StoreError(f"The hub keeps its data in SQLite or PostgreSQL, not in {self.url.get_backend_name()}.")
-        # An in-memory database is one connection, which threads must take in turn.
+            raise StoreError(f"The hub keeps its data in SQLite or PostgreSQL, not in {kind}.")
+        # An in-memory database has one connection, which threads must take in turn.
         self._turn: Any = threading.RLock() if memory else nullcontext()
         try:
-            _prepare(self._writer)
+            self.migrated: MigrationResult = migrate(self._writer)
         except StoreError:
             self.close()
             raise
+        except Exception as error:
+            self.close()
+            known = self._translate(error)
+            if known is None:
+                raise
+            raise known from error
+
+    @property
+    def is_shared(self) -> bool:
+        """True if other hubs may write to this database."""
+        return self.url.get_backend_name() == "postgresql"
 
     @contextmanager
     def read(self) -> Iterator[SqlSession]:
-        """A transaction that writes nothing."""
-        with self._turn, self._reader.connect() as connection:
-            yield SqlSession(connection)
+        """Open a transaction that only reads, all from one snapshot.
+
+        Raises:
+            StoreUnavailable: the database is busy or lost.
+        """
+        try:
+            with self._turn, self._reader.connect() as connection:
+                yield SqlSession(connection)
+        except Exception as error:
+            known = self._translate(error)
+            if known is None:
+                raise
+            raise known from error
 
     @contextmanager
-    def write(self) -> Iterator[SqlSession]:
-        """A transaction that is durable when the block ends, and gone if the block raises."""
-        with self._turn, self._writer.begin() as connection:
-            yield SqlSession(connection)
+    def write(self, growth: Growth = Growth.CONTENT) -> Iterator[SqlSession]:
+        """Open a transaction that is durable when the block ends, and rolled back if the block raises.
+
+        Raises:
+            StoreFull: the disk is full; nothing was written.
+            StoreUnavailable: the database is busy or lost; nothing was written.
+        """
+        if growth is Growth.CONTENT and not self._has_reserve:
+            self._allocate_reserve()
+        try:
+            with self._turn, self._writer.begin() as connection:
+                yield SqlSession(connection)
+        except Exception as error:
+            known = self._translate(error)
+            if known is None:
+                raise
+            raise known from error
+
+    def ping(self) -> None:
+        """Check that the database answers.
+
+        Raises:
+            StoreUnavailable: it does not.
+        """
+        with self.read() as session:
+            session.ping()
 
     def close(self) -> None:
         """Close every connection."""
@@ -70,12 +138,12 @@ class SqlStore:
         self._reader.dispose()
 
     def snapshot(self) -> bytes:
-        """The whole SQLite database as bytes. Only for SQLite."""
+        """Return the whole SQLite database as bytes. Only for SQLite."""
         with self._turn, self._writer.connect() as connection:
             return _driver_connection(connection).serialize()
 
     def restore(self, snapshot: bytes) -> None:
-        """Put an in-memory database back to what `snapshot` saw."""
+        """Set an in-memory database back to a `snapshot`."""
         with self._turn, self._writer.connect() as connection:
             connection.rollback()
             with sqlite3.connect(":memory:") as past:
@@ -83,16 +151,43 @@ class SqlStore:
                 past.backup(_driver_connection(connection))
             past.close()
 
+    def _translate(self, error: Exception) -> Exception | None:
+        """Return the port's exception for an error inside a transaction, or None if the error is no such failure."""
+        failure = classify(error, None if self._reserve is None else self._reserve.free_bytes())
+        if failure is StoreFailure.FULL and self._reserve is not None:
+            # The transaction was rolled back. The space lets SQLite copy its log into the database, and lets small
+            # writes such as heartbeats go on.
+            self._has_reserve = False
+            self._reserve_retry_at = time.monotonic() + RESERVE_RETRY_SECONDS
+            self._reserve.release()
+            with contextlib.suppress(Exception), self._reader.connect() as connection:
+                _driver_connection(connection).execute("PRAGMA wal_checkpoint(PASSIVE)")
+        if failure is StoreFailure.FULL:
+            return StoreFull(type(error).__name__)
+        return StoreUnavailable(_cause(error)) if failure is StoreFailure.UNAVAILABLE else None
+
+    def _allocate_reserve(self) -> None:
+        assert self._reserve is not None
+        if time.monotonic() >= self._reserve_retry_at:
+            self._reserve_retry_at = time.monotonic() + RESERVE_RETRY_SECONDS
+            self._has_reserve = self._reserve.allocate()
+        if not self._has_reserve:
+            raise StoreFull("the disk has no room for the reserve")
+
 
 def sqlite_url(path: Path) -> str:
-    """The URL of a database file."""
+    """Return the URL of a database file."""
     return URL.create("sqlite", database=str(path)).render_as_string()
 
 
-def _driver(url: URL) -> URL:
-    if url.drivername == "postgresql":
-        return url.set(drivername="postgresql+psycopg")
-    return url
+def _cause(error: BaseException) -> str:
+    """Return the driver's first line, without the statement and its values."""
+    text = str(getattr(error, "orig", None) or error).strip()
+    return text.splitlines()[0][:200] if text else type(error).__name__
+
+
+def _with_driver(url: URL) -> URL:
+    return url.set(drivername="postgresql+psycopg") if url.drivername == "postgresql" else url
 
 
 def _driver_connection(connection: Any) -> sqlite3.Connection:
@@ -102,7 +197,7 @@ def _driver_connection(connection: Any) -> sqlite3.Connection:
 
 
 def _memory_engines(url: URL) -> tuple[Engine, Engine]:
-    engine = create_engine(url, poolclass=StaticPool, connect_args={"check_same_thread": False})
+    engine = create_engine(url, poolclass=StaticPool, hide_parameters=True, connect_args={"check_same_thread": False})
     _own_transactions(engine, "BEGIN IMMEDIATE")
     return engine, engine
 
@@ -110,9 +205,13 @@ def _memory_engines(url: URL) -> tuple[Engine, Engine]:
 def _file_engines(url: URL) -> tuple[Engine, Engine]:
     args = {"check_same_thread": False, "timeout": 60}
     # One connection writes, so writers queue for it here instead of polling SQLite's lock.
-    writer = create_engine(url, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=60, connect_args=args)
+    writer = create_engine(
+        url, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=60, hide_parameters=True, connect_args=args
+    )
     _own_transactions(writer, "BEGIN IMMEDIATE")
-    reader = create_engine(url, poolclass=QueuePool, pool_size=READERS, max_overflow=0, connect_args=args)
+    reader = create_engine(
+        url, poolclass=QueuePool, pool_size=READERS, max_overflow=0, hide_parameters=True, connect_args=args
+    )
     _own_transactions(reader, "BEGIN")
     return writer, reader
 
@@ -120,7 +219,7 @@ def _file_engines(url: URL) -> tuple[Engine, Engine]:
 def _own_transactions(engine: Engine, begin: str) -> None:
     @event.listens_for(engine, "connect")
     def _connect(connection: sqlite3.Connection, _record: object) -> None:
-        # The driver's implicit BEGIN is a deferred one: look and write would not be one step.
+        # The driver's implicit BEGIN is deferred: another writer could come between read and write.
         connection.isolation_level = None
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
@@ -131,18 +230,33 @@ def _own_transactions(engine: Engine, begin: str) -> None:
         connection.exec_driver_sql(begin)
 
 
-def _prepare(engine: Engine) -> None:
-    with engine.begin() as connection:
-        if not inspect(connection).has_table(t.schema_info.name):
-            for table in t.metadata.sorted_tables:
-                connection.execute(CreateTable(table, if_not_exists=True))
-                for index in sorted(table.indexes, key=lambda i: i.name or ""):
-                    connection.execute(CreateIndex(index, if_not_exists=True))
-            connection.execute(insert(t.schema_info), {"id": 1, "version": t.SCHEMA_VERSION})
-            return
-        version = connection.execute(select(t.schema_info.c.version)).scalar_one()
-    if version > t.SCHEMA_VERSION:
-        raise StoreError(
-            f"This hub's data has schema {version}, and this program knows schema {t.SCHEMA_VERSION}: "
-            "start the newer raven-agent that wrote it."
-        )
+def _postgres_engines(url: URL, timeouts: PostgresTimeouts) -> tuple[Engine, Engine]:
+    query = dict(url.query)
+    threshold = query.pop("prepare_threshold", None)
+    args: dict[str, Any] = {"connect_timeout": timeouts.connect_seconds}
+    query.setdefault("application_name", "raven-hub")
+    if threshold is not None:
+        args["prepare_threshold"] = None if str(threshold).lower() == "none" else int(str(threshold))
+    writer = create_engine(
+        url.set(query=query),
+        pool_size=READERS,
+        max_overflow=0,
+        pool_timeout=timeouts.lock / 1000,
+        pool_pre_ping=True,
+        hide_parameters=True,  # texts must not get into logs
+        connect_args=args,
+    )
+    limits = (
+        f"SET LOCAL lock_timeout = {timeouts.lock:d}; SET LOCAL statement_timeout = {timeouts.statement:d}; "
+        f"SET LOCAL idle_in_transaction_session_timeout = {timeouts.idle_in_transaction:d}"
+    )
+
+    # Set in each transaction, not in the session: behind PgBouncer, transactions of one client share no session.
+    @event.listens_for(writer, "begin")
+    def _begin(connection: Any) -> None:
+        connection.connection.driver_connection.execute(limits, prepare=False)
+
+    # Readers see one snapshot, or the head and its newest version could come from different moments. Writers stay at
+    # READ COMMITTED: after waiting for the lock on the source they must see what the previous writer committed.
+    reader = writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+    return writer, reader

@@ -23,7 +23,8 @@ from sqlalchemy.dialects import postgresql
 
 from agent.hub.domain.model import EventType, ItemStatus
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""Number of the newest file in `migrations`, which create exactly these tables."""
 
 # Paths sort by their UTF-8 bytes in both databases. PostgreSQL would otherwise use the locale's collation.
 PathText = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
@@ -148,6 +149,18 @@ conflicts = Table(
     Column("resolved_at", BigInteger),
     ForeignKeyConstraint(["source", "file"], ["files.source", "files.number"]),
     Index("conflicts_by_file", "source", "file"),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Text, primary_key=True),  # of the token, see auth.token_id; the token itself is not stored
+    Column("workspace", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),  # NULL: valid
+    Index("tokens_revoked", "revoked_at"),
 )
 
 EVENT_CODES: dict[EventType, int] = {

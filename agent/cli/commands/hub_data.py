@@ -1,0 +1,153 @@
+"""Commands on a hub's data: tokens, backups, restoration and migration."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agent.cli import render
+from agent.cli.command import App, command
+from agent.cli.commands.hub_place import HubPlace, hub_errors, place_options
+from agent.cli.exit_codes import ExitCode
+from agent.cli.output import TextLine, View
+from agent.cli.param_types import FILE
+from agent.settings.owner_only_files import ensure_private
+
+if TYPE_CHECKING:
+    pass
+
+
+@command("token")
+@click.option("--workspace", required=True, metavar="ID", help="The workspace the token is for.")
+@click.option("--user", required=True, metavar="ID", help="The user it speaks for.")
+@click.option("--days", type=click.IntRange(min=1), metavar="N", help="How long it is good for; by default 90.")
+@place_options
+def token_command(app: App, *, place: HubPlace, workspace: str, user: str, days: int | None) -> ExitCode:
+    """Print a token and nothing else. It is listed by `hub tokens` and can be revoked."""
+    lifetime = days or app.settings().hub_token_days
+    with hub_errors():
+        from agent.hub.auth import DAY_SECONDS, hub_secret, mint, token_id
+        from agent.hub.store.token_registry import IssuedToken, TokenRegistry
+
+        now = int(time.time() * 1000)
+        ensure_private(place.folder)
+        token = mint(
+            hub_secret(place.folder, place.secret_file), workspace=workspace, user=user, now=now, days=lifetime
+        )
+        expires = now + lifetime * DAY_SECONDS * 1000
+        with contextlib.closing(place.store()) as store:
+            TokenRegistry(store).add(IssuedToken(token_id(token), workspace, user, now, expires))
+    app.output.data({"token": token}, lambda document: [TextLine(document["token"])])
+    return ExitCode.DONE
+
+
+@command("tokens")
+@place_options
+def tokens_command(app: App, *, place: HubPlace) -> ExitCode:
+    """List the tokens that `hub token` gave out. The tokens themselves are not stored."""
+    with hub_errors():
+        from agent.hub.store.token_registry import TokenRegistry
+
+        with contextlib.closing(place.store()) as store:
+            documents = [_token_document(token) for token in TokenRegistry(store).all()]
+    app.output.data(documents, _token_list)
+    return ExitCode.DONE
+
+
+@command("revoke")
+@click.argument("token", metavar="ID")
+@place_options
+def revoke_command(app: App, *, place: HubPlace, token: str) -> ExitCode:
+    """Revoke a token by its id from `hub tokens`. Every hub refuses it within 5 seconds."""
+    with hub_errors():
+        from agent.hub.store.token_registry import TokenRegistry
+
+        with contextlib.closing(place.store()) as store:
+            revoked = TokenRegistry(store).revoke(token, int(time.time() * 1000))
+    app.output.done(_token_document(revoked), render.changed)
+    return ExitCode.DONE
+
+
+def _token_document(token: Any) -> dict[str, object]:
+    return {
+        "id": token.id,
+        "workspace": token.workspace,
+        "user": token.user,
+        "created_at": _time(token.created_at),
+        "expires_at": _time(token.expires_at),
+        "revoked_at": _time(token.revoked_at),
+    }
+
+
+def _time(milliseconds: int | None) -> str | None:
+    if milliseconds is None:
+        return None
+    return dt.datetime.fromtimestamp(milliseconds // 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _token_list(document: Any) -> View:
+    return render.grid(
+        ("ID", "WORKSPACE", "USER", "CREATED", "ENDS", "REVOKED"),
+        [tuple(row[name] for name in ("id", "workspace", "user", "created_at", "expires_at", "revoked_at"))
+         for row in document],
+        "no tokens; raven-agent hub token makes one",
+    )  # fmt: skip
+
+
+@command("backup")
+@click.argument("file", type=FILE)
+@click.option("--force", is_flag=True, help="Replace FILE if it exists.")
+@click.option("--without-secret", is_flag=True, help="Leave out the secret that signs tokens.")
+@place_options
+def backup_command(app: App, *, place: HubPlace, file: Path, force: bool, without_secret: bool) -> ExitCode:
+    """Write a consistent copy of the hub's database and secret to FILE, while it serves.
+
+    FILE is never inside the hub's folder. PostgreSQL is copied with pg_dump.
+    """
+    target = file.absolute()
+    with hub_errors():
+        from agent.hub.store.backup import Overwrite, backup
+
+        backup(
+            place.data(),
+            target,
+            Overwrite.REPLACE if force else Overwrite.REFUSE,
+            with_secret=not without_secret,
+        )
+    app.output.done({"file": str(target), "bytes": target.stat().st_size}, render.changed)
+    return ExitCode.DONE
+
+
+@command("restore")
+@click.argument("file", type=FILE)
+@click.option("--force", is_flag=True, help="Replace existing data; the old files are kept beside the new ones.")
+@place_options
+def restore_command(app: App, *, place: HubPlace, file: Path, force: bool) -> ExitCode:
+    """Restore a backup into a hub that does not run. Agents notice that their server went back in time."""
+    with hub_errors():
+        from agent.hub.listening import FolderLock
+        from agent.hub.store.backup import Overwrite, restore
+
+        ensure_private(place.folder)
+        data = place.data()
+        with FolderLock(place.folder):
+            restore(file.absolute(), data, Overwrite.REPLACE if force else Overwrite.REFUSE)
+            place.store().close()
+    app.output.done({"file": str(file.absolute()), "restored": str(place.folder)}, render.changed)
+    return ExitCode.DONE
+
+
+@command("migrate")
+@place_options
+def migrate_command(app: App, *, place: HubPlace) -> ExitCode:
+    """Bring the database to this release's schema. `hub serve` does the same at its start."""
+    with hub_errors(), contextlib.closing(place.store()) as store:
+        result = store.migrated
+    document = {"changed": result.before != result.after, "before": result.before, "schema": result.after}
+    app.output.done(document, render.changed)
+    return ExitCode.DONE

@@ -1,0 +1,126 @@
+"""One HTTP request over ASGI: its headers, its body up to a limit, and the fields that decide about waiting."""
+
+from __future__ import annotations
+
+import secrets
+import string
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import orjson
+
+from agent.hub.client_timeouts import CONNECTION_KEY
+from agent.hub.raven.validation import MAX_WAIT_MS
+from agent.hub.raven.wire import HubError
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+
+_ID_CHARACTERS: Final = frozenset(string.ascii_letters + string.digits + "-_.")
+
+
+@dataclass(frozen=True, slots=True)
+class RawRequest:
+    """One request without its body. Header names are lower case.
+
+    Attributes:
+        id: the client's `x-request-id`, or a new one. It is in the answer and in every log line about the request.
+        connection: the connection it came on, None outside the hub's own server.
+        client: the client's address, empty if unknown.
+    """
+
+    id: str
+    method: str
+    path: str
+    headers: Mapping[str, str]
+    connection: Any
+    client: str
+
+
+class ClientDisconnected(Exception):
+    """The client closed the connection before its request was complete."""
+
+
+def raw_request(scope: Scope) -> RawRequest:
+    """Return the request of an ASGI scope."""
+    headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
+    wanted = headers.get("x-request-id", "")
+    client = scope.get("client")
+    return RawRequest(
+        id=wanted if 0 < len(wanted) <= 64 and _ID_CHARACTERS.issuperset(wanted) else secrets.token_hex(8),
+        method=scope["method"],
+        path=scope["path"],
+        headers=headers,
+        connection=scope.get(CONNECTION_KEY),
+        client=str(client[0]) if client else "",
+    )
+
+
+async def read_body(receive: Receive, limit: int) -> bytes:
+    """Return the whole body.
+
+    Raises:
+        HubError: 413 if it is longer than the limit.
+        ClientDisconnected: the client closed the connection before its end.
+    """
+    parts: list[bytes] = []
+    length = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected
+        part = message.get("body", b"")
+        length += len(part)
+        if length > limit:
+            raise HubError(413, "Request body is too large")
+        if part:
+            parts.append(part)
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+async def discard_body(receive: Receive, limit: int, raw: RawRequest) -> None:
+    """Read a body without storing it.
+
+    Raises:
+        HubError: 413 if it is longer than the limit.
+    """
+    declared = raw.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise HubError(413, "Request body is too large")
+    length = 0
+    more = True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnected
+        length += len(message.get("body", b""))
+        if length > limit:
+            raise HubError(413, "Request body is too large")
+        more = message.get("more_body", False)
+
+
+def _decoded(body: bytes) -> dict[str, Any]:
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def source_of_body(body: bytes) -> str | None:
+    """Return the source that a request names, or None. The endpoint validates the request itself."""
+    source = _decoded(body).get("sourceId")
+    return source.lower() if isinstance(source, str) else None
+
+
+def poll_request(body: bytes) -> tuple[str | None, float]:
+    """Return the source and the wait in seconds of a deltas request. The endpoint validates the request itself."""
+    value = _decoded(body)
+    source, wait = value.get("sourceId"), value.get("waitMs")
+    if not isinstance(source, str) or isinstance(wait, bool) or not isinstance(wait, int | float):
+        return None, 0
+    return source.lower(), min(wait, MAX_WAIT_MS) / 1000

@@ -1,0 +1,51 @@
+"""FU2: a connector belongs to the user who registered it."""
+
+from __future__ import annotations
+
+import orjson
+import pytest
+
+from hub.fixtures import STRANGER, UNKNOWN, WORKSPACE, Client, InProcess, headers, sha, token, upsert
+
+
+@pytest.fixture
+def member(light: InProcess) -> Client:
+    """Another member of the same workspace, on the same hub."""
+    sent = headers(token(user=STRANGER), WORKSPACE)
+
+    def ask(endpoint: str, body: object) -> tuple[int, object]:
+        status, _, answer = light.send("POST", f"/api/local-sync/{endpoint}", sent, orjson.dumps(body))
+        return status, orjson.loads(answer)
+
+    return Client(ask)
+
+
+def test_fu2_another_users_connector_is_refused(light: InProcess, member: Client) -> None:
+    """FU2: pushing with it is 403, writes nothing, and the owner's parked text remains in the conflict."""
+    source, connector = light.source(), light.connector()
+    light.push(source, upsert("a.md", "head"))
+    light.push(source, upsert("a.md", "parked", sha("older")), connectorId=connector)
+    before = light.events(source)
+    stale = upsert("a.md", "from a member", sha("older"))
+    refused = member.refused("sources/push-batch", sourceId=source, items=[stale], connectorId=connector)
+    assert refused == (403, "The connector belongs to another user")
+    assert [c["localContent"] for c in light.conflicts(source)] == ["parked"]
+    assert light.events(source) == before
+
+
+def test_fu2_neither_heartbeats_nor_sources_take_it(light: InProcess, member: Client) -> None:
+    """FU2, the same mistake elsewhere: another user's connector cannot be kept online or own a source."""
+    connector = light.connector()
+    owned = (403, "The connector belongs to another user")
+    assert member.refused("connectors/heartbeat", connectorId=connector) == owned
+    assert member.refused("sources", name="n", mode="bidirectional", connectorId=connector) == owned
+    assert light.ok("connectors/heartbeat", connectorId=connector)["status"] == "online"
+
+
+def test_fu2_an_unknown_connector_updates_no_conflict(light: InProcess, member: Client) -> None:
+    """FU2: two users who name the same unknown connector each open a conflict of their own."""
+    source = light.source()
+    light.push(source, upsert("a.md", "head"))
+    light.push(source, upsert("a.md", "mine", sha("older")), connectorId=UNKNOWN)
+    member.push(source, upsert("a.md", "theirs", sha("older")), connectorId=UNKNOWN)
+    assert {c["localContent"] for c in light.conflicts(source)} == {"mine", "theirs"}
