@@ -1,0 +1,151 @@
+"""conflicts, diff, resolve."""
+
+from __future__ import annotations
+
+import enum
+
+from msgspec import UNSET, Struct, UnsetType
+
+from agent.core.model import Resolution
+
+
+class DiffParams(Struct, frozen=True, kw_only=True):
+    """The conflict to show.
+
+    Attributes:
+        id: its id with or without the generation, or a path.
+        cwd: working directory, for a relative path.
+    """
+
+    id: str
+    cwd: str | None = None
+
+
+class ResolveParams(Struct, frozen=True, kw_only=True):
+    """A decision about conflicts: the named ones, those of a pattern, or all.
+
+    Attributes:
+        ids: ids or paths; a file's text moved on refuses an id with an older generation.
+        path_glob: gitignore pattern of paths.
+        cwd: working directory, for relative paths.
+        text: the merged text.
+        proposed: take the proposed merge if it is clean.
+        dry_run: check everything, change nothing.
+    """
+
+    choice: Resolution
+    ids: list[str] = []
+    path_glob: str | None = None
+    cwd: str | None = None
+    text: str | None = None
+    proposed: bool = False
+    dry_run: bool = False
+
+
+class DraftDocument(Struct, frozen=True):
+    """A merge that a person wrote and no resolution has taken yet.
+
+    Attributes:
+        file: path of the text.
+        id: the conflict's id when it was written; an older generation means that a side has moved since.
+        written_at: time of the last write.
+    """
+
+    file: str
+    id: str
+    written_at: str
+
+
+class ConflictDocument(Struct, frozen=True, kw_only=True):
+    """One parked conflict.
+
+    Attributes:
+        id: number and generation; the generation changes when either side moves.
+        kind: edit_edit, edit_delete, delete_edit or no_base; the local side is named first.
+        base_hash: null for "no such file", as for both sides.
+        state: open or resolving.
+        mine: false for another machine's conflict, which is resolved there.
+        origin: how the conflict came about.
+        note: why an earlier resolution was not carried out.
+        excluded: true if the rules no longer select the file. The conflict stays and can be resolved.
+        draft: a kept merge, offered by the next ``resolve --edit``.
+    """
+
+    id: str
+    source_id: str
+    root: str
+    path: str
+    kind: str
+    base_hash: str | None
+    local_hash: str | None
+    remote_hash: str | None
+    opened_at: str
+    state: str
+    mine: bool
+    origin: str
+    note: str | None
+    excluded: bool
+    draft: DraftDocument | None
+
+
+class PreviewRow(Struct, frozen=True):
+    """Lines that differ.
+
+    Attributes:
+        line: first line of them in the local text, from 1.
+    """
+
+    line: int
+    local: str
+    remote: str
+
+
+class DiffDocument(ConflictDocument, frozen=True, kw_only=True):
+    """One conflict with its texts.
+
+    Attributes:
+        base: text, as the next two; null for "no such file", or where the text is not available.
+        merged: proposed three-way merge; null where none can be made.
+        merge_clean: true if the proposed merge holds no conflict markers.
+        preview: differences between the local and the remote text.
+    """
+
+    base: str | None
+    local: str | None
+    remote: str | None
+    merged: str | None
+    merge_clean: bool
+    preview: list[PreviewRow]
+
+
+class ResolutionState(enum.StrEnum):
+    """Result of one resolution."""
+
+    RESOLVED = "resolved"
+    QUEUED = "queued"
+    """Stored, and carried out as soon as that is possible; ``code`` says what it waits for."""
+    REFUSED = "refused"
+    WOULD_RESOLVE = "would_resolve"
+
+
+class ResolutionRow(Struct, kw_only=True):
+    """Result of one resolution.
+
+    Attributes:
+        state: resolved, queued, refused or would_resolve.
+        message: reason, where it is not resolved.
+        code: what a queued one waits for: offline, signed_out, halted, paused or another error code.
+    """
+
+    id: str
+    path: str
+    choice: Resolution
+    state: ResolutionState
+    message: str | None = None
+    code: str | UnsetType = UNSET
+
+
+class ResolveDocument(Struct, frozen=True):
+    """Results in the order of the conflicts."""
+
+    resolved: list[ResolutionRow]
