@@ -1,6 +1,6 @@
-"""How the agent stands, as OpenMetrics text for whoever watches many of them.
+"""Metrics of a running agent as OpenMetrics text, for monitoring.
 
-Names end in their unit. Counters begin at the start of the process, as those of every exporter do.
+Names end in their unit. Counters start at 0 with the process, as in every exporter.
 """
 
 from __future__ import annotations
@@ -32,15 +32,15 @@ _COUNTS: Final = (
     ("size_bytes", "bytes", "Bytes in them."),
     ("pending_push", "pending_push", "Changes that wait to be sent."),
     ("pending_pull", "pending_pull", "Changes that wait to be fetched."),
-    ("conflicts", "conflicts", "Conflicts nobody has resolved."),
+    ("conflicts", "conflicts", "Conflicts that are parked."),
     ("skipped", "skipped", "Selected files that are not synced, whatever the reason."),
-    ("failed", "failed", "Those of them that are not by policy."),
+    ("failed", "failed", "Skipped files that are not left out by policy."),
 )
 
 
 @dataclass(slots=True)
 class Family:
-    """One metric: what it is, and a value for each set of labels."""
+    """One metric: name, kind, meaning, and a value for each set of labels."""
 
     name: str
     kind: str
@@ -49,11 +49,11 @@ class Family:
     samples: list[tuple[str, Mapping[str, str], float]] = field(default_factory=list)
 
     def add(self, value: float, labels: Mapping[str, str], suffix: str = "") -> None:
-        """One more value."""
+        """Add a value for a set of labels."""
         self.samples.append((suffix, labels, value))
 
     def lines(self) -> Iterator[str]:
-        """As text; nothing where there is no value."""
+        """Yield the lines of the metric; none where it has no value."""
         if not self.samples:
             return
         name = f"{_PREFIX}_{self.name}"
@@ -67,7 +67,7 @@ class Family:
 
 
 def exposition(context: ApiContext) -> str:
-    """Everything of a running agent."""
+    """Return all metrics of a running agent."""
     agent = context.agent
     tallies = {}
     for source in agent.registry.sources:
@@ -78,17 +78,17 @@ def exposition(context: ApiContext) -> str:
 
 
 def render(status: Mapping[str, Any], tallies: Mapping[str, SyncCounters]) -> str:
-    """The text for a status document, and what each source has done, by the source's id."""
+    """Return the text for a status document and each source's counters, by the source's id."""
     now = _moment(status["checked_at"]) or 0.0
     families = [*_agent(status), *_servers(status["servers"], now), *_sources(status["sources"], tallies, now)]
     return "".join(f"{line}\n" for family in families for line in family.lines()) + "# EOF\n"
 
 
 def _agent(status: Mapping[str, Any]) -> Iterator[Family]:
-    build = Family("build", "info", "The release that runs.")
+    build = Family("build", "info", "The running release.")
     build.add(1, {"version": str(status["version"])}, "_info")
     yield build
-    start = Family("start_time_seconds", "gauge", "When the agent was started, since the epoch.", "seconds")
+    start = Family("start_time_seconds", "gauge", "Start of the agent, seconds since the epoch.", "seconds")
     since = _moment(status["daemon"]["since"])
     if since is not None:
         start.add(since, {})
@@ -96,9 +96,11 @@ def _agent(status: Mapping[str, Any]) -> Iterator[Family]:
 
 
 def _servers(servers: Iterable[Mapping[str, Any]], now: float) -> Iterator[Family]:
-    state = Family("server_state", "stateset", "How the server stands: one of the states is 1.")
-    expiry = Family("token_expiry_timestamp_seconds", "gauge", "When the token ends, since the epoch.", "seconds")
-    left = Family("token_lifetime_seconds", "gauge", "How long the token still lasts; below 0 it has ended.", "seconds")
+    state = Family("server_state", "stateset", "State of the server: one of the states is 1.")
+    expiry = Family(
+        "token_expiry_timestamp_seconds", "gauge", "Expiry of the token, seconds since the epoch.", "seconds"
+    )
+    left = Family("token_lifetime_seconds", "gauge", "Time until the token expires; below 0 it has expired.", "seconds")
     for server in servers:
         labels = {"server": str(server["name"])}
         _one_of(state, labels, SERVER_STATES, str(server["state"]))
@@ -110,14 +112,14 @@ def _servers(servers: Iterable[Mapping[str, Any]], now: float) -> Iterator[Famil
 
 
 def _sources(sources: Iterable[Mapping[str, Any]], tallies: Mapping[str, SyncCounters], now: float) -> Iterator[Family]:
-    info = Family("source", "info", "Which folder a source is, and how it is synced.")
-    state = Family("source_state", "stateset", "How the source stands: one of the states is 1.")
+    info = Family("source", "info", "Folder, server and mode of a source.")
+    state = Family("source_state", "stateset", "State of the source: one of the states is 1.")
     counts = {field_name: Family(f"source_{name}", "gauge", meaning) for name, field_name, meaning in _COUNTS}
     counts["bytes"].unit = "bytes"
     held = Family("source_held_deletes", "gauge", "Deletes that wait for a person to approve them.")
     degraded = Family("source_degraded", "gauge", "1 where changes may be noticed late.")
-    synced = Family("source_last_sync_timestamp_seconds", "gauge", "When both sides last agreed.", "seconds")
-    age = Family("source_last_sync_age_seconds", "gauge", "How long ago both sides last agreed.", "seconds")
+    synced = Family("source_last_sync_timestamp_seconds", "gauge", "Time at which both sides last agreed.", "seconds")
+    age = Family("source_last_sync_age_seconds", "gauge", "Time since both sides last agreed.", "seconds")
     done = {name: Family(f"source_{name}", "counter", meaning) for name, meaning in _TALLIES}
     for source in sources:
         labels = {"source": str(source["id"])}

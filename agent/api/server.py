@@ -1,4 +1,4 @@
-"""The control API: the agent's methods over HTTP on a unix socket only its owner can open."""
+"""Control API server: the agent's methods over HTTP on a unix socket that only its owner can open."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _END_SECONDS = 4.0
 
 
 class ControlServer:
-    """Answers while it is entered. The socket is made 0600 in a folder that is 0700."""
+    """Serves the control API between ``__enter__`` and ``__exit__``. The socket is made with mode 0600."""
 
     def __init__(self, context: ApiContext, path: Path) -> None:
         self._context = context
@@ -116,8 +116,9 @@ def _refusal(code: str, message: str, hint: str | None) -> JSONResponse:
 
 
 def _listen(path: Path) -> socket.socket:
-    """A listening socket at this path, private from the first moment on. The home's lock is held, so a socket that
-    lies there is a dead agent's.
+    """Return a listening socket at this path, with mode 0600 from the first moment.
+
+    The caller holds the home's lock, so a socket that is there belongs to an agent that was killed.
     """
     with contextlib.suppress(FileNotFoundError):
         path.unlink()

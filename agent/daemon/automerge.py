@@ -5,14 +5,17 @@ from __future__ import annotations
 import threading
 from typing import Final
 
-from agent.api.methods import conflicts
-from agent.api.methods.status import live_conflicts
+from agent.api.methods.common import live_conflicts
+from agent.api.methods.resolve import resolve
+from agent.api.schema.conflicts import ResolutionState, ResolveParams
 from agent.core.conflict import ConflictOrigin, ConflictState
 from agent.core.errors import AgentError
 from agent.core.model import ConflictKind, Resolution
 from agent.runtime.agent import Agent
 
 EVERY_SECONDS: Final = 5.0
+
+_TAKEN: Final = (ResolutionState.RESOLVED, ResolutionState.QUEUED)
 
 
 class AutoMerge:
@@ -28,12 +31,14 @@ class AutoMerge:
         for key, wanted in self._untried():
             self._tried.add((key, wanted))
             try:
-                answer = conflicts.resolve(
-                    self._agent, {"ids": [wanted], "choice": Resolution.MANUAL_MERGE.value, "proposed": True}
+                answer = resolve(
+                    self._agent, ResolveParams(ids=(wanted,), choice=Resolution.MANUAL_MERGE, proposed=True)
                 )
             except AgentError:
                 continue
-            taken += sum(1 for row in answer["resolved"] if row["state"] in ("resolved", "queued"))
+            taken += sum(
+                1 for row in answer.resolved if row.state in (ResolutionState.RESOLVED, ResolutionState.QUEUED)
+            )
         return taken
 
     def _untried(self) -> list[tuple[int, str]]:

@@ -137,6 +137,26 @@ class Engine:
         """Return what a person is notified of. Safe to call from any thread."""
         return alerts(self._ctx)
 
+    def resolving(self) -> frozenset[int]:
+        """Return the ids of the conflicts whose resolution is decided and not carried out yet."""
+        return frozenset(c.id for c in self._ctx.parked.values() if c.state is ConflictState.RESOLVING)
+
+    def obstacle(self) -> tuple[str, str] | None:
+        """Return what keeps decided work from being carried out now: an error code and a sentence; None if nothing.
+
+        Cheap, unlike ``view``: it reads no index.
+        """
+        halted = alerts(self._ctx).halted
+        if halted is not None:
+            return "halted", halted
+        if self._ctx.trouble is not None:
+            return self._ctx.trouble.kind.value, self._ctx.trouble.message
+        return ("paused", "the source is paused") if self._ctx.paused else None
+
+    def is_busy(self, path: str) -> bool:
+        """Return True while the file at ``path`` is being changed, or an operation on it has no known outcome."""
+        return self._ctx.is_busy(path)
+
     def refusal(self, decision: m.Resolve) -> str | None:
         """Return why a decision was refused; None if it is carried out."""
         conflict = next((c for c in self._ctx.parked.values() if c.id == decision.conflict), None)

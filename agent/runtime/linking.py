@@ -6,6 +6,7 @@ any thread but the control thread. Callers that make or change links hold ``agen
 
 from __future__ import annotations
 
+import logging
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -13,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from agent.core.errors import UsageError
+from agent.core.errors import AgentError, UsageError
 from agent.core.model import Mode
 from agent.core.reconcile import Step
 from agent.disk.root_marker import write_marker
@@ -24,6 +25,8 @@ from agent.remotes.protocol import Remote, RemoteSource
 from agent.runtime.agent import Agent
 from agent.settings import links as reg
 from agent.settings.links import LOCAL_HUB, SourceEntry
+
+log = logging.getLogger(__name__)
 
 _WRITE_RANK: Final = {Mode.IMPORT_ONLY: 0, Mode.LOCAL_TO_CLOUD: 1, Mode.BIDIRECTIONAL: 2}
 """Modes by how much they write. A link may write less than its source's own mode, never more."""
@@ -156,9 +159,31 @@ def remove_link(agent: Agent, source: SourceEntry) -> int:
     """
     unsent = count_unsent(agent, source)
     agent.stop_source(source.key)
-    agent.change_registry(lambda registry: reg.without_source(registry, source.key))
+    write_pending_trash(agent, source)
+    agent.change_registry(lambda registry: reg.without_source(registry, source.key, agent.clock()))
     clear_index(agent, source.key)
     return unsent
+
+
+def write_pending_trash(agent: Agent, source: SourceEntry) -> None:
+    """Write the texts that are still queued for the trash of a source that is stopped or unlinked.
+
+    They may be the only copies. Where the folder or the disk refuses them they stay queued, for the next call.
+    """
+    outbox, texts = agent.index.trash_outbox, agent.index.texts
+    pending = agent.control.call(lambda: [(one, texts.get(one.hash)) for one in outbox.all(source.key)])
+    if not pending:
+        return
+    folder = agent.folder(source)
+    try:
+        for one, text in pending:
+            if text is not None:
+                folder.write_to_trash(one.path, text, one.reason, one.id, agent.clock())
+            agent.control.call(partial(outbox.mark_written, one.id))
+    except (AgentError, OSError) as error:
+        log.warning("%s: %d texts wait to be written to the trash: %s", source.root, len(pending), error)
+    finally:
+        folder.close()
 
 
 def count_unsent(agent: Agent, source: SourceEntry) -> int:

@@ -8,7 +8,7 @@ import random
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Final
 
@@ -64,6 +64,7 @@ class SourceRunner:
         self._stopped = False
         self._busy_since: tuple[float, int] | None = None
         self._activity = ActivityLogger(name)
+        self._conditions: list[tuple[Callable[[], bool], Future[None]]] = []
         self.failure: str | None = None
         """The reason why the engine stopped; None while it works."""
 
@@ -157,10 +158,34 @@ class SourceRunner:
         self._control.post(begin)
         return future
 
-    def decide(self, decision: m.Resolve) -> str | None:
-        """Process a person's decision. Returns the reason if it is refused, else None."""
-        self._step(decision)
-        return self.failure or self._engine.refusal(decision)
+    def when(self, condition: Callable[[], bool]) -> Future[None]:
+        """Return a future that is done once ``condition`` holds, or once the runner stops or fails. From any thread.
+
+        The condition is evaluated on the control thread, now and after every step of the engine. It must be cheap.
+        """
+        future: Future[None] = Future()
+
+        def begin() -> None:
+            self._conditions.append((condition, future))
+            self._evaluate_conditions()
+
+        self._control.post(begin)
+        return future
+
+    def _evaluate_conditions(self) -> None:
+        ended = self._stopped or self.failure is not None
+        for waiting in list(self._conditions):
+            condition, future = waiting
+            if future.cancelled() or ended or condition():
+                self._conditions.remove(waiting)
+                # False for one that nobody waits for any longer.
+                if future.set_running_or_notify_cancel():
+                    future.set_result(None)
+
+    def decide(self, decisions: Sequence[m.Resolve]) -> list[str | None]:
+        """Store a person's decisions in one step. Return, for each, the reason it was refused, or None."""
+        self._step(*decisions)
+        return [self.failure or self._engine.refusal(decision) for decision in decisions]
 
     def pace(self, left: int) -> tuple[int, float]:
         """Return the files done since the source was last idle, and the seconds since then. From any thread."""
@@ -209,6 +234,8 @@ class SourceRunner:
             raise
         self._dispatch(effects)
         self._activity.log(self._engine.new_activity, self._engine.trouble)
+        if self._conditions:
+            self._evaluate_conditions()
 
     def _fail(self, text: str) -> None:
         """Discard the engine, whose memory may no longer agree with the index, and schedule a new one."""
@@ -242,6 +269,7 @@ class SourceRunner:
         for future in self._tickets.values():
             if not future.done():
                 future.set_result(None)
+        self._evaluate_conditions()
 
     def _dispatch(self, effects: list[e.Effect]) -> None:
         for effect in effects:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -112,12 +113,26 @@ class SourceEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class UnlinkedSource:
+    """A link that was removed. It is kept as long as its trash holds something, so that people still find that.
+
+    Attributes:
+        source: the link as it was.
+        at: time of the unlink, seconds since the epoch.
+    """
+
+    source: SourceEntry
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Registry:
     """All accounts and links. ``next_key`` only grows."""
 
     servers: tuple[ServerEntry, ...] = ()
     sources: tuple[SourceEntry, ...] = ()
     next_key: int = 1
+    unlinked: tuple[UnlinkedSource, ...] = ()
 
     def server(self, name: str) -> ServerEntry | None:
         """Return the account of that name, if there is one."""
@@ -158,9 +173,19 @@ def with_source(registry: Registry, source: SourceEntry) -> Registry:
     return dataclasses.replace(registry, sources=sources, next_key=max(registry.next_key, source.key + 1))
 
 
-def without_source(registry: Registry, key: int) -> Registry:
-    """Remove the link. Its key is not used again."""
-    return dataclasses.replace(registry, sources=tuple(s for s in registry.sources if s.key != key))
+def without_source(registry: Registry, key: int, now: float) -> Registry:
+    """Remove the link and remember it among the unlinked ones. Its key is not used again."""
+    gone = tuple(UnlinkedSource(s, now) for s in registry.sources if s.key == key)
+    return dataclasses.replace(
+        registry,
+        sources=tuple(s for s in registry.sources if s.key != key),
+        unlinked=(*registry.unlinked, *gone),
+    )
+
+
+def without_unlinked(registry: Registry, keys: Collection[int]) -> Registry:
+    """Forget unlinked sources, for good."""
+    return dataclasses.replace(registry, unlinked=tuple(u for u in registry.unlinked if u.source.key not in keys))
 
 
 def without_foreign_connectors(registry: Registry, machine: str) -> Registry:

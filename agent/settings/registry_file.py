@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from agent.core.model import Mode
 from agent.settings.errors import RegistryError
-from agent.settings.links import DeclarationRef, Registry, ServerEntry, SourceEntry
+from agent.settings.links import DeclarationRef, Registry, ServerEntry, SourceEntry, UnlinkedSource
 from agent.settings.owner_only_files import ensure_private, explain_refusal, write_atomically
 
 SCHEMA: Final = 1
@@ -42,6 +42,7 @@ def load_registry(path: Path) -> Registry:
             tuple(ServerEntry(**row) for row in document["servers"]),
             tuple(_source_from(row) for row in document["sources"]),
             int(document["next_key"]),
+            tuple(_unlinked_from(row) for row in document.get("unlinked", ())),
         )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise _damaged(path) from error
@@ -58,6 +59,8 @@ def save_registry(path: Path, registry: Registry) -> None:
         "next_key": registry.next_key,
         "servers": [dataclasses.asdict(s) for s in registry.servers],
         "sources": [_source_row(s) for s in registry.sources],
+        # Releases before 0.2 pass over this key.
+        "unlinked": [{"at": u.at, "source": _source_row(u.source)} for u in registry.unlinked],
     }
     try:
         ensure_private(path.parent)
@@ -68,6 +71,10 @@ def save_registry(path: Path, registry: Registry) -> None:
 
 def _damaged(path: Path) -> RegistryError:
     return RegistryError(f"{path} is damaged", "put back a copy, or move it away and link the folders again")
+
+
+def _unlinked_from(row: Mapping[str, Any]) -> UnlinkedSource:
+    return UnlinkedSource(_source_from(row["source"]), float(row["at"]))
 
 
 def _source_row(source: SourceEntry) -> dict[str, Any]:

@@ -333,6 +333,7 @@ def test_rules_report_what_starts_and_stops_syncing(strict_home: Home, strict: S
     strict_home.sync(code=0)
     assert set(strict.hashes(source)) == {"a.md", "b.csv"}
     shown = strict_home.json("rules", strict_home.folder, "--remove", "*.csv")
-    assert (shown["starts"], shown["stops"], shown["include"]) == (0, 1, ["*.md"])
+    kept = ["**/*.md", "**/*.markdown", "**/*.txt", "*.md"]
+    assert (shown["starts"], shown["stops"], shown["include"]) == (0, 1, kept)
     strict_home.sync(code=0)
     assert set(strict.hashes(source)) == set(strict_home.files()) == {"a.md", "b.csv"}

@@ -76,8 +76,8 @@ def test_a_newer_file_is_refused(tmp_path: Path) -> None:
 
 def test_a_key_is_never_used_again() -> None:
     registry = with_source(with_source(Registry(), source(1)), source(2))
-    assert without_source(registry, 2).next_key == 3
-    assert without_source(without_source(registry, 2), 1).next_key == 3
+    assert without_source(registry, 2, 0.0).next_key == 3
+    assert without_source(without_source(registry, 2, 0.0), 1, 0.0).next_key == 3
 
 
 def test_the_same_name_replaces_the_account_and_keeps_the_links() -> None:

@@ -1,50 +1,65 @@
-"""Every method of the agent, by name: the daemon's socket and a session in the command's own process answer alike."""
+"""Methods of the control API, by name, with the types of their requests and answers.
+
+The daemon's socket and a session in a command's own process call the same handlers; begin with ``call``. One module a
+group of methods, as in ``agent.api.schema``.
+"""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final
 
+import msgspec
+from msgspec import Struct
+
 from agent.api.context import ApiContext
-from agent.api.methods import accounts, conflicts, doctor, history, links, settings, status, sync
-from agent.api.methods.common import Params
+from agent.api.methods import accounts, conflicts, doctor, files, history, links, resolve, rules, settings, status, sync
+from agent.api.schema.accounts import HubParams, LoginParams, LogoutParams
+from agent.api.schema.common import FolderParams, ListParams, NoParams, PathParams
+from agent.api.schema.conflicts import DiffParams, ResolveParams
+from agent.api.schema.history import RestoreParams
+from agent.api.schema.links import LinkParams, MoveParams, RulesParams, SourcesParams, UnlinkParams
+from agent.api.schema.status import ActivityParams, FilesParams
+from agent.api.schema.sync import PauseParams, ResumeParams, RetryParams, SyncParams
 from agent.core.errors import UsageError
-from agent.runtime.agent import Agent
 
-METHODS: Final[dict[str, Callable[[Agent, Params], Any]]] = {
-    "progress": status.progress,
-    "servers": status.servers,
-    "files": status.files,
-    "explain": status.explain,
-    "activity": status.activity,
-    "login": accounts.login,
-    "logout": accounts.logout,
-    "ensure_local_hub": accounts.ensure_local_hub,
-    "sources": links.sources,
-    "link": links.link,
-    "unlink": links.unlink,
-    "move": links.move,
-    "rules": links.rules,
-    "sync": sync.sync,
-    "retry": sync.retry,
-    "pause": sync.pause,
-    "resume": sync.resume,
-    "conflicts": conflicts.conflicts,
-    "diff": conflicts.diff,
-    "resolve": conflicts.resolve,
-    "history": history.history,
-    "restore": history.restore,
-    "trash": history.trash,
-    "trash_prune": history.trash_prune,
-}
+Handler = Callable[[Any, Any], Any]
 
-CONTEXT_METHODS: Final[dict[str, Callable[[ApiContext, Params], Any]]] = {
-    "status": status.status,
-    "doctor": doctor.doctor,
-    "reload": settings.reload,
+METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
+    "progress": (status.progress, FolderParams),
+    "servers": (status.servers, NoParams),
+    "files": (files.files, FilesParams),
+    "explain": (files.explain, PathParams),
+    "activity": (files.activity, ActivityParams),
+    "login": (accounts.login, LoginParams),
+    "logout": (accounts.logout, LogoutParams),
+    "ensure_local_hub": (accounts.ensure_local_hub, HubParams),
+    "sources": (links.sources, SourcesParams),
+    "link": (links.link, LinkParams),
+    "unlink": (links.unlink, UnlinkParams),
+    "move": (links.move, MoveParams),
+    "rules": (rules.rules, RulesParams),
+    "sync": (sync.sync, SyncParams),
+    "retry": (sync.retry, RetryParams),
+    "pause": (sync.pause, PauseParams),
+    "resume": (sync.resume, ResumeParams),
+    "conflicts": (conflicts.conflicts, ListParams),
+    "diff": (conflicts.diff, DiffParams),
+    "resolve": (resolve.resolve, ResolveParams),
+    "history": (history.history, PathParams),
+    "restore": (history.restore, RestoreParams),
+    "trash": (history.trash, ListParams),
+    "trash_prune": (history.trash_prune, NoParams),
 }
-"""Methods that also need the provisioner."""
+"""Handlers that take the agent, and the type of their request. Each answers with structs."""
+
+CONTEXT_METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
+    "status": (status.status, FolderParams),
+    "doctor": (doctor.doctor, NoParams),
+    "reload": (settings.reload, NoParams),
+}
+"""Handlers that also need the provisioner, so they take the whole context."""
 
 CHANGES_LINKS: Final = frozenset({"link", "unlink", "move", "rules", "login", "logout"})
 """Methods that make or change accounts and links: one at a time."""
@@ -53,18 +68,23 @@ FOLLOWED: Final[dict[str, str]] = {"status_watch": "status", "activity_follow": 
 """Methods that answer document after document, and the method each document comes from."""
 
 
-def call(context: ApiContext, method: str, params: Params) -> Any:
-    """Answer one method.
+def call(context: ApiContext, method: str, params: Mapping[str, Any]) -> Any:
+    """Answer one method with a document that JSON can hold.
 
     Raises:
-        AgentError: what was refused, and why.
+        AgentError: the request was refused; the message gives the reason.
     """
-    if method in CONTEXT_METHODS:
-        return CONTEXT_METHODS[method](context, params)
-    handler = METHODS.get(method)
-    if handler is None:
+    entry = CONTEXT_METHODS.get(method) or METHODS.get(method)
+    if entry is None:
         raise UsageError(
             f"this agent knows no method {method!r}", "the command and the running agent differ in version"
         )
+    handler, expected = entry
+    try:
+        request = msgspec.convert(params, expected)
+    except msgspec.ValidationError as error:
+        raise UsageError(f"{method}: {error}") from error
+    if method in CONTEXT_METHODS:
+        return msgspec.to_builtins(handler(context, request))
     with context.agent.links_lock if method in CHANGES_LINKS else contextlib.nullcontext():
-        return handler(context.agent, params)
+        return msgspec.to_builtins(handler(context.agent, request))

@@ -1,91 +1,119 @@
-"""What several methods need: times and paths as the contract writes them, and rows read on the control thread."""
+"""Helpers of several methods: times and paths as the contract writes them, and rows read on the control thread."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import datetime as dt
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, TypeVar
 
+from msgspec import UNSET, UnsetType
+
+from agent.api.schema.common import FolderParams
+from agent.core.conflict import Conflict
 from agent.core.errors import AgentError, UsageError
 from agent.core.model import Presence, Side
 from agent.core.reconcile import Step
 from agent.index.trees import PathRow
 from agent.runtime.agent import Agent
+from agent.runtime.local_folder import LocalFolder
 from agent.settings.links import SourceEntry
 
-Params = Mapping[str, Any]
+T = TypeVar("T")
 
 
 class Unsent(AgentError):
-    """Something on this side has not reached the server."""
+    """Changes of this machine have not reached the server."""
 
     code = "unsent"
 
 
 class RequestRefused(AgentError):
-    """The request is understood and cannot be granted as things stand."""
+    """The request is valid and cannot be granted in the present state."""
 
     code = "refused"
 
 
-def stamp(moment: float | None) -> str | None:
-    """RFC 3339 UTC."""
-    if moment is None:
-        return None
+def stamp(moment: float) -> str:
+    """Format seconds since the epoch as RFC 3339 UTC."""
     return dt.datetime.fromtimestamp(moment, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def text(params: Params, name: str) -> str | None:
-    """An optional text parameter; None if it is missing or empty."""
-    value = params.get(name)
-    return value if isinstance(value, str) and value else None
+def stamp_or_none(moment: float | None) -> str | None:
+    """Format seconds since the epoch as RFC 3339 UTC; None for None."""
+    return None if moment is None else stamp(moment)
 
 
-def path_of(params: Params, name: str) -> str:
-    """A path parameter; the true bytes win over the readable form.
+def path_param(path: str | None, raw: str | None, name: str = "path") -> str:
+    """Return a path parameter; its true bytes win over the readable form.
 
     Raises:
-        UsageError: it is missing.
+        UsageError: it is missing, or is no path of this system.
     """
-    raw = params.get(f"{name}_base64")
-    if isinstance(raw, str):
-        return os.fsdecode(base64.b64decode(raw))
-    value = params.get(name)
-    if not isinstance(value, str) or not value:
+    if raw is not None:
+        try:
+            found = os.fsdecode(base64.b64decode(raw, validate=True))
+        except ValueError as error:
+            raise UsageError(f"{name}_base64 is not base64") from error
+    else:
+        found = path or ""
+    if not found:
         raise UsageError(f"{name} is needed")
-    return value
+    if "\0" in found:
+        raise UsageError(f"{name} holds a NUL character, which no path can")
+    return found
 
 
-def path_fields(path: str, raw: bytes | None) -> dict[str, str]:
-    """A path as the contract writes it: the readable form, and the true bytes of one that is not UTF-8."""
-    encoded = {} if raw is None else {"path_base64": base64.b64encode(raw).decode("ascii")}
-    return {"path": path, **encoded}
+def readable(path: str) -> str:
+    """Return a path as JSON can hold it: U+FFFD for each byte that is not UTF-8."""
+    return os.fsencode(path).decode("utf-8", "replace")
 
 
-def chosen_sources(agent: Agent, params: Params) -> list[SourceEntry]:
-    """The source of ``folder``, or all of them."""
-    if params.get("folder") is None and params.get("folder_base64") is None:
+def raw_path(path: str) -> str | UnsetType:
+    """Return the bytes of a path that is not UTF-8 as base64; unset for any other path."""
+    raw = os.fsencode(path)
+    try:
+        raw.decode("utf-8")
+    except UnicodeDecodeError:
+        return base64.b64encode(raw).decode("ascii")
+    return UNSET
+
+
+def raw_bytes(raw: bytes | None) -> str | UnsetType:
+    """Return the bytes of a name that is not UTF-8 as base64; unset for None."""
+    return UNSET if raw is None else base64.b64encode(raw).decode("ascii")
+
+
+def chosen_sources(agent: Agent, params: FolderParams) -> list[SourceEntry]:
+    """Return the source of ``folder``, or all sources.
+
+    Raises:
+        UsageError: the folder is not linked.
+    """
+    if params.folder is None and params.folder_base64 is None:
         return list(agent.registry.sources)
-    return [agent.source_for(path_of(params, "folder"))]
+    return [agent.source_for(path_param(params.folder, params.folder_base64, "folder"))]
 
 
-def window(rows: list[Any], params: Params, key: str) -> list[Any]:
-    """``limit`` rows after the one whose ``key`` is ``after``."""
-    after, limit = params.get("after"), params.get("limit")
-    if after is not None:
-        rows = [row for row in rows if str(row[key]) > str(after)]
-    return rows if limit is None else rows[: int(limit)]
+def first_rows(rows: list[T], limit: int | None) -> list[T]:
+    """Return the first ``limit`` rows."""
+    return rows if limit is None else rows[: max(0, limit)]
 
 
 def row_of(agent: Agent, source: SourceEntry, path: str) -> PathRow:
-    """The trees of one path."""
+    """Read the trees of one path."""
     return agent.control.call(lambda: agent.index.trees.get(source.key, [path])[path])
 
 
+def live_conflicts(agent: Agent, source: SourceEntry) -> list[Conflict]:
+    """Read the conflicts of a source that are not closed."""
+    return agent.control.call(lambda: agent.index.conflicts.live(source.key))
+
+
 def file_state(row: PathRow, *, parked: bool) -> str:
-    """A file's state as ``files`` shows it."""
+    """Return a file's state as ``files`` shows it."""
     if parked:
         return "conflict"
     if row.step in (Step.SKIP, Step.UNKNOWN) or row.local.presence is Presence.UNKNOWN:
@@ -98,10 +126,20 @@ def file_state(row: PathRow, *, parked: bool) -> str:
 
 
 def hash_of(side: Side) -> str | None:
-    """A side's hash; None is "no such file"."""
+    """Return a side's hash; None is "no such file"."""
     return side.hash if side.is_file else None
 
 
 def remote_of(agent: Agent, source: SourceEntry) -> Any:
-    """The adapter of a source's server. Raises RemoteError."""
+    """Return the adapter of a source's server. Raises RemoteError."""
     return agent.connection(source.server).remote
+
+
+@contextlib.contextmanager
+def opened_folder(agent: Agent, source: SourceEntry) -> Iterator[LocalFolder]:
+    """Open a source's folder for the length of a block. Its properties raise RootError while the folder is away."""
+    folder = agent.folder(source)
+    try:
+        yield folder
+    finally:
+        folder.close()

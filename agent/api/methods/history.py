@@ -1,96 +1,197 @@
-"""history, restore, trash: what was there before, and bringing it back."""
+"""history, restore, trash: earlier versions of files, and bringing one of them back."""
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import os
-import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Final
 
-from agent.api.methods.common import Params, RequestRefused, chosen_sources, path_of, remote_of, stamp, window
-from agent.api.methods.status import live_conflicts
-from agent.core.errors import RemoteError, UsageError
+from agent.api.methods.common import (
+    RequestRefused,
+    chosen_sources,
+    first_rows,
+    live_conflicts,
+    opened_folder,
+    path_param,
+    readable,
+    remote_of,
+    stamp,
+    stamp_or_none,
+)
+from agent.api.methods.sync import working_runner
+from agent.api.schema.common import ListParams, NoParams, PathParams
+from agent.api.schema.history import PruneDocument, RestoreDocument, RestoreParams, TrashDocument, VersionDocument
+from agent.core.errors import AgentError, RemoteError, UsageError
 from agent.engine import messages as m
+from agent.index.drafts import Drafts
+from agent.runtime import linking
 from agent.runtime.agent import Agent
+from agent.runtime.source_runner import SourceRunner
+from agent.settings import links as reg
 from agent.settings.links import SourceEntry
 
 if TYPE_CHECKING:
     from agent.disk.apply.trash import TrashEntry
 
-_WAIT_SECONDS = 30.0
+_TRIES: Final = 3
+_WAIT_SECONDS: Final = 30.0
+"""Longest wait for a file that is busy; each try may take as long."""
 
 
-def history(agent: Agent, params: Params) -> list[dict[str, Any]]:
-    """Versions of a file on the server and in the local trash, newest first."""
-    source, path = agent.source_over(path_of(params, "path"))
-    rows: list[dict[str, Any]] = []
+def history(agent: Agent, params: PathParams) -> list[VersionDocument]:
+    """List the versions of a file on the server and in the local trash, newest first.
+
+    Raises:
+        RemoteError: the server cannot be asked, and the trash holds no version either.
+        UsageError: the path is a folder, or lies in no linked folder.
+    """
+    source, path = _source_over(agent, path_param(params.path, params.path_base64))
+    if path == "." or (source.root / path).is_dir():
+        raise UsageError(f"{source.root / path} is a folder", "raven-agent files lists its files")
+    rows = _trash_versions(agent, source, path)
+    if not _is_unlinked(agent, source):
+        try:
+            rows += _server_versions(agent, source, path)
+        except RemoteError as error:
+            # A list without the server's versions would look complete.
+            if not rows or error.code not in ("offline", "busy", "not_found"):
+                raise
+    rows.sort(key=lambda row: row.recorded_at or "", reverse=True)
+    if params.after is not None:
+        hashes = [row.hash for row in rows]
+        rows = rows[hashes.index(params.after) + 1 :] if params.after in hashes else rows
+    return first_rows(rows, params.limit)
+
+
+def _server_versions(agent: Agent, source: SourceEntry, path: str) -> list[VersionDocument]:
+    return [
+        VersionDocument(
+            hash=version.hash,
+            size=version.size if version.size is not None else len(version.content or b""),
+            recorded_at=version.recorded_at,
+            origin=version.origin,
+            where="server",
+        )
+        for version in remote_of(agent, source).history(source.source_id, path)
+    ]
+
+
+def _trash_versions(agent: Agent, source: SourceEntry, path: str) -> list[VersionDocument]:
+    with opened_folder(agent, source) as folder:
+        return [
+            VersionDocument(
+                hash=entry.hash,
+                size=entry.size,
+                recorded_at=stamp_or_none(entry.moved_at),
+                origin=entry.reason,
+                where="trash",
+                trash_id=entry.id,
+            )
+            for entry in folder.trash.entries()
+            if entry.path == path
+        ]
+
+
+def _source_over(agent: Agent, path: str) -> tuple[SourceEntry, str]:
+    """Return the link a path lies in, an unlinked one if no other, and the path relative to its root."""
     try:
-        for version in remote_of(agent, source).history(source.source_id, path):
-            size = version.size if version.size is not None else len(version.content or b"")
-            rows.append(
-                {"hash": version.hash, "size": size, "recorded_at": version.recorded_at, "origin": version.origin,
-                 "where": "server"}
-            )  # fmt: skip
-    except RemoteError as error:
-        if error.code not in ("offline", "busy", "not_found"):
-            raise
-    folder = agent.folder(source)
-    try:
-        for entry in folder.trash.entries():
-            if entry.path == path:
-                rows.append(
-                    {"hash": entry.hash, "size": entry.size, "recorded_at": stamp(entry.moved_at),
-                     "origin": entry.reason, "where": "trash", "trash_id": entry.id}
-                )  # fmt: skip
-    finally:
-        folder.close()
-    rows.sort(key=lambda row: row["recorded_at"] or "", reverse=True)
-    return window(rows, {"limit": params.get("limit")}, "hash")
+        return agent.source_over(path)
+    except UsageError:
+        for one in reversed(agent.registry.unlinked):
+            if Path(path).is_relative_to(one.source.root):
+                return one.source, Path(path).relative_to(one.source.root).as_posix()
+        raise
 
 
-def restore(agent: Agent, params: Params) -> dict[str, Any]:
-    """Bring a version back; what stands there goes to the trash first."""
-    source, path = agent.source_over(path_of(params, "path"))
-    content = _wanted(agent, source, path, params)
-    if params.get("to") is not None or params.get("to_base64") is not None:
-        target = Path(path_of(params, "to"))
-        if agent.registry.source_over(target) is None:
-            return _write_outside(target, content)
-        source, path = agent.source_over(str(target))
-    if any(c.path == path and c.parks for c in live_conflicts(agent, source)):
+def _is_unlinked(agent: Agent, source: SourceEntry) -> bool:
+    return all(one.key != source.key for one in agent.registry.sources)
+
+
+def restore(agent: Agent, params: RestoreParams) -> RestoreDocument:
+    """Bring a version back; the text that is there goes to the trash first.
+
+    Raises:
+        RequestRefused: the path is parked, the file changed meanwhile, or it cannot be written.
+        UsageError: no single version is meant.
+    """
+    source, path = _source_over(agent, path_param(params.path, params.path_base64))
+    content = _content(agent, source, path, params)
+    if params.to is not None or params.to_base64 is not None:
+        target = Path(path_param(params.to, params.to_base64, "to"))
+    else:
+        target = source.root / path
+    if agent.registry.source_over(target) is None:
+        return _write_outside(target, content)
+    source, path = agent.source_over(str(target))
+    if any(conflict.path == path and conflict.parks for conflict in live_conflicts(agent, source)):
         raise RequestRefused(f"{path} is parked by a conflict", "raven-agent resolve it first")
-    runner = agent.start_source(source)
+    runner = working_runner(agent, source)
     runner.pass_once().result()
-    runner.deliver(m.Restore(path, content))
-    _wait_for(source.root / path, content)
+    before = _trash_ids(agent, source, path)
+    _install(agent, runner, source, path, content)
     runner.pass_once().result()
-    return {"changed": True, "path": path, "root": str(source.root), "size": len(content)}
+    new = [entry_id for entry_id in _trash_ids(agent, source, path) if entry_id not in before]
+    return RestoreDocument(
+        changed=True,
+        path=readable(path),
+        root=readable(str(source.root)),
+        size=len(content),
+        hash=hashlib.sha256(content).hexdigest(),
+        replaced=new[-1] if new else None,
+    )
 
 
-def _wanted(agent: Agent, source: SourceEntry, path: str, params: Params) -> bytes:
-    folder = agent.folder(source)
-    try:
-        if params.get("trash_id"):
-            wanted = str(params["trash_id"])
-            found = [e for e in folder.trash.entries() if e.id.startswith(wanted)]
+def _install(agent: Agent, runner: SourceRunner, source: SourceEntry, path: str, content: bytes) -> None:
+    """Have the engine put the text in place, and wait for the outcome.
+
+    Raises:
+        RequestRefused: the file is still another after several tries.
+    """
+    digest = hashlib.sha256(content).hexdigest()
+
+    def at_rest() -> bool:
+        return not runner.engine.is_busy(path)
+
+    for _ in range(_TRIES):
+        runner.when(at_rest).result(_WAIT_SECONDS)
+        # A file that is busy again by now ignores the message; the next try repeats it.
+        agent.control.call(lambda: runner.tell(m.Restore(path, content)))
+        runner.when(at_rest).result(_WAIT_SECONDS)
+        if agent.control.call(lambda: agent.index.trees.get(source.key, [path])[path].local.hash) == digest:
+            return
+    raise RequestRefused(f"{source.root / path} could not be restored", f"raven-agent explain {source.root / path}")
+
+
+def _trash_ids(agent: Agent, source: SourceEntry, path: str) -> list[str]:
+    with opened_folder(agent, source) as folder:
+        return [entry.id for entry in folder.trash.entries() if entry.path == path]
+
+
+def _content(agent: Agent, source: SourceEntry, path: str, params: RestoreParams) -> bytes:
+    wanted = params.version or ""
+    with opened_folder(agent, source) as folder:
+        if params.trash_id:
+            found = [entry for entry in folder.trash.entries() if entry.id.startswith(params.trash_id)]
             if len(found) != 1:
-                raise UsageError(f"{'several trash entries start' if found else 'no trash entry starts'} with {wanted}")
+                words = "several trash entries start" if found else "no trash entry starts"
+                raise UsageError(f"{words} with {params.trash_id}", "raven-agent trash lists them")
             return folder.trash.read(found[0].id)
-        wanted = str(params.get("version") or "")
         for entry in folder.trash.entries():
             if wanted and entry.path == path and entry.hash.startswith(wanted):
                 return folder.trash.read(entry.id)
-    finally:
-        folder.close()
+    if not wanted:
+        raise UsageError("version or trash_id is needed", "raven-agent history lists them")
     versions = [v for v in remote_of(agent, source).history(source.source_id, path) if v.hash.startswith(wanted)]
-    if not wanted or not versions or len({v.hash for v in versions}) > 1 or versions[0].content is None:
-        raise UsageError(f"no single version {wanted!r} of {path}", "raven-agent history lists them")
+    if not versions or len({v.hash for v in versions}) > 1 or versions[0].content is None:
+        words = "several versions" if versions else "no version"
+        raise UsageError(f"{words} of {path} begin with {wanted!r}", "raven-agent history lists them")
     return bytes(versions[0].content)
 
 
-def _write_outside(target: Path, content: bytes) -> dict[str, Any]:
-    """A new file outside every linked folder; an existing one is never replaced."""
+def _write_outside(target: Path, content: bytes) -> RestoreDocument:
+    """Write a new file outside every linked folder; an existing file is never replaced."""
     try:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
     except OSError as error:
@@ -98,40 +199,61 @@ def _write_outside(target: Path, content: bytes) -> dict[str, Any]:
     with os.fdopen(descriptor, "wb") as out:
         out.write(content)
         os.fsync(out.fileno())
-    return {"changed": True, "path": str(target), "root": None, "size": len(content)}
+    digest = hashlib.sha256(content).hexdigest()
+    return RestoreDocument(
+        changed=True, path=readable(str(target)), root=None, size=len(content), hash=digest, replaced=None
+    )
 
 
-def _wait_for(target: Path, content: bytes) -> None:
-    deadline = time.monotonic() + _WAIT_SECONDS
-    while time.monotonic() < deadline:
+def trash(agent: Agent, params: ListParams) -> list[TrashDocument]:
+    """List what was replaced or removed here, oldest first; of folders that were unlinked since, too."""
+    rows: list[TrashDocument] = []
+    for source in _trash_sources(agent, params):
+        unlinked = _is_unlinked(agent, source)
         try:
-            if target.read_bytes() == content:
-                return
-        except OSError:
-            pass
-        time.sleep(0.02)
-    raise RequestRefused(f"{target} could not be restored", "raven-agent explain says how the file stands")
+            entries = _entries(agent, source)
+        except AgentError:
+            # An unlinked folder may be gone for good; of a linked one the error is worth showing.
+            if not unlinked:
+                raise
+            continue
+        known = set() if unlinked else _on_server(agent, source)
+        rows += [_trash_document(source, entry, known, unlinked=unlinked) for entry in entries]
+    if params.after is not None:
+        ids = [row.id for row in rows]
+        rows = rows[ids.index(str(params.after)) + 1 :] if params.after in ids else rows
+    return first_rows(rows, params.limit)
 
 
-def trash(agent: Agent, params: Params) -> list[dict[str, Any]]:
-    """What was replaced or removed here, oldest first."""
-    rows = []
-    for source in chosen_sources(agent, params):
-        known = _on_server(agent, source)
-        folder = agent.folder(source)
-        try:
-            rows += [
-                {"id": e.id, "path": e.path, "hash": e.hash, "size": e.size, "reason": e.reason,
-                 "moved_at": stamp(e.moved_at), "on_server": e.hash in known, "root": str(source.root)}
-                for e in folder.trash.entries()
-            ]  # fmt: skip
-        finally:
-            folder.close()
-    after = params.get("after")
-    if after is not None:
-        ids = [row["id"] for row in rows]
-        rows = rows[ids.index(after) + 1 :] if after in ids else rows
-    return window(rows, {"limit": params.get("limit")}, "id")
+def _trash_document(source: SourceEntry, entry: TrashEntry, known: set[str], *, unlinked: bool) -> TrashDocument:
+    return TrashDocument(
+        id=entry.id,
+        path=readable(entry.path),
+        hash=entry.hash,
+        size=entry.size,
+        reason=entry.reason,
+        moved_at=stamp(entry.moved_at),
+        on_server=entry.hash in known,
+        root=readable(str(source.root)),
+        unlinked=unlinked,
+    )
+
+
+def _trash_sources(agent: Agent, params: ListParams) -> list[SourceEntry]:
+    unlinked = [one.source for one in agent.registry.unlinked]
+    if params.folder is None and params.folder_base64 is None:
+        return [*agent.registry.sources, *unlinked]
+    root = Path(path_param(params.folder, params.folder_base64, "folder"))
+    found = [source for source in unlinked if source.root == root]
+    return found if found and agent.registry.source_at(root) is None else [*chosen_sources(agent, params), *found]
+
+
+def _entries(agent: Agent, source: SourceEntry) -> list[TrashEntry]:
+    if _is_unlinked(agent, source):
+        # A folder that was away at the unlink has texts that were not written to its trash then.
+        linking.write_pending_trash(agent, source)
+    with opened_folder(agent, source) as folder:
+        return list(folder.trash.entries())
 
 
 def _on_server(agent: Agent, source: SourceEntry) -> set[str]:
@@ -143,23 +265,42 @@ def _prune(agent: Agent, source: SourceEntry) -> list[TrashEntry]:
 
     @functools.cache
     def known() -> set[str]:
-        # Of a large folder these are many, and every start prunes: only a trash that is over its size asks for them.
+        # A large set, and every start prunes: it is read only if a trash over its size asks for it.
         return _on_server(agent, source)
 
-    folder = agent.folder(source)
-    try:
+    with opened_folder(agent, source) as folder:
         return folder.trash.prune(
             agent.clock(), settings.trash_days * 86400.0, settings.trash_max_bytes, lambda digest: digest in known()
         )
-    finally:
-        folder.close()
 
 
-def trash_prune(agent: Agent, _params: Params) -> dict[str, Any]:
-    """Drop what is past its time."""
+def trash_prune(agent: Agent, _params: NoParams) -> PruneDocument:
+    """Delete trash entries that are past their time, and drafts as old whose conflict is over."""
     removed, size = 0, 0
     for source in agent.registry.sources:
         gone = _prune(agent, source)
         removed += len(gone)
         size += sum(entry.size for entry in gone)
-    return {"changed": removed > 0, "removed": removed, "bytes": size}
+    empty: list[int] = []
+    for one in agent.registry.unlinked:
+        try:
+            gone = _prune(agent, one.source)
+            if not _entries(agent, one.source):
+                empty.append(one.source.key)
+        except AgentError:
+            continue
+        removed += len(gone)
+        size += sum(entry.size for entry in gone)
+    if empty:
+        agent.change_registry(lambda registry: reg.without_unlinked(registry, empty))
+    _prune_drafts(agent)
+    return PruneDocument(changed=removed > 0, removed=removed, bytes=size)
+
+
+def _prune_drafts(agent: Agent) -> None:
+    oldest = agent.clock() - agent.settings.trash_days * 86400.0
+    drafts = Drafts(agent.home.drafts_dir)
+    live = {(source.key, c.id) for source in agent.registry.sources for c in live_conflicts(agent, source)}
+    for draft in drafts.list():
+        if draft.written_at < oldest and (draft.source, draft.conflict) not in live:
+            drafts.delete(draft.source, draft.conflict)

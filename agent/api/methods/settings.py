@@ -1,22 +1,21 @@
-"""reload: the settings and declarations as they stand in the files now."""
+"""reload: settings and declarations, read again from the files."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from agent.api.context import ApiContext
-from agent.api.methods.common import Params
+from agent.api.schema.common import NoParams
+from agent.api.schema.doctor import ReloadDocument
 from agent.core.errors import NotRunning
 from agent.provisioning import reload as reloading
 
 
-def reload(context: ApiContext, _params: Params) -> dict[str, Any]:
-    """Read settings and declarations anew; what makes no sense changes nothing.
+def reload(context: ApiContext, _params: NoParams) -> ReloadDocument:
+    """Read settings and declarations again. Invalid files change nothing.
 
     Raises:
-        NotRunning: no agent stays here; each command reads them by itself.
+        NotRunning: no daemon runs; each command reads the files when it starts.
     """
     if context.provisioner is None:
-        raise NotRunning("no agent runs; the next one reads the settings by itself", "raven-agent run")
+        raise NotRunning("no agent runs; the next one reads the settings when it starts", "raven-agent run")
     done = reloading.reload(context.agent, context.provisioner)
-    return {"ok": done.ok, "message": done.message, "changed": list(done.changed), "waiting": list(done.waiting)}
+    return ReloadDocument(ok=done.ok, message=done.message, changed=list(done.changed), waiting=list(done.waiting))

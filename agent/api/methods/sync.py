@@ -1,18 +1,30 @@
-"""sync, retry, pause, resume."""
+"""sync, retry, pause, resume: passes that a person asks for, and the pauses between them."""
 
 from __future__ import annotations
 
 import math
 import time
 from dataclasses import replace
-from typing import Any
+from functools import partial
 
 from msgspec import structs
 
-from agent.api.methods.common import Params, chosen_sources, path_of, stamp
-from agent.api.methods.status import failures, named, skips
+from agent.api.methods.common import chosen_sources, path_param, readable, stamp
+from agent.api.methods.skips import failures, skips
+from agent.api.schema.common import FileError, HeldDeletesDocument
+from agent.api.schema.sync import (
+    PauseDocument,
+    PauseParams,
+    ResumeParams,
+    RetryDocument,
+    RetryParams,
+    SourceResult,
+    SyncDocument,
+    SyncParams,
+)
 from agent.core.errors import UsageError
 from agent.core.model import SourceState
+from agent.core.reconcile import Step
 from agent.engine import messages as m
 from agent.engine.config import RunMode
 from agent.engine.in_flight import SyncCounters
@@ -22,27 +34,32 @@ from agent.settings import links as reg
 from agent.settings.links import SourceEntry
 
 
-def sync(agent: Agent, params: Params) -> dict[str, Any]:
-    """One full pass over the chosen folders, together."""
+def sync(agent: Agent, params: SyncParams) -> SyncDocument:
+    """Make one full pass over the chosen folders, together."""
     sources = chosen_sources(agent, params)
-    if params.get("dry_run"):
-        return {"sources": [_would(agent, source) for source in sources]}
-    runners = {source.key: _runner(agent, source) for source in sources}
-    before = {key: agent.control.call(lambda r=r: structs.replace(r.engine.tally)) for key, r in runners.items()}  # type: ignore[misc]
+    if params.dry_run:
+        return SyncDocument([_would(agent, source) for source in sources])
+    runners = {source.key: working_runner(agent, source) for source in sources}
+    before = {key: _counters(agent, runner) for key, runner in runners.items()}
     began = time.monotonic()
     _pass(runners)
-    if params.get("approve_deletes") or params.get("undo_deletes"):
+    if params.approve_deletes or params.undo_deletes:
         _decide_deletes(agent, runners, params)
         _pass(runners)
     seconds = time.monotonic() - began
-    return {"sources": [_report(agent, s, runners[s.key], before[s.key], seconds) for s in sources]}
+    return SyncDocument([_report(agent, s, runners[s.key], before[s.key], seconds) for s in sources])
 
 
-def _runner(agent: Agent, source: SourceEntry) -> SourceRunner:
+def working_runner(agent: Agent, source: SourceEntry) -> SourceRunner:
+    """Return a runner of this source that may change both sides; one of a dry run is stopped first."""
     runner = agent.runner(source.key)
     if runner is not None and runner.config.run_mode is RunMode.DRY_RUN:
         agent.stop_source(source.key)
     return agent.start_source(source)
+
+
+def _counters(agent: Agent, runner: SourceRunner) -> SyncCounters:
+    return agent.control.call(lambda: structs.replace(runner.engine.tally))
 
 
 def _pass(runners: dict[int, SourceRunner]) -> None:
@@ -50,47 +67,54 @@ def _pass(runners: dict[int, SourceRunner]) -> None:
         future.result()
 
 
-def _decide_deletes(agent: Agent, runners: dict[int, SourceRunner], params: Params) -> None:
-    plan = params.get("approve_deletes")
-    held = {key: agent.control.call(lambda r=r: r.engine.held) for key, r in runners.items()}  # type: ignore[misc]
-    if plan is not None and not any(h is not None and h.plan == plan for h in held.values()):
-        raise UsageError(f"no deletes are held under the plan {plan}", "raven-agent status shows the plan that is")
+def _decide_deletes(agent: Agent, runners: dict[int, SourceRunner], params: SyncParams) -> None:
+    plan = params.approve_deletes
+    held = {key: agent.control.call(partial(_held, runner)) for key, runner in runners.items()}
+    if plan is not None and plan not in held.values():
+        raise UsageError(f"no deletes are held under the plan {plan}", "raven-agent status shows the plan of held ones")
     for key, runner in runners.items():
         if held[key] is not None:
             runner.deliver(m.UndoDeletes() if plan is None else m.ApproveDeletes(plan))
 
 
+def _held(runner: SourceRunner) -> str | None:
+    held = runner.engine.held
+    return held.plan if held is not None else None
+
+
 def _report(
     agent: Agent, source: SourceEntry, runner: SourceRunner, before: SyncCounters, seconds: float
-) -> dict[str, Any]:
+) -> SourceResult:
     view = agent.control.call(runner.view)
-    tally = agent.control.call(lambda: structs.replace(runner.engine.tally))
-    errors = failures(agent, source)
+    done = _counters(agent, runner)
+    skipped = skips(agent, source)
+    errors = failures(skipped)
     if view.trouble is not None:
-        errors.append({"path": "", "code": view.trouble.kind.value, "message": view.trouble.message})
+        errors.append(FileError(path="", code=view.trouble.kind.value, message=view.trouble.message))
     if view.halted:
-        errors.append({"path": "", "code": "halted", "message": view.halted})
+        errors.append(FileError(path="", code="halted", message=view.halted))
     if runner.failure:
-        errors.append({"path": "", "code": "internal", "message": runner.failure})
-    return {
-        "id": source.source_id,
-        "root": str(source.root),
-        "state": (SourceState.ERROR if runner.failure else view.state).value,
-        "pushed": tally.pushed - before.pushed,
-        "pulled": tally.pulled - before.pulled,
-        "deleted_remote": tally.deleted_remote - before.deleted_remote,
-        "deleted_local": tally.deleted_local - before.deleted_local,
-        "conflicts_opened": tally.conflicts_opened - before.conflicts_opened,
-        "conflicts": view.conflicts,
-        "held_deletes": {"plan": view.held_plan, "count": view.held_count} if view.held_plan else None,
-        "skipped": [{**named(skip), "reason": skip["reason"].value} for skip in skips(agent, source)],
-        "errors": errors,
-        "seconds": round(seconds, 3),
-    }
+        errors.append(FileError(path="", code="internal", message=runner.failure))
+    return SourceResult(
+        id=source.source_id,
+        root=readable(str(source.root)),
+        state=(SourceState.ERROR if runner.failure else view.state).value,
+        pushed=done.pushed - before.pushed,
+        pulled=done.pulled - before.pulled,
+        deleted_remote=done.deleted_remote - before.deleted_remote,
+        deleted_local=done.deleted_local - before.deleted_local,
+        conflicts_opened=done.conflicts_opened - before.conflicts_opened,
+        conflicts=view.conflicts,
+        pending=view.pending_push + view.pending_pull,
+        held_deletes=HeldDeletesDocument(view.held_plan, view.held_count) if view.held_plan else None,
+        skipped=[skip.document() for skip in skipped],
+        errors=errors,
+        seconds=round(seconds, 3),
+    )
 
 
-def _would(agent: Agent, source: SourceEntry) -> dict[str, Any]:
-    """What a pass would do: both sides looked at, neither changed."""
+def _would(agent: Agent, source: SourceEntry) -> SourceResult:
+    """Report what a pass would do: both sides are looked at, neither is changed."""
     if agent.run_mode is not RunMode.DAEMON:
         agent.stop_source(source.key)
         runner = agent.start_source(source, RunMode.DRY_RUN)
@@ -98,54 +122,57 @@ def _would(agent: Agent, source: SourceEntry) -> dict[str, Any]:
     else:
         runner = agent.start_source(source)
     counts = agent.control.call(lambda: agent.index.trees.work(source.key))
-    from agent.core.reconcile import Step
-
-    document = _report(agent, source, runner, agent.control.call(lambda: structs.replace(runner.engine.tally)), 0.0)
-    document |= {
-        "dry_run": True,
-        "pushed": counts.get(Step.PUSH, 0),
-        "deleted_remote": counts.get(Step.PUSH_DELETE, 0),
-        "pulled": counts.get(Step.PULL, 0),
-        "deleted_local": counts.get(Step.PULL_DELETE, 0),
-        "conflicts_opened": max(0, counts.get(Step.PARK, 0) - document["conflicts"]),
-    }
-    return document
-
-
-def retry(agent: Agent, params: Params) -> dict[str, Any]:
-    """Try skipped or failed files again now."""
-    if params.get("path") is None and params.get("path_base64") is None:
-        for source in agent.registry.sources:
-            _retry(agent, source, None)
-        return {"changed": bool(agent.registry.sources), "path": None}
-    source, path = agent.source_over(path_of(params, "path"))
-    _retry(agent, source, (path,) if path != "." else None)
-    return {"changed": True, "path": path}
+    result = _report(agent, source, runner, _counters(agent, runner), 0.0)
+    return structs.replace(
+        result,
+        dry_run=True,
+        pushed=counts.get(Step.PUSH, 0),
+        deleted_remote=counts.get(Step.PUSH_DELETE, 0),
+        pulled=counts.get(Step.PULL, 0),
+        deleted_local=counts.get(Step.PULL_DELETE, 0),
+        conflicts_opened=max(0, counts.get(Step.PARK, 0) - result.conflicts),
+        pending=0,
+    )
 
 
-def _retry(agent: Agent, source: SourceEntry, paths: tuple[str, ...] | None) -> None:
-    runner = _runner(agent, source)
+def retry(agent: Agent, params: RetryParams) -> RetryDocument:
+    """Try skipped or failed files again now, and report those that still fail."""
+    if params.path is None and params.path_base64 is None:
+        results = [_retry(agent, source, None) for source in agent.registry.sources]
+        errors = [error for result in results for error in result.errors]
+        return RetryDocument(changed=bool(results), path=None, sources=results, errors=errors)
+    source, path = agent.source_over(path_param(params.path, params.path_base64))
+    whole = path == "."
+    result = _retry(agent, source, None if whole else (path,))
+    # A folder's own error (offline, halted) concerns each of its files.
+    errors = [error for error in result.errors if whole or error.path in ("", readable(path))]
+    return RetryDocument(changed=True, path=readable(path), sources=[result], errors=errors)
+
+
+def _retry(agent: Agent, source: SourceEntry, paths: tuple[str, ...] | None) -> SourceResult:
+    runner = working_runner(agent, source)
+    before, began = _counters(agent, runner), time.monotonic()
     runner.deliver(m.Retry(paths))
     runner.pass_once().result()
+    return _report(agent, source, runner, before, time.monotonic() - began)
 
 
-def pause(agent: Agent, params: Params) -> dict[str, Any]:
-    """Stop changing anything, here or everywhere."""
-    if params.get("everywhere"):
-        return _everywhere(agent, params, "pause")
-    seconds = params.get("seconds")
-    until = math.inf if seconds is None else agent.clock() + float(seconds)
+def pause(agent: Agent, params: PauseParams) -> PauseDocument:
+    """Stop changing anything, on this machine or, with ``everywhere``, on the server for all machines."""
+    if params.everywhere:
+        return _everywhere(agent, params, pause=True)
+    until = math.inf if params.seconds is None else agent.clock() + params.seconds
     return _set_pause(agent, params, until)
 
 
-def resume(agent: Agent, params: Params) -> dict[str, Any]:
-    """Go on, here or everywhere."""
-    if params.get("everywhere"):
-        return _everywhere(agent, params, "resume")
+def resume(agent: Agent, params: ResumeParams) -> PauseDocument:
+    """Continue after a pause, on this machine or on the server."""
+    if params.everywhere:
+        return _everywhere(agent, params, pause=False)
     return _set_pause(agent, params, None)
 
 
-def _set_pause(agent: Agent, params: Params, until: float | None) -> dict[str, Any]:
+def _set_pause(agent: Agent, params: PauseParams | ResumeParams, until: float | None) -> PauseDocument:
     sources = chosen_sources(agent, params)
     for source in sources:
         agent.change_registry(
@@ -157,24 +184,26 @@ def _set_pause(agent: Agent, params: Params, until: float | None) -> dict[str, A
         if runner is None and until is None:
             runner = agent.start_source(source, RunMode.DRY_RUN)
             if agent.control.call(lambda key=source.key: agent.index.sources.get(key).mounts):  # type: ignore[misc]
-                # Which of them are gone, and are gone on without, is known once somebody has looked.
+                # Only a scan finds which mounts are missing, so that the resume can go on without them.
                 runner.pass_once().result()
         if runner is not None:
-            told = m.Resume() if until is None else m.Pause(until)
-            agent.control.call(lambda runner=runner, told=told: runner.tell(told))  # type: ignore[misc]
-    return {
-        "changed": bool(sources),
-        "roots": [str(source.root) for source in sources],
-        "paused_until": None if until is None or math.isinf(until) else stamp(until),
-    }
+            message = m.Resume() if until is None else m.Pause(until)
+            agent.control.call(partial(runner.tell, message))
+    return PauseDocument(
+        changed=bool(sources),
+        roots=[readable(str(source.root)) for source in sources],
+        paused_until=None if until is None or math.isinf(until) else stamp(until),
+    )
 
 
-def _everywhere(agent: Agent, params: Params, verb: str) -> dict[str, Any]:
+def _everywhere(agent: Agent, params: PauseParams | ResumeParams, *, pause: bool) -> PauseDocument:
     sources = chosen_sources(agent, params)
     for source in sources:
         remote = agent.connection(source.server).remote
-        if verb == "pause":
+        if pause:
             remote.pause(source.source_id)
         else:
             remote.resume(source.source_id)
-    return {"changed": bool(sources), "roots": [str(s.root) for s in sources], "everywhere": True}
+    return PauseDocument(
+        changed=bool(sources), roots=[readable(str(source.root)) for source in sources], everywhere=True
+    )

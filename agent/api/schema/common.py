@@ -64,7 +64,7 @@ class ErrorDocument(Struct, frozen=True):
     message: str
 
 
-class HeldDeletes(Struct, frozen=True):
+class HeldDeletesDocument(Struct, frozen=True):
     """Deletes that wait for a person.
 
     Attributes:

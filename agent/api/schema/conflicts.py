@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import Struct
 
 from agent.core.model import Resolution
 
@@ -34,7 +34,7 @@ class ResolveParams(Struct, frozen=True, kw_only=True):
     """
 
     choice: Resolution
-    ids: list[str] = []
+    ids: tuple[str, ...] = ()
     path_glob: str | None = None
     cwd: str | None = None
     text: str | None = None
@@ -108,6 +108,7 @@ class DiffDocument(ConflictDocument, frozen=True, kw_only=True):
         merged: proposed three-way merge; null where none can be made.
         merge_clean: true if the proposed merge holds no conflict markers.
         preview: differences between the local and the remote text.
+        cut: true if a comparison reached its work bound: a region is larger than it could be, no merge is clean.
     """
 
     base: str | None
@@ -116,6 +117,7 @@ class DiffDocument(ConflictDocument, frozen=True, kw_only=True):
     merged: str | None
     merge_clean: bool
     preview: list[PreviewRow]
+    cut: bool
 
 
 class ResolutionState(enum.StrEnum):
@@ -142,7 +144,7 @@ class ResolutionRow(Struct, kw_only=True):
     choice: Resolution
     state: ResolutionState
     message: str | None = None
-    code: str | UnsetType = UNSET
+    code: str | None = None
 
 
 class ResolveDocument(Struct, frozen=True):

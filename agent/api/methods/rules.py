@@ -1,0 +1,92 @@
+"""rules: this machine's patterns of a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Final
+
+from agent.api.methods.common import opened_folder, path_param, readable
+from agent.api.schema.links import RulesDocument, RulesParams
+from agent.core.errors import UsageError
+from agent.core.patterns import pattern_problem
+from agent.disk.selection.rules import DEFAULT_INCLUDE
+from agent.runtime.agent import Agent
+from agent.settings import links as reg
+from agent.settings.links import SourceEntry
+
+_NAMED: Final = 20
+"""Files that are named; the others are only counted."""
+
+
+def checked_patterns(patterns: Iterable[str]) -> tuple[str, ...]:
+    """Return the patterns, each once.
+
+    Raises:
+        UsageError: one of them can only be a mistake.
+    """
+    for pattern in patterns:
+        problem = pattern_problem(pattern)
+        if problem is not None:
+            raise UsageError(f"the pattern {pattern!r} {problem}", "for example '**/*.org' (gitignore rules)")
+    return tuple(dict.fromkeys(patterns))
+
+
+def rules(agent: Agent, params: RulesParams) -> RulesDocument:
+    """Show or change this machine's patterns. Names the files that start or stop being synced; deletes none."""
+    source = agent.source_for(path_param(params.folder, params.folder_base64, "folder"))
+    entry = _changed(source, params)
+    changed = (entry.include, entry.exclude) != (source.include, source.exclude)
+    before: set[str] = set()
+    after: set[str] = set()
+    if changed:
+        before, after = _selected(agent, source), _selected(agent, entry)
+    if changed and not params.dry_run:
+        # Declared patterns would come back with the next start.
+        if source.declared is not None:
+            raise UsageError(
+                f"{source.root} is declared in {source.declared.file}",
+                "change its patterns there, then: raven-agent config reload",
+            )
+        agent.stop_source(source.key)
+        agent.change_registry(lambda registry: reg.with_source(registry, entry))
+        agent.start_source_if_daemon(entry)
+    starts, stops = sorted(after - before), sorted(before - after)
+    added = [pattern for pattern in (*params.include, *params.only) if pattern not in source.include]
+    return RulesDocument(
+        changed=changed and not params.dry_run,
+        root=readable(str(source.root)),
+        include=list(entry.include),
+        exclude=list(entry.exclude),
+        starts=len(starts),
+        stops=len(stops),
+        started=[readable(path) for path in starts[:_NAMED]],
+        stopped=[readable(path) for path in stops[:_NAMED]],
+        warning=f"no file matches {', '.join(added)}" if added and changed and not starts else None,
+    )
+
+
+def _changed(source: SourceEntry, params: RulesParams) -> SourceEntry:
+    """Return the link with the patterns changed as asked.
+
+    Raises:
+        UsageError: a pattern to remove is not there, or one to add can only be a mistake.
+    """
+    include, exclude = checked_patterns(params.include), checked_patterns(params.exclude)
+    only, gone = checked_patterns(params.only), set(params.remove)
+    known = source.include or (DEFAULT_INCLUDE if gone & set(DEFAULT_INCLUDE) else ())
+    unknown = gone - {*known, *source.exclude}
+    if unknown:
+        raise UsageError(f"{sorted(unknown)[0]!r} is no pattern of {source.root}", f"raven-agent rules {source.root}")
+    # Without patterns of their own the defaults hold. An added pattern adds to them; it does not replace them.
+    kept = only or known or (DEFAULT_INCLUDE if include else ())
+    return replace(
+        source,
+        include=tuple(dict.fromkeys(g for g in (*kept, *include) if g not in gone)),
+        exclude=tuple(dict.fromkeys(g for g in (*source.exclude, *exclude) if g not in gone)),
+    )
+
+
+def _selected(agent: Agent, source: SourceEntry) -> set[str]:
+    with opened_folder(agent, source) as folder:
+        return {seen.path for batch in folder.scan((), None) for seen in batch.seen}

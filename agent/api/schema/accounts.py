@@ -1,0 +1,80 @@
+"""login, logout, ensure_local_hub."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+
+class LoginParams(Struct, frozen=True, kw_only=True):
+    """An account to check and store.
+
+    Attributes:
+        name: by default the address's host.
+        insecure_http: allow plain http to another machine.
+    """
+
+    url: str
+    token: str
+    workspace: str | None = None
+    name: str | None = None
+    insecure_http: bool = False
+
+
+class LoginDocument(Struct, frozen=True, kw_only=True):
+    """The stored account.
+
+    Attributes:
+        stored_in: keyring or file, or where the token comes from.
+    """
+
+    changed: bool
+    name: str
+    url: str
+    workspace: str
+    stored_in: str | None
+
+
+class LogoutParams(Struct, frozen=True, kw_only=True):
+    """The account to forget.
+
+    Attributes:
+        name: not needed when there is one.
+    """
+
+    name: str | None = None
+
+
+class LogoutDocument(Struct, frozen=True, kw_only=True):
+    """The forgotten account.
+
+    Attributes:
+        linked: folders that stay linked and wait for the next login of that name.
+    """
+
+    changed: bool
+    name: str
+    linked: list[str]
+
+
+class HubParams(Struct, frozen=True, kw_only=True):
+    """The embedded hub.
+
+    Attributes:
+        port: port to listen on, if it is not running yet.
+    """
+
+    port: int | None = None
+
+
+class HubDocument(Struct, frozen=True, kw_only=True):
+    """The embedded hub.
+
+    Attributes:
+        changed: true if it was started.
+        data: folder of its data.
+    """
+
+    changed: bool
+    name: str
+    url: str
+    data: str

@@ -1,0 +1,91 @@
+"""history, show, restore, trash."""
+
+from __future__ import annotations
+
+from msgspec import UNSET, Struct, UnsetType
+
+from agent.api.schema.common import PathParams
+
+
+class RestoreParams(PathParams, frozen=True, kw_only=True):
+    """The version to bring back: exactly one of ``version`` and ``trash_id``.
+
+    Attributes:
+        version: first digits of its sha256.
+        trash_id: first characters of the trash entry's id.
+        to: absolute path to write it to, instead of its own.
+        to_base64: bytes of a path that is not UTF-8.
+    """
+
+    version: str | None = None
+    trash_id: str | None = None
+    to: str | None = None
+    to_base64: str | None = None
+
+
+class VersionDocument(Struct, frozen=True, kw_only=True):
+    """One version of a file.
+
+    Attributes:
+        hash: sha256.
+        origin: the connector or person that wrote it, or the reason it went to the trash.
+        where: server or trash.
+        trash_id: present for a version in the trash.
+    """
+
+    hash: str
+    size: int
+    recorded_at: str | None
+    origin: str | None
+    where: str
+    trash_id: str | UnsetType = UNSET
+
+
+class RestoreDocument(Struct, frozen=True, kw_only=True):
+    """The result of a restore.
+
+    Attributes:
+        path: relative to the root, or absolute without one.
+        root: the linked folder; null for a file outside every linked folder.
+        hash: sha256 of the restored text.
+        replaced: trash id of the text that was there before; null if there was none.
+    """
+
+    changed: bool
+    path: str
+    root: str | None
+    size: int
+    hash: str
+    replaced: str | None
+
+
+class TrashDocument(Struct, frozen=True, kw_only=True):
+    """One entry of the trash.
+
+    Attributes:
+        reason: cause of the move into the trash.
+        on_server: true if the server holds the text as the head of some file.
+        unlinked: true if the folder is not linked any more. Such an entry is restored with ``--to``.
+    """
+
+    id: str
+    path: str
+    hash: str
+    size: int
+    reason: str
+    moved_at: str
+    on_server: bool
+    root: str
+    unlinked: bool
+
+
+class PruneDocument(Struct, frozen=True, kw_only=True):
+    """The result of ``trash prune``.
+
+    Attributes:
+        removed: entries deleted for good.
+    """
+
+    changed: bool
+    removed: int
+    bytes: int

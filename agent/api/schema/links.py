@@ -1,0 +1,193 @@
+"""sources, link, unlink, move, rules."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from agent.api.schema.common import FolderParams
+from agent.core.model import Mode
+
+
+class SourcesParams(Struct, frozen=True, kw_only=True):
+    """The account whose sources to list.
+
+    Attributes:
+        server: its name; not needed when there is one.
+    """
+
+    server: str | None = None
+
+
+class LinkParams(FolderParams, frozen=True, kw_only=True):
+    """A folder to link.
+
+    Attributes:
+        name: name of the source; by default the folder's.
+        source: id or name of the server's source to join.
+        dry_run: only plan.
+    """
+
+    server: str | None = None
+    name: str | None = None
+    mode: Mode | None = None
+    source: str | None = None
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    dry_run: bool = False
+
+
+class UnlinkParams(FolderParams, frozen=True, kw_only=True):
+    """A folder to unlink.
+
+    Attributes:
+        force: also if changes have not reached the server.
+    """
+
+    force: bool = False
+
+
+class MoveParams(Struct, frozen=True, kw_only=True):
+    """A folder that was moved.
+
+    Attributes:
+        old: path it was linked at.
+        new: path it has now.
+    """
+
+    old: str | None = None
+    old_base64: str | None = None
+    new: str | None = None
+    new_base64: str | None = None
+
+
+class RulesParams(FolderParams, frozen=True, kw_only=True):
+    """A change of this machine's patterns; without one they are only shown.
+
+    Attributes:
+        include: patterns to add, to the defaults too.
+        exclude: patterns to add.
+        only: include patterns that replace all others.
+        remove: patterns to take away.
+        dry_run: only say which files would start or stop being synced.
+    """
+
+    include: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
+    remove: tuple[str, ...] = ()
+    dry_run: bool = False
+
+
+class RemoteSourceDocument(Struct, frozen=True, kw_only=True):
+    """One source of the server.
+
+    Attributes:
+        status: active or paused.
+        root: the folder it is linked to here; null if none.
+    """
+
+    id: str
+    name: str
+    mode: str
+    status: str
+    connector_id: str | None
+    root: str | None
+    include: list[str]
+    exclude: list[str]
+    dialect: str
+
+
+class LinkPlan(Struct, kw_only=True):
+    """Files by what a link does to them.
+
+    Attributes:
+        upload: only here.
+        download: only on the server.
+        adopt: equal on both sides.
+        park: different on both sides; they become conflicts.
+        skip: selected, and cannot be synced.
+    """
+
+    upload: int = 0
+    download: int = 0
+    adopt: int = 0
+    park: int = 0
+    skip: int = 0
+
+
+class SkippedName(Struct, frozen=True):
+    """A file that a link would skip."""
+
+    path: str
+    reason: str
+
+
+class LinkDocument(Struct, frozen=True, kw_only=True):
+    """The result of a link.
+
+    Attributes:
+        was_linked: true if the folder was linked before.
+        source_id: null in a dry run that would make a new source.
+        skipped: the first of the files that are skipped, each with the reason.
+        include: patterns that select the files; empty for the defaults.
+    """
+
+    changed: bool
+    was_linked: bool
+    source_id: str | None
+    connector_id: str | None
+    root: str
+    server: str
+    mode: str
+    plan: LinkPlan
+    skipped: list[SkippedName]
+    include: list[str]
+    exclude: list[str]
+
+
+class UnlinkDocument(Struct, frozen=True, kw_only=True):
+    """The result of an unlink.
+
+    Attributes:
+        unsent: changes that had not reached the server.
+    """
+
+    changed: bool
+    source_id: str
+    root: str
+    unsent: int
+
+
+class MoveDocument(Struct, frozen=True, kw_only=True):
+    """The result of a move.
+
+    Attributes:
+        root: path of the folder now.
+    """
+
+    changed: bool
+    source_id: str
+    old: str
+    root: str
+
+
+class RulesDocument(Struct, frozen=True, kw_only=True):
+    """This machine's patterns of a folder.
+
+    Attributes:
+        include: empty for the defaults.
+        starts: files that start being synced by the change.
+        stops: files that stop being synced; they are deleted nowhere.
+        started: the first of them, as the next.
+        warning: a sentence about a pattern that matches no file.
+    """
+
+    changed: bool
+    root: str
+    include: list[str]
+    exclude: list[str]
+    starts: int
+    stops: int
+    started: list[str]
+    stopped: list[str]
+    warning: str | None

@@ -1,0 +1,251 @@
+"""status, progress, servers, files, explain, activity."""
+
+from __future__ import annotations
+
+from msgspec import UNSET, Struct, UnsetType
+
+from agent.api.schema.common import ErrorDocument, FolderParams, HeldDeletesDocument, ListParams
+
+
+class FilesParams(ListParams, frozen=True, kw_only=True):
+    """The files to list.
+
+    Attributes:
+        state: only files in this state.
+    """
+
+    state: str | None = None
+
+
+class ActivityParams(ListParams, frozen=True, kw_only=True):
+    """The entries to list.
+
+    Attributes:
+        since: only entries of this time and later; RFC 3339.
+    """
+
+    since: str | None = None
+
+
+class DaemonDocument(Struct, frozen=True, kw_only=True):
+    """The process that answers.
+
+    Attributes:
+        running: false where a command answers for itself.
+        since: time of its start.
+    """
+
+    running: bool
+    pid: int | None
+    since: str | None
+
+
+class ServerDocument(Struct, frozen=True, kw_only=True):
+    """One account.
+
+    Attributes:
+        connector_id: this machine's id on the server; null until it is registered.
+        state: ok, offline or signed_out.
+        warning: a sentence about a token that expires soon, or cannot be read.
+        declared_in: the configuration file that declares it.
+        remedy: how to sign in again.
+        message: cause of a state other than ok.
+    """
+
+    name: str
+    url: str
+    workspace: str
+    dialect: str
+    connector_id: str | None
+    state: str
+    token_expires_at: str | None
+    warning: str | None
+    declared_in: str | None
+    remedy: str | None
+    message: str | None
+
+
+class Progress(Struct, frozen=True, kw_only=True):
+    """Progress of the work under way.
+
+    Attributes:
+        bytes_total: bytes of the files that are sent or fetched in this batch of work, done ones included.
+        eta_seconds: estimated time left; null while there is nothing to estimate from.
+    """
+
+    files_done: int
+    files_total: int
+    bytes_done: int
+    bytes_total: int
+    eta_seconds: float | None
+
+
+class SourceDocument(Struct, frozen=True, kw_only=True):
+    """One source.
+
+    Attributes:
+        id: the server's id.
+        declared_in: the configuration file that declares it.
+        state: the first that holds of signed_out, halted, error, offline, paused, conflict, syncing, up_to_date.
+        resolving: conflicts whose resolution is decided and not carried out yet.
+        skipped: selected files that are not synced, each counted once.
+        failed: those of them that are not left out by policy.
+        paused_until: null without a pause, and for a pause without an end.
+        last_sync_at: time at which both sides last agreed.
+        degraded: reasons why changes may be noticed late.
+    """
+
+    id: str
+    name: str
+    root: str
+    declared_in: str | None
+    server: str
+    dialect: str
+    mode: str
+    state: str
+    files: int
+    bytes: int
+    pending_push: int
+    pending_pull: int
+    conflicts: int
+    resolving: int
+    skipped: int
+    failed: int
+    held_deletes: HeldDeletesDocument | None
+    progress: Progress | None
+    paused_until: str | None
+    cursor: str | None
+    last_sync_at: str | None
+    degraded: list[str]
+    error: ErrorDocument | None
+
+
+class DeclarationIssue(Struct, frozen=True):
+    """The reason a declaration is not applied."""
+
+    code: str
+    message: str | None
+    hint: str | None
+
+
+class DeclarationDocument(Struct, frozen=True, kw_only=True):
+    """One declared account or folder.
+
+    Attributes:
+        kind: server or source.
+        state: applied, waiting or refused.
+    """
+
+    kind: str
+    name: str
+    file: str
+    state: str
+    error: DeclarationIssue | None
+
+
+class StatusDocument(Struct, frozen=True, kw_only=True):
+    """The status of everything.
+
+    Attributes:
+        schema: version of this form.
+        version: release of the agent that answers.
+    """
+
+    schema: int
+    version: str
+    checked_at: str
+    daemon: DaemonDocument
+    servers: list[ServerDocument]
+    sources: list[SourceDocument]
+    declarations: list[DeclarationDocument]
+
+
+class ProgressDocument(Struct, frozen=True):
+    """The sources at work."""
+
+    sources: list[SourceDocument]
+
+
+class FileDocument(Struct, frozen=True, kw_only=True):
+    """One file.
+
+    Attributes:
+        root: the linked folder.
+        path: relative to the root.
+        state: ok, pending_push, pending_pull, conflict or skipped.
+        hash: sha256 here; null for "no such file", as for the other two.
+        base_hash: sha256 both sides last agreed on.
+        remote_hash: sha256 on the server.
+        reason: code of the reason a skipped file is not synced.
+        reason_text: the reason in words.
+    """
+
+    root: str
+    path: str
+    path_base64: str | UnsetType = UNSET
+    state: str
+    size: int | None
+    hash: str | None
+    base_hash: str | None
+    remote_hash: str | None
+    reason: str | None = None
+    reason_text: str | None = None
+
+
+class ExplainDocument(Struct, frozen=True, kw_only=True):
+    """The reason a path is or is not synced.
+
+    Attributes:
+        rule: pattern or built-in rule that decided.
+        origin: place of the rule: a file and line, or the kind of pattern.
+        state: as in ``files``; null for a path that no side holds, or that is not selected.
+        reason: the reason a selected path is skipped, in words.
+    """
+
+    path: str
+    path_base64: str | UnsetType = UNSET
+    synced: bool
+    rule: str | None
+    origin: str | None
+    state: str | None
+    reason: str | None
+    hash: str | None
+    base_hash: str | None
+    remote_hash: str | None
+
+
+class ActivityDocument(Struct, frozen=True, kw_only=True):
+    """One entry of the activity log.
+
+    Attributes:
+        id: number of the entry; they only grow.
+        what: kind of the event.
+        operation_id: id the server knows the operation by.
+    """
+
+    id: int
+    at: str
+    source_id: str
+    root: str
+    path: str | None
+    what: str
+    detail: str | None
+    operation_id: str | None
+
+
+__all__ = [
+    "ActivityDocument",
+    "ActivityParams",
+    "DaemonDocument",
+    "DeclarationDocument",
+    "DeclarationIssue",
+    "ExplainDocument",
+    "FileDocument",
+    "FilesParams",
+    "FolderParams",
+    "Progress",
+    "ProgressDocument",
+    "ServerDocument",
+    "SourceDocument",
+    "StatusDocument",
+]
