@@ -222,15 +222,15 @@ def judge(conflict: Conflict, known: Knowledge) -> Verdict:
     if conflict.origin is ConflictOrigin.FOREIGN:
         # Another machine shows, resolves and closes it. Here it is only a line in a list.
         return _close(conflict, "resolved on the server") if known.ended else Verdict(Action.KEEP, conflict)
+    if conflict.origin is ConflictOrigin.STALE_OWN:
+        # No person was shown anything. The head stays, and a resolution that fails is tried again.
+        return Verdict(Action.KEEP, conflict)
     if known.decision is not None:
         return _take_decision(conflict, known.decision)
     if known.ended is not None and conflict.state is not ConflictState.RESOLVING:
         ended = _after_end(conflict, known, known.ended)
         if ended is not None:
             return ended
-    if conflict.origin is ConflictOrigin.STALE_OWN:
-        # No person was shown anything. The head stays, and a resolution that fails is tried again.
-        return Verdict(Action.KEEP, conflict)
     if known.busy or Presence.UNKNOWN in (known.local.presence, known.remote.presence):
         # Nothing may be concluded from a side that is not known. A refused decision is withdrawn all the same.
         return _withdraw(conflict, known.refusal) if known.refusal else Verdict(Action.KEEP, conflict)
@@ -253,9 +253,7 @@ def _take_decision(conflict: Conflict, decision: UserDecision) -> Verdict:
         Resolution.KEEP_RAVEN: conflict.remote_hash,
         Resolution.MANUAL_MERGE: decision.merged_hash,
     }[decision.choice]
-    decided = replace(
-        conflict, state=ConflictState.RESOLVING, choice=decision.choice, wanted_hash=wanted, note=None
-    )  # fmt: skip
+    decided = replace(conflict, state=ConflictState.RESOLVING, choice=decision.choice, wanted_hash=wanted, note=None)
     # A local text that loses goes to the trash when the folder is changed. The other side may exist nowhere else.
     return Verdict(Action.CARRY_OUT, decided, _trash(conflict.remote_hash, unless=(wanted,)))
 

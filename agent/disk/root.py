@@ -15,6 +15,7 @@ from agent.core.paths import collision_key, to_nfc
 from agent.disk.fs.protocol import Dir, FileType, FolderEntry, Fs, Listing, classify
 
 _NOT_A_FOLDER: Final = frozenset({errno.ENOTDIR, errno.ELOOP, errno.EMLINK})
+_BITS: Final = 1 << 64
 FOLDER_MODE: Final = 0o777
 """Mode of folders created on the way to a file; the umask narrows it."""
 
@@ -43,6 +44,14 @@ class RootIdentity(Struct, frozen=True):
     device: int
     inode: int
 
+    def is_same(self, other: RootIdentity) -> bool:
+        """Return True if both are the same folder, whether their 64-bit numbers are signed or not."""
+        return self.has_inode_of(other) and (self.device - other.device) % _BITS == 0
+
+    def has_inode_of(self, other: RootIdentity) -> bool:
+        """Return True if the inodes are equal. Only then can it be the same folder after the disk was mounted again."""
+        return (self.inode - other.inode) % _BITS == 0
+
 
 class Root:
     """One synced folder.
@@ -50,7 +59,6 @@ class Root:
     Attributes:
         fs: the file system.
         path: absolute path, as linked.
-        handle: the open folder.
         identity: device and inode of the open folder.
         mounts: folders below it that are known mount points. Where one is not mounted, everything below it is unknown,
             never absent.
@@ -67,13 +75,10 @@ class Root:
         self.nfd_probe: Callable[[], bool] | None = None
         self._case_insensitive: bool | None = None
         self._nfd: bool | None = None
-        try:
-            self.handle = fs.open_root(path)
-        except OSError as failure:
-            raise RootError(f"The folder {path} cannot be opened: {failure.strerror}.") from failure
-        self.identity = self._identity(self.handle)
-        if expected is not None and expected != self.identity:
-            fs.close(self.handle)
+        self._handle: Dir | None = self._open_root()
+        self.identity = self._identity(self._handle)
+        if expected is not None and not expected.is_same(self.identity):
+            self.release()
             raise RootError(f"The folder at {path} is not the one that was linked.")
 
     def __enter__(self) -> Root:
@@ -84,7 +89,35 @@ class Root:
 
     def close(self) -> None:
         """Close the handle."""
-        self.fs.close(self.handle)
+        self.release()
+
+    @property
+    def handle(self) -> Dir:
+        """The open folder. After ``release`` it is opened again; raises RootError if it is no longer the same one."""
+        if self._handle is None:
+            handle = self._open_root()
+            if not self.identity.is_same(self._identity(handle)):
+                self.fs.close(handle)
+                raise RootError(f"The folder {self.path} was replaced by another one.")
+            self._handle = handle
+        return self._handle
+
+    @property
+    def is_open(self) -> bool:
+        """True while a handle is open, so that the file system cannot be unmounted."""
+        return self._handle is not None
+
+    def release(self) -> None:
+        """Close the handle until the next use. No other thread may use the root meanwhile."""
+        if self._handle is not None:
+            self.fs.close(self._handle)
+            self._handle = None
+
+    def _open_root(self) -> Dir:
+        try:
+            return self.fs.open_root(self.path)
+        except OSError as failure:
+            raise RootError(f"The folder {self.path} cannot be opened: {failure.strerror}.") from failure
 
     def verify(self) -> None:
         """Check that the open folder is still the one at its path.
@@ -92,12 +125,9 @@ class Root:
         Raises:
             RootError: it is not.
         """
+        other = self._open_root()
         try:
-            other = self.fs.open_root(self.path)
-        except OSError as failure:
-            raise RootError(f"The folder {self.path} is missing: {failure.strerror}.") from failure
-        try:
-            if self._identity(other) != self.identity:
+            if not self.identity.is_same(self._identity(other)):
                 raise RootError(f"The folder {self.path} was replaced by another one.")
         finally:
             self.fs.close(other)
@@ -163,7 +193,7 @@ class Root:
 
     def is_unmounted(self, path: str, folder: Dir, above: Dir) -> bool:
         """Return True if ``path`` is a known mount point with nothing mounted, so it shows the folder beneath."""
-        return path in self.mounts and self.fs.fstat(folder).device == self.fs.fstat(above).device
+        return path in self.mounts and self.fs.mount_of(folder) == self.fs.mount_of(above)
 
     def _step(self, handle: Dir, part: str, so_far: str, create: list[str] | None, mounts: list[str]) -> Dir:
         try:

@@ -31,7 +31,7 @@ def confirm(root: Root, expected: RootIdentity, state_folder: str, link: str) ->
         RootError: it is another folder, or another disk is mounted at its path.
     """
     remedy = f"If it is the right folder: raven-agent move '{root.path}' '{root.path}'"
-    if root.identity.inode != expected.inode:
+    if not root.identity.has_inode_of(expected):
         raise RootError(f"The folder at {root.path} is not the one that was linked. {remedy}")
     if not _is_on_state_disk(root, state_folder) and not _is_marked(root, link):
         raise RootError(

@@ -70,7 +70,11 @@ class EngineContext:
         self._unwritten_activity: list[tuple[str, str, str | None, str | None]] = []
         self.new_activity: list[tuple[str, str, str | None, str | None]] = []
         self.parked: dict[str, Conflict] = {}
+        """Conflicts that park their path, by path."""
+        self.waiting: dict[str, list[Conflict]] = {}
+        """Conflicts that cannot be shown yet, by path, oldest first; see ``Conflict.is_waiting``."""
         self.foreign: dict[str, Conflict] = {}
+        """Other machines' conflicts, by the server's id."""
         self._load()
 
     def _load(self) -> None:
@@ -132,13 +136,38 @@ class EngineContext:
         self.new_activity.append((path, kind, detail, operation_id))
 
     def keep_conflict(self, conflict: Conflict) -> None:
-        """Mirror a conflict: ours that parks a path by path, another machine's by its server ids."""
+        """Put a new or changed conflict into the mirror of its kind."""
+        self.drop_conflict(conflict)
         if conflict.parks:
             self.parked[conflict.path] = conflict
             self.in_flight.reclassify([conflict.path])
+        elif conflict.is_waiting:
+            waiting = [*self.waiting.get(conflict.path, ()), conflict]
+            self.waiting[conflict.path] = sorted(waiting, key=lambda each: each.id)
         elif not conflict.mine:
             for server_id in conflict.server_ids:
                 self.foreign[server_id] = conflict
+
+    def drop_conflict(self, conflict: Conflict) -> None:
+        """Take a conflict out of the mirrors."""
+        parked = self.parked.get(conflict.path)
+        if parked is not None and parked.id == conflict.id:
+            del self.parked[conflict.path]
+        left = [each for each in self.waiting.pop(conflict.path, ()) if each.id != conflict.id]
+        if left:
+            self.waiting[conflict.path] = left
+        for server_id in conflict.server_ids:
+            if server_id in self.foreign and self.foreign[server_id].id == conflict.id:
+                del self.foreign[server_id]
+
+    def conflicts_at(self, path: str) -> list[Conflict]:
+        """Return this machine's conflicts of a path: the one that parks it first, then those that wait."""
+        parked = self.parked.get(path)
+        return [*([] if parked is None else [parked]), *self.waiting.get(path, ())]
+
+    def all_conflicts(self) -> list[Conflict]:
+        """Return all conflicts of this machine, shown or waiting."""
+        return [*self.parked.values(), *itertools.chain.from_iterable(self.waiting.values())]
 
     def retry_time(self, path: str) -> float:
         """Return the time when the path may be retried (0: now).

@@ -12,7 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from agent.core.conflict import ConflictState
+from agent.core.conflict import LOOK_AGAIN, ConflictState
 from agent.core.errors import Problem
 from agent.core.model import ABSENT, Reason
 from agent.engine import messages as m
@@ -22,6 +22,7 @@ from agent.engine.context import EngineContext
 from agent.engine.delete_guard import DeleteGuard
 from agent.engine.downloads import Downloads
 from agent.engine.effects import Effect
+from agent.engine.feed_polling import FeedPolling
 from agent.engine.in_doubt import InDoubt
 from agent.engine.in_flight import HeldDeletes, SyncCounters
 from agent.engine.local_changes import LocalChanges
@@ -30,6 +31,7 @@ from agent.engine.planner import Planner
 from agent.engine.recovery import Recovery
 from agent.engine.remote_feed import RemoteFeed
 from agent.engine.resolutions import Resolutions
+from agent.engine.server_conflicts import ServerConflicts
 from agent.engine.status import Alerts, SourceView, alerts, view
 from agent.engine.trash_outbox import TrashOutbox
 from agent.engine.uploads import Uploads
@@ -53,6 +55,7 @@ class Engine:
         path_store = self._path_store = PathStore(ctx)
         self._trash_outbox = TrashOutbox(ctx)
         self._conflicts = ConflictTracker(ctx, path_store, self._trash_outbox)
+        self._server_conflicts = ServerConflicts(ctx, path_store, self._conflicts)
         self._verification = Verification(ctx, path_store, self._conflicts)
         self._delete_guard = DeleteGuard(ctx, path_store)
         self._in_doubt = InDoubt(ctx, path_store, self._conflicts)
@@ -60,15 +63,18 @@ class Engine:
         self._uploads = Uploads(ctx, path_store, self._in_doubt, self._delete_guard, self._local_changes)
         self._downloads = Downloads(ctx, path_store, self._delete_guard)
         self._resolutions = Resolutions(ctx, path_store, self._conflicts, self._downloads, self._trash_outbox)
-        self._remote_feed = RemoteFeed(ctx, path_store, self._conflicts, self._in_doubt, self._verification)
+        self._polling = FeedPolling(ctx, self._verification)
+        self._remote_feed = RemoteFeed(
+            ctx, path_store, self._conflicts, self._server_conflicts, self._in_doubt, self._verification, self._polling
+        )
         self._recovery = Recovery(ctx, path_store, self._in_doubt, self._downloads, self._resolutions)
         self._user_commands = UserCommands(
             ctx, path_store, self._in_doubt, self._verification, self._trash_outbox, self._recovery
         )
         self._planner = Planner(
-            ctx, self._conflicts, self._verification, self._remote_feed,
+            ctx, self._conflicts, self._server_conflicts, self._verification, self._polling,
             (self._recovery, self._local_changes, self._in_doubt, self._verification),
-            (self._delete_guard, self._downloads, self._resolutions, self._uploads, self._conflicts,
+            (self._delete_guard, self._downloads, self._resolutions, self._uploads, self._server_conflicts,
              self._trash_outbox),
         )  # fmt: skip
         self._handlers = self._message_handlers()
@@ -86,9 +92,9 @@ class Engine:
             m.BatchAnswered: self._uploads.on_answer,
             m.HeadArrived: self._on_head,
             m.ListingArrived: self._verification.on_listing,
-            m.FeedContinuityChecked: self._remote_feed.on_standing,
-            m.ConnectionsReset: self._remote_feed.on_woke,
-            m.ConflictsArrived: self._conflicts.on_conflicts,
+            m.FeedContinuityChecked: self._polling.on_continuity_checked,
+            m.ConnectionsReset: self._polling.on_connections_reset,
+            m.ConflictsArrived: self._server_conflicts.on_list,
             m.TrashWriteFinished: self._trash_outbox.on_write_finished,
             m.ConflictCloseAnswered: self._resolutions.on_close_answered,
             m.ChangesApplied: self._recovery.on_applied,
@@ -159,10 +165,10 @@ class Engine:
 
     def refusal(self, decision: m.Resolve) -> str | None:
         """Return why a decision was refused; None if it is carried out."""
-        conflict = next((c for c in self._ctx.parked.values() if c.id == decision.conflict), None)
+        conflict = next((c for c in self._ctx.all_conflicts() if c.id == decision.conflict), None)
         if conflict is None or conflict.state is not ConflictState.OPEN:
             return None
-        return conflict.note or "the file or the server's version changed since; please look again"
+        return conflict.note or LOOK_AGAIN
 
     def step(self, now: float, *messages: m.Message) -> list[Effect]:
         """Take messages and return the effects to carry out. ``now``: seconds since the epoch."""
@@ -240,13 +246,13 @@ class Engine:
             return
         ctx.retry_state.failed(message.call, message.problem, ctx.now)
         if message.call in (m.Call.POLL, m.Call.STANDING):
-            self._remote_feed.on_failed(message.subject)
+            self._polling.on_failed(message.subject)
         elif message.call is m.Call.HEAD and isinstance(message.subject, str):
             in_flight.head_answered(message.subject)
         elif message.call is m.Call.CLOSE and isinstance(message.subject, int):
             self._resolutions.on_close_failed(message.subject, message.problem)
         elif message.call is m.Call.CONFLICTS:
-            self._conflicts.on_list_failed()
+            self._server_conflicts.on_list_failed()
         elif message.call is m.Call.LISTING:
             self._verification.on_listing_failed()
 

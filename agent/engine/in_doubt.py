@@ -1,4 +1,4 @@
-"""What became of operations: outcomes into the trees, and evidence gathered where no outcome came."""
+"""Outcomes of operations, and evidence for those in doubt: their answer was lost or does not say what happened."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from agent.index.activity import ActivityKind
 from agent.index.operations import OperationState, PushReason, StoredOperation
 from agent.index.trees import PathRow
 
-_ASK_AT_ONCE = 4
-_KNOWN_AT_MOST = 5000
-"""Own operations whose places in the feed are known, from which on nothing more is sent until it was read past them."""
+_HEADS_AT_ONCE = 4
+_MOST_UNREAD = 5000
+"""Acknowledged operations whose events were not read yet. With more, uploads pause until the feed was read."""
 
 
 class InDoubt:
-    """Every operation ends here, exactly once."""
+    """Records the outcome of each operation, exactly once."""
 
     def __init__(self, ctx: EngineContext, path_store: PathStore, conflict_tracker: ConflictTracker) -> None:
         self._ctx = ctx
@@ -28,7 +28,7 @@ class InDoubt:
         self._conflicts = conflict_tracker
 
     def applied(self, row: PathRow, entry: StoredOperation) -> PathRow:
-        """The operation is what the server holds, or held at its place in the order."""
+        """Record that the server applied the operation; return the row afterwards."""
         ctx = self._ctx
         operation = entry.operation
         if operation.verb is Verb.DELETE:
@@ -40,12 +40,12 @@ class InDoubt:
         ctx.drop_approval(row.path)
         side = sent_side(operation.hash, operation.size)
         if entry.reason is PushReason.RESOLVE:
-            # The folder does not hold the decided text yet: the base moves with the install that follows.
+            # The folder does not hold the decided text yet. The base moves with the install that follows.
             return replace(row, remote=side)
         return agreed(row, side)
 
     def acknowledge(self, answered: list[tuple[StoredOperation, int | None]]) -> None:
-        """The server says these were applied, and where in the order, or their echoes will tell."""
+        """Record operations that the server acknowledged, each with the position of its event or None."""
         ctx, ordered = self._ctx, self._ctx.setup.ordered_feed
         rows = self._path_store.rows([entry.operation.path for entry, _ in answered])
         changed = []
@@ -56,64 +56,61 @@ class InDoubt:
             if position is not None:
                 row = replace(row, position=max(row.position, position))
             elif ordered and entry.operation.hash == before.remote.hash:
-                # Somebody else had written the same first: there will be no event of ours.
+                # Another writer had written the same text first: there will be no event of ours.
                 ctx.move_operations([entry], OperationState.ECHOED)
             changed.append(row)
         self._path_store.change(changed)
-        self._know([position for _, position in answered if position is not None])
+        # The feed may leave these events out.
+        ctx.in_flight.acknowledge(position for _, position in answered if position is not None)
         ctx.in_flight.mark_changed(rows)
         ctx.in_flight.echo_goal = ctx.in_flight.next_poll
 
-    def _know(self, positions: list[int]) -> None:
-        """The feed need not tell these again."""
-        self._ctx.in_flight.acknowledge(positions)
-
     def read_first(self) -> bool:
-        """Whether the feed has to be read before more is sent: what stays open until then is kept in memory, and of a
-        long push that would be everything. It is asked for once nothing is on its way: a feed that is still being
-        written would tell what the answers tell as well, texts and all.
+        """Return True if the feed must be read before more is sent, or memory would grow with the push.
+
+        The feed is read once no batch is on its way: a feed that still grows would repeat the answers, texts included.
         """
         in_flight = self._ctx.in_flight
-        if sum(span.last - span.first + 1 for span in in_flight.acknowledged_spans) < _KNOWN_AT_MOST:
+        if sum(span.last - span.first + 1 for span in in_flight.acknowledged_spans) < _MOST_UNREAD:
             return False
         if not in_flight.batch and in_flight.drained >= in_flight.drain_goal:
             self._ctx.request_drain()
         return True
 
     def passed_over(self, past: int) -> None:
-        """The feed was read beyond ``past``, and did not tell what was known up to there."""
+        """Record that the feed was read beyond ``past`` and left out our acknowledged events up to there."""
         ctx = self._ctx
-        told = [
+        passed = [
             entry
             for entries in ctx.open_operations.values()
             for entry in entries
             if entry.state is OperationState.ACKED and entry.echoed is not None and entry.echoed <= past
         ]
-        ctx.move_operations(told, OperationState.ECHOED)
+        ctx.move_operations(passed, OperationState.ECHOED)
 
     def conflict(self, entry: StoredOperation, found: RemoteConflict) -> None:
-        """The server parked this operation."""
+        """Record that the server refused an operation and opened a conflict."""
         ctx = self._ctx
         ctx.move_operations([entry], OperationState.DONE)
         row = self._path_store.row(entry.operation.path)
-        self._path_store.change([self._conflicts.conflicted(row, entry.operation, found)])
+        self._path_store.change([self._conflicts.refused(row, entry.operation, found)])
         ctx.in_flight.mark_changed([row.path])
 
     def refused(self, entry: StoredOperation, text: str) -> None:
-        """The server will never take this operation."""
+        """Record that the server rejects an operation for good. ``text``: why, for people."""
         ctx = self._ctx
         ctx.move_operations([entry], OperationState.DONE)
         ctx.record_activity(entry.operation.path, ActivityKind.REFUSED, text, entry.operation.id)
         conflict = ctx.parked.get(entry.operation.path)
         if entry.reason is PushReason.RESOLVE and conflict is not None:
-            self._conflicts.reopen(conflict, self._path_store.row(entry.operation.path), text)
+            self._conflicts.refuse(conflict, self._path_store.row(entry.operation.path), text)
 
     def abandon(self, entries: list[StoredOperation]) -> None:
-        """Nobody can say any more what became of these; the three trees will, as if they had never been sent."""
+        """Give up on the outcome of operations. The three trees decide, as if they had not been sent."""
         self._ctx.move_operations(entries, OperationState.ABANDONED)
 
     def doubt(self, entries: list[StoredOperation]) -> None:
-        """Nobody said what became of these: read the feed to its end, then judge what it did not mention."""
+        """Put operations in doubt: read the feed to its end, then judge those it did not mention."""
         ctx = self._ctx
         if not entries:
             return
@@ -123,7 +120,7 @@ class InDoubt:
             ctx.in_flight.settle_goal[entry.operation.id] = goal
 
     def on_head(self, row: PathRow, head: RemoteHead | None, conflicts: tuple[RemoteConflict, ...] | None) -> PathRow:
-        """Judge the unsettled operations of a path by what the server shows."""
+        """Judge the operations in doubt of a path by what the server shows; return the row afterwards."""
         ctx = self._ctx
         for entry in list(ctx.open_operations.get(row.path, ())):
             if entry.state is not OperationState.UNSETTLED or conflicts is None or not self._drained(entry):
@@ -138,17 +135,18 @@ class InDoubt:
         operation = entry.operation
         digest = head.hash if head else None
         versions = [version.hash for version in head.versions] if head else []
-        unclaimed = [c for c in conflicts if c.id not in ctx.foreign]
-        verdict, found = judge_in_doubt(operation, digest, versions, unclaimed)
+        verdict, found = judge_in_doubt(operation, digest, versions, conflicts)
         ctx.in_flight.settle_goal.pop(operation.id, None)
         ctx.record_activity(row.path, ActivityKind.SETTLED, verdict.value, operation.id)
         if verdict is InDoubtVerdict.CONFLICT and found is not None:
+            # The server holds our text in a conflict: the operation is over, and the path is parked.
             ctx.move_operations([entry], OperationState.DONE)
-            return self._conflicts.conflicted(replace(row, remote=remote_side(digest)), operation, found)
+            return self._conflicts.refused(replace(row, remote=remote_side(digest)), operation, found)
         if verdict is InDoubtVerdict.NOT_APPLIED:
-            # It may still be under way and arrive late; a conflict it opens then is known by this stage.
+            # It may still arrive late. A conflict that it opens then is recognised by this state.
             ctx.move_operations([entry], OperationState.ABANDONED)
             return replace(row, remote=remote_side(digest))
+        # Applied, or applied and replaced since: our version was on the server, and the head is what it shows now.
         row = self.applied(row, entry)
         ctx.move_operations([entry], OperationState.DONE)
         return replace(row, remote=remote_side(digest))
@@ -157,8 +155,9 @@ class InDoubt:
         return self._ctx.in_flight.drained >= self._ctx.in_flight.settle_goal.get(entry.operation.id, 0)
 
     def resendable(self, entry: StoredOperation) -> bool:
-        """Whether asking again by sending again is the exact way: the server answers the first outcome, and the
-        bytes the id stands for are still there.
+        """Return True if sending the operation again tells its outcome exactly.
+
+        The server must answer with the first outcome, and the bytes of the operation must still be in the folder.
         """
         ctx = self._ctx
         if entry.state is not OperationState.UNSETTLED or not ctx.setup.item_results or not self._drained(entry):
@@ -172,18 +171,18 @@ class InDoubt:
         return local.hash == operation.hash and local.presence in (Presence.ABSENT, Presence.FILE)
 
     def plan(self) -> None:
-        """Ask for the heads of what can be settled in no other way."""
+        """Ask for the heads of paths whose operations can be judged in no other way."""
         ctx, in_flight = self._ctx, self._ctx.in_flight
         if not ctx.may_call(Call.HEAD):
             return
         paths: dict[str, None] = {}
         for entry in ctx.unanswered_operations(beside=in_flight.pushing):
-            if len(in_flight.asking) + len(paths) >= _ASK_AT_ONCE:
+            if len(in_flight.asking) + len(paths) >= _HEADS_AT_ONCE:
                 break
             path = entry.operation.path
             if entry.state is not OperationState.UNSETTLED or not self._drained(entry):
                 continue
-            # What is put off takes no turn from the others.
+            # A path that waits for a retry takes no place from the others.
             if not self.resendable(entry) and ctx.may_fetch_head(path):
                 paths[path] = None
         ctx.fetch_heads_and_conflicts(self._path_store.rows(list(paths)).values())

@@ -62,7 +62,8 @@ class PathStore:
                 # The change of the folder is not wanted any more, so its problem is over.
                 ctx.clear_problem(new.path, ProblemOrigin.PULL)
                 ctx.in_flight.clear_deferral(new.path)
-        ctx.moved.update(row.path for row in decided if row.step is Step.PARK or row.path in ctx.parked)
+        parked, waiting = ctx.parked, ctx.waiting
+        ctx.moved.update(r.path for r in decided if r.step is Step.PARK or r.path in parked or r.path in waiting)
         ctx.changes += len(decided)
         if decided:
             ctx.in_flight.row_written(row.path for row in decided)
@@ -83,7 +84,8 @@ class PathStore:
         there = [seen for seen in found if seen.side.category not in nothing] if nothing else found
         ctx.index.trees.add(ctx.source, there, steps)
         ctx.recount((ABSENT for _ in there), (seen.side for seen in there))
-        ctx.moved.update(ctx.parked.keys() & {seen.path for seen in found} if ctx.parked else ())
+        conflicted = ctx.parked.keys() | ctx.waiting.keys()
+        ctx.moved.update(conflicted & {seen.path for seen in found} if conflicted else ())
         ctx.changes += len(found)
         if found:
             ctx.in_flight.row_written(seen.path for seen in found)

@@ -10,9 +10,10 @@ from agent.engine.config import RunMode
 from agent.engine.conflicts import ConflictTracker
 from agent.engine.context import EngineContext
 from agent.engine.effects import PassFinished, SetTimer
+from agent.engine.feed_polling import FeedPolling
 from agent.engine.in_flight import RecoveryPhase
 from agent.engine.messages import Call
-from agent.engine.remote_feed import RemoteFeed
+from agent.engine.server_conflicts import ServerConflicts
 from agent.engine.verification import Verification
 
 _PASSING_KINDS = frozenset({ProblemKind.BUSY, ProblemKind.GARBLED, ProblemKind.SERVER_FAULT})
@@ -40,15 +41,17 @@ class Planner:
         self,
         ctx: EngineContext,
         conflict_tracker: ConflictTracker,
+        server_conflicts: ServerConflicts,
         verification: Verification,
-        remote_feed: RemoteFeed,
+        polling: FeedPolling,
         observers: Sequence[Plans],
         actors: Sequence[Plans],
     ) -> None:
         self._ctx = ctx
         self._conflicts = conflict_tracker
+        self._server_conflicts = server_conflicts
         self._verification = verification
-        self._remote_feed = remote_feed
+        self._polling = polling
         self._observers = observers
         self._actors = actors
 
@@ -57,6 +60,7 @@ class Planner:
         ctx = self._ctx
         if ctx.in_flight.recovery is RecoveryPhase.NOT_STARTED:
             return
+        self._server_conflicts.compare_listed()
         self._conflicts.update_conflicts()
         for part in self._observers:
             part.plan()
@@ -65,11 +69,11 @@ class Planner:
         for part in self._actors:
             part.plan()
         # Last, because the other parts decide if the feed must be read.
-        self._remote_feed.plan()
+        self._polling.plan()
         self._set_alarms()
         if self.at_rest() and self._must_read_own_events():
             ctx.request_drain()
-            self._remote_feed.plan()
+            self._polling.plan()
         if self.at_rest():
             self._rest()
         if ctx.due is not None and (ctx.due != ctx.in_flight.wake_at or ctx.due <= ctx.now):

@@ -1,4 +1,4 @@
-"""Carrying a person's decision out: on the server first, step by step as it shows itself, then in the folder."""
+"""Carries a person's decision out: on the server first, one step after another, then in the folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import hashlib
 
 from msgspec.structs import replace
 
-from agent.core.conflict import Conflict, ConflictOrigin, ConflictState
+from agent.core.claim import to_close
+from agent.core.conflict import SWAPPED, Conflict, ConflictOrigin, ConflictState, UserDecision
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import (
     ApplyOutcome,
@@ -28,21 +29,28 @@ from agent.engine.downloads import Downloads, seen_at
 from agent.engine.effects import CloseConflict
 from agent.engine.messages import Call, ConflictCloseAnswered, Resolve
 from agent.engine.path_store import PathStore
+from agent.engine.server_conflicts import own_pushes
 from agent.engine.trash_outbox import TrashOutbox
 from agent.index.activity import ActivityKind
 from agent.index.operations import OperationState, PushReason
 from agent.index.problems import ProblemOrigin
 from agent.index.trees import PathRow
 
-_SWAPPED = frozenset({ConflictOrigin.SERVER_EDIT, ConflictOrigin.OVERTAKEN_EDIT})
-"""On the server the two sides of these are the other way round: its ``local`` is the head."""
-_ASK_AT_ONCE = 20
-_AGAIN = 10.0
-"""Seconds before a step that cannot be taken now is tried again."""
+_HEADS_AT_ONCE = 20
+"""Paths whose head is asked for at the same time."""
+_RETRY_SECONDS = 10.0
+"""Delay before a step that cannot be taken now is tried again."""
+_REFUSED_SECONDS = 300.0
+"""Delay before the server is asked again to close a conflict that was never shown."""
+_NO_TEXT = "the text to keep cannot be found any more"
 
 
 class Resolutions:
-    """Works on every conflict whose decision is made."""
+    """Works on each conflict that has a decision.
+
+    Each step is derived again from what the server shows (``core/resolution.py``), so that a crash or a lost answer
+    only means to ask again.
+    """
 
     def __init__(
         self,
@@ -59,46 +67,34 @@ class Resolutions:
         self._trash_outbox = trash_outbox
 
     def on_resolve(self, message: Resolve) -> None:
-        """A person decided. A decision on an older generation is refused: it was made on other texts."""
+        """Take a person's decision. One that was made on an older generation is refused."""
         ctx = self._ctx
         conflict = next((c for c in ctx.parked.values() if c.id == message.conflict), None)
-        if conflict is None or conflict.generation != message.generation:
+        if conflict is None:
             return
-        wanted = self._wanted(conflict, message)
+        merged = None
+        if message.choice is Resolution.MANUAL_MERGE:
+            merged = hashlib.sha256(message.text or b"").hexdigest()
+        if not self._conflicts.decide(conflict, UserDecision(message.generation, message.choice, merged)):
+            return
+        wanted = ctx.parked[conflict.path].wanted_hash
         if message.text is not None and wanted is not None:
             ctx.index.texts.put(wanted, message.text)
         self._drop_unsent(conflict.path)
-        conflict = replace(
-            conflict, state=ConflictState.RESOLVING, choice=message.choice, wanted_hash=wanted, note=None
-        )
-        self._conflicts.save(conflict)
         ctx.record_activity(conflict.path, ActivityKind.RESOLVING, message.choice.value)
-        self._stash_loser(conflict)
-
-    def _wanted(self, conflict: Conflict, message: Resolve) -> str | None:
-        if message.choice is Resolution.KEEP_LOCAL:
-            return conflict.local_hash
-        if message.choice is Resolution.KEEP_RAVEN:
-            return conflict.remote_hash
-        return hashlib.sha256(message.text or b"").hexdigest()
 
     def _drop_unsent(self, path: str) -> None:
-        """A stale push that was never sent would only open the conflict that is being resolved."""
+        """Drop a stale push that was not sent yet: it would open the conflict that is being resolved."""
         ctx = self._ctx
         for entry in list(ctx.open_operations.get(path, ())):
             if entry.state is OperationState.STORED and entry.operation.id not in ctx.in_flight.batch:
                 ctx.index.operations.drop([entry.operation.id])
                 ctx.replace_operation(replace(entry, state=OperationState.DONE))
 
-    def _stash_loser(self, conflict: Conflict) -> None:
-        """The local loser goes to the trash with the install; the other side's text is put there now."""
-        if conflict.remote_hash != conflict.wanted_hash:
-            self._trash_outbox.enqueue(conflict.path, conflict.remote_hash, "conflict")
-
     # The server's part
 
     def plan(self) -> None:
-        """Ask the server where every resolution stands."""
+        """Ask the server for the head and the conflicts of each path with a decision."""
         ctx = self._ctx
         if not ctx.may_change or not ctx.may_call(Call.HEAD):
             return
@@ -110,78 +106,85 @@ class Resolutions:
             and not ctx.is_busy(conflict.path)
             and ctx.may_fetch_head(conflict.path)
         ]
-        # Together, because the server lists all its conflicts or none.
-        room = max(0, _ASK_AT_ONCE - len(ctx.in_flight.asking))
+        # In one call, because the server lists all its conflicts or none.
+        room = max(0, _HEADS_AT_ONCE - len(ctx.in_flight.asking))
         ctx.fetch_heads_and_conflicts(self._path_store.rows(paths[:room]).values())
 
     def on_head(self, row: PathRow, head: RemoteHead | None, listed: tuple[RemoteConflict, ...]) -> None:
-        """Take the next step of the resolution of this path."""
+        """Take the next step for this path."""
         ctx = self._ctx
         conflict = ctx.parked.get(row.path)
         if conflict is None or conflict.state is not ConflictState.RESOLVING or ctx.is_busy(row.path):
             return
-        ours = self._ours(conflict, listed)
-        late = head is not None and ctx.index.texts.get(head.hash) is None
-        self._keep_texts(conflict, head, ours)
-        if late and head is not None and head.hash != conflict.wanted_hash:
-            # Not at hand when it was decided against, so not put by then.
-            self._trash_outbox.enqueue(row.path, head.hash, "conflict")
+        closing = self._to_close(conflict, listed)
+        self._keep_texts(conflict, head, listed)
+        digest = head.hash if head else None
         if conflict.origin is ConflictOrigin.STALE_OWN:
-            # Whatever the head is by now, it stays; only the conflict goes.
-            conflict = replace(conflict, wanted_hash=head.hash if head else None, head_hash=head.hash if head else None)
+            # The head stays, whatever it is by now; only the conflict is closed.
+            conflict = replace(conflict, wanted_hash=digest, head_hash=digest)
         step = next_step(
-            conflict.wanted_hash, conflict.head_hash, head.hash if head else None, ours,
+            conflict.wanted_hash, conflict.head_hash, digest, closing,
             keeps_history=ctx.setup.keeps_history,
-            keeps_head=Resolution.KEEP_LOCAL if conflict.origin in _SWAPPED else Resolution.KEEP_RAVEN,
+            keeps_head=Resolution.KEEP_LOCAL if conflict.origin in SWAPPED else Resolution.KEEP_RAVEN,
         )  # fmt: skip
         if isinstance(step, HeadMoved):
-            self._give_up(conflict, row, "the server's version changed; please look again")
+            self._refuse(conflict, row, "the server's version changed; please look again")
         elif isinstance(step, Done):
             self._finish(conflict, row)
         elif self._text(step) is None and self._needs_text(step):
-            self._give_up(conflict, row, "the text to keep is nowhere at hand any more")
+            self._refuse(conflict, row, _NO_TEXT)
         elif isinstance(step, Push):
-            self._put(row, step)
+            self._push(conflict, row, step, listed)
         elif ctx.may_call(Call.CLOSE):
-            ctx.in_flight.closing.add(conflict.id)
-            expected = (head.hash if head else None) if ctx.setup.expected_hash else None
-            texts = () if ctx.setup.keeps_history else self._texts_of(step.conflict)
-            text = self._text(step)
-            ctx.emit(CloseConflict(conflict.id, step.conflict.id, step.choice, text, expected, row.path, texts))
+            self._close(conflict, step, digest)
         else:
-            ctx.in_flight.defer(row.path, ctx.now + _AGAIN)
+            ctx.in_flight.defer(row.path, ctx.now + _RETRY_SECONDS)
 
-    def _give_up(self, conflict: Conflict, row: PathRow, note: str) -> None:
-        """It cannot be carried out as decided. What nobody was shown is not shown now either."""
-        if conflict.origin is ConflictOrigin.STALE_OWN:
-            self._conflicts.close(conflict, note)
-        else:
-            self._conflicts.reopen(conflict, row, note)
-
-    def _ours(self, conflict: Conflict, listed: tuple[RemoteConflict, ...]) -> list[RemoteConflict]:
-        """Open conflicts of this path that are ours to close; the ones with the decided text first."""
+    def _close(self, conflict: Conflict, step: CloseOnServer, head: str | None) -> None:
         ctx = self._ctx
-        sent = {e.operation.hash for e in ctx.operations_of(conflict.path)}
-        ours = [
-            c
-            for c in listed
-            if c.path == conflict.path
-            and (
-                c.id in conflict.server_ids
-                or (c.id not in ctx.foreign and not ctx.setup.item_results and c.local_hash in sent)
-            )
-        ]
-        wanted = conflict.wanted_hash
-        return sorted(ours, key=lambda c: (wanted not in (c.local_hash, c.remote_hash), c.id))
+        self._keep_unseen(conflict, (step.conflict,), head)
+        ctx.in_flight.closing.add(conflict.id)
+        expected = head if ctx.setup.expected_hash else None
+        texts = () if ctx.setup.keeps_history else self._texts_of(step.conflict)
+        ctx.emit(
+            CloseConflict(conflict.id, step.conflict.id, step.choice, self._text(step), expected, conflict.path, texts)
+        )
 
-    def _keep_texts(self, conflict: Conflict, head: RemoteHead | None, ours: list[RemoteConflict]) -> None:
+    def _refuse(self, conflict: Conflict, row: PathRow, reason: str) -> None:
+        """Withdraw a decision that cannot be carried out."""
+        if conflict.origin is ConflictOrigin.STALE_OWN:
+            # No person was shown it, so it is not shown now either. It stays ours and is tried again later.
+            self._ctx.in_flight.defer(row.path, self._ctx.now + _REFUSED_SECONDS)
+        else:
+            self._conflicts.refuse(conflict, row, reason)
+
+    def _to_close(self, conflict: Conflict, listed: tuple[RemoteConflict, ...]) -> list[RemoteConflict]:
+        ctx = self._ctx
+        others = [*ctx.foreign, *(i for c in ctx.waiting.get(conflict.path, ()) for i in c.server_ids)]
+        return to_close(conflict, listed, own_pushes(ctx.operations_of(conflict.path)), others)
+
+    def _keep_texts(self, conflict: Conflict, head: RemoteHead | None, listed: tuple[RemoteConflict, ...]) -> None:
         texts = self._ctx.index.texts
         if head is not None:
+            if head.hash != conflict.wanted_hash and not texts.has(head.hash):
+                # The text was not in the index when the person decided, so it was not put into the trash then.
+                texts.put(head.hash, head.content)
+                self._trash_outbox.enqueue(conflict.path, head.hash, "conflict")
             texts.put(head.hash, head.content)
-        for found in ours:
+        for found in listed:
+            if found.path != conflict.path:
+                continue
             for digest, text in ((found.local_hash, found.local_text), (found.remote_hash, found.remote_text)):
                 if digest is not None and text is not None:
                     texts.put(digest, text)
+
+    def _keep_unseen(self, conflict: Conflict, closed: tuple[RemoteConflict, ...], head: str | None) -> None:
+        """Put texts into the trash that vanish with these conflicts and that the person was not shown."""
+        if conflict.origin is ConflictOrigin.STALE_OWN:
+            return
+        shown = {conflict.wanted_hash, conflict.local_hash, conflict.remote_hash, conflict.base_hash, head}
+        for digest in {d for found in closed for d in (found.local_hash, found.remote_hash)} - shown:
+            self._trash_outbox.enqueue(conflict.path, digest, "conflict")
 
     def _texts_of(self, found: RemoteConflict) -> tuple[bytes, ...]:
         texts = (self._ctx.index.texts.get(digest) for digest in (found.local_hash, found.remote_hash))
@@ -193,51 +196,60 @@ class Resolutions:
     def _text(self, step: CloseOnServer | Push) -> bytes | None:
         return self._ctx.index.texts.get(step.hash if isinstance(step, Push) else step.text_hash)
 
-    def _put(self, row: PathRow, step: Push) -> None:
+    def _push(self, conflict: Conflict, row: PathRow, step: Push, listed: tuple[RemoteConflict, ...]) -> None:
+        if step.hash is None and not self._ctx.setup.keeps_history:
+            # A delete closes all conflicts of the path there, other machines' and refused server edits included.
+            here = tuple(found for found in listed if found.path == row.path)
+            self._keep_unseen(conflict, here, step.base)
         verb = Verb.DELETE if step.hash is None else Verb.UPSERT
         size = len(self._text(step) or b"")
         operation = Operation(self._ctx.new_operation_id(), row.path, verb, step.hash, size, step.base)
         self._ctx.add_operations([(operation, row)], PushReason.RESOLVE)
 
     def on_close_answered(self, message: ConflictCloseAnswered) -> None:
-        """The server took a step, or somebody was faster: what it shows now decides the next one."""
+        """Ask again: the server took a step, or another machine was faster. What it shows now decides the next step."""
         ctx = self._ctx
         ctx.in_flight.closing.discard(message.conflict)
         ctx.retry_state.answered(Call.CLOSE)
         ctx.request_drain()
 
     def on_close_failed(self, key: int, problem: Problem) -> None:
-        """The server did not take a step. What it refuses for good is shown to the person again."""
+        """Try again later, or show the conflict again if the server refuses the step for good."""
         ctx = self._ctx
         ctx.in_flight.closing.discard(key)
         conflict = next((c for c in ctx.parked.values() if c.id == key), None)
         if conflict is not None and problem.kind in (ProblemKind.BAD_REQUEST, ProblemKind.TOO_LARGE):
-            self._give_up(conflict, self._path_store.row(conflict.path), problem.message)
+            self._refuse(conflict, self._path_store.row(conflict.path), problem.message)
 
     # The folder's part
 
     def _finish(self, conflict: Conflict, row: PathRow) -> None:
-        """The server holds what was decided; now the folder."""
+        """Change the folder: the server holds what was decided."""
         wanted = conflict.wanted_hash
         if conflict.origin is ConflictOrigin.STALE_OWN:
             # The folder is not touched: what was saved since is an edit like any other.
             self._conflicts.close(conflict, "closed quietly")
             return
+        if row.local.presence is Presence.OUT_OF_SCOPE:
+            # The rules exclude the file, so the folder keeps it as it is.
+            self._conflicts.close(conflict, f"resolved: {conflict.choice}")
+            return
         if row.local.presence is Presence.UNKNOWN:
-            self._ctx.in_flight.defer(row.path, self._ctx.now + _AGAIN)
+            self._ctx.in_flight.defer(row.path, self._ctx.now + _RETRY_SECONDS)
             return
         if row.local.hash == wanted:
-            self._done(conflict, row)
+            self._path_store.change([replace(row, base=side_of(wanted))])
+            self._conflicts.close(conflict, f"resolved: {conflict.choice}")
             return
         text = self._ctx.index.texts.get(wanted)
         if wanted is not None and text is None:
-            self._conflicts.reopen(conflict, row, "the text to keep is nowhere at hand any more")
+            self._conflicts.refuse(conflict, row, _NO_TEXT)
             return
         intent = Intent(self._ctx.new_intent_id(), row.path, wanted, conflict.local_hash, Purpose.RESOLVE)
         self._downloads.carry([(intent, text or b"")])
 
     def landed(self, row: PathRow, intent: Intent, landed: ApplyResult) -> PathRow:
-        """What became of the folder's part."""
+        """Record the outcome of the folder's change; return the row afterwards."""
         conflict = self._ctx.parked.get(row.path)
         row = seen_at(row, landed.seen)
         if landed.landing is ApplyOutcome.DONE:
@@ -246,10 +258,6 @@ class Resolutions:
             if conflict is not None:
                 self._conflicts.close(conflict, f"resolved: {conflict.choice}")
         elif conflict is not None:
-            # The base has not moved, so what the user wrote meanwhile still disagrees with the decided text.
-            self._conflicts.reopen(conflict, row, landed.text or "the file changed while it was being resolved")
+            # The base has not moved, so what the person wrote meanwhile still disagrees with the decided text.
+            self._conflicts.refuse(conflict, row, landed.text or "the file changed while it was being resolved")
         return row
-
-    def _done(self, conflict: Conflict, row: PathRow) -> None:
-        self._path_store.change([replace(row, base=side_of(conflict.wanted_hash))])
-        self._conflicts.close(conflict, f"resolved: {conflict.choice}")

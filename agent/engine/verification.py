@@ -1,7 +1,8 @@
-"""The verification: what the server lists against the remote tree, for feeds that may have skipped something.
+"""The verification: the server's listing is compared with the remote tree, because a feed may have skipped events.
 
-Drain the feed, list the files, drain again; only paths that were quiet in between count. For a differing path the
-file itself is asked; a missing one counts as deleted after a second listing.
+The feed is read to its end, the files are listed, and the feed is read to its end again. Only paths without a change
+in between are compared. If a path differs, its head is fetched; if a path is missing, it counts as deleted after a
+second listing.
 """
 
 from __future__ import annotations
@@ -22,12 +23,13 @@ from agent.index.activity import ActivityKind
 from agent.index.operations import OperationState
 from agent.index.problems import ProblemOrigin
 
-_ASK_AT_ONCE = 4
-_SECOND_LOOK = 1.0
+_HEADS_AT_ONCE = 4
+_SECOND_LISTING_SECONDS = 1.0
+"""Delay before the second listing that confirms a missing file."""
 
 
 class VerificationPhase(enum.Enum):
-    """Where a verification stands."""
+    """Phase of a verification."""
 
     IDLE = "idle"
     DRAIN_BEFORE = "drain_before"
@@ -37,7 +39,7 @@ class VerificationPhase(enum.Enum):
 
 
 class Verification:
-    """Runs after a start, hourly, and after a doubtful answer."""
+    """Runs after a start, every hour, and after an answer that leaves doubt."""
 
     def __init__(self, ctx: EngineContext, path_store: PathStore, conflict_tracker: ConflictTracker) -> None:
         self._ctx = ctx
@@ -52,15 +54,15 @@ class Verification:
 
     @property
     def pending(self) -> bool:
-        """Whether one is under way or due."""
+        """True if one is under way or due."""
         return self._phase is not VerificationPhase.IDLE or self._wanted_at is not None
 
     def request(self) -> None:
-        """Verify as soon as possible; one under way does not count, it may have looked before the reason arose."""
+        """Verify as soon as possible. One under way does not count: it may have listed before the reason arose."""
         self._wanted_at = self._ctx.now
 
     def plan(self) -> None:
-        """Take the next step that is due."""
+        """Take the next step if it is due."""
         ctx = self._ctx
         if not ctx.in_flight.scan.complete or not ctx.may_call(Call.LISTING):
             return
@@ -103,36 +105,40 @@ class Verification:
         self._goal = ctx.request_drain()
 
     def on_listing(self, message: ListingArrived) -> None:
-        """Rows of the listing."""
+        """Take in rows of the listing."""
         ctx = self._ctx
         if self._phase is not VerificationPhase.LISTING:
             return
         ctx.index.listing.add(ctx.source, message.files)
         if message.last:
             ctx.retry_state.answered(Call.LISTING)
-            # A server put back from a copy meanwhile has listed what it held then: it is asked before that counts.
+            # A server that was restored from an older copy meanwhile listed older files: ask before the listing counts.
             ctx.in_flight.forget_continuity()
             self._phase = VerificationPhase.DRAIN_AFTER
             self._goal = ctx.request_drain()
 
     def on_head_failed(self) -> None:
-        """A file could not be asked for: what the listing said of it is still open."""
+        """Verify again: the head of a differing path could not be fetched."""
         if self._phase is VerificationPhase.ASKING:
             self.request()
 
     def on_server_went_back(self) -> None:
-        """A server that was restored from an older copy is not followed: what it holds is older than what this folder
-        was told, and none of it may be taken for an edit or a delete. A person has to look first.
+        """Halt: the server was restored from an older copy, so its files are older than those the folder received.
+
+        None of them may count as an edit or a delete before a person has looked.
         """
         ctx = self._ctx
         self._phase = VerificationPhase.IDLE
         self._wanted_at = None
-        text = "the server was restored from an older copy; raven-agent resume compares both sides as at a first link"
+        text = (
+            "the server was restored from an older copy; "
+            "raven-agent resume merges both sides like a new link; nothing is deleted"
+        )
         ctx.update_source_row(halted=text, rejoin=True, verified_at=ctx.now)
         ctx.record_activity("", ActivityKind.HALTED, text)
 
     def on_listing_failed(self) -> None:
-        """Nothing of a listing that broke off may be believed."""
+        """Discard a listing that broke off, and verify again."""
         self._phase = VerificationPhase.IDLE
         self.request()
 
@@ -143,10 +149,9 @@ class Verification:
         )
 
     def _give_up_echoes(self) -> None:
-        """Acknowledged before the feed was read to its end twice, and never mentioned: the feed skipped the echo.
+        """Stop waiting for events that the feed skipped: acknowledged before it was read to its end twice.
 
-        What other writers were told before it is judged by the listing: where our text is the head, theirs was
-        overwritten unseen.
+        The listing judges the suspects of such an operation: if our text is the head, it replaced them unseen.
         """
         ctx = self._ctx
         listed = ctx.index.listing.hashes(ctx.source, [p for p, es in ctx.open_operations.items() if es])
@@ -155,17 +160,18 @@ class Verification:
             for entry in skipped:
                 ctx.move_operations([entry], OperationState.DONE)
                 if listed.get(path) == entry.operation.base:
-                    self._forgotten(path, entry.operation.base)
+                    self._forget_agreement(path, entry.operation.base)
                 elif listed.get(path) == entry.operation.hash:
                     for suspect in entry.suspects:
                         self._conflicts.lost_update(self._path_store.row(path), entry.operation, suspect.hash)
 
-    def _forgotten(self, path: str, shown: str | None) -> None:
-        """Acknowledged, never told of, and the server shows what stood there before: it does not know our version any
-        more, for whatever reason. There is no agreement on this path, so what stands here is not set back.
+    def _forget_agreement(self, path: str, listed: str | None) -> None:
+        """Drop the base of a path whose acknowledged version the server does not know any more.
+
+        The listing shows the version before ours. Without a base it is no edit, so the folder's file is not set back.
         """
         row = self._path_store.row(path)
-        self._path_store.change([replace(row, base=ABSENT, remote=remote_side(shown))])
+        self._path_store.change([replace(row, base=ABSENT, remote=remote_side(listed))])
 
     def _compare(self) -> None:
         ctx = self._ctx
@@ -180,26 +186,26 @@ class Verification:
         rows = self._path_store.rows(sorted(gone))
         self._path_store.change(replace(row, remote=ABSENT) for row in rows.values())
         if self._missing_once:
-            self._wanted_at = ctx.now + _SECOND_LOOK
+            self._wanted_at = ctx.now + _SECOND_LISTING_SECONDS
         listing.clear(ctx.source)
         self._phase = VerificationPhase.ASKING
 
     def _ask(self) -> None:
         ctx = self._ctx
-        while self._differing and len(ctx.in_flight.asking) < _ASK_AT_ONCE:
+        while self._differing and len(ctx.in_flight.asking) < _HEADS_AT_ONCE:
             path = self._differing.pop()
             ctx.fetch_head(path, self._path_store.row(path))
         if not self._differing and not ctx.in_flight.asking:
             self._phase = VerificationPhase.IDLE
             ctx.update_source_row(verified_at=ctx.now)
             if self._wanted_at is not None:
-                # Wanted again meanwhile; nothing else need come to cause the step that begins it.
+                # Wanted again meanwhile. No other message may come, so a timer begins the next one.
                 ctx.wake(max(ctx.now, self._wanted_at))
             else:
-                self._forgive_the_feed()
+                self._clear_feed_problems()
 
-    def _forgive_the_feed(self) -> None:
-        """What the feed told and nobody understood is known by the listing now."""
+    def _clear_feed_problems(self) -> None:
+        """Clear the problems of events that could not be decoded: the listing shows their paths now."""
         ctx = self._ctx
         for path, problems in list(ctx.problems.items()):
             if any(p.origin is ProblemOrigin.REMOTE and p.reason is Reason.GARBLED for p in problems):

@@ -121,9 +121,9 @@ class EffectExecutor:
 
     def _observe(self, paths: tuple[str, ...], again: frozenset[str]) -> Iterator[m.Message]:
         try:
-            spelled = list(dict.fromkeys(self._folder.root.canonical(path) for path in paths))
-            known, mounts = self._memory.known_at(spelled), self._memory.mounts()
-            seen = self._folder.observe(spelled, known, self._max_bytes(), mounts, again)
+            canonical = self._folder.canonical(paths)
+            known, mounts = self._memory.known_at(canonical), self._memory.mounts()
+            seen = self._folder.observe(canonical, known, self._max_bytes(), mounts, again)
         except RootError as error:
             yield m.PathScanFinished(paths)
             yield m.ScanFinished(error.message)
@@ -133,13 +133,13 @@ class EffectExecutor:
 
     def _apply(self, jobs: tuple[tuple[Intent, bytes], ...]) -> m.Message:
         try:
-            return m.ChangesApplied(tuple(self._folder.apply(jobs, self._clock())))
+            return m.ChangesApplied(tuple(self._folder.apply(jobs, self._clock(), self._memory.mounts())))
         except DiskError as error:
             return m.RecoveryFailed(error.message)
 
     def _recover(self, intents: tuple[Intent, ...]) -> m.Message:
         try:
-            return m.ChangesApplied(tuple(self._folder.recover(intents, self._clock())))
+            return m.ChangesApplied(tuple(self._folder.recover(intents, self._clock(), self._memory.mounts())))
         except DiskError as error:
             return m.RecoveryFailed(error.message)
 
@@ -184,7 +184,6 @@ class EffectExecutor:
             return None
         try:
             if operation.verb is Verb.DELETE:
-                self._folder.root.verify()
                 seen = self._folder.observe([operation.path], {}, None, self._memory.mounts())
                 return b"" if seen[0].side.presence is Presence.ABSENT else None
             return reader.read(operation.path, operation.hash or "", operation.size)

@@ -21,6 +21,7 @@ class EffectHandlers(Struct, frozen=True):
         server: executes effects on the server, each on its own thread. It has its own handle of the folder.
         make_watcher: returns a watcher, or None while the folder is missing. None itself for a single command.
         close: closes the handles of the folder and the index.
+        release: closes the handles of the folder until the next use. Returns False if one is in use now.
         on_connection_lost: called on any thread when a poll ended because the connection failed.
     """
 
@@ -28,4 +29,5 @@ class EffectHandlers(Struct, frozen=True):
     server: EffectExecutor
     make_watcher: Callable[[], Watcher | None] | None
     close: Callable[[], None]
+    release: Callable[[], bool]
     on_connection_lost: Callable[[], None]

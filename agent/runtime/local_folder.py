@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 from agent.core.errors import DiskError, RootError
 from agent.core.model import ApplyOutcome, ApplyResult, IndexedFile, IndexedFileRow, Intent, Observation
@@ -19,8 +20,17 @@ from agent.disk.scan.walk import ScanBatch, scan
 from agent.disk.selection.rules import Rules, Selection
 
 
+class _Opened(NamedTuple):
+    """The objects over one open root."""
+
+    root: Root
+    selection: Selection
+    trash: Trash
+    installer: Installer
+
+
 class LocalFolder:
-    """One linked folder. Its root is opened on first use, and again after it was missing.
+    """One linked folder. Its root is opened on first use, and again after it was missing or mounted again.
 
     Scans and changes come from one thread; ``observe``, ``reader`` and ``write_to_trash`` may come from others.
 
@@ -48,25 +58,65 @@ class LocalFolder:
         self._source = source
         self._expected = expected
         self._link = link
-        self._open: tuple[Root, Selection, Trash, Installer] | None = None
+        self._open: _Opened | None = None
+        self._users = 0
         self._lock = threading.RLock()
 
     def close(self) -> None:
         """Close every handle. A later call opens the folder again."""
         if self._open is not None:
-            root, _, trash, _ = self._open
-            self._open = None
-            trash.close()
-            root.close()
+            opened, self._open = self._open, None
+            opened.trash.close()
+            opened.root.close()
 
-    def _opened(self) -> tuple[Root, Selection, Trash, Installer]:
+    def release(self) -> bool:
+        """Close every handle until the next use, so that the file system can be unmounted.
+
+        Returns:
+            False if the folder is in use now, so that handles stay open.
+        """
+        if not self._lock.acquire(blocking=False):
+            return False
+        try:
+            if self._users:
+                return False
+            if self._open is not None:
+                self._open.trash.close()
+                self._open.root.release()
+            return True
+        finally:
+            self._lock.release()
+
+    @contextlib.contextmanager
+    def _use(self) -> Iterator[_Opened]:
+        """Hold the folder open for one operation. Raises RootError if it is missing or not the linked one."""
+        with self._lock:
+            if self._open is not None and not self._users and not self._is_in_place(self._open.root):
+                # The handle is of a folder that is now elsewhere, or of a mount that is gone. Open the path again.
+                self.close()
+            opened = self._opened()
+            self._users += 1
+        try:
+            yield opened
+        finally:
+            with self._lock:
+                self._users -= 1
+
+    def _is_in_place(self, root: Root) -> bool:
+        try:
+            root.verify()
+        except (OSError, RootError):
+            return False
+        return True
+
+    def _opened(self) -> _Opened:
         with self._lock:
             if self._open is None:
                 root = self._confirmed()
                 selection = Selection(root, self._rules)
                 trash = Trash(self._fs, root, self._state_folder, self._source)
                 root.nfd_probe = trash.stores_nfd
-                self._open = (root, selection, trash, Installer(root, trash, selection))
+                self._open = _Opened(root, selection, trash, Installer(root, trash, selection))
             return self._open
 
     def _confirmed(self) -> Root:
@@ -83,17 +133,22 @@ class LocalFolder:
     @property
     def root(self) -> Root:
         """The open root. Raises RootError."""
-        return self._opened()[0]
+        return self._opened().root
 
     @property
     def selection(self) -> Selection:
         """The current rules. Raises RootError."""
-        return self._opened()[1]
+        return self._opened().selection
 
     @property
     def trash(self) -> Trash:
         """The trash of this source. Raises RootError."""
-        return self._opened()[2]
+        return self._opened().trash
+
+    def canonical(self, paths: Iterable[str]) -> list[str]:
+        """Return the spelling used in the index for paths reported by the disk, without repetitions."""
+        with self._use() as opened:
+            return list(dict.fromkeys(opened.root.canonical(path) for path in paths))
 
     def scan(
         self, known: Iterable[IndexedFileRow], max_bytes: int | None, mounts: frozenset[str] = frozenset()
@@ -103,14 +158,9 @@ class LocalFolder:
         Raises:
             RootError: the folder is missing or not the linked one.
         """
-        if self._open is not None:
-            try:
-                self.root.verify()
-            except RootError:
-                # The handle is of a folder that is now elsewhere. Scan the one at the path instead.
-                self.close()
-        self.root.mounts = mounts
-        yield from scan(self.root, self.selection, known, max_bytes=max_bytes)
+        with self._use() as opened:
+            opened.root.mounts = mounts
+            yield from scan(opened.root, opened.selection, known, max_bytes=max_bytes)
 
     def observe(
         self,
@@ -122,39 +172,46 @@ class LocalFolder:
     ) -> list[Observation]:
         """Observe these paths; ``again`` as in ``observe_paths``. Raises RootError."""
         # Several threads may observe before their batches of deletes are sent.
-        with self._lock:
-            self.root.verify()
-            self.root.mounts = mounts
-            return observe_paths(self.root, self.selection, paths, known, max_bytes, again)
+        with self._lock, self._use() as opened:
+            opened.root.verify()
+            opened.root.mounts = mounts
+            return observe_paths(opened.root, opened.selection, paths, known, max_bytes, again)
 
     @contextlib.contextmanager
     def reader(self) -> Iterator[FileReader]:
         """Yield a reader for the bytes of several files. Raises RootError."""
-        with contextlib.closing(FileReader(self.root)) as reader:
+        with self._use() as opened, contextlib.closing(FileReader(opened.root)) as reader:
             yield reader
 
     def write_to_trash(self, path: str, content: bytes, reason: str, entry_id: str, now: float) -> None:
         """Write a text into the trash, durably. Raises DiskError or OSError."""
-        with self._lock:
-            self.trash.store(path, content, reason, entry_id, now)
+        with self._lock, self._use() as opened:
+            opened.trash.store(path, content, reason, entry_id, now)
 
-    def apply(self, jobs: Sequence[tuple[Intent, bytes]], now: float) -> list[ApplyResult]:
-        """Make journalled changes. The result of a change that the disk refused is FAILED.
+    def apply(
+        self, jobs: Sequence[tuple[Intent, bytes]], now: float, mounts: frozenset[str] = frozenset()
+    ) -> list[ApplyResult]:
+        """Make journalled changes. The result of a change that the disk refused is FAILED; ``mounts`` as in ``Root``.
 
         Raises:
             DiskError: the changes began, and their results cannot be determined now.
         """
         try:
-            return self._opened()[3].apply(jobs, now)
+            with self._use() as opened:
+                opened.root.mounts = mounts
+                return opened.installer.apply(jobs, now)
         except RootError as error:
             return [ApplyResult(intent.id, ApplyOutcome.FAILED, None, error.message) for intent, _ in jobs]
         except DiskError:
-            return self.recover([intent for intent, _ in jobs], now)
+            return self.recover([intent for intent, _ in jobs], now, mounts)
 
-    def recover(self, intents: Sequence[Intent], now: float) -> list[ApplyResult]:
+    def recover(self, intents: Sequence[Intent], now: float, mounts: frozenset[str] = frozenset()) -> list[ApplyResult]:
         """Return the results of changes that an earlier process began. Raises DiskError if they are not known now."""
-        return self._opened()[3].recover(intents, now)
+        with self._use() as opened:
+            opened.root.mounts = mounts
+            return opened.installer.recover(intents, now)
 
     def release_journal(self, intent_ids: Sequence[str]) -> None:
         """Remove the staging marks of changes whose results are committed in the index."""
-        self._opened()[3].release(intent_ids)
+        with self._use() as opened:
+            opened.installer.release(intent_ids)

@@ -31,6 +31,10 @@ log = logging.getLogger(__name__)
 
 _FOLDER_EFFECTS: Final = (e.ScanFolder, e.ScanPaths, e.ApplyChanges, e.Recover, e.ReleaseJournal, e.WriteToTrash)
 """Effects for the folder's thread, in order. All others get a thread each."""
+_SERVER_EFFECTS_ON_FOLDER: Final = (e.Send, e.CloseConflict)
+"""Calls to the server that read the folder or write to its trash."""
+_RELEASE_SECONDS: Final = 1.0
+"""Seconds without work until the handles of the folder are closed."""
 _MESSAGES_PER_STEP: Final = 200
 _RESTART_FIRST: Final = 10.0
 _RESTART_MOST: Final = 600.0
@@ -57,7 +61,9 @@ class SourceRunner:
         self._lock = threading.Lock()
         self._handlers: EffectHandlers | None = None
         self._watcher: Watcher | None = None
-        self._folder_work: queue.SimpleQueue[tuple[int, e.Effect] | None] = queue.SimpleQueue()
+        self._folder_work: queue.SimpleQueue[tuple[int, e.Effect | None] | None] = queue.SimpleQueue()
+        """Effects on the folder; None instead of an effect: a call to the server has opened handles of the folder."""
+        self._handles_open = False
         self._folder_thread = threading.Thread(target=self._work_on_folder, name=f"folder-{config.source}", daemon=True)
         self._tickets: dict[int, Future[None]] = {}
         self._next_ticket = 1
@@ -288,13 +294,28 @@ class SourceRunner:
         handlers = self._handlers
         if handlers is None:
             return
-        while (work := self._folder_work.get()) is not None:
+        while (work := self._next_folder_work(handlers)) is not None:
             incarnation, effect = work
+            self._handles_open = True
+            if effect is None:
+                continue
             if isinstance(effect, e.ScanFolder):
                 self._start_watcher(handlers)
             self._execute(handlers.folder, incarnation, effect)
             if self._stopped:
                 return
+
+    def _next_folder_work(self, handlers: EffectHandlers) -> tuple[int, e.Effect | None] | None:
+        """Wait for the next effect. After a second without one, close the handles of the folder.
+
+        Without open handles the file system of an idle folder can be unmounted.
+        """
+        while self._handles_open:
+            try:
+                return self._folder_work.get(timeout=_RELEASE_SECONDS)
+            except queue.Empty:
+                self._handles_open = not handlers.release()
+        return self._folder_work.get()
 
     def _start_watcher(self, handlers: EffectHandlers) -> None:
         """Watch before the first scan, so that no change falls between. Retried by each scan of a missing folder."""
@@ -306,6 +327,8 @@ class SourceRunner:
     def _work_on_server(self, incarnation: int, effect: e.Effect) -> None:
         if self._handlers is not None:
             self._execute(self._handlers.server, incarnation, effect)
+            if isinstance(effect, _SERVER_EFFECTS_ON_FOLDER):
+                self._folder_work.put((incarnation, None))
 
     def _execute(self, executor: EffectExecutor, incarnation: int, effect: e.Effect) -> None:
         with self._lock:

@@ -107,7 +107,12 @@ def effect_handlers(
             folder.close()
         index.close()
 
-    return EffectHandlers(executor(folders[0]), executor(folders[1]), make_watcher, close, on_connection_lost)
+    def release() -> bool:
+        # Each is released, also after one that is in use.
+        released = [folder.release() for folder in folders]
+        return all(released)
+
+    return EffectHandlers(executor(folders[0]), executor(folders[1]), make_watcher, close, release, on_connection_lost)
 
 
 def make_watcher(fs: Fs, source: SourceEntry, runner: SourceRunner) -> Watcher | None:

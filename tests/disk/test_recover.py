@@ -175,7 +175,7 @@ def test_a_crash_during_the_recovery_is_recovered_from(folder: Path, state: Path
 
 def test_staged_files_of_unknown_intents_go_to_the_trash(room: Room) -> None:
     """Slots of unknown intents go to the trash unless they are unfinished."""
-    staging = room.state / "staging/default"
+    staging = room.state / "slots/default"
     room.staging()
     (staging / "00000000000000aa.part").write_bytes(b"half")
     (staging / "00000000000000aa.made").write_bytes(b"")
@@ -191,7 +191,7 @@ def test_a_half_written_temporary_is_removed_and_not_done(room: Room) -> None:
     (room.folder / "a.md").write_bytes(OLD)
     job = intent("a.md", NEW, OLD)
     room.staging()
-    (room.state / "staging/default" / f"{job.id}.part").write_bytes(NEW[:3])
+    (room.state / "slots/default" / f"{job.id}.part").write_bytes(NEW[:3])
     landed = room.installer.recover([job], NOW)[0]
     assert landed.landing is ApplyOutcome.CHANGED
     assert landed.seen is not None

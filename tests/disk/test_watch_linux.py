@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
-from agent.disk.watch.events import ChangedPaths, PostChanges, ScopeFilter
+from agent.disk.watch.events import ChangedPaths, Degrade, PostChanges, ScopeFilter
 from agent.disk.watch.inotify import InotifyBackend
 from agent.disk.watch.watcher import Watcher
 from disk.fixtures import Room, eventually, needs_root
@@ -108,7 +108,7 @@ def test_a_folder_renamed_during_rule_loading_is_watched(room: Room, notices: No
                 (room.folder / "d").rename(room.folder / "e")
             return super().changes_scope(path)
 
-    def backend(root: str, names: ScopeFilter, post: PostChanges, degrade: Callable[[str], None]) -> InotifyBackend:
+    def backend(root: str, names: ScopeFilter, post: PostChanges, degrade: Degrade) -> InotifyBackend:
         return InotifyBackend(root, Meddling(room.selection), post, degrade)
 
     (room.folder / "d/deep").mkdir(parents=True)

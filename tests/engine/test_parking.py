@@ -117,15 +117,56 @@ def test_a_conflict_closed_since_the_listing_is_not_reopened() -> None:
     assert not harness.conflicts()
 
 
-def test_a_moved_head_is_shown_beside_its_conflict() -> None:
-    """What a person decides replaces the head, so it is the head that is shown; the disputed text is kept."""
+def test_a_moved_head_is_received_before_it_is_shown() -> None:
+    """FC1: the folder receives the new head first; then it is shown beside the refused edit, on the edit's own base."""
     harness = started()
-    harness.listed = (conflict("k3", "a.md", "x", "one", "refused"),)
+    harness.listed = (conflict("k3", "a.md", "zero", "one", "refused"),)
     drain(harness, ConflictOpened("a.md", "k3", 20, sha("one"), sha("refused"), by_server_edit=True))
-    drain(harness, upsert("a.md", "decided elsewhere", 30))
+    drain(harness, upsert("a.md", "newer", 30))
+    (waiting,) = harness.conflicts()
+    assert not waiting.parks and waiting.is_waiting
+    harness.land("newer")
     (shown,) = harness.conflicts()
-    assert (shown.origin, shown.remote_hash) == (ConflictOrigin.OVERTAKEN_EDIT, sha("decided elsewhere"))
-    assert harness.take(e.WriteToTrash).content == b"refused"
+    assert shown.parks and shown.generation == 2
+    sides = (shown.base_hash, shown.local_hash, shown.remote_hash, shown.head_hash)
+    assert sides == (sha("zero"), sha("newer"), sha("refused"), sha("newer"))
+
+
+def test_a_head_never_seen_is_not_replaced() -> None:
+    """FC1: another machine pushed v2 while we held v1, and a page edit on v1 was refused. v2 comes down first."""
+    harness = started()
+    harness.listed = (conflict("k3", "a.md", "one", "two", "page"),)
+    drain(
+        harness,
+        upsert("a.md", "two", 20),
+        ConflictOpened("a.md", "k3", 21, sha("two"), sha("page"), by_server_edit=True),
+    )
+    (waiting,) = harness.conflicts()
+    assert not waiting.parks
+    harness.tell(m.Resolve(waiting.id, waiting.generation, Resolution.KEEP_LOCAL, b"one"))
+    assert harness.conflicts()[0].state is ConflictState.OPEN
+    harness.land("two")
+    (shown,) = harness.conflicts()
+    assert (shown.base_hash, shown.local_hash, shown.remote_hash) == (sha("one"), sha("two"), sha("page"))
+    decide(harness, Resolution.KEEP_RAVEN, None)
+    harness.shows("a.md", head("a.md", "two", "one"), conflict("k3", "a.md", "one", "two", "page"))
+    assert harness.take(e.CloseConflict).choice is Resolution.KEEP_RAVEN
+
+
+def test_an_own_edit_against_the_head_comes_first() -> None:
+    """FC1: local edit, unseen head and refused page edit: the head is shown first, the page edit afterwards."""
+    harness = started()
+    harness.tell(m.Pause(float("inf")))
+    harness.saves("a.md", "mine")
+    harness.listed = (conflict("k3", "a.md", "one", "two", "page"),)
+    drain(
+        harness,
+        upsert("a.md", "two", 20),
+        ConflictOpened("a.md", "k3", 21, sha("two"), sha("page"), by_server_edit=True),
+    )
+    waiting, shown = harness.conflicts()
+    assert not waiting.parks and waiting.remote_hash == sha("page")
+    assert shown.parks and (shown.local_hash, shown.remote_hash) == (sha("mine"), sha("two"))
 
 
 def test_a_delete_that_overtook_a_refused_edit_can_be_kept() -> None:
@@ -135,9 +176,10 @@ def test_a_delete_that_overtook_a_refused_edit_can_be_kept() -> None:
     harness.listed = (refused,)
     drain(harness, ConflictOpened("a.md", "k3", 20, sha("one"), sha("refused"), by_server_edit=True))
     drain(harness, delete("a.md", 30))
+    harness.land(None)
     (shown,) = harness.conflicts()
-    assert shown.remote_hash is None
-    harness.tell(m.Resolve(shown.id, shown.generation, Resolution.KEEP_RAVEN, None))
+    assert shown.parks and (shown.local_hash, shown.remote_hash) == (None, sha("refused"))
+    harness.tell(m.Resolve(shown.id, shown.generation, Resolution.KEEP_LOCAL, None))
     harness.shows("a.md", None, refused)
     assert harness.take(e.CloseConflict).choice is Resolution.KEEP_LOCAL
 

@@ -244,7 +244,7 @@ def _foreign_conflict_closed() -> AbstractContextManager[object]:
     def all_of_them(_self: Resolutions, conflict: Any, listed: tuple[RemoteConflict, ...]) -> list[RemoteConflict]:
         return [c for c in listed if c.path == conflict.path]
 
-    return instead(Resolutions, "_ours", all_of_them)
+    return instead(Resolutions, "_to_close", all_of_them)
 
 
 # The way to the server

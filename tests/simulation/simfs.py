@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn
 
 from agent.disk.fs.attributes import NEW_FILE, CreationDefaults
-from agent.disk.fs.protocol import Dir, File, FileType, FolderEntry, Stat, SwapPrimitive
+from agent.disk.fs.protocol import Dir, File, FileType, FolderEntry, MountId, Stat, SwapPrimitive
 from simulation.memory_fs import Change, Crash, Disk, Handle, Node, put
 from support.derived_fs import DerivedFsCalls
 
@@ -346,6 +346,11 @@ class SimFs(DerivedFsCalls):
         """The agent took a name away: a user's bytes must still stand somewhere."""
         if node.user and not self.holds(node.data):
             self.destroyed[hashlib.sha256(node.data).hexdigest()] = what
+
+    def mount_of(self, folder: Dir) -> MountId:
+        """As in ``Fs``."""
+        self._handle(folder)
+        return MountId(b"%d" % self.device)
 
     def same_volume(self, one: Dir, other: Dir) -> bool:
         """As in ``Fs``."""

@@ -8,7 +8,6 @@ import fcntl
 import os
 import stat as stat_bits
 import time
-from pathlib import Path
 from typing import Final
 
 from agent.disk.fs import attributes, syscalls
@@ -20,6 +19,7 @@ from agent.disk.fs.protocol import (
     FileType,
     FolderEntry,
     Listing,
+    MountId,
     Stamp,
     Stat,
     SwapPrimitive,
@@ -35,6 +35,8 @@ _KINDS: Final = {stat_bits.S_IFREG: FileType.FILE, stat_bits.S_IFDIR: FileType.F
 _TYPE_BITS: Final = 0o170000
 _REGULAR: Final[int] = stat_bits.S_IFREG
 _MODE_BITS: Final = 0o7777
+_MOST: Final = (1 << 63) - 1
+_LEAST: Final = -(1 << 63)
 _HAS_FLAGS: Final = hasattr(os.stat_result, "st_flags")
 _READING: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _READING_NOATIME: Final = _READING | getattr(os, "O_NOATIME", 0)
@@ -46,10 +48,10 @@ def _stat(found: os.stat_result) -> Stat:
     return Stat(
         _KINDS.get(mode & _TYPE_BITS, FileType.SPECIAL),
         found.st_size,
-        found.st_mtime_ns,
-        found.st_ctime_ns,
-        found.st_ino,
-        found.st_dev,
+        _in_64_bits(found.st_mtime_ns),
+        _in_64_bits(found.st_ctime_ns),
+        _signed(found.st_ino),
+        _signed(found.st_dev),
         mode & _MODE_BITS,
         _HAS_FLAGS and bool(getattr(found, "st_flags", 0) & _SF_DATALESS),
         found.st_nlink,
@@ -66,13 +68,14 @@ def _entry(found: os.DirEntry[str]) -> FolderEntry:
     return FolderEntry(found.name, FileType.SPECIAL)
 
 
-def _mount_of(handle: int) -> str | None:
-    """Return the mount of a descriptor; None if unknown. Two bind mounts of one device cannot rename across."""
-    try:
-        info = Path(f"/proc/self/fdinfo/{handle}").read_text()
-    except OSError:
-        return None
-    return next((line for line in info.splitlines() if line.startswith("mnt_id:")), None)
+def _in_64_bits(number: int) -> int:
+    """Limit a time to what a signed 64-bit column holds. Only a wrong clock or ``touch`` makes a time beyond that."""
+    return max(_LEAST, min(_MOST, number))
+
+
+def _signed(number: int) -> int:
+    """Return the signed 64-bit number with the same bits. Some file systems use all 64 bits for inode numbers."""
+    return number if number <= _MOST else number - (1 << 64)
 
 
 class PosixFs:
@@ -142,7 +145,10 @@ class PosixFs:
             content = os.read(file, size + 1)
             if len(content) != size:
                 return None
-            return content, (size, before.st_mtime_ns, before.st_ctime_ns, before.st_ino)
+            stamp = size, before.st_mtime_ns, before.st_ctime_ns, before.st_ino
+            if max(stamp) > _MOST or min(stamp) < _LEAST:
+                stamp = size, _in_64_bits(stamp[1]), _in_64_bits(stamp[2]), _signed(stamp[3])
+            return content, stamp
         finally:
             os.close(file)
 
@@ -255,9 +261,13 @@ class PosixFs:
         """As in ``Fs``."""
         os.unlink(name, dir_fd=folder)
 
+    def mount_of(self, folder: Dir) -> MountId:
+        """As in ``Fs``."""
+        return MountId(syscalls.mount_id(folder))
+
     def same_volume(self, one: Dir, other: Dir) -> bool:
         """As in ``Fs``."""
-        return os.fstat(one).st_dev == os.fstat(other).st_dev and _mount_of(one) == _mount_of(other)
+        return self.mount_of(one) == self.mount_of(other)
 
     def swap_primitive(self, folder: Dir) -> SwapPrimitive:
         """As in ``Fs``."""

@@ -24,6 +24,8 @@ Dir = NewType("Dir", int)
 """An open folder."""
 File = NewType("File", int)
 """An open file."""
+MountId = NewType("MountId", bytes)
+"""Opaque identity of a mount. Compare two of them only for equality, and only while both mounts exist."""
 
 
 class FileType(enum.StrEnum):
@@ -50,8 +52,8 @@ class Stat(NamedTuple):
     Attributes:
         kind: file, folder, link or special.
         size: bytes.
-        mtime_ns, ctime_ns: nanoseconds since the epoch.
-        inode, device: together the identity of the object.
+        mtime_ns, ctime_ns: nanoseconds since the epoch, limited to signed 64 bits (the years 1678 to 2261).
+        inode, device: signed 64-bit numbers; together the identity of the object.
         mode: permission bits.
         dataless: True if the bytes are in the cloud, so that reading would download them.
         links: number of names of the object.
@@ -125,7 +127,10 @@ class Fs(Protocol):
         ...
 
     def quick_stat(self, folder: Dir, name: str) -> Stamp | None:
-        """Return the stamp of a regular file whose bytes are on the disk; None for anything else."""
+        """Return the stamp of a regular file whose bytes are on the disk; None for anything else.
+
+        For speed, values beyond 64 bits are not limited here: such a stamp never equals one that is stored.
+        """
         ...
 
     def fstat(self, handle: Dir | File) -> Stat:
@@ -217,6 +222,14 @@ class Fs(Protocol):
 
     def unlink(self, folder: Dir, name: str) -> None:
         """Remove a file. Only for the agent's own temporary files and for trash past its retention."""
+        ...
+
+    def mount_of(self, folder: Dir) -> MountId:
+        """Return the mount that a folder lies on.
+
+        Two mounts never have equal identities, not even two bind mounts of one device. On a system without mount ids
+        the identity is that of the device.
+        """
         ...
 
     def same_volume(self, one: Dir, other: Dir) -> bool:

@@ -1,4 +1,4 @@
-"""System calls that Python does not wrap: renameat2 on Linux, renameatx_np on macOS, syncfs, fcopyfile."""
+"""System calls that Python does not wrap: renameat2, statx and syncfs on Linux; renameatx_np and fcopyfile on macOS."""
 
 from __future__ import annotations
 
@@ -21,6 +21,12 @@ _RENAME_EXCHANGE: Final = 2
 _RENAME_SWAP: Final = 2
 _RENAME_EXCL: Final = 4
 _COPYFILE_ACL_AND_XATTR: Final = 1 | 4
+_AT_EMPTY_PATH: Final = 0x1000
+_AT_STATX_DONT_SYNC: Final = 0x4000
+_STATX_MNT_ID: Final = 0x1000
+_STATX_BYTES: Final = 256
+_DEVICE_AND_MOUNT: Final = slice(136, 152)
+"""Position of ``stx_dev_major``, ``stx_dev_minor`` and ``stx_mnt_id`` in ``struct statx``."""
 
 
 def _function(name: str) -> Callable[..., Any] | None:
@@ -33,6 +39,7 @@ def _function(name: str) -> Callable[..., Any] | None:
 _renameat2: Final = _function("renameat2")
 _renameatx_np: Final = _function("renameatx_np")
 _fcopyfile: Final = _function("fcopyfile")
+_statx: Final = _function("statx") if sys.platform == "linux" else None
 _SYNCFS_REPORTS_SINCE: Final = (5, 8)
 
 
@@ -73,6 +80,27 @@ def syncfs(descriptor: int) -> None:
     if _syncfs is None:
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
     _checked(_syncfs(descriptor))
+
+
+def mount_id(descriptor: int) -> bytes:
+    """Return the device and the mount of an open file or folder as opaque bytes; of the device alone if unknown.
+
+    Two bind mounts of one device have different mounts, so the device number alone does not tell them apart.
+    """
+    if _statx is not None:
+        found = ctypes.create_string_buffer(_STATX_BYTES)
+        # The buffer begins with the mask of the fields that the kernel filled in (from Linux 5.8 on: the mount).
+        if _statx(descriptor, b"", _AT_EMPTY_PATH | _AT_STATX_DONT_SYNC, _STATX_MNT_ID, found) == 0:
+            raw = found.raw
+            if int.from_bytes(raw[:4], sys.byteorder) & _STATX_MNT_ID:
+                return raw[_DEVICE_AND_MOUNT]
+    device = os.fstat(descriptor).st_dev
+    try:
+        with open(f"/proc/self/fdinfo/{descriptor}", "rb") as info:
+            mount = next((line for line in info if line.startswith(b"mnt_id:")), b"")
+    except OSError:
+        mount = b""
+    return b"%d %s" % (device, mount)
 
 
 def copy_attributes(source: int, target: int) -> None:

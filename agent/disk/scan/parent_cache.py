@@ -26,7 +26,7 @@ class ParentCache:
     def __init__(self, root: Root) -> None:
         self._root = root
         self._above: str | None = None
-        self._handle = root.handle
+        self._handle: Dir | None = None
         self._used: list[str] = []
         self.moved_away: set[str] = set()
 
@@ -46,24 +46,25 @@ class ParentCache:
             self._handle = self._root.open_folder(above, create)
             self._above = above
         self._used.append(path)
+        assert self._handle is not None
         return self._handle, name
 
     def release(self) -> None:
         """Close the folder, after a check that its path still leads to it."""
-        if self._above is None:
+        if self._above is None or self._handle is None:
             return
         if self._handle != self._root.handle:
-            if not self._is_in_place(self._above):
+            if not self._is_in_place(self._above, self._handle):
                 self.moved_away.update(self._used)
             self._root.fs.close(self._handle)
-        self._above = None
+        self._above = self._handle = None
         self._used = []
 
-    def _is_in_place(self, above: str) -> bool:
+    def _is_in_place(self, above: str, handle: Dir) -> bool:
         fs = self._root.fs
         try:
             with self._root.folder(above) as again:
-                found, held = fs.fstat(again), fs.fstat(self._handle)
+                found, held = fs.fstat(again), fs.fstat(handle)
         except (OSError, DiskError):
             return False
         return (found.device, found.inode) == (held.device, held.inode)

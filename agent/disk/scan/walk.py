@@ -14,7 +14,7 @@ from agent.core import paths
 from agent.core.errors import RootError
 from agent.core.model import IndexedFile, IndexedFileRow, Observation, Presence, Reason, SkippedEntry
 from agent.core.paths import collision_key
-from agent.disk.fs.protocol import Dir, FileType, Listing
+from agent.disk.fs.protocol import Dir, FileType, Listing, MountId
 from agent.disk.root import MountMissing, Root, not_mounted
 from agent.disk.scan.observe import observe, observe_at, observe_new, placeholder_target
 from agent.disk.selection.rules import Selection, SelectionVerdict
@@ -51,12 +51,13 @@ class _Level(Struct):
         names: names still to visit, in the order of the paths; the name of a folder ends with a slash.
         doubtful: names that may not be synced files, with their types. They are checked one by one.
         plain: True if ``core.paths.check`` accepts every plain name in this folder.
+        mount: the mount it lies on.
         entered_ns: time of the clock that stamps files here, from before the listing.
     """
 
     prefix: str
     handle: Dir
-    device: int
+    mount: MountId
     names: Iterator[str]
     doubtful: dict[str, FileType]
     plain: bool
@@ -118,7 +119,7 @@ class _Walk:
             top = root.listing(root.handle)
         except OSError as failure:
             raise RootError(f"The folder {root.path} cannot be listed: {failure.strerror}.") from failure
-        levels = [self._level("", root.handle, root.identity.device, top)]
+        levels = [self._level("", root.handle, root.fs.mount_of(root.handle), top)]
         try:
             while levels:
                 if self._is_full():
@@ -263,10 +264,10 @@ class _Walk:
                 return None
             handle = fs.open_dir(level.handle, name)
             try:
-                device = fs.fstat(handle).device
-                if device == level.device and path in root.mounts:
+                mount = fs.mount_of(handle)
+                if mount == level.mount and path in root.mounts:
                     raise MountMissing(not_mounted(path))
-                below = self._level(path + "/", handle, device, root.listing(handle))
+                below = self._level(path + "/", handle, mount, root.listing(handle))
             except BaseException:
                 fs.close(handle)
                 raise
@@ -279,11 +280,11 @@ class _Walk:
             if failure.errno not in {errno.ELOOP, errno.ENOTDIR}:
                 self._skip(path, Reason.UNREADABLE, f"the folder cannot be read: {failure.strerror}")
             return None
-        if device != level.device:
+        if mount != level.mount:
             self._mounts.append(path)
         return below
 
-    def _level(self, prefix: str, handle: Dir, device: int, listed: Listing) -> _Level:
+    def _level(self, prefix: str, handle: Dir, mount: MountId, listed: Listing) -> _Level:
         root, files = self._root, listed.files
         doubtful = {entry.name: entry.kind for entry in listed.others}
         targets = {name for stub in files if stub[0] == "." and (name := placeholder_target(stub))}
@@ -302,7 +303,7 @@ class _Walk:
         if root.is_case_insensitive():
             names = self._without_collisions(prefix, names)
         plain = len(prefix) < _MAX_PLAIN_FOLDER and paths.check(prefix + "x") is None
-        return _Level(prefix, handle, device, iter(names), doubtful, plain, root.fs.now_ns(handle))
+        return _Level(prefix, handle, mount, iter(names), doubtful, plain, root.fs.now_ns(handle))
 
     def _without_collisions(self, prefix: str, names: list[str]) -> list[str]:
         """Keep the first of the names that this disk equates. The others are reported as skipped."""

@@ -94,6 +94,10 @@ class Selection:
         self._parsed: dict[str, _Parsed] = {}
         self._lock = threading.RLock()
 
+    def release(self) -> None:
+        """Close the handle of the root until it is needed again. For a selection that shares its root with nobody."""
+        self._root.release()
+
     def renew(self) -> None:
         """Ignore files may have changed: the next question looks at them again."""
         with self._lock:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import enum
 from collections.abc import Callable, Collection
 from typing import Protocol
 
@@ -22,6 +23,23 @@ class ChangedPaths(Struct, frozen=True):
 
     paths: frozenset[str]
     rescan: bool = False
+
+
+class WatchGap(enum.Enum):
+    """The cause of changes that are not reported. Whole scans at intervals find them instead."""
+
+    LIMIT = "limit"
+    """There are more folders than watches."""
+    LOST_EVENTS = "lost_events"
+    """The kernel drops events."""
+    ROOT = "root"
+    """The root cannot be watched."""
+    ENDED = "ended"
+    """The watching thread failed."""
+
+
+Degrade = Callable[[WatchGap, str | None], None]
+"""Receiver of a gap and its reason, in words for a person; None as the reason: the gap is closed."""
 
 
 class PostChanges(Protocol):
@@ -54,6 +72,10 @@ class ScopeFilter:
 
     def __init__(self, selection: Selection) -> None:
         self._selection = selection
+
+    def release(self) -> None:
+        """Close the handle that the rules were read through, so that the file system can be unmounted."""
+        self._selection.release()
 
     def changes_scope(self, path: str) -> bool:
         """Return True if ``path`` is an ignore file. The selection then reads its rules again."""
@@ -88,5 +110,5 @@ class ScopeFilter:
             return True
 
 
-MakeBackend = Callable[[str, ScopeFilter, PostChanges, Callable[[str], None]], WatchBackend]
-"""Constructor of a backend: root path, filter, receiver of notifications, receiver of a reason for being degraded."""
+MakeBackend = Callable[[str, ScopeFilter, PostChanges, Degrade], WatchBackend]
+"""Constructor of a backend: root path, filter, receiver of notifications, receiver of gaps."""

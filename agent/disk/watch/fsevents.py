@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 
 from watchdog.events import FileSystemEvent, FileSystemEventHandler
 from watchdog.observers import Observer
 
-from agent.disk.watch.events import ChangedPaths, PostChanges, ScopeFilter
+from agent.disk.watch.events import ChangedPaths, Degrade, PostChanges, ScopeFilter
 
 
 class FseventsBackend(FileSystemEventHandler):
     """A ``WatchBackend`` over one recursive ``watchdog`` observer. Names out of scope are dropped here."""
 
-    def __init__(self, root_path: str, names: ScopeFilter, post: PostChanges, degrade: Callable[[str], None]) -> None:
+    def __init__(self, root_path: str, names: ScopeFilter, post: PostChanges, degrade: Degrade) -> None:
         self._root = os.path.realpath(root_path)
         self._names = names
         self._post = post
@@ -52,3 +51,4 @@ class FseventsBackend(FileSystemEventHandler):
                 paths.add(wanted)
         if paths or rescan:
             self._post(ChangedPaths(frozenset(paths), rescan))
+        self._names.release()

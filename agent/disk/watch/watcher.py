@@ -7,7 +7,7 @@ import threading
 from typing import Final
 
 from agent.disk.selection.rules import Selection
-from agent.disk.watch.events import ChangedPaths, MakeBackend, PostChanges, ScopeFilter
+from agent.disk.watch.events import ChangedPaths, MakeBackend, PostChanges, ScopeFilter, WatchGap
 
 DEGRADED_RESCAN_SECONDS: Final = 30.0
 
@@ -34,7 +34,7 @@ class Watcher:
     ) -> None:
         self._post = post
         self._rescan_seconds = rescan_seconds
-        self._degraded: str | None = None
+        self._gaps: dict[WatchGap, str] = {}
         self._stopped = threading.Event()
         self._rescans: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -43,7 +43,7 @@ class Watcher:
     @property
     def degraded(self) -> str | None:
         """The reason why changes may be noticed late, in words for a person; None if all are noticed at once."""
-        return self._degraded
+        return "; ".join(self._gaps.values()) or None
 
     def start(self) -> None:
         """Start watching. Every change after the return is posted by its path or covered by a rescan."""
@@ -52,24 +52,34 @@ class Watcher:
         except OSError as failure:
             reason = f"the folder cannot be watched: {failure.strerror or failure}"
         if reason is not None:
-            self._degrade(reason)
+            self._degrade(WatchGap.ROOT, reason)
 
     def stop(self) -> None:
         """Stop watching. Nothing is posted after the return."""
         self._stopped.set()
         self._backend.stop()
-        if self._rescans is not None:
-            self._rescans.join()
-
-    def _degrade(self, reason: str) -> None:
         with self._lock:
-            self._degraded = reason
+            rescans = self._rescans
+        if rescans is not None:
+            rescans.join()
+
+    def _degrade(self, gap: WatchGap, reason: str | None) -> None:
+        with self._lock:
+            # Replaced as a whole: other threads read it without the lock.
+            self._gaps = {other: text for other, text in self._gaps.items() if other is not gap}
+            if reason is None:
+                return
+            self._gaps[gap] = reason
             if self._rescans is None and not self._stopped.is_set():
                 self._rescans = threading.Thread(target=self._rescan, name="rescan", daemon=True)
                 self._rescans.start()
 
     def _rescan(self) -> None:
         while not self._stopped.wait(self._rescan_seconds):
+            with self._lock:
+                if not self._gaps:
+                    self._rescans = None
+                    return
             self._post(ChangedPaths(frozenset(), rescan=True))
 
 

@@ -1,0 +1,215 @@
+"""The conflicts the server shows, in the feed and in its list: whose they are, and when they end.
+
+``core/claim.py`` decides whose a conflict is. The list is read in full; a conflict the feed skipped is found there.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from agent.core import paths
+from agent.core.claim import Claim, OwnPush, ServerConflict, claim
+from agent.core.conflict import SWAPPED, Conflict, ConflictOrigin, ConflictState, Ended
+from agent.core.events import ConflictClosed, ConflictOpened
+from agent.core.model import RemoteConflict
+from agent.core.reconcile import disagreement
+from agent.engine.conflicts import ConflictTracker
+from agent.engine.context import EngineContext
+from agent.engine.effects import FetchConflicts
+from agent.engine.messages import Call, ConflictsArrived
+from agent.engine.path_store import PathStore, remote_side
+from agent.index.operations import OperationState, StoredOperation
+from agent.index.trees import PathRow
+
+_IN_DOUBT = (OperationState.STORED, OperationState.UNSETTLED)
+
+
+class ServerConflicts:
+    """Takes in conflicts that the server opened or closed, and other machines' conflicts as lines of a list."""
+
+    def __init__(self, ctx: EngineContext, path_store: PathStore, conflict_tracker: ConflictTracker) -> None:
+        self._ctx = ctx
+        self._path_store = path_store
+        self._conflicts = conflict_tracker
+        self._listed: list[RemoteConflict] = []
+        """Listed conflicts that were not compared with ours yet."""
+        self._compare_after = 0
+        """Number of the poll after which they may be compared."""
+        self._bases_checked = False
+
+    # The feed
+
+    def on_opened(self, row: PathRow, event: ConflictOpened) -> None:
+        """Take in a conflict that the feed shows."""
+        self._conflicts.changed.add(row.path)
+        found = ServerConflict(event.conflict_id, event.local_hash, event.remote_hash, event.by_server_edit)
+        if event.conflict_id not in self._ctx.foreign:
+            self._take_in(row, found)
+
+    def on_closed(self, row: PathRow, event: ConflictClosed) -> PathRow | None:
+        """Take in that a conflict was resolved; return the changed row if the folder follows the resolution."""
+        ctx = self._ctx
+        self._conflicts.changed.add(row.path)
+        ended = Ended(decided=True, hash=event.hash)
+        if event.conflict_id in ctx.foreign:
+            self._conflicts.follow(ctx.foreign[event.conflict_id], row, ended)
+            return None
+        for conflict in ctx.conflicts_at(row.path):
+            if event.conflict_id in conflict.server_ids:
+                return self._without(conflict, {event.conflict_id}, row, ended)
+        return None
+
+    def on_deleted(self, path: str) -> None:
+        """Take in that a file was deleted. Some servers close its conflicts with it and send no event for that."""
+        if not self._ctx.setup.keeps_history and self._conflicts.is_open_at(path):
+            self._ctx.in_flight.request_conflicts()
+
+    def _without(self, conflict: Conflict, ids: set[str], row: PathRow, ended: Ended) -> PathRow | None:
+        left = tuple(i for i in conflict.server_ids if i not in ids)
+        conflict = replace(conflict, server_ids=left)
+        self._conflicts.save(conflict)
+        if left:
+            # The server still holds another conflict about it.
+            return None
+        return self._conflicts.follow(conflict, row, ended)
+
+    # Whose a conflict is
+
+    def _take_in(self, row: PathRow, found: ServerConflict) -> None:
+        """Act on whose conflict this is. One that is listed as another machine's may turn out to be ours."""
+        ctx = self._ctx
+        if any(found.id in conflict.server_ids for conflict in ctx.conflicts_at(row.path)):
+            return
+        own = own_pushes(ctx.operations_of(row.path))
+        same_text = any(push.hash == found.local_hash for push in own)
+        resolved = ctx.index.conflicts.resolved(ctx.source, row.path) if same_text else []
+        parked = ctx.parked.get(row.path)
+        match claim(found, own, parked, resolved, row.remote.hash):
+            case Claim.SERVER_EDIT:
+                self._want_base(found)
+                self._conflicts.open_beside_head(
+                    row, ConflictOrigin.SERVER_EDIT, found.remote_hash, (found.id,), found.base_hash
+                )
+            case Claim.IN_DOUBT:
+                # The outcome of our push decides. The feed's word is not enough to know it; the list may be.
+                self._want_base(found)
+            case Claim.OURS if parked is not None:
+                self._conflicts.join(parked, found.id)
+            case Claim.STALE_OWN | Claim.RESOLVED if parked is None:
+                self._conflicts.unlist(found.id)
+                self._conflicts.close_quietly(row, found.id)
+            case Claim.UNSURE:
+                self._want_base(found)
+                self._list(row, found)
+            case _:
+                self._list(row, found)
+
+    def _want_base(self, found: ServerConflict) -> None:
+        if not found.base_known:
+            self._ctx.in_flight.request_conflicts()
+
+    def _list(self, row: PathRow, found: ServerConflict) -> None:
+        """Note another machine's conflict; it parks nothing."""
+        ctx = self._ctx
+        if found.id in ctx.foreign:
+            return
+        kind = disagreement(remote_side(found.base_hash), remote_side(found.local_hash), remote_side(found.remote_hash))
+        listed = Conflict(
+            0, 1, row.path, kind, ConflictOrigin.FOREIGN, found.base_hash, found.local_hash, found.remote_hash,
+            row.remote.hash, (found.id,), ctx.now, ConflictState.OPEN, False,
+        )  # fmt: skip
+        ctx.keep_conflict(ctx.index.conflicts.open(ctx.source, listed))
+
+    # The list
+
+    def on_list(self, message: ConflictsArrived) -> None:
+        """Take in the server's list of open conflicts: their texts and bases, and which of ours are gone."""
+        ctx = self._ctx
+        ctx.in_flight.listing_conflicts = False
+        ctx.retry_state.answered(Call.CONFLICTS)
+        listed = {conflict.id: conflict for conflict in message.conflicts}
+        for conflict in ctx.all_conflicts():
+            for found in (listed[i] for i in conflict.server_ids if i in listed):
+                self._complete(conflict, found)
+        gone = ctx.in_flight.conflicts_asked - listed.keys()
+        for server_id in [i for i in ctx.foreign if i in gone]:
+            self._conflicts.close(ctx.foreign[server_id], "gone from the server")
+        for conflict in [c for c in ctx.all_conflicts() if gone.intersection(c.server_ids)]:
+            if conflict.state is ConflictState.OPEN:
+                row = self._path_store.row(conflict.path)
+                self._without(conflict, set(gone), row, Ended(decided=False))
+        self._listed = [conflict for conflict in listed.values() if paths.check(conflict.path) is None]
+        if self._listed:
+            self._compare_after = ctx.request_drain()
+
+    def _complete(self, conflict: Conflict, found: RemoteConflict) -> None:
+        """Keep what only the list says: the texts, and the base of a refused server edit."""
+        self._keep_texts(found)
+        if conflict.origin in SWAPPED and conflict.base_hash != found.base_hash:
+            self._conflicts.save(replace(conflict, base_hash=found.base_hash))
+
+    def _keep_texts(self, found: RemoteConflict) -> None:
+        for digest, text in ((found.local_hash, found.local_text), (found.remote_hash, found.remote_text)):
+            if digest is not None and text is not None:
+                self._ctx.index.texts.put(digest, text)
+
+    def on_list_failed(self) -> None:
+        """Ask for the list again: it could not be had."""
+        self._ctx.in_flight.listing_conflicts = False
+        self._ctx.in_flight.request_conflicts()
+
+    def compare_listed(self) -> None:
+        """Take in listed conflicts that the feed may have skipped, once the feed was read to the moment of the list.
+
+        Against an older head, another machine's refused push would look like a refused edit of the server.
+        """
+        if not self._listed or self._ctx.in_flight.drained < self._compare_after:
+            return
+        changed = self._conflicts.changed
+        listed, self._listed = [found for found in self._listed if found.path not in changed], []
+        rows = self._path_store.rows([found.path for found in listed])
+        for found in listed:
+            row = rows[found.path]
+            # A refused server edit names the head as its local side. A refused push names an older head as its remote
+            # side, and only a push can be a delete.
+            head = row.remote.hash
+            refused_edit = head is not None and found.local_hash == head and found.remote_hash not in (None, head)
+            if refused_edit:
+                self._keep_texts(found)
+            self._take_in(
+                row,
+                ServerConflict(
+                    found.id, found.local_hash, found.remote_hash, refused_edit, found.base_hash, base_known=True
+                ),
+            )
+
+    def plan(self) -> None:
+        """Ask for the list if a text, a base or an ended conflict is wanted from it."""
+        ctx, in_flight = self._ctx, self._ctx.in_flight
+        if not self._bases_checked:
+            # A base that was still missing when the last process ended is asked for once by each process.
+            self._bases_checked = True
+            in_flight.conflicts_wanted |= any(
+                conflict.origin in SWAPPED and conflict.base_hash is None for conflict in ctx.all_conflicts()
+            )
+        if in_flight.conflicts_wanted and not in_flight.listing_conflicts and ctx.may_call(Call.CONFLICTS):
+            ours = {i for conflict in ctx.all_conflicts() for i in conflict.server_ids}
+            in_flight.conflicts_asked = ours | ctx.foreign.keys()
+            in_flight.conflicts_wanted = False
+            self._conflicts.changed.clear()
+            self._listed = []
+            in_flight.listing_conflicts = True
+            ctx.emit(FetchConflicts())
+
+
+def own_pushes(entries: list[StoredOperation]) -> list[OwnPush]:
+    """Return operations as ``core/claim.py`` takes them."""
+    return [
+        OwnPush(
+            entry.operation.hash,
+            entry.operation.base,
+            in_doubt=entry.state in _IN_DOUBT,
+            abandoned=entry.state is OperationState.ABANDONED,
+        )
+        for entry in entries
+    ]
