@@ -292,7 +292,8 @@ class EngineContext:
 
     def add_operations(self, operations: Sequence[tuple[Operation, PathRow]], why: PushReason) -> list[StoredOperation]:
         """Store operations on these rows. They are sent after this step is committed, never before."""
-        placed = [(op, max(row.position, self.in_flight.newest_position)) for op, row in operations]
+        # The newest event of the path itself: an event of another path does not show that the feed was read up to it.
+        placed = [(op, row.position) for op, row in operations]
         entries = self.index.operations.add(self.source, placed, why, self.now)
         for entry in entries:
             self.replace_operation(entry)

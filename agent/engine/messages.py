@@ -123,9 +123,10 @@ class ConnectionsReset(Struct, frozen=True, gc=False):
 
 
 class ConflictsArrived(Struct, frozen=True, gc=False):
-    """Every open conflict of the source, of all machines."""
+    """A part of the list of the source's open conflicts, of all machines; ``last`` ends the list."""
 
     conflicts: tuple[RemoteConflict, ...]
+    last: bool = True
 
 
 class ConflictCloseAnswered(Struct, frozen=True, gc=False):

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 from msgspec.structs import replace
 
 from agent.core import paths
@@ -31,6 +33,8 @@ class ServerConflicts:
         self._ctx = ctx
         self._path_store = path_store
         self._conflicts = conflict_tracker
+        self._parts: dict[str, RemoteConflict] = {}
+        """The parts of the list that came so far, without texts."""
         self._listed: list[RemoteConflict] = []
         """Listed conflicts that were not compared with ours yet."""
         self._compare_after = 0
@@ -86,10 +90,11 @@ class ServerConflicts:
         parked = ctx.parked.get(row.path)
         match claim(found, own, parked, resolved, row.remote.hash):
             case Claim.SERVER_EDIT:
-                self._want_base(found)
                 self._conflicts.open_beside_head(
                     row, ConflictOrigin.SERVER_EDIT, found.remote_hash, (found.id,), found.base_hash
                 )
+                # The feed says neither the base nor the text; a list that met it as another's kept no text.
+                ctx.in_flight.request_conflicts()
             case Claim.IN_DOUBT:
                 # The outcome of our push decides. The feed's word is not enough to know it; the list may be.
                 self._want_base(found)
@@ -123,14 +128,23 @@ class ServerConflicts:
     # The list
 
     def on_list(self, message: ConflictsArrived) -> None:
-        """Take in the server's list of open conflicts: their texts and bases, and which of ours are gone."""
+        """Take in the server's list of open conflicts: the texts and bases of ours, and which of them are gone."""
+        ctx = self._ctx
+        arrived = {found.id: found for found in message.conflicts}
+        for conflict in ctx.all_conflicts():
+            for found in (arrived[i] for i in conflict.server_ids if i in arrived):
+                self._complete(conflict, found)
+        # Texts of other machines' conflicts are not kept: all of them together may be large.
+        light = (dataclasses.replace(found, local_text=None, remote_text=None) for found in message.conflicts)
+        self._parts |= {found.id: found for found in light}
+        if message.last:
+            listed, self._parts = self._parts, {}
+            self._on_whole_list(listed)
+
+    def _on_whole_list(self, listed: dict[str, RemoteConflict]) -> None:
         ctx = self._ctx
         ctx.in_flight.listing_conflicts = False
         ctx.retry_state.answered(Call.CONFLICTS)
-        listed = {conflict.id: conflict for conflict in message.conflicts}
-        for conflict in ctx.all_conflicts():
-            for found in (listed[i] for i in conflict.server_ids if i in listed):
-                self._complete(conflict, found)
         gone = ctx.in_flight.conflicts_asked - listed.keys()
         for server_id in [i for i in ctx.foreign if i in gone]:
             self._conflicts.close(ctx.foreign[server_id], "gone from the server")
@@ -174,8 +188,6 @@ class ServerConflicts:
             # side, and only a push can be a delete.
             head = row.remote.hash
             refused_edit = head is not None and found.local_hash == head and found.remote_hash not in (None, head)
-            if refused_edit:
-                self._keep_texts(found)
             self._take_in(
                 row,
                 ServerConflict(
@@ -198,6 +210,7 @@ class ServerConflicts:
             in_flight.conflicts_wanted = False
             self._conflicts.changed.clear()
             self._listed = []
+            self._parts = {}
             in_flight.listing_conflicts = True
             ctx.emit(FetchConflicts())
 

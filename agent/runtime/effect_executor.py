@@ -8,18 +8,31 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol
 
 from msgspec import Struct
 
 from agent.core.errors import DiskError, Problem, ProblemKind, RemoteError, RootError
-from agent.core.model import IndexedFile, IndexedFileRow, Intent, Outcome, Presence, RemoteHead, Result, Verb
+from agent.core.model import (
+    IndexedFile,
+    IndexedFileRow,
+    Intent,
+    Outcome,
+    Presence,
+    RemoteConflict,
+    RemoteHead,
+    Result,
+    Verb,
+)
 from agent.disk.apply.file_reader import FileReader
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.remotes.protocol import Outgoing, Remote
 from agent.runtime.local_folder import LocalFolder
+
+_LIST_PART_BYTES = 4 << 20
+"""Size of the texts in one part of the list of conflicts."""
 
 log = logging.getLogger(__name__)
 
@@ -241,7 +254,7 @@ class EffectExecutor:
                     yield m.ListingArrived(tuple(files), last=False)
                 yield m.ListingArrived((), last=True)
             case e.FetchConflicts():
-                yield m.ConflictsArrived(tuple(remote.conflicts(source)))
+                yield from _conflict_list(remote.conflicts(source))
             case e.CloseConflict(conflict, server_id, choice, content, expected, path, texts):
                 for text in texts:
                     self._save_conflict_text(server_id, path, text)
@@ -282,6 +295,19 @@ class EffectExecutor:
 def _trash_problem(error: Exception) -> Problem:
     """Return the problem of a text that could not be saved. Its only copy must then not be removed."""
     return Problem(ProblemKind.SERVER_FAULT, f"the trash cannot be written: {error}")
+
+
+def _conflict_list(conflicts: Iterable[RemoteConflict]) -> Iterator[m.Message]:
+    """Pass the list on in parts: its texts together need not fit into memory."""
+    part: list[RemoteConflict] = []
+    size = 0
+    for conflict in conflicts:
+        part.append(conflict)
+        size += len(conflict.local_text or b"") + len(conflict.remote_text or b"")
+        if size >= _LIST_PART_BYTES:
+            yield m.ConflictsArrived(tuple(part), last=False)
+            part, size = [], 0
+    yield m.ConflictsArrived(tuple(part))
 
 
 def _all(operations: tuple[e.OutgoingOperation, ...], result: Result) -> tuple[Outcome, ...]:

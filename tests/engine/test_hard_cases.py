@@ -71,15 +71,29 @@ def test_a_foreign_version_told_behind_our_echo_is_parked() -> None:
 
 
 def test_an_event_older_than_our_knowledge_is_no_lost_update() -> None:
-    """What was told before our operation was even stored lies below its base."""
+    """An event before the newest one of the path lies below the base of our operation."""
+    harness = started()
+    drain(harness, upsert("b.md", "x", 30))
+    harness.land("x")
+    harness.saves("b.md", "ours")
+    ids = harness.answer(Result.APPLIED)
+    drain(harness, upsert("b.md", "ours", 40, ids[0]))
+    drain(harness, upsert("b.md", "older", 20))
+    assert not harness.conflicts()
+
+
+def test_a_late_version_behind_other_events_is_kept() -> None:
+    """FM, seed 30277: another path's event was read first; the late version was replaced unseen all the same."""
     harness = started()
     drain(harness, upsert("b.md", "x", 30))
     harness.land("x")
     harness.saves("a.md", "ours")
     ids = harness.answer(Result.APPLIED)
     drain(harness, upsert("a.md", "ours", 40, ids[0]))
-    drain(harness, upsert("a.md", "older", 20))
-    assert not harness.conflicts()
+    drain(harness, upsert("a.md", "theirs", 20))
+    (parked,) = harness.conflicts()
+    assert parked.origin is ConflictOrigin.LOST_UPDATE
+    assert (parked.base_hash, parked.remote_hash) == (sha("one"), sha("theirs"))
 
 
 def test_nothing_is_asked_before_the_journal_was_read() -> None:

@@ -70,7 +70,10 @@ def _decision(shown: Shown, named: str | None, choice: Resolution) -> _Decision:
     """Begin the answer's row; it is refused already where the conflict is not ours or has moved since it was shown."""
     conflict = shown.conflict
     row = ResolutionRow(id=conflict.key, path=conflict.path, choice=choice, state=ResolutionState.QUEUED)
-    if not conflict.mine:
+    if conflict.is_waiting:
+        # A decision now would replace a head that the person has not seen.
+        _refuse(row, "the folder receives the server's newer version first; please look again then")
+    elif not conflict.mine:
         _refuse(row, "this is another machine's conflict; it is resolved there")
     elif named and "." in named and named != conflict.key and named.split(".")[0] == str(conflict.id):
         _refuse(row, _MOVED)

@@ -75,10 +75,14 @@ def _from_counts(
 
 
 def _match(operation: Operation, listed: Sequence[RemoteConflict]) -> RemoteConflict | None:
-    """Return the newest open conflict with this operation's path and text."""
+    """Return the newest open conflict with this operation's path, base and text.
+
+    Another machine may have been refused the same text on a base of its own.
+    """
     # The list shows empty text and no file in the same way, see ``conflict_of``.
     local = None if operation.hash == EMPTY_HASH else operation.hash
-    same = [conflict for conflict in listed if conflict.path == operation.path and conflict.local_hash == local]
+    wanted = (operation.path, operation.base, local)
+    same = [conflict for conflict in listed if (conflict.path, conflict.base_hash, conflict.local_hash) == wanted]
     return _owned(operation, max(same, key=lambda conflict: conflict.opened_at or "")) if same else None
 
 
