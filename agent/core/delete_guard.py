@@ -1,23 +1,29 @@
-"""The mass-delete brake: when a set of deletes is too large to be carried out without a person."""
+"""The delete guard: a pure judgement of the deletes of one direction.
+
+``judge`` is total: from the deletes that are due, the texts that arrived, the renames that were seen, the running hold
+and the deletes of the last while it derives which deletes go, wait, or are held for a person.
+"""
 
 from __future__ import annotations
 
+import enum
 import hashlib
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Mapping
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from agent.core import defaults
 
 
 class BrakeLimits(Struct, frozen=True):
-    """When deletes are held.
+    """Limits from which on deletes are held.
 
     Attributes:
         least: fewer files than this are never held.
-        share: more than this part of the source's files (0 to 1) are held, once there are ``least``.
+        share: more than this part of the source's files (0 to 1) is held, once there are ``least``.
         most: this many files are held whatever the share.
-        window: deletes carried out within this many seconds count together with those that are due.
+        window: seconds for which carried-out deletes count together with those that are due.
     """
 
     least: int = defaults.BRAKE_MIN
@@ -26,15 +32,94 @@ class BrakeLimits(Struct, frozen=True):
     window: float = defaults.BRAKE_WINDOW_MINUTES * 60.0
 
 
-def must_hold(deletes: int, total: int, limits: BrakeLimits) -> bool:
-    """Whether ``deletes`` out of ``total`` synced files want a person's approval."""
+class DueDelete(Struct, frozen=True):
+    """A delete that is due.
+
+    Attributes:
+        path: relative path.
+        hash: the text both sides last agreed on.
+        renamed: the file was seen under another path, by its inode or its id on the server.
+        approved: a person approved this delete of this text.
+    """
+
+    path: str
+    hash: str
+    renamed: bool = False
+    approved: bool = False
+
+
+class DeleteEvidence(Struct, frozen=True):
+    """Everything the judgement of one direction depends on.
+
+    Attributes:
+        due: the deletes that are due.
+        carried_out: text to the number of its unapproved deletes within the window whose path is still empty.
+        arrivals: text to the number of other paths that received it within the window and still hold it. Paths of
+            renames (``DueDelete.renamed``) are not among them.
+        files: number of files both sides agreed on, carried-out deletes included.
+        hold: a hold is running.
+        emptied: the side that lost the files holds none at all any more.
+        quiet: no delete became due within the last second, and no scan or page is under way.
+    """
+
+    due: tuple[DueDelete, ...]
+    carried_out: Mapping[str, int] = field(default_factory=dict)
+    arrivals: Mapping[str, int] = field(default_factory=dict)
+    files: int = 0
+    hold: bool = False
+    emptied: bool = False
+    quiet: bool = True
+
+
+class DeleteVerdict(enum.Enum):
+    """The judgement of one delete."""
+
+    GO = "go"
+    WAIT = "wait"
+    """Judged later, together with the deletes that follow."""
+    HOLD = "hold"
+    """Only a person lets it go."""
+
+
+def judge(evidence: DeleteEvidence, limits: BrakeLimits) -> dict[str, DeleteVerdict]:
+    """Return the verdict on each due delete, by path."""
+    if not evidence.quiet:
+        # More deletes may follow. Judged one by one, the first ones would pass before their number is known.
+        return {delete.path: DeleteVerdict.WAIT for delete in evidence.due}
+    lost, number = _lost(evidence)
+    # A running hold stays: a plan that shrinks below the limit is still the plan that a person must decide.
+    held = bool(lost) and (evidence.hold or evidence.emptied or must_hold(number, evidence.files, limits))
+    return {
+        delete.path: DeleteVerdict.HOLD if held and delete.path in lost else DeleteVerdict.GO for delete in evidence.due
+    }
+
+
+def _lost(evidence: DeleteEvidence) -> tuple[set[str], int]:
+    """Return the due paths whose text may be lost, and the number of lost texts, carried-out deletes included.
+
+    Equal texts are counted: each arrival excuses one delete. Which of several equal files moved cannot be known, so all
+    of them count as lost while one delete has no arrival.
+    """
+    due: dict[str, list[str]] = {}
+    for delete in evidence.due:
+        if not delete.renamed and not delete.approved:
+            due.setdefault(delete.hash, []).append(delete.path)
+    deletes = Counter(evidence.carried_out)
+    deletes.update({digest: len(paths) for digest, paths in due.items()})
+    excess = {digest: count - evidence.arrivals.get(digest, 0) for digest, count in deletes.items()}
+    lost = {path for digest, paths in due.items() if excess[digest] > 0 for path in paths}
+    return lost, sum(count for count in excess.values() if count > 0)
+
+
+def must_hold(deletes: int, files: int, limits: BrakeLimits) -> bool:
+    """True if ``deletes`` out of ``files`` synced files need a person's approval."""
     if deletes >= limits.most:
         return True
-    return deletes >= limits.least and deletes > total * limits.share
+    return deletes >= limits.least and deletes > files * limits.share
 
 
 def plan_id(direction: str, paths: Iterable[str]) -> str:
-    """The id under which exactly these deletes can be approved; any other set has another id."""
+    """Return the id under which exactly these deletes can be approved; another set has another id."""
     digest = hashlib.sha256(direction.encode())
     for path in sorted(paths):
         digest.update(b"\0" + path.encode("utf-8", "surrogatepass"))

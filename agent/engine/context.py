@@ -252,7 +252,8 @@ class EngineContext:
 
     def is_busy(self, path: str) -> bool:
         """True if an operation on this path has an unknown outcome, or the folder is being changed there."""
-        return path in self.in_flight.applying or path in self.unanswered
+        in_flight = self.in_flight
+        return path in in_flight.applying or path in self.unanswered or path in in_flight.restoring
 
     def replace_operation(self, entry: StoredOperation) -> None:
         """Mirror a changed operation: open ones are kept, closed ones removed."""
@@ -317,6 +318,12 @@ class EngineContext:
         if self._unwritten_activity:
             self.index.activity.append(self.source, self.now, self._unwritten_activity)
             self._unwritten_activity.clear()
+
+    def approve_deletes(self, files: Iterable[tuple[str, str]]) -> None:
+        """Approve the deletes of these (path, base hash)."""
+        approved = dict(files)
+        self.index.approvals.add(self.source, approved.items())
+        self.approved.update(approved)
 
     def drop_approval(self, path: str) -> None:
         """Delete an approval: the delete is done, or another text is there now."""

@@ -1,131 +1,228 @@
-"""The brake on deletes: which of them may be carried out, and which wait for a person."""
+"""The delete guard: gathers the evidence for ``core.delete_guard.judge`` and carries its verdicts out."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
-from agent.core.delete_guard import must_hold, plan_id
+from msgspec.structs import replace
+
+from agent.core.delete_guard import DeleteEvidence, DeleteVerdict, DueDelete, judge, plan_id
 from agent.core.model import ABSENT
 from agent.core.reconcile import Step
+from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
+from agent.engine.effects import FetchDeletedTexts
 from agent.engine.in_flight import HeldDeletes
 from agent.engine.messages import ApproveDeletes, UndoDeletes
-from agent.engine.path_store import PathStore
+from agent.engine.path_store import DELETES, PathStore
+from agent.engine.verification import Verification
 from agent.index.activity import ActivityKind
 from agent.index.trees import PathRow
 
 _MANY = 5000
 _SECONDS_A_FILE = 2e-5
-"""How long a judgement counts, for each file it had to look through: some twenty times what that takes."""
-_DELETES = (Step.PUSH_DELETE, Step.PULL_DELETE)
+"""Validity of a judgement for each file that was read for it: about twenty times the cost."""
 
 
 class DeleteGuard:
-    """Counts the deletes of each direction, those that are due and those of the last while, and holds what is too much.
+    """Judges the due deletes of both directions, and holds too many of them for a person.
 
-    Once something is held, the window stands still: deletes do not become harmless by waiting.
+    The window of a running hold does not move: deletes do not become harmless by waiting.
     """
 
-    def __init__(self, ctx: EngineContext, path_store: PathStore) -> None:
+    def __init__(self, ctx: EngineContext, path_store: PathStore, verification: Verification) -> None:
         self._ctx = ctx
         self._path_store = path_store
+        self._verification = verification
         self._judged_at = 0.0
         self._judged: tuple[object, ...] = ()
         self._files = 0
-        """How many files had to be looked through for the last judgement; 0 where none had to be, or few."""
+        """Number of files read for the last judgement; 0 if it was cheap."""
+        self._renames: dict[str, tuple[str, bool]] = {}
+        """Due deletes of renamed files: (the new path, the text was edited too)."""
+        self._spent: set[str] = set()
+        """New paths of renames whose delete was carried out; each excuses one delete."""
+        self._rechecking = False
+        """A person approved deletes that the server's state asks for, and the server is asked once more."""
 
     def plan(self) -> None:
-        """Judge the deletes that are due now; after a costly judgement not before a while has passed."""
+        """Judge the deletes that are due, once they are quiet."""
         ctx = self._ctx
-        due = [ctx.index.trees.count(ctx.source, step) for step in _DELETES]
-        state = (*due, ctx.changes, len(ctx.parked), len(ctx.approved), ctx.source_row.held_since)
-        again_at = self._judged_at + self._files * _SECONDS_A_FILE
-        if self._files and any(due) and self._judged_at <= ctx.now < again_at:
-            ctx.in_flight.delete_check_pending = state != self._judged
-            if ctx.in_flight.delete_check_pending:
+        if not self._verification.pending:
+            self._rechecking = False
+        due = {step: ctx.index.trees.count(ctx.source, step) for step in DELETES}
+        state = (*due.values(), ctx.changes, len(ctx.parked), len(ctx.approved), ctx.source_row.held_since)
+        if not any(due.values()):
+            ctx.in_flight.deletes_judged(None, pending=False)
+            self._end_hold()
+            return
+        again_at = max(self._quiet_at(), self._affordable_at())
+        if state == self._judged:
+            return
+        if ctx.now < again_at:
+            ctx.in_flight.deletes_judged(ctx.in_flight.held_deletes, pending=True)
+            if again_at < float("inf"):
                 ctx.wake(again_at)
             return
-        self._files, self._judged_at, ctx.in_flight.delete_check_pending = 0, ctx.now, False
-        self._judge({step: number for step, number in zip(_DELETES, due, strict=True) if number})
+        self._files, self._judged_at = 0, ctx.now
+        self._renames.clear()
+        held = {file for step, number in due.items() if number for file in self._held(step, number)}
+        self._hold(held)
         self._judged = (*state[:-1], ctx.source_row.held_since)
 
-    def _judge(self, due: dict[Step, int]) -> None:
-        ctx = self._ctx
-        held: set[tuple[str, str]] = set()
-        for step, number in due.items():
-            held.update(self._too_many(step, number))
-        known = ctx.in_flight.held_deletes
-        if not held:
-            ctx.in_flight.held_deletes = None
-            ctx.update_source_row(held_since=None)
-        elif known is None or known.files != held:
-            ctx.in_flight.held_deletes = HeldDeletes(plan_id("deletes", (path for path, _ in held)), frozenset(held))
-            if ctx.source_row.held_since is None:
-                ctx.update_source_row(held_since=ctx.now)
-                ctx.record_activity("", ActivityKind.DELETES_HELD, f"{len(held)} files")
+    def _quiet_at(self) -> float:
+        """Return the time from which on no further deletes are expected; infinity while a scan runs."""
+        ctx, in_flight = self._ctx, self._ctx.in_flight
+        if ctx.setup.run_mode is RunMode.DRY_RUN or in_flight.first_delete_at is None:
+            return 0.0
+        if in_flight.scan.running:
+            # Its end causes the next step. Judged before, the deletes of one scan would not be counted together.
+            return float("inf")
+        return min(
+            in_flight.last_delete_at + ctx.setup.deletes_quiet,
+            in_flight.first_delete_at + ctx.setup.deletes_quiet_most,
+        )
 
-    def _too_many(self, step: Step, due: int) -> list[tuple[str, str]]:
-        """The deletes of one direction that must wait: all that nobody approved, or none."""
+    def _affordable_at(self) -> float:
+        """Return the time from which on a costly judgement may be repeated."""
+        again_at = self._judged_at + self._files * _SECONDS_A_FILE
+        return again_at if self._files and self._judged_at <= self._ctx.now else 0.0
+
+    def _held(self, step: Step, due: int) -> list[tuple[str, str]]:
+        """Return the deletes (path, base hash) of one direction that are held."""
         ctx, limits, index = self._ctx, self._ctx.setup.limits, self._ctx.index
         since = self._window_began()
-        emptied = self._emptied(step, due)
-        if not emptied and due + index.recent_deletes.count(ctx.source, step, since) < limits.least:
-            # Too few whatever they are: what is lost and what was renamed need not be told apart.
+        emptied, hold = self._emptied(step, due), ctx.source_row.held_since is not None
+        if not emptied and not hold and due + index.recent_deletes.count(ctx.source, step, since) < limits.least:
+            # Too few in any case, so renames need not be told from deletes.
             return []
-        lost = [f for f in index.trees.lost_files(ctx.source, step) if f[0] not in ctx.parked]
-        gone = index.recent_deletes.lost(ctx.source, step, since)
-        total = index.trees.base_count(ctx.source) + gone
-        self._files = total if total >= _MANY else 0
-        if not lost or not (emptied or must_hold(len(lost) + gone, total, limits)):
-            return []
-        return [(path, digest) for path, digest in lost if ctx.approved.get(path) != digest]
+        evidence = self._evidence(step, since)
+        self._files = evidence.files if evidence.files >= _MANY else 0
+        verdicts = judge(replace(evidence, emptied=emptied, hold=hold), limits)
+        return [(each.path, each.hash) for each in evidence.due if verdicts[each.path] is DeleteVerdict.HOLD]
+
+    def _evidence(self, step: Step, since: float) -> DeleteEvidence:
+        ctx, recent = self._ctx, self._ctx.index.recent_deletes
+        gone = recent.still_gone(ctx.source, step, since)
+        due = recent.due(ctx.source, step)
+        arrived = recent.texts(ctx.source, step, sorted(recent.arrived(ctx.source, step, since)))
+        # Each identity is one file: a hard link excuses one delete, not all of its other names.
+        by_identity = {
+            identity: (path, digest)
+            for path, digest, identity in arrived
+            if identity is not None and path not in self._spent
+        }
+        taken: set[str] = set()
+        deletes = []
+        for path, digest, identity in due:
+            if path in ctx.parked:
+                continue
+            target = by_identity.pop(identity, None)
+            if target is not None:
+                taken.add(target[0])
+                self._renames[path] = (target[0], target[1] != digest)
+            approved = ctx.approved.get(path) == digest
+            deletes.append(DueDelete(path, digest, renamed=target is not None, approved=approved))
+        arrivals = Counter(digest for path, digest, _ in arrived if path not in taken)
+        return DeleteEvidence(
+            tuple(deletes),
+            Counter(digest for _, digest in gone),
+            arrivals,
+            ctx.index.trees.base_count(ctx.source) + len(gone),
+        )
+
+    def _hold(self, held: set[tuple[str, str]]) -> None:
+        ctx = self._ctx
+        known = ctx.in_flight.held_deletes
+        if not held:
+            ctx.in_flight.deletes_judged(None, pending=False)
+            self._end_hold()
+            return
+        if known is None or known.files != held:
+            known = HeldDeletes(plan_id("deletes", (path for path, _ in held)), frozenset(held))
+        ctx.in_flight.deletes_judged(known, pending=False)
+        if ctx.source_row.held_since is None:
+            ctx.update_source_row(held_since=ctx.now)
+            ctx.record_activity("", ActivityKind.DELETES_HELD, f"{len(held)} files")
+
+    def _end_hold(self) -> None:
+        """End the hold once the reason of every held path is gone.
+
+        A file that cannot be read now may still turn out to be deleted, so the hold stays while there is one.
+        """
+        ctx = self._ctx
+        if ctx.source_row.held_since is not None and not ctx.index.trees.count(ctx.source, Step.UNKNOWN):
+            ctx.update_source_row(held_since=None)
 
     def _window_began(self) -> float:
-        """What was deleted until then does not count any more."""
+        """Return the time up to which carried-out deletes do not count any more."""
         held_since = self._ctx.source_row.held_since
         return (self._ctx.now if held_since is None else held_since) - self._ctx.setup.limits.window
 
     def _emptied(self, step: Step, due: int) -> bool:
-        """Whether one side holds nothing at all any more. A server that lists nothing is mistrusted from two files on:
-        the last file of a source may well have been deleted elsewhere.
+        """True if one side holds no file at all any more.
+
+        An empty server is suspicious from two files on: the last file may well have been deleted on another machine.
         """
         trees, source = self._ctx.index.trees, self._ctx.source
         if step is Step.PUSH_DELETE:
-            return not trees.has_files(source)
+            return due > 0 and not trees.has_files(source)
         return due > 1 and not trees.has_remote_files(source)
 
     def allows(self, row: PathRow) -> bool:
-        """Whether this delete may be carried out."""
-        held = self._ctx.in_flight.held_deletes
-        if self._ctx.in_flight.delete_check_pending:
+        """True if this delete may be carried out."""
+        in_flight = self._ctx.in_flight
+        if in_flight.delete_check_pending or (self._rechecking and row.step is Step.PULL_DELETE):
             return False
+        held = in_flight.held_deletes
         return held is None or (row.path, row.base.hash) not in held.files
 
     def count(self, step: Step, rows: Iterable[PathRow]) -> None:
-        """These deletes are being carried out; those nobody was asked about count towards the next ones."""
+        """Record deletes that are carried out now; unapproved ones count towards the next ones.
+
+        The delete of a file that was renamed and edited does not count: the edit ends its text, not the delete.
+        """
         ctx = self._ctx
-        unasked = [(r.path, r.base.hash) for r in rows if r.base.hash and ctx.approved.get(r.path) != r.base.hash]
-        if unasked:
-            ctx.index.recent_deletes.add(ctx.source, step, unasked, ctx.now, self._window_began())
+        counted = []
+        for row in rows:
+            target, edited = self._renames.get(row.path, (None, False))
+            if target is not None:
+                self._spent.add(target)
+            if row.base.hash and ctx.approved.get(row.path) != row.base.hash and not edited:
+                counted.append((row.path, row.base.hash))
+        if counted:
+            ctx.index.recent_deletes.add(ctx.source, step, counted, ctx.now, self._window_began())
 
     def on_approve(self, message: ApproveDeletes) -> None:
-        """Approve exactly the plan a person saw."""
-        held = self._ctx.in_flight.held_deletes
-        if held is not None and held.plan == message.plan:
-            self._ctx.index.approvals.add(self._ctx.source, held.files)
-            self._ctx.approved.update(held.files)
-            self._ctx.record_activity("", ActivityKind.DELETES_APPROVED, message.plan)
+        """Approve exactly the plan that the person saw."""
+        ctx = self._ctx
+        held = ctx.in_flight.held_deletes
+        if held is None or held.plan != message.plan:
+            return
+        ctx.approve_deletes(held.files)
+        ctx.record_activity("", ActivityKind.DELETES_APPROVED, message.plan)
+        rows = self._path_store.rows(sorted(path for path, _ in held.files))
+        if any(row.step is Step.PULL_DELETE for row in rows.values()):
+            # The server may hold the files again. The plan is checked as a whole before any part of it acts.
+            self._rechecking = True
+            self._verification.request()
 
     def on_undo(self, _message: UndoDeletes) -> None:
-        """Bring the files back to the side that lost them: without a base the other side's file is new there."""
+        """Bring back the held files, and those deleted within the window before them.
+
+        Without a base, the file of the other side is new and comes back. Carried-out deletes are gone on both sides:
+        their texts are fetched from the trash or the server's history.
+        """
         ctx = self._ctx
         held = ctx.in_flight.held_deletes
         if held is None:
             return
+        since = self._window_began()
+        gone = [file for step in DELETES for file in ctx.index.recent_deletes.still_gone(ctx.source, step, since)]
         rows = self._path_store.rows(sorted(path for path, _ in held.files))
-        self._path_store.change(
-            PathRow(row.path, ABSENT, row.local, row.fingerprint, row.remote, row.remote_id, row.position)
-            for row in rows.values()
-            if row.step in _DELETES
-        )
+        self._path_store.change(replace(row, base=ABSENT) for row in rows.values() if row.step in DELETES)
+        if gone:
+            ctx.in_flight.begin_restore(path for path, _ in gone)
+            ctx.emit(FetchDeletedTexts(tuple(gone)))
         ctx.record_activity("", ActivityKind.DELETES_UNDONE, held.plan)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Set
 
 from msgspec.structs import replace
@@ -12,6 +13,7 @@ from agent.core.model import (
     ApplyResult,
     Intent,
     Observation,
+    Presence,
     Purpose,
     Reason,
     RemoteHead,
@@ -21,9 +23,9 @@ from agent.core.reconcile import Step
 from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
 from agent.engine.delete_guard import DeleteGuard
-from agent.engine.effects import ApplyChanges
+from agent.engine.effects import ApplyChanges, ScanPaths
 from agent.engine.in_flight import CONTENTS_LIMIT, RecoveryPhase
-from agent.engine.messages import Call, Restore
+from agent.engine.messages import Call, DeletedTextFound, PathScanFinished, Restore
 from agent.engine.path_store import WAITING, PathStore
 from agent.index.activity import ActivityKind
 from agent.index.problems import PathProblem, ProblemOrigin
@@ -50,6 +52,8 @@ class Downloads:
         self._path_store = path_store
         self._delete_guard = delete_guard
         self._ids: Iterator[str] = iter(())
+        self._restores: dict[str, bytes] = {}
+        """Texts to restore once the present file was read, by path."""
         self._groups: list[str] = []
         """The first intent of each group in flight."""
 
@@ -123,18 +127,63 @@ class Downloads:
     # Work
 
     def on_restore(self, message: Restore) -> None:
-        """A person wants these bytes at this path."""
-        import hashlib
+        """Bring a text to a path, as a person asked.
 
+        A local file that could not be read is read first, so that the install knows what it replaces. The path is busy
+        until then: nothing of the present file is sent.
+        """
+        ctx = self._ctx
         row = self._path_store.row(message.path)
-        if message.path not in self._ctx.parked and not self._ctx.is_busy(message.path):
-            digest = hashlib.sha256(message.content).hexdigest()
-            intent = Intent(self._ctx.new_intent_id(), message.path, digest, row.local.hash, Purpose.RESTORE)
-            self.carry([(intent, message.content)])
+        if message.path in ctx.parked or ctx.is_busy(message.path):
+            return
+        if row.local.presence is not Presence.UNKNOWN:
+            self._restore(row, message.content)
+            return
+        self._restores[message.path] = message.content
+        ctx.in_flight.begin_restore([message.path])
+        ctx.emit(ScanPaths((message.path,), anew=frozenset([message.path])))
+
+    def on_path_scan_finished(self, message: PathScanFinished) -> None:
+        """Give up restores whose file still cannot be read."""
+        ctx = self._ctx
+        for path in self._restores.keys() & set(message.paths):
+            if self._path_store.row(path).local.presence is Presence.UNKNOWN:
+                del self._restores[path]
+                ctx.in_flight.end_restore(path)
+                text = "the file cannot be read, so nothing was restored over it"
+                ctx.set_problem(PathProblem(path, ProblemOrigin.PULL, Reason.UNREADABLE, text, ctx.now))
+
+    def on_deleted_text(self, message: DeletedTextFound) -> None:
+        """Bring back a file whose delete was undone, unless its path holds a file again."""
+        ctx = self._ctx
+        ctx.in_flight.end_restore(message.path)
+        row = self._path_store.row(message.path)
+        if message.content is None:
+            reason = message.reason or "its text was not found"
+            ctx.record_activity(message.path, ActivityKind.DELETES_UNDONE, f"not brought back: {reason}")
+        elif row.local.presence is Presence.ABSENT and not row.remote.is_file and not ctx.is_busy(message.path):
+            self._restore(row, message.content)
+
+    def _restore(self, row: PathRow, content: bytes) -> None:
+        digest = hashlib.sha256(content).hexdigest()
+        intent = Intent(self._ctx.new_intent_id(), row.path, digest, row.local.hash, Purpose.RESTORE)
+        self.carry([(intent, content)])
+
+    def _plan_restores(self) -> None:
+        """Install restored texts in the step in which the present file became known.
+
+        The row and the journal are one transaction: after a crash the present file does not look like an edit.
+        """
+        for path in list(self._restores):
+            row = self._path_store.row(path)
+            if row.local.presence is not Presence.UNKNOWN:
+                self._ctx.in_flight.end_restore(path)
+                self._restore(row, self._restores.pop(path))
 
     def plan(self) -> None:
         """Ask for the next group of changes."""
         ctx, in_flight = self._ctx, self._ctx.in_flight
+        self._plan_restores()
         self._classify_contents(in_flight.take_unclassified())
         if ctx.may_install and not in_flight.intents:
             self._plan_changes()

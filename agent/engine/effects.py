@@ -138,6 +138,16 @@ class WriteToTrash:
     reason: str
 
 
+class FetchDeletedTexts(Struct, frozen=True, gc=False):
+    """Find the texts of deleted files in the trash or the server's history; post DeletedTextFound for each file.
+
+    Attributes:
+        files: (path, sha256) of each.
+    """
+
+    files: tuple[tuple[str, str], ...]
+
+
 class SetTimer(Struct, frozen=True, gc=False):
     """Post TimePassed at this moment (seconds since the epoch)."""
 
@@ -165,6 +175,7 @@ Effect = (
     | Recover
     | ReleaseJournal
     | WriteToTrash
+    | FetchDeletedTexts
     | SetTimer
     | PassFinished
 )

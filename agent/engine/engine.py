@@ -57,7 +57,7 @@ class Engine:
         self._conflicts = ConflictTracker(ctx, path_store, self._trash_outbox)
         self._server_conflicts = ServerConflicts(ctx, path_store, self._conflicts)
         self._verification = Verification(ctx, path_store, self._conflicts)
-        self._delete_guard = DeleteGuard(ctx, path_store)
+        self._delete_guard = DeleteGuard(ctx, path_store, self._verification)
         self._in_doubt = InDoubt(ctx, path_store, self._conflicts)
         self._local_changes = LocalChanges(ctx, path_store)
         self._uploads = Uploads(ctx, path_store, self._in_doubt, self._delete_guard, self._local_changes)
@@ -86,7 +86,7 @@ class Engine:
             m.PathsChanged: self._local_changes.on_paths_changed,
             m.ScanResults: self._local_changes.on_scan_results,
             m.ScanFinished: self._local_changes.on_scan_finished,
-            m.PathScanFinished: self._local_changes.on_path_scan_finished,
+            m.PathScanFinished: self._on_path_scan_finished,
             m.RescanRequested: self._local_changes.on_rescan_requested,
             m.PageArrived: self._remote_feed.on_page,
             m.BatchAnswered: self._uploads.on_answer,
@@ -102,6 +102,7 @@ class Engine:
             m.CallFailed: self._on_failed,
             m.Resolve: self._resolutions.on_resolve,
             m.Restore: self._downloads.on_restore,
+            m.DeletedTextFound: self._downloads.on_deleted_text,
             m.Pause: self._user_commands.on_pause,
             m.Resume: self._user_commands.on_resume,
             m.ApproveDeletes: self._delete_guard.on_approve,
@@ -203,6 +204,10 @@ class Engine:
         self._verification.request()
 
     # Messages that concern several parts
+
+    def _on_path_scan_finished(self, message: m.PathScanFinished) -> None:
+        self._local_changes.on_path_scan_finished(message)
+        self._downloads.on_path_scan_finished(message)
 
     def _on_head(self, message: m.HeadArrived) -> None:
         ctx = self._ctx

@@ -143,6 +143,8 @@ class InFlight(Struct):
         paused_until: end of a person's pause.
         held_deletes: deletes that wait for a person.
         delete_check_pending: due deletes were not judged yet; none is carried out.
+        first_delete_at, last_delete_at: time of the first and the last delete that became due since the last judgement.
+        restoring: paths whose text is being fetched, or whose file is read, before a text is restored there.
         changed_since_rest: a row was written since the source was last at rest.
         waiting_passes, pass_began: tickets of one-shot passes, and their begin.
         wake_at: the timer that is set.
@@ -199,6 +201,9 @@ class InFlight(Struct):
     paused_until: float = 0.0
     held_deletes: HeldDeletes | None = None
     delete_check_pending: bool = False
+    first_delete_at: float | None = None
+    last_delete_at: float = 0.0
+    restoring: set[str] = field(default_factory=set)
     changed_since_rest: bool = True
     waiting_passes: list[int] = field(default_factory=list)
     pass_began: float = 0.0
@@ -349,6 +354,29 @@ class InFlight(Struct):
         paths, self.unclassified = self.unclassified & self.contents.keys(), set()
         return paths
 
+    # Deletes
+
+    def delete_due(self, now: float) -> None:
+        """Record that a delete became due: none is carried out before all are judged together."""
+        self.first_delete_at = now if self.first_delete_at is None else self.first_delete_at
+        self.last_delete_at = now
+        self.delete_check_pending = True
+
+    def deletes_judged(self, held: HeldDeletes | None, *, pending: bool) -> None:
+        """Record the judgement of the due deletes; ``pending``: it must be repeated before any is carried out."""
+        self.held_deletes = held
+        self.delete_check_pending = pending
+        if not pending:
+            self.first_delete_at = None
+
+    def begin_restore(self, paths: Iterable[str]) -> None:
+        """Record paths to be restored; nothing else is done to them meanwhile."""
+        self.restoring.update(paths)
+
+    def end_restore(self, path: str) -> None:
+        """Record that a restore has its change to the folder, or was given up."""
+        self.restoring.discard(path)
+
     # Passes
 
     def begin_pass(self, ticket: int, now: float) -> None:
@@ -373,6 +401,8 @@ class InFlight(Struct):
         self.changed_paths = dict.fromkeys(self.changed_paths, (now, now))
         self.racy = dict.fromkeys(self.racy, now)
         self.scan_began = now
+        self.last_delete_at = now
+        self.first_delete_at = None if self.first_delete_at is None else now
         self.wake_at = None
         self.request_scan()
         if now < self.paused_until < float("inf"):

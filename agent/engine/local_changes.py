@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from agent.core.model import ABSENT, Observation, Reason, Side, SkippedEntry
+from agent.core.model import ABSENT, Observation, Presence, Reason, Side, SkippedEntry
 from agent.core.reconcile import Step
 from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
@@ -94,7 +94,9 @@ class LocalChanges:
         if seen.path in self._ctx.in_flight.confirmed_racy:
             seen = self._without_racy(row, seen)
         self._update_path_state(seen, side, row.local)
-        return replace(row, local=side, fingerprint=seen.fingerprint)
+        # The inode of a deleted file stays known until the delete is agreed: by it a rename is recognised.
+        kept = row.fingerprint if side.presence is Presence.ABSENT and row.base.is_file else None
+        return replace(row, local=side, fingerprint=seen.fingerprint or kept)
 
     def _without_racy(self, row: PathRow, seen: Observation) -> Observation:
         """Clear the racy mark of a file that is the same at its second scan: from now on its stat is proof.

@@ -192,6 +192,15 @@ class Restore:
     content: bytes = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True)
+class DeletedTextFound:
+    """The text of a deleted file, to be brought back; ``content`` None: it was found nowhere, with the reason."""
+
+    path: str
+    content: bytes | None = field(default=None, repr=False)
+    reason: str | None = None
+
+
 class Pause(Struct, frozen=True, gc=False):
     """Change nothing until this moment (infinity: until resumed)."""
 
@@ -249,6 +258,7 @@ Message = (
     | CallFailed
     | Resolve
     | Restore
+    | DeletedTextFound
     | Pause
     | Resume
     | ApproveDeletes

@@ -15,6 +15,7 @@ from agent.index.trees import PathRow
 
 WAITING = (Step.PULL, Step.PULL_DELETE, Step.UNKNOWN)
 """Steps of paths that may wait for a change of the folder."""
+DELETES = (Step.PUSH_DELETE, Step.PULL_DELETE)
 _NOTHING_THERE = (Presence.ABSENT, Presence.OUT_OF_SCOPE)
 
 
@@ -62,6 +63,8 @@ class PathStore:
                 # The change of the folder is not wanted any more, so its problem is over.
                 ctx.clear_problem(new.path, ProblemOrigin.PULL)
                 ctx.in_flight.clear_deferral(new.path)
+            if new.step in DELETES and old.step not in DELETES:
+                ctx.in_flight.delete_due(ctx.now)
         parked, waiting = ctx.parked, ctx.waiting
         ctx.moved.update(r.path for r in decided if r.step is Step.PARK or r.path in parked or r.path in waiting)
         ctx.changes += len(decided)

@@ -144,6 +144,7 @@ class Planner:
             or in_flight.asking
             or in_flight.closing
             or in_flight.writing_to_trash
+            or in_flight.restoring
             or in_flight.listing_conflicts
             or in_flight.checking_continuity
             or any(not call.wait for call in in_flight.polls.values())

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from agent.core import paths
 from agent.core.model import ABSENT, Reason
+from agent.core.reconcile import Step
 from agent.engine.config import RunMode
 from agent.engine.conflicts import ConflictTracker
 from agent.engine.context import EngineContext
@@ -180,6 +181,7 @@ class Verification:
         self._differing = [
             path for path in listing.differing(ctx.source) if self._quiet(path) and paths.check(path) is None
         ]
+        self._drop_deletes_of_listed()
         missing = {path for path in listing.missing(ctx.source) if self._quiet(path)}
         gone = missing & self._missing_once
         self._missing_once = missing - gone
@@ -189,6 +191,23 @@ class Verification:
             self._wanted_at = ctx.now + _SECOND_LISTING_SECONDS
         listing.clear(ctx.source)
         self._phase = VerificationPhase.ASKING
+
+    def _drop_deletes_of_listed(self) -> None:
+        """Drop every delete of a file that the server lists again with the agreed text.
+
+        An earlier listing lacked the file. Whichever of the two is wrong, no delete is based on the older one. All of
+        them are dropped in one step: asking for one head after another would leave some of them due meanwhile.
+        """
+        rows = self._path_store.rows(self._differing)
+        listed = self._ctx.index.listing.hashes(self._ctx.source, self._differing)
+        again = [
+            replace(row, remote=remote_side(row.base.hash))
+            for row in rows.values()
+            if row.step is Step.PULL_DELETE and listed.get(row.path) == row.base.hash
+        ]
+        self._path_store.change(again)
+        restored = {row.path for row in again}
+        self._differing = [path for path in self._differing if path not in restored]
 
     def _ask(self) -> None:
         ctx = self._ctx

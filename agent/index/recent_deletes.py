@@ -1,25 +1,35 @@
-"""The deletes that were carried out lately without anybody being asked, for the brake that counts them."""
+"""Evidence for the delete guard: deletes of the last while, and the texts that arrived beside them."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from agent.core.reconcile import Step
 
-_LIVING_SIDE: Final = {Step.PUSH_DELETE: "local_hash", Step.PULL_DELETE: "remote_hash"}
-"""Where the bytes of a deleted file may live on under another name: a rename is no lost file."""
+_CHUNK: Final = 500
+_SIDE: Final = {Step.PUSH_DELETE: "local_hash", Step.PULL_DELETE: "remote_hash"}
+"""The side that lost the files of a direction, and on which their texts may have arrived elsewhere."""
+_IDENTITY: Final = {Step.PUSH_DELETE: "inode", Step.PULL_DELETE: "remote_id"}
+"""The column by which a file of that side is recognised under another path."""
+_ARRIVED: Final = {
+    # An upload of a new text of ours, acknowledged since.
+    Step.PUSH_DELETE: "SELECT path, hash FROM operations WHERE seq >= ? AND source = ? AND verb = 'upsert'",
+    # An install of a new text of the server.
+    Step.PULL_DELETE: "SELECT path, NULL FROM activity WHERE id >= ? AND source = ? AND what = 'pulled'",
+}
+_LOG: Final = {Step.PUSH_DELETE: ("operations", "seq", "created_at"), Step.PULL_DELETE: ("activity", "id", "at")}
 
 
 class RecentDeletes:
-    """Reads and writes which paths lost their file, in which direction and when; decides nothing."""
+    """Reads and writes deletes that were carried out without a person's approval; decides nothing."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
 
     def add(self, source: int, step: Step, files: Iterable[tuple[str, str]], now: float, since: float) -> None:
-        """Note that these (path, hash) are being deleted, and forget what happened until ``since``."""
+        """Record deletes (path, base hash) that are carried out now, and drop records from before ``since``."""
         self._db.execute("DELETE FROM removals WHERE source = ? AND at <= ?", (source, since))
         self._db.executemany(
             "INSERT OR REPLACE INTO removals (source, path, step, hash, at) VALUES (?,?,?,?,?)",
@@ -27,24 +37,69 @@ class RecentDeletes:
         )
 
     def count(self, source: int, step: Step, since: float) -> int:
-        """How many paths were deleted after this moment, whatever became of them."""
+        """Return the number of deletes after ``since``."""
         sql = "SELECT count(*) FROM removals WHERE source = ? AND step = ? AND at > ?"
         (count,) = self._db.execute(sql, (source, step, since)).fetchone()
         return int(count)
 
-    def lost(self, source: int, step: Step, since: float) -> int:
-        """How many of them are lost: their path was not filled again, and their bytes have no other name."""
+    def still_gone(self, source: int, step: Step, since: float) -> list[tuple[str, str]]:
+        """Return the deletes (path, hash) after ``since`` whose path was not filled again, in path order."""
         sql = (
-            "SELECT count(*) FROM removals r WHERE source = ? AND step = ? AND at > ? "
-            "AND NOT EXISTS (SELECT 1 FROM files f WHERE f.source = r.source AND f.path = r.path AND f.base_hash "
-            "IS NOT NULL) "
-            # Not r.source: SQLite would then gather the living hashes anew for every row.
-            f"AND hash NOT IN (SELECT {_LIVING_SIDE[step]} FROM files WHERE source = ? "
-            f"AND {_LIVING_SIDE[step]} IS NOT NULL)"
+            "SELECT path, hash FROM removals r WHERE source = ? AND step = ? AND at > ? AND NOT EXISTS "
+            "(SELECT 1 FROM files f WHERE f.source = r.source AND f.path = r.path "
+            "AND (f.base_hash IS NOT NULL OR f.local_hash IS NOT NULL OR f.remote_hash IS NOT NULL)) ORDER BY path"
         )
-        (count,) = self._db.execute(sql, (source, step, since, source)).fetchone()
-        return int(count)
+        return [(path, digest) for path, digest in self._db.execute(sql, (source, step, since))]
+
+    def due(self, source: int, step: Step) -> list[tuple[str, str, object]]:
+        """Return (path, base hash, identity) of the deletes of a direction that are due, in path order."""
+        sql = (
+            f"SELECT path, base_hash, {_IDENTITY[step]} FROM files INDEXED BY files_work "
+            "WHERE source = ? AND step <> 0 AND step = ? ORDER BY path"
+        )
+        return [(path, digest, identity) for path, digest, identity in self._db.execute(sql, (source, step))]
+
+    def arrived(self, source: int, step: Step, since: float) -> set[str]:
+        """Return the paths that received a new text after ``since``: transferred ones, and ones still to be."""
+        first = self._first(step, since)
+        paths = {path for path, _ in self._db.execute(_ARRIVED[step], (first, source))}
+        side = _SIDE[step]
+        sql = (
+            "SELECT path FROM files INDEXED BY files_work WHERE source = ? AND step <> 0 "
+            f"AND {side} IS NOT NULL AND {side} IS NOT base_hash"
+        )
+        paths.update(path for (path,) in self._db.execute(sql, (source,)))
+        return paths
+
+    def texts(self, source: int, step: Step, paths: Sequence[str]) -> list[tuple[str, str, object]]:
+        """Return (path, hash, identity) of those of these paths that hold a file on the side of a direction."""
+        side = _SIDE[step]
+        found: list[tuple[str, str, object]] = []
+        for start in range(0, len(paths), _CHUNK):
+            chunk = paths[start : start + _CHUNK]
+            sql = (
+                f"SELECT path, {side}, {_IDENTITY[step]} FROM files WHERE source = ? AND {side} IS NOT NULL "
+                f"AND path IN ({','.join('?' * len(chunk))})"
+            )
+            found += [(path, digest, identity) for path, digest, identity in self._db.execute(sql, (source, *chunk))]
+        return found
+
+    def _first(self, step: Step, since: float) -> int:
+        """Return the first row number of a log behind a moment, by binary search: numbers rise with time."""
+        table, number, at = _LOG[step]
+        (last,) = self._db.execute(f"SELECT coalesce(max({number}), 0) FROM {table}").fetchone()
+        low, high = 0, int(last) + 1
+        while low < high:
+            middle = (low + high) // 2
+            row = self._db.execute(
+                f"SELECT {at} FROM {table} WHERE {number} >= ? ORDER BY {number} LIMIT 1", (middle,)
+            ).fetchone()
+            if row is None or row[0] > since:
+                high = middle
+            else:
+                low = middle + 1
+        return low
 
     def forget(self, source: int) -> None:
-        """Drop everything of a source."""
+        """Delete every record of a source."""
         self._db.execute("DELETE FROM removals WHERE source = ?", (source,))

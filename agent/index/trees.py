@@ -46,7 +46,7 @@ class PathRow(Struct, frozen=True, gc=False):
     Attributes:
         path: relative path.
         base, local, remote: the three sides.
-        fingerprint: stat of the local file.
+        fingerprint: stat of the local file; that of a deleted file stays until the delete is agreed.
         remote_id: the server's own id of the file.
         position: newest event of the feed applied to the remote side.
         step: the work that follows from the three sides.
@@ -152,17 +152,6 @@ class Trees:
             "AND path > ? ORDER BY path LIMIT ?"
         )
         return [_row(found) for found in self._db.execute(sql, (source, *steps, after, limit))]
-
-    def lost_files(self, source: int, step: Step) -> list[tuple[str, str]]:
-        """(path, base hash) of the deletes of one direction whose bytes live at no other path of the side that lost
-        them: a rename is not a lost file.
-        """
-        side = "local_hash" if step is Step.PUSH_DELETE else "remote_hash"
-        sql = (
-            "SELECT path, base_hash FROM files WHERE source = ? AND step <> 0 AND step = ? AND base_hash NOT IN "
-            f"(SELECT {side} FROM files WHERE source = ? AND {side} IS NOT NULL) ORDER BY path"
-        )
-        return [(path, digest) for path, digest in self._db.execute(sql, (source, step, source))]
 
     def totals(self, source: int) -> tuple[int, int]:
         """Return the number of local files and their bytes. Reads every row."""

@@ -95,8 +95,8 @@ class EffectExecutor:
         match effect:
             case e.ScanFolder():
                 yield from self._scan()
-            case e.ScanPaths(paths, again):
-                yield from self._observe(paths, again)
+            case e.ScanPaths(paths, again, anew):
+                yield from self._observe(paths, again, anew)
             case e.ApplyChanges(jobs):
                 yield self._apply(jobs)
             case e.Recover(intents):
@@ -114,6 +114,8 @@ class EffectExecutor:
                     yield m.TrashWriteFinished(stash_id, str(error))
                 else:
                     yield m.TrashWriteFinished(stash_id)
+            case e.FetchDeletedTexts(files):
+                yield from self._find_deleted_texts(files)
             case e.Send(number, operations):
                 yield self._send(number, operations)
             case _:
@@ -132,10 +134,12 @@ class EffectExecutor:
         else:
             yield m.ScanFinished(mounts=frozenset(mounts))
 
-    def _observe(self, paths: tuple[str, ...], again: frozenset[str]) -> Iterator[m.Message]:
+    def _observe(self, paths: tuple[str, ...], again: frozenset[str], anew: frozenset[str]) -> Iterator[m.Message]:
         try:
             canonical = self._folder.canonical(paths)
-            known, mounts = self._memory.known_at(canonical), self._memory.mounts()
+            fresh = set(self._folder.canonical(tuple(anew)))
+            known = {path: file for path, file in self._memory.known_at(canonical).items() if path not in fresh}
+            mounts = self._memory.mounts()
             seen = self._folder.observe(canonical, known, self._max_bytes(), mounts, again)
         except RootError as error:
             yield m.PathScanFinished(paths)
@@ -217,6 +221,26 @@ class EffectExecutor:
         """Save a text of a conflict to the trash. Repeating it, for example after a lost answer, changes nothing."""
         identifier = hashlib.sha256(server_id.encode() + text).hexdigest()[:16]
         self._folder.write_to_trash(path, text, "conflict", identifier, self._clock())
+
+    # Deleted texts
+
+    def _find_deleted_texts(self, files: tuple[tuple[str, str], ...]) -> Iterator[m.Message]:
+        """Look in the trash first, which needs no server, then in the server's history."""
+        for path, digest in files:
+            reason = None
+            try:
+                content = self._folder.find_in_trash(path, digest)
+                if content is None:
+                    content = self._find_in_history(path, digest)
+            except (RemoteError, DiskError) as error:
+                content, reason = None, error.message
+            except OSError as error:
+                content, reason = None, f"the trash cannot be read: {error.strerror}"
+            yield m.DeletedTextFound(path, content, reason)
+
+    def _find_in_history(self, path: str, digest: str) -> bytes | None:
+        versions = self._connect().remote.history(self._source_id, path)
+        return next((v.content for v in versions if v.hash == digest and v.content is not None), None)
 
     # Asking
 

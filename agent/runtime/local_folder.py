@@ -188,6 +188,14 @@ class LocalFolder:
         with self._lock, self._use() as opened:
             opened.trash.store(path, content, reason, entry_id, now)
 
+    def find_in_trash(self, path: str, digest: str) -> bytes | None:
+        """Return a text from the trash of this source; None if it is not there. Raises DiskError or OSError."""
+        with self._lock, self._use() as opened:
+            for entry in opened.trash.entries():
+                if (entry.path, entry.hash) == (path, digest):
+                    return opened.trash.read(entry.id)
+            return None
+
     def apply(
         self, jobs: Sequence[tuple[Intent, bytes]], now: float, mounts: frozenset[str] = frozenset()
     ) -> list[ApplyResult]:

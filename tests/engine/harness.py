@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import zlib
 from typing import TypeVar
 
 from agent.core.conflict import Conflict
@@ -40,11 +41,12 @@ def sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def seen(path: str, text: str | None) -> Observation:
-    """What a look finds: a file with this text, or nothing."""
+def seen(path: str, text: str | None, inode: int | None = None) -> Observation:
+    """The result of a scan: a file with this text, or nothing. By default every path has an inode of its own."""
     if text is None:
         return Observation(path, ABSENT)
-    return Observation(path, file_side(sha(text), len(text)), Fingerprint(len(text), 1, 1, 1, sha(text)[:32]))
+    number = zlib.crc32(path.encode()) if inode is None else inode
+    return Observation(path, file_side(sha(text), len(text)), Fingerprint(len(text), 1, 1, number, sha(text)[:32]))
 
 
 def upsert(path: str, text: str, position: int, operation: str | None = None) -> Upsert:
@@ -79,10 +81,17 @@ def _asked(question: e.FetchHead | e.FetchHeadsAndConflicts) -> tuple[str, ...]:
 class EngineHarness:
     """Plays executor, disk and server. ``effects`` are those nobody has taken yet."""
 
-    def __init__(self, *, hub: bool = False, mode: Mode = Mode.BIDIRECTIONAL) -> None:
+    def __init__(self, *, hub: bool = False, mode: Mode = Mode.BIDIRECTIONAL, deletes_quiet: float = 0.0) -> None:
         self.index = closed_after_test(open_index(":memory:"))
         self.setup = EngineConfig(
-            SOURCE, mode, RunMode.ONE_SHOT, ordered_feed=hub, item_results=hub, keeps_history=hub, expected_hash=hub
+            SOURCE,
+            mode,
+            RunMode.ONE_SHOT,
+            ordered_feed=hub,
+            item_results=hub,
+            keeps_history=hub,
+            expected_hash=hub,
+            deletes_quiet=deletes_quiet,
         )
         self.now = 1.8e9
         self.rng = random.Random(1)

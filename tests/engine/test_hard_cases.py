@@ -414,11 +414,11 @@ def never_at_rest(path: str) -> Observation:
 def test_a_new_file_that_never_comes_to_rest_holds_up_no_deletes() -> None:
     """It may be anything but the file that was renamed: that one is whole."""
     harness = started()
-    harness.tell(m.PathsChanged(frozenset({"log.md"})))
-    harness.tell(m.ScanResults((seen("a.md", None), never_at_rest("log.md"))))
     harness.saves("b.md", "b")
     ids = harness.answer(Result.APPLIED)
     drain(harness, upsert("b.md", "b", 20, ids[0]))
+    harness.tell(m.PathsChanged(frozenset({"log.md"})))
+    harness.tell(m.ScanResults((seen("a.md", None), never_at_rest("log.md"))))
     assert "log.md" in harness.engine._ctx.in_flight.changed_paths
     assert [parcel.operation.verb for parcel in harness.take(e.Send).parcels] == [Verb.DELETE]
 

@@ -91,14 +91,22 @@ def test_known_paths_are_sorted_as_a_look_walks(path: Path) -> None:
         assert [known[0] for known in index.trees.known(1)] == sorted(names)
 
 
-def test_a_renamed_file_is_not_counted_as_lost(path: Path) -> None:
-    """A delete whose bytes live at another path of the same side is no lost file."""
+def test_arrivals_are_paths_that_received_a_new_text(path: Path) -> None:
+    """FB3: uploads not sent yet, and those acknowledged within the window; a path that kept its text is none."""
     with _opened(path) as index:
         gone = PathRow("old.md", file_side(A), ABSENT, None, file_side(A), step=Step.PUSH_DELETE)
-        lost = PathRow("lost.md", file_side(B), ABSENT, None, file_side(B), step=Step.PUSH_DELETE)
+        kept = PathRow("kept.md", file_side(A), file_side(A), None, file_side(A))
         moved = PathRow("new.md", ABSENT, file_side(A), None, ABSENT, step=Step.PUSH)
-        index.trees.put(1, [gone, lost, moved])
-        assert index.trees.lost_files(1, Step.PUSH_DELETE) == [("lost.md", B)]
+        index.trees.put(1, [gone, kept, moved])
+        for number, at in enumerate((10.0, 20.0, 30.0)):
+            operation = Operation(f"o{number}", f"sent{number}.md", Verb.UPSERT, A, 1, None)
+            index.operations.add(1, [(operation, 0)], PushReason.PUSH, at)
+        recent = index.recent_deletes
+        assert recent.due(1, Step.PUSH_DELETE) == [("old.md", A, None)]
+        assert recent.arrived(1, Step.PUSH_DELETE, 15.0) == {"new.md", "sent1.md", "sent2.md"}
+        assert recent.texts(1, Step.PUSH_DELETE, ["kept.md", "new.md", "old.md"]) == [
+            ("kept.md", A, None), ("new.md", A, None)
+        ]  # fmt: skip
 
 
 def test_a_transaction_is_whole_or_nothing(path: Path) -> None:

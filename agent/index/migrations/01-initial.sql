@@ -14,7 +14,7 @@ CREATE TABLE files (
     local_reason    TEXT,               -- a Reason (core/states.py): the file cannot be sent, or could not be read
     mtime_ns        INTEGER,            -- stat fields of the last scan, 64 bits
     ctime_ns        INTEGER,
-    inode           INTEGER,
+    inode           INTEGER,            -- kept after a local delete until it is agreed, to recognise a rename
     xxh3            TEXT,               -- xxh3-128 of the bytes
     racy            INTEGER NOT NULL DEFAULT 0,  -- 1: the file was modified within 2 s of the scan
     remote_hash     TEXT,

@@ -1,0 +1,277 @@
+"""Deletes in the engine: judged together, held until a person decides, and brought back as a whole."""
+
+from __future__ import annotations
+
+from agent.core.model import RemoteFile, Result
+from agent.engine import effects as e
+from agent.engine import messages as m
+from engine.harness import SOURCE, EngineHarness, delete, drain, seen, sha, upsert
+
+NAMES = [f"n{i:03}.md" for i in range(100)]
+
+
+def synced(texts: dict[str, str], *, quiet: float = 0.0) -> EngineHarness:
+    """A folder and a server that hold these texts, long enough ago that none of them counts as an arrival."""
+    harness = EngineHarness(hub=True, deletes_quiet=quiet)
+    harness.begin(dict(texts))
+    position = 100
+    while harness.wants(e.Send):
+        send = next_batch(harness)
+        harness.answers(send, *[Result.APPLIED] * len(send.parcels))
+        echoes = []
+        for parcel in send.parcels:
+            position += 1
+            operation = parcel.operation
+            echoes.append(upsert(operation.path, texts[operation.path], position, operation.id))
+        drain(harness, *echoes)
+    harness.now += 4000
+    harness.effects.clear()
+    return harness
+
+
+def next_batch(harness: EngineHarness) -> e.Send:
+    """The first batch that is asked for; it counts as taken."""
+    send = next(effect for effect in harness.effects if isinstance(effect, e.Send))
+    harness.effects.remove(send)
+    return send
+
+
+def scanned(harness: EngineHarness, found: dict[str, str | None]) -> None:
+    """One scan finds these files, or that they are missing."""
+    harness.tell(m.ScanResults(tuple(seen(path, text) for path, text in found.items())))
+
+
+def sent_deletes(harness: EngineHarness) -> list[str]:
+    """The paths of the deletes that are asked for; they are acknowledged."""
+    paths: list[str] = []
+    while harness.wants(e.Send):
+        send = next_batch(harness)
+        paths += [parcel.operation.path for parcel in send.parcels]
+        harness.answers(send, *[Result.APPLIED] * len(send.parcels))
+        echoes = [delete(p.operation.path, harness.cursor + 1 + i, p.operation.id) for i, p in enumerate(send.parcels)]
+        drain(harness, *echoes)
+    return paths
+
+
+def held_paths(harness: EngineHarness) -> set[str]:
+    """The paths of the plan that waits for a person."""
+    return set() if harness.engine.held is None else {path for path, _ in harness.engine.held.files}
+
+
+def test_fb1_a_held_plan_that_shrinks_stays_held() -> None:
+    """FB1: of 30 held deletes 11 are put back by hand; the other 19 wait on, and are gone only when all are back."""
+    harness = synced({name: name for name in NAMES})
+    scanned(harness, dict.fromkeys(NAMES[:30]))
+    assert held_paths(harness) == set(NAMES[:30])
+    scanned(harness, {name: name for name in NAMES[:11]})
+    assert held_paths(harness) == set(NAMES[11:30]) and not harness.wants(e.Send)
+    harness.restart()
+    harness.tell(m.ChangesApplied(()))
+    harness.tell(m.ScanFinished())
+    harness.rest()
+    assert held_paths(harness) == set(NAMES[11:30]) and not harness.wants(e.Send)
+    scanned(harness, {name: name for name in NAMES[11:30]})
+    assert harness.engine.held is None and harness.index.sources.get(SOURCE).held_since is None
+    scanned(harness, dict.fromkeys(NAMES[:1]))
+    assert sent_deletes(harness) == NAMES[:1]
+
+
+def listing_of(texts: dict[str, str]) -> tuple[RemoteFile, ...]:
+    """The server's listing of these texts."""
+    return tuple(RemoteFile(path, sha(text)) for path, text in texts.items())
+
+
+def verified(harness: EngineHarness, *, ticket: int = 1) -> None:
+    """A pass with its verification, and the second listing that follows a missing file."""
+    for _ in range(3):
+        harness.tell(m.SyncNow(ticket))
+        if harness.wants(e.ScanFolder):
+            harness.take(e.ScanFolder)
+            harness.tell(m.ScanFinished())
+        harness.rest()
+        harness.now += 10
+    harness.effects = [effect for effect in harness.effects if not isinstance(effect, e.PassFinished)]
+
+
+def test_fb2_a_listing_that_comes_back_deletes_nothing() -> None:
+    """FB2: an empty listing is followed by a full one; every delete it asked for is dropped at once."""
+    texts = {name: name for name in NAMES}
+    harness = synced(texts)
+    harness.listing = ()
+    verified(harness)
+    assert held_paths(harness) == set(NAMES)
+    harness.listing = listing_of(texts)
+    verified(harness)
+    assert harness.engine.held is None
+    assert not harness.wants(e.ApplyChanges) and not harness.wants(e.FetchHead) and not harness.wants(e.Send)
+    assert all(harness.trees(name) == (sha(name),) * 3 for name in NAMES)
+
+
+def test_fb2_an_approved_plan_is_checked_again_as_a_whole() -> None:
+    """FB2: between the approval and the deletes the listing comes back; no part of the plan is carried out."""
+    texts = {name: name for name in NAMES}
+    harness = synced(texts)
+    harness.listing = ()
+    verified(harness)
+    held = harness.engine.held
+    assert held is not None
+    harness.listing = listing_of(texts)
+    harness.tell(m.ApproveDeletes(held.plan))
+    assert not harness.wants(e.ApplyChanges)
+    harness.rest()
+    harness.now += 10
+    harness.tell(m.TimePassed())
+    assert not harness.wants(e.ApplyChanges)
+    assert all(harness.trees(name) == (sha(name),) * 3 for name in NAMES)
+
+
+def test_fb2_an_approved_plan_that_is_still_due_is_carried_out() -> None:
+    """FB2: the server still lists nothing, as the person said; the files go to the trash."""
+    harness = synced({name: name for name in NAMES[:12]})
+    harness.listing = ()
+    verified(harness)
+    held = harness.engine.held
+    assert held is not None
+    harness.tell(m.ApproveDeletes(held.plan))
+    harness.rest()
+    assert {intent.path for intent, _ in harness.take(e.ApplyChanges).jobs} == set(NAMES[:12])
+
+
+def test_fb3_one_arrival_excuses_one_delete() -> None:
+    """FB3: 199 of 200 files of one text are deleted and one copy of it is new: all 199 are held."""
+    names = [f"t{i:03}.md" for i in range(200)]
+    harness = synced(dict.fromkeys(names, "template"))
+    harness.saves("copy.md", "template")
+    harness.answer(Result.APPLIED)
+    drain(harness, upsert("copy.md", "template", harness.cursor + 1))
+    scanned(harness, dict.fromkeys(names[1:]))
+    assert held_paths(harness) == set(names[1:]) and not harness.wants(e.Send)
+
+
+def test_fb3_as_many_arrivals_as_deletes_excuse_them() -> None:
+    """FB3: a folder of equal files is renamed while the agent does not look: nothing is held."""
+    names = [f"old/{i:02}.md" for i in range(30)]
+    harness = synced(dict.fromkeys(names, "template"))
+    moved = {name.replace("old", "new"): "template" for name in names}
+    scanned(harness, {**dict.fromkeys(names), **moved})
+    while harness.wants(e.Send):
+        send = next_batch(harness)
+        harness.answers(send, *[Result.APPLIED] * len(send.parcels))
+        harness.rest()
+    assert harness.engine.held is None
+    assert all(harness.row(name).base.hash is None for name in names)
+
+
+def test_fb4_deletes_wait_for_one_quiet_second() -> None:
+    """FB4: 14 of 20 files go one after the other; none is sent before their number is known."""
+    names = NAMES[:20]
+    harness = synced({name: name for name in names}, quiet=1.0)
+    for name in names[:14]:
+        scanned(harness, {name: None})
+        assert not harness.wants(e.Send)
+        harness.now += 0.2
+    harness.now += 1.0
+    harness.tell(m.TimePassed())
+    assert held_paths(harness) == set(names[:14]) and not harness.wants(e.Send)
+
+
+def test_fb4_a_few_deletes_go_after_the_quiet_second() -> None:
+    """FB4: the engine asks to be woken for them, and is not at rest before."""
+    harness = synced({name: name for name in NAMES}, quiet=1.0)
+    scanned(harness, dict.fromkeys(NAMES[:2]))
+    assert not harness.wants(e.Send)
+    assert any(isinstance(x, e.SetTimer) and x.moment == harness.now + 1.0 for x in harness.effects)
+    harness.now += 1.0
+    harness.tell(m.TimePassed())
+    assert sent_deletes(harness) == NAMES[:2]
+
+
+def test_fb4_an_endless_trickle_is_judged_all_the_same() -> None:
+    """FB4: deletes that never pause for a second are judged after half a minute."""
+    harness = synced({name: name for name in NAMES}, quiet=1.0)
+    for name in NAMES[:40]:
+        scanned(harness, {name: None})
+        harness.now += 0.9
+    assert held_paths(harness)
+
+
+def test_fb4_undo_restores_everything_deleted_within_the_window() -> None:
+    """FB4: nine deletes were carried out, the tenth is held; undo brings back all ten."""
+    names = NAMES[:20]
+    harness = synced({name: name for name in names})
+    for name in names[:9]:
+        scanned(harness, {name: None})
+        assert sent_deletes(harness) == [name]
+    scanned(harness, {names[9]: None})
+    assert held_paths(harness) == {names[9]}
+    harness.tell(m.UndoDeletes())
+    fetched = harness.take(e.FetchDeletedTexts)
+    assert dict(fetched.files) == {name: sha(name) for name in names[:9]}
+    for path, _ in fetched.files:
+        harness.tell(m.DeletedTextFound(path, path.encode()))
+        harness.land(path)
+    while harness.wants(e.Send):
+        send = next_batch(harness)
+        assert all(parcel.operation.base is None for parcel in send.parcels)
+        harness.answers(send, *[Result.APPLIED] * len(send.parcels))
+        harness.rest()
+    assert all(harness.row(name).base.hash == sha(name) for name in names[:9])
+    assert harness.row(names[9]).base.hash is None and harness.row(names[9]).remote.is_file
+
+
+def test_fb4_a_text_found_nowhere_is_named() -> None:
+    """FB4: what cannot be brought back is in the activity, and the others are not held up."""
+    harness = synced({name: name for name in NAMES[:20]})
+    for name in NAMES[:9]:
+        scanned(harness, {name: None})
+        sent_deletes(harness)
+    scanned(harness, {NAMES[9]: None})
+    harness.tell(m.UndoDeletes())
+    harness.take(e.FetchDeletedTexts)
+    harness.tell(*[m.DeletedTextFound(name, None, "the server cannot be reached") for name in NAMES[:9]])
+    told = [
+        entry for entry in harness.index.activity.entries(SOURCE, 0, 100) if "not brought back" in (entry.detail or "")
+    ]
+    assert {entry.path for entry in told} == set(NAMES[:9])
+    assert not harness.engine._ctx.in_flight.restoring
+
+
+def test_fb5_a_rename_known_by_its_inode_is_no_delete() -> None:
+    """FB5: in a vault of 21 files 10 empty notes are renamed and filled at once: nothing is held."""
+    empty = {f"Untitled {i}.md": "" for i in range(10)}
+    harness = synced({**empty, **{name: name for name in NAMES[:11]}})
+    renamed = {old: f"Note {i}.md" for i, old in enumerate(empty)}
+    inodes = {old: seen(old, "").fingerprint.inode for old in empty}  # type: ignore[union-attr]
+    harness.tell(
+        m.ScanResults(
+            tuple(seen(old, None) for old in empty)
+            + tuple(seen(new, f"filled {new}", inodes[old]) for old, new in renamed.items())
+        )
+    )
+    while harness.wants(e.Send):
+        send = next_batch(harness)
+        harness.answers(send, *[Result.APPLIED] * len(send.parcels))
+        harness.rest()
+    assert harness.engine.held is None
+    assert all(harness.row(old).base.hash is None for old in renamed)
+    scanned(harness, dict.fromkeys(NAMES[:1]))
+    assert sent_deletes(harness) == NAMES[:1]
+
+
+def test_fb5_other_names_of_one_hard_link_are_deletes() -> None:
+    """FB5: twenty names of one file share an inode; one new name of it excuses one delete, not all."""
+    names = NAMES[:20]
+    harness = synced({name: name for name in names})
+    harness.tell(m.ScanResults(tuple(seen(name, "same", 7) for name in names)))
+    while harness.wants(e.Send):
+        send = next_batch(harness)
+        harness.answers(send, *[Result.APPLIED] * len(send.parcels))
+        harness.rest()
+    harness.now += 4000
+    harness.tell(m.ScanResults((*(seen(name, None) for name in names[1:]), seen("new.md", "other", 7))))
+    while harness.wants(e.Send):
+        send = next_batch(harness)
+        assert [parcel.operation.path for parcel in send.parcels] in (["new.md"], [names[1]])
+        harness.answers(send, *[Result.APPLIED] * len(send.parcels))
+        harness.rest()
+    assert held_paths(harness) == set(names[2:])

@@ -1,0 +1,122 @@
+"""The pure judgement of deletes: described cases, and properties over all small states."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+
+import pytest
+from msgspec.structs import replace
+
+from agent.core.delete_guard import BrakeLimits, DeleteEvidence, DeleteVerdict, DueDelete, judge
+
+GO, WAIT, HOLD = DeleteVerdict.GO, DeleteVerdict.WAIT, DeleteVerdict.HOLD
+LIMITS = BrakeLimits(least=2, share=0.2, most=1000)
+
+
+def due(*texts: str, renamed: int = 0, approved: int = 0) -> tuple[DueDelete, ...]:
+    """Deletes of files with these texts; the first ``renamed`` are renames, the next ``approved`` are approved."""
+    return tuple(
+        DueDelete(f"{i}.md", text, renamed=i < renamed, approved=renamed <= i < renamed + approved)
+        for i, text in enumerate(texts)
+    )
+
+
+CASES = {
+    "nothing is due": (DeleteEvidence(()), []),
+    "one delete of many files": (DeleteEvidence(due("a"), files=100), [GO]),
+    "two of ten are not more than a fifth": (DeleteEvidence(due("a", "b"), files=10), [GO, GO]),
+    "three of ten are": (DeleteEvidence(due("a", "b", "c"), files=10), [HOLD] * 3),
+    "one delete is fewer than the least": (DeleteEvidence(due("a"), files=1), [GO]),
+    "FB4 more deletes may follow": (DeleteEvidence(due("a", "b", "c"), files=10, quiet=False), [WAIT] * 3),
+    "FB4 an approved delete waits with the others": (
+        DeleteEvidence(due("a", approved=1), files=10, quiet=False), [WAIT]
+    ),
+    "deletes of the last while count": (DeleteEvidence(due("a"), {"x": 1, "y": 1}, files=10), [HOLD]),
+    "FB1 a hold stays when the plan has shrunk": (DeleteEvidence(due("a"), files=1000, hold=True), [HOLD]),
+    "FB1 a rename goes by a running hold": (
+        DeleteEvidence(due("a", "b", renamed=1), files=1000, hold=True), [GO, HOLD]
+    ),
+    "FB1 an approved delete goes by a running hold": (
+        DeleteEvidence(due("a", "b", approved=1), files=1000, hold=True), [GO, HOLD]
+    ),
+    "FB3 one arrival excuses one delete": (DeleteEvidence(due("a", "b", "c"), {}, {"a": 1}, 11), [GO, GO, GO]),
+    "FB3 one arrival excuses no more of equal texts": (
+        DeleteEvidence(due("e", "e", "e", "e"), {}, {"e": 1}, 10), [HOLD] * 4
+    ),
+    "FB3 as many arrivals as deletes excuse all": (DeleteEvidence(due("e", "e", "e"), {}, {"e": 3}, 4), [GO] * 3),
+    "FB3 an arrival is spent by a carried-out delete": (
+        DeleteEvidence(due("e", "e"), {"e": 1}, {"e": 1}, 4), [HOLD, HOLD]
+    ),
+    "FB3 arrivals of another text excuse nothing": (
+        DeleteEvidence(due("a", "b", "c"), {}, {"x": 9}, 10), [HOLD] * 3
+    ),
+    "FB5 renames are no deletes, whatever their text": (
+        DeleteEvidence(due("e", "e", "e", "e", renamed=4), files=4), [GO] * 4
+    ),
+    "an emptied side is held from the first file": (DeleteEvidence(due("a"), files=100, emptied=True), [HOLD]),
+    "what is approved is not held": (DeleteEvidence(due("a", "b", "c", approved=3), files=3), [GO] * 3),
+    "what is approved does not count": (DeleteEvidence(due("a", "b", "c", approved=2), files=3), [GO] * 3),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_judgement_of_a_described_case(name: str) -> None:
+    """Each case is one sentence of what the guard promises."""
+    evidence, expected = CASES[name]
+    assert list(judge(evidence, LIMITS).values()) == expected
+
+
+def test_many_deletes_are_held_whatever_their_share() -> None:
+    """A thousand of a million files are too many."""
+    deletes = tuple(DueDelete(f"{i}.md", str(i)) for i in range(1000))
+    assert set(judge(DeleteEvidence(deletes, files=1_000_000), LIMITS).values()) == {HOLD}
+    assert set(judge(DeleteEvidence(deletes[:999], files=1_000_000), LIMITS).values()) == {GO}
+
+
+def _small_states() -> Iterator[DeleteEvidence]:
+    """Up to three due deletes of two texts, each plain, renamed or approved, with all small surroundings."""
+    kinds = [
+        (text, renamed, approved)
+        for text in "ab"
+        for renamed, approved in ((False, False), (True, False), (False, True))
+    ]
+    surroundings = list(
+        itertools.product((0, 1, 2), (0, 1, 3), (0, 4, 20), (False, True), (False, True), (False, True))
+    )
+    for count in range(4):
+        for chosen in itertools.combinations_with_replacement(kinds, count):
+            deletes = tuple(DueDelete(f"{i}.md", *kind) for i, kind in enumerate(chosen))
+            for carried_out, arrivals, files, hold, emptied, quiet in surroundings:
+                yield DeleteEvidence(deletes, {"a": carried_out}, {"a": arrivals}, files, hold, emptied, quiet)
+
+
+def test_every_small_state_keeps_the_promises_of_the_guard() -> None:
+    """FB1 to FB5 as properties, over all small states."""
+    states = 0
+    for state in _small_states():
+        states += 1
+        verdicts = judge(state, LIMITS)
+        assert verdicts.keys() == {delete.path for delete in state.due}
+        if not state.quiet:
+            assert set(verdicts.values()) <= {WAIT}
+            continue
+        for delete in state.due:
+            assert verdicts[delete.path] is not WAIT
+            if delete.renamed or delete.approved:
+                assert verdicts[delete.path] is GO
+        plain = [delete for delete in state.due if not delete.renamed and not delete.approved]
+        going = [delete for delete in plain if verdicts[delete.path] is GO and delete.hash == "a"]
+        if state.hold or state.emptied:
+            # While a hold runs, the deletes that go, with those carried out, never outnumber the arrivals.
+            assert not going or len(going) + state.carried_out["a"] <= state.arrivals["a"]
+            assert all(verdicts[delete.path] is HOLD for delete in plain if delete.hash == "b")
+        more = judge(replace(state, arrivals={"a": state.arrivals["a"] + 1}), LIMITS)
+        assert all(more[path] is GO for path, verdict in verdicts.items() if verdict is GO)
+        rest = replace(state, due=state.due[1:], hold=HOLD in verdicts.values() or state.hold)
+        for path, verdict in judge(rest, LIMITS).items():
+            if verdicts[path] is HOLD and verdict is GO:
+                # Only a file of equal text that was put back can leave fewer deletes than arrivals.
+                assert state.due[0].hash == next(d.hash for d in state.due if d.path == path) == "a"
+                assert state.arrivals["a"] > 0
+    assert states > 15_000
