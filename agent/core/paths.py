@@ -34,9 +34,14 @@ def to_nfc(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def spelling_key(name: str) -> str:
+    """Return a key that is equal for all spellings of a name that some file system equates."""
+    return name.lower() if name.isascii() else collision_key(_IGNORED_BY_HFS.sub("", name))
+
+
 def is_own_name(name: str) -> bool:
     """True if one part of a path is the agent's own name, in any spelling a file system may equate with it."""
-    key = name.lower() if name.isascii() else collision_key(_IGNORED_BY_HFS.sub("", name))
+    key = spelling_key(name)
     return key == OWN_NAME or key.startswith((OWN_NAME + "-", OWN_NAME + "."))
 
 

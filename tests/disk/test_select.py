@@ -61,8 +61,8 @@ def test_dot_names_are_selected_only_by_an_explicit_pattern(room: Room) -> None:
     assert selection.verdict("x/.config.md").selected
     assert not selection.verdict(".other/a.md").selected
     assert not selection.verdict(".notes/.git/a.md").selected
-    assert selection.may_hold(".notes")
-    assert not selection.may_hold(".other")
+    assert selection.may_contain(".notes")
+    assert not selection.may_contain(".other")
 
 
 def test_an_exclude_pattern_decides_over_every_include(room: Room) -> None:
@@ -70,7 +70,7 @@ def test_an_exclude_pattern_decides_over_every_include(room: Room) -> None:
     assert selection.verdict("drafts/a.md") == SelectionVerdict(False, "drafts/", "exclude patterns")
     assert selection.verdict("x/a.log") == SelectionVerdict(False, "*.log", "exclude patterns")
     assert selection.verdict("x/keep.log").selected
-    assert not selection.may_hold("drafts")
+    assert not selection.may_contain("drafts")
 
 
 def test_the_verdict_names_the_pattern_and_ignore_file_line(room: Room) -> None:
@@ -95,7 +95,7 @@ def test_a_deeper_ignore_file_decides_except_in_ignored_folders(room: Room) -> N
     assert selection.verdict("a/keep.md").selected
     assert not selection.verdict("keep.md").selected
     assert selection.verdict("a/gone/keep.md") == SelectionVerdict(False, "gone/", ".gitignore:2")
-    assert not selection.may_hold("a/gone")
+    assert not selection.may_contain("a/gone")
 
 
 def test_ravenignore_decides_over_gitignore_beside_it(room: Room) -> None:
@@ -107,9 +107,9 @@ def test_ravenignore_decides_over_gitignore_beside_it(room: Room) -> None:
 def test_an_anchored_include_keeps_the_walk_out_of_other_folders(room: Room) -> None:
     selection = select(room, include=("docs/**/*.md", "notes/*/x.md", "/top"))
     for folder in ("docs", "docs/a/b", "notes", "notes/a", "top", "top/below"):
-        assert selection.may_hold(folder), folder
+        assert selection.may_contain(folder), folder
     for folder in ("src", "src/docs", "notes/../src"):
-        assert not selection.may_hold(folder), folder
+        assert not selection.may_contain(folder), folder
     assert selection.verdict("docs/a/b.md").selected
     assert not selection.verdict("src/docs/b.md").selected
 
@@ -118,10 +118,10 @@ def test_an_ignore_file_edited_is_read_again_after_a_renewal(room: Room) -> None
     selection = select(room)
     assert selection.verdict("a.md").selected
     (room.folder / ".gitignore").write_text("a.md\n")
-    selection.renew()
+    selection.refresh()
     assert not selection.verdict("a.md").selected
     (room.folder / ".gitignore").unlink()
-    selection.renew()
+    selection.refresh()
     assert selection.verdict("a.md").selected
 
 

@@ -50,7 +50,7 @@ def test_sure_filter_results_equal_single_name_verdicts(
     room = open_room(top / "root", top / "state", rules=Rules(tuple(include), tuple(exclude)))
     for folder in _FOLDERS:
         prefix = f"{folder}/" if folder else ""
-        sure, doubtful = room.selection.sift(folder, names)
+        sure, doubtful = room.selection.filter_names(folder, names)
         selected = {name for name in names if room.selection.verdict(prefix + name).selected}
         assert set(sure) <= selected <= {*sure, *doubtful}
         assert all(paths.check(prefix + name) is None for name in sure)
@@ -64,7 +64,7 @@ def test_common_names_under_common_rules_are_never_doubtful(room: Room, rules: R
     (room.folder / ".gitignore").write_text("*.tmp\nbuild/\n/private/**\n*.draft.md\n!kept.draft.md\ncache-[0-9]*/\n")
     chosen = open_room(room.folder, room.state, rules=rules)
     names = ["Note 1.md", "überblick.md", "日本.md", "picture.png"]
-    assert chosen.selection.sift("a/b", names) == (names[:3], [])
+    assert chosen.selection.filter_names("a/b", names) == (names[:3], [])
     chosen.close()
 
 
@@ -78,8 +78,8 @@ def test_a_folder_without_ignore_files_is_not_searched_for_them(folder: Path, st
     room = open_room(folder, state, WrappedFs(heard))
     with room.root.folder("") as handle:
         calls.clear()
-        room.selection.enter("", ["a.md", ".hidden"], handle)
-        assert room.selection.sift("", ["a.md"]).sure == ["a.md"]
-        assert room.selection.may_hold("below")
+        room.selection.learn_folder("", ["a.md", ".hidden"], handle)
+        assert room.selection.filter_names("", ["a.md"]).sure == ["a.md"]
+        assert room.selection.may_contain("below")
     assert calls == []
     room.close()

@@ -99,7 +99,7 @@ def test_on_another_volume_the_trash_is_in_the_root_and_unscoped(folder: Path, s
     assert os.listdir(state) == []
     assert (folder / ".raven-agent").stat().st_mode & 0o777 == 0o700
     assert len(os.listdir(folder / ".raven-agent/trash/default")) == 1
-    assert not room.selection.may_hold(".raven-agent")
+    assert not room.selection.may_contain(".raven-agent")
     room.close()
 
 

@@ -9,7 +9,6 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from typing import Final
 
-import pathspec
 from msgspec import Struct
 
 from agent.api.methods.common import opened_folder
@@ -18,6 +17,7 @@ from agent.api.methods.sync import working_runner
 from agent.api.schema.conflicts import ResolutionRow, ResolutionState, ResolveDocument, ResolveParams
 from agent.core.conflict import ConflictState
 from agent.core.model import Resolution
+from agent.disk.selection.patterns import PatternList
 from agent.engine import messages as m
 from agent.engine.config import RunMode
 from agent.runtime.agent import Agent
@@ -61,8 +61,8 @@ def _chosen(agent: Agent, params: ResolveParams) -> list[tuple[Shown, str | None
         return [(find(everything, one, params.cwd or ""), one) for one in params.ids]
     mine = [shown for shown in everything if shown.conflict.parks]
     if params.path_glob is not None:
-        spec = pathspec.GitIgnoreSpec.from_lines([params.path_glob])
-        mine = [shown for shown in mine if spec.match_file(shown.conflict.path)]
+        patterns = PatternList.given([params.path_glob], "path")
+        mine = [shown for shown in mine if patterns.touches(shown.conflict.path)]
     return [(shown, None) for shown in mine]
 
 

@@ -62,7 +62,7 @@ class Installer:
             DiskError: swaps were made and cannot be made durable; ``recover`` determines their results.
         """
         self._root.verify()
-        self._selection.renew()
+        self._selection.refresh()
         jobs = [ApplyJob(intent, content, now) for intent, content in changes]
         ordered = sorted(jobs, key=lambda job: job.order)
         self._parents.moved_away.clear()
@@ -95,7 +95,7 @@ class Installer:
             RootError, DiskError: the results cannot be determined now. A later call loses nothing.
         """
         self._root.verify()
-        self._selection.renew()
+        self._selection.refresh()
         try:
             results = recover_all(self._root, self._trash, list(intents), now)
         except OSError as failure:

@@ -46,7 +46,7 @@ def observe_path(
         known: the index's record; its hashes are kept if the stat or the bytes of the file are unchanged.
         max_bytes: size of the largest content the server takes; a larger file is hashed and marked TOO_LARGE.
     """
-    selection.renew()
+    selection.refresh()
     return observe(root, selection, path, known, max_bytes)
 
 
@@ -71,7 +71,7 @@ def observe_paths(
         again: paths that will be observed again once their stat is proof. A file just written, probably by the agent,
             is not read twice meanwhile: with an equal stat it counts as unchanged and stays racy.
     """
-    selection.renew()
+    selection.refresh()
     parents = ParentCache(root)
 
     def walk(path: str) -> AbstractContextManager[tuple[Dir, str]]:

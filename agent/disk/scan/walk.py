@@ -113,7 +113,7 @@ class _Walk:
         """Yield what differs from the index, and entries that can never be synced files."""
         root = self._root
         root.verify()
-        self._selection.renew()
+        self._selection.refresh()
         self._next = next(self._known, None)
         try:
             top = root.listing(root.handle)
@@ -257,7 +257,7 @@ class _Walk:
         path = level.prefix + name
         root, fs = self._root, self._root.fs
         try:
-            if not self._selection.may_hold(path):
+            if not self._selection.may_contain(path):
                 return None
             if _undecodable(name):
                 self._skip(path, Reason.BAD_NAME, "the folder's name is not valid UTF-8")
@@ -292,8 +292,8 @@ class _Walk:
             # A cloud placeholder is visited under the name of its file.
             doubtful.update(dict.fromkeys(targets.difference(files, listed.folders, doubtful), FileType.FILE))
         try:
-            self._selection.enter(prefix[:-1], files, handle)
-            sure, unsure = self._selection.sift(prefix[:-1], files)
+            self._selection.learn_folder(prefix[:-1], files, handle)
+            sure, unsure = self._selection.filter_names(prefix[:-1], files)
         except OSError:
             # An ignore file cannot be read. Checked one by one, each file reports that.
             sure, unsure = [], files

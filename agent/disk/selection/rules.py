@@ -1,7 +1,8 @@
-"""Which paths of a folder are synced, and the rule that says so."""
+"""The selection of a folder: the paths that are synced, and the rule that decides each."""
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Collection
 from typing import Final
@@ -12,13 +13,20 @@ from agent.core.paths import parent_of
 from agent.disk.fs.protocol import Dir, FileType, Stat
 from agent.disk.root import PathBlocked, Root, UnsafePath
 from agent.disk.selection.bulk_filter import ExcludeChain, FilterResult, IncludeFilter
-from agent.disk.selection.patterns import BUILT_IN, PatternList, built_in, dot_names, may_match_below
+from agent.disk.selection.patterns import (
+    BUILT_IN,
+    MAX_IGNORE_PATTERNS,
+    PatternList,
+    built_in,
+    dot_names,
+    may_match_below,
+)
 
 DEFAULT_INCLUDE: Final = ("**/*.md", "**/*.markdown", "**/*.txt")
-"""What is synced when no pattern is given; the case of these endings does not matter."""
+"""The include patterns of a source without any; the case of these endings does not matter."""
 
 IGNORE_FILES: Final = (".gitignore", ".ravenignore")
-"""Read at every level, the later one deciding over the earlier."""
+"""Read in every folder; the second one decides over the first."""
 
 _IGNORE_LIMIT: Final = 1 << 20
 _EXCLUDE_ORIGIN: Final = "exclude patterns"
@@ -29,8 +37,8 @@ class Rules(Struct, frozen=True):
     """A source's patterns.
 
     Attributes:
-        include: what is synced; empty stands for ``DEFAULT_INCLUDE``.
-        exclude: what is left out of that.
+        include: patterns of the files to sync; empty means ``DEFAULT_INCLUDE``.
+        exclude: patterns of the files to leave out of these.
     """
 
     include: tuple[str, ...] = ()
@@ -38,12 +46,12 @@ class Rules(Struct, frozen=True):
 
 
 class SelectionVerdict(Struct, frozen=True):
-    """Whether a path is selected, and why.
+    """The decision about a path, with its reason.
 
     Attributes:
-        selected: whether it is synced.
-        rule: the pattern that decided; for "no include pattern matches" all of them.
-        origin: where that pattern stands: ``built-in``, ``exclude patterns``, ``include patterns`` or ``FILE:LINE``.
+        selected: True if the path is synced.
+        rule: the pattern that decided; all include patterns if none of them matches.
+        origin: where it is written: ``built-in``, ``exclude patterns``, ``include patterns`` or ``FILE:LINE``.
     """
 
     selected: bool
@@ -52,12 +60,12 @@ class SelectionVerdict(Struct, frozen=True):
 
 
 class _Folder(Struct, frozen=True):
-    """What holds for everything in one folder.
+    """The rules for everything in one folder.
 
     Attributes:
-        excluded: the verdict on the folder itself, where it is out of scope.
-        chain: the exclude patterns and the ignore files from the root down.
-        clear: no pattern that excludes matches the folder or one above it, be it taken back later.
+        excluded: the verdict on the folder itself if it is out of scope.
+        chain: the exclude patterns, and the ignore files from the root down.
+        clear: True if no excluding pattern matches the folder or one above it, even if another takes it back.
     """
 
     excluded: SelectionVerdict | None
@@ -66,6 +74,8 @@ class _Folder(Struct, frozen=True):
 
 
 class _Parsed(Struct):
+    """A parsed ignore file with the stat it had."""
+
     stamp: tuple[int, int, int, int]
     patterns: PatternList
 
@@ -73,8 +83,8 @@ class _Parsed(Struct):
 class Selection:
     """The rules over one root: built-in excludes, exclude patterns, ignore files at every level, include patterns.
 
-    What the ignore files say is remembered until ``renew``, which has each looked at once more and parsed again only if
-    its stat changed. Any thread may ask.
+    Ignore files are cached until ``refresh``. Then each is examined again on its next use, and parsed again only if
+    its stat changed. Any thread may call the methods.
     """
 
     def __init__(self, root: Root, rules: Rules) -> None:
@@ -90,33 +100,33 @@ class Selection:
         self._dots = dot_names(self._include)
         self._folders: dict[str, _Folder] = {}
         self._gates: dict[str, _Folder] = {}
-        """The same before the folder's own ignore files were read."""
+        """The rules of a folder without its own ignore files."""
         self._parsed: dict[str, _Parsed] = {}
         self._lock = threading.RLock()
 
     def release(self) -> None:
-        """Close the handle of the root until it is needed again. For a selection that shares its root with nobody."""
+        """Close the handle of the root until it is needed again. Only for a selection with a root of its own."""
         self._root.release()
 
-    def renew(self) -> None:
-        """Ignore files may have changed: the next question looks at them again."""
+    def refresh(self) -> None:
+        """Examine every ignore file again on its next use, because it may have changed."""
         with self._lock:
             self._folders.clear()
             self._gates.clear()
 
     def verdict(self, path: str) -> SelectionVerdict:
-        """Whether a file at ``path`` is synced. What stands there, if anything, does not matter.
+        """Decide whether a file at ``path`` is synced. The file need not exist.
 
         Raises:
-            OSError: an ignore file on the way is there and cannot be read, so nobody can say.
+            OSError: an ignore file on the way exists and cannot be used, so the decision is not known.
         """
         inside = self._folder(parent_of(path))
         if inside.excluded is not None:
             return inside.excluded
         return self._excluded(path, path, inside) or self._included(path)
 
-    def may_hold(self, folder: str) -> bool:
-        """Whether a synced file can lie anywhere below ``folder``; False: neither walk nor watch it.
+    def may_contain(self, folder: str) -> bool:
+        """Return False if no synced file can be below ``folder``, so that it is neither walked nor watched.
 
         Raises:
             OSError: as ``verdict``.
@@ -127,9 +137,10 @@ class Selection:
             return False
         return self._plain or any(may_match_below(pattern, folder) for pattern in self._include)
 
-    def enter(self, folder: str, names: Collection[str], handle: Dir | None = None) -> None:
-        """Learn the rules of a folder that was just listed: nothing more is asked of the disk where it holds no ignore
-        file, and nothing but the file through the folder's open handle.
+    def learn_folder(self, folder: str, names: Collection[str], handle: Dir | None = None) -> None:
+        """Learn the rules of a folder that was just listed, without another access to the disk.
+
+        If the names include an ignore file, it is read through the folder's open ``handle``.
 
         Raises:
             OSError: as ``verdict``.
@@ -139,8 +150,8 @@ class Selection:
             if folder not in self._folders and (handle is not None or not listed):
                 self._folders[folder] = self._complete(folder, handle if listed else None)
 
-    def sift(self, folder: str, names: list[str]) -> FilterResult:
-        """What is sure of the files in a folder by their names; ``verdict`` is asked for the doubtful ones.
+    def filter_names(self, folder: str, names: list[str]) -> FilterResult:
+        """Decide many files of one folder by their names; ``verdict`` must decide the doubtful ones.
 
         Raises:
             OSError: as ``verdict``.
@@ -148,8 +159,8 @@ class Selection:
         inside = self._folder(folder)
         if inside.excluded is not None:
             return FilterResult([], [])
-        sure, doubtful = self._wanted.sift(f"{folder}/" if folder else "", names)
-        left = inside.chain.left(folder, sure) if inside.clear else []
+        sure, doubtful = self._wanted.filter_names(f"{folder}/" if folder else "", names)
+        left = inside.chain.remaining(folder, sure) if inside.clear else []
         if len(left) < len(sure):
             known = set(left)
             doubtful = doubtful + [name for name in sure if name not in known]
@@ -168,7 +179,7 @@ class Selection:
         return SelectionVerdict(False, " ".join(self._include), _INCLUDE_ORIGIN)
 
     def _excluded(self, path: str, shown: str, inside: _Folder) -> SelectionVerdict | None:
-        """The verdict that leaves ``path`` out; ``shown`` is the same path with a '/' behind a folder's."""
+        """Return the verdict that excludes ``path``, if any; ``shown`` is the path, with a '/' after a folder's."""
         name = path.rpartition("/")[2]
         rule = built_in(name)
         if rule is None and name.startswith(".") and (self._dots is None or not self._dots.match(name)):
@@ -204,7 +215,7 @@ class Selection:
             return gate
 
     def _gate(self, folder: str) -> _Folder:
-        """What holds for a folder, and in it as long as it has no ignore files of its own."""
+        """Return the verdict on a folder, and the rules in it as far as they come from above."""
         if not folder:
             return _Folder(None, self._outermost, clear=True)
         with self._lock:
@@ -219,7 +230,7 @@ class Selection:
             return known
 
     def _complete(self, folder: str, handle: Dir | None) -> _Folder:
-        """The same with the ignore files read through an open handle; without one there are none."""
+        """Return the rules in a folder, with its ignore files read through ``handle``; None if it has none."""
         gate = self._gate(folder)
         if handle is None or gate.excluded is not None:
             return gate
@@ -240,12 +251,18 @@ class Selection:
         stamp = _stamp(found)
         parsed = self._parsed.get(prefix + name)
         if parsed is None or parsed.stamp != stamp:
+            # A file over a limit is refused as a whole: files it excludes would be sent if a part of it were dropped.
+            if found.size > _IGNORE_LIMIT:
+                raise OSError(errno.EFBIG, f"{prefix}{name} is larger than {_IGNORE_LIMIT} bytes")
             file = fs.open_file(handle, name)
             try:
                 text = fs.read(file, _IGNORE_LIMIT).decode("utf-8", "surrogateescape").removeprefix("\ufeff")
             finally:
                 fs.close(file)
-            parsed = self._parsed[prefix + name] = _Parsed(stamp, PatternList.read(text, prefix + name))
+            patterns = PatternList.read(text, prefix + name)
+            if len(patterns) > MAX_IGNORE_PATTERNS:
+                raise OSError(errno.EFBIG, f"{prefix}{name} has more than {MAX_IGNORE_PATTERNS} patterns")
+            parsed = self._parsed[prefix + name] = _Parsed(stamp, patterns)
         return parsed.patterns
 
 

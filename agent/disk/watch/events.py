@@ -81,7 +81,7 @@ class ScopeFilter:
         """Return True if ``path`` is an ignore file. The selection then reads its rules again."""
         if path.rpartition("/")[2] not in IGNORE_FILES:
             return False
-        self._selection.renew()
+        self._selection.refresh()
         return True
 
     def wanted(self, path: str) -> str | None:
@@ -100,12 +100,12 @@ class ScopeFilter:
     def lists(self, folder: str, names: Collection[str]) -> None:
         """Record the file names of a listed folder. Without an ignore file among them, none is searched there later."""
         with contextlib.suppress(OSError):
-            self._selection.enter(folder, names)
+            self._selection.learn_folder(folder, names)
 
     def enters(self, folder: str) -> bool:
         """Return True if ``folder`` can hold a selected file, so that it must be watched."""
         try:
-            return self._selection.may_hold(folder)
+            return self._selection.may_contain(folder)
         except OSError:
             return True
 

@@ -1,0 +1,51 @@
+"""Judgement of patterns before they are accepted: invalid ones, and ones that select private files."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Sequence
+from typing import Final
+
+from agent.disk.selection.patterns import MAX_PATTERNS, check_pattern, dot_parts, segments
+from agent.disk.selection.rules import Rules
+
+_SECRETS: Final = (
+    "credentials", "credentials.json", "credentials.txt", "secret", "secrets", "secrets.json", "secrets.txt",
+    "secrets.yaml", "secrets.yml", "secret.txt", "password", "passwords", "passwords.txt", "passwords.csv",
+    "token", "token.txt", "prod.env", "local.env", "service-account.json", "wallet.dat", "vault.kdbx",
+    "client.p12", "client.pfx", "server.keystore", "server.jks", "terraform.tfstate", "shadow",
+)  # fmt: skip
+"""Typical names of files with secrets, apart from dotfiles and from the names that are always excluded."""
+_ORDINARY: Final = (
+    "note.md", "readme.txt", "data.json", "table.csv", "config.yaml", "page.html", "report", "x.y",
+    "server.md", "client.md", "local.md", "prod.md", "token.md", "service.md", "vault.md", "wallet.md",
+)  # fmt: skip
+"""Names that a pattern for whole kinds of files matches as well; such a pattern does not ask for secrets."""
+
+
+def refused_patterns(patterns: Sequence[str]) -> list[tuple[str, str]]:
+    """Return the patterns that are not accepted, each with the reason as a clause."""
+    if len(patterns) > MAX_PATTERNS:
+        return [(f"{len(patterns)} patterns", f"a source takes at most {MAX_PATTERNS}")]
+    return [(pattern, reason) for pattern in patterns if (reason := check_pattern(pattern)) is not None]
+
+
+def risky_patterns(rules: Rules) -> list[str]:
+    """Return the include patterns that select dotfiles or files with secrets, in their order.
+
+    A person must accept them expressly: the server or another member of the workspace may have written them.
+    """
+    return [pattern for pattern in rules.include if dot_parts([pattern]) or _asks_for_secrets(pattern)]
+
+
+def _asks_for_secrets(pattern: str) -> bool:
+    """Return True if a part of the pattern matches the name of a secret, and not just every name of its kind."""
+    for part in segments(pattern):
+        if part in ("", "*", "**", ".", ".."):
+            continue
+        folded = part.lower()
+        if any(fnmatch.fnmatchcase(name, folded) for name in _SECRETS) and not any(
+            fnmatch.fnmatchcase(name, folded) for name in _ORDINARY
+        ):
+            return True
+    return False
