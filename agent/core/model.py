@@ -213,6 +213,8 @@ class Outcome(Struct, frozen=True, gc=False):
         detail: with REJECTED and TOO_LARGE, a sentence for people.
         limit: with TOO_LARGE, the largest content the server takes, in bytes.
         position: with APPLIED, the position of its event in the feed; None if the server does not say.
+        server_fault: with REJECTED, the server failed on this operation and did not judge it. The fault is the file's
+            only if the server takes others beside it.
     """
 
     operation_id: str
@@ -221,6 +223,7 @@ class Outcome(Struct, frozen=True, gc=False):
     detail: str | None = None
     limit: int | None = None
     position: int | None = None
+    server_fault: bool = False
 
 
 class RemoteFile(Struct, frozen=True, gc=False):

@@ -16,7 +16,7 @@ from agent.core.conflict import LOOK_AGAIN, ConflictState
 from agent.core.errors import Problem
 from agent.core.model import ABSENT, Reason
 from agent.engine import messages as m
-from agent.engine.config import EngineConfig
+from agent.engine.config import EngineConfig, RunMode
 from agent.engine.conflicts import ConflictTracker
 from agent.engine.context import EngineContext
 from agent.engine.delete_guard import DeleteGuard
@@ -81,7 +81,7 @@ class Engine:
 
     def _message_handlers(self) -> dict[type, Callable[[Any], None]]:
         return {
-            m.Started: self._recovery.on_started,
+            m.Started: self._on_started,
             m.TimePassed: lambda _message: None,
             m.PathsChanged: self._local_changes.on_paths_changed,
             m.ScanResults: self._local_changes.on_scan_results,
@@ -204,6 +204,11 @@ class Engine:
         self._verification.request()
 
     # Messages that concern several parts
+
+    def _on_started(self, message: m.Started) -> None:
+        self._recovery.on_started(message)
+        if self._ctx.setup.run_mode is not RunMode.DRY_RUN:
+            self._uploads.retry_refused()
 
     def _on_path_scan_finished(self, message: m.PathScanFinished) -> None:
         self._local_changes.on_path_scan_finished(message)

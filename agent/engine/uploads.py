@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from agent.core.errors import ProblemKind
+from agent.core.errors import Problem, ProblemKind
 from agent.core.model import Operation, Outcome, Presence, Reason, Result, Verb
 from agent.core.reconcile import Step
+from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
 from agent.engine.delete_guard import DeleteGuard
 from agent.engine.effects import OutgoingOperation, Send
@@ -18,7 +19,8 @@ from agent.index.operations import OperationState, PushReason, StoredOperation
 from agent.index.problems import PathProblem, ProblemOrigin
 from agent.index.trees import PathRow
 
-_REFUSED_AGAIN = 3600.0
+_REFUSED_FIRST, _REFUSED_GROWTH, _REFUSED_MOST = 60.0, 4.0, 86400.0
+"""Seconds until a file that was set aside is tried again, the factor for each further time, and the longest delay."""
 
 
 class Uploads:
@@ -39,6 +41,16 @@ class Uploads:
         self._local_changes = local_changes
         self._chosen: dict[Step, str] = {}
         """The last path chosen for each step; the search for the next batch begins behind it."""
+        self._refusals: dict[str, int] = {}
+        """Number of times in a row that a path was set aside since the start."""
+        self._refused_until: dict[str, float] = {}
+        """Paths set aside, with the time of the next try."""
+        self._failed_beside: dict[str, int] = {}
+        """Paths the server failed on, with the number of operations it had taken by then."""
+        self._taken = 0
+        """Number of operations the server took since the start."""
+        self._taken_before = 0
+        """The same before the newest answer."""
 
     # Answers
 
@@ -51,6 +63,7 @@ class Uploads:
         outcomes = {outcome.operation_id: outcome for outcome in message.outcomes}
         applied: list[tuple[StoredOperation, int | None]] = []
         doubtful: list[StoredOperation] = []
+        failed: list[tuple[StoredOperation, Outcome]] = []
         for identifier, entry in live.items():
             if entry is None:
                 continue
@@ -59,17 +72,50 @@ class Uploads:
                 applied.append((entry, outcome.position))
             elif outcome.result is Result.UNCERTAIN or (outcome.result is Result.CONFLICT and outcome.conflict is None):
                 doubtful.append(entry)
+            elif outcome.server_fault:
+                failed.append((entry, outcome))
             else:
                 self._take(entry, outcome)
+        self._taken += sum(each.result in (Result.APPLIED, Result.CONFLICT) for each in message.outcomes)
+        fault, unproven = self._set_aside(failed)
+        if self._failed_beside:
+            for entry, _ in applied:
+                self._failed_beside.pop(entry.operation.path, None)
+                self._refusals.pop(entry.operation.path, None)
         self._in_doubt.acknowledge(applied)
-        self._in_doubt.doubt(doubtful)
-        if message.problem is None:
+        self._in_doubt.doubt(doubtful + unproven)
+        problem = message.problem or fault
+        if problem is None:
             ctx.retry_state.answered(Call.PUSH)
-        elif message.problem.kind is ProblemKind.PAUSED:
+        elif problem.kind is ProblemKind.PAUSED:
             ctx.update_source_row(remote_paused=True)
         elif ctx.may_call(Call.PUSH):
             # A second batch that failed at the same moment is the same failure.
-            ctx.retry_state.failed(Call.PUSH, message.problem, ctx.now)
+            ctx.retry_state.failed(Call.PUSH, problem, ctx.now)
+
+    def _set_aside(self, failed: list[tuple[StoredOperation, Outcome]]) -> tuple[Problem | None, list[StoredOperation]]:
+        """Set aside the files the server fails on, but only those beside which it took others.
+
+        Without such proof the failure is the server's own. Its operations stay queued, their outcome in doubt: some may
+        have been applied before the failure.
+
+        Returns:
+            The server's problem, and the operations to keep.
+        """
+        unproven = []
+        fault = None
+        for entry, outcome in failed:
+            path = entry.operation.path
+            # Others passed in this answer, or since the server failed on this path before.
+            proven = self._taken > self._failed_beside.get(path, self._taken_before)
+            self._failed_beside[path] = self._taken
+            if proven:
+                self._refuse(entry, outcome)
+            else:
+                unproven.append(entry)
+                fault = Problem(ProblemKind.SERVER_FAULT, outcome.detail or "the server fails on every push")
+        self._taken_before = self._taken
+        return fault, unproven
 
     def _live(self, entry: StoredOperation) -> StoredOperation | None:
         for other in self._ctx.open_operations.get(entry.operation.path, ()):
@@ -99,20 +145,48 @@ class Uploads:
         self._in_doubt.refused(entry, text)
         if outcome.limit is not None:
             ctx.update_source_row(max_bytes=outcome.limit)
-        ctx.set_problem(PathProblem(row.path, ProblemOrigin.PUSH, reason, text, ctx.now))
+        again_at = None if reason is Reason.TOO_LARGE else self._next_try(row.path)
+        ctx.set_problem(PathProblem(row.path, ProblemOrigin.PUSH, reason, text, ctx.now, again_at))
         local = row.local
-        if entry.operation.verb is Verb.DELETE:
-            # No local file can carry the refusal of a delete: it is tried again in an hour, or when asked.
-            ctx.in_flight.defer(row.path, ctx.now + _REFUSED_AGAIN)
+        if entry.operation.verb is Verb.DELETE and again_at is not None:
+            # No local file can carry the refusal of a delete.
+            ctx.in_flight.defer(row.path, again_at)
         if local.hash == entry.operation.hash and local.is_file:
             local = replace(local, reason=reason)
         self._path_store.change([replace(row, local=local)])
+
+    def _next_try(self, path: str) -> float:
+        count = self._refusals[path] = self._refusals.get(path, 0) + 1
+        delay = min(_REFUSED_FIRST * _REFUSED_GROWTH ** (count - 1), _REFUSED_MOST)
+        self._refused_until[path] = self._ctx.now + delay
+        return self._refused_until[path]
+
+    def retry_refused(self) -> None:
+        """Try every refused file again: a start may follow an update of the server."""
+        rows = self._ctx.index.trees.with_step(self._ctx.source, Step.SKIP)
+        self._retry([row for row in rows if row.local.reason is Reason.REFUSED])
+
+    def _retry_due(self) -> None:
+        due = [path for path, moment in self._refused_until.items() if moment <= self._ctx.now]
+        for path in due:
+            del self._refused_until[path]
+        if due:
+            rows = self._path_store.rows(due).values()
+            self._retry([row for row in rows if row.local.reason is Reason.REFUSED])
+        if self._refused_until and self._ctx.setup.run_mode is RunMode.DAEMON:
+            self._ctx.wake(min(self._refused_until.values()))
+
+    def _retry(self, rows: list[PathRow]) -> None:
+        for row in rows:
+            self._ctx.clear_problem(row.path, ProblemOrigin.PUSH)
+        self._path_store.change(replace(row, local=replace(row.local, reason=None)) for row in rows)
 
     # Batches
 
     def plan(self) -> None:
         """Send the next batches if there is work and the limits allow it."""
         ctx, in_flight = self._ctx, self._ctx.in_flight
+        self._retry_due()
         if not ctx.may_change or not ctx.may_call(Call.PUSH) or self._in_doubt.read_first():
             return
         # After a failure, one batch tests if the server works again.

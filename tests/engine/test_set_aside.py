@@ -77,3 +77,104 @@ def test_fs7_a_file_over_the_limit_is_counted_once() -> None:
     view = harness.engine.view()
     assert (view.skipped, view.pending_push, view.state) == (1, 0, SourceState.UP_TO_DATE)
     assert [problem.path for problem in harness.index.problems.all(SOURCE)] == ["big.md"]
+
+
+def failing(harness: EngineHarness, *passing: str) -> list[str]:
+    """Answer a batch: the server fails on every operation but those on ``passing``; the paths it failed on."""
+    send = harness.take(e.Send)
+    outcomes = [
+        Outcome(op.id, Result.APPLIED)
+        if op.path in passing
+        else Outcome(op.id, Result.REJECTED, detail="Internal server error", server_fault=True)
+        for op in (parcel.operation for parcel in send.parcels)
+    ]
+    harness.tell(m.BatchAnswered(send.number, tuple(outcomes)))
+    harness.rest()
+    return [parcel.operation.path for parcel in send.parcels if parcel.operation.path not in passing]
+
+
+def skipped(harness: EngineHarness) -> list[str]:
+    """Paths that are set aside."""
+    return [row.path for row in harness.index.trees.unsendable(SOURCE)]
+
+
+def test_fs1_a_server_that_fails_on_everything_keeps_the_queue() -> None:
+    """FS1: four files, 500 for each of them; nothing is set aside, and all go by themselves when the server is well."""
+    harness = EngineHarness(hub=True)
+    names = [f"n{i}.md" for i in range(4)]
+    harness.begin({name: name for name in names})
+    for _ in range(3):
+        assert sorted(failing(harness)) == names
+        assert skipped(harness) == [] and not harness.index.problems.all(SOURCE)
+        assert harness.engine.trouble is not None and harness.engine.trouble.kind is ProblemKind.SERVER_FAULT
+        assert not harness.wants(e.Send)
+        harness.now += 61
+        harness.tell(m.TimePassed())
+        harness.rest()
+    send = harness.take(e.Send)
+    harness.answers(send, *[Result.APPLIED] * 4)
+    assert harness.engine.trouble is None
+    assert all(harness.row(name).base.hash == sha(name) for name in names)
+
+
+def test_fs1_a_file_is_set_aside_only_beside_others_that_pass() -> None:
+    """FS1: the same failure, but another file passes in the same batch."""
+    harness = EngineHarness(hub=True)
+    harness.begin({"bad.md": "bad", "good.md": "good"})
+    failing(harness, "good.md")
+    assert skipped(harness) == ["bad.md"]
+    assert harness.engine.trouble is None and harness.row("good.md").base.is_file
+
+
+def test_fs1_a_file_that_fails_again_after_others_passed_is_set_aside() -> None:
+    """FS1: alone in its batch it proves nothing; a batch of others in between does."""
+    harness = EngineHarness(hub=True)
+    harness.begin({"bad.md": "bad"})
+    failing(harness)
+    assert skipped(harness) == []
+    harness.saves("good.md", "good")
+    harness.now += 61
+    harness.tell(m.TimePassed())
+    harness.rest()
+    failing(harness, "good.md")
+    assert skipped(harness) == ["bad.md"]
+
+
+def test_fs1_a_set_aside_file_is_tried_at_growing_intervals() -> None:
+    """FS1: after one minute, then four; not before."""
+    harness = EngineHarness(hub=True)
+    harness.begin({"bad.md": "bad", "good.md": "good"})
+    failing(harness, "good.md")
+    for number, delay in enumerate((60.0, 240.0)):
+        harness.now += delay - 1
+        harness.tell(m.TimePassed())
+        assert not harness.wants(e.Send)
+        harness.now += 1
+        harness.saves(f"other{number}.md", f"other {number}")
+        harness.rest()
+        assert failing(harness, f"other{number}.md") == ["bad.md"]
+        assert skipped(harness) == ["bad.md"]
+
+
+def test_fs1_a_set_aside_file_is_tried_at_each_start() -> None:
+    """FS1: a restart may follow an update of the server."""
+    harness = EngineHarness(hub=True)
+    harness.begin({"bad.md": "bad", "good.md": "good"})
+    failing(harness, "good.md")
+    harness.restart()
+    harness.tell(m.ChangesApplied(()))
+    harness.take(e.ScanFolder)
+    harness.tell(m.ScanFinished())
+    harness.rest()
+    assert [parcel.operation.path for parcel in harness.take(e.Send).parcels] == ["bad.md"]
+    assert not harness.index.problems.all(SOURCE)
+
+
+def test_fs1_a_set_aside_file_is_tried_when_it_changes() -> None:
+    """FS1: another text is another chance."""
+    harness = EngineHarness(hub=True)
+    harness.begin({"bad.md": "bad", "good.md": "good"})
+    failing(harness, "good.md")
+    harness.saves("bad.md", "mended")
+    harness.answer(Result.APPLIED)
+    assert harness.row("bad.md").base.hash == sha("mended") and not harness.index.problems.all(SOURCE)

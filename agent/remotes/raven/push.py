@@ -33,6 +33,8 @@ MIN_GROUP: Final = 16_384
 
 _SUSPECT: Final = (ProblemKind.SERVER_FAULT, ProblemKind.BAD_REQUEST)
 """Failures that a single item can cause."""
+_FAULTS_IN_A_ROW: Final = 10
+"""Items that failed alone, none taken, from which on the server itself is suspected."""
 
 
 class EncodedOperation(Struct, frozen=True, gc=False):
@@ -92,6 +94,10 @@ class Pusher:
         touched: set[str] = set()
         problem: Problem | None = None
         while waiting and problem is None:
+            if _fails_for_all(outcomes):
+                break
+            if _may_fail_for_all(outcomes):
+                _last_first(waiting)
             result = self._request(source_id, prefix, waiting.popleft())
             outcomes.extend(result.outcomes)
             waiting.extendleft(reversed(result.smaller))
@@ -184,7 +190,7 @@ class Pusher:
         except RemoteCallError as again:
             if again.problem.kind in _SUSPECT:
                 reason = again.reason or again.problem.message
-                return _RequestResult((Outcome(chunk[0].id, Result.REJECTED, detail=reason),))
+                return _RequestResult((Outcome(chunk[0].id, Result.REJECTED, detail=reason, server_fault=True),))
             both = (failure.effect, again.effect)
             return _stopped(chunk, Result.UNCERTAIN if SideEffect.POSSIBLE in both else Result.NOT_SENT, again)
         return _RequestResult(interpreted.outcomes, problem=interpreted.problem)
@@ -217,6 +223,24 @@ class _RequestResult(Struct, frozen=True):
     smaller: tuple[Chunk, ...] = ()
     effect: SideEffect = SideEffect.NONE
     problem: Problem | None = None
+
+
+def _may_fail_for_all(outcomes: Sequence[Outcome]) -> bool:
+    """True if as many items failed in a row as it takes to suspect the server, and none was taken."""
+    return len(outcomes) == _FAULTS_IN_A_ROW and all(outcome.server_fault for outcome in outcomes)
+
+
+def _fails_for_all(outcomes: Sequence[Outcome]) -> bool:
+    """True if a last item failed as well. Single requests for all the others would only burden a failing server."""
+    return len(outcomes) > _FAULTS_IN_A_ROW and all(outcome.server_fault for outcome in outcomes)
+
+
+def _last_first(waiting: deque[Chunk]) -> None:
+    """Have the last item sent next: if the first ones are bad files, it passes beside them."""
+    *others, last = waiting.pop()
+    if others:
+        waiting.append(others)
+    waiting.appendleft([last])
 
 
 _SUFFIX: Final = b"]}"
