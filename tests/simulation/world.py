@@ -70,7 +70,7 @@ class World:
         self.restored: set[str] = set()
         self.forgotten: set[tuple[str, str]] = set()
         self.script = Script(START)
-        self.server: Server = SERVERS[plan.server](plan.seed, self.clock)
+        self.server: Server = self._make_server()
         self.bearer = self.server.bearer
         self.people = People(self.rng, self.script, TWINS if self.chances.folding else PATHS)
         connector = self.ask("connectors/register", name="world", platform="linux")[1]["data"]["id"]
@@ -78,11 +78,16 @@ class World:
         self.source_id: str = source[1]["data"]["id"]
         self._scratch = tempfile.TemporaryDirectory(prefix="simulation-")
         self.scratch = Path(self._scratch.name)
-        count = 3 if self.rng.random() < 0.2 else 2
-        self.machines = [self._machine(name) for name in "ABC"[:count]]
+        self.machines = [self._machine(name) for name in self._machine_names()]
         self.network = Network(self)
         self.copies = Copies(self)
         self._turns = Turns(self)
+
+    def _make_server(self) -> Server:
+        return SERVERS[self.plan.server](self.plan.seed, self.clock)
+
+    def _machine_names(self) -> str:
+        return "ABC" if self.rng.random() < 0.2 else "AB"
 
     def _machine(self, name: str) -> Machine:
         rng, plan = self.rng, self.plan
