@@ -148,10 +148,16 @@ def sources(document: Any) -> View:
     """The server's sources, and where they are linked here."""
     rows = document["sources"] if isinstance(document, Mapping) else document
     return grid(
-        ("NAME", "MODE", "STATUS", "ID", "LINKED HERE"),
-        [(s["name"], s["mode"], s.get("status"), s["id"], s.get("root")) for s in rows],
+        ("NAME", "MODE", "STATUS", "ID", "PATTERNS", "LINKED HERE"),
+        [(s["name"], s["mode"], s.get("status"), s["id"], _pattern_words(s), s.get("root")) for s in rows],
         "no sources",
     )
+
+
+def _pattern_words(source: Document) -> str:
+    """The patterns of a source in one cell: excluded ones after a minus."""
+    include = source.get("include") or ["default"]
+    return " ".join([*include, *(f"-{pattern}" for pattern in source.get("exclude") or ())])
 
 
 def link(document: Document) -> View:
@@ -159,7 +165,20 @@ def link(document: Document) -> View:
     lines = [plan_line(document)] if document.get("plan") else []
     words = "linked" if document.get("changed") else "already linked" if document.get("was_linked") else "would link"
     lines.append(TextLine(f"{words}: {document['root']} with {document.get('server')} ({document.get('mode')})"))
+    lines += _patterns(document)
     return [*lines, *(sync(document["sync"]) if document.get("sync") else ())]
+
+
+def _patterns(document: Document) -> list[TextLine]:
+    """The patterns of a link: what it includes and excludes, and which of them select private files."""
+    lines = [
+        TextLine(f"{word}: {' '.join(document[word])}", Style.ASIDE)
+        for word in ("include", "exclude")
+        if document.get(word)
+    ]
+    if document.get("private"):
+        lines.append(TextLine(f"selects dotfiles or secrets: {' '.join(document['private'])}", Style.CARE))
+    return lines
 
 
 def plan_line(document: Document) -> TextLine:

@@ -14,6 +14,8 @@ from typing import Final
 
 from agent.core.errors import AgentError, RemoteError
 from agent.core.model import Mode
+from agent.disk.selection.review import risky_patterns
+from agent.disk.selection.rules import Rules
 from agent.provisioning.plan import as_declared, gone_servers, gone_sources, link_of, mark, refused, standing
 from agent.remotes.protocol import RemoteSource
 from agent.runtime import linking
@@ -230,8 +232,19 @@ def _former(agent: Agent, server: str, source: DeclaredSource) -> RemoteSource |
 
 
 def _patterns(joined: RemoteSource | None, source: DeclaredSource) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Joining takes the source's own patterns, and the declared ones behind them."""
-    include = (*(joined.include if joined else ()), *source.include)
+    """Return the joined source's own patterns, followed by the declared ones.
+
+    Patterns of the source that select dotfiles or secrets are left out unless the declaration has them too: only an
+    administrator of this machine accepts them.
+    """
+    joined_include = tuple(joined.include) if joined else ()
+    private = {one for one in risky_patterns(Rules(include=joined_include)) if one not in source.include}
+    if private:
+        log.warning(
+            "patterns that select dotfiles or secrets are not used; to accept them, declare them in %s: %s",
+            source.file, ", ".join(sorted(private)),
+        )  # fmt: skip
+    include = (*(pattern for pattern in joined_include if pattern not in private), *source.include)
     exclude = (*(joined.exclude if joined else ()), *source.exclude)
     return tuple(dict.fromkeys(include)), tuple(dict.fromkeys(exclude))
 

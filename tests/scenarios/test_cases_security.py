@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from scenarios.conftest import Machines
 from strict_raven import Response
 from strict_raven.faults import Fault, Strikes
 from support.processes import COMMAND, Home
@@ -38,3 +39,36 @@ def test_sc8_the_token_is_in_no_log_status_or_bundle(strict_home: Home, strict: 
         if file.is_file() and file.name != "credentials.json":
             assert strict.token.encode() not in file.read_bytes(), file
     assert strict.token.encode() not in bundle.read_bytes()
+
+
+def test_fh2_patterns_for_private_files_need_a_yes(machine: Machines, strict: StrictServer) -> None:
+    """FH2: a source whose patterns are `.*` and `**` is joined only after a yes; plans and `sources` show them."""
+    one, two = machine("one"), machine("two")
+    one.login(strict)
+    two.login(strict)
+    one.write("a.md", "a\n")
+    source = one.link("--include", ".*", "--include", "**")
+    one.write(".bashrc", "from the other machine\n")
+    one.run("sync")
+    two.write(".env", "SECRET=1\n")
+    (shown,) = two.json("sources")
+    assert shown["include"] == [".*", "**"]
+    assert ".*" in two.run("sources").out
+    planned = two.json("link", two.folder, "--source", source, "--dry-run")
+    assert planned["private"] == [".*"] and planned["include"] == [".*", "**"]
+    assert ".*" in two.run("link", two.folder, "--source", source, "--dry-run").out
+    refused = two.run("link", two.folder, "--source", source)
+    assert refused.code == 2 and "--yes" in refused.err
+    two.run("sync")
+    assert two.files() == {".env": b"SECRET=1\n"}
+    assert two.run("link", two.folder, "--source", source, "--yes", "--wait").code == 0
+    assert two.files() == {".env": b"SECRET=1\n", ".bashrc": b"from the other machine\n", "a.md": b"a\n"}
+
+
+def test_friction_3_rules_refuse_patterns_that_select_nothing(home: Home) -> None:
+    """An empty, negated or malformed pattern is refused with the reason, and nothing changes."""
+    home.link()
+    for pattern in ("", "!a.md", "[a"):
+        refused = home.run("rules", home.folder, "--include", pattern)
+        assert refused.code == 2 and "is refused" in refused.err
+    assert home.json("rules", home.folder)["include"] == []

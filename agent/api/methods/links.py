@@ -28,6 +28,8 @@ from agent.core import paths
 from agent.core.errors import UsageError
 from agent.core.model import Mode, Observation, Side
 from agent.disk.root_marker import write_marker
+from agent.disk.selection.review import oversized_patterns, risky_patterns
+from agent.disk.selection.rules import Rules
 from agent.engine import messages as m
 from agent.engine.config import RunMode
 from agent.remotes.protocol import RemoteSource
@@ -72,6 +74,7 @@ def link(agent: Agent, params: LinkParams) -> LinkDocument:
     name = linking.select_account(agent, params.server)
     joined = linking.find_source(agent.server(name).remote(), params.source)
     mode = linking.choose_mode(joined, params.mode)
+    private = _private_patterns(joined, own_include, params)
     include = (*(joined.include if joined else ()), *own_include)
     exclude = (*(joined.exclude if joined else ()), *own_exclude)
     draft = SourceEntry(
@@ -96,7 +99,28 @@ def link(agent: Agent, params: LinkParams) -> LinkDocument:
         skipped=planner.skipped,
         include=list(draft.include),
         exclude=list(draft.exclude),
+        private=private,
     )
+
+
+def _private_patterns(joined: RemoteSource | None, own: tuple[str, ...], params: LinkParams) -> list[str]:
+    """Return the joined source's patterns that select private files and that the person did not write as well.
+
+    Raises:
+        UsageError: there are some and the request does not accept them, or the source has patterns that cannot be used.
+    """
+    if joined is None:
+        return []
+    oversized = oversized_patterns((*joined.include, *joined.exclude))
+    if oversized is not None:
+        raise UsageError(f"the source {joined.name!r} cannot be joined: {oversized}", "shorten its patterns")
+    private = [pattern for pattern in risky_patterns(Rules(include=tuple(joined.include))) if pattern not in own]
+    if private and not (params.dry_run or params.accept_private):
+        raise UsageError(
+            f"the source {joined.name!r} selects dotfiles or files with secrets: {', '.join(private)}",
+            "look at the plan with --dry-run; to accept these patterns: --yes",
+        )
+    return private
 
 
 def _linked_already(agent: Agent, known: SourceEntry, params: LinkParams) -> LinkDocument:

@@ -9,7 +9,7 @@ from typing import Final
 from agent.api.methods.common import opened_folder, path_param, readable
 from agent.api.schema.links import RulesDocument, RulesParams
 from agent.core.errors import UsageError
-from agent.core.patterns import pattern_problem
+from agent.disk.selection.review import refused_patterns
 from agent.disk.selection.rules import DEFAULT_INCLUDE
 from agent.runtime.agent import Agent
 from agent.settings import links as reg
@@ -23,13 +23,12 @@ def checked_patterns(patterns: Iterable[str]) -> tuple[str, ...]:
     """Return the patterns, each once.
 
     Raises:
-        UsageError: one of them can only be a mistake.
+        UsageError: one of them can only be a mistake, or they are too many.
     """
-    for pattern in patterns:
-        problem = pattern_problem(pattern)
-        if problem is not None:
-            raise UsageError(f"the pattern {pattern!r} {problem}", "for example '**/*.org' (gitignore rules)")
-    return tuple(dict.fromkeys(patterns))
+    chosen = tuple(dict.fromkeys(patterns))
+    for pattern, reason in refused_patterns(chosen):
+        raise UsageError(f"the pattern {pattern!r} is refused: {reason}", "for example '**/*.org' (gitignore rules)")
+    return chosen
 
 
 def rules(agent: Agent, params: RulesParams) -> RulesDocument:

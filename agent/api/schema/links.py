@@ -25,6 +25,7 @@ class LinkParams(FolderParams, frozen=True, kw_only=True):
         name: name of the source; by default the folder's.
         source: id or name of the server's source to join.
         dry_run: only plan.
+        accept_private: join also a source whose patterns select dotfiles or files with secrets.
     """
 
     server: str | None = None
@@ -34,6 +35,7 @@ class LinkParams(FolderParams, frozen=True, kw_only=True):
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     dry_run: bool = False
+    accept_private: bool = False
 
 
 class UnlinkParams(FolderParams, frozen=True, kw_only=True):
@@ -130,6 +132,7 @@ class LinkDocument(Struct, frozen=True, kw_only=True):
         source_id: null in a dry run that would make a new source.
         skipped: the first of the files that are skipped, each with the reason.
         include: patterns that select the files; empty for the defaults.
+        private: those of the joined source's patterns that select dotfiles or files with secrets.
     """
 
     changed: bool
@@ -143,6 +146,7 @@ class LinkDocument(Struct, frozen=True, kw_only=True):
     skipped: list[SkippedName]
     include: list[str]
     exclude: list[str]
+    private: list[str] = []
 
 
 class UnlinkDocument(Struct, frozen=True, kw_only=True):

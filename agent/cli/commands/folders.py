@@ -78,18 +78,24 @@ def link_command(
 
 
 def link_with_consent(app: App, client: Client, params: Mapping[str, Any], yes: bool) -> dict[str, Any]:
-    """Link, after a yes where the plan meets files that are there already.
+    """Link, after a yes where both sides hold files, or where the source's patterns select private files.
 
     Raises:
         Declined: the answer was no.
         UsageError: an answer is needed and nobody is there to give it.
     """
+    accepted = {"accept_private": True} if yes else {}
     if not yes:
         planned = client.call("link", {**params, "dry_run": True})
         if needs_consent(planned):
             words = render.plan_line(planned).text
             app.confirm(f"Both sides hold files ({words}). Link them?", "--yes")
-    done: dict[str, Any] = client.call("link", {**params, "dry_run": False})
+        private = planned.get("private")
+        if private:
+            words = ", ".join(private)
+            app.confirm(f"The source selects dotfiles or files with secrets ({words}). Sync them?", "--yes")
+            accepted = {"accept_private": True}
+    done: dict[str, Any] = client.call("link", {**params, **accepted, "dry_run": False})
     return done
 
 

@@ -6,6 +6,7 @@ import fnmatch
 from collections.abc import Sequence
 from typing import Final
 
+from agent.disk.selection.glob import MAX_PATTERN_CHARACTERS
 from agent.disk.selection.patterns import MAX_PATTERNS, check_pattern, dot_parts, segments
 from agent.disk.selection.rules import Rules
 
@@ -28,6 +29,18 @@ def refused_patterns(patterns: Sequence[str]) -> list[tuple[str, str]]:
     if len(patterns) > MAX_PATTERNS:
         return [(f"{len(patterns)} patterns", f"a source takes at most {MAX_PATTERNS}")]
     return [(pattern, reason) for pattern in patterns if (reason := check_pattern(pattern)) is not None]
+
+
+def oversized_patterns(patterns: Sequence[str]) -> str | None:
+    """Return the reason why a source's patterns are over a limit, as a clause; None if they are not.
+
+    Other faults of a source's patterns do no harm: an invalid pattern matches nothing.
+    """
+    if len(patterns) > MAX_PATTERNS:
+        return f"it has {len(patterns)} patterns, and {MAX_PATTERNS} are accepted"
+    if any(len(pattern) > MAX_PATTERN_CHARACTERS for pattern in patterns):
+        return f"one of its patterns is longer than {MAX_PATTERN_CHARACTERS} characters"
+    return None
 
 
 def risky_patterns(rules: Rules) -> list[str]:
