@@ -10,7 +10,6 @@ import sqlite3
 import sys
 import time
 import zipfile
-from collections.abc import Iterator
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
@@ -25,13 +24,6 @@ from support.processes import Home
 from support.servers import StrictServer
 
 Rows = dict[str, dict[str, Any]]
-
-
-@pytest.fixture
-def strict() -> Iterator[StrictServer]:
-    """A strict server for one test."""
-    with StrictServer.serving() as server:
-        yield server
 
 
 @pytest.fixture
