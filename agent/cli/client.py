@@ -34,7 +34,9 @@ HOME_LOOK_SECONDS: Final = 0.05
 BUSY_SECONDS: Final = 0.01
 """Between two tries to get into a full queue."""
 
-UNBOUNDED: Final = frozenset({"sync", "link", "unlink", "move", "rules", "restore", "resolve", "retry", "doctor"})
+UNBOUNDED: Final = frozenset(
+    {"sync", "link", "unlink", "move", "rules", "restore", "resolve", "retry", "doctor", "drill"}
+)
 
 FOLLOWED: Final[Mapping[str, str]] = {"status_watch": "status", "activity_follow": "activity"}
 """Methods that answer document after document, and what to ask again and again where no daemon streams."""

@@ -364,7 +364,21 @@ def doctor(document: Document) -> View:
         lines.append(TextLine(f"{mark}  {row['check']}: {row.get('detail') or ''}", tone))
         if not row["ok"] and row.get("remedy"):
             lines.append(TextLine(f"      {row['remedy']}"))
-    return lines
+    return [*lines, *(_drill(document["drill"]) if "drill" in document else [])]
+
+
+def _drill(document: Document) -> View:
+    """Each promise and the side that keeps it, then what could not be removed."""
+    rows = [(row["kept_by"], row["promise"], row["detail"]) for row in document["promises"]]
+    kept = sum(1 for row in document["promises"] if row["ok"])
+    words = f"{document['server']}: {kept} of {len(rows)} promises kept"
+    left = [TextLine(f"left behind: {one}", Style.BAD) for one in document["left_behind"]]
+    return [
+        TextLine(""),
+        *grid(("KEPT BY", "PROMISE", "EVIDENCE"), rows, "nothing was tried"),
+        TextLine(words, Style.GOOD if document["ok"] else Style.BAD),
+        *left,
+    ]
 
 
 def settings(document: Document) -> View:

@@ -1,4 +1,4 @@
-"""Each account: its token, the way to its server, the server's clock, and what the server can do."""
+"""Checks of each account: its token, its server's address, clock and certificate, and the server's features."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from agent.settings.links import LOCAL_HUB, ServerEntry
 from agent.settings.settings import Settings
 
 SKEW_SECONDS: Final = 60.0
-"""A clock that is off by more makes tokens seem expired, or not good yet."""
+"""Seconds: with a larger difference of the clocks, tokens seem expired or not yet valid."""
 CERTIFICATE_DAYS: Final = 14
-"""A certificate that ends sooner has not been renewed by itself."""
+"""Days: a certificate that ends sooner was not renewed automatically."""
 
 _NO_ANSWER: Final = "the server was not reached"
 
@@ -35,13 +35,14 @@ def account(
     *,
     remote: Callable[[], tuple[Remote, Capabilities]] | None,
     max_bytes: int | None,
+    register: Callable[[Remote], None] | None = None,
 ) -> Iterator[CheckRow]:
-    """Everything about one account.
+    """Make all checks of one account.
 
     Args:
-        remote: the way to the server a running agent uses, and what the server can do as far as it said; None where no
-            agent runs.
-        max_bytes: the largest content the server takes, once learned.
+        remote: returns the adapter of the running agent and the server's features; None if no agent runs.
+        max_bytes: bytes of the largest content that the server takes; None until it is known.
+        register: registers this machine as a connector, as the first ``link`` will; None if it is registered already.
     """
     if entry.name == LOCAL_HUB and remote is None:
         yield unknown(f"server {entry.name}", "the embedded hub runs with the agent, and no agent runs")
@@ -49,7 +50,7 @@ def account(
     if entry.name != LOCAL_HUB:
         yield _token(entry, credentials)
         yield from _line(entry, settings)
-    yield from _answers(entry, remote or (lambda: _own_way(entry, settings, credentials)), max_bytes)
+    yield from _answers(entry, remote or (lambda: _own_remote(entry, settings, credentials)), max_bytes, register)
 
 
 def _token(entry: ServerEntry, credentials: CredentialStore) -> CheckRow:
@@ -73,7 +74,7 @@ def _token(entry: ServerEntry, credentials: CredentialStore) -> CheckRow:
 
 
 def _line(entry: ServerEntry, settings: Settings) -> Iterator[CheckRow]:
-    """The server's clock, and the encryption on the way there."""
+    """Check the server's clock and certificate."""
     clock, tls = f"clock {entry.name}", f"tls {entry.name}"
     ca_file = Path(settings.ca_file) if settings.ca_file else None
     try:
@@ -125,7 +126,7 @@ def _encryption(check: str, entry: ServerEntry, found: Probe) -> CheckRow:
     return ok(check, f"{found.protocol}, certificate good for {days:.0f} days")
 
 
-def _own_way(entry: ServerEntry, settings: Settings, credentials: CredentialStore) -> tuple[Remote, Capabilities]:
+def _own_remote(entry: ServerEntry, settings: Settings, credentials: CredentialStore) -> tuple[Remote, Capabilities]:
     def token() -> str:
         found = credentials.token_for(entry)
         return found.value if found else ""
@@ -137,15 +138,25 @@ def _own_way(entry: ServerEntry, settings: Settings, credentials: CredentialStor
 
 
 def _answers(
-    entry: ServerEntry, way: Callable[[], tuple[Remote, Capabilities]], max_bytes: int | None
+    entry: ServerEntry,
+    connect: Callable[[], tuple[Remote, Capabilities]],
+    max_bytes: int | None,
+    register: Callable[[Remote], None] | None,
 ) -> Iterator[CheckRow]:
-    """Whether the account works, tried by a question that changes nothing and that the known fault shows in."""
+    """Check that the account works, by the calls that ``link`` will make.
+
+    A workspace without sources answers with an empty list, in which the known upstream fault does not show. Only the
+    registration shows it then, so it is made before the first link, and its connector is kept.
+    """
     check = f"server {entry.name}"
     try:
-        remote, can = way()
+        remote, can = connect()
         sources = remote.sources()
+        if register is not None:
+            register(remote)
     except RemoteError as error:
-        yield failed(check, f"{entry.url}: {error.message}", error.hint or _remedy(entry, error))
+        detail = error.message if entry.url in error.message else f"{entry.url}: {error.message}"
+        yield failed(check, detail, error.hint or _remedy(entry, error))
         yield unknown(f"capabilities {entry.name}", _NO_ANSWER)
         return
     except AgentError as error:

@@ -147,7 +147,7 @@ class ServerSession:
         try:
             return open_remote(
                 entry.url,
-                self._token,
+                self.token,
                 entry.workspace,
                 name=entry.name,
                 ca_file=self._settings.ca_file,
@@ -156,7 +156,12 @@ class ServerSession:
         except UsageError as error:
             raise RemoteError(Problem(ProblemKind.BAD_REQUEST, error.message), error.hint) from error
 
-    def _token(self) -> str:
+    def token(self) -> str:
+        """Return the token for the next call.
+
+        Raises:
+            RemoteError: SIGNED_OUT if there is none or it cannot be read; OFFLINE if the embedded hub does not start.
+        """
         try:
             if self.is_local_hub:
                 return self._hub.token()

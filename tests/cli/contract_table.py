@@ -45,7 +45,7 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "resume": ("FOLDER", "--everywhere", "--json"),
     "activity": ("FOLDER", "-f", "--limit", "--after", "--json"),
     "logs": ("-f", "--json"),
-    "doctor": ("--bundle", "--json"),
+    "doctor": ("--bundle", "--drill", "--json"),
     "config get": ("NAME", "--json"),
     "config set": ("NAME", "VALUE", "--json"),
     "config edit": (),

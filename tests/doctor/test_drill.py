@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,9 @@ from agent.doctor import drill
 from agent.doctor.drill import Keeper, run_drill
 from agent.settings.links import ServerEntry
 from agent.settings.settings import Settings
+from strict_raven.faults import Fault, Strikes
+from strict_raven.wire import Response
+from support.processes import Home
 from support.servers import HubServer, StrictServer
 
 
@@ -60,3 +64,38 @@ def test_a_promise_that_is_broken_is_a_row_that_fails(
     assert {row.promise for row in report.rows if not row.ok} == {"any text arrives byte for byte"}
     assert not report.ok and report.left_behind == ()
     assert scratch.exists()
+
+
+@pytest.mark.parametrize("daemon", [False, True])
+def test_the_drill_is_a_command(tmp_path: Path, strict: StrictServer, daemon: bool) -> None:
+    """With a running agent and without one; the person's own folder takes no part in it."""
+    home = Home(tmp_path)
+    home.login(strict)
+    home.write("a.md", "one\n")
+    source = home.link()
+    with home.daemon() if daemon else contextlib.nullcontext():
+        ran = home.run("doctor", "--json", "--drill", seconds=60)
+        shown = home.run("doctor", "--drill", "raven", seconds=60)
+    found = ran.document["drill"]
+    assert (ran.code, found["ok"], found["server"], found["left_behind"]) == (0, True, "raven", [])
+    assert {row["kept_by"] for row in found["promises"]} == {"server", "agent"}
+    assert "13 of 13 promises kept" in shown.out
+    assert list(strict.hashes(source)) == ["a.md"]
+
+
+def test_fs3_the_known_fault_is_found_before_the_first_link(tmp_path: Path, strict: StrictServer) -> None:
+    """FS3: in an empty workspace only the registration shows it. A sound server's registration is kept and used."""
+    home = Home(tmp_path)
+    home.login(strict)
+    body = b'{"statusCode": 500, "message": "undefined (reading \'toISOString\')"}'
+    broken = Fault("upstream", Strikes.BEFORE, lambda _: Response(500, {"content-type": "application/json"}, body))
+    strict.faulty.inject(broken, requests=100, on="connectors/register")
+    rows = {row["check"]: row for row in home.run("doctor", "--json").document["checks"]}
+    assert "known upstream fault" in rows["server raven"]["detail"]
+    assert rows["server raven"]["remedy"]
+    strict.faulty.clear()
+    for _ in range(2):
+        assert home.run("doctor").code == 0
+    home.write("a.md", "one\n")
+    home.link()
+    assert len(strict.raven.snapshot().connectors) == 1

@@ -18,6 +18,7 @@ from agent.api.methods import accounts, conflicts, doctor, files, history, links
 from agent.api.schema.accounts import HubParams, LoginParams, LogoutParams
 from agent.api.schema.common import FolderParams, ListParams, NoParams, PathParams
 from agent.api.schema.conflicts import DiffParams, ResolveParams
+from agent.api.schema.doctor import DrillParams
 from agent.api.schema.history import RestoreParams
 from agent.api.schema.links import LinkParams, MoveParams, RulesParams, SourcesParams, UnlinkParams
 from agent.api.schema.status import ActivityParams, FilesParams
@@ -50,6 +51,7 @@ METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
     "history": (history.history, PathParams),
     "restore": (history.restore, RestoreParams),
     "trash": (history.trash, ListParams),
+    "drill": (doctor.drill, DrillParams),
     "trash_prune": (history.trash_prune, NoParams),
 }
 """Handlers that take the agent, and the type of their request. Each answers with structs."""

@@ -33,6 +33,44 @@ class DoctorDocument(Struct, frozen=True, kw_only=True):
     checks: list[CheckDocument]
 
 
+class DrillParams(Struct, frozen=True, kw_only=True):
+    """Parameters of drill.
+
+    Attributes:
+        server: name of the account; null for the only one.
+    """
+
+    server: str | None = None
+
+
+class PromiseDocument(Struct, frozen=True, kw_only=True):
+    """The result for one promise.
+
+    Attributes:
+        kept_by: server, agent or nobody.
+        detail: the evidence, or the reason why it was not kept.
+    """
+
+    promise: str
+    kept_by: str
+    ok: bool
+    detail: str
+
+
+class DrillDocument(Struct, frozen=True, kw_only=True):
+    """A drill on one server.
+
+    Attributes:
+        ok: every promise was kept and everything was removed.
+        left_behind: what could not be removed.
+    """
+
+    ok: bool
+    server: str
+    promises: list[PromiseDocument]
+    left_behind: list[str]
+
+
 class ReloadDocument(Struct, frozen=True, kw_only=True):
     """The result of reading settings and declarations again.
 

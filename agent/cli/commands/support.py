@@ -41,12 +41,24 @@ class NoLog(AgentError):
 
 @command("doctor")
 @click.option("--bundle", type=FILE, metavar="FILE", help="Also write what a helper needs, without any token, to FILE.")
-def doctor_command(app: App, bundle: Path | None) -> ExitCode:
+@click.option(
+    "--drill",
+    is_flag=False,
+    flag_value="",
+    metavar="[SERVER]",
+    help="Also try every promise on a scratch source of SERVER, and say which the server keeps.",
+)
+def doctor_command(app: App, bundle: Path | None, drill: str | None) -> ExitCode:
     """Check that all is well, with remedies.
 
     Settings, accounts, servers, clocks, folders, watch limits, index. Changes nothing, with an agent running or not.
+
+    A drill writes, edits, deletes and restores texts as two machines on a scratch source, and removes them.
     """
     document = examine(app)
+    if drill is not None:
+        document["drill"] = app.call("drill", {"server": drill or None})
+        document["ok"] = document["ok"] and document["drill"]["ok"]
     if bundle is not None:
         write_bundle(app, bundle, document)
         app.output.note(f"wrote {bundle}")
