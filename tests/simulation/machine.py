@@ -25,6 +25,7 @@ from agent.remotes.raven.adapter import RavenRemote
 from agent.runtime.effect_executor import EffectExecutor, ServerConnection
 from agent.runtime.local_folder import LocalFolder
 from agent.runtime.source_setup import with_capabilities
+from simulation import mirrors
 from simulation.indexes import SOURCE, Memory, index_of
 from simulation.memory_fs import Change, Clock, Crash, Node
 from simulation.odd_folders import Strange
@@ -150,6 +151,7 @@ class Machine:
         if habits.mode is not Mode.BIDIRECTIONAL:
             self.fs.after = self._after_one_way
         self._working = 0
+        self._written = -1
 
     # Life
 
@@ -258,7 +260,9 @@ class Machine:
     def tell(self, *messages: m.Message) -> None:
         """Let the engine take messages in."""
         self._world.note(self.name, "<-", *messages)
-        self._take(self.engine.step(self.clock(), *messages))
+        effects = self.engine.step(self.clock(), *messages)
+        self._written = mirrors.check(self.engine, self._written)
+        self._take(effects)
 
     def _take(self, effects: list[e.Effect]) -> None:
         for effect in effects:
