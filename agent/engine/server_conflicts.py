@@ -184,10 +184,7 @@ class ServerConflicts:
         rows = self._path_store.rows([found.path for found in listed])
         for found in listed:
             row = rows[found.path]
-            # A refused server edit names the head as its local side. A refused push names an older head as its remote
-            # side, and only a push can be a delete.
-            head = row.remote.hash
-            refused_edit = head is not None and found.local_hash == head and found.remote_hash not in (None, head)
+            refused_edit = found.id not in self._ctx.foreign and looks_like_server_edit(found, row.remote.hash)
             self._take_in(
                 row,
                 ServerConflict(
@@ -213,6 +210,17 @@ class ServerConflicts:
             self._parts = {}
             in_flight.listing_conflicts = True
             ctx.emit(FetchConflicts())
+
+
+def looks_like_server_edit(found: RemoteConflict, head: str | None) -> bool:
+    """Return True if a listed conflict is a refused server edit, as far as the list shows it; the feed says it exactly.
+
+    A refused server edit names the head as its local side, and was made on another version than that. A refused push
+    names an older head as its remote side, and only a push can be a delete or lack a base.
+    """
+    if head is None or found.local_hash != head or found.remote_hash in (None, head):
+        return False
+    return found.base_hash not in (None, found.local_hash)
 
 
 def own_pushes(entries: list[StoredOperation]) -> list[OwnPush]:

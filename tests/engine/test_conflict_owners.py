@@ -168,3 +168,16 @@ def test_a_list_in_parts_keeps_the_texts_of_ours_only() -> None:
     harness.rest()
     assert [c.server_ids for c in harness.conflicts()] == [("k1",), ("k9",)]
     assert harness.index.texts.get(sha("mine")) == b"mine" and harness.index.texts.get(sha("b1")) is None
+
+
+def test_the_feed_says_what_is_no_server_edit() -> None:
+    """A stranger's refused push whose text became the head later is still the stranger's when the list shows it."""
+    harness = started()
+    listed = conflict("k9", "a.md", "zero", "one", "older")
+    harness.listed = (listed,)
+    drain(harness, ConflictOpened("a.md", "k9", 9, sha("one"), sha("older")))
+    harness.engine._ctx.in_flight.request_conflicts()
+    harness.tell(m.TimePassed())
+    harness.rest()
+    (found,) = harness.conflicts()
+    assert found.origin is ConflictOrigin.FOREIGN and not found.mine

@@ -41,6 +41,29 @@ def release(world: World, machine: Machine) -> None:
     machine.tell(world.rng.choice(decisions))
 
 
+def take_back(world: World, machine: Machine) -> None:
+    """A person restores an older text of a file; a path in conflict is left alone by the command."""
+    paths = machine.user.paths()
+    if not paths:
+        return
+    path, text = world.rng.choice(paths), world.rng.choice(world.people.texts)
+    world.note(machine.name, f"restores {path} = {world.people.name(text)}")
+    machine.decided.add(path)
+    machine.tell(m.Restore(path, text))
+
+
+def put_back(world: World, machine: Machine) -> None:
+    """A person puts some of the files back by hand whose deletes are held."""
+    held = machine.engine.held
+    assert held is not None
+    texts = {sha(text): text for text in world.people.texts}
+    for path, digest in sorted(held.files):
+        if digest in texts and machine.user.read(path) is None and world.rng.random() < 0.5:
+            machine.user.write(path, texts[digest])
+            world.note(machine.name, f"puts {path} back = {world.people.name(texts[digest])}")
+            machine.hear([path])
+
+
 def go_on(world: World, machine: Machine) -> None:
     """A person has looked at a halted source and lets it go on."""
     world.note(machine.name, "is told to go on")

@@ -22,6 +22,11 @@ class Chances:
         clock, older: weight of somebody setting a clock, or putting an older copy of an index or the server in its
             place, among the acts of a turn.
         folding: that a machine's disk takes some names for one.
+        page_edit, stranger, outage, restore, put_back: weights among the acts of a turn: of an edit on the server, of
+            a push by a connector of no machine here, of a stretch of time in which the server answers 500 to
+            everything, of a person who takes an older text back, of one who puts deleted files back by hand.
+        stale_base: that an edit on the server is based on an older text.
+        same_text: that a text saved is one that was written before.
     """
 
     crash_at_disk: float = 0.0015
@@ -37,6 +42,13 @@ class Chances:
     doubled: float = 0.03
     bystander: float = 0.08
     unheard: float = 0.15
+    page_edit: float = 0.25
+    stranger: float = 0.0
+    outage: float = 0.0
+    restore: float = 0.0
+    put_back: float = 0.0
+    stale_base: float = 0.25
+    same_text: float = 0.12
 
 
 PROFILES = (
@@ -49,6 +61,21 @@ PROFILES = (
     Chances(folding=0.5),
 )
 """Seeds take these in turn."""
+
+CROWDED = (
+    Chances(page_edit=1.0, stale_base=0.6, clock=0.0),
+    Chances(same_text=0.6, stranger=0.3),
+    Chances(outage=0.12, restore=0.2, put_back=0.5, same_text=0.3),
+    Chances(page_edit=0.6, stale_base=0.5, same_text=0.5, stranger=0.2, bystander=0.3, strange=0.0),
+)
+"""Each fifth round of seeds takes these: page edits on old bases, equal texts, strangers, outages, restores."""
+
+
+def profile_of(seed: int) -> Chances:
+    """Return the chances of a seed."""
+    rounds, place = divmod(seed, len(PROFILES))
+    return CROWDED[(rounds // 5 + place) % len(CROWDED)] if CROWDED and rounds % 5 == 4 else PROFILES[place]
+
 
 BATCHES = (100, 1, 2)
 """Operations in a batch; each profile meets them all. Files are few here: with small batches several are on their way.

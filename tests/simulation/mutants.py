@@ -35,7 +35,7 @@ class Hunt:
 def hunt(mutant: Mutant, seeds: range) -> Hunt:
     """Run seed after seed on each server the mutant can show on, until a run complains that does not otherwise."""
     began, runs = time.process_time(), 0
-    for seed in seeds:
+    for seed in (*mutant.seeds, *seeds):
         for server in mutant.servers:
             runs += 1
             with mutant.breaking():

@@ -17,6 +17,8 @@ from typing import Any
 import orjson
 from msgspec import structs
 
+from agent.core import claim
+from agent.core.conflict import ConflictOrigin, Knowledge
 from agent.core.events import Page
 from agent.core.model import ABSENT, ApplyOutcome, ApplyResult, Intent, Observation, Operation, RemoteConflict
 from agent.core.reconcile import Step, reconcile
@@ -39,7 +41,7 @@ from agent.index.operations import PushReason, StoredOperation
 from agent.index.texts import Texts
 from agent.index.trees import PathRow
 from agent.remotes.protocol import Outgoing
-from agent.remotes.raven import push
+from agent.remotes.raven import push, responses
 from simulation import fault_rates
 from simulation.fault_rates import Chances
 from simulation.people import PATHS
@@ -63,6 +65,7 @@ class Mutant:
         turns: how long a run must be for it.
         chances: under which its occasion is likelier; None: those of every run.
         rare: whether it takes more than a few seeds until it shows.
+        seeds: seeds that are known to meet its occasion; they are tried first.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Mutant:
     make_fs: Callable[..., SimFs] = SimFs
     turns: int = 100
     rare: bool = False
+    seeds: tuple[int, ...] = ()
 
     def complaints(self, seed: int, server: str) -> tuple[str, ...]:
         """What is found wrong with a run in these surroundings: of the mutant while it is in, else of the product."""
@@ -247,6 +251,38 @@ def _foreign_conflict_closed() -> AbstractContextManager[object]:
     return instead(Resolutions, "_to_close", all_of_them)
 
 
+def _head_not_received_first() -> AbstractContextManager[object]:
+    return instead(Knowledge, "head_is_known_here", property(lambda _self: True))
+
+
+@contextlib.contextmanager
+def _conflicts_claimed_by_text() -> Iterator[None]:
+    """Whose conflict it is goes by the refused text alone."""
+
+    def same_text(conflict: Any, found: Any) -> bool:
+        return conflict.origin is ConflictOrigin.TREES and conflict.local_hash == found.local_hash
+
+    def match(operation: Operation, listed: Sequence[RemoteConflict]) -> RemoteConflict | None:
+        same = [each for each in listed if (each.path, each.local_hash) == (operation.path, operation.hash)]
+        return max(same, key=lambda each: each.opened_at or "") if same else None
+
+    with instead(claim, "is_same_disagreement", same_text), instead(responses, "_match", match):
+        yield
+
+
+def _any_event_counts_as_read() -> AbstractContextManager[object]:
+    def added(
+        self: EngineContext, operations: Sequence[tuple[Operation, PathRow]], why: PushReason
+    ) -> list[StoredOperation]:
+        newest = self.in_flight.newest_position
+        return careful(
+            self, [(op, structs.replace(row, position=max(row.position, newest))) for op, row in operations], why
+        )
+
+    careful = EngineContext.add_operations
+    return instead(EngineContext, "add_operations", added)
+
+
 # The way to the server
 
 
@@ -297,6 +333,8 @@ _SAVING = Chances(user_between_calls=0.1, strange=0.0, clock=0.0, crash_at_disk=
 _NETWORK = Chances(crash_at_network=0.02, fault=0.18, late=0.08, bystander=0.2, strange=0.02)
 _DEATHS = Chances(crash_at_network=0.1, bystander=0.4, strange=0.0)
 _RACES = Chances(bystander=0.5, strange=0.0, clock=0.0, crash_at_disk=0.0, crash_at_network=0.0)
+_PAGES = Chances(page_edit=1.5, stale_base=0.6, strange=0.0, clock=0.0)
+_STRANGERS = Chances(same_text=0.6, stranger=0.6, page_edit=0.6, strange=0.0, clock=0.0)
 _STRICT = ("strict",)
 
 MUTANTS = (
@@ -385,6 +423,27 @@ MUTANTS = (
         _STRICT,
         chances=_RACES,
         rare=True,
+    ),
+    Mutant(
+        "head not received first",
+        "a refused server edit is decided on in a folder that does not hold the head",
+        _head_not_received_first,
+        ("hub",),
+        chances=_PAGES,
+    ),
+    Mutant(
+        "conflicts claimed by text",
+        "a conflict with our text counts as ours, whatever its base",
+        _conflicts_claimed_by_text,
+        chances=_STRANGERS,
+        rare=True,
+    ),
+    Mutant(
+        "any event counts as read",
+        "a push counts as made after each event that was read of any path",
+        _any_event_counts_as_read,
+        _STRICT,
+        seeds=(30277,),
     ),
     Mutant("conflict pushed over", "edits on both sides are pushed on the head", _conflict_pushed_over),
     Mutant(

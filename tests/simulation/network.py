@@ -25,6 +25,7 @@ class Network:
         self._world = world
         self._late: list[tuple[str, str, Mapping[str, str], bytes]] = []
         self._faulty: dict[str, f.Faulty] = {}
+        self._failing_until = 0.0
         self.depth = 0
         """How many requests are under way inside another."""
 
@@ -49,6 +50,9 @@ class Network:
             return self._serve(method, path, headers, body)
         if not machine.alive:
             raise Crash
+        if world.now < self._failing_until:
+            world.note(machine.name, "network: the server fails")
+            return f.internal_error().change(None)
         chances, rng = world.chances, world.rng
         endpoint = path.rpartition("local-sync/")[2]
         if self.depth == 0 and rng.random() < chances.bystander:
@@ -74,6 +78,12 @@ class Network:
         if rng.random() < chances.crash_at_network:
             world.strike(machine, f"after {endpoint}")
         return answer
+
+    def fail_for_a_while(self) -> None:
+        """From now on the server answers 500 to everything, for seconds or a minute."""
+        seconds = self._world.rng.choice([2.0, 8.0, 60.0])
+        self._world.note("server", f"fails for {seconds:.0f} s")
+        self._failing_until = self._world.now + seconds
 
     def _bystander(self, machine: Machine) -> None:
         """Something happens at the server between two requests of one call."""

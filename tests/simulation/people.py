@@ -23,6 +23,7 @@ class People:
         written: hashes of the texts people saved.
         accepted, refused: hashes of edits on the server that it applied, or parked as conflicts.
         last: what was done last, in words.
+        same_text, stale_base: see ``Chances``.
     """
 
     rng: random.Random
@@ -33,14 +34,16 @@ class People:
     accepted: set[str] = field(default_factory=set)
     refused: set[str] = field(default_factory=set)
     last: str = ""
+    same_text: float = 0.12
+    stale_base: float = 0.25
 
     def text(self, before: bytes) -> bytes:
         """A text to save over ``before``: mostly a new one."""
         roll = self.rng.random()
-        if roll < 0.12 and self.texts:
+        if roll < self.same_text and self.texts:
             return self.rng.choice(self.texts)
         label = _label(len(self.texts))
-        text = (before if roll < 0.3 else b"") + f"{label}\n".encode()
+        text = (before if roll < self.same_text + 0.18 else b"") + f"{label}\n".encode()
         if roll > 0.98:
             text = b""
         if text not in self.texts:
@@ -55,9 +58,9 @@ class People:
     def base(self, head: str) -> str | None:
         """On what an edit on the server is based: the head, nothing, or something older."""
         roll = self.rng.random()
-        if roll < 0.6 or not self.texts:
+        if roll < 0.85 - self.stale_base or not self.texts:
             return sha(head.encode())
-        return None if roll < 0.75 else sha(self.rng.choice(self.texts))
+        return None if roll < 1.0 - self.stale_base else sha(self.rng.choice(self.texts))
 
     def edit(self, user: User) -> list[str]:
         """One act of one person; the paths it touched."""

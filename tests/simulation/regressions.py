@@ -27,6 +27,11 @@ class Regression:
 
 REGRESSIONS = (
     Regression(
+        "a_late_version_behind_events_of_other_paths_is_kept",
+        Plan(30277, "strict"),
+        ("edit a.md = l on f: ok",),
+    ),
+    Regression(
         "a_server_that_was_put_back_and_gave_a_number_out_again_is_known_by_the_event",
         Plan(3421, "hub"),
         ("server  pause", "server  is put back from the copy"),
@@ -98,6 +103,6 @@ REGRESSIONS = (
                 99,
             ),
         ),
-        ("does AskConflicts()",),
+        ("does FetchConflicts()",),
     ),
 )

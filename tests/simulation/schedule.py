@@ -47,12 +47,13 @@ class Turns:
         self._world = world
         self._acts = [
             *(act for machine in world.machines for act in (*self._of_agent(machine), *self._of_person(machine))),
-            Act(0.25, _always, world.edit_on_server),
+            Act(world.chances.page_edit, _always, world.edit_on_server),
             Act(0.5, _always, self._pass_time),
             Act(0.05, _always, self._pause_or_resume),
             Act(1.0, lambda: world.network.holds_back, world.network.deliver_late),
             Act(0.05, _always, world.copies.copy_server),
             Act(world.chances.older, lambda: world.copies.has_server, world.copies.restore_server),
+            *self._of_crowd(),
         ]
 
     def take(self, number: int) -> None:
@@ -110,6 +111,28 @@ class Turns:
             Act(older, lambda: copies.has_older(machine), lambda: copies.restore_index(machine)),
             Act(older / 2, _always, lambda: copies.lose_index(machine)),
         ]
+
+    def _of_crowd(self) -> list[Act]:
+        """Acts of some profiles only. They come last, so that the other profiles draw as they always did."""
+        world = self._world
+        acts = [
+            Act(world.chances.stranger, _always, world.stranger.push),
+            Act(world.chances.outage, _always, world.network.fail_for_a_while),
+        ]
+        for machine in world.machines:
+            acts += [
+                Act(
+                    world.chances.restore,
+                    lambda machine=machine: machine.alive and bool(world.people.texts),  # type: ignore[misc]
+                    lambda machine=machine: deciding.take_back(world, machine),  # type: ignore[misc]
+                ),
+                Act(
+                    world.chances.put_back,
+                    lambda machine=machine: machine.alive and machine.engine.held is not None,  # type: ignore[misc]
+                    lambda machine=machine: deciding.put_back(world, machine),  # type: ignore[misc]
+                ),
+            ]
+        return [act for act in acts if act.weight]
 
     def _crash(self, machine: Machine) -> None:
         self._world.note(machine.name, "crash while idle")

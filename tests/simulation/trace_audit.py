@@ -44,7 +44,8 @@ class Testimony:
         seen: texts that have stood at a path of its folder, or been shown to its person in a conflict there.
         sent: operations that went to the server, by id.
         decided: ids of those that carry out a decision.
-        closed: ids of conflicts it asked the server to close.
+        closed: ids of conflicts it asked the server to close so that the head changes.
+        closings: ids of all conflicts it asked the server to close.
     """
 
     done: set[Spot] = field(default_factory=set)
@@ -52,6 +53,7 @@ class Testimony:
     sent: dict[str, Operation] = field(default_factory=dict)
     decided: set[str] = field(default_factory=set)
     closed: set[str] = field(default_factory=set)
+    closings: set[str] = field(default_factory=set)
 
 
 class Witness:
@@ -71,7 +73,8 @@ class Witness:
     def complaints(self) -> list[str]:
         """What nobody asked for."""
         told = list(self._told())
-        return [*self._on_server(told), *self._conflicts(told), *self._left_open(), *self._in_trash(told)]
+        found = [*self._on_server(told), *self._decided(told), *self._conflicts(told)]
+        return [*found, *self._strangers(), *self._left_open(), *self._in_trash(told)]
 
     def _watch_server(self) -> None:
         """Note what a server told before it is set back."""
@@ -130,6 +133,35 @@ class Witness:
         rows = machine.index.connection.execute("SELECT path, detail FROM activity WHERE what = 'overwritten_unseen'")
         return (path, digest) in set(rows)
 
+    def _decided(self, told: list[dict[str, Any]]) -> Iterator[str]:
+        """A resolution replaces a version that the person who decided had seen.
+
+        Only asked on the hub, which takes a resolution for the head it expects. On the strict server another version
+        can come between the agent's last look at the head and its resolution.
+        """
+        if self._world.plan.server != "hub" or self._world.restored:
+            return
+        heads: dict[str, str | None] = {}
+        for event in told:
+            if event["type"] not in {"file.upsert", "file.delete"}:
+                continue
+            path, new = event["relativePath"], event["payload"].get("hash")
+            old, heads[path] = heads.get(path), new
+            _, resolved, identifier = str(event["payload"].get("operationId", "")).partition("resolve-")
+            closers = [name for name, of in self._of.items() if resolved and identifier in of.closings]
+            if old is None or new == old or not closers:
+                continue
+            if not any(spot(path, old) in self._of[name].seen for name in closers):
+                yield f"decided unseen: {closers} put {self._word(new)} over {self._word(old)} at {path}"
+
+    def _strangers(self) -> Iterator[str]:
+        """A conflict of a connector that is none of ours is closed only where a machine pushed its text on its base."""
+        for identifier, (path, base, text) in self._world.stranger.conflicts.items():
+            for name, of in self._of.items():
+                pushed = any((o.path, o.base, o.hash) == (path, base, text) for o in of.sent.values())
+                if identifier in of.closings and not pushed and name not in self._world.restored:
+                    yield f"a stranger's conflict: {name} closed one on {path} that was none of its own"
+
     def _conflicts(self, told: list[dict[str, Any]]) -> Iterator[str]:
         """A machine closes conflicts of its own operations, and those over edits made on the server."""
         for event in told:
@@ -148,13 +180,26 @@ class Witness:
         Only asked on the hub: the strict server's feed can leave the event out that tells of a conflict, and no
         listing says which of them were edits made on the server.
         """
-        if self._world.plan.server != "hub":
-            return
         body = {"sourceId": self._world.source_id}
+        if self._world.plan.server != "hub":
+            yield from self._equals_left_open(call(self._world.server, "sources/conflicts", body)[1]["data"])
+            return
         shown = {i for machine in self._world.machines for found in machine.conflicts() for i in found.server_ids}
         for listed in call(self._world.server, "sources/conflicts", body)[1]["data"]:
             if listed["id"] not in shown:
                 yield f"left open: nobody is shown the conflict on {listed['relativePath']} that stands on the server"
+
+    def _equals_left_open(self, listed: list[dict[str, Any]]) -> Iterator[str]:
+        """Of two conflicts on the same text and base, the one that resolves closes both."""
+        if self._world.restored:
+            return
+        shown = {i for machine in self._world.machines for c in machine.conflicts() if c.mine for i in c.server_ids}
+        for found in listed:
+            path, base, text = found["relativePath"], found["baseHash"], found["localHash"]
+            pushed = [n for n, of in self._of.items() if any((o.path, o.base, o.hash) == (path, base, text)
+                                                             for o in of.sent.values())]  # fmt: skip
+            if len(pushed) > 1 and found["id"] not in shown and found["id"] not in self._world.stranger.conflicts:
+                yield f"left open: {pushed} pushed {self._word(text)} at {path}, and one of the conflicts stays open"
 
     def _in_trash(self, told: list[dict[str, Any]]) -> Iterator[str]:
         """Nothing of a person's is unlinked, whatever the server keeps; what a pull put into the trash is what its
@@ -228,7 +273,12 @@ def _watch_decisions(machine: Machine, of: Testimony) -> None:
                 of.done |= {spot(path, digest) for path, digest in machine.engine.held.files}
             if isinstance(message, m.Resolve):
                 shown = machine.conflict(message.conflict)
-                of.seen |= {spot(shown.path, each) for each in (shown.local_hash, shown.remote_hash, shown.head_hash)}
+                # The head is not shown where it is neither side: then it must have been in the folder.
+                of.seen |= {spot(shown.path, each) for each in (shown.local_hash, shown.remote_hash)}
+            if isinstance(message, m.Restore):
+                wanted = spot(message.path, sha(message.content))
+                of.done.add(wanted)
+                of.seen.add(wanted)
         tell(*messages)
 
     machine.tell = told
@@ -249,6 +299,8 @@ class _Overheard:
             self._of.decided |= {
                 parcel.operation.id for parcel in effect.parcels if parcel.content_override is not None
             }
+        if isinstance(effect, e.CloseConflict):
+            self._of.closings.add(effect.server_id)
         if isinstance(effect, e.CloseConflict) and effect.choice is not Resolution.KEEP_RAVEN:
             self._of.closed.add(effect.server_id)
         if isinstance(effect, e.ApplyChanges):

@@ -23,6 +23,7 @@ from simulation.schedule import Turns
 from simulation.script import Script
 from simulation.servers import SERVERS, Server, call
 from simulation.simfs import SimFs
+from simulation.stranger import Stranger
 from simulation.user import sha
 from strict_raven import Response
 
@@ -63,7 +64,7 @@ class World:
         self.plan = plan
         self.rng = random.Random()
         self.reseed("surroundings")
-        self.chances = c.PROFILES[plan.seed % len(c.PROFILES)]
+        self.chances = c.profile_of(plan.seed)
         self.now = START
         self.calm = True
         self.changes = 0
@@ -72,7 +73,10 @@ class World:
         self.script = Script(START)
         self.server: Server = self._make_server()
         self.bearer = self.server.bearer
-        self.people = People(self.rng, self.script, TWINS if self.chances.folding else PATHS)
+        self.people = People(
+            self.rng, self.script, TWINS if self.chances.folding else PATHS,
+            same_text=self.chances.same_text, stale_base=self.chances.stale_base,
+        )  # fmt: skip
         connector = self.ask("connectors/register", name="world", platform="linux")[1]["data"]["id"]
         source = self.ask("sources", name="notes", mode="bidirectional", connectorId=connector)
         self.source_id: str = source[1]["data"]["id"]
@@ -80,6 +84,7 @@ class World:
         self.scratch = Path(self._scratch.name)
         self.machines = [self._machine(name) for name in self._machine_names()]
         self.network = Network(self)
+        self.stranger = Stranger(self)
         self.copies = Copies(self)
         self._turns = Turns(self)
 

@@ -105,6 +105,11 @@ def unavailable() -> Fault:
     return Fault("unavailable", Strikes.BEFORE, _fixed(503, {"content-type": "text/plain"}, b"Service Unavailable"))
 
 
+def internal_error() -> Fault:
+    """500 as the server words it when its database is in trouble; nothing of the request is carried out."""
+    return Fault("internal error", Strikes.BEFORE, _error(500, "Internal server error"))
+
+
 def unauthorized() -> Fault:
     """401 as the server words it."""
     return Fault("unauthorized", Strikes.BEFORE, _error(401, "Unauthorized"))
