@@ -23,37 +23,6 @@ _UNTOUCHED = "keep.md"
 """A file that no act touches: deleting the last file of a folder would halt the source."""
 
 
-class MemoryFile:
-    """The part of ``pathlib.Path`` that ``generation.advance`` needs, in memory, so that a fork copies it."""
-
-    def __init__(self) -> None:
-        self._text = ""
-
-    @property
-    def name(self) -> str:
-        """A name without meaning."""
-        return "generation"
-
-    def with_name(self, _name: str) -> MemoryFile:
-        """A partial file beside this one."""
-        return MemoryFile()
-
-    def touch(self, mode: int) -> None:
-        """Nothing to do: ``mode`` has no meaning in memory."""
-
-    def write_text(self, text: str) -> None:
-        """Hold a text."""
-        self._text = text
-
-    def read_text(self) -> str:
-        """Return the text."""
-        return self._text
-
-    def replace(self, target: MemoryFile) -> None:
-        """Give the text to the target."""
-        target._text = self._text
-
-
 class OrderlyStrictServer(StrictServer):
     """The strict server without its races: the explorer leaves nothing to dice."""
 
@@ -93,10 +62,7 @@ class SmallWorld(World):
     def _machine(self, name: str) -> Machine:
         clock = Clock(self.clock)
         habits = Habits(Mode.BIDIRECTIONAL, RunMode.DAEMON)
-        fs = self.plan.make_fs(clock, Disk())
-        machine = Machine(name, self, 0, fs, clock, self.rng, self.plan.make_carrier, habits)
-        setattr(machine, "_beside", MemoryFile())  # noqa: B010
-        return machine
+        return Machine(name, self, 0, self.plan.make_fs(clock, Disk()), clock, self.rng, self.plan.make_carrier, habits)
 
     def _begin(self) -> None:
         """Let both machines agree on the files, then come to rest with a poll waiting."""

@@ -13,6 +13,37 @@ SOURCE = 1
 """The one source there is, as indexes know it."""
 
 
+class MemoryFile:
+    """The part of ``pathlib.Path`` that ``generation.advance`` needs, in memory: a life then touches no real disk."""
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    @property
+    def name(self) -> str:
+        """A name without meaning."""
+        return "generation"
+
+    def with_name(self, _name: str) -> MemoryFile:
+        """A partial file beside this one."""
+        return MemoryFile()
+
+    def touch(self, mode: int) -> None:
+        """Nothing to do: ``mode`` has no meaning in memory."""
+
+    def write_text(self, text: str) -> None:
+        """Hold a text."""
+        self._text = text
+
+    def read_text(self) -> str:
+        """Return the text."""
+        return self._text
+
+    def replace(self, target: MemoryFile) -> None:
+        """Give the text to the target."""
+        target._text = self._text
+
+
 class Memory:
     """Reads the local side of the index."""
 

@@ -8,7 +8,9 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
+
+import httpx
 
 from agent.core.conflict import Conflict
 from agent.core.model import Mode, Resolution, Result
@@ -26,7 +28,7 @@ from agent.runtime.effect_executor import EffectExecutor, ServerConnection
 from agent.runtime.local_folder import LocalFolder
 from agent.runtime.source_setup import with_capabilities
 from simulation import mirrors
-from simulation.indexes import SOURCE, Memory, index_of
+from simulation.indexes import SOURCE, Memory, MemoryFile, index_of
 from simulation.memory_fs import Change, Clock, Crash, Node
 from simulation.odd_folders import Strange
 from simulation.simfs import SimFs
@@ -44,8 +46,6 @@ class Surroundings(Protocol):
 
     source_id: str
     bearer: str
-    scratch: Path
-    """A real folder, for the one file that must stand in one."""
     changes: int
     """How often the server's content changed so far."""
 
@@ -88,6 +88,13 @@ class Knows(enum.Enum):
 
     AT_ONCE = "at once"
     LATER = "later"
+
+
+class _NoCookies(httpx.Cookies):
+    """Cookies that are never looked for. The product refuses them as well, but httpx parses each answer first."""
+
+    def extract_cookies(self, response: httpx.Response) -> None:
+        """Do nothing; parsing took a twentieth of a life."""
 
 
 CarrierMaker = Callable[..., EffectExecutor]
@@ -136,7 +143,7 @@ class Machine:
         self.strange = Strange(self.user, strange_rng)
         self.decided: set[str] = set()
         self.index = index_of()
-        self._beside = world.scratch / f"{name}.generation"
+        self._beside = MemoryFile()
         self.alive = False
         self.acked: set[str] = set()
         self.connector: str | None = None
@@ -159,7 +166,7 @@ class Machine:
         """A new process."""
         self._lives += 1
         self.alive = True
-        generation.advance(self.index, self._beside, [SOURCE])
+        generation.advance(self.index, cast(Path, self._beside), [SOURCE])
         self.folder_work: deque[e.Effect] = deque()
         self.calls: list[Waiting] = []
         self.said: dict[str, deque[m.Message]] = {FOLDER_LANE: deque(), WATCHER_LANE: deque()}
@@ -171,6 +178,7 @@ class Machine:
         self._http = HttpClient(
             "http://127.0.0.1", lambda: self._world.bearer, WORKSPACE, transport=transport, clock=self.clock
         )
+        self._http._client._cookies = _NoCookies()
         self._remote = RavenRemote(self._http)
         self._folders = [self._folder(), self._folder()]
         self._at_folder, self._at_server = (self._carrier(folder) for folder in self._folders)
@@ -298,7 +306,7 @@ class Machine:
 
     def tidy(self) -> None:
         """What the daemon does every hour."""
-        generation.advance(self.index, self._beside)
+        generation.advance(self.index, cast(Path, self._beside))
         suspects = {suspect.hash for entry in self.index.operations.open(SOURCE) for suspect in entry.suspects}
         with self.index.transaction():
             self.index.texts.prune(suspects)

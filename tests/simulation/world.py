@@ -5,10 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import random
-import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from agent.core.model import Mode
@@ -80,8 +78,6 @@ class World:
         connector = self.ask("connectors/register", name="world", platform="linux")[1]["data"]["id"]
         source = self.ask("sources", name="notes", mode="bidirectional", connectorId=connector)
         self.source_id: str = source[1]["data"]["id"]
-        self._scratch = tempfile.TemporaryDirectory(prefix="simulation-")
-        self.scratch = Path(self._scratch.name)
         self.machines = [self._machine(name) for name in self._machine_names()]
         self.network = Network(self)
         self.stranger = Stranger(self)
@@ -114,7 +110,6 @@ class World:
         for machine in self.machines:
             machine.close()
         self.server.close()
-        self._scratch.cleanup()
 
     # Surroundings
 
