@@ -1,6 +1,6 @@
-"""What every command shares: its options, its home and settings, and how it asks.
+"""Parts of every command: shared options, home and settings, questions, and the groups.
 
-A command's body takes an ``App`` and returns an ``ExitCode``; it never prints, exits or catches by itself.
+A command's body takes an ``App`` and returns an ``ExitCode``; it never prints, exits or catches errors by itself.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ class App:
     output: Output
 
     def settings(self) -> Settings:
-        """The settings, read now.
+        """Read the settings.
 
         Raises:
-            ConfigError: they make no sense.
+            ConfigError: they are invalid.
         """
         from agent.settings.config_file import load_settings
 
@@ -55,23 +55,23 @@ class App:
 
     @contextlib.contextmanager
     def connect(self) -> Iterator[Client]:
-        """Whoever answers for this home."""
+        """Open a client of this home: the running daemon, or a session in this process."""
         from agent.cli.client import connect
 
         with connect(self.home, self.settings()) as client:
             yield client
 
     def call(self, method: str, params: Mapping[str, Any]) -> Any:
-        """One question, one document."""
+        """Call one method and return its document."""
         with self.connect() as client:
             return client.call(method, params)
 
     def confirm(self, question: str, flag: str) -> None:
-        """Ask a person; returns on a yes.
+        """Ask a person and return on a yes.
 
         Raises:
             Declined: the answer was no.
-            UsageError: nobody is there to answer; ``flag`` answers in advance.
+            UsageError: there is no terminal to ask on; ``flag`` answers in advance.
         """
         if not may_ask():
             raise UsageError(question, f"repeat with {flag}")
@@ -82,7 +82,7 @@ class App:
 def command(
     name: str, *, prints_data: bool = True
 ) -> Callable[[Callable[Concatenate[App, P], ExitCode]], click.Command]:
-    """A command with ``-h``, ``-v``, ``-q`` and, where it prints data, ``--json``."""
+    """Make a command with ``-h``, ``-v``, ``-q`` and, where it prints data, ``--json``."""
 
     def wrap(body: Callable[Concatenate[App, P], ExitCode]) -> click.Command:
         @functools.wraps(body)
@@ -98,14 +98,14 @@ def command(
             return body(App(Home.from_environment(), output), *args, **kw)
 
         options = [
-            click.option("-q", "--quiet", is_flag=True, help="Say nothing but errors and what was asked for."),
-            click.option("-v", "--verbose", is_flag=True, help="Say more, on stderr."),
+            click.option("-q", "--quiet", is_flag=True, help="Print nothing but errors and the requested data."),
+            click.option("-v", "--verbose", is_flag=True, help="Print more, on stderr."),
         ]
         if prints_data:
             options.append(click.option("--json", "json_output", is_flag=True, help="Print one JSON document."))
         decorated: Callable[..., Any] = run
         for option in options:
-            # click lists options in the order their decorators stand, so the shared ones go behind the command's own.
+            # click lists options in the order of their decorators, so the shared ones follow the command's own.
             decorated = option(decorated)
         params: list[click.Parameter] = decorated.__click_params__  # type: ignore[attr-defined]
         shared = params[-len(options) :]
@@ -120,13 +120,13 @@ def command(
 
 
 class _Place(click.types.StringParamType):
-    """A path as it was typed, which the shell completes by itself: ``file``, or ``dir`` for folders alone."""
+    """A path as it was typed. The shell completes it: ``file``, or ``dir`` for folders only."""
 
     def __init__(self, kind: str) -> None:
         self._kind = kind
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """What the shell is asked to complete."""
+        """Ask the shell to complete a path."""
         from click.shell_completion import CompletionItem
 
         return [CompletionItem(incomplete, type=self._kind)]
@@ -143,11 +143,11 @@ def _log_to_stderr() -> None:
 
 
 class CommandSpec(NamedTuple):
-    """Where a command stands.
+    """The module and the summary of a command.
 
     Attributes:
-        module: imported when the command is run; the object there has the command's name, with ``_command`` behind it.
-        summary: its line in the group's help, the same as the command's own, so that the help imports none of them.
+        module: imported when the command runs; the object in it is called NAME_command.
+        summary: its line in the group's help, equal to the command's own, so that the help imports no command.
     """
 
     module: str
@@ -162,22 +162,50 @@ class LazyGroup(click.Group):
         self.places = places
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """The commands, in the order of the documents."""
+        """Return the commands, in the order of the documents."""
         return list(self.places)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of that name."""
+        """Return the command of that name."""
         if cmd_name not in self.places:
             return None
         module = importlib.import_module(self.places[cmd_name].module)
         found: click.Command = getattr(module, f"{cmd_name}_command")
         return found
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Return the command that is meant. Fails with the nearest name for one that does not exist."""
+        name = args[0]
+        if name in self.places or name.startswith("-"):
+            return super().resolve_command(ctx, args)
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, self.places, n=1, cutoff=0.6)
+        hint = f"did you mean {near[0]}?" if near else f"{ctx.command_path} --help lists the commands"
+        raise click.UsageError(f"there is no command {name!r}; {hint}", ctx)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Parse the group's own options. An option of the commands is named as such."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.option_name in _OF_COMMANDS:
+                raise click.UsageError(
+                    f"{error.option_name} goes behind the command, for example: "
+                    f"{ctx.command_path} status {error.option_name}",
+                    ctx,
+                ) from None
+            raise
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the list of commands."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, place.summary) for name, place in self.places.items()])
 
+
+_OF_COMMANDS: Final = frozenset({"--json", "-q", "--quiet", "-v", "--verbose", "--yes", "--dry-run"})
 
 folder_option = click.argument("folder", required=False, metavar="[FOLDER]")
 limit_option = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most this many.")
@@ -189,10 +217,10 @@ exclude_option = click.option(
     "--exclude", multiple=True, metavar="GLOB", help="Pattern of files to leave out; may be repeated."
 )
 yes_option = click.option("--yes", is_flag=True, help="Answer every question with yes.")
-dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would happen, and do nothing.")
+dry_run_option = click.option("--dry-run", is_flag=True, help="Show the effect, and do nothing.")
 MODES = click.Choice(["bidirectional", "local_to_cloud", "import_only"])
 
 
 def without_none(**params: Any) -> dict[str, Any]:
-    """The parameters that were given: None means "not said" and is left out."""
+    """Return the parameters that were given; None is left out."""
     return {name: value for name, value in params.items() if value is not None}

@@ -1,4 +1,4 @@
-"""A person's own editor. Bytes go in and out as they are: no line end is turned into another."""
+"""The person's own editor. Bytes go in and come out unchanged: no line end is converted."""
 
 from __future__ import annotations
 
@@ -7,39 +7,55 @@ import shlex
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Final
 
+from agent.cli.output import may_ask
 from agent.core.errors import AgentError, UsageError
+
+_IN_TERMINAL: Final = frozenset({"editor", "emacs", "helix", "hx", "joe", "micro", "nano", "ne", "nvim", "vi", "vim"})
+"""Editors that need a terminal. A script named by EDITOR may work without one."""
 
 
 class EditorFailed(AgentError):
-    """The editor could not be started or said that the edit is not wanted."""
+    """The editor could not be started, or ended with an error."""
 
     code = "editor"
 
 
-def edit_text(text: str, suffix: str) -> str:
-    """What a person makes of ``text``; ``suffix`` tells the editor the kind of file.
+def edit_text(text: bytes, suffix: str, keep: Callable[[bytes], object]) -> bytes:
+    """Have a person edit ``text`` and return the result; ``suffix`` gives the editor the kind of file.
+
+    ``keep`` gets every text that differs from the first one, before anything else happens to it: also the text of an
+    editor that failed. The temporary file is deleted when this returns.
 
     Raises:
         EditorFailed: as ``edit_file``.
-        UnicodeDecodeError: what was saved is not UTF-8.
+        UsageError: as ``edit_file``.
     """
     with tempfile.TemporaryDirectory(prefix="raven-agent-") as folder:
         file = Path(folder) / f"merge{suffix}"
-        file.write_bytes(text.encode())
-        edit_file(file)
-        return file.read_bytes().decode("utf-8")
+        file.write_bytes(text)
+        try:
+            edit_file(file)
+        finally:
+            edited = file.read_bytes() if file.exists() else text
+            if edited != text:
+                keep(edited)
+        return edited
 
 
 def edit_file(file: Path) -> None:
-    """Open ``file`` in $VISUAL or $EDITOR and wait.
+    """Open ``file`` in $VISUAL or $EDITOR and wait for it to end.
 
     Raises:
         EditorFailed: it cannot be started, or ended with an error, as ``:cq`` does in vim.
-        UsageError: no editor is named and none is found.
+        UsageError: there is no editor, or the editor needs a terminal and there is none.
     """
     argv = _editor()
+    if not may_ask() and Path(argv[0]).name in _IN_TERMINAL:
+        raise UsageError(f"{argv[0]} needs a terminal", "set EDITOR to a program that works without one")
     try:
         ended = subprocess.run([*argv, str(file)], check=False)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The one table from what happened to the exit code."""
+"""The table from results and errors to exit codes. It is the only one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from agent.core.states import Reason, SourceState
 
 
 class ExitCode(enum.IntEnum):
-    """What a script may rely on."""
+    """Exit codes, public: scripts rely on them."""
 
     DONE = 0
     FAILED = 1
@@ -63,26 +63,25 @@ STATES: Final[Mapping[str, ExitCode]] = {
 _POLICY: Final = frozenset(r.value for r in Reason if r.is_policy)
 
 RESOLUTIONS: Final[Mapping[str, ExitCode]] = {
-    "queued": ExitCode.OFFLINE,
     "refused": ExitCode.FAILED,
     "failed": ExitCode.FAILED,
 }
-"""What became of one resolution; other states are fine."""
+"""States of a resolution that are failures. A queued one has the code of what it waits for."""
 
 
 def worst(codes: Iterable[ExitCode]) -> ExitCode:
-    """The one that wins when several apply."""
+    """Return the most important of several codes."""
     found = set(codes)
     return next((code for code in PRECEDENCE if code in found), ExitCode.DONE)
 
 
 def for_error(code: str) -> ExitCode:
-    """The exit code of an error's own code."""
+    """Return the exit code of an error code."""
     return ERROR_CODES.get(code, ExitCode.FAILED)
 
 
 def for_sync(document: Mapping[str, Any]) -> ExitCode:
-    """The exit code of a pass: of every source, its state, errors, skipped files and conflicts."""
+    """Return the exit code of a pass: of every source's state, errors, skipped files, conflicts and undone changes."""
     return worst(code for source in document["sources"] for code in _of_pass(source))
 
 
@@ -95,10 +94,24 @@ def _of_pass(source: Mapping[str, Any]) -> Iterable[ExitCode]:
     yield from (for_error(error["code"]) for error in source.get("errors", ()))
     if any(skipped["reason"] not in _POLICY for skipped in source.get("skipped", ())):
         yield ExitCode.FAILED
+    # Also while it is paused, or a disk is away: what it was asked to do is not done.
+    if source.get("pending") and not source.get("dry_run"):
+        yield ExitCode.FAILED
+
+
+def for_retry(document: Mapping[str, Any]) -> ExitCode:
+    """Return the exit code of a retry: of the files that still cannot be synced, and of errors of their folders."""
+    return worst(for_error(error["code"]) for error in document.get("errors", ()))
+
+
+def for_history(document: Any) -> ExitCode:
+    """Return the exit code of a list of versions: of the error, where the server could not be asked."""
+    error = document.get("error") if isinstance(document, Mapping) else None
+    return for_error(error["code"]) if error else ExitCode.DONE
 
 
 def for_status(document: Mapping[str, Any]) -> ExitCode:
-    """What ``sync`` would exit with, told from the status."""
+    """Return the exit code that ``sync`` would have, judged from the status."""
     declared = (row["error"]["code"] for row in document.get("declarations", ()) if row.get("error"))
     return worst([*(code for s in document["sources"] for code in _of_status(s)), *map(for_error, declared)])
 
@@ -111,11 +124,18 @@ def _of_status(source: Mapping[str, Any]) -> Iterable[ExitCode]:
         yield ExitCode.CONFLICTS
     if source.get("error"):
         yield for_error(source["error"]["code"])
-    # ``failed`` counts the skipped files that are no policy.
+    if source["state"] == SourceState.PAUSED and (source.get("pending_push") or source.get("pending_pull")):
+        yield ExitCode.FAILED
+    # ``failed`` counts the skipped files that are not left out by policy.
     if source.get("failed"):
         yield ExitCode.FAILED
 
 
 def for_resolutions(document: Mapping[str, Any]) -> ExitCode:
-    """The exit code of several resolutions: one that was refused does not hide one that was queued."""
-    return worst(RESOLUTIONS.get(row["state"], ExitCode.DONE) for row in document["resolved"])
+    """Return the exit code of several resolutions: a refused one does not hide one that waits for the server."""
+    return worst(
+        for_error(row.get("code") or "offline")
+        if row["state"] == "queued"
+        else RESOLUTIONS.get(row["state"], ExitCode.DONE)
+        for row in document["resolved"]
+    )

@@ -1,4 +1,4 @@
-"""Numbers, times and names as a person reads them, and as a person types them."""
+"""Numbers, times and names in the form that people read and type."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ _DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+")
 _UNSAFE: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs"})
 
 
-def parse_duration(text: str) -> float:
-    """Seconds in ``90``, ``30s``, ``10m``, ``1h30m``, ``2d`` or ``1w``.
+def parse_duration(text: str, *, needs_unit: bool = False) -> float:
+    """Return the seconds of ``90``, ``30s``, ``10m``, ``1h30m``, ``2d`` or ``1w``.
 
     Raises:
-        UsageError: none of those, or nothing at all.
+        UsageError: none of those, not more than 0, or no unit where one is needed.
     """
     plain = text.strip().lower()
     if plain.isascii() and plain.isdigit():
+        if needs_unit:
+            raise UsageError(f"{plain} of what?", f"give a unit: {plain}s, {plain}m or {plain}h")
         seconds = float(plain)
     elif _DURATION.fullmatch(plain):
         seconds = sum(float(n) * _SECONDS[unit] for n, unit in re.findall(r"([\d.]+)([smhdw])", plain))
     else:
         raise UsageError(f"{text!r} is not a length of time", "for example 30s, 10m, 1h30m or 2d")
     if seconds <= 0:
-        raise UsageError("a length of time is more than nothing", "for example 30s, 10m, 1h30m or 2d")
+        raise UsageError("a length of time is more than 0", "for example 30s, 10m, 1h30m or 2d")
     return seconds
 
 
@@ -62,14 +64,42 @@ def seconds_words(seconds: float) -> str:
     return f"{whole // 86_400} d"
 
 
+def when(stamp: object, now: dt.datetime | None = None) -> str:
+    """Return a time for people: ``2 min ago`` within a day, else the local date and time; ``-`` for None."""
+    then = parse_time(stamp)
+    if then is None:
+        return "-" if stamp is None else str(stamp)
+    seconds = ((now or dt.datetime.now(dt.UTC)) - then).total_seconds()
+    if 0 <= seconds < 86_400:
+        return f"{seconds_words(seconds)} ago"
+    return then.astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def clock(stamp: object) -> str:
+    """Return the local time of day of an RFC 3339 time, with the date unless it is today."""
+    then = parse_time(stamp)
+    if then is None:
+        return str(stamp)
+    local, today = then.astimezone(), dt.datetime.now().astimezone().date()
+    return local.strftime("%H:%M" if local.date() == today else "%Y-%m-%d %H:%M")
+
+
+def short_home(path: object) -> str:
+    """Return a path with ``~`` for the person's home folder."""
+    text, home = str(path), os.environ.get("HOME", "")
+    if len(home) > 1 and (text == home or text.startswith(home + os.sep)):
+        return "~" + text[len(home) :]
+    return text
+
+
 def ago(stamp: str | None, now: dt.datetime) -> str:
-    """How long before ``now`` an RFC 3339 time lies; ``never`` for None."""
+    """Return the time from an RFC 3339 time to ``now``; ``never`` for None."""
     then = parse_time(stamp)
     return "never" if then is None else f"{seconds_words((now - then).total_seconds())} ago"
 
 
 def parse_time(stamp: object) -> dt.datetime | None:
-    """An RFC 3339 time; None for anything else."""
+    """Parse an RFC 3339 time; None for anything else."""
     if not isinstance(stamp, str):
         return None
     try:
@@ -80,7 +110,7 @@ def parse_time(stamp: object) -> dt.datetime | None:
 
 
 def short_hash(digest: object) -> str:
-    """The first 12 digits; ``-`` for "no such file"."""
+    """Return the first 12 digits; ``-`` for "no such file"."""
     return str(digest)[:12] if digest else "-"
 
 
@@ -90,14 +120,14 @@ def count_of(number: int, noun: str) -> str:
 
 
 def folder_path(text: str) -> str:
-    """A FOLDER as typed, absolute and without links; it need not exist."""
+    """Return a FOLDER as typed, absolute and with links resolved; it need not exist."""
     from pathlib import Path
 
     return str(Path(text).expanduser().resolve())
 
 
 def file_path(text: str) -> str:
-    """A PATH as typed, absolute; its folder without links, its last part as it is, since that may be a link itself."""
+    """Return a PATH as typed, absolute. Links in its folder are resolved; its last part may be a link itself."""
     from pathlib import Path
 
     typed = Path(text).expanduser()
@@ -107,7 +137,7 @@ def file_path(text: str) -> str:
 
 
 def path_params(name: str, path: str) -> dict[str, Any]:
-    """A path as the agent takes it: U+FFFD for what is not UTF-8, with the true bytes beside it."""
+    """Return the parameters of a path: U+FFFD for each byte that is not UTF-8, with the true bytes beside it."""
     raw = os.fsencode(path)
     try:
         raw.decode("utf-8")

@@ -1,4 +1,4 @@
-"""Views that change while a person looks: the live status, and the progress line beside a pass."""
+"""Views that change by themselves: the live status, and the progress line beside a pass."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ BAR_CELLS: Final = 30
 
 
 def sources_in(document: Any) -> Sequence[Mapping[str, Any]]:
-    """The sources of a status or progress document."""
+    """Return the sources of a status or progress document."""
     found: Sequence[Mapping[str, Any]] = document["sources"] if isinstance(document, Mapping) else document
     return found
 
@@ -48,7 +48,7 @@ def watch_status(app: App, params: Mapping[str, Any]) -> None:
 
 
 def show_stream(output: Output, documents: Iterable[Any]) -> None:
-    """Show status documents as they come: a line of JSON each, a live picture on a terminal, or what changed."""
+    """Show status documents as they come: a line of JSON each, a live view on a terminal, else the changes."""
     if output.form is OutputFormat.JSON:
         for document in documents:
             output.each(document, render.status)
@@ -84,7 +84,7 @@ def _picture(document: Mapping[str, Any]) -> RenderableType:
 
 
 def _measure(progress: Mapping[str, Any]) -> tuple[float, float]:
-    """Total and done, in bytes where they are known, else in files; a total is never 0."""
+    """Return total and done, in bytes if they are known, else in files. A total is never 0."""
     if progress.get("bytes_total"):
         return float(progress["bytes_total"]), float(progress["bytes_done"])
     return float(progress["files_total"] or 1), float(progress["files_done"])
@@ -102,7 +102,7 @@ def _show_changes(documents: Iterable[Any]) -> None:
 
 
 def change_line(source: Mapping[str, Any]) -> str:
-    """A source's line without what changes by itself, such as the time since it was last in sync."""
+    """Return a source's line without parts that change by themselves, such as the time since the last sync."""
     counts = [
         f"{source[name]} {words}"
         for name, words in (
@@ -122,7 +122,7 @@ def change_line(source: Mapping[str, Any]) -> str:
 def progress_beside(output: Output, client: Client) -> Iterator[None]:
     """Show progress on a terminal's stderr while the body runs; nothing elsewhere.
 
-    The line is a courtesy: whatever goes wrong with it, the body goes on.
+    An error in drawing the line never ends the body.
     """
     if output.form is OutputFormat.JSON or output.loudness is Verbosity.QUIET or not is_terminal(sys.stderr):
         yield
@@ -147,6 +147,6 @@ def _draw_progress(client: Client, done: threading.Event) -> None:
         while not done.wait(TICK_SECONDS):
             now = dt.datetime.now(dt.UTC)
             sources = sources_in(client.call("progress", {}))
-            busy = [s for s in sources if s.get("progress")]
+            busy = [s for s in sources if s.get("progress") or s.get("resolving")]
             if busy:
                 live.update(_picture({"sources": busy, "checked_at": now.isoformat()}), refresh=True)

@@ -1,4 +1,4 @@
-"""The entry point: the command group, and the one place where an error becomes a message and an exit code."""
+"""Entry point: the command group, and the one place that turns errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ _PLACES: Final = {
     "servers": CommandSpec("agent.cli.commands.accounts", "List the accounts."),
     "link": CommandSpec("agent.cli.commands.folders", "Keep FOLDER in step with a source on a server."),
     "unlink": CommandSpec("agent.cli.commands.folders", "Stop syncing FOLDER."),
-    "move": CommandSpec("agent.cli.commands.folders", "Say that the folder OLD now stands at NEW."),
+    "move": CommandSpec("agent.cli.commands.folders", "Record that the folder OLD is now at NEW."),
     "rules": CommandSpec("agent.cli.commands.folders", "Show or change the patterns for FOLDER."),
     "sources": CommandSpec("agent.cli.commands.folders", "List the server's sources."),
     "run": CommandSpec("agent.cli.commands.run", "Run the agent in the foreground."),
     "sync": CommandSpec("agent.cli.commands.sync", "Make one full pass now."),
-    "status": CommandSpec("agent.cli.commands.status", "How each source stands: one line each."),
+    "status": CommandSpec("agent.cli.commands.status", "Show the state of each source, one line each."),
     "files": CommandSpec("agent.cli.commands.status", "List files and their states."),
-    "explain": CommandSpec("agent.cli.commands.status", "Say why PATH is or is not synced."),
+    "explain": CommandSpec("agent.cli.commands.status", "Show why PATH is or is not synced."),
     "retry": CommandSpec("agent.cli.commands.sync", "Try skipped or failed files again now."),
     "conflicts": CommandSpec("agent.cli.commands.conflicts", "List parked conflicts."),
     "diff": CommandSpec("agent.cli.commands.conflicts", "Show one conflict."),
@@ -41,13 +41,14 @@ _PLACES: Final = {
     "restore": CommandSpec("agent.cli.commands.history", "Bring a version of PATH back."),
     "trash": CommandSpec("agent.cli.commands.history", "List what was replaced or removed here."),
     "pause": CommandSpec("agent.cli.commands.sync", "Stop syncing for a while, on this machine only."),
-    "resume": CommandSpec("agent.cli.commands.sync", "Go on after a pause."),
-    "activity": CommandSpec("agent.cli.commands.status", "What happened to files."),
+    "resume": CommandSpec("agent.cli.commands.sync", "Continue after a pause."),
+    "activity": CommandSpec("agent.cli.commands.status", "Show what happened to files."),
     "logs": CommandSpec("agent.cli.commands.support", "Show the program's own log."),
-    "doctor": CommandSpec("agent.cli.commands.support", "Check that all is well, with remedies."),
+    "doctor": CommandSpec("agent.cli.commands.support", "Check everything, with remedies."),
     "config": CommandSpec("agent.cli.commands.settings", "Settings."),
     "service": CommandSpec("agent.cli.commands.service", "Start the agent at login or at boot."),
     "hub": CommandSpec("agent.cli.commands.hub", "The document server that comes with the agent."),
+    "help": CommandSpec("agent.cli.commands.support", "Show the help of a command."),
     "completion": CommandSpec("agent.cli.commands.support", "Print the completion script of a shell."),
 }
 
@@ -63,7 +64,7 @@ def cli() -> None:
 
 
 def run(arguments: list[str]) -> int:
-    """Run one command; returns its exit code. Every error of any command ends here."""
+    """Run one command and return its exit code. The errors of all commands end here."""
     own = arguments[: arguments.index("--")] if "--" in arguments else arguments
     form = OutputFormat.JSON if "--json" in own else OutputFormat.HUMAN
     try:
@@ -136,7 +137,7 @@ def _open_standard_streams() -> None:
 
 
 def main() -> None:
-    """The console script."""
+    """Run the console script."""
     _open_standard_streams()
     for stream in (sys.stdout, sys.stderr):
         # A name the terminal's encoding lacks must not end the command.
@@ -146,7 +147,7 @@ def main() -> None:
 
 
 def _forget_stdout() -> None:
-    """Nobody reads any more; point stdout elsewhere so that the interpreter's last flush does not complain."""
+    """Point stdout at /dev/null after its reader went away, so that the interpreter's last flush does not fail."""
     with contextlib.suppress(OSError, ValueError):
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())

@@ -142,6 +142,59 @@ def set_value(home: Home, name: str, text: str) -> Value:
     return value
 
 
+def unset_value(home: Home, name: str) -> bool:
+    """Remove one setting from ``config.toml``, so that its default holds; return False if it was not set there.
+
+    Raises:
+        ConfigError: unknown name, or a file that cannot be read or written.
+    """
+    import tomlkit
+
+    known_setting(name)
+    file_values(home)
+    try:
+        if not home.config_file.exists():
+            return False
+        document = tomlkit.parse(home.config_file.read_text("utf-8"))
+        if name not in document:
+            return False
+        document.remove(name)
+        write_atomically(home.config_file.resolve(), tomlkit.dumps(document).encode())
+    except OSError as error:
+        raise ConfigError(f"cannot write {home.config_file}: {error.strerror}") from error
+    return True
+
+
+def file_problems(home: Home) -> list[str]:
+    """Return every invalid line of the configuration files, each with file and line number where it is known.
+
+    Raises:
+        ConfigError: a folder of configuration files cannot be listed.
+    """
+    found = []
+    for path in config_files(home):
+        try:
+            content = _parsed(path)
+        except ConfigError as error:
+            found.append(error.message)
+            continue
+        for name, value in content.items():
+            try:
+                if name not in DECLARED:
+                    checked_value(known_setting(name), value)
+            except ConfigError as error:
+                hint = f" ({error.hint})" if error.hint else ""
+                found.append(f"{path}{_line_of(path, name)}: {error.message}{hint}")
+    return found
+
+
+def _line_of(path: Path, name: str) -> str:
+    for number, line in enumerate(path.read_text("utf-8").splitlines(), 1):
+        if re.match(rf"""\s*["']?{re.escape(name)}["']?\s*=""", line):
+            return f":{number}"
+    return ""
+
+
 def template() -> str:
     """Return a ``config.toml`` that sets nothing and shows every setting as a comment."""
     return _HEAD + "".join(_commented(setting) for setting in TABLE.values()) + _TAIL

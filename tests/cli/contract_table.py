@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 COMMANDS: Final[dict[str, tuple[str, ...]]] = {
-    "up": ("FOLDER", "--server", "--include", "--port", "--once", "--yes", "--json"),
+    "up": ("FOLDER", "--server", "--include", "--create", "--port", "--once", "--yes", "--json"),
     "login": ("URL", "--workspace", "--name", "--token-stdin", "--token-file", "--insecure-http", "--json"),
     "logout": ("NAME", "--json"),
     "servers": ("--json",),
@@ -27,7 +27,7 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "unlink": ("FOLDER", "--yes", "--json"),
     "move": ("OLD", "NEW", "--json"),
-    "rules": ("FOLDER", "--include", "--exclude", "--remove", "--dry-run", "--json"),
+    "rules": ("FOLDER", "--include", "--exclude", "--remove", "--only", "--dry-run", "--yes", "--json"),
     "sources": ("--server", "--json"),
     "run": (),
     "sync": ("FOLDER", "--dry-run", "--approve-deletes", "--undo-deletes", "--conflicts-ok", "--json"),
@@ -43,11 +43,12 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "trash": ("FOLDER|prune", "--limit", "--after", "--json"),
     "pause": ("FOLDER", "--for", "--everywhere", "--json"),
     "resume": ("FOLDER", "--everywhere", "--json"),
-    "activity": ("FOLDER", "-f", "--limit", "--after", "--json"),
-    "logs": ("-f", "--json"),
+    "activity": ("FOLDER", "-f", "--since", "--limit", "--after", "--json"),
+    "logs": ("-f", "--since", "--level", "--json"),
     "doctor": ("--bundle", "--drill", "--json"),
     "config get": ("NAME", "--json"),
     "config set": ("NAME", "VALUE", "--json"),
+    "config unset": ("NAME", "--json"),
     "config edit": (),
     "config path": ("--json",),
     "config check": ("--json",),
@@ -74,5 +75,6 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "hub backup": ("FILE", "--force", "--without-secret", "--json"),
     "hub restore": ("FILE", "--force", "--json"),
     "hub migrate": ("--data", "--json"),
+    "help": ("COMMAND",),
     "completion": ("bash", "zsh", "fish"),
 }

@@ -94,7 +94,7 @@ def test_a_link_that_meets_files_asks_first(
     fake.answers["link"] = plan(download=3, upload=2)
     ended, shown = typed("link", "d", answers=(("[y/N]", answer),))
     assert ended == code
-    assert "3 download" in shown
+    assert "3 to fetch" in shown
     assert [params["dry_run"] for _, params in fake.calls] == asked
 
 

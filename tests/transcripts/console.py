@@ -29,6 +29,7 @@ _PASSING = (
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "ID"),
     (re.compile(r"\b[0-9a-f]{64}\b|\b[0-9a-f]{12}\b"), "HASH"),
     (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)"), "TIME"),
+    (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d"), "TIME"),
     (re.compile(r"pid \d+"), "pid N"),
     (re.compile(r"\d+ (ms|s|min)\b( ago)?"), "A WHILE"),
     (re.compile(r"[ \t]+"), " "),

@@ -21,8 +21,15 @@ from agent.api.methods.common import (
     stamp_or_none,
 )
 from agent.api.methods.sync import working_runner
-from agent.api.schema.common import ListParams, NoParams, PathParams
-from agent.api.schema.history import PruneDocument, RestoreDocument, RestoreParams, TrashDocument, VersionDocument
+from agent.api.schema.common import ErrorDocument, ListParams, NoParams, PathParams
+from agent.api.schema.history import (
+    HistoryDocument,
+    PruneDocument,
+    RestoreDocument,
+    RestoreParams,
+    TrashDocument,
+    VersionDocument,
+)
 from agent.core.errors import AgentError, RemoteError, UsageError
 from agent.engine import messages as m
 from agent.index.drafts import Drafts
@@ -40,29 +47,32 @@ _WAIT_SECONDS: Final = 30.0
 """Longest wait for a file that is busy; each try may take as long."""
 
 
-def history(agent: Agent, params: PathParams) -> list[VersionDocument]:
+def history(agent: Agent, params: PathParams) -> HistoryDocument:
     """List the versions of a file on the server and in the local trash, newest first.
 
     Raises:
-        RemoteError: the server cannot be asked, and the trash holds no version either.
+        RemoteError: the server refuses the request.
         UsageError: the path is a folder, or lies in no linked folder.
     """
     source, path = _source_over(agent, path_param(params.path, params.path_base64))
     if path == "." or (source.root / path).is_dir():
         raise UsageError(f"{source.root / path} is a folder", "raven-agent files lists its files")
     rows = _trash_versions(agent, source, path)
+    problem: ErrorDocument | None = None
     if not _is_unlinked(agent, source):
         try:
             rows += _server_versions(agent, source, path)
         except RemoteError as error:
-            # A list without the server's versions would look complete.
-            if not rows or error.code not in ("offline", "busy", "not_found"):
+            if error.code not in ("offline", "busy", "signed_out", "garbled", "not_found"):
                 raise
+            if error.code != "not_found":
+                # Reported, because a list without the server's versions would look complete.
+                problem = ErrorDocument(error.code, error.message)
     rows.sort(key=lambda row: row.recorded_at or "", reverse=True)
     if params.after is not None:
         hashes = [row.hash for row in rows]
         rows = rows[hashes.index(params.after) + 1 :] if params.after in hashes else rows
-    return first_rows(rows, params.limit)
+    return HistoryDocument(versions=first_rows(rows, params.limit), error=problem)
 
 
 def _server_versions(agent: Agent, source: SourceEntry, path: str) -> list[VersionDocument]:

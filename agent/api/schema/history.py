@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import UNSET, Struct, UnsetType
 
-from agent.api.schema.common import PathParams
+from agent.api.schema.common import ErrorDocument, PathParams
 
 
 class RestoreParams(PathParams, frozen=True, kw_only=True):
@@ -39,6 +39,18 @@ class VersionDocument(Struct, frozen=True, kw_only=True):
     origin: str | None
     where: str
     trash_id: str | UnsetType = UNSET
+
+
+class HistoryDocument(Struct, frozen=True, kw_only=True):
+    """The versions of one file. The command prints the list alone.
+
+    Attributes:
+        versions: newest first.
+        error: set where the server could not be asked, so that only the local trash is listed.
+    """
+
+    versions: list[VersionDocument]
+    error: ErrorDocument | None
 
 
 class RestoreDocument(Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from agent.cli import render
+from agent.cli import confirmations, render
 from agent.cli.command import App, command, without_none
 from agent.cli.exit_codes import ExitCode
 from agent.cli.output import may_ask
@@ -15,7 +15,7 @@ from agent.cli.param_types import FILE
 from agent.core.errors import UsageError
 
 TOKEN_LIMIT = 65_536
-"""Characters read for a token; far more than any header takes."""
+"""Characters read for a token at most; more than any header takes."""
 
 
 @command("login")
@@ -47,7 +47,7 @@ def login_command(
     said = claims(token).get("workspaceId")
     chosen = workspace or app.settings().workspace or (said if isinstance(said, str) else None)
     params = without_none(url=address, workspace=chosen, name=name, token=token, insecure_http=insecure_http)
-    app.output.done(app.call("login", params), render.changed)
+    app.output.done(app.call("login", params), confirmations.login)
     return ExitCode.DONE
 
 
@@ -73,7 +73,7 @@ def logout_command(app: App, name: str | None) -> ExitCode:
 
     Its links stay, and wait for the next login of that name.
     """
-    app.output.done(app.call("logout", without_none(name=name)), render.changed)
+    app.output.done(app.call("logout", without_none(name=name)), confirmations.logout)
     return ExitCode.DONE
 
 

@@ -14,17 +14,20 @@ from agent.cli.command import App, after_option, command, dry_run_option, folder
 from agent.cli.commands.sync import folder_params
 from agent.cli.editor import edit_text
 from agent.cli.exit_codes import ExitCode, for_resolutions
+from agent.cli.humanize import short_home
+from agent.cli.param_types import RESOLUTION
 from agent.core.errors import AgentError, UsageError
 from agent.core.model import Resolution
 
 if TYPE_CHECKING:
     from agent.cli.client import Client
+    from agent.index.drafts import Draft, Drafts
 
 MARKERS = ("<<<<<<< ", ">>>>>>> ")
 
 
 class NotMerged(AgentError):
-    """The text a person gave back is no finished merge."""
+    """The text that a person gave is no finished merge."""
 
     code = "not_merged"
 
@@ -36,8 +39,24 @@ class NotMerged(AgentError):
 def conflicts_command(app: App, folder: str | None, limit: int | None, after: str | None) -> ExitCode:
     """List parked conflicts."""
     params = {**folder_params(folder), **without_none(limit=limit, after=after)}
-    app.output.data(app.call("conflicts", params), render.conflicts)
+    document = app.call("conflicts", params)
+    app.output.data(document, render.conflicts)
+    if folder is None and limit is None and after is None:
+        _note_old_drafts(app, {row["draft"]["file"] for row in document if row.get("draft")})
     return ExitCode.DONE
+
+
+def _note_old_drafts(app: App, listed: set[str]) -> None:
+    """Name the drafts whose conflict is over: their texts may be nowhere else."""
+    for draft in _drafts(app).list():
+        if str(draft.file) not in listed:
+            app.output.note(f"kept merge of a conflict that is over: {short_home(str(draft.file))}")
+
+
+def _drafts(app: App) -> Drafts:
+    from agent.index.drafts import Drafts
+
+    return Drafts(app.home.drafts_dir)
 
 
 @command("diff")
@@ -52,7 +71,9 @@ def diff_command(app: App, conflict: str) -> ExitCode:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _Request:
+    """The options of ``resolve``."""
+
     ids: tuple[str, ...]
     path_glob: str | None
     everything: bool
@@ -62,6 +83,7 @@ class _Asked:
     proposed: bool
 
     def check(self) -> None:
+        """Refuse options that exclude each other. Raises UsageError."""
         if (bool(self.ids), self.path_glob is not None, self.everything).count(True) != 1:
             raise UsageError("say which conflicts: by ID, with --path, or with --all", "raven-agent conflicts")
         ways = (self.file is not None, self.edit, self.proposed).count(True)
@@ -75,11 +97,11 @@ class _Asked:
 
 @command("resolve")
 @click.argument("ids", nargs=-1, metavar="[ID]...")
-@click.argument("choice", type=click.Choice([c.value for c in Resolution]), metavar="CHOICE")
+@click.argument("choice", type=RESOLUTION, metavar="CHOICE")
 @click.option("--path", "path_glob", metavar="GLOB", help="All conflicts whose path matches.")
 @click.option("--all", "everything", is_flag=True, help="All conflicts.")
 @click.option("--file", metavar="FILE", help="The merged text; - reads standard input.")
-@click.option("--edit", is_flag=True, help="Finish the proposed merge in $VISUAL or $EDITOR.")
+@click.option("--edit", is_flag=True, help="Finish the proposed merge, or your kept one, in $VISUAL or $EDITOR.")
 @click.option("--proposed", is_flag=True, help="Take the proposed merge where it is clean.")
 @dry_run_option
 def resolve_command(
@@ -96,11 +118,13 @@ def resolve_command(
 ) -> ExitCode:
     """Resolve conflicts.
 
-    CHOICE is keep_local, keep_raven or manual_merge. Works offline too: the resolution is queued. What
-    loses can be brought back with history and restore.
+    CHOICE is keep_local (or mine), keep_raven (or theirs), or manual_merge. Works offline too: the
+    resolution is queued. The text that loses can be brought back with history and restore.
     """
-    asked = _Asked(ids, path_glob, everything, Resolution(choice), file, edit, proposed)
-    asked.check()
+    from agent.cli.live import progress_beside
+
+    request = _Request(ids, path_glob, everything, Resolution(choice), file, edit, proposed)
+    request.check()
     params: dict[str, Any] = {
         "ids": list(ids),
         "cwd": str(Path.cwd()),
@@ -114,9 +138,10 @@ def resolve_command(
         params["text"] = _read(file)
     with app.connect() as client:
         if edit:
-            # The id now carries the generation that was edited: had either side moved since, the agent refuses it.
-            params["ids"], params["text"] = _edited(client, ids[0])
-        document = client.call("resolve", params)
+            document = _resolve_edited(app, client, params)
+        else:
+            with progress_beside(app.output, client):
+                document = client.call("resolve", params)
     app.output.done(document, render.resolve)
     return for_resolutions(document)
 
@@ -131,16 +156,89 @@ def _read(name: str) -> str:
         raise UsageError(f"{name} is not UTF-8 text") from None
 
 
-def _edited(client: Client, conflict: str) -> tuple[list[str], str]:
-    shown = client.call("diff", {"id": conflict, "cwd": str(Path.cwd())})
-    start = next((shown[side] for side in ("merged", "local", "remote") if shown.get(side) is not None), "")
+class _EditedMerge:
+    """The merge that a person edits: kept as a draft from the moment the editor ends until a resolution took it."""
+
+    def __init__(self, app: App, client: Client, conflict: str) -> None:
+        self._drafts = _drafts(app)
+        self._app = app
+        self.shown = client.call("diff", {"id": conflict, "cwd": str(Path.cwd())})
+        number, _, generation = str(self.shown["id"]).partition(".")
+        self._conflict, self._generation = int(number), int(generation)
+        self._source = _source_key(app, self.shown)
+        self.kept: Draft | None = self._drafts.get(self._source, self._conflict)
+
+    def edit(self) -> bytes:
+        """Let the person edit the kept draft, or the proposed merge, and return the text."""
+        sides = (self.shown[side] for side in ("merged", "local", "remote") if self.shown.get(side) is not None)
+        start = next(sides, "").encode()
+        if self.kept is not None:
+            start = self.kept.read()
+            self._app.output.note(f"going on with your kept merge of {self.kept.conflict}.{self.kept.generation}")
+        return edit_text(start, Path(str(self.shown["path"])).suffix or ".txt", self.keep)
+
+    def keep(self, text: bytes) -> None:
+        """Write the text to the drafts folder."""
+        self.kept = self._drafts.put(self._source, self._conflict, self._generation, text)
+
+    def forget(self) -> None:
+        """Delete the draft: a resolution took its text."""
+        self._drafts.delete(self._source, self._conflict)
+
+    def words(self) -> str:
+        """Name the place of the draft, or say nothing where there is none."""
+        return f"; your merge is kept in {self.kept.file}" if self.kept is not None else ""
+
+    @property
+    def hint(self) -> str:
+        """The command that continues."""
+        return f"raven-agent resolve {self._conflict} manual_merge --edit goes on with it"
+
+
+def _source_key(app: App, shown: dict[str, Any]) -> int:
+    from agent.settings.registry_file import load_registry
+
+    for source in load_registry(app.home.registry_file).sources:
+        if source.source_id == shown["source_id"]:
+            return source.key
+    # Unlinked meanwhile. The text is kept all the same, under a number that no source has.
+    return 0
+
+
+def _resolve_edited(app: App, client: Client, params: dict[str, Any]) -> Any:
+    """Resolve with an edited text. Whatever prevents it, the text is kept and the message says where."""
+    from agent.cli.client import AnsweredError
+
+    merge = _EditedMerge(app, client, params["ids"][0])
     try:
-        text = edit_text(start, Path(str(shown["path"])).suffix or ".txt")
+        text = merge.edit()
+        params["text"] = _finished(text)
+        # The id carries the generation that was edited: if either side has moved since, the agent refuses it.
+        params["ids"] = [merge.shown["id"]]
+        # Kept also where it equals the proposal: the agent may be gone by now.
+        merge.keep(text)
+        document = client.call("resolve", params)
+    except AgentError as error:
+        hint = merge.hint if merge.kept else error.hint
+        raise AnsweredError(error.code, f"{error.message}{merge.words()}", hint) from error
+    for row in document["resolved"]:
+        if row["state"] == "resolved":
+            merge.forget()
+        elif merge.kept is not None:
+            row["draft"] = str(merge.kept.file)
+            row["message"] = f"{row.get('message') or row['state']}{merge.words()}"
+    return document
+
+
+def _finished(text: bytes) -> str:
+    """Return the edited text if it is a finished merge. Raises NotMerged."""
+    try:
+        decoded = text.decode("utf-8")
     except UnicodeDecodeError:
         raise NotMerged("the edited text is not UTF-8; nothing was changed") from None
-    if any(line.startswith(MARKERS) for line in text.splitlines()):
+    if any(line.startswith(MARKERS) for line in decoded.splitlines()):
         raise NotMerged(
             "conflict markers are left in the text; nothing was changed",
             "finish the merge; a text that is meant to hold such lines goes through --file",
         )
-    return [shown["id"]], text
+    return decoded

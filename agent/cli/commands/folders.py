@@ -1,4 +1,4 @@
-"""Which folders are synced: link, unlink, move, rules, sources."""
+"""link, unlink, move, rules, sources."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli import render
+from agent.cli import confirmations, render
 from agent.cli.command import (
     MODES,
     App,
@@ -19,7 +19,7 @@ from agent.cli.command import (
     yes_option,
 )
 from agent.cli.exit_codes import ExitCode, for_sync
-from agent.cli.humanize import file_path, folder_path, path_params
+from agent.cli.humanize import count_of, file_path, folder_path, path_params
 from agent.core.errors import AgentError, UsageError
 
 if TYPE_CHECKING:
@@ -71,6 +71,8 @@ def link_command(
         linked = link_with_consent(app, client, params, yes)
         if not wait:
             app.output.done(linked, render.link)
+            if not client.is_daemon:
+                app.output.note("no agent runs, so nothing is sent yet: raven-agent sync, or service install")
             return ExitCode.DONE
         passed = client.call("sync", {**path_params("folder", folder_path(folder)), "dry_run": False})
     app.output.done({**linked, "sync": passed}, render.link)
@@ -82,7 +84,7 @@ def link_with_consent(app: App, client: Client, params: Mapping[str, Any], yes: 
 
     Raises:
         Declined: the answer was no.
-        UsageError: an answer is needed and nobody is there to give it.
+        UsageError: an answer is needed and there is no terminal to ask on.
     """
     accepted = {"accept_private": True} if yes else {}
     if not yes:
@@ -100,9 +102,7 @@ def link_with_consent(app: App, client: Client, params: Mapping[str, Any], yes: 
 
 
 def needs_consent(planned: Mapping[str, Any]) -> bool:
-    """Whether a link would mix two sets of files, or park something; to fill an empty folder, or an empty source, is
-    what was asked for.
-    """
+    """Return True if a link would mix two sets of files, or park a file. To fill an empty side needs no question."""
     plan = planned.get("plan") or {}
     here = plan.get("upload") or plan.get("adopt") or plan.get("skip")
     return bool(plan.get("park") or (plan.get("download") and here))
@@ -122,7 +122,7 @@ def unlink_command(app: App, folder: str, yes: bool) -> ExitCode:
                 raise
             app.confirm(f"{error.message}. Unlink all the same?", "--yes")
             document = client.call("unlink", {**params, "force": True})
-    app.output.done(document, render.changed)
+    app.output.done(document, confirmations.unlink)
     return ExitCode.DONE
 
 
@@ -130,13 +130,13 @@ def unlink_command(app: App, folder: str, yes: bool) -> ExitCode:
 @click.argument("old")
 @click.argument("new")
 def move_command(app: App, old: str, new: str) -> ExitCode:
-    """Say that the folder OLD now stands at NEW.
+    """Record that the folder OLD is now at NEW.
 
     The source stays the same; nothing is sent again.
     """
     # OLD may be a link to NEW by now, so its last part is taken as it is.
     params = {**path_params("old", file_path(old)), **path_params("new", folder_path(new))}
-    app.output.done(app.call("move", params), render.changed)
+    app.output.done(app.call("move", params), confirmations.move)
     return ExitCode.DONE
 
 
@@ -144,16 +144,27 @@ def move_command(app: App, old: str, new: str) -> ExitCode:
 @click.argument("folder")
 @include_option
 @exclude_option
-@click.option("--remove", multiple=True, metavar="GLOB", help="Take this pattern of yours away; may be repeated.")
+@click.option("--remove", multiple=True, metavar="GLOB", help="Take this pattern away; may be repeated.")
+@click.option("--only", multiple=True, metavar="GLOB", help="Sync these patterns and no others; may be repeated.")
 @dry_run_option
+@yes_option
 def rules_command(
-    app: App, *, folder: str, include: tuple[str, ...], exclude: tuple[str, ...], remove: tuple[str, ...], dry_run: bool
+    app: App,
+    *,
+    folder: str,
+    include: tuple[str, ...],
+    exclude: tuple[str, ...],
+    remove: tuple[str, ...],
+    only: tuple[str, ...],
+    dry_run: bool,
+    yes: bool,
 ) -> ExitCode:
     """Show or change the patterns for FOLDER.
 
-    Only this machine's. Says how many files start or stop being synced; deletes none.
+    Only this machine's. --include adds to the patterns, the defaults too; --only replaces them. Names the
+    files that start or stop being synced, and asks when files stop; deletes none.
     """
-    both = set(remove) & {*include, *exclude}
+    both = set(remove) & {*include, *exclude, *only}
     if both:
         raise UsageError(f"{sorted(both)[0]!r} is both added and removed")
     params = {
@@ -161,9 +172,18 @@ def rules_command(
         "include": list(include),
         "exclude": list(exclude),
         "remove": list(remove),
+        "only": list(only),
         "dry_run": dry_run,
     }
-    app.output.data(app.call("rules", params), render.changed)
+    with app.connect() as client:
+        if (exclude or remove or only) and not dry_run and not yes:
+            planned = client.call("rules", {**params, "dry_run": True})
+            if planned.get("stops"):
+                names = ", ".join(planned["stopped"][:5])
+                files = count_of(planned["stops"], "file")
+                app.confirm(f"{files} would stop being synced: {names}. They are deleted nowhere. Go on?", "--yes")
+        document = client.call("rules", params)
+    app.output.data(document, confirmations.rules)
     return ExitCode.DONE
 
 

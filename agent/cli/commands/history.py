@@ -1,13 +1,13 @@
-"""What was there before: history, restore, trash."""
+"""history, restore, trash."""
 
 from __future__ import annotations
 
 import click
 
-from agent.cli import render
+from agent.cli import confirmations, render
 from agent.cli.command import App, after_option, command, limit_option, without_none
 from agent.cli.commands.sync import folder_params
-from agent.cli.exit_codes import ExitCode
+from agent.cli.exit_codes import ExitCode, for_history
 from agent.cli.humanize import file_path, path_params
 from agent.core.errors import UsageError
 
@@ -22,8 +22,12 @@ def history_command(app: App, path: str, limit: int | None, after: str | None) -
     Those on the server and those in the local trash.
     """
     params = {**path_params("path", file_path(path)), **without_none(limit=limit, after=after)}
-    app.output.data(app.call("history", params), render.history)
-    return ExitCode.DONE
+    document = app.call("history", params)
+    versions = document["versions"] if isinstance(document, dict) else document
+    app.output.data(versions, render.history)
+    if isinstance(document, dict) and document.get("error"):
+        app.output.note(f"only the local trash is listed: {document['error']['message']}")
+    return for_history(document)
 
 
 @command("restore")
@@ -34,11 +38,11 @@ def history_command(app: App, path: str, limit: int | None, after: str | None) -
 def restore_command(app: App, path: str, version: str | None, trash_id: str | None, to: str | None) -> ExitCode:
     """Bring a version of PATH back. What is there goes to the trash first."""
     if (version is None) == (trash_id is None):
-        raise UsageError("exactly one of --version and --trash says what to bring back", "raven-agent history PATH")
+        raise UsageError("exactly one of --version and --trash is needed", "raven-agent history PATH")
     params = {**path_params("path", file_path(path)), **without_none(version=version, trash_id=trash_id)}
     if to is not None:
         params |= path_params("to", file_path(to))
-    app.output.done(app.call("restore", params), render.changed)
+    app.output.done(app.call("restore", params), confirmations.restore)
     return ExitCode.DONE
 
 
@@ -54,7 +58,7 @@ def trash_command(app: App, folder: str | None, limit: int | None, after: str | 
     if folder == "prune":
         if limit is not None or after is not None:
             raise UsageError("trash prune takes no --limit or --after")
-        app.output.done(app.call("trash_prune", {}), render.changed)
+        app.output.done(app.call("trash_prune", {}), confirmations.trash_prune)
         return ExitCode.DONE
     params = {**folder_params(folder), **without_none(limit=limit, after=after)}
     app.output.data(app.call("trash", params), render.trash)

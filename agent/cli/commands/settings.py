@@ -1,4 +1,4 @@
-"""``config``: reading and changing the settings."""
+"""``config``: read and change the settings."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ import click
 from agent.cli import render
 from agent.cli.command import CONTEXT, App, command
 from agent.cli.exit_codes import ExitCode
+from agent.cli.humanize import short_home
 from agent.cli.output import TextLine
 from agent.core.errors import NotRunning
 from agent.settings.config_file import config_files, file_values, load_settings, set_value
 from agent.settings.errors import ConfigError
+from agent.settings.home import APP
 from agent.settings.settings import TABLE, Setting, Value, parse_setting
 
 
@@ -63,9 +65,25 @@ def _row(
 def set_command(app: App, name: str, value: str) -> ExitCode:
     """Write one setting. A running agent takes it at once, as far as it can."""
     now = set_value(app.home, name, value)
-    document = {"name": name, "value": now, "reload": _told(app)}
+    document = {"name": name, "value": now, "reload": _reloaded(app)}
     app.output.done(
         document, lambda d: [TextLine(f"{d['name']} = {render.word(d['value'])}"), *_reload_line(d["reload"])]
+    )
+    return ExitCode.DONE
+
+
+@command("unset")
+@click.argument("name")
+def unset_command(app: App, name: str) -> ExitCode:
+    """Remove one setting from the file, so that its default holds."""
+    from agent.settings.config_file import unset_value
+
+    changed = unset_value(app.home, name)
+    now = dataclasses.asdict(load_settings(app.home))[name]
+    document = {"name": name, "changed": changed, "value": now, "reload": _reloaded(app) if changed else None}
+    words = "" if changed else f" (it was not set in {short_home(app.home.config_file)})"
+    app.output.done(
+        document, lambda d: [TextLine(f"{d['name']} = {render.word(d['value'])}{words}"), *_reload_line(d["reload"])]
     )
     return ExitCode.DONE
 
@@ -85,14 +103,14 @@ def edit_command(app: App) -> ExitCode:
         write_atomically(app.home.config_file.resolve(), template().encode())
     edit_file(app.home.config_file)
     _check(app)
-    for line in _reload_line(_told(app)):
+    for line in _reload_line(_reloaded(app)):
         app.output.note(line.text)
     return ExitCode.DONE
 
 
 @command("path")
 def path_command(app: App) -> ExitCode:
-    """Print where the settings file is, whether or not it is there."""
+    """Print the path of the settings file, whether or not it exists."""
     files = [str(path) for path in config_files(app.home)]
     document = {"path": str(app.home.config_file), "system": str(app.home.system_dir), "read": files}
     app.output.data(document, lambda d: [TextLine(d["path"])])
@@ -101,7 +119,7 @@ def path_command(app: App) -> ExitCode:
 
 @command("check")
 def check_command(app: App) -> ExitCode:
-    """Say whether the settings and declarations make sense; exits 2 and names what does not."""
+    """Check the settings and declarations; exits 2 and names every invalid one."""
     _check(app)
     files = [str(path) for path in config_files(app.home)]
     document = {"ok": True, "path": str(app.home.config_file), "read": files}
@@ -111,11 +129,11 @@ def check_command(app: App) -> ExitCode:
 
 @command("reload")
 def reload_command(app: App) -> ExitCode:
-    """Have the running agent read settings and declarations anew.
+    """Have the running agent read settings and declarations again.
 
-    What makes no sense changes nothing and exits 2.
+    Invalid files change nothing, and the command exits 2.
     """
-    said = _told(app)
+    said = _reloaded(app)
     if said is None:
         raise NotRunning("no agent runs; the next one reads the settings by itself", "raven-agent run")
     if not said["ok"]:
@@ -125,9 +143,13 @@ def reload_command(app: App) -> ExitCode:
 
 
 def _check(app: App) -> None:
-    """Raise ConfigError for settings or declarations that make no sense."""
+    """Raise ConfigError with every invalid setting and declaration."""
+    from agent.settings.config_file import file_problems
     from agent.settings.declarations import read_home
 
+    problems = file_problems(app.home)
+    if len(problems) > 1:
+        raise ConfigError("; ".join(problems), f"correct them, then: {APP} config check")
     load_settings(app.home)
     refused = read_home(app.home).refusals
     if refused:
@@ -135,8 +157,8 @@ def _check(app: App) -> None:
         raise ConfigError(words, refused[0].hint)
 
 
-def _told(app: App) -> dict[str, Any] | None:
-    """What a running agent made of the change; None where none runs."""
+def _reloaded(app: App) -> dict[str, Any] | None:
+    """Have a running agent reload, and return its answer; None without one."""
     from agent.cli.client import daemon_of
 
     daemon = daemon_of(app.home)
@@ -147,5 +169,5 @@ def _reload_line(said: Mapping[str, Any] | None) -> list[TextLine]:
     return [] if said is None else [TextLine(f"the running agent: {said['message']}")]
 
 
-for _made in (get_command, set_command, edit_command, path_command, check_command, reload_command):
+for _made in (get_command, set_command, unset_command, edit_command, path_command, check_command, reload_command):
     config_command.add_command(_made)

@@ -1,4 +1,4 @@
-"""Looking and not touching: status, files, explain, activity."""
+"""status, files, explain, activity: nothing is changed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ WATCH_SECONDS = 2.0
 @click.option("--check", is_flag=True, help="Exit as sync would.")
 @click.option("--max-age", metavar="D", help="With --check: exit 1 if a source was last synced longer ago.")
 def status_command(app: App, folder: str | None, watch: bool, check: bool, max_age: str | None) -> ExitCode:
-    """How each source stands: one line each."""
+    """Show the state of each source, one line each."""
     if max_age and not check:
         raise UsageError("--max-age goes with --check")
     if watch and check:
@@ -45,7 +45,7 @@ def status_command(app: App, folder: str | None, watch: bool, check: bool, max_a
 
 
 def too_old(document: Mapping[str, Any], oldest: float | None) -> bool:
-    """Whether a source was last in sync more than ``oldest`` seconds before the status was taken, or never."""
+    """Return True if a source was last in sync more than ``oldest`` seconds before the status, or never."""
     if oldest is None:
         return False
     now = parse_time(document["checked_at"]) or dt.datetime.now(dt.UTC)
@@ -72,9 +72,9 @@ def files_command(app: App, folder: str | None, state: str | None, limit: int | 
 @command("explain")
 @click.argument("path")
 def explain_command(app: App, path: str) -> ExitCode:
-    """Say why PATH is or is not synced.
+    """Show why PATH is or is not synced.
 
-    Which rule decided and where it stands, and what each side holds.
+    The rule that decided, its place, and the hash each side holds.
     """
     app.output.data(app.call("explain", path_params("path", file_path(path))), render.explain)
     return ExitCode.DONE
@@ -85,9 +85,15 @@ def explain_command(app: App, path: str) -> ExitCode:
 @click.option("-f", "--follow", is_flag=True, help="Go on until interrupted.")
 @limit_option
 @after_option
-def activity_command(app: App, folder: str | None, follow: bool, limit: int | None, after: str | None) -> ExitCode:
-    """What happened to files."""
+@click.option("--since", metavar="D", help="Only the last part, for example 2h or 3d.")
+def activity_command(
+    app: App, folder: str | None, follow: bool, limit: int | None, after: str | None, since: str | None
+) -> ExitCode:
+    """Show what happened to files."""
     params = {**folder_params(folder), **without_none(limit=limit, after=after)}
+    if since is not None:
+        moment = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=parse_duration(since, needs_unit=True))
+        params["since"] = moment.isoformat()
     if not follow:
         app.output.data(app.call("activity", params), render.activity)
         return ExitCode.DONE
@@ -96,7 +102,7 @@ def activity_command(app: App, folder: str | None, follow: bool, limit: int | No
 
     daemon = daemon_of(app.home)
     if daemon is None:
-        raise NotRunning("no agent runs, so nothing will happen", "raven-agent run, or raven-agent up FOLDER")
+        raise NotRunning("no agent runs, so there is nothing to follow", "raven-agent run, or raven-agent up FOLDER")
     for document in daemon.follow("activity_follow", params):
         if app.output.form is OutputFormat.JSON or document:
             app.output.each(document, render.activity)

@@ -1,19 +1,21 @@
-"""Helping oneself: doctor, logs, completion."""
+"""doctor, logs, help, completion."""
 
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import io
 import json
 import os
 import platform
+import re
 import sys
 import time
 import zipfile
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import click
 
@@ -22,19 +24,22 @@ from agent.cli import render
 from agent.cli.checks import check, own_checks
 from agent.cli.command import App, command
 from agent.cli.exit_codes import ExitCode
+from agent.cli.humanize import parse_duration, parse_time
 from agent.cli.journal import USER_UNIT
 from agent.cli.logsetup import FILES, scrub
 from agent.cli.output import TextLine
-from agent.cli.param_types import FILE
-from agent.core.errors import AgentError
+from agent.cli.param_types import FILE, Words
+from agent.core.errors import AgentError, UsageError
 
 LOG_LINES: Final = 100
 BUNDLE_LINES: Final = 5000
 TAIL_SECONDS: Final = 0.25
 
+_LINE: Final = re.compile(r'(?:\{"at": ")?(?P<at>\S+?)(?:", "level": "| )(?P<level>[A-Za-z]+)')
+
 
 class NoLog(AgentError):
-    """There is no log file to read."""
+    """There is no log to read."""
 
     code = "no_log"
 
@@ -49,7 +54,7 @@ class NoLog(AgentError):
     help="Also try every promise on a scratch source of SERVER, and say which the server keeps.",
 )
 def doctor_command(app: App, bundle: Path | None, drill: str | None) -> ExitCode:
-    """Check that all is well, with remedies.
+    """Check everything, with remedies.
 
     Settings, accounts, servers, clocks, folders, watch limits, index. Changes nothing, with an agent running or not.
 
@@ -67,9 +72,9 @@ def doctor_command(app: App, bundle: Path | None, drill: str | None) -> ExitCode
 
 
 def examine(app: App) -> dict[str, Any]:
-    """The doctor's document: what can be looked at from here, then what a running agent says of itself.
+    """Return the checks this process can make, then those of a running agent.
 
-    Without one nothing is started: a look must not change what it looks at.
+    Without a running agent none is started: a check must not change what it checks.
     """
     from agent.cli.client import daemon_of
 
@@ -80,14 +85,14 @@ def examine(app: App) -> dict[str, Any]:
     except AgentError as error:
         found = [check("agent", error.message, error.hint or "raven-agent logs")]
     except Exception as error:
-        # Whatever is broken, the other rows are worth showing.
+        # The other rows are worth showing, whatever is broken.
         found = [check("agent", f"{type(error).__name__}: {error}", "raven-agent status -v")]
     rows = list({row["check"]: row for row in (*rows, *found)}.values())
     return {"ok": all(row["ok"] for row in rows), "checks": rows}
 
 
 def _asked(document: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What a running agent answered, and whether it is the release this command is of."""
+    """Return the checks of a running agent, and a failed one if it is another release than this command."""
     runs = document.get("version")
     if runs in (None, __version__):
         return list(document["checks"])
@@ -102,7 +107,7 @@ def _alone(app: App) -> list[dict[str, Any]]:
     try:
         settings = app.settings()
     except AgentError:
-        # Their own row says so; the defaults are good enough for the rest.
+        # Their own row reports it; the defaults are good enough for the other checks.
         settings = Settings()
     return examine_alone(app.home, settings, os.environ)
 
@@ -173,7 +178,9 @@ def _versions() -> dict[str, str]:
 @command("logs")
 @click.option("-f", "--follow", is_flag=True, help="Go on until interrupted.")
 @click.option("-n", "--lines", type=click.IntRange(min=0), default=LOG_LINES, show_default=True, help="How many lines.")
-def logs_command(app: App, follow: bool, lines: int) -> ExitCode:
+@click.option("--since", metavar="D", help="Only the last part, for example 2h or 3d.")
+@click.option("--level", type=Words(("debug", "info", "warning", "error")), help="Only this level and above.")
+def logs_command(app: App, follow: bool, lines: int, since: str | None, level: str | None) -> ExitCode:
     """Show the program's own log.
 
     Each line names the source, the path and the operation it is about. A service's log is read from the journal.
@@ -182,17 +189,44 @@ def logs_command(app: App, follow: bool, lines: int) -> ExitCode:
 
     file = app.home.log_file
     in_journal = is_in_journal(app.home)
+    chosen = LogFilter.of(since, level)
     if follow:
         for text in follow_journal(lines) if in_journal else _follow(file, lines):
-            app.output.each({"line": text}, lambda d: [TextLine(d["line"])])
+            if chosen.takes(text):
+                app.output.each({"line": text}, lambda d: [TextLine(d["line"])])
         return ExitCode.DONE
     in_file = file.exists() and not in_journal
     known = last_lines(file, lines) if in_file else journal_lines(lines)
     if not in_file and not known:
         raise NoLog(f"there is no log at {file}", f"under systemd: journalctl --user -u {USER_UNIT}")
-    document = {"file": str(file) if in_file else None, "lines": known}
+    document = {"file": str(file) if in_file else None, "lines": [text for text in known if chosen.takes(text)]}
     app.output.data(document, lambda d: [TextLine(text) for text in d["lines"]])
     return ExitCode.DONE
+
+
+class LogFilter(NamedTuple):
+    """Lines of the log to show: of a time and later, of a level and above. A line that shows neither is taken."""
+
+    since: dt.datetime | None
+    levels: frozenset[str]
+
+    @classmethod
+    def of(cls, since: str | None, level: str | None) -> LogFilter:
+        """Return the filter for the options of ``logs``. Raises UsageError."""
+        moment = None
+        if since is not None:
+            moment = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=parse_duration(since, needs_unit=True))
+        names = ("debug", "info", "warning", "error", "critical")
+        return cls(moment, frozenset(names[names.index(level) :]) if level else frozenset())
+
+    def takes(self, text: str) -> bool:
+        """Return True for a line to show."""
+        found = _LINE.match(text)
+        if self.since is not None and found is not None:
+            written = parse_time(found["at"])
+            if written is not None and written < self.since:
+                return False
+        return not self.levels or found is None or found["level"].lower() in self.levels
 
 
 def _follow(file: Path, lines: int) -> Iterator[str]:
@@ -243,8 +277,29 @@ def _inode(file: Path) -> int | None:
         return None
 
 
+@command("help", prints_data=False)
+@click.argument("words", nargs=-1, metavar="[COMMAND]...")
+def help_command(app: App, words: tuple[str, ...]) -> ExitCode:
+    """Show the help of a command.
+
+    The same as COMMAND --help.
+    """
+    from agent.cli.main import PROGRAM, cli
+
+    found: click.Command = cli
+    context = click.Context(cli, info_name=PROGRAM)
+    for word in words:
+        if not isinstance(found, click.Group):
+            raise UsageError(f"{found.name} has no command {word!r}", f"{PROGRAM} help {found.name}")
+        _, inner, _ = found.resolve_command(context, [word])
+        assert inner is not None
+        found, context = inner, click.Context(inner, info_name=word, parent=context)
+    click.echo(found.get_help(context))
+    return ExitCode.DONE
+
+
 @command("completion", prints_data=False)
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", type=Words(("bash", "zsh", "fish")), metavar="{bash|zsh|fish}")
 def completion_command(app: App, shell: str) -> ExitCode:
     """Print the completion script of a shell.
 

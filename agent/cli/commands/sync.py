@@ -1,4 +1,4 @@
-"""Making it happen now, or not now: sync, retry, pause, resume."""
+"""sync, retry, pause, resume."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 import click
 
-from agent.cli import render
+from agent.cli import confirmations, render
 from agent.cli.command import App, command, dry_run_option, folder_option, without_none
-from agent.cli.exit_codes import ExitCode, for_sync
+from agent.cli.exit_codes import ExitCode, for_retry, for_sync
 from agent.cli.humanize import file_path, folder_path, parse_duration, path_params
 from agent.core.errors import UsageError
 
@@ -18,7 +18,7 @@ everywhere_option = click.option(
 
 
 def folder_params(folder: str | None) -> dict[str, Any]:
-    """The FOLDER parameter; nothing when all folders are meant."""
+    """Return the FOLDER parameter; none for all folders."""
     return {} if folder is None else path_params("folder", folder_path(folder))
 
 
@@ -71,21 +71,22 @@ def retry_command(app: App, path: str | None) -> ExitCode:
     All of them, or the one at PATH.
     """
     params = {} if path is None else path_params("path", file_path(path))
-    app.output.done(app.call("retry", params), render.changed)
-    return ExitCode.DONE
+    document = app.call("retry", params)
+    app.output.done(document, confirmations.retry)
+    return for_retry(document)
 
 
 @command("pause")
 @folder_option
-@click.option("--for", "length", metavar="D", help="Resume by itself after this long, for example 30m or 2h.")
+@click.option("--for", "length", metavar="D", help="Resume by itself after this time, for example 30m or 2h.")
 @everywhere_option
 def pause_command(app: App, folder: str | None, length: str | None, everywhere: bool) -> ExitCode:
     """Stop syncing for a while, on this machine only."""
     if everywhere and length:
         raise UsageError("--for holds for this machine only; --everywhere has no end of its own")
-    seconds = None if length is None else parse_duration(length)
+    seconds = None if length is None else parse_duration(length, needs_unit=True)
     params = {**folder_params(folder), **without_none(seconds=seconds), "everywhere": everywhere}
-    app.output.done(app.call("pause", params), render.changed)
+    app.output.done(app.call("pause", params), confirmations.pause)
     return ExitCode.DONE
 
 
@@ -93,7 +94,7 @@ def pause_command(app: App, folder: str | None, length: str | None, everywhere: 
 @folder_option
 @everywhere_option
 def resume_command(app: App, folder: str | None, everywhere: bool) -> ExitCode:
-    """Go on after a pause."""
+    """Continue after a pause."""
     params = {**folder_params(folder), "everywhere": everywhere}
-    app.output.done(app.call("resume", params), render.changed)
+    app.output.done(app.call("resume", params), confirmations.resume)
     return ExitCode.DONE

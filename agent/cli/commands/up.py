@@ -15,7 +15,8 @@ from agent.cli.command import App, command, include_option, yes_option
 from agent.cli.commands.folders import link_with_consent, server_option
 from agent.cli.commands.run import once_no_command_holds_it, stop_on_signal
 from agent.cli.exit_codes import ExitCode
-from agent.cli.humanize import folder_path, path_params
+from agent.cli.humanize import folder_path, path_params, short_home
+from agent.core.errors import UsageError
 
 if TYPE_CHECKING:
     from agent.cli.client import Client
@@ -29,9 +30,18 @@ VIEW_END_SECONDS = 2.0
 @include_option
 @click.option("--port", type=click.IntRange(0, 65_535), metavar="P", help="Port of the embedded hub.")
 @click.option("--once", is_flag=True, help="One pass, then exit as sync does.")
+@click.option("--create", is_flag=True, help="Make FOLDER if it does not exist.")
 @yes_option
 def up_command(
-    app: App, *, folder: str, server: str | None, include: tuple[str, ...], port: int | None, once: bool, yes: bool
+    app: App,
+    *,
+    folder: str,
+    server: str | None,
+    include: tuple[str, ...],
+    port: int | None,
+    once: bool,
+    create: bool,
+    yes: bool,
 ) -> ExitCode:
     """Sync FOLDER: nothing else is needed.
 
@@ -40,6 +50,8 @@ def up_command(
     from agent.cli.commands.sync import one_pass
 
     root = folder_path(folder)
+    if not create:
+        _require_folder(app, root)
     with app.connect() as client:
         _ensure_linked(app, client, root, server=server, include=include, port=port, yes=yes)
         is_daemon = client.is_daemon
@@ -49,7 +61,34 @@ def up_command(
         _watch(app)
     else:
         _run_with_view(app)
+        app.output.note("stopped; to sync in the background: raven-agent service install")
     return ExitCode.DONE
+
+
+def _require_folder(app: App, root: str) -> None:
+    """Refuse a folder that does not exist, and name the nearest one: it is most often a typing mistake.
+
+    A linked folder that is away is not refused here: the agent reports it, and may find it again.
+
+    Raises:
+        UsageError: the folder does not exist, or is a file.
+    """
+    from agent.settings.registry_file import load_registry
+
+    path = Path(root)
+    if path.is_dir() or load_registry(app.home.registry_file).source_at(path) is not None:
+        return
+    if path.exists():
+        raise UsageError(f"{short_home(root)} is not a folder", "sync the folder that holds it")
+    from difflib import get_close_matches
+
+    try:
+        beside = [entry.name for entry in path.parent.iterdir() if entry.is_dir()]
+    except OSError:
+        beside = []
+    near = get_close_matches(path.name, beside, n=1, cutoff=0.6)
+    hint = f"did you mean {short_home(path.parent / near[0])}? " if near else ""
+    raise UsageError(f"there is no folder {short_home(root)}", f"{hint}(--create makes it)")
 
 
 def _ensure_linked(
@@ -67,28 +106,44 @@ def _ensure_linked(
 
     known = load_registry(app.home.registry_file).source_at(Path(root))
     chosen = server or (known.server if known else LOCAL_HUB)
+    hub: dict[str, Any] | None = None
     if chosen == LOCAL_HUB:
-        client.call("ensure_local_hub", {} if port is None else {"port": port})
+        hub = client.call("ensure_local_hub", {} if port is None else {"port": port})
+        _note_port(app, hub, port)
     if known and server in (None, known.server) and not include:
         return
     params: dict[str, Any] = {**path_params("folder", root), "server": chosen, "include": list(include), "exclude": []}
     linked = link_with_consent(app, client, params, yes)
     for line in render.link(linked):
         app.output.note(getattr(line, "text", ""))
+    if hub is not None and hub.get("url"):
+        place = short_home(hub.get("data") or app.home.hub_dir)
+        app.output.note(f"your files are kept on this machine only, by the hub at {hub['url']} (in {place})")
+        app.output.note("another machine: raven-agent hub invite")
+
+
+def _note_port(app: App, hub: dict[str, Any], wanted: int | None) -> None:
+    """Name the hub's port where it is not the one that was asked for."""
+    from urllib.parse import urlsplit
+
+    port = urlsplit(str(hub.get("url"))).port
+    if wanted and port != wanted:
+        words = "is in use" if hub.get("changed") else "is not used: the hub was running already"
+        app.output.note(f"port {wanted} {words}; the hub listens on {port}")
 
 
 def _watch(app: App) -> None:
-    """The running daemon's view. It goes on when this ends, so a signal ends only the view."""
+    """Show the running daemon. It continues when this ends, so a signal ends only the view."""
     from agent.cli.live import watch_status
 
-    app.output.note("an agent runs already; this shows it")
+    app.output.note("an agent is running already; Ctrl-C ends only this view")
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt):
         watch_status(app, {})
 
 
 def _run_with_view(app: App) -> None:
-    """The agent in this process, and beside it a thread that shows it, asking over the socket as anybody would."""
+    """Run the agent in this process, and show it from a thread that asks over the socket like any client."""
     from agent.cli.client import daemon_of
     from agent.cli.live import show_stream
     from agent.cli.logsetup import log_to_file

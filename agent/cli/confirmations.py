@@ -1,0 +1,156 @@
+"""Results of commands that change something, as sentences. Pure: a document in, a view out."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from agent.cli.humanize import clock, count_of, short_hash, short_home, size_words
+from agent.cli.output import Style, TextLine, View
+from agent.cli.render.base import changed
+
+Document = Mapping[str, Any]
+Sentence = Callable[[Document], View]
+
+
+def _for_any_release(sentence: Sentence) -> Sentence:
+    """Show the fields themselves where the running agent is of another release and leaves one out."""
+
+    @functools.wraps(sentence)
+    def view(document: Document) -> View:
+        try:
+            return sentence(document)
+        except KeyError:
+            return changed(document)
+
+    return view
+
+
+@_for_any_release
+def login(document: Document) -> View:
+    """Confirm an account."""
+    kept = document.get("stored_in")
+    where = {"keyring": "the keyring", "file": "a file that only you can read"}.get(str(kept), kept)
+    workspace = f", workspace {document['workspace']}" if document.get("workspace") else ""
+    lines = [TextLine(f"signed in to {document['name']} ({document['url']}{workspace})", Style.GOOD)]
+    if where:
+        lines.append(TextLine(f"the token is kept in {where}", Style.ASIDE))
+    lines.append(TextLine(f"next: raven-agent link FOLDER --server {document['name']}", Style.ASIDE))
+    return lines
+
+
+@_for_any_release
+def logout(document: Document) -> View:
+    """Confirm that an account is forgotten."""
+    lines = [TextLine(f"signed out of {document['name']}; its token is deleted here")]
+    linked = document.get("linked") or []
+    if linked:
+        words = ", ".join(short_home(root) for root in linked)
+        lines.append(TextLine(f"still linked, and waiting for the next login of that name: {words}", Style.CARE))
+    return lines
+
+
+@_for_any_release
+def unlink(document: Document) -> View:
+    """Confirm that a folder is not synced any more."""
+    root = short_home(document["root"])
+    lines = [TextLine(f"{root} is not synced any more; its files stay here and on the server")]
+    if document.get("unsent"):
+        lines.append(TextLine(f"{count_of(document['unsent'], 'change')} never reached the server", Style.CARE))
+    lines.append(TextLine(f"earlier versions: raven-agent trash {root}", Style.ASIDE))
+    return lines
+
+
+@_for_any_release
+def move(document: Document) -> View:
+    """Confirm a moved folder."""
+    return [TextLine(f"{short_home(document['old'])} is now {short_home(document['root'])}; nothing is sent again")]
+
+
+@_for_any_release
+def rules(document: Document) -> View:
+    """Show the patterns of a folder, and the files a change starts or stops to sync."""
+    root = short_home(document["root"])
+    include = document.get("include") or ["**/*.md", "**/*.markdown", "**/*.txt"]
+    lines = [TextLine(f"{root} syncs: {', '.join(include)}")]
+    if document.get("exclude"):
+        lines.append(TextLine(f"  but not: {', '.join(document['exclude'])}"))
+    would = "" if document.get("changed") else "would "
+    for count, names, verb, style in (
+        (document.get("starts"), document.get("started"), "start", Style.PLAIN),
+        (document.get("stops"), document.get("stopped"), "stop", Style.CARE),
+    ):
+        if count:
+            lines.append(TextLine(f"{count_of(count, 'file')} {would}{verb} being synced{_named(names, count)}", style))
+    if document.get("stops"):
+        lines.append(TextLine("they are deleted nowhere", Style.ASIDE))
+    if document.get("warning"):
+        lines.append(TextLine(f"warning: {document['warning']}", Style.CARE))
+    return lines
+
+
+def _named(names: object, count: int) -> str:
+    shown = list(names)[:5] if isinstance(names, list) else []
+    if not shown:
+        return ""
+    return f": {', '.join(shown)}" + (" …" if count > len(shown) else "")
+
+
+@_for_any_release
+def retry(document: Document) -> View:
+    """Report what still cannot be synced."""
+    if not document.get("changed"):
+        return [TextLine("no folder is linked", Style.ASIDE)]
+    errors = document.get("errors") or []
+    what = document.get("path") or "every skipped or failed file"
+    if not errors:
+        return [TextLine(f"tried again: {what}", Style.GOOD)]
+    words = [TextLine(f"  {error['path'] or 'the folder'}: {error['message']}", Style.BAD) for error in errors]
+    return [TextLine(f"tried again: {what}; still not synced:", Style.BAD), *words]
+
+
+@_for_any_release
+def pause(document: Document) -> View:
+    """Confirm a pause."""
+    roots = document.get("roots") or []
+    if not roots:
+        return [TextLine("no folder is linked", Style.ASIDE)]
+    named = ", ".join(short_home(root) for root in roots)
+    if document.get("everywhere"):
+        return [TextLine(f"paused on the server, for all machines: {named}; resume with --everywhere")]
+    until = document.get("paused_until")
+    words = f"paused until {clock(until)}" if until else "paused"
+    return [TextLine(f"{words}: {named}; to go on: raven-agent resume")]
+
+
+@_for_any_release
+def resume(document: Document) -> View:
+    """Confirm a resume."""
+    roots = document.get("roots") or []
+    if not roots:
+        return [TextLine("no folder is linked", Style.ASIDE)]
+    where = " on the server" if document.get("everywhere") else ""
+    return [TextLine(f"resumed{where}: {', '.join(short_home(root) for root in roots)}", Style.GOOD)]
+
+
+@_for_any_release
+def restore(document: Document) -> View:
+    """Confirm a restore, with the command that undoes it."""
+    path, root = document["path"], document.get("root")
+    size = size_words(document["size"]) if isinstance(document.get("size"), int) else ""
+    version = f" (version {short_hash(document['hash'])}, {size})" if document.get("hash") else ""
+    whole = path if root is None else f"{root}/{path}"
+    lines = [TextLine(f"restored {path if root else short_home(path)}{version}", Style.GOOD)]
+    if document.get("replaced"):
+        undo = f"raven-agent restore {short_home(whole)} --trash {document['replaced']}"
+        lines.append(TextLine(f"the text that was there: {undo}", Style.ASIDE))
+    return lines
+
+
+@_for_any_release
+def trash_prune(document: Document) -> View:
+    """Confirm what was deleted from the trash."""
+    if not document.get("removed"):
+        return [TextLine("nothing in the trash is past its time", Style.ASIDE)]
+    return [TextLine(f"{count_of(document['removed'], 'old version')} deleted, {size_words(document['bytes'])} freed")]

@@ -1,0 +1,89 @@
+"""Views of conflicts, diff and resolve."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from agent.cli.humanize import (
+    short_home,
+    when,
+)
+from agent.cli.output import Style, TextLine, View
+from agent.cli.render.base import Document, grid, nothing
+
+
+def conflicts(document: Sequence[Document]) -> View:
+    """Show parked conflicts. The path is given as ``diff`` and ``resolve`` take it from anywhere."""
+    several = len({c.get("root") for c in document}) > 1
+    rows = [
+        (
+            c["id"],
+            when(c.get("opened_at")),
+            c["kind"].replace("_", " against "),
+            c["state"],
+            *((short_home(c.get("root")),) if several else ()),
+            c["path"],
+            _remark(c),
+        )
+        for c in document
+    ]
+    headings = ("ID", "SINCE", "KIND", "STATE", *(("FOLDER",) if several else ()), "PATH", "")
+    return grid(headings, rows, "no conflicts")
+
+
+def _remark(conflict: Document) -> str:
+    remarks = []
+    if not conflict.get("mine", True):
+        remarks.append("another machine's: resolved there")
+    if conflict.get("excluded"):
+        remarks.append("excluded by the rules")
+    if conflict.get("draft"):
+        remarks.append("your merge is kept: resolve --edit")
+    return ", ".join(remarks)
+
+
+def diff(document: Document) -> View:
+    """Show one conflict: from the server's text to the local one, then the proposed merge."""
+    kind = document["kind"].replace("_", " against ")
+    lines = [TextLine(f"{document['id']}  {document['path']}  ({kind})", Style.HEAD)]
+    lines += _unified(document.get("remote"), document.get("local"))
+    if document.get("cut"):
+        lines.append(TextLine("the texts differ too much to be compared line by line: shown coarsely", Style.CARE))
+    merged = document.get("merged")
+    if merged is None:
+        lines.append(TextLine("no merge can be proposed", Style.ASIDE))
+    elif document.get("merge_clean"):
+        lines.append(TextLine("proposed merge (clean; take it with: manual_merge --proposed):", Style.HEAD))
+        lines += _unified(document.get("base"), merged, "base", "merged")
+    else:
+        lines.append(TextLine("proposed merge (not clean; finish it with: manual_merge --edit):", Style.HEAD))
+        lines += [TextLine(_tabs(text)) for text in str(merged).splitlines()]
+    return lines
+
+
+def _unified(before: str | None, after: str | None, old: str = "raven", new: str = "local") -> list[TextLine]:
+    # Imported where it is used: every other view is shown sooner without it.
+    from agent.core.diff import unified
+
+    lines = []
+    for side, text in ((old, before), (new, after)):
+        if text is None:
+            lines.append(TextLine(f"{side}: no such file, or no text", Style.ASIDE))
+    tones = {"+": Style.GOOD, "-": Style.BAD, "@": Style.ASIDE}
+    both, _ = unified((before or "").splitlines(), (after or "").splitlines(), (old, new))
+    return lines + [TextLine(_tabs(text), tones.get(text[:1], Style.PLAIN)) for text in both]
+
+
+def _tabs(text: str) -> str:
+    return text.expandtabs(8)
+
+
+def resolve(document: Document) -> View:
+    """Show the result of each resolution."""
+    tones = {"refused": Style.BAD, "failed": Style.BAD, "queued": Style.CARE}
+    lines = []
+    for row in document["resolved"]:
+        words = f"{row['path']}: {row['state']} ({row['choice']})"
+        tail = f", {row['message']}" if row.get("message") else ""
+        lines.append(TextLine(words + tail, tones.get(row["state"], Style.PLAIN)))
+    return lines or nothing("no conflict matches")

@@ -1,0 +1,116 @@
+"""Views of single files: files, explain, activity, history, trash."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from agent.cli.humanize import (
+    short_hash,
+    short_home,
+    when,
+)
+from agent.cli.output import Style, TextLine, View
+from agent.cli.render.base import Document, flat, grid, nothing, size
+
+
+def files(document: Sequence[Document]) -> View:
+    """Show files and their states, with the reason of a skipped one, and the folder where there are several."""
+    several = len({f.get("root") for f in document}) > 1
+    reasons = any(f.get("reason_text") for f in document)
+    headings = ["STATE", "SIZE", "HASH", *(["FOLDER"] if several else []), "PATH", *(["REASON"] if reasons else [])]
+    rows = [
+        (
+            f["state"],
+            size(f.get("size")),
+            short_hash(f.get("hash")),
+            *((short_home(f.get("root")),) if several else ()),
+            f["path"],
+            *((f.get("reason_text") or "",) if reasons else ()),
+        )
+        for f in document
+    ]
+    return grid(headings, rows, "no files")
+
+
+def explain(document: Document) -> View:
+    """Show why a path is or is not synced."""
+    synced = bool(document.get("synced"))
+    lines = [
+        TextLine(f"{document['path']}: {'synced' if synced else 'not synced'}", Style.GOOD if synced else Style.CARE)
+    ]
+    if document.get("rule"):
+        where = f" ({document['origin']})" if document.get("origin") else ""
+        lines.append(TextLine(f"  rule: {document['rule']}{where}"))
+    if document.get("reason"):
+        lines.append(TextLine(f"  reason: {document['reason']}", Style.CARE))
+    if document.get("state"):
+        lines.append(TextLine(f"  state: {str(document['state']).replace('_', ' ')}"))
+    if synced:
+        lines += [
+            TextLine(f"  {name}: {document.get(key) or 'no such file'}", Style.ASIDE)
+            for name, key in (("here", "hash"), ("base", "base_hash"), ("server", "remote_hash"))
+        ]
+    return lines
+
+
+_EVENTS: Final = {
+    "deleted_remote": "deleted on the server",
+    "deleted_local": "deleted here",
+    "conflict_closed": "conflict resolved",
+    "deletes_held": "deletes held back",
+    "deletes_approved": "deletes approved",
+    "deletes_undone": "deletes undone",
+    "overwritten_unseen": "version replaced unseen",
+    "trash_refused": "trash refused",
+    "event_refused": "event refused",
+}
+
+
+def activity(document: Any) -> View:
+    """Show what happened to files, oldest first; also one entry of a stream."""
+    rows = [document] if isinstance(document, Mapping) else document
+    several = len({row.get("root") for row in rows}) > 1 or isinstance(document, Mapping)
+    lines = []
+    for row in rows:
+        what = str(row.get("what"))
+        path = row.get("path")
+        if several and row.get("root"):
+            path = short_home(f"{row['root']}/{path}" if path else row["root"])
+        parts = [when(row.get("at")), _EVENTS.get(what, what.replace("_", " ")), path or ""]
+        lines.append(
+            TextLine("  ".join([part for part in parts if part] + ([flat(row["detail"])] if row.get("detail") else [])))
+        )
+    return lines or nothing("no activity yet")
+
+
+def history(document: Any) -> View:
+    """Show the versions of one file, newest first."""
+    rows = document["versions"] if isinstance(document, Mapping) else document
+    return grid(
+        ("WHEN", "WHERE", "SIZE", "FROM", "HASH"),
+        [
+            (when(v.get("recorded_at")), v.get("where"), size(v.get("size")), v.get("origin"), short_hash(v["hash"]))
+            for v in rows
+        ],
+        "no versions",
+    )
+
+
+def trash(document: Any) -> View:
+    """Show what was replaced or removed here."""
+    several = len({t.get("root") for t in document}) > 1 or any(t.get("unlinked") for t in document)
+    rows = [
+        (
+            t["id"],
+            when(t.get("moved_at")),
+            size(t.get("size")),
+            t.get("reason"),
+            "yes" if t.get("on_server") else "no",
+            *((short_home(t.get("root")) + (" (unlinked)" if t.get("unlinked") else ""),) if several else ()),
+            t["path"],
+        )
+        for t in document
+    ]
+    headings = ("ID", "WHEN", "SIZE", "WHY", "ON SERVER", *(("FOLDER",) if several else ()), "PATH")
+    return grid(headings, rows, "the trash is empty")

@@ -1,0 +1,222 @@
+"""Views of sources: status, sync, link."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable
+from typing import Final
+
+from agent.cli.humanize import (
+    ago,
+    clock,
+    count_of,
+    parse_time,
+    seconds_words,
+    short_home,
+    size_words,
+    when,
+)
+from agent.cli.output import Style, TextLine, View
+from agent.cli.render.base import TONES, Document, nothing
+
+
+def status(document: Document) -> View:
+    """Show one line a source with its problems, then the servers that need care, then the daemon."""
+    now = parse_time(document.get("checked_at")) or dt.datetime.now(dt.UTC)
+    view: list[TextLine] = []
+    for source in document["sources"]:
+        view.append(TextLine(source_line(source, now), TONES.get(source["state"], Style.PLAIN)))
+        view += source_troubles(source)
+    if not document["sources"]:
+        view.append(TextLine("no folder is linked; start with: raven-agent up FOLDER", Style.ASIDE))
+    for server in document.get("servers", ()):
+        if server.get("state") == "signed_out":
+            view.append(
+                TextLine(f"signed out of {server['name']}: {server.get('remedy') or 'raven-agent login'}", Style.BAD)
+            )
+        if server.get("warning"):
+            view.append(TextLine(f"  {server['warning']}", Style.CARE))
+    view += declarations(document.get("declarations") or ())
+    daemon = document.get("daemon")
+    if daemon and daemon.get("running"):
+        view.append(
+            TextLine(f"agent running, pid {daemon.get('pid')}, started {when(daemon.get('since'), now)}", Style.ASIDE)
+        )
+    elif daemon is not None and document["sources"]:
+        view.append(TextLine("no agent runs: changes wait for raven-agent run, up or sync", Style.CARE))
+    return view
+
+
+def declarations(document: Iterable[Document]) -> list[TextLine]:
+    """Show declarations that are not applied, with the reason."""
+    view = []
+    for row in document:
+        if row["state"] == "applied":
+            continue
+        tone = Style.BAD if row["state"] == "refused" else Style.CARE
+        error = row.get("error") or {}
+        words = error.get("message") or "not applied yet"
+        view.append(TextLine(f"{row['state']}: [[{row['kind']}]] {row['name']} in {row['file']}: {words}", tone))
+        if error.get("hint"):
+            view.append(TextLine(f"  {error['hint']}", Style.ASIDE))
+    return view
+
+
+def source_line(source: Document, now: dt.datetime) -> str:
+    """``notes  up_to_date  12 files, 4.0 KiB  synced 3 s ago  /home/me/notes``."""
+    said = [f"{source['name']}: {state_words(source)}"]
+    if source.get("files") is not None:
+        said.append(f"{count_of(source['files'], 'file')}, {size_words(source.get('bytes') or 0)}")
+    for name, words in (("pending_push", "to send"), ("pending_pull", "to fetch"), ("skipped", "skipped")):
+        if source.get(name):
+            said.append(f"{source[name]} {words}")
+    if source.get("conflicts"):
+        said.append(count_of(source["conflicts"], "conflict"))
+    said.append(progress_words(source) or f"synced {ago(source.get('last_sync_at'), now)}")
+    return "  ".join([*said, short_home(source["root"])])
+
+
+def state_words(source: Document) -> str:
+    """Return a source's state in words. Files that cannot be synced leave the rest of the folder in sync."""
+    failed = source.get("failed")
+    if source["state"] == "error" and failed and not source.get("pending_push") and not source.get("pending_pull"):
+        return f"up to date but for {count_of(failed, 'file')}"
+    return str(source["state"]).replace("_", " ")
+
+
+def progress_words(source: Document) -> str:
+    """Return ``40/100 files, 1.0 MiB of 3.0 MiB, 5 s left``; empty when no work is under way."""
+    progress = source.get("progress")
+    if not progress:
+        return f"{source['resolving']} resolutions left" if source.get("resolving") else ""
+    words = f"{progress['files_done']}/{progress['files_total']} files"
+    if progress.get("bytes_total"):
+        words += f", {size_words(progress['bytes_done'])} of {size_words(progress['bytes_total'])}"
+    left = progress.get("eta_seconds")
+    return words if left is None else f"{words}, {seconds_words(left)} left"
+
+
+def source_troubles(source: Document) -> list[TextLine]:
+    """Show what a person should know or do about a source, one line each."""
+    lines = []
+    if source.get("error"):
+        lines.append(TextLine(f"  {source['error']['message']}", Style.BAD))
+    held = source.get("held_deletes")
+    if held:
+        lines.append(TextLine(f"  {count_of(held['count'], 'delete')} held back; to let them through:", Style.BAD))
+        lines.append(TextLine(f"    raven-agent sync {short_home(source['root'])} --approve-deletes {held['plan']}"))
+        lines.append(
+            TextLine(f"    raven-agent sync {short_home(source['root'])} --undo-deletes   (brings the files back)")
+        )
+    if source.get("conflicts"):
+        lines.append(TextLine(f"  see: raven-agent conflicts {short_home(source['root'])}", Style.CARE))
+    if source.get("paused_until"):
+        lines.append(
+            TextLine(f"  paused until {clock(source['paused_until'])}; to go on: raven-agent resume", Style.ASIDE)
+        )
+    lines += [TextLine(f"  {text}", Style.CARE) for text in source.get("degraded") or ()]
+    return lines
+
+
+def link(document: Document) -> View:
+    """Show what a link does, or did."""
+    was_linked = document.get("was_linked")
+    lines = [plan_line(document)] if document.get("plan") and not was_linked else []
+    words = "linked" if document.get("changed") else "already linked" if was_linked else "would link"
+    mode = document.get("mode")
+    way = "" if mode == "bidirectional" else f" ({mode})"
+    lines.append(TextLine(f"{words}: {short_home(document['root'])} with {document.get('server')}{way}"))
+    lines += _patterns(document)
+    lines += [TextLine(f"  skipped: {s['path']} ({s['reason']})", Style.ASIDE) for s in document.get("skipped") or ()]
+    return [*lines, *(sync(document["sync"]) if document.get("sync") else ())]
+
+
+def _patterns(document: Document) -> list[TextLine]:
+    """Show the patterns of a link, and those that select private files."""
+    lines = [
+        TextLine(f"{word}: {' '.join(document[word])}", Style.ASIDE)
+        for word in ("include", "exclude")
+        if document.get(word)
+    ]
+    if document.get("private"):
+        lines.append(TextLine(f"selects dotfiles or secrets: {' '.join(document['private'])}", Style.CARE))
+    return lines
+
+
+_PLAN: Final = (
+    ("upload", "to send"),
+    ("download", "to fetch"),
+    ("adopt", "equal on both sides"),
+    ("park", "different on both sides, to be parked as conflicts"),
+    ("skip", "to be skipped"),
+)
+
+
+def plan_line(document: Document) -> TextLine:
+    """Return ``3 files to send, 2 to fetch``: what a link does, without what it does not."""
+    plan = document.get("plan") or {}
+    counts = [(_number(plan.get(verb)), words) for verb, words in _PLAN if _number(plan.get(verb))]
+    if not counts:
+        return TextLine("no files yet on either side")
+    first, *rest = counts
+    text = ", ".join([f"{count_of(first[0], 'file')} {first[1]}", *(f"{count} {words}" for count, words in rest)])
+    return TextLine(text, Style.CARE if _number(plan.get("park")) else Style.PLAIN)
+
+
+def _number(value: object) -> int:
+    """Return the count of a plan's entry, which is a number or the list of what it counts."""
+    return len(value) if isinstance(value, list) else value if isinstance(value, int) else 0
+
+
+def sync(document: Document) -> View:
+    """Show what a pass did, or would do, source by source. Nothing is named twice, and no zeros."""
+    view: list[TextLine] = []
+    for source in document["sources"]:
+        root = short_home(source["root"])
+        counted = [
+            f"{source[name]} {words}"
+            for name, words in (
+                ("pushed", "sent"),
+                ("pulled", "fetched"),
+                ("deleted_remote", "deleted there"),
+                ("deleted_local", "deleted here"),
+                ("pending", "not done"),
+            )
+            if source.get(name)
+        ]
+        state = source["state"]
+        took = seconds_words(source.get("seconds") or 0)
+        would = "would be: " if source.get("dry_run") else ""
+        words = f"{would}{', '.join([*counted, took])}" if counted else took
+        view.append(TextLine(f"{root}: {_pass_state(source)} ({words})", TONES.get(state, Style.PLAIN)))
+        view += _pass_problems(source, root)
+    return view or nothing("no folder is linked")
+
+
+def _pass_state(source: Document) -> str:
+    named = [error for error in source.get("errors", ()) if error.get("path")]
+    if source["state"] == "error" and named and len(named) == len(source.get("errors", ())):
+        return f"up to date but for {count_of(len(named), 'file')}"
+    return str(source["state"]).replace("_", " ")
+
+
+def _pass_problems(source: Document, root: str) -> list[TextLine]:
+    held = source.get("held_deletes")
+    view = []
+    named = set()
+    for error in source.get("errors", ()):
+        named.add(error.get("path"))
+        # Held deletes are shown below, with the commands that end the hold.
+        if not (held and error["code"] == "halted"):
+            view.append(TextLine(f"  {error.get('path') or root}: {error['message']}", Style.BAD))
+    view += [
+        TextLine(f"  {s['path']}: skipped, {s.get('text') or s['reason']}", Style.ASIDE)
+        for s in source.get("skipped", ())
+        if s["path"] not in named
+    ]
+    if source.get("conflicts"):
+        words = count_of(source["conflicts"], "conflict")
+        view.append(TextLine(f"  {words} parked: raven-agent conflicts {root}", Style.CARE))
+    if held:
+        view += source_troubles({**source, "conflicts": 0, "error": None})
+    return view
