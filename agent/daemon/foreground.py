@@ -15,6 +15,7 @@ from agent.api.context import ApiContext
 from agent.core.errors import AgentError
 from agent.daemon.alerts import AlertMonitor
 from agent.daemon.automerge import AutoMerge
+from agent.daemon.late_write_monitor import LateWriteMonitor
 from agent.daemon.sd_notify import SdNotify
 from agent.daemon.service_status import ServiceStatusReporter
 from agent.daemon.sleep_detector import SleepDetector
@@ -117,6 +118,8 @@ def run_foreground(
                 merging = AutoMerge(agent)
                 threading.Thread(target=merging.keep_on, args=(stop,), name="automerge", daemon=True).start()
                 waking = SleepDetector(agent.reset_connections)
+                late = LateWriteMonitor(agent)
+                threading.Thread(target=late.run_forever, args=(stop,), name="late-writes", daemon=True).start()
                 for name, keep_on in (("waking", waking.keep_on), ("notifications", notifications.keep_on)):
                     threading.Thread(target=keep_on, args=(stop,), name=name, daemon=True).start()
                 on_ready()

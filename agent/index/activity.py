@@ -22,6 +22,8 @@ class ActivityKind(enum.StrEnum):
     DELETED_REMOTE = "deleted_remote"
     DELETED_LOCAL = "deleted_local"
     RESTORED = "restored"
+    LATE_WRITE = "late_write"
+    """A program wrote to a file after its move to the trash; the text was rescued."""
     SETTLED = "settled"
     """The outcome of an operation in doubt is known."""
     REFUSED = "refused"

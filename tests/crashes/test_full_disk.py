@@ -84,7 +84,7 @@ def test_cr6_a_full_disk_keeps_the_old_file_and_says_so(disk: Disk, hub: HubServ
         eventually(lambda: refused(daemon) == {"a.md", "new.md"}, what="the refusal is told")
         told = daemon.source()
         assert (told["state"], told["error"]["code"], told["pending_pull"]) == ("error", "disk", 2)
-        assert "No space left" in told["error"]["message"]
+        assert "the disk is full" in told["error"]["message"]
         assert (disk.text("a.md"), disk.text("b.md"), disk.text("new.md")) == (OLD, OLD, None)
         assert slots(disk) == []
         assert hub.text(source, "a.md") == hub.text(source, "new.md") == NEW

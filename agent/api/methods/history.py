@@ -6,7 +6,7 @@ import functools
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from agent.api.methods.common import (
     RequestRefused,
@@ -20,6 +20,7 @@ from agent.api.methods.common import (
     stamp,
     stamp_or_none,
 )
+from agent.api.methods.late_writes import install_text, rescue_quietly
 from agent.api.methods.sync import working_runner
 from agent.api.schema.common import ErrorDocument, ListParams, NoParams, PathParams
 from agent.api.schema.history import (
@@ -31,20 +32,14 @@ from agent.api.schema.history import (
     VersionDocument,
 )
 from agent.core.errors import AgentError, RemoteError, UsageError
-from agent.engine import messages as m
 from agent.index.drafts import Drafts
 from agent.runtime import linking
 from agent.runtime.agent import Agent
-from agent.runtime.source_runner import SourceRunner
 from agent.settings import links as reg
 from agent.settings.links import SourceEntry
 
 if TYPE_CHECKING:
     from agent.disk.apply.trash import TrashEntry
-
-_TRIES: Final = 3
-_WAIT_SECONDS: Final = 30.0
-"""Longest wait for a file that is busy; each try may take as long."""
 
 
 def history(agent: Agent, params: PathParams) -> HistoryDocument:
@@ -140,7 +135,7 @@ def restore(agent: Agent, params: RestoreParams) -> RestoreDocument:
     runner = working_runner(agent, source)
     runner.pass_once().result()
     before = _trash_ids(agent, source, path)
-    _install(agent, runner, source, path, content)
+    install_text(agent, runner, source, path, content)
     runner.pass_once().result()
     new = [entry_id for entry_id in _trash_ids(agent, source, path) if entry_id not in before]
     return RestoreDocument(
@@ -153,27 +148,6 @@ def restore(agent: Agent, params: RestoreParams) -> RestoreDocument:
     )
 
 
-def _install(agent: Agent, runner: SourceRunner, source: SourceEntry, path: str, content: bytes) -> None:
-    """Have the engine put the text in place, and wait for the outcome.
-
-    Raises:
-        RequestRefused: the file is still another after several tries.
-    """
-    digest = hashlib.sha256(content).hexdigest()
-
-    def at_rest() -> bool:
-        return not runner.engine.is_busy(path)
-
-    for _ in range(_TRIES):
-        runner.when(at_rest).result(_WAIT_SECONDS)
-        # A file that is busy again by now ignores the message; the next try repeats it.
-        agent.control.call(lambda: runner.tell(m.Restore(path, content)))
-        runner.when(at_rest).result(_WAIT_SECONDS)
-        if agent.control.call(lambda: agent.index.trees.get(source.key, [path])[path].local.hash) == digest:
-            return
-    raise RequestRefused(f"{source.root / path} could not be restored", f"raven-agent explain {source.root / path}")
-
-
 def _trash_ids(agent: Agent, source: SourceEntry, path: str) -> list[str]:
     with opened_folder(agent, source) as folder:
         return [entry.id for entry in folder.trash.entries() if entry.path == path]
@@ -181,6 +155,7 @@ def _trash_ids(agent: Agent, source: SourceEntry, path: str) -> list[str]:
 
 def _content(agent: Agent, source: SourceEntry, path: str, params: RestoreParams) -> bytes:
     wanted = params.version or ""
+    rescue_quietly(agent, source)
     with opened_folder(agent, source) as folder:
         if params.trash_id:
             found = [entry for entry in folder.trash.entries() if entry.id.startswith(params.trash_id)]
@@ -262,6 +237,7 @@ def _entries(agent: Agent, source: SourceEntry) -> list[TrashEntry]:
     if _is_unlinked(agent, source):
         # A folder that was away at the unlink has texts that were not written to its trash then.
         linking.write_pending_trash(agent, source)
+    rescue_quietly(agent, source)
     with opened_folder(agent, source) as folder:
         return list(folder.trash.entries())
 
@@ -272,6 +248,7 @@ def _on_server(agent: Agent, source: SourceEntry) -> set[str]:
 
 def _prune(agent: Agent, source: SourceEntry) -> list[TrashEntry]:
     settings = agent.settings
+    rescue_quietly(agent, source)
 
     @functools.cache
     def known() -> set[str]:

@@ -10,6 +10,7 @@ from functools import partial
 from msgspec import structs
 
 from agent.api.methods.common import chosen_sources, path_param, readable, stamp
+from agent.api.methods.late_writes import rescue_quietly
 from agent.api.methods.skips import failures, skips
 from agent.api.schema.common import FileError, HeldDeletesDocument
 from agent.api.schema.sync import (
@@ -40,6 +41,8 @@ def sync(agent: Agent, params: SyncParams) -> SyncDocument:
     if params.dry_run:
         return SyncDocument([_would(agent, source) for source in sources])
     runners = {source.key: working_runner(agent, source) for source in sources}
+    for source in sources:
+        rescue_quietly(agent, source)
     before = {key: _counters(agent, runner) for key, runner in runners.items()}
     began = time.monotonic()
     _pass(runners)

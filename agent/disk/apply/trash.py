@@ -33,6 +33,7 @@ _SIDECAR: Final = ".path"
 _PRIVATE: Final = 0o700
 _PROBE: Final = "\u00e9.part"
 """A name with a composed letter. Its ending makes recovery remove it if a crash left it behind."""
+_STAGING: Final = "slots"
 _LATE: Final = ".watch"
 """Ending of the staging files that name an entry which a process may still change."""
 
@@ -129,7 +130,7 @@ class Trash:
                 if entry.hash not in (SENTINEL_BASE, hashlib.sha256(content).hexdigest()):
                     raise DiskError(
                         f"A program changed {entry.path} after it was moved to the trash (entry {entry_id}).",
-                        "raven-agent trash list shows it again once the program has closed the file",
+                        "raven-agent trash shows it again once the program has closed the file",
                     )
                 return content
         raise DiskError(f"There is no trash entry {entry_id}.")
@@ -189,7 +190,7 @@ class Trash:
 
     def watched(self) -> Iterator[WatchedEntry]:
         """Yield every entry that may still change. Records of entries that are gone are removed."""
-        for found in self._fs.entries(self.staging):
+        for found in self._fs.entries(self.staging) if self.exists() else ():
             if not found.name.endswith(_LATE):
                 continue
             entry_id = found.name.removesuffix(_LATE)
@@ -246,6 +247,26 @@ class Trash:
                 raise DiskError(f"No trash can be created for {self._root.path}: {explain(failure)}.") from failure
         return self._handles
 
+    def exists(self) -> bool:
+        """Return True if the trash was created before. Creates nothing. Raises OSError if that cannot be determined."""
+        if self._handles is not None:
+            return True
+        handles = [self._fs.open_root(self._state_folder)]
+        try:
+            names = [_STAGING, self._source]
+            if not self._fs.same_volume(handles[0], self._root.handle):
+                handles.append(self._root.handle)
+                names = [OWN_NAME, *names]
+            for name in names:
+                handles.append(self._fs.open_dir(handles[-1], name))
+        except FileNotFoundError:
+            return False
+        finally:
+            for handle in handles:
+                if handle != self._root.handle:
+                    self._fs.close(handle)
+        return True
+
     def _open(self) -> tuple[Dir, Dir]:
         base = self._fs.open_root(self._state_folder)
         try:
@@ -253,7 +274,7 @@ class Trash:
                 inside = self._private(self._root.handle, OWN_NAME)
                 self._fs.close(base)
                 base = inside
-            return self._own(base, "trash"), self._own(base, "slots")
+            return self._own(base, "trash"), self._own(base, _STAGING)
         finally:
             self._fs.close(base)
 
