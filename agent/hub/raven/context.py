@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from agent.hub.domain.model import Caller, Clock, Connector, NewId, Source
 from agent.hub.domain.ports import Growth, Store, StoreSession
 from agent.hub.domain.source_transaction import SourceTransaction
 from agent.hub.raven.wire import HubError
+
+MAX_CACHED_OWNERS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +19,7 @@ class HubContext:
     """Dependencies of the endpoints.
 
     Attributes:
+        connector_owners: user by (workspace, connector id), a cache: a connector never changes its owner.
         committed: called with a source's id after a transaction that added events to it is durable.
     """
 
@@ -24,6 +27,7 @@ class HubContext:
     clock: Clock
     new_id: NewId
     committed: Callable[[str], None]
+    connector_owners: dict[tuple[str, str], str] = field(default_factory=dict)
 
 
 def source_of(session: StoreSession, caller: Caller, source: str) -> Source:
@@ -45,9 +49,33 @@ def own_connector(session: StoreSession, caller: Caller, connector: str) -> Conn
         HubError: 403 if the connector belongs to another user. Its conflicts and its heartbeat are that user's.
     """
     found = session.connector(caller.workspace, connector)
-    if found is not None and found.created_by != caller.user:
-        raise HubError(403, "The connector belongs to another user")
+    if found is not None:
+        _check_owner(caller, found.created_by)
     return found
+
+
+def is_own_connector(context: HubContext, session: StoreSession, caller: Caller, connector: str) -> bool:
+    """Return True if the connector is the caller's, False if the workspace has none with that id.
+
+    Raises:
+        HubError: 403 as `own_connector`.
+    """
+    key = (caller.workspace, connector)
+    owner = context.connector_owners.get(key)
+    if owner is None:
+        found = session.connector(caller.workspace, connector)
+        if found is None:
+            return False
+        if len(context.connector_owners) >= MAX_CACHED_OWNERS:
+            context.connector_owners.clear()
+        owner = context.connector_owners[key] = found.created_by
+    _check_owner(caller, owner)
+    return True
+
+
+def _check_owner(caller: Caller, owner: str) -> None:
+    if owner != caller.user:
+        raise HubError(403, "The connector belongs to another user")
 
 
 @contextmanager

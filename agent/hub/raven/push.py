@@ -28,7 +28,7 @@ from agent.hub.domain.model import (
 from agent.hub.domain.ports import StoreSession
 from agent.hub.domain.source_transaction import SourceTransaction
 from agent.hub.domain.text import encoded, path_fault, storable
-from agent.hub.raven.context import HubContext, locked_source_tx, own_connector
+from agent.hub.raven.context import HubContext, is_own_connector, locked_source_tx
 from agent.hub.raven.wire import HubError, printable
 
 MAX_OPERATION = 255
@@ -97,7 +97,9 @@ def push_batch(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> 
     with locked_source_tx(context, caller, body["sourceId"]) as (session, transaction):
         if transaction.source.status is SourceStatus.PAUSED:
             raise HubError(400, "Source is paused")
-        results = _apply(session, transaction, checked, _connector_of(session, caller, body.get("connectorId")))
+        results = _apply(
+            session, transaction, checked, _connector_of(context, session, caller, body.get("connectorId"))
+        )
         answer: dict[str, object] = {
             "sourceId": transaction.source.id,
             "applied": sum(r["status"] is ItemStatus.APPLIED for r in results),
@@ -111,11 +113,10 @@ def push_batch(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> 
         return answer
 
 
-def _connector_of(session: StoreSession, caller: Caller, connector: str | None) -> str | None:
+def _connector_of(context: HubContext, session: StoreSession, caller: Caller, connector: str | None) -> str | None:
     # An unknown connector counts as none: it belongs to nobody, and two users that name the same one must not
     # update each other's conflicts.
-    known = None if connector is None else own_connector(session, caller, connector)
-    return None if known is None else known.id
+    return connector if connector is not None and is_own_connector(context, session, caller, connector) else None
 
 
 def _apply(
