@@ -27,6 +27,12 @@ class ScanPaths(Struct, frozen=True, gc=False):
     anew: frozenset[str] = frozenset()
 
 
+class ReadLargeFiles(Struct, frozen=True, gc=False):
+    """Read these large files, beside all other effects; post ScanResults for each, then LargeFilesRead."""
+
+    paths: tuple[str, ...]
+
+
 class Poll(Struct, frozen=True, gc=False):
     """Read the feed behind ``state``; post PageArrived for each page.
 
@@ -163,6 +169,7 @@ class PassFinished(Struct, frozen=True, gc=False):
 Effect = (
     ScanFolder
     | ScanPaths
+    | ReadLargeFiles
     | Poll
     | Send
     | FetchHead

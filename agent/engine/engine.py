@@ -87,6 +87,7 @@ class Engine:
             m.ScanResults: self._local_changes.on_scan_results,
             m.ScanFinished: self._local_changes.on_scan_finished,
             m.PathScanFinished: self._on_path_scan_finished,
+            m.LargeFilesRead: self._local_changes.on_large_files_read,
             m.RescanRequested: self._local_changes.on_rescan_requested,
             m.PageArrived: self._remote_feed.on_page,
             m.BatchAnswered: self._uploads.on_answer,

@@ -13,6 +13,7 @@ from msgspec import Struct, field
 
 from agent.core.events import Span
 from agent.core.model import Intent
+from agent.engine.large_reads import LargeReads
 from agent.index.operations import StoredOperation
 
 CONTENTS_LIMIT: Final = 8 << 20
@@ -101,6 +102,7 @@ class InFlight(Struct):
         recovery, scan: phases of recovery and whole scans.
         scan_began: begin of the last whole scan or recovery.
         scanning_paths: single paths being scanned.
+        reading: large files being read.
         changed_paths: paths the watcher reported: (first, last) report; scanned once they are quiet.
         racy: paths modified within 2 s of their scan: the time when their stat becomes proof.
         confirmed_racy: racy paths that are scanned again after that time.
@@ -154,6 +156,7 @@ class InFlight(Struct):
     scan: ScanPhase = ScanPhase.FIRST_DUE
     scan_began: float = 0.0
     scanning_paths: set[str] = field(default_factory=set)
+    reading: LargeReads = field(default_factory=LargeReads)
     changed_paths: dict[str, tuple[float, float]] = field(default_factory=dict)
     racy: dict[str, float] = field(default_factory=dict)
     confirmed_racy: set[str] = field(default_factory=set)
@@ -237,7 +240,7 @@ class InFlight(Struct):
 
     def scans_idle(self) -> None:
         """End the time in which a scan may have read a path before our own change of it."""
-        if not self.scan.running and not self.scanning_paths:
+        if not self.scan.running and not self.scanning_paths and not self.reading:
             self.self_modified.clear()
 
     # The folder
@@ -257,7 +260,7 @@ class InFlight(Struct):
         intent = self.intents.pop(identifier, None)
         if intent is not None:
             self.applying.discard(intent.path)
-            if self.scan.running or self.scanning_paths:
+            if self.scan.running or self.scanning_paths or self.reading:
                 self.self_modified.add(intent.path)
         return intent
 

@@ -8,9 +8,16 @@ from agent.core.model import ABSENT, Observation, Presence, Reason, Side, Skippe
 from agent.core.reconcile import Step
 from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
-from agent.engine.effects import ScanFolder, ScanPaths
+from agent.engine.effects import ReadLargeFiles, ScanFolder, ScanPaths
 from agent.engine.in_flight import RecoveryPhase
-from agent.engine.messages import PathScanFinished, PathsChanged, RescanRequested, ScanFinished, ScanResults
+from agent.engine.messages import (
+    LargeFilesRead,
+    PathScanFinished,
+    PathsChanged,
+    RescanRequested,
+    ScanFinished,
+    ScanResults,
+)
 from agent.engine.path_store import PathStore
 from agent.index.activity import ActivityKind
 from agent.index.problems import PathProblem, ProblemOrigin
@@ -68,6 +75,16 @@ class LocalChanges:
             self._ctx.update_source_row(mounts=self._ctx.source_row.mounts | message.mounts)
         for entry in message.oddities:
             self._ctx.set_problem(_problem(entry, self._ctx.now))
+        if message.large:
+            new = in_flight.reading.begin(message.large)
+            if new:
+                self._ctx.emit(ReadLargeFiles(new))
+
+    def on_large_files_read(self, message: LargeFilesRead) -> None:
+        """End the reading of large files; those that changed meanwhile are scanned again."""
+        for path in self._ctx.in_flight.reading.end(message.paths):
+            self._path_changed(path)
+        self._ctx.in_flight.scans_idle()
 
     def _is_usable(self, seen: Observation) -> bool:
         """True if the observation can be written; otherwise its path is scanned again."""

@@ -43,11 +43,13 @@ class ScanResults(Struct, frozen=True, gc=False):
     Attributes:
         oddities: entries that can never be synced.
         mounts: mount points found below the root, sent with the files in them: a scan that breaks off sends no summary.
+        large: large files that must be read to be known; they are not in ``seen``.
     """
 
     seen: tuple[Observation, ...]
     oddities: tuple[SkippedEntry, ...] = ()
     mounts: frozenset[str] = frozenset()
+    large: frozenset[str] = frozenset()
 
 
 class ScanFinished(Struct, frozen=True, gc=False):
@@ -64,6 +66,12 @@ class ScanFinished(Struct, frozen=True, gc=False):
 
 class PathScanFinished(Struct, frozen=True, gc=False):
     """The scan of single paths is over; its results came before."""
+
+    paths: tuple[str, ...]
+
+
+class LargeFilesRead(Struct, frozen=True, gc=False):
+    """The reading of large files is over; its results came before."""
 
     paths: tuple[str, ...]
 
@@ -244,6 +252,7 @@ Message = (
     | ScanResults
     | ScanFinished
     | PathScanFinished
+    | LargeFilesRead
     | PageArrived
     | BatchAnswered
     | HeadArrived

@@ -131,6 +131,7 @@ class Planner:
             in_flight.scan.running
             or in_flight.scan.wanted
             or in_flight.scanning_paths
+            or in_flight.reading
             or (in_flight.changed_paths and not self._ctx.is_long_pass)
             or in_flight.recovery is RecoveryPhase.RUNNING
             or in_flight.delete_check_pending

@@ -227,7 +227,10 @@ class Uploads:
         """
         in_flight = self._ctx.in_flight
         rows = self._path_store.rows(
-            sorted((in_flight.changed_paths.keys() | in_flight.scanning_paths) - in_flight.unstable)
+            sorted(
+                (in_flight.changed_paths.keys() | in_flight.scanning_paths | in_flight.reading.paths)
+                - in_flight.unstable
+            )
         ).values()
         return in_flight.scan.running or any(_may_be_new(row) for row in rows)
 

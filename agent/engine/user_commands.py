@@ -95,12 +95,13 @@ class UserCommands:
             for row in ctx.index.trees.with_step(ctx.source, Step.SKIP, Step.UNKNOWN)
             if chosen is None or row.path in chosen
         ]
-        refused = [row for row in rows if row.step is Step.SKIP and row.local.reason in _REFUSALS]
+        refused = [row for row in rows if row.local.reason in _REFUSALS]
         if refused or chosen is None:
             # Also if nothing was refused: a limit learned from one bad answer would refuse the next file.
             ctx.update_source_row(max_bytes=None)
-        if refused:
-            self._path_store.change(replace(row, local=replace(row.local, reason=None)) for row in refused)
+        known = [row for row in refused if row.step is Step.SKIP]
+        if known:
+            self._path_store.change(replace(row, local=replace(row.local, reason=None)) for row in known)
         # Without a fingerprint, a file that had shrunk is taken as an edit: the person asked for it.
         self._path_store.change(replace(row, fingerprint=None) for row in rows if row.local.reason is Reason.SHRUNK)
         in_flight.request_scan()

@@ -26,6 +26,8 @@ from agent.core.model import (
     Verb,
 )
 from agent.disk.apply.file_reader import FileReader
+from agent.disk.scan.observe import UNREAD
+from agent.disk.scan.walk import ScanBatch
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.remotes.protocol import Outgoing, Remote
@@ -93,10 +95,8 @@ class EffectExecutor:
     def carry_out(self, effect: e.Effect) -> Iterator[m.Message]:
         """Execute the effect; iterate over the messages with its results."""
         match effect:
-            case e.ScanFolder():
-                yield from self._scan()
-            case e.ScanPaths(paths, again, anew):
-                yield from self._observe(paths, again, anew)
+            case e.ScanFolder() | e.ScanPaths() | e.ReadLargeFiles():
+                yield from self._observe(effect)
             case e.ApplyChanges(jobs):
                 yield self._apply(jobs)
             case e.Recover(intents):
@@ -123,30 +123,56 @@ class EffectExecutor:
 
     # The folder
 
+    def _observe(self, effect: e.ScanFolder | e.ScanPaths | e.ReadLargeFiles) -> Iterator[m.Message]:
+        match effect:
+            case e.ScanFolder():
+                yield from self._scan()
+            case e.ScanPaths(paths, again, anew):
+                yield from self._scan_paths(paths, again, anew)
+            case e.ReadLargeFiles(paths):
+                yield from self._read_large(paths)
+
     def _scan(self) -> Iterator[m.Message]:
         mounts: set[str] = set()
         try:
-            for batch in self._folder.scan(self._memory.known(), self._max_bytes(), self._memory.mounts()):
+            for batch in self._scan_batches():
                 mounts.update(batch.mounts)
-                yield m.ScanResults(batch.seen, batch.skipped, frozenset(batch.mounts))
+                yield m.ScanResults(batch.seen, batch.skipped, frozenset(batch.mounts), frozenset(batch.large))
         except (DiskError, OSError) as error:
             yield m.ScanFinished(str(error))
         else:
             yield m.ScanFinished(mounts=frozenset(mounts))
 
-    def _observe(self, paths: tuple[str, ...], again: frozenset[str], anew: frozenset[str]) -> Iterator[m.Message]:
+    def _scan_batches(self) -> Iterator[ScanBatch]:
+        known, mounts = self._memory.known(), self._memory.mounts()
+        return self._folder.scan(known, self._max_bytes(), mounts, defer_large=True)
+
+    def _scan_paths(self, paths: tuple[str, ...], again: frozenset[str], anew: frozenset[str]) -> Iterator[m.Message]:
         try:
             canonical = self._folder.canonical(paths)
             fresh = set(self._folder.canonical(tuple(anew)))
             known = {path: file for path, file in self._memory.known_at(canonical).items() if path not in fresh}
-            mounts = self._memory.mounts()
-            seen = self._folder.observe(canonical, known, self._max_bytes(), mounts, again)
+            mounts, limit = self._memory.mounts(), self._max_bytes()
+            # What a person waits for is read at once.
+            found = self._folder.observe(canonical, known, limit, mounts, again, defer_large=not fresh)
         except RootError as error:
             yield m.PathScanFinished(paths)
             yield m.ScanFinished(error.message)
         else:
-            yield m.ScanResults(tuple(seen))
+            large = frozenset(one.path for one in found if one.side is UNREAD)
+            yield m.ScanResults(tuple(one for one in found if one.side is not UNREAD), large=large)
             yield m.PathScanFinished(paths)
+
+    def _read_large(self, paths: tuple[str, ...]) -> Iterator[m.Message]:
+        try:
+            for path in paths:
+                known, mounts = self._memory.known_at([path]), self._memory.mounts()
+                yield m.ScanResults(tuple(self._folder.observe([path], known, self._max_bytes(), mounts)))
+        except RootError as error:
+            yield m.LargeFilesRead(paths)
+            yield m.ScanFinished(error.message)
+        else:
+            yield m.LargeFilesRead(paths)
 
     def _apply(self, jobs: tuple[tuple[Intent, bytes], ...]) -> m.Message:
         try:

@@ -19,6 +19,7 @@ class EffectHandlers(Struct, frozen=True):
     Attributes:
         folder: executes effects on the folder, one after another.
         server: executes effects on the server, each on its own thread. It has its own handle of the folder.
+        large: reads large files on a thread of its own. It has its own handle of the folder too.
         make_watcher: returns a watcher, or None while the folder is missing. None itself for a single command.
         close: closes the handles of the folder and the index.
         release: closes the handles of the folder until the next use. Returns False if one is in use now.
@@ -27,6 +28,7 @@ class EffectHandlers(Struct, frozen=True):
 
     folder: EffectExecutor
     server: EffectExecutor
+    large: EffectExecutor
     make_watcher: Callable[[], Watcher | None] | None
     close: Callable[[], None]
     release: Callable[[], bool]

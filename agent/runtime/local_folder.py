@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from agent.core.errors import DiskError, RootError
@@ -15,7 +15,8 @@ from agent.disk.apply.trash import Trash
 from agent.disk.fs.protocol import Fs
 from agent.disk.root import Root, RootIdentity
 from agent.disk.root_marker import confirm
-from agent.disk.scan.observe import observe_paths
+from agent.disk.scan.digest import never
+from agent.disk.scan.observe import ReadPolicy, observe_paths
 from agent.disk.scan.walk import ScanBatch, scan
 from agent.disk.selection.rules import Rules, Selection
 
@@ -60,6 +61,8 @@ class LocalFolder:
         self._link = link
         self._open: _Opened | None = None
         self._users = 0
+        self.interrupted: Callable[[], bool] = never
+        """True once the process stops: long reads then end with ``ReadInterrupted``."""
         self._lock = threading.RLock()
 
     def close(self) -> None:
@@ -151,16 +154,24 @@ class LocalFolder:
             return list(dict.fromkeys(opened.root.canonical(path) for path in paths))
 
     def scan(
-        self, known: Iterable[IndexedFileRow], max_bytes: int | None, mounts: frozenset[str] = frozenset()
+        self,
+        known: Iterable[IndexedFileRow],
+        max_bytes: int | None,
+        mounts: frozenset[str] = frozenset(),
+        *,
+        defer_large: bool = False,
     ) -> Iterator[ScanBatch]:
-        """Yield everything that differs from the index; arguments as in ``agent.disk.scan.walk.scan`` and ``Root``.
+        """Yield everything that differs from the index.
+
+        Arguments are those of ``agent.disk.scan.walk.scan``, ``Root`` and ``ReadPolicy``.
 
         Raises:
             RootError: the folder is missing or not the linked one.
         """
         with self._use() as opened:
             opened.root.mounts = mounts
-            yield from scan(opened.root, opened.selection, known, max_bytes=max_bytes)
+            policy = ReadPolicy(defer_large, self.interrupted)
+            yield from scan(opened.root, opened.selection, known, max_bytes=max_bytes, policy=policy)
 
     def observe(
         self,
@@ -169,13 +180,20 @@ class LocalFolder:
         max_bytes: int | None,
         mounts: frozenset[str] = frozenset(),
         again: frozenset[str] = frozenset(),
+        *,
+        defer_large: bool = False,
     ) -> list[Observation]:
-        """Observe these paths; ``again`` as in ``observe_paths``. Raises RootError."""
+        """Observe these paths; ``again`` as in ``observe_paths``, ``defer_large`` as in ``ReadPolicy``.
+
+        Raises:
+            RootError: the folder is missing or not the linked one.
+        """
         # Several threads may observe before their batches of deletes are sent.
         with self._lock, self._use() as opened:
             opened.root.verify()
             opened.root.mounts = mounts
-            return observe_paths(opened.root, opened.selection, paths, known, max_bytes, again)
+            policy = ReadPolicy(defer_large, self.interrupted)
+            return observe_paths(opened.root, opened.selection, paths, known, max_bytes, again, policy)
 
     @contextlib.contextmanager
     def reader(self) -> Iterator[FileReader]:

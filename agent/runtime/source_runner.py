@@ -64,6 +64,8 @@ class SourceRunner:
         self._folder_work: queue.SimpleQueue[tuple[int, e.Effect | None] | None] = queue.SimpleQueue()
         """Effects on the folder; None instead of an effect: a call to the server has opened handles of the folder."""
         self._handles_open = False
+        self._large_work: deque[tuple[int, e.ReadLargeFiles]] = deque()
+        self._large_thread: threading.Thread | None = None
         self._folder_thread = threading.Thread(target=self._work_on_folder, name=f"folder-{config.source}", daemon=True)
         self._tickets: dict[int, Future[None]] = {}
         self._next_ticket = 1
@@ -88,6 +90,11 @@ class SourceRunner:
     def degraded(self) -> str | None:
         """The reason why changes are noticed late; None if they are not."""
         return self._watcher.degraded if self._watcher else None
+
+    @property
+    def is_stopped(self) -> bool:
+        """True once ``stop`` was called. From any thread."""
+        return self._stopped
 
     def view(self) -> SourceView:
         """Return the status of the source."""
@@ -115,6 +122,9 @@ class SourceRunner:
             return
         self._folder_work.put(None)
         self._folder_thread.join()
+        large = self._large_thread
+        if large is not None:
+            large.join()
         if self._watcher is not None:
             self._watcher.stop()
         self._control.call(lambda: self._control.drop_timer(self))
@@ -283,6 +293,8 @@ class SourceRunner:
                 self._control.set_timer(self, effect.moment, lambda: self._step(m.TimePassed()))
             elif isinstance(effect, e.PassFinished):
                 self._tickets.pop(effect.ticket).set_result(None)
+            elif isinstance(effect, e.ReadLargeFiles):
+                self._read_large(self._incarnation, effect)
             elif isinstance(effect, _FOLDER_EFFECTS):
                 self._folder_work.put((self._incarnation, effect))
             else:
@@ -323,6 +335,25 @@ class SourceRunner:
             self._watcher = handlers.make_watcher()
             if self._watcher is not None:
                 self._watcher.start()
+
+    def _read_large(self, incarnation: int, effect: e.ReadLargeFiles) -> None:
+        """Read large files, one effect after another, on a thread that ends with the last of them."""
+        with self._lock:
+            self._large_work.append((incarnation, effect))
+            if self._large_thread is not None:
+                return
+            self._large_thread = threading.Thread(target=self._work_on_large, name="large", daemon=True)
+        self._large_thread.start()
+
+    def _work_on_large(self) -> None:
+        while self._handlers is not None:
+            with self._lock:
+                if not self._large_work or self._stopped:
+                    self._large_thread = None
+                    break
+                incarnation, effect = self._large_work.popleft()
+            self._execute(self._handlers.large, incarnation, effect)
+        self._folder_work.put((self._incarnation, None))
 
     def _work_on_server(self, incarnation: int, effect: e.Effect) -> None:
         if self._handlers is not None:

@@ -96,8 +96,10 @@ def effect_handlers(
     on_connection_lost: Callable[[], None],
     make_watcher: Callable[[], Watcher | None] | None,
 ) -> EffectHandlers:
-    """Return the executors of a source. The folder's thread and the calls to the server get a folder handle each."""
-    folders = open_source_folder(), open_source_folder()
+    """Return the executors of a source. Changes, calls and large files get a handle of the folder each."""
+    folders = open_source_folder(), open_source_folder(), open_source_folder()
+    for folder in folders:
+        folder.interrupted = lambda: runner.is_stopped
 
     def executor(folder: LocalFolder) -> EffectExecutor:
         return EffectExecutor(source.source_id, folder, index, connect, lambda: runner.max_bytes, clock)
@@ -112,7 +114,15 @@ def effect_handlers(
         released = [folder.release() for folder in folders]
         return all(released)
 
-    return EffectHandlers(executor(folders[0]), executor(folders[1]), make_watcher, close, release, on_connection_lost)
+    return EffectHandlers(
+        executor(folders[0]),
+        executor(folders[1]),
+        executor(folders[2]),
+        make_watcher,
+        close,
+        release,
+        on_connection_lost,
+    )
 
 
 def make_watcher(fs: Fs, source: SourceEntry, runner: SourceRunner) -> Watcher | None:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+import queue
+import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
 
 from agent.core.model import Mode
+from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.engine.config import EngineConfig
 from agent.index import Index, open_index
 from agent.runtime.control_loop import ControlLoop
+from agent.runtime.effect_handlers import EffectHandlers
 from agent.runtime.source_runner import SourceRunner
 
 START = 1_800_000_000.0
@@ -95,3 +101,52 @@ def test_a_setup_the_index_refuses_is_a_failure_like_any_other(stage: Stage) -> 
     stage.control.call(lambda: stage.runner.configure(structs.replace(one_way, long_poll=True)))
     stage.revive()
     assert stage.runner.failure is None and stage.runner.config.long_poll
+
+
+class Blocked:
+    """An executor that is busy until its runner is stopped, as one that reads a large file."""
+
+    def __init__(self, runner: SourceRunner) -> None:
+        self._runner = runner
+        self.began = threading.Event()
+
+    def carry_out(self, _effect: e.Effect) -> Iterator[m.Message]:
+        self.began.set()
+        while not self._runner.is_stopped:
+            time.sleep(0.001)
+        yield from ()
+
+
+class Recording:
+    """An executor that does nothing but remember its effects."""
+
+    def __init__(self) -> None:
+        self.effects: queue.SimpleQueue[e.Effect] = queue.SimpleQueue()
+
+    def carry_out(self, effect: e.Effect) -> Iterator[m.Message]:
+        self.effects.put(effect)
+        if isinstance(effect, e.Recover):
+            yield m.ChangesApplied(())
+        if isinstance(effect, e.ScanFolder):
+            yield m.ScanResults((), large=frozenset({"large.md"}))
+            yield m.ScanFinished()
+
+
+def test_fd8_a_large_file_delays_neither_scans_nor_the_end(stage: Stage) -> None:
+    """FD8: while it is read the folder's thread goes on, handles at rest are closed, and a stop ends the read."""
+    large, folder, server, released = Blocked(stage.runner), Recording(), Recording(), threading.Event()
+
+    def release() -> bool:
+        released.set()
+        return True
+
+    handlers: Any = EffectHandlers(folder, server, large, None, lambda: None, release, lambda: None)  # type: ignore[arg-type]
+    stage.runner.start(handlers)
+    assert large.began.wait(10)
+    assert released.wait(10)
+    stage.runner.deliver(m.PathsChanged(frozenset({"small.md"}), rescan=True))
+    while not isinstance(folder.effects.get(timeout=10), e.ScanFolder):
+        pass
+    began = time.monotonic()
+    stage.runner.stop()
+    assert time.monotonic() - began < 5

@@ -85,16 +85,19 @@ def test_a_large_file_is_too_large_and_a_large_binary_is_binary(room: Room) -> N
     (room.folder / "b.md").write_bytes(b"\x00" * 11)
     assert see(room, "a.md", max_bytes=10).side.reason is Reason.TOO_LARGE
     assert see(room, "a.md", max_bytes=11).side.reason is None
-    assert see(room, "b.md", max_bytes=10).side.reason is Reason.BINARY
+    assert see(room, "b.md", max_bytes=11).side.reason is Reason.BINARY
+    assert see(room, "b.md", max_bytes=10).side.reason is Reason.TOO_LARGE
 
 
 def test_a_raised_limit_counts_without_reading_the_file_again(folder: Path, state: Path) -> None:
     (folder / "a.md").write_bytes(b"x" * 11)
     age(folder / "a.md")
     room, calls = counting(folder, state)
-    known = remember(see(room, "a.md", max_bytes=10))
+    known = remember(see(room, "a.md"))
     calls.clear()
-    assert see(room, "a.md", known, max_bytes=20).side.reason is None
+    lowered = see(room, "a.md", known, max_bytes=10)
+    assert (lowered.side.reason, lowered.side.hash) == (Reason.TOO_LARGE, known.hash)
+    assert see(room, "a.md", remember(lowered), max_bytes=20).side.reason is None
     assert "open_file" not in calls
     room.close()
 

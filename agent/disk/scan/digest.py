@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import hashlib
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import xxhash
@@ -14,6 +15,17 @@ from agent.disk.fs.protocol import File, Fs
 CHUNK: Final = 1 << 20
 HELD: Final = 4 << 20
 """Files up to this size are read in one call. Their sha256 is skipped if the xxh3 is the expected one."""
+PEEK: Final = 8 << 10
+"""Bytes of a larger file that are checked first: most files that are no text show it there."""
+
+
+class ReadInterrupted(Exception):
+    """The process is stopping, so a long read was given up. Nothing may be concluded from it."""
+
+
+def never() -> bool:
+    """Return False: the reader is not to be interrupted."""
+    return False
 
 
 class Digest(NamedTuple):
@@ -49,6 +61,11 @@ class _TextCheck:
         except UnicodeDecodeError:
             self._bad = True
 
+    @property
+    def failed(self) -> bool:
+        """True if the bytes so far are no text."""
+        return self._nul or self._bad
+
     def reason(self) -> Reason | None:
         self.feed(b"", final=True)
         if self._nul:
@@ -68,18 +85,46 @@ def text_reason(content: bytes) -> Reason | None:
     return None
 
 
+def head_reason(head: bytes) -> Reason | None:
+    """Return the reason why a file that begins with these bytes, and goes on, is not taken as text; None if unknown."""
+    if b"\x00" in head:
+        return Reason.BINARY
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return Reason.NOT_UTF8
+    return None
+
+
 xxh3: Final = xxhash.xxh3_128_hexdigest
 """xxh3-128 of the bytes, hexadecimal, as stored in fingerprints."""
 
 
-def digest(fs: Fs, file: File, size: int, expected_xxh3: str | None = None) -> Digest:
+def digest(
+    fs: Fs,
+    file: File,
+    size: int,
+    expected_xxh3: str | None = None,
+    *,
+    head: bytes = b"",
+    interrupted: Callable[[], bool] = never,
+    text_only: bool = False,
+) -> Digest:
     """Read ``file`` to its end, or until it has grown: a log written faster than it is read has no end.
 
     Args:
         size: size by the stat. If the size of the digest differs, the file changed and its hashes are void.
         expected_xxh3: of the bytes known from earlier. If it is equal, no sha256 is computed for a small file.
+        head: the first bytes, if they were read already.
+        text_only: end at the first slice of a larger file that is no text; then ``sha256`` is None.
+        interrupted: asked before each slice of ``CHUNK`` bytes of a larger file.
+
+    Raises:
+        ReadInterrupted: ``interrupted`` returned True.
     """
-    return _small(fs, file, size, expected_xxh3) if size <= HELD else _large(fs, file, size)
+    if size <= HELD:
+        return _small(fs, file, size, expected_xxh3)
+    return _large(fs, file, size, head, interrupted, text_only)
 
 
 def _small(fs: Fs, file: File, size: int, expected_xxh3: str | None) -> Digest:
@@ -93,16 +138,22 @@ def _small(fs: Fs, file: File, size: int, expected_xxh3: str | None) -> Digest:
     return Digest(quick, hashlib.sha256(content).hexdigest(), len(content), text_reason(content))
 
 
-def _large(fs: Fs, file: File, size: int) -> Digest:
+def _large(fs: Fs, file: File, size: int, head: bytes, interrupted: Callable[[], bool], text_only: bool) -> Digest:
     quick = xxhash.xxh3_128()
     sha = hashlib.sha256()
     check = _TextCheck()
     total = 0
-    while data := fs.read(file, CHUNK):
+    data = head or fs.read(file, CHUNK)
+    while data:
+        if interrupted():
+            raise ReadInterrupted
         total += len(data)
         if total > size:
             break
         quick.update(data)
         sha.update(data)
         check.feed(data)
+        if text_only and check.failed:
+            return Digest("", None, size, check.reason())
+        data = fs.read(file, CHUNK)
     return Digest(quick.hexdigest(), sha.hexdigest(), total, check.reason())

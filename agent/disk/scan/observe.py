@@ -7,7 +7,7 @@ import errno
 from collections.abc import Callable, Mapping, Sequence, Set
 from contextlib import AbstractContextManager, nullcontext
 from hashlib import sha256
-from typing import Final
+from typing import Final, NamedTuple
 
 from msgspec.structs import replace
 
@@ -15,12 +15,35 @@ from agent.core import paths
 from agent.core.model import ABSENT, Fingerprint, IndexedFile, Observation, Presence, Reason, Side
 from agent.disk.fs.protocol import Dir, File, FileType, Fs, Stat
 from agent.disk.root import MountMissing, PathBlocked, Root, UnsafePath
-from agent.disk.scan.digest import HELD, Digest, digest, text_reason, xxh3
+from agent.disk.scan.digest import HELD, PEEK, Digest, ReadInterrupted, digest, head_reason, never, text_reason, xxh3
 from agent.disk.scan.parent_cache import ParentCache
 from agent.disk.selection.rules import Selection
 
 RACY_NS: Final = 2_000_000_000
 """Nanoseconds. A file written this shortly before its observation can change again with an equal stat."""
+
+
+LARGE: Final = 8 << 20
+"""Bytes. A larger file is read on a thread of its own, so that it delays no other."""
+REST_NS: Final = 5_000_000_000
+"""Nanoseconds. A large file written this shortly ago is not read: a growing log would be read again and again."""
+UNREAD: Final = Side(Presence.UNKNOWN)
+"""The side, compared by identity, of a large file that must be read to be known."""
+
+
+class ReadPolicy(NamedTuple):
+    """The way to treat files that take long to read.
+
+    Attributes:
+        defer_large: do not read a file of more than ``LARGE`` bytes; its side is ``UNREAD``.
+        interrupted: True once the process stops; a read then ends with ``ReadInterrupted``.
+    """
+
+    defer_large: bool = False
+    interrupted: Callable[[], bool] = never
+
+
+READ_ALL: Final = ReadPolicy()
 
 
 class StatTrust(enum.Enum):
@@ -51,10 +74,15 @@ def observe_path(
 
 
 def observe(
-    root: Root, selection: Selection, path: str, known: IndexedFile | None, max_bytes: int | None
+    root: Root,
+    selection: Selection,
+    path: str,
+    known: IndexedFile | None,
+    max_bytes: int | None,
+    policy: ReadPolicy = READ_ALL,
 ) -> Observation:
     """As ``observe_path``, by the ignore files as last read: for many paths after one ``Selection.renew``."""
-    return _observe(root, selection, path, known, max_bytes, root.parent, StatTrust.PROOF)
+    return _observe(root, selection, path, known, max_bytes, root.parent, StatTrust.PROOF, policy)
 
 
 def observe_paths(
@@ -64,6 +92,7 @@ def observe_paths(
     known: Mapping[str, IndexedFile],
     max_bytes: int | None,
     again: Set[str] = frozenset(),
+    policy: ReadPolicy = READ_ALL,
 ) -> list[Observation]:
     """As ``observe_path``, for many paths. The rules are read once; a folder is opened once for consecutive paths.
 
@@ -87,6 +116,7 @@ def observe_paths(
                 max_bytes,
                 walk,
                 StatTrust.PROVISIONAL if path in again else StatTrust.PROOF,
+                policy,
             )
             for path in wanted
         ]
@@ -94,7 +124,9 @@ def observe_paths(
         parents.release()
     moved_away = parents.moved_away
     return [
-        observe(root, selection, seen.path, known.get(seen.path), max_bytes) if seen.path in moved_away else seen
+        observe(root, selection, seen.path, known.get(seen.path), max_bytes, policy)
+        if seen.path in moved_away
+        else seen
         for seen in found
     ]
 
@@ -107,7 +139,10 @@ def _observe(
     max_bytes: int | None,
     walk: Callable[[str], AbstractContextManager[tuple[Dir, str]]],
     trust: StatTrust,
+    policy: ReadPolicy,
 ) -> Observation:
+    if policy.interrupted():
+        raise ReadInterrupted
     if "\x00" in path or any(part in {"", ".", ".."} for part in path.split("/")):
         return _out_of_scope(path, Reason.UNSAFE_PATH, paths.check(path))
     try:
@@ -122,8 +157,11 @@ def _observe(
                 )
             fs = root.fs
             if known is None and _is_file(fs, handle, name):
-                return observe_new(fs, handle, name, path, plain=False, now_ns=fs.now_ns(handle), max_bytes=max_bytes)
-            return observe_at(fs, handle, path, known=known, max_bytes=max_bytes, trust=trust)
+                now_ns = fs.now_ns(handle)
+                return observe_new(
+                    fs, handle, name, path, plain=False, now_ns=now_ns, max_bytes=max_bytes, policy=policy
+                )
+            return observe_at(fs, handle, path, known=known, max_bytes=max_bytes, trust=trust, policy=policy)
     except (FileNotFoundError, PathBlocked):
         return Observation(path, ABSENT)
     except UnsafePath as unsafe:
@@ -150,6 +188,7 @@ def observe_at(
     known: IndexedFile | None,
     max_bytes: int | None,
     trust: StatTrust = StatTrust.PROOF,
+    policy: ReadPolicy = READ_ALL,
 ) -> Observation:
     """Observe a selected path whose folder is open."""
     name = path.rpartition("/")[2]
@@ -168,9 +207,14 @@ def observe_at(
             return Observation(
                 path, side, known.fingerprint, "shorter than before at an unchanged modification time, as after a crash"
             )
+        if max_bytes is not None and found.size > max_bytes:
+            # Its bytes are never sent. Unread, it costs one stat however large it is and however often it changes.
+            return _too_large(path, found.size, max_bytes)
+        if policy.defer_large and found.size > LARGE:
+            return _deferred(path, found, fs.now_ns(handle))
         file = fs.open_file(handle, name)
         try:
-            return _read(fs, file, path, known, max_bytes)
+            return _read(fs, file, path, known, max_bytes, policy.interrupted)
         finally:
             fs.close(file)
     except FileNotFoundError:
@@ -180,7 +224,15 @@ def observe_at(
 
 
 def observe_new(
-    fs: Fs, handle: Dir, name: str, path: str, *, plain: bool, now_ns: int, max_bytes: int | None
+    fs: Fs,
+    handle: Dir,
+    name: str,
+    path: str,
+    *,
+    plain: bool,
+    now_ns: int,
+    max_bytes: int | None,
+    policy: ReadPolicy = READ_ALL,
 ) -> Observation:
     """As ``observe_at``, for a path that is not in the index and is probably a small unchanging file.
 
@@ -189,17 +241,15 @@ def observe_new(
         now_ns: time of the clock that stamps files here, from before this call. An older time only makes files racy.
     """
     try:
-        small = fs.read_small(handle, name, HELD)
+        small = fs.read_small(handle, name, HELD if max_bytes is None else min(HELD, max_bytes))
     except OSError:
         small = None
     if small is None:
-        return observe_at(fs, handle, path, known=None, max_bytes=max_bytes)
+        return observe_at(fs, handle, path, known=None, max_bytes=max_bytes, policy=policy)
     content, (size, mtime_ns, ctime_ns, inode) = small
     reason = text_reason(content)
     if not plain and paths.check(path) is not None:
         reason = Reason.BAD_NAME
-    elif reason is None and max_bytes is not None and size > max_bytes:
-        reason = Reason.TOO_LARGE
     stored = Fingerprint(size, mtime_ns, ctime_ns, inode, xxh3(content), mtime_ns > now_ns - RACY_NS)
     return Observation(path, Side(_FILE, sha256(content).hexdigest(), size, reason), stored)
 
@@ -222,12 +272,43 @@ def placeholder_target(name: str) -> str | None:
     return None
 
 
-def _read(fs: Fs, file: File, path: str, known: IndexedFile | None, max_bytes: int | None) -> Observation:
+def _no_text(path: str, size: int, reason: Reason) -> Observation:
+    """Report a large file that is no text. It was not read to its end, so its hash is unknown."""
+    return Observation(path, Side(Presence.UNKNOWN, None, size, reason), text_reason="a large file that is no text")
+
+
+def _too_large(path: str, size: int, max_bytes: int) -> Observation:
+    side = Side(Presence.UNKNOWN, None, size, Reason.TOO_LARGE)
+    return Observation(path, side, text_reason=f"larger than the {max_bytes} bytes this server takes")
+
+
+def _deferred(path: str, found: Stat, now_ns: int) -> Observation:
+    """Defer a large file that is at rest. A modification time in the future, from a wrong clock, counts as at rest."""
+    if now_ns - REST_NS < found.mtime_ns <= now_ns:
+        return _unknown(path, Reason.CHANGING, "a large file that is being written")
+    return Observation(path, UNREAD)
+
+
+def _read(
+    fs: Fs,
+    file: File,
+    path: str,
+    known: IndexedFile | None,
+    max_bytes: int | None,
+    interrupted: Callable[[], bool],
+) -> Observation:
     before = fs.fstat(file)
     if before.kind is not FileType.FILE:
         return _unknown(path, Reason.CHANGING, "replaced while it was being read")
+    head = fs.read(file, PEEK) if before.size > HELD else b""
+    reason = head_reason(head)
+    if reason is not None:
+        return _no_text(path, before.size, reason)
     remembered = known.fingerprint if known is not None and known.side.is_file else None
-    found = digest(fs, file, before.size, remembered.xxh3 if remembered else None)
+    expected = remembered.xxh3 if remembered else None
+    found = digest(fs, file, before.size, expected, head=head, interrupted=interrupted, text_only=True)
+    if found.sha256 is None and found.reason is not None:
+        return _no_text(path, before.size, found.reason)
     after = fs.fstat(file)
     if _stamp(before) != _stamp(after) or found.size != after.size:
         return _unknown(path, Reason.CHANGING, "changed while it was being read")

@@ -16,12 +16,15 @@ from agent.core.model import IndexedFile, IndexedFileRow, Observation, Presence,
 from agent.core.paths import collision_key
 from agent.disk.fs.protocol import Dir, FileType, Listing, MountId
 from agent.disk.root import MountMissing, Root, not_mounted
-from agent.disk.scan.observe import observe, observe_at, observe_new, placeholder_target
+from agent.disk.scan.digest import ReadInterrupted
+from agent.disk.scan.observe import READ_ALL, UNREAD, ReadPolicy, observe, observe_at, observe_new, placeholder_target
 from agent.disk.selection.rules import Selection, SelectionVerdict
 
 __all__ = ["ScanBatch", "scan"]
 
 BATCH: Final = 2000
+_LONG_READ: Final = 256 << 10
+"""Bytes of a file after whose reading the walk asks if it is interrupted."""
 _MAX_PLAIN_FOLDER: Final = 500
 """Length of a folder's path, in characters, up to which no name in it makes a path too long."""
 _PROVEN: Final = (0, int(Presence.FILE))
@@ -36,11 +39,13 @@ class ScanBatch(Struct, frozen=True):
         seen: observations whose side or fingerprint differs from the index, in the order of the paths.
         skipped: entries that can never be synced files.
         mounts: mount points found below the root.
+        large: paths of large files that must be read to be known; see ``ReadPolicy``.
     """
 
     seen: tuple[Observation, ...]
     skipped: tuple[SkippedEntry, ...]
     mounts: tuple[str, ...] = ()
+    large: tuple[str, ...] = ()
 
 
 class _Level(Struct):
@@ -71,6 +76,7 @@ def scan(
     *,
     max_bytes: int | None = None,
     batch_size: int = BATCH,
+    policy: ReadPolicy = READ_ALL,
 ) -> Iterator[ScanBatch]:
     """Yield everything that differs from ``known``, in batches of at most ``batch_size`` records of each kind.
 
@@ -85,7 +91,7 @@ def scan(
         RootError: the root is missing or was replaced. No batch from after that is yielded.
         ValueError: ``known`` is not sorted.
     """
-    return _Walk(root, selection, known, max_bytes, batch_size).batches()
+    return _Walk(root, selection, known, max_bytes, batch_size, policy).batches()
 
 
 class _Walk:
@@ -96,7 +102,13 @@ class _Walk:
     """
 
     def __init__(
-        self, root: Root, selection: Selection, known: Iterable[IndexedFileRow], max_bytes: int | None, batch_size: int
+        self,
+        root: Root,
+        selection: Selection,
+        known: Iterable[IndexedFileRow],
+        max_bytes: int | None,
+        batch_size: int,
+        policy: ReadPolicy,
     ) -> None:
         self._root = root
         self._selection = selection
@@ -105,9 +117,11 @@ class _Walk:
         """The first known path that the walk has not reached."""
         self._max_bytes = max_bytes
         self._batch_size = batch_size
+        self._policy = policy
         self._seen: list[Observation] = []
         self._skipped: list[SkippedEntry] = []
         self._mounts: list[str] = []
+        self._large: list[str] = []
 
     def batches(self) -> Iterator[ScanBatch]:
         """Yield what differs from the index, and entries that can never be synced files."""
@@ -133,7 +147,7 @@ class _Walk:
             if self._is_full():
                 yield self._batch()
         last = self._batch()
-        if last.seen or last.skipped or last.mounts:
+        if last.seen or last.skipped or last.mounts or last.large:
             yield last
 
     def _advance_walk(self, levels: list[_Level]) -> None:
@@ -155,8 +169,8 @@ class _Walk:
     def _batch(self) -> ScanBatch:
         """Return the collected batch, after a check that all of it was seen in the linked root."""
         self._root.verify()
-        batch = ScanBatch(tuple(self._seen), tuple(self._skipped), tuple(self._mounts))
-        self._seen, self._skipped, self._mounts = [], [], []
+        batch = ScanBatch(tuple(self._seen), tuple(self._skipped), tuple(self._mounts), tuple(self._large))
+        self._seen, self._skipped, self._mounts, self._large = [], [], [], []
         return batch
 
     def _files(self, level: _Level) -> str:
@@ -165,9 +179,8 @@ class _Walk:
         A later call goes on where this one stopped. For each unchanged file this loop is all the work of a scan.
         """
         fs, handle, prefix, doubtful = self._root.fs, level.handle, level.prefix, level.doubtful
-        now_ns = level.entered_ns
-        quick_stat, max_bytes = fs.quick_stat, self._max_bytes
-        limit = sys.maxsize if max_bytes is None else max_bytes
+        quick_stat = fs.quick_stat
+        limit = sys.maxsize if self._max_bytes is None else self._max_bytes
         seen, room = self._seen, self._batch_size
         for name in level.names:
             if name[-1] == "/":
@@ -199,10 +212,23 @@ class _Walk:
             elif name in doubtful:
                 self._observe_doubtful(level, name, path)
             else:
-                seen.append(observe_new(fs, handle, name, path, plain=level.plain, now_ns=now_ns, max_bytes=max_bytes))
+                self._observe_first(level, name, path)
             if len(seen) >= room or len(self._skipped) >= room:
                 break
         return ""
+
+    def _observe_first(self, level: _Level, name: str, path: str) -> None:
+        """Observe a file that is not in the index."""
+        fs, handle, limit, policy = self._root.fs, level.handle, self._max_bytes, self._policy
+        seen = observe_new(
+            fs, handle, name, path, plain=level.plain, now_ns=level.entered_ns, max_bytes=limit, policy=policy
+        )
+        if seen.side is UNREAD:
+            self._large.append(path)
+            return
+        self._seen.append(seen)
+        if (seen.side.size or 0) > _LONG_READ and policy.interrupted():
+            raise ReadInterrupted
 
     def _advance(self, known: IndexedFileRow) -> None:
         """Take the next record of the index: the walk has reached ``known``."""
@@ -213,23 +239,32 @@ class _Walk:
     def _observe_alone(self, known: IndexedFile) -> None:
         """Observe a known path that the walk did not find."""
         self._advance(known)
-        self._compare(observe(self._root, self._selection, known.path, known, self._max_bytes), known)
+        self._compare(observe(self._root, self._selection, known.path, known, self._max_bytes, self._policy), known)
 
     def _compare(self, seen: Observation, known: IndexedFile) -> None:
-        if seen.side != known.side or seen.fingerprint != known.fingerprint:
+        if seen.side is UNREAD:
+            self._large.append(seen.path)
+        elif seen.side != known.side or seen.fingerprint != known.fingerprint:
             self._seen.append(seen)
 
     def _observe_doubtful(self, level: _Level, name: str, path: str) -> None:
         """Observe a path that is not in the index, if it is a synced file at all."""
         if self._obstacle(path, level.doubtful[name]) is None:
-            self._seen.append(observe_at(self._root.fs, level.handle, path, known=None, max_bytes=self._max_bytes))
+            fs, handle = self._root.fs, level.handle
+            seen = observe_at(fs, handle, path, known=None, max_bytes=self._max_bytes, policy=self._policy)
+            if seen.side is UNREAD:
+                self._large.append(path)
+            else:
+                self._seen.append(seen)
 
     def _observe_known(self, level: _Level, name: str, known: IndexedFile) -> None:
         """Observe a path of the index whose stamp is no proof."""
         if name in level.doubtful and self._obstacle(known.path, level.doubtful[name]) is not None:
-            seen = observe(self._root, self._selection, known.path, known, self._max_bytes)
+            seen = observe(self._root, self._selection, known.path, known, self._max_bytes, self._policy)
         else:
-            seen = observe_at(self._root.fs, level.handle, known.path, known=known, max_bytes=self._max_bytes)
+            seen = observe_at(
+                self._root.fs, level.handle, known.path, known=known, max_bytes=self._max_bytes, policy=self._policy
+            )
         self._compare(seen, known)
 
     def _obstacle(self, path: str, kind: FileType) -> SkippedEntry | SelectionVerdict | None:
