@@ -28,8 +28,6 @@ log = logging.getLogger(__name__)
 
 WARN_DAYS: Final = (7, 1)
 """Days before the end of a token at which a warning is due, largest first."""
-CHECK_AGE_SECONDS: Final = 60.0
-"""Age of the last answer, in seconds, after which ``check`` asks the server again."""
 
 
 EXPIRY_UNCLEAR: Final = "token expiry not understood"
@@ -231,12 +229,15 @@ class ServerSession:
                     with self._lock:
                         self._registration = None
 
-    def check(self) -> Problem | None:
-        """Ask the server unless it answered within the last minute; return the problem, None if it answers.
+    def check(self, max_age: float = 0.0) -> Problem | None:
+        """Ask the server; return the problem, or None if it answers.
 
         Nothing is registered or changed. The embedded hub is not started for a check.
+
+        Args:
+            max_age: seconds; an answer that is not older is enough.
         """
-        if time.monotonic() - self._answered_at < CHECK_AGE_SECONDS and self.problem is None:
+        if self.problem is None and time.monotonic() - self._answered_at < max_age:
             return None
         if self.is_local_hub and not self._hub.running:
             return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
@@ -20,13 +21,13 @@ from agent.api.schema.status import (
     SourceDocument,
     StatusDocument,
 )
-from agent.core.errors import Problem, ProblemKind, RemoteError
+from agent.core.errors import Problem, ProblemKind
 from agent.core.model import SourceState
 from agent.core.reconcile import Step
 from agent.engine.config import RunMode
 from agent.engine.status import SourceView
 from agent.runtime.agent import Agent
-from agent.runtime.server_session import ServerSession, expiry_words
+from agent.runtime.server_session import token_warning
 from agent.runtime.source_runner import SourceRunner
 from agent.settings.credentials import Token
 from agent.settings.errors import CredentialsError
@@ -34,6 +35,10 @@ from agent.settings.links import ServerEntry, SourceEntry
 
 SCHEMA: Final = 1
 
+_ASKED_AT_ONCE: Final = 8
+"""Servers asked at the same time, so that one that does not answer delays no other."""
+_RECENT_SECONDS: Final = 60.0
+"""Seconds for which an answer proves, for the status of a single command, that a server works."""
 _COUNTED_ROWS: Final = 5000
 """Pending files whose bytes are added up; with more, the source's average is taken, so that a status stays cheap."""
 
@@ -56,7 +61,7 @@ def status(context: ApiContext, params: FolderParams) -> StatusDocument:
             pid=os.getpid() if running else None,
             since=stamp(agent.since) if running else None,
         ),
-        servers=[_server(agent, entry, _source_problem(agent, entry.name)) for entry in agent.registry.servers],
+        servers=_known_servers(agent),
         sources=[source_status(agent, source) for source in sources],
         declarations=[_declaration(outcome.document()) for outcome in context.declaration_outcomes()],
     )
@@ -75,33 +80,31 @@ def progress(agent: Agent, params: FolderParams) -> ProgressDocument:
 
 
 def servers(agent: Agent, _params: NoParams) -> list[ServerDocument]:
-    """List the accounts. Without a daemon each server is asked first, so that its state is not a guess."""
+    """List the accounts. Each server is asked first, so that its state is not a guess."""
+    entries = agent.registry.servers
+    with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
+        problems = list(pool.map(lambda entry: agent.server(entry.name).check(), entries))
+    return [_server(agent, entry, problem) for entry, problem in zip(entries, problems, strict=True)]
+
+
+def _known_servers(agent: Agent) -> list[ServerDocument]:
+    """List the accounts as their sources last found them. A daemon asks no server for a status."""
     found = []
     for entry in agent.registry.servers:
         problem = _source_problem(agent, entry.name)
+        session = agent.server(entry.name)
         if problem is None and agent.run_mode is not RunMode.DAEMON:
-            problem = _ask(agent.server(entry.name))
+            problem = session.check(_RECENT_SECONDS)
+        elif problem is None and not any(agent.runner(s.key) for s in agent.registry.sources_of(entry.name)):
+            # Without a source only the heartbeat has asked the server.
+            problem = session.problem
         found.append(_server(agent, entry, problem))
     return found
-
-
-def _ask(session: ServerSession) -> Problem | None:
-    """Return the problem of a server that does not answer. The embedded hub is not started for a question."""
-    if session.is_local_hub:
-        return None
-    try:
-        session.remote().sources()
-    except RemoteError as error:
-        return error.problem
-    except CredentialsError as error:
-        return Problem(ProblemKind.SIGNED_OUT, error.message)
-    return None
 
 
 def _server(agent: Agent, entry: ServerEntry, problem: Problem | None) -> ServerDocument:
     session = agent.server(entry.name)
     token, unreadable = (None, None) if session.is_local_hub else _token_of(agent, entry)
-    problem = session.problem or problem
     state = "ok"
     if not session.is_local_hub and token is None:
         state = "signed_out"
@@ -115,7 +118,7 @@ def _server(agent: Agent, entry: ServerEntry, problem: Problem | None) -> Server
         connector_id=entry.connector_id,
         state=state,
         token_expires_at=stamp_or_none(token.expires_at) if token else None,
-        warning=unreadable or _expiry_warning(agent, entry, token),
+        warning=unreadable or (token_warning(entry.name, token, agent.clock()) if token else None),
         declared_in=entry.declared_in,
         remedy=entry.login_hint if state == "signed_out" else None,
         message=problem.message if problem is not None else None,
@@ -128,12 +131,6 @@ def _token_of(agent: Agent, entry: ServerEntry) -> tuple[Token | None, str | Non
         return agent.credentials.token_for(entry), None
     except CredentialsError as error:
         return None, error.message
-
-
-def _expiry_warning(agent: Agent, entry: ServerEntry, token: Token | None) -> str | None:
-    if token is None or token.expires_at is None:
-        return None
-    return expiry_words(entry.name, token.expires_at - agent.clock())
 
 
 def _source_problem(agent: Agent, server: str) -> Problem | None:

@@ -63,13 +63,20 @@ def word(value: object) -> str:
 
 
 def servers(document: Any) -> View:
-    """Show the accounts."""
+    """Show the accounts, then a line for each problem, warning and remedy."""
     rows = document["servers"] if isinstance(document, Mapping) else document
-    return grid(
-        ("NAME", "STATE", "URL", "WORKSPACE", "TOKEN ENDS"),
-        [(s["name"], s.get("state"), s["url"], s.get("workspace"), _expiry(s.get("token_expires_at"))) for s in rows],
-        "no server; raven-agent login URL adds one",
-    )
+    lines = [text for s in rows for text in (s.get("message"), s.get("warning"), s.get("remedy")) if text]
+    return [
+        *grid(
+            ("NAME", "STATE", "URL", "WORKSPACE", "TOKEN ENDS"),
+            [
+                (s["name"], s.get("state"), s["url"], s.get("workspace"), _expiry(s.get("token_expires_at")))
+                for s in rows
+            ],
+            "no server; raven-agent login URL adds one",
+        ),
+        *(TextLine(text, Style.BAD) for text in dict.fromkeys(lines)),
+    ]
 
 
 def _expiry(stamp: object) -> str:
