@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import socket
+import stat
 import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -27,6 +28,7 @@ from agent.api.context import ApiContext
 from agent.api.host_guard import HostOriginMiddleware
 from agent.core.errors import AgentError
 from agent.process.idle_server import IdleServer
+from agent.settings.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
@@ -118,9 +120,16 @@ def _refusal(code: str, message: str, hint: str | None) -> JSONResponse:
 def _listen(path: Path) -> socket.socket:
     """Return a listening socket at this path, with mode 0600 from the first moment.
 
-    The caller holds the home's lock, so a socket that is there belongs to an agent that was killed.
+    The caller holds the home's lock, so a socket that is there belongs to an agent that was killed. Anything else at
+    the path is left alone.
+
+    Raises:
+        ConfigError: another kind of file, or another user's, is at the path.
     """
     with contextlib.suppress(FileNotFoundError):
+        found = path.lstat()
+        if not stat.S_ISSOCK(found.st_mode) or found.st_uid != os.getuid():
+            raise ConfigError(f"{path} is not a socket of this user", "move it away, and start the agent again")
         path.unlink()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     before = os.umask(0o177)

@@ -13,6 +13,7 @@ from typing import Final
 
 from agent.cli.output import may_ask
 from agent.core.errors import AgentError, UsageError
+from agent.process.environment import child_environment
 
 _IN_TERMINAL: Final = frozenset({"editor", "emacs", "helix", "hx", "joe", "micro", "nano", "ne", "nvim", "vi", "vim"})
 """Editors that need a terminal. A script named by EDITOR may work without one."""
@@ -57,7 +58,7 @@ def edit_file(file: Path) -> None:
     if not may_ask() and Path(argv[0]).name in _IN_TERMINAL:
         raise UsageError(f"{argv[0]} needs a terminal", "set EDITOR to a program that works without one")
     try:
-        ended = subprocess.run([*argv, str(file)], check=False)
+        ended = subprocess.run([*argv, str(file)], check=False, env=child_environment())
     except OSError as error:
         raise EditorFailed(f"cannot start {argv[0]}: {error.strerror}", "set EDITOR") from error
     if ended.returncode:

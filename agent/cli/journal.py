@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import getpass
-import os
 import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from agent.process.environment import child_environment
 from agent.settings.home import Home
 
 USER_UNIT: Final = "raven-agent.service"
@@ -40,7 +40,9 @@ def journal_lines(count: int) -> list[str]:
     if shutil.which("journalctl") is None:
         return []
     try:
-        done = subprocess.run(_command(count), check=False, capture_output=True, timeout=JOURNAL_SECONDS)
+        done = subprocess.run(
+            _command(count), check=False, capture_output=True, timeout=JOURNAL_SECONDS, env=child_environment()
+        )
     except (OSError, subprocess.SubprocessError):
         return []
     return done.stdout.decode("utf-8", "replace").splitlines() if done.returncode == 0 else []
@@ -48,7 +50,7 @@ def journal_lines(count: int) -> list[str]:
 
 def follow_journal(count: int) -> Iterator[str]:
     """The last lines and then each as it is written, until the reader goes away."""
-    with subprocess.Popen(_command(count, "--follow"), stdout=subprocess.PIPE, env=dict(os.environ)) as process:
+    with subprocess.Popen(_command(count, "--follow"), stdout=subprocess.PIPE, env=child_environment()) as process:
         assert process.stdout is not None
         try:
             for line in process.stdout:

@@ -23,6 +23,8 @@ FILES: Final = 5
 FILE_BYTES: Final = 5_000_000
 
 _SECRET: Final = re.compile(r"eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?|(?<=[Bb]earer )\S+")
+_URL_USER: Final = re.compile(r"://[^/?#\s\"']*@")
+"""User name and password of a URL; a password may hold '@' and ':'."""
 _PRIORITIES: Final = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
 _WORD: Final = re.compile(r"[\w./@+,:-]+")
 ABOUT: Final = ("source", "path", "operation")
@@ -32,8 +34,8 @@ _TEXT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 
 def scrub(text: str) -> str:
-    """``text`` with everything that looks like a token replaced."""
-    return _SECRET.sub("[token]", text)
+    """Return ``text`` with everything replaced that looks like a token or like the user part of a URL."""
+    return _URL_USER.sub("://[password]@", _SECRET.sub("[token]", text))
 
 
 class _Text(logging.Formatter):

@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from agent.process.environment import child_environment
+
 log = logging.getLogger(__name__)
 
 APP: Final = "raven-agent"
@@ -20,7 +22,6 @@ TOOL_SECONDS: Final = 10.0
 LONGEST: Final = 300
 """Characters of a text; what is longer is cut."""
 
-_SECRETS: Final = ("RAVEN_TOKEN", "RAVEN_JWT")
 _SCRIPT: Final = ("on run argv", "display notification (item 2 of argv) with title (item 1 of argv)", "end run")
 
 
@@ -40,7 +41,7 @@ def show_notification(title: str, body: str, env: Mapping[str, str] = os.environ
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             timeout=TOOL_SECONDS,
-            env={name: value for name, value in env.items() if name not in _SECRETS},
+            env=child_environment(env),
         )
     except (OSError, subprocess.SubprocessError) as error:
         log.debug("no notification could be shown: %s", error)

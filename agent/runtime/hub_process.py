@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 from agent.core.errors import AgentError
+from agent.process.environment import child_environment
 from agent.process.relaunch import HUB, self_command
 from agent.settings.owner_only_files import private
 from agent.settings.settings import TABLE
@@ -81,7 +82,9 @@ class HubProcess:
         for port in self._ports():
             command = [*self._command("--token-for"), "--parent-pid", str(os.getpid()), *port]
             with open(self._data / "hub.log", "ab", opener=private) as log:
-                process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log)
+                process = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=child_environment()
+                )
             ready = _first_line(process)
             if "url" in ready:
                 _close_output(self._process)
@@ -106,7 +109,9 @@ class HubProcess:
         return (("--port", str(self._port)), ())
 
     def _create_token(self) -> None:
-        done = subprocess.run(self._command("--mint"), capture_output=True, check=False, timeout=_START_SECONDS)
+        done = subprocess.run(
+            self._command("--mint"), capture_output=True, check=False, timeout=_START_SECONDS, env=child_environment()
+        )
         if done.returncode != 0:
             raise HubStartFailed("the embedded hub gave no token", f"see {self._data / 'hub.log'}")
         self._keep_token(done.stdout.decode().strip())

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from agent.process.environment import child_environment
 from agent.service.errors import NotInstalled, ServiceFailed
 from agent.service.model import Host, InstallChange, InstallPlan, ManagerKind, ServiceState, StartAt
 from agent.service.unit_files import UnitFileOwner, left_alone, look, remove, signed, template, write
@@ -109,7 +110,7 @@ class Autostart:
         if self._pid() is not None:
             return False
         process = subprocess.Popen(
-            [str(program), "run", "-q"], env=dict(self.where.env), cwd="/", start_new_session=True,
+            [str(program), "run", "-q"], env=child_environment(self.where.env), cwd="/", start_new_session=True,
             stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         deadline = time.monotonic() + START_SECONDS

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from agent.process.environment import child_environment
 from agent.service.errors import ServiceFailed
 
 COMMAND_SECONDS: Final = 240.0
@@ -38,7 +39,7 @@ class CommandLineTool:
         command = [*self.words, *words]
         try:
             done = subprocess.run(
-                command, env=dict(self.env), stdin=subprocess.DEVNULL, capture_output=True, text=True,
+                command, env=child_environment(self.env), stdin=subprocess.DEVNULL, capture_output=True, text=True,
                 errors="replace", check=False, timeout=COMMAND_SECONDS,
             )  # fmt: skip
         except (FileNotFoundError, PermissionError):

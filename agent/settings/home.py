@@ -125,6 +125,12 @@ class Home:
         """
         for folder in (self.config_dir, self.state_dir, self.log_dir, self.socket.parent):
             ensure_private(folder)
+        # In a shared temporary folder anybody may plant a link under a known name: none is followed there.
+        if not self.socket.parent.is_relative_to(self.state_dir) and self.socket.parent.is_symlink():
+            raise ConfigError(
+                f"{self.socket.parent} is a link, and the control socket is not put behind one",
+                "remove the link, or set XDG_RUNTIME_DIR to a folder of your own",
+            )
 
 
 def _socket(state: Path, wanted: Path, env: Mapping[str, str]) -> Path:

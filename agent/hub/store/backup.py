@@ -24,6 +24,7 @@ from sqlalchemy import make_url
 from sqlalchemy.engine import URL
 
 from agent.hub.store.migrations import StoreError
+from agent.process.environment import child_environment
 
 _SECRET_TABLE: Final = "backup_secret"  # noqa: S105 - the name of a table
 _DUMP: Final = "database.dump"
@@ -262,7 +263,7 @@ def _run_tool(tool: str, url: str, options: list[str], stdout: int | None = None
         subprocess.run(
             [tool, *options],
             check=True,
-            env=os.environ | _libpq_environment(make_url(url)),
+            env=child_environment() | _libpq_environment(make_url(url)),
             stdout=stdout if stdout is not None else subprocess.DEVNULL,
             stderr=subprocess.PIPE,
         )
