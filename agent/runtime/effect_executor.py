@@ -25,6 +25,7 @@ from agent.core.model import (
     Result,
     Verb,
 )
+from agent.core.os_errors import explain
 from agent.disk.apply.file_reader import FileReader
 from agent.disk.scan.observe import UNREAD
 from agent.disk.scan.walk import ScanBatch
@@ -111,7 +112,7 @@ class EffectExecutor:
                 try:
                     self._folder.write_to_trash(path, content, reason, stash_id, self._clock())
                 except (DiskError, OSError) as error:
-                    yield m.TrashWriteFinished(stash_id, str(error))
+                    yield m.TrashWriteFinished(stash_id, _words(error, "the trash"))
                 else:
                     yield m.TrashWriteFinished(stash_id)
             case e.FetchDeletedTexts(files):
@@ -139,7 +140,7 @@ class EffectExecutor:
                 mounts.update(batch.mounts)
                 yield m.ScanResults(batch.seen, batch.skipped, frozenset(batch.mounts), frozenset(batch.large))
         except (DiskError, OSError) as error:
-            yield m.ScanFinished(str(error))
+            yield m.ScanFinished(_words(error, "the folder"))
         else:
             yield m.ScanFinished(mounts=frozenset(mounts))
 
@@ -261,7 +262,7 @@ class EffectExecutor:
             except (RemoteError, DiskError) as error:
                 content, reason = None, error.message
             except OSError as error:
-                content, reason = None, f"the trash cannot be read: {error.strerror}"
+                content, reason = None, explain(error, "the trash")
             yield m.DeletedTextFound(path, content, reason)
 
     def _find_in_history(self, path: str, digest: str) -> bytes | None:
@@ -342,9 +343,14 @@ class EffectExecutor:
             yield m.HeadArrived(path, head, tuple(c for c in conflicts if c.path == path))
 
 
-def _trash_problem(error: Exception) -> Problem:
+def _words(error: DiskError | OSError, where: str) -> str:
+    """Return one clause for a person: what the error means and what to do, without its number."""
+    return explain(error, where) if isinstance(error, OSError) else error.message
+
+
+def _trash_problem(error: DiskError | OSError) -> Problem:
     """Return the problem of a text that could not be saved. Its only copy must then not be removed."""
-    return Problem(ProblemKind.SERVER_FAULT, f"the trash cannot be written: {error}")
+    return Problem(ProblemKind.SERVER_FAULT, f"the trash cannot be written: {_words(error, 'its disk')}")
 
 
 def _conflict_list(conflicts: Iterable[RemoteConflict]) -> Iterator[m.Message]:
