@@ -4,6 +4,10 @@ The classic translation of ``*a*a*a*b`` backtracks exponentially. Here each wild
 text behind it fits, in an atomic group that is never tried again. That is correct because the text between two
 wildcards has a fixed length. The same holds for ``**`` and the folders between two of them. So the work for one
 pattern and one path is at most the product of their lengths.
+
+``pathspec`` says which lines are patterns and which of them are negated. Its expressions are not used to match, because
+they backtrack. Its re2 backend was rejected: a set of many patterns that outgrows re2's memory matches nothing, and a
+file that the rules exclude would be sent.
 """
 
 from __future__ import annotations
@@ -63,9 +67,9 @@ def translate(pattern: str) -> GlobPattern | None:
     if len(pattern) > MAX_PATTERN_CHARACTERS:
         raise InvalidPattern(f"it is longer than {MAX_PATTERN_CHARACTERS} characters")
     text = pattern if pattern.endswith("\\ ") else pattern.rstrip()
-    if not text or text.startswith("#") or text == "/":
+    negated = _is_negated(text)
+    if negated is None:
         return None
-    negated = text.startswith("!")
     parts = (text[1:] if negated else text).split("/")
     folders_only = not parts[-1]
     parts = _normalized(parts)
@@ -85,6 +89,30 @@ def translate(pattern: str) -> GlobPattern | None:
     suffix = re.split(r"[*?]", name)[-1] if not set(name) & set("[\\") else ""
     ending = suffix if name == f"*{suffix}" and suffix else None
     return GlobPattern(regex, negated, _part(name), folders_only, literal, ending, prefix, suffix)
+
+
+def _is_negated(text: str) -> bool | None:
+    """Return True for a pattern that takes paths back, False for another one, None for a line that is no pattern."""
+    # Imported late: the default rules need no pattern, so most commands start without it.
+    from pathspec.patterns.gitignore import GitIgnorePatternError
+    from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
+
+    try:
+        _, adds = GitIgnoreSpecPattern.pattern_to_regex(text)
+    except GitIgnorePatternError as error:
+        raise InvalidPattern(_reason(text)) from error
+    if adds is None:
+        # A blank line, a comment or a single '/', unless a part of it is malformed.
+        _reason("" if text.startswith("#") else text)
+        return None
+    return not adds
+
+
+def _reason(text: str) -> str:
+    """Return the reason why a line is not a pattern, as a clause."""
+    for part in text.split("/"):
+        _pieces(part)
+    return "it names nothing"
 
 
 def _normalized(parts: list[str]) -> list[str]:
