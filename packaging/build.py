@@ -55,7 +55,7 @@ _TARGETS: Final[dict[str, tuple[str, Callable[[argparse.Namespace], Path | str]]
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Build one package; 0 when it stands, 1 with a sentence on stderr if it cannot be."""
+    """Build one package. Return 0, or 1 with a sentence on stderr on failure."""
     parser = argparse.ArgumentParser(prog="packaging/build.py", description="Build a package; it lands in dist/.")
     parser.add_argument("--version", action="version", version=project.version())
     parser.add_argument("--into", type=Path, default=project.DIST, metavar="DIR", help="by default dist/")

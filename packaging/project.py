@@ -1,4 +1,4 @@
-"""What every package is made from: the version, the lock, the wheel, and one way to run a tool."""
+"""Inputs of every package: the version, the lock, the wheel, and one function that runs a tool."""
 
 from __future__ import annotations
 

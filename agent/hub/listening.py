@@ -32,7 +32,7 @@ def check_exposure(host: str, *, has_tls: bool, behind_proxy: bool) -> None:
         return
     raise ServeError(
         f"The hub does not listen on {host} in plain HTTP, because tokens and texts could be read on the way: "
-        "give it a TLS certificate and key, or say that it stands behind a proxy that has them."
+        "give it a TLS certificate and key, or use --behind-proxy if a proxy in front has them."
     )
 
 

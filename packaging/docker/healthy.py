@@ -1,4 +1,4 @@
-"""Whether the hub in this container answers: 0 if it does, 1 if not. With a certificate it speaks only HTTPS."""
+"""Health check of the hub in this container: exit code 0 if it answers, else 1. With a certificate it is HTTPS only."""
 
 import ssl
 import sys
@@ -8,7 +8,7 @@ ADDRESS = "127.0.0.1:8674/healthz"
 
 
 def healthy() -> bool:
-    """Ask over plain HTTP, then over TLS; the certificate's name is that of the outside and is not checked here."""
+    """Ask over plain HTTP, then over TLS; the certificate names the public address, so it is not verified here."""
     unchecked = ssl._create_unverified_context()  # noqa: S323
     for scheme in ("http", "https"):
         try:

@@ -1,4 +1,4 @@
-"""A hub at hand: in this process for its answers, or as a process of its own for races, deaths and sockets."""
+"""Hubs for tests: in this process for their answers, or as a process for races, kills and sockets."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ class Client:
         return self.push(source, item, **more)["items"][0]
 
     def text(self, source: str, path: str) -> str | None:
-        """What stands at a path; None for nothing."""
+        """Return the text of a path; None for no file."""
         status, answer = self.ask("sources/file", {"sourceId": source, "relativePath": path})
         return answer["data"]["content"] if status == 200 else None
 
@@ -126,7 +126,7 @@ class Client:
 
 @dataclass
 class Wall:
-    """A clock that moves when it is told to."""
+    """A clock that the test sets."""
 
     now: int = field(default_factory=system_clock)
 
@@ -209,7 +209,7 @@ def running_hub(data: Path, *arguments: str) -> Iterator[Running]:
 
 
 def together(*jobs: Callable[[], Any]) -> list[Any]:
-    """What the jobs answer, all started at one moment in threads of their own."""
+    """Run the jobs at the same time, each in a thread, and return their results."""
     gate = threading.Barrier(len(jobs))
     results: list[Any] = [None] * len(jobs)
     failures: list[BaseException] = []
@@ -232,7 +232,7 @@ def together(*jobs: Callable[[], Any]) -> list[Any]:
 
 
 def eventually(predicate: Callable[[], bool], seconds: float = 10) -> bool:
-    """Whether the predicate became true in time."""
+    """Return True if the predicate becomes true in time."""
     deadline = time.monotonic() + seconds
     while not predicate():
         if time.monotonic() > deadline:

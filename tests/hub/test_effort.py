@@ -1,4 +1,4 @@
-"""What a request costs the database follows the request, and not what the source holds: counted in SQLite's steps."""
+"""The database work of a request follows the request, not the size of the source: counted in SQLite's steps."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
 
 
 def sound(database: Path) -> bool:
-    """Whether SQLite finds no damage."""
+    """Return True if SQLite finds no damage."""
     with closing(sqlite3.connect(database)) as connection:
         return bool(connection.execute("PRAGMA integrity_check").fetchone() == ("ok",))
 

@@ -98,7 +98,7 @@ def test_a_long_conflict_listing_is_complete(light: InProcess) -> None:
 
 
 def test_two_hubs_with_one_clock_and_one_row_of_ids_answer_alike() -> None:
-    """What a deterministic simulation stands on: no answer depends on anything but these and the requests."""
+    """The simulation needs this: an answer depends only on clock, ids and the requests."""
 
     def day() -> list[object]:
         store = closed_after_test(SqlStore("sqlite://"))
@@ -135,7 +135,7 @@ def test_a_failed_transaction_leaves_nothing(hub: InProcess) -> None:
 
 
 def test_an_in_memory_hub_goes_back_to_a_snapshot() -> None:
-    """What a simulation needs to branch."""
+    """The simulation needs this to branch."""
     hub = InProcess(closed_after_test(SqlStore("sqlite://")))
     source = hub.source()
     hub.push(source, upsert("a.md", "one"))
@@ -270,7 +270,7 @@ def test_a_token_that_is_not_good_is_nobody(claims: dict[str, object], key: byte
 
 
 def test_garbage_is_nobody() -> None:
-    """Whatever stands behind Bearer."""
+    """Any text behind Bearer."""
     for made in ("", "a.b.c", "é", "eyJhbGciOiJub25lIn0.e30."):
         assert JwtTokens(SECRET).caller(made, system_clock()) is None
 

@@ -33,7 +33,7 @@ def over(app: HubApp) -> httpx.AsyncClient:
 
 
 def test_a_ring_between_look_and_wait_is_not_lost() -> None:
-    """Whoever listens first and looks then is woken by what was committed in between."""
+    """A waiter that subscribes first and reads then is woken by a commit in between."""
 
     async def claim() -> None:
         notifier = EventNotifier()

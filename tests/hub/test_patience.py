@@ -1,4 +1,4 @@
-"""A hub process waits for nobody for ever: half-open connections and slow readers end, and the others are served."""
+"""A hub process limits each wait on a client: half-open connections and slow readers end, others are served."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ IMPATIENT = (
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[Running]:
-    """A hub whose patience is one second."""
+    """A hub with timeouts of one second."""
     command = [sys.executable, "-P", "-c", IMPATIENT, "--data", str(tmp_path / "hub"), "--port", "0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -65,14 +65,14 @@ def request(hub: Running, endpoint: str, **body: object) -> bytes:
 
 
 def answered(connection: socket.socket) -> bool:
-    """Whether a whole answer comes, and it is a good one."""
+    """Return True if a complete and successful answer comes."""
     answer = http.client.HTTPResponse(connection, method="POST")
     answer.begin()
     return answer.status == 200 and orjson.loads(answer.read())["success"]
 
 
 def ended(connection: socket.socket) -> bool:
-    """Whether the hub lets go of a connection without an answer."""
+    """Return True if the hub closes a connection without an answer."""
     try:
         return connection.recv(65_536) == b""
     except ConnectionResetError:
@@ -149,7 +149,7 @@ def test_a_long_poll_and_an_idle_connection_outlast_the_patience(hub: Running) -
 
 
 def readable(connection: socket.socket) -> bool:
-    """Whether the hub has said something, or goodbye."""
+    """Return True if the hub has sent bytes or closed the connection."""
     connection.setblocking(False)
     try:
         connection.recv(1, socket.MSG_PEEK)
@@ -176,5 +176,5 @@ def test_a_client_that_does_not_take_its_answer_is_given_up(hub: Running) -> Non
 
 
 def established(connection: socket.socket) -> bool:
-    """Whether the kernel holds the connection for a living one; what came before its end may still stand unread."""
+    """Return True if the kernel has the connection as established. Bytes from before its end may be unread."""
     return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\x01"

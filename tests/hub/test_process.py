@@ -130,7 +130,7 @@ def test_a_poller_beside_eight_writers_misses_no_event(process: Running) -> None
 
 
 def test_kill_9_under_load_loses_no_acknowledged_push(tmp_path: Path) -> None:
-    """What was answered is there after the restart, whole and in one sequence."""
+    """Every acknowledged push is there after the restart, complete and in one sequence."""
     acknowledged: dict[str, str] = {}
     guard = threading.Lock()
     with running_hub(tmp_path, "--port", "0") as process:
@@ -214,7 +214,7 @@ def _alive(pid: int) -> bool:
 
 
 def refusal(*arguments: str) -> str:
-    """What a hub that does not start says."""
+    """Return the message of a hub that does not start."""
     command = [sys.executable, "-P", "-m", "agent.hub", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert (done.returncode, done.stdout) == (1, "")

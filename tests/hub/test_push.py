@@ -1,4 +1,4 @@
-"""What a pushed item meets, on SQLite and on PostgreSQL."""
+"""Outcomes of pushed items, on SQLite and on PostgreSQL."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the hub makes of bodies nobody should send."""
+"""Answers of the hub to malformed bodies."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ DIFFERENT: dict[str, frozenset[int]] = {
         | {190, 191, 198, 201, 288}  # conflicts that a delete or a push without a base opened or kept
     ),
 }
-"""Why the hub answers otherwise -> the calls, by index."""
+"""Reason of a different answer -> the calls, by index."""
 
 
 @pytest.fixture(scope="module")

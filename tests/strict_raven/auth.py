@@ -30,7 +30,7 @@ def token(
 
 
 def authenticate(headers: Mapping[str, str], accounts: Mapping[str, str], secret: str, now: float) -> Caller:
-    """Whom the request's token names; a browser's cookie goes before the bearer token, even a bad one.
+    """Return the user of the request's token. A browser's cookie goes before the bearer token, even an invalid one.
 
     Args:
         accounts: user -> the workspace that user belongs to.
@@ -52,7 +52,7 @@ def authenticate(headers: Mapping[str, str], accounts: Mapping[str, str], secret
 
 @lru_cache(maxsize=64)
 def _claims(presented: str, secret: str) -> Mapping[str, Any]:
-    """What a token claims. The expiry is looked at by the caller, against the server's own clock."""
+    """Return a token's claims. The caller checks the expiry against the server's own clock."""
     return MappingProxyType(jwt.decode(presented, secret, algorithms=["HS256"], options={"verify_exp": False}))
 
 

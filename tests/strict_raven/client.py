@@ -22,7 +22,7 @@ def digest(text: str) -> str:
 
 
 class Clock:
-    """A clock that stands until it is moved."""
+    """A clock that the test moves."""
 
     def __init__(self) -> None:
         self.now = 1_700_000_000.0

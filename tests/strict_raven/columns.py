@@ -1,4 +1,4 @@
-"""What the database behind the real server refuses; the server passes its text on in a 500, for ever."""
+"""Values that the real server's database refuses. The server answers each with 500 and the database's text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every endpoint works with: the state, the clock, the ids, the dice, and the two ways to write to the feed."""
+"""Dependencies of every endpoint: state, clock, ids, random chances, and the two ways to write to the feed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from strict_raven.wire import HttpError, sha256
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom the token names."""
+    """The user and workspace of a token."""
 
     user: str
     workspace: str

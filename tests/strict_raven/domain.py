@@ -166,7 +166,7 @@ class StrictRaven:
 
 
 def _decode(content_type: str, body: bytes) -> Any:
-    """The body as the web framework hands it on.
+    """The body as the web framework passes it.
 
     Raises:
         HttpError: 400 or 415.

@@ -1,4 +1,4 @@
-"""Faults of the network and of what stands between, put around any handler for the next few requests.
+"""Faults of the network and of proxies in between, put around any handler for the next few requests.
 
 A fault that strikes after the handler ran leaves its work done: the client cannot tell it from one that struck before.
 """
@@ -20,7 +20,7 @@ class ConnectionLost(Exception):
 
 
 class Strikes(Enum):
-    """Whether the request still reaches the handler."""
+    """Choice whether the request still reaches the handler."""
 
     BEFORE = "before"
     AFTER = "after"
@@ -133,7 +133,7 @@ class _Pending:
 
 
 class Faulty:
-    """A handler that fails as told and otherwise hands on to another handler.
+    """A handler that fails as injected and otherwise calls another handler.
 
     Attributes:
         struck: name of the fault and path, for every request a fault struck.

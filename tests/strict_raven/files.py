@@ -104,7 +104,7 @@ def push_batch(context: Context, caller: Caller, body: JSON) -> Any:
 
 
 def _push(context: Context, source: Source, item: JSON, done: set[str]) -> str:
-    """One item: looked up, written, told in the feed and remembered by its id in four separate steps.
+    """One item: looked up, written, added to the feed and recorded by its id in four separate steps.
 
     Args:
         done: the operations of the same batch before this one; they are over, so they cannot race with it.
@@ -160,7 +160,7 @@ def _delete(context: Context, source: Source, path: str, operation: str) -> None
 
 
 def update(context: Context, caller: Caller, body: JSON) -> Any:
-    """An edit made on the server: no base overwrites, and in a conflict the head stands on the local side."""
+    """An edit made on the server: no base overwrites, and in a conflict the head is on the local side."""
     source = context.source(caller, body["sourceId"])
     if source.mode != "bidirectional":
         raise HttpError(400, "Raven-side editing is only allowed for bidirectional sources")

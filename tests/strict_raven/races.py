@@ -15,7 +15,7 @@ from strict_raven.state import Conflict, Event, File, Hidden, Source
 
 @dataclass(frozen=True, slots=True)
 class Races:
-    """How often requests that come at the same time pass each other.
+    """Chances that concurrent requests pass each other.
 
     Attributes:
         seed: makes the same requests at the same times race in the same way.
@@ -48,16 +48,16 @@ class Dice:
         return chance > 0 and self._random.random() < chance
 
     def overwrites(self, file: File, base: str, now: float) -> bool:
-        """Whether a request on a stale base passes the check, because the base was the head a moment ago."""
+        """Return True if a request on a stale base passes the check, because the base was the head a moment ago."""
         lately = any(left == base and now - at <= self._races.window for left, at in file.left)
         return lately and self._happens(self._races.overwrite)
 
     def applies_twice(self, source: Source, operation: str, now: float) -> bool:
-        """Whether an operation seen before passes the check for repeats."""
+        """Return True if a repeated operation passes the check for repeats."""
         return now - source.operations[operation] <= self._races.window and self._happens(self._races.twice)
 
     def resolves_again(self, conflict: Conflict, now: float) -> bool:
-        """Whether a resolved conflict passes the check for open ones."""
+        """Return True if a resolved conflict passes the check for open ones."""
         return now - conflict.resolved_at <= self._races.window and self._happens(self._races.resolve)
 
     def leave(self, file: File, now: float) -> None:
@@ -76,7 +76,7 @@ class Dice:
 
 
 def readable(source: Source, event: Event, now: float) -> bool:
-    """Whether a poll sees the event now."""
+    """Return True if a poll sees the event now."""
     hidden = source.hidden.get(event.cursor)
     if hidden is None:
         return True

@@ -90,7 +90,7 @@ class _Server(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def hang_up(self) -> None:
-        """End every open connection, so that a stopped server answers nobody, not even over a kept-alive one."""
+        """End every open connection, so that a stopped server answers no request, not even over a kept-alive one."""
         with self._lock:
             for connection in self._open:
                 with suppress(OSError):

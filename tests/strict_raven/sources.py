@@ -70,7 +70,7 @@ def _switch(context: Context, caller: Caller, body: JSON, status: str) -> Any:
 
 
 def deltas(context: Context, caller: Caller, body: JSON) -> Any:
-    """One page of the feed; whoever reads it overwrites the source's `lastRemoteCursor`."""
+    """One page of the feed. Each reader overwrites the source's `lastRemoteCursor`."""
     source = context.source(caller, body["sourceId"])
     limit = integer(body["limit"] if body["limit"] is not None else 100, "bigint")
     cursor = integer(body["cursor"] or 0, "integer")

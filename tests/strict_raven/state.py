@@ -1,4 +1,4 @@
-"""What the server remembers. Times are Unix seconds."""
+"""The server's stored state. Times are Unix seconds."""
 
 from __future__ import annotations
 

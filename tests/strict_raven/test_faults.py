@@ -1,4 +1,4 @@
-"""The strict server loses what the real one loses, and injected faults strike as told."""
+"""The strict server loses what the real one loses, and injected faults strike as configured."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_a_fresh_delete_wipes_conflicts_and_history_silently() -> None:
 
 
 def test_a_restored_server_gives_numbers_out_a_second_time() -> None:
-    """After a restore the last cursor is below the one already told, and what came after the copy is gone."""
+    """After a restore the last cursor is below the one already answered, and what came after the copy is gone."""
     server, client, _ = server_and_client()
     client.push("1", "a.md", "old")
     backup = server.snapshot()

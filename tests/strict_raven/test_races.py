@@ -1,4 +1,4 @@
-"""The strict server's races strike as told, and the same way for the same seed."""
+"""The strict server's races strike with their chances, and the same way for the same seed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_push_races_only_within_the_window() -> None:
 
 @pytest.mark.parametrize("reader", ["sources/deltas", "sources/file"])
 def test_a_version_that_was_read_no_longer_races(reader: str) -> None:
-    """Whoever could know the new head pushes after it, not at the same time."""
+    """A client that could know the new head pushes after it, not at the same time."""
     _, client, _ = server_and_client(Races(overwrite=1.0))
     client.push("1", "a.md", "base")
     client.push("2", "a.md", "mine", digest("base"))
@@ -71,7 +71,7 @@ def test_a_push_races_with_an_edit_made_on_the_server() -> None:
 
 
 def test_a_delete_races_with_an_edit_and_takes_its_history() -> None:
-    """Both are applied; the edit's text stands in its event only."""
+    """Both are applied; the edit's text is in its event only."""
     server, client, _ = server_and_client(Races(overwrite=1.0))
     client.push("1", "a.md", "base")
     client.push("2", "a.md", "edited", digest("base"))
@@ -81,7 +81,7 @@ def test_a_delete_races_with_an_edit_and_takes_its_history() -> None:
 
 
 def test_a_repeat_within_the_window_is_applied_twice() -> None:
-    """The same operation id stands in two events."""
+    """The same operation id is in two events."""
     _, client, clock = server_and_client(Races(twice=1.0))
     assert client.push("1", "a.md", "text", SENTINEL) == (1, 0)
     assert client.push("1", "a.md", "text", SENTINEL) == (1, 0)
@@ -145,7 +145,7 @@ def raced(seed: int) -> list[tuple[int, int]]:
 
 
 def test_races_are_repeatable_by_their_seed() -> None:
-    """The same seed races the same way, another one another way, and both about as often as told."""
+    """The same seed races the same way, another one another way, and both about as often as configured."""
     assert raced(1) == raced(1)
     assert raced(1) != raced(2)
     assert 15 < raced(1).count((1, 0)) < 45

@@ -67,7 +67,7 @@ def test_cursors_equal_the_recorded_ones_without_gaps(run: tuple[Replay, list[Re
 
 
 def test_later_cursors_keep_their_distance_within_a_source(run: tuple[Replay, list[Replayed]]) -> None:
-    """Where nothing of other sources came between, two events of a source are as far apart as recorded."""
+    """Two events of a source are as far apart as recorded, if no other source's event came between."""
     source = run[0].names.cursors["01a1fd6d-2cee-752b-a707-12dbb29704c3"]
     assert {recorded - live for recorded, live in source.items()} == {min(source) - source[min(source)]}
 

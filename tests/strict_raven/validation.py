@@ -1,4 +1,4 @@
-"""What each endpoint demands of its body, with the messages of the real server's validator.
+"""Rules for the body of each endpoint, with the messages of the real server's validator.
 
 One message a property, in the order the properties are declared; properties that are not declared are dropped.
 The lists in "one of the following values" really are empty on the real server.
@@ -22,7 +22,7 @@ Rule = Callable[[str, Any], list[str]]
 
 
 class Presence(Enum):
-    """Whether a property may be missing or null."""
+    """Permission to leave a property out or null."""
 
     REQUIRED = "required"
     OPTIONAL = "optional"

@@ -1,4 +1,4 @@
-"""What goes over the wire: the answer, the errors, times, hashes and JSON as the real server writes and reads them."""
+"""The wire format: the answer, the errors, times, hashes and JSON as the real server writes and reads them."""
 
 from __future__ import annotations
 

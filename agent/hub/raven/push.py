@@ -114,7 +114,7 @@ def push_batch(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> 
 
 
 def _connector_of(context: HubContext, session: StoreSession, caller: Caller, connector: str | None) -> str | None:
-    # An unknown connector counts as none: it belongs to nobody, and two users that name the same one must not
+    # An unknown connector counts as none: it has no owner, and two users that name the same one must not
     # update each other's conflicts.
     return connector if connector is not None and is_own_connector(context, session, caller, connector) else None
 
