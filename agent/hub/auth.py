@@ -55,7 +55,7 @@ class JwtTokens:
     Args:
         key: the secret for HS256, or a public key in PEM for RS256 and ES256.
         algorithms: those accepted. Never both families for one key, or a public key would serve as a secret.
-        is_revoked: tells by its id (see `token_id`) whether a valid token was revoked.
+        is_revoked: returns True for the id (see `token_id`) of a revoked token.
     """
 
     def __init__(
