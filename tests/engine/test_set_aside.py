@@ -126,7 +126,7 @@ def test_fs1_a_file_is_set_aside_only_beside_others_that_pass() -> None:
     assert harness.engine.trouble is None and harness.row("good.md").base.is_file
 
 
-def test_fs1_a_file_that_fails_again_after_others_passed_is_set_aside() -> None:
+def test_fs1_a_file_that_fails_again_is_set_aside() -> None:
     """FS1: alone in its batch it proves nothing; a batch of others in between does."""
     harness = EngineHarness(hub=True)
     harness.begin({"bad.md": "bad"})
