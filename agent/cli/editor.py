@@ -15,7 +15,7 @@ from agent.cli.output import may_ask
 from agent.core.errors import AgentError, UsageError
 from agent.process.environment import child_environment
 
-_IN_TERMINAL: Final = frozenset({"editor", "emacs", "helix", "hx", "joe", "micro", "nano", "ne", "nvim", "vi", "vim"})
+_IN_TERMINAL: Final = frozenset({"emacs", "helix", "hx", "joe", "micro", "nano", "ne", "nvim", "vi", "vim"})
 """Editors that need a terminal. A script named by EDITOR may work without one."""
 
 
@@ -55,7 +55,8 @@ def edit_file(file: Path) -> None:
         UsageError: there is no editor, or the editor needs a terminal and there is none.
     """
     argv = _editor()
-    if not may_ask() and Path(argv[0]).name in _IN_TERMINAL:
+    named = bool(os.environ.get("VISUAL") or os.environ.get("EDITOR"))
+    if not may_ask() and (not named or Path(argv[0]).name in _IN_TERMINAL):
         raise UsageError(f"{argv[0]} needs a terminal", "set EDITOR to a program that works without one")
     try:
         ended = subprocess.run([*argv, str(file)], check=False, env=child_environment())

@@ -94,8 +94,8 @@ def _of_pass(source: Mapping[str, Any]) -> Iterable[ExitCode]:
     yield from (for_error(error["code"]) for error in source.get("errors", ()))
     if any(skipped["reason"] not in _POLICY for skipped in source.get("skipped", ())):
         yield ExitCode.FAILED
-    # Also while it is paused, or a disk is away: what it was asked to do is not done.
-    if source.get("pending") and not source.get("dry_run"):
+    # A disk or a mount may be away. A pause is a person's own wish, so it does not count.
+    if source.get("pending") and not source.get("dry_run") and source["state"] != SourceState.PAUSED:
         yield ExitCode.FAILED
 
 
@@ -124,8 +124,6 @@ def _of_status(source: Mapping[str, Any]) -> Iterable[ExitCode]:
         yield ExitCode.CONFLICTS
     if source.get("error"):
         yield for_error(source["error"]["code"])
-    if source["state"] == SourceState.PAUSED and (source.get("pending_push") or source.get("pending_pull")):
-        yield ExitCode.FAILED
     # ``failed`` counts the skipped files that are not left out by policy.
     if source.get("failed"):
         yield ExitCode.FAILED

@@ -97,3 +97,10 @@ def test_the_worst_source_counts() -> None:
 @pytest.mark.parametrize(("state", "code"), [("resolved", 0), ("resolving", 0), ("queued", 5), ("refused", 1)])
 def test_a_resolution_that_is_queued_or_refused_says_so(state: str, code: int) -> None:
     assert for_resolutions(resolved(state)) == code
+
+
+def test_a_pass_that_left_changes_undone_is_no_success() -> None:
+    """FD6: 0 means that nothing is left to do; a pause is the person's own wish."""
+    assert for_sync(passed(state="syncing", pending=1)) is ExitCode.FAILED
+    assert for_sync(passed(state="up_to_date", pending=0)) is ExitCode.DONE
+    assert for_sync(passed(state="paused", pending=1)) is ExitCode.DONE

@@ -332,7 +332,7 @@ def test_rules_report_what_starts_and_stops_syncing(strict_home: Home, strict: S
     assert (shown["starts"], shown["stops"]) == (1, 0)
     strict_home.sync(code=0)
     assert set(strict.hashes(source)) == {"a.md", "b.csv"}
-    shown = strict_home.json("rules", strict_home.folder, "--remove", "*.csv")
+    shown = strict_home.json("rules", strict_home.folder, "--remove", "*.csv", "--yes")
     kept = ["**/*.md", "**/*.markdown", "**/*.txt", "*.md"]
     assert (shown["starts"], shown["stops"], shown["include"]) == (0, 1, kept)
     strict_home.sync(code=0)

@@ -1,0 +1,139 @@
+"""Faults that people met at the command line, by the ids of the fault table."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from support.processes import Home
+from support.servers import StrictServer
+
+
+def parked(home: Home, strict: StrictServer, count: int = 1) -> str:
+    """Park files a0.md, a1.md, … and return the source."""
+    for number in range(count):
+        home.write(f"a{number}.md", "base\n")
+    source = home.link()
+    home.sync(code=0)
+    for number in range(count):
+        home.write(f"a{number}.md", f"mine {number}\n")
+        strict.replace(source, f"a{number}.md", f"theirs {number}\n")
+    home.sync(code=3)
+    return source
+
+
+def editor(home: Home, script: str) -> None:
+    """Have ``resolve --edit`` run a script with the file as its argument."""
+    file = home.folder.parent / "editor"
+    file.write_text(f"#!/bin/sh\n{script}\n")
+    file.chmod(0o755)
+    home.extra = {**home.extra, "EDITOR": str(file)}
+
+
+def test_an_edited_merge_that_is_refused_is_kept(strict_home: Home, strict: StrictServer) -> None:
+    """FC6: a side moves while the editor is open; the text is kept, listed, offered again, and taken then."""
+    source = parked(strict_home, strict)
+    editor(strict_home, f'printf "by hand\\n" > "$1"; printf "moved\\n" > {strict_home.folder}/a0.md')
+    refused = strict_home.run("resolve", "a0.md", "manual_merge", "--edit", "--json")
+    assert refused.code == 1
+    [row] = refused.document["resolved"]
+    assert row["state"] == "refused"
+    assert Path(row["draft"]).read_bytes() == b"by hand\n"
+    assert "your merge is kept in" in row["message"]
+    strict_home.sync(code=3)
+    [listed] = strict_home.json("conflicts")
+    assert listed["draft"]["file"] == row["draft"]
+    editor(strict_home, f'cp "$1" {strict_home.folder.parent}/offered')
+    [taken] = strict_home.json("resolve", "a0.md", "manual_merge", "--edit")["resolved"]
+    assert taken["state"] == "resolved"
+    assert (strict_home.folder.parent / "offered").read_bytes() == b"by hand\n"
+    assert strict.text(source, "a0.md") == "by hand\n"
+    assert not Path(row["draft"]).exists()
+
+
+def test_a_merge_with_markers_left_is_kept(strict_home: Home, strict: StrictServer) -> None:
+    """FC6: the error names the draft, which only its owner can read."""
+    parked(strict_home, strict)
+    editor(strict_home, 'printf "half done\\n<<<<<<< mine\\n" > "$1"')
+    refused = strict_home.run("resolve", "a0.md", "manual_merge", "--edit", "--json")
+    assert (refused.code, refused.error["code"]) == (1, "not_merged")
+    file = Path(refused.error["message"].rpartition("kept in ")[2])
+    assert file.read_text() == "half done\n<<<<<<< mine\n"
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_merge_of_an_editor_that_failed_is_kept(strict_home: Home, strict: StrictServer) -> None:
+    """FC6: also where the editor ends with an error after it saved."""
+    parked(strict_home, strict)
+    editor(strict_home, 'printf "saved\\n" > "$1"; exit 1')
+    refused = strict_home.run("resolve", "a0.md", "manual_merge", "--edit", "--json")
+    assert (refused.code, refused.error["code"]) == (1, "editor")
+    assert Path(refused.error["message"].rpartition("kept in ")[2]).read_text() == "saved\n"
+
+
+@pytest.mark.parametrize("daemon", [False, True], ids=["alone", "daemon"])
+def test_many_conflicts_are_resolved_by_one_command(strict_home: Home, strict: StrictServer, daemon: bool) -> None:
+    """FP3: every row is ``resolved``, none ``queued``, and the code is 0."""
+    source = parked(strict_home, strict, 120)
+    if daemon:
+        with strict_home.daemon():
+            rows = strict_home.json("resolve", "--path", "*.md", "keep_local")["resolved"]
+    else:
+        rows = strict_home.json("resolve", "--path", "*.md", "keep_local")["resolved"]
+    assert [row["state"] for row in rows] == ["resolved"] * 120
+    assert strict.text(source, "a7.md") == "mine 7\n"
+
+
+def test_an_excluded_conflict_is_shown_and_resolved(strict_home: Home, strict: StrictServer) -> None:
+    """FC4: it stays ours, is marked as excluded, and can be resolved."""
+    parked(strict_home, strict)
+    strict_home.json("rules", strict_home.folder, "--exclude", "a0.md", "--yes")
+    strict_home.sync()
+    shown = strict_home.json("conflicts")
+    assert [(row["mine"], row["excluded"]) for row in shown] in ([(True, True)], [])
+    if shown:
+        [row] = strict_home.json("resolve", "a0.md", "keep_local")["resolved"]
+        assert row["state"] == "resolved"
+
+
+def test_a_skipped_file_is_counted_once_and_named(strict_home: Home, strict: StrictServer) -> None:
+    """FS7: a link, a name that is not UTF-8 and a large file are three skipped files, each with its reason."""
+    strict_home.write("a.md", "a\n")
+    strict_home.write("large.md", "x" * (2 << 20))
+    (strict_home.folder / "link.md").symlink_to("a.md")
+    (strict_home.folder / os.fsdecode(b"bad\xff.md")).write_text("b\n")
+    strict_home.link(codes=(0, 1))
+    strict_home.sync(code=1)
+    rows = strict_home.json("files", "--state", "skipped")
+    assert sorted(row["reason"] for row in rows) == ["bad_name", "link", "too_large"]
+    assert all(row["reason_text"] for row in rows)
+    status = strict_home.json("status")["sources"][0]
+    assert (status["skipped"], status["failed"]) == (3, 2)
+
+
+def test_the_trash_of_an_unlinked_folder_stays_listed(strict_home: Home, strict: StrictServer) -> None:
+    """FS8: and an entry of it can be brought back to another place."""
+    strict_home.write("a.md", "first\n")
+    source = strict_home.link()
+    strict_home.sync(code=0)
+    strict.replace(source, "a.md", "second\n")
+    strict_home.sync(code=0)
+    strict_home.json("unlink", strict_home.folder)
+    [entry] = strict_home.json("trash")
+    assert (entry["path"], entry["unlinked"]) == ("a.md", True)
+    target = strict_home.folder.parent / "back.md"
+    strict_home.json("restore", strict_home.folder / "a.md", "--trash", entry["id"], "--to", target)
+    assert target.read_text() == "first\n"
+
+
+def test_unlink_without_a_daemon_looks_first(strict_home: Home, strict: StrictServer) -> None:
+    """FS8: an edit and a new file since the last command are counted, so it is refused without --yes."""
+    strict_home.write("a.md", "first\n")
+    strict_home.link()
+    strict_home.sync(code=0)
+    strict_home.write("a.md", "edited\n")
+    strict_home.write("b.md", "new\n")
+    assert strict_home.run("unlink", strict_home.folder).code == 2
+    assert strict_home.json("unlink", strict_home.folder, "--yes")["unsent"] == 2
