@@ -64,6 +64,13 @@ _log = logging.getLogger("agent.hub")
 class HubApp:
     """The hub's ASGI application.
 
+    Args:
+        revocations: the ids of revoked tokens, refreshed here.
+        write_threads: requests that write at once.
+        open_metrics: answer `/metrics` to clients on this machine without a token. False behind a proxy, which is
+            often on this machine itself and would pass requests of everybody on.
+        gauges: further metrics, by name.
+
     Attributes:
         asgi: the application.
         notifier: wakes long polls. Close it to end them.
@@ -76,6 +83,7 @@ class HubApp:
         *,
         revocations: Revocations | None = None,
         write_threads: int = WRITE_THREADS,
+        open_metrics: bool = True,
         gauges: Mapping[str, Callable[[], float]] | None = None,
     ) -> None:
         self.notifier = EventNotifier()
@@ -83,6 +91,7 @@ class HubApp:
         self._hub = hub
         self._revocations = revocations
         self._write_threads = write_threads
+        self._open_metrics = open_metrics
         self._limits: tuple[CapacityLimiter, CapacityLimiter] | None = None
         self._source_writers: dict[str, CapacityLimiter] = {}
         self._bodies = MemoryBudget(*BODY_BUDGET)
@@ -137,7 +146,8 @@ class HubApp:
         if raw.method in ("GET", "HEAD") and raw.path == "/readyz":
             return await self._ready()
         if raw.method in ("GET", "HEAD") and raw.path == "/metrics":
-            if not (is_loopback(raw.client) or self._hub.caller_of(raw.headers) is not None):
+            is_local = self._open_metrics and is_loopback(raw.client)
+            if not is_local and self._hub.caller_of(raw.headers) is None:
                 raise HubError(401, "Unauthorized")
             return Response(200, self.metrics.render(), {"content-type": CONTENT_TYPE})
         return self._hub.handle(raw.method, raw.path, raw.headers, b"")

@@ -163,6 +163,7 @@ def _application(settings: HubSettings, hub: Hub, store: SqlStore, revocations: 
         hub,
         revocations=revocations,
         write_threads=settings.write_threads or default,
+        open_metrics=not settings.behind_proxy,
         gauges={"open_connections": lambda: float(len(table))},
     )
 

@@ -53,11 +53,13 @@ async def _status(app: HubApp, client: str, sent: dict[str, str]) -> int:
     ("client", "signed", "status"), [("127.0.0.1", False, 200), ("10.1.2.3", False, 401), ("10.1.2.3", True, 200)]
 )
 def test_metrics_are_for_this_machine_or_a_token(light: InProcess, client: str, signed: bool, status: int) -> None:
-    """From another machine they want a valid token."""
+    """From another machine, and behind a proxy on this one, they want a valid token."""
     import asyncio
 
     sent = {"authorization": light.headers["authorization"]} if signed else {}
     assert asyncio.run(_status(HubApp(light.hub), client, sent)) == status
+    behind_proxy = HubApp(light.hub, open_metrics=False)
+    assert asyncio.run(_status(behind_proxy, client, sent)) == (200 if signed else 401)
 
 
 def test_answers_name_their_request(process: Running) -> None:
