@@ -6,12 +6,14 @@ import shutil
 import sqlite3
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from support.eventually import eventually
 from support.processes import Home
 from support.servers import Server, sha
 from support.wait_idle import assert_equal
@@ -137,3 +139,84 @@ def test_files_on_a_lost_disk_return_from_the_server_on_resume(home: Home, serve
     assert home.sync(code=0)["deleted_remote"] == 0
     assert home.texts() == {**TEXTS, "disk/a.md": "on the disk\n"}
     assert_equal(source, server, [home])
+
+
+NOTES = {f"note{number:02}.md": f"note {number}\n" for number in range(40)}
+
+
+def many(home: Home) -> str:
+    """A source of forty files, in step; its id."""
+    for path, text in NOTES.items():
+        home.write(path, text)
+    return home.link()
+
+
+def test_fb1_a_held_plan_that_shrinks_stays_held(home: Home, server: Server) -> None:
+    """FB1: of 12 deleted files 6 are put back by hand; the other 6 stay on the server until a person decides."""
+    source = many(home)
+    gone = list(NOTES)[:12]
+    for path in gone:
+        (home.folder / path).unlink()
+    assert home.sync(code=6)["held_deletes"]["count"] == 12
+    for path in gone[:6]:
+        home.write(path, NOTES[path])
+    held = home.sync(code=6)["held_deletes"]
+    assert held["count"] == 6 and server.hashes(source) == hashes(NOTES)
+    assert home.run("sync", "--approve-deletes", held["plan"]).code == 0
+    assert server.hashes(source) == hashes({path: text for path, text in NOTES.items() if path not in gone[6:]})
+
+
+def test_fb3_one_copy_excuses_one_delete(home: Home, server: Server) -> None:
+    """FB3: 30 files of one text, 29 deleted and one copied. The copy excuses one at most, by its text or its inode."""
+    same = {f"same{number:02}.md": "template\n" for number in range(30)}
+    for path, text in same.items():
+        home.write(path, text)
+    source = home.link()
+    for path in list(same)[1:]:
+        (home.folder / path).unlink()
+    home.write("copy.md", "template\n")
+    # The disk may give the copy the inode of a deleted file, which then counts as renamed.
+    assert home.sync(code=6)["held_deletes"]["count"] >= 28
+    assert len(server.hashes(source).keys() & same.keys()) >= 29
+
+
+def test_fb4_a_daemon_holds_a_delete_of_many_as_a_whole(home: Home, server: Server) -> None:
+    """FB4: `rm` of 14 files while the daemon runs: none is sent, and undo brings all of them back."""
+    source = many(home)
+    gone = list(NOTES)[:14]
+    with home.daemon() as daemon:
+        daemon.call("sync")
+        for path in gone:
+            (home.folder / path).unlink()
+            time.sleep(0.05)
+        eventually(lambda: daemon.source()["state"] == "halted", what="the deletes are held")
+        assert daemon.source()["held_deletes"]["count"] == 14
+        assert server.hashes(source) == hashes(NOTES)
+    assert home.run("sync", "--undo-deletes").code == 0
+    assert home.texts() == NOTES
+
+
+def test_fb4_undo_brings_back_what_was_sent_before(home: Home, server: Server) -> None:
+    """FB4: nine deletes went one by one; the tenth is held, and undo restores all ten from the server's history."""
+    many(home)
+    gone = list(NOTES)[:10]
+    for path in gone[:9]:
+        (home.folder / path).unlink()
+        home.sync(code=0)
+    (home.folder / gone[9]).unlink()
+    assert home.sync(code=6)["held_deletes"]["count"] == 1
+    assert home.run("sync", "--undo-deletes").code == 0
+    assert home.texts() == NOTES
+
+
+def test_fb5_renamed_and_filled_notes_are_no_deletes(home: Home, server: Server) -> None:
+    """FB5: ten empty notes of twenty are renamed and filled at once: nothing is held."""
+    empty = {f"Untitled {number}.md": "" for number in range(10)}
+    for path, text in {**empty, **dict(list(NOTES.items())[:10])}.items():
+        home.write(path, text)
+    source = home.link()
+    for number, path in enumerate(empty):
+        (home.folder / path).rename(home.folder / f"Note {number}.md")
+        (home.folder / f"Note {number}.md").write_text(f"filled {number}\n")
+    assert home.sync(code=0)["held_deletes"] is None
+    assert server.hashes(source) == hashes(home.texts())

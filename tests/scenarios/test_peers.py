@@ -153,8 +153,13 @@ def test_peer_the_default_pattern_selects_top_level_files(home: Home, server: Se
 @on_both
 @pytest.mark.parametrize("trials", [3, pytest.param(25, marks=pytest.mark.long)])
 def test_peer_killed_at_work(home: Home, server: Server, trials: int) -> None:
-    """After every kill, remote edits and deletes made meanwhile stand: none is overwritten, none undone."""
+    """After every kill, remote edits and deletes made meanwhile stand: none is overwritten, none undone.
+
+    FP2: the trials delete more than a fifth of the files within the guard's hour. Each delete is meant, so the guard is
+    set to let them pass: what it holds is tried elsewhere.
+    """
     source = linked(home, 40)
+    assert home.run("config", "set", "brake_min", "50").code == 0
     for trial in range(trials):
         mine, edited, deleted = f"n{trial:03}.md", f"edited-{trial}.md", f"deleted-{trial}.md"
         for path in (edited, deleted):
