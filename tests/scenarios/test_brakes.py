@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from strict_raven.faults import empty_listing, internal_error
 from support.eventually import eventually
 from support.processes import Home
-from support.servers import Server, sha
+from support.servers import Server, StrictServer, sha
 from support.wait_idle import assert_equal
 
 SHARED_MEMORY = Path("/dev/shm")
@@ -164,6 +165,31 @@ def test_fb1_a_held_plan_that_shrinks_stays_held(home: Home, server: Server) -> 
     assert held["count"] == 6 and server.hashes(source) == hashes(NOTES)
     assert home.run("sync", "--approve-deletes", held["plan"]).code == 0
     assert server.hashes(source) == hashes({path: text for path, text in NOTES.items() if path not in gone[6:]})
+
+
+def test_fb2_an_empty_listing_that_comes_back_deletes_nothing(strict_home: Home, strict: StrictServer) -> None:
+    """FB2: two empty listings hold every file; the next, whole one drops every delete, without a person."""
+    source = many(strict_home)
+    strict.faulty.inject(empty_listing(), requests=2, on="sources/files")
+    assert strict_home.sync(code=6)["held_deletes"]["count"] == len(NOTES)
+    assert strict_home.texts() == NOTES
+    report = strict_home.sync(code=0)
+    assert report["deleted_local"] == 0 and report["held_deletes"] is None
+    assert strict_home.texts() == NOTES and strict.hashes(source) == hashes(NOTES)
+
+
+def test_fs1_a_server_that_fails_on_writes_keeps_the_queue(strict_home: Home, strict: StrictServer) -> None:
+    """FS1: four edits while every push is answered 500; nothing is set aside, and the next pass sends them."""
+    source = linked(strict_home)
+    edited = {path: f"edited {path}\n" for path in list(TEXTS)[:4]}
+    for path, text in edited.items():
+        strict_home.write(path, text)
+    strict.faulty.inject(internal_error(), requests=10_000, on="push-batch")
+    report = strict_home.sync()
+    assert report["skipped"] == [] and report["pushed"] == 0 and report["errors"]
+    strict.faulty.clear()
+    assert strict_home.sync(code=0)["skipped"] == []
+    assert strict.hashes(source) == hashes({**TEXTS, **edited})
 
 
 def test_fb3_one_copy_excuses_one_delete(home: Home, server: Server) -> None:

@@ -25,6 +25,7 @@ class Chances:
         page_edit, stranger, outage, restore, put_back: weights among the acts of a turn: of an edit on the server, of
             a push by a connector of no machine here, of a stretch of time in which the server answers 500 to
             everything, of a person who takes an older text back, of one who puts deleted files back by hand.
+        empty_listing: that the server lists no file, two times running; the next listing is whole.
         stale_base: that an edit on the server is based on an older text.
         same_text: that a text saved is one that was written before.
     """
@@ -47,6 +48,7 @@ class Chances:
     outage: float = 0.0
     restore: float = 0.0
     put_back: float = 0.0
+    empty_listing: float = 0.0
     stale_base: float = 0.25
     same_text: float = 0.12
 
@@ -65,7 +67,7 @@ PROFILES = (
 CROWDED = (
     Chances(page_edit=1.0, stale_base=0.6, clock=0.0),
     Chances(same_text=0.6, stranger=0.3),
-    Chances(outage=0.12, restore=0.2, put_back=0.5, same_text=0.3),
+    Chances(outage=0.12, restore=0.2, put_back=0.5, same_text=0.3, empty_listing=0.05),
     Chances(page_edit=0.6, stale_base=0.5, same_text=0.5, stranger=0.2, bystander=0.3, strange=0.0),
 )
 """Each fifth round of seeds takes these: page edits on old bases, equal texts, strangers, outages, restores."""

@@ -27,7 +27,7 @@ from agent.remotes.raven.adapter import RavenRemote
 from agent.runtime.effect_executor import EffectExecutor, ServerConnection
 from agent.runtime.local_folder import LocalFolder
 from agent.runtime.source_setup import with_capabilities
-from simulation import mirrors
+from simulation import delete_audit, mirrors
 from simulation.indexes import SOURCE, Memory, MemoryFile, index_of
 from simulation.memory_fs import Change, Clock, Crash, Node
 from simulation.odd_folders import Strange
@@ -51,6 +51,10 @@ class Surroundings(Protocol):
 
     def clock(self) -> float:
         """Seconds since the epoch."""
+        ...
+
+    def check_removals(self, effect: e.Effect) -> None:
+        """A change of the folder is about to be made. Raises WrongDelete."""
         ...
 
     def note(self, who: str, what: str, *things: object) -> None:
@@ -268,7 +272,9 @@ class Machine:
     def tell(self, *messages: m.Message) -> None:
         """Let the engine take messages in."""
         self._world.note(self.name, "<-", *messages)
+        held = self.engine.held
         effects = self.engine.step(self.clock(), *messages)
+        delete_audit.check_step(held, messages, effects, self.engine._ctx.parked)
         self._written = mirrors.check(self.engine, self._written)
         self._take(effects)
 
@@ -353,6 +359,7 @@ class Machine:
     def work(self) -> None:
         """Carry the oldest effect on the folder out. Raises Crash."""
         effect = self.folder_work.popleft()
+        self._world.check_removals(effect)
         self._carry_out(self._at_folder, effect, FOLDER_LANE)
 
     def call(self, call: Waiting) -> None:

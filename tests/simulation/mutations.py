@@ -36,6 +36,7 @@ from agent.engine.context import EngineContext
 from agent.engine.in_doubt import InDoubt
 from agent.engine.remote_feed import RemoteFeed
 from agent.engine.resolutions import Resolutions
+from agent.engine.uploads import Uploads
 from agent.engine.verification import Verification
 from agent.index.operations import PushReason, StoredOperation
 from agent.index.texts import Texts
@@ -283,6 +284,21 @@ def _any_event_counts_as_read() -> AbstractContextManager[object]:
     return instead(EngineContext, "add_operations", added)
 
 
+@contextlib.contextmanager
+def _every_failure_is_the_files() -> Iterator[None]:
+    def aside(self: Uploads, failed: Any) -> Any:
+        for entry, outcome in failed:
+            self._refuse(entry, outcome)
+        return None, []
+
+    with (
+        instead(Uploads, "_set_aside", aside),
+        instead(Uploads, "_retry_due", _nothing),
+        instead(Uploads, "retry_refused", _nothing),
+    ):
+        yield
+
+
 # The way to the server
 
 
@@ -335,6 +351,7 @@ _DEATHS = Chances(crash_at_network=0.1, bystander=0.4, strange=0.0)
 _RACES = Chances(bystander=0.5, strange=0.0, clock=0.0, crash_at_disk=0.0, crash_at_network=0.0)
 _PAGES = Chances(page_edit=1.5, stale_base=0.6, strange=0.0, clock=0.0)
 _STRANGERS = Chances(same_text=0.6, stranger=0.6, page_edit=0.6, strange=0.0, clock=0.0)
+_FAILING_WRITES = Chances(outage=0.6, strange=0.0, clock=0.0, crash_at_disk=0.0, crash_at_network=0.0)
 _STRICT = ("strict",)
 
 MUTANTS = (
@@ -444,6 +461,13 @@ MUTANTS = (
         _any_event_counts_as_read,
         _STRICT,
         seeds=(30277,),
+    ),
+    Mutant(
+        "every failure is the file's",
+        "a file is set aside for good whenever a push of it alone failed",
+        _every_failure_is_the_files,
+        chances=_FAILING_WRITES,
+        rare=True,
     ),
     Mutant("conflict pushed over", "edits on both sides are pushed on the head", _conflict_pushed_over),
     Mutant(

@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 WRITES = ("push-batch", "update", "resolve", "pause", "resume")
 """Endpoints that change what the server holds, by the end of their paths."""
 
+_WRITES_FAIL = 8.0
+"""Seconds of an outage in which only writes fail."""
+
 
 class Network:
     """One for all machines."""
@@ -26,6 +29,9 @@ class Network:
         self._late: list[tuple[str, str, Mapping[str, str], bytes]] = []
         self._faulty: dict[str, f.Faulty] = {}
         self._failing_until = 0.0
+        self._fails_for_all = True
+        self.deleted: set[str] = set()
+        """Paths that were deleted on the server at some time; kept only where listings may be empty."""
         self.depth = 0
         """How many requests are under way inside another."""
 
@@ -38,9 +44,14 @@ class Network:
         self._world.now += seconds
 
     def _serve(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
-        answer = self._world.server.handle(method, path, headers, body)
+        world = self._world
+        watched = world.chances.empty_listing and path.endswith(WRITES)
+        before = world.server.heads(world.source_id).keys() if watched else set()
+        answer = world.server.handle(method, path, headers, body)
+        if watched:
+            self.deleted |= before - world.server.heads(world.source_id).keys()
         if path.endswith(WRITES):
-            self._world.changes += 1
+            world.changes += 1
         return answer
 
     def carry(self, machine: Machine, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
@@ -50,7 +61,7 @@ class Network:
             return self._serve(method, path, headers, body)
         if not machine.alive:
             raise Crash
-        if world.now < self._failing_until:
+        if world.now < self._failing_until and (self._fails_for_all or _writes(path, body)):
             world.note(machine.name, "network: the server fails")
             return f.internal_error().change(None)
         chances, rng = world.chances, world.rng
@@ -74,6 +85,9 @@ class Network:
             fault = rng.choice(FAULTS)(world.now)
             world.note(machine.name, f"network: {fault.name} at {endpoint}")
             faulty.inject(fault)
+        if chances.empty_listing and path.endswith("/sources/files") and rng.random() < chances.empty_listing:
+            world.note(machine.name, "network: two empty listings")
+            faulty.inject(f.empty_listing(), requests=2, on="/sources/files")
         answer = faulty.handle(method, path, headers, body)
         if rng.random() < chances.crash_at_network:
             world.strike(machine, f"after {endpoint}")
@@ -84,6 +98,8 @@ class Network:
         seconds = self._world.rng.choice([2.0, 8.0, 60.0])
         self._world.note("server", f"fails for {seconds:.0f} s")
         self._failing_until = self._world.now + seconds
+        # A database that refuses writes still answers questions, and a batch without operations.
+        self._fails_for_all = seconds != _WRITES_FAIL
 
     def _bystander(self, machine: Machine) -> None:
         """Something happens at the server between two requests of one call."""
@@ -113,3 +129,8 @@ class Network:
         """What is still on its way arrives."""
         while self._late:
             self.deliver_late()
+
+
+def _writes(path: str, body: bytes) -> bool:
+    """True for a batch with operations."""
+    return path.endswith("/push-batch") and b'"items":[]' not in body

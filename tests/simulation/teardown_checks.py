@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from agent.core.model import Reason
 from agent.engine import messages as m
 from simulation import deciding
+from simulation.indexes import SOURCE
 from simulation.machine import Machine
 from simulation.oracle import clashing, differences, left_over
 from simulation.world import World
@@ -59,7 +61,10 @@ class Ending:
             self._world.revive(machine)
             return
         if number < _RETRIES:
-            machine.tell(m.Retry(None))
+            # A file set aside because the server failed is tried again by itself, or the run ends with a difference.
+            aside = {p.path for p in machine.index.problems.all(SOURCE) if p.reason is not Reason.REFUSED}
+            aside |= {r.path for r in machine.index.trees.unsendable(SOURCE) if r.local.reason is not Reason.REFUSED}
+            machine.tell(m.Retry(tuple(sorted(aside))))
         machine.begin_pass()
 
     def _settle(self) -> None:

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.core.model import Mode
+from agent.engine import effects as e
 from agent.runtime.effect_executor import EffectExecutor
+from simulation import delete_audit
 from simulation import fault_rates as c
 from simulation.copies import Copies
 from simulation.machine import Habits, Knows, Machine
@@ -153,6 +155,10 @@ class World:
         self.note(machine.name, f"crash {where}")
         machine.alive = False
         raise Crash
+
+    def check_removals(self, effect: e.Effect) -> None:
+        """As in ``Surroundings``."""
+        delete_audit.check_removals(self, effect)
 
     # The run
 

@@ -110,6 +110,17 @@ def internal_error() -> Fault:
     return Fault("internal error", Strikes.BEFORE, _error(500, "Internal server error"))
 
 
+def empty_listing() -> Fault:
+    """A list without its rows, once: a replica that lags behind, or a query that failed silently. The next is whole."""
+
+    def emptied(response: Response | None) -> Response:
+        whole = _same(response)
+        body = json.loads(whole.body)
+        return Response(whole.status, whole.headers, json.dumps({**body, "data": []}).encode())
+
+    return Fault("empty listing", Strikes.AFTER, emptied)
+
+
 def unauthorized() -> Fault:
     """401 as the server words it."""
     return Fault("unauthorized", Strikes.BEFORE, _error(401, "Unauthorized"))

@@ -218,3 +218,13 @@ def test_the_server_runs_as_a_process_of_its_own() -> None:
         process.stdin.close()
         assert process.wait(timeout=20) == 0
     assert answer.status_code == 200
+
+
+def test_an_empty_listing_comes_back_whole(faulty: FaultySetup) -> None:
+    """FB2: the server lists nothing once, and keeps everything."""
+    server, around, client, _ = faulty
+    client.push("1", "a.md", "x")
+    around.inject(faults.empty_listing(), on="sources/files")
+    assert client.call("sources/files", sourceId=client.source) == []
+    assert [row["relativePath"] for row in client.call("sources/files", sourceId=client.source)] == ["a.md"]
+    assert server.heads(client.source) == {"a.md": "x"}
