@@ -1,7 +1,6 @@
-"""Man pages from the click commands: one page a command, and one for the program as a whole.
+"""Man pages from the click commands: one page for each command, and one for the whole program.
 
-Written here and not by click-man: these pages also have the exit codes, the environment and the way from one
-page to the next.
+click-man is not used, because these pages also have the exit codes, the environment and links to each other.
 """
 
 from __future__ import annotations
@@ -19,9 +18,9 @@ import project
 _ENVIRONMENT: Final = (
     ("RAVEN_AGENT_HOME", "One folder for settings, state, logs and the control socket."),
     ("RAVEN_AGENT_ETC", "The folder of settings for all users of this machine; by default /etc/raven-agent."),
-    ("RAVEN_TOKEN", "The token of the account RAVEN_SERVER_URL and RAVEN_WORKSPACE name."),
-    ("RAVEN_TOKEN_FILE", "A file that holds it; read again when the token is refused."),
-    ("NO_COLOR, FORCE_COLOR", "As everywhere."),
+    ("RAVEN_TOKEN", "The token of the account that RAVEN_SERVER_URL and RAVEN_WORKSPACE name."),
+    ("RAVEN_TOKEN_FILE", "A file that holds the token; it is read again when the server refuses the token."),
+    ("NO_COLOR, FORCE_COLOR", "Switch colours off or on, as in other programs."),
 )
 _FILES: Final = (
     ("~/.config/raven-agent/config.toml", "Settings; see raven-agent config get."),
@@ -41,10 +40,10 @@ _EXIT_CODES: Final = (
 
 
 def build(folder: Path) -> Path:
-    """Write every page into `folder`; the program must be importable.
+    """Write every page into `folder`, and return the folder.
 
     Raises:
-        BuildError: it is not.
+        BuildError: the program cannot be imported.
     """
     try:
         from agent.cli.main import PROGRAM, cli
@@ -139,7 +138,7 @@ def _entries(title: str, entries: Iterable[tuple[str, str]]) -> Iterator[str]:
 
 
 def _paragraphs(text: str) -> Iterator[str]:
-    """click's help text: blank lines part paragraphs; one that starts with \\b keeps its lines."""
+    """Yield click's help text: blank lines separate paragraphs; a paragraph that starts with \\b keeps its lines."""
     for number, paragraph in enumerate(re.split(r"\n\s*\n", text)):
         if number:
             yield ".PP"

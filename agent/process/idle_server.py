@@ -1,4 +1,4 @@
-"""A web server that costs nothing while nobody asks: the hub and the daemon's socket are served by it."""
+"""A web server without work while it is idle. It serves the hub and the control socket."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import uvicorn
 
 
 class IdleServer(uvicorn.Server):
-    """uvicorn without its ten looks a second: it sleeps until a request or the end comes.
+    """uvicorn without its ten wake-ups a second: it sleeps until a request or the end.
 
-    The date header, which those looks renew, has to be left out in its configuration.
+    Those wake-ups renew the date header, so its configuration must switch that header off.
     """
 
     def __init__(self, config: uvicorn.Config) -> None:
@@ -22,10 +22,10 @@ class IdleServer(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def end(self) -> None:
-        """Stop serving; from the event loop, another thread or a signal handler."""
+        """Stop serving. Call it from the event loop, another thread or a signal handler."""
         self.should_exit = True
         if self._loop is not None:
-            # A loop that is closed has ended already.
+            # A closed loop has ended already.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._ending.set)
 
@@ -42,6 +42,6 @@ class IdleServer(uvicorn.Server):
     async def main_loop(self) -> None:
         """As in uvicorn."""
         await self.on_tick(0)
-        # Whoever set the flag before the loop was known did not set the event.
+        # end() may have set the flag before the loop was known, and then it did not set the event.
         if not self.should_exit:
             await self._ending.wait()

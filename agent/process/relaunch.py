@@ -1,4 +1,4 @@
-"""How the program starts itself again: through an interpreter, or as a single file that has none."""
+"""The command that starts this program again: through an interpreter, or as a single file."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ MODULE_OPTION: Final = "-m"
 
 
 def is_frozen() -> bool:
-    """Whether this is the single file, in which `sys.executable` is the program itself and no interpreter."""
+    """Return True in the single file, where `sys.executable` is the program itself and not an interpreter."""
     return bool(getattr(sys, "frozen", False))
 
 
 def self_command(module: str = AGENT) -> list[str]:
-    """The start of an argument list that runs `module` in a process of its own.
+    """Return the beginning of an argument list that runs `module` in a process of its own.
 
-    Never a name looked up on the PATH: that could be somebody else's program, or another version of this one.
+    It is never a name to look up in PATH, which could find another program or another version.
     """
     if is_frozen():
-        # Answered by agent.frozen, which plays the interpreter's part for our own two modules.
+        # agent.frozen handles this option: it runs one of our two modules, as an interpreter would.
         return [sys.executable, MODULE_OPTION, module]
     return [sys.executable, "-P", MODULE_OPTION, module]

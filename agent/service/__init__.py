@@ -1,4 +1,7 @@
-"""Having the agent started at login or at boot: systemd, launchd, or the desktop's autostart."""
+"""Services: entries of systemd, launchd or the desktop's autostart that start the agent at login or at boot.
+
+Begin with ``detect`` (the fitting manager) and ``model`` (its protocol). ``unit_files`` writes and recognises files.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ __all__ = ["ServiceState", "state"]
 
 
 def state(home: Home) -> ServiceState:
-    """How the service of whoever asks stands. Changes nothing, needs no root, and raises nothing."""
+    """Return the state of this user's service. Changes nothing, needs no root and raises nothing."""
     from agent.service.detect import state_here
     from agent.service.model import Host
 

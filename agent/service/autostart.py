@@ -1,4 +1,4 @@
-"""Desktop autostart (freedesktop.org), for sessions without systemd: started with the session, and not again after."""
+"""Desktop autostart (freedesktop.org) for sessions without systemd. The desktop starts the agent once a session."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ STOP_SECONDS: Final = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Autostart:
-    """The entry of one person's desktop session. What runs is found through the home's lock file.
+    """The entry of one person's desktop session. The running agent is found through the home's lock file.
 
     Attributes:
         where: this computer.
-        file: what ``install`` writes.
+        file: the entry that ``install`` writes.
     """
 
     where: Host
     file: Path
 
     def install(self, plan: InstallPlan) -> InstallChange:
-        """Write it, and start the agent as the session would."""
+        """Write the entry and start the agent as the session would."""
         text = template(ENTRY)
         words = [str(plan.program), "run", "-q"]
         if plan.variables:
@@ -46,11 +46,11 @@ class Autostart:
         text = text.replace("TryExec=/usr/bin/raven-agent", f"TryExec={_string(str(plan.program))}")
         written = write(self.file, signed(text))
         started = self._run(plan.program)
-        note = "there is no systemd here: nothing starts the agent again if it fails before the next login"
+        note = "there is no systemd here: after a failure the agent starts again only at the next login"
         return InstallChange(written or started, (self.file,), (note,))
 
     def uninstall(self) -> InstallChange:
-        """Remove it, and end the agent it started."""
+        """Remove the entry and stop the agent that it started."""
         stopped = look(self.file) is UnitFileOwner.OURS and self._end()
         removed = remove(self.file)
         return InstallChange(stopped or removed, (self.file,) if removed else (), left_alone(self.file))
@@ -60,12 +60,12 @@ class Autostart:
         return InstallChange(self._run(self._must_be_there()))
 
     def stop(self) -> InstallChange:
-        """End the agent until the next login."""
+        """Stop the agent until the next login."""
         self._must_be_there()
         return InstallChange(self._end())
 
     def state(self) -> ServiceState:
-        """How the entry and the agent stand."""
+        """Return the state of the entry and of the agent."""
         ours = look(self.file) is UnitFileOwner.OURS
         pid = self._pid()
         program = self._program() if ours else None
@@ -95,7 +95,7 @@ class Autostart:
         return None
 
     def _pid(self) -> int | None:
-        """The agent that answers for this home; None when none does."""
+        """Return the process id of the agent of this home; None if no agent answers."""
         try:
             said = json.loads(self.where.home.lock_file.read_text("utf-8"))
             pid, path = int(said["pid"]), str(said["socket"])
@@ -118,7 +118,7 @@ class Autostart:
             if process.poll() is not None or time.monotonic() > deadline:
                 raise ServiceFailed("the agent did not start", "raven-agent logs, raven-agent doctor")
             time.sleep(0.05)
-        # It is the session's from here on, and nobody's child to wait for.
+        # The agent outlives this command, which must not wait for it at exit.
         process.returncode = 0
         return True
 
@@ -131,32 +131,36 @@ class Autostart:
         deadline = time.monotonic() + STOP_SECONDS
         while self._pid() == pid:
             if time.monotonic() > deadline:
-                raise ServiceFailed(f"the agent with pid {pid} does not end", f"kill {pid}")
+                raise ServiceFailed(f"the agent with pid {pid} does not stop", f"kill {pid}")
             time.sleep(0.05)
         return True
 
 
 def autostart(where: Host) -> Autostart:
-    """The person's entry."""
+    """Return the autostart entry of the person."""
     configured = where.env.get("XDG_CONFIG_HOME")
     config = Path(configured) if configured and Path(configured).is_absolute() else where.person / ".config"
     return Autostart(where, config / "autostart" / ENTRY)
 
 
 def has_desktop(where: Host) -> bool:
-    """Whether a session would read the entry: one runs, or a desktop is installed."""
+    """Return True if a desktop session runs, or if one is installed that a person could start.
+
+    ``/etc/xdg/autostart`` proves nothing: packages leave entries there on servers without any desktop.
+    """
     named = any(where.env.get(name) for name in ("XDG_CURRENT_DESKTOP", "DESKTOP_SESSION", "XDG_SESSION_DESKTOP"))
-    return named or (where.top / "etc/xdg/autostart").is_dir()
+    kinds = (where.top / "usr/share" / kind for kind in ("xsessions", "wayland-sessions"))
+    return named or any(any(kind.glob("*.desktop")) for kind in kinds)
 
 
 def _word(text: str) -> str:
-    """One word of an Exec line: quoted for it, then escaped as any string, its percent signs doubled.
+    """Return one word of an Exec line: quoted, escaped, and with its percent signs doubled.
 
     Raises:
-        ServiceFailed: it has a character in it that no entry takes.
+        ServiceFailed: it has a control character, which an entry cannot hold.
     """
     if not text.isprintable():
-        raise ServiceFailed(f"{text!r} cannot stand in a desktop entry", "a name without control characters")
+        raise ServiceFailed(f"{text!r} cannot be written into a desktop entry", "a name without control characters")
     plain = text.replace("%", "%%")
     if shlex.quote(text) == text:
         return plain

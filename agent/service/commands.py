@@ -1,4 +1,4 @@
-"""The service managers' own commands, run as anybody would type them."""
+"""The command-line tools of the service managers."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from agent.process.environment import child_environment
 from agent.service.errors import ServiceFailed
 
 COMMAND_SECONDS: Final = 240.0
-"""Longer than a unit may take to become ready, which is what starting one waits for."""
+"""Longest wait for a command. Starting a unit waits until it is ready, which takes less."""
 
 
 @dataclass(frozen=True, slots=True)
 class CommandResult:
-    """What a command answered.
+    """The result of a command.
 
     Attributes:
-        code: its exit code; 127 when there is no such command.
+        code: exit code; 127 if there is no such command, 124 if it did not end in time.
     """
 
     code: int
@@ -29,13 +29,13 @@ class CommandResult:
 
 @dataclass(frozen=True, slots=True)
 class CommandLineTool:
-    """A command with the words every call of it begins with."""
+    """A command with the arguments that every call begins with."""
 
     words: tuple[str, ...]
     env: Mapping[str, str] = field(repr=False)
 
     def ask(self, *words: str) -> CommandResult:
-        """Run it; whatever it answers is an answer."""
+        """Run the command and return its result, whatever its exit code."""
         command = [*self.words, *words]
         try:
             done = subprocess.run(
@@ -43,16 +43,16 @@ class CommandLineTool:
                 errors="replace", check=False, timeout=COMMAND_SECONDS,
             )  # fmt: skip
         except (FileNotFoundError, PermissionError):
-            return CommandResult(127, "", f"{command[0]} is not to be found")
+            return CommandResult(127, "", f"{command[0]} cannot be found")
         except subprocess.TimeoutExpired:
             return CommandResult(124, "", f"{' '.join(command)} did not answer within {COMMAND_SECONDS:.0f} s")
         return CommandResult(done.returncode, done.stdout, done.stderr)
 
     def do(self, *words: str, hint: str | None = None) -> str:
-        """Run it; its output.
+        """Run the command and return its output.
 
         Raises:
-            ServiceFailed: it did not end with 0; the message has its own last words.
+            ServiceFailed: its exit code is not 0; the message holds its first line of output.
         """
         said = self.ask(*words)
         if said.code:

@@ -1,4 +1,4 @@
-"""Which service manager fits: this computer's, for this person, at this moment."""
+"""Choice of the service manager for this computer and this user."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ MACOS = "darwin"
 
 @dataclass(frozen=True, slots=True)
 class InstallRequest:
-    """What was asked for.
+    """The request to install a service.
 
     Attributes:
-        at: when it is to start.
-        user: whose agent; None is one's own.
-        linger: whether a user's systemd is to stay after the logout.
+        at: when it starts.
+        user: the user whose agent it runs; None for the person who asks.
+        linger: whether the user's systemd keeps running after the logout.
     """
 
     at: StartAt
@@ -31,34 +31,34 @@ class InstallRequest:
     linger: Linger
 
 
-def fitting(where: Host, wish: InstallRequest) -> tuple[Manager, Linger]:
-    """The manager for this wish, and whether it has to linger.
+def fitting(where: Host, request: InstallRequest) -> tuple[Manager, Linger]:
+    """Return the manager for a request, and the lingering it needs.
 
     Raises:
-        UsageError: the wish needs root, or a name, or makes no sense here.
-        ServiceFailed: nothing here starts services.
+        UsageError: the request needs root or a user name, or is not possible here.
+        ServiceFailed: no service manager is available.
     """
-    if wish.user is not None:
-        return system_wide(where, wish.user), Linger.AS_IT_IS
+    if request.user is not None:
+        return system_wide(where, request.user), Linger.AS_IT_IS
     if where.uid == 0 and where.env.get("SUDO_USER", "root") != "root":
         name = where.env["SUDO_USER"]
         raise UsageError("as root this would run root's own agent", f"without sudo, or: --at boot --as {name}")
     if where.platform == MACOS:
-        return _own_launchd(where, wish), Linger.AS_IT_IS
-    if wish.at is StartAt.BOOT and where.uid == 0:
+        return _own_launchd(where, request), Linger.AS_IT_IS
+    if request.at is StartAt.BOOT and where.uid == 0:
         raise UsageError("whose agent is to start at boot?", "--at boot --as USER")
     if _systemd_answers(where):
-        # At boot without root: a user's systemd that lingers is started with the system.
-        return user_manager(where), Linger.ON if wish.at is StartAt.BOOT else wish.linger
-    return _without_systemd(where, wish), Linger.AS_IT_IS
+        # At boot without root: the system starts a user's systemd that lingers.
+        return user_manager(where), Linger.ON if request.at is StartAt.BOOT else request.linger
+    return _without_systemd(where, request), Linger.AS_IT_IS
 
 
 def system_wide(where: Host, user: str) -> Manager:
-    """The system's manager, for this user.
+    """Return the system's manager for a user.
 
     Raises:
-        UsageError: there is no such user, or only root may.
-        ServiceFailed: nothing here starts services at boot.
+        UsageError: the user does not exist, or the caller is not root.
+        ServiceFailed: no manager here starts services at boot.
     """
     try:
         pwd.getpwnam(user)
@@ -73,22 +73,24 @@ def system_wide(where: Host, user: str) -> Manager:
     return system_manager(where, user)
 
 
-def _own_launchd(where: Host, wish: InstallRequest) -> Manager:
-    if wish.at is StartAt.BOOT:
+def _own_launchd(where: Host, request: InstallRequest) -> Manager:
+    if request.at is StartAt.BOOT:
         raise UsageError(
             "launchd starts a user's own agent at login",
             f"sudo raven-agent service install --at boot --as {where.user}",
         )
-    if wish.linger is Linger.ON:
-        raise UsageError("lingering is systemd's; launchd knows none", f"--at boot --as {where.user} starts it at boot")
+    if request.linger is Linger.ON:
+        raise UsageError(
+            "only systemd has lingering, launchd has not", f"--at boot --as {where.user} starts it at boot"
+        )
     return launch_agent(where)
 
 
-def _without_systemd(where: Host, wish: InstallRequest) -> Manager:
+def _without_systemd(where: Host, request: InstallRequest) -> Manager:
     if (where.top / "run/systemd/system").is_dir():
-        hint = "log in as yourself (su gives no session), or: sudo raven-agent service install --at boot --as USER"
-        raise ServiceFailed("this system has systemd, but yours does not answer here", hint)
-    if wish.at is StartAt.BOOT or wish.linger is Linger.ON:
+        hint = "log in directly (su opens no session), or: sudo raven-agent service install --at boot --as USER"
+        raise ServiceFailed("this system has systemd, but your user's systemd does not answer", hint)
+    if request.at is StartAt.BOOT or request.linger is Linger.ON:
         raise ServiceFailed(
             "only systemd starts an agent without a login", "start `raven-agent run` from your own init"
         )
@@ -104,7 +106,7 @@ def _systemd_answers(where: Host) -> bool:
 
 
 def own_managers(where: Host) -> Iterator[Manager]:
-    """Every one that could hold something of this person's, the likeliest first."""
+    """Yield every manager that could hold a service of this user, the most likely first."""
     if where.platform == MACOS:
         yield launch_agent(where)
         return
@@ -113,7 +115,7 @@ def own_managers(where: Host) -> Iterator[Manager]:
 
 
 def state_here(where: Host) -> ServiceState:
-    """How this person's service stands; one the system runs for them counts where they have none of their own."""
+    """Return the state of this user's service, or of the system's service for the user if they have none."""
     found = [manager.state() for manager in own_managers(where)]
     if where.platform == MACOS:
         found.append(launch_daemon(where, where.user).state())

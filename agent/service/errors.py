@@ -1,11 +1,11 @@
-"""What can go wrong with services.
+"""Errors of services.
 
 ::
 
     AgentError
-    ├── ServiceFailed      the service manager refused, or is not to be reached
+    ├── ServiceFailed      the service manager refused, or cannot be reached
     ├── NotInstalled       there is no service to start or stop
-    └── Refused            a file stands in the way that somebody else wrote
+    └── ServiceRefused     a file is in the way that this program did not write
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from agent.core.errors import AgentError
 
 
 class ServiceFailed(AgentError):
-    """The service manager refused, or is not to be reached."""
+    """The service manager refused, or cannot be reached."""
 
     code = "service"
 
@@ -26,6 +26,6 @@ class NotInstalled(AgentError):
 
 
 class ServiceRefused(AgentError):
-    """A file stands in the way that somebody else wrote, or changed since it was written."""
+    """A file is in the way that this program did not write, or that was changed since."""
 
     code = "refused"

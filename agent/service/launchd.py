@@ -1,4 +1,4 @@
-"""launchd: an agent of the person's login, and a daemon of the system on a user's behalf."""
+"""launchd: an agent of the user's login, and a daemon of the system for a user."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LABEL: Final = "ai.raven-local-sync.agent"
 AGENT_PLIST: Final = f"{LABEL}.plist"
 DAEMON_PLIST: Final = "ai.raven-local-sync.daemon.plist"
 GONE_SECONDS: Final = 25.0
-"""A service told to leave is given its ExitTimeOut; only then can it be loaded anew."""
+"""Longest wait until a service is unloaded. launchd gives it its ExitTimeOut; only then can it be loaded again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +30,9 @@ class Launchd:
         where: this computer.
         label: the service's name.
         template: the name of the file it is made from.
-        user: whose agent it runs.
-        file: what ``install`` writes.
-        log: takes what is said before the program's own log is open.
+        user: the user whose agent it runs.
+        file: the file that ``install`` writes.
+        log: file for output before the program's own log is open.
         at: when it starts.
         launchctl: the command.
     """
@@ -48,14 +48,14 @@ class Launchd:
 
     @property
     def domain(self) -> str:
-        """Where it is loaded: the graphical login where there is one, else the user's background."""
+        """Domain that it is loaded in: the graphical login if there is one, else the user's background."""
         if self.at is StartAt.BOOT:
             return "system"
         graphical = f"gui/{self.where.uid}"
         return graphical if self.launchctl.ask("print", graphical).code == 0 else f"user/{self.where.uid}"
 
     def install(self, plan: InstallPlan) -> InstallChange:
-        """Write and load it, which starts it."""
+        """Write and load the service, which starts it."""
         written = write(self.file, self.text(plan))
         domain = self.domain
         loaded = self._loaded(domain)
@@ -71,7 +71,7 @@ class Launchd:
         return InstallChange(True, (self.file,))
 
     def text(self, plan: InstallPlan) -> str:
-        """The signed property list that starts the plan's program."""
+        """Return the signed property list that starts the plan's program."""
         document: dict[str, Any] = plistlib.loads(template(self.template).encode())
         document["Label"] = self.label
         document["ProgramArguments"] = [str(plan.program), *document["ProgramArguments"][1:]]
@@ -83,7 +83,7 @@ class Launchd:
         return signed(plistlib.dumps(document).decode(), "<!-- {} -->")
 
     def uninstall(self) -> InstallChange:
-        """Unload it, which stops it, and remove its file."""
+        """Unload the service, which stops it, and remove its file."""
         domain = self.domain
         ours = look(self.file) is UnitFileOwner.OURS
         loaded = ours and self._loaded(domain)
@@ -93,7 +93,7 @@ class Launchd:
         return InstallChange(loaded or removed, (self.file,) if removed else (), left_alone(self.file))
 
     def start(self) -> InstallChange:
-        """Have it run now."""
+        """Start the service now."""
         domain = self._must_be_there()
         if self._running(domain):
             return InstallChange(False)
@@ -104,7 +104,7 @@ class Launchd:
         return InstallChange(True)
 
     def stop(self) -> InstallChange:
-        """Have it end; it ends well, so launchd does not start it again before the next login or boot."""
+        """Stop the service. It ends without an error, so launchd starts it again only at the next login or boot."""
         domain = self._must_be_there()
         if not self._running(domain):
             return InstallChange(False)
@@ -112,7 +112,7 @@ class Launchd:
         return InstallChange(True)
 
     def state(self) -> ServiceState:
-        """How launchd has it."""
+        """Return the state that launchd reports."""
         ours = look(self.file) is UnitFileOwner.OURS
         shown = self.launchctl.ask("print", f"{self.domain}/{self.label}")
         pid = re.search(r"^\s*pid = (\d+)", shown.out, re.MULTILINE) if shown.code == 0 else None
@@ -154,12 +154,12 @@ class Launchd:
         deadline = time.monotonic() + GONE_SECONDS
         while self._loaded(domain):
             if time.monotonic() > deadline:
-                raise ServiceFailed(f"{self.label} does not leave {domain}", "log out and in again, and repeat")
+                raise ServiceFailed(f"{self.label} is not unloaded from {domain}", "log out and in again, then repeat")
             time.sleep(0.2)
 
 
 def launch_agent(where: Host) -> Launchd:
-    """The person's own, from login to logout."""
+    """Return the user's own service, from login to logout."""
     file = where.person / "Library" / "LaunchAgents" / AGENT_PLIST
     log = where.home.log_dir / "service.log"
     return Launchd(
@@ -168,10 +168,10 @@ def launch_agent(where: Host) -> Launchd:
 
 
 def launch_daemon(where: Host, user: str) -> Launchd:
-    """The system's, from boot on, for this user."""
+    """Return the system's service for a user, from boot on."""
     label = f"{DAEMON_PLIST.removesuffix('.plist')}.{user}"
     file = where.top / "Library" / "LaunchDaemons" / f"{label}.plist"
-    # launchd makes the file and gives it to the user, but makes no folder.
+    # launchd creates the file for the user, but no folder.
     log = where.top / "Library" / "Logs" / f"raven-agent-{user}.log"
     return Launchd(
         where, label, DAEMON_PLIST, user, file, log, StartAt.BOOT, CommandLineTool(("launchctl",), where.env)

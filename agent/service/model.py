@@ -1,4 +1,4 @@
-"""The words of this room: where a service is to run, what was done, and how it stands."""
+"""Types of services: the host, the plan, the change, the state, and the protocol of a manager."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from agent.settings.home import Home
 
 
 class ManagerKind(enum.StrEnum):
-    """Who starts the agent."""
+    """The service manager that starts the agent."""
 
     SYSTEMD = "systemd"
     LAUNCHD = "launchd"
@@ -23,14 +23,14 @@ class ManagerKind(enum.StrEnum):
 
 
 class StartAt(enum.StrEnum):
-    """When it is started."""
+    """The moment at which the agent is started."""
 
     LOGIN = "login"
     BOOT = "boot"
 
 
 class Linger(enum.Enum):
-    """Whether a user's services outlive the login and start at boot."""
+    """Lingering of a user's systemd: its services start at boot and outlive the login."""
 
     AS_IT_IS = "as_it_is"
     ON = "on"
@@ -38,7 +38,7 @@ class Linger(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """The computer and the person, as far as services are concerned.
+    """The computer and the user, as far as services need them.
 
     Attributes:
         home: the agent's folders.
@@ -60,7 +60,7 @@ class Host:
 
     @classmethod
     def here(cls, home: Home) -> Host:
-        """This computer and whoever runs this."""
+        """Return this computer and the user of this process."""
         uid = os.getuid()
         try:
             user = pwd.getpwuid(uid).pw_name
@@ -71,13 +71,13 @@ class Host:
 
 @dataclass(frozen=True, slots=True)
 class InstallPlan:
-    """What is to be installed.
+    """The service to install.
 
     Attributes:
         program: the path the service starts, with ``run``.
         single_file: the program is a loader that starts the interpreter as its child.
-        variables: what the service's environment needs besides the manager's own.
-        linger: whether a user's systemd is to start at boot and to stay after the logout.
+        variables: environment of the service, besides the manager's own.
+        linger: whether the user's systemd starts at boot and keeps running after the logout.
     """
 
     program: Path
@@ -88,11 +88,11 @@ class InstallPlan:
 
 @dataclass(frozen=True, slots=True)
 class InstallChange:
-    """What a command did.
+    """The change that a command made.
 
     Attributes:
-        changed: anything at all.
-        files: those that were written, or removed.
+        changed: True if anything changed.
+        files: files that were written or removed.
         notes: sentences for the person.
     """
 
@@ -103,22 +103,22 @@ class InstallChange:
 
 @dataclass(frozen=True, slots=True)
 class ServiceState:
-    """How a service stands. Nothing here was changed to find it out.
+    """The state of a service. Reading it changes nothing.
 
     Attributes:
-        kind: who starts it.
-        at: when.
-        user: whose agent.
+        kind: the manager that starts it.
+        at: when it starts.
+        user: the user whose agent it runs.
         name: the unit, label or entry.
-        installed: it will be started.
-        running: it runs now.
-        pid: its process, where the manager knows.
-        words: what it says of itself, where the manager keeps that.
-        program: what it starts.
-        files: what ``install`` wrote.
+        installed: True if it will be started.
+        running: True if it runs now.
+        pid: its process id, if the manager knows it.
+        words: its own status line, if the manager keeps one.
+        program: the program that it starts.
+        files: the files that ``install`` wrote.
         detail: one sentence.
-        problem: what is wrong with it; None when nothing is.
-        remedy: what to do about that.
+        problem: one clause about a fault; None without one.
+        remedy: the command that mends it.
     """
 
     kind: ManagerKind
@@ -137,19 +137,19 @@ class ServiceState:
 
 
 class Manager(Protocol):
-    """One way to have the agent started. Every method may raise ServiceFailed; ``state`` raises nothing."""
+    """A way to start the agent. Every method may raise ServiceFailed; ``state`` raises nothing."""
 
     def install(self, plan: InstallPlan) -> InstallChange:
-        """Write what is needed and start it; the same again changes nothing. Raises Refused over foreign files."""
+        """Write the files and start the service; a second call changes nothing. Raises ServiceRefused."""
 
     def uninstall(self) -> InstallChange:
-        """Stop it and remove what ``install`` made, and nothing else."""
+        """Stop the service and remove only the files that ``install`` made."""
 
     def start(self) -> InstallChange:
-        """Have it run now. Raises NotInstalled."""
+        """Start the service now. Raises NotInstalled."""
 
     def stop(self) -> InstallChange:
-        """Have it end until the next start. Raises NotInstalled."""
+        """Stop the service until the next login or boot. Raises NotInstalled."""
 
     def state(self) -> ServiceState:
-        """How it stands."""
+        """Return the state of the service."""

@@ -1,4 +1,4 @@
-"""The path a service starts: the program as it was installed, found from the inside."""
+"""The path of the installed program, which a service starts."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ from agent.process.relaunch import is_frozen
 
 SCRIPT: Final = "raven-agent"
 OURS: Final = ("RAVEN_AGENT_HOME", "RAVEN_AGENT_ETC")
-"""What decides where an agent's folders are and a service manager would not know. Never a token: units are readable."""
+"""Variables that choose the agent's folders and that a service manager does not know. No token: units are readable."""
 PERSONAL: Final = (*OURS, "XDG_CONFIG_HOME", "XDG_STATE_HOME")
-"""The same for the person who asks; of somebody else's folders these say nothing."""
+"""The same for the user's own service; for another user's folders these mean nothing."""
 _CACHES: Final = frozenset({".cache", "Caches"})
 _REMEDY: Final = "install it for good first, for example: pipx install git+URL, or the package of your system"
 
 
 def find_program(env: Mapping[str, str], called_as: str) -> Path:
-    """The absolute path of this program's script, by the name it keeps over an upgrade where it has one.
+    """Return the absolute path of this program's script; a path that stays the same over upgrades, if there is one.
 
     Args:
         called_as: ``sys.argv[0]``.
 
     Raises:
-        UsageError: it runs without a script, or from a place that is cleaned up: a cache of ``uvx`` or ``pipx run``, a
-            temporary folder.
+        UsageError: it runs without a script, or from a folder that is cleaned up: a temporary folder, or a cache of
+            ``uvx`` or ``pipx run``.
     """
     found = next((path for path in _candidates(called_as) if path.is_file() and os.access(path, os.X_OK)), None)
     if found is None:
         raise UsageError(f"the program runs without its script {SCRIPT}: a service could not start it", _REMEDY)
-    # Homebrew and packages give versions and environments folders of their own and a link that outlives them.
+    # Homebrew and packages install each version in a folder of its own, with a link that outlives the version.
     known = shutil.which(SCRIPT, path=env.get("PATH"))
     chosen = Path(known).absolute() if known and Path(known).resolve() == found.resolve() else found
-    # A single file unpacks itself anew at every start; where it does is no matter.
+    # A single file unpacks itself at every start, so the place of the unpacked files does not matter.
     places = (chosen, chosen.resolve()) if is_frozen() else (chosen, chosen.resolve(), Path(sys.prefix))
     for path in places:
         reason = passing(path, env)
         if reason is not None:
-            raise UsageError(f"{path} lies in {reason} and will not be there for ever", _REMEDY)
+            raise UsageError(f"{path} is in {reason} and may be removed", _REMEDY)
     return chosen
 
 
@@ -59,7 +59,7 @@ def _candidates(called_as: str) -> Iterator[Path]:
 
 
 def passing(path: Path, env: Mapping[str, str]) -> str | None:
-    """What kind of passing place ``path`` lies in; None where things stay."""
+    """Return the kind of temporary place that ``path`` is in; None for a permanent one."""
     for name in ("UV_CACHE_DIR", "XDG_CACHE_HOME", "PIP_CACHE_DIR"):
         if env.get(name) and path.is_relative_to(env[name]):
             return f"a cache ({env[name]})"
@@ -73,7 +73,7 @@ def passing(path: Path, env: Mapping[str, str]) -> str | None:
 
 
 def variables(env: Mapping[str, str], names: Iterable[str]) -> dict[str, str]:
-    """Those of ``names`` that are set, the agent's home made absolute."""
+    """Return those of ``names`` that are set, with an absolute path of the agent's home."""
     found = {name: env[name] for name in names if env.get(name)}
     if "RAVEN_AGENT_HOME" in found:
         found["RAVEN_AGENT_HOME"] = str(Path(found["RAVEN_AGENT_HOME"]).expanduser().absolute())

@@ -1,4 +1,4 @@
-"""systemd: a user's own, and the system's on a user's behalf."""
+"""systemd: the user's own instance, and the system's instance for a user."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _UP: Final = frozenset({"active", "reloading"})
 
 
 def tool_for(where: Host, *words: str) -> CommandLineTool:
-    """A systemd command, told where the person's own systemd listens also where a login did not say (``su``, cron)."""
+    """Return a systemd command that also finds the user's instance without a login's variables (``su``, cron)."""
     env = dict(where.env)
     runtime = where.top / "run" / "user" / str(where.uid)
     if not env.get("XDG_RUNTIME_DIR") and runtime.is_dir():
@@ -40,11 +40,11 @@ class Systemd:
     Attributes:
         where: this computer.
         unit: its name.
-        template: the name of the file it is made from.
-        user: whose agent it runs.
-        folder: where unit files are written.
-        packaged: where a package would have put it.
-        at: when it starts, lingering apart.
+        template: the name of the template file.
+        user: the user whose agent it runs.
+        folder: folder for unit files.
+        packaged: the path of the unit file that a package installs.
+        at: when it starts, apart from lingering.
         systemctl, loginctl: the commands.
     """
 
@@ -60,11 +60,11 @@ class Systemd:
 
     @property
     def file(self) -> Path:
-        """What ``install`` writes."""
+        """The unit file that ``install`` writes."""
         return self.folder / self.unit
 
     def install(self, plan: InstallPlan) -> InstallChange:
-        """Write, enable and start it; a unit a package brought that starts the same program is used as it is."""
+        """Write, enable and start the unit. A package's unit that starts the same program is used unchanged."""
         written = self._write(plan)
         if written:
             self.systemctl.do("daemon-reload")
@@ -72,7 +72,7 @@ class Systemd:
         if enabled:
             self.systemctl.do("enable", self.unit)
         lingers = plan.linger is Linger.ON and self._linger()
-        hint = f"{self._journal()} says why"
+        hint = f"the reason: {self._journal()}"
         runs = self.systemctl.ask("is-active", self.unit).code == 0
         if not runs:
             self.systemctl.do("start", self.unit, hint=hint)
@@ -93,18 +93,18 @@ class Systemd:
     def _notes(self, plan: InstallPlan) -> tuple[str, ...]:
         if self.at is StartAt.BOOT or self._lingering() or plan.linger is Linger.ON:
             return ()
-        return ("it runs while you are logged in; with --linger also before and after",)
+        return ("it runs while you are logged in; with --linger also before the login and after the logout",)
 
     def uninstall(self) -> InstallChange:
-        """Stop and disable it, remove its file, and end the lingering if this command began it."""
+        """Stop and disable the unit, remove its file, and end the lingering if ``install`` enabled it."""
         shown = self._show()
         if not shown and look(self.file) is UnitFileOwner.OURS:
-            raise ServiceFailed("systemd does not answer: nothing was removed", "log in anew, or set XDG_RUNTIME_DIR")
+            raise ServiceFailed("systemd does not answer: nothing was removed", "log in again, or set XDG_RUNTIME_DIR")
         known = shown.get("LoadState", "") not in _AWAY
         touched = known and (shown.get("UnitFileState") == "enabled" or shown.get("ActiveState") != "inactive")
         if touched:
             self.systemctl.do("disable", "--now", self.unit)
-            # A unit that failed would otherwise stay listed.
+            # Without this call, systemd goes on listing a unit that failed.
             self.systemctl.ask("reset-failed", self.unit)
         removed = remove(self.file)
         if removed:
@@ -121,21 +121,21 @@ class Systemd:
                     folder.rmdir()
 
     def start(self) -> InstallChange:
-        """Start it, also after it gave up."""
+        """Start the unit, also after systemd gave up restarting it."""
         if self._must_be_there().get("ActiveState") in _UP:
             return InstallChange(False)
-        self.systemctl.do("start", self.unit, hint=f"{self._journal()} says why")
+        self.systemctl.do("start", self.unit, hint=f"the reason: {self._journal()}")
         return InstallChange(True)
 
     def stop(self) -> InstallChange:
-        """Stop it until the next login or boot."""
+        """Stop the unit until the next login or boot."""
         if self._must_be_there().get("ActiveState") in ("inactive", "failed"):
             return InstallChange(False)
         self.systemctl.do("stop", self.unit)
         return InstallChange(True)
 
     def state(self) -> ServiceState:
-        """How systemd has it; where systemd does not answer, what the file says."""
+        """Return the state that systemd reports, or what the unit file implies if systemd does not answer."""
         shown = self._show()
         ours = look(self.file) is UnitFileOwner.OURS
         installed = shown.get("UnitFileState", "") in ("enabled", "enabled-runtime") if shown else ours
@@ -155,10 +155,10 @@ class Systemd:
         if program is not None and not os.access(program, os.X_OK):
             return f"{self.unit} starts {program}, which is not there", "raven-agent service install"
         if not shown:
-            return "systemd does not answer", "log in anew, or set XDG_RUNTIME_DIR"
+            return "systemd does not answer", "log in again, or set XDG_RUNTIME_DIR"
         if shown.get("ActiveState") == "failed" or shown.get("SubState") == "auto-restart":
             words = shown.get("StatusText") or shown.get("Result") or "failed"
-            return f"{self.unit} does not stay up: {words}", self._journal()
+            return f"{self.unit} keeps failing: {words}", self._journal()
         if shown.get("UnitFileState") not in ("enabled", "enabled-runtime"):
             return f"{self.unit} is not enabled", "raven-agent service install"
         if shown.get("ActiveState") == "inactive":
@@ -178,7 +178,7 @@ class Systemd:
         return shown
 
     def _show(self) -> dict[str, str]:
-        """The unit's properties; empty where systemd does not answer."""
+        """Return the unit's properties; empty if systemd does not answer."""
         said = self.systemctl.ask("show", f"--property={_SHOWN}", self.unit)
         lines = said.out.splitlines() if said.code == 0 else []
         return dict(line.split("=", 1) for line in lines if "=" in line)
@@ -204,12 +204,12 @@ class Systemd:
         return True
 
     def _linger_file(self) -> Path:
-        """Says that lingering was begun here, so that one that was there before is not ended."""
+        """File that records that ``install`` enabled lingering. Lingering from before is not ended by ``uninstall``."""
         return self.where.home.state_dir / "linger.json"
 
 
 def user_manager(where: Host) -> Systemd:
-    """The person's own systemd."""
+    """Return the manager of the user's own systemd."""
     configured = where.env.get("XDG_CONFIG_HOME")
     config = Path(configured) if configured and Path(configured).is_absolute() else where.person / ".config"
     return Systemd(
@@ -220,7 +220,7 @@ def user_manager(where: Host) -> Systemd:
 
 
 def system_manager(where: Host, user: str) -> Systemd:
-    """The system's systemd, for this user."""
+    """Return the manager of the system's systemd, for a user."""
     return Systemd(
         where, f"raven-agent@{user}.service", SYSTEM_UNIT, user, where.top / "etc/systemd/system",
         where.top / "usr/lib/systemd/system" / SYSTEM_UNIT, StartAt.BOOT,

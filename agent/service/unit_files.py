@@ -1,7 +1,7 @@
-"""The files a service is made of: written whole, signed, and only ever replaced or removed while they are still ours.
+"""Files of a service: written atomically, signed, and replaced or removed only while they are unchanged.
 
-The last line of each is a comment with the checksum of what stands before it. A file without that line, or with
-another checksum, is somebody's own work and is left alone.
+The last line of each is a comment with the checksum of the text before it. A file without that line, or with another
+checksum, was written or changed by a person and is left alone.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FOLDERS: Final = ("systemd", "launchd", "packaging/autostart")
 
 
 class UnitFileOwner(enum.Enum):
-    """Whose a file is."""
+    """The owner of a file: none, this program, or somebody else."""
 
     NOTHING = "nothing"
     OURS = "ours"
@@ -31,7 +31,7 @@ class UnitFileOwner(enum.Enum):
 
 
 def template(name: str) -> str:
-    """The text of a template: beside this module in an installed package, in its own folder in a checkout."""
+    """Return the text of a template, from the installed package or from a checkout."""
     places = (_TEMPLATES / name, *(_CHECKOUT / folder / name for folder in _FOLDERS))
     for place in places:
         with contextlib.suppress(FileNotFoundError):
@@ -40,14 +40,14 @@ def template(name: str) -> str:
 
 
 def signed(text: str, comment: str = "# {}") -> str:
-    """``text`` with the line that says whose it is; ``comment`` is how the format writes one."""
+    """Return ``text`` with the line that signs it; ``comment`` is the comment form of the file format."""
     body = text.rstrip("\n") + "\n"
     digest = hashlib.sha256(body.encode()).hexdigest()
     return body + comment.format(f"Written by `raven-agent service install`; sha256 {digest}") + "\n"
 
 
 def look(path: Path) -> UnitFileOwner:
-    """Whose the file at ``path`` is; a link, a folder and what cannot be read are not ours."""
+    """Return the owner of the file at ``path``. Links, folders and unreadable files are foreign."""
     if not path.exists() and not path.is_symlink():
         return UnitFileOwner.NOTHING
     try:
@@ -69,17 +69,17 @@ def _split(text: str) -> tuple[str, str]:
 
 
 def write(path: Path, text: str, mode: int = 0o644) -> bool:
-    """Have ``path`` hold this signed text; says whether that changed it.
+    """Write this signed text to ``path`` and return True if that changed the file.
 
     Raises:
-        Refused: a file of somebody else's stands there.
+        ServiceRefused: a foreign file is at the path.
         ServiceFailed: the disk refused.
     """
     found = look(path)
     if found is UnitFileOwner.FOREIGN:
         raise ServiceRefused(
             f"{path} was not written by this command, or was changed since",
-            "keep your changes in a drop-in or elsewhere, move the file away, and repeat",
+            "keep your changes in a drop-in, move the file away, then repeat",
         )
     try:
         if found is UnitFileOwner.OURS and path.read_text("utf-8") == text:
@@ -92,7 +92,7 @@ def write(path: Path, text: str, mode: int = 0o644) -> bool:
 
 
 def remove(path: Path) -> bool:
-    """Remove the file if it is ours; says whether there was one.
+    """Remove the file if this program wrote it, and return True if it did.
 
     Raises:
         ServiceFailed: the disk refused.
@@ -107,5 +107,5 @@ def remove(path: Path) -> bool:
 
 
 def left_alone(path: Path) -> tuple[str, ...]:
-    """The note about a file that was not removed because it is not ours; none where there is nothing to say."""
-    return (f"{path} was changed by hand and is left as it is",) if look(path) is UnitFileOwner.FOREIGN else ()
+    """Return the note about a file that was not removed because a person changed it, if there is one."""
+    return (f"{path} was changed by hand and is kept",) if look(path) is UnitFileOwner.FOREIGN else ()

@@ -1,4 +1,4 @@
-"""Unit files: the template with this computer's program and folders in it."""
+"""Unit files of systemd: the template with this computer's program and folders."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from agent.service.model import InstallPlan
 from agent.service.unit_files import signed
 
 PACKAGED: Final = "/usr/bin/raven-agent"
-"""What the templates start, as packages install it."""
+"""The program in the templates, as packages install it."""
 
 _ENV: Final = "/usr/bin/env"
 _UNTAKEN: Final = frozenset("'\"\\$")
@@ -19,31 +19,31 @@ _START: Final = re.compile(r"^ExecStart=(.*)$", re.MULTILINE)
 
 
 def unit_text(template: str, plan: InstallPlan) -> str:
-    """The signed unit that starts the plan's program.
+    """Return the signed unit that starts the plan's program.
 
     Raises:
-        ServiceFailed: a path cannot stand in a unit file.
+        ServiceFailed: a path cannot be written into a unit file.
     """
     lines = [
         f"ExecStart={_command(str(plan.program))} run",
         *(f"Environment={quoted(f'{name}={value}')}" for name, value in sorted(plan.variables.items())),
     ]
     if plan.single_file:
-        # The loader is the main process, and the interpreter, its child, is who speaks.
+        # The loader is the main process; its child, the interpreter, sends the notifications.
         template = template.replace("NotifyAccess=main", "NotifyAccess=all")
     return signed(_START.sub(lambda _: "\n".join(lines), template, count=1))
 
 
 def _command(program: str) -> str:
-    """The beginning of a command line that starts this program and nothing else."""
+    """Return the beginning of a command line that starts exactly this program."""
     if _UNTAKEN.isdisjoint(program):
         return quoted(program)
-    # systemd takes no such character in the name of what it starts, and any in the words behind it.
+    # systemd refuses these characters in the program's name, and accepts them in its arguments.
     return f"{_ENV} {quoted(program).replace('$', '$$')}"
 
 
 def starts(unit: str) -> Path | None:
-    """The program a unit file starts; None where it does not say."""
+    """Return the program that a unit file starts; None if it names none."""
     found = _START.search(unit)
     words = _unquoted(found[1]) if found else []
     named = words[1:] if words[:1] == [_ENV] else words
@@ -51,13 +51,13 @@ def starts(unit: str) -> Path | None:
 
 
 def quoted(text: str) -> str:
-    """``text`` as one word of a unit file, with nothing in it expanded.
+    """Return ``text`` as one word of a unit file, without expansion.
 
     Raises:
-        ServiceFailed: it has a line end in it, which no quoting takes.
+        ServiceFailed: it has a control character, which cannot be quoted.
     """
     if not text.isprintable():
-        raise ServiceFailed(f"{text!r} cannot stand in a unit file", "a name without control characters")
+        raise ServiceFailed(f"{text!r} cannot be written into a unit file", "a name without control characters")
     escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return f'"{escaped}"'
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.core.errors import AgentError, UsageError
-from agent.service.autostart import Autostart
+from agent.service.autostart import Autostart, has_desktop
 from agent.service.detect import InstallRequest, fitting, state_here
 from agent.service.errors import NotInstalled, ServiceFailed
 from agent.service.launchd import Launchd, launch_daemon
@@ -132,7 +132,7 @@ def test_a_foreign_unit_file_stops_the_install_and_survives(person: Person) -> N
     assert person.service("install", "--json", code=1).error["code"] == "refused"
     gone = person.service("uninstall", "--json").document
     assert person.unit.read_text() == edited and not gone["running"]
-    assert any("left as it is" in note for note in gone["notes"])
+    assert any("is kept" in note for note in gone["notes"])
 
 
 def test_a_change_of_the_unit_restarts_the_agent(person: Person) -> None:
@@ -234,7 +234,7 @@ def test_the_choice_follows_what_answers(person: Person) -> None:
     assert isinstance(manager, Autostart)
     booted = surroundings(person, env={"PATH": "/nowhere"})
     (booted.top / "run/systemd/system").mkdir(parents=True)
-    with pytest.raises(ServiceFailed, match="yours does not answer"):
+    with pytest.raises(ServiceFailed, match="systemd does not answer"):
         fitting(booted, LOGIN)
 
 
@@ -283,3 +283,16 @@ def test_asking_for_the_state_raises_nothing_and_changes_nothing(person: Person)
         state = state_here(surroundings(person, platform=platform, env={"PATH": "/nowhere"}))
         assert (state.installed, state.running, state.problem) == (False, False, None)
     assert person.files() == before
+
+
+def test_friction_35_a_server_without_a_desktop_gets_no_entry(person: Person) -> None:
+    """Leftover autostart entries prove no desktop; an installed session does."""
+    where = surroundings(person, env={"PATH": "/nowhere"})
+    (where.top / "etc/xdg/autostart").mkdir(parents=True)
+    sessions = where.top / "usr/share/xsessions"
+    sessions.mkdir(parents=True)
+    assert not has_desktop(where)
+    (sessions / "xfce.desktop").write_text("[Desktop Entry]\n")
+    assert has_desktop(where)
+    sessions.joinpath("xfce.desktop").unlink()
+    assert has_desktop(surroundings(person, env={"XDG_CURRENT_DESKTOP": "GNOME"}))

@@ -149,7 +149,9 @@ def _document(state: ServiceState) -> dict[str, Any]:
 def _view(document: Any) -> View:
     runs = f"runs (pid {document['pid']})" if document["pid"] else "runs" if document["running"] else "does not run"
     head = f"{document['detail']}: {runs}" if document["installed"] else document["detail"]
-    lines = [TextLine(head, Style.GOOD if document["running"] else Style.PLAIN)]
+    # The removed files come first: what is said then is the state after the removal.
+    lines = [TextLine(f"removed: {file}", Style.ASIDE) for file in document.get("removed", ())]
+    lines.append(TextLine(head, Style.GOOD if document["running"] else Style.PLAIN))
     if document.get("changed") is False:
         lines.append(TextLine("nothing had to be changed", Style.ASIDE))
     if document["status"]:
@@ -159,7 +161,6 @@ def _view(document: Any) -> View:
     lines += [TextLine(f"{verb}: {file}", Style.ASIDE) for file in document["files"]]
     if document["program"]:
         lines.append(TextLine(f"starts: {document['program']}", Style.ASIDE))
-    lines += [TextLine(f"removed: {file}", Style.ASIDE) for file in document.get("removed", ())]
     # That it does not run is no trouble to whoever has just stopped it.
     if document["problem"] and ("changed" not in document or document["running"]):
         lines.append(TextLine(document["problem"], Style.BAD))
