@@ -152,8 +152,12 @@ class ConflictTracker:
         """Take listed conflicts that show the same disagreement: another machine pushed the same text as we did."""
         ctx = self._ctx
         for server_id, listed in list(ctx.foreign.items()):
-            same = listed.path == conflict.path and listed.base_hash == conflict.base_hash is not None
-            if same and listed.local_hash == conflict.local_hash:
+            if (listed.path, listed.local_hash) != (conflict.path, conflict.local_hash):
+                continue
+            if listed.base_hash is None:
+                # The feed did not say the base; the list does.
+                ctx.in_flight.request_conflicts()
+            elif listed.base_hash == conflict.base_hash:
                 self.join(ctx.parked[conflict.path], server_id)
 
     def unlist(self, server_id: str) -> None:

@@ -155,7 +155,7 @@ class InDoubt:
         return self._ctx.in_flight.drained >= self._ctx.in_flight.settle_goal.get(entry.operation.id, 0)
 
     def resendable(self, entry: StoredOperation) -> bool:
-        """Return True if sending the operation again tells its outcome exactly.
+        """Return True if sending the operation again shows its outcome exactly.
 
         The server must answer with the first outcome, and the bytes of the operation must still be in the folder.
         """

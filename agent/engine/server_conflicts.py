@@ -37,6 +37,8 @@ class ServerConflicts:
         """The parts of the list that came so far, without texts."""
         self._listed: list[RemoteConflict] = []
         """Listed conflicts that were not compared with ours yet."""
+        self._gone: set[str] = set()
+        """Ids of known conflicts that the list did not hold."""
         self._compare_after = 0
         """Number of the poll after which they may be compared."""
         self._bases_checked = False
@@ -145,16 +147,21 @@ class ServerConflicts:
         ctx = self._ctx
         ctx.in_flight.listing_conflicts = False
         ctx.retry_state.answered(Call.CONFLICTS)
-        gone = ctx.in_flight.conflicts_asked - listed.keys()
+        self._gone = set(ctx.in_flight.conflicts_asked - listed.keys())
+        self._listed = [conflict for conflict in listed.values() if paths.check(conflict.path) is None]
+        if self._listed or self._gone:
+            self._compare_after = ctx.request_drain()
+
+    def _drop_gone(self) -> None:
+        """Take in conflicts that are not listed any more and that the feed has not closed: a delete wiped them."""
+        ctx = self._ctx
+        gone, self._gone = self._gone, set()
         for server_id in [i for i in ctx.foreign if i in gone]:
             self._conflicts.close(ctx.foreign[server_id], "gone from the server")
         for conflict in [c for c in ctx.all_conflicts() if gone.intersection(c.server_ids)]:
             if conflict.state is ConflictState.OPEN:
                 row = self._path_store.row(conflict.path)
-                self._without(conflict, set(gone), row, Ended(decided=False))
-        self._listed = [conflict for conflict in listed.values() if paths.check(conflict.path) is None]
-        if self._listed:
-            self._compare_after = ctx.request_drain()
+                self._without(conflict, gone, row, Ended(decided=False))
 
     def _complete(self, conflict: Conflict, found: RemoteConflict) -> None:
         """Keep what only the list says: the texts, and the base of a refused server edit."""
@@ -173,12 +180,14 @@ class ServerConflicts:
         self._ctx.in_flight.request_conflicts()
 
     def compare_listed(self) -> None:
-        """Take in listed conflicts that the feed may have skipped, once the feed was read to the moment of the list.
+        """Take in what the list says beyond the feed, once the feed was read to the moment of the list.
 
-        Against an older head, another machine's refused push would look like a refused edit of the server.
+        Against an older head, another machine's refused push would look like a refused edit of the server. And a
+        conflict that is missing from the list may have been resolved, which the feed says with the result.
         """
-        if not self._listed or self._ctx.in_flight.drained < self._compare_after:
+        if not (self._listed or self._gone) or self._ctx.in_flight.drained < self._compare_after:
             return
+        self._drop_gone()
         changed = self._conflicts.changed
         listed, self._listed = [found for found in self._listed if found.path not in changed], []
         rows = self._path_store.rows([found.path for found in listed])
@@ -206,8 +215,7 @@ class ServerConflicts:
             in_flight.conflicts_asked = ours | ctx.foreign.keys()
             in_flight.conflicts_wanted = False
             self._conflicts.changed.clear()
-            self._listed = []
-            self._parts = {}
+            self._listed, self._gone, self._parts = [], set(), {}
             in_flight.listing_conflicts = True
             ctx.emit(FetchConflicts())
 
