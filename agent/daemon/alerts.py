@@ -1,6 +1,6 @@
-"""What a person is told without having asked: new conflicts, a halt, a sign-out, a token that ends soon.
+"""Notify a person about new conflicts, a halt, a sign-out, and a token that ends soon.
 
-One thousand conflicts are one notification. What is told once is not told again while it lasts.
+A thousand conflicts make one notification. A condition is notified once while it lasts.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from msgspec import Struct, field
 
 from agent.daemon.desktop import show_notification
 from agent.runtime.agent import Agent
+from agent.runtime.server_session import WARN_DAYS
 
 EVERY_SECONDS: Final = 2.0
 SETTLED_SECONDS: Final = 4.0
-"""Something is told when it has lasted, or no more of it has come, for so long."""
+"""Seconds that a condition must last, or that no new conflict must appear, before the notification."""
 GATHERED_SECONDS: Final = 60.0
-"""Conflicts that keep coming are told of after this."""
+"""Seconds after which conflicts that keep appearing are notified."""
 QUIET_SECONDS: Final = 600.0
-"""Between two notifications about conflicts; those that come meanwhile are told of together."""
+"""Seconds between two notifications about conflicts; those in between share the next one."""
 EXPIRY_SECONDS: Final = 3600.0
-"""Between two looks at how long the tokens last."""
-WARNED_DAYS: Final = (1, 7)
+"""Seconds between two checks of the tokens' expiry."""
 
 log = logging.getLogger(__name__)
 Key = tuple[str, int]
@@ -33,14 +33,13 @@ Key = tuple[str, int]
 
 
 class AlertSituation(Struct, frozen=True):
-    """What may need a person, as it is now.
+    """The present conditions that may need a person.
 
     Attributes:
-        conflicts: those nobody has decided.
-        halted: source to why it stands still.
+        conflicts: those without a decision.
+        halted: source to the reason of its halt.
         signed_out: servers that refuse the token.
-        expiring: server to the days its token still lasts, where these are few (the least of ``WARNED_DAYS`` that
-            holds).
+        expiring: server to the least of ``WARN_DAYS`` within which its token ends.
     """
 
     conflicts: frozenset[Key] = frozenset()
@@ -50,35 +49,35 @@ class AlertSituation(Struct, frozen=True):
 
 
 class Notification(Struct, frozen=True):
-    """One notification: names and counts, never what stands in a file."""
+    """One notification: names and counts, never the text of a file."""
 
     title: str
     body: str
 
 
 class AlertPolicy:
-    """Decides what is told, and when.
+    """Decides which notifications are due.
 
     Args:
-        known: conflicts that were there before; they are not new.
+        known: conflicts that existed before; they are not new.
     """
 
     def __init__(self, known: frozenset[Key]) -> None:
         self._known = known
         self._fresh: frozenset[Key] = frozenset()
         self._first = self._last = 0.0
-        self._told_at = float("-inf")
+        self._notified_at = float("-inf")
         self._since: dict[tuple[str, str], float] = {}
-        self._told: set[tuple[str, str]] = set()
+        self._notified: set[tuple[str, str]] = set()
 
     def consider(self, seen: AlertSituation, now: float) -> list[Notification]:
-        """What to tell now. ``now``: seconds that only ever go forward."""
+        """Return the notifications that are due. ``now`` is monotonic seconds."""
         return [*self._conflicts(seen.conflicts, now), *self._lasting(seen, now)]
 
     @property
     def undecided(self) -> bool:
-        """Whether something may have to be told that was too young when it was considered last."""
-        return bool(self._fresh) or not self._since.keys() <= self._told
+        """True if a condition was too recent for a notification at the last call."""
+        return bool(self._fresh) or not self._since.keys() <= self._notified
 
     def _conflicts(self, there: frozenset[Key], now: float) -> list[Notification]:
         fresh = there - self._known
@@ -88,11 +87,11 @@ class AlertPolicy:
         self._fresh = fresh
         self._known &= there
         settled = now - self._last >= SETTLED_SECONDS or now - self._first >= GATHERED_SECONDS
-        if not fresh or not settled or now - self._told_at < QUIET_SECONDS:
+        if not fresh or not settled or now - self._notified_at < QUIET_SECONDS:
             return []
         self._known |= fresh
         self._fresh = frozenset()
-        self._told_at = now
+        self._notified_at = now
         names = sorted({name for name, _ in fresh})
         title = f"{len(fresh):,} new conflicts" if len(fresh) > 1 else "A new conflict"
         return [Notification(title, f"In {', '.join(names)}. Both versions are kept: raven-agent conflicts")]
@@ -104,9 +103,9 @@ class AlertPolicy:
             **{(f"expiry {days}", name): str(days) for name, days in seen.expiring.items()},
         }
         self._since = {key: self._since.get(key, now) for key in there}
-        self._told &= there.keys()
-        due = [key for key in there if key not in self._told and now - self._since[key] >= SETTLED_SECONDS]
-        self._told.update(due)
+        self._notified &= there.keys()
+        due = [key for key in there if key not in self._notified and now - self._since[key] >= SETTLED_SECONDS]
+        self._notified.update(due)
         halts = [name for what, name in due if what == "halt"]
         notices = []
         if halts:
@@ -123,40 +122,40 @@ class AlertPolicy:
 
 
 class AlertMonitor:
-    """Looks at the agent every now and then and tells a person.
+    """Checks the agent at intervals and shows notifications.
 
     Args:
-        tell: shows one notification.
+        show: shows one notification.
     """
 
-    def __init__(self, agent: Agent, tell: Callable[[str, str], object] = show_notification) -> None:
+    def __init__(self, agent: Agent, show: Callable[[str, str], object] = show_notification) -> None:
         self._agent = agent
-        self._tell = tell
+        self._show = show
         self._expiring: Mapping[str, int] = {}
         self._expiry_due = float("-inf")
         self._notices = AlertPolicy(self._conflicts_known())
 
-    def keep_on(self, stop: threading.Event) -> None:
-        """Until told to stop: at most every ``EVERY_SECONDS``, and not while nothing happens."""
-        turned = self._agent.control.follow()
+    def run_forever(self, stop: threading.Event) -> None:
+        """Run until ``stop`` is set: at most every ``EVERY_SECONDS``, and not while nothing happens."""
+        changed = self._agent.control.follow()
         while not stop.wait(EVERY_SECONDS):
             if self._agent.settings.notifications:
                 self._consider()
                 if self._notices.undecided:
                     continue
-            turned.wait(EXPIRY_SECONDS)
-            turned.clear()
+            changed.wait(EXPIRY_SECONDS)
+            changed.clear()
 
     def _consider(self) -> None:
         try:
-            for notice in self._notices.consider(self._look(), time.monotonic()):
-                self._tell(notice.title, notice.body)
+            for notice in self._notices.consider(self._situation(), time.monotonic()):
+                self._show(notice.title, notice.body)
         except Exception:
-            # Telling is a courtesy: whatever goes wrong with it, syncing goes on, and the next thing is told.
+            # A failed notification must stop neither the sync nor the next notification.
             log.exception("a notification failed")
 
     def _conflicts_known(self) -> frozenset[Key]:
-        """As they stand in the index before any source is at work."""
+        """Return the conflicts of the index before any source runs."""
         agent = self._agent
 
         def read() -> frozenset[Key]:
@@ -165,7 +164,7 @@ class AlertMonitor:
 
         return agent.control.call(read)
 
-    def _look(self) -> AlertSituation:
+    def _situation(self) -> AlertSituation:
         agent = self._agent
         conflicts: set[Key] = set()
         halted: dict[str, str] = {}
@@ -183,7 +182,7 @@ class AlertMonitor:
         return AlertSituation(frozenset(conflicts), halted, frozenset(signed_out), self._ends_soon())
 
     def _ends_soon(self) -> Mapping[str, int]:
-        """Tokens are read seldom: a keyring takes its time."""
+        """Return the tokens that end soon. They are read once an hour, as a keyring is slow."""
         now = time.monotonic()
         if now >= self._expiry_due:
             self._expiry_due = now + EXPIRY_SECONDS
@@ -194,7 +193,7 @@ class AlertMonitor:
                 token = self._agent.credentials.token_for(entry)
                 if token is not None and token.expires_at is not None:
                     left = token.expires_at - self._agent.clock()
-                    days = next((days for days in WARNED_DAYS if 0 < left <= days * 86400), None)
+                    days = next((days for days in sorted(WARN_DAYS) if 0 < left <= days * 86400), None)
                     if days is not None:
                         found[entry.name] = days
             self._expiring = found

@@ -1,4 +1,4 @@
-"""Automatic merging, for those who switched it on: clean three-way merges are taken without asking."""
+"""Automatic merging, if the setting is on: clean three-way merges are accepted without a question."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ _TAKEN: Final = (ResolutionState.RESOLVED, ResolutionState.QUEUED)
 
 
 class AutoMerge:
-    """Tries each conflict once a generation; one whose merge is not clean waits for a person as ever."""
+    """Tries each conflict once per generation. A merge that is not clean waits for a person."""
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
         self._tried: set[tuple[int, str]] = set()
 
     def once(self) -> int:
-        """Take every clean merge there is now; how many were taken in."""
+        """Accept every clean merge. Returns the number of accepted ones."""
         taken = 0
         for key, wanted in self._untried():
             self._tried.add((key, wanted))
@@ -50,12 +50,12 @@ class AutoMerge:
                     found.append((source.key, conflict.key))
         return [pair for pair in found if pair not in self._tried]
 
-    def keep_on(self, stop: threading.Event) -> None:
-        """Until told to stop, whenever the setting says so."""
+    def run_forever(self, stop: threading.Event) -> None:
+        """Merge until ``stop`` is set, while the setting is on."""
         turned = self._agent.control.follow()
         while not stop.wait(EVERY_SECONDS):
             if self._agent.settings.auto_merge:
                 self.once()
-            # A conflict comes with a piece of work, and a changed setting with another.
+            # New conflicts and changed settings both run a function on the control thread, which sets the event.
             turned.wait()
             turned.clear()

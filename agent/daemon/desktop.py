@@ -1,4 +1,4 @@
-"""One notification on the desktop, by whatever tool there is; none where there is no desktop."""
+"""Show a notification on the desktop with the tool that exists; nothing without a desktop."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ log = logging.getLogger(__name__)
 APP: Final = "raven-agent"
 TOOL_SECONDS: Final = 10.0
 LONGEST: Final = 300
-"""Characters of a text; what is longer is cut."""
+"""Characters of a text; a longer one is cut."""
 
 _SCRIPT: Final = ("on run argv", "display notification (item 2 of argv) with title (item 1 of argv)", "end run")
 
 
 def show_notification(title: str, body: str, env: Mapping[str, str] = os.environ) -> bool:
-    """Show one notification; whether some tool took it. A desktop that is not there, or refuses, is no error.
+    """Show one notification. Returns False without a desktop, or if the tool fails; neither is an error.
 
-    The texts reach the tool as arguments of their own, never through a shell and never as a part of a script.
+    The texts are arguments of the tool, never a part of a shell command or a script.
     """
     command = command_for(_plain(title), _plain(body), env)
     if command is None:
@@ -50,14 +50,14 @@ def show_notification(title: str, body: str, env: Mapping[str, str] = os.environ
 
 
 def command_for(title: str, body: str, env: Mapping[str, str], system: str = sys.platform) -> Sequence[str] | None:
-    """The tool that exists here, with its arguments; None where there is none, or no session to show anything in."""
+    """Return the tool that exists here, with its arguments; None without a tool or a desktop session."""
     path = env.get("PATH")
     if system == "darwin":
         tool = shutil.which("osascript", path=path)
         return tool and [tool, *(word for line in _SCRIPT for word in ("-e", line)), title, body]
     if not _has_session(env):
         return None
-    # What stands in a body is markup to many desktops.
+    # Many desktops read a body as markup.
     body = html.escape(body, quote=False)
     tool = shutil.which("notify-send", path=path)
     if tool:
@@ -72,12 +72,12 @@ def command_for(title: str, body: str, env: Mapping[str, str], system: str = sys
 
 
 def _has_session(env: Mapping[str, str]) -> bool:
-    """Whether a session bus is named; without one the tools would try to start their own, and wait for it."""
+    """Return True if a session bus is named. Without one the tools would start their own and wait for it."""
     runtime = env.get("XDG_RUNTIME_DIR")
     return bool(env.get("DBUS_SESSION_BUS_ADDRESS")) or (runtime is not None and (Path(runtime) / "bus").exists())
 
 
 def _plain(text: str) -> str:
-    """``text`` on one line, of printable characters, not too long, and never like an option."""
+    """Return ``text`` on one line, printable, limited in length, and never like an option."""
     clean = "".join(char if char.isprintable() else " " for char in text).strip(" -")
     return clean if len(clean) <= LONGEST else f"{clean[: LONGEST - 1]}…"

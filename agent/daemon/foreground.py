@@ -1,4 +1,4 @@
-"""Two ways to run the agent: for the length of one command, and in the foreground until told to stop."""
+"""Run the agent for one command, or as the daemon of a home until it is stopped."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from agent.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 
-_HOUSEKEEPING_SECONDS = 6 * 3600.0
+_MAINTENANCE_SECONDS = 6 * 3600.0
 
 
 class CommandSession:
@@ -70,7 +70,7 @@ class CommandSession:
         return answer
 
     def close(self) -> None:
-        """Let the home go."""
+        """Close the agent and release the home."""
         self._context.agent.close()
         self._lock.release()
 
@@ -84,16 +84,15 @@ def run_foreground(
     manager: SdNotify | None = None,
     reloads: queue.SimpleQueue[bool] | None = None,
 ) -> None:
-    """Be the daemon of this home until ``stop`` is set; folders are reached through ``fs``, else the real file system.
+    """Run the daemon of a home until ``stop`` is set.
 
-    The service ``manager``, if there is one, is told how it stands. Every entry put into ``reloads`` has settings and
-    declarations read anew.
+    ``on_ready`` is called once the agent answers. Each entry of ``reloads`` makes it read the settings again.
 
     Raises:
-        HomeLocked: another process holds it.
+        HomeLocked: another process holds the home.
         AgentError: its registry or index cannot be used.
     """
-    # Not above: a command's own session starts sooner without the web server.
+    # Imported here: a single command starts sooner without the web server.
     from agent.api.server import ControlServer
     from agent.provisioning.apply import Provisioner
     from agent.settings.declarations import read_home
@@ -107,25 +106,17 @@ def run_foreground(
         try:
             # Before the API can be asked for a reload: the older reading must not replace the reload's newer one.
             provisioner.set_desired(read_home(home))
-            with (
-                ControlServer(context, home.socket),
-                ServiceStatusReporter(agent, provisioner, manager or SdNotify(), reloads) as status_reporter,
-            ):
-                # Before any source is at work: the conflicts there are now are not new.
-                notifications = AlertMonitor(agent)
+            reporter = ServiceStatusReporter(agent, provisioner, manager or SdNotify(), reloads)
+            with ControlServer(context, home.socket), reporter:
+                # Created before any source runs: the conflicts that exist now are not new.
+                alerts = AlertMonitor(agent)
                 agent.start_all()
                 provisioner.start()
-                merging = AutoMerge(agent)
-                threading.Thread(target=merging.keep_on, args=(stop,), name="automerge", daemon=True).start()
-                waking = SleepDetector(agent.reset_connections)
-                late = LateWriteMonitor(agent)
-                threading.Thread(target=late.run_forever, args=(stop,), name="late-writes", daemon=True).start()
-                for name, keep_on in (("waking", waking.keep_on), ("notifications", notifications.keep_on)):
-                    threading.Thread(target=keep_on, args=(stop,), name=name, daemon=True).start()
+                _start_monitors(agent, alerts, stop)
                 on_ready()
-                status_reporter.ready()
+                reporter.ready()
                 run_maintenance(context)
-                while not stop.wait(_HOUSEKEEPING_SECONDS):
+                while not stop.wait(_MAINTENANCE_SECONDS):
                     run_maintenance(context)
         finally:
             provisioner.stop()
@@ -134,10 +125,22 @@ def run_foreground(
         lock.release()
 
 
+def _start_monitors(agent: Agent, alerts: AlertMonitor, stop: threading.Event) -> None:
+    """Start the threads that observe the agent. Each ends by itself once ``stop`` is set."""
+    monitors: dict[str, Callable[[threading.Event], None]] = {
+        "automerge": AutoMerge(agent).run_forever,
+        "late-writes": LateWriteMonitor(agent).run_forever,
+        "sleep": SleepDetector(agent.reset_connections).run_forever,
+        "alerts": alerts.run_forever,
+    }
+    for name, run_forever in monitors.items():
+        threading.Thread(target=run_forever, args=(stop,), name=name, daemon=True).start()
+
+
 def run_maintenance(context: ApiContext) -> None:
-    """What is due a few times a day; a disk that refuses it now is asked again next time."""
+    """Prune the index and the trash. Runs a few times a day; a failure is retried the next time."""
     try:
         context.agent.prune_index()
         methods.call(context, "trash_prune", {})
     except (AgentError, OSError, sqlite3.Error) as error:
-        log.warning("the index and the trash could not be tidied: %s", error)
+        log.warning("the index and the trash could not be pruned: %s", error)

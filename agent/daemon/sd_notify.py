@@ -1,7 +1,7 @@
-"""What a service manager is told: the sd_notify protocol, and nothing where nobody listens.
+"""The sd_notify protocol: reports to the service manager that started this process.
 
-Messages are datagrams of ``NAME=value`` lines to the socket ``NOTIFY_SOCKET`` names. The same protocol is spoken by
-systemd and by the stand-ins for it; a manager that does not listen must never hold the agent up.
+Messages are datagrams of ``NAME=value`` lines to the socket that ``NOTIFY_SOCKET`` names. A manager that does not read
+them never blocks the agent. Without a manager nothing is sent.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ from typing import Final
 from msgspec import Struct
 
 SEND_SECONDS: Final = 1.0
-"""A manager that does not read its socket is not waited for longer than this."""
+"""Longest wait for a manager that does not read its socket."""
 
 FEEDS_A_TERM: Final = 4
-"""How often within its term the watchdog is fed, so that one late or lost message does not end the agent."""
+"""Watchdog messages within one watchdog period, so that one lost message does not end the agent."""
 
 
 class SdNotify(Struct, frozen=True):
-    """Tells the manager that started this process how it stands.
+    """The connection to the service manager.
 
     Attributes:
-        address: the manager's socket; None where there is no manager, and then nothing is said.
-        watchdog_seconds: how long the manager waits for a sign of life; None where it keeps no watch.
+        address: the manager's socket; None without a manager.
+        watchdog_seconds: the watchdog period; None without a watchdog.
     """
 
     address: str | None = None
@@ -35,39 +35,39 @@ class SdNotify(Struct, frozen=True):
 
     @classmethod
     def taken_from(cls, env: MutableMapping[str, str]) -> SdNotify:
-        """The one ``env`` describes. Its variables are taken out: a child must not speak in our name."""
+        """Return the connection that ``env`` describes, and remove its variables, so that no child process uses it."""
         address = env.pop("NOTIFY_SOCKET", "")
         term, pid = env.pop("WATCHDOG_USEC", ""), env.pop("WATCHDOG_PID", "")
         if address[:1] not in ("/", "@"):
             return cls()
-        # The parent's number is ours where a single file's loader started the interpreter.
+        # A one-file executable's loader is the parent of the interpreter, and has the expected pid.
         ours = pid in ("", str(os.getpid()), str(os.getppid()))
         seconds = int(term) / 1e6 if ours and term.isascii() and term.isdigit() and int(term) > 0 else None
         return cls(address, seconds)
 
     @property
     def feed_every(self) -> float | None:
-        """Seconds between two signs of life; None where nobody keeps watch."""
+        """Seconds between two watchdog messages; None without a watchdog."""
         return None if self.watchdog_seconds is None else self.watchdog_seconds / FEEDS_A_TERM
 
     def ready(self, status: str) -> None:
-        """The start, or a reload, is over."""
+        """Report that the start, or a reload, is complete."""
         self._send("READY=1", _status(status))
 
     def status(self, words: str) -> None:
-        """How it stands, in words a person reads beside the unit's name."""
+        """Report the status text that is shown beside the unit's name."""
         self._send(_status(words))
 
     def reloading(self) -> None:
-        """A reload begins; ``ready`` ends it."""
+        """Report that a reload begins; ``ready`` ends it."""
         self._send("RELOADING=1", f"MONOTONIC_USEC={time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000}")
 
     def stopping(self, words: str) -> None:
-        """The end begins."""
+        """Report that the process is stopping."""
         self._send("STOPPING=1", _status(words))
 
     def alive(self) -> None:
-        """A sign of life for the watchdog."""
+        """Send a watchdog message."""
         self._send("WATCHDOG=1")
 
     def _send(self, *lines: str) -> None:

@@ -1,4 +1,4 @@
-"""Tells the service manager how the agent stands, feeds its watchdog, and carries out the reloads it asks for."""
+"""Report the status to the service manager, feed its watchdog, and run the reloads that it requests."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from agent.runtime.agent import Agent
 log = logging.getLogger(__name__)
 
 LOOK_SECONDS: Final = 1.0
-"""Least time between two looks at how it stands; while nothing happens there is none."""
+"""Least seconds between two reads of the status. While nothing happens it is not read."""
 
 NAMED: Final = 4
-"""Sources named one by one; of more only the count is told."""
+"""Sources that are named; of the others only the number is reported."""
 
 _ORDER: Final = {state: rank for rank, state in enumerate(SourceState)}
 
 
 class ReportedSource(Struct, frozen=True):
-    """One source as the status tells it.
+    """One source in the report.
 
     Attributes:
-        failure: why its engine stopped; None while it works.
+        failure: the reason why its engine stopped; None while it works.
     """
 
     name: str
@@ -43,15 +43,15 @@ class ReportedSource(Struct, frozen=True):
 
     @property
     def state(self) -> SourceState:
-        """The one word."""
+        """The state in one word."""
         return SourceState.ERROR if self.failure else self.view.state
 
 
 class ServiceStatusReporter:
-    """Speaks for an agent while it is entered.
+    """Reports for an agent while it is entered.
 
     Args:
-        reloads: an entry for every reload that was asked for; a signal handler may put one in.
+        reloads: an entry for every requested reload; a signal handler may add one.
     """
 
     def __init__(
@@ -66,9 +66,9 @@ class ServiceStatusReporter:
         self._notifier = notifier
         self._reloads: queue.SimpleQueue[bool] = queue.SimpleQueue() if reloads is None else reloads
         self._ending = threading.Event()
-        self._said = ""
-        self._complaint = ""
-        self._speaking = threading.Lock()
+        self._reported = ""
+        self._reload_error = ""
+        self._sending = threading.Lock()
         self._turned = agent.control.follow()
 
     def __enter__(self) -> ServiceStatusReporter:
@@ -80,45 +80,45 @@ class ServiceStatusReporter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with self._speaking:
+        with self._sending:
             self._ending.set()
             self._notifier.stopping("stopping")
         self._reloads.put(False)
         self._turned.set()
 
     def ready(self) -> None:
-        """The agent answers and works: say so, and from now on how it stands."""
+        """Report that the agent is ready, and from now on its status."""
         if self._notifier.address is None:
-            # Nobody listens, and how a large folder stands is dear to find out.
+            # Without a manager the status of a large folder is not computed: it is expensive.
             return
-        words, turn = self._look()
+        words, turn = self._read_status()
         self._notifier.ready(words)
-        self._said = words
-        threading.Thread(target=self._keep_telling, args=(turn,), name="standing", daemon=True).start()
+        self._reported = words
+        threading.Thread(target=self._report_changes, args=(turn,), name="reported", daemon=True).start()
 
     def _feed(self) -> None:
-        """On the control thread, so that the watchdog starves exactly when that one hangs."""
+        """Feed the watchdog from the control thread, so that it fires exactly if that thread hangs."""
         every = self._notifier.feed_every
         assert every is not None
         self._notifier.alive()
         self._agent.control.set_timer(self, self._agent.clock() + every, self._feed)
 
-    def _keep_telling(self, turn: int) -> None:
+    def _report_changes(self, turn: int) -> None:
         control = self._agent.control
         while not self._ending.wait(LOOK_SECONDS):
             self._turned.wait()
             self._turned.clear()
-            # Our own look was a turn as well, and is none to look again for.
+            # Reading the status was a turn too, and is no reason to read it again.
             if control.turns == turn or self._ending.is_set():
                 continue
-            words, turn = self._look()
-            with self._speaking:
-                if words != self._said and not self._ending.is_set():
+            words, turn = self._read_status()
+            with self._sending:
+                if words != self._reported and not self._ending.is_set():
                     self._notifier.status(words)
-                    self._said = words
+                    self._reported = words
 
-    def _look(self) -> tuple[str, int]:
-        """The words of this moment, and the control thread's turn they are true for."""
+    def _read_status(self) -> tuple[str, int]:
+        """Return the status text, and the control thread's turn that it describes."""
 
         def read() -> tuple[list[ReportedSource], int]:
             found = []
@@ -128,53 +128,53 @@ class ServiceStatusReporter:
                     found.append(ReportedSource(source.name, source.server, runner.view(), runner.failure))
             return found, self._agent.control.turns
 
-        standings, turn = self._agent.control.call(read)
-        return in_words(standings) + self._complaint, turn
+        sources, turn = self._agent.control.call(read)
+        return in_words(sources) + self._reload_error, turn
 
     def _reload_when_asked(self) -> None:
         while self._reloads.get() and not self._ending.is_set():
-            with self._speaking:
+            with self._sending:
                 self._notifier.reloading()
             done = reload(self._agent, self._provisioner)
             log.log(logging.INFO if done.ok else logging.ERROR, "reload: %s", done.message)
-            self._complaint = "" if done.ok else f" ({done.message})"
-            words, _ = self._look()
-            with self._speaking:
+            self._reload_error = "" if done.ok else f" ({done.message})"
+            words, _ = self._read_status()
+            with self._sending:
                 if not self._ending.is_set():
                     self._notifier.ready(words)
-                    self._said = words
+                    self._reported = words
 
 
-def in_words(standings: Sequence[ReportedSource]) -> str:
-    """How all of them stand, in one line; what wants attention comes first."""
-    if not standings:
+def in_words(sources: Sequence[ReportedSource]) -> str:
+    """Return the status of all sources in one line, the ones that need attention first."""
+    if not sources:
         return "no folder is linked yet: raven-agent link FOLDER"
-    ordered = sorted(standings, key=lambda one: _ORDER[one.state])
+    ordered = sorted(sources, key=lambda one: _ORDER[one.state])
     calm = [one for one in ordered if one.state is SourceState.UP_TO_DATE]
     others = [one for one in ordered if one.state is not SourceState.UP_TO_DATE]
-    told = [f"{one.name}: {_one(one)}" for one in others[:NAMED]]
+    parts = [f"{one.name}: {_one(one)}" for one in others[:NAMED]]
     if len(others) > NAMED:
-        told.append(f"{len(others) - NAMED} more want attention or are at work")
+        parts.append(f"{len(others) - NAMED} more want attention or are at work")
     if calm:
         names = ", ".join(one.name for one in calm) if len(calm) <= NAMED else f"{len(calm)} folders"
         count = sum(one.view.files for one in calm)
-        told.append(f"in step: {names} ({count} {'file' if count == 1 else 'files'})")
-    return "; ".join(told)
+        parts.append(f"in step: {names} ({count} {'file' if count == 1 else 'files'})")
+    return "; ".join(parts)
 
 
-def _one(standing: ReportedSource) -> str:
-    view = standing.view
+def _one(reported: ReportedSource) -> str:
+    view = reported.view
     waiting = f", {view.pending_push} to send" if view.pending_push else ""
     trouble = view.trouble.message if view.trouble else ""
-    match standing.state:
+    match reported.state:
         case SourceState.SIGNED_OUT:
-            return f"signed out of {standing.server}{waiting}; raven-agent login"
+            return f"signed out of {reported.server}{waiting}; raven-agent login"
         case SourceState.HALTED:
             return f"stopped: {view.halted or f'{view.held_count} deletes are held'}"
         case SourceState.ERROR:
-            return f"failing: {standing.failure or trouble or 'some files are not synced; raven-agent status'}"
+            return f"failing: {reported.failure or trouble or 'some files are not synced; raven-agent status'}"
         case SourceState.OFFLINE:
-            return f"cannot reach {standing.server}{waiting}" + (f" ({trouble})" if trouble else "")
+            return f"cannot reach {reported.server}{waiting}" + (f" ({trouble})" if trouble else "")
         case SourceState.PAUSED:
             return f"paused{waiting}"
         case SourceState.CONFLICT:

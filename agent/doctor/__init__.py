@@ -1,4 +1,7 @@
-"""doctor: what could keep the agent from doing its work, one thing a row, each with one remedy. Changes nothing."""
+"""Checks of everything that could stop the agent, each with a remedy, and the drill of a server's promises.
+
+Begin with ``examine.py`` (all checks) and ``drill.py``.
+"""
 
 from __future__ import annotations
 

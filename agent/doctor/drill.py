@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import hashlib
 import secrets
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -21,19 +20,11 @@ from msgspec import Struct
 
 from agent.core.errors import AgentError, ProblemKind, RemoteError
 from agent.core.model import Mode, Operation, RemoteConflict, Resolution, Result, Verb
-from agent.engine import messages as m
-from agent.engine.config import RunMode
-from agent.remotes.protocol import Outgoing, Remote, RemoteSource
-from agent.runtime import linking
-from agent.runtime.agent import Agent
-from agent.settings.home import Home
-from agent.settings.links import Registry, ServerEntry, SourceEntry
-from agent.settings.registry_file import save_registry
+from agent.doctor.drill_machine import ACCOUNT, SOURCE_NAME, DrillMachine, PromiseBroken, content_hash, drill_machine
+from agent.remotes.protocol import Outgoing
+from agent.settings.links import ServerEntry
 from agent.settings.settings import Settings
 
-SOURCE_NAME: Final = "raven-agent drill"
-"""Name of the scratch source. Only drills use it."""
-_ACCOUNT: Final = "drill"
 _ODD_TEXTS: Final = ("", "no line end", "two\r\nline ends\r\n", "ümläut \u2028 and 漢字\n", '"quotes" \\ and\ttabs\n')
 
 
@@ -42,7 +33,7 @@ class Keeper(enum.StrEnum):
 
     SERVER = "server"
     AGENT = "agent"
-    NOBODY = "nobody"
+    NEITHER = "neither"
 
 
 class DrillRow(Struct, frozen=True):
@@ -61,7 +52,7 @@ class DrillRow(Struct, frozen=True):
     @property
     def ok(self) -> bool:
         """True if the promise was kept."""
-        return self.kept_by is not Keeper.NOBODY
+        return self.kept_by is not Keeper.NEITHER
 
 
 class DrillReport(Struct, frozen=True):
@@ -77,10 +68,6 @@ class DrillReport(Struct, frozen=True):
         return all(row.ok for row in self.rows) and not self.left_behind
 
 
-class _NotKept(Exception):
-    """A promise that was not kept; its message is the evidence."""
-
-
 def run_drill(entry: ServerEntry, token: str, settings: Settings) -> DrillReport:
     """Run the drill on the server of an account.
 
@@ -91,116 +78,22 @@ def run_drill(entry: ServerEntry, token: str, settings: Settings) -> DrillReport
         AgentError: the server cannot be reached, refuses the account, or cannot create the scratch source.
     """
     top = Path(tempfile.mkdtemp(prefix="raven-agent-drill-"))
-    account = replace(entry, name=_ACCOUNT, connector_id=None, machine_id=None, declared_in=None, token_file="")
+    account = replace(entry, name=ACCOUNT, connector_id=None, machine_id=None, declared_in=None, token_file="")
     # A person's own settings must not stop a drill: its brake and its waits are the defaults.
     plain = Settings(ca_file=settings.ca_file, credentials="file", server_url=entry.url, workspace=entry.workspace)
     try:
         with contextlib.ExitStack() as stack:
-            first = stack.enter_context(_machine(top / "first", account, token, plain))
-            second = stack.enter_context(_machine(top / "second", account, token, plain))
+            first = stack.enter_context(drill_machine(top / "first", account, token, plain))
+            second = stack.enter_context(drill_machine(top / "second", account, token, plain))
             return _Drill(entry.name, first, second).run()
     finally:
         shutil.rmtree(top, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def _machine(top: Path, account: ServerEntry, token: str, settings: Settings) -> Iterator[_Machine]:
-    env = {"RAVEN_AGENT_HOME": str(top / "home"), "RAVEN_AGENT_ETC": str(top / "etc"), "RAVEN_TOKEN": token}
-    home = Home.from_environment(env)
-    home.create()
-    save_registry(home.registry_file, Registry((account,)))
-    agent = Agent(home, settings, RunMode.ONE_SHOT, env)
-    try:
-        yield _Machine(agent, top / "folder")
-    finally:
-        agent.close()
-        if not home.socket.is_relative_to(top):
-            # Below a long temporary folder the socket has a folder of its own, which is empty.
-            with contextlib.suppress(OSError):
-                home.socket.parent.rmdir()
-
-
-class _Machine:
-    """One machine of the drill: an agent with a linked folder."""
-
-    def __init__(self, agent: Agent, folder: Path) -> None:
-        self.agent = agent
-        self.folder = folder
-        self._link: SourceEntry | None = None
-
-    @property
-    def remote(self) -> Remote:
-        """The adapter, registered."""
-        return self.agent.connection(_ACCOUNT).remote
-
-    @property
-    def connector(self) -> str | None:
-        """The id of this machine on the server."""
-        return self.agent.connection(_ACCOUNT).connector_id
-
-    def link(self, joined: RemoteSource | None) -> str:
-        """Link the folder; return the source's id."""
-        agent = self.agent
-        draft = SourceEntry(
-            agent.registry.next_key, _ACCOUNT, joined.id if joined else "", SOURCE_NAME, self.folder,
-            Mode.BIDIRECTIONAL, ("**/*.md",), (), agent.clock(),
-        )  # fmt: skip
-        self._link = linking.create_link(agent, draft, joined)
-        return self._link.source_id
-
-    def sync(self) -> None:
-        """Run one full pass. Raises RemoteError for the problem that ended it."""
-        assert self._link is not None
-        runner = self.agent.start_source(self._link)
-        runner.pass_once().result()
-        problem = self.agent.control.call(lambda: runner.engine.trouble)
-        if problem is not None:
-            raise RemoteError(problem)
-
-    def write(self, path: str, text: str) -> None:
-        """Save a file as an editor does."""
-        (self.folder / path).write_bytes(text.encode())
-
-    def read(self, path: str) -> str | None:
-        """Return a file's text; None if there is no file."""
-        file = self.folder / path
-        return file.read_bytes().decode() if file.exists() else None
-
-    def trashed(self, text: str) -> bool:
-        """Return True if the trash of this machine holds a text."""
-        assert self._link is not None
-        folder = self.agent.folder(self._link)
-        try:
-            return any(entry.hash == _sha(text) for entry in folder.trash.entries())
-        finally:
-            folder.close()
-
-    def resolve(self, path: str, choice: Resolution) -> None:
-        """Resolve the only conflict of a path."""
-        assert self._link is not None
-        key = self._link.key
-        agent, runner = self.agent, self.agent.start_source(self._link)
-        found = [c for c in agent.control.call(lambda: agent.index.conflicts.live(key)) if c.path == path]
-        if not found:
-            raise _NotKept(f"{path} has no conflict on the machine that saved it second")
-        conflict = found[0]
-        decision = m.Resolve(conflict.id, conflict.generation, choice)
-        (refused,) = agent.control.call(lambda: runner.decide([decision]))
-        if refused is not None:
-            raise _NotKept(f"the resolution was refused: {refused}")
-        self.sync()
-
-    def restore(self, path: str, text: str) -> None:
-        """Bring a text back to a path, as ``raven-agent restore`` does."""
-        assert self._link is not None
-        self.agent.start_source(self._link).deliver(m.Restore(path, text.encode()))
-        self.sync()
-
-
 class _Drill:
     """The steps of one drill, in order. Each step uses files of its own."""
 
-    def __init__(self, server: str, first: _Machine, second: _Machine) -> None:
+    def __init__(self, server: str, first: DrillMachine, second: DrillMachine) -> None:
         self._server = server
         self._first = first
         self._second = second
@@ -242,23 +135,23 @@ class _Drill:
     def _tried(self, promise: str, step: Callable[[], tuple[Keeper, str]]) -> DrillRow:
         try:
             keeper, detail = step()
-        except _NotKept as error:
-            return DrillRow(promise, Keeper.NOBODY, str(error))
+        except PromiseBroken as error:
+            return DrillRow(promise, Keeper.NEITHER, str(error))
         except AgentError as error:
-            return DrillRow(promise, Keeper.NOBODY, error.message)
+            return DrillRow(promise, Keeper.NEITHER, error.message)
         except OSError as error:
-            return DrillRow(promise, Keeper.NOBODY, f"{error.filename or 'the disk'}: {error.strerror}")
+            return DrillRow(promise, Keeper.NEITHER, f"{error.filename or 'the disk'}: {error.strerror}")
         return DrillRow(promise, keeper, detail)
 
     def _both(self) -> None:
         self._first.sync()
         self._second.sync()
 
-    def _expect(self, machine: _Machine, path: str, text: str | None) -> None:
+    def _expect(self, machine: DrillMachine, path: str, text: str | None) -> None:
         found = machine.read(path)
         if found != text:
-            held = "is missing" if found is None else f"holds {len(found)} other characters"
-            raise _NotKept(f"{path} {held} on a machine" if text is not None else f"{path} is still there on a machine")
+            state = "is missing" if found is None else "still exists" if text is None else "holds another text"
+            raise PromiseBroken(f"{path} {state} on a machine")
 
     def _new_file(self) -> tuple[Keeper, str]:
         self._first.write("new.md", "a new file\n")
@@ -283,21 +176,22 @@ class _Drill:
         self._expect(self._first, "edited.md", "the second version\n")
         return self._restorable("edited.md", "the first version\n", self._first)
 
-    def _restorable(self, path: str, text: str, machine: _Machine) -> tuple[Keeper, str]:
+    def _restorable(self, path: str, text: str, machine: DrillMachine) -> tuple[Keeper, str]:
         """Find the side that still holds a text which was replaced or removed."""
-        if any(
-            version.hash == _sha(text) and version.content for version in self._first.remote.history(self._source, path)
-        ):
+        versions = self._first.remote.history(self._source, path)
+        if any(version.hash == content_hash(text) and version.content for version in versions):
             return Keeper.SERVER, "the server's history or feed holds it"
         if machine.trashed(text):
             return Keeper.AGENT, "the trash of the other machine holds it, the server's history does not"
-        raise _NotKept("neither the server's history nor the trash holds it")
+        raise PromiseBroken("neither the server's history nor the trash holds it")
 
     def _push(self, path: str, text: str, base: str | None, operation: str = "") -> Result:
         """Send one operation past the engine, as another program would."""
         content = text.encode()
-        digest = None if base is None else _sha(base)
-        outgoing = Outgoing(Operation(operation or _id(), path, Verb.UPSERT, _sha(text), len(content), digest), content)
+        digest = None if base is None else content_hash(base)
+        outgoing = Outgoing(
+            Operation(operation or _id(), path, Verb.UPSERT, content_hash(text), len(content), digest), content
+        )
         machine = self._first
         answer = machine.remote.push(self._source, machine.connector, [outgoing])
         if answer.problem is not None:
@@ -311,7 +205,7 @@ class _Drill:
         again = self._push("twice.md", "sent once\n", None, operation)
         head = self._first.remote.head(self._source, "twice.md")
         if head is None or head.content != b"sent once and replaced\n":
-            raise _NotKept("the repeated operation replaced a newer text")
+            raise PromiseBroken("the repeated operation replaced a newer text")
         if again is Result.APPLIED:
             return Keeper.SERVER, "it answered the repeated operation with its first outcome"
         return Keeper.AGENT, "the server ignored it without saying so; the agent looks its operation up in the feed"
@@ -324,9 +218,9 @@ class _Drill:
         return Keeper.SERVER, "it refused the edit and kept both texts in a conflict"
 
     def _blind_create(self) -> tuple[Keeper, str]:
-        self._push("blind.md", "somebody's text\n", None)
+        self._push("blind.md", "another person's text\n", None)
         self._push("blind.md", "another machine's first text\n", None)
-        self._conflict_holding("blind.md", "another machine's first text\n", "somebody's text\n")
+        self._conflict_holding("blind.md", "another machine's first text\n", "another person's text\n")
         if self._first.remote.capabilities.item_results:
             return Keeper.SERVER, "it refuses a new file over another text, with and without a base"
         return Keeper.AGENT, "the agent always names a base; this server would overwrite without one"
@@ -335,9 +229,9 @@ class _Drill:
         found = next((c for c in self._first.remote.conflicts(self._source) if c.path == path), None)
         held = self._first.remote.head(self._source, path)
         if held is None or held.content.decode() != head:
-            raise _NotKept("the newer text was replaced")
+            raise PromiseBroken("the newer text was replaced")
         if found is None or found.local_text != refused.encode():
-            raise _NotKept("the refused text is in no conflict")
+            raise PromiseBroken("the refused text is in no conflict")
         return found
 
     def _two_edits(self) -> tuple[Keeper, str]:
@@ -370,12 +264,12 @@ class _Drill:
         if not remote.capabilities.expected_hash:
             return Keeper.AGENT, "the agent reads the head before it resolves; the server takes any resolution"
         try:
-            remote.resolve(self._source, conflict.id, Resolution.KEEP_LOCAL, None, _sha("shown\n"))
+            remote.resolve(self._source, conflict.id, Resolution.KEEP_LOCAL, None, content_hash("shown\n"))
         except RemoteError as error:
             if error.problem.kind is not ProblemKind.STALE:
                 raise
             return Keeper.SERVER, "it refused a resolution of an older head"
-        raise _NotKept("the resolution replaced a version that it had not been shown")
+        raise PromiseBroken("the resolution replaced a version that it had not been shown")
 
     def _delete(self) -> tuple[Keeper, str]:
         self._first.write("deleted.md", "a text to delete\n")
@@ -426,7 +320,3 @@ class _Drill:
 
 def _id() -> str:
     return f"drill-{secrets.token_hex(12)}"
-
-
-def _sha(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Each linked folder: whether it is there, can be written, is put in place safely, and is synced by nobody else."""
+"""Checks of each linked folder: presence, permissions, safe installs, free space, other sync tools."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from agent.settings.links import SourceEntry
 
 @dataclass(frozen=True, slots=True)
 class OtherSyncTool:
-    """Another program that syncs folders, and what it is known by.
+    """Another program that syncs folders, and the signs of it.
 
     Attributes:
         marks: patterns of the names it leaves in the folder it syncs, or whole paths there.
@@ -46,21 +46,21 @@ TOOLS: Final = (
     OtherSyncTool("Seafile", (".seafile-data",), ("Seafile",)),
     OtherSyncTool("MEGA", (".megaignore",), ("MEGAsync",)),
 )
-"""A mark counts in the folder and above it, up to the person's home, whose own files say nothing about a folder."""
+"""Known tools. A sign counts in the folder and above it, up to the home folder, whose own files prove nothing."""
 
 
 def folder(
-    source: SourceEntry, fs: Fs, state_dir: Path, trouble: str | None, degraded: str | None
+    source: SourceEntry, fs: Fs, state_dir: Path, problem: str | None, degraded: str | None
 ) -> Iterator[CheckRow]:
-    """Everything about one linked folder.
+    """Make all checks of one linked folder.
 
     Args:
-        trouble: why the folder is not the one that was linked, or cannot be opened; None where it is.
-        degraded: why changes are noticed late, if they are.
+        problem: the reason why the folder is not the linked one, or cannot be opened; None if it can.
+        degraded: the reason why changes are noticed late; None if they are not.
     """
     check, root = f"folder {source.name}", source.root
-    if trouble is not None:
-        yield failed(check, trouble, f"put it back, or if it moved: raven-agent move {root} NEW")
+    if problem is not None:
+        yield failed(check, problem, f"put it back, or if it moved: raven-agent move {root} NEW")
         return
     yield ok(check, f"{root} is the one that was linked")
     yield _permissions(f"permissions {source.name}", root)
@@ -85,7 +85,7 @@ def _permissions(check: str, root: Path) -> CheckRow:
 
 
 def _swap(check: str, source: SourceEntry, fs: Fs, state_dir: Path) -> CheckRow:
-    """Tried in the agent's own folder, where that is made already; nothing stays behind there."""
+    """Try the swap in the agent's own folder, if it exists. Nothing is left there."""
     same_disk = state_dir.exists() and state_dir.stat().st_dev == source.root.stat().st_dev
     slots = (state_dir if same_disk else source.root / OWN_NAME) / "slots" / str(source.key)
     if not slots.is_dir():

@@ -1,4 +1,4 @@
-"""What the machine offers, and what belongs to the agent as a whole."""
+"""Checks of the machine and of the agent's own files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from agent.settings.home import Home
 
 DISTRIBUTION: Final = "raven-local-sync"
 LEAST_FREE: Final = 256 << 20
-"""Bytes below which a disk counts as full: a batch of files and the index's log must fit."""
+"""Bytes of free space below which a disk counts as full: a batch of files and the index's log must fit."""
 FEW_WATCHES: Final = 8192
 MOSTLY_USED: Final = 0.9
 
@@ -29,7 +29,7 @@ _PROC: Final = Path("/proc")
 
 
 def program() -> Iterator[CheckRow]:
-    """Whether ``agent`` is ours alone: another package of that name would be run in its place, or mixed with it."""
+    """Check that no other package is called ``agent``: it could run in its place, or mix with it."""
     ours = Path(agent.__file__).parent
     remedy = "install raven-local-sync into an environment of its own, as pipx does"
     others = sorted(str(place) for place in _packages_named(ours.name, sys.path) if place != ours.resolve())
@@ -37,7 +37,7 @@ def program() -> Iterator[CheckRow]:
     if owners:
         yield failed("program", f"{', '.join(owners)} brings a package called {ours.name} too, into {ours}", remedy)
     elif others:
-        yield failed("program", f"another package called {ours.name} stands in {', '.join(others)}", remedy)
+        yield failed("program", f"another package called {ours.name} is in {', '.join(others)}", remedy)
     else:
         yield ok("program", f"{agent.__version__} from {ours}")
 
@@ -52,7 +52,7 @@ def _packages_named(name: str, places: Sequence[str]) -> set[Path]:
 
 
 def home(home: Home) -> Iterator[CheckRow]:
-    """The agent's own folder, and the room on its disk."""
+    """Check the agent's own folder and the free space of its disk."""
     state = home.state_dir
     if not state.exists():
         yield ok("home", f"{state} is made when it is needed")
@@ -68,7 +68,7 @@ def home(home: Home) -> Iterator[CheckRow]:
 
 
 def room(check: str, place: Path) -> CheckRow:
-    """How much room is left on the disk of ``place``."""
+    """Check the free space of the disk of ``place``."""
     try:
         free = shutil.disk_usage(place).free
     except OSError as error:
@@ -79,7 +79,7 @@ def room(check: str, place: Path) -> CheckRow:
 
 
 def lock(home: Home, running: int | None) -> Iterator[CheckRow]:
-    """Who holds the home. ``running``: the pid of the agent that answers, if one does."""
+    """Check the lock of the home. ``running`` is the pid of the agent that answers, or None."""
     if running is not None:
         yield ok("lock", f"held by the running agent (pid {running})")
         return
@@ -96,7 +96,7 @@ def lock(home: Home, running: int | None) -> Iterator[CheckRow]:
 
 
 def _holder(file: Path) -> int | None:
-    """The process that has the lock, by the kernel's own list where there is one, else by the file."""
+    """Return the pid that holds the lock, by the kernel's list if there is one, else by the file."""
     try:
         inode = file.stat().st_ino
         rows = [line.split() for line in (_PROC / "locks").read_text("ascii", "replace").splitlines()]
@@ -128,7 +128,7 @@ def _said_in(file: Path) -> dict[str, object]:
 
 
 def index(home: Home) -> Iterator[CheckRow]:
-    """Whether the index is sound, read beside whoever has it open; nothing is made, migrated or set aside."""
+    """Check that the index is sound, beside an agent that has it open. Nothing is created, migrated or moved."""
     file = home.index_file
     if not file.exists():
         yield ok("index", "none yet: the first start makes it")
@@ -150,7 +150,7 @@ def index(home: Home) -> Iterator[CheckRow]:
 
 
 def _reading(file: Path) -> sqlite3.Connection:
-    """The index for reading. Where nobody has it open, not even SQLite's own files are made beside it."""
+    """Open the index for reading. If no process has it open, SQLite creates no files beside it."""
     open_now = file.with_name(f"{file.name}-wal").exists()
     uri = f"{file.absolute().as_uri()}?mode=ro{'' if open_now else '&immutable=1'}"
     connection = sqlite3.connect(uri, uri=True)
@@ -159,7 +159,7 @@ def _reading(file: Path) -> sqlite3.Connection:
 
 
 def watches() -> Iterator[CheckRow]:
-    """How many folders may be watched, and how many this user's programs watch already."""
+    """Check the limit of watched folders against those that this user's programs watch."""
     limit = _PROC / "sys/fs/inotify/max_user_watches"
     if not limit.exists():
         yield ok("watches", "the platform has no limit to speak of")
@@ -186,16 +186,16 @@ def _watches_of(process: Path) -> int:
     try:
         for link in (process / "fd").iterdir():
             if str(link.readlink()) == "anon_inode:inotify":
-                told = (process / "fdinfo" / link.name).read_text("ascii", "replace")
-                found += sum(1 for line in told.splitlines() if line.startswith("inotify "))
+                found_in = (process / "fdinfo" / link.name).read_text("ascii", "replace")
+                found += sum(1 for line in found_in.splitlines() if line.startswith("inotify "))
     except OSError:
-        # It ended meanwhile, or keeps its doings to itself.
+        # The process has ended, or does not allow this user to read its files.
         return found
     return found
 
 
 def service(home: Home) -> Iterator[CheckRow]:
-    """Whether the agent is started by itself, at login or at boot."""
+    """Check that the service manager starts the agent, if it is installed there."""
     from agent.service import state
 
     found = state(home)

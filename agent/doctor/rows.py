@@ -1,4 +1,4 @@
-"""One thing that was looked at."""
+"""Rows of the doctor's answer."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ CheckRow = dict[str, Any]
 
 
 class CheckState(enum.StrEnum):
-    """How a check came out."""
+    """The result of a check."""
 
     OK = "ok"
     FAILED = "failed"
     NOT_CHECKED = "not_checked"
-    """It could not be made, and says why; that is nothing wrong by itself."""
+    """The check was not possible; its detail gives the reason. This is no failure."""
 
 
 def ok(check: str, detail: str) -> CheckRow:
-    """All is well."""
-    return _row(check, CheckState.OK, detail, None)
+    """Return the row of a check that passed."""
+    return check_row(check, CheckState.OK, detail, None)
 
 
 def failed(check: str, detail: str, remedy: str) -> CheckRow:
-    """Something is wrong."""
-    return _row(check, CheckState.FAILED, detail, remedy)
+    """Return the row of a check that failed."""
+    return check_row(check, CheckState.FAILED, detail, remedy)
 
 
 def unknown(check: str, why: str) -> CheckRow:
-    """Nobody can say, for this reason."""
-    return _row(check, CheckState.NOT_CHECKED, why, None)
+    """Return the row of a check that was not possible, with the reason."""
+    return check_row(check, CheckState.NOT_CHECKED, why, None)
 
 
-def _row(check: str, state: CheckState, detail: str, remedy: str | None) -> CheckRow:
+def check_row(check: str, state: CheckState, detail: str, remedy: str | None) -> CheckRow:
     return {
         "check": check,
         "ok": state is not CheckState.FAILED,

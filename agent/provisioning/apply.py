@@ -1,7 +1,7 @@
-"""Carries out what is declared: accounts and links come, change and go with their tables in the configuration files.
+"""Apply declarations: accounts and links are created, changed and removed with their tables in the configuration.
 
-A declaration is the administrator's yes: nothing is asked. One that goes is unlinked, and nothing is deleted on either
-side. What cannot be done now is tried again; what can never be done is refused by itself, and the others stand.
+A declaration is the administrator's consent, so nothing is asked. The link of a removed declaration is unlinked, and
+nothing is deleted on either side. A declaration that cannot be applied now is retried; an invalid one is refused alone.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ LAST_RETRY_SECONDS: Final = 60.0
 
 
 class Provisioner:
-    """Brings an agent to what is declared, on a thread of its own, so that no start waits for a server."""
+    """Applies the declarations on a thread of its own, so that the start waits for no server."""
 
     def __init__(self, agent: Agent) -> None:
         self._agent = agent
@@ -47,7 +47,7 @@ class Provisioner:
         self._outcomes: tuple[DeclarationOutcome, ...] = ()
         self._wake = threading.Event()
         self._ending = threading.Event()
-        self._thread = threading.Thread(target=self._keep_on, name="declared", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="declared", daemon=True)
 
     @property
     def outcomes(self) -> tuple[DeclarationOutcome, ...]:
@@ -55,7 +55,7 @@ class Provisioner:
         return self._outcomes
 
     def set_desired(self, wanted: Declarations) -> None:
-        """From now on this is what is declared."""
+        """Replace the declarations; the thread applies them soon."""
         for refusal in set(wanted.refusals) - set(self._wanted.refusals):
             log.error("[[%s]] %s in %s is refused: %s", refusal.kind, refusal.name, refusal.file, refusal.message)
         self._wanted = wanted
@@ -63,15 +63,15 @@ class Provisioner:
         self._wake.set()
 
     def start(self) -> None:
-        """Begin."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Begin nothing more."""
+        """Stop: no further declaration is applied."""
         self._ending.set()
         self._wake.set()
 
-    def _keep_on(self) -> None:
+    def _run(self) -> None:
         pause = FIRST_RETRY_SECONDS
         while True:
             asked = self._wake.wait(pause if self._unfinished() else None)
@@ -82,7 +82,7 @@ class Provisioner:
             try:
                 self._outcomes = self._apply(self._wanted)
             except Exception:
-                log.exception("what is declared could not be carried out; it is tried again")
+                log.exception("the declarations could not be applied; they are retried")
 
     def _unfinished(self) -> bool:
         return any(outcome.state is DeclarationState.WAITING for outcome in self._outcomes)
@@ -107,7 +107,7 @@ class Provisioner:
     def _release(self, link: SourceEntry) -> None:
         unsent = linking.remove_link(self._agent, link)
         tail = f"; {unsent} changes of it had not been sent" if unsent else ""
-        log.warning("%s is declared no more: unlinked, nothing deleted%s", link.root, tail)
+        log.warning("%s is no longer declared: unlinked, nothing deleted%s", link.root, tail)
 
     def _tried(self, kind: DeclarationKind, name: str, file: str, work: Callable[[], None]) -> DeclarationOutcome:
         if self._ending.is_set():
@@ -116,34 +116,34 @@ class Provisioner:
             with self._agent.links_lock:
                 work()
         except (RemoteError, CredentialsError) as error:
-            return self._told(
+            return self._logged(
                 DeclarationOutcome(kind, name, file, DeclarationState.WAITING, error.code, error.message, error.hint)
             )
         except AgentError as error:
             code = DeclarationError.code
-            return self._told(
+            return self._logged(
                 DeclarationOutcome(kind, name, file, DeclarationState.REFUSED, code, error.message, error.hint)
             )
         except OSError as error:
             words = f"{error.filename}: {error.strerror}" if error.filename else str(error)
-            return self._told(DeclarationOutcome(kind, name, file, DeclarationState.WAITING, "disk", words))
+            return self._logged(DeclarationOutcome(kind, name, file, DeclarationState.WAITING, "disk", words))
         return DeclarationOutcome(kind, name, file, DeclarationState.APPLIED)
 
-    def _told(self, outcome: DeclarationOutcome) -> DeclarationOutcome:
+    def _logged(self, outcome: DeclarationOutcome) -> DeclarationOutcome:
         if outcome not in self._outcomes:
             log.warning("[[%s]] %s in %s: %s", outcome.kind, outcome.name, outcome.file, outcome.message)
         return outcome
 
 
 def _release_account(agent: Agent, entry: ServerEntry) -> None:
-    """With links made by hand the account stays, as one that a person looks after."""
+    """Remove an account without links. With links made by hand it stays, as an account given by login."""
     if agent.registry.sources_of(entry.name):
         kept = replace(entry, declared_in=None, token_file="")
         agent.change_registry(lambda registry: reg.with_server(registry, kept))
     else:
         agent.change_registry(lambda registry: reg.without_server(registry, entry.name))
     agent.drop_server(entry.name)
-    log.warning("the account %s is declared no more", entry.name)
+    log.warning("the account %s is no longer declared", entry.name)
 
 
 def _server_work(agent: Agent, server: DeclaredServer) -> Callable[[], None]:
@@ -215,8 +215,9 @@ def _link(agent: Agent, source: DeclaredSource) -> None:
 
 
 def _former(agent: Agent, server: str, source: DeclaredSource) -> RemoteSource | None:
-    """The source of that name this machine made before: a declaration that comes back, or a link that was cut short
-    behind the server's answer, goes on with it instead of making a second one.
+    """Return the source of that name which this machine created before; None if there is none.
+
+    A declaration that returns, or a link that was cut short after the server's answer, uses it again.
     """
     line = agent.connection(server)
     linked = {s.source_id for s in agent.registry.sources_of(server)}
@@ -250,7 +251,7 @@ def _patterns(joined: RemoteSource | None, source: DeclaredSource) -> tuple[tupl
 
 
 def _follow(agent: Agent, link: SourceEntry, source: DeclaredSource) -> None:
-    """Bring a link to what is declared of it now."""
+    """Change a link to its declaration."""
     if source.server not in (None, link.server):
         raise DeclarationError(f"{link.root} is linked with {link.server}", f"raven-agent unlink {link.root} first")
     joined = linking.find_source(agent.server(link.server).remote(), source.source)

@@ -1,4 +1,4 @@
-"""What is declared against what is there: decided from the declarations and the registry alone."""
+"""Compare the declarations with the registry. Pure: reads no file and asks no server."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from agent.settings.links import DeclarationRef, Registry, ServerEntry, SourceEn
 
 
 def standing(wanted: Declarations, registry: Registry) -> tuple[DeclarationOutcome, ...]:
-    """What of this is carried out already, as far as the registry tells."""
+    """Return the state of each declaration by the registry: applied, waiting or refused."""
     found = [refused(refusal) for refusal in wanted.refusals]
     for server in wanted.servers:
         entry = registry.server(server.name)
@@ -35,14 +35,14 @@ def standing(wanted: Declarations, registry: Registry) -> tuple[DeclarationOutco
 def _standing(kind: DeclarationKind, name: str, file: str, *, done: bool) -> DeclarationOutcome:
     if done:
         return DeclarationOutcome(kind, name, file, DeclarationState.APPLIED)
-    hint = "raven-agent run carries it out"
+    hint = "raven-agent run applies it"
     return DeclarationOutcome(
         kind, name, file, DeclarationState.WAITING, DeclarationError.code, "not carried out yet", hint
     )
 
 
 def refused(refusal: DeclarationRefusal) -> DeclarationOutcome:
-    """A table that was refused, as an outcome."""
+    """Return the outcome of a refused table."""
     return DeclarationOutcome(
         refusal.kind,
         refusal.name,
@@ -55,7 +55,7 @@ def refused(refusal: DeclarationRefusal) -> DeclarationOutcome:
 
 
 def gone_sources(wanted: Declarations, registry: Registry) -> list[SourceEntry]:
-    """Links that were declared and are no more. One that a refused table may mean stays."""
+    """Return links whose declaration is gone. A link stays while a refused table of its file may mean it."""
     roots = {str(source.root) for source in wanted.sources}
     return [
         source
@@ -67,7 +67,7 @@ def gone_sources(wanted: Declarations, registry: Registry) -> list[SourceEntry]:
 
 
 def gone_servers(wanted: Declarations, registry: Registry) -> list[ServerEntry]:
-    """Accounts that were declared and are no more. One that a refused table may mean stays."""
+    """Return accounts whose declaration is gone. An account stays while a refused table may mean it."""
     names = {server.name for server in wanted.servers}
     return [
         entry
@@ -79,7 +79,7 @@ def gone_servers(wanted: Declarations, registry: Registry) -> list[ServerEntry]:
 
 
 def as_declared(known: ServerEntry, server: DeclaredServer, workspace: str) -> ServerEntry:
-    """The account as it is declared; in ``workspace`` where the declaration names none."""
+    """Return the account as declared, with ``workspace`` if the declaration names none."""
     return replace(
         known, url=server.url, workspace=server.workspace or workspace, insecure_http=server.insecure_http,
         declared_in=server.file, token_file=server.token_file,
@@ -87,18 +87,18 @@ def as_declared(known: ServerEntry, server: DeclaredServer, workspace: str) -> S
 
 
 def mark(source: DeclaredSource) -> DeclarationRef:
-    """What a link that follows this declaration has in the registry."""
+    """Return the reference that a link to this declaration has in the registry."""
     return DeclarationRef(source.file, str(source.root), source.text)
 
 
 def link_of(registry: Registry, source: DeclaredSource) -> SourceEntry | None:
-    """The link a declaration means: the one that follows it, else the one of that folder."""
+    """Return the link of a declaration: the one that refers to it, else the one of its folder."""
     followed = (s for s in registry.sources if s.declared is not None and s.declared.root == str(source.root))
     return next(followed, None) or registry.source_at(source.root.resolve())
 
 
 def checks(found: Iterable[DeclarationOutcome]) -> list[dict[str, object]]:
-    """The doctor's rows: one for everything that is carried out, one for each declaration that is not."""
+    """Return the doctor's rows: one for all applied declarations, and one for each that is not applied."""
     found = list(found)
     rows: list[dict[str, object]] = []
     for outcome in found:

@@ -1,4 +1,4 @@
-"""Reading settings and declarations anew while the agent works."""
+"""Reload settings and declarations while the agent runs."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from agent.settings.settings import Settings
 log = logging.getLogger(__name__)
 
 AT_THE_NEXT_START: Final = frozenset({"hub_port", "hub_token_days", "log_format", "server_url", "workspace"})
-"""Settings a running agent cannot take."""
+"""Settings that a running agent cannot change."""
 
 
 class Reloaded(Struct, frozen=True):
-    """What became of a reload.
+    """The result of a reload.
 
     Attributes:
-        ok: everything was read and makes sense; otherwise what held before still holds, as far as it was in doubt.
+        ok: everything was read and is valid; otherwise the old values stay where a new one is in doubt.
         message: one sentence.
-        changed: settings that hold from now on.
-        waiting: settings that were changed and hold from the next start on.
+        changed: settings that are in effect now.
+        waiting: changed settings that take effect at the next start.
     """
 
     ok: bool
@@ -40,10 +40,9 @@ class Reloaded(Struct, frozen=True):
 
 
 def reload(agent: Agent, provisioner: Provisioner) -> Reloaded:
-    """Take the settings and declarations as they stand in the files now.
+    """Read settings and declarations again and apply them.
 
-    Waits for no network and raises nothing: files that make no sense leave everything as it was. Any thread but the
-    control thread may call it.
+    Waits for no network and raises nothing: invalid files change nothing. From any thread but the control thread.
     """
     try:
         settings = load_settings(agent.home, agent.env)
@@ -56,14 +55,14 @@ def reload(agent: Agent, provisioner: Provisioner) -> Reloaded:
     different = _different(agent.settings, settings)
     changed = tuple(name for name in different if name not in AT_THE_NEXT_START)
     waiting = tuple(name for name in different if name in AT_THE_NEXT_START)
-    _take(agent, settings, changed)
+    _apply(agent, settings, changed)
     provisioner.set_desired(wanted)
     words = [f"changed: {', '.join(changed)}"] if changed else []
     words += [f"from the next start on: {', '.join(waiting)}"] if waiting else []
     words += [f"[[{r.kind}]] {r.name} in {r.file} is refused: {r.message}" for r in wanted.refusals]
     return Reloaded(
         not wanted.refusals,
-        "; ".join(words) or f"read anew: no setting is changed, {len(wanted.servers) + len(wanted.sources)} declared",
+        "; ".join(words) or f"reloaded, no changes; {len(wanted.servers) + len(wanted.sources)} declared",
         changed,
         waiting,
     )
@@ -73,7 +72,7 @@ def _different(before: Settings, after: Settings) -> list[str]:
     return [f.name for f in fields(Settings) if getattr(before, f.name) != getattr(after, f.name)]
 
 
-def _take(agent: Agent, settings: Settings, changed: tuple[str, ...]) -> None:
+def _apply(agent: Agent, settings: Settings, changed: tuple[str, ...]) -> None:
     agent.settings = settings
     agent.credentials = CredentialStore(agent.home, settings, agent.env)
     if "log_level" in changed:

@@ -18,7 +18,7 @@ _HELD: Final = frozenset({errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES})
 
 
 class HomeLock:
-    """A lock that the kernel releases when the process ends, so that a file left behind locks nobody out."""
+    """A lock that the kernel releases when the process ends, so that a file left behind blocks no later agent."""
 
     def __init__(self, path: Path, socket: Path | None = None) -> None:
         """Take the lock.

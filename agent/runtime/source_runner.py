@@ -194,7 +194,7 @@ class SourceRunner:
             condition, future = waiting
             if future.cancelled() or ended or condition():
                 self._conditions.remove(waiting)
-                # False for one that nobody waits for any longer.
+                # False for a future that was cancelled.
                 if future.set_running_or_notify_cancel():
                     future.set_result(None)
 

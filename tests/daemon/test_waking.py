@@ -21,7 +21,7 @@ class Clocks:
         self.wall += wall
         self.ticks += ticks
         self.told.clear()
-        self.waking.look()
+        self.waking.check()
         return list(self.told)
 
 

@@ -109,7 +109,7 @@ def agent_by(home: AgentHome, clock: SetClock) -> Iterator[Agent]:
     settings = load_settings(home, {})
     agent = Agent(home, settings, RunMode.DAEMON, {}, clock)
     stop = threading.Event()
-    watch = threading.Thread(target=SleepDetector(agent.reset_connections, wall=clock).keep_on, args=(stop,))
+    watch = threading.Thread(target=SleepDetector(agent.reset_connections, wall=clock).run_forever, args=(stop,))
     try:
         agent.start_all()
         watch.start()

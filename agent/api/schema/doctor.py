@@ -47,7 +47,7 @@ class PromiseDocument(Struct, frozen=True, kw_only=True):
     """The result for one promise.
 
     Attributes:
-        kept_by: the side that keeps it, server or agent; another word if neither does.
+        kept_by: server, agent or neither.
         detail: the evidence, or the reason why it was not kept.
     """
 

@@ -122,8 +122,11 @@ def stop_on_signal() -> Iterator[threading.Event]:
 
 @contextlib.contextmanager
 def reload_on_hangup(stop: threading.Event) -> Iterator[queue.SimpleQueue[bool]]:
-    """A queue that gets an entry with every SIGHUP: to read the settings anew. Where the signal means what it is
-    called, that the terminal is gone, ``stop`` is set; where nohup had it ignored, it stays ignored.
+    """Give a queue that gets an entry for every SIGHUP, which means "read the settings again".
+
+    If the signal means that the terminal is gone, ``stop`` is set instead. If the process was started with SIGHUP
+    ignored, it stays ignored: nohup asks for this, so that the end of a terminal ends no agent. The agent then cannot
+    know a reload from a hang-up; ``raven-agent config reload`` works in any case.
     """
     reloads: queue.SimpleQueue[bool] = queue.SimpleQueue()
     had_terminal = is_terminal(sys.stderr)

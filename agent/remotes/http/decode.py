@@ -246,7 +246,7 @@ class RowReader:
             self._key += chunk[at : min(end, at + len(_KEY) + 1)]
         if end == len(chunk):
             return end
-        # Here stands the closing quote, or a backslash that is the last byte of the chunk.
+        # The next byte is the closing quote, or a backslash that is the last byte of the chunk.
         self._after_backslash = chunk[end : end + 1] == b"\\"
         self._in_text = self._after_backslash
         return end + 1

@@ -115,7 +115,7 @@ _CAUSES: Final = MappingProxyType(
 
 
 def of_exception(exc: Exception, body_size: int, large_body: int, server: str = "the server") -> RemoteCallError:
-    """Return the failure that an httpx exception stands for.
+    """Return the failure that an httpx exception means.
 
     A connection that is reset under a body larger than ``large_body`` bytes means that the server refused the size. To
     retry the same body would fail every time, so this is not OFFLINE.
@@ -156,7 +156,7 @@ def _cause(exc: BaseException) -> str | None:
 def of_status(
     status: int, headers: httpx.Headers, body: bytes, token: str, now: float, server: str = "the server"
 ) -> RemoteCallError:
-    """Return the failure that a status outside 2xx stands for. A status below 500 was refused without an effect.
+    """Return the failure that a status outside 2xx means. A status below 500 was refused without an effect.
 
     Args:
         now: seconds since the epoch, for ``Retry-After`` dates.
