@@ -145,10 +145,10 @@ class PosixFs:
             content = os.read(file, size + 1)
             if len(content) != size:
                 return None
-            stamp = size, before.st_mtime_ns, before.st_ctime_ns, before.st_ino
-            if max(stamp) > _MOST or min(stamp) < _LEAST:
-                stamp = size, _in_64_bits(stamp[1]), _in_64_bits(stamp[2]), _signed(stamp[3])
-            return content, stamp
+            mtime, ctime, inode = before.st_mtime_ns, before.st_ctime_ns, before.st_ino
+            if mtime > _MOST or mtime < _LEAST or ctime > _MOST or ctime < _LEAST or inode > _MOST:
+                return content, (size, _in_64_bits(mtime), _in_64_bits(ctime), _signed(inode))
+            return content, (size, mtime, ctime, inode)
         finally:
             os.close(file)
 

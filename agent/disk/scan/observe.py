@@ -25,6 +25,8 @@ RACY_NS: Final = 2_000_000_000
 
 LARGE: Final = 8 << 20
 """Bytes. A larger file is read on a thread of its own, so that it delays no other."""
+_LONG_READ: Final = 256 << 10
+"""Bytes of a file whose reading is long enough to ask afterwards if the process stops."""
 REST_NS: Final = 5_000_000_000
 """Nanoseconds. A large file written this shortly ago is not read: a growing log would be read again and again."""
 UNREAD: Final = Side(Presence.UNKNOWN)
@@ -247,6 +249,8 @@ def observe_new(
     if small is None:
         return observe_at(fs, handle, path, known=None, max_bytes=max_bytes, policy=policy)
     content, (size, mtime_ns, ctime_ns, inode) = small
+    if size > _LONG_READ and policy.interrupted():
+        raise ReadInterrupted
     reason = text_reason(content)
     if not plain and paths.check(path) is not None:
         reason = Reason.BAD_NAME

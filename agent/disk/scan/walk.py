@@ -16,15 +16,12 @@ from agent.core.model import IndexedFile, IndexedFileRow, Observation, Presence,
 from agent.core.paths import collision_key
 from agent.disk.fs.protocol import Dir, FileType, Listing, MountId
 from agent.disk.root import MountMissing, Root, not_mounted
-from agent.disk.scan.digest import ReadInterrupted
 from agent.disk.scan.observe import READ_ALL, UNREAD, ReadPolicy, observe, observe_at, observe_new, placeholder_target
 from agent.disk.selection.rules import Selection, SelectionVerdict
 
 __all__ = ["ScanBatch", "scan"]
 
 BATCH: Final = 2000
-_LONG_READ: Final = 256 << 10
-"""Bytes of a file after whose reading the walk asks if it is interrupted."""
 _MAX_PLAIN_FOLDER: Final = 500
 """Length of a folder's path, in characters, up to which no name in it makes a path too long."""
 _PROVEN: Final = (0, int(Presence.FILE))
@@ -121,7 +118,7 @@ class _Walk:
         self._seen: list[Observation] = []
         self._skipped: list[SkippedEntry] = []
         self._mounts: list[str] = []
-        self._large: list[str] = []
+        self._large: list[Observation] = []
 
     def batches(self) -> Iterator[ScanBatch]:
         """Yield what differs from the index, and entries that can never be synced files."""
@@ -169,7 +166,8 @@ class _Walk:
     def _batch(self) -> ScanBatch:
         """Return the collected batch, after a check that all of it was seen in the linked root."""
         self._root.verify()
-        batch = ScanBatch(tuple(self._seen), tuple(self._skipped), tuple(self._mounts), tuple(self._large))
+        large = tuple(one.path for one in self._large)
+        batch = ScanBatch(tuple(self._seen), tuple(self._skipped), tuple(self._mounts), large)
         self._seen, self._skipped, self._mounts, self._large = [], [], [], []
         return batch
 
@@ -179,9 +177,9 @@ class _Walk:
         A later call goes on where this one stopped. For each unchanged file this loop is all the work of a scan.
         """
         fs, handle, prefix, doubtful = self._root.fs, level.handle, level.prefix, level.doubtful
-        quick_stat = fs.quick_stat
-        limit = sys.maxsize if self._max_bytes is None else self._max_bytes
-        seen, room = self._seen, self._batch_size
+        quick_stat, max_bytes, policy, now_ns = fs.quick_stat, self._max_bytes, self._policy, level.entered_ns
+        limit = sys.maxsize if max_bytes is None else max_bytes
+        seen, large, room = self._seen, self._large, self._batch_size
         for name in level.names:
             if name[-1] == "/":
                 return name[:-1]
@@ -212,23 +210,13 @@ class _Walk:
             elif name in doubtful:
                 self._observe_doubtful(level, name, path)
             else:
-                self._observe_first(level, name, path)
+                new = observe_new(
+                    fs, handle, name, path, plain=level.plain, now_ns=now_ns, max_bytes=max_bytes, policy=policy
+                )
+                (large if new.side is UNREAD else seen).append(new)
             if len(seen) >= room or len(self._skipped) >= room:
                 break
         return ""
-
-    def _observe_first(self, level: _Level, name: str, path: str) -> None:
-        """Observe a file that is not in the index."""
-        fs, handle, limit, policy = self._root.fs, level.handle, self._max_bytes, self._policy
-        seen = observe_new(
-            fs, handle, name, path, plain=level.plain, now_ns=level.entered_ns, max_bytes=limit, policy=policy
-        )
-        if seen.side is UNREAD:
-            self._large.append(path)
-            return
-        self._seen.append(seen)
-        if (seen.side.size or 0) > _LONG_READ and policy.interrupted():
-            raise ReadInterrupted
 
     def _advance(self, known: IndexedFileRow) -> None:
         """Take the next record of the index: the walk has reached ``known``."""
@@ -243,7 +231,7 @@ class _Walk:
 
     def _compare(self, seen: Observation, known: IndexedFile) -> None:
         if seen.side is UNREAD:
-            self._large.append(seen.path)
+            self._large.append(seen)
         elif seen.side != known.side or seen.fingerprint != known.fingerprint:
             self._seen.append(seen)
 
@@ -253,7 +241,7 @@ class _Walk:
             fs, handle = self._root.fs, level.handle
             seen = observe_at(fs, handle, path, known=None, max_bytes=self._max_bytes, policy=self._policy)
             if seen.side is UNREAD:
-                self._large.append(path)
+                self._large.append(seen)
             else:
                 self._seen.append(seen)
 
