@@ -33,7 +33,7 @@ REGRESSIONS = (
     ),
     Regression(
         "a_server_that_was_put_back_and_gave_a_number_out_again_is_known_by_the_event",
-        Plan(3421, "hub"),
+        Plan(3946, "hub"),
         ("server  pause", "server  is put back from the copy"),
     ),
     Regression(
