@@ -52,7 +52,7 @@ def _poison(home: Home, strict: StrictServer, source: str) -> None:
 
 
 FAILURES: dict[str, tuple[Callable[[Home, StrictServer, str], None], str, int, str]] = {
-    "large": (_large, "error", 1, "note.md"),
+    "large": (_large, "up_to_date", 1, "note.md"),
     "unreadable": (_unreadable, "error", 1, "note.md"),
     "server-down": (_server_down, "offline", 5, ""),
     "signed-out": (_signed_out, "signed_out", 4, ""),

@@ -79,7 +79,12 @@ def source_line(source: Document, now: dt.datetime) -> str:
 def state_words(source: Document) -> str:
     """Return a source's state in words. Files that cannot be synced leave the rest of the folder in sync."""
     failed = source.get("failed")
-    if source["state"] == "error" and failed and not source.get("pending_push") and not source.get("pending_pull"):
+    if (
+        source["state"] in ("error", "up_to_date")
+        and failed
+        and not source.get("pending_push")
+        and not source.get("pending_pull")
+    ):
         return f"up to date but for {count_of(failed, 'file')}"
     return str(source["state"]).replace("_", " ")
 
@@ -195,7 +200,7 @@ def sync(document: Document) -> View:
 
 def _pass_state(source: Document) -> str:
     named = [error for error in source.get("errors", ()) if error.get("path")]
-    if source["state"] == "error" and named and len(named) == len(source.get("errors", ())):
+    if source["state"] in ("error", "up_to_date") and named and len(named) == len(source.get("errors", ())):
         return f"up to date but for {count_of(len(named), 'file')}"
     return str(source["state"]).replace("_", " ")
 
