@@ -24,9 +24,10 @@ from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
 from agent.engine.delete_guard import DeleteGuard
 from agent.engine.effects import ApplyChanges, ScanPaths
-from agent.engine.in_flight import CONTENTS_LIMIT, RecoveryPhase
+from agent.engine.in_flight import CONTENTS_LIMIT
 from agent.engine.messages import Call, DeletedTextFound, PathScanFinished, Restore
 from agent.engine.path_store import WAITING, PathStore
+from agent.engine.phases import RecoveryPhase
 from agent.index.activity import ActivityKind
 from agent.index.problems import PathProblem, ProblemOrigin
 from agent.index.trees import PathRow

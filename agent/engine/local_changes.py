@@ -9,7 +9,6 @@ from agent.core.reconcile import Step
 from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
 from agent.engine.effects import ReadLargeFiles, ScanFolder, ScanPaths
-from agent.engine.in_flight import RecoveryPhase
 from agent.engine.messages import (
     LargeFilesRead,
     PathScanFinished,
@@ -19,6 +18,7 @@ from agent.engine.messages import (
     ScanResults,
 )
 from agent.engine.path_store import PathStore
+from agent.engine.phases import RecoveryPhase
 from agent.index.activity import ActivityKind
 from agent.index.problems import PathProblem, ProblemOrigin
 from agent.index.trees import PathRow

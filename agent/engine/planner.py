@@ -11,8 +11,8 @@ from agent.engine.conflicts import ConflictTracker
 from agent.engine.context import EngineContext
 from agent.engine.effects import PassFinished, SetTimer
 from agent.engine.feed_polling import FeedPolling
-from agent.engine.in_flight import RecoveryPhase
 from agent.engine.messages import Call
+from agent.engine.phases import RecoveryPhase
 from agent.engine.server_conflicts import ServerConflicts
 from agent.engine.verification import Verification
 

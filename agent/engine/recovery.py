@@ -10,9 +10,9 @@ from agent.engine.context import EngineContext
 from agent.engine.downloads import Downloads
 from agent.engine.effects import Recover, ReleaseJournal
 from agent.engine.in_doubt import InDoubt
-from agent.engine.in_flight import RecoveryPhase
 from agent.engine.messages import ChangesApplied, RecoveryFailed, Started
 from agent.engine.path_store import PathStore
+from agent.engine.phases import RecoveryPhase
 from agent.engine.resolutions import Resolutions
 
 _OPERATIONS_KEPT = 14 * 86400.0

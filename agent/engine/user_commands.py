@@ -9,9 +9,9 @@ from agent.core.reconcile import Step
 from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
 from agent.engine.in_doubt import InDoubt
-from agent.engine.in_flight import RecoveryPhase
 from agent.engine.messages import Pause, Resume, Retry, SyncNow
 from agent.engine.path_store import PathStore
+from agent.engine.phases import RecoveryPhase
 from agent.engine.recovery import Recovery
 from agent.engine.trash_outbox import TrashOutbox
 from agent.engine.verification import Verification

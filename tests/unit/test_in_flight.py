@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from agent.engine import in_flight as module
-from agent.engine.in_flight import InFlight, ScanPhase
+from agent.engine.in_flight import InFlight
+from agent.engine.phases import ScanPhase
 
 ENGINE = Path(module.__file__).parent
 _MUTATORS = frozenset(
