@@ -25,6 +25,7 @@ from starlette.routing import Route
 
 from agent.api import methods, metrics
 from agent.api.context import ApiContext
+from agent.api.followed import FOLLOWED
 from agent.api.host_guard import HostOriginMiddleware
 from agent.core.errors import AgentError
 from agent.process.idle_server import IdleServer
@@ -79,7 +80,7 @@ class ControlServer:
         method = request.path_params["method"]
         try:
             params = json.loads(await request.body() or b"{}")
-            if method in methods.FOLLOWED:
+            if method in FOLLOWED:
                 return StreamingResponse(self._follow(method, params), media_type="application/x-ndjson")
             result = await run_in_threadpool(methods.call, self._context, method, params)
         except AgentError as error:
@@ -93,7 +94,7 @@ class ControlServer:
         return Response(await run_in_threadpool(metrics.exposition, self._context), media_type=metrics.CONTENT_TYPE)
 
     async def _follow(self, method: str, params: dict[str, Any]) -> AsyncIterator[bytes]:
-        inner = methods.FOLLOWED[method]
+        inner = FOLLOWED[method]
         activity = inner == "activity"
         after: Any = params.get("after")
         try:

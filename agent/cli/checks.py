@@ -8,15 +8,15 @@ from pathlib import Path
 from typing import Any
 
 from agent.core.errors import AgentError
+from agent.doctor.rows import CheckState, check_row
 from agent.settings.config_file import load_settings
 from agent.settings.home import Home
 from agent.settings.registry_file import load_registry
 
 
 def check(name: str, detail: str, remedy: str | None = None) -> dict[str, Any]:
-    """One row of the doctor's document; a remedy means that it failed."""
-    state = "ok" if remedy is None else "failed"
-    return {"check": name, "ok": remedy is None, "state": state, "detail": detail, "remedy": remedy}
+    """Return one row of the doctor's document. A remedy means that the check failed."""
+    return check_row(name, CheckState.OK if remedy is None else CheckState.FAILED, detail, remedy)
 
 
 def own_checks(home: Home) -> Iterator[dict[str, Any]]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
+from agent.api.followed import FOLLOWED
 from agent.cli.unix_http import OK, UnixHttpResponse, post
 from agent.core.errors import AgentError, HomeLocked, NotRunning, UsageError
 
@@ -37,9 +38,6 @@ BUSY_SECONDS: Final = 0.01
 UNBOUNDED: Final = frozenset(
     {"sync", "link", "unlink", "move", "rules", "restore", "resolve", "retry", "doctor", "drill"}
 )
-
-FOLLOWED: Final[Mapping[str, str]] = {"status_watch": "status", "activity_follow": "activity"}
-"""Methods that answer document after document, and what to ask again and again where no daemon streams."""
 
 
 class AnsweredError(AgentError):

@@ -34,6 +34,7 @@ def unknown(check: str, why: str) -> CheckRow:
 
 
 def check_row(check: str, state: CheckState, detail: str, remedy: str | None) -> CheckRow:
+    """Return one row of the doctor's document."""
     return {
         "check": check,
         "ok": state is not CheckState.FAILED,

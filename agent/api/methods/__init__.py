@@ -66,9 +66,6 @@ CONTEXT_METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
 CHANGES_LINKS: Final = frozenset({"link", "unlink", "move", "rules", "login", "logout"})
 """Methods that make or change accounts and links: one at a time."""
 
-FOLLOWED: Final[dict[str, str]] = {"status_watch": "status", "activity_follow": "activity"}
-"""Methods that answer document after document, and the method each document comes from."""
-
 
 def call(context: ApiContext, method: str, params: Mapping[str, Any]) -> Any:
     """Answer one method with a document that JSON can hold.
