@@ -22,7 +22,7 @@ Finding = tuple[Intent, ApplyOutcome, str | None]
 
 
 class _RecoveryContext(Struct, frozen=True):
-    """What the deciding functions work with.
+    """The data that the deciding functions need.
 
     Attributes:
         trashed: (intent id, hash) of every trash entry.
@@ -110,7 +110,7 @@ def _decide(
         return _swapped_or_not(context, intent, target)
     # Nothing that came out of the folder is in the staging: only the path, the marks and the trash can decide.
     if intent.new is None:
-        # A removal is true when no file is at the path, whoever removed it.
+        # A removal is true when no file is at the path, no matter who removed it.
         happened = target is None or file_missing(context.root.fs, target)
     else:
         # A creation is true if its group was committed and its ID.part is gone, even if the user changed the file

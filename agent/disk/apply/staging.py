@@ -97,7 +97,7 @@ class StagingArea:
             self._fs.close(file)
 
     def _defaults(self) -> CreationDefaults:
-        """What the staging folder itself gives to new files: inside a linked folder it may inherit an ACL."""
+        """Return the defaults of the staging folder itself: inside a linked folder it may inherit an ACL."""
         if self._own_defaults is None:
             self._own_defaults = self._fs.creation_defaults(self.handle)
         return self._own_defaults
