@@ -1,4 +1,4 @@
-"""The identity of this machine, from which a server's connector is told apart from another machine's."""
+"""Identity of this machine. It distinguishes the connectors of this machine from those of others."""
 
 from __future__ import annotations
 
