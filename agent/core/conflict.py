@@ -141,7 +141,7 @@ class UserDecision(Struct, frozen=True):
 
 
 class Knowledge(Struct, frozen=True):
-    """What is known of a conflict's path now.
+    """The present knowledge about a conflict's path.
 
     Attributes:
         base, local, remote: the three trees.
@@ -181,7 +181,7 @@ class Knowledge(Struct, frozen=True):
 
 
 class Action(enum.Enum):
-    """What the engine does with a conflict."""
+    """The action of the engine on a conflict."""
 
     KEEP = "keep"
     """Nothing, but for writing the record if it changed."""
@@ -198,7 +198,7 @@ class Action(enum.Enum):
 
 
 class Verdict(Struct, frozen=True):
-    """What happens next to a conflict.
+    """The next state of a conflict and the action that leads there.
 
     Attributes:
         action: what to do.

@@ -58,7 +58,7 @@ class PastPush(Struct, frozen=True, gc=False):
 
 
 class PathKnowledge(Struct, frozen=True, gc=False):
-    """What is known of the path before the event.
+    """The knowledge about the path before the event.
 
     Attributes:
         position: position of the newest event applied to the remote side.
@@ -138,7 +138,7 @@ def _suspects(digest: str | None, oldest: PendingPush, *, ordered: bool) -> tupl
     A suspect is a version that our operation may have replaced before any machine saw it.
     """
     if digest == oldest.base:
-        # Our base is the head again at this place: what came before it was replaced by another writer, not by us.
+        # Our base is the head again at this place: an earlier version was replaced by another writer, not by us.
         return () if oldest.suspects else None
     if digest is None or digest == oldest.hash or digest in oldest.suspects or ordered:
         # No text can be lost: there is none, it is ours, it is noted already, or the server refuses stale pushes.

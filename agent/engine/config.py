@@ -12,7 +12,7 @@ from agent.core.model import Mode
 
 
 class RunMode(enum.Enum):
-    """How long the engine runs, and whether it may change anything."""
+    """The life of an engine: one pass or a daemon, and its right to change anything."""
 
     DAEMON = "follow"
     """A daemon: wait for the feed, scan racy files again."""

@@ -95,7 +95,7 @@ class DeleteGuard:
         since = self._window_began()
         emptied, hold = self._emptied(step, due), ctx.source_row.held_since is not None
         if not emptied and not hold and due + index.recent_deletes.count(ctx.source, step, since) < limits.least:
-            # Too few in any case, so renames need not be told from deletes.
+            # Too few in any case, so renames need not be separated from deletes.
             return []
         evidence = self._evidence(step, since)
         self._files = evidence.files if evidence.files >= _MANY else 0

@@ -54,8 +54,8 @@ class PathStore:
         before = list(rows)
         decided = [self._decide(row) for row in before]
         ctx.index.trees.put(ctx.source, decided)
-        stood = map(self._cache.get, (row.path for row in decided))
-        ctx.recount((None if old is None else old.local for old in stood), (row.local for row in decided))
+        previous = map(self._cache.get, (row.path for row in decided))
+        ctx.recount((None if old is None else old.local for old in previous), (row.local for row in decided))
         # The index keeps no empty row.
         self._cache.update((row.path, PathRow(row.path) if row.is_empty else row) for row in decided)
         for old, new in zip(before, decided, strict=True):

@@ -34,7 +34,7 @@ class SourceView(Struct, frozen=True):
 
 
 class Alerts(Struct, frozen=True):
-    """What a person is notified of. Unlike a view it reads no table.
+    """The state that leads to notifications. Unlike a view it reads no table.
 
     Attributes:
         conflicts: ids of undecided conflicts.

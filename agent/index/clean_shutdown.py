@@ -1,4 +1,4 @@
-"""The mark of a clean shutdown: an index nobody touched since then needs no integrity check at the next start.
+"""The mark of a clean shutdown: an index that was not touched since then needs no integrity check at the next start.
 
 The check reads the whole index, so it is worth avoiding.
 """

@@ -1,6 +1,6 @@
-"""Exchange a new file with the one at a path, then check what came out, once it is out of the user's reach.
+"""Exchange a new file with the one at a path, then check the file that came out, out of the user's reach.
 
-No call here unlinks bytes that could be a user's: what came out goes to the trash, or back to its path.
+No call here unlinks bytes that could be a user's: the file that came out goes to the trash, or back to its path.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ _USER_OBJ, _GROUP_OBJ, _MASK, _OTHER = 0x01, 0x04, 0x10, 0x20
 
 
 class CreationDefaults(NamedTuple):
-    """What a folder gives to a file created in it.
+    """Attributes that a folder gives to a file created in it.
 
     Attributes:
         group: numeric group; None for the process's own.
