@@ -1,4 +1,4 @@
-"""What ``doctor`` can look at by itself, with or without an agent that works."""
+"""The checks that ``doctor`` makes by itself, with or without an agent that works."""
 
 from __future__ import annotations
 

@@ -54,11 +54,11 @@ class AnsweredError(AgentError):
 
 
 class Client(Protocol):
-    """Whoever answers."""
+    """The agent that answers: a running daemon, or this process."""
 
     @property
     def is_daemon(self) -> bool:
-        """Whether a running daemon answers, so that it goes on when the command ends."""
+        """True if a running daemon answers; it goes on when the command ends."""
 
     def call(self, method: str, params: Mapping[str, Any]) -> Any:
         """The method's document.
@@ -191,9 +191,9 @@ def _take(home: Home, settings: Settings) -> SocketClient | CommandSession:
 
 
 def follow(home: Home, settings: Settings, method: str, params: Mapping[str, Any], every: float) -> Iterator[Any]:
-    """Document after document, for ever: streamed by a daemon, else asked every ``every`` seconds.
+    """Yield documents without end: streamed by a daemon, else read every ``every`` seconds.
 
-    Without a daemon the home is let go between two looks, so that one can start meanwhile.
+    Without a daemon the home is released between two reads, so that a daemon can start meanwhile.
     """
     while True:
         running = daemon_of(home)
@@ -223,7 +223,7 @@ def daemon_of(home: Home) -> SocketClient | None:
 
 
 def read_lock(home: Home) -> dict[str, Any]:
-    """What the lock file says of the agent that holds this home; empty when it says nothing."""
+    """Read the lock file of the agent that holds this home; empty if it has no details."""
     try:
         said = json.loads(home.lock_file.read_text("utf-8"))
     except (OSError, ValueError):
@@ -235,7 +235,7 @@ def _open(path: Path) -> socket.socket:
     """A connection to the socket at ``path``.
 
     Raises:
-        OSError: nobody listens there, or nobody took the connection in time.
+        OSError: no process listens there, or none accepted the connection in time.
     """
     deadline = time.monotonic() + CONNECT_SECONDS
     opened = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)

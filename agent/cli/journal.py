@@ -1,4 +1,4 @@
-"""The agent's log where it stands in systemd's journal, read by systemd's own tool."""
+"""The agent's log in systemd's journal, read with ``journalctl``."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ JOURNAL_SECONDS: Final = 30.0
 
 
 def is_in_journal(home: Home) -> bool:
-    """Whether the agent that holds this home logs to the journal: its stderr is the stream systemd named to it."""
+    """True if the agent that holds this home logs to the journal: its stderr is the stream that systemd named."""
     from agent.cli.client import read_lock
 
     process = Path("/proc") / str(read_lock(home).get("pid"))

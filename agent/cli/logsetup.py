@@ -1,4 +1,4 @@
-"""Where the program's log goes: the journal when a service manager reads it, else a rotating file and stderr."""
+"""Set up the program's log: the journal if a service manager reads it, else a rotating file and stderr."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class _Json(logging.Formatter):
 
 
 def _about(record: logging.LogRecord) -> dict[str, str]:
-    """What a record says it is about."""
+    """The fields of a record: source, path, operation."""
     named = ((name, getattr(record, name, None)) for name in ABOUT)
     return {name: str(said) for name, said in named if said is not None}
 
@@ -161,6 +161,6 @@ def _install(handlers: list[logging.Handler], level: int) -> None:
     for handler in handlers:
         root.addHandler(handler)
     root.setLevel(level)
-    # httpx tells every request at INFO, watchdog every event at DEBUG.
+    # httpx logs every request at INFO, watchdog every event at DEBUG.
     for name in ("httpx", "httpcore", "watchdog", "uvicorn", "asyncio", "keyring"):
         logging.getLogger(name).setLevel(max(level, logging.WARNING))

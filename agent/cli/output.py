@@ -1,8 +1,8 @@
 """The one place a result becomes text: JSON, a terminal, or plain lines for a pipe.
 
 A renderer turns a document into a ``View``, a list of blocks; the view is drawn with rich on a terminal and as
-aligned columns elsewhere. Everything that stands in a view is made printable here, so that no file's name can steer
-the terminal.
+aligned columns elsewhere. All text of a view is made printable here, so that no file name can steer the
+terminal.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Style(enum.StrEnum):
-    """How a line is meant; a colour on a terminal."""
+    """Meaning of a line; a colour on a terminal."""
 
     PLAIN = ""
     GOOD = "green"
@@ -32,14 +32,14 @@ class Style(enum.StrEnum):
 
 
 class OutputFormat(enum.Enum):
-    """What stdout gets."""
+    """The form of stdout."""
 
     HUMAN = "human"
     JSON = "json"
 
 
 class Verbosity(enum.IntEnum):
-    """How much is said besides the result."""
+    """The amount of output besides the result."""
 
     QUIET = 0
     NORMAL = 1
@@ -69,7 +69,7 @@ Renderer = Callable[[Any], View]
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where a command's result, notes and errors go.
+    """The output of a command: result, notes and errors.
 
     Attributes:
         form: JSON, or words for a person.
@@ -126,7 +126,7 @@ def show_error(form: OutputFormat, code: str, message: str, hint: str | None) ->
 
 
 def stderr_is_journal() -> bool:
-    """Whether stderr is the very stream systemd named, and not one it was redirected to since."""
+    """True if stderr is the stream that systemd named, and was not redirected since."""
     try:
         found = os.fstat(sys.stderr.fileno())
     except (OSError, ValueError):
@@ -135,7 +135,7 @@ def stderr_is_journal() -> bool:
 
 
 def is_terminal(stream: TextIO) -> bool:
-    """Whether a person reads this stream; a closed one is read by nobody."""
+    """True if this stream is a terminal; a closed stream is none."""
     try:
         return stream.isatty()
     except ValueError:
@@ -143,7 +143,7 @@ def is_terminal(stream: TextIO) -> bool:
 
 
 def may_ask() -> bool:
-    """Whether somebody is there to answer a question."""
+    """True if a person can answer a question."""
     return is_terminal(sys.stdin) and is_terminal(sys.stderr)
 
 

@@ -22,7 +22,7 @@ class UnixHttpResponse:
 
     Attributes:
         status: of HTTP.
-        length: bytes of the body, where that was told.
+        length: bytes of the body, if the head says so.
     """
 
     status: int
@@ -54,7 +54,7 @@ def post(connection: socket.socket, path: str, document: bytes, seconds: float |
 
     Raises:
         OSError: the connection was lost.
-        ValueError: what came is no HTTP.
+        ValueError: the answer is not HTTP.
     """
     head = f"POST {path} HTTP/1.0\r\nHost: localhost\r\nContent-Type: application/json\r\n"
     connection.sendall(f"{head}Content-Length: {len(document)}\r\n\r\n".encode() + document)

@@ -91,7 +91,7 @@ def once_no_command_holds_it(home: Home, stop: threading.Event, work: Callable[[
 
 
 def _once_the_home_is_free(manager: SdNotify, stop: threading.Event, work: Callable[[], None]) -> None:
-    """A service whose home is in use waits for its turn: to fail, and be started again and again, helps nobody."""
+    """A service whose home is in use waits for its turn: repeated failures and restarts would help no one."""
     waiting = False
     while not stop.is_set():
         try:
@@ -105,7 +105,7 @@ def _once_the_home_is_free(manager: SdNotify, stop: threading.Event, work: Calla
         except AgentError as error:
             manager.status(f"cannot start: {error.message}")
             raise
-        # Nobody else is there yet to feed the watchdog.
+        # No other code sends the watchdog signal yet.
         manager.alive()
         stop.wait(min(HELD_SECONDS, manager.feed_every or HELD_SECONDS))
     if waiting:
@@ -146,10 +146,10 @@ def reload_on_hangup(stop: threading.Event) -> Iterator[queue.SimpleQueue[bool]]
 
 @contextlib.contextmanager
 def _heard(act: Callable[[], None], *numbers: signal.Signals) -> Iterator[None]:
-    """Have ``act`` called with each of these signals, on a thread of its own.
+    """Call ``act`` with each of these signals, on a thread of its own.
 
-    A handler of Python's runs on the main thread, once that comes round to it: while it waits, only a signal that the
-    kernel gave to that very thread ends the wait. The interpreter tells this thread of each, whoever it was given to.
+    Python runs a handler on the main thread, and only after its wait ends. A signal that the kernel delivers to another
+    thread does not end that wait. The wakeup fd reports every signal to this thread.
     """
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
@@ -157,8 +157,8 @@ def _heard(act: Callable[[], None], *numbers: signal.Signals) -> Iterator[None]:
     outer = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
 
     def hear() -> None:
-        while told := ours.recv(64):
-            for number in told:
+        while numbers := ours.recv(64):
+            for number in numbers:
                 if number in numbers:
                     act()
                 elif outer >= 0:
@@ -178,4 +178,4 @@ def _heard(act: Callable[[], None], *numbers: signal.Signals) -> Iterator[None]:
 
 
 def _unheard(_number: int, _frame: FrameType | None) -> None:
-    """What makes the interpreter catch a signal; the rest is done where it is told of."""
+    """Empty handler: it makes Python write the signal number to the wakeup fd, which the signal thread reads."""

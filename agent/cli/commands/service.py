@@ -84,7 +84,7 @@ def stop_command(app: App, *, user: str | None) -> ExitCode:
 @command("status")
 @as_option
 def status_command(app: App, *, user: str | None) -> ExitCode:
-    """Show how the service stands; exits 0 when it runs, 7 when it does not."""
+    """Show the state of the service; exits 0 when it runs, 7 when it does not."""
     from agent.service.detect import state_here
 
     found = state_here(_here(app)) if user is None else _managers(app, user)[0].state()
@@ -156,12 +156,12 @@ def _view(document: Any) -> View:
         lines.append(TextLine("nothing had to be changed", Style.ASIDE))
     if document["status"]:
         lines.append(TextLine(document["status"]))
-    # Whoever only looks has nothing written.
+    # A dry run writes nothing.
     verb = "wrote" if document.get("changed") else "written to"
     lines += [TextLine(f"{verb}: {file}", Style.ASIDE) for file in document["files"]]
     if document["program"]:
         lines.append(TextLine(f"starts: {document['program']}", Style.ASIDE))
-    # That it does not run is no trouble to whoever has just stopped it.
+    # After a stop, "not running" is the wanted state.
     if document["problem"] and ("changed" not in document or document["running"]):
         lines.append(TextLine(document["problem"], Style.BAD))
         lines.append(TextLine(f"try: {document['remedy']}", Style.ASIDE))
@@ -175,7 +175,7 @@ def _is_single_file() -> bool:
 
 
 def _unseen(env: Any) -> list[str]:
-    """What this shell has and the service will not: its token must be kept where the service finds it."""
+    """Name what this shell has and the service lacks: the token must be stored where the service finds it."""
     names = [name for name in ("RAVEN_TOKEN", "RAVEN_JWT", "RAVEN_TOKEN_FILE", "RAVEN_SERVER_URL") if env.get(name)]
     return (
         [f"{', '.join(names)} of this shell is not the service's: raven-agent login keeps an account"] if names else []

@@ -156,7 +156,7 @@ def _run_with_view(app: App) -> None:
 
     def view() -> None:
         daemon = daemon_of(app.home)
-        # The agent ending is how this view ends; a pipe nobody reads must not end the agent.
+        # The agent ending is how this view ends; a closed pipe must not end the agent.
         with contextlib.suppress(NotRunning, BrokenPipeError):
             if daemon is not None:
                 show_stream(app.output, daemon.follow("status_watch", {}))
