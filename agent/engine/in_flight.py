@@ -249,7 +249,7 @@ class InFlight(Struct):
         self.asking[path] = (remote_hash, position)
 
     def head_answered(self, path: str) -> tuple[str | None, int] | None:
-        """Return the remote side at the time of the question; None if nobody asked."""
+        """Return the remote side at the time of the question; None if there was no question."""
         return self.asking.pop(path, None)
 
     def request_conflicts(self) -> None:

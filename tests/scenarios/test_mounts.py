@@ -29,9 +29,7 @@ def bound(home: Home, tmp_path: Path) -> tuple[Path, Path]:
     return source, point
 
 
-def test_fd2_a_running_agent_deletes_nothing_of_a_vanished_bind_mount(
-    home: Home, server: Server, tmp_path: Path
-) -> None:
+def test_fd2_a_running_agent_keeps_files_of_a_vanished_mount(home: Home, server: Server, tmp_path: Path) -> None:
     """FD2: it notices within seconds, deletes and writes nothing, and goes on when the mount is back."""
     outside, point = bound(home, tmp_path)
     with bind_mounted(outside, point):
@@ -54,9 +52,7 @@ def test_fd2_a_running_agent_deletes_nothing_of_a_vanished_bind_mount(
                 assert server.hashes(source)["later.md"] == sha("later\n")
 
 
-def test_fd2_a_stopped_agent_deletes_nothing_of_a_vanished_bind_mount(
-    home: Home, server: Server, tmp_path: Path
-) -> None:
+def test_fd2_a_stopped_agent_keeps_files_of_a_vanished_mount(home: Home, server: Server, tmp_path: Path) -> None:
     """FD2: it was unmounted between two single passes."""
     outside, point = bound(home, tmp_path)
     with bind_mounted(outside, point):
