@@ -81,6 +81,65 @@ class DeleteVerdict(enum.Enum):
     """Only a person lets it go."""
 
 
+class MissingFile(Struct, frozen=True):
+    """A file whose delete is due.
+
+    Attributes:
+        path: relative path.
+        hash: the text both sides last agreed on.
+        identity: its inode, or its id on the server; None if it is not known.
+        changed_ns: last known ctime of its inode in nanoseconds; None for an id of the server, which is never reused.
+    """
+
+    path: str
+    hash: str
+    identity: object = None
+    changed_ns: int | None = None
+
+
+class ArrivedFile(Struct, frozen=True):
+    """A file that received a new text.
+
+    Attributes:
+        path, hash, identity: as in ``MissingFile``; ``hash`` is its present text.
+        born_ns: birth time of its inode in nanoseconds; None if it is not known.
+    """
+
+    path: str
+    hash: str
+    identity: object = None
+    born_ns: int | None = None
+
+
+def is_rename(old: MissingFile, new: ArrivedFile) -> bool:
+    """True if ``new`` is the missing file under another path.
+
+    A file system gives the inode of a deleted file to a new one. So an inode is the old file only if it was born no
+    later than the last known change of the old file. Without a birth time the texts must be equal too.
+    """
+    if old.identity is None or old.identity != new.identity:
+        return False
+    if old.changed_ns is None:
+        return True
+    if new.born_ns is None:
+        return old.hash == new.hash
+    return new.born_ns <= old.changed_ns
+
+
+def find_renames(missing: Iterable[MissingFile], arrived: Iterable[ArrivedFile]) -> dict[str, ArrivedFile]:
+    """Return the new file of each missing path that was renamed.
+
+    Each identity is one file: a hard link excuses one delete, not those of all its other names.
+    """
+    by_identity = {new.identity: new for new in arrived if new.identity is not None}
+    renames: dict[str, ArrivedFile] = {}
+    for old in missing:
+        new = by_identity.get(old.identity)
+        if new is not None and is_rename(old, new):
+            renames[old.path] = by_identity.pop(old.identity)
+    return renames
+
+
 def judge(evidence: DeleteEvidence, limits: BrakeLimits) -> dict[str, DeleteVerdict]:
     """Return the verdict on each due delete, by path."""
     if not evidence.quiet:

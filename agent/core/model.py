@@ -117,12 +117,15 @@ class Observation(Struct, frozen=True, gc=False):
         side: the local side.
         fingerprint: the stat of that side; None unless there is a readable file.
         text_reason: the side's reason as a sentence for people; None without a reason.
+        born_ns: birth time of an inode that the index does not hold for this path, in nanoseconds since the epoch. None
+            if it was not taken or the file system keeps none.
     """
 
     path: str
     side: Side
     fingerprint: Fingerprint | None = None
     text_reason: str | None = None
+    born_ns: int | None = None
 
 
 class SkippedEntry(Struct, frozen=True, gc=False):

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from msgspec.structs import replace
 
-from agent.core.delete_guard import DeleteEvidence, DeleteVerdict, DueDelete, judge, plan_id
+from agent.core.delete_guard import ArrivedFile, DeleteEvidence, DeleteVerdict, DueDelete, find_renames, judge, plan_id
 from agent.core.model import ABSENT
 from agent.core.reconcile import Step
 from agent.engine.config import RunMode
@@ -105,26 +105,30 @@ class DeleteGuard:
     def _evidence(self, step: Step, since: float) -> DeleteEvidence:
         ctx, recent = self._ctx, self._ctx.index.recent_deletes
         gone = recent.still_gone(ctx.source, step, since)
-        due = recent.due(ctx.source, step)
-        arrived = recent.texts(ctx.source, step, sorted(recent.arrived(ctx.source, step, since)))
-        # Each identity is one file: a hard link excuses one delete, not all of its other names.
-        by_identity = {
-            identity: (path, digest)
-            for path, digest, identity in arrived
-            if identity is not None and path not in self._spent
-        }
-        taken: set[str] = set()
-        deletes = []
-        for path, digest, identity in due:
-            if path in ctx.parked:
-                continue
-            target = by_identity.pop(identity, None)
-            if target is not None:
-                taken.add(target[0])
-                self._renames[path] = (target[0], target[1] != digest)
-            approved = ctx.approved.get(path) == digest
-            deletes.append(DueDelete(path, digest, renamed=target is not None, approved=approved))
-        arrivals = Counter(digest for path, digest, _ in arrived if path not in taken)
+        due = [old for old in recent.due(ctx.source, step) if old.path not in ctx.parked]
+        births = ctx.in_flight.births
+        arrived = [
+            ArrivedFile(path, digest, identity, births.of(path, identity))
+            for path, digest, identity in recent.texts(
+                ctx.source, step, sorted(recent.arrived(ctx.source, step, since))
+            )
+        ]
+        renames = find_renames(due, [new for new in arrived if new.path not in self._spent])
+        for old in due:
+            if old.path in renames:
+                new = renames[old.path]
+                self._renames[old.path] = (new.path, new.hash != old.hash)
+        deletes = [
+            DueDelete(
+                old.path,
+                old.hash,
+                renamed=old.path in renames,
+                approved=ctx.approved.get(old.path) == old.hash,
+            )
+            for old in due
+        ]
+        taken = {new.path for new in renames.values()}
+        arrivals = Counter(new.hash for new in arrived if new.path not in taken)
         return DeleteEvidence(
             tuple(deletes),
             Counter(digest for _, digest in gone),

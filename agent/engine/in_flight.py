@@ -12,6 +12,7 @@ from msgspec import Struct, field
 
 from agent.core.events import Span
 from agent.core.model import Intent
+from agent.engine.births import Births
 from agent.engine.large_reads import LargeReads
 from agent.engine.phases import RecoveryPhase, ScanPhase
 from agent.index.operations import StoredOperation
@@ -56,6 +57,7 @@ class InFlight(Struct):
         racy: paths modified within 2 s of their scan: the time when their stat becomes proof.
         confirmed_racy: racy paths that are scanned again after that time.
         unstable: paths that changed while they were read.
+        births: birth times of files that are new here.
         self_modified: paths the agent itself changed during a scan; the scan's result for them may be old.
         root_error: why the folder cannot be scanned or changed.
         lost_mounts: mount points below the root that are not mounted now.
@@ -110,6 +112,7 @@ class InFlight(Struct):
     racy: dict[str, float] = field(default_factory=dict)
     confirmed_racy: set[str] = field(default_factory=set)
     unstable: set[str] = field(default_factory=set)
+    births: Births = field(default_factory=Births)
     self_modified: set[str] = field(default_factory=set)
     root_error: str | None = None
     lost_mounts: frozenset[str] = frozenset()

@@ -60,6 +60,10 @@ class LocalChanges:
         strict = bool(in_flight.self_modified or in_flight.applying or in_flight.unstable)
         # Otherwise only a reason can keep an observation from being written.
         seen = [one for one in message.seen if (not strict and one.side.reason is None) or self._is_usable(one)]
+        in_flight.births.forget(self._ctx.now - self._ctx.setup.limits.window)
+        for one in seen:
+            if one.born_ns is not None:
+                in_flight.births.record(one, self._ctx.now)
         paths = [one.path for one in seen]
         if len(seen) >= _MANY and self._path_store.knows_none(paths):
             if self._ctx.problems or in_flight.retry_at or self._ctx.setup.run_mode is RunMode.DAEMON:

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from agent.core.delete_guard import MissingFile
 from agent.core.reconcile import Step
 
 _CHUNK: Final = 500
@@ -13,6 +14,8 @@ _SIDE: Final = {Step.PUSH_DELETE: "local_hash", Step.PULL_DELETE: "remote_hash"}
 """The side that lost the files of a direction, and on which their texts may have arrived elsewhere."""
 _IDENTITY: Final = {Step.PUSH_DELETE: "inode", Step.PULL_DELETE: "remote_id"}
 """The column by which a file of that side is recognised under another path."""
+_CHANGED: Final = {Step.PUSH_DELETE: "ctime_ns", Step.PULL_DELETE: "NULL"}
+"""The time by which an identity is known to be older than a new file. A server never gives an id to two files."""
 _ARRIVED: Final = {
     # An upload of a new text of ours, acknowledged since.
     Step.PUSH_DELETE: "SELECT path, hash FROM operations WHERE seq >= ? AND source = ? AND verb = 'upsert'",
@@ -51,13 +54,13 @@ class RecentDeletes:
         )
         return [(path, digest) for path, digest in self._db.execute(sql, (source, step, since))]
 
-    def due(self, source: int, step: Step) -> list[tuple[str, str, object]]:
-        """Return (path, base hash, identity) of the deletes of a direction that are due, in path order."""
+    def due(self, source: int, step: Step) -> list[MissingFile]:
+        """Return the deletes of a direction that are due, in path order."""
         sql = (
-            f"SELECT path, base_hash, {_IDENTITY[step]} FROM files INDEXED BY files_work "
+            f"SELECT path, base_hash, {_IDENTITY[step]}, {_CHANGED[step]} FROM files INDEXED BY files_work "
             "WHERE source = ? AND step <> 0 AND step = ? ORDER BY path"
         )
-        return [(path, digest, identity) for path, digest, identity in self._db.execute(sql, (source, step))]
+        return [MissingFile(*found) for found in self._db.execute(sql, (source, step))]
 
     def arrived(self, source: int, step: Step, since: float) -> set[str]:
         """Return the paths that received a new text after ``since``: transferred ones, and ones still to be."""

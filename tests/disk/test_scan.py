@@ -327,3 +327,31 @@ def test_an_unchanged_folder_opens_no_file_and_stats_each_once(folder: Path, sta
     assert everything(room, known) == ([], [])
     assert (calls.count("stat"), calls.count("open_file"), calls.count("read")) == (15, 0, 0)
     room.close()
+
+
+def test_fb5_birth_times_are_of_files_the_index_does_not_know(folder: Path, state: Path) -> None:
+    """FB5: a first scan takes none. Later a renamed file keeps its time, and a new file is younger than the old one."""
+    calls: list[str] = []
+    room = open_room(folder, state, WrappedFs(lambda name, _: calls.append(name)))
+    write(room, "a.md", "b.md")
+    first, _ = everything(room)
+    assert "birth_ns" not in calls and {seen.born_ns for seen in first} == {None}
+    (folder / "a.md").rename(folder / "c.md")
+    write(room, "d.md")
+    found = {seen.path: seen for seen in everything(room, [remember(seen) for seen in first])[0]}
+    assert calls.count("birth_ns") == 2
+    renamed, new, old = found["c.md"], found["d.md"], first[0].fingerprint
+    room.close()
+    if renamed.born_ns is None or new.born_ns is None:
+        pytest.skip("this file system keeps no birth times")
+    assert old is not None and renamed.born_ns <= old.ctime_ns <= new.born_ns
+
+
+def test_fb5_a_birth_time_is_of_the_inode_that_was_read(folder: Path, state: Path) -> None:
+    """FB5: a name that was replaced since has no birth time to tell, and neither has a missing one."""
+    room = open_room(folder, state)
+    write(room, "a.md")
+    inode = (folder / "a.md").stat().st_ino
+    assert room.fs.birth_ns(room.root.handle, "a.md", inode + 1) is None
+    assert room.fs.birth_ns(room.root.handle, "missing.md", inode) is None
+    room.close()

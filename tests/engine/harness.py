@@ -41,12 +41,16 @@ def sha(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def seen(path: str, text: str | None, inode: int | None = None) -> Observation:
-    """The result of a scan: a file with this text, or nothing. By default every path has an inode of its own."""
+def seen(path: str, text: str | None, inode: int | None = None, born_ns: int | None = None) -> Observation:
+    """The result of a scan: a file with this text, or nothing. By default every path has an inode of its own.
+
+    The ctime of every file is 1; ``born_ns`` is the birth time of its inode.
+    """
     if text is None:
         return Observation(path, ABSENT)
     number = zlib.crc32(path.encode()) if inode is None else inode
-    return Observation(path, file_side(sha(text), len(text)), Fingerprint(len(text), 1, 1, number, sha(text)[:32]))
+    stored = Fingerprint(len(text), 1, 1, number, sha(text)[:32])
+    return Observation(path, file_side(sha(text), len(text)), stored, born_ns=born_ns)
 
 
 def upsert(path: str, text: str, position: int, operation: str | None = None) -> Upsert:

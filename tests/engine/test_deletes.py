@@ -245,7 +245,7 @@ def test_fb5_a_rename_known_by_its_inode_is_no_delete() -> None:
     harness.tell(
         m.ScanResults(
             tuple(seen(old, None) for old in empty)
-            + tuple(seen(new, f"filled {new}", inodes[old]) for old, new in renamed.items())
+            + tuple(seen(new, f"filled {new}", inodes[old], 1) for old, new in renamed.items())
         )
     )
     while harness.wants(e.Send):
@@ -268,10 +268,46 @@ def test_fb5_other_names_of_one_hard_link_are_deletes() -> None:
         harness.answers(send, *[Result.APPLIED] * len(send.parcels))
         harness.rest()
     harness.now += 4000
-    harness.tell(m.ScanResults((*(seen(name, None) for name in names[1:]), seen("new.md", "other", 7))))
+    harness.tell(m.ScanResults((*(seen(name, None) for name in names[1:]), seen("new.md", "other", 7, 1))))
     while harness.wants(e.Send):
         send = next_batch(harness)
         assert [parcel.operation.path for parcel in send.parcels] in (["new.md"], [names[1]])
         harness.answers(send, *[Result.APPLIED] * len(send.parcels))
         harness.rest()
     assert held_paths(harness) == set(names[2:])
+
+
+def reused(born_ns: int | None, text: str) -> EngineHarness:
+    """Of 40 files 14 are deleted, and 14 new files with a text of their own or the old ones get the same inodes."""
+    names = NAMES[:40]
+    harness = synced({name: name for name in names})
+    new = []
+    for name in names[:14]:
+        mark = seen(name, name).fingerprint
+        assert mark is not None
+        new.append(seen(f"new {name}", text or name, mark.inode, born_ns))
+    harness.tell(m.ScanResults((*(seen(name, None) for name in names[:14]), *new)))
+    return harness
+
+
+def test_fb5_a_reused_inode_is_no_rename() -> None:
+    """FB5: a file that was born after the last change of the deleted one is another file; all 14 deletes are held."""
+    assert held_paths(reused(2, "other")) == set(NAMES[:14])
+
+
+def test_fb5_an_inode_without_birth_time_needs_the_same_text() -> None:
+    """FB5: where the file system gives no birth time, an inode with another text excuses nothing."""
+    assert held_paths(reused(None, "other")) == set(NAMES[:14])
+    assert held_paths(reused(None, "")) == set()
+
+
+def test_fb5_birth_times_are_kept_as_long_as_arrivals_count() -> None:
+    """FB5: a file that was renamed while its delete waited is a rename; an hour later the birth time is dropped."""
+    harness = reused(1, "other")
+    births = harness.engine._ctx.in_flight.births
+    mark = seen(NAMES[0], "").fingerprint
+    assert mark is not None and held_paths(harness) == set()
+    assert births.of(f"new {NAMES[0]}", mark.inode) == 1 and births.of(f"new {NAMES[0]}", 5) is None
+    harness.now += 3601
+    scanned(harness, {})
+    assert births.of(f"new {NAMES[0]}", mark.inode) is None

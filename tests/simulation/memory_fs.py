@@ -28,12 +28,13 @@ class Node:
     """
 
     __slots__ = (
-        "ctime", "data", "durable", "inode", "kind", "locked", "mode", "mtime", "names", "outside", "removed", "user",
+        "born", "ctime", "data", "durable", "inode", "kind", "locked", "mode", "mtime", "names", "outside", "removed",
+        "user",
     )  # fmt: skip
 
     def __init__(self, kind: FileType, inode: int, now: int, mode: int) -> None:
         self.kind, self.inode, self.mode = kind, inode, mode
-        self.mtime = self.ctime = now
+        self.mtime = self.ctime = self.born = now
         self.names: dict[str, Node] = {}
         self.data = self.durable = b""
         self.user = self.locked = self.outside = self.removed = False

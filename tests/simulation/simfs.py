@@ -206,6 +206,11 @@ class SimFs(DerivedFsCalls):
         self._asked("stat", name)
         return self._stat(self._at(folder, name))
 
+    def birth_ns(self, folder: Dir, name: str, inode: int) -> int | None:
+        """As in ``Fs``."""
+        node = self._at(folder, name)
+        return node.born if node.inode == inode else None
+
     def fstat(self, handle: Dir | File) -> Stat:
         """As in ``Fs``."""
         return self._stat(self._handle(handle).node)

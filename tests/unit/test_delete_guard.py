@@ -8,7 +8,17 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
-from agent.core.delete_guard import BrakeLimits, DeleteEvidence, DeleteVerdict, DueDelete, judge
+from agent.core.delete_guard import (
+    ArrivedFile,
+    BrakeLimits,
+    DeleteEvidence,
+    DeleteVerdict,
+    DueDelete,
+    MissingFile,
+    find_renames,
+    is_rename,
+    judge,
+)
 
 GO, WAIT, HOLD = DeleteVerdict.GO, DeleteVerdict.WAIT, DeleteVerdict.HOLD
 LIMITS = BrakeLimits(least=2, share=0.2, most=1000)
@@ -120,3 +130,34 @@ def test_every_small_state_keeps_the_promises_of_the_guard() -> None:
                 assert state.due[0].hash == next(d.hash for d in state.due if d.path == path) == "a"
                 assert state.arrivals["a"] > 0
     assert states > 15_000
+
+
+OLD = MissingFile("old.md", "a", 7, 100)
+RENAMES = {
+    "born before the last change": (OLD, ArrivedFile("new.md", "b", 7, 99), True),
+    "born with the last change": (OLD, ArrivedFile("new.md", "b", 7, 100), True),
+    "born later: a reused inode": (OLD, ArrivedFile("new.md", "b", 7, 101), False),
+    "born later with the same text: counted as an arrival": (OLD, ArrivedFile("new.md", "a", 7, 101), False),
+    "another inode": (OLD, ArrivedFile("new.md", "a", 8, 99), False),
+    "no birth time, another text": (OLD, ArrivedFile("new.md", "b", 7), False),
+    "no birth time, the same text": (OLD, ArrivedFile("new.md", "a", 7), True),
+    "no identity": (MissingFile("old.md", "a"), ArrivedFile("new.md", "a"), False),
+    "an id of the server": (MissingFile("old.md", "a", "id"), ArrivedFile("new.md", "b", "id"), True),
+}
+
+
+@pytest.mark.parametrize("name", RENAMES)
+def test_an_inode_is_the_old_file_only_if_it_is_as_old(name: str) -> None:
+    """FB5: the described cases of a rename."""
+    old, new, expected = RENAMES[name]
+    assert is_rename(old, new) is expected
+
+
+def test_one_new_name_excuses_one_of_several_hard_links() -> None:
+    """FB5: two missing names of one inode and one new name; a name that is no rename does not use it up."""
+    names = [
+        MissingFile("young.md", "a", 7, 50),
+        MissingFile("one.md", "a", 7, 100),
+        MissingFile("two.md", "a", 7, 100),
+    ]
+    assert find_renames(names, [ArrivedFile("new.md", "b", 7, 99)]) == {"one.md": ArrivedFile("new.md", "b", 7, 99)}

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from agent.core.conflict import ConflictState
+from agent.core.delete_guard import MissingFile
 from agent.core.errors import IndexDamaged, IndexTooNew
 from agent.core.model import (
     ABSENT,
@@ -102,7 +103,7 @@ def test_arrivals_are_paths_that_received_a_new_text(path: Path) -> None:
             operation = Operation(f"o{number}", f"sent{number}.md", Verb.UPSERT, A, 1, None)
             index.operations.add(1, [(operation, 0)], PushReason.PUSH, at)
         recent = index.recent_deletes
-        assert recent.due(1, Step.PUSH_DELETE) == [("old.md", A, None)]
+        assert recent.due(1, Step.PUSH_DELETE) == [MissingFile("old.md", A)]
         assert recent.arrived(1, Step.PUSH_DELETE, 15.0) == {"new.md", "sent1.md", "sent2.md"}
         assert recent.texts(1, Step.PUSH_DELETE, ["kept.md", "new.md", "old.md"]) == [
             ("kept.md", A, None), ("new.md", A, None)

@@ -124,6 +124,11 @@ class PosixFs:
             return None
         return found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino
 
+    def birth_ns(self, folder: Dir, name: str, inode: int) -> int | None:
+        """As in ``Fs``."""
+        found = syscalls.birth_ns(folder, name)
+        return found[1] if found is not None and _signed(found[0]) == inode else None
+
     def fstat(self, handle: Dir | File) -> Stat:
         """As in ``Fs``."""
         return _stat(os.fstat(handle))

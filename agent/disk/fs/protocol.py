@@ -133,6 +133,14 @@ class Fs(Protocol):
         """
         ...
 
+    def birth_ns(self, folder: Dir, name: str, inode: int) -> int | None:
+        """Return the time at which a file was created, in nanoseconds since the epoch.
+
+        Returns:
+            None if the file system keeps no such time, or if the name is now another object than ``inode``.
+        """
+        ...
+
     def fstat(self, handle: Dir | File) -> Stat:
         """Return the stat of an open handle."""
         ...

@@ -8,6 +8,7 @@ import fcntl
 import os
 import re
 import signal
+import struct
 import sys
 from collections.abc import Callable
 from typing import Any, Final
@@ -21,12 +22,20 @@ _RENAME_EXCHANGE: Final = 2
 _RENAME_SWAP: Final = 2
 _RENAME_EXCL: Final = 4
 _COPYFILE_ACL_AND_XATTR: Final = 1 | 4
+_AT_SYMLINK_NOFOLLOW: Final = 0x100
 _AT_EMPTY_PATH: Final = 0x1000
 _AT_STATX_DONT_SYNC: Final = 0x4000
+_STATX_INO: Final = 0x100
+_STATX_BTIME: Final = 0x800
 _STATX_MNT_ID: Final = 0x1000
 _STATX_BYTES: Final = 256
 _DEVICE_AND_MOUNT: Final = slice(136, 152)
 """Position of ``stx_dev_major``, ``stx_dev_minor`` and ``stx_mnt_id`` in ``struct statx``."""
+
+_INODE: Final = struct.Struct("=32xQ")
+"""Position of ``stx_ino`` in ``struct statx``."""
+_BIRTH: Final = struct.Struct("=80xqI")
+"""Position of the seconds and nanoseconds of ``stx_btime`` in ``struct statx``."""
 
 
 def _function(name: str) -> Callable[..., Any] | None:
@@ -101,6 +110,25 @@ def mount_id(descriptor: int) -> bytes:
     except OSError:
         mount = b""
     return b"%d %s" % (device, mount)
+
+
+def birth_ns(folder: int, name: str) -> tuple[int, int] | None:
+    """Return the inode and the birth time in nanoseconds of a name; None if the system or the file system has none."""
+    if sys.platform == "darwin":
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+        # A float of seconds is exact to less than a microsecond. The truncation never makes a file younger.
+        return status.st_ino, int(status.st_birthtime * 1_000_000) * 1000
+    if _statx is None:
+        return None
+    found = ctypes.create_string_buffer(_STATX_BYTES)
+    wanted = _STATX_INO | _STATX_BTIME
+    if _statx(folder, os.fsencode(name), _AT_SYMLINK_NOFOLLOW | _AT_STATX_DONT_SYNC, wanted, found) != 0:
+        return None
+    raw = found.raw
+    if int.from_bytes(raw[:4], sys.byteorder) & wanted != wanted:
+        return None
+    seconds, nanoseconds = _BIRTH.unpack_from(raw)
+    return _INODE.unpack_from(raw)[0], seconds * 1_000_000_000 + nanoseconds
 
 
 def copy_attributes(source: int, target: int) -> None:

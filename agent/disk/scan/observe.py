@@ -15,6 +15,7 @@ from agent.core import paths
 from agent.core.model import ABSENT, Fingerprint, IndexedFile, Observation, Presence, Reason, Side
 from agent.disk.fs.protocol import Dir, File, FileType, Fs, Stat
 from agent.disk.root import MountMissing, PathBlocked, Root, UnsafePath
+from agent.disk.scan.births import with_birth
 from agent.disk.scan.digest import HELD, PEEK, Digest, ReadInterrupted, digest, head_reason, never, text_reason, xxh3
 from agent.disk.scan.parent_cache import ParentCache
 from agent.disk.selection.rules import Selection
@@ -160,10 +161,12 @@ def _observe(
             fs = root.fs
             if known is None and _is_file(fs, handle, name):
                 now_ns = fs.now_ns(handle)
-                return observe_new(
+                seen = observe_new(
                     fs, handle, name, path, plain=False, now_ns=now_ns, max_bytes=max_bytes, policy=policy
                 )
-            return observe_at(fs, handle, path, known=known, max_bytes=max_bytes, trust=trust, policy=policy)
+            else:
+                seen = observe_at(fs, handle, path, known=known, max_bytes=max_bytes, trust=trust, policy=policy)
+            return with_birth(fs, handle, seen, known)
     except (FileNotFoundError, PathBlocked):
         return Observation(path, ABSENT)
     except UnsafePath as unsafe:

@@ -16,7 +16,16 @@ from agent.core.model import IndexedFile, IndexedFileRow, Observation, Presence,
 from agent.core.paths import collision_key
 from agent.disk.fs.protocol import Dir, FileType, Listing, MountId
 from agent.disk.root import MountMissing, Root, not_mounted
-from agent.disk.scan.observe import READ_ALL, UNREAD, ReadPolicy, observe, observe_at, observe_new, placeholder_target
+from agent.disk.scan.births import with_birth
+from agent.disk.scan.observe import (
+    READ_ALL,
+    UNREAD,
+    ReadPolicy,
+    observe,
+    observe_at,
+    observe_new,
+    placeholder_target,
+)
 from agent.disk.selection.rules import Selection, SelectionVerdict
 
 __all__ = ["ScanBatch", "scan"]
@@ -119,6 +128,8 @@ class _Walk:
         self._skipped: list[SkippedEntry] = []
         self._mounts: list[str] = []
         self._large: list[Observation] = []
+        self._takes_births = False
+        """Birth times of new files are taken: the index is not empty, so a new file may be a renamed one."""
 
     def batches(self) -> Iterator[ScanBatch]:
         """Yield what differs from the index, and entries that can never be synced files."""
@@ -126,6 +137,7 @@ class _Walk:
         root.verify()
         self._selection.refresh()
         self._next = next(self._known, None)
+        self._takes_births = self._next is not None
         try:
             top = root.listing(root.handle)
         except OSError as failure:
@@ -179,7 +191,7 @@ class _Walk:
         fs, handle, prefix, doubtful = self._root.fs, level.handle, level.prefix, level.doubtful
         quick_stat, max_bytes, policy, now_ns = fs.quick_stat, self._max_bytes, self._policy, level.entered_ns
         limit = sys.maxsize if max_bytes is None else max_bytes
-        seen, large, room = self._seen, self._large, self._batch_size
+        seen, large, room, births = self._seen, self._large, self._batch_size, self._takes_births
         for name in level.names:
             if name[-1] == "/":
                 return name[:-1]
@@ -213,6 +225,8 @@ class _Walk:
                 new = observe_new(
                     fs, handle, name, path, plain=level.plain, now_ns=now_ns, max_bytes=max_bytes, policy=policy
                 )
+                if births:
+                    new = with_birth(fs, handle, new, None)
                 (large if new.side is UNREAD else seen).append(new)
             if len(seen) >= room or len(self._skipped) >= room:
                 break
@@ -240,6 +254,8 @@ class _Walk:
         if self._obstacle(path, level.doubtful[name]) is None:
             fs, handle = self._root.fs, level.handle
             seen = observe_at(fs, handle, path, known=None, max_bytes=self._max_bytes, policy=self._policy)
+            if self._takes_births:
+                seen = with_birth(fs, handle, seen, None)
             if seen.side is UNREAD:
                 self._large.append(seen)
             else:
@@ -250,9 +266,9 @@ class _Walk:
         if name in level.doubtful and self._obstacle(known.path, level.doubtful[name]) is not None:
             seen = observe(self._root, self._selection, known.path, known, self._max_bytes, self._policy)
         else:
-            seen = observe_at(
-                self._root.fs, level.handle, known.path, known=known, max_bytes=self._max_bytes, policy=self._policy
-            )
+            fs, handle = self._root.fs, level.handle
+            seen = observe_at(fs, handle, known.path, known=known, max_bytes=self._max_bytes, policy=self._policy)
+            seen = with_birth(fs, handle, seen, known)
         self._compare(seen, known)
 
     def _obstacle(self, path: str, kind: FileType) -> SkippedEntry | SelectionVerdict | None:
