@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 import random
+import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Final
 
+from agent.core.conflict import HEAD_IS_LOCAL
 from agent.core.errors import AgentError, UsageError
 from agent.core.model import Mode
 from agent.core.reconcile import Step
@@ -21,6 +23,7 @@ from agent.disk.root_marker import write_marker
 from agent.engine import messages as m
 from agent.engine.engine import Engine
 from agent.index.operations import OperationState
+from agent.index.trash_outbox import PendingTrashWrite
 from agent.remotes.protocol import Remote, RemoteSource
 from agent.runtime.agent import Agent
 from agent.settings import links as reg
@@ -159,10 +162,32 @@ def remove_link(agent: Agent, source: SourceEntry) -> int:
     """
     unsent = count_unsent(agent, source)
     agent.stop_source(source.key)
+    _queue_conflict_texts(agent, source)
     write_pending_trash(agent, source)
     agent.change_registry(lambda registry: reg.without_source(registry, source.key, agent.clock()))
     clear_index(agent, source.key)
     return unsent
+
+
+def _queue_conflict_texts(agent: Agent, source: SourceEntry) -> None:
+    """Queue for the trash the texts of open conflicts that are neither in the folder nor the server's head.
+
+    The index may hold their only copies, and it forgets the conflicts of an unlinked source.
+    """
+    index = agent.index
+
+    def queue() -> None:
+        queued = {(one.path, one.hash) for one in index.trash_outbox.all(source.key)}
+        for conflict in index.conflicts.live(source.key):
+            digest = conflict.remote_hash
+            if conflict.origin not in HEAD_IS_LOCAL or digest is None or (conflict.path, digest) in queued:
+                continue
+            if index.texts.has(digest):
+                queued.add((conflict.path, digest))
+                entry_id = secrets.token_hex(8)
+                index.trash_outbox.add(source.key, PendingTrashWrite(entry_id, conflict.path, digest, "conflict"))
+
+    agent.control.call(queue)
 
 
 def write_pending_trash(agent: Agent, source: SourceEntry) -> None:

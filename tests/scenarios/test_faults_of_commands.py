@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from agent.index import open_index
+from agent.index.trash_outbox import PendingTrashWrite
 from support.processes import Home
-from support.servers import StrictServer
+from support.servers import StrictServer, sha
 
 
 def parked(home: Home, strict: StrictServer, count: int = 1) -> str:
@@ -137,3 +140,66 @@ def test_unlink_without_a_daemon_looks_first(strict_home: Home, strict: StrictSe
     strict_home.write("b.md", "new\n")
     assert strict_home.run("unlink", strict_home.folder).code == 2
     assert strict_home.json("unlink", strict_home.folder, "--yes")["unsent"] == 2
+
+
+def test_unlink_writes_owed_texts_to_the_trash(strict_home: Home, strict: StrictServer) -> None:
+    """FS8: a text that only the index holds is in the trash after unlink, is listed as unlinked, and comes back."""
+    strict_home.write("a.md", "first\n")
+    strict_home.link()
+    strict_home.sync(code=0)
+    with closing(open_index(strict_home.path / "index.sqlite")) as index, index.transaction():
+        [(key,)] = index.connection.execute("SELECT DISTINCT source FROM files")
+        index.texts.put(sha("owed\n"), b"owed\n")
+        index.trash_outbox.add(key, PendingTrashWrite("00ff", "a.md", sha("owed\n"), "overwritten"))
+    assert strict_home.json("unlink", strict_home.folder)["unsent"] == 0
+    assert trash_comes_back(strict_home) == "owed\n"
+    with closing(open_index(strict_home.path / "index.sqlite")) as index:
+        assert index.trash_outbox.all(key) == []
+
+
+def test_unlink_keeps_the_refused_edit_of_a_conflict(strict_home: Home, strict: StrictServer) -> None:
+    """FS8: the server's refused edit is in no folder and no head; an open conflict over it is asked about first."""
+    strict_home.write("a.md", "first\n")
+    source = strict_home.link()
+    strict_home.write("a.md", "second\n")
+    strict_home.sync(code=0)
+    strict.edit(source, "a.md", "edited on the page\n", sha("first\n"))
+    strict_home.sync(code=3)
+    assert strict_home.run("unlink", strict_home.folder).code == 2
+    strict_home.json("unlink", strict_home.folder, "--yes")
+    assert strict_home.texts() == {"a.md": "second\n"}
+    assert trash_comes_back(strict_home) == "edited on the page\n"
+
+
+def trash_comes_back(home: Home) -> str:
+    """Restore the one entry of the trash of the unlinked folder to another place and return its text."""
+    [entry] = home.json("trash")
+    assert (entry["path"], entry["unlinked"]) == ("a.md", True)
+    target = home.folder.parent / "back.md"
+    home.json("restore", home.folder / "a.md", "--trash", entry["id"], "--to", target)
+    return target.read_text()
+
+
+def test_a_shrunk_file_is_shown_with_its_remedy(strict_home: Home, strict: StrictServer) -> None:
+    """FD1: ``status`` and ``explain`` name both commands: one takes the file as it is, one brings the text back."""
+    strict_home.write("a.md", "a long text\n")
+    file = strict_home.folder / "a.md"
+    os.utime(file, ns=(10**18, 10**18))
+    strict_home.link()
+    file.write_bytes(b"")
+    os.utime(file, ns=(10**18, 10**18))
+    strict_home.sync()
+    explained = strict_home.json("explain", file)["reason"]
+    shown = strict_home.json("status")["sources"][0]["error"]["message"]
+    for words in (explained, shown):
+        assert "raven-agent retry FILE" in words and "raven-agent restore FILE --version" in words
+
+
+def test_status_counts_failed_files_and_lists_them(strict_home: Home, strict: StrictServer) -> None:
+    """FD1: with several failed files the error names their number and the command that lists them all."""
+    for name in ("a.md", "b.md", "c.md"):
+        strict_home.write(name, "x" * (2 << 20))
+    strict_home.link(codes=(0, 1))
+    strict_home.sync(code=1)
+    message = strict_home.json("status")["sources"][0]["error"]["message"]
+    assert message.startswith("3 files cannot be synced: raven-agent files --state skipped")
