@@ -21,6 +21,8 @@ _WORDS: Final = {
     Reason.BINARY: "not text",
     Reason.REFUSED: "the server refuses it",
     Reason.GARBLED: "the server's answer about it is not understood",
+    Reason.SHRUNK: "shorter than before at an unchanged modification time, as after a crash; raven-agent retry FILE"
+    " takes it as it is, raven-agent restore FILE --version HASH brings back one that raven-agent history FILE lists",
     Reason.LINK: "a link, and links are not followed",
     Reason.BAD_NAME: "its name cannot be synced",
     Reason.SPECIAL: "neither a file nor a folder",
