@@ -8,13 +8,15 @@ from agent.core.conflict import ConflictState
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import Reason, SourceState
 from agent.core.reconcile import Step
+from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
 
 
 class SourceView(Struct, frozen=True):
     """The fields of ``status``. Counts are files, sizes bytes, times seconds since the epoch.
 
-    ``skipped`` counts each path once, whatever number of reasons it has.
+    ``skipped`` counts each path once, whatever number of reasons it has. ``failed_tries`` names the paths that a former
+    process failed to send; it is empty where this process sends itself, because ``trouble`` says the same there.
     """
 
     state: SourceState
@@ -31,6 +33,7 @@ class SourceView(Struct, frozen=True):
     paused_until: float | None
     trouble: Problem | None
     halted: str | None
+    failed_tries: tuple[str, ...] = ()
 
 
 class Alerts(Struct, frozen=True):
@@ -69,9 +72,10 @@ def view(ctx: EngineContext, *, at_rest: bool) -> SourceView:
     conflicts = sum(1 for c in ctx.parked.values() if c.state is not ConflictState.CLOSED)
     held = ctx.in_flight.held_deletes
     busy = not at_rest or (push + pull > 0 and held is None)
+    failed_tries = _failed_tries(ctx)
     paused = ctx.in_flight.paused_until if ctx.now < ctx.in_flight.paused_until else None
     return SourceView(
-        state=_state(ctx, conflicts, busy=busy),
+        state=_state(ctx, conflicts, busy=busy, failed=bool(failed_tries)),
         files=files,
         size=size,
         pending_push=push,
@@ -85,7 +89,18 @@ def view(ctx: EngineContext, *, at_rest: bool) -> SourceView:
         paused_until=paused,
         trouble=ctx.trouble,
         halted=_halted(ctx),
+        failed_tries=failed_tries,
     )
+
+
+def _failed_tries(ctx: EngineContext) -> tuple[str, ...]:
+    """Return the paths that a former process failed to send; none while paused, as they are not to be sent now.
+
+    A dry run sends nothing, so it meets no failure itself.
+    """
+    if ctx.setup.run_mode is not RunMode.DRY_RUN or ctx.paused:
+        return ()
+    return tuple(path for path in ctx.index.operations.failed_tries(ctx.source) if path not in ctx.parked)
 
 
 def _skipped(ctx: EngineContext, steps: dict[Step, int]) -> int:
@@ -102,7 +117,7 @@ def _synced_at(ctx: EngineContext) -> float | None:
     return max((moment for moment in known if moment is not None and moment <= ctx.now), default=None)
 
 
-def _state(ctx: EngineContext, conflicts: int, *, busy: bool) -> SourceState:
+def _state(ctx: EngineContext, conflicts: int, *, busy: bool, failed: bool) -> SourceState:
     trouble = ctx.trouble
     if trouble is not None and trouble.kind is ProblemKind.SIGNED_OUT:
         return SourceState.SIGNED_OUT
@@ -110,7 +125,7 @@ def _state(ctx: EngineContext, conflicts: int, *, busy: bool) -> SourceState:
         return SourceState.HALTED
     if trouble is not None:
         return SourceState.OFFLINE if trouble.kind in (ProblemKind.OFFLINE, ProblemKind.BUSY) else SourceState.ERROR
-    if has_failures(ctx):
+    if failed or has_failures(ctx):
         return SourceState.ERROR
     if ctx.paused:
         return SourceState.PAUSED

@@ -11,6 +11,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from agent.core.model import Operation, Verb
+from agent.core.reconcile import Step
 from agent.index.bulk_insert import Insert
 
 _MAX_SEQ: Final = (1 << 63) - 1
@@ -123,6 +124,21 @@ class Operations:
         """Return every stored operation on a path, oldest first."""
         sql = f"SELECT {_COLUMNS} FROM operations WHERE source = ? AND path = ? ORDER BY seq"
         return [_entry(row) for row in self._db.execute(sql, (source, path))]
+
+    def failed_tries(self, source: int) -> list[str]:
+        """Return the paths, in order, that have something to send, and whose newest push was not applied.
+
+        A push made from another base does not count: the path was in sync since.
+        """
+        sql = (
+            "SELECT path FROM files AS file INDEXED BY files_work "
+            f"WHERE source = ? AND step <> 0 AND step IN ({Step.PUSH:d}, {Step.PUSH_DELETE:d}) AND EXISTS ("
+            "SELECT 1 FROM operations AS push WHERE push.seq = ("
+            "SELECT max(seq) FROM operations AS newest WHERE newest.source = file.source AND newest.path = file.path) "
+            "AND push.purpose = 'push' AND push.base IS file.base_hash "
+            "AND push.state IN ('stored', 'unsettled', 'abandoned')) ORDER BY path"
+        )
+        return [path for (path,) in self._db.execute(sql, (source,))]
 
     def move(self, states: Mapping[int, tuple[OperationState, int | None]]) -> None:
         """Set the state of operations by ``seq``, and the position of their own event where it is known."""

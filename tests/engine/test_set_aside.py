@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import Observation, Outcome, Presence, Purpose, Reason, Result, Side, SourceState
 from agent.engine import effects as e
 from agent.engine import messages as m
+from agent.engine.config import RunMode
+from agent.engine.status import SourceView
 from engine.harness import SOURCE, EngineHarness, seen, sha, started
 
 OFFLINE = Problem(ProblemKind.OFFLINE, "the server cannot be reached")
@@ -178,3 +182,41 @@ def test_fs1_a_set_aside_file_is_tried_when_it_changes() -> None:
     harness.saves("bad.md", "mended")
     harness.answer(Result.APPLIED)
     assert harness.row("bad.md").base.hash == sha("mended") and not harness.index.problems.all(SOURCE)
+
+
+def looked_at(harness: EngineHarness, here: dict[str, str]) -> SourceView:
+    """The status that a command without a daemon sees: a new process that scans and reads, and changes nothing."""
+    harness.setup = structs.replace(harness.setup, run_mode=RunMode.DRY_RUN)
+    harness.restart()
+    harness.begin(here)
+    harness.rest()
+    return harness.engine.view()
+
+
+def test_fs1_a_later_process_shows_the_failed_try() -> None:
+    """FS1, OP1: the queue is kept, and a process that sends nothing still says that the last try failed."""
+    harness = EngineHarness(hub=True)
+    harness.begin({"bad.md": "bad"})
+    assert failing(harness) == ["bad.md"]
+    view = looked_at(harness, {"bad.md": "bad"})
+    assert (view.state, view.failed_tries, view.pending_push) == (SourceState.ERROR, ("bad.md",), 1)
+
+
+def test_op1_work_that_was_never_tried_is_no_failure() -> None:
+    """OP1: nothing failed yet, so the state is that of work to do."""
+    harness = EngineHarness(hub=True)
+    view = looked_at(harness, {"new.md": "new"})
+    assert (view.state, view.failed_tries, view.pending_push) == (SourceState.SYNCING, (), 1)
+
+
+def test_op1_a_failed_try_is_over_once_a_later_one_passed() -> None:
+    """OP1: the file was sent since; an edit after that is untried work."""
+    harness = EngineHarness(hub=True)
+    harness.begin({"a.md": "one"})
+    failing(harness)
+    harness.now += 61
+    harness.tell(m.TimePassed())
+    harness.rest()
+    harness.answer(Result.APPLIED)
+    view = looked_at(harness, {"a.md": "two"})
+    assert (view.state, view.failed_tries, view.pending_push) == (SourceState.SYNCING, (), 1)

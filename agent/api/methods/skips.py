@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from msgspec import UNSET, Struct
@@ -82,6 +82,13 @@ def failures(found: Iterable[Skip]) -> list[FileError]:
         for skip in found
         if not skip.reason.is_policy
     ]
+
+
+def not_sent(paths: Sequence[str]) -> str:
+    """Return the sentence for files whose last try to be sent failed. They stay queued."""
+    if len(paths) == 1:
+        return f"{paths[0]}: the last try to send it failed; it is tried again by the next sync"
+    return f"the last try to send {len(paths)} files failed; the next sync tries them again. The first is {paths[0]}"
 
 
 def _words(reason: Reason) -> str:

@@ -10,7 +10,7 @@ from typing import Final
 from agent import __version__
 from agent.api.context import ApiContext
 from agent.api.methods.common import chosen_sources, readable, stamp, stamp_or_none
-from agent.api.methods.skips import failures, skips
+from agent.api.methods.skips import failures, not_sent, skips
 from agent.api.schema.common import ErrorDocument, FileError, FolderParams, HeldDeletesDocument, NoParams
 from agent.api.schema.status import (
     DaemonDocument,
@@ -200,6 +200,8 @@ def _error_of(runner: SourceRunner, view: SourceView, failed: list[FileError]) -
         if len(failed) > 1:
             words = f"{len(failed)} files cannot be synced: raven-agent files --state skipped. The first is {words}"
         return ErrorDocument(first.code, words)
+    if view.failed_tries:
+        return ErrorDocument("not_sent", not_sent(view.failed_tries))
     return None
 
 

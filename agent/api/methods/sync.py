@@ -11,7 +11,7 @@ from msgspec import structs
 
 from agent.api.methods.common import chosen_sources, path_param, readable, stamp
 from agent.api.methods.late_writes import rescue_quietly
-from agent.api.methods.skips import failures, skips
+from agent.api.methods.skips import failures, not_sent, skips
 from agent.api.schema.common import FileError, HeldDeletesDocument
 from agent.api.schema.sync import (
     PauseDocument,
@@ -94,6 +94,7 @@ def _report(
     errors = failures(skipped)
     if view.trouble is not None:
         errors.append(FileError(path="", code=view.trouble.kind.value, message=view.trouble.message))
+    errors += [FileError(path=path, code="not_sent", message=not_sent([path])) for path in view.failed_tries]
     if view.halted:
         errors.append(FileError(path="", code="halted", message=view.halted))
     if runner.failure:
