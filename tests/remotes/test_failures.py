@@ -16,6 +16,8 @@ from strict_raven.faults import (
     cut_json,
     drop_answer,
     drop_request,
+    forbidden,
+    full_disk,
     html,
     no_content,
     too_many,
@@ -47,6 +49,8 @@ KINDS: dict[str, tuple[Callable[[], Fault], ProblemKind]] = {
     "401": (unauthorized, ProblemKind.SIGNED_OUT),
     "429": (lambda: too_many("7"), ProblemKind.BUSY),
     "503": (unavailable, ProblemKind.BUSY),
+    "403": (forbidden, ProblemKind.SIGNED_OUT),
+    "507": (lambda: full_disk("30"), ProblemKind.BUSY),
 }
 
 
@@ -88,15 +92,43 @@ def test_busy_says_how_long(world: World, value: str, seconds: float | None) -> 
     assert error.value.problem.retry_after == seconds
 
 
+def test_a_connector_of_another_user_names_the_remedy(world: World) -> None:
+    """FU2: the person reads why nothing is sent, and which command ends it; the queue is kept and nothing changed."""
+    world.faults.inject(forbidden(), on="push-batch")
+    answer = world.push(edit("a.md", "A"), edit("b.md", "B"))
+    assert {outcome.result for outcome in answer.outcomes} == {Result.NOT_SENT}
+    assert answer.problem is not None
+    assert "this connector belongs to another user" in answer.problem.message
+    assert "raven-agent login" in answer.problem.message
+    assert world.files() == {}
+
+
+def test_a_full_server_disk_is_waited_for(world: World) -> None:
+    """FS1: no file is blamed for it, one request is enough to know it, and the queue goes on after the wait."""
+    batch = [edit(f"{n}.md", str(n)) for n in range(4)]
+    world.faults.inject(full_disk("30"), on="push-batch")
+    answer = world.push(*batch)
+    assert answer.problem is not None
+    assert (answer.problem.kind, answer.problem.retry_after) == (ProblemKind.BUSY, 30.0)
+    assert "is full" in answer.problem.message
+    assert "tried again" in answer.problem.message
+    assert not any(outcome.server_fault or outcome.result is Result.REJECTED for outcome in answer.outcomes)
+    assert world.files() == {}
+    assert world.results(*batch) == [Result.APPLIED] * 4
+    assert sorted(world.files()) == [f"{n}.md" for n in range(4)]
+
+
 @pytest.mark.parametrize(
     ("make", "result", "kind"),
     [
+        (lambda: full_disk("30"), Result.UNCERTAIN, ProblemKind.BUSY),
         (drop_answer, Result.UNCERTAIN, ProblemKind.OFFLINE),
         (drop_request, Result.UNCERTAIN, ProblemKind.OFFLINE),
         (cut_json, Result.UNCERTAIN, ProblemKind.GARBLED),
         (html, Result.UNCERTAIN, ProblemKind.GARBLED),
         (unavailable, Result.UNCERTAIN, ProblemKind.BUSY),
         (unauthorized, Result.NOT_SENT, ProblemKind.SIGNED_OUT),
+        (forbidden, Result.NOT_SENT, ProblemKind.SIGNED_OUT),
         (lambda: too_many("7"), Result.NOT_SENT, ProblemKind.BUSY),
     ],
 )

@@ -79,7 +79,7 @@ class TestMap:
             (502, None, ProblemKind.OFFLINE, SideEffect.POSSIBLE),
             (503, None, ProblemKind.BUSY, SideEffect.POSSIBLE),
             (504, None, ProblemKind.OFFLINE, SideEffect.POSSIBLE),
-            (507, None, ProblemKind.SERVER_FAULT, SideEffect.POSSIBLE),
+            (507, None, ProblemKind.BUSY, SideEffect.POSSIBLE),
             (302, None, ProblemKind.GARBLED, SideEffect.NONE),
         ],
     )

@@ -126,6 +126,18 @@ def unauthorized() -> Fault:
     return Fault("unauthorized", Strikes.BEFORE, _error(401, "Unauthorized"))
 
 
+def forbidden() -> Fault:
+    """403 as the hub words it for a connector of another user."""
+    return Fault("forbidden", Strikes.BEFORE, _error(403, "The connector belongs to another user"))
+
+
+def full_disk(retry_after: str) -> Fault:
+    """507 as the hub words it while its disk is full; nothing of the request is carried out."""
+    body = b'{"statusCode":507,"message":"The hub\'s disk is full"}'
+    headers = {"content-type": "application/json", "retry-after": retry_after}
+    return Fault("full disk", Strikes.BEFORE, _fixed(507, headers, body))
+
+
 def too_large() -> Fault:
     """413 as a gateway with a smaller limit than the server's answers it."""
     return Fault("too large", Strikes.BEFORE, _error(413, "Request body is too large"))

@@ -183,7 +183,19 @@ _STATUSES: Final = MappingProxyType(
         502: (ProblemKind.OFFLINE, "{server} cannot be reached: its gateway answers, the server behind it is down"),
         503: (ProblemKind.BUSY, "{server} is busy"),
         504: (ProblemKind.OFFLINE, "{server} cannot be reached: its gateway answers, the server behind it does not"),
+        # No fault of one file: to try the files of a batch one by one would only load a full server.
+        507: (
+            ProblemKind.BUSY,
+            "the disk of {server} is full: what is to be sent stays queued and is tried again by itself",
+        ),
     }
+)
+
+OTHER_USER: Final = "The connector belongs to another user"
+"""The reason of a hub that refuses a connector registered by another user of the workspace."""
+_CONNECTOR_TAKEN: Final = (
+    "this connector belongs to another user of {server} than the token does: everything stays queued until you sign in "
+    "again as the user who linked the folder: raven-agent login"
 )
 
 NO_SOURCE: Final = "Local sync source not found"
@@ -202,6 +214,9 @@ def _meaning(status: int, reason: str | None, server: str) -> tuple[ProblemKind,
         return ProblemKind.PAUSED, "the source is paused on the server"
     if status == 404 and reason == NO_SOURCE:
         return ProblemKind.NOT_FOUND, SOURCE_GONE.format(server=server)
+    if status == 403 and reason == OTHER_USER:
+        # No fault of one file: the queue is kept until another token is there.
+        return ProblemKind.SIGNED_OUT, _CONNECTOR_TAKEN.format(server=server)
     if status in _STATUSES:
         kind, sentence = _STATUSES[status]
     elif status >= 500:
