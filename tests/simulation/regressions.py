@@ -31,6 +31,8 @@ REGRESSIONS = (
         Plan(30277, "strict"),
         ("edit a.md = l on f: ok",),
     ),
+    # This run pauses the source and puts the server back, but no longer with the order of events that once failed: it
+    # also holds if the ids of events are not compared. Of 240 further seeds none fails then.
     Regression(
         "a_server_that_was_put_back_and_gave_a_number_out_again_is_known_by_the_event",
         Plan(3946, "hub"),
