@@ -46,6 +46,18 @@ class DeleteGuard:
         self._rechecking = False
         """A person approved deletes that the server's state asks for, and the server is asked once more."""
 
+    def on_started(self) -> None:
+        """Keep only approvals of due deletes, and have approved deletes of the server checked once more.
+
+        A former process may have ended between the approval and its check. The verification of the start replaces it.
+        """
+        ctx = self._ctx
+        for row in self._path_store.rows(sorted(ctx.approved)).values():
+            if row.step not in DELETES or ctx.approved[row.path] != row.base.hash:
+                ctx.drop_approval(row.path)
+            elif row.step is Step.PULL_DELETE:
+                self._rechecking = True
+
     def plan(self) -> None:
         """Judge the deletes that are due, once they are quiet."""
         ctx = self._ctx

@@ -208,6 +208,7 @@ class Engine:
 
     def _on_started(self, message: m.Started) -> None:
         self._recovery.on_started(message)
+        self._delete_guard.on_started()
         if self._ctx.setup.run_mode is not RunMode.DRY_RUN:
             self._uploads.retry_refused()
 

@@ -65,6 +65,9 @@ class PathStore:
                 ctx.in_flight.clear_deferral(new.path)
             if new.step in DELETES and old.step not in DELETES:
                 ctx.in_flight.delete_due(ctx.now)
+            if new.step not in DELETES:
+                # An approval covers one delete. If the file came back, a later delete of it is asked about again.
+                ctx.drop_approval(new.path)
         parked, waiting = ctx.parked, ctx.waiting
         ctx.moved.update(r.path for r in decided if r.step is Step.PARK or r.path in parked or r.path in waiting)
         ctx.changes += len(decided)
