@@ -5,11 +5,14 @@ Claims: `sub` (user id), `workspaceId`, `type` = `access`, `iat`, `exp` in secon
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import os
+import re
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -27,6 +30,13 @@ CACHED_TOKENS: Final = 1024
 SHORTEST_SECRET = 32
 """Bytes. A key shorter than the hash of HS256 could be guessed."""
 SECRET_FILE = "secret"  # noqa: S105 - the name of a file
+
+
+TOKEN_ID_LENGTH: Final = 16
+"""Hexadecimal digits of a token's public id."""
+_PART: Final = re.compile(r"[A-Za-z0-9_-]+")
+_PARTS: Final = 3
+"""Header, claims and signature."""
 
 
 class SecretError(Exception):
@@ -49,6 +59,14 @@ class Tokens(Protocol):
         """Return the caller of a token at `now` (milliseconds since the epoch), or None if it is not valid."""
 
 
+@dataclass(frozen=True, slots=True)
+class _VerifiedToken:
+    """A token with a valid signature: its public id (see `token_id`) and its claims."""
+
+    id: str
+    claims: dict[str, Any]
+
+
 class JwtTokens:
     """Tokens verified with one key.
 
@@ -69,37 +87,42 @@ class JwtTokens:
         self._is_revoked = is_revoked
         # A token's signature never changes, its expiry is checked on each call. Refused tokens are not cached, or
         # clients without a valid one could fill the memory and evict the valid ones.
-        self._verified: OrderedDict[bytes, dict[str, Any]] = OrderedDict()
+        self._verified: OrderedDict[bytes, _VerifiedToken] = OrderedDict()
 
     def caller(self, token: str, now: int) -> Caller | None:
         """Return the caller of a token at `now` (milliseconds since the epoch), or None if it is not valid."""
         if len(token) > MAX_TOKEN_BYTES:
             return None
+        # The whole token is the key: the id says nothing about the signature.
         digest = _digest(token)
-        claims = self._verified.get(digest)
-        if claims is None:
-            claims = self._verify(token)
-            if claims is None:
+        verified = self._verified.get(digest)
+        if verified is None:
+            verified = self._verify(token)
+            if verified is None:
                 return None
-            self._remember(digest, claims)
-        if not _is_current(claims, now) or self._is_revoked(digest.hex()[:TOKEN_ID_LENGTH]):
+            self._remember(digest, verified)
+        claims = verified.claims
+        if not _is_current(claims, now) or self._is_revoked(verified.id):
             return None
         user, workspace = claims.get("sub"), claims.get("workspaceId")
         if claims.get("type") != "access" or not isinstance(user, str) or not isinstance(workspace, str):
             return None
         return Caller(user, workspace) if user and workspace else None
 
-    def _remember(self, digest: bytes, claims: dict[str, Any]) -> None:
-        self._verified[digest] = claims
+    def _remember(self, digest: bytes, verified: _VerifiedToken) -> None:
+        self._verified[digest] = verified
         if len(self._verified) > CACHED_TOKENS:
             self._verified.popitem(last=False)
 
-    def _verify(self, token: str) -> dict[str, Any] | None:
+    def _verify(self, token: str) -> _VerifiedToken | None:
+        if not _is_canonical(token):
+            return None
         # Times are checked by `caller` against the hub's clock, not here against the machine's.
         try:
-            return dict(jwt.decode(token, self._key, algorithms=self._algorithms, options=_TIMES_ASIDE))
+            claims = dict(jwt.decode(token, self._key, algorithms=self._algorithms, options=_TIMES_ASIDE))
         except (jwt.PyJWTError, ValueError):
             return None
+        return _VerifiedToken(token_id(token), claims)
 
 
 def _is_current(claims: dict[str, Any], now: int) -> bool:
@@ -109,7 +132,21 @@ def _is_current(claims: dict[str, Any], now: int) -> bool:
     return starts * 1000 <= now < expires * 1000
 
 
-TOKEN_ID_LENGTH: Final = 16
+def _is_canonical(token: str) -> bool:
+    """Return True if each part is the one base64url text of its bytes, without padding.
+
+    Decoders ignore foreign characters and the unused bits of the last character, so one token could be written in
+    several ways.
+    """
+    parts = token.split(".")
+    return len(parts) == _PARTS and all(map(_is_canonical_part, parts))
+
+
+def _is_canonical_part(part: str) -> bool:
+    if _PART.fullmatch(part) is None or len(part) % 4 == 1:
+        return False
+    content = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+    return base64.urlsafe_b64encode(content).rstrip(b"=") == part.encode()
 
 
 def _digest(token: str) -> bytes:
@@ -117,8 +154,11 @@ def _digest(token: str) -> bytes:
 
 
 def token_id(token: str) -> str:
-    """Return the public id of a token: the first 16 hexadecimal digits of its sha256. It cannot be used to sign in."""
-    return _digest(token).hex()[:TOKEN_ID_LENGTH]
+    """Return the public id of a token: the first 16 hexadecimal digits of the sha256 of its signed input.
+
+    The signature is left out: a second valid one, as ECDSA allows, has the same id. An id cannot be used to sign in.
+    """
+    return _digest(token.rpartition(".")[0]).hex()[:TOKEN_ID_LENGTH]
 
 
 def mint(secret: bytes, *, workspace: str, user: str, now: int, days: float = DEFAULT_DAYS) -> str:

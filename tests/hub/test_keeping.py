@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
 import sqlite3
 import stat
@@ -18,7 +19,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from sqlalchemy import event, text
 
-from agent.hub.auth import PUBLIC_KEY_ALGORITHMS, JwtTokens, SecretError, hub_secret, load_secret, mint
+from agent.hub.auth import PUBLIC_KEY_ALGORITHMS, JwtTokens, SecretError, hub_secret, load_secret, mint, token_id
 from agent.hub.domain.compression import pack
 from agent.hub.domain.ids import new_uuid, system_clock
 from agent.hub.domain.model import Caller, Connector
@@ -285,6 +286,48 @@ def test_with_a_public_key_somebody_else_signs_the_tokens(light: InProcess) -> N
     hub = Hub(light.store, tokens=tokens)
     sent = headers(jwt.encode(GOOD, key, algorithm="ES256"))
     assert hub.handle("POST", "/api/local-sync/sources/list", sent, b"{}").status == 200
+
+
+def other_spellings(made: str) -> list[str]:
+    """Texts that a lenient decoder reads as the same token."""
+    signed, _, signature = made.rpartition(".")
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+    unused_bit = alphabet[alphabet.index(signature[-1]) ^ 1]
+    changed = [signature[:-1] + unused_bit, f"{signature}=", f"{signature}\n", f"{signature[:5]}!{signature[5:]}"]
+    return [f"{signed}.{one}" for one in changed] + [f" {made}", f"{made}."]
+
+
+def test_a_revoked_token_spelled_otherwise_is_refused() -> None:
+    """The last character of a signature has unused bits, and decoders skip foreign characters."""
+    made = token()
+    for spelled in other_spellings(made):
+        assert JwtTokens(SECRET).caller(spelled, system_clock()) is None, spelled
+    tokens = JwtTokens(SECRET, is_revoked={token_id(made)}.__contains__)
+    assert all(tokens.caller(one, system_clock()) is None for one in (made, *other_spellings(made)))
+
+
+def test_a_revoked_token_with_a_second_signature_is_refused() -> None:
+    """ECDSA: from a signature (r, s) anybody can make the valid signature (r, n - s)."""
+    order = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
+    key = ec.generate_private_key(ec.SECP256R1())
+    public = key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    made = jwt.encode(GOOD, key, algorithm="ES256")
+    signed, _, signature = made.rpartition(".")
+    raw = base64.urlsafe_b64decode(signature + "==")
+    second = raw[:32] + (order - int.from_bytes(raw[32:])).to_bytes(32)
+    twin = f"{signed}.{base64.urlsafe_b64encode(second).rstrip(b'=').decode()}"
+    assert JwtTokens(public, PUBLIC_KEY_ALGORITHMS).caller(twin, system_clock()) == Caller(USER, WORKSPACE)
+    tokens = JwtTokens(public, PUBLIC_KEY_ALGORITHMS, {token_id(made)}.__contains__)
+    assert tokens.caller(made, system_clock()) is None
+    assert tokens.caller(twin, system_clock()) is None
+
+
+def test_a_forged_signature_is_refused_after_a_valid_one() -> None:
+    """The remembered verification is of the whole token, not of its id."""
+    tokens, made = JwtTokens(SECRET), token()
+    assert tokens.caller(made, system_clock()) is not None
+    signed, _, signature = made.rpartition(".")
+    assert tokens.caller(f"{signed}.{'A' * len(signature)}", system_clock()) is None
 
 
 def test_a_connector_is_offline_two_minutes_after_its_heartbeat() -> None:
