@@ -1,7 +1,7 @@
 """The delete guard: a pure judgement of the deletes of one direction.
 
 ``judge`` is total: from the deletes that are due, the texts that arrived, the renames that were seen, the running hold
-and the deletes of the last while it derives which deletes go, wait, or are held for a person.
+and the recent deletes it derives which deletes go, wait, or are held for a person.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from msgspec import Struct, field
 from agent.core import defaults
 
 
-class BrakeLimits(Struct, frozen=True):
+class DeleteGuardLimits(Struct, frozen=True):
     """Limits from which on deletes are held.
 
     Attributes:
@@ -140,7 +140,7 @@ def find_renames(missing: Iterable[MissingFile], arrived: Iterable[ArrivedFile])
     return renames
 
 
-def judge(evidence: DeleteEvidence, limits: BrakeLimits) -> dict[str, DeleteVerdict]:
+def judge(evidence: DeleteEvidence, limits: DeleteGuardLimits) -> dict[str, DeleteVerdict]:
     """Return the verdict on each due delete, by path."""
     if not evidence.quiet:
         # More deletes may follow. Judged one by one, the first ones would pass before their number is known.
@@ -170,7 +170,7 @@ def _lost(evidence: DeleteEvidence) -> tuple[set[str], int]:
     return lost, sum(count for count in excess.values() if count > 0)
 
 
-def must_hold(deletes: int, files: int, limits: BrakeLimits) -> bool:
+def must_hold(deletes: int, files: int, limits: DeleteGuardLimits) -> bool:
     """True if ``deletes`` out of ``files`` synced files need a person's approval."""
     if deletes >= limits.most:
         return True

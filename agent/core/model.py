@@ -1,4 +1,4 @@
-"""Records that all rooms share: modes, the sides of a path, observations and the outcomes of operations.
+"""Records that all packages share: modes, the sides of a path, observations and the outcomes of operations.
 
 All records are frozen. Those that a pass makes by the hundred thousand are msgspec structs: making one costs a tenth of
 a dataclass, and the garbage collector does not visit them. ``msgspec.structs.replace`` returns a changed copy. Nothing

@@ -16,7 +16,7 @@ from typing import Final
 
 import agent
 from agent.doctor.rows import CheckRow, failed, ok, unknown
-from agent.index.schema import SCHEMA_VERSION
+from agent.index.migrate import SCHEMA_VERSION
 from agent.settings.home import Home
 
 DISTRIBUTION: Final = "raven-local-sync"

@@ -132,7 +132,13 @@ def _own_remote(entry: ServerEntry, settings: Settings, credentials: CredentialS
         return found.value if found else ""
 
     remote = open_remote(
-        entry.url, token, entry.workspace, name=entry.name, ca_file=settings.ca_file, insecure_http=entry.insecure_http
+        entry.dialect,
+        entry.url,
+        token,
+        entry.workspace,
+        name=entry.name,
+        ca_file=settings.ca_file,
+        insecure_http=entry.insecure_http,
     )
     return remote, Capabilities()
 

@@ -7,7 +7,7 @@ import enum
 from msgspec import Struct, field
 
 from agent.core import defaults
-from agent.core.delete_guard import BrakeLimits
+from agent.core.delete_guard import DeleteGuardLimits
 from agent.core.model import Mode
 
 
@@ -48,7 +48,7 @@ class EngineConfig(Struct, frozen=True):
     item_results: bool = False
     keeps_history: bool = False
     expected_hash: bool = False
-    limits: BrakeLimits = field(default_factory=BrakeLimits)
+    limits: DeleteGuardLimits = field(default_factory=DeleteGuardLimits)
     quiet: float = defaults.QUIET_MS / 1000
     quiet_most: float = defaults.QUIET_MAX_MS / 1000
     deletes_quiet: float = 1.0

@@ -79,8 +79,8 @@ class DeleteGuard:
             return
         self._files, self._judged_at = 0, ctx.now
         self._renames.clear()
-        held = {file for step, number in due.items() if number for file in self._held(step, number)}
-        self._hold(held)
+        held = {file for step, number in due.items() if number for file in self._find_held(step, number)}
+        self._record_held_plan(held)
         self._judged = (*state[:-1], ctx.source_row.held_since)
 
     def _quiet_at(self) -> float:
@@ -101,7 +101,7 @@ class DeleteGuard:
         again_at = self._judged_at + self._files * _SECONDS_A_FILE
         return again_at if self._files and self._judged_at <= self._ctx.now else 0.0
 
-    def _held(self, step: Step, due: int) -> list[tuple[str, str]]:
+    def _find_held(self, step: Step, due: int) -> list[tuple[str, str]]:
         """Return the deletes (path, base hash) of one direction that are held."""
         ctx, limits, index = self._ctx, self._ctx.setup.limits, self._ctx.index
         since = self._window_began()
@@ -148,7 +148,7 @@ class DeleteGuard:
             ctx.index.trees.base_count(ctx.source) + len(gone),
         )
 
-    def _hold(self, held: set[tuple[str, str]]) -> None:
+    def _record_held_plan(self, held: set[tuple[str, str]]) -> None:
         ctx = self._ctx
         known = ctx.in_flight.held_deletes
         if not held:
@@ -186,7 +186,7 @@ class DeleteGuard:
             return due > 0 and not trees.has_files(source)
         return due > 1 and not trees.has_remote_files(source)
 
-    def allows(self, row: PathRow) -> bool:
+    def may_delete(self, row: PathRow) -> bool:
         """True if this delete may be carried out."""
         in_flight = self._ctx.in_flight
         if in_flight.delete_check_pending or (self._rechecking and row.step is Step.PULL_DELETE):

@@ -248,7 +248,7 @@ class Downloads:
             + len(ctx.in_flight.changed_paths)
         )
         rows = ctx.index.trees.with_step(ctx.source, Step.PULL_DELETE, limit=limit)
-        free = [row for row in rows if self._free(row) and self._delete_guard.allows(row)]
+        free = [row for row in rows if self._free(row) and self._delete_guard.may_delete(row)]
         del free[ctx.setup.group_items :]
         self._delete_guard.count(Step.PULL_DELETE, free)
         return [(self._intent(row), b"") for row in free]

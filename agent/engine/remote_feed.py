@@ -92,7 +92,7 @@ class RemoteFeed:
         self._polling.on_page_applied(message)
 
     def _pass_over(self, past: int) -> None:
-        """Take in that our own events up to here were left out, because their positions are known."""
+        """Skip our own events up to this position: each is acknowledged, so the poll asked the adapter to omit them."""
         in_flight = self._ctx.in_flight
         if past:
             self._in_doubt.passed_over(past)
@@ -211,7 +211,7 @@ class RemoteFeed:
             self._keep_content(event, event.content)
 
     def _ours(self, reading: _PageContext, operation_id: str | None) -> StoredOperation | None:
-        """Return our own operation in its newest state: earlier events of the page may have added suspects."""
+        """Return our own operation with this id, or None. Earlier events of the same page may have changed it."""
         entry = reading.ours.get(operation_id or "")
         if entry is None:
             return None
@@ -221,7 +221,7 @@ class RemoteFeed:
         return next((e for e in current if e.operation.id == operation_id), over)
 
     def _check_late(self, row: PathRow, event: Upsert) -> None:
-        """Park a foreign version that became visible late, if a push of ours has replaced it unseen."""
+        """Park another machine's version that our push has replaced before the feed showed it."""
         ctx = self._ctx
         agreed = (row.base.hash, row.remote.hash)
         if ctx.setup.ordered_feed or event.hash in agreed:

@@ -104,7 +104,7 @@ def _failed_tries(ctx: EngineContext) -> tuple[str, ...]:
 
 
 def _skipped(ctx: EngineContext, steps: dict[Step, int]) -> int:
-    """Count paths that cannot be synced: rows by their step, and paths whose only sign is a problem."""
+    """Count paths that cannot be synced: rows with such a step, and paths that only have a recorded problem."""
     counted = (Step.SKIP, Step.UNKNOWN)
     rows = ctx.index.trees.get(ctx.source, list(ctx.problems)).values()
     others = sum(1 for row in rows if row.step not in counted or row.path in ctx.parked)
@@ -112,7 +112,7 @@ def _skipped(ctx: EngineContext, steps: dict[Step, int]) -> int:
 
 
 def _synced_at(ctx: EngineContext) -> float | None:
-    """Return the last time both sides agreed. Times in the future come from a clock that was set back since."""
+    """Return the last time both sides agreed. A time in the future is ignored: the clock was set back after it."""
     known = (ctx.source_row.synced_at, ctx.in_flight.synced_at)
     return max((moment for moment in known if moment is not None and moment <= ctx.now), default=None)
 

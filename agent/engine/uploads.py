@@ -261,7 +261,7 @@ class Uploads:
         size = 0
         while rows := ctx.index.trees.with_step(ctx.source, step, after=path, limit=room):
             for row in rows:
-                if not self._free(row.path) or (step is not Step.PUSH and not self._delete_guard.allows(row)):
+                if not self._free(row.path) or (step is not Step.PUSH and not self._delete_guard.may_delete(row)):
                     continue
                 size += row.local.size or 0
                 if chosen and size > ctx.setup.batch_bytes:

@@ -1,4 +1,4 @@
-"""Evidence for the delete guard: deletes of the last while, and the texts that arrived beside them."""
+"""Evidence for the delete guard: deletes of the last hour, and the texts that arrived beside them."""
 
 from __future__ import annotations
 

@@ -15,10 +15,10 @@ from agent.index.clean_shutdown import mark_clean, was_clean
 from agent.index.conflicts import Conflicts
 from agent.index.journal import Journal
 from agent.index.listing import ServerListing
+from agent.index.migrate import migrate, refuse_newer
 from agent.index.operations import Operations
 from agent.index.problems import Problems
 from agent.index.recent_deletes import RecentDeletes
-from agent.index.schema import migrate, refuse_newer
 from agent.index.sources import Sources
 from agent.index.texts import Texts
 from agent.index.trash_outbox import TrashOutboxTable

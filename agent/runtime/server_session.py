@@ -144,6 +144,7 @@ class ServerSession:
         entry = self.entry
         try:
             return open_remote(
+                entry.dialect,
                 entry.url,
                 self.token,
                 entry.workspace,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from agent.core.delete_guard import BrakeLimits
+from agent.core.delete_guard import DeleteGuardLimits
 from agent.disk.fs.protocol import Fs
 from agent.disk.root import Root, RootIdentity
 from agent.disk.selection.rules import Rules, Selection
@@ -55,7 +55,7 @@ def engine_config(
         source.key,
         source.mode,
         run_mode,
-        limits=BrakeLimits(
+        limits=DeleteGuardLimits(
             settings.brake_min,
             settings.brake_percent / 100,
             settings.brake_total,

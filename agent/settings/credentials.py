@@ -91,7 +91,7 @@ class CredentialStore:
         Raises:
             CredentialsError: a token file that others can read, or one that cannot be read.
         """
-        found = self._from_environment(server)
+        found = self._from_environment_or_declared_file(server)
         if found is None and not server.token_file:
             found = self._from_keyring(server) or self._from_file(server)
         if found is None:
@@ -141,7 +141,7 @@ class CredentialStore:
         if kept.pop(_account(server), None) is not None:
             self._write(kept)
 
-    def _from_environment(self, server: ServerEntry) -> tuple[str, TokenOrigin] | None:
+    def _from_environment_or_declared_file(self, server: ServerEntry) -> tuple[str, TokenOrigin] | None:
         direct = self.env.get("RAVEN_TOKEN") or self.env.get("RAVEN_JWT")
         if direct and self._named_account(server):
             return direct.strip(), TokenOrigin.ENVIRONMENT

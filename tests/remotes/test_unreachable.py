@@ -27,7 +27,7 @@ def free_port() -> int:
 def test_fs4_an_unreachable_server_has_name_address_and_cause() -> None:
     """FS4: over a real socket, a refused connection."""
     url = f"http://127.0.0.1:{free_port()}"
-    remote = open_remote(url, lambda: "token", "w", name="office")
+    remote = open_remote("raven", url, lambda: "token", "w", name="office")
     with pytest.raises(RemoteError) as error:
         remote.sources()
     assert error.value.message == f"office ({url}) cannot be reached: connection refused"

@@ -156,13 +156,13 @@ def _unreadable_taken_for_absent() -> AbstractContextManager[object]:
 
 def _recovery_skipped() -> AbstractContextManager[object]:
     def believed(self: Installer, intents: Sequence[Intent], _now: float) -> list[ApplyResult]:
-        return [ApplyResult(intent.id, ApplyOutcome.DONE, self._look(intent.path)) for intent in intents]
+        return [ApplyResult(intent.id, ApplyOutcome.DONE, self._observe(intent.path)) for intent in intents]
 
     return instead(Installer, "recover", believed)
 
 
 def _texts_thrown_away() -> AbstractContextManager[object]:
-    return instead(Trash, "stash", _nothing)
+    return instead(Trash, "store", _nothing)
 
 
 def _expected_file_not_asked_for() -> AbstractContextManager[object]:
@@ -317,28 +317,28 @@ def _no_base() -> AbstractContextManager[object]:
 
 
 def _durability_not_asked_for() -> AbstractContextManager[object]:
-    return instead(Installer, "_settle_files", _nothing)
+    return instead(Installer, "_make_files_durable", _nothing)
 
 
 def _names_not_made_durable() -> AbstractContextManager[object]:
-    return instead(Installer, "_settle_folders", _nothing)
+    return instead(Installer, "_make_folders_durable", _nothing)
 
 
 @contextlib.contextmanager
 def _swapped_before_it_is_durable() -> Iterator[None]:
     """One sync at the end makes bytes and names durable, so that only what happens in between can tell."""
-    careful = Installer._settle_folders
+    careful = Installer._make_folders_durable
 
     def settle(self: Installer) -> None:
         self._sync_all(self._trash.staging)
         careful(self)
 
-    with instead(Installer, "_settle_files", _nothing), instead(Installer, "_settle_folders", settle):
+    with instead(Installer, "_make_files_durable", _nothing), instead(Installer, "_make_folders_durable", settle):
         yield
 
 
 def _refusals_not_written_down() -> AbstractContextManager[object]:
-    return instead(StagingArea, "withdraw", _nothing)
+    return instead(StagingArea, "cancel", _nothing)
 
 
 _CRASHES = Chances(crash_at_disk=0.02, strange=0.02)

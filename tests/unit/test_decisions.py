@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.core.backoff import CALM, Backoff
-from agent.core.delete_guard import BrakeLimits, must_hold, plan_id
+from agent.core.delete_guard import DeleteGuardLimits, must_hold, plan_id
 from agent.core.errors import Problem, ProblemKind
 from agent.core.in_doubt import InDoubtVerdict as Verdict
 from agent.core.in_doubt import judge_in_doubt
@@ -28,7 +28,7 @@ A, B, C, D = (letter * 64 for letter in "abcd")
 )
 def test_the_brake_holds_many_or_a_large_share(deletes: int, total: int, held: bool) -> None:
     """At least 10 files and more than 20 %, or 1,000 whatever the share."""
-    assert must_hold(deletes, total, BrakeLimits()) is held
+    assert must_hold(deletes, total, DeleteGuardLimits()) is held
 
 
 def test_a_plan_is_named_by_exactly_its_files() -> None:

@@ -10,8 +10,8 @@ from msgspec.structs import replace
 
 from agent.core.delete_guard import (
     ArrivedFile,
-    BrakeLimits,
     DeleteEvidence,
+    DeleteGuardLimits,
     DeleteVerdict,
     DueDelete,
     MissingFile,
@@ -21,7 +21,7 @@ from agent.core.delete_guard import (
 )
 
 GO, WAIT, HOLD = DeleteVerdict.GO, DeleteVerdict.WAIT, DeleteVerdict.HOLD
-LIMITS = BrakeLimits(least=2, share=0.2, most=1000)
+LIMITS = DeleteGuardLimits(least=2, share=0.2, most=1000)
 
 
 def due(*texts: str, renamed: int = 0, approved: int = 0) -> tuple[DueDelete, ...]:

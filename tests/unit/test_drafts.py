@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.index.drafts import Drafts
+from agent.settings.drafts import Drafts
 
 
 def test_a_draft_is_kept_listed_and_deleted(tmp_path: Path) -> None:
@@ -40,7 +40,7 @@ def test_a_failed_write_leaves_the_older_draft(tmp_path: Path, monkeypatch: pyte
     def full(_descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("agent.index.drafts.os.fsync", full)
+    monkeypatch.setattr("agent.settings.drafts.os.fsync", full)
     with pytest.raises(OSError, match="No space"):
         drafts.put(1, 7, 2, b"lost")
     found = drafts.get(1, 7)

@@ -9,7 +9,7 @@ from fractions import Fraction
 
 import pytest
 
-from agent.core.delete_guard import BrakeLimits, must_hold, plan_id
+from agent.core.delete_guard import DeleteGuardLimits, must_hold, plan_id
 from agent.core.in_doubt import InDoubtVerdict as Verdict
 from agent.core.in_doubt import judge_in_doubt
 from agent.core.merge import propose
@@ -193,7 +193,7 @@ def test_a_step_closes_a_conflict_or_pushes_on_the_shown_head() -> None:
 
 # The brake
 
-LIMITS = BrakeLimits(least=3, share=0.25, most=6)
+LIMITS = DeleteGuardLimits(least=3, share=0.25, most=6)
 
 
 def test_the_brake_holds_exactly_what_its_three_limits_say() -> None:

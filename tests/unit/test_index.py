@@ -31,11 +31,11 @@ from agent.core.model import (
     file_side,
 )
 from agent.core.reconcile import Step
-from agent.index import Index, open_index, open_reader, quarantine, schema
+from agent.index import Index, migrate, open_index, open_reader, quarantine
 from agent.index.generation import WENT_BACK, advance
+from agent.index.migrate import SCHEMA_VERSION
 from agent.index.operations import OperationState, OverwriteSuspect, PushReason
 from agent.index.problems import ProblemOrigin
-from agent.index.schema import SCHEMA_VERSION
 from agent.index.trees import PathRow
 from support.effort import effort
 
@@ -196,7 +196,7 @@ def test_a_current_index_opens_without_sqlite_utils(path: Path) -> None:
 
 def test_migrations_are_numbered_without_gaps(path: Path) -> None:
     """The newest number is the schema's version, and every file is on record once applied."""
-    files = sorted(schema.MIGRATIONS.glob("*.sql"))
+    files = sorted(migrate.MIGRATIONS.glob("*.sql"))
     assert [int(file.name[:2]) for file in files] == list(range(1, SCHEMA_VERSION + 1))
     with _opened(path) as index:
         applied = [name for _, _, name in _tables(index.connection)[1]]
@@ -215,7 +215,7 @@ def test_the_schema_comments_name_what_the_enums_hold() -> None:
     """Each ``enum NAME: values`` comment lists exactly the members of that enum."""
     kinds = (Presence, Step, Verb, PushReason, OperationState, ConflictKind, ConflictState, Resolution, Purpose)
     enums = {kind.__name__: kind for kind in (*kinds, ProblemOrigin)}
-    text = "\n".join(file.read_text() for file in schema.MIGRATIONS.glob("*.sql"))
+    text = "\n".join(file.read_text() for file in migrate.MIGRATIONS.glob("*.sql"))
     named = dict(re.findall(r"-- enum (\w+): (.+)", text))
     assert named.keys() == enums.keys()
     for name, listed in named.items():

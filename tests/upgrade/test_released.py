@@ -13,7 +13,7 @@ import pytest
 from agent.hub.store.sql_store import SqlStore, StoreError, sqlite_url
 from agent.hub.store.tables import SCHEMA_VERSION as HUB_SCHEMA
 from agent.index import open_index
-from agent.index.schema import SCHEMA_VERSION
+from agent.index.migrate import SCHEMA_VERSION
 from agent.settings.home import Home as AgentHome
 from agent.settings.machine_id import machine_id
 from agent.settings.registry_file import load_registry

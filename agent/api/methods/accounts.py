@@ -75,7 +75,13 @@ def _check(entry: ServerEntry, token: str, ca_file: str) -> None:
     from agent.remotes.open import open_remote
 
     remote = open_remote(
-        entry.url, lambda: token, entry.workspace, name=entry.name, ca_file=ca_file, insecure_http=entry.insecure_http
+        entry.dialect,
+        entry.url,
+        lambda: token,
+        entry.workspace,
+        name=entry.name,
+        ca_file=ca_file,
+        insecure_http=entry.insecure_http,
     )
     try:
         remote.sources()

@@ -24,9 +24,9 @@ from agent.core.conflict import Conflict
 from agent.core.diff import diff_lines
 from agent.core.errors import AgentError, RemoteError, UsageError
 from agent.core.merge import Proposal, propose
-from agent.index.drafts import Drafts
 from agent.runtime.agent import Agent
 from agent.runtime.local_folder import LocalFolder
+from agent.settings.drafts import Drafts
 from agent.settings.links import SourceEntry
 
 _MAX_TEXT: Final = 64 << 20

@@ -32,10 +32,10 @@ from agent.api.schema.history import (
     VersionDocument,
 )
 from agent.core.errors import AgentError, RemoteError, UsageError
-from agent.index.drafts import Drafts
 from agent.runtime import linking
 from agent.runtime.agent import Agent
 from agent.settings import links as reg
+from agent.settings.drafts import Drafts
 from agent.settings.links import SourceEntry
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ from agent.core.model import Resolution
 
 if TYPE_CHECKING:
     from agent.cli.client import Client
-    from agent.index.drafts import Draft, Drafts
+    from agent.settings.drafts import Draft, Drafts
 
 MARKERS = ("<<<<<<< ", ">>>>>>> ")
 
@@ -54,7 +54,7 @@ def _note_old_drafts(app: App, listed: set[str]) -> None:
 
 
 def _drafts(app: App) -> Drafts:
-    from agent.index.drafts import Drafts
+    from agent.settings.drafts import Drafts
 
     return Drafts(app.home.drafts_dir)
 

@@ -116,7 +116,7 @@ def _once_the_home_is_free(manager: SdNotify, stop: threading.Event, work: Calla
 def stop_on_signal() -> Iterator[threading.Event]:
     """An event that SIGINT and SIGTERM set, so that the agent ends cleanly and with 0."""
     stop = threading.Event()
-    with _heard(stop.set, signal.SIGINT, signal.SIGTERM):
+    with _signals_handled_on_a_thread(stop.set, signal.SIGINT, signal.SIGTERM):
         yield stop
 
 
@@ -140,12 +140,12 @@ def reload_on_hangup(stop: threading.Event) -> Iterator[queue.SimpleQueue[bool]]
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
         yield reloads
         return
-    with _heard(ask, signal.SIGHUP):
+    with _signals_handled_on_a_thread(ask, signal.SIGHUP):
         yield reloads
 
 
 @contextlib.contextmanager
-def _heard(act: Callable[[], None], *numbers: signal.Signals) -> Iterator[None]:
+def _signals_handled_on_a_thread(act: Callable[[], None], *numbers: signal.Signals) -> Iterator[None]:
     """Call ``act`` with each of these signals, on a thread of its own.
 
     Python runs a handler on the main thread, and only after its wait ends. A signal that the kernel delivers to another
@@ -153,18 +153,18 @@ def _heard(act: Callable[[], None], *numbers: signal.Signals) -> Iterator[None]:
     """
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
-    before = {number: signal.signal(number, _unheard) for number in numbers}
+    before = {number: signal.signal(number, _write_to_wakeup_fd) for number in numbers}
     outer = signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
 
-    def hear() -> None:
-        while numbers := ours.recv(64):
-            for number in numbers:
+    def read_signals() -> None:
+        while received := ours.recv(64):
+            for number in received:
                 if number in numbers:
                     act()
                 elif outer >= 0:
                     os.write(outer, bytes([number]))
 
-    thread = threading.Thread(target=hear, name="signals", daemon=True)
+    thread = threading.Thread(target=read_signals, name="signals", daemon=True)
     thread.start()
     try:
         yield
@@ -177,5 +177,5 @@ def _heard(act: Callable[[], None], *numbers: signal.Signals) -> Iterator[None]:
         ours.close()
 
 
-def _unheard(_number: int, _frame: FrameType | None) -> None:
+def _write_to_wakeup_fd(_number: int, _frame: FrameType | None) -> None:
     """Empty handler: it makes Python write the signal number to the wakeup fd, which the signal thread reads."""

@@ -85,7 +85,7 @@ def rename_noreplace(dir_a: int, name_a: str, dir_b: int, name_b: str) -> None:
 
 
 def syncfs(descriptor: int) -> None:
-    """Make the whole file system of ``descriptor`` durable; ENOTSUP if no call does that and reports errors."""
+    """Make the whole file system of ``descriptor`` durable. Raises ENOTSUP without a call that reports errors."""
     if _syncfs is None:
         raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP))
     _checked(_syncfs(descriptor))

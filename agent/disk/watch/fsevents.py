@@ -32,7 +32,7 @@ class FseventsBackend(FileSystemEventHandler):
             self._observer.join()
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Post one event. A folder that appears or disappears takes unnamed files with it, so it needs a rescan."""
+        """Post one event. An event for a folder does not name the files in it, so it asks for a rescan."""
         if event.event_type in {"opened", "closed_no_write"}:
             return
         paths: set[str] = set()

@@ -112,10 +112,10 @@ class StoreSession(Protocol):
     def open_conflicts(self, source: int) -> list[OpenConflict]:
         """Return open conflicts, newest first."""
 
-    def open_conflict(self, source: int, conflict: str) -> OpenConflict | None:
+    def find_open_conflict(self, source: int, conflict: str) -> OpenConflict | None:
         """Return one open conflict, or None if it is unknown or closed."""
 
-    def open_conflict_of(self, source: int, file: int, connector: str) -> OpenConflict | None:
+    def find_open_conflict_of(self, source: int, file: int, connector: str) -> OpenConflict | None:
         """Return the open conflict of this connector on this path, or None."""
 
     def save_conflicts(self, source: int, conflicts: Iterable[OpenConflict]) -> None:

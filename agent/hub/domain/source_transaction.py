@@ -195,7 +195,7 @@ class SourceTransaction:
         for conflict in self._conflicts.values():
             if conflict.file == file and conflict.connector == connector:
                 return conflict
-        return self._session.open_conflict_of(self.source.number, file, connector)
+        return self._session.find_open_conflict_of(self.source.number, file, connector)
 
     def _event(
         self, kind: EventType, head: Head | None, hash_: str | None, operation: str | None, extra: dict[str, object]

@@ -44,7 +44,7 @@ def preview(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> obj
     """
     with context.store.read() as session:
         source = source_of(session, caller, body["sourceId"])
-        conflict = session.open_conflict(source.number, body["conflictId"])
+        conflict = session.find_open_conflict(source.number, body["conflictId"])
         if conflict is None:
             raise HubError(404, "Open conflict not found")
         texts = session.contents({h for h in (conflict.local_hash, conflict.remote_hash) if h is not None})

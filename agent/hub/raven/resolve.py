@@ -60,7 +60,7 @@ def resolve_conflict(context: HubContext, caller: Caller, body: Mapping[str, Any
     """
     resolution = Resolution(body["resolution"])
     with locked_source_tx(context, caller, body["sourceId"]) as (session, transaction):
-        conflict = session.open_conflict(transaction.source.number, body["conflictId"])
+        conflict = session.find_open_conflict(transaction.source.number, body["conflictId"])
         if conflict is None:
             raise HubError(404, "Open conflict not found")
         transaction.load_heads([conflict.path])

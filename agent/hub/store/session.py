@@ -314,11 +314,11 @@ class SqlSession:
         newest_first = _CONFLICTS.order_by(t.conflicts.c.created_at.desc(), t.conflicts.c.id.desc())
         return [_conflict(row) for row in self._db.execute(newest_first, {"s": source})]
 
-    def open_conflict(self, source: int, conflict: str) -> OpenConflict | None:
+    def find_open_conflict(self, source: int, conflict: str) -> OpenConflict | None:
         row = self._db.execute(_CONFLICTS.where(t.conflicts.c.id == conflict), {"s": source}).first()
         return None if row is None else _conflict(row)
 
-    def open_conflict_of(self, source: int, file: int, connector: str) -> OpenConflict | None:
+    def find_open_conflict_of(self, source: int, file: int, connector: str) -> OpenConflict | None:
         c = t.conflicts.c
         row = self._db.execute(_CONFLICTS.where(c.file == file, c.connector == connector), {"s": source}).first()
         return None if row is None else _conflict(row)
