@@ -26,7 +26,7 @@ from agent.engine.context import EngineContext
 from agent.engine.path_store import PathStore, remote_side
 from agent.engine.trash_outbox import TrashOutbox
 from agent.index.activity import ActivityKind
-from agent.index.operations import OperationState, PushReason
+from agent.index.operations import OperationState, PushReason, StoredOperation
 from agent.index.trees import PathRow
 
 _ROUNDS = 4
@@ -94,9 +94,10 @@ class ConflictTracker:
         )  # fmt: skip
         return ctx.index.conflicts.open(ctx.source, conflict)
 
-    def refused(self, row: PathRow, operation: Operation, found: RemoteConflict) -> PathRow:
+    def refused(self, row: PathRow, entry: StoredOperation, found: RemoteConflict) -> PathRow:
         """Record that the server refused one of our pushes and opened a conflict; return the row afterwards."""
-        ctx = self._ctx
+        ctx, operation = self._ctx, entry.operation
+        resolving = entry.reason is PushReason.RESOLVE
         if row.remote.hash in (operation.base, found.remote_hash):
             # No newer version is known, so the conflict's snapshot is the best knowledge of the head.
             row = replace(row, remote=remote_side(found.remote_hash, row.remote.rev))
@@ -106,12 +107,14 @@ class ConflictTracker:
             ctx.in_flight.request_conflicts()
         self.unlist(found.id)
         parked = ctx.parked.get(row.path)
-        if parked is not None and parked.origin not in HEAD_IS_LOCAL:
+        if parked is not None and (resolving or parked.origin not in HEAD_IS_LOCAL):
+            # A refused resolution opens no disagreement of its own: the head that is asked for next decides on it.
             self.join(parked, found.id)
         elif operation.hash == found.remote_hash == row.remote.hash:
             # The push was stale, and its text is the very text the server holds: nothing differs. What was saved since
-            # is based on that text.
-            row = replace(row, base=row.remote)
+            # is based on that text, unless it was a decided text that the folder never held.
+            if not resolving or row.local.hash == operation.hash:
+                row = replace(row, base=row.remote)
             self.close_quietly(row, found.id)
         else:
             if parked is not None:

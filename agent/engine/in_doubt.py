@@ -93,7 +93,7 @@ class InDoubt:
         ctx = self._ctx
         ctx.move_operations([entry], OperationState.DONE)
         row = self._path_store.row(entry.operation.path)
-        self._path_store.change([self._conflicts.refused(row, entry.operation, found)])
+        self._path_store.change([self._conflicts.refused(row, entry, found)])
         ctx.in_flight.mark_changed([row.path])
 
     def refused(self, entry: StoredOperation, text: str) -> None:
@@ -141,7 +141,7 @@ class InDoubt:
         if verdict is InDoubtVerdict.CONFLICT and found is not None:
             # The server holds our text in a conflict: the operation is over, and the path is parked.
             ctx.move_operations([entry], OperationState.DONE)
-            return self._conflicts.refused(replace(row, remote=remote_side(digest)), operation, found)
+            return self._conflicts.refused(replace(row, remote=remote_side(digest)), entry, found)
         if verdict is InDoubtVerdict.NOT_APPLIED:
             # It may still arrive late. A conflict that it opens then is recognised by this state.
             ctx.move_operations([entry], OperationState.ABANDONED)

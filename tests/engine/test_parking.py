@@ -302,3 +302,48 @@ def test_a_resolution_on_the_server_covers_the_text_it_showed() -> None:
     assert not harness.conflicts()
     harness.land("theirs")
     assert harness.trees("a.md") == (sha("theirs"),) * 3
+
+
+def lost_update() -> EngineHarness:
+    """Our push "mine" replaced "theirs" unseen; no conflict of the server holds "theirs"."""
+    harness = started()
+    harness.saves("a.md", "mine")
+    ids = harness.answer(Result.APPLIED)
+    drain(harness, upsert("a.md", "mine", 22, ids[0]))
+    drain(harness, upsert("a.md", "theirs", 21))
+    return harness
+
+
+def test_a_refused_resolution_stays_the_person_s_decision() -> None:
+    """Another machine writes the decided text first: the folder still receives it, and its own text is not sent."""
+    harness = lost_update()
+    (parked,) = harness.conflicts()
+    decide(harness, Resolution.KEEP_RAVEN, None)
+    harness.shows("a.md", head("a.md", "mine", "theirs"))
+    refused = conflict("k7", "a.md", "mine", "theirs", "theirs")
+    harness.answer(Result.CONFLICT, found=refused)
+    (kept,) = harness.conflicts()
+    assert (kept.id, kept.state, kept.server_ids) == (parked.id, ConflictState.RESOLVING, ("k7",))
+    assert harness.trees("a.md") == (sha("mine"), sha("mine"), sha("theirs"))
+    harness.shows("a.md", head("a.md", "theirs", "mine"), refused)
+    assert harness.take(e.CloseConflict).choice is Resolution.KEEP_RAVEN
+    harness.tell(m.ConflictCloseAnswered(kept.id))
+    harness.shows("a.md", head("a.md", "theirs", "mine"))
+    harness.land("theirs")
+    assert not harness.conflicts() and harness.trees("a.md") == (sha("theirs"),) * 3
+
+
+def test_a_refused_resolution_is_shown_with_the_new_head() -> None:
+    """Another text became the head while the decision was sent: the same record is shown again, none beside it."""
+    harness = lost_update()
+    (parked,) = harness.conflicts()
+    decide(harness, Resolution.KEEP_RAVEN, None)
+    harness.shows("a.md", head("a.md", "mine", "theirs"))
+    refused = conflict("k7", "a.md", "mine", "theirs", "newer")
+    harness.answer(Result.CONFLICT, found=refused)
+    (kept,) = harness.conflicts()
+    assert (kept.id, kept.server_ids) == (parked.id, ("k7",)) and not harness.wants(e.CloseConflict)
+    assert kept.state is ConflictState.OPEN and kept.is_waiting
+    harness.land("newer")
+    (shown,) = harness.conflicts()
+    assert shown.parks and (shown.local_hash, shown.remote_hash) == (sha("newer"), sha("theirs"))
