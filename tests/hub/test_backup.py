@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
 import stat
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -133,3 +136,97 @@ def test_a_restore_keeps_what_it_replaces(tmp_path: Path) -> None:
     assert text_of(data.database, source) == "one"
     [kept] = [path for path in data.folder.glob("hub.db.before-restore.*") if path.suffix.count("-") == 0]
     assert text_of(kept, source) == "two"
+
+
+KILLED_AT_EACH_STEP = """
+import itertools, os, shutil, signal, sys
+from pathlib import Path
+from agent.hub.store.backup import HubData, Overwrite, restore
+
+template, copy, place = map(Path, sys.argv[1:])
+for last in itertools.count():
+    folder = place / str(last)
+    shutil.copytree(template, folder)
+    child = os.fork()
+    if child == 0:
+        steps = itertools.count()
+        watched = ("os.rename", "os.link", "os.remove", "sqlite3.connect", "open")
+
+        def step(event, arguments):
+            if event in watched and next(steps) == last:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        sys.addaudithook(step)
+        restore(copy, HubData(folder, folder / "hub.db", folder / "secret"), Overwrite.REPLACE)
+        os._exit(0)
+    if os.waitpid(child, 0)[1] == 0:
+        break
+"""
+"""Restore into copies of a hub. Kill the first one before its first file operation, the next before its second."""
+
+
+def with_unwritten_log(folder: Path, into: Path) -> str:
+    """Copy a hub whose newest text "two" is only in the log, as after a crash. Return its source."""
+    data, source = filled(folder)
+    hub = InProcess(SqlStore(sqlite_url(data.database)))
+    hub.push(source, upsert("a.md", "two", sha("one")))
+    shutil.copytree(folder, into)
+    hub.store.close()
+    (into / "hub.db-shm").unlink()
+    assert (into / "hub.db-wal").stat().st_size
+    return source
+
+
+def test_a_restore_killed_at_any_step_loses_nothing(tmp_path: Path) -> None:
+    """The hub is the old or the restored one, complete, with a secret; a replaced database is complete beside it."""
+    template, copy, place = tmp_path / "template", tmp_path / "copy.db", tmp_path / "killed"
+    source = with_unwritten_log(tmp_path / "hub", template)
+    backup(HubData(template, template / "hub.db", template / "secret"), copy, Overwrite.REFUSE, with_secret=True)
+    other = with_unwritten_log(tmp_path / "other", tmp_path / "old")
+    place.mkdir()
+    command = [sys.executable, "-P", "-c", KILLED_AT_EACH_STEP, str(tmp_path / "old"), str(copy), str(place)]
+    subprocess.run(command, check=True, timeout=120)
+    found = []
+    for step in sorted(place.iterdir(), key=lambda path: int(path.name)):
+        assert (step / "hub.db").stat().st_size, step.name
+        assert (step / "secret").stat().st_size, step.name
+        restored = text_of(step / "hub.db", source)
+        if restored is None:
+            assert text_of(step / "hub.db", other) == "two", step.name
+        else:
+            [kept] = [path for path in step.glob("hub.db.before-restore.*") if "-" not in path.name[22:]]
+            assert (restored, text_of(kept, other)) == ("two", "two"), step.name
+        found.append(restored)
+    assert found[0] is None and found[-1] == "two"
+    assert len(found) > 6 and found == sorted(found, key=lambda text: text is not None)
+
+
+def test_a_restore_keeps_a_database_sqlite_cannot_read(tmp_path: Path) -> None:
+    """The damaged file and its log remain beside the restored database, which has no log."""
+    data, source = filled(tmp_path / "hub")
+    copy = tmp_path / "copy.db"
+    backup(data, copy, Overwrite.REFUSE, with_secret=True)
+    data.database.write_bytes(b"not a database" * 100)
+    log = data.folder / "hub.db-wal"
+    log.write_bytes(b"a log")
+    restore(copy, data, Overwrite.REPLACE)
+    assert not log.exists()
+    assert text_of(data.database, source) == "one"
+    kept = {path.read_bytes() for path in data.folder.glob("hub.db.before-restore.*")}
+    assert kept == {b"not a database" * 100, b"a log"}
+
+
+def test_a_restore_never_replaces_a_database_in_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A transaction of another program ends the restore with a sentence; afterwards it works."""
+    monkeypatch.setattr("agent.hub.store.backup._BUSY_SECONDS", 0.05)
+    data, source = filled(tmp_path / "hub")
+    copy = tmp_path / "copy.db"
+    backup(data, copy, Overwrite.REFUSE, with_secret=True)
+    with closing(sqlite3.connect(data.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match=r"in use|cannot be kept"):
+            restore(copy, data, Overwrite.REPLACE)
+    assert text_of(data.database, source) == "one"
+    assert not list(data.folder.glob("*before-restore*"))
+    restore(copy, data, Overwrite.REPLACE)
+    assert text_of(data.database, source) == "one"

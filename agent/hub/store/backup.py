@@ -10,11 +10,12 @@ import errno
 import io
 import os
 import secrets
+import shutil
 import sqlite3
 import subprocess
 import tarfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
@@ -31,6 +32,11 @@ _DUMP: Final = "database.dump"
 _SECRET: Final = "secret"  # noqa: S105 - the name of a member
 _SQLITE_MAGIC: Final = b"SQLite format 3\0"
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+
+_LOG_SUFFIXES: Final = ("-wal", "-journal")
+_BUSY_SECONDS: Final = 10.0
+_PRIMARY_CODE: Final = 0xFF
+"""Bits of an extended SQLite error code that are the primary one."""
 
 
 class Overwrite(Enum):
@@ -99,11 +105,15 @@ def _written_beside(target: Path, overwrite: Overwrite) -> Iterator[Path]:
         _move(part, target, overwrite)
     finally:
         part.unlink(missing_ok=True)
-    folder = os.open(target.parent, os.O_RDONLY)
+    _sync_folder(target.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
     finally:
-        os.close(folder)
+        os.close(descriptor)
 
 
 def _move(part: Path, target: Path, overwrite: Overwrite) -> None:
@@ -186,26 +196,92 @@ def restore(copy: Path, data: HubData, overwrite: Overwrite) -> None:
 def _restore_sqlite(copy: Path, data: HubData, overwrite: Overwrite) -> None:
     if data.database.exists() and data.database.stat().st_size and overwrite is Overwrite.REFUSE:
         raise StoreError(f"{data.database} exists already: add --force to replace it. The old file is kept beside it.")
-    with _written_beside(data.database, Overwrite.REPLACE) as part:
-        try:
-            with (
-                closing(sqlite3.connect(f"{copy.absolute().as_uri()}?mode=ro", uri=True)) as origin,
-                closing(sqlite3.connect(part)) as database,
-            ):
-                origin.backup(database, pages=-1)
-                if database.execute("PRAGMA integrity_check").fetchone() != ("ok",):
-                    raise StoreError(f"{copy} is damaged.")
-                secret = _stored_secret(database)
-                database.execute("PRAGMA journal_mode=DELETE")
-                database.execute(f"DROP TABLE IF EXISTS {_SECRET_TABLE}")
-                database.commit()
-        except sqlite3.Error as error:
-            raise StoreError(f"{copy} is no backup of a hub: {error}.") from error
-        # The log belongs to the database that is replaced. Beside the restored one it would damage it.
-        kept = f"{data.database.name}.before-restore.{secrets.token_hex(4)}"
-        for suffix in ("", "-wal", "-shm"):
-            _keep_as(data.database.with_name(f"{data.database.name}{suffix}"), f"{kept}{suffix}")
+    with ExitStack() as held, _written_beside(data.database, Overwrite.REPLACE) as part:
+        secret = _checked_copy(copy, part)
+        _keep_database(data.database, held)
     _restore_secret(secret, data.secret)
+
+
+def _checked_copy(copy: Path, part: Path) -> bytes | None:
+    """Copy a backup's database to `part` without the secret, which is returned.
+
+    Raises:
+        StoreError: the backup is damaged.
+    """
+    try:
+        with (
+            closing(sqlite3.connect(f"{copy.absolute().as_uri()}?mode=ro", uri=True)) as origin,
+            closing(sqlite3.connect(part)) as database,
+        ):
+            origin.backup(database, pages=-1)
+            if database.execute("PRAGMA integrity_check").fetchone() != ("ok",):
+                raise StoreError(f"{copy} is damaged.")
+            secret = _stored_secret(database)
+            database.execute("PRAGMA journal_mode=DELETE")
+            database.execute(f"DROP TABLE IF EXISTS {_SECRET_TABLE}")
+            database.commit()
+    except sqlite3.Error as error:
+        raise StoreError(f"{copy} is no backup of a hub: {error}.") from error
+    return secret
+
+
+def _keep_database(database: Path, held: ExitStack) -> None:
+    """Give a database that is about to be replaced a second name, and leave no log beside it.
+
+    Until the one rename that replaces it, `database` is the complete old one: SQLite deletes the log of a missing or
+    empty database, and applies a log to whatever database has its name.
+
+    Args:
+        held: keeps the old database locked until the replacement, so that no other program begins a log.
+
+    Raises:
+        StoreError: the database is in use, or its log cannot be written into it.
+    """
+    kept = _beside(database, f".before-restore.{secrets.token_hex(4)}")
+    logs = [(_beside(database, suffix), _beside(kept, suffix)) for suffix in _LOG_SUFFIXES]
+    links = [pair for pair in ((database, kept), *logs) if pair[0].exists()]
+    try:
+        for path, second in links:
+            _link_as(path, second)
+        is_whole = database.is_file() and database.stat().st_size > 0 and _absorb_log(database, held)
+    except BaseException:
+        for _, second in links:
+            second.unlink(missing_ok=True)
+        raise
+    if is_whole and kept.samefile(database):
+        for _, second in logs:
+            second.unlink(missing_ok=True)
+    # The second names are durable before the first ones end.
+    _sync_folder(database.parent)
+    for suffix in (*_LOG_SUFFIXES, "-shm"):
+        _beside(database, suffix).unlink(missing_ok=True)
+
+
+def _beside(path: Path, suffix: str) -> Path:
+    return path.with_name(f"{path.name}{suffix}")
+
+
+def _absorb_log(database: Path, held: ExitStack) -> bool:
+    """Write the log into the database, remove the log, and lock the database. Return False if it is damaged.
+
+    Raises:
+        StoreError: the database is in use, or the log cannot be written into it.
+    """
+    try:
+        with ExitStack() as stack:
+            old = stack.enter_context(closing(sqlite3.connect(database, timeout=_BUSY_SECONDS, isolation_level=None)))
+            # Reading applies the rollback journal of an interrupted transaction.
+            old.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            busy, _, _ = old.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if busy or old.execute("PRAGMA journal_mode=DELETE").fetchone() != ("delete",):
+                raise StoreError(f"{database} is in use: end the program that uses it, and restore again.")
+            old.execute("BEGIN EXCLUSIVE")
+            held.enter_context(stack.pop_all())
+    except sqlite3.Error as error:
+        if error.sqlite_errorcode & _PRIMARY_CODE in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return False
+        raise StoreError(f"{database} cannot be kept, so nothing was restored: {error}.") from error
+    return True
 
 
 def _stored_secret(database: sqlite3.Connection) -> bytes | None:
@@ -243,14 +319,21 @@ def _restore_postgres(copy: Path, data: HubData, overwrite: Overwrite) -> None:
 def _restore_secret(secret: bytes | None, path: Path) -> None:
     if secret is None or (path.is_file() and path.read_bytes().strip() == secret):
         return
-    _keep_as(path, f"{path.name}.before-restore.{secrets.token_hex(4)}")
+    if path.exists():
+        _link_as(path, _beside(path, f".before-restore.{secrets.token_hex(4)}"))
     with _written_beside(path, Overwrite.REPLACE) as part:
         part.write_bytes(secret)
 
 
-def _keep_as(path: Path, name: str) -> None:
-    if path.exists():
-        path.replace(path.with_name(name))
+def _link_as(path: Path, second: Path) -> None:
+    """Give a file a second name beside it, or copy it where the file system has no links."""
+    try:
+        os.link(path, second)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        with _written_beside(second, Overwrite.REPLACE) as part:
+            shutil.copyfile(path, part)
 
 
 def _run_tool(tool: str, url: str, options: list[str], stdout: int | None = None) -> None:
