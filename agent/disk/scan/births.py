@@ -11,7 +11,7 @@ from agent.disk.fs.protocol import Dir, Fs
 def with_birth(fs: Fs, handle: Dir, seen: Observation, known: IndexedFile | None) -> Observation:
     """Add the birth time of an inode that the index does not hold for this path.
 
-    It tells a renamed file from a new one that was given the inode of a deleted file.
+    It distinguishes a renamed file from a new one that was given the inode of a deleted file.
     """
     stored = seen.fingerprint
     if stored is None or (known is not None and known.inode == stored.inode):
