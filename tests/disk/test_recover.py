@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -220,3 +221,47 @@ def test_a_folder_lost_during_a_swap_leaves_the_text_in_trash(folder: Path, stat
     assert room.staging() == []
     assert (folder / "a").read_bytes() == MINE
     room.close()
+
+
+class FolderFirst(WrappedFs):
+    """Replaces the file by a folder just before it comes out, and crashes with the first call afterwards."""
+
+    def __init__(self, path: Path, call: str) -> None:
+        super().__init__(self.replace)
+        self.path, self.call, self.came_out = path, call, False
+
+    def replace(self, name: str, args: tuple[Any, ...]) -> None:
+        if self.came_out:
+            raise Crash
+        if name == self.call and "a.md" in args:
+            self.came_out = True
+            self.path.unlink()
+            self.path.mkdir()
+            (self.path / "mine").write_bytes(MINE)
+
+
+@pytest.mark.parametrize(("verb", "call"), [("replace", "exchange"), ("remove", "rename")])
+@pytest.mark.parametrize("newer", [False, True])
+def test_a_folder_that_came_out_goes_back_or_to_the_trash(
+    folder: Path, state: Path, verb: str, call: str, newer: bool
+) -> None:
+    """A crash after the swap brought out a folder leaves nothing in the staging, and loses nothing of the folder."""
+    new, expected = JOBS[verb]
+    path = folder / "a.md"
+    path.write_bytes(OLD)
+    fs = FolderFirst(path, call)
+    job = intent("a.md", new, expected)
+    room = open_room(folder, state, fs)
+    with pytest.raises(Crash):
+        room.installer.apply([(job, new or b"")], NOW)
+    room.close()
+    if newer:
+        path.unlink(missing_ok=True)
+        path.write_bytes(b"newer\n")
+    for _ in range(2):
+        room, landing = recover(folder, state, WrappedFs(), [job])
+        assert landing is ApplyOutcome.CHANGED and room.staging() == []
+        room.close()
+    assert newer or (path / "mine").read_bytes() == MINE
+    assert not newer or path.read_bytes() == b"newer\n"
+    assert [file.read_bytes() for file in [*state.rglob("mine"), *folder.rglob("mine")]] == [MINE]

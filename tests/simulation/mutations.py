@@ -24,7 +24,7 @@ from agent.core.model import ABSENT, ApplyOutcome, ApplyResult, Intent, Observat
 from agent.core.reconcile import Step, reconcile
 from agent.disk.apply import install
 from agent.disk.apply.install import Installer
-from agent.disk.apply.staging import StagingArea, StagingMark
+from agent.disk.apply.staging import FileHash, StagingArea, StagingMark
 from agent.disk.apply.swap import Swapper, Target
 from agent.disk.apply.trash import Trash
 from agent.disk.fs.protocol import Dir
@@ -128,7 +128,8 @@ def _no_check_after_the_swap() -> AbstractContextManager[object]:
             self._fs.exchange(self._staging.handle, intent.id + StagingMark.NEW, spot.folder, spot.name)
         except OSError:
             return careful(self, intent, spot, now)
-        self._staging.to_trash(intent, StagingMark.NEW, intent.expected, now)
+        found = self._fs.stat(self._staging.handle, intent.id + StagingMark.NEW)
+        self._staging.to_trash(intent, StagingMark.NEW, FileHash(intent.expected or "", found), now)
         return ApplyOutcome.DONE
 
     return instead(Swapper, "replace", swapped)
@@ -137,11 +138,11 @@ def _no_check_after_the_swap() -> AbstractContextManager[object]:
 def _removal_without_the_trash() -> AbstractContextManager[object]:
     careful = StagingArea.to_trash
 
-    def dropped(self: StagingArea, intent: Intent, stage: StagingMark, sha256: str | None, now: float) -> None:
+    def dropped(self: StagingArea, intent: Intent, stage: StagingMark, found: FileHash | None, now: float) -> None:
         if intent.new is None:
             self.drop(intent.id, stage)
         else:
-            careful(self, intent, stage, sha256, now)
+            careful(self, intent, stage, found, now)
 
     return instead(StagingArea, "to_trash", dropped)
 

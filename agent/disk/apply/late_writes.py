@@ -14,7 +14,7 @@ from typing import Final
 
 from msgspec import Struct
 
-from agent.disk.apply.trash import Trash, TrashEntry
+from agent.disk.apply.trash import Trash, TrashEntry, same_bytes
 from agent.disk.fs.protocol import Fs, Stat
 from agent.disk.scan.digest import CHUNK
 
@@ -56,9 +56,8 @@ def find_late_writes(fs: Fs, trash: Trash, now: float) -> Iterator[LateWrite]:
     """
     for watched in trash.watched():
         entry = watched.entry
-        found = fs.stat(trash.folder, entry.name)
-        may_change = found.links > 1 or fs.may_be_written(trash.folder, entry.name)
-        if (found.size, found.mtime_ns) == (watched.size, watched.mtime_ns):
+        found, may_change = _stat_and_openness(fs, trash, entry)
+        if same_bytes(found, watched):
             if not may_change:
                 trash.unwatch(entry.id)
             continue
@@ -75,10 +74,24 @@ def find_late_writes(fs: Fs, trash: Trash, now: float) -> Iterator[LateWrite]:
 
 
 def accept(fs: Fs, trash: Trash, late: LateWrite) -> TrashEntry:
-    """Name the entry by its present hash. Call it after the bytes were rescued, so that a crash repeats the rescue."""
+    """Name the entry by the rescued hash. Call it after the bytes were rescued, so that a crash repeats the rescue.
+
+    If a program wrote again since ``late`` was found, the entry stays watched, and the next call finds that write.
+    """
     entry = trash.correct(late.entry, late.hash)
-    _watch_on(trash, entry, late.found, late.found.links > 1 or fs.may_be_written(trash.folder, entry.name))
+    found, may_change = _stat_and_openness(fs, trash, entry)
+    _watch_on(trash, entry, late.found, may_change or not same_bytes(found, late.found))
     return entry
+
+
+def _stat_and_openness(fs: Fs, trash: Trash, entry: TrashEntry) -> tuple[Stat, bool]:
+    """Return the stat of an entry, and True if a process may still change the file.
+
+    First the lease, then the stat: a program that closed the file in between has left its last write in the stat.
+    """
+    is_open = fs.may_be_written(trash.folder, entry.name)
+    found = fs.stat(trash.folder, entry.name)
+    return found, is_open or found.links > 1
 
 
 def _watch_on(trash: Trash, entry: TrashEntry, found: Stat, may_change: bool) -> None:

@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from agent.core.model import ApplyOutcome, Intent
 from agent.core.paths import parent_of
-from agent.disk.apply.staging import StagingArea, StagingMark, group_of
+from agent.disk.apply.staging import StagingArea, StagingMark, group_of, matches
 from agent.disk.apply.swap import Swapper, Target, file_missing, hash_at
 from agent.disk.apply.trash import Trash
 from agent.disk.root import MountMissing, PathBlocked, Root, UnsafePath
@@ -45,6 +45,7 @@ def recover_all(root: Root, trash: Trash, intents: Sequence[Intent], now: float)
         OSError: the disk refused; call it again later.
     """
     staging = StagingArea(root.fs, trash)
+    trash.repair_watches()
     held = staging.contents()
     trashed = frozenset((entry.id, entry.hash) for entry in trash.entries())
     context = _RecoveryContext(root, staging, Swapper(root.fs, staging), trashed, now)
@@ -76,7 +77,7 @@ def discard(staging: StagingArea, intent: Intent, now: float) -> None:
     staging.drop(intent.id, StagingMark.PART)
     with contextlib.suppress(FileNotFoundError):
         found = staging.hash_of(intent.id, StagingMark.NEW)
-        if found is not None and found == intent.new:
+        if matches(found, intent.new):
             # These bytes are known elsewhere: they came with the intent.
             staging.drop(intent.id, StagingMark.NEW)
         else:
@@ -128,7 +129,7 @@ def _taken(
 ) -> tuple[ApplyOutcome, str | None]:
     """Decide with ``ID.old`` present: a removal, or a swap without exchange, was interrupted."""
     taken = context.staging.hash_of(intent.id, StagingMark.OLD)
-    if taken is None or taken != intent.expected:
+    if not matches(taken, intent.expected):
         if target is None:
             # The user's unexpected file has no folder to go back to.
             context.staging.to_trash(intent, StagingMark.OLD, taken, context.now)
@@ -153,11 +154,11 @@ def _swapped_or_not(
     """Decide with ``ID.new`` present: it is the agent's file before an exchange, and the user's file after one."""
     held = context.staging.hash_of(intent.id, StagingMark.NEW)
     at_path = hash_at(context.root.fs, target) if target is not None else None
-    if held is not None and held == intent.new:
+    if matches(held, intent.new):
         # Our file is still in the staging: no exchange took place, or it was already undone.
         discard(context.staging, intent, context.now)
         return (ApplyOutcome.DONE, None) if at_path == intent.new else (ApplyOutcome.CHANGED, _NOT_DONE)
-    if held is not None and held == intent.expected:
+    if matches(held, intent.expected):
         # The exchange took place and brought out the expected file; only its move to the trash is missing.
         context.staging.to_trash(intent, StagingMark.NEW, held, context.now)
         return ApplyOutcome.DONE, None

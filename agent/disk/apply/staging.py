@@ -8,7 +8,7 @@
 ``GROUP.made``  an empty mark: every ``ID.part`` of the group was durable, and was or is about to be installed. With
                 this mark and without ``ID.part``, the file was installed, whatever the user did to it since
 ``ID.void``     an empty mark: this intent of the group was not carried out, whatever the staging holds
-``ID.watch``    written by ``agent.disk.apply.late_writes``; it names a trash entry that a process may still change
+``ID.watch``    written by ``agent.disk.apply.watch_records``; it names a trash entry that a process may still change
 ==============  =====================================================================================
 """
 
@@ -19,6 +19,8 @@ import enum
 import errno
 from collections.abc import Iterable
 from typing import Final
+
+from msgspec import Struct
 
 from agent.core.model import SENTINEL_BASE, Intent
 from agent.disk.apply.trash import Trash
@@ -43,6 +45,8 @@ def group_of(intent_id: str) -> str:
 
 
 _ENDINGS: Final = frozenset(StagingMark)
+_FROM_FOLDER: Final = frozenset({StagingMark.NEW, StagingMark.OLD})
+"""The names under which something may have come out of the linked folder."""
 _EMPTY_MARKS: Final = frozenset({StagingMark.COMMITTED, StagingMark.CANCELLED})
 
 
@@ -60,11 +64,16 @@ class StagingArea:
         return self._trash.staging
 
     def contents(self) -> dict[str, set[StagingMark]]:
-        """Return the endings by intent id, or by group for ``COMMITTED``. Other names are ignored."""
+        """Return the endings by intent id, or by group for ``COMMITTED``. Other names are ignored.
+
+        ``NEW`` and ``OLD`` may be folders or links too: the user may have replaced the file by one before the swap.
+        """
         held: dict[str, set[StagingMark]] = {}
         for entry in self._fs.entries(self.handle):
             identifier, dot, ending = entry.name.rpartition(".")
-            if dot and entry.kind is FileType.FILE and dot + ending in _ENDINGS:
+            if not dot or dot + ending not in _ENDINGS:
+                continue
+            if entry.kind is FileType.FILE or dot + ending in _FROM_FOLDER:
                 held.setdefault(identifier, set()).add(StagingMark(dot + ending))
         return held
 
@@ -150,42 +159,61 @@ class StagingArea:
         with contextlib.suppress(FileNotFoundError):
             self._fs.unlink(self.handle, intent_id + mark)
 
-    def hash_of(self, intent_id: str, mark: StagingMark) -> str | None:
-        """Return the sha256 of a staged file; None if it is no file, is unreadable, or changes during the read."""
+    def hash_of(self, intent_id: str, mark: StagingMark) -> FileHash | None:
+        """Return the hash of a staged file; None if it is no file, is unreadable, or changes during the read."""
         return file_hash(self._fs, self.handle, intent_id + mark)
 
     def trash_orphan(self, orphan: str, mark: StagingMark, now: float) -> None:
         """Move a file that no journalled intent names to the trash: it may be a user's, and its path is not known."""
+        found = self.hash_of(orphan, mark)
         self._trash.move_in(
             orphan + mark,
             f"recovered/{orphan}",
-            sha256=self.hash_of(orphan, mark) or SENTINEL_BASE,
+            sha256=SENTINEL_BASE if found is None else found.sha256,
+            hashed=None if found is None else found.stat,
             reason="recovered",
             entry_id=f"{orphan}{mark}",
             now=now,
         )
 
-    def to_trash(self, intent: Intent, mark: StagingMark, sha256: str | None, now: float) -> None:
+    def to_trash(self, intent: Intent, mark: StagingMark, found: FileHash | None, now: float) -> None:
         """Move a staged file to the trash. Bytes other than the expected ones get an entry id of their own."""
-        suffix = "" if sha256 is not None and sha256 == intent.expected else ".found"
+        suffix = "" if matches(found, intent.expected) else ".found"
         try:
             self._trash.move_in(
                 intent.id + mark,
                 intent.path,
-                sha256=sha256 or SENTINEL_BASE,
+                sha256=SENTINEL_BASE if found is None else found.sha256,
+                hashed=None if found is None else found.stat,
                 reason=intent.purpose.value,
                 entry_id=intent.id + suffix,
                 now=now,
             )
         except FileExistsError:
             # A crash fell between the link and the unlink that replace a rename: the entry holds the same bytes.
-            if sha256 is None:
+            if found is None:
                 raise
             self.drop(intent.id, mark)
 
 
-def file_hash(fs: Fs, folder: Dir, name: str) -> str | None:
-    """Return the sha256 of a regular file; None if it is none, is unreadable, or changes during the read."""
+class FileHash(Struct, frozen=True):
+    """The hash of a file that did not change while it was read.
+
+    Attributes:
+        stat: of the bytes that were hashed. If it differs later, the bytes may be others.
+    """
+
+    sha256: str
+    stat: Stat
+
+
+def matches(found: FileHash | None, sha256: str | None) -> bool:
+    """Return True if the hash is known and is this one."""
+    return found is not None and found.sha256 == sha256
+
+
+def file_hash(fs: Fs, folder: Dir, name: str) -> FileHash | None:
+    """Return the hash of a regular file; None if it is none, is unreadable, or changes during the read."""
     try:
         if fs.stat(folder, name).kind is not FileType.FILE:
             return None
@@ -205,4 +233,6 @@ def file_hash(fs: Fs, folder: Dir, name: str) -> str | None:
         after.mtime_ns,
         after.ctime_ns,
     )
-    return found.sha256 if same and before.kind is FileType.FILE else None
+    if found.sha256 is None or not same or before.kind is not FileType.FILE:
+        return None
+    return FileHash(found.sha256, after)

@@ -10,7 +10,7 @@ import contextlib
 from msgspec import Struct
 
 from agent.core.model import ApplyOutcome, Intent
-from agent.disk.apply.staging import StagingArea, StagingMark, file_hash
+from agent.disk.apply.staging import FileHash, StagingArea, StagingMark, file_hash, matches
 from agent.disk.fs.protocol import UNSUPPORTED, Dir, Fs
 
 
@@ -50,7 +50,7 @@ class Swapper:
                 raise
             return self._take_and_place(intent, target, now)
         came_out = self._staging.hash_of(intent.id, StagingMark.NEW)
-        if came_out is None or came_out != intent.expected:
+        if not matches(came_out, intent.expected):
             self.put_back(intent, target, now)
             return ApplyOutcome.CHANGED
         try:
@@ -62,10 +62,11 @@ class Swapper:
 
     def remove(self, intent: Intent, target: Target, now: float) -> ApplyOutcome:
         """Move the expected file from its path to the trash."""
-        if not self._take(intent, target, now):
+        taken = self._take(intent, target, now)
+        if taken is None:
             return ApplyOutcome.CHANGED
         try:
-            self._staging.to_trash(intent, StagingMark.OLD, intent.expected, now)
+            self._staging.to_trash(intent, StagingMark.OLD, taken, now)
         except OSError:
             self.return_old(intent, target, now)
             raise
@@ -83,7 +84,7 @@ class Swapper:
         except FileNotFoundError:
             self._back_or_trash(intent, StagingMark.NEW, target, now)
             return
-        if self._staging.hash_of(intent.id, StagingMark.NEW) == intent.new:
+        if matches(self._staging.hash_of(intent.id, StagingMark.NEW), intent.new):
             return
         with contextlib.suppress(FileNotFoundError):
             self._fs.exchange(self._staging.handle, name, target.folder, target.name)
@@ -99,25 +100,26 @@ class Swapper:
         except FileExistsError:
             self._staging.to_trash(intent, mark, self._staging.hash_of(intent.id, mark), now)
 
-    def _take(self, intent: Intent, target: Target, now: float) -> bool:
-        """Rename the file to ``ID.old``; False if it was not the expected one and went back."""
+    def _take(self, intent: Intent, target: Target, now: float) -> FileHash | None:
+        """Rename the file to ``ID.old``; None if it was not the expected one and went back."""
         try:
             self._fs.rename(target.folder, target.name, self._staging.handle, intent.id + StagingMark.OLD)
         except FileNotFoundError:
-            return False
+            return None
         taken = self._staging.hash_of(intent.id, StagingMark.OLD)
-        if taken is not None and taken == intent.expected:
-            return True
+        if matches(taken, intent.expected):
+            return taken
         self.return_old(intent, target, now)
-        return False
+        return None
 
     def _take_and_place(self, intent: Intent, target: Target, now: float) -> ApplyOutcome:
         """Swap on a disk that cannot exchange names: for a moment the path is empty, and the journal knows it."""
-        if not self._take(intent, target, now):
+        taken = self._take(intent, target, now)
+        if taken is None:
             return ApplyOutcome.CHANGED
         try:
             outcome = self.place(intent, target)
-            self._staging.to_trash(intent, StagingMark.OLD, intent.expected, now)
+            self._staging.to_trash(intent, StagingMark.OLD, taken, now)
         except OSError:
             if file_missing(self._fs, target):
                 self.return_old(intent, target, now)
@@ -148,6 +150,7 @@ def file_missing(fs: Fs, target: Target) -> bool:
 def hash_at(fs: Fs, target: Target) -> str | None:
     """Return the sha256 of the file at the target; None if there is none, or if its bytes cannot be read whole."""
     try:
-        return file_hash(fs, target.folder, target.name)
+        found = file_hash(fs, target.folder, target.name)
     except FileNotFoundError:
         return None
+    return None if found is None else found.sha256

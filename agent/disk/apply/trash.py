@@ -20,9 +20,17 @@ from agent.core.errors import DiskError
 from agent.core.model import SENTINEL_BASE
 from agent.core.os_errors import explain
 from agent.core.paths import MAX_PART_BYTES, OWN_NAME
+from agent.disk.apply.watch_records import (
+    WatchRecord,
+    read_file,
+    read_record,
+    recorded_ids,
+    remove_record,
+    write_file,
+    write_record,
+)
 from agent.disk.fs.protocol import Dir, FileType, Fs, Stat
 from agent.disk.root import Root
-from agent.disk.scan.digest import CHUNK
 
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
 _ENTRY: Final = re.compile(r"(\d{8}T\d{6}Z)-([0-9A-Za-z_.]+)-([0-9a-f]{64})-([a-z_]+)-(.+)")
@@ -34,8 +42,6 @@ _PRIVATE: Final = 0o700
 _PROBE: Final = "\u00e9.part"
 """A name with a composed letter. Its ending makes recovery remove it if a crash left it behind."""
 _STAGING: Final = "slots"
-_LATE: Final = ".watch"
-"""Ending of the staging files that name an entry which a process may still change."""
 
 
 class TrashEntry(Struct, frozen=True):
@@ -124,7 +130,7 @@ class Trash:
         for entry in self.entries():
             if entry.id == entry_id:
                 try:
-                    content = self._content(entry.name)
+                    content = read_file(self._fs, self.folder, entry.name)
                 except OSError as failure:
                     raise DiskError(f"The trash entry {entry_id} cannot be read: {explain(failure)}.") from failure
                 if entry.hash not in (SENTINEL_BASE, hashlib.sha256(content).hexdigest()):
@@ -147,7 +153,7 @@ class Trash:
         part = f"{entry_id}.part"
         with contextlib.suppress(FileNotFoundError):
             self._fs.unlink(self.staging, part)
-        self._write(self.staging, part, content)
+        write_file(self._fs, self.staging, part, content)
         try:
             self._add(part, path, sha256, reason, entry_id, now)
         except OSError:
@@ -155,20 +161,38 @@ class Trash:
             raise
         self._fs.fsync_dir(self.folder)
 
-    def move_in(self, staged: str, path: str, *, sha256: str, reason: str, entry_id: str, now: float) -> None:
+    def move_in(
+        self, staged: str, path: str, *, sha256: str, hashed: Stat | None, reason: str, entry_id: str, now: float
+    ) -> None:
         """Move a user's file from the staging folder into the trash; durable once the trash folder is.
 
         A file that a process may still change, through an open handle or another hard link, is watched from then on.
+        So is a file that was changed after it was hashed.
+
+        Args:
+            hashed: the stat of the bytes that ``sha256`` names; None if the hash is unknown.
 
         Raises:
             OSError: the disk refused; the file is still in the staging folder.
         """
-        found = self._fs.stat(self.staging, staged)
-        if found.links > 1 or self._fs.may_be_written(self.staging, staged):
-            name = self._name(path, sha256, reason, entry_id, now)
-            self.watch(entry_id, name, found)
+        links = 0
+        may_change = False
+        if self._fs.stat(self.staging, staged).kind is FileType.FILE:
+            # First the lease, then the stat: a program that closed the file in between has left its last write there.
+            may_change = self._fs.may_be_written(self.staging, staged)
+            found = self._fs.stat(self.staging, staged)
+            hashed, links = hashed or found, found.links
+            may_change = may_change or not same_bytes(found, hashed)
+            if may_change or links > 1:
+                self.watch(entry_id, self._name(path, sha256, reason, entry_id, now), hashed)
         try:
             self._add(staged, path, sha256, reason, entry_id, now)
+        except FileExistsError:
+            # A crash fell between the link and the unlink that replace a rename. The entry is one of the file's names,
+            # and the staged one is another, which the caller removes.
+            if not may_change and links <= 2:
+                self.unwatch(entry_id)
+            raise
         except OSError:
             self.unwatch(entry_id)
             raise
@@ -179,27 +203,50 @@ class Trash:
         self._fs.rename_noreplace(self.staging, staged, self.folder, name)
 
     def watch(self, entry_id: str, name: str, found: Stat) -> None:
-        """Record that the file of an entry may still change, with its present size and modification time."""
-        self.unwatch(entry_id)
-        self._write(self.staging, entry_id + _LATE, f"{name}\n{found.size}\n{found.mtime_ns}\n".encode())
+        """Record that the file of an entry may still change. The record appears whole, or replaces the old one.
+
+        Args:
+            found: the stat of the bytes that the entry's hash names.
+        """
+        record = WatchRecord(name, found.size, found.mtime_ns)
+        write_record(self._fs, self.staging, entry_id, record)
 
     def unwatch(self, entry_id: str) -> None:
         """Remove the record of ``watch``, if there is one."""
-        with contextlib.suppress(FileNotFoundError):
-            self._fs.unlink(self.staging, entry_id + _LATE)
+        remove_record(self._fs, self.staging, entry_id)
 
     def watched(self) -> Iterator[WatchedEntry]:
-        """Yield every entry that may still change. Records of entries that are gone are removed."""
-        for found in self._fs.entries(self.staging) if self.exists() else ():
-            if not found.name.endswith(_LATE):
+        """Yield every entry that may still change.
+
+        A record without an entry is skipped and kept: ``move_in`` writes the record before the file is in the trash,
+        and this may be another thread.
+        """
+        for _, watched in self._records():
+            if watched is not None:
+                yield watched
+
+    def repair_watches(self) -> None:
+        """Correct the records after a crash. Call it only from the thread that calls ``move_in``.
+
+        A record whose entry has another name by now gets that name; a record without an entry is removed.
+        """
+        for entry_id, watched in list(self._records()):
+            if watched is not None:
                 continue
-            entry_id = found.name.removesuffix(_LATE)
-            lines = self._content(found.name, self.staging).decode("utf-8", "replace").split("\n")
-            entry = self._parse(lines[0])
-            if entry is None or len(lines) < 3 or not (lines[1].isdecimal() and lines[2].lstrip("-").isdecimal()):
-                self.unwatch(entry_id)
+            renamed = [entry for entry in self.entries() if entry.id == entry_id]
+            record = read_record(self._fs, self.staging, entry_id)
+            if renamed and record is not None:
+                write_record(self._fs, self.staging, entry_id, record._replace(name=renamed[-1].name))
             else:
-                yield WatchedEntry(entry, int(lines[1]), int(lines[2]))
+                self.unwatch(entry_id)
+
+    def _records(self) -> Iterator[tuple[str, WatchedEntry | None]]:
+        """Yield the entry id of each record, and the entry; None if the entry is not there or the record is damaged."""
+        for entry_id in recorded_ids(self._fs, self.staging) if self.exists() else ():
+            record = read_record(self._fs, self.staging, entry_id)
+            entry = None if record is None else self._parse(record.name)
+            watched = record and entry and WatchedEntry(entry, record.size, record.mtime_ns)
+            yield entry_id, watched or None
 
     def correct(self, entry: TrashEntry, sha256: str) -> TrashEntry:
         """Rename an entry to the hash of its present bytes. Raises OSError."""
@@ -311,7 +358,7 @@ class Trash:
         try:
             if quoted.endswith(_CUT_MARK):
                 with contextlib.suppress(FileNotFoundError):
-                    raw = self._content(_sidecar_name(name))
+                    raw = read_file(self._fs, self.folder, _sidecar_name(name))
             size = self._fs.stat(self.folder, name).size
         except FileNotFoundError:
             return None
@@ -324,33 +371,10 @@ class Trash:
             sidecar = _sidecar_name(name)
             with contextlib.suppress(FileNotFoundError):
                 self._fs.unlink(self.folder, sidecar)
-            self._write(self.folder, sidecar, path.encode("utf-8", "surrogateescape"))
-
-    def _write(self, folder: Dir, name: str, content: bytes) -> None:
-        file = self._fs.create(folder, name, 0o600)
-        try:
-            try:
-                self._fs.write(file, content)
-                self._fs.fsync(file)
-            finally:
-                self._fs.close(file)
-        except OSError:
-            self._fs.unlink(folder, name)
-            raise
+            write_file(self._fs, self.folder, sidecar, path.encode("utf-8", "surrogateescape"))
 
     def _was_changed(self, watched: WatchedEntry) -> bool:
-        found = self._fs.stat(self.folder, watched.entry.name)
-        return (found.size, found.mtime_ns) != (watched.size, watched.mtime_ns)
-
-    def _content(self, name: str, folder: Dir | None = None) -> bytes:
-        file = self._fs.open_file(self.folder if folder is None else folder, name)
-        try:
-            pieces = []
-            while data := self._fs.read(file, CHUNK):
-                pieces.append(data)
-            return b"".join(pieces)
-        finally:
-            self._fs.close(file)
+        return not same_bytes(self._fs.stat(self.folder, watched.entry.name), watched)
 
     def _remove(self, entry: TrashEntry) -> None:
         self.unwatch(entry.id)
@@ -358,6 +382,11 @@ class Trash:
         if entry.name.endswith(_CUT_MARK):
             with contextlib.suppress(FileNotFoundError):
                 self._fs.unlink(self.folder, _sidecar_name(entry.name))
+
+
+def same_bytes(one: Stat | WatchedEntry, other: Stat | WatchedEntry) -> bool:
+    """Return True if neither the size nor the modification time differs."""
+    return (one.size, one.mtime_ns) == (other.size, other.mtime_ns)
 
 
 def _sidecar_name(name: str) -> str:
