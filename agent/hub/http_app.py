@@ -34,7 +34,7 @@ from agent.hub.http_request import (
 from agent.hub.memory_budget import MemoryBudget
 from agent.hub.metrics import CONTENT_TYPE, HubMetrics
 from agent.hub.raven.endpoints import Hub, endpoint_of
-from agent.hub.raven.validation import WRITERS
+from agent.hub.raven.validation import LARGE_ANSWERS, WRITERS
 from agent.hub.raven.wire import HubError, Response
 from agent.hub.store.token_registry import Revocations
 
@@ -197,9 +197,10 @@ class HubApp:
             self._bodies.remove(user, counted)
 
     async def _answer(self, raw: RawRequest, user: str, body: bytes) -> tuple[Response, float]:
-        if not await self._answers.wait_for_room(user, 0, BUDGET_SECONDS):
-            raise HubError(503, "Too many unread answers at once", retry_after=1)
         endpoint = endpoint_of(raw.method, raw.path)
+        # Pushes and heartbeats have small answers, so they never wait for slow readers of the same user.
+        if endpoint in LARGE_ANSWERS and not await self._answers.wait_for_room(user, 0, BUDGET_SECONDS):
+            raise HubError(503, "Too many unread answers at once", retry_after=1)
         if endpoint == "sources/deltas":
             return await self._deltas(raw, body)
         if endpoint in WRITERS:

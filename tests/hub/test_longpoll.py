@@ -10,8 +10,11 @@ import httpx
 import orjson
 import pytest
 
+from agent.hub import http_app
 from agent.hub.event_notifier import EventNotifier, woken_within
 from agent.hub.http_app import HubApp
+from agent.hub.raven.endpoints import HANDLERS
+from agent.hub.raven.validation import LARGE_ANSWERS, WRITERS
 from hub.fixtures import InProcess, upsert
 
 
@@ -150,3 +153,64 @@ def test_a_request_that_is_refused_does_not_wait(light: InProcess, body: Any) ->
             return answer.status_code
 
     assert run(claim()) == 400
+
+
+def test_only_large_answers_wait_for_slow_readers(light: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a machine does not read its page, another one of the user pushes and beats; its own page is a 503."""
+    monkeypatch.setattr(http_app, "ANSWER_BUDGET", (200_000, 100_000))
+    monkeypatch.setattr(http_app, "BUDGET_SECONDS", 0.05)
+    connector, source = light.connector(), light.source()
+    light.push(source, upsert("a.md", "a" * 150_000))
+
+    async def claim() -> None:
+        app = HubApp(light.hub)
+        blocked, read = asyncio.Event(), asyncio.Event()
+        body = orjson.dumps({"sourceId": source, "cursor": 0})
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": body, "more_body": False}
+
+        async def send(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.body":
+                blocked.set()
+                await read.wait()
+
+        path = "/api/local-sync/sources/deltas"
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": path,
+            "raw_path": path.encode(),
+            "query_string": b"",
+            "client": ("127.0.0.1", 1),
+            "headers": [
+                (name.encode(), value.encode())
+                for name, value in (light.headers | {"content-length": str(len(body))}).items()
+            ],
+        }
+        slow = asyncio.create_task(app.asgi(scope, receive, send))
+        await blocked.wait()
+        statuses = {}
+        asked: dict[str, dict[str, Any]] = {
+            "connectors/heartbeat": {"connectorId": connector},
+            "sources/push-batch": {"sourceId": source, "items": [upsert("b.md", "b")]},
+            "sources/list": {},
+            "sources/deltas": {"sourceId": source, "cursor": 0},
+        }
+        async with over(app) as http:
+            for endpoint, fields in asked.items():
+                url = f"/api/local-sync/{endpoint}"
+                answer = await http.post(url, headers=light.headers, content=orjson.dumps(fields))
+                statuses[endpoint] = answer.status_code
+            assert list(statuses.values()) == [200, 200, 200, 503], statuses
+            read.set()
+            await slow
+            assert (await poll(http, light, sourceId=source, cursor=0))["events"]
+
+    run(claim())
+
+
+def test_every_endpoint_has_a_known_size_of_answer() -> None:
+    """A new endpoint is either a writer, a small listing, or bounded by the answers' budget."""
+    assert HANDLERS.keys() - LARGE_ANSWERS - WRITERS == {"sources/list"}
+    assert not LARGE_ANSWERS & WRITERS

@@ -154,6 +154,17 @@ WRITERS = frozenset(
     }
 )
 """Endpoints that take the database's write lock."""
+LARGE_ANSWERS = frozenset(
+    {
+        "sources/files",
+        "sources/file",
+        "sources/deltas",
+        "sources/conflicts",
+        "sources/conflicts/preview",
+        "sources/history",
+    }
+)
+"""Endpoints that return texts or file listings. Only their answers can fill the memory while clients read slowly."""
 
 
 def validated(endpoint: str, body: object) -> dict[str, Any]:
