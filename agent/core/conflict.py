@@ -174,9 +174,7 @@ class Knowledge(Struct, frozen=True):
 
     @property
     def head_is_known_here(self) -> bool:
-        """True if the person has the server's head before them: it is in the folder, or the folder's text was made
-        on it.
-        """
+        """True if the server's head is in the folder, or the folder's text was made on it."""
         return self.remote.hash in (self.local.hash, self.base.hash)
 
 
@@ -234,6 +232,10 @@ def judge(conflict: Conflict, known: Knowledge) -> Verdict:
     if known.busy or Presence.UNKNOWN in (known.local.presence, known.remote.presence):
         # Nothing may be concluded from a side that is not known. A refused decision is withdrawn all the same.
         return _withdraw(conflict, known.refusal) if known.refusal else Verdict(Action.KEEP, conflict)
+    one_way = known.mode is not Mode.BIDIRECTIONAL and known.local.presence is not Presence.OUT_OF_SCOPE
+    if conflict.origin in HEAD_IS_LOCAL and one_way and not known.head_is_known_here and known.step is not Step.PARK:
+        # The folder never receives the head. It is the local side, because a decision replaces only what was shown.
+        known = replace(known, local=known.remote)
     if conflict.state is ConflictState.RESOLVING and known.refusal is None and _is_progress(conflict, known):
         # Each side holds either what was shown or what was decided: this is our own carrying out.
         return Verdict(Action.KEEP, conflict)
@@ -372,9 +374,7 @@ def _with_sides(conflict: Conflict, known: Knowledge, other: str | None) -> Conf
     kind = conflict.kind
     if known.local.is_file or other is not None:
         kind = disagreement(side_of(conflict.base_hash), known.local, side_of(other))
-    return replace(
-        conflict, kind=kind, local_hash=known.local.hash, remote_hash=other, head_hash=known.remote.hash
-    )  # fmt: skip
+    return replace(conflict, kind=kind, local_hash=known.local.hash, remote_hash=other, head_hash=known.remote.hash)
 
 
 def _undecided(conflict: Conflict, known: Knowledge) -> Conflict:

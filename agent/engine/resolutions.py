@@ -7,12 +7,13 @@ import hashlib
 from msgspec.structs import replace
 
 from agent.core.claim import to_close
-from agent.core.conflict import SWAPPED, Conflict, ConflictOrigin, ConflictState, UserDecision
+from agent.core.conflict import HEAD_IS_LOCAL, SWAPPED, Conflict, ConflictOrigin, ConflictState, UserDecision
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import (
     ApplyOutcome,
     ApplyResult,
     Intent,
+    Mode,
     Operation,
     Presence,
     Purpose,
@@ -234,6 +235,10 @@ class Resolutions:
             # The rules exclude the file, so the folder keeps it as it is.
             self._conflicts.close(conflict, f"resolved: {conflict.choice}")
             return
+        if self._only_sends(conflict) and row.local.hash not in (wanted, conflict.local_hash):
+            # The conflict showed a head that the folder never receives, so the folder keeps its own text.
+            self._conflicts.close(conflict, f"resolved: {conflict.choice}")
+            return
         if row.local.presence is Presence.UNKNOWN:
             self._ctx.in_flight.defer(row.path, self._ctx.now + _RETRY_SECONDS)
             return
@@ -247,6 +252,9 @@ class Resolutions:
             return
         intent = Intent(self._ctx.new_intent_id(), row.path, wanted, conflict.local_hash, Purpose.RESOLVE)
         self._downloads.carry([(intent, text or b"")])
+
+    def _only_sends(self, conflict: Conflict) -> bool:
+        return conflict.origin in HEAD_IS_LOCAL and self._ctx.setup.mode is not Mode.BIDIRECTIONAL
 
     def landed(self, row: PathRow, intent: Intent, landed: ApplyResult) -> PathRow:
         """Record the outcome of the folder's change; return the row afterwards."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.core.conflict import ConflictOrigin, ConflictState
 from agent.core.events import ConflictClosed, ConflictOpened
-from agent.core.model import OUT_OF_SCOPE, ApplyOutcome, Observation, Resolution, Result, Verb
+from agent.core.model import OUT_OF_SCOPE, ApplyOutcome, Mode, Observation, Resolution, Result, Verb
 from agent.engine import effects as e
 from agent.engine import messages as m
 from engine.harness import EngineHarness, conflict, delete, drain, head, sha, started, upsert
@@ -347,3 +347,25 @@ def test_a_refused_resolution_is_shown_with_the_new_head() -> None:
     harness.land("newer")
     (shown,) = harness.conflicts()
     assert shown.parks and (shown.local_hash, shown.remote_hash) == (sha("newer"), sha("theirs"))
+
+
+def test_a_one_way_folder_shows_a_refused_server_edit() -> None:
+    """The folder never receives the head, so it is shown beside the edit; the decision leaves the folder alone."""
+    harness = started(mode=Mode.LOCAL_TO_CLOUD)
+    refused = conflict("k3", "a.md", "one", "two", "page")
+    harness.listed = (refused,)
+    drain(
+        harness,
+        upsert("a.md", "two", 20),
+        ConflictOpened("a.md", "k3", 21, sha("two"), sha("page"), by_server_edit=True),
+    )
+    (shown,) = harness.conflicts()
+    assert shown.parks
+    assert (shown.local_hash, shown.remote_hash, shown.head_hash) == (sha("two"), sha("page"), sha("two"))
+    decide(harness, Resolution.KEEP_RAVEN, None)
+    harness.shows("a.md", head("a.md", "two", "one"), refused)
+    assert harness.take(e.CloseConflict).choice is Resolution.KEEP_RAVEN
+    harness.tell(m.ConflictCloseAnswered(shown.id))
+    harness.shows("a.md", head("a.md", "page", "two"))
+    assert not harness.conflicts() and not harness.wants(e.ApplyChanges) and not harness.wants(e.Send)
+    assert harness.trees("a.md") == (sha("one"), sha("one"), sha("page"))

@@ -178,6 +178,26 @@ CASES = [
         "the delete was carried out here", beside(mine=False), known(None, ABSENT, ABSENT), Action.SHOW,
         (None, PAGE, None),
     ),
+    Case(
+        "one-way: the head never comes down", beside(mine=False), known(BASE, BASE, HEAD, mode=Mode.LOCAL_TO_CLOUD),
+        Action.SHOW, (HEAD, PAGE, HEAD),
+    ),
+    Case(
+        "one-way: shown already", beside(), known(BASE, BASE, HEAD, mode=Mode.IMPORT_ONLY), Action.KEEP,
+        (HEAD, PAGE, HEAD),
+    ),
+    Case(
+        "one-way: the head moves", beside(), known(BASE, BASE, NEWER, mode=Mode.LOCAL_TO_CLOUD), Action.SHOW,
+        (NEWER, PAGE, NEWER),
+    ),
+    Case(
+        "one-way: an edit here against the head", beside(), known(BASE, MINE, HEAD, mode=Mode.LOCAL_TO_CLOUD),
+        Action.WAIT,
+    ),
+    Case(
+        "one-way: the decision is carried out", resolving(beside(), Resolution.KEEP_RAVEN, PAGE),
+        known(BASE, BASE, PAGE, mode=Mode.LOCAL_TO_CLOUD), Action.KEEP,
+    ),
     Case("the head became the page edit", beside(), known(PAGE, PAGE, PAGE), Action.CARRY_OUT, wanted=PAGE),
     Case("a lost update, head moved", replaced(), known(HEAD, HEAD, NEWER), Action.WAIT),
     Case("a lost update became the head", replaced(), known(PAGE, PAGE, PAGE), Action.CLOSE),

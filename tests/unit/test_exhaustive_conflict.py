@@ -187,3 +187,22 @@ def test_one_way_folders_never_follow() -> None:
     for conflict, known, _ in itertools.islice(verdicts(ConflictOrigin.TREES), 0, None, 11):
         for mode in (Mode.LOCAL_TO_CLOUD, Mode.IMPORT_ONLY):
             assert judge(conflict, replace(known, mode=mode)).action is not Action.CLOSE_AND_FOLLOW
+
+
+@pytest.mark.parametrize("mode", [Mode.LOCAL_TO_CLOUD, Mode.IMPORT_ONLY])
+def test_one_way_folders_show_the_head_they_never_receive(mode: Mode) -> None:
+    """A text beside the head waits only for a disagreement that is shown first, and a head is shown before it goes."""
+    shown = 0
+    for origin in sorted(HEAD_IS_LOCAL):
+        for conflict, both_ways, _ in itertools.islice(verdicts(origin), 0, None, 5):
+            known = replace(both_ways, mode=mode)
+            verdict = judge(conflict, known)
+            if verdict.action is Action.SHOW and not known.refusal and known.local.presence <= Presence.FILE:
+                after = verdict.conflict
+                assert after.head_hash in shown_texts(after, known), (conflict, known, verdict)
+                shown += 1
+            readable = {known.local.presence, known.remote.presence} <= {Presence.FILE, Presence.ABSENT}
+            waits = conflict.state is ConflictState.OPEN and verdict.conflict.is_waiting
+            if waits and readable and not (known.busy or known.ended or known.decision):
+                assert known.occupied or known.step is Step.PARK or known.refusal, (conflict, known, verdict)
+    assert shown > 100

@@ -20,7 +20,7 @@ from agent.api.methods.common import (
 )
 from agent.api.schema.common import ListParams
 from agent.api.schema.conflicts import ConflictDocument, DiffDocument, DiffParams, DraftDocument, PreviewRow
-from agent.core.conflict import Conflict
+from agent.core.conflict import HEAD_IS_LOCAL, Conflict
 from agent.core.diff import diff_lines
 from agent.core.errors import AgentError, RemoteError, UsageError
 from agent.core.merge import Proposal, propose
@@ -189,21 +189,27 @@ def texts_of(agent: Agent, shown: Shown, folder: LocalFolder | None = None) -> C
             return texts_of(agent, shown, opened)
     return ConflictTexts(
         _version(agent, source, folder, conflict.path, conflict.base_hash),
-        local_text(folder, conflict),
+        local_text(agent, source, folder, conflict),
         _version(agent, source, folder, conflict.path, conflict.remote_hash),
     )
 
 
-def local_text(folder: LocalFolder, conflict: Conflict) -> bytes | None:
-    """Read the file of a conflict, if it is still the version that the conflict shows; None otherwise."""
+def local_text(agent: Agent, source: SourceEntry, folder: LocalFolder, conflict: Conflict) -> bytes | None:
+    """Return the local side of a conflict; None if the file is not the version that the conflict shows any more.
+
+    Beside the server's head the local side is that head. A folder that only sends does not hold it.
+    """
     if conflict.local_hash is None:
         return None
     try:
         with folder.reader() as reader:
             # Checked by its hash, whatever the rules say of the path now: an excluded conflict can be resolved too.
-            return reader.read(conflict.path, conflict.local_hash, _MAX_TEXT)
+            text = reader.read(conflict.path, conflict.local_hash, _MAX_TEXT)
     except AgentError:
-        return None
+        text = None
+    if text is None and conflict.origin in HEAD_IS_LOCAL:
+        return _version(agent, source, folder, conflict.path, conflict.local_hash)
+    return text
 
 
 def _version(agent: Agent, source: SourceEntry, folder: LocalFolder, path: str, digest: str | None) -> bytes | None:

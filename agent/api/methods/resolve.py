@@ -108,7 +108,7 @@ def _message(agent: Agent, folder: LocalFolder, decision: _Decision, params: Res
     conflict, choice = decision.shown.conflict, params.choice
     text: bytes | None = None
     if choice is Resolution.KEEP_LOCAL and conflict.local_hash is not None:
-        text = local_text(folder, conflict)
+        text = local_text(agent, decision.shown.source, folder, conflict)
         if text is None:
             _refuse(decision.row, "the file changed since; please look again")
             return None
