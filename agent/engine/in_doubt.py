@@ -12,6 +12,7 @@ from agent.engine.messages import Call
 from agent.engine.path_store import PathStore, agreed, remote_side, sent_side
 from agent.index.activity import ActivityKind
 from agent.index.operations import OperationState, PushReason, StoredOperation
+from agent.index.problems import ProblemOrigin
 from agent.index.trees import PathRow
 
 _HEADS_AT_ONCE = 4
@@ -38,6 +39,7 @@ class InDoubt:
         kind = ActivityKind.DELETED_REMOTE if operation.verb is Verb.DELETE else ActivityKind.PUSHED
         ctx.record_activity(row.path, kind, None, operation.id)
         ctx.drop_approval(row.path)
+        ctx.clear_problem(row.path, ProblemOrigin.PUSH)
         side = sent_side(operation.hash, operation.size)
         if entry.reason is PushReason.RESOLVE:
             # The folder does not hold the decided text yet. The base moves with the install that follows.

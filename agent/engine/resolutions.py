@@ -211,6 +211,10 @@ class Resolutions:
         """Ask again: the server took a step, or another machine was faster. What it shows now decides the next step."""
         ctx = self._ctx
         ctx.in_flight.closing.discard(message.conflict)
+        conflict = next((c for c in ctx.parked.values() if c.id == message.conflict), None)
+        if message.stale and conflict is not None:
+            # A server that refuses every try must not be asked without a pause.
+            ctx.in_flight.defer(conflict.path, ctx.now + _RETRY_SECONDS)
         ctx.retry_state.answered(Call.CLOSE)
         ctx.request_drain()
 

@@ -237,7 +237,14 @@ class Uploads:
     def _waiting(self) -> list[StoredOperation]:
         """Return stored operations that are not in flight, oldest first, one for each path."""
         waiting = []
-        for entry in self._ctx.unanswered_operations(beside=self._ctx.in_flight.pushing):
+        in_flight = self._ctx.in_flight
+        for entry in self._ctx.unanswered_operations(beside=in_flight.pushing):
+            path = entry.operation.path
+            if entry.reason is not PushReason.RESOLVE and (
+                path in in_flight.changed_paths or path in in_flight.scanning_paths
+            ):
+                # While the file is written, its bytes are not those of the operation: every try would fail.
+                continue
             if entry.state is OperationState.STORED or self._in_doubt.resendable(entry):
                 waiting.append(entry)
         return waiting

@@ -29,6 +29,10 @@ _SECOND_LISTING_SECONDS = 1.0
 """Delay before the second listing that confirms a missing file."""
 
 
+_HEAD_FAILED_SECONDS = 5.0
+"""Delay before the next verification if a head could not be fetched."""
+
+
 class VerificationPhase(enum.Enum):
     """Phase of a verification."""
 
@@ -119,9 +123,9 @@ class Verification:
             self._goal = ctx.request_drain()
 
     def on_head_failed(self) -> None:
-        """Verify again: the head of a differing path could not be fetched."""
+        """Verify again after a while: the head of a differing path could not be fetched."""
         if self._phase is VerificationPhase.ASKING:
-            self.request()
+            self._wanted_at = self._ctx.now + _HEAD_FAILED_SECONDS
 
     def on_server_went_back(self) -> None:
         """Halt: the server was restored from an older copy, so its files are older than those the folder received.
@@ -211,7 +215,7 @@ class Verification:
 
     def _ask(self) -> None:
         ctx = self._ctx
-        while self._differing and len(ctx.in_flight.asking) < _HEADS_AT_ONCE:
+        while self._differing and ctx.may_call(Call.HEAD) and len(ctx.in_flight.asking) < _HEADS_AT_ONCE:
             path = self._differing.pop()
             ctx.fetch_head(path, self._path_store.row(path))
         if not self._differing and not ctx.in_flight.asking:

@@ -369,3 +369,17 @@ def test_a_one_way_folder_shows_a_refused_server_edit() -> None:
     harness.shows("a.md", head("a.md", "page", "two"))
     assert not harness.conflicts() and not harness.wants(e.ApplyChanges) and not harness.wants(e.Send)
     assert harness.trees("a.md") == (sha("one"), sha("one"), sha("page"))
+
+
+def test_a_refused_close_is_tried_again_after_a_delay() -> None:
+    """A server that refuses every close is not asked in a loop."""
+    harness = parked_pair()
+    decide(harness, Resolution.KEEP_LOCAL, "mine")
+    harness.shows("a.md", head("a.md", "theirs", "one"), conflict("k1", "a.md", "one", "mine", "theirs"))
+    harness.take(e.CloseConflict)
+    harness.tell(m.ConflictCloseAnswered(harness.conflicts()[0].id, stale=True))
+    harness.rest()
+    assert not harness.wants(e.FetchHeadsAndConflicts)
+    harness.now += 10
+    harness.tell(m.TimePassed())
+    assert harness.wants(e.FetchHeadsAndConflicts)
