@@ -9,6 +9,7 @@ import subprocess
 import threading
 import time
 from pathlib import Path
+from typing import IO
 
 from agent.core.errors import AgentError
 from agent.process.environment import child_environment
@@ -20,6 +21,7 @@ WORKSPACE = "local"
 USER = "owner"
 _START_SECONDS = 30.0
 _STOP_SECONDS = 4.0
+_STOPPING = "the embedded hub is not started, because the agent is stopping"
 _RENEW_AFTER = 0.5
 """Fraction of a token's life after which a new one is made."""
 
@@ -45,6 +47,11 @@ class HubProcess:
         self._token_seconds = token_days * 86400.0
         self._token_days = token_days
         self._lock = threading.Lock()
+        """Held while the hub starts or makes a token, which may take a minute."""
+        self._stop_lock = threading.Lock()
+        """Guards the next two; held only for a moment, and taken after ``_lock``."""
+        self._stopping = False
+        self._starting: subprocess.Popen[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._url = ""
         self._token = ""
@@ -66,6 +73,7 @@ class HubProcess:
             HubStartFailed: the hub did not start; the message holds the hub's own error.
         """
         with self._lock:
+            self._refuse_if_stopping()
             if not self.running:
                 self._start()
             return self._url
@@ -82,9 +90,7 @@ class HubProcess:
         for port in self._ports():
             command = [*self._command("--token-for"), "--parent-pid", str(os.getpid()), *port]
             with open(self._data / "hub.log", "ab", opener=private) as log:
-                process = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, env=child_environment()
-                )
+                process = self._spawn(command, log)
             ready = _first_line(process)
             if "url" in ready:
                 _close_output(self._process)
@@ -96,7 +102,23 @@ class HubProcess:
             process.wait()
             _close_output(process)
             reason = f": {ready['error']}" if "error" in ready else ""
+            self._refuse_if_stopping()
         raise HubStartFailed(f"the embedded hub did not start{reason}", f"see {self._data / 'hub.log'}")
+
+    def _spawn(self, command: list[str], errors: IO[bytes] | int) -> subprocess.Popen[bytes]:
+        """Start a child that ``stop`` can end. Raises HubStartFailed after ``stop``."""
+        with self._stop_lock:
+            if self._stopping:
+                raise HubStartFailed(_STOPPING)
+            self._starting = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors, env=child_environment()
+            )
+            return self._starting
+
+    def _refuse_if_stopping(self) -> None:
+        with self._stop_lock:
+            if self._stopping:
+                raise HubStartFailed(_STOPPING)
 
     def _ports(self) -> tuple[tuple[str, ...], ...]:
         """Return the port arguments to try in turn.
@@ -109,12 +131,16 @@ class HubProcess:
         return (("--port", str(self._port)), ())
 
     def _create_token(self) -> None:
-        done = subprocess.run(
-            self._command("--mint"), capture_output=True, check=False, timeout=_START_SECONDS, env=child_environment()
-        )
-        if done.returncode != 0:
+        with self._spawn(self._command("--mint"), subprocess.DEVNULL) as process:
+            try:
+                output, _ = process.communicate(timeout=_START_SECONDS)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                output = b""
+        if process.returncode != 0:
+            self._refuse_if_stopping()
             raise HubStartFailed("the embedded hub gave no token", f"see {self._data / 'hub.log'}")
-        self._keep_token(done.stdout.decode().strip())
+        self._keep_token(output.decode().strip())
 
     def _command(self, action: str) -> list[str]:
         data, days = str(self._data), str(self._token_days)
@@ -125,9 +151,25 @@ class HubProcess:
         self._token_made = time.time()
 
     def stop(self) -> None:
-        """Stop the child: SIGTERM first, SIGKILL after a few seconds."""
-        with self._lock:
+        """Stop the child for good: SIGTERM first, SIGKILL after a few seconds. A start in progress fails at once.
+
+        Later calls of ``ensure`` raise HubStartFailed.
+        """
+        with self._stop_lock:
+            self._stopping = True
+            starting = self._starting
+        # The lock is free at once unless a child is starting, which must be ended without it.
+        if not self._lock.acquire(blocking=False):
+            if starting is not None:
+                starting.terminate()
+            if not self._lock.acquire(timeout=_STOP_SECONDS):
+                if starting is not None:
+                    starting.kill()
+                self._lock.acquire()
+        try:
             process, self._process = self._process, None
+        finally:
+            self._lock.release()
         if process is not None and process.poll() is None:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):

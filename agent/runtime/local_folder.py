@@ -63,10 +63,23 @@ class LocalFolder:
         self._users = 0
         self.interrupted: Callable[[], bool] = never
         """True once the process stops: long reads then end with ``ReadInterrupted``."""
+        self._closed = False
+        self._one_at_a_time = threading.Lock()
+        """Held for a whole call; taken before ``_lock``."""
         self._lock = threading.RLock()
+        """Guards the handles and the number of their users; never held during a call, so that ``close`` can take it."""
 
     def close(self) -> None:
-        """Close every handle. A later call opens the folder again."""
+        """Close every handle for good, at the end of the last call that uses them. Later calls raise RootError.
+
+        A handle that was closed under a call could by then be the handle of another folder.
+        """
+        with self._lock:
+            self._closed = True
+            if not self._users:
+                self._close_handles()
+
+    def _close_handles(self) -> None:
         if self._open is not None:
             opened, self._open = self._open, None
             opened.trash.close()
@@ -96,7 +109,7 @@ class LocalFolder:
         with self._lock:
             if self._open is not None and not self._users and not self._is_in_place(self._open.root):
                 # The handle is of a folder that is now elsewhere, or of a mount that is gone. Open the path again.
-                self.close()
+                self._close_handles()
             opened = self._opened()
             self._users += 1
         try:
@@ -104,6 +117,11 @@ class LocalFolder:
         finally:
             with self._lock:
                 self._users -= 1
+                if self._closed and not self._users:
+                    self._close_handles()
+
+    def _is_interrupted(self) -> bool:
+        return self.interrupted()
 
     def _is_in_place(self, root: Root) -> bool:
         try:
@@ -114,12 +132,16 @@ class LocalFolder:
 
     def _opened(self) -> _Opened:
         with self._lock:
+            if self._closed:
+                raise RootError(f"{self._path} is not in use any more")
             if self._open is None:
                 root = self._confirmed()
                 selection = Selection(root, self._rules)
                 trash = Trash(self._fs, root, self._state_folder, self._source)
                 root.nfd_probe = trash.stores_nfd
-                self._open = _Opened(root, selection, trash, Installer(root, trash, selection))
+                self._open = _Opened(
+                    root, selection, trash, Installer(root, trash, selection, interrupted=self._is_interrupted)
+                )
             return self._open
 
     def _confirmed(self) -> Root:
@@ -189,7 +211,7 @@ class LocalFolder:
             RootError: the folder is missing or not the linked one.
         """
         # Several threads may observe before their batches of deletes are sent.
-        with self._lock, self._use() as opened:
+        with self._one_at_a_time, self._use() as opened:
             opened.root.verify()
             opened.root.mounts = mounts
             policy = ReadPolicy(defer_large, self.interrupted)
@@ -203,12 +225,12 @@ class LocalFolder:
 
     def write_to_trash(self, path: str, content: bytes, reason: str, entry_id: str, now: float) -> None:
         """Write a text into the trash, durably. Raises DiskError or OSError."""
-        with self._lock, self._use() as opened:
+        with self._one_at_a_time, self._use() as opened:
             opened.trash.store(path, content, reason, entry_id, now)
 
     def find_in_trash(self, path: str, digest: str) -> bytes | None:
         """Return a text from the trash of this source; None if it is not there. Raises DiskError or OSError."""
-        with self._lock, self._use() as opened:
+        with self._one_at_a_time, self._use() as opened:
             for entry in opened.trash.entries():
                 if (entry.path, entry.hash) == (path, digest):
                     return opened.trash.read(entry.id)

@@ -24,7 +24,7 @@ from agent.core.errors import HomeLocked, UsageError
 from agent.daemon.foreground import CommandSession, run_foreground
 from agent.runtime.control_loop import ControlLoop
 from agent.runtime.home_lock import HomeLock
-from agent.runtime.hub_process import HubProcess
+from agent.runtime.hub_process import HubProcess, HubStartFailed
 from agent.settings.credentials import claims
 from agent.settings.home import Home
 from agent.settings.settings import Settings
@@ -140,6 +140,34 @@ def test_the_hub_s_token_renews_itself_long_before_it_ends(hub: HubProcess) -> N
         hub.token()
         assert hub._token_made > made + 45 * 86400
     assert claims(first)["workspaceId"] == "local"
+
+
+def test_a_stop_ends_a_hub_that_is_starting(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub takes long to start: a stop does not wait for it, and nothing starts it again."""
+    hub = HubProcess(tmp_path / "hub", 0, 90)
+    mark = tmp_path / "started"
+    script = f"import pathlib, time; pathlib.Path({str(mark)!r}).touch(); time.sleep(60)"
+    monkeypatch.setattr(hub, "_command", lambda _action: [sys.executable, "-c", script])
+    errors: list[HubStartFailed] = []
+
+    def start() -> None:
+        try:
+            hub.ensure()
+        except HubStartFailed as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=start)
+    thread.start()
+    eventually(mark.exists)
+    began = time.monotonic()
+    hub.stop()
+    thread.join(20)
+    assert time.monotonic() - began < 20 and not thread.is_alive()
+    assert len(errors) == 1 and "stopping" in errors[0].message
+    with pytest.raises(HubStartFailed, match="stopping"):
+        hub.ensure()
+    with pytest.raises(HubStartFailed, match="stopping"):
+        hub.token()
 
 
 def test_a_hub_that_cannot_start_says_where_its_last_words_are(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agent.core.errors import RootError
 from agent.core.model import ApplyOutcome, Presence
 from agent.disk.fs.protocol import Dir, File
 from agent.disk.selection.rules import Rules
@@ -86,3 +87,40 @@ def test_a_decomposed_name_is_deferred_on_an_untested_disk(folder: LocalFolder, 
     again = [seen for batch in fresh.scan(ordered, None) for seen in batch.seen]
     assert all(seen.side.is_file and seen.path == f"deep/{COMPOSED}" for seen in again)
     fresh.close()
+
+
+def test_two_handles_may_probe_the_names_at_once(folder: LocalFolder, tmp_path: Path) -> None:
+    """Another handle's probe, made and removed in the middle of this one, changes neither result."""
+    results: list[bool] = []
+
+    class Between(DecomposingFs):
+        def entries(self, folder_handle: Dir) -> Any:
+            results.append(folder.trash.stores_nfd())
+            return self._real.entries(folder_handle)
+
+    fs: Any = Between()
+    first = LocalFolder(fs, str(tmp_path / "notes"), Rules(), str(tmp_path), "1")
+    assert first.trash.stores_nfd() and results and all(results)
+    plain: Any = FoldingFs()
+    second = LocalFolder(plain, str(tmp_path / "notes"), Rules(), str(tmp_path), "1")
+    assert not second.trash.stores_nfd()
+    first.close()
+    second.close()
+
+
+def test_a_close_waits_for_the_calls_in_progress(tmp_path: Path) -> None:
+    """A descriptor closed under a call could be the descriptor of another folder by the next read."""
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "a.md").write_text("text\n")
+    fs: Any = FoldingFs()
+    folder = LocalFolder(fs, str(tmp_path / "notes"), Rules(), str(tmp_path), "1")
+    with folder.reader():
+        handle = folder.root.handle
+        folder.close()
+        assert os.fstat(handle).st_ino == (tmp_path / "notes").stat().st_ino
+        with pytest.raises(RootError, match="not in use"):
+            folder.observe(["a.md"], {}, None)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(handle)
+    with pytest.raises(RootError, match="not in use"):
+        folder.observe(["a.md"], {}, None)

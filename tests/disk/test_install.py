@@ -12,7 +12,9 @@ import pytest
 from agent.core.errors import RootError
 from agent.core.model import ABSENT, ApplyOutcome, ApplyResult, Intent, Purpose, Reason
 from agent.core.os_errors import explain
+from agent.disk.apply.install import Installer
 from agent.disk.fs.protocol import SwapPrimitive
+from agent.disk.scan.digest import ReadInterrupted
 from agent.disk.selection.rules import Rules
 from disk.fixtures import NOW, Room, WithoutExchange, WrappedFs, age, intent, open_room, sha
 
@@ -383,4 +385,31 @@ def test_a_selected_text_the_server_would_refuse_is_marked(folder: Path, state: 
     assert landed.seen is not None
     assert landed.seen.side.reason is Reason.BINARY
     age(folder / "a.bin")
+    room.close()
+
+
+def test_a_huge_file_in_the_way_of_a_new_one_is_not_read(folder: Path, state: Path) -> None:
+    """Its size shows that it is another file."""
+    reads: list[str] = []
+    fs = WrappedFs(lambda name, _: reads.append(name) if name == "read" else None)
+    room = open_room(folder, state, fs)
+    with (folder / "a.md").open("wb") as file:
+        file.truncate(64 << 20)
+    assert carry(room, intent("a.md", NEW, None), NEW).landing is ApplyOutcome.CHANGED
+    # The observation reads the first bytes only: they are no text.
+    assert len(reads) < 10
+    room.close()
+
+
+def test_a_stop_ends_the_read_of_a_file_that_came_out(folder: Path, state: Path) -> None:
+    """The next start finishes the change; the user's file, however large, goes back to its path."""
+    room = open_room(folder, state)
+    stopping = Installer(room.root, room.trash, room.selection, interrupted=lambda: True)
+    with (folder / "a.md").open("wb") as file:
+        file.truncate(8 << 20)
+    job = intent("a.md", NEW, OLD)
+    with pytest.raises(ReadInterrupted):
+        stopping.apply([(job, NEW)], NOW)
+    assert room.installer.recover([job], NOW)[0].landing is ApplyOutcome.CHANGED
+    assert (folder / "a.md").stat().st_size == 8 << 20 and room.staging() == []
     room.close()

@@ -20,7 +20,7 @@ from agent.disk.apply.swap import Swapper, Target, hash_at
 from agent.disk.apply.trash import Trash
 from agent.disk.fs.protocol import UNSUPPORTED, Dir, FileType
 from agent.disk.root import MountMissing, PathBlocked, Root, UnsafePath
-from agent.disk.scan.digest import xxh3
+from agent.disk.scan.digest import never, xxh3
 from agent.disk.scan.observe import fingerprint_of, observe, observe_at, side_of_content
 from agent.disk.scan.parent_cache import ParentCache
 from agent.disk.selection.rules import Selection
@@ -38,13 +38,21 @@ _GONE: Final = (FileNotFoundError, PathBlocked, UnsafePath, MountMissing)
 class Installer:
     """Changes the folder of one source. Used by one thread at a time."""
 
-    def __init__(self, root: Root, trash: Trash, selection: Selection, *, max_bytes: int | None = None) -> None:
+    def __init__(
+        self,
+        root: Root,
+        trash: Trash,
+        selection: Selection,
+        *,
+        max_bytes: int | None = None,
+        interrupted: Callable[[], bool] = never,
+    ) -> None:
         self._root = root
         self._fs = root.fs
         self._trash = trash
         self._selection = selection
         self._max_bytes = max_bytes
-        self._staging = StagingArea(root.fs, trash)
+        self._staging = StagingArea(root.fs, trash, interrupted)
         self._swapper = Swapper(root.fs, self._staging)
         self._new_files = NewFiles(root, trash, self._staging)
         self._parents = ParentCache(root)
@@ -60,6 +68,7 @@ class Installer:
         Raises:
             RootError: the root is missing or another folder.
             DiskError: swaps were made and cannot be made durable; ``recover`` determines their results.
+            ReadInterrupted: the process is stopping. The intents remain for ``recover``.
         """
         self._root.verify()
         self._selection.refresh()
@@ -97,7 +106,7 @@ class Installer:
         self._root.verify()
         self._selection.refresh()
         try:
-            results = recover_all(self._root, self._trash, list(intents), now)
+            results = recover_all(self._root, self._staging, self._trash, list(intents), now)
         except OSError as failure:
             raise DiskError(
                 f"Interrupted changes to {self._root.path} cannot be finished: {explain(failure)}."
@@ -167,13 +176,8 @@ class Installer:
             return self._new_files.write(job, None)
 
     def _write(self, job: ApplyJob, target: Target) -> None:
-        try:
-            found = self._fs.stat(target.folder, target.name)
-        except FileNotFoundError:
-            found = None
-        is_file = found is not None and found.kind is FileType.FILE
-        same_size = is_file and found is not None and found.size == len(job.content)
-        if same_size and hash_at(self._fs, target) == job.intent.new:
+        is_file = self._is_file(target)
+        if is_file and self._is_installed(job, target):
             if self._root.case_collision(target.folder, target.name) is None:
                 return job.decide(ApplyOutcome.DONE)
             is_file = False
@@ -248,7 +252,7 @@ class Installer:
                 if not self._removed_empty(target):
                     return job.decide(ApplyOutcome.BLOCKED, "a folder that is not empty is there")
                 outcome = self._swapper.create(intent, target)
-            if outcome is ApplyOutcome.CHANGED and hash_at(self._fs, target) == intent.new:
+            if outcome is ApplyOutcome.CHANGED and self._is_installed(job, target):
                 self._clean(job)
                 return job.decide(ApplyOutcome.DONE)
         if outcome is ApplyOutcome.DONE:
@@ -278,6 +282,16 @@ class Installer:
 
     def _is_file(self, target: Target) -> bool:
         return self._kind(target) is FileType.FILE
+
+    def _is_installed(self, job: ApplyJob, target: Target) -> bool:
+        """Return True if the new bytes are at the path. A file of another size is not read: it may be huge."""
+        try:
+            found = self._fs.stat(target.folder, target.name)
+        except FileNotFoundError:
+            return False
+        if found.kind is not FileType.FILE or found.size != len(job.content):
+            return False
+        return hash_at(self._fs, target, self._staging.interrupted) == job.intent.new
 
     def _kind(self, target: Target) -> FileType | None:
         try:

@@ -36,15 +36,15 @@ class _RecoveryContext(Struct, frozen=True):
     now: float
 
 
-def recover_all(root: Root, trash: Trash, intents: Sequence[Intent], now: float) -> list[Finding]:
+def recover_all(root: Root, staging: StagingArea, trash: Trash, intents: Sequence[Intent], now: float) -> list[Finding]:
     """Finish or undo every intent, and empty the staging folder except for the marks of committed groups.
 
     A second call gives the same results, so a crash during recovery is like a crash before it.
 
     Raises:
         OSError: the disk refused; call it again later.
+        ReadInterrupted: the process is stopping; the next one calls it again.
     """
-    staging = StagingArea(root.fs, trash)
     trash.repair_watches()
     held = staging.contents()
     trashed = frozenset((entry.id, entry.hash) for entry in trash.entries())
@@ -117,7 +117,9 @@ def _decide(
         # A creation is true if its group was committed and its ID.part is gone, even if the user changed the file
         # since; or if the path holds the new bytes.
         installed = StagingMark.COMMITTED in marks and not marks & {StagingMark.PART, StagingMark.CANCELLED}
-        happened = installed or (target is not None and hash_at(context.root.fs, target) == intent.new)
+        happened = installed or (
+            target is not None and hash_at(context.root.fs, target, context.staging.interrupted) == intent.new
+        )
     if happened or (intent.expected is not None and (intent.id, intent.expected) in context.trashed):
         # The expected file reached the trash under this intent, which happens only after the swap.
         return ApplyOutcome.DONE, None
@@ -153,7 +155,7 @@ def _swapped_or_not(
 ) -> tuple[ApplyOutcome, str | None]:
     """Decide with ``ID.new`` present: it is the agent's file before an exchange, and the user's file after one."""
     held = context.staging.hash_of(intent.id, StagingMark.NEW)
-    at_path = hash_at(context.root.fs, target) if target is not None else None
+    at_path = hash_at(context.root.fs, target, context.staging.interrupted) if target is not None else None
     if matches(held, intent.new):
         # Our file is still in the staging: no exchange took place, or it was already undone.
         discard(context.staging, intent, context.now)

@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import errno
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from msgspec import Struct
@@ -26,7 +26,7 @@ from agent.core.model import SENTINEL_BASE, Intent
 from agent.disk.apply.trash import Trash
 from agent.disk.fs.attributes import NEW_FILE, CreationDefaults
 from agent.disk.fs.protocol import Dir, File, FileType, Fs, Stat
-from agent.disk.scan.digest import digest
+from agent.disk.scan.digest import digest, never
 
 
 class StagingMark(enum.StrEnum):
@@ -51,9 +51,14 @@ _EMPTY_MARKS: Final = frozenset({StagingMark.COMMITTED, StagingMark.CANCELLED})
 
 
 class StagingArea:
-    """The staged files and marks of one source."""
+    """The staged files and marks of one source.
 
-    def __init__(self, fs: Fs, trash: Trash) -> None:
+    Attributes:
+        interrupted: True once the process stops; reads of large files then raise ReadInterrupted.
+    """
+
+    def __init__(self, fs: Fs, trash: Trash, interrupted: Callable[[], bool] = never) -> None:
+        self.interrupted = interrupted
         self._fs = fs
         self._trash = trash
         self._own_defaults: CreationDefaults | None = None
@@ -161,7 +166,7 @@ class StagingArea:
 
     def hash_of(self, intent_id: str, mark: StagingMark) -> FileHash | None:
         """Return the hash of a staged file; None if it is no file, is unreadable, or changes during the read."""
-        return file_hash(self._fs, self.handle, intent_id + mark)
+        return file_hash(self._fs, self.handle, intent_id + mark, self.interrupted)
 
     def trash_orphan(self, orphan: str, mark: StagingMark, now: float) -> None:
         """Move a file that no journalled intent names to the trash: it may be a user's, and its path is not known."""
@@ -212,7 +217,7 @@ def matches(found: FileHash | None, sha256: str | None) -> bool:
     return found is not None and found.sha256 == sha256
 
 
-def file_hash(fs: Fs, folder: Dir, name: str) -> FileHash | None:
+def file_hash(fs: Fs, folder: Dir, name: str, interrupted: Callable[[], bool] = never) -> FileHash | None:
     """Return the hash of a regular file; None if it is none, is unreadable, or changes during the read."""
     try:
         if fs.stat(folder, name).kind is not FileType.FILE:
@@ -220,7 +225,7 @@ def file_hash(fs: Fs, folder: Dir, name: str) -> FileHash | None:
         file = fs.open_file(folder, name)
         try:
             before = fs.fstat(file)
-            found = digest(fs, file, before.size)
+            found = digest(fs, file, before.size, interrupted=interrupted)
             after = fs.fstat(file)
         finally:
             fs.close(file)

@@ -6,12 +6,14 @@ No call here unlinks bytes that could be a user's: the file that came out goes t
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 
 from msgspec import Struct
 
 from agent.core.model import ApplyOutcome, Intent
 from agent.disk.apply.staging import FileHash, StagingArea, StagingMark, file_hash, matches
 from agent.disk.fs.protocol import UNSUPPORTED, Dir, Fs
+from agent.disk.scan.digest import never
 
 
 class Target(Struct, frozen=True):
@@ -131,7 +133,7 @@ class Swapper:
         try:
             self._fs.rename_noreplace(self._staging.handle, intent.id + StagingMark.NEW, target.folder, target.name)
         except FileExistsError:
-            if hash_at(self._fs, target) != intent.new:
+            if hash_at(self._fs, target, self._staging.interrupted) != intent.new:
                 return ApplyOutcome.CHANGED
             # On a disk without an exchange, ID.new never holds a user's bytes.
             self._staging.drop(intent.id, StagingMark.NEW)
@@ -147,10 +149,14 @@ def file_missing(fs: Fs, target: Target) -> bool:
     return False
 
 
-def hash_at(fs: Fs, target: Target) -> str | None:
-    """Return the sha256 of the file at the target; None if there is none, or if its bytes cannot be read whole."""
+def hash_at(fs: Fs, target: Target, interrupted: Callable[[], bool] = never) -> str | None:
+    """Return the sha256 of the file at the target; None if there is none, or if its bytes cannot be read whole.
+
+    Raises:
+        ReadInterrupted: ``interrupted`` returned True.
+    """
     try:
-        found = file_hash(fs, target.folder, target.name)
+        found = file_hash(fs, target.folder, target.name, interrupted)
     except FileNotFoundError:
         return None
     return None if found is None else found.sha256

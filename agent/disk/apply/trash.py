@@ -10,6 +10,7 @@ import contextlib
 import datetime
 import hashlib
 import re
+import secrets
 from collections.abc import Callable, Iterator
 from typing import Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -39,8 +40,8 @@ _REASON: Final = re.compile(r"[a-z_]{1,20}")
 _CUT_MARK: Final = "+"
 _SIDECAR: Final = ".path"
 _PRIVATE: Final = 0o700
-_PROBE: Final = "\u00e9.part"
-"""A name with a composed letter. Its ending makes recovery remove it if a crash left it behind."""
+_COMPOSED: Final = "\u00e9"
+_DECOMPOSED: Final = "e\u0301"
 _STAGING: Final = "slots"
 
 
@@ -258,11 +259,15 @@ class Trash:
 
     def stores_nfd(self) -> bool:
         """Try whether this file system stores names decomposed (NFD). Raises DiskError or OSError if that fails."""
-        with contextlib.suppress(FileExistsError):
-            self._fs.close(self._fs.create(self.staging, _PROBE, 0o600))
-        names = {entry.name for entry in self._fs.entries(self.staging)}
-        self._fs.unlink(self.staging, _PROBE)
-        return _PROBE not in names
+        # Another handle may probe at the same time. The ending makes recovery remove what a crash left behind.
+        ending = f"{secrets.token_hex(8)}.part"
+        self._fs.close(self._fs.create(self.staging, _COMPOSED + ending, 0o600))
+        try:
+            return any(entry.name == _DECOMPOSED + ending for entry in self._fs.entries(self.staging))
+        finally:
+            # Recovery on another thread may have removed it.
+            with contextlib.suppress(FileNotFoundError):
+                self._fs.unlink(self.staging, _COMPOSED + ending)
 
     def prune(
         self, now: float, max_age_seconds: float, max_bytes: int, on_server: Callable[[str], bool]
