@@ -30,6 +30,7 @@ from agent.hub.store.listener import CommitListener
 from agent.hub.store.reserve import RESERVE_FILE, DiskReserve
 from agent.hub.store.sql_store import SqlStore, StoreError, sqlite_url
 from agent.hub.store.token_registry import Revocations, TokenRegistry
+from agent.hub.tls import TlsGate, server_context
 from agent.process.idle_server import IdleServer
 
 KEEP_ALIVE_SECONDS = 72
@@ -168,6 +169,13 @@ def _application(settings: HubSettings, hub: Hub, store: SqlStore, revocations: 
     )
 
 
+def _protocol(settings: HubSettings) -> type[asyncio.Protocol]:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return TimeoutH11Protocol
+    TlsGate.context = server_context(settings.tls_cert, settings.tls_key)
+    return TlsGate
+
+
 class _Server(IdleServer):
     def __init__(
         self, config: uvicorn.Config, app: HubApp, announce: Callable[[], None], hooks: ServiceHooks | None
@@ -214,7 +222,7 @@ def _run(
 ) -> None:
     config = uvicorn.Config(
         app.asgi,
-        http=TimeoutH11Protocol,
+        http=_protocol(settings),
         interface="asgi3",
         ws="none",
         lifespan="off",
@@ -224,8 +232,6 @@ def _run(
         date_header=False,  # the application sends its own
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
-        ssl_certfile=settings.tls_cert,
-        ssl_keyfile=settings.tls_key,
         proxy_headers=settings.behind_proxy,
     )
 
