@@ -47,7 +47,7 @@ class TlsGate(asyncio.Protocol):
         TimeoutH11Protocol.table.add(self, str(peer[0]) if peer else "")
         if not transport.is_closing():
             # The loop refers to a task only weakly.
-            self._handshake = self._loop.create_task(self._shake_hands(transport))
+            self._handshake = self._loop.create_task(self._perform_handshake(transport))
 
     def data_received(self, data: bytes) -> None:
         """Keep what arrives with the end of the handshake."""
@@ -62,7 +62,7 @@ class TlsGate(asyncio.Protocol):
         """Close the connection at once."""
         self._transport.abort()
 
-    async def _shake_hands(self, transport: asyncio.Transport) -> None:
+    async def _perform_handshake(self, transport: asyncio.Transport) -> None:
         secured: asyncio.Transport | None = None
         try:
             secured = await self._loop.start_tls(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from pathlib import Path
@@ -96,8 +97,8 @@ def test_work_under_way_while_a_disk_is_cloned_is_never_lost(home: Home, strict:
     assert [text for _, text in strict.events(source, "a.md")].count(strict.events(source, "a.md")[-1][1]) == 1
 
 
-def test_neither_closes_the_others_conflict(home: Home, server: Server) -> None:
-    """What the first machine parked, the copy parks for itself; its decision leaves the first one's to the first."""
+def test_a_decision_closes_the_equal_conflict_too(home: Home, server: Server) -> None:
+    """FC3: both park the same text on the same base. One decision closes both conflicts, the loser is in a trash."""
     home.login(server)
     home.write("a.md", "base\n")
     source = home.link()
@@ -112,11 +113,11 @@ def test_neither_closes_the_others_conflict(home: Home, server: Server) -> None:
     copy.run("resolve", mine[0]["id"], "keep_raven")
     copy.sync()
     assert copy.texts()["a.md"] == "theirs\n"
-    assert before <= {row["id"] for row in server.conflicts(source)}
-    [still] = [row for row in home.json("conflicts") if row["mine"]]
-    assert home.run("resolve", still["id"], "keep_local").code == 0
-    home.sync()
-    assert server.text(source, "a.md") == "mine\n"
+    assert not before & {row["id"] for row in server.conflicts(source)}
+    home.sync(code=0)
+    assert [row for row in home.json("conflicts") if row["mine"]] == []
+    assert home.texts()["a.md"] == server.text(source, "a.md") == "theirs\n"
+    assert hashlib.sha256(b"mine\n").hexdigest() in {row["hash"] for row in home.json("trash")}
 
 
 def test_a_queued_decision_is_sent_by_the_first_machine_alone(home: Home, strict: StrictServer) -> None:

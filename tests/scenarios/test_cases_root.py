@@ -112,7 +112,7 @@ def test_rt9_an_exclude_over_synced_files_deletes_nothing(home: Home, server: Se
     source = linked(home)
     shown = home.json("rules", home.folder, "--exclude", "n0*.md", "--dry-run")
     assert (shown["stops"], shown["starts"], shown["changed"]) == (10, 0, False)
-    assert home.json("rules", home.folder, "--exclude", "n0*.md")["stops"] == 10
+    assert home.json("rules", home.folder, "--exclude", "n0*.md", "--yes")["stops"] == 10
     home.write("n00.md", "edited while excluded\n")
     home.sync(code=0)
     assert set(home.files()) == set(server.hashes(source)) == set(PATHS)

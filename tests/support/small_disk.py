@@ -19,7 +19,7 @@ def mounted(folder: Path, size: str = "1m") -> Iterator[None]:
     """A small file system at a folder; skips where none can be mounted."""
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small file system")
-    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)], check=False)
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "tmpfs", str(folder)], check=False)
     if done.returncode != 0:
         pytest.skip("this machine mounts no tmpfs")
     try:

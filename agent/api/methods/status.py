@@ -84,7 +84,16 @@ def servers(agent: Agent, _params: NoParams) -> list[ServerDocument]:
     entries = agent.registry.servers
     with ThreadPoolExecutor(_ASKED_AT_ONCE) as pool:
         problems = list(pool.map(lambda entry: agent.server(entry.name).check(), entries))
-    return [_server(agent, entry, problem) for entry, problem in zip(entries, problems, strict=True)]
+    # A server may answer this question and refuse the token for another one, as its sources know.
+    return [
+        _server(agent, entry, problem or _refused_token(agent, entry.name))
+        for entry, problem in zip(entries, problems, strict=True)
+    ]
+
+
+def _refused_token(agent: Agent, server: str) -> Problem | None:
+    problem = _source_problem(agent, server)
+    return problem if problem is not None and problem.kind is ProblemKind.SIGNED_OUT else None
 
 
 def _known_servers(agent: Agent) -> list[ServerDocument]:
