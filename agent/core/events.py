@@ -20,6 +20,7 @@ class Upsert(Struct, frozen=True, gc=False):
         operation_id: the operation this event is the echo of; None if the server does not say.
         rev, remote_id: the server's own revision and file id, opaque.
         latest: True if the server says that no later event concerns this path; False if it does not say.
+        size: bytes; None if the server does not say.
     """
 
     path: str
@@ -30,6 +31,7 @@ class Upsert(Struct, frozen=True, gc=False):
     rev: str | None = None
     remote_id: str | None = None
     latest: bool = False
+    size: int | None = None
 
     def __repr__(self) -> str:
         # The text of a file must not reach a log.
@@ -37,21 +39,25 @@ class Upsert(Struct, frozen=True, gc=False):
 
 
 class Delete(Struct, frozen=True, gc=False):
-    """A path now holds nothing."""
+    """A path now holds nothing. ``remote_id``: the server's id of the file that was there."""
 
     path: str
     position: int
     operation_id: str | None = None
+    remote_id: str | None = None
 
 
 class Move(Struct, frozen=True, gc=False):
-    """The file at ``old_path`` is at ``path`` now, with the same bytes."""
+    """The file at ``old_path`` is at ``path`` now, with the same bytes. The other fields are those of ``Upsert``."""
 
     old_path: str
     path: str
     hash: str
     position: int
     operation_id: str | None = None
+    rev: str | None = None
+    remote_id: str | None = None
+    size: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

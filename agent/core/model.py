@@ -295,6 +295,7 @@ class Intent(Struct, frozen=True, gc=False):
         new: sha256 the path holds afterwards; None to remove the file.
         expected: sha256 the path must hold now; None: there must be no file.
         purpose: see ``Purpose``.
+        origin: the path of the same folder from which the file is renamed to ``path``; None unless it is a move.
     """
 
     id: str
@@ -302,6 +303,7 @@ class Intent(Struct, frozen=True, gc=False):
     new: str | None
     expected: str | None
     purpose: Purpose
+    origin: str | None = None
 
 
 class ApplyOutcome(enum.StrEnum):
