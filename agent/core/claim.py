@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from agent.core.conflict import Conflict, ConflictOrigin
-from agent.core.model import RemoteConflict
+from agent.core.remote_records import RemoteConflict
 
 
 class OwnPush(Struct, frozen=True):

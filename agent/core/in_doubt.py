@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 
-from agent.core.model import Operation, RemoteConflict, Verb
+from agent.core.remote_records import Operation, RemoteConflict, Verb
 
 
 class InDoubtVerdict(enum.StrEnum):

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from agent.core.model import EMPTY_HASH, RemoteConflict, Resolution
+from agent.core.model import EMPTY_HASH, Resolution
+from agent.core.remote_records import RemoteConflict
 
 
 class CloseOnServer(Struct, frozen=True):

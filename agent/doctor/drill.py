@@ -19,7 +19,8 @@ from typing import Final
 from msgspec import Struct
 
 from agent.core.errors import AgentError, ProblemKind, RemoteError
-from agent.core.model import Mode, Operation, RemoteConflict, Resolution, Result, Verb
+from agent.core.model import Mode, Resolution
+from agent.core.remote_records import Operation, RemoteConflict, Result, Verb
 from agent.doctor.drill_machine import ACCOUNT, SOURCE_NAME, DrillMachine, PromiseBroken, content_hash, drill_machine
 from agent.remotes.protocol import Outgoing
 from agent.settings.links import ServerEntry

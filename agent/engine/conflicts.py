@@ -19,8 +19,9 @@ from agent.core.conflict import (
     Verdict,
     judge,
 )
-from agent.core.model import ConflictKind, Operation, Presence, RemoteConflict, Resolution, Verb
+from agent.core.model import ConflictKind, Presence, Resolution
 from agent.core.reconcile import Step, disagreement
+from agent.core.remote_records import Operation, RemoteConflict, Verb
 from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
 from agent.engine.path_store import PathStore, remote_side

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from agent.core.conflict import Conflict
 from agent.core.errors import Problem
-from agent.core.model import Operation, Side
+from agent.core.model import Side
+from agent.core.remote_records import Operation
 from agent.engine.config import EngineConfig, RunMode
 from agent.engine.effects import Effect, FetchHead, FetchHeadsAndConflicts
 from agent.engine.in_flight import InFlight, SyncCounters

@@ -16,10 +16,10 @@ from agent.core.model import (
     Presence,
     Purpose,
     Reason,
-    RemoteHead,
     side_of,
 )
 from agent.core.reconcile import Step
+from agent.core.remote_records import RemoteHead
 from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
 from agent.engine.delete_guard import DeleteGuard

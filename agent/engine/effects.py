@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from msgspec import Struct
 
 from agent.core.events import Span
-from agent.core.model import Intent, Operation, Resolution
+from agent.core.model import Intent, Resolution
+from agent.core.remote_records import Operation
 
 
 class ScanFolder(Struct, frozen=True, gc=False):

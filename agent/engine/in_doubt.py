@@ -5,7 +5,8 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from agent.core.in_doubt import InDoubtVerdict, judge_in_doubt
-from agent.core.model import Operation, Presence, RemoteConflict, RemoteHead, Verb
+from agent.core.model import Presence
+from agent.core.remote_records import Operation, RemoteConflict, RemoteHead, Verb
 from agent.engine.conflicts import ConflictTracker
 from agent.engine.context import EngineContext
 from agent.engine.messages import Call

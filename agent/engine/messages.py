@@ -10,16 +10,8 @@ from msgspec import Struct
 
 from agent.core.errors import Problem, ProblemKind
 from agent.core.events import Page
-from agent.core.model import (
-    ApplyResult,
-    Observation,
-    Outcome,
-    RemoteConflict,
-    RemoteFile,
-    RemoteHead,
-    Resolution,
-    SkippedEntry,
-)
+from agent.core.model import ApplyResult, Observation, Resolution, SkippedEntry
+from agent.core.remote_records import Outcome, RemoteConflict, RemoteFile, RemoteHead
 
 
 class Started(Struct, frozen=True, gc=False):

@@ -9,20 +9,8 @@ from msgspec.structs import replace
 from agent.core.claim import to_close
 from agent.core.conflict import HEAD_IS_LOCAL, SWAPPED, Conflict, ConflictOrigin, ConflictState, UserDecision
 from agent.core.errors import Problem, ProblemKind
-from agent.core.model import (
-    ApplyOutcome,
-    ApplyResult,
-    Intent,
-    Mode,
-    Operation,
-    Presence,
-    Purpose,
-    RemoteConflict,
-    RemoteHead,
-    Resolution,
-    Verb,
-    side_of,
-)
+from agent.core.model import ApplyOutcome, ApplyResult, Intent, Mode, Presence, Purpose, Resolution, side_of
+from agent.core.remote_records import Operation, RemoteConflict, RemoteHead, Verb
 from agent.core.resolution import CloseOnServer, Done, HeadMoved, Push, next_step
 from agent.engine.conflicts import ConflictTracker
 from agent.engine.context import EngineContext

@@ -13,8 +13,8 @@ from agent.core import paths
 from agent.core.claim import Claim, OwnPush, ServerConflict, claim
 from agent.core.conflict import SWAPPED, Conflict, ConflictOrigin, ConflictState, Ended
 from agent.core.events import ConflictClosed, ConflictOpened
-from agent.core.model import RemoteConflict
 from agent.core.reconcile import disagreement
+from agent.core.remote_records import RemoteConflict
 from agent.engine.conflicts import ConflictTracker
 from agent.engine.context import EngineContext
 from agent.engine.effects import FetchConflicts

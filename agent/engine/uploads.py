@@ -5,8 +5,9 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from agent.core.errors import Problem, ProblemKind
-from agent.core.model import Operation, Outcome, Presence, Reason, Result, Verb
+from agent.core.model import Presence, Reason
 from agent.core.reconcile import Step
+from agent.core.remote_records import Operation, Outcome, Result, Verb
 from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
 from agent.engine.delete_guard import DeleteGuard

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from agent.core.model import RemoteFile
+from agent.core.remote_records import RemoteFile
 from agent.index.bulk_insert import Insert
 
 _CHUNK: Final = 500

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from msgspec import Struct
 
-from agent.core.model import Operation, Verb
 from agent.core.reconcile import Step
+from agent.core.remote_records import Operation, Verb
 from agent.index.bulk_insert import Insert
 
 _MAX_SEQ: Final = (1 << 63) - 1

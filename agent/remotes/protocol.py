@@ -21,7 +21,8 @@ from msgspec import Struct
 
 from agent.core.errors import Problem
 from agent.core.events import Page, Span
-from agent.core.model import Mode, Operation, Outcome, RemoteConflict, RemoteFile, RemoteHead, RemoteVersion, Resolution
+from agent.core.model import Mode, Resolution
+from agent.core.remote_records import Operation, Outcome, RemoteConflict, RemoteFile, RemoteHead, RemoteVersion
 
 
 class Capabilities(Struct, frozen=True):

@@ -14,18 +14,9 @@ from typing import Protocol
 from msgspec import Struct
 
 from agent.core.errors import DiskError, Problem, ProblemKind, RemoteError, RootError
-from agent.core.model import (
-    IndexedFile,
-    IndexedFileRow,
-    Intent,
-    Outcome,
-    Presence,
-    RemoteConflict,
-    RemoteHead,
-    Result,
-    Verb,
-)
+from agent.core.model import IndexedFile, IndexedFileRow, Intent, Presence
 from agent.core.os_errors import explain
+from agent.core.remote_records import Outcome, RemoteConflict, RemoteHead, Result, Verb
 from agent.disk.apply.file_reader import FileReader
 from agent.disk.scan.observe import UNREAD
 from agent.disk.scan.walk import ScanBatch

@@ -9,21 +9,8 @@ from typing import TypeVar
 
 from agent.core.conflict import Conflict
 from agent.core.events import Delete, FeedEvent, Page, Upsert
-from agent.core.model import (
-    ABSENT,
-    ApplyOutcome,
-    ApplyResult,
-    Fingerprint,
-    Mode,
-    Observation,
-    Outcome,
-    RemoteConflict,
-    RemoteFile,
-    RemoteHead,
-    RemoteVersion,
-    Result,
-    file_side,
-)
+from agent.core.model import ABSENT, ApplyOutcome, ApplyResult, Fingerprint, Mode, Observation, file_side
+from agent.core.remote_records import Outcome, RemoteConflict, RemoteFile, RemoteHead, RemoteVersion, Result
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.engine.config import EngineConfig, RunMode

@@ -6,7 +6,8 @@ from msgspec import structs
 
 from agent.core.errors import Problem, ProblemKind
 from agent.core.events import Page, Span
-from agent.core.model import Outcome, Result, Verb, file_side
+from agent.core.model import file_side
+from agent.core.remote_records import Outcome, Result, Verb
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.engine.context import RunMode

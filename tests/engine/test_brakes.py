@@ -5,8 +5,9 @@ from __future__ import annotations
 from msgspec import structs
 
 from agent.core.events import FeedEvent
-from agent.core.model import ABSENT, ConflictKind, Observation, Presence, Reason, Result, Side, SourceState
+from agent.core.model import ABSENT, ConflictKind, Observation, Presence, Reason, Side, SourceState
 from agent.core.reconcile import Step
+from agent.core.remote_records import Result
 from agent.engine import effects as e
 from agent.engine import messages as m
 from engine.harness import SOURCE, EngineHarness, delete, seen, sha, upsert

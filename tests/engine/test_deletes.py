@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.core.model import RemoteFile, Result
+from agent.core.remote_records import RemoteFile, Result
 from agent.engine import effects as e
 from agent.engine import messages as m
 from engine.harness import SOURCE, EngineHarness, delete, drain, seen, sha, upsert

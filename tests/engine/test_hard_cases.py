@@ -14,17 +14,15 @@ from agent.core.model import (
     Intent,
     Mode,
     Observation,
-    Outcome,
     Presence,
     Purpose,
     Reason,
     Resolution,
-    Result,
     Side,
     SourceState,
-    Verb,
 )
 from agent.core.reconcile import Step
+from agent.core.remote_records import Outcome, Result, Verb
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.engine.config import RunMode

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from agent.core.conflict import ConflictOrigin, ConflictState
 from agent.core.events import ConflictClosed, ConflictOpened
-from agent.core.model import OUT_OF_SCOPE, ApplyOutcome, Mode, Observation, Resolution, Result, Verb
+from agent.core.model import OUT_OF_SCOPE, ApplyOutcome, Mode, Observation, Resolution
+from agent.core.remote_records import Result, Verb
 from agent.engine import effects as e
 from agent.engine import messages as m
 from engine.harness import EngineHarness, conflict, delete, drain, head, sha, started, upsert

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from agent.core.model import Result, Verb
+from agent.core.remote_records import Result, Verb
 from agent.engine import effects as e
 from agent.engine import messages as m
 from engine.harness import EngineHarness, seen, started, upsert

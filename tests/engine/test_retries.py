@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.core.errors import Problem, ProblemKind
-from agent.core.model import RemoteFile, Result
+from agent.core.remote_records import RemoteFile, Result
 from agent.engine import effects as e
 from agent.engine import messages as m
 from engine.harness import seen, sha, started

@@ -6,18 +6,9 @@ import hashlib
 
 from agent.core.conflict import ConflictOrigin
 from agent.core.events import ControlEvent, ControlSignal, Unreadable
-from agent.core.model import (
-    SENTINEL_BASE,
-    ApplyOutcome,
-    ApplyResult,
-    ConflictKind,
-    Mode,
-    RemoteFile,
-    Result,
-    SourceState,
-    Verb,
-)
+from agent.core.model import SENTINEL_BASE, ApplyOutcome, ApplyResult, ConflictKind, Mode, SourceState
 from agent.core.reconcile import Step
+from agent.core.remote_records import RemoteFile, Result, Verb
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.index.operations import OperationState

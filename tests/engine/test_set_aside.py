@@ -5,7 +5,8 @@ from __future__ import annotations
 from msgspec import structs
 
 from agent.core.errors import Problem, ProblemKind
-from agent.core.model import Observation, Outcome, Presence, Purpose, Reason, Result, Side, SourceState
+from agent.core.model import Observation, Presence, Purpose, Reason, Side, SourceState
+from agent.core.remote_records import Outcome, Result
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.engine.config import RunMode

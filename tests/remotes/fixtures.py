@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from agent.core.events import FeedEvent
-from agent.core.model import Mode, Operation, Outcome, Result, Verb
+from agent.core.model import Mode
+from agent.core.remote_records import Operation, Outcome, Result, Verb
 from agent.hub.auth import JwtTokens, mint
 from agent.hub.raven.endpoints import Hub
 from agent.hub.store.sql_store import SqlStore

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from agent.core.errors import Problem, ProblemKind
-from agent.core.model import EMPTY_HASH, Operation, RemoteConflict, Result
+from agent.core.model import EMPTY_HASH
+from agent.core.remote_records import Operation, RemoteConflict, Result
 from agent.remotes.http.failures import RemoteCallError, SideEffect
 from agent.remotes.raven.responses import interpret_push_response
 from remotes.fixtures import edit, removal, sha

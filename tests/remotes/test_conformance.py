@@ -9,7 +9,8 @@ from msgspec import structs
 
 from agent.core.errors import ProblemKind, RemoteError
 from agent.core.events import ConflictClosed, ConflictOpened, ControlEvent, ControlSignal, Delete, Upsert
-from agent.core.model import EMPTY_HASH, SENTINEL_BASE, Mode, Resolution, Result
+from agent.core.model import EMPTY_HASH, SENTINEL_BASE, Mode, Resolution
+from agent.core.remote_records import Result
 from remotes.fixtures import World, edit, removal, sha
 from strict_raven.faults import too_large
 

@@ -8,7 +8,8 @@ from itertools import pairwise
 import pytest
 
 from agent.core.errors import ProblemKind, RemoteError
-from agent.core.model import Resolution, Result
+from agent.core.model import Resolution
+from agent.core.remote_records import Result
 from agent.remotes.http import client as http_module
 from remotes.fixtures import START, World, edit, removal
 from strict_raven.faults import (

@@ -8,7 +8,7 @@ import pytest
 
 from agent.core.errors import ProblemKind, RemoteError
 from agent.core.events import Delete, Unreadable
-from agent.core.model import Result
+from agent.core.remote_records import Result
 from agent.remotes.http import client as http_module
 from agent.remotes.raven.adapter import RavenRemote
 from remotes.fixtures import edit, results, sha

@@ -13,7 +13,8 @@ import pytest
 
 from agent.core.errors import ProblemKind, RemoteError
 from agent.core.events import Upsert
-from agent.core.model import Mode, Result
+from agent.core.model import Mode
+from agent.core.remote_records import Result
 from agent.remotes.http.client import HttpClient, Timeouts
 from agent.remotes.raven.adapter import RavenRemote
 from hub.fixtures import WORKSPACE as HUB_WORKSPACE

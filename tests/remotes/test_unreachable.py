@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from agent.core.errors import ProblemKind, RemoteError
-from agent.core.model import Result
+from agent.core.remote_records import Result
 from agent.remotes.http.failures import EXCEPTIONS, of_exception, of_status
 from agent.remotes.open import open_remote
 from remotes.fixtures import World, edit

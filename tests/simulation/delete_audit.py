@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Container, Iterable
 from typing import TYPE_CHECKING
 
-from agent.core.model import Purpose, Verb
+from agent.core.model import Purpose
+from agent.core.remote_records import Verb
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.engine.in_flight import HeldDeletes

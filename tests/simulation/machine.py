@@ -13,7 +13,8 @@ from typing import Protocol, cast
 import httpx
 
 from agent.core.conflict import Conflict
-from agent.core.model import Mode, Resolution, Result
+from agent.core.model import Mode, Resolution
+from agent.core.remote_records import Result
 from agent.disk.root import RootIdentity
 from agent.disk.root_marker import write_marker
 from agent.disk.selection.rules import Rules

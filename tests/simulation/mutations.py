@@ -20,8 +20,9 @@ from msgspec import structs
 from agent.core import claim
 from agent.core.conflict import ConflictOrigin, Knowledge
 from agent.core.events import Page
-from agent.core.model import ABSENT, ApplyOutcome, ApplyResult, Intent, Observation, Operation, RemoteConflict
+from agent.core.model import ABSENT, ApplyOutcome, ApplyResult, Intent, Observation
 from agent.core.reconcile import Step, reconcile
+from agent.core.remote_records import Operation, RemoteConflict
 from agent.disk.apply import install
 from agent.disk.apply.install import Installer
 from agent.disk.apply.staging import FileHash, StagingArea, StagingMark

@@ -13,8 +13,9 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from agent.core.model import EMPTY_HASH, ApplyOutcome, Operation, Resolution
+from agent.core.model import EMPTY_HASH, ApplyOutcome, Resolution
 from agent.core.paths import collision_key
+from agent.core.remote_records import Operation
 from agent.engine import effects as e
 from agent.engine import messages as m
 from simulation.machine import Machine

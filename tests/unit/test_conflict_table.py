@@ -20,17 +20,8 @@ from agent.core.conflict import (
     UserDecision,
     judge,
 )
-from agent.core.model import (
-    ABSENT,
-    OUT_OF_SCOPE,
-    UNKNOWN,
-    ConflictKind,
-    Mode,
-    RemoteConflict,
-    Resolution,
-    Side,
-    side_of,
-)
+from agent.core.model import ABSENT, OUT_OF_SCOPE, UNKNOWN, ConflictKind, Mode, Resolution, Side, side_of
+from agent.core.remote_records import RemoteConflict
 
 BASE, MINE, HEAD, NEWER, PAGE = "base", "mine", "head", "newer", "page"
 

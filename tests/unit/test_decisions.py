@@ -15,7 +15,8 @@ from agent.core.errors import Problem, ProblemKind
 from agent.core.in_doubt import InDoubtVerdict as Verdict
 from agent.core.in_doubt import judge_in_doubt
 from agent.core.merge import propose
-from agent.core.model import EMPTY_HASH, Operation, RemoteConflict, Resolution, Verb
+from agent.core.model import EMPTY_HASH, Resolution
+from agent.core.remote_records import Operation, RemoteConflict, Verb
 from agent.core.resolution import CloseOnServer, Done, HeadMoved, Push, next_step
 
 _LOCAL, _RAVEN, _MERGE = Resolution.KEEP_LOCAL, Resolution.KEEP_RAVEN, Resolution.MANUAL_MERGE

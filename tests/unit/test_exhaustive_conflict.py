@@ -22,17 +22,9 @@ from agent.core.conflict import (
     Verdict,
     judge,
 )
-from agent.core.model import (
-    OUT_OF_SCOPE,
-    UNKNOWN,
-    ConflictKind,
-    Mode,
-    Presence,
-    RemoteConflict,
-    Resolution,
-    side_of,
-)
+from agent.core.model import OUT_OF_SCOPE, UNKNOWN, ConflictKind, Mode, Presence, Resolution, side_of
 from agent.core.reconcile import Step
+from agent.core.remote_records import RemoteConflict
 from agent.core.resolution import CloseOnServer, HeadMoved, Push, next_step
 
 LOCALS = (*map(side_of, (None, "b", "l")), UNKNOWN, OUT_OF_SCOPE)

@@ -13,7 +13,8 @@ from agent.core.delete_guard import DeleteGuardLimits, must_hold, plan_id
 from agent.core.in_doubt import InDoubtVerdict as Verdict
 from agent.core.in_doubt import judge_in_doubt
 from agent.core.merge import propose
-from agent.core.model import EMPTY_HASH, Operation, RemoteConflict, Resolution, Verb
+from agent.core.model import EMPTY_HASH, Resolution
+from agent.core.remote_records import Operation, RemoteConflict, Verb
 from agent.core.resolution import CloseOnServer, Done, HeadMoved, Push, next_step
 
 A, B, C, D = (letter * 64 for letter in "abcd")

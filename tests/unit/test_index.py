@@ -21,16 +21,15 @@ from agent.core.model import (
     ConflictKind,
     Fingerprint,
     Intent,
-    Operation,
     Presence,
     Purpose,
     Reason,
     Resolution,
     Side,
-    Verb,
     file_side,
 )
 from agent.core.reconcile import Step
+from agent.core.remote_records import Operation, Verb
 from agent.index import Index, migrate, open_index, open_reader, quarantine
 from agent.index.generation import WENT_BACK, advance
 from agent.index.migrate import SCHEMA_VERSION

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from agent.core.errors import Problem, ProblemKind
 from agent.core.events import Page, Span
-from agent.core.model import SENTINEL_BASE, Mode, RemoteConflict, RemoteFile, RemoteHead, RemoteVersion, Resolution
+from agent.core.model import SENTINEL_BASE, Mode, Resolution
+from agent.core.remote_records import RemoteConflict, RemoteFile, RemoteHead, RemoteVersion
 from agent.remotes.http.client import HttpClient
 from agent.remotes.http.decode import DecodeLimits
 from agent.remotes.http.failures import AnswerTooLarge, RemoteCallError, SideEffect, malformed

@@ -22,7 +22,7 @@ from agent.core.events import (
     Unreadable,
     Upsert,
 )
-from agent.core.model import RemoteVersion
+from agent.core.remote_records import RemoteVersion
 from agent.remotes.http.client import HttpClient
 from agent.remotes.http.decode import DecodeLimits
 from agent.remotes.http.failures import AnswerTooLarge, RemoteCallError

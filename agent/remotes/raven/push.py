@@ -17,7 +17,8 @@ import orjson
 from msgspec import Struct
 
 from agent.core.errors import Problem, ProblemKind
-from agent.core.model import EMPTY_HASH, SENTINEL_BASE, Outcome, RemoteConflict, Result, Verb
+from agent.core.model import EMPTY_HASH, SENTINEL_BASE
+from agent.core.remote_records import Outcome, RemoteConflict, Result, Verb
 from agent.remotes.http.client import HttpClient
 from agent.remotes.http.decode import DecodeLimits
 from agent.remotes.http.failures import RemoteCallError, SideEffect

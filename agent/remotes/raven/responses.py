@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from agent.core.errors import Problem
-from agent.core.model import EMPTY_HASH, Operation, Outcome, RemoteConflict, Result
+from agent.core.model import EMPTY_HASH
+from agent.core.remote_records import Operation, Outcome, RemoteConflict, Result
 from agent.remotes.http.failures import RemoteCallError
 from agent.remotes.raven.wire import maybe_text, number, row, rows, text
 

@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from agent.core.errors import Problem, ProblemKind
-from agent.core.model import EMPTY_HASH, SENTINEL_BASE, Mode, RemoteConflict, RemoteFile, RemoteVersion
+from agent.core.model import EMPTY_HASH, SENTINEL_BASE, Mode
+from agent.core.remote_records import RemoteConflict, RemoteFile, RemoteVersion
 from agent.remotes.http.failures import RemoteCallError, SideEffect, malformed
 from agent.remotes.protocol import Capabilities, RemoteSource
 
