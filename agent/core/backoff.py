@@ -9,7 +9,15 @@ from msgspec.structs import replace
 
 from agent.core.errors import Problem, ProblemKind
 
-_SLOW_KINDS = frozenset({ProblemKind.UPSTREAM_FAULT, ProblemKind.SIGNED_OUT, ProblemKind.BAD_REQUEST})
+_SLOW_KINDS = frozenset(
+    {
+        ProblemKind.UPSTREAM_FAULT,
+        ProblemKind.SIGNED_OUT,
+        ProblemKind.BAD_REQUEST,
+        ProblemKind.FORBIDDEN,
+        ProblemKind.NO_SPACE,
+    }
+)
 
 
 class Backoff(Struct, frozen=True):
@@ -22,7 +30,7 @@ class Backoff(Struct, frozen=True):
         """Return the state after one more failure.
 
         The delay grows from 0.5 s to 60 s. A refused token, and a fault that a retry cannot mend, waits a whole minute:
-        often enough to notice a new token, and no load on the server.
+        often enough to notice a new token or new space, and no load on the server.
         """
         failures = self.failures + 1
         ceiling = min(60.0, 0.5 * 2 ** min(failures, 7))

@@ -10,7 +10,8 @@
     │   ├── RootError             the synced folder is missing, unreadable or another one
     │   ├── UnsafePath            a parent folder of the path is a link
     │   ├── PathBlocked           a parent folder of the path is a file, or has another spelling
-    │   └── MountMissing          the path lies on a file system that is not mounted
+    │   ├── MountMissing          the path lies on a file system that is not mounted
+    │   └── ContentChanged        a file changed while it was sent
     ├── IndexDamaged              the index cannot be read
     ├── IndexUnavailable          the index is sound, but its disk refuses it now
     ├── IndexTooNew               a newer release wrote the index
@@ -49,7 +50,7 @@ class ProblemKind(enum.StrEnum):
     OFFLINE = "offline"
     """No connection, timeout, 502-504: queue and retry with backoff."""
     BUSY = "busy"
-    """429, 503, or 507 (the disk of the server is full): retry after ``retry_after``."""
+    """429, 503, or a hub whose disk is full: retry after ``retry_after``."""
     SIGNED_OUT = "signed_out"
     """401, or a token that may not use this connector: keep the queue, wait for another token."""
     GARBLED = "garbled"
@@ -64,6 +65,14 @@ class ProblemKind(enum.StrEnum):
     """409: the head moved, or another person resolved the conflict."""
     BAD_REQUEST = "bad_request"
     TOO_LARGE = "too_large"
+    FORBIDDEN = "forbidden"
+    """403: the account may not do this, and a retry cannot help."""
+    NO_SPACE = "no_space"
+    """507: a quota of the account is used up. Only contents wait; deletes and moves go on."""
+    GONE = "gone"
+    """410: this version, or this unfinished upload, does not exist any more."""
+    CURSOR_LOST = "cursor_lost"
+    """The server no longer knows our position in its feed: the source must be read from the beginning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +118,10 @@ class DiskError(AgentError):
     """The disk refused an action. Only that file is affected, unless it is a RootError."""
 
     code = "disk"
+
+
+class ContentChanged(DiskError):
+    """The file is no longer the one that was opened. What was sent of it must not become a version."""
 
 
 class RootError(DiskError):

@@ -181,6 +181,10 @@ def _remedy(entry: ServerEntry, error: RemoteError) -> str:
             return "have the server updated: nothing on this side can help"
         case ProblemKind.OFFLINE | ProblemKind.BUSY:
             return f"check the network and that {entry.url} is up; work is queued meanwhile"
+        case ProblemKind.FORBIDDEN:
+            return f"ask for the permission on {entry.url}; work is queued meanwhile"
+        case ProblemKind.NO_SPACE:
+            return f"free space or have the quota raised on {entry.url}; work is queued meanwhile"
         case ProblemKind.NOT_FOUND:
             return f"check the address: {entry.url} has no local sync"
         case _:

@@ -161,7 +161,14 @@ class Call(enum.StrEnum):
 
 
 OF_ONE_FILE: Final = frozenset(
-    {ProblemKind.GARBLED, ProblemKind.SERVER_FAULT, ProblemKind.BAD_REQUEST, ProblemKind.TOO_LARGE}
+    {
+        ProblemKind.GARBLED,
+        ProblemKind.SERVER_FAULT,
+        ProblemKind.BAD_REQUEST,
+        ProblemKind.TOO_LARGE,
+        ProblemKind.FORBIDDEN,
+        ProblemKind.GONE,
+    }
 )
 """Failures of a question for one head that concern only that file."""
 
