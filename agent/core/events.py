@@ -143,6 +143,8 @@ class Page(Struct, frozen=True, gc=False):
         more: True if the server has more events now.
         cursor: the position for people, as ``status`` shows it.
         past: the events up to this position that were already acknowledged are left out; 0 if none was left out.
+        barrier: True if the next page must not be read before these events are committed, because the dialect
+            translates it with what the index then knows.
     """
 
     events: tuple[FeedEvent, ...]
@@ -150,6 +152,7 @@ class Page(Struct, frozen=True, gc=False):
     more: bool
     cursor: str
     past: int = 0
+    barrier: bool = False
 
     @property
     def size(self) -> int:

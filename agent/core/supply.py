@@ -1,6 +1,8 @@
-"""The place from which the bytes of a change to the folder come, and the download of a large file."""
+"""The place from which the bytes of a change come: contents, opened files, and the download of a large file."""
 
 from __future__ import annotations
+
+from typing import Protocol
 
 from msgspec import Struct
 
@@ -48,3 +50,21 @@ class Transfer(Struct, frozen=True, gc=False):
     rev: str | None
     hash: str
     size: int
+
+
+class Pieces(Protocol):
+    """An opened content that is read in pieces, so that it need not fit into memory. Used by one thread at a time."""
+
+    @property
+    def size(self) -> int:
+        """Size of the whole content in bytes."""
+        ...
+
+    def read(self, offset: int, length: int) -> bytes:
+        """Return exactly ``length`` bytes from ``offset``; both lie within ``size``.
+
+        Raises:
+            ContentChanged: the file is no longer the one that was opened.
+            DiskError: the file cannot be read.
+        """
+        ...

@@ -2,19 +2,32 @@
 
 Obligations of every adapter, checked by one conformance suite (``tests/remotes/test_conformance.py``):
 
-- Every call returns or raises ``RemoteError``; no other exception passes. No call retries, sleeps, or logs a token.
-  Waiting and retrying belong to the engine.
+- Every call returns or raises ``RemoteError``; no other exception passes, except one that a ``Sink`` or an
+  ``OnResumable`` raised. No call retries, sleeps, or logs a token. Waiting and retrying belong to the engine; logging
+  and counting are wrappers of this port.
 - An answer that is HTML, empty, cut, or of the wrong shape raises GARBLED and changes nothing.
-- ``pull`` delivers at least once, ordered by ``position``. A page and the state it returns belong together.
+- ``pull`` delivers at least once, ordered by ``position``. A page and the state it returns belong together: the same
+  state returns the same events while the server stays the same. Positions rise from page to page; a dialect whose
+  server has none counts them in its state.
 - ``push`` returns exactly one outcome for each operation, in any order, whatever the server leaves out. An outcome
   that is not known is UNCERTAIN, never a guess. An operation that was not sent is NOT_SENT.
-- A missing base means "the file must not exist", never "overwrite".
-- Content that does not match its hash is never returned: GARBLED, or REJECTED for an operation.
+- A missing base means "the file must not exist", never "overwrite". A base revision that is not the server's newest one
+  is a CONFLICT, never an overwrite.
+- Where the server has revisions and file ids, every event, outcome, head and listed file carries them, unchanged. The
+  engine compares them for equality only.
+- Content that does not match its hash is never returned: GARBLED, or REJECTED for an operation. ``fetch`` streams, so
+  its receiver checks the hash. An upload that is sent in chunks promises its hash to the server where the server checks
+  it, and is never committed after its file changed.
+- An event is the echo of one of our operations only if the server or the ``Book`` proves it; otherwise its
+  ``operation_id`` is None.
+- "Not found" proves no delete where the server hides what an account may not see.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import enum
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -23,19 +36,45 @@ from agent.core.errors import Problem
 from agent.core.events import Page, Span
 from agent.core.model import Mode, Resolution
 from agent.core.remote_records import Operation, Outcome, RemoteConflict, RemoteFile, RemoteHead, RemoteVersion
+from agent.core.supply import Pieces, Transfer
+
+
+class ListingCost(enum.StrEnum):
+    """The work behind ``Remote.listing``; it decides how often a source is verified."""
+
+    CHEAP = "cheap"
+    """A few calls, with the hash of each file."""
+    WALK = "walk"
+    """One call a folder. Hashes may be missing, and cost a call for each file."""
+    FOLD = "fold"
+    """The server lists nothing: the whole feed is read."""
 
 
 class Capabilities(Struct, frozen=True):
-    """Features of a server, as data.
+    """Features of a server, as data. The defaults are those of the released Raven server.
 
     Attributes:
         long_poll: ``pull`` may wait on the server.
         ordered_feed: the feed has no gaps, and two writers never win on one base.
-        item_results: the server states the outcome of each operation.
+        item_results: the server states the outcome of each operation, also of one that is sent again.
         expected_hash: ``resolve`` is refused if the head has moved.
         keeps_history: versions and conflicts survive a delete.
         latest_only: the feed can leave out the texts of events that a later event replaces.
         connector_id: a push batch may name its connector.
+        text_only: only UTF-8 text without NUL bytes is taken.
+        max_bytes: bytes of the largest content that the server takes; None if it states no limit.
+        moves: a file can be moved with its id and history (``Verb.MOVE``).
+        inline_limit: bytes of the largest content that events, heads and ``Outgoing.body`` carry. A larger one is
+            fetched with ``fetch`` and pushed from an opened file. None: every content travels inline.
+        listing: see ``ListingCost``.
+        blind_resolve: ``resolve`` only closes the conflict, whatever the choice. The decided content is then pushed on
+            the current head.
+        nudges: ``listen`` reports changes as they happen.
+        client_made_id: ``register`` uses the id that this machine made.
+        server_mode: the server stores the mode of a source.
+        server_patterns: the server stores the patterns of a source.
+        server_pause: a source can be paused for all machines.
+        resumable_uploads: an interrupted upload continues with its missing chunks.
     """
 
     long_poll: bool = False
@@ -45,6 +84,18 @@ class Capabilities(Struct, frozen=True):
     keeps_history: bool = False
     latest_only: bool = False
     connector_id: bool = False
+    text_only: bool = True
+    max_bytes: int | None = None
+    moves: bool = False
+    inline_limit: int | None = None
+    listing: ListingCost = ListingCost.CHEAP
+    blind_resolve: bool = False
+    nudges: bool = False
+    client_made_id: bool = False
+    server_mode: bool = True
+    server_patterns: bool = True
+    server_pause: bool = True
+    resumable_uploads: bool = False
 
 
 class Registration(Struct, frozen=True):
@@ -55,7 +106,12 @@ class Registration(Struct, frozen=True):
 
 
 class RemoteSource(Struct, frozen=True):
-    """A source as the server lists it. ``paused`` holds for all machines."""
+    """A source as the server lists it.
+
+    Attributes:
+        paused: it is paused for all machines.
+        writable: the account may change its files.
+    """
 
     id: str
     name: str
@@ -64,19 +120,24 @@ class RemoteSource(Struct, frozen=True):
     paused: bool
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    writable: bool = True
 
 
 class Outgoing(Struct, frozen=True, gc=False):
-    """An operation with the bytes to send; empty for a delete.
+    """An operation with the bytes to send.
 
     Attributes:
+        body: the bytes; empty for a delete or a move. Above ``inline_limit`` the opened file; the adapter does not
+            close it.
         checked: the reader of the bytes has compared them with the operation's hash. Otherwise the adapter does it
-            before it sends them.
+            before it sends them, or has the server do it.
+        resume: the newest state that ``on_resumable`` was given for this operation; None for the first try.
     """
 
     operation: Operation
-    content: bytes = b""
+    body: bytes | Pieces = b""
     checked: bool = False
+    resume: str | None = None
 
     def __repr__(self) -> str:
         # The text of a file must not get into a log.
@@ -90,16 +151,51 @@ class PushAnswer(Struct, frozen=True):
     problem: Problem | None = None
 
 
+class Nudge(Struct, frozen=True):
+    """Hint that a source changed; only ``pull`` says how.
+
+    Attributes:
+        source_id: the source; None if it may be any source of the account.
+        full: the server asks for a full verification.
+    """
+
+    source_id: str | None
+    full: bool = False
+
+
+Sink = Callable[[int, bytes], None]
+"""Takes a piece of a content at its offset. The pieces of one call follow each other without a gap.
+
+The first one begins at the requested offset, or at 0 if the server sent the whole content; what was there is then
+replaced. An exception that it raises ends the call and passes unchanged.
+"""
+
+OnResumable = Callable[[str, str], None]
+"""Takes the id of an operation and the state (JSON text) with which its upload can continue in another process.
+
+It returns once the state is durable. If it raises, nothing more of the operation is sent.
+"""
+
+
+def not_resumable(operation_id: str, state: str) -> None:
+    """Drop the state: this upload is not continued in another process."""
+
+
 class Remote(Protocol):
     """One account on one server. Safe to use from several threads."""
 
     @property
     def capabilities(self) -> Capabilities:
-        """Features as last stated by the server; none before ``register`` or ``heartbeat``."""
+        """Features as last stated by the server; before ``register`` or ``heartbeat`` those of the dialect itself."""
         ...
 
-    def register(self, name: str, platform: str, version: str) -> Registration:
-        """Register this machine as a connector."""
+    def register(self, name: str, platform: str, version: str, wanted_id: str | None = None) -> Registration:
+        """Register this machine as a connector.
+
+        Args:
+            wanted_id: an id that this machine made and stored before the call. With ``client_made_id`` it becomes the
+                connector's id, and a repeated call registers no second connector. Other dialects ignore it.
+        """
         ...
 
     def heartbeat(self, connector_id: str) -> Registration:
@@ -113,15 +209,15 @@ class Remote(Protocol):
     def create_source(
         self, name: str, mode: Mode, connector_id: str, include: Sequence[str], exclude: Sequence[str]
     ) -> RemoteSource:
-        """Create a source."""
+        """Create a source. Mode and patterns are sent where the server stores them."""
         ...
 
     def pause(self, source_id: str) -> None:
-        """Pause the source for all machines."""
+        """Pause the source for all machines. Only with ``server_pause``."""
         ...
 
     def resume(self, source_id: str) -> None:
-        """Resume the source for all machines."""
+        """Resume the source for all machines. Only with ``server_pause``."""
         ...
 
     def pull(
@@ -129,15 +225,54 @@ class Remote(Protocol):
     ) -> Page:
         """Read the next events after ``state`` (None: from the beginning). Works while the source is paused.
 
+        A server without a history of events is listed first; its files are the first events.
+
         Args:
             wait_seconds: how long the server may wait for a new event, where it offers that.
             known: spans of positions of our own operations, in order, whose outcomes are known from their answers.
                 Where they come next, they are skipped.
+
+        Raises:
+            RemoteError: CURSOR_LOST if the server cannot continue from ``state``.
         """
         ...
 
-    def push(self, source_id: str, connector_id: str | None, batch: Sequence[Outgoing]) -> PushAnswer:
-        """Send operations, split into requests that the server takes. Never raises for a network failure."""
+    def push(
+        self,
+        source_id: str,
+        connector_id: str | None,
+        batch: Sequence[Outgoing],
+        on_resumable: OnResumable = not_resumable,
+    ) -> PushAnswer:
+        """Send operations, split into requests that the server takes. Never raises for a network failure.
+
+        A large upload calls ``on_resumable`` before its first chunk. With ``Outgoing.resume`` only the chunks that the
+        server lacks are sent; an upload that the server forgot begins anew, once. An operation whose file changes while
+        it is sent is CHANGED, and its upload is discarded.
+        """
+        ...
+
+    def cancel(self, operation_id: str) -> None:
+        """Stop a running upload before its next chunk; its outcome is CHANGED. Without effect if none is running."""
+        ...
+
+    def recall(self, source_id: str, operation: Operation, resume: str | None) -> Outcome:
+        """Return what the server can still prove about an operation in doubt, without sending it again.
+
+        UNCERTAIN if it proves nothing. The engine then sends the operation again where ``item_results`` holds, and
+        otherwise judges by the feed, the open conflicts and the head.
+        """
+        ...
+
+    def fetch(self, source_id: str, transfer: Transfer, offset: int, sink: Sink) -> None:
+        """Stream the content of a version from ``offset`` on, never more than ``transfer.size`` bytes in total.
+
+        A server that does not know ranges, or has nothing at the offset, is read from 0.
+
+        Raises:
+            RemoteError: NOT_FOUND or GONE if the server no longer has this version; GARBLED if its size is another one
+                or the answer was cut short; any other failed call.
+        """
         ...
 
     def was_restored_from_older_copy(self, source_id: str, state: str | None) -> bool:
@@ -173,7 +308,17 @@ class Remote(Protocol):
     def resolve(
         self, source_id: str, conflict_id: str, choice: Resolution, content: bytes | None, expected_head: str | None
     ) -> None:
-        """Close a conflict. Raises STALE if it is closed already or the head is not ``expected_head``."""
+        """Close a conflict. Raises STALE if it is closed already or the head is not ``expected_head``.
+
+        With ``blind_resolve`` the head stays as it is, for every choice, and is not compared.
+        """
+        ...
+
+    def listen(self, stop: threading.Event, on_nudge: Callable[[Nudge], None]) -> None:
+        """Report changes until ``stop`` is set or ``close`` is called; returns at once without ``nudges``.
+
+        Runs on a thread of its own. Raises RemoteError when the connection ends; the caller then waits and calls again.
+        """
         ...
 
     def abort_connections(self) -> None:

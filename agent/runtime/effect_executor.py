@@ -311,7 +311,7 @@ class EffectExecutor:
         while True:
             page = remote.pull(self._source_id, state, wait, self._clock(), poll.known)
             room -= page.size
-            last = room <= 0 or not page.more
+            last = room <= 0 or not page.more or page.barrier
             yield m.PageArrived(poll.number, page, last)
             if last:
                 return

@@ -63,6 +63,6 @@ def test_a_server_side_pause_is_reported_with_the_status(world: World, tmp_path:
 def test_what_is_on_its_way_shows_no_text_of_a_file() -> None:
     """A log may quote whatever an error holds."""
     outgoing = edit("a.md", "a paragraph of mine")
-    shown = repr(EncodedOperation(outgoing, b'{"content": "a paragraph of mine"}'))
+    shown = repr(EncodedOperation(outgoing.operation, b"a paragraph of mine", b'{"content": "a paragraph of mine"}'))
     assert "a.md" in shown
     assert "paragraph" not in shown

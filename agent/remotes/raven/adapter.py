@@ -2,17 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from agent.core.errors import Problem, ProblemKind
 from agent.core.events import Page, Span
 from agent.core.model import SENTINEL_BASE, Mode, Resolution
-from agent.core.remote_records import RemoteConflict, RemoteFile, RemoteHead, RemoteVersion
+from agent.core.remote_records import (
+    Operation,
+    Outcome,
+    RemoteConflict,
+    RemoteFile,
+    RemoteHead,
+    RemoteVersion,
+    Result,
+)
+from agent.core.supply import Transfer
 from agent.remotes.http.client import HttpClient
 from agent.remotes.http.decode import DecodeLimits
 from agent.remotes.http.failures import AnswerTooLarge, RemoteCallError, SideEffect, malformed
-from agent.remotes.protocol import Capabilities, Outgoing, PushAnswer, Registration, RemoteSource
+from agent.remotes.protocol import (
+    Capabilities,
+    Nudge,
+    OnResumable,
+    Outgoing,
+    PushAnswer,
+    Registration,
+    RemoteSource,
+    Sink,
+    not_resumable,
+)
 from agent.remotes.raven.feed import Feed
 from agent.remotes.raven.position import FeedPosition
 from agent.remotes.raven.push import Pusher
@@ -55,8 +75,8 @@ class RavenRemote:
         """See ``Remote``. The released server states none."""
         return self._capabilities
 
-    def register(self, name: str, platform: str, version: str) -> Registration:
-        """See ``Remote``. The released server creates a new connector each time."""
+    def register(self, name: str, platform: str, version: str, wanted_id: str | None = None) -> Registration:
+        """See ``Remote``. The released server creates a new connector with an id of its own each time."""
         answer = self._row("connectors/register", {"name": name, "platform": platform, "version": version})
         return self._registered(text(answer, "id"), answer)
 
@@ -100,9 +120,30 @@ class RavenRemote:
         """See ``Remote``. The last minute of a feed that is not ordered is read again a few times."""
         return self._feed.pull(source_id, state, wait_seconds, now, self._capabilities, known)
 
-    def push(self, source_id: str, connector_id: str | None, batch: Sequence[Outgoing]) -> PushAnswer:
-        """See ``Remote``."""
+    def push(
+        self,
+        source_id: str,
+        connector_id: str | None,
+        batch: Sequence[Outgoing],
+        on_resumable: OnResumable = not_resumable,
+    ) -> PushAnswer:
+        """See ``Remote``. Each content travels inside its request, so no upload is ever resumed."""
         return self._pusher.push(source_id, connector_id if self._capabilities.connector_id else None, batch)
+
+    def cancel(self, operation_id: str) -> None:
+        """See ``Remote``. A request of one operation is not divided, so nothing can be stopped."""
+
+    def recall(self, source_id: str, operation: Operation, resume: str | None) -> Outcome:
+        """See ``Remote``. The server keeps no outcomes that could be read; sending again shows them on the hub."""
+        return Outcome(operation.id, Result.UNCERTAIN)
+
+    def fetch(self, source_id: str, transfer: Transfer, offset: int, sink: Sink) -> None:
+        """See ``Remote``. The server knows no ranges: the content comes whole, from the head or from the history."""
+        content = self._content(source_id, transfer.path, transfer.hash)
+        if content is None:
+            problem = Problem(ProblemKind.NOT_FOUND, f"the server no longer has this version of {transfer.path}")
+            raise RemoteCallError(problem, SideEffect.NONE)
+        sink(0, content)
 
     def last_cursor(self, source_id: str) -> int:
         """Return the number of the source's last event. Below our cursor: the server was restored from an older copy.
@@ -213,6 +254,9 @@ class RavenRemote:
                 raise stale("the conflict is no longer open") from failure
             raise
 
+    def listen(self, stop: threading.Event, on_nudge: Callable[[Nudge], None]) -> None:
+        """See ``Remote``. The server sends no nudges."""
+
     def abort_connections(self) -> None:
         """See ``Remote``."""
         self._http.abort_connections()
@@ -225,6 +269,13 @@ class RavenRemote:
         self, endpoint: str, body: Mapping[str, Any], limits: DecodeLimits = DecodeLimits.RECORD
     ) -> Mapping[str, Any]:
         return row(self._http.call(endpoint, body, limits=limits).data, "record")
+
+    def _content(self, source_id: str, path: str, digest: str) -> bytes | None:
+        head = self.head(source_id, path)
+        if head is not None and head.hash == digest:
+            return head.content
+        versions = [old.content for old in self.history(source_id, path) if old.hash == digest]
+        return next((content for content in versions if content is not None), None)
 
     def _registered(self, connector_id: str, answer: Mapping[str, Any]) -> Registration:
         self._capabilities = capabilities_of(answer)

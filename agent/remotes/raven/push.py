@@ -16,9 +16,10 @@ from typing import Any, Final
 import orjson
 from msgspec import Struct
 
-from agent.core.errors import Problem, ProblemKind
+from agent.core.errors import DiskError, Problem, ProblemKind
 from agent.core.model import EMPTY_HASH, SENTINEL_BASE
-from agent.core.remote_records import Outcome, RemoteConflict, Result, Verb
+from agent.core.remote_records import Operation, Outcome, RemoteConflict, Result, Verb
+from agent.core.supply import Pieces
 from agent.remotes.http.client import HttpClient
 from agent.remotes.http.decode import DecodeLimits
 from agent.remotes.http.failures import RemoteCallError, SideEffect
@@ -41,21 +42,22 @@ _FAULTS_IN_A_ROW: Final = 10
 class EncodedOperation(Struct, frozen=True, gc=False):
     """One operation, encoded as an item of a batch."""
 
-    outgoing: Outgoing
+    operation: Operation
+    content: bytes
     encoded: bytes
 
     def __repr__(self) -> str:
         # The text of a file must not get into a log.
-        return f"EncodedOperation({self.outgoing!r})"
+        return f"EncodedOperation({self.operation!r})"
 
     @property
     def id(self) -> str:
         """The operation's id."""
-        return self.outgoing.operation.id
+        return self.operation.id
 
     def content_size(self) -> int:
         """Return the bytes of the content inside ``encoded``, escapes included."""
-        return len(orjson.dumps(self.outgoing.content.decode())) - 2
+        return len(orjson.dumps(self.content.decode())) - 2
 
 
 Chunk = list[EncodedOperation]
@@ -124,7 +126,7 @@ class Pusher:
         paths: set[str] = set()
         size = 0
         for item in items:
-            path = item.outgoing.operation.path
+            path = item.operation.path
             size += len(item.encoded) + 1
             fits = chunks and len(chunks[-1]) < MAX_ITEMS and size + len(_SUFFIX) <= self._group_limit
             if not fits or path in paths:
@@ -148,7 +150,7 @@ class Pusher:
             return self._failed(source_id, prefix, chunk, failure)
         try:
             interpreted = interpret_push_response(
-                [item.outgoing.operation for item in chunk], answer.data, self._lister(source_id)
+                [item.operation for item in chunk], answer.data, self._lister(source_id)
             )
         except RemoteCallError as failure:
             return _stopped(chunk, Result.UNCERTAIN, failure)
@@ -187,7 +189,7 @@ class Pusher:
             return _stopped(chunk, Result.NOT_SENT if failure.effect is SideEffect.NONE else Result.UNCERTAIN, broken)
         try:
             answer = self._http.send("sources/push-batch", _body(prefix, chunk), limits=DecodeLimits.RECORD)
-            interpreted = interpret_push_response([chunk[0].outgoing.operation], answer.data, self._lister(source_id))
+            interpreted = interpret_push_response([chunk[0].operation], answer.data, self._lister(source_id))
         except RemoteCallError as again:
             if again.problem.kind in _SUSPECT:
                 reason = again.reason or again.problem.message
@@ -197,7 +199,7 @@ class Pusher:
         return _RequestResult(interpreted.outcomes, problem=interpreted.problem)
 
     def _too_large(self, item: EncodedOperation, prefix: bytes) -> Outcome:
-        content, sent = len(item.outgoing.content), item.content_size()
+        content, sent = len(item.content), item.content_size()
         around = len(prefix) + len(_SUFFIX) + len(item.encoded) - sent
         limit = max(self._single_limit - around, 0)
         detail = f"{content:,} bytes, larger than the {limit:,} bytes this server takes"
@@ -279,11 +281,14 @@ def _stopped(chunk: Chunk, result: Result, failure: RemoteCallError) -> _Request
 def _encode(outgoing: Outgoing) -> EncodedOperation | Outcome:
     """Encode an operation as an item, or refuse one that no server could take."""
     operation = outgoing.operation
+    body = outgoing.body if isinstance(outgoing.body, bytes) else _read_whole(operation, outgoing.body)
+    if isinstance(body, Outcome):
+        return body
     is_delete = operation.verb is Verb.DELETE
-    if not is_delete and not outgoing.checked and sha256(outgoing.content) != operation.hash:
+    if not is_delete and not outgoing.checked and sha256(body) != operation.hash:
         return Outcome(operation.id, Result.REJECTED, detail="the content does not match its hash")
     try:
-        content = "" if is_delete else outgoing.content.decode()
+        content = "" if is_delete else body.decode()
         fields = {
             "operationId": operation.id,
             "relativePath": operation.path,
@@ -293,11 +298,22 @@ def _encode(outgoing: Outgoing) -> EncodedOperation | Outcome:
             "baseHash": operation.base or SENTINEL_BASE,
             "isDelete": is_delete,
         }
-        return EncodedOperation(outgoing, orjson.dumps(fields))
+        return EncodedOperation(operation, body, orjson.dumps(fields))
     except UnicodeDecodeError:
         return Outcome(operation.id, Result.REJECTED, detail="the content is not UTF-8 text")
     except TypeError:
         return Outcome(operation.id, Result.REJECTED, detail="the name is not valid Unicode")
+
+
+def _read_whole(operation: Operation, pieces: Pieces) -> bytes | Outcome:
+    """Read an opened file. One that no request could hold is refused before it is read."""
+    if pieces.size > BODY_LIMIT:
+        detail = f"{pieces.size:,} bytes, larger than the {BODY_LIMIT:,} bytes this server takes"
+        return Outcome(operation.id, Result.TOO_LARGE, detail=detail, limit=BODY_LIMIT)
+    try:
+        return pieces.read(0, pieces.size)
+    except DiskError:
+        return Outcome(operation.id, Result.CHANGED)
 
 
 _MARKDOWN: Final = frozenset({".md", ".markdown", ".mdown", ".mkd"})

@@ -1,0 +1,90 @@
+"""The port through which an adapter reads what the index knows of a source: ids, paths and our own operations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final, Protocol
+
+from msgspec import Struct
+
+
+class BookEntry(Struct, frozen=True, gc=False):
+    """One file of the server as the index has it.
+
+    Attributes:
+        path: relative path.
+        remote_id, rev: the server's own file id and revision, opaque; None if they are not known.
+        hash: sha256 of the bytes.
+    """
+
+    path: str
+    remote_id: str | None
+    rev: str | None
+    hash: str
+
+
+class Book(Protocol):
+    """The committed server side of one source. Read-only, and safe to use from several threads.
+
+    It may lag behind the ``state`` that an adapter was given: pages read within one poll are committed after they were
+    returned. An adapter that needs the book for an event ends its page before that event with ``Page.barrier``.
+    """
+
+    def path_of(self, remote_id: str) -> str | None:
+        """Return the path of a file; None if no file has this id."""
+        ...
+
+    def id_of(self, path: str) -> str | None:
+        """Return the id of the file at a path; None if there is no file, or its id is not known."""
+        ...
+
+    def rev_of(self, path: str) -> str | None:
+        """Return the revision of the file at a path; None if there is no file, or its revision is not known."""
+        ...
+
+    def files_below(self, path: str) -> Iterator[BookEntry]:
+        """Iterate over the files below a folder, at any depth, sorted by path; "" is the whole source."""
+        ...
+
+    def operation_for(self, remote_id: str | None, rev: str | None, path: str | None, digest: str | None) -> str | None:
+        """Return the id of our own operation that made a version; None if none did.
+
+        Each argument that is not None must be equal to the operation's own. A value that the operation does not know
+        yet is not equal to anything, so that a version of somebody else is never taken for ours.
+        """
+        ...
+
+
+class EmptyBook:
+    """The book of a source that no link on this machine uses."""
+
+    def path_of(self, remote_id: str) -> str | None:
+        """See ``Book``."""
+        return None
+
+    def id_of(self, path: str) -> str | None:
+        """See ``Book``."""
+        return None
+
+    def rev_of(self, path: str) -> str | None:
+        """See ``Book``."""
+        return None
+
+    def files_below(self, path: str) -> Iterator[BookEntry]:
+        """See ``Book``."""
+        return iter(())
+
+    def operation_for(self, remote_id: str | None, rev: str | None, path: str | None, digest: str | None) -> str | None:
+        """See ``Book``."""
+        return None
+
+
+BookOf = Callable[[str], Book]
+"""Returns the book of a source by the server's id of the source."""
+
+NO_BOOK: Final = EmptyBook()
+
+
+def no_books(source_id: str) -> Book:
+    """Return an empty book, for accounts that are used without links."""
+    return NO_BOOK
