@@ -220,7 +220,7 @@ class LocalFolder:
     @contextlib.contextmanager
     def reader(self) -> Iterator[FileReader]:
         """Yield a reader for the bytes of several files. Raises RootError."""
-        with self._use() as opened, contextlib.closing(FileReader(opened.root)) as reader:
+        with self._use() as opened, contextlib.closing(FileReader(opened.root, self._is_interrupted)) as reader:
             yield reader
 
     def write_to_trash(self, path: str, content: bytes, reason: str, entry_id: str, now: float) -> None:

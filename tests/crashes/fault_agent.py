@@ -30,12 +30,12 @@ from support.derived_fs import DerivedFsCalls
 
 CHANGING: Final = frozenset(
     {
-        "create", "write", "clone_attributes", "fsync", "fsync_dir", "syncfs", "mkdir", "rmdir", "exchange", "rename",
-        "rename_noreplace", "unlink",
+        "create", "write", "copy_range", "clone_attributes", "fsync", "fsync_dir", "syncfs", "mkdir", "rmdir",
+        "exchange", "rename", "rename_noreplace", "unlink",
     }
 )  # fmt: skip
 FOLDERS: Final = frozenset({"fsync_dir"})
-_READING: Final = frozenset({"open_root", "open_dir", "entries", "stat", "fstat", "open_file", "read"})
+_READING: Final = frozenset({"open_root", "open_dir", "entries", "stat", "fstat", "open_file", "read", "read_at"})
 COUNTED: Final = {"changing": CHANGING, "all": CHANGING | _READING, "folders": FOLDERS}
 
 

@@ -68,12 +68,14 @@ class Disk:
         grain_ns: the steps in which it stamps files, in nanoseconds.
         one_volume: whether the state folder lies on the root's file system.
         names: which names it takes for one.
+        free_bytes: how much may still be written to it, as far as anybody asks.
     """
 
     swap: SwapPrimitive = SwapPrimitive.EXCHANGE
     grain_ns: int = 1
     one_volume: bool = True
     names: Names = Names.EXACT
+    free_bytes: int = 1 << 40
 
     def spelled(self, folder: Node, name: str) -> str:
         """The name in this folder that answers to ``name``; where none does, how a new one is written down."""

@@ -231,6 +231,12 @@ class SimFs(DerivedFsCalls):
         handle.offset += len(data)
         return data
 
+    def read_at(self, file: File, offset: int, limit: int) -> bytes:
+        """As in ``Fs``."""
+        self._asked("read_at")
+        node = self._node(file)
+        return node.data[offset : offset + limit] if node.kind is FileType.FILE else _fail(errno.EISDIR)
+
     def create(self, folder: Dir, name: str, mode: int) -> File:
         """As in ``Fs``."""
         self._asked("create", name)
@@ -247,6 +253,24 @@ class SimFs(DerivedFsCalls):
         node = self._node(file)
         node.data += data
         node.mtime = node.ctime = self.stamp()
+
+    def open_append(self, folder: Dir, name: str) -> File:
+        """As in ``Fs``."""
+        self._asked("open_append", name)
+        node = self._at(folder, name)
+        return File(self._open(node)) if node.kind is FileType.FILE else _fail(errno.EISDIR)
+
+    def copy_range(self, source: File, offset: int, limit: int, target: File) -> int:
+        """As in ``Fs``."""
+        data = self.read_at(source, offset, limit)
+        self.write(target, data)
+        return len(data)
+
+    def free_bytes(self, folder: Dir) -> int:
+        """As in ``Fs``."""
+        self._asked("free_bytes")
+        self._node(folder)
+        return self.disk.free_bytes
 
     def clone_attributes(self, folder: Dir, name: str, file: File) -> None:
         """As in ``Fs``."""

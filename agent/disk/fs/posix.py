@@ -7,6 +7,7 @@ import errno
 import fcntl
 import os
 import stat as stat_bits
+import sys
 import time
 from typing import Final
 
@@ -29,7 +30,9 @@ _SF_DATALESS: Final = 0x40000000
 _FULLFSYNC: Final[int | None] = getattr(fcntl, "F_FULLFSYNC", None)
 _COARSE: Final[int] = getattr(time, "CLOCK_REALTIME_COARSE", time.CLOCK_REALTIME)
 _PROBES: Final = (".raven-agent-probe-a", ".raven-agent-probe-b")
-
+_NO_COPY_CALL: Final = UNSUPPORTED | {errno.EXDEV, errno.EBADF, errno.EPERM, errno.ETXTBSY}
+"""Error numbers of ``copy_file_range`` on file systems and kernels that cannot copy between these two files."""
+_COPIED_AT_ONCE: Final = 1 << 20
 
 _KINDS: Final = {stat_bits.S_IFREG: FileType.FILE, stat_bits.S_IFDIR: FileType.FOLDER, stat_bits.S_IFLNK: FileType.LINK}
 _TYPE_BITS: Final = 0o170000
@@ -173,16 +176,36 @@ class PosixFs:
         """As in ``Fs``."""
         return os.read(file, limit)
 
+    def read_at(self, file: File, offset: int, limit: int) -> bytes:
+        """As in ``Fs``."""
+        return os.pread(file, limit, offset)
+
     def create(self, folder: Dir, name: str, mode: int) -> File:
         """As in ``Fs``."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         return File(os.open(name, flags, mode, dir_fd=folder))
+
+    def open_append(self, folder: Dir, name: str) -> File:
+        """As in ``Fs``."""
+        return File(os.open(name, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder))
 
     def write(self, file: File, data: bytes) -> None:
         """As in ``Fs``."""
         left = memoryview(data)
         while left:
             left = left[os.write(file, left) :]
+
+    def copy_range(self, source: File, offset: int, limit: int, target: File) -> int:
+        """As in ``Fs``. On Linux the kernel copies, and shares blocks on Btrfs and XFS."""
+        if sys.platform == "linux":
+            try:
+                return os.copy_file_range(source, target, limit, offset_src=offset)
+            except OSError as failure:
+                if failure.errno not in _NO_COPY_CALL:
+                    raise
+        data = os.pread(source, min(limit, _COPIED_AT_ONCE), offset)
+        self.write(target, data)
+        return len(data)
 
     def clone_attributes(self, folder: Dir, name: str, file: File) -> None:
         """As in ``Fs``."""
@@ -292,6 +315,11 @@ class PosixFs:
             for name in made:
                 with contextlib.suppress(OSError):
                     self.unlink(folder, name)
+
+    def free_bytes(self, folder: Dir) -> int:
+        """As in ``Fs``."""
+        found = os.fstatvfs(folder)
+        return found.f_bavail * found.f_frsize
 
     def now_ns(self, handle: Dir | File) -> int:
         """As in ``Fs``: the coarse realtime clock, with which the kernel stamps local files.

@@ -164,12 +164,30 @@ class Fs(Protocol):
         """Read the next bytes, at most ``limit``; empty at the end of the file."""
         ...
 
+    def read_at(self, file: File, offset: int, limit: int) -> bytes:
+        """Read at most ``limit`` bytes from ``offset`` on; empty behind the end. The position of ``read`` stays."""
+        ...
+
     def create(self, folder: Dir, name: str, mode: int) -> File:
         """Create a file that must not exist (EEXIST) and open it for writing. The umask narrows ``mode``."""
         ...
 
+    def open_append(self, folder: Dir, name: str) -> File:
+        """Open an existing file of the agent's own, to write behind its last byte. A link fails with ELOOP."""
+        ...
+
     def write(self, file: File, data: bytes) -> None:
         """Append all of ``data``."""
+        ...
+
+    def copy_range(self, source: File, offset: int, limit: int, target: File) -> int:
+        """Append at most ``limit`` bytes of ``source`` from ``offset`` on to ``target``, a file from ``create``.
+
+        The two files share the blocks where the file system can do so, if ``offset`` is a multiple of the block size.
+
+        Returns:
+            The number of bytes appended; 0 from the end of ``source`` on.
+        """
         ...
 
     def clone_attributes(self, folder: Dir, name: str, file: File) -> None:
@@ -246,6 +264,10 @@ class Fs(Protocol):
 
     def swap_primitive(self, folder: Dir) -> SwapPrimitive:
         """Determine the swap primitive of a file system, with two temporary files in ``folder``."""
+        ...
+
+    def free_bytes(self, folder: Dir) -> int:
+        """Return the bytes that this user may still write to the file system of a folder."""
         ...
 
     def now_ns(self, handle: Dir | File) -> int:

@@ -73,6 +73,41 @@ class _TextCheck:
         return Reason.NOT_UTF8 if self._bad else None
 
 
+class RunningDigest:
+    """The digest of a stream of bytes, as far as it has been seen.
+
+    Attributes:
+        size: bytes seen.
+    """
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._xxh3 = xxhash.xxh3_128()
+        self._sha256 = hashlib.sha256()
+        self._check = _TextCheck()
+
+    def update(self, data: bytes) -> None:
+        """Add the next bytes."""
+        self.size += len(data)
+        self._xxh3.update(data)
+        self._sha256.update(data)
+        self._check.feed(data)
+
+    @property
+    def sha256(self) -> str:
+        """The sha256 of the bytes seen, hexadecimal."""
+        return self._sha256.hexdigest()
+
+    @property
+    def is_no_text(self) -> bool:
+        """True if the bytes seen are no text, whatever follows."""
+        return self._check.failed
+
+    def result(self) -> Digest:
+        """Return the digest of the bytes seen, as those of a whole file. No bytes may be added afterwards."""
+        return Digest(self._xxh3.hexdigest(), self.sha256, self.size, self._check.reason())
+
+
 def text_reason(content: bytes) -> Reason | None:
     """Return the reason why a server does not take these bytes as text; None if it does."""
     if b"\x00" in content:
@@ -139,21 +174,16 @@ def _small(fs: Fs, file: File, size: int, expected_xxh3: str | None) -> Digest:
 
 
 def _large(fs: Fs, file: File, size: int, head: bytes, interrupted: Callable[[], bool], text_only: bool) -> Digest:
-    quick = xxhash.xxh3_128()
-    sha = hashlib.sha256()
-    check = _TextCheck()
-    total = 0
+    running = RunningDigest()
     data = head or fs.read(file, CHUNK)
     while data:
         if interrupted():
             raise ReadInterrupted
-        total += len(data)
-        if total > size:
-            break
-        quick.update(data)
-        sha.update(data)
-        check.feed(data)
-        if text_only and check.failed:
-            return Digest("", None, size, check.reason())
+        if running.size + len(data) > size:
+            # It grew: the size of this digest says so, and nothing reads the hashes.
+            return running.result()._replace(size=running.size + len(data))
+        running.update(data)
+        if text_only and running.is_no_text:
+            return Digest("", None, size, running.result().reason)
         data = fs.read(file, CHUNK)
-    return Digest(quick.hexdigest(), sha.hexdigest(), total, check.reason())
+    return running.result()
