@@ -8,6 +8,7 @@
     │       └── AnswerTooLarge    the answer is larger than the memory bound of its kind
     ├── DiskError                 the disk refused an action on one file
     │   ├── RootError             the synced folder is missing, unreadable or another one
+    │   ├── FileChanged           a file changed while it was read in pieces
     │   ├── UnsafePath            a parent folder of the path is a link
     │   ├── PathBlocked           a parent folder of the path is a file, or has another spelling
     │   ├── MountMissing          the path lies on a file system that is not mounted
