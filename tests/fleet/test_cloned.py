@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import json
-import shutil
 from pathlib import Path
 
 import pytest
 
+from support.copied_home import copy_home
 from support.processes import Home
 from support.servers import Server, StrictServer
 
@@ -29,20 +28,9 @@ def home(tmp_path: Path) -> Home:
 
 
 def clone(home: Home, machine: str = "the second machine") -> Home:
-    """The same disk in another machine. Two folders of one file system stand for two disks, so the copy's registry is
-    told where its folder stands here, as it would stand at the same place there.
-    """
-    copy = Home(home.path.parents[1], "two")
-    shutil.rmtree(copy.folder)
-    shutil.copytree(home.folder, copy.folder, symlinks=True)
-    shutil.copytree(home.path, copy.path, symlinks=True, ignore=shutil.ignore_patterns("*.sock"))
+    """The same disk in another machine."""
+    copy = copy_home(home, home.path.parents[1], "two")
     copy.extra["RAVEN_AGENT_MACHINE_ID"] = machine
-    registry = copy.path / "registry.json"
-    document = json.loads(registry.read_text())
-    for row in document["sources"]:
-        found = copy.folder.stat()
-        row |= {"root": str(copy.folder), "root_device": found.st_dev, "root_inode": found.st_ino}
-    registry.write_text(json.dumps(document))
     return copy
 
 

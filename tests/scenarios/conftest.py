@@ -9,6 +9,7 @@ from types import FrameType
 
 import pytest
 
+from scenarios.prepared import PreparedHomes
 from support.processes import POWERLESS, Home
 from support.servers import HubServer, Server, StrictServer
 
@@ -45,6 +46,13 @@ def strict() -> Iterator[StrictServer]:
     """A strict server for one scenario."""
     with StrictServer.serving() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PreparedHomes]:
+    """Linked machines to copy, on a strict server of their own."""
+    with StrictServer.serving() as server:
+        yield PreparedHomes(tmp_path_factory.mktemp("prepared"), server)
 
 
 @pytest.fixture(params=["strict", pytest.param("hub", marks=pytest.mark.long)])

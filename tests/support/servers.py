@@ -142,6 +142,7 @@ class StrictServer(Server):
         self._stack = contextlib.ExitStack()
         url = self._stack.enter_context(serving(self.faulty.handle))
         self._port = int(url.rpartition(":")[2])
+        self._is_up = True
         super().__init__(url, WORKSPACE, strict_token())
 
     def _behind_gateway(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
@@ -152,10 +153,13 @@ class StrictServer(Server):
     def down(self) -> None:
         """Stop answering; connections are refused."""
         self._stack.close()
+        self._is_up = False
 
     def up(self) -> None:
-        """Answer again, at the same address."""
-        self._stack.enter_context(serving(self.faulty.handle, self._port))
+        """Answer again, at the same address; a server that answers goes on."""
+        if not self._is_up:
+            self._stack.enter_context(serving(self.faulty.handle, self._port))
+            self._is_up = True
 
     @classmethod
     @contextlib.contextmanager
