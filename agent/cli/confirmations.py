@@ -131,7 +131,10 @@ def resume(document: Document) -> View:
     if not roots:
         return [TextLine("no folder is linked", Style.ASIDE)]
     where = " on the server" if document.get("everywhere") else ""
-    return [TextLine(f"resumed{where}: {', '.join(short_home(root) for root in roots)}", Style.GOOD)]
+    halted = {row["root"]: row["message"] for row in document.get("halted") or ()}
+    going = [short_home(root) for root in roots if root not in halted]
+    lines = [TextLine(f"resumed{where}: {', '.join(going)}", Style.GOOD)] if going else []
+    return lines + [TextLine(f"still stopped: {short_home(root)}: {why}", Style.BAD) for root, why in halted.items()]
 
 
 @_for_any_release

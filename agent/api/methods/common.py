@@ -16,6 +16,7 @@ from agent.core.conflict import Conflict
 from agent.core.errors import AgentError, UsageError
 from agent.core.model import Presence, Side
 from agent.core.reconcile import Step
+from agent.engine.status import SourceView
 from agent.index.trees import PathRow
 from agent.runtime.agent import Agent
 from agent.runtime.local_folder import LocalFolder
@@ -133,6 +134,13 @@ def hash_of(side: Side) -> str | None:
 def remote_of(agent: Agent, source: SourceEntry) -> Any:
     """Return the adapter of a source's server. Raises RemoteError."""
     return agent.connection(source.server).remote
+
+
+def held_message(view: SourceView) -> str | None:
+    """Return the sentence about held deletes, with both ways on; None if none are held."""
+    if not view.held_plan:
+        return None
+    return f"{view.held_count} deletes are held; sync --approve-deletes {view.held_plan}, or --undo-deletes"
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import Final
 
 from agent import __version__
 from agent.api.context import ApiContext
-from agent.api.methods.common import chosen_sources, readable, stamp, stamp_or_none
+from agent.api.methods.common import chosen_sources, held_message, readable, stamp, stamp_or_none
 from agent.api.methods.skips import failures, not_sent, skips
 from agent.api.schema.common import ErrorDocument, FileError, FolderParams, HeldDeletesDocument, NoParams
 from agent.api.schema.status import (
@@ -196,11 +196,8 @@ def _error_of(runner: SourceRunner, view: SourceView, failed: list[FileError]) -
         return ErrorDocument("internal", runner.failure)
     if view.halted:
         return ErrorDocument("halted", view.halted)
-    if view.held_plan:
-        return ErrorDocument(
-            "halted",
-            f"{view.held_count} deletes are held; sync --approve-deletes {view.held_plan}, or --undo-deletes",
-        )
+    if held := held_message(view):
+        return ErrorDocument("halted", held)
     if view.trouble:
         return ErrorDocument(view.trouble.kind.value, view.trouble.message)
     if failed:

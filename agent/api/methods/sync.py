@@ -9,11 +9,12 @@ from functools import partial
 
 from msgspec import structs
 
-from agent.api.methods.common import chosen_sources, path_param, readable, stamp
+from agent.api.methods.common import chosen_sources, held_message, opened_folder, path_param, readable, stamp
 from agent.api.methods.late_writes import rescue_quietly
 from agent.api.methods.skips import failures, not_sent, skips
 from agent.api.schema.common import FileError, HeldDeletesDocument
 from agent.api.schema.sync import (
+    HaltedFolder,
     PauseDocument,
     PauseParams,
     ResumeParams,
@@ -23,7 +24,7 @@ from agent.api.schema.sync import (
     SyncDocument,
     SyncParams,
 )
-from agent.core.errors import UsageError
+from agent.core.errors import RootError, UsageError
 from agent.core.model import SourceState
 from agent.core.reconcile import Step
 from agent.engine import messages as m
@@ -170,10 +171,35 @@ def pause(agent: Agent, params: PauseParams) -> PauseDocument:
 
 
 def resume(agent: Agent, params: ResumeParams) -> PauseDocument:
-    """Continue after a pause, on this machine or on the server."""
+    """Continue after a pause, on this machine or on the server, and report folders that are still stopped."""
     if params.everywhere:
         return _everywhere(agent, params, pause=False)
-    return _set_pause(agent, params, None)
+    sources = chosen_sources(agent, params)
+    document = _set_pause(agent, params, None)
+    found = [_still_halted(agent, source) for source in sources]
+    halted = [one for one in found if one is not None]
+    return structs.replace(document, halted=halted) if halted else document
+
+
+def _still_halted(agent: Agent, source: SourceEntry) -> HaltedFolder | None:
+    """Look again after a halt was lifted: its cause may still be there."""
+    runner = agent.runner(source.key) or agent.start_source(source, RunMode.DRY_RUN)
+    alone = agent.run_mode is not RunMode.DAEMON
+    if alone:
+        runner.pass_once().result()
+    view = agent.control.call(runner.view)
+    # A daemon's view is as old as its last scan, and the folder may have come back since.
+    reason = (view.halted if alone else _root_error(agent, source)) or held_message(view)
+    return HaltedFolder(readable(str(source.root)), reason) if reason else None
+
+
+def _root_error(agent: Agent, source: SourceEntry) -> str | None:
+    with opened_folder(agent, source) as folder:
+        try:
+            folder.root.verify()
+        except RootError as error:
+            return error.message
+    return None
 
 
 def _set_pause(agent: Agent, params: PauseParams | ResumeParams, until: float | None) -> PauseDocument:

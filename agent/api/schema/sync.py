@@ -101,6 +101,17 @@ class ResumeParams(FolderParams, frozen=True, kw_only=True):
     everywhere: bool = False
 
 
+class HaltedFolder(Struct, frozen=True):
+    """A folder that a safety brake still stops after a resume.
+
+    Attributes:
+        message: the reason, and what to do.
+    """
+
+    root: str
+    message: str
+
+
 class PauseDocument(Struct, frozen=True, kw_only=True):
     """The result of pause and resume.
 
@@ -108,9 +119,11 @@ class PauseDocument(Struct, frozen=True, kw_only=True):
         roots: the folders that are meant.
         paused_until: null for "until resumed", and after a resume.
         everywhere: true if the server's sources were paused or resumed.
+        halted: the folders that do not go on, because their cause to stop is still there.
     """
 
     changed: bool
     roots: list[str]
     paused_until: str | None = None
     everywhere: bool | UnsetType = UNSET
+    halted: list[HaltedFolder] | UnsetType = UNSET

@@ -94,7 +94,11 @@ def pause_command(app: App, folder: str | None, length: str | None, everywhere: 
 @folder_option
 @everywhere_option
 def resume_command(app: App, folder: str | None, everywhere: bool) -> ExitCode:
-    """Continue after a pause."""
+    """Continue after a pause.
+
+    Also after a safety stop. Exits with 6 and says why if a folder is still stopped.
+    """
     params = {**folder_params(folder), "everywhere": everywhere}
-    app.output.done(app.call("resume", params), confirmations.resume)
-    return ExitCode.DONE
+    document = app.call("resume", params)
+    app.output.done(document, confirmations.resume)
+    return ExitCode.HALTED if document.get("halted") else ExitCode.DONE
