@@ -14,6 +14,7 @@ class Relay:
 
     Attributes:
         url: to use in place of the server's.
+        swallowed: how many connections went dead within a request, as ``swallow_after`` asked for.
     """
 
     def __init__(self, server: str) -> None:
@@ -26,6 +27,8 @@ class Relay:
         self._open: set[socket.socket] = set()
         self._dead: set[socket.socket] = set()
         self._asked: dict[socket.socket, bytes] = {}
+        self._doomed: tuple[bytes, int] | None = None
+        self.swallowed = 0
 
     @classmethod
     @contextlib.contextmanager
@@ -48,6 +51,14 @@ class Relay:
             self._dead = set(self._open)
             return len(self._dead) // 2
 
+    def swallow_after(self, words: bytes, size: int) -> None:
+        """From now on a connection goes dead once a request with these words in it has carried so many bytes."""
+        self._doomed = (words, size)
+
+    def pass_all(self) -> None:
+        """Let new connections work again."""
+        self._doomed = None
+
     def awaits(self, words: bytes) -> bool:
         """Whether a request with these words in it has had no answer yet."""
         return any(words in asked for asked in list(self._asked.values()))
@@ -68,11 +79,18 @@ class Relay:
                 if source in self._dead:
                     continue
                 self._asked[server] = b"" if source is server else self._asked.get(server, b"") + data
+                if self._goes_dead(self._asked[server]):
+                    self._dead |= {source, target}
+                    self.swallowed += 1
+                    continue
                 target.sendall(data)
         if source not in self._dead:
             for end in (source, target):
                 with contextlib.suppress(OSError):
                     end.shutdown(socket.SHUT_RDWR)
+
+    def _goes_dead(self, asked: bytes) -> bool:
+        return self._doomed is not None and len(asked) >= self._doomed[1] and self._doomed[0] in asked
 
     def _close(self) -> None:
         # Closing alone does not wake a thread that waits in accept.
