@@ -34,7 +34,9 @@ class Reason(enum.StrEnum):
     UNMOUNTED = "unmounted"
     """Its file system is not mounted now."""
     DISK = "disk"
-    """The disk refused the write (full, read-only)."""
+    """The disk refused the access (full, read-only, a failing trash)."""
+    TEXT_LOST = "text_lost"
+    """Its delete was undone, and its text is nowhere any more."""
 
     @property
     def is_policy(self) -> bool:

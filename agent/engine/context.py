@@ -43,8 +43,9 @@ class EngineContext:
         moved: paths whose conflicts must be updated in this step.
         changes: number of rows written since the process started.
         due: the earliest time the engine must be woken; None if there is none.
-        source_row, problems, open_operations, approved, parked, foreign: mirrors of the index. Only the methods here
-            write them, together with the table.
+        source_row, problems, open_operations, approved, undone, parked, foreign: mirrors of the index. Only the methods
+            here write them, together with the table.
+        undone_moved: paths of ``undone`` and ``undone_lost`` whose row was written since they were looked at.
         unanswered: paths with an operation whose outcome is unknown; derived from ``open_operations``.
         new_activity: activity of this step: (path, kind, detail, operation id).
     """
@@ -67,6 +68,11 @@ class EngineContext:
         self.open_operations: dict[str, list[StoredOperation]] = {}
         self.unanswered: set[str] = set()
         self.approved: dict[str, str] = index.approvals.all(setup.source)
+        self.undone: dict[str, str] = index.undone_deletes.all(setup.source)
+        """Files that must come back because a person undid their delete: path to sha256."""
+        self.undone_lost: set[str] = set()
+        """Paths whose text was found nowhere; a file that appears there ends the problem."""
+        self.undone_moved: set[str] = set(self.undone)
         self._moves: dict[int, tuple[OperationState, int | None]] = {}
         self._unwritten_activity: list[tuple[str, str, str | None, str | None]] = []
         self.new_activity: list[tuple[str, str, str | None, str | None]] = []
@@ -330,6 +336,24 @@ class EngineContext:
         """Delete an approval: the delete is done, or another text is there now."""
         if self.approved.pop(path, None) is not None:
             self.index.approvals.drop(self.source, [path])
+
+    def undo_deletes(self, files: Iterable[tuple[str, str]]) -> None:
+        """Have the files of these deletes (path, hash) come back."""
+        undone = dict(files)
+        self.index.undone_deletes.add(self.source, undone.items())
+        self.undone.update(undone)
+        self.undone_moved.update(undone)
+
+    def end_undo(self, path: str) -> None:
+        """Forget an undone delete: its file is back, or given up."""
+        if self.undone.pop(path, None) is not None:
+            self.index.undone_deletes.drop(self.source, path)
+
+    def rows_written(self, paths: Sequence[str]) -> None:
+        """Have everything that depends on these rows looked at again."""
+        self.in_flight.row_written(paths)
+        if self.undone or self.undone_lost:
+            self.undone_moved.update(path for path in paths if path in self.undone or path in self.undone_lost)
 
     def request_drain(self) -> int:
         """Ask for a poll from now on that reads the feed to its end; returns the goal to compare ``drained`` with."""

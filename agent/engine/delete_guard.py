@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from msgspec.structs import replace
 
-from agent.core.delete_guard import ArrivedFile, DeleteEvidence, DeleteVerdict, DueDelete, find_renames, judge, plan_id
-from agent.core.model import ABSENT
+from agent.core.delete_guard import (
+    ArrivedFile,
+    DeleteEvidence,
+    DeleteVerdict,
+    DueDelete,
+    MissingFile,
+    find_renames,
+    judge,
+    plan_id,
+)
 from agent.core.reconcile import Step
+from agent.core.undo import without_renames
 from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
-from agent.engine.effects import FetchDeletedTexts
 from agent.engine.in_flight import HeldDeletes
 from agent.engine.messages import ApproveDeletes, UndoDeletes
 from agent.engine.path_store import DELETES, PathStore
 from agent.engine.verification import Verification
 from agent.index.activity import ActivityKind
+from agent.index.recent_deletes import CarriedOutDelete
 from agent.index.trees import PathRow
 
 _MANY = 5000
@@ -39,10 +48,8 @@ class DeleteGuard:
         self._judged: tuple[object, ...] = ()
         self._files = 0
         """Number of files read for the last judgement; 0 if it was cheap."""
-        self._renames: dict[str, tuple[str, bool]] = {}
-        """Due deletes of renamed files: (the new path, the text was edited too)."""
-        self._spent: set[str] = set()
-        """New paths of renames whose delete was carried out; each excuses one delete."""
+        self._renames: dict[str, str] = {}
+        """Due deletes of renamed files: the old path to the new one."""
         self._rechecking = False
         """A person approved deletes that the server's state asks for, and the server is asked once more."""
 
@@ -107,29 +114,27 @@ class DeleteGuard:
         since = self._window_began()
         emptied, hold = self._emptied(step, due), ctx.source_row.held_since is not None
         if not emptied and not hold and due + index.recent_deletes.count(ctx.source, step, since) < limits.least:
-            # Too few in any case, so renames need not be separated from deletes.
+            # Too few in any case, so only those renames are looked for that are found without reading arrivals.
+            self._record_cheap_renames(step, since)
             return []
         evidence = self._evidence(step, since)
         self._files = evidence.files if evidence.files >= _MANY else 0
         verdicts = judge(replace(evidence, emptied=emptied, hold=hold), limits)
         return [(each.path, each.hash) for each in evidence.due if verdicts[each.path] is DeleteVerdict.HOLD]
 
+    def _record_cheap_renames(self, step: Step, since: float) -> None:
+        """Find the new names of missing files by the inodes that scans found new."""
+        if step is Step.PUSH_DELETE:
+            due = self._ctx.index.recent_deletes.due(self._ctx.source, step)
+            new = self._ctx.in_flight.births.paths(old.identity for old in due)
+            self._find_renames(step, since, due, self._texts(step, new))
+
     def _evidence(self, step: Step, since: float) -> DeleteEvidence:
         ctx, recent = self._ctx, self._ctx.index.recent_deletes
         gone = recent.still_gone(ctx.source, step, since)
         due = [old for old in recent.due(ctx.source, step) if old.path not in ctx.parked]
-        births = ctx.in_flight.births
-        arrived = [
-            ArrivedFile(path, digest, identity, births.of(path, identity))
-            for path, digest, identity in recent.texts(
-                ctx.source, step, sorted(recent.arrived(ctx.source, step, since))
-            )
-        ]
-        renames = find_renames(due, [new for new in arrived if new.path not in self._spent])
-        for old in due:
-            if old.path in renames:
-                new = renames[old.path]
-                self._renames[old.path] = (new.path, new.hash != old.hash)
+        arrived = self._arrived(step, since)
+        renames = self._find_renames(step, since, due, arrived)
         deletes = [
             DueDelete(
                 old.path,
@@ -139,14 +144,39 @@ class DeleteGuard:
             )
             for old in due
         ]
-        taken = {new.path for new in renames.values()}
-        arrivals = Counter(new.hash for new in arrived if new.path not in taken)
+        taken = set(renames.values())
         return DeleteEvidence(
             tuple(deletes),
             Counter(digest for _, digest in gone),
-            arrivals,
+            self._count_arrivals(step, since, [new for new in arrived if new.path not in taken]),
             ctx.index.trees.base_count(ctx.source) + len(gone),
         )
+
+    def _arrived(self, step: Step, since: float) -> list[ArrivedFile]:
+        return self._texts(step, sorted(self._ctx.index.recent_deletes.arrived(self._ctx.source, step, since)))
+
+    def _texts(self, step: Step, paths: Sequence[str]) -> list[ArrivedFile]:
+        births = self._ctx.in_flight.births
+        found = self._ctx.index.recent_deletes.texts(self._ctx.source, step, paths)
+        return [ArrivedFile(path, digest, identity, births.of(path, identity)) for path, digest, identity in found]
+
+    def _find_renames(
+        self, step: Step, since: float, due: Sequence[MissingFile], arrived: Sequence[ArrivedFile]
+    ) -> dict[str, str]:
+        """Return the new path of each due file that was renamed, and record it for ``count``.
+
+        A path whose rename was carried out excuses no second delete.
+        """
+        spent = self._ctx.index.recent_deletes.renames(self._ctx.source, step, since)
+        found = find_renames(due, [new for new in arrived if new.path not in spent])
+        renames = {path: new.path for path, new in found.items()}
+        self._renames.update(renames)
+        return renames
+
+    def _count_arrivals(self, step: Step, since: float, arrived: Iterable[ArrivedFile]) -> Counter[str]:
+        """Return the number of arrivals of each text, without the texts of carried-out renames."""
+        spent = self._ctx.index.recent_deletes.renames(self._ctx.source, step, since)
+        return Counter(new.hash for new in arrived if spent.get(new.path) != new.hash)
 
     def _record_held_plan(self, held: set[tuple[str, str]]) -> None:
         ctx = self._ctx
@@ -192,23 +222,23 @@ class DeleteGuard:
         if in_flight.delete_check_pending or (self._rechecking and row.step is Step.PULL_DELETE):
             return False
         held = in_flight.held_deletes
-        return held is None or (row.path, row.base.hash) not in held.files
+        return row.path not in self._ctx.undone and (held is None or (row.path, row.base.hash) not in held.files)
 
     def count(self, step: Step, rows: Iterable[PathRow]) -> None:
         """Record deletes that are carried out now; unapproved ones count towards the next ones.
 
-        The delete of a file that was renamed and edited does not count: the edit ends its text, not the delete.
+        The delete of a renamed file does not count, whatever happens to the text under its new name.
         """
-        ctx = self._ctx
-        counted = []
+        ctx, recent = self._ctx, self._ctx.index.recent_deletes
+        counted, paths = [], []
         for row in rows:
-            target, edited = self._renames.get(row.path, (None, False))
-            if target is not None:
-                self._spent.add(target)
-            if row.base.hash and ctx.approved.get(row.path) != row.base.hash and not edited:
-                counted.append((row.path, row.base.hash))
+            paths.append(row.path)
+            if row.base.hash and ctx.approved.get(row.path) != row.base.hash:
+                counted.append(CarriedOutDelete(row.path, row.base.hash, self._renames.get(row.path)))
+        if paths:
+            recent.end_renames(ctx.source, step, paths)
         if counted:
-            ctx.index.recent_deletes.add(ctx.source, step, counted, ctx.now, self._window_began())
+            recent.add(ctx.source, step, counted, ctx.now, self._window_began())
 
     def on_approve(self, message: ApproveDeletes) -> None:
         """Approve exactly the plan that the person saw."""
@@ -225,20 +255,21 @@ class DeleteGuard:
             self._verification.request()
 
     def on_undo(self, _message: UndoDeletes) -> None:
-        """Bring back the held files, and those deleted within the window before them.
+        """Have the held files come back, and those deleted within the window before them.
 
-        Without a base, the file of the other side is new and comes back. Carried-out deletes are gone on both sides:
-        their texts are fetched from the trash or the server's history.
+        The index keeps each of them until it is back; ``UndoneDeletes`` does the rest.
         """
         ctx = self._ctx
         held = ctx.in_flight.held_deletes
         if held is None:
             return
         since = self._window_began()
-        gone = [file for step in DELETES for file in ctx.index.recent_deletes.still_gone(ctx.source, step, since)]
-        rows = self._path_store.rows(sorted(path for path, _ in held.files))
-        self._path_store.change(replace(row, base=ABSENT) for row in rows.values() if row.step in DELETES)
-        if gone:
-            ctx.in_flight.begin_restore(path for path, _ in gone)
-            ctx.emit(FetchDeletedTexts(tuple(gone)))
+        for step in DELETES:
+            gone = ctx.index.recent_deletes.to_undo(ctx.source, step, since)
+            if gone:
+                taken = set(self._renames.values())
+                arrived = [new for new in self._arrived(step, since) if new.path not in taken]
+                arrivals = self._count_arrivals(step, since, arrived)
+                ctx.undo_deletes(without_renames(gone, arrivals))
+        ctx.undo_deletes(held.files)
         ctx.record_activity("", ActivityKind.DELETES_UNDONE, held.plan)

@@ -25,7 +25,7 @@ from agent.engine.context import EngineContext
 from agent.engine.delete_guard import DeleteGuard
 from agent.engine.effects import ApplyChanges, ScanPaths
 from agent.engine.in_flight import CONTENTS_LIMIT
-from agent.engine.messages import Call, DeletedTextFound, PathScanFinished, Restore
+from agent.engine.messages import Call, PathScanFinished, Restore
 from agent.engine.path_store import WAITING, PathStore
 from agent.engine.phases import RecoveryPhase
 from agent.index.activity import ActivityKind
@@ -69,6 +69,9 @@ class Downloads:
             row = self._done(row, intent, landed)
         elif landed.landing is ApplyOutcome.OUT_OF_SCOPE:
             row = replace(row, local=OUT_OF_SCOPE, fingerprint=None)
+            if intent.purpose is Purpose.RESTORE:
+                # Without a file on either side the index keeps no row, so nothing else would end the tries.
+                ctx.end_undo(row.path)
         elif landed.landing is ApplyOutcome.CHANGED:
             if landed.seen is None or landed.seen.side.same_content(row.local):
                 ctx.in_flight.defer(row.path, ctx.now + 5.0)
@@ -138,7 +141,7 @@ class Downloads:
         if message.path in ctx.parked or ctx.is_busy(message.path):
             return
         if row.local.presence is not Presence.UNKNOWN:
-            self._restore(row, message.content)
+            self.restore(row, message.content)
             return
         self._restores[message.path] = message.content
         ctx.in_flight.begin_restore([message.path])
@@ -154,18 +157,8 @@ class Downloads:
                 text = "the file cannot be read, so nothing was restored over it"
                 ctx.set_problem(PathProblem(path, ProblemOrigin.PULL, Reason.UNREADABLE, text, ctx.now))
 
-    def on_deleted_text(self, message: DeletedTextFound) -> None:
-        """Bring back a file whose delete was undone, unless its path holds a file again."""
-        ctx = self._ctx
-        ctx.in_flight.end_restore(message.path)
-        row = self._path_store.row(message.path)
-        if message.content is None:
-            reason = message.reason or "its text was not found"
-            ctx.record_activity(message.path, ActivityKind.DELETES_UNDONE, f"not brought back: {reason}")
-        elif row.local.presence is Presence.ABSENT and not row.remote.is_file and not ctx.is_busy(message.path):
-            self._restore(row, message.content)
-
-    def _restore(self, row: PathRow, content: bytes) -> None:
+    def restore(self, row: PathRow, content: bytes) -> None:
+        """Journal the install of this text over what the row says the folder holds, and have it made."""
         digest = hashlib.sha256(content).hexdigest()
         intent = Intent(self._ctx.new_intent_id(), row.path, digest, row.local.hash, Purpose.RESTORE)
         self.carry([(intent, content)])
@@ -179,7 +172,7 @@ class Downloads:
             row = self._path_store.row(path)
             if row.local.presence is not Presence.UNKNOWN:
                 self._ctx.in_flight.end_restore(path)
-                self._restore(row, self._restores.pop(path))
+                self.restore(row, self._restores.pop(path))
 
     def plan(self) -> None:
         """Ask for the next group of changes."""

@@ -148,6 +148,8 @@ class WriteToTrash:
 class FetchDeletedTexts(Struct, frozen=True, gc=False):
     """Find the texts of deleted files in the trash or the server's history; post DeletedTextFound for each file.
 
+    A failed question to the server ends the search with CallFailed for its file; the files behind it get no message.
+
     Attributes:
         files: (path, sha256) of each.
     """

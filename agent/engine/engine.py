@@ -34,6 +34,7 @@ from agent.engine.resolutions import Resolutions
 from agent.engine.server_conflicts import ServerConflicts
 from agent.engine.status import Alerts, SourceView, alerts, view
 from agent.engine.trash_outbox import TrashOutbox
+from agent.engine.undone_deletes import UndoneDeletes
 from agent.engine.uploads import Uploads
 from agent.engine.user_commands import UserCommands
 from agent.engine.verification import Verification
@@ -62,6 +63,7 @@ class Engine:
         self._local_changes = LocalChanges(ctx, path_store)
         self._uploads = Uploads(ctx, path_store, self._in_doubt, self._delete_guard, self._local_changes)
         self._downloads = Downloads(ctx, path_store, self._delete_guard)
+        self._undone_deletes = UndoneDeletes(ctx, path_store, self._downloads)
         self._resolutions = Resolutions(ctx, path_store, self._conflicts, self._downloads, self._trash_outbox)
         self._polling = FeedPolling(ctx, self._verification)
         self._remote_feed = RemoteFeed(
@@ -74,8 +76,8 @@ class Engine:
         self._planner = Planner(
             ctx, self._conflicts, self._server_conflicts, self._verification, self._polling,
             (self._recovery, self._local_changes, self._in_doubt, self._verification),
-            (self._delete_guard, self._downloads, self._resolutions, self._uploads, self._server_conflicts,
-             self._trash_outbox),
+            (self._undone_deletes, self._delete_guard, self._downloads, self._resolutions, self._uploads,
+             self._server_conflicts, self._trash_outbox),
         )  # fmt: skip
         self._handlers = self._message_handlers()
 
@@ -103,7 +105,7 @@ class Engine:
             m.CallFailed: self._on_failed,
             m.Resolve: self._resolutions.on_resolve,
             m.Restore: self._downloads.on_restore,
-            m.DeletedTextFound: self._downloads.on_deleted_text,
+            m.DeletedTextFound: self._undone_deletes.on_text,
             m.Pause: self._user_commands.on_pause,
             m.Resume: self._user_commands.on_resume,
             m.ApproveDeletes: self._delete_guard.on_approve,
@@ -267,6 +269,8 @@ class Engine:
             self._server_conflicts.on_list_failed()
         elif message.call is m.Call.LISTING:
             self._verification.on_listing_failed()
+        elif message.call is m.Call.HISTORY:
+            self._undone_deletes.on_failed(message)
 
     def _on_bad_head(self, path: str, problem: Problem) -> None:
         """Set one file aside whose head cannot be read; the server is well otherwise."""

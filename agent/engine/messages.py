@@ -158,6 +158,7 @@ class Call(enum.StrEnum):
     LISTING = "listing"
     CONFLICTS = "conflicts"
     CLOSE = "close"
+    HISTORY = "history"
 
 
 OF_ONE_FILE: Final = frozenset(
@@ -201,11 +202,16 @@ class Restore:
 
 @dataclass(frozen=True, slots=True)
 class DeletedTextFound:
-    """The text of a deleted file, to be brought back; ``content`` None: it was found nowhere, with the reason."""
+    """The text of a deleted file, to be brought back.
+
+    Attributes:
+        content: None if the text was not found.
+        trouble: why the search was incomplete, so that it must be repeated; None: the text is nowhere.
+    """
 
     path: str
     content: bytes | None = field(default=None, repr=False)
-    reason: str | None = None
+    trouble: str | None = None
 
 
 class Pause(Struct, frozen=True, gc=False):

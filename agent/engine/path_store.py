@@ -72,7 +72,7 @@ class PathStore:
         ctx.moved.update(r.path for r in decided if r.step is Step.PARK or r.path in parked or r.path in waiting)
         ctx.changes += len(decided)
         if decided:
-            ctx.in_flight.row_written(row.path for row in decided)
+            ctx.rows_written([row.path for row in decided])
 
     def knows_none(self, paths: Sequence[str]) -> bool:
         """True if no row exists for these paths nor for any path between them."""
@@ -94,7 +94,7 @@ class PathStore:
         ctx.moved.update(conflicted & {seen.path for seen in found} if conflicted else ())
         ctx.changes += len(found)
         if found:
-            ctx.in_flight.row_written(seen.path for seen in found)
+            ctx.rows_written([seen.path for seen in found])
 
     def _decide(self, row: PathRow) -> PathRow:
         decision = reconcile(row.base, row.local, row.remote, self._ctx.setup.mode)

@@ -68,7 +68,7 @@ def view(ctx: EngineContext, *, at_rest: bool) -> SourceView:
         if row.step is not Step.NOTHING and row.step in steps:
             steps[row.step] -= 1
     push = steps.get(Step.PUSH, 0) + steps.get(Step.PUSH_DELETE, 0)
-    pull = steps.get(Step.PULL, 0) + steps.get(Step.PULL_DELETE, 0)
+    pull = steps.get(Step.PULL, 0) + steps.get(Step.PULL_DELETE, 0) + _to_bring_back(ctx)
     conflicts = sum(1 for c in ctx.parked.values() if c.state is not ConflictState.CLOSED)
     held = ctx.in_flight.held_deletes
     busy = not at_rest or (push + pull > 0 and held is None)
@@ -101,6 +101,12 @@ def _failed_tries(ctx: EngineContext) -> tuple[str, ...]:
     if ctx.setup.run_mode is not RunMode.DRY_RUN or ctx.paused:
         return ()
     return tuple(path for path in ctx.index.operations.failed_tries(ctx.source) if path not in ctx.parked)
+
+
+def _to_bring_back(ctx: EngineContext) -> int:
+    """Count files whose delete was undone and that no pull brings back."""
+    rows = ctx.index.trees.get(ctx.source, list(ctx.undone)).values() if ctx.undone else ()
+    return sum(1 for row in rows if row.step is Step.NOTHING)
 
 
 def _skipped(ctx: EngineContext, steps: dict[Step, int]) -> int:

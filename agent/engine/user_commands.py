@@ -18,6 +18,7 @@ from agent.engine.verification import Verification
 from agent.index.problems import ProblemOrigin
 
 _REFUSALS = frozenset({Reason.REFUSED, Reason.TOO_LARGE})
+_RETRIED = (ProblemOrigin.PUSH, ProblemOrigin.PULL, ProblemOrigin.REMOTE, ProblemOrigin.UNDO)
 _JUST = 5.0
 """Age in seconds up to which a scan counts as begun for this command."""
 
@@ -88,7 +89,7 @@ class UserCommands:
         chosen = None if message.paths is None else set(message.paths)
         for path in list(ctx.problems):
             if chosen is None or path in chosen:
-                ctx.clear_problem(path, ProblemOrigin.PUSH, ProblemOrigin.PULL, ProblemOrigin.REMOTE)
+                ctx.clear_problem(path, *_RETRIED)
                 in_flight.clear_deferral(path)
         rows = [
             row

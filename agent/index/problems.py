@@ -18,6 +18,7 @@ class ProblemOrigin(enum.StrEnum):
     PUSH = "push"
     PULL = "pull"
     REMOTE = "remote"
+    UNDO = "undo"
 
 
 class PathProblem(Struct, frozen=True, gc=False):

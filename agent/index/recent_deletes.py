@@ -1,10 +1,15 @@
-"""Evidence for the delete guard: deletes of the last hour, and the texts that arrived beside them."""
+"""Evidence for the delete guard: deletes of the last hour, and the texts that arrived beside them.
+
+A delete of a renamed file is recorded with its new path, and counts as no delete.
+"""
 
 from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Final
+
+from msgspec import Struct
 
 from agent.core.delete_guard import MissingFile
 from agent.core.reconcile import Step
@@ -22,7 +27,26 @@ _ARRIVED: Final = {
     # An install of a new text of the server.
     Step.PULL_DELETE: "SELECT path, NULL FROM activity WHERE id >= ? AND source = ? AND what = 'pulled'",
 }
+_GONE: Final = (
+    "SELECT path, hash FROM removals r WHERE source = ? AND step = ? AND at > ? AND renamed_to IS NULL AND NOT EXISTS "
+    "(SELECT 1 FROM files f WHERE f.source = r.source AND f.path = r.path AND {}) ORDER BY path"
+)
+_FILLED: Final = "(f.base_hash IS NOT NULL OR f.local_hash IS NOT NULL OR f.remote_hash IS NOT NULL)"
 _LOG: Final = {Step.PUSH_DELETE: ("operations", "seq", "created_at"), Step.PULL_DELETE: ("activity", "id", "at")}
+
+
+class CarriedOutDelete(Struct, frozen=True):
+    """A delete that is carried out now.
+
+    Attributes:
+        path: relative path.
+        hash: the text both sides last agreed on.
+        renamed_to: the new path of the file; None if it was not seen under another one.
+    """
+
+    path: str
+    hash: str
+    renamed_to: str | None = None
 
 
 class RecentDeletes:
@@ -31,28 +55,42 @@ class RecentDeletes:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
 
-    def add(self, source: int, step: Step, files: Iterable[tuple[str, str]], now: float, since: float) -> None:
-        """Record deletes (path, base hash) that are carried out now, and drop records from before ``since``."""
+    def add(self, source: int, step: Step, deletes: Iterable[CarriedOutDelete], now: float, since: float) -> None:
+        """Record deletes that are carried out now, and drop records from before ``since``."""
         self._db.execute("DELETE FROM removals WHERE source = ? AND at <= ?", (source, since))
         self._db.executemany(
-            "INSERT OR REPLACE INTO removals (source, path, step, hash, at) VALUES (?,?,?,?,?)",
-            ((source, path, step, digest, now) for path, digest in files),
+            "INSERT OR REPLACE INTO removals (source, path, step, hash, at, renamed_to) VALUES (?,?,?,?,?,?)",
+            ((source, each.path, step, each.hash, now, each.renamed_to) for each in deletes),
         )
+
+    def end_renames(self, source: int, step: Step, paths: Iterable[str]) -> None:
+        """Forget the renames to these paths: they are empty now, so a later file there is another arrival."""
+        self._db.executemany(
+            "DELETE FROM removals WHERE source = ? AND step = ? AND renamed_to = ?",
+            ((source, step, path) for path in paths),
+        )
+
+    def renames(self, source: int, step: Step, since: float) -> dict[str, str]:
+        """Return the renames after ``since``: the new path to the hash of the renamed text."""
+        sql = (
+            "SELECT renamed_to, hash FROM removals WHERE source = ? AND step = ? AND at > ? AND renamed_to IS NOT NULL"
+        )
+        return dict(self._db.execute(sql, (source, step, since)))
 
     def count(self, source: int, step: Step, since: float) -> int:
         """Return the number of deletes after ``since``."""
-        sql = "SELECT count(*) FROM removals WHERE source = ? AND step = ? AND at > ?"
+        sql = "SELECT count(*) FROM removals WHERE source = ? AND step = ? AND at > ? AND renamed_to IS NULL"
         (count,) = self._db.execute(sql, (source, step, since)).fetchone()
         return int(count)
 
     def still_gone(self, source: int, step: Step, since: float) -> list[tuple[str, str]]:
         """Return the deletes (path, hash) after ``since`` whose path was not filled again, in path order."""
-        sql = (
-            "SELECT path, hash FROM removals r WHERE source = ? AND step = ? AND at > ? AND NOT EXISTS "
-            "(SELECT 1 FROM files f WHERE f.source = r.source AND f.path = r.path "
-            "AND (f.base_hash IS NOT NULL OR f.local_hash IS NOT NULL OR f.remote_hash IS NOT NULL)) ORDER BY path"
-        )
-        return [(path, digest) for path, digest in self._db.execute(sql, (source, step, since))]
+        return list(self._db.execute(_GONE.format(_FILLED), (source, step, since)))
+
+    def to_undo(self, source: int, step: Step, since: float) -> list[tuple[str, str]]:
+        """Return the deletes that ``still_gone`` returns, and those whose outcome is not known yet, in path order."""
+        on_its_way = "(f.step = r.step AND f.base_hash IS r.hash)"
+        return list(self._db.execute(_GONE.format(f"{_FILLED} AND NOT {on_its_way}"), (source, step, since)))
 
     def due(self, source: int, step: Step) -> list[MissingFile]:
         """Return the deletes of a direction that are due, in path order."""

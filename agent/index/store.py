@@ -23,6 +23,7 @@ from agent.index.sources import Sources
 from agent.index.texts import Texts
 from agent.index.trash_outbox import TrashOutboxTable
 from agent.index.trees import Trees
+from agent.index.undone_deletes import UndoneDeletesTable
 
 _DISK_ERRORS: Final = frozenset(
     {
@@ -55,6 +56,7 @@ class Index:
         self.activity = ActivityLog(connection)
         self.recent_deletes = RecentDeletes(connection)
         self.trash_outbox = TrashOutboxTable(connection)
+        self.undone_deletes = UndoneDeletesTable(connection)
 
     @contextlib.contextmanager
     def transaction(self) -> Iterator[None]:
@@ -80,13 +82,15 @@ class Index:
         self.problems.forget(source)
         self.approvals.forget(source)
         self.recent_deletes.forget(source)
+        self.undone_deletes.forget(source)
 
     def detach_from_other_machine(self, source: int) -> None:
         """Take over an index copied from another machine: keep its observations, drop its work in progress."""
         self.operations.detach_from_other_machine(source)
         self.conflicts.detach_from_other_machine(source)
-        # Approvals were given on the other machine.
+        # A person decided these on the other machine.
         self.approvals.forget(source)
+        self.undone_deletes.forget(source)
 
     def check(self) -> str | None:
         """Run SQLite's integrity check; returns None if the index is sound, else the first error."""

@@ -245,16 +245,21 @@ class EffectExecutor:
     def _find_deleted_texts(self, files: tuple[tuple[str, str], ...]) -> Iterator[m.Message]:
         """Look in the trash first, which needs no server, then in the server's history."""
         for path, digest in files:
-            reason = None
-            try:
-                content = self._folder.find_in_trash(path, digest)
-                if content is None:
+            content, trouble = self._find_in_trash(path, digest)
+            if content is None:
+                try:
                     content = self._find_in_history(path, digest)
-            except (RemoteError, DiskError) as error:
-                content, reason = None, error.message
-            except OSError as error:
-                content, reason = None, explain(error, "the trash")
-            yield m.DeletedTextFound(path, content, reason)
+                except RemoteError as error:
+                    yield m.CallFailed(m.Call.HISTORY, error.problem, path)
+                    return
+            yield m.DeletedTextFound(path, content, trouble if content is None else None)
+
+    def _find_in_trash(self, path: str, digest: str) -> tuple[bytes | None, str | None]:
+        """Return the text, and why the trash could not be searched."""
+        try:
+            return self._folder.find_in_trash(path, digest), None
+        except (DiskError, OSError) as error:
+            return None, _words(error, "the trash")
 
     def _find_in_history(self, path: str, digest: str) -> bytes | None:
         versions = self._connect().remote.history(self._source_id, path)

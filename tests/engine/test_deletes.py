@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.core.model import Mode
 from agent.core.remote_records import RemoteFile, Result
 from agent.engine import effects as e
 from agent.engine import messages as m
@@ -10,9 +11,9 @@ from engine.harness import SOURCE, EngineHarness, delete, drain, seen, sha, upse
 NAMES = [f"n{i:03}.md" for i in range(100)]
 
 
-def synced(texts: dict[str, str], *, quiet: float = 0.0) -> EngineHarness:
+def synced(texts: dict[str, str], *, quiet: float = 0.0, mode: Mode = Mode.BIDIRECTIONAL) -> EngineHarness:
     """A folder and a server that hold these texts, long enough ago that none of them counts as an arrival."""
-    harness = EngineHarness(hub=True, deletes_quiet=quiet)
+    harness = EngineHarness(hub=True, mode=mode, deletes_quiet=quiet)
     harness.begin(dict(texts))
     position = 100
     while harness.wants(e.Send):
@@ -195,47 +196,6 @@ def test_fb4_an_endless_trickle_is_judged_all_the_same() -> None:
     assert held_paths(harness)
 
 
-def test_fb4_undo_restores_everything_deleted_within_the_window() -> None:
-    """FB4: nine deletes were carried out, the tenth is held; undo brings back all ten."""
-    names = NAMES[:20]
-    harness = synced({name: name for name in names})
-    for name in names[:9]:
-        scanned(harness, {name: None})
-        assert sent_deletes(harness) == [name]
-    scanned(harness, {names[9]: None})
-    assert held_paths(harness) == {names[9]}
-    harness.tell(m.UndoDeletes())
-    fetched = harness.take(e.FetchDeletedTexts)
-    assert dict(fetched.files) == {name: sha(name) for name in names[:9]}
-    for path, _ in fetched.files:
-        harness.tell(m.DeletedTextFound(path, path.encode()))
-        harness.land(path)
-    while harness.wants(e.Send):
-        send = next_batch(harness)
-        assert all(parcel.operation.base is None for parcel in send.parcels)
-        harness.answers(send, *[Result.APPLIED] * len(send.parcels))
-        harness.rest()
-    assert all(harness.row(name).base.hash == sha(name) for name in names[:9])
-    assert harness.row(names[9]).base.hash is None and harness.row(names[9]).remote.is_file
-
-
-def test_fb4_a_text_found_nowhere_is_named() -> None:
-    """FB4: what cannot be brought back is in the activity, and the others are not held up."""
-    harness = synced({name: name for name in NAMES[:20]})
-    for name in NAMES[:9]:
-        scanned(harness, {name: None})
-        sent_deletes(harness)
-    scanned(harness, {NAMES[9]: None})
-    harness.tell(m.UndoDeletes())
-    harness.take(e.FetchDeletedTexts)
-    harness.tell(*[m.DeletedTextFound(name, None, "the server cannot be reached") for name in NAMES[:9]])
-    told = [
-        entry for entry in harness.index.activity.entries(SOURCE, 0, 100) if "not brought back" in (entry.detail or "")
-    ]
-    assert {entry.path for entry in told} == set(NAMES[:9])
-    assert not harness.engine._ctx.in_flight.restoring
-
-
 def test_fb5_a_rename_known_by_its_inode_is_no_delete() -> None:
     """FB5: in a vault of 21 files 10 empty notes are renamed and filled at once: nothing is held."""
     empty = {f"Untitled {i}.md": "" for i in range(10)}
@@ -311,3 +271,66 @@ def test_fb5_birth_times_are_kept_as_long_as_arrivals_count() -> None:
     harness.now += 3601
     scanned(harness, {})
     assert births.of(f"new {NAMES[0]}", mark.inode) is None
+
+
+def renamed_one_by_one(harness: EngineHarness, names: dict[str, str], texts: dict[str, str]) -> None:
+    """Each file is renamed, and both sides agree on that before the next one is."""
+    for old, new in names.items():
+        mark = seen(old, texts[old]).fingerprint
+        assert mark is not None
+        harness.tell(m.ScanResults((seen(old, None), seen(new, texts[old], mark.inode, 1))))
+        while harness.wants(e.Send):
+            send = next_batch(harness)
+            harness.answers(send, *[Result.APPLIED] * len(send.parcels))
+            harness.rest()
+
+
+def test_fb5_notes_renamed_one_by_one_and_filled_later() -> None:
+    """FB5: ten notes are renamed one after the other and filled afterwards; the next delete is not held for it."""
+    texts = {**{f"Untitled {i}.md": "" for i in range(10)}, **{name: name for name in NAMES[:11]}}
+    harness = synced(texts)
+    names = {f"Untitled {i}.md": f"Note {i}.md" for i in range(10)}
+    renamed_one_by_one(harness, names, texts)
+    for old, new in names.items():
+        mark = seen(old, "").fingerprint
+        assert mark is not None
+        harness.tell(m.ScanResults((seen(new, f"filled {new}", mark.inode),)))
+        send = next_batch(harness)
+        harness.answers(send, *[Result.APPLIED] * len(send.parcels))
+        harness.rest()
+    scanned(harness, dict.fromkeys(NAMES[:1]))
+    assert sent_deletes(harness) == NAMES[:1] and harness.engine.held is None
+
+
+def test_fb5_a_folder_renamed_to_and_fro_is_no_delete() -> None:
+    """FB5: 30 files are renamed, renamed back and renamed again, and edited at the last time: nothing is held."""
+    texts = {f"old/{i:02}.md": f"text {i}" for i in range(30)}
+    harness = synced(texts)
+    inodes = {name: mark.inode for name in texts if (mark := seen(name, "").fingerprint) is not None}
+    for number, (source, target) in enumerate([("old", "new"), ("new", "old"), ("old", "new")]):
+        moved = []
+        for name, inode in inodes.items():
+            text = "edited" if number == 2 else texts[name]
+            moved.append(seen(name.replace("old", source), None))
+            moved.append(seen(name.replace("old", target), text + name, inode, 1) if number == 2 else
+                         seen(name.replace("old", target), text, inode, 1))  # fmt: skip
+        harness.tell(m.ScanResults(tuple(moved)))
+        while harness.wants(e.Send):
+            send = next_batch(harness)
+            harness.answers(send, *[Result.APPLIED] * len(send.parcels))
+            harness.rest()
+        assert harness.engine.held is None
+        assert all(harness.row(name.replace("old", source)).base.hash is None for name in texts)
+
+
+def test_fb5_a_spent_rename_excuses_no_delete_of_its_text() -> None:
+    """FB5: ten files of one text are renamed; after a restart the new names do not excuse ten deletes of that text."""
+    texts = {**dict.fromkeys(NAMES[:30], "template"), "other.md": "other"}
+    harness = synced(texts)
+    renamed_one_by_one(harness, {name: f"new {name}" for name in NAMES[:10]}, texts)
+    harness.restart()
+    harness.tell(m.ChangesApplied(()))
+    harness.tell(m.ScanFinished())
+    harness.rest()
+    scanned(harness, dict.fromkeys(NAMES[10:20]))
+    assert held_paths(harness) == set(NAMES[10:20]) and not harness.wants(e.Send)

@@ -15,7 +15,8 @@ from agent.remotes.raven.push import EncodedOperation
 from agent.runtime.effect_executor import EffectExecutor, ServerConnection
 from agent.runtime.local_folder import LocalFolder
 from agent.runtime.local_index_reader import LocalIndexReader
-from remotes.fixtures import World, edit
+from remotes.fixtures import World, edit, removal, sha
+from strict_raven import faults
 
 
 def carrier_of(world: World, top: Path) -> EffectExecutor:
@@ -66,3 +67,39 @@ def test_what_is_on_its_way_shows_no_text_of_a_file() -> None:
     shown = repr(EncodedOperation(outgoing.operation, b"a paragraph of mine", b'{"content": "a paragraph of mine"}'))
     assert "a.md" in shown
     assert "paragraph" not in shown
+
+
+def test_fb4_deleted_texts_are_found_on_the_server(world: World, tmp_path: Path) -> None:
+    """FB4: of a deleted file, of a file that is there, of an empty one; a text the server never had is nowhere."""
+    world.push(edit("gone.md", "gone"), edit("there.md", "there"), edit("empty.md", ""))
+    world.push(removal("gone.md", "gone"), removal("empty.md", ""))
+    asked = {"gone.md": "gone", "there.md": "there", "empty.md": "", "never.md": "never"}
+    effect = e.FetchDeletedTexts(tuple((path, sha(text)) for path, text in asked.items()))
+    assert list(carrier_of(world, tmp_path).carry_out(effect)) == [
+        m.DeletedTextFound(path, None if path == "never.md" else text.encode()) for path, text in asked.items()
+    ]
+
+
+def test_fb4_a_failed_question_ends_the_search_for_texts(world: World, tmp_path: Path) -> None:
+    """FB4: the file it was about is named; those behind it get no answer, and are asked about again."""
+    for name in ("a.md", "b.md", "c.md"):
+        world.push(edit(name, name))
+        world.push(removal(name, name))
+    world.faults.inject(faults.unavailable(), requests=1, on="/sources/history")
+    effect = e.FetchDeletedTexts(tuple((name, sha(name)) for name in ("a.md", "b.md", "c.md")))
+    (told,) = carrier_of(world, tmp_path).carry_out(effect)
+    assert isinstance(told, m.CallFailed) and (told.call, told.subject) == (m.Call.HISTORY, "a.md")
+
+
+def test_fb4_an_unreadable_trash_is_told(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """FB4: "could not look" is not "nowhere"."""
+
+    def refuse(*_: object) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(LocalFolder, "find_in_trash", refuse)
+    world.push(edit("a.md", "a"))
+    effect = e.FetchDeletedTexts((("a.md", sha("a")), ("b.md", sha("b"))))
+    found, unknown = carrier_of(world, tmp_path).carry_out(effect)
+    assert found == m.DeletedTextFound("a.md", b"a")
+    assert isinstance(unknown, m.DeletedTextFound) and unknown.content is None and "trash" in (unknown.trouble or "")

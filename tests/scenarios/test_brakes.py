@@ -235,6 +235,29 @@ def test_fb4_undo_brings_back_what_was_sent_before(home: Home, server: Server) -
     assert home.texts() == NOTES
 
 
+def test_fb4_an_undo_goes_on_after_failures_and_a_kill(home: Home, strict: StrictServer) -> None:
+    """FB4: the server fails on the history while deletes are undone; the next passes and a daemon finish the work."""
+    source = many(home)
+    gone = list(NOTES)[:10]
+    for path in gone[:9]:
+        (home.folder / path).unlink()
+    # The old name of a renamed file is not made again.
+    (home.folder / gone[9]).rename(home.folder / "renamed.md")
+    home.sync(code=0)
+    (home.folder / list(NOTES)[10]).unlink()
+    assert home.sync(code=6)["held_deletes"]["count"] == 1
+    strict.faulty.inject(internal_error(), requests=10_000, on="sources/history")
+    assert home.run("sync", "--undo-deletes").code == 1
+    assert home.json("status", "--check", code=1)["sources"][0]["pending_pull"] == 9
+    strict.faulty.clear()
+    with home.daemon() as daemon:
+        eventually(lambda: len(home.files()) == len(NOTES), what="the files are back")
+        daemon.kill()
+    home.sync(code=0)
+    expected = {path: text for path, text in NOTES.items() if path != gone[9]} | {"renamed.md": NOTES[gone[9]]}
+    assert home.texts() == expected and strict.hashes(source) == hashes(expected)
+
+
 def test_fb5_renamed_and_filled_notes_are_no_deletes(home: Home, server: Server) -> None:
     """FB5: ten empty notes of twenty are renamed and filled at once: nothing is held."""
     empty = {f"Untitled {number}.md": "" for number in range(10)}

@@ -47,6 +47,7 @@ def _pairs(ctx: EngineContext) -> dict[str, tuple[object, object]]:
     return {
         "source_row": (ctx.source_row, index.sources.get(source)),
         "approved": (ctx.approved, index.approvals.all(source)),
+        "undone": (ctx.undone, index.undone_deletes.all(source)),
         "parked": (ctx.parked, {conflict.path: conflict for conflict in live if conflict.parks}),
         "waiting": (_by_id(c for cs in ctx.waiting.values() for c in cs), _by_id(c for c in live if c.is_waiting)),
         "foreign": (_by_id(ctx.foreign.values()), _by_id(c for c in live if not c.mine and not c.is_waiting)),

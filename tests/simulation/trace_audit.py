@@ -270,8 +270,6 @@ def _watch_decisions(machine: Machine, of: Testimony) -> None:
 
     def told(*messages: m.Message) -> None:
         for message in messages:
-            if isinstance(message, m.UndoDeletes) and machine.engine.held is not None:
-                of.done |= {spot(path, digest) for path, digest in machine.engine.held.files}
             if isinstance(message, m.Resolve):
                 shown = machine.conflict(message.conflict)
                 # The head is not shown where it is neither side: then it must have been in the folder.
@@ -281,6 +279,11 @@ def _watch_decisions(machine: Machine, of: Testimony) -> None:
                 of.done.add(wanted)
                 of.seen.add(wanted)
         tell(*messages)
+        if any(isinstance(message, m.UndoDeletes) for message in messages):
+            undone = machine.engine._ctx.undone
+            of.done |= {spot(path, digest) for path, digest in undone.items()}
+            # A folder that only sends gets back what its person asks for.
+            machine.decided.update(undone)
 
     machine.tell = told
 

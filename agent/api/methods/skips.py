@@ -25,6 +25,7 @@ _WORDS: Final = {
     " takes it as it is, raven-agent restore FILE --version HASH brings back one that raven-agent history FILE lists",
     Reason.LINK: "a link, and links are not followed",
     Reason.BAD_NAME: "its name cannot be synced",
+    Reason.TEXT_LOST: "its delete was undone, and its text is nowhere any more",
     Reason.SPECIAL: "neither a file nor a folder",
 }
 

@@ -148,7 +148,7 @@ CREATE TABLE problems (
     source   INTEGER NOT NULL,
     path     TEXT    NOT NULL,         -- bytes that are not UTF-8 as U+FFFD
     raw      BLOB,                     -- the name's bytes where it is not UTF-8
-    origin   TEXT    NOT NULL,         -- enum ProblemOrigin: look, push, pull, remote
+    origin   TEXT    NOT NULL,         -- enum ProblemOrigin: look, push, pull, remote, undo
     reason   TEXT    NOT NULL,         -- a Reason (core/states.py)
     text     TEXT    NOT NULL,
     since    REAL    NOT NULL,
