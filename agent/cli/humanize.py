@@ -6,12 +6,17 @@ import datetime as dt
 import os
 import re
 import unicodedata
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from agent.core.errors import UsageError
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+")
+_LONGEST: Final = 100 * 366 * 86_400
+"""Seconds. A longer time would leave the range of dates."""
 _UNSAFE: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs"})
 
 
@@ -19,7 +24,7 @@ def parse_duration(text: str, *, needs_unit: bool = False) -> float:
     """Return the seconds of ``90``, ``30s``, ``10m``, ``1h30m``, ``2d`` or ``1w``.
 
     Raises:
-        UsageError: none of those, not more than 0, or no unit where one is needed.
+        UsageError: none of those, not more than 0, more than a hundred years, or no unit where one is needed.
     """
     plain = text.strip().lower()
     if plain.isascii() and plain.isdigit():
@@ -32,7 +37,14 @@ def parse_duration(text: str, *, needs_unit: bool = False) -> float:
         raise UsageError(f"{text!r} is not a length of time", "for example 30s, 10m, 1h30m or 2d")
     if seconds <= 0:
         raise UsageError("a length of time is more than 0", "for example 30s, 10m, 1h30m or 2d")
+    if seconds > _LONGEST:
+        raise UsageError(f"{plain} is more than a hundred years", "for example 30s, 10m, 1h30m or 2d")
     return seconds
+
+
+def moment_before(length: str) -> dt.datetime:
+    """Return the time that lies ``length``, a length of time with its unit, before now. Raises UsageError."""
+    return dt.datetime.now(dt.UTC) - dt.timedelta(seconds=parse_duration(length, needs_unit=True))
 
 
 def printable(text: object) -> str:
@@ -92,6 +104,16 @@ def short_home(path: object) -> str:
     return text
 
 
+def typed_path(path: object) -> str:
+    """Return a path as a person types it into a shell: with ``~``, and quoted where that is needed."""
+    import shlex
+
+    shown = short_home(path)
+    if shown == "~":
+        return shown
+    return f"~/{shlex.quote(shown[2:])}" if shown.startswith("~/") else shlex.quote(shown)
+
+
 def ago(stamp: str | None, now: dt.datetime) -> str:
     """Return the time from an RFC 3339 time to ``now``; ``never`` for None."""
     then = parse_time(stamp)
@@ -119,21 +141,69 @@ def count_of(number: int, noun: str) -> str:
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
-def folder_path(text: str) -> str:
-    """Return a FOLDER as typed, absolute and with links resolved; it need not exist."""
+def working_directory() -> Path:
+    """Return the working directory.
+
+    Raises:
+        UsageError: it was deleted.
+    """
     from pathlib import Path
 
-    return str(Path(text).expanduser().resolve())
+    try:
+        return Path.cwd()
+    except FileNotFoundError:
+        raise UsageError("the working directory does not exist any more", "cd to a folder that exists") from None
+
+
+def folder_path(text: str) -> str:
+    """Return a FOLDER as typed, absolute and with links resolved; it need not exist. Raises UsageError."""
+    return str(_resolved(_absolute(text)))
 
 
 def file_path(text: str) -> str:
-    """Return a PATH as typed, absolute. Links in its folder are resolved; its last part may be a link itself."""
+    """Return a PATH as typed, absolute. Links in its folder are resolved; its last part may be a link itself.
+
+    Raises:
+        UsageError: the working directory was deleted, or ``~NAME`` names no user.
+    """
+    typed = _absolute(text)
+    if typed.name in ("", ".."):
+        return str(_resolved(typed))
+    return str(_resolved(typed.parent) / typed.name)
+
+
+def _absolute(text: str) -> Path:
+    """Return a typed path with ``~`` expanded, below the working directory if it is relative."""
     from pathlib import Path
 
-    typed = Path(text).expanduser()
-    if typed.name in ("", ".."):
-        return str(typed.resolve())
-    return str(typed.parent.resolve() / typed.name)
+    try:
+        typed = Path(text).expanduser()
+    except RuntimeError:
+        raise UsageError(
+            f"{text!r} begins with a user who is not known here", f"a folder of that name: ./{text}"
+        ) from None
+    return typed if typed.is_absolute() else working_directory() / typed
+
+
+def _resolved(path: Path) -> Path:
+    try:
+        return path.resolve()
+    except RuntimeError:
+        # Links that form a loop lead nowhere, so the path stays as it is.
+        return path
+
+
+def working_directory_param() -> dict[str, str]:
+    """Return the parameter ``cwd``; empty where the working directory was deleted or is not UTF-8.
+
+    Only relative paths need it. An id is the same everywhere.
+    """
+    try:
+        found = str(working_directory())
+        found.encode()
+    except (UsageError, UnicodeEncodeError):
+        return {}
+    return {"cwd": found}
 
 
 def path_params(name: str, path: str) -> dict[str, Any]:

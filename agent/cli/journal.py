@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from agent.cli.log_reader import LogFilter
+from agent.cli.logsetup import PRIORITIES
 from agent.process.environment import child_environment
 from agent.settings.home import Home
 
@@ -30,27 +32,42 @@ def is_in_journal(home: Home) -> bool:
     return given.get(b"JOURNAL_STREAM") == f"{stderr.st_dev}:{stderr.st_ino}".encode()
 
 
-def _command(count: int, *more: str) -> list[str]:
+def _command(count: int, wanted: LogFilter, *more: str) -> list[str]:
     where = (f"_SYSTEMD_USER_UNIT={USER_UNIT}", "+", f"_SYSTEMD_UNIT={SYSTEM_UNIT.format(getpass.getuser())}")
-    return ["journalctl", "--quiet", "--no-pager", "--output=short-iso", f"--lines={count}", *more, *where]
+    chosen = []
+    if wanted.since is not None:
+        chosen.append(f"--since=@{wanted.since.timestamp():.0f}")
+    if wanted.level is not None:
+        chosen.append(f"--priority={PRIORITIES[wanted.level.upper()]}")
+    return ["journalctl", "--quiet", "--no-pager", "--output=short-iso", f"--lines={count}", *chosen, *more, *where]
 
 
-def journal_lines(count: int) -> list[str]:
-    """The last lines the agent's services wrote; none where there is no journal or it may not be read."""
+def journal_lines(count: int, wanted: LogFilter) -> list[str] | None:
+    """Return the last lines of the wanted records of the agent's services.
+
+    None where there is no journal, it may not be read, or the services have written nothing to it.
+    """
     if shutil.which("journalctl") is None:
-        return []
+        return None
+    found = _asked(_command(count, wanted))
+    # An empty choice of a log is no missing log.
+    return found if found or _asked(_command(1, LogFilter())) else None
+
+
+def _asked(command: list[str]) -> list[str]:
     try:
         done = subprocess.run(
-            _command(count), check=False, capture_output=True, timeout=JOURNAL_SECONDS, env=child_environment()
+            command, check=False, capture_output=True, timeout=JOURNAL_SECONDS, env=child_environment()
         )
     except (OSError, subprocess.SubprocessError):
         return []
     return done.stdout.decode("utf-8", "replace").splitlines() if done.returncode == 0 else []
 
 
-def follow_journal(count: int) -> Iterator[str]:
-    """The last lines and then each as it is written, until the reader goes away."""
-    with subprocess.Popen(_command(count, "--follow"), stdout=subprocess.PIPE, env=child_environment()) as process:
+def follow_journal(count: int, wanted: LogFilter) -> Iterator[str]:
+    """Yield the last lines of the wanted records, then each wanted line as it is written, until the reader ends."""
+    command = _command(count, wanted, "--follow")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=child_environment()) as process:
         assert process.stdout is not None
         try:
             for line in process.stdout:

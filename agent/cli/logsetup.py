@@ -25,7 +25,8 @@ FILE_BYTES: Final = 5_000_000
 _SECRET: Final = re.compile(r"eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?|(?<=[Bb]earer )\S+")
 _URL_USER: Final = re.compile(r"://[^/?#\s\"']*@")
 """User name and password of a URL; a password may hold '@' and ':'."""
-_PRIORITIES: Final = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
+PRIORITIES: Final = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
+"""Level of a record to its priority in the journal."""
 _WORD: Final = re.compile(r"[\w./@+,:-]+")
 ABOUT: Final = ("source", "path", "operation")
 """What a record may be about, given as its ``extra``: a source's name, a path in it, an operation's id."""
@@ -61,7 +62,7 @@ class _Journal(logging.Formatter):
         self._form = form
 
     def format(self, record: logging.LogRecord) -> str:
-        return f"<{_PRIORITIES.get(record.levelname, 6)}>{self._form.format(record)}".replace("\n", " | ")
+        return f"<{PRIORITIES.get(record.levelname, 6)}>{self._form.format(record)}".replace("\n", " | ")
 
 
 class _Json(logging.Formatter):

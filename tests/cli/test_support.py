@@ -11,7 +11,7 @@ from pathlib import Path
 import jwt
 import pytest
 
-from agent.cli.commands.support import tail
+from agent.cli.log_reader import tail
 from agent.cli.logsetup import log_as_daemon, log_to_file, scrub
 from agent.settings.home import Home
 from agent.settings.settings import Settings

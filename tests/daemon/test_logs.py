@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import json
 import logging
 import os
@@ -17,7 +18,7 @@ from typing import Any
 
 import pytest
 
-from agent.cli.commands.support import last_lines
+from agent.cli.log_reader import LogFilter, last_lines
 from agent.cli.logsetup import log_to_file
 from agent.settings.home import Home as AgentHome
 from agent.settings.settings import Settings
@@ -128,6 +129,30 @@ def test_the_last_lines_are_found_across_a_rotation(tmp_path: Path) -> None:
     assert last_lines(log, 0) == []
 
 
+@pytest.mark.parametrize("form", ["text", "json"])
+def test_the_last_lines_are_those_of_the_wanted_records(tmp_path: Path, form: str) -> None:
+    """Records are chosen before lines are counted, and a traceback goes with the record it belongs to."""
+
+    def record(at: str, level: str, words: str) -> str:
+        if form == "json":
+            return json.dumps({"at": at, "level": level, "logger": "agent.x", "message": words})
+        return f"{at} {level.upper()} agent.x: {words}"
+
+    log = tmp_path / "agent.log"
+    (tmp_path / "agent.log.1").write_text(record("2026-03-01T10:00:00.000+00:00", "error", "old") + "\n")
+    trace = ["Traceback (most recent call last):", '  File "a.py", line 1', "ValueError: bad value"]
+    failed = [record("2026-03-01T11:00:00.000+00:00", "error", "failed"), *([] if form == "json" else trace)]
+    fine = [record("2026-03-01T12:00:00.000+00:00", "info", f"fine {n}") for n in range(200)]
+    log.write_text("\n".join([*failed, *fine]) + "\n")
+    errors = LogFilter(level="error")
+    assert last_lines(log, 100, errors) == [record("2026-03-01T10:00:00.000+00:00", "error", "old"), *failed]
+    assert last_lines(log, len(failed), errors) == failed
+    assert last_lines(log, 2, LogFilter(level="info")) == fine[-2:]
+    moment = dt.datetime(2026, 3, 1, 10, 30, tzinfo=dt.UTC)
+    assert last_lines(log, 1000, LogFilter(since=moment)) == [*failed, *fine]
+    assert last_lines(log, 1000, LogFilter(since=moment, level="warning")) == failed
+
+
 class Journal:
     """A stand-in for the journal: the socket a service's stderr is, and systemd's tool to read it by."""
 
@@ -178,6 +203,8 @@ def test_a_service_logs_to_the_journal_and_logs_reads_it_there(home: Home, tmp_p
         eventually(lambda: b"path=b.md" in journal.said, 30, "the push is in the journal")
         assert home.json("logs", "-n", "7") == {"file": None, "lines": ["one", "two"]}
         asked = journal.asked()
+        home.run("logs", "--level", "warning", "--since", "1h")
+        chosen = journal.asked()
         followed = home.run("logs", "-f")
     finally:
         process.terminate()
@@ -187,6 +214,8 @@ def test_a_service_logs_to_the_journal_and_logs_reads_it_there(home: Home, tmp_p
     assert "--lines=7" in asked and "_SYSTEMD_USER_UNIT=raven-agent.service" in asked
     assert (followed.code, followed.out) == (0, "one\ntwo\n")
     assert "--follow" in journal.asked()
+    assert "--priority=4" in chosen and any(word.startswith("--since=@") for word in chosen)
+    assert not any(word.startswith(("--since", "--priority")) for word in asked)
 
 
 @pytest.mark.parametrize("words", [("logs", "-f"), ("activity", "-f"), ("status", "--watch")], ids=" ".join)

@@ -12,11 +12,9 @@ from agent.cli import render
 from agent.cli.command import App, after_option, command, folder_option, limit_option, without_none
 from agent.cli.commands.sync import folder_params
 from agent.cli.exit_codes import ExitCode, for_status, worst
-from agent.cli.humanize import file_path, parse_duration, parse_time, path_params
+from agent.cli.humanize import file_path, moment_before, parse_duration, parse_time, path_params
 from agent.cli.output import OutputFormat
 from agent.core.errors import UsageError
-
-WATCH_SECONDS = 2.0
 
 
 @command("status")
@@ -92,8 +90,7 @@ def activity_command(
     """Show what happened to files."""
     params = {**folder_params(folder), **without_none(limit=limit, after=after)}
     if since is not None:
-        moment = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=parse_duration(since, needs_unit=True))
-        params["since"] = moment.isoformat()
+        params["since"] = moment_before(since).isoformat()
     if not follow:
         app.output.data(app.call("activity", params), render.activity)
         return ExitCode.DONE

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import io
 import json
 import os
 import platform
-import re
 import sys
-import time
 import zipfile
-from collections import deque
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import click
 
@@ -24,18 +20,16 @@ from agent.cli import render
 from agent.cli.checks import check, own_checks
 from agent.cli.command import App, command
 from agent.cli.exit_codes import ExitCode
-from agent.cli.humanize import parse_duration, parse_time
-from agent.cli.journal import USER_UNIT
-from agent.cli.logsetup import FILES, scrub
+from agent.cli.journal import USER_UNIT, follow_journal, is_in_journal, journal_lines
+from agent.cli.log_reader import LEVELS, LogFilter, last_lines
+from agent.cli.log_reader import follow as follow_file
+from agent.cli.logsetup import scrub
 from agent.cli.output import TextLine
 from agent.cli.param_types import FILE, Words
 from agent.core.errors import AgentError, UsageError
 
 LOG_LINES: Final = 100
 BUNDLE_LINES: Final = 5000
-TAIL_SECONDS: Final = 0.25
-
-_LINE: Final = re.compile(r'(?:\{"at": ")?(?P<at>\S+?)(?:", "level": "| )(?P<level>[A-Za-z]+)')
 
 
 class NoLog(AgentError):
@@ -179,102 +173,26 @@ def _versions() -> dict[str, str]:
 @click.option("-f", "--follow", is_flag=True, help="Go on until interrupted.")
 @click.option("-n", "--lines", type=click.IntRange(min=0), default=LOG_LINES, show_default=True, help="How many lines.")
 @click.option("--since", metavar="D", help="Only the last part, for example 2h or 3d.")
-@click.option("--level", type=Words(("debug", "info", "warning", "error")), help="Only this level and above.")
+@click.option("--level", type=Words(LEVELS), help="Only this level and above.")
 def logs_command(app: App, follow: bool, lines: int, since: str | None, level: str | None) -> ExitCode:
     """Show the program's own log.
 
     Each line names the source, the path and the operation it is about. A service's log is read from the journal.
     """
-    from agent.cli.journal import follow_journal, is_in_journal, journal_lines
-
     file = app.home.log_file
     in_journal = is_in_journal(app.home)
-    chosen = LogFilter.of(since, level)
+    wanted = LogFilter.of(since, level)
     if follow:
-        for text in follow_journal(lines) if in_journal else _follow(file, lines):
-            if chosen.takes(text):
-                app.output.each({"line": text}, lambda d: [TextLine(d["line"])])
+        for text in follow_journal(lines, wanted) if in_journal else follow_file(file, lines, wanted):
+            app.output.each({"line": text}, lambda d: [TextLine(d["line"])])
         return ExitCode.DONE
     in_file = file.exists() and not in_journal
-    known = last_lines(file, lines) if in_file else journal_lines(lines)
-    if not in_file and not known:
+    known = last_lines(file, lines, wanted) if in_file else journal_lines(lines, wanted)
+    if known is None:
         raise NoLog(f"there is no log at {file}", f"under systemd: journalctl --user -u {USER_UNIT}")
-    document = {"file": str(file) if in_file else None, "lines": [text for text in known if chosen.takes(text)]}
+    document = {"file": str(file) if in_file else None, "lines": known}
     app.output.data(document, lambda d: [TextLine(text) for text in d["lines"]])
     return ExitCode.DONE
-
-
-class LogFilter(NamedTuple):
-    """Lines of the log to show: of a time and later, of a level and above. A line that shows neither is taken."""
-
-    since: dt.datetime | None
-    levels: frozenset[str]
-
-    @classmethod
-    def of(cls, since: str | None, level: str | None) -> LogFilter:
-        """Return the filter for the options of ``logs``. Raises UsageError."""
-        moment = None
-        if since is not None:
-            moment = dt.datetime.now(dt.UTC) - dt.timedelta(seconds=parse_duration(since, needs_unit=True))
-        names = ("debug", "info", "warning", "error", "critical")
-        return cls(moment, frozenset(names[names.index(level) :]) if level else frozenset())
-
-    def takes(self, text: str) -> bool:
-        """Return True for a line to show."""
-        found = _LINE.match(text)
-        if self.since is not None and found is not None:
-            written = parse_time(found["at"])
-            if written is not None and written < self.since:
-                return False
-        return not self.levels or found is None or found["level"].lower() in self.levels
-
-
-def _follow(file: Path, lines: int) -> Iterator[str]:
-    known = last_lines(file, lines)
-    start = file.stat().st_size if file.exists() else 0
-    yield from known
-    yield from tail(file, start)
-
-
-def last_lines(file: Path, count: int) -> list[str]:
-    """The last lines of a log, of the older ones beside it too where the newest has too few; none without a file."""
-    found: deque[str] = deque()
-    for part in (file, *(file.with_name(f"{file.name}.{number}") for number in range(1, FILES))):
-        try:
-            with part.open(encoding="utf-8", errors="replace") as lines:
-                rest = deque((line.rstrip("\n") for line in lines), maxlen=count - len(found))
-        except FileNotFoundError:
-            break
-        found.extendleft(reversed(rest))
-        if len(found) >= count:
-            break
-    return list(found)
-
-
-def tail(file: Path, position: int) -> Iterator[str]:
-    """Whole lines as they are written from ``position`` on, for ever; goes on with the new file after a rotation."""
-    inode, rest = _inode(file), b""
-    while True:
-        try:
-            if _inode(file) != inode or file.stat().st_size < position:
-                inode, position, rest = _inode(file), 0, b""
-            with file.open("rb") as log:
-                log.seek(position)
-                fresh = log.read()
-        except FileNotFoundError:
-            fresh = b""
-        position += len(fresh)
-        *whole, rest = (rest + fresh).split(b"\n")
-        yield from (line.decode("utf-8", "replace") for line in whole)
-        if not fresh:
-            time.sleep(TAIL_SECONDS)
-
-
-def _inode(file: Path) -> int | None:
-    try:
-        return file.stat().st_ino
-    except FileNotFoundError:
-        return None
 
 
 @command("help", prints_data=False)
