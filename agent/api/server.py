@@ -27,7 +27,8 @@ from agent.api import methods, metrics
 from agent.api.context import ApiContext
 from agent.api.followed import FOLLOWED
 from agent.api.host_guard import HostOriginMiddleware
-from agent.core.errors import AgentError
+from agent.api.methods.common import readable
+from agent.core.errors import AgentError, UsageError
 from agent.process.idle_server import IdleServer
 from agent.settings.errors import ConfigError
 
@@ -79,7 +80,7 @@ class ControlServer:
     async def _answer(self, request: Request) -> Response:
         method = request.path_params["method"]
         try:
-            params = json.loads(await request.body() or b"{}")
+            params = _params(await request.body())
             if method in FOLLOWED:
                 return StreamingResponse(self._follow(method, params), media_type="application/x-ndjson")
             result = await run_in_threadpool(methods.call, self._context, method, params)
@@ -108,14 +109,27 @@ class ControlServer:
                     yield json.dumps(line).encode() + b"\n"
                 await asyncio.sleep(_ACTIVITY_SECONDS if activity else _STATUS_SECONDS)
         except AgentError as error:
-            yield (
-                json.dumps({"error": {"code": error.code, "message": error.message, "hint": error.hint}}).encode()
-                + b"\n"
-            )
+            yield json.dumps(_error(error.code, error.message, error.hint)).encode() + b"\n"
+
+
+def _params(body: bytes) -> dict[str, Any]:
+    """Return the parameters of a request. Raises UsageError if they are no JSON object."""
+    try:
+        found = json.loads(body or b"{}")
+    except ValueError as error:
+        raise UsageError(f"the request is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise UsageError("the request is not a JSON object")
+    return found
+
+
+def _error(code: str, message: str, hint: str | None) -> dict[str, Any]:
+    """Return the error document. A message may quote a name that is not UTF-8, which JSON cannot hold."""
+    return {"error": {"code": code, "message": readable(message), "hint": None if hint is None else readable(hint)}}
 
 
 def _refusal(code: str, message: str, hint: str | None) -> JSONResponse:
-    return JSONResponse({"error": {"code": code, "message": message, "hint": hint}}, status_code=400)
+    return JSONResponse(_error(code, message, hint), status_code=400)
 
 
 def _listen(path: Path) -> socket.socket:

@@ -36,9 +36,7 @@ class AutoMerge:
                 )
             except AgentError:
                 continue
-            taken += sum(
-                1 for row in answer.resolved if row.state in (ResolutionState.RESOLVED, ResolutionState.QUEUED)
-            )
+            taken += sum(row.state in _TAKEN for row in answer.resolved)
         return taken
 
     def _untried(self) -> list[tuple[int, str]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+from shlex import quote
 from typing import Final
 
 from agent.core.errors import DiskError, RootError
@@ -30,7 +31,8 @@ def confirm(root: Root, expected: RootIdentity, state_folder: str, link: str) ->
     Raises:
         RootError: it is another folder, or another disk is mounted at its path.
     """
-    remedy = f"If it is the right folder: raven-agent move '{root.path}' '{root.path}'"
+    typed = quote(root.path)
+    remedy = f"If it is the right folder: raven-agent move {typed} {typed}"
     if not root.identity.has_inode_of(expected):
         raise RootError(f"The folder at {root.path} is not the one that was linked. {remedy}")
     if not _is_on_state_disk(root, state_folder) and not _is_marked(root, link):

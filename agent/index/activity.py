@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Final
 
 from msgspec import Struct
@@ -63,15 +63,20 @@ class ActivityLog:
         """Add lines, each (path, kind, detail, operation id)."""
         _APPEND.write(self._db, [(source, now, *entry) for entry in entries])
 
-    def entries(self, source: int | None, after: int, limit: int) -> Iterator[ActivityEntry]:
-        """Return lines behind the id ``after``, oldest first; with ``after`` 0 the newest ``limit`` lines."""
-        where = "id > :after" if source is None else "id > :after AND source = :source"
+    def entries(self, sources: Collection[int], after: int, limit: int, since: float = 0.0) -> Iterator[ActivityEntry]:
+        """Return lines of these sources behind the id ``after``, oldest first; with ``after`` 0 the newest ``limit``.
+
+        Args:
+            limit: number of lines at most; -1 for all.
+            since: only lines of this time and later, in seconds since the epoch.
+        """
+        marks = ", ".join("?" * len(sources))
         order = "ASC" if after else "DESC"
         sql = (
-            f"SELECT * FROM (SELECT id, source, at, path, what, detail, operation_id FROM activity WHERE {where} "
-            f"ORDER BY id {order} LIMIT :limit) ORDER BY id"
+            "SELECT * FROM (SELECT id, source, at, path, what, detail, operation_id FROM activity "
+            f"WHERE id > ? AND at >= ? AND source IN ({marks}) ORDER BY id {order} LIMIT ?) ORDER BY id"
         )
-        rows: Iterable[Any] = self._db.execute(sql, {"after": after, "source": source, "limit": limit})
+        rows: Iterable[Any] = self._db.execute(sql, (after, since, *sources, limit))
         return (ActivityEntry(*row) for row in rows)
 
     def prune(self, before: float) -> None:

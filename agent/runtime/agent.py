@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from shlex import quote
 
 from agent.core.errors import IndexDamaged, RemoteError, UsageError
 from agent.disk.fs.posix import PosixFs
@@ -153,11 +154,26 @@ class Agent:
     # Sources
 
     def source_for(self, folder: str | os.PathLike[str]) -> SourceEntry:
-        """Return the link whose root is this folder. Raises UsageError if it is not linked."""
-        source = self.registry.source_at(Path(folder))
+        """Return the link whose root is this folder.
+
+        Raises:
+            UsageError: it is not linked; the hint names the linked folder that is probably meant.
+        """
+        path = Path(folder)
+        source = self.registry.source_at(path)
         if source is None:
-            raise UsageError(f"{folder} is not linked", f"raven-agent link {folder}")
+            raise UsageError(f"{folder} is not linked", self._near(path))
         return source
+
+    def _near(self, path: Path) -> str:
+        from difflib import get_close_matches
+
+        over = self.registry.source_over(path)
+        if over is not None:
+            return f"it lies in {over.root}, which is linked"
+        beside = [one.root.name for one in self.registry.sources if one.root.parent == path.parent]
+        near = get_close_matches(path.name, beside, n=1, cutoff=0.6)
+        return f"did you mean {path.parent / near[0]}?" if near else f"raven-agent link {quote(str(path))}"
 
     def source_over(self, path: str) -> tuple[SourceEntry, str]:
         """Return the link that contains a path, and the path relative to its root.

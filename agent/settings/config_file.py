@@ -56,8 +56,15 @@ def load_settings(home: Home, env: Mapping[str, str] | None = None) -> Settings:
     values: dict[str, Any] = {name: value for name, (value, _) in file_values(home).items()}
     for setting in TABLE.values():
         if setting.variable and env.get(setting.variable):
-            values[setting.name] = parse_setting(setting.name, folded(setting, env[setting.variable]))
+            values[setting.name] = _from_variable(setting, setting.variable, env[setting.variable])
     return Settings(**values)
+
+
+def _from_variable(setting: Setting, variable: str, text: str) -> Value:
+    try:
+        return parse_setting(setting.name, folded(setting, text))
+    except ConfigError as error:
+        raise ConfigError(f"{variable}={text} is refused: {error.message}", error.hint) from error
 
 
 def file_values(home: Home) -> dict[str, tuple[Value, Path]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final, TypeVar, cast
 
 from agent.core import defaults
+from agent.core.errors import UsageError
 from agent.settings.errors import ConfigError
 from agent.settings.home import APP
 
@@ -172,7 +173,7 @@ def known_setting(name: str, where: Path | None = None) -> Setting:
     import difflib
 
     # A declared table is a key of the file, and no setting that a command reads or writes.
-    near = difflib.get_close_matches(name, TABLE if where is None else (*TABLE, *DECLARED), n=1, cutoff=0.4)
+    near = difflib.get_close_matches(name, TABLE if where is None else (*TABLE, *DECLARED), n=1, cutoff=0.6)
     place = f" in {where}" if where else ""
     hint = f"did you mean {near[0]!r}?" if near else f"{APP} config get lists the settings"
     raise ConfigError(f"unknown setting {name!r}{place}", hint)
@@ -193,7 +194,19 @@ def checked_value(setting: Setting, value: object, where: Path | None = None) ->
         raise ConfigError(f"{setting.name} is between {setting.least} and {setting.most}{unit}, not {value}{place}")
     if setting.choices and value not in setting.choices:
         raise ConfigError(f"{setting.name} is one of {', '.join(setting.choices)}, not {value!r}{place}")
+    if setting.name == "server_url" and value:
+        _check_url(str(value), place)
     return value
+
+
+def _check_url(url: str, place: str) -> None:
+    # Imported here: few homes have such a setting, and every command reads the settings.
+    from agent.settings.server_url import clean_url
+
+    try:
+        clean_url(url)
+    except UsageError as error:
+        raise ConfigError(f"server_url: {error.message}{place}", error.hint) from error
 
 
 def folded(setting: Setting, text: str) -> str:

@@ -127,3 +127,44 @@ def test_fd11_an_argument_that_is_not_utf8_is_named(
     assert ran.code == 2, ran.err
     assert "UTF-8" in ran.err
     assert "Error" not in ran.err and "update" not in ran.err
+
+
+@pytest.mark.parametrize("words", [("explain", "x"), ("link", "."), ("sync", "."), ("restore", "x", "--version", "a")])
+def test_fd11_a_deleted_working_directory_is_named(
+    raven: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """FD11: a relative path has no meaning there. An id has, so diff and resolve go on."""
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    ran = raven(*words)
+    assert (ran.code, ran.out) == (2, "")
+    assert "the working directory does not exist any more" in ran.err
+    assert "no open conflict '7'" in raven("diff", "7").err
+    assert "no open conflict '7'" in raven("resolve", "7", "mine").err
+
+
+@pytest.mark.parametrize("words", [("explain", "~nobody-here/x"), ("link", "~nobody-here/x"), ("link", "loop")])
+def test_fd11_a_path_that_leads_nowhere_is_a_usage_error(
+    raven: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    """FD11: an unknown user's home, and links in a loop."""
+    (tmp_path / "loop").symlink_to("loop")
+    monkeypatch.chdir(tmp_path)
+    ran = raven(*words)
+    assert ran.code == 2, ran.err
+    assert "in a way it does not know" not in ran.err
+
+
+def test_fd11_a_bad_value_in_a_variable_names_the_variable(
+    raven: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FD11: "not 'loud'" alone does not say where that word is written."""
+    monkeypatch.setenv("RAVEN_AGENT_LOG", "loud")
+    assert "RAVEN_AGENT_LOG=loud is refused: log_level is one of" in raven("status").err
+    monkeypatch.setenv("RAVEN_AGENT_LOG", "info")
+    monkeypatch.setenv("RAVEN_SERVER_URL", "nonsense")
+    ran = raven("config", "get")
+    assert (ran.code, ran.out) == (2, "")
+    assert "RAVEN_SERVER_URL=nonsense is refused" in ran.err

@@ -18,6 +18,7 @@ from agent.cli.humanize import (
     printable,
     seconds_words,
     size_words,
+    typed_path,
 )
 from agent.core.errors import UsageError
 
@@ -30,9 +31,9 @@ def test_a_length_of_time_is_understood(text: str, seconds: float) -> None:
     assert parse_duration(text) == seconds
 
 
-@pytest.mark.parametrize("text", ["", "0", "-5", "10x", "m", "1h 30m", "1..5h", "inf", "²"])
+@pytest.mark.parametrize("text", ["", "0", "-5", "10x", "m", "1h 30m", "1..5h", "inf", "²", "999999999d"])
 def test_what_is_no_length_of_time_is_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="length of time"):
+    with pytest.raises(UsageError, match=r"length of time|hundred years"):
         parse_duration(text)
 
 
@@ -62,6 +63,21 @@ def test_a_folder_is_named_without_links_and_a_file_as_given(tmp_path: Path, mon
     assert file_path("link/gone/x.md") == str(real / "gone" / "x.md")
     assert file_path("link/..") == str(tmp_path)
     assert file_path(".") == str(tmp_path)
+
+
+def test_links_in_a_loop_are_a_path_like_any_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "loop").symlink_to("loop")
+    monkeypatch.chdir(tmp_path)
+    assert folder_path("loop") == file_path("loop") == str(tmp_path / "loop")
+    assert file_path("loop/x.md") == str(tmp_path / "loop" / "x.md")
+
+
+@pytest.mark.parametrize(
+    ("shown", "typed"), [("/n/a b", "'/n/a b'"), ("~/a b", "~/'a b'"), ("~/ab", "~/ab"), ("~", "~")]
+)
+def test_a_path_in_a_command_is_quoted_for_the_shell(monkeypatch: pytest.MonkeyPatch, shown: str, typed: str) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert typed_path(shown.replace("~", "/home/ada")) == typed
 
 
 def test_a_name_that_is_not_utf8_travels_with_its_bytes() -> None:

@@ -365,7 +365,7 @@ def test_an_unknown_event_is_named_until_the_listing_decides() -> None:
     named = {problem.path: problem for problem in harness.index.problems.all(1)}
     assert set(named) == {"b.md", "event 21", "n\ufffd.md"}
     assert "it lacks a hash" in named["b.md"].text and not named["b.md"].reason.is_policy
-    told = {(h.path, h.what, h.detail) for h in harness.index.activity.entries(1, 0, 100)}
+    told = {(h.path, h.what, h.detail) for h in harness.index.activity.entries((1,), 0, 100)}
     assert ("b.md", "event_refused", "it lacks a hash") in told
     there = {"a.md": "one", "b.md": "theirs", "good.md": "good"}
     harness.listing = tuple(RemoteFile(path, sha(text)) for path, text in there.items())

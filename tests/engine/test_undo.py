@@ -141,9 +141,8 @@ def test_fb4_a_text_found_nowhere_is_named() -> None:
     harness.tell(m.UndoDeletes())
     harness.take(e.FetchDeletedTexts)
     harness.tell(*[m.DeletedTextFound(name, None) for name in GONE])
-    told = [
-        entry for entry in harness.index.activity.entries(SOURCE, 0, 100) if "not brought back" in (entry.detail or "")
-    ]
+    lines = harness.index.activity.entries((SOURCE,), 0, 100)
+    told = [line for line in lines if "not brought back" in (line.detail or "")]
     assert {entry.path for entry in told} == problems(harness).keys() == set(GONE)
     assert not harness.engine._ctx.in_flight.restoring and not harness.wants(e.FetchDeletedTexts)
     assert harness.engine.view().state.value == "error"

@@ -350,4 +350,4 @@ def test_pruning_at_start_keeps_what_is_open_or_young(path: Path) -> None:
         index.connection.set_progress_handler(None, 10)
         assert len(steps) < 50
         assert set(index.operations.by_ids(1, ["o0", "o1", "o2", "y0", "y1999"])) == {"o2", "y0", "y1999"}
-        assert [line.path for line in index.activity.entries(1, 0, 5000)] == [f"{i}.md" for i in range(2000)]
+        assert [line.path for line in index.activity.entries((1,), 0, 5000)] == [f"{i}.md" for i in range(2000)]

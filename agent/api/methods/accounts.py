@@ -95,12 +95,15 @@ def logout(agent: Agent, params: LogoutParams) -> LogoutDocument:
     """Forget an account and its token. Its links stay and wait for the next login of that name.
 
     Raises:
-        UsageError: no account is meant, or its token is declared.
+        UsageError: no account is meant, it is the embedded hub, or its token is declared.
     """
     names = [server.name for server in agent.registry.servers if server.name != reg.LOCAL_HUB]
-    if params.name is None and len(names) != 1:
-        known = f"choose one of: {', '.join(names)}" if names else "no account is stored"
-        raise UsageError("several accounts are known" if names else "there is no account to forget", known)
+    if params.name == reg.LOCAL_HUB:
+        raise UsageError("local is the embedded hub, which has no token to forget", "raven-agent unlink FOLDER")
+    if params.name is None and not names:
+        raise UsageError("there is no account to forget", "raven-agent servers lists them")
+    if params.name is None and len(names) > 1:
+        raise UsageError("several accounts are known", f"choose one of: {', '.join(names)}")
     entry = agent.server_entry(names[0] if params.name is None else params.name)
     if entry.declared_in is not None and entry.token_file:
         raise UsageError(

@@ -6,7 +6,8 @@ import base64
 import contextlib
 import datetime as dt
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 from msgspec import UNSET, UnsetType
@@ -98,9 +99,40 @@ def chosen_sources(agent: Agent, params: FolderParams) -> list[SourceEntry]:
     return [agent.source_for(path_param(params.folder, params.folder_base64, "folder"))]
 
 
+def chosen_or_unlinked(agent: Agent, params: FolderParams) -> list[SourceEntry]:
+    """Return the source of ``folder``, or all sources; those that were unlinked too.
+
+    Raises:
+        UsageError: the folder neither is nor was linked.
+    """
+    unlinked = [one.source for one in agent.registry.unlinked]
+    if params.folder is None and params.folder_base64 is None:
+        return [*agent.registry.sources, *unlinked]
+    root = Path(path_param(params.folder, params.folder_base64, "folder"))
+    found = [source for source in unlinked if source.root == root]
+    return found if found and agent.registry.source_at(root) is None else [*chosen_sources(agent, params), *found]
+
+
 def first_rows(rows: list[T], limit: int | None) -> list[T]:
     """Return the first ``limit`` rows."""
     return rows if limit is None else rows[: max(0, limit)]
+
+
+def rows_after(rows: list[T], marks: Sequence[str], after: str | int | None) -> list[T]:
+    """Return the rows behind the one whose mark is ``after``, or begins with it; all rows for None.
+
+    Raises:
+        UsageError: no row has that mark, so that a caller who pages does not begin again; or several begin with it.
+    """
+    if after is None:
+        return rows
+    wanted = str(after)
+    found = [place for place, mark in enumerate(marks) if mark == wanted]
+    found = found or [place for place, mark in enumerate(marks) if wanted and mark.startswith(wanted)]
+    if len(found) != 1:
+        words = "several entries begin with" if found else "there is no entry"
+        raise UsageError(f"{words} {wanted!r}", "--after takes the id of the last entry that was listed")
+    return rows[found[0] + 1 :]
 
 
 def row_of(agent: Agent, source: SourceEntry, path: str) -> PathRow:

@@ -45,6 +45,8 @@ def conflicts(agent: Agent, params: ListParams) -> list[ConflictDocument]:
     shown = [
         Shown(source, found) for source in chosen_sources(agent, params) for found in live_conflicts(agent, source)
     ]
+    # One order over all folders, so that the pages of a list leave none out.
+    shown.sort(key=lambda one: one.conflict.id)
     if params.after is not None:
         last = _number(str(params.after))
         shown = [one for one in shown if one.conflict.id > last]

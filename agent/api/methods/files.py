@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
 
 from agent.api.methods.common import (
+    chosen_or_unlinked,
     chosen_sources,
     file_state,
     hash_of,
@@ -24,20 +27,45 @@ from agent.api.schema.status import ActivityDocument, ActivityParams, ExplainDoc
 from agent.core.errors import UsageError
 from agent.core.model import Presence
 from agent.core.reconcile import Step
+from agent.disk.selection.rules import SelectionVerdict
 from agent.index.trees import PathRow
 from agent.runtime.agent import Agent
 from agent.settings.links import SourceEntry
+
+_NEWEST: Final = 100
+"""Entries of the activity log that are listed if neither a limit nor a time is given."""
 
 
 def files(agent: Agent, params: FilesParams) -> list[FileDocument]:
     """List files and their states, in path order, source by source. What the rules do not select is left out."""
     found: list[FileDocument] = []
-    for source in chosen_sources(agent, params):
+    chosen, after = _behind(chosen_sources(agent, params), str(params.after or ""))
+    for source in chosen:
         left = None if params.limit is None else params.limit - len(found)
         if left is not None and left <= 0:
             break
-        found += _files_of(agent, source, params.state, str(params.after or ""), left)
+        found += _files_of(agent, source, params.state, after if source is chosen[0] else "", left)
     return found
+
+
+def _behind(chosen: list[SourceEntry], after: str) -> tuple[list[SourceEntry], str]:
+    """Return the folders from that of the mark ``after`` on, and the mark relative to the first of them.
+
+    Raises:
+        UsageError: the mark names no listed folder, or does not say which of several.
+    """
+    if not after:
+        return chosen, after
+    if not after.startswith("/"):
+        if len(chosen) > 1:
+            raise UsageError(
+                f"several folders are listed, and {after!r} can be in each", "give FOLDER, or the whole path as --after"
+            )
+        return chosen, after
+    for place, source in enumerate(chosen):
+        if Path(after).is_relative_to(readable(str(source.root))):
+            return chosen[place:], Path(after).relative_to(readable(str(source.root))).as_posix()
+    raise UsageError(f"{after} lies in no listed folder", "raven-agent status lists them")
 
 
 def _files_of(
@@ -100,9 +128,14 @@ def _skipped_file(source: SourceEntry, skip: Skip) -> FileDocument:
 def explain(agent: Agent, params: PathParams) -> ExplainDocument:
     """Explain why a path is or is not synced, with the hash each side holds."""
     source, path = agent.source_over(path_param(params.path, params.path_base64))
+    whole = source.root / path
+    is_folder = whole.is_dir() and (path == "." or not whole.is_symlink())
     with opened_folder(agent, source) as folder:
-        verdict = folder.selection.verdict(path)
+        rules = folder.selection
+        verdict = rules.folder_verdict("" if path == "." else path) if is_folder else rules.verdict(path)
     shown = readable(path)
+    if is_folder:
+        return _explained_folder(path, verdict)
     row = row_of(agent, source, shown)
     parked = any(conflict.path == path and conflict.parks for conflict in live_conflicts(agent, source))
     skipped = {skip.path: skip.text for skip in skips(agent, source)}
@@ -117,42 +150,66 @@ def explain(agent: Agent, params: PathParams) -> ExplainDocument:
     return ExplainDocument(
         path=shown,
         path_base64=raw_path(path),
+        kind="file",
         synced=verdict.selected and shown not in skipped,
         rule=verdict.rule,
         origin=verdict.origin,
         state=state,
-        reason=skipped.get(shown),
+        reason=skipped.get(shown) or _unselected(verdict),
         hash=hash_of(row.local),
         base_hash=hash_of(row.base),
         remote_hash=hash_of(row.remote),
     )
 
 
+def _explained_folder(path: str, verdict: SelectionVerdict) -> ExplainDocument:
+    return ExplainDocument(
+        path=readable(path),
+        path_base64=raw_path(path),
+        kind="folder",
+        synced=verdict.selected,
+        rule=verdict.rule,
+        origin=verdict.origin,
+        state=None,
+        reason=_unselected(verdict),
+        hash=None,
+        base_hash=None,
+        remote_hash=None,
+    )
+
+
+def _unselected(verdict: SelectionVerdict) -> str | None:
+    """Return the reason in words where no single rule excludes a path, and its rule are the patterns that miss it."""
+    return "no include pattern selects it" if not verdict.selected and verdict.unmatched else None
+
+
 def activity(agent: Agent, params: ActivityParams) -> list[ActivityDocument]:
     """List what happened to files, oldest first; of folders that were unlinked since, too."""
     since = _moment(params.since)
-    known = {one.source.key: one.source for one in agent.registry.unlinked}
-    known |= {source.key: source for source in agent.registry.sources}
-    everything = params.folder is None and params.folder_base64 is None
-    chosen = set(known) if everything else {source.key for source in chosen_sources(agent, params)}
-    only = next(iter(chosen)) if len(chosen) == 1 else None
-    limit = 100 if params.limit is None else params.limit
-    after = int(params.after or 0)
-    lines = agent.control.call(lambda: list(agent.index.activity.entries(only, after, limit)))
+    chosen = {source.key: source for source in chosen_or_unlinked(agent, params)}
+    limit = params.limit if params.limit is not None else _NEWEST if params.since is None else -1
+    after = _entry_id(params.after)
+    lines = agent.control.call(lambda: list(agent.index.activity.entries(chosen, after, limit, since)))
     return [
         ActivityDocument(
             id=line.id,
             at=stamp(line.at),
-            source_id=known[line.source].source_id,
-            root=readable(str(known[line.source].root)),
+            source_id=chosen[line.source].source_id,
+            root=readable(str(chosen[line.source].root)),
             path=line.path,
             what=line.what,
             detail=line.detail,
             operation_id=line.operation_id,
         )
         for line in lines
-        if line.source in chosen and line.at >= since
     ]
+
+
+def _entry_id(mark: str | int | None) -> int:
+    try:
+        return int(mark or 0)
+    except ValueError:
+        raise UsageError(f"{mark!r} is no id of an entry", "raven-agent activity --json shows the ids") from None
 
 
 def _moment(text: str | None) -> float:

@@ -5,18 +5,20 @@ from __future__ import annotations
 import functools
 import hashlib
 import os
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.api.methods.common import (
     RequestRefused,
-    chosen_sources,
+    chosen_or_unlinked,
     first_rows,
     live_conflicts,
     opened_folder,
     path_param,
     readable,
     remote_of,
+    rows_after,
     stamp,
     stamp_or_none,
 )
@@ -64,15 +66,15 @@ def history(agent: Agent, params: PathParams) -> HistoryDocument:
                 # Reported, because a list without the server's versions would look complete.
                 problem = ErrorDocument(error.code, error.message)
     rows.sort(key=lambda row: row.recorded_at or "", reverse=True)
-    if params.after is not None:
-        hashes = [row.hash for row in rows]
-        rows = rows[hashes.index(params.after) + 1 :] if params.after in hashes else rows
+    rows = rows_after(rows, [row.id for row in rows], params.after)
     return HistoryDocument(versions=first_rows(rows, params.limit), error=problem)
 
 
 def _server_versions(agent: Agent, source: SourceEntry, path: str) -> list[VersionDocument]:
     return [
         VersionDocument(
+            # A text can be written again, so that its hash alone does not name a version.
+            id=f"{version.hash[:12]}@{version.recorded_at or ''}",
             hash=version.hash,
             size=version.size if version.size is not None else len(version.content or b""),
             recorded_at=version.recorded_at,
@@ -87,6 +89,7 @@ def _trash_versions(agent: Agent, source: SourceEntry, path: str) -> list[Versio
     with opened_folder(agent, source) as folder:
         return [
             VersionDocument(
+                id=entry.id,
                 hash=entry.hash,
                 size=entry.size,
                 recorded_at=stamp_or_none(entry.moved_at),
@@ -163,16 +166,43 @@ def _content(agent: Agent, source: SourceEntry, path: str, params: RestoreParams
                 words = "several trash entries start" if found else "no trash entry starts"
                 raise UsageError(f"{words} with {params.trash_id}", "raven-agent trash lists them")
             return folder.trash.read(found[0].id)
-        for entry in folder.trash.entries():
-            if wanted and entry.path == path and entry.hash.startswith(wanted):
-                return folder.trash.read(entry.id)
-    if not wanted:
-        raise UsageError("version or trash_id is needed", "raven-agent history lists them")
-    versions = [v for v in remote_of(agent, source).history(source.source_id, path) if v.hash.startswith(wanted)]
-    if not versions or len({v.hash for v in versions}) > 1 or versions[0].content is None:
-        words = "several versions" if versions else "no version"
-        raise UsageError(f"{words} of {path} begin with {wanted!r}", "raven-agent history lists them")
-    return bytes(versions[0].content)
+        if not wanted:
+            raise UsageError("version or trash_id is needed", "raven-agent history lists them")
+        trashed = {
+            entry.hash: entry.id
+            for entry in folder.trash.entries()
+            if entry.path == path and entry.hash.startswith(wanted)
+        }
+        if wanted in trashed:
+            return folder.trash.read(trashed[wanted])
+        sent = _sent_versions(agent, source, path, wanted, known=trashed)
+        hashes = {*trashed, *sent}
+        if len(hashes) != 1:
+            words = f"several versions of {path} begin" if hashes else f"no version of {path} begins"
+            raise UsageError(f"{words} with {wanted!r}", "raven-agent history lists them")
+        (digest,) = hashes
+        text = folder.trash.read(trashed[digest]) if digest in trashed else sent[digest]
+    if text is None:
+        raise RequestRefused(f"the server knows version {digest[:12]} of {path} and has no text of it")
+    return text
+
+
+def _sent_versions(
+    agent: Agent, source: SourceEntry, path: str, wanted: str, *, known: Collection[str]
+) -> dict[str, bytes | None]:
+    """Return the texts on the server whose hash begins with ``wanted``, by their hash; None for one that is not kept.
+
+    A server that cannot be asked is no error where the trash has a ``known`` one.
+    """
+    try:
+        versions = remote_of(agent, source).history(source.source_id, path)
+    except AgentError:
+        if known:
+            return {}
+        raise
+    # A text that was written twice may be kept with one of its versions only.
+    chosen = sorted((v for v in versions if v.hash.startswith(wanted)), key=lambda v: v.content is not None)
+    return {version.hash: None if version.content is None else bytes(version.content) for version in chosen}
 
 
 def _write_outside(target: Path, content: bytes) -> RestoreDocument:
@@ -193,7 +223,7 @@ def _write_outside(target: Path, content: bytes) -> RestoreDocument:
 def trash(agent: Agent, params: ListParams) -> list[TrashDocument]:
     """List what was replaced or removed here, oldest first; of folders that were unlinked since, too."""
     rows: list[TrashDocument] = []
-    for source in _trash_sources(agent, params):
+    for source in chosen_or_unlinked(agent, params):
         unlinked = _is_unlinked(agent, source)
         try:
             entries = _entries(agent, source)
@@ -204,10 +234,7 @@ def trash(agent: Agent, params: ListParams) -> list[TrashDocument]:
             continue
         known = set() if unlinked else _on_server(agent, source)
         rows += [_trash_document(source, entry, known, unlinked=unlinked) for entry in entries]
-    if params.after is not None:
-        ids = [row.id for row in rows]
-        rows = rows[ids.index(str(params.after)) + 1 :] if params.after in ids else rows
-    return first_rows(rows, params.limit)
+    return first_rows(rows_after(rows, [row.id for row in rows], params.after), params.limit)
 
 
 def _trash_document(source: SourceEntry, entry: TrashEntry, known: set[str], *, unlinked: bool) -> TrashDocument:
@@ -222,15 +249,6 @@ def _trash_document(source: SourceEntry, entry: TrashEntry, known: set[str], *, 
         root=readable(str(source.root)),
         unlinked=unlinked,
     )
-
-
-def _trash_sources(agent: Agent, params: ListParams) -> list[SourceEntry]:
-    unlinked = [one.source for one in agent.registry.unlinked]
-    if params.folder is None and params.folder_base64 is None:
-        return [*agent.registry.sources, *unlinked]
-    root = Path(path_param(params.folder, params.folder_base64, "folder"))
-    found = [source for source in unlinked if source.root == root]
-    return found if found and agent.registry.source_at(root) is None else [*chosen_sources(agent, params), *found]
 
 
 def _entries(agent: Agent, source: SourceEntry) -> list[TrashEntry]:

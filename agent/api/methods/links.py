@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from msgspec import structs
@@ -44,6 +45,9 @@ _NAMED: Final = 20
 
 def sources(agent: Agent, params: SourcesParams) -> list[RemoteSourceDocument]:
     """List the server's sources with their patterns, and the folder each is linked to here."""
+    if params.server is None and not agent.registry.servers:
+        # A list must not start the embedded hub and make it one of the accounts.
+        return []
     name = linking.select_account(agent, params.server)
     linked = {source.source_id: source for source in agent.registry.sources_of(name)}
     dialect = agent.server_entry(name).dialect
@@ -64,13 +68,20 @@ def sources(agent: Agent, params: SourcesParams) -> list[RemoteSourceDocument]:
 
 
 def link(agent: Agent, params: LinkParams) -> LinkDocument:
-    """Plan a link, file by file, and make it unless only the plan is wanted."""
+    """Plan a link, file by file, and make it unless only the plan is wanted.
+
+    Raises:
+        UsageError: the folder, the server, the source or a pattern cannot be used.
+        RemoteError: the server cannot be asked, or refuses the source.
+    """
     root = Path(path_param(params.folder, params.folder_base64, "folder"))
     own_include, own_exclude = checked_patterns(params.include), checked_patterns(params.exclude)
     linking.require_linkable(agent, root)
     known = agent.registry.source_at(root)
     if known is not None:
         return _linked_already(agent, known, params)
+    if not (root.is_dir() or params.create or params.source):
+        raise linking.missing_folder(root)
     name = linking.select_account(agent, params.server)
     joined = linking.find_source(agent.server(name).remote(), params.source)
     mode = linking.choose_mode(joined, params.mode)
@@ -160,7 +171,7 @@ def _refuse_another(agent: Agent, known: SourceEntry, params: LinkParams) -> Non
         UsageError: it names another one.
         RemoteError: the named source cannot be looked up.
     """
-    first = f"raven-agent unlink {known.root} first"
+    first = f"raven-agent unlink {quote(str(known.root))} first"
     if params.server not in (None, known.server):
         raise UsageError(f"{known.root} is linked with {known.server}", first)
     if params.mode not in (None, known.mode):

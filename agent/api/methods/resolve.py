@@ -16,6 +16,7 @@ from agent.api.methods.conflicts import Shown, all_shown, find, local_text, text
 from agent.api.methods.sync import working_runner
 from agent.api.schema.conflicts import ResolutionRow, ResolutionState, ResolveDocument, ResolveParams
 from agent.core.conflict import ConflictState
+from agent.core.errors import UsageError
 from agent.core.model import Resolution
 from agent.disk.selection.patterns import PatternList
 from agent.engine import messages as m
@@ -40,7 +41,11 @@ class _Decision(Struct):
 
 
 def resolve(agent: Agent, params: ResolveParams) -> ResolveDocument:
-    """Decide conflicts: stored at once, carried out as far as the server can be reached."""
+    """Decide conflicts: stored at once, carried out as far as the server can be reached.
+
+    Raises:
+        UsageError: the request does not say which conflicts, or names one that does not exist.
+    """
     decisions = [_decision(shown, named, params.choice) for shown, named in _chosen(agent, params)]
     by_source: defaultdict[int, list[_Decision]] = defaultdict(list)
     for decision in decisions:
@@ -55,7 +60,9 @@ def resolve(agent: Agent, params: ResolveParams) -> ResolveDocument:
 
 
 def _chosen(agent: Agent, params: ResolveParams) -> list[tuple[Shown, str | None]]:
-    """Return the conflicts that are meant, each with the text that named it, if one did."""
+    """Return the conflicts that are meant, each with the text that named it, if one did. Raises UsageError."""
+    if (bool(params.ids), params.path_glob is not None, params.all).count(True) != 1:
+        raise UsageError("exactly one of ids, path_glob and all chooses the conflicts", "raven-agent conflicts")
     everything = all_shown(agent)
     if params.ids:
         return [(find(everything, one, params.cwd or ""), one) for one in params.ids]

@@ -22,11 +22,12 @@ class DiffParams(Struct, frozen=True, kw_only=True):
 
 
 class ResolveParams(Struct, frozen=True, kw_only=True):
-    """A decision about conflicts: the named ones, those of a pattern, or all.
+    """A decision about conflicts, chosen by exactly one of ``ids``, ``path_glob`` and ``all``.
 
     Attributes:
-        ids: ids or paths; a file's text moved on refuses an id with an older generation.
+        ids: ids or paths; an id with an older generation is refused, because a side has moved since.
         path_glob: gitignore pattern of paths.
+        all: every conflict of this machine.
         cwd: working directory, for relative paths.
         text: the merged text.
         proposed: take the proposed merge if it is clean.
@@ -36,6 +37,7 @@ class ResolveParams(Struct, frozen=True, kw_only=True):
     choice: Resolution
     ids: tuple[str, ...] = ()
     path_glob: str | None = None
+    all: bool = False
     cwd: str | None = None
     text: str | None = None
     proposed: bool = False

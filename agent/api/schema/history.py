@@ -27,12 +27,14 @@ class VersionDocument(Struct, frozen=True, kw_only=True):
     """One version of a file.
 
     Attributes:
+        id: names this entry of the list, for ``--after``.
         hash: sha256.
         origin: the connector or person that wrote it, or the reason it went to the trash.
         where: server or trash.
         trash_id: present for a version in the trash.
     """
 
+    id: str
     hash: str
     size: int
     recorded_at: str | None

@@ -25,6 +25,7 @@ class LinkParams(FolderParams, frozen=True, kw_only=True):
         name: name of the source; by default the folder's.
         source: id or name of the server's source to join.
         dry_run: only plan.
+        create: make the folder if it does not exist. A folder that joins a source is made in any case.
         accept_private: join also a source whose patterns select dotfiles or files with secrets.
     """
 
@@ -35,6 +36,7 @@ class LinkParams(FolderParams, frozen=True, kw_only=True):
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     dry_run: bool = False
+    create: bool = False
     accept_private: bool = False
 
 

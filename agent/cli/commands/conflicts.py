@@ -14,7 +14,7 @@ from agent.cli.command import App, after_option, command, dry_run_option, folder
 from agent.cli.commands.sync import folder_params
 from agent.cli.editor import edit_text
 from agent.cli.exit_codes import ExitCode, for_resolutions
-from agent.cli.humanize import short_home
+from agent.cli.humanize import short_home, working_directory_param
 from agent.cli.param_types import RESOLUTION
 from agent.core.errors import AgentError, UsageError
 from agent.core.model import Resolution
@@ -66,7 +66,7 @@ def diff_command(app: App, conflict: str) -> ExitCode:
 
     Both sides, and the proposed three-way merge.
     """
-    app.output.data(app.call("diff", {"id": conflict, "cwd": str(Path.cwd())}), render.diff)
+    app.output.data(app.call("diff", {"id": conflict, **working_directory_param()}), render.diff)
     return ExitCode.DONE
 
 
@@ -127,7 +127,7 @@ def resolve_command(
     request.check()
     params: dict[str, Any] = {
         "ids": list(ids),
-        "cwd": str(Path.cwd()),
+        **working_directory_param(),
         **without_none(path_glob=path_glob),
         "all": everything,
         "choice": choice,
@@ -162,7 +162,7 @@ class _EditedMerge:
     def __init__(self, app: App, client: Client, conflict: str) -> None:
         self._drafts = _drafts(app)
         self._app = app
-        self.shown = client.call("diff", {"id": conflict, "cwd": str(Path.cwd())})
+        self.shown = client.call("diff", {"id": conflict, **working_directory_param()})
         number, _, generation = str(self.shown["id"]).partition(".")
         self._conflict, self._generation = int(number), int(generation)
         self._source = _source_key(app, self.shown)

@@ -36,9 +36,9 @@ def files(document: Sequence[Document]) -> View:
 def explain(document: Document) -> View:
     """Show why a path is or is not synced."""
     synced = bool(document.get("synced"))
-    lines = [
-        TextLine(f"{document['path']}: {'synced' if synced else 'not synced'}", Style.GOOD if synced else Style.CARE)
-    ]
+    is_folder = document.get("kind") == "folder"
+    words = "files in it are synced" if is_folder and synced else "synced" if synced else "not synced"
+    lines = [TextLine(f"{document['path']}: {words}", Style.GOOD if synced else Style.CARE)]
     if document.get("rule"):
         where = f" ({document['origin']})" if document.get("origin") else ""
         lines.append(TextLine(f"  rule: {document['rule']}{where}"))
@@ -46,7 +46,7 @@ def explain(document: Document) -> View:
         lines.append(TextLine(f"  reason: {document['reason']}", Style.CARE))
     if document.get("state"):
         lines.append(TextLine(f"  state: {str(document['state']).replace('_', ' ')}"))
-    if synced:
+    if synced and not is_folder:
         lines += [
             TextLine(f"  {name}: {document.get(key) or 'no such file'}", Style.ASIDE)
             for name, key in (("here", "hash"), ("base", "base_hash"), ("server", "remote_hash"))

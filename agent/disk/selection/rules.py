@@ -52,11 +52,13 @@ class SelectionVerdict(Struct, frozen=True):
         selected: True if the path is synced.
         rule: the pattern that decided; all include patterns if none of them matches.
         origin: where it is written: ``built-in``, ``exclude patterns``, ``include patterns`` or ``FILE:LINE``.
+        unmatched: True if no pattern matches the path, which is why it is not synced.
     """
 
     selected: bool
     rule: str
     origin: str
+    unmatched: bool = False
 
 
 class _Folder(Struct, frozen=True):
@@ -137,6 +139,18 @@ class Selection:
             return False
         return self._plain or any(may_match_below(pattern, folder) for pattern in self._include)
 
+    def folder_verdict(self, folder: str) -> SelectionVerdict:
+        """Decide whether files below a folder can be synced; "" is the root. The rule is the one that decides it.
+
+        Raises:
+            OSError: as ``verdict``.
+        """
+        excluded = self._gate(folder).excluded
+        if excluded is not None:
+            return excluded
+        selected = self.may_contain(folder)
+        return SelectionVerdict(selected, " ".join(self._include), _INCLUDE_ORIGIN, unmatched=not selected)
+
     def learn_folder(self, folder: str, names: Collection[str], handle: Dir | None = None) -> None:
         """Learn the rules of a folder that was just listed, without another access to the disk.
 
@@ -176,7 +190,7 @@ class Selection:
             match = self._includes.match(path)
             if match is not None:
                 return SelectionVerdict(not match.negated, match.pattern, match.origin)
-        return SelectionVerdict(False, " ".join(self._include), _INCLUDE_ORIGIN)
+        return SelectionVerdict(False, " ".join(self._include), _INCLUDE_ORIGIN, unmatched=True)
 
     def _excluded(self, path: str, shown: str, inside: _Folder) -> SelectionVerdict | None:
         """Return the verdict that excludes ``path``, if any; ``shown`` is the path, with a '/' after a folder's."""
