@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent.cli.humanize import clock, count_of, short_hash, short_home, size_words
+from agent.cli.humanize import clock, count_of, short_hash, short_home, size_words, typed_path
 from agent.cli.output import Style, TextLine, View
 from agent.cli.render.base import changed
 
@@ -54,11 +54,10 @@ def logout(document: Document) -> View:
 @_for_any_release
 def unlink(document: Document) -> View:
     """Confirm that a folder is not synced any more."""
-    root = short_home(document["root"])
-    lines = [TextLine(f"{root} is not synced any more; its files stay here and on the server")]
+    lines = [TextLine(f"{short_home(document['root'])} is not synced any more; its files stay here and on the server")]
     if document.get("unsent"):
         lines.append(TextLine(f"{count_of(document['unsent'], 'change')} never reached the server", Style.CARE))
-    lines.append(TextLine(f"earlier versions: raven-agent trash {root}", Style.ASIDE))
+    lines.append(TextLine(f"earlier versions: raven-agent trash {typed_path(document['root'])}", Style.ASIDE))
     return lines
 
 
@@ -76,13 +75,13 @@ def rules(document: Document) -> View:
     lines = [TextLine(f"{root} syncs: {', '.join(include)}")]
     if document.get("exclude"):
         lines.append(TextLine(f"  but not: {', '.join(document['exclude'])}"))
-    would = "" if document.get("changed") else "would "
     for count, names, verb, style in (
         (document.get("starts"), document.get("started"), "start", Style.PLAIN),
         (document.get("stops"), document.get("stopped"), "stop", Style.CARE),
     ):
         if count:
-            lines.append(TextLine(f"{count_of(count, 'file')} {would}{verb} being synced{_named(names, count)}", style))
+            said = f"would {verb}" if not document.get("changed") else f"{verb}s" if count == 1 else verb
+            lines.append(TextLine(f"{count_of(count, 'file')} {said} being synced{_named(names, count)}", style))
     if document.get("stops"):
         lines.append(TextLine("they are deleted nowhere", Style.ASIDE))
     if document.get("warning"):
@@ -104,6 +103,8 @@ def retry(document: Document) -> View:
         return [TextLine("no folder is linked", Style.ASIDE)]
     errors = document.get("errors") or []
     what = document.get("path") or "every skipped or failed file"
+    if what == ".":
+        what = ", ".join(short_home(source["root"]) for source in document.get("sources") or ()) or "the folder"
     if not errors:
         return [TextLine(f"tried again: {what}", Style.GOOD)]
     words = [TextLine(f"  {error['path'] or 'the folder'}: {error['message']}", Style.BAD) for error in errors]
@@ -146,7 +147,7 @@ def restore(document: Document) -> View:
     whole = path if root is None else f"{root}/{path}"
     lines = [TextLine(f"restored {path if root else short_home(path)}{version}", Style.GOOD)]
     if document.get("replaced"):
-        undo = f"raven-agent restore {short_home(whole)} --trash {document['replaced']}"
+        undo = f"raven-agent restore {typed_path(whole)} --trash {document['replaced']}"
         lines.append(TextLine(f"the text that was there: {undo}", Style.ASIDE))
     return lines
 
@@ -157,3 +158,37 @@ def trash_prune(document: Document) -> View:
     if not document.get("removed"):
         return [TextLine("nothing in the trash is past its time", Style.ASIDE)]
     return [TextLine(f"{count_of(document['removed'], 'old version')} deleted, {size_words(document['bytes'])} freed")]
+
+
+@_for_any_release
+def hub_backup(document: Document) -> View:
+    """Confirm a backup of the hub."""
+    secret = "" if document["with_secret"] else ", without the secret that signs tokens"
+    return [
+        TextLine(
+            f"backup written: {short_home(document['file'])} ({size_words(document['bytes'])}{secret})", Style.GOOD
+        )
+    ]
+
+
+@_for_any_release
+def hub_restore(document: Document) -> View:
+    """Confirm that a backup was put back."""
+    return [
+        TextLine(f"{short_home(document['file'])} is restored into {short_home(document['restored'])}", Style.GOOD),
+        TextLine("next: raven-agent hub serve, or raven-agent up FOLDER for the embedded hub", Style.ASIDE),
+    ]
+
+
+@_for_any_release
+def hub_migrate(document: Document) -> View:
+    """Confirm the schema of the hub's database."""
+    if not document["changed"]:
+        return [TextLine(f"the database has the schema of this release already ({document['schema']})")]
+    return [TextLine(f"the database was brought from schema {document['before']} to {document['schema']}", Style.GOOD)]
+
+
+@_for_any_release
+def hub_revoke(document: Document) -> View:
+    """Confirm a revoked token."""
+    return [TextLine(f"{document['id']} of {document['user']} is refused by every hub within 5 s", Style.GOOD)]

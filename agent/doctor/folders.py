@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from agent.core.errors import AgentError
@@ -60,7 +61,7 @@ def folder(
     """
     check, root = f"folder {source.name}", source.root
     if problem is not None:
-        yield failed(check, problem, f"put it back, or if it moved: raven-agent move {root} NEW")
+        yield failed(check, problem, f"put it back, or if it moved: raven-agent move {quote(str(root))} NEW")
         return
     yield ok(check, f"{root} is the one that was linked")
     yield _permissions(f"permissions {source.name}", root)

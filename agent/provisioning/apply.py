@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from shlex import quote
 from typing import Final
 
 from agent.core.errors import AgentError, RemoteError
@@ -253,10 +254,14 @@ def _patterns(joined: RemoteSource | None, source: DeclaredSource) -> tuple[tupl
 def _follow(agent: Agent, link: SourceEntry, source: DeclaredSource) -> None:
     """Change a link to its declaration."""
     if source.server not in (None, link.server):
-        raise DeclarationError(f"{link.root} is linked with {link.server}", f"raven-agent unlink {link.root} first")
+        raise DeclarationError(
+            f"{link.root} is linked with {link.server}", f"raven-agent unlink {quote(str(link.root))} first"
+        )
     joined = linking.find_source(agent.server(link.server).remote(), source.source)
     if joined is not None and joined.id != link.source_id:
-        raise DeclarationError(f"{link.root} is linked with another source", f"raven-agent unlink {link.root} first")
+        raise DeclarationError(
+            f"{link.root} is linked with another source", f"raven-agent unlink {quote(str(link.root))} first"
+        )
     mode = link.mode
     if source.mode not in (None, link.mode):
         own = next((s for s in agent.server(link.server).remote().sources() if s.id == link.source_id), None)

@@ -34,6 +34,18 @@ log = logging.getLogger(__name__)
 _WRITE_RANK: Final = {Mode.IMPORT_ONLY: 0, Mode.LOCAL_TO_CLOUD: 1, Mode.BIDIRECTIONAL: 2}
 """Modes by how much they write. A link may write less than its source's own mode, never more."""
 
+_KERNEL_FOLDERS: Final = (Path("/proc"), Path("/sys"))
+_SYSTEM_FOLDERS: Final = frozenset(
+    map(
+        Path,
+        (
+            *("/bin", "/boot", "/dev", "/etc", "/home", "/lib", "/lib64", "/opt", "/run", "/sbin", "/usr", "/var"),
+            *("/Applications", "/Library", "/System", "/Users", "/Volumes", "/private"),
+        ),
+    )
+)
+"""Folders of Linux and macOS that belong to no single person. Folders inside them can be linked."""
+
 
 def select_account(agent: Agent, name: str | None) -> str:
     """Choose the account for a request: the named one, else the only one, else the embedded hub.
@@ -51,15 +63,30 @@ def select_account(agent: Agent, name: str | None) -> str:
     return names[0]
 
 
+def missing_folder(root: Path) -> UsageError:
+    """Return the error for a folder that does not exist, with the nearest name beside it: mostly a typing mistake."""
+    from difflib import get_close_matches
+
+    try:
+        beside = [entry.name for entry in root.parent.iterdir() if entry.is_dir()]
+    except OSError:
+        beside = []
+    near = get_close_matches(root.name, beside, n=1, cutoff=0.6)
+    hint = f"did you mean {root.parent / near[0]}? " if near else ""
+    return UsageError(f"there is no folder {root}", f"{hint}(--create makes it)")
+
+
 def require_linkable(agent: Agent, root: Path) -> None:
     """Check that a folder may become the root of a link.
 
     Raises:
-        UsageError: the root is ``/`` or the user's home, is no folder, overlaps another link, or overlaps the agent's
-            state folder.
+        UsageError: the root is ``/``, the user's home or a folder of the system, is no folder, overlaps another link,
+            or overlaps the agent's state folder.
     """
     if root == Path(root.anchor) or root == Path.home():
         raise UsageError(f"{root} is too much to sync", "link a folder inside it")
+    if root in _SYSTEM_FOLDERS or any(root.is_relative_to(top) for top in _KERNEL_FOLDERS):
+        raise UsageError(f"{root} is a folder of the system", "link a folder of your own")
     if root.exists() and not root.is_dir():
         raise UsageError(f"{root} is not a folder")
     for source in agent.registry.sources:

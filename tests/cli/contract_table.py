@@ -20,6 +20,7 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
         "--include",
         "--exclude",
         "--source",
+        "--create",
         "--dry-run",
         "--yes",
         "--wait",

@@ -84,6 +84,7 @@ def test_a_link_that_only_sends_files_up_needs_no_answer(
         "mode": "import_only",
         "include": [],
         "exclude": ["x/"],
+        "create": False,
         "dry_run": False,
     }
 

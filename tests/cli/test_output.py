@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from agent.cli import render
+from agent.cli import confirmations, render
 from agent.cli.output import Grid, TextLine, View
 from cli.conftest import Ran
 from cli.documents import conflict, passed, plan, resolved, source, status
@@ -133,6 +133,48 @@ def test_held_deletes_come_with_both_ways_out() -> None:
     assert "20 deletes held back" in shown
     assert "raven-agent sync /notes --approve-deletes p7" in shown
     assert "raven-agent sync /notes --undo-deletes" in shown
+
+
+def test_held_deletes_are_told_once_and_beside_another_halt() -> None:
+    """The error that names the plan says the same as the two commands; any other halt is still shown."""
+    held = {"plan": "p7", "count": 20}
+    for error, lines in (("20 deletes are held; sync --approve-deletes p7", 0), ("another folder is at /notes", 1)):
+        row = source(state="halted", held_deletes=held, error={"code": "halted", "message": error})
+        assert texts(render.status(status(row))).count(error) == lines
+    row = {"path": "", "code": "halted", "message": "another folder is at /notes"}
+    shown = texts(render.sync(passed(state="halted", held_deletes=held, errors=[row])))
+    assert "another folder is at /notes" in shown and "--undo-deletes" in shown
+
+
+@pytest.mark.parametrize(
+    ("changed", "starts", "words"),
+    [(True, 1, "1 file starts"), (True, 2, "2 files start"), (False, 1, "1 file would start")],
+)
+def test_rules_say_in_a_sentence_what_changes(changed: bool, starts: int, words: str) -> None:
+    document = {"root": "/n", "changed": changed, "starts": starts, "started": ["a.md"], "stops": 0}
+    assert f"{words} being synced" in texts(confirmations.rules(document))
+
+
+def test_a_retry_of_a_whole_folder_names_the_folder() -> None:
+    document = {"changed": True, "path": ".", "sources": [passed()["sources"][0]], "errors": []}
+    assert "tried again: /notes" in texts(confirmations.retry(document))
+
+
+@pytest.mark.parametrize(
+    ("sentence", "document", "words"),
+    [
+        (confirmations.hub_backup, {"file": "/b", "bytes": 2048, "with_secret": True}, "backup written: /b (2.0 KiB)"),
+        (confirmations.hub_backup, {"file": "/b", "bytes": 1, "with_secret": False}, "without the secret"),
+        (confirmations.hub_restore, {"file": "/b", "restored": "/hub"}, "/b is restored into /hub"),
+        (confirmations.hub_migrate, {"changed": True, "before": 1, "schema": 2}, "from schema 1 to 2"),
+        (confirmations.hub_migrate, {"changed": False, "before": 2, "schema": 2}, "already (2)"),
+        (confirmations.hub_revoke, {"id": "ab12", "user": "ada"}, "ab12 of ada is refused"),
+    ],
+)
+def test_hub_commands_confirm_in_sentences(
+    sentence: confirmations.Sentence, document: dict[str, object], words: str
+) -> None:
+    assert words in texts(sentence(document))
 
 
 def test_progress_tells_files_bytes_and_time_left() -> None:

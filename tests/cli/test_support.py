@@ -68,8 +68,10 @@ def test_an_invitation_holds_no_token(raven: Callable[..., Ran], home: Home) -> 
     home.hub_dir.mkdir(parents=True)
     (home.hub_dir / "port").write_text("9123\n")
     ran = raven("hub", "invite")
-    assert ran.out == "raven-agent login http://127.0.0.1:9123 --workspace local --token-stdin --insecure-http\n"
+    assert ran.out == "raven-agent login http://127.0.0.1:9123 --workspace local --token-stdin\n"
     assert "no other machine can reach" in ran.err
+    assert raven("hub", "invite", "--url", "http://h.example").out.endswith(" --insecure-http\n")
+    assert json.loads(raven("hub", "invite", "--json").out)["only_here"] is True
     document = json.loads(raven("hub", "invite", "--url", "https://h.example/", "--workspace", "w", "--json").out)
     assert document["login"] == "raven-agent login https://h.example --workspace w --token-stdin"
     assert document["token_command"] == "raven-agent hub token --workspace w --user owner"
@@ -90,6 +92,10 @@ def test_a_hub_in_plain_http_off_loopback_is_refused(raven: Callable[..., Ran]) 
 def test_a_backup_of_no_hub_is_an_error(raven: Callable[..., Ran], tmp_path: Path) -> None:
     assert raven("hub", "backup", str(tmp_path / "b.db")).code == 1
     assert not (tmp_path / "b.db").exists()
+    missing = raven("hub", "backup", str(tmp_path / "none" / "b.db"))
+    assert (missing.code, "There is no folder" in missing.err) == (1, True)
+    (tmp_path / "text").write_text("no backup")
+    assert "is not a backup of a hub" in raven("hub", "restore", str(tmp_path / "text")).err
 
 
 def test_doctor_exits_by_what_it_found(raven: Callable[..., Ran], fake: FakeAgent) -> None:

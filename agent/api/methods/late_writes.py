@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from functools import partial
+from shlex import quote
 from typing import Final
 
 from agent.api.methods.common import RequestRefused, opened_folder
@@ -41,7 +42,9 @@ def install_text(agent: Agent, runner: SourceRunner, source: SourceEntry, path: 
         runner.when(at_rest).result(_WAIT_SECONDS)
         if agent.control.call(lambda: agent.index.trees.get(source.key, [path])[path].local.hash) == digest:
             return
-    raise RequestRefused(f"{source.root / path} could not be restored", f"raven-agent explain {source.root / path}")
+    raise RequestRefused(
+        f"{source.root / path} could not be restored", f"raven-agent explain {quote(str(source.root / path))}"
+    )
 
 
 def rescue_late_writes(agent: Agent, source: SourceEntry) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from shlex import quote
 from typing import Final
 
 from agent.api.methods.common import opened_folder, path_param, readable
@@ -76,7 +77,9 @@ def _changed(source: SourceEntry, params: RulesParams) -> SourceEntry:
     known = source.include or (DEFAULT_INCLUDE if gone & set(DEFAULT_INCLUDE) else ())
     unknown = gone - {*known, *source.exclude}
     if unknown:
-        raise UsageError(f"{sorted(unknown)[0]!r} is no pattern of {source.root}", f"raven-agent rules {source.root}")
+        raise UsageError(
+            f"{sorted(unknown)[0]!r} is no pattern of {source.root}", f"raven-agent rules {quote(str(source.root))}"
+        )
     # Without patterns of their own the defaults hold. An added pattern adds to them; it does not replace them.
     kept = only or known or (DEFAULT_INCLUDE if include else ())
     return replace(

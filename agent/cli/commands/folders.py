@@ -36,6 +36,7 @@ server_option = click.option("--server", metavar="NAME", help="The account; not 
 @include_option
 @exclude_option
 @click.option("--source", metavar="ID|NAME", help="Join this source of the server.")
+@click.option("--create", is_flag=True, help="Make FOLDER if it does not exist.")
 @dry_run_option
 @yes_option
 @click.option("--wait", is_flag=True, help="Stay until the first pass is done, and exit as sync does.")
@@ -49,6 +50,7 @@ def link_command(
     include: tuple[str, ...],
     exclude: tuple[str, ...],
     source: str | None,
+    create: bool,
     dry_run: bool,
     yes: bool,
     wait: bool,
@@ -62,6 +64,7 @@ def link_command(
         **without_none(server=server, name=name, mode=mode, source=source),
         "include": list(include),
         "exclude": list(exclude),
+        "create": create,
     }
     with app.connect() as client:
         if dry_run:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -25,9 +25,6 @@ from agent.cli.param_types import FILE
 from agent.core.errors import UsageError
 from agent.runtime.hub_process import USER, WORKSPACE
 from agent.settings.owner_only_files import ensure_private
-
-if TYPE_CHECKING:
-    pass
 
 
 @click.group("hub", context_settings=CONTEXT)
@@ -130,17 +127,24 @@ def invite_command(app: App, url: str | None, workspace: str | None, user: str, 
     address = clean_url(url or _embedded_address(app), insecure_http=True)
     space = workspace or WORKSPACE
     login = ["raven-agent", "login", address, "--workspace", space, "--token-stdin"]
-    if address.startswith("http:"):
+    only_here = _only_here(address)
+    if address.startswith("http:") and not only_here:
         login.append("--insecure-http")
     token = ["raven-agent", "hub", "token", "--workspace", space, "--user", user]
     if data is not None:
         token += ["--data", str(data.absolute())]
-    document = {"login": shlex.join(login), "token_command": shlex.join(token), "url": address, "workspace": space}
+    document = {
+        "login": shlex.join(login),
+        "token_command": shlex.join(token),
+        "url": address,
+        "workspace": space,
+        "only_here": only_here,
+    }
     if app.output.form is OutputFormat.HUMAN:
         app.output.note("run there:")
     app.output.data(document, _invitation)
     app.output.note(f"and give it on standard input what this prints here: {document['token_command']}")
-    if _only_here(address):
+    if only_here:
         app.output.note("no other machine can reach that address: give --url, see hub serve --listen")
     return ExitCode.DONE
 

@@ -6,20 +6,17 @@ import contextlib
 import datetime as dt
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from agent.cli import render
+from agent.cli import confirmations, render
 from agent.cli.command import App, command
 from agent.cli.commands.hub_place import HubPlace, hub_errors, place_options
 from agent.cli.exit_codes import ExitCode
 from agent.cli.output import TextLine, View
 from agent.cli.param_types import FILE
 from agent.settings.owner_only_files import ensure_private
-
-if TYPE_CHECKING:
-    pass
 
 
 @command("token")
@@ -69,7 +66,7 @@ def revoke_command(app: App, *, place: HubPlace, token: str) -> ExitCode:
 
         with contextlib.closing(place.store()) as store:
             revoked = TokenRegistry(store).revoke(token, int(time.time() * 1000))
-    app.output.done(_token_document(revoked), render.changed)
+    app.output.done(_token_document(revoked), confirmations.hub_revoke)
     return ExitCode.DONE
 
 
@@ -119,7 +116,8 @@ def backup_command(app: App, *, place: HubPlace, file: Path, force: bool, withou
             Overwrite.REPLACE if force else Overwrite.REFUSE,
             with_secret=not without_secret,
         )
-    app.output.done({"file": str(target), "bytes": target.stat().st_size}, render.changed)
+    document = {"file": str(target), "bytes": target.stat().st_size, "with_secret": not without_secret}
+    app.output.done(document, confirmations.hub_backup)
     return ExitCode.DONE
 
 
@@ -138,7 +136,7 @@ def restore_command(app: App, *, place: HubPlace, file: Path, force: bool) -> Ex
         with FolderLock(place.folder):
             restore(file.absolute(), data, Overwrite.REPLACE if force else Overwrite.REFUSE)
             place.store().close()
-    app.output.done({"file": str(file.absolute()), "restored": str(place.folder)}, render.changed)
+    app.output.done({"file": str(file.absolute()), "restored": str(place.folder)}, confirmations.hub_restore)
     return ExitCode.DONE
 
 
@@ -149,5 +147,5 @@ def migrate_command(app: App, *, place: HubPlace) -> ExitCode:
     with hub_errors(), contextlib.closing(place.store()) as store:
         result = store.migrated
     document = {"changed": result.before != result.after, "before": result.before, "schema": result.after}
-    app.output.done(document, render.changed)
+    app.output.done(document, confirmations.hub_migrate)
     return ExitCode.DONE

@@ -79,16 +79,10 @@ def _require_folder(app: App, root: str) -> None:
     if path.is_dir() or load_registry(app.home.registry_file).source_at(path) is not None:
         return
     if path.exists():
-        raise UsageError(f"{short_home(root)} is not a folder", "sync the folder that holds it")
-    from difflib import get_close_matches
+        raise UsageError(f"{root} is not a folder", "sync the folder that holds it")
+    from agent.runtime.linking import missing_folder
 
-    try:
-        beside = [entry.name for entry in path.parent.iterdir() if entry.is_dir()]
-    except OSError:
-        beside = []
-    near = get_close_matches(path.name, beside, n=1, cutoff=0.6)
-    hint = f"did you mean {short_home(path.parent / near[0])}? " if near else ""
-    raise UsageError(f"there is no folder {short_home(root)}", f"{hint}(--create makes it)")
+    raise missing_folder(path)
 
 
 def _ensure_linked(
@@ -112,7 +106,14 @@ def _ensure_linked(
         _note_port(app, hub, port)
     if known and server in (None, known.server) and not include:
         return
-    params: dict[str, Any] = {**path_params("folder", root), "server": chosen, "include": list(include), "exclude": []}
+    params: dict[str, Any] = {
+        **path_params("folder", root),
+        "server": chosen,
+        "include": list(include),
+        "exclude": [],
+        # A missing folder was refused before, unless --create was given.
+        "create": True,
+    }
     linked = link_with_consent(app, client, params, yes)
     for line in render.link(linked):
         app.output.note(getattr(line, "text", ""))

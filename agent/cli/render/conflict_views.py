@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from agent.cli.humanize import (
     short_home,
@@ -78,12 +79,15 @@ def _tabs(text: str) -> str:
     return text.expandtabs(8)
 
 
+_STATES: Final = {"would_resolve": "would be resolved"}
+
+
 def resolve(document: Document) -> View:
     """Show the result of each resolution."""
     tones = {"refused": Style.BAD, "failed": Style.BAD, "queued": Style.CARE}
     lines = []
     for row in document["resolved"]:
-        words = f"{row['path']}: {row['state']} ({row['choice']})"
+        words = f"{row['path']}: {_STATES.get(row['state'], row['state'])} ({row['choice']})"
         tail = f", {row['message']}" if row.get("message") else ""
         lines.append(TextLine(words + tail, tones.get(row["state"], Style.PLAIN)))
     return lines or nothing("no conflict matches")

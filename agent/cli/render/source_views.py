@@ -14,6 +14,7 @@ from agent.cli.humanize import (
     seconds_words,
     short_home,
     size_words,
+    typed_path,
     when,
 )
 from agent.cli.output import Style, TextLine, View
@@ -104,17 +105,19 @@ def progress_words(source: Document) -> str:
 def source_troubles(source: Document) -> list[TextLine]:
     """Show what a person should know or do about a source, one line each."""
     lines = []
-    if source.get("error"):
-        lines.append(TextLine(f"  {source['error']['message']}", Style.BAD))
     held = source.get("held_deletes")
+    error = source.get("error")
+    # The error of held deletes names their plan, as the lines below do.
+    if error and not (held and held["plan"] in error["message"]):
+        lines.append(TextLine(f"  {error['message']}", Style.BAD))
     if held:
         lines.append(TextLine(f"  {count_of(held['count'], 'delete')} held back; to let them through:", Style.BAD))
-        lines.append(TextLine(f"    raven-agent sync {short_home(source['root'])} --approve-deletes {held['plan']}"))
+        lines.append(TextLine(f"    raven-agent sync {typed_path(source['root'])} --approve-deletes {held['plan']}"))
         lines.append(
-            TextLine(f"    raven-agent sync {short_home(source['root'])} --undo-deletes   (brings the files back)")
+            TextLine(f"    raven-agent sync {typed_path(source['root'])} --undo-deletes   (brings the files back)")
         )
     if source.get("conflicts"):
-        lines.append(TextLine(f"  see: raven-agent conflicts {short_home(source['root'])}", Style.CARE))
+        lines.append(TextLine(f"  see: raven-agent conflicts {typed_path(source['root'])}", Style.CARE))
     if source.get("paused_until"):
         lines.append(
             TextLine(f"  paused until {clock(source['paused_until'])}; to go on: raven-agent resume", Style.ASIDE)
@@ -211,9 +214,7 @@ def _pass_problems(source: Document, root: str) -> list[TextLine]:
     named = set()
     for error in source.get("errors", ()):
         named.add(error.get("path"))
-        # Held deletes are shown below, with the commands that end the hold.
-        if not (held and error["code"] == "halted"):
-            view.append(TextLine(f"  {error.get('path') or root}: {error['message']}", Style.BAD))
+        view.append(TextLine(f"  {error.get('path') or root}: {error['message']}", Style.BAD))
     view += [
         TextLine(f"  {s['path']}: skipped, {s.get('text') or s['reason']}", Style.ASIDE)
         for s in source.get("skipped", ())
@@ -221,7 +222,7 @@ def _pass_problems(source: Document, root: str) -> list[TextLine]:
     ]
     if source.get("conflicts"):
         words = count_of(source["conflicts"], "conflict")
-        view.append(TextLine(f"  {words} parked: raven-agent conflicts {root}", Style.CARE))
+        view.append(TextLine(f"  {words} parked: raven-agent conflicts {typed_path(source['root'])}", Style.CARE))
     if held:
         view += source_troubles({**source, "conflicts": 0, "error": None})
     return view

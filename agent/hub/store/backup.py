@@ -87,6 +87,8 @@ def _check_target(data: HubData, target: Path, overwrite: Overwrite) -> None:
             f"{target} is inside the hub's own folder {folder}: a backup there could replace live data. "
             "Name a file in another folder."
         )
+    if not place.is_dir():
+        raise StoreError(f"There is no folder {target.parent}: make it, or name a file in another folder.")
     if overwrite is Overwrite.REFUSE and os.path.lexists(target):
         raise StoreError(f"{target} exists already: name another file, or add --force to replace it.")
     if target.is_dir():
@@ -184,6 +186,8 @@ def restore(copy: Path, data: HubData, overwrite: Overwrite) -> None:
         raise StoreError(f"There is no backup at {copy}.")
     with copy.open("rb") as file:
         is_sqlite = file.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
+    if not is_sqlite and not tarfile.is_tarfile(copy):
+        raise StoreError(f"{copy} is not a backup of a hub.")
     if is_sqlite != (data.url is None):
         kind = "a SQLite hub" if is_sqlite else "a hub on PostgreSQL"
         raise StoreError(f"{copy} is a backup of {kind}: restore it into the same kind of database.")
