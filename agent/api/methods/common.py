@@ -172,7 +172,8 @@ def held_message(view: SourceView) -> str | None:
     """Return the sentence about held deletes, with both ways on; None if none are held."""
     if not view.held_plan:
         return None
-    return f"{view.held_count} deletes are held; sync --approve-deletes {view.held_plan}, or --undo-deletes"
+    held = "1 delete is" if view.held_count == 1 else f"{view.held_count} deletes are"
+    return f"{held} held; sync --approve-deletes {view.held_plan}, or --undo-deletes"
 
 
 @contextlib.contextmanager
