@@ -4,15 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from agent.core.errors import UsageError
-from agent.remotes.http.client import HttpClient, PlainHttp
+from agent.remotes.book import BookOf, no_books
+from agent.remotes.http.address import PlainHttp
+from agent.remotes.http.client import HttpClient
+from agent.remotes.http.profile import ApiProfile
 from agent.remotes.protocol import Remote
 from agent.remotes.raven.adapter import RavenRemote
+from agent.remotes.raven.profile import raven_profile
 
-_ADAPTERS: Final[dict[str, Callable[[HttpClient], Remote]]] = {"raven": RavenRemote}
-"""The adapter of each dialect, by the name in the account. A new dialect is one more entry."""
+
+class Dialect(NamedTuple):
+    """The parts of one dialect.
+
+    Attributes:
+        profile: returns the conventions of its HTTP API for a workspace.
+        adapter: returns its adapter over a client.
+    """
+
+    profile: Callable[[str], ApiProfile]
+    adapter: Callable[[HttpClient, BookOf], Remote]
+
+
+_DIALECTS: Final = {"raven": Dialect(raven_profile, lambda http, _: RavenRemote(http))}
+"""The dialects, by the name in the account. A new dialect is one more entry."""
 
 
 def open_remote(
@@ -24,6 +41,7 @@ def open_remote(
     name: str = "",
     ca_file: str = "",
     insecure_http: bool = False,
+    books: BookOf = no_books,
 ) -> Remote:
     """Return an adapter for the server at ``url``. Nothing is sent before its first call.
 
@@ -34,14 +52,16 @@ def open_remote(
         name: the account's name, shown in messages beside the address.
         ca_file: a file of certificates to trust beside the system's; empty for none.
         insecure_http: allow plain http to another machine.
+        books: returns what the index knows of a source; used by dialects that name files by id.
 
     Raises:
         UsageError: the dialect is not known, or the address, the proxy or ``ca_file`` cannot be used.
     """
-    adapter = _ADAPTERS.get(dialect)
-    if adapter is None:
-        known = ", ".join(sorted(_ADAPTERS))
+    parts = _DIALECTS.get(dialect)
+    if parts is None:
+        known = ", ".join(sorted(_DIALECTS))
         raise UsageError(f"this release does not speak the dialect {dialect!r}", f"it speaks: {known}")
     plain = PlainHttp.ALLOW if insecure_http else PlainHttp.REFUSE
     trusted = Path(ca_file) if ca_file else None
-    return adapter(HttpClient(url, token, workspace, name=name, ca_file=trusted, plain_http=plain))
+    profile = parts.profile(workspace)
+    return parts.adapter(HttpClient(url, token, profile, name=name, ca_file=trusted, plain_http=plain), books)

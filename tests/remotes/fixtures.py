@@ -17,6 +17,7 @@ from agent.hub.store.sql_store import SqlStore
 from agent.remotes.http.client import HttpClient
 from agent.remotes.protocol import Outgoing, PushAnswer
 from agent.remotes.raven.adapter import RavenRemote
+from agent.remotes.raven.profile import raven_profile
 from strict_raven import USER, WORKSPACE, Races, Response, StrictRaven, token
 from strict_raven.faults import Faulty
 from strict_raven.transport import HandlerTransport
@@ -96,7 +97,9 @@ class World:
     def http(self) -> HttpClient:
         """The raw calls, for what the adapter does not offer."""
         transport = HandlerTransport(self._handle)
-        made = HttpClient("http://127.0.0.1", lambda: self.bearer[0], WORKSPACE, transport=transport, clock=self.clock)
+        made = HttpClient(
+            "http://127.0.0.1", lambda: self.bearer[0], raven_profile(WORKSPACE), transport=transport, clock=self.clock
+        )
         self._open.append(made)
         return made
 

@@ -9,6 +9,7 @@ import pytest
 
 from agent.remotes.http.client import HttpClient
 from agent.remotes.http.failures import RemoteCallError
+from agent.remotes.raven.profile import raven_profile
 
 TOKEN = "eyJ-a-token-nobody-may-see"
 Handler = Callable[[httpx.Request], httpx.Response]
@@ -16,7 +17,13 @@ Handler = Callable[[httpx.Request], httpx.Response]
 
 def client(handler: Handler, url: str = "https://raven.test", token: str = TOKEN) -> HttpClient:
     """Calls answered by a function."""
-    return HttpClient(url, lambda: token, "w", transport=httpx.MockTransport(handler), clock=lambda: 1_000_000.0)
+    return HttpClient(
+        url,
+        lambda: token,
+        raven_profile("w"),
+        transport=httpx.MockTransport(handler),
+        clock=lambda: 1_000_000.0,
+    )
 
 
 def failed(handler: Handler, body: dict[str, object] | None = None) -> RemoteCallError:

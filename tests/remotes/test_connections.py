@@ -11,6 +11,7 @@ import pytest
 from agent.core.errors import ProblemKind, RemoteError
 from agent.remotes.http.client import HttpClient
 from agent.remotes.http.connections import Connections
+from agent.remotes.raven.profile import raven_profile
 from strict_raven import WORKSPACE, StrictRaven, token
 from strict_raven.faults import Faulty, delay
 from strict_raven.serve import serving
@@ -35,7 +36,7 @@ def faulty(released: threading.Event) -> Faulty:
 def http(faulty: Faulty, released: threading.Event) -> Iterator[HttpClient]:
     """Calls over TCP."""
     with serving(faulty.handle) as url:
-        made = HttpClient(url, token, WORKSPACE)
+        made = HttpClient(url, token, raven_profile(WORKSPACE))
         yield made
         made.close()
         released.set()

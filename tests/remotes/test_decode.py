@@ -11,13 +11,14 @@ import pytest
 from agent.core.errors import ProblemKind
 from agent.remotes.http.decode import MAX_ANSWER, DecodeLimits, decode_answer
 from agent.remotes.http.failures import RemoteCallError
+from agent.remotes.raven.profile import raven_profile
 
 TOKEN = 'rvn_op/aque"token\\0123'
 
 
 def understood(body: bytes, bounds: DecodeLimits = DecodeLimits.PAGE) -> Any:
     """The data of an answer to somebody with the token."""
-    return decode_answer(body, "application/json", bounds, TOKEN)
+    return decode_answer(body, "application/json", bounds, TOKEN, raven_profile("w"))
 
 
 @pytest.mark.parametrize(

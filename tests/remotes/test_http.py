@@ -11,8 +11,10 @@ import pytest
 
 from agent.core.errors import ProblemKind, UsageError
 from agent.remotes.http import client as http_module
-from agent.remotes.http.client import LARGE_BODY, HttpClient, PlainHttp
+from agent.remotes.http.address import PlainHttp
+from agent.remotes.http.client import HttpClient
 from agent.remotes.http.failures import EXCEPTIONS, HTTPX_ERRORS, RemoteCallError, SideEffect, of_exception
+from agent.remotes.raven.profile import LARGE_BODY, raven_profile
 from remotes.scripted import TOKEN, answering, client, failed, raising
 
 
@@ -190,7 +192,12 @@ class TestToken:
             seen.append((request.headers["authorization"], request.headers["x-workspace-id"]))
             return httpx.Response(200, json=[])
 
-        http = HttpClient("https://raven.test", lambda: next(tokens), "w", transport=httpx.MockTransport(handler))
+        http = HttpClient(
+            "https://raven.test",
+            lambda: next(tokens),
+            raven_profile("w"),
+            transport=httpx.MockTransport(handler),
+        )
         http.call("a", {})
         http.call("a", {})
         assert seen == [("Bearer one", "w"), ("Bearer two", "w")]
@@ -248,7 +255,7 @@ class TestAddress:
         allowed = HttpClient(
             url,
             lambda: TOKEN,
-            "w",
+            raven_profile("w"),
             transport=httpx.MockTransport(raising(httpx.ConnectError("x"))),
             plain_http=PlainHttp.ALLOW,
         )
@@ -290,4 +297,4 @@ class TestAddress:
     def test_certificates_that_cannot_be_read_are_refused(self, tmp_path: Path) -> None:
         """At once, not at the first call."""
         with pytest.raises(UsageError, match="certificates"):
-            HttpClient("https://raven.test", lambda: TOKEN, "w", ca_file=tmp_path / "none.pem")
+            HttpClient("https://raven.test", lambda: TOKEN, raven_profile("w"), ca_file=tmp_path / "none.pem")

@@ -17,6 +17,7 @@ from agent.remotes.http.client import HttpClient
 from agent.remotes.http.decode import MAX_ROW, RowReader
 from agent.remotes.http.failures import RemoteCallError
 from agent.remotes.raven.adapter import CONFLICTS_PAGE, RavenRemote
+from agent.remotes.raven.profile import raven_profile
 
 TOKEN = "rvn_secret"
 MIB = 1 << 20
@@ -24,7 +25,7 @@ MIB = 1 << 20
 
 def read(body: bytes, size: int) -> list[Any]:
     """The rows of an answer that arrives in chunks of this size."""
-    reader = RowReader("application/json", TOKEN)
+    reader = RowReader("application/json", TOKEN, raven_profile("w"))
     rows = [row for at in range(0, len(body), size) for row in reader.feed(body[at : at + size])]
     reader.finish()
     return rows
@@ -70,7 +71,7 @@ def test_what_is_no_list_of_records_is_garbled(body: bytes, size: int) -> None:
 
 def test_a_row_without_end_is_refused() -> None:
     """Before it fills the memory."""
-    reader = RowReader("application/json", TOKEN)
+    reader = RowReader("application/json", TOKEN, raven_profile("w"))
     with pytest.raises(RemoteCallError, match="larger than"):
         for _ in range(MAX_ROW // MIB + 2):
             list(reader.feed(b'[{"a":"' + b"x" * MIB))
@@ -87,7 +88,9 @@ def conflict(number: int, text: str) -> dict[str, Any]:
 
 def remote_answering(handler: Any) -> RavenRemote:
     """An adapter to a server that is one function."""
-    return RavenRemote(HttpClient("https://r.test", lambda: TOKEN, "w", transport=httpx.MockTransport(handler)))
+    return RavenRemote(
+        HttpClient("https://r.test", lambda: TOKEN, raven_profile("w"), transport=httpx.MockTransport(handler))
+    )
 
 
 def test_fc7_75_conflicts_of_1_mb_are_read_in_bounded_memory() -> None:

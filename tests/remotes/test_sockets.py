@@ -17,6 +17,7 @@ from agent.core.model import Mode
 from agent.core.remote_records import Result
 from agent.remotes.http.client import HttpClient, Timeouts
 from agent.remotes.raven.adapter import RavenRemote
+from agent.remotes.raven.profile import raven_profile
 from hub.fixtures import WORKSPACE as HUB_WORKSPACE
 from hub.fixtures import running_hub
 from hub.fixtures import token as hub_token
@@ -31,7 +32,7 @@ SHORT = Timeouts(connect=2.0, read=0.3, write=2.0)
 
 def adapter(url: str, bearer: str, workspace: str, timeouts: Timeouts = ORDINARY) -> RavenRemote:
     """An adapter over a real connection."""
-    return RavenRemote(HttpClient(url, lambda: bearer, workspace, timeouts=timeouts))
+    return RavenRemote(HttpClient(url, lambda: bearer, raven_profile(workspace), timeouts=timeouts))
 
 
 def linked(remote: RavenRemote) -> tuple[str, str]:

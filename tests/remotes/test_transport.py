@@ -15,16 +15,20 @@ import pytest
 
 from agent.core.errors import ProblemKind, UsageError
 from agent.remotes.http import client as http_module
-from agent.remotes.http.client import HttpClient, PlainHttp, Timeouts
+from agent.remotes.http.address import PlainHttp
+from agent.remotes.http.client import HttpClient, Timeouts
 from agent.remotes.http.failures import RemoteCallError
 from agent.remotes.http.transport import EXCEPTIONS
+from agent.remotes.raven.profile import raven_profile
 
 SHORT = Timeouts(connect=0.2, read=0.4, write=0.2)
 
 
 def short(url: str) -> contextlib.closing[HttpClient]:
     """Calls that wait for tenths of a second."""
-    return contextlib.closing(HttpClient(url, lambda: "t", "w", timeouts=SHORT, plain_http=PlainHttp.ALLOW))
+    return contextlib.closing(
+        HttpClient(url, lambda: "t", raven_profile("w"), timeouts=SHORT, plain_http=PlainHttp.ALLOW)
+    )
 
 
 Talk = Callable[[socket.socket, threading.Event], None]
@@ -164,7 +168,7 @@ def test_a_connection_is_used_again_for_the_next_call() -> None:
                 asked = b""
                 connection.sendall(OK + b"content-length: 2\r\n\r\n[]")
 
-    with talking(talk) as url, contextlib.closing(HttpClient(url, lambda: "t", "w")) as http:
+    with talking(talk) as url, contextlib.closing(HttpClient(url, lambda: "t", raven_profile("w"))) as http:
         for _ in range(5):
             http.call("sources/list", {})
     assert len(connections) == 1
@@ -212,7 +216,7 @@ class TestProxy:
         monkeypatch.delenv("NO_PROXY", raising=False)
         monkeypatch.setenv("https_proxy", named)
         with pytest.raises(UsageError, match="proxy"):
-            HttpClient("https://raven.invalid", lambda: "t", "w")
+            HttpClient("https://raven.invalid", lambda: "t", raven_profile("w"))
 
 
 def test_every_exception_of_the_layer_below_has_its_own_in_httpx() -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from agent.core.errors import ProblemKind, RemoteError
 from agent.remotes.http.client import HttpClient, Timeouts
+from agent.remotes.raven.profile import raven_profile
 from security.hostile_server import Chunks, WildServer, head, repeated, whole
 from strict_raven import Response
 from support.processes import Daemon, Home
@@ -96,7 +97,7 @@ def test_pr6_no_answer_changes_the_folder_or_ends_the_daemon(
 def test_malformed_answers_are_failed_calls_at_every_endpoint(wild: WildServer, endpoint: str) -> None:
     """Never another exception, and never data."""
     with contextlib.closing(
-        HttpClient(wild.url, lambda: wild.token, wild.workspace, timeouts=Timeouts(read=5.0))
+        HttpClient(wild.url, lambda: wild.token, raven_profile(wild.workspace), timeouts=Timeouts(read=5.0))
     ) as http:
         for name, chunks in ANSWERS.items():
             if name in ("wrong shapes", "events of nothing", "a number beyond all"):
@@ -122,7 +123,7 @@ def test_an_answer_that_trickles_for_ever_ends_the_call(wild: WildServer, status
 
     wild.answer("deltas", trickle)
     began = time.monotonic()
-    http = HttpClient(wild.url, lambda: wild.token, wild.workspace, timeouts=Timeouts(read=0.5))
+    http = HttpClient(wild.url, lambda: wild.token, raven_profile(wild.workspace), timeouts=Timeouts(read=0.5))
     with contextlib.closing(http), pytest.raises(RemoteError) as error:
         http.call("sources/deltas", {})
     assert error.value.problem.kind in (ProblemKind.OFFLINE, ProblemKind.SERVER_FAULT)

@@ -25,6 +25,7 @@ from agent.engine.engine import Engine
 from agent.index import generation
 from agent.remotes.http.client import HttpClient
 from agent.remotes.raven.adapter import RavenRemote
+from agent.remotes.raven.profile import raven_profile
 from agent.runtime.effect_executor import EffectExecutor, ServerConnection
 from agent.runtime.local_folder import LocalFolder
 from agent.runtime.source_setup import with_capabilities
@@ -181,7 +182,11 @@ class Machine:
         self._numbers = 0
         transport = HandlerTransport(lambda *request: self._world.touch_network(self, *request))
         self._http = HttpClient(
-            "http://127.0.0.1", lambda: self._world.bearer, WORKSPACE, transport=transport, clock=self.clock
+            "http://127.0.0.1",
+            lambda: self._world.bearer,
+            raven_profile(WORKSPACE),
+            transport=transport,
+            clock=self.clock,
         )
         self._http._client._cookies = _NoCookies()
         self._remote = RavenRemote(self._http)

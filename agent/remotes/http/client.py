@@ -1,4 +1,4 @@
-"""JSON calls to one server.
+"""Calls to one server: JSON, lists read row by row, and contents in pieces.
 
 The token is sent to this origin only. Answers and waits are bounded. Every failure is a ``RemoteCallError``.
 """
@@ -6,8 +6,7 @@ The token is sent to this origin only. Answers and waits are bounded. Every fail
 from __future__ import annotations
 
 import contextlib
-import enum
-import ssl
+import re
 import time
 from collections.abc import Callable, Generator, Iterator, Mapping
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -15,12 +14,13 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
-import orjson
 from msgspec import Struct
 
 from agent import __version__
-from agent.core.errors import Problem, ProblemKind, UsageError
+from agent.core.errors import Problem, ProblemKind
 from agent.core.net import is_loopback
+from agent.remotes.http.address import PlainHttp, checked_address, trusted_certificates
+from agent.remotes.http.budget import CallBudget
 from agent.remotes.http.connections import Connections
 from agent.remotes.http.decode import MAX_ANSWER, DecodeLimits, RowReader, decode_answer
 from agent.remotes.http.failures import (
@@ -32,13 +32,13 @@ from agent.remotes.http.failures import (
     of_exception,
     of_status,
 )
+from agent.remotes.http.profile import ApiProfile
+from agent.remotes.http.request import ApiRequest, ContentStream, HttpResponse, encode_json
 from agent.remotes.http.transport import HEAD_SECONDS, DeadlineTransport
 
 LEAST_RATE: Final = 4096
 """Bytes a second: the least average rate of a request and of an answer, beyond the time one write or read may take.
 Without it, a server that sends a byte now and then could hold a call for ever."""
-LARGE_BODY: Final = 1024 * 1024
-"""Bytes; a reset under a larger body means that the server refused its size."""
 LATE_SECONDS: Final = 10.0
 """Seconds after the end of a long poll at which a connection without an answer counts as dead."""
 MAX_STREAM: Final = 4 * 1024 * 1024 * 1024
@@ -47,13 +47,7 @@ _MAX_ERROR: Final = 64 * 1024
 """Bytes of an error body that are read."""
 _KEEP_ALIVE: Final = 60.0
 """Seconds an idle connection is kept. The real server closes one after 72 s."""
-
-
-class PlainHttp(enum.Enum):
-    """Permission to send a token unencrypted to another machine."""
-
-    REFUSE = "refuse"
-    ALLOW = "allow"
+_CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)")
 
 
 class Timeouts(Struct, frozen=True):
@@ -67,20 +61,13 @@ class Timeouts(Struct, frozen=True):
 _TIMEOUTS: Final = Timeouts()
 
 
-class HttpResponse(Struct, frozen=True):
-    """The data of a 2xx answer, without its envelope, and the answer's size in bytes."""
-
-    data: Any
-    size: int
-
-
 class HttpClient:
     """Calls to one server for one account. Safe to use from several threads.
 
     Args:
-        base_url: the server's address, with or without the closing ``/api``.
+        base_url: the server's address, with or without the profile's ``address_ending``.
         token_provider: called before every request, so that a renewed token is used at once; "" means none.
-        workspace: sent as ``x-workspace-id``.
+        profile: the conventions of the dialect.
         name: the account's name, for messages.
         transport: replaces the network (tests, simulation).
         ca_file: certificates to trust beside the system's.
@@ -95,7 +82,7 @@ class HttpClient:
         self,
         base_url: str,
         token_provider: Callable[[], str],
-        workspace: str,
+        profile: ApiProfile,
         *,
         name: str = "",
         transport: httpx.BaseTransport | None = None,
@@ -105,18 +92,19 @@ class HttpClient:
         clock: Callable[[], float] = time.time,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
-        url = _checked(base_url, plain_http)
-        address = str(url).rstrip("/").removesuffix("/api")
+        url = checked_address(base_url, plain_http)
+        address = str(url).rstrip("/").removesuffix(profile.address_ending)
         self._server = f"{name} ({address})" if name else address
-        self._root = str(url).rstrip("/").removesuffix("/api") + "/api/local-sync/"
+        self._root = f"{address}/{profile.base_path}"
+        self._profile = profile
         self._token_provider = token_provider
-        self._workspace = workspace
         self._timeouts = timeouts
         self._clock = clock
         self._ticks = ticks
         self._connections = Connections()
+        self._budget = CallBudget(self._server, clock, ticks) if profile.rate_limited else None
         if transport is None:
-            trust = _trust(ca_file) if url.scheme == "https" else None
+            trust = trusted_certificates(ca_file) if url.scheme == "https" else None
             # No proxy is used between the agent and its own machine.
             transport = DeadlineTransport(url, trust, _KEEP_ALIVE, trust_env=not is_loopback(url.host))
         self._client = httpx.Client(
@@ -128,8 +116,8 @@ class HttpClient:
             headers={
                 "accept": "application/json",
                 "accept-encoding": "identity",
-                "content-type": "application/json",
                 "user-agent": f"raven-agent/{__version__}",
+                **profile.headers,
             },
             event_hooks={"request": [self._trace_connection]},
         )
@@ -141,26 +129,30 @@ class HttpClient:
         wait_seconds: float = 0.0,
         limits: DecodeLimits = DecodeLimits.WHOLE,
     ) -> HttpResponse:
-        """POST ``body`` to ``endpoint`` (below ``/api/local-sync/``).
-
-        Args:
-            wait_seconds: seconds added to the time the server may take to begin its answer.
-            limits: the largest answer that is accepted.
-
-        Raises:
-            RemoteCallError: the call failed; no other exception passes.
-        """
-        return self.send(endpoint, _encoded(body), wait_seconds, limits)
+        """POST ``body`` as JSON. See ``request``."""
+        return self.send(endpoint, encode_json(body), wait_seconds, limits)
 
     def send(
         self, endpoint: str, encoded: bytes, wait_seconds: float = 0.0, limits: DecodeLimits = DecodeLimits.WHOLE
     ) -> HttpResponse:
         """POST a body that is encoded already, so that the caller knows its size. Otherwise as ``call``."""
+        return self.request(ApiRequest("POST", endpoint, body=encoded, wait_seconds=wait_seconds, limits=limits))
+
+    def request(self, request: ApiRequest) -> HttpResponse:
+        """Send one request and decode its answer.
+
+        Raises:
+            RemoteCallError: the call failed.
+            DiskError: an opened file in the body could not be read, or changed; the request was not completed.
+        """
         token = self._token()
-        with self._answer(endpoint, encoded, wait_seconds, token) as response:
-            raw = self._read(response, limits)
-            data = decode_answer(raw, response.headers.get("content-type", ""), limits, token)
-            return HttpResponse(data, len(raw))
+        with self._answer(request, token) as response:
+            if request.may_be_empty and response.status_code == httpx.codes.NO_CONTENT:
+                return HttpResponse(None, 0, response.status_code, response.headers)
+            raw = self._read(response, request.limits)
+            kind = response.headers.get("content-type", "")
+            data = decode_answer(raw, kind, request.limits, token, self._profile)
+            return HttpResponse(data, len(raw), response.status_code, response.headers)
 
     def rows(self, endpoint: str, body: Mapping[str, Any]) -> Generator[Any]:
         """POST ``body`` and iterate over the rows of the answer's list while it arrives.
@@ -171,9 +163,9 @@ class HttpClient:
             RemoteCallError: the call failed; no other exception passes.
         """
         token = self._token()
-        with self._answer(endpoint, _encoded(body), 0.0, token) as response:
+        with self._answer(ApiRequest("POST", endpoint, body=encode_json(body)), token) as response:
             _refuse_compression(response)
-            reader, size = RowReader(response.headers.get("content-type", ""), token), 0
+            reader, size = RowReader(response.headers.get("content-type", ""), token, self._profile), 0
             for chunk in self._chunks(response):
                 size += len(chunk)
                 if size > MAX_STREAM:
@@ -182,25 +174,32 @@ class HttpClient:
             reader.finish()
 
     @contextlib.contextmanager
-    def _answer(self, endpoint: str, encoded: bytes, wait_seconds: float, token: str) -> Iterator[httpx.Response]:
+    def stream(self, request: ApiRequest) -> Iterator[ContentStream]:
+        """Send one request and give its answer as a content in pieces, of which one is in memory at a time.
+
+        A ``Range`` header that the server ignores is visible in ``ContentStream.start``.
+
+        Raises:
+            RemoteCallError: the call failed, also while the pieces are iterated; no other exception passes.
+        """
+        with self._answer(request, self._token()) as response:
+            _refuse_compression(response)
+            start, total = _place(response)
+            yield ContentStream(start, total, self._chunks(response), response.headers)
+
+    @contextlib.contextmanager
+    def _answer(self, request: ApiRequest, token: str) -> Iterator[httpx.Response]:
         """Send one request; gives its 2xx answer, unread, and translates every failure until it is read."""
-        times = self._timeouts
-        read = wait_seconds + LATE_SECONDS if wait_seconds else times.read
-        request = self._client.build_request(
-            "POST",
-            self._root + endpoint,
-            content=encoded,
-            headers={"authorization": f"Bearer {token}", "x-workspace-id": self._workspace},
-            timeout=httpx.Timeout(times.connect, read=read, write=times.write),
-            extensions={HEAD_SECONDS: times.connect + times.write + read + len(encoded) / LEAST_RATE},
-        )
+        claim = None if self._budget is None else self._budget.take(request.cost, request.priority)
+        size = request.size
         started, aborts = False, self._connections.aborts
         try:
-            with contextlib.closing(self._client.send(request, stream=True)) as response:
+            with contextlib.closing(self._client.send(self._built(request, token, size), stream=True)) as response:
                 started = True
+                if claim is not None:
+                    claim.answered(response.status_code, response.headers)
                 if not response.is_success:
-                    body = self._read_error(response)
-                    raise of_status(response.status_code, response.headers, body, token, self._clock(), self._server)
+                    raise self._refused(request, response, token)
                 yield response
         except HTTPX_ERRORS as exc:
             if self._connections.aborts != aborts:
@@ -209,7 +208,33 @@ class HttpClient:
                 raise RemoteCallError(problem, SideEffect.POSSIBLE) from exc
             if started and isinstance(exc, httpx.RemoteProtocolError):
                 raise malformed("the server's answer was cut short") from exc
-            raise of_exception(exc, len(encoded), LARGE_BODY, self._server) from exc
+            raise of_exception(exc, size, self._profile.hangs_up_above, self._server) from exc
+        finally:
+            if claim is not None:
+                claim.end()
+
+    def _built(self, request: ApiRequest, token: str, size: int) -> httpx.Request:
+        times = self._timeouts
+        read = request.wait_seconds + LATE_SECONDS if request.wait_seconds else times.read
+        headers = {"authorization": f"Bearer {token}", **request.headers}
+        if request.body is not None:
+            headers["content-type"] = request.content_type
+            # A body that is read while it is sent would otherwise go without its length.
+            headers["content-length"] = str(size)
+        return self._client.build_request(
+            request.method,
+            self._root + request.target,
+            content=request.body,
+            headers=headers,
+            timeout=httpx.Timeout(times.connect, read=read, write=times.write),
+            extensions={HEAD_SECONDS: times.connect + times.write + read + size / LEAST_RATE},
+        )
+
+    def _refused(self, request: ApiRequest, response: httpx.Response, token: str) -> RemoteCallError:
+        body, now = self._read_error(response), self._clock()
+        return of_status(
+            response.status_code, response.headers, body, token, now, self._server, request.endpoint, self._profile
+        )
 
     def abort_connections(self) -> None:
         """Close every connection: calls in progress fail as OFFLINE at once, later ones connect again."""
@@ -266,14 +291,6 @@ class HttpClient:
         raise RemoteCallError(Problem(ProblemKind.SIGNED_OUT, sentence), SideEffect.NONE)
 
 
-def _encoded(body: Mapping[str, Any]) -> bytes:
-    try:
-        return orjson.dumps(body)
-    except TypeError as exc:
-        problem = Problem(ProblemKind.BAD_REQUEST, "the request holds text that is not valid Unicode")
-        raise RemoteCallError(problem, SideEffect.NONE) from exc
-
-
 def _refuse_compression(response: httpx.Response) -> None:
     # It was not requested, and a few bytes can decompress into any number.
     if _is_compressed(response):
@@ -284,28 +301,17 @@ def _is_compressed(response: httpx.Response) -> bool:
     return response.headers.get("content-encoding", "").strip().lower() not in ("", "identity")
 
 
-def _checked(base_url: str, plain_http: PlainHttp) -> httpx.URL:
-    try:
-        url = httpx.URL(base_url.strip())
-    except httpx.InvalidURL as exc:
-        raise UsageError(f"not a server address: {base_url}") from exc
-    if url.userinfo:
-        raise UsageError("a server address must not hold a user name or password")
-    if url.scheme not in ("http", "https") or not url.host or url.query or url.fragment:
-        raise UsageError(f"not a server address: {base_url}", "it looks like https://raven.example.org")
-    if url.scheme == "http" and plain_http is PlainHttp.REFUSE and not is_loopback(url.host):
-        raise UsageError(
-            f"{base_url} is not encrypted: the token could be read on the way",
-            "use https, or pass --insecure-http if the network is trusted",
-        )
-    return url
+def _place(response: httpx.Response) -> tuple[int, int | None]:
+    """Return the offset of an answer's first byte, and the size of the whole content if the server states it.
 
-
-def _trust(ca_file: Path | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    if ca_file is not None:
-        try:
-            context.load_verify_locations(ca_file)
-        except (OSError, ssl.SSLError) as exc:
-            raise UsageError(f"cannot read certificates from {ca_file}") from exc
-    return context
+    Raises:
+        RemoteCallError: GARBLED, a part without its place.
+    """
+    if response.status_code != httpx.codes.PARTIAL_CONTENT:
+        length = response.headers.get("content-length", "")
+        return 0, int(length) if length.isascii() and length.isdigit() else None
+    found = _CONTENT_RANGE.fullmatch(response.headers.get("content-range", ""))
+    if found is None:
+        raise malformed("the server sent a part of a file without saying which one")
+    start, total = found.groups()
+    return int(start), None if total == "*" else int(total)

@@ -14,6 +14,7 @@ from typing import Any, Final
 import orjson
 
 from agent.remotes.http.failures import AnswerTooLarge, RemoteCallError, malformed
+from agent.remotes.http.profile import PLAIN, ApiProfile
 
 MAX_ANSWER: Final = 64 * 1024 * 1024
 """Bytes of an answer that are held in memory. Depth is limited by the decoder (1,024)."""
@@ -47,8 +48,10 @@ class DecodeLimits(enum.Enum):
         return self.value[1]
 
 
-def decode_answer(body: bytes | bytearray, content_type: str, limits: DecodeLimits, token: str) -> Any:
-    """Return the answer's data, without its ``{"data", "success", "status"}`` envelope if it has one.
+def decode_answer(
+    body: bytes | bytearray, content_type: str, limits: DecodeLimits, token: str, profile: ApiProfile = PLAIN
+) -> Any:
+    """Return the answer's data, without the dialect's envelope.
 
     A token that the server repeats is replaced, so that no message made from an answer can show it.
 
@@ -56,12 +59,8 @@ def decode_answer(body: bytes | bytearray, content_type: str, limits: DecodeLimi
         RemoteCallError: GARBLED: the answer is no JSON, holds too many values, or repeats the token within a path,
             where it cannot be replaced.
     """
-    value = _parse(body, content_type, limits)
-    if isinstance(value, dict) and "success" in value and "data" in value:
-        if value["success"] is not True:
-            raise malformed("the server's answer contradicts itself: data, and no success")
-        value = value["data"]
-    return _without_token(value, body, token)
+    value = profile.unwrap(_parse(body, content_type, limits))
+    return _without_token(value, body, token, profile)
 
 
 def _parse(body: bytes | bytearray, content_type: str, limits: DecodeLimits) -> Any:
@@ -83,10 +82,10 @@ def _not_json(
     return malformed(otherwise)
 
 
-def _without_token(value: Any, body: bytes | bytearray, token: str) -> Any:
+def _without_token(value: Any, body: bytes | bytearray, token: str, profile: ApiProfile) -> Any:
     # Without escapes, the token appears in the bytes exactly as JSON writes it.
     if token and (orjson.dumps(token)[1:-1] in body or _ESCAPED.search(body)):
-        return _replaced(value, token)
+        return _replaced(value, token, profile)
     return value
 
 
@@ -123,35 +122,34 @@ def _weight(text: bytes | bytearray) -> int:
     return body.count(b",") + body.count(b":") + _OPENING * (body.count(b"[") + body.count(b"{"))
 
 
-_CONTENTS: Final = frozenset({"content", "localContent", "remoteContent"})
-"""Fields with the text of a file. They are never shown in a message and must keep matching their hash."""
+def _replaced(value: Any, token: str, profile: ApiProfile) -> Any:
+    """Replace the token everywhere but in the text and the path of a file.
 
-
-def _replaced(value: Any, token: str) -> Any:
-    """Replace the token everywhere but in the text and the path of a file."""
+    A text is never shown in a message, and it must keep matching its hash.
+    """
     match value:
         case str():
             return value.replace(token, "[token]")
         case list():
-            return [_replaced(item, token) for item in value]
+            return [_replaced(item, token, profile) for item in value]
         case dict():
-            if token in str(value.get("relativePath")):
+            if any(token in str(value.get(field)) for field in profile.path_fields):
                 # Under another name the file would look deleted.
                 raise malformed("the server's answer repeats the token within a path")
-            return {key: item if key in _CONTENTS else _replaced(item, token) for key, item in value.items()}
+            kept = profile.content_fields
+            return {key: item if key in kept else _replaced(item, token, profile) for key, item in value.items()}
     return value
 
 
 _STRUCTURAL: Final = re.compile(rb'["{}\[\],]')
 _REST_OF_TEXT: Final = re.compile(rb'[^"\\]*(?:\\.[^"\\]*)*', re.DOTALL)
 _MAX_DEPTH: Final = 1_024
-_KEY: Final = b"data"
 
 
 class RowReader:
     """Splits the list of an answer into rows while the answer arrives.
 
-    The list is the answer itself or the ``data`` of its envelope. All bytes outside the rows form the frame of the
+    The list is the answer itself or the ``list_key`` of its envelope. All bytes outside the rows form the frame of the
     answer, and ``finish`` checks the frame as a whole answer with an empty list.
 
     Args:
@@ -159,9 +157,11 @@ class RowReader:
         token: replaced wherever a row repeats it outside a file's text.
     """
 
-    def __init__(self, content_type: str, token: str) -> None:
+    def __init__(self, content_type: str, token: str, profile: ApiProfile) -> None:
         self._content_type = content_type
         self._token = token
+        self._profile = profile
+        self._list_key = profile.list_key
         self._frame = bytearray()
         self._row = bytearray()
         self._in_row = False
@@ -210,7 +210,7 @@ class RowReader:
         """
         if self._in_text or self._in_row or (self._depth and self._frame):
             raise _not_json(self._content_type, self._frame, "the server's answer was cut short")
-        value = decode_answer(self._frame, self._content_type, DecodeLimits.RECORD, self._token)
+        value = decode_answer(self._frame, self._content_type, DecodeLimits.RECORD, self._token, self._profile)
         if value != [] or self._commas != max(self._rows - 1, 0):
             raise malformed("the server's answer is not a list of records")
 
@@ -226,8 +226,9 @@ class RowReader:
             self._depth += 1
             if self._depth > _MAX_DEPTH:
                 raise malformed("the server's answer is nested too deeply")
-            # The list is the answer itself, or the value of "data" directly inside the envelope.
-            if mark == b"[" and not self._list_depth and (self._depth == 1 or (self._depth == 2 and self._key == _KEY)):
+            # The list is the answer itself, or the value of its key directly inside the envelope.
+            at_key = self._depth == 2 and self._key == self._list_key
+            if mark == b"[" and not self._list_depth and (self._depth == 1 or at_key):
                 self._list_depth = self._depth
         elif mark in b"}]":
             self._depth -= 1
@@ -242,8 +243,8 @@ class RowReader:
             return at + 1
         found = _REST_OF_TEXT.match(chunk, at)
         end = at if found is None else found.end()
-        if len(self._key) <= len(_KEY):
-            self._key += chunk[at : min(end, at + len(_KEY) + 1)]
+        if len(self._key) <= len(self._list_key):
+            self._key += chunk[at : min(end, at + len(self._list_key) + 1)]
         if end == len(chunk):
             return end
         # The next byte is the closing quote, or a backslash that is the last byte of the chunk.
@@ -262,4 +263,4 @@ class RowReader:
         self._row.clear()
         self._in_row = False
         self._rows += 1
-        return _without_token(_parse(body, self._content_type, DecodeLimits.ROW), body, self._token)
+        return _without_token(_parse(body, self._content_type, DecodeLimits.ROW), body, self._token, self._profile)

@@ -10,16 +10,17 @@ import enum
 import errno
 import socket
 import ssl
+from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from types import MappingProxyType
-from typing import Final
+from typing import Any, Final
 
 import httpx
 import orjson
 
 from agent.core.errors import Problem, ProblemKind, RemoteError
+from agent.remotes.http.profile import PLAIN, ApiProfile, Refusal
 
-UPSTREAM_SENTENCE: Final = "this Raven server's local sync is broken (known upstream fault)"
 MAX_RETRY_AFTER: Final = 3600.0
 """Seconds; the longest wait that a server may ask for."""
 _MAX_REASON: Final = 300
@@ -39,12 +40,16 @@ class RemoteCallError(RemoteError):
     Attributes:
         effect: NONE only if the request was not sent, or was refused before anything was done.
         reason: the server's own words, where it sent any.
+        status: the HTTP status of the answer; None if there was no answer, or it was a success.
     """
 
-    def __init__(self, problem: Problem, effect: SideEffect, reason: str | None = None) -> None:
+    def __init__(
+        self, problem: Problem, effect: SideEffect, reason: str | None = None, status: int | None = None
+    ) -> None:
         super().__init__(problem)
         self.effect = effect
         self.reason = reason
+        self.status = status
 
 
 class AnswerTooLarge(RemoteCallError):
@@ -114,19 +119,22 @@ _CAUSES: Final = MappingProxyType(
 )
 
 
-def of_exception(exc: Exception, body_size: int, large_body: int, server: str = "the server") -> RemoteCallError:
+def of_exception(
+    exc: Exception, body_size: int, hangs_up_above: int | None, server: str = "the server"
+) -> RemoteCallError:
     """Return the failure that an httpx exception means.
 
-    A connection that is reset under a body larger than ``large_body`` bytes means that the server refused the size. To
-    retry the same body would fail every time, so this is not OFFLINE.
+    Some servers reset the connection under a body that is too large. To retry the same body would fail every time, so
+    this is not OFFLINE.
 
     Args:
+        hangs_up_above: see ``ApiProfile``.
         server: the server in words: its name and address.
     """
     known = next(EXCEPTIONS[cls] for cls in type(exc).__mro__ if cls in EXCEPTIONS)
     kind, effect, sentence = known
     broke = isinstance(exc, httpx.ReadError | httpx.WriteError | httpx.RemoteProtocolError)
-    if broke and body_size > large_body:
+    if broke and hangs_up_above is not None and body_size > hangs_up_above:
         refused = f"{server} closed the connection on a request this large"
         return RemoteCallError(Problem(ProblemKind.TOO_LARGE, refused), SideEffect.NONE)
     cause = _cause(exc)
@@ -154,111 +162,105 @@ def _cause(exc: BaseException) -> str | None:
 
 
 def of_status(
-    status: int, headers: httpx.Headers, body: bytes, token: str, now: float, server: str = "the server"
+    status: int,
+    headers: httpx.Headers,
+    body: bytes,
+    token: str,
+    now: float,
+    server: str = "the server",
+    endpoint: str = "",
+    profile: ApiProfile = PLAIN,
 ) -> RemoteCallError:
     """Return the failure that a status outside 2xx means. A status below 500 was refused without an effect.
 
     Args:
         now: seconds since the epoch, for ``Retry-After`` dates.
         server: the server in words: its name and address.
+        endpoint: the endpoint that was called, without ids.
     """
-    reason = _reason(body, token)
     if 300 <= status < 400:
         text = f"{server} redirects elsewhere ({status}); redirects are not followed, so that the token stays here"
-        return RemoteCallError(Problem(ProblemKind.GARBLED, text), SideEffect.NONE)
-    kind, sentence = _meaning(status, reason, server)
-    wait = _retry_after(headers, now) if kind in (ProblemKind.BUSY, ProblemKind.OFFLINE) else None
+        return RemoteCallError(Problem(ProblemKind.GARBLED, text), SideEffect.NONE, status=status)
+    decoded = _decoded(body)
+    words = profile.words(decoded)
+    reason = _clean(words, token) if words else None
+    refusal = profile.meaning(status, endpoint, decoded) or _general_meaning(status)
+    sentence = refusal.sentence.format(server=server)
+    if not refusal.complete:
+        sentence += f" ({status})" if reason is None else f" ({status}: {reason})"
+    wait = retry_after(headers, now) if refusal.kind in _WAITING else None
     effect = SideEffect.NONE if status < 500 else SideEffect.POSSIBLE
-    return RemoteCallError(Problem(kind, sentence, wait), effect, reason)
+    return RemoteCallError(Problem(refusal.kind, sentence, wait), effect, reason, status)
 
+
+_WAITING: Final = (ProblemKind.BUSY, ProblemKind.OFFLINE, ProblemKind.NO_SPACE)
+"""Kinds for which a server may say how long to wait."""
 
 _STATUSES: Final = MappingProxyType(
     {
-        401: (ProblemKind.SIGNED_OUT, "{server} refused the token"),
-        404: (ProblemKind.NOT_FOUND, "not found on {server}"),
-        408: (ProblemKind.OFFLINE, "{server} did not receive the request in time"),
-        409: (ProblemKind.STALE, "the state of {server} has moved on"),
-        413: (ProblemKind.TOO_LARGE, "{server} does not take a request this large"),
-        429: (ProblemKind.BUSY, "{server} asks to slow down"),
-        502: (ProblemKind.OFFLINE, "{server} cannot be reached: its gateway answers, the server behind it is down"),
-        503: (ProblemKind.BUSY, "{server} is busy"),
-        504: (ProblemKind.OFFLINE, "{server} cannot be reached: its gateway answers, the server behind it does not"),
-        # No fault of one file: to try the files of a batch one by one would only load a full server.
-        507: (
-            ProblemKind.BUSY,
-            "the disk of {server} is full: what is to be sent stays queued and is tried again by itself",
+        401: Refusal(ProblemKind.SIGNED_OUT, "{server} refused the token"),
+        403: Refusal(ProblemKind.FORBIDDEN, "{server} does not allow this for the account"),
+        404: Refusal(ProblemKind.NOT_FOUND, "not found on {server}"),
+        408: Refusal(ProblemKind.OFFLINE, "{server} did not receive the request in time"),
+        409: Refusal(ProblemKind.STALE, "the state of {server} has moved on"),
+        410: Refusal(ProblemKind.GONE, "{server} no longer has this"),
+        413: Refusal(ProblemKind.TOO_LARGE, "{server} does not take a request this large"),
+        429: Refusal(ProblemKind.BUSY, "{server} asks to slow down"),
+        502: Refusal(
+            ProblemKind.OFFLINE, "{server} cannot be reached: its gateway answers, the server behind it is down"
         ),
+        503: Refusal(ProblemKind.BUSY, "{server} is busy"),
+        504: Refusal(
+            ProblemKind.OFFLINE, "{server} cannot be reached: its gateway answers, the server behind it does not"
+        ),
+        507: Refusal(ProblemKind.NO_SPACE, "the account's space on {server} is used up"),
     }
 )
-
-OTHER_USER: Final = "The connector belongs to another user"
-"""The reason of a hub that refuses a connector registered by another user of the workspace."""
-_CONNECTOR_TAKEN: Final = (
-    "this connector belongs to another user of {server} than the token does: everything stays queued until you sign in "
-    "again as the user who linked the folder: raven-agent login"
-)
-
-NO_SOURCE: Final = "Local sync source not found"
-"""The reason of a Raven server for a source that was deleted, or belongs to another workspace."""
-SOURCE_GONE: Final = (
-    "the source was deleted on {server}, or the account cannot see it; to sync the folder to a new source: "
-    "raven-agent unlink FOLDER, then raven-agent link FOLDER; to stop syncing it: raven-agent unlink FOLDER "
-    "(no file is deleted)"
-)
+"""The general meaning of a status, where the dialect has no other."""
 
 
-def _meaning(status: int, reason: str | None, server: str) -> tuple[ProblemKind, str]:
-    if status >= 500 and reason is not None and "toISOString" in reason:
-        return ProblemKind.UPSTREAM_FAULT, UPSTREAM_SENTENCE
-    if status == 400 and reason == "Source is paused":
-        return ProblemKind.PAUSED, "the source is paused on the server"
-    if status == 404 and reason == NO_SOURCE:
-        return ProblemKind.NOT_FOUND, SOURCE_GONE.format(server=server)
-    if status == 403 and reason == OTHER_USER:
-        # No fault of one file: the queue is kept until another token is there.
-        return ProblemKind.SIGNED_OUT, _CONNECTOR_TAKEN.format(server=server)
+def _general_meaning(status: int) -> Refusal:
     if status in _STATUSES:
-        kind, sentence = _STATUSES[status]
-    elif status >= 500:
-        kind, sentence = ProblemKind.SERVER_FAULT, "{server} failed"
-    elif status < 400:
-        kind, sentence = ProblemKind.GARBLED, "{server} answered with an unexpected status"
-    else:
-        kind, sentence = ProblemKind.BAD_REQUEST, "{server} refused the request"
-    words = sentence.format(server=server)
-    return kind, f"{words} ({status})" if reason is None else f"{words} ({status}: {reason})"
+        return _STATUSES[status]
+    if status >= 500:
+        return Refusal(ProblemKind.SERVER_FAULT, "{server} failed")
+    if status < 400:
+        return Refusal(ProblemKind.GARBLED, "{server} answered with an unexpected status")
+    return Refusal(ProblemKind.BAD_REQUEST, "{server} refused the request")
 
 
-def _reason(body: bytes, token: str) -> str | None:
-    """Return the server's own words from an error body, on one line and without the token; None if there are none."""
+def _decoded(body: bytes) -> Any:
     try:
-        decoded = orjson.loads(body)
+        return orjson.loads(body)
     except orjson.JSONDecodeError:
         return None
-    message = decoded.get("message") if isinstance(decoded, dict) else None
-    if isinstance(message, list):
-        message = "; ".join(part for part in message if isinstance(part, str))
-    if not isinstance(message, str) or not message:
-        return None
-    clean = "".join(char if char.isprintable() else " " for char in message)
+
+
+def _clean(words: str, token: str) -> str:
+    """Return a server's words on one line and without the token."""
+    clean = "".join(char if char.isprintable() else " " for char in words)
     return (clean.replace(token, "[token]") if token else clean)[:_MAX_REASON]
 
 
-def _retry_after(headers: httpx.Headers, now: float) -> float | None:
-    """Return the seconds to wait. A date is compared with the answer's own date, as our clock may be years off."""
+def retry_after(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds of ``Retry-After``, at most an hour; None if it is missing or cannot be understood.
+
+    A date is compared with the answer's own date, as our clock may be years off.
+    """
     value = headers.get("retry-after", "").strip()
     if not value:
         return None
     if value.isascii() and value.isdigit():
         return min(float(value[:9]), MAX_RETRY_AFTER)
-    until = _http_date(value)
+    until = http_date(value)
     if until is None:
         return None
-    sent_at = _http_date(headers.get("date", ""))
+    sent_at = http_date(headers.get("date", ""))
     return min(max(until - (now if sent_at is None else sent_at), 0.0), MAX_RETRY_AFTER)
 
 
-def _http_date(value: str) -> float | None:
+def http_date(value: str) -> float | None:
+    """Return a date of a header as seconds since the epoch; None if it cannot be understood."""
     try:
         return parsedate_to_datetime(value).timestamp()
     except (ValueError, TypeError, IndexError, OverflowError):
