@@ -7,19 +7,21 @@ import sqlite3
 import threading
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from agent.hub.store.session import _ONE_SOURCE
+from agent.hub.store.sql_store import SqlStore
 from benchmarks.hubload import BATCH, answered, batches, connected, plain_store, pushing, request
 from benchmarks.measure import cpu_of
 from benchmarks.sizes import Sizes
 from benchmarks.table import AtMost, Group, Line, Table, TimesBaseline, Unit
 from benchmarks.tree import text
-from hub.fixtures import upsert
+from hub.fixtures import WORKSPACE, InProcess, upsert
 from support.servers import SENTINEL, HubServer, sha
 
 pytestmark = pytest.mark.benchmark_table
@@ -28,6 +30,8 @@ _seeds = itertools.count(1)
 
 NOTE_BYTES: Final = 2048
 LARGE_BYTES: Final = 100_000
+ROUNDS: Final = 5
+READS: Final = 2000
 SOME: Final = 20
 BREATH_SECONDS: Final = 2.0
 EVENT_BYTES: Final = 300
@@ -108,6 +112,29 @@ def test_size_of_history(table: Table, sizes: Sizes, scratch: Path) -> None:
     name = f"hub: database after {sizes.versions} edits of each of {sizes.versioned:,} files"
     allowed = 1.3 * packed + EVENT_BYTES * events
     table.add(Line(Group.HUB, name, taken, ("packed contents", packed), AtMost(allowed), Unit.BYTES))
+
+
+def test_reading_a_source(table: Table) -> None:
+    """A row read in the driver's own SQL costs a part of what SQLAlchemy's execution of the same statement costs."""
+    with closing(SqlStore("sqlite://")) as store:
+        source = InProcess(store).source()
+        with store.read() as session:
+            fast = _cpu_each(lambda: session.source(WORKSPACE, source))
+        values = {"w": WORKSPACE, "i": source}
+        with store._reader.connect() as connection:
+            plain = _cpu_each(lambda: connection.execute(_ONE_SOURCE, values).all())
+    table.add(Line(Group.HUB, "hub: one source read, CPU", fast, ("by SQLAlchemy", plain), TimesBaseline(0.5)))
+
+
+def _cpu_each(work: Callable[[], object]) -> float:
+    """The least seconds of CPU that one call took, of several rounds."""
+    rounds = []
+    for _ in range(ROUNDS):
+        began = time.process_time()
+        for _ in range(READS):
+            work()
+        rounds.append((time.process_time() - began) / READS)
+    return min(rounds)
 
 
 def test_push_cost_over_history(table: Table, sizes: Sizes, alone: HubServer) -> None:

@@ -114,8 +114,8 @@ def random_text() -> str:
 def _limit_pages(store: SqlStore, pages: int) -> int:
     with store.write(Growth.SMALL) as session:
         if pages:
-            session.connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
-        return int(session.connection.exec_driver_sql("PRAGMA page_count").scalar_one())
+            session.transaction.rows(f"PRAGMA max_page_count = {pages}")
+        return int(session.transaction.rows("PRAGMA page_count")[0][0])
 
 
 def sqlite_error(code: int) -> exc.DBAPIError:

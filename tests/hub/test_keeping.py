@@ -9,7 +9,6 @@ import stat
 import threading
 from contextlib import closing
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import jwt
@@ -17,7 +16,6 @@ import orjson
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from sqlalchemy import event, text
 
 from agent.hub.auth import PUBLIC_KEY_ALGORITHMS, JwtTokens, SecretError, hub_secret, load_secret, mint, token_id
 from agent.hub.domain.compression import pack
@@ -49,7 +47,7 @@ DAY_MS = 86_400_000
 def test_data_of_a_newer_schema_is_refused_with_a_sentence(store: SqlStore) -> None:
     """An older program never touches what it does not know."""
     with store.write() as session:
-        session._db.execute(text("UPDATE schema_info SET version = 99"))
+        session.transaction.run("UPDATE schema_info SET version = 99")
     with pytest.raises(StoreError, match="schema 99, and this program knows schema 2"):
         SqlStore(store.url.render_as_string(hide_password=False))
 
@@ -66,7 +64,7 @@ def test_sqlite_commits_durably_and_holds_references(tmp_path: Path) -> None:
     for transaction in (store.read, store.write):
         with transaction() as session:
             settings = [
-                session._db.exec_driver_sql(f"PRAGMA {name}").scalar_one()
+                session.transaction.rows(f"PRAGMA {name}")[0][0]
                 for name in ("journal_mode", "synchronous", "foreign_keys")
             ]
             assert settings == ["wal", 2, 1]
@@ -153,22 +151,19 @@ def test_the_cost_of_a_push_does_not_grow_with_history(light: InProcess) -> None
     source, connector = light.source(), light.connector()
     repeated = upsert("a.md", "one")
     light.push(source, repeated)
-    statements: dict[str, Any] = {}
-
-    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
-        statements[statement] = parameters[0] if many else parameters
-
-    event.listen(light.store._writer, "before_cursor_execute", note)
+    statements: list[str] = []
+    with light.store._writer.connect() as connection:
+        driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
+    driver.set_trace_callback(statements.append)
     items = [repeated, upsert("a.md", "mine"), upsert("a.md", "two", sha("one")), delete("b.md", None)]
     light.push(source, *items, connectorId=connector)
-    event.remove(light.store._writer, "before_cursor_execute", note)
-    searching = {text: values for text, values in statements.items() if text.startswith(("SELECT", "UPDATE"))}
+    driver.set_trace_callback(None)
+    searching = [text for text in statements if text.startswith(("SELECT", "UPDATE"))]
     assert len(searching) >= 7
-    with light.store.read() as session:
-        for statement, values in searching.items():
-            plan = session._db.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
-            steps = [row[3] for row in plan]
-            assert not any(step.startswith("SCAN") for step in steps), (statement, steps)
+    for statement in searching:
+        steps = [row[3] for row in driver.execute(f"EXPLAIN QUERY PLAN {statement}")]
+        assert not any(step.startswith("SCAN") for step in steps), (statement, steps)
 
 
 def test_a_backup_taken_under_load_is_consistent_and_private(process: Running, tmp_path: Path) -> None:

@@ -117,8 +117,8 @@ def test_log_lines_are_json_documents() -> None:
 
 def test_migrations_make_exactly_the_tables(store: SqlStore) -> None:
     """The SQL files and `tables.py` name the same tables, columns, keys and indexes, on both databases."""
-    with store.read() as session:
-        found = inspect(session.connection)
+    with store._reader.connect() as connection:
+        found = inspect(connection)
         assert set(found.get_table_names()) == set(t.metadata.tables)
         for name, table in t.metadata.tables.items():
             columns = {column["name"]: column["nullable"] for column in found.get_columns(name)}

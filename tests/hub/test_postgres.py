@@ -184,13 +184,13 @@ def test_prepared_statements_can_be_switched_off(postgres: str) -> None:
     for number in range(20):
         hub.push(source, upsert(f"{number}.md", "x"))
     with hub.store.read() as session:
-        names = session.connection.exec_driver_sql("SELECT name FROM pg_prepared_statements").all()
-        (application,) = session.connection.exec_driver_sql("SHOW application_name").one()
-        (level,) = session.connection.exec_driver_sql("SHOW transaction_isolation").one()
-        (read_only,) = session.connection.exec_driver_sql("SHOW transaction_read_only").one()
+        names = session.transaction.rows("SELECT name FROM pg_prepared_statements")
+        ((application,),) = session.transaction.rows("SHOW application_name")
+        ((level,),) = session.transaction.rows("SHOW transaction_isolation")
+        ((read_only,),) = session.transaction.rows("SHOW transaction_read_only")
     assert (names, application, level, read_only) == ([], "raven-hub", "repeatable read", "on")
     with hub.store.write() as session:
-        assert session.connection.exec_driver_sql("SHOW transaction_isolation").scalar_one() == "read committed"
+        assert session.transaction.rows("SHOW transaction_isolation") == [("read committed",)]
     hub.store.close()
 
 

@@ -302,7 +302,7 @@ def test_equal_texts_are_stored_once(light: InProcess) -> None:
     light.push(source, upsert("0.md", "new", sha("same" * 100)))
     light.push(source, upsert("0.md", "same" * 100, sha("new")))
     with light.store.read() as session:
-        assert session._db.exec_driver_sql("SELECT count(*) FROM contents").scalar_one() == 2
+        assert session.transaction.rows("SELECT count(*) FROM contents") == [(2,)]
 
 
 def test_every_text_comes_back_byte_for_byte(hub: InProcess) -> None:

@@ -15,7 +15,9 @@ from agent.hub.auth import JwtTokens, mint
 from agent.hub.domain.model import EventType
 from agent.hub.raven.endpoints import Hub
 from agent.hub.store import tables as t
+from agent.hub.store.session import SqlSession
 from agent.hub.store.sql_store import SqlStore
+from agent.hub.store.statements import Statement
 from strict_raven import USER, WORKSPACE, Races, Response, StrictRaven, seeded_ids, token
 
 _SECRET = b"a secret of the simulation, long enough for HS256" * 2
@@ -109,20 +111,13 @@ class HubServer:
 
     def evidence(self, source: str) -> Evidence:
         """What it shows; texts are never removed from the table of contents."""
-        number = self._number(source)
         with self.store.read() as session:
-            conflicts = len(session.open_conflicts(number))
-        with self.store._reader.connect() as connection:
-            kept = frozenset(bytes(row[0]).hex() for row in connection.execute(select(t.contents.c.hash)))
-            written = select(t.events.c.operation).where(
-                t.events.c.type.in_(_APPLYING), t.events.c.operation.is_not(None)
-            )
-            applied = Counter(str(row[0]) for row in connection.execute(written))
-            taken = select(t.files.c.path, t.events.c.hash).where(
-                t.events.c.file == t.files.c.number, t.events.c.hash.is_not(None)
-            )
-            told = frozenset((str(path), bytes(digest).hex()) for path, digest in connection.execute(taken))
-        return Evidence(self.heads(source), kept, conflicts, applied, told)
+            conflicts = len(session.open_conflicts(_number(session, source)))
+            kept = frozenset(digest.hex() for (digest,) in _KEPT.rows(session.transaction))
+            written = _WRITTEN.rows(session.transaction)
+            applied = Counter(operation for kind, operation in written if kind in _APPLYING)
+            told = frozenset((path, digest.hex()) for path, digest in _TAKEN.rows(session.transaction))
+            return Evidence(_heads(session, source), kept, conflicts, applied, told)
 
     def close(self) -> None:
         """Give the store back."""
@@ -131,18 +126,27 @@ class HubServer:
     def heads(self, source: str) -> dict[str, str]:
         """Path -> text of every file."""
         with self.store.read() as session:
-            rows = session.files(self._number(source), None, 10_000)
-            texts = session.contents([row.hash for row in rows if row.hash])
-        return {row.path: texts[row.hash] for row in rows if row.hash}
-
-    def _number(self, source: str) -> int:
-        with self.store.read() as session:
-            found = session.source(WORKSPACE, source)
-        assert found is not None
-        return found.number
+            return _heads(session, source)
 
 
-_APPLYING = [t.EVENT_CODES[EventType.UPSERT], t.EVENT_CODES[EventType.DELETE]]
+def _heads(session: SqlSession, source: str) -> dict[str, str]:
+    rows = session.files(_number(session, source), None, 10_000)
+    texts = session.contents([row.hash for row in rows if row.hash])
+    return {row.path: texts[row.hash] for row in rows if row.hash}
+
+
+def _number(session: SqlSession, source: str) -> int:
+    found = session.source(WORKSPACE, source)
+    assert found is not None
+    return found.number
+
+
+_APPLYING = {t.EVENT_CODES[EventType.UPSERT], t.EVENT_CODES[EventType.DELETE]}
+_KEPT = Statement(select(t.contents.c.hash))
+_WRITTEN = Statement(select(t.events.c.type, t.events.c.operation).where(t.events.c.operation.is_not(None)))
+_TAKEN = Statement(
+    select(t.files.c.path, t.events.c.hash).where(t.events.c.file == t.files.c.number, t.events.c.hash.is_not(None))
+)
 
 
 class StrictServer:

@@ -14,15 +14,10 @@ from functools import cache
 from itertools import chain
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Dialect, Select, Table, bindparam, insert, update
+from sqlalchemy import ColumnElement, Select, Table, bindparam, insert, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql import psycopg
 
-_DIALECTS: Final[dict[str, Dialect]] = {
-    "sqlite": sqlite.dialect(paramstyle="qmark"),
-    "postgresql": psycopg.dialect(paramstyle="format"),  # type: ignore[no-untyped-call]
-}
-
+from agent.hub.store.statements import DIALECTS, SQLITE, Transaction
 
 _VALUE: Final = "one_value"
 _GROUP: Final = 20
@@ -37,26 +32,26 @@ class OnDuplicate(Enum):
 
 
 def add_rows(
-    db: Connection, table: Table, rows: Sequence[tuple[Any, ...]], known: OnDuplicate = OnDuplicate.REFUSED
+    db: Transaction, table: Table, rows: Sequence[tuple[Any, ...]], known: OnDuplicate = OnDuplicate.REFUSED
 ) -> None:
     """Insert rows, each a tuple with one value a column, in the table's order."""
     # Two statements a table for any number of rows, so that the database has both prepared.
     grouped = len(rows) - len(rows) % _GROUP
     if grouped:
         groups = [tuple(chain.from_iterable(rows[start : start + _GROUP])) for start in range(0, grouped, _GROUP)]
-        db.exec_driver_sql(_insert_into(db.dialect.name, table, known, _GROUP), groups)
+        db.many(_insert_into(db.dialect, table, known, _GROUP), groups)
     if grouped < len(rows):
-        db.exec_driver_sql(_insert_into(db.dialect.name, table, known), list(rows[grouped:]))
+        db.many(_insert_into(db.dialect, table, known), rows[grouped:])
 
 
-def save_rows(db: Connection, table: Table, rows: Sequence[tuple[Any, ...]], kept: tuple[str, ...]) -> None:
+def save_rows(db: Transaction, table: Table, rows: Sequence[tuple[Any, ...]], kept: tuple[str, ...]) -> None:
     """Update existing rows, each a tuple of the changing columns in the table's order, then the key columns.
 
     Args:
         kept: columns outside the key that are not changed.
     """
     if rows:
-        db.exec_driver_sql(_update_of(db.dialect.name, table, kept), list(rows))
+        db.many(_update_of(db.dialect, table, kept), rows)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,23 +66,23 @@ class BulkLookup:
     query: Select[Any]
     column: ColumnElement[Any]
 
-    def rows(self, db: Connection, values: Collection[Any], *others: Any) -> Sequence[Any]:
+    def rows(self, db: Transaction, values: Collection[Any], *others: Any) -> Sequence[Any]:
         """Return the rows in the driver's types.
 
         Args:
             values: at least one, and at most as many as the database allows parameters.
             others: the parameters of the query.
         """
-        before, one, after = _lookup(db.dialect.name, self)
+        before, one, after = _lookup(db.dialect, self)
         places = ", ".join([one] * len(values))
-        return db.exec_driver_sql(f"{before}{places}{after}", (*others, *values)).all()
+        return db.rows(f"{before}{places}{after}", (*others, *values))
 
 
 @cache
 def _lookup(dialect: str, lookup: BulkLookup) -> tuple[str, str, str]:
     """Return the statement before its values, the placeholder of one value, and the statement behind them."""
     narrowed = lookup.query.where(lookup.column.in_([bindparam(_VALUE)]))
-    compiled = narrowed.compile(dialect=_DIALECTS[dialect])
+    compiled = narrowed.compile(dialect=DIALECTS[dialect])
     before, _, rest = str(compiled).partition(" IN (")
     one, _, after = rest.partition(")")
     # The values are passed after all other parameters.
@@ -110,7 +105,7 @@ def _insert_one(dialect: str, table: Table, known: OnDuplicate) -> str:
     if known is OnDuplicate.REFUSED:
         return _driver_sql(dialect, insert(table).values(values), tuple(values))
     # The SQL is the same in both databases, but SQLAlchemy has a construct for each.
-    own = sqlite.insert(table) if dialect == "sqlite" else postgresql.insert(table)
+    own = sqlite.insert(table) if dialect == SQLITE else postgresql.insert(table)
     return _driver_sql(dialect, own.values(values).on_conflict_do_nothing(), tuple(values))
 
 
@@ -125,7 +120,7 @@ def _update_of(dialect: str, table: Table, kept: tuple[str, ...]) -> str:
 
 
 def _driver_sql(dialect: str, statement: Any, order: tuple[str, ...]) -> str:
-    compiled = statement.compile(dialect=_DIALECTS[dialect])
+    compiled = statement.compile(dialect=DIALECTS[dialect])
     # The values are passed by position.
     assert tuple(compiled.positiontup) == order, (compiled.positiontup, order)
     return str(compiled)

@@ -1,13 +1,13 @@
-"""One transaction on the hub's tables, in SQLAlchemy Core."""
+"""One transaction on the hub's tables. Its statements are built in SQLAlchemy Core, see `statements`."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 import orjson
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import bindparam, func, select, update
 
 from agent.core.model import Mode
 from agent.hub.domain.compression import CompressedContent, unpack
@@ -27,14 +27,14 @@ from agent.hub.domain.model import (
 )
 from agent.hub.store import tables as t
 from agent.hub.store.bulk import BulkLookup, OnDuplicate, add_rows, save_rows
+from agent.hub.store.statements import POSTGRES, Statement, Transaction, insert_into
 
-# Statements are built once, so that SQLAlchemy's compile cache finds them by identity.
 _HEADS = BulkLookup(
     # The ORDER BY makes SQLite use the index over paths. Without it, SQLite scans every file of the source.
     select(t.files).where(t.files.c.source == bindparam("s")).order_by(t.files.c.path),
     t.files.c.path,
 )
-_FILES = (
+_FILES = Statement(
     select(t.files)
     .where(t.files.c.source == bindparam("s"), t.files.c.path > bindparam("after"), t.files.c.hash.is_not(None))
     .order_by(t.files.c.path)
@@ -44,7 +44,7 @@ _OUTCOMES = BulkLookup(select(t.operations).where(t.operations.c.source == bindp
 _CONTENTS = BulkLookup(select(t.contents.c.hash, t.contents.c.encoding, t.contents.c.data), t.contents.c.hash)
 _SIZES = BulkLookup(select(t.contents.c.hash, t.contents.c.size), t.contents.c.hash)
 _FEED = [column for column in t.events.c if column is not t.events.c.source]
-_EVENTS = (
+_EVENTS = Statement(
     select(*_FEED, t.files.c.path, t.files.c.hash.label("head"), t.contents.c.size)
     .select_from(
         t.events.outerjoin(
@@ -55,15 +55,63 @@ _EVENTS = (
     .order_by(t.events.c.cursor)
     .limit(bindparam("n"))
 )
-_CONNECTOR = select(t.connectors).where(t.connectors.c.workspace == bindparam("w"), t.connectors.c.id == bindparam("i"))
-_SOURCE = select(t.sources).where(t.sources.c.workspace == bindparam("w"), t.sources.c.id == bindparam("i"))
-_LOCKED_SOURCE = _SOURCE.with_for_update()  # no such clause in SQLite, which has one writer at a time anyway
-_CONFLICTS = (
+_VERSIONS_OF = (
+    select(*(column for column in t.versions.c if column is not t.versions.c.source))
+    .where(t.versions.c.source == bindparam("s"), t.versions.c.file == bindparam("f"))
+    .order_by(t.versions.c.cursor.desc())
+)
+_VERSIONS, _NEWEST_VERSIONS = Statement(_VERSIONS_OF), Statement(_VERSIONS_OF.limit(bindparam("n")))
+_CONNECTOR = Statement(
+    select(t.connectors).where(t.connectors.c.workspace == bindparam("w"), t.connectors.c.id == bindparam("i"))
+)
+_ADD_CONNECTOR = Statement(insert_into(t.connectors))
+_HEARTBEAT = Statement(
+    update(t.connectors)
+    .where(t.connectors.c.id == bindparam("i"))
+    .values(heartbeat_at=bindparam("at"), updated_at=bindparam("at"))
+)
+_ONE_SOURCE = select(t.sources).where(t.sources.c.workspace == bindparam("w"), t.sources.c.id == bindparam("i"))
+_SOURCE = Statement(_ONE_SOURCE)
+_LOCKED_SOURCE = Statement(_ONE_SOURCE.with_for_update())
+"""SQLite has no such clause, and one writer at a time anyway."""
+_SOURCES = Statement(
+    select(t.sources).where(t.sources.c.workspace == bindparam("w")).order_by(t.sources.c.number.desc())
+)
+_CURSORS = BulkLookup(select(t.sources.c.id, t.sources.c.last_cursor), t.sources.c.id)
+_ADD_SOURCE = Statement(insert_into(t.sources, "number"))
+_SAVE_SOURCE = Statement(
+    update(t.sources)
+    .where(t.sources.c.number == bindparam("s"))
+    .values(
+        status=bindparam("new_status"), last_cursor=bindparam("new_cursor"), last_file=bindparam("new_file"),
+        updated_at=bindparam("at"),
+    )
+)  # fmt: skip
+_OPEN_CONFLICTS = (
     select(t.conflicts, t.files.c.path)
     .join(t.files, (t.files.c.source == t.conflicts.c.source) & (t.files.c.number == t.conflicts.c.file))
     .where(t.conflicts.c.source == bindparam("s"), t.conflicts.c.resolution.is_(None))
 )
-_NOTIFY = select(func.pg_notify(bindparam("c"), bindparam("s")))
+_CONFLICTS = Statement(_OPEN_CONFLICTS.order_by(t.conflicts.c.created_at.desc(), t.conflicts.c.id.desc()))
+_CONFLICT = Statement(_OPEN_CONFLICTS.where(t.conflicts.c.id == bindparam("i")))
+_CONFLICT_OF = Statement(
+    _OPEN_CONFLICTS.where(t.conflicts.c.file == bindparam("f"), t.conflicts.c.connector == bindparam("c"))
+)
+_ADD_CONFLICT = Statement(insert_into(t.conflicts, "resolution", "resolved_at"))
+_SAVE_CONFLICT = Statement(
+    update(t.conflicts)
+    .where(t.conflicts.c.id == bindparam("i"))
+    .values(
+        kind=bindparam("new_kind"), base=bindparam("new_base"), local_hash=bindparam("new_local"),
+        remote_hash=bindparam("new_remote"),
+    )
+)  # fmt: skip
+_CLOSE_CONFLICT = Statement(
+    update(t.conflicts)
+    .where(t.conflicts.c.id == bindparam("i"))
+    .values(resolution=bindparam("new"), resolved_at=bindparam("at"))
+)
+_NOTIFY = Statement(select(func.pg_notify(bindparam("c"), bindparam("s"))))
 CHANNEL = "raven_hub"
 """PostgreSQL channel on which commits are announced. The payload is the source's id."""
 MAX_PARAMETERS = 1000
@@ -88,146 +136,137 @@ def _hex(raw: bytes | None) -> str | None:
     return None if raw is None else raw.hex()
 
 
-def _head(row: Row[Any]) -> Head:
-    return Head(row.number, row.path, _hex(row.hash), row.content_type, FileState(row.state), row.synced_at)
+def _head(row: Sequence[Any]) -> Head:
+    _, number, path, hash_, content_type, state, synced_at = row
+    return Head(number, path, _hex(hash_), content_type, FileState(state), synced_at)
 
 
-def _source(row: Row[Any]) -> Source:
+def _source(row: Sequence[Any]) -> Source:
+    (
+        number, id_, workspace, created_by, name, mode, connector, status, includes, excludes, last_cursor, last_file,
+        created_at, updated_at,
+    ) = row  # fmt: skip
     return Source(
-        number=row.number,
-        id=row.id,
-        workspace=row.workspace,
-        created_by=row.created_by,
-        name=row.name,
-        mode=Mode(row.mode),
-        connector=row.connector,
-        status=SourceStatus(row.status),
-        includes=tuple(orjson.loads(row.includes)),
-        excludes=tuple(orjson.loads(row.excludes)),
-        last_cursor=row.last_cursor,
-        last_file=row.last_file,
-        created_at=row.created_at,
-        updated_at=row.updated_at,
+        number=number,
+        id=id_,
+        workspace=workspace,
+        created_by=created_by,
+        name=name,
+        mode=Mode(mode),
+        connector=connector,
+        status=SourceStatus(status),
+        includes=tuple(orjson.loads(includes)),
+        excludes=tuple(orjson.loads(excludes)),
+        last_cursor=last_cursor,
+        last_file=last_file,
+        created_at=created_at,
+        updated_at=updated_at,
     )
 
 
-def _conflict(row: Row[Any]) -> OpenConflict:
+def _conflict(row: Sequence[Any]) -> OpenConflict:
+    id_, _, file, connector, kind, base, local_hash, remote_hash, created_at, _, _, path = row
     return OpenConflict(
-        id=row.id,
-        file=row.file,
-        path=row.path,
-        connector=row.connector,
-        kind=HubConflictKind(row.kind),
-        base=row.base,
-        local_hash=row.local_hash.hex(),
-        remote_hash=_hex(row.remote_hash),
-        created_at=row.created_at,
+        id=id_,
+        file=file,
+        path=path,
+        connector=connector,
+        kind=HubConflictKind(kind),
+        base=base,
+        local_hash=local_hash.hex(),
+        remote_hash=_hex(remote_hash),
+        created_at=created_at,
     )
 
 
 class SqlSession:
-    """`agent.hub.domain.ports.StoreSession` on one SQLAlchemy connection, inside one transaction."""
+    """`agent.hub.domain.ports.StoreSession` inside one transaction."""
 
-    def __init__(self, connection: Connection) -> None:
-        self._db = connection
-        self.connection = connection
+    def __init__(self, transaction: Transaction) -> None:
+        self.transaction = self._db = transaction
 
     def ping(self) -> None:
         """Make one round trip to the database."""
-        self._db.exec_driver_sql("SELECT 1")
+        self._db.rows("SELECT 1")
 
     def connector(self, workspace: str, connector: str) -> Connector | None:
-        row = self._db.execute(_CONNECTOR, {"w": workspace, "i": connector}).first()
+        row = _CONNECTOR.first(self._db, w=workspace, i=connector)
         return None if row is None else Connector(*row)
 
     def add_connector(self, connector: Connector) -> None:
-        self._db.execute(
-            insert(t.connectors),
-            {
-                "id": connector.id,
-                "workspace": connector.workspace,
-                "created_by": connector.created_by,
-                "name": connector.name,
-                "platform": connector.platform,
-                "version": connector.version,
-                "heartbeat_at": connector.heartbeat_at,
-                "created_at": connector.created_at,
-                "updated_at": connector.updated_at,
-            },
+        _ADD_CONNECTOR.run(
+            self._db,
+            id=connector.id,
+            workspace=connector.workspace,
+            created_by=connector.created_by,
+            name=connector.name,
+            platform=connector.platform,
+            version=connector.version,
+            heartbeat_at=connector.heartbeat_at,
+            created_at=connector.created_at,
+            updated_at=connector.updated_at,
         )
 
     def touch_heartbeat(self, connector: str, at: int) -> None:
-        self._db.execute(
-            update(t.connectors).where(t.connectors.c.id == connector).values(heartbeat_at=at, updated_at=at)
-        )
+        _HEARTBEAT.run(self._db, i=connector, at=at)
 
     def source(self, workspace: str, source: str) -> Source | None:
-        row = self._db.execute(_SOURCE, {"w": workspace, "i": source}).first()
+        row = _SOURCE.first(self._db, w=workspace, i=source)
         return None if row is None else _source(row)
 
     def locked_source(self, workspace: str, source: str) -> Source | None:
-        row = self._db.execute(_LOCKED_SOURCE, {"w": workspace, "i": source}).first()
+        row = _LOCKED_SOURCE.first(self._db, w=workspace, i=source)
         return None if row is None else _source(row)
 
     def sources(self, workspace: str) -> list[Source]:
-        c = t.sources.c
-        return [
-            _source(row)
-            for row in self._db.execute(select(t.sources).where(c.workspace == workspace).order_by(c.number.desc()))
-        ]
+        return [_source(row) for row in _SOURCES.rows(self._db, w=workspace)]
 
     def add_source(self, source: Source) -> None:
-        self._db.execute(
-            insert(t.sources),
-            {
-                "id": source.id,
-                "workspace": source.workspace,
-                "created_by": source.created_by,
-                "name": source.name,
-                "mode": source.mode.value,
-                "connector": source.connector,
-                "status": source.status.value,
-                "includes": orjson.dumps(source.includes).decode(),
-                "excludes": orjson.dumps(source.excludes).decode(),
-                "last_cursor": source.last_cursor,
-                "last_file": source.last_file,
-                "created_at": source.created_at,
-                "updated_at": source.updated_at,
-            },
+        _ADD_SOURCE.run(
+            self._db,
+            id=source.id,
+            workspace=source.workspace,
+            created_by=source.created_by,
+            name=source.name,
+            mode=source.mode.value,
+            connector=source.connector,
+            status=source.status.value,
+            includes=orjson.dumps(source.includes).decode(),
+            excludes=orjson.dumps(source.excludes).decode(),
+            last_cursor=source.last_cursor,
+            last_file=source.last_file,
+            created_at=source.created_at,
+            updated_at=source.updated_at,
         )
 
     def announce(self, source: str) -> None:
         # Delivered by PostgreSQL when this transaction commits. With SQLite there is no other hub to notify.
-        if self._db.dialect.name == "postgresql":
-            self._db.execute(_NOTIFY, {"c": CHANNEL, "s": source})
+        if self._db.dialect == POSTGRES:
+            _NOTIFY.rows(self._db, c=CHANNEL, s=source)
 
     def newest_cursors(self, sources: Collection[str]) -> dict[str, int]:
-        c = t.sources.c
         found: dict[str, int] = {}
         for some in batched(sources, MAX_PARAMETERS):
-            rows = self._db.execute(select(c.id, c.last_cursor).where(c.id.in_(some)))
-            found.update({row.id: row.last_cursor for row in rows})
+            found.update(map(tuple, _CURSORS.rows(self._db, some)))
         return found
 
     def save_source(self, source: Source) -> None:
-        self._db.execute(
-            update(t.sources)
-            .where(t.sources.c.number == source.number)
-            .values(
-                status=source.status.value,
-                last_cursor=source.last_cursor,
-                last_file=source.last_file,
-                updated_at=source.updated_at,
-            )
+        _SAVE_SOURCE.run(
+            self._db,
+            s=source.number,
+            new_status=source.status.value,
+            new_cursor=source.last_cursor,
+            new_file=source.last_file,
+            at=source.updated_at,
         )
 
     def heads(self, source: int, paths: Collection[str]) -> dict[str, Head]:
         rows = _HEADS.rows(self._db, paths, source) if paths else ()
-        return {row.path: _head(row) for row in rows}
+        return {head.path: head for head in map(_head, rows)}
 
     def files(self, source: int, after: str | None, limit: int) -> list[Head]:
         # No path is empty, so every path is behind the empty one.
-        return [_head(row) for row in self._db.execute(_FILES, {"s": source, "after": after or "", "n": limit}).all()]
+        return [_head(row) for row in _FILES.rows(self._db, s=source, after=after or "", n=limit)]
 
     def add_files(self, source: int, heads: Iterable[Head]) -> None:
         rows = [(source, h.number, h.path, _raw(h.hash), h.content_type, h.state.value, h.synced_at) for h in heads]
@@ -238,13 +277,14 @@ class SqlSession:
         save_rows(self._db, t.files, rows, kept=("path",))
 
     def versions(self, source: int, file: int, newest: int | None) -> list[Version]:
-        c = t.versions.c
-        query = select(t.versions).where(c.source == source, c.file == file).order_by(c.cursor.desc()).limit(newest)
-        found = [
-            Version(row.file, row.cursor, row.hash.hex(), VersionOrigin(row.origin), row.recorded_at)
-            for row in self._db.execute(query)
+        if newest is None:
+            rows = _VERSIONS.rows(self._db, s=source, f=file)
+        else:
+            rows = _NEWEST_VERSIONS.rows(self._db, s=source, f=file, n=newest)
+        return [
+            Version(number, cursor, hash_.hex(), VersionOrigin(origin), recorded_at)
+            for number, cursor, hash_, origin, recorded_at in reversed(rows)
         ]
-        return found[::-1]
 
     def add_versions(self, source: int, versions: Iterable[Version]) -> None:
         rows = [(source, v.file, v.cursor, _blob(v.hash), v.origin.value, v.recorded_at) for v in versions]
@@ -270,7 +310,7 @@ class SqlSession:
         add_rows(self._db, t.contents, rows, OnDuplicate.LEFT_ALONE)
 
     def events(self, source: int, cursor: int, limit: int) -> list[Event]:
-        rows = self._db.execute(_EVENTS, {"s": source, "after": cursor, "n": limit}).all()
+        rows = _EVENTS.rows(self._db, s=source, after=cursor, n=limit)
         return [
             Event(
                 cursor=number,
@@ -300,10 +340,8 @@ class SqlSession:
     def outcomes(self, source: int, operations: Collection[str]) -> dict[str, RecordedOutcome]:
         rows = _OUTCOMES.rows(self._db, operations, source) if operations else ()
         return {
-            row.operation: RecordedOutcome(
-                row.operation, t.STATUSES[row.status], _hex(row.hash), row.conflict, row.reason
-            )
-            for row in rows
+            operation: RecordedOutcome(operation, t.STATUSES[status], _hex(hash_), conflict, reason)
+            for _, operation, status, hash_, conflict, reason in rows
         }
 
     def add_outcomes(self, source: int, outcomes: Iterable[RecordedOutcome]) -> None:
@@ -311,41 +349,36 @@ class SqlSession:
         add_rows(self._db, t.operations, rows)
 
     def open_conflicts(self, source: int) -> list[OpenConflict]:
-        newest_first = _CONFLICTS.order_by(t.conflicts.c.created_at.desc(), t.conflicts.c.id.desc())
-        return [_conflict(row) for row in self._db.execute(newest_first, {"s": source})]
+        return [_conflict(row) for row in _CONFLICTS.rows(self._db, s=source)]
 
     def find_open_conflict(self, source: int, conflict: str) -> OpenConflict | None:
-        row = self._db.execute(_CONFLICTS.where(t.conflicts.c.id == conflict), {"s": source}).first()
+        row = _CONFLICT.first(self._db, s=source, i=conflict)
         return None if row is None else _conflict(row)
 
     def find_open_conflict_of(self, source: int, file: int, connector: str) -> OpenConflict | None:
-        c = t.conflicts.c
-        row = self._db.execute(_CONFLICTS.where(c.file == file, c.connector == connector), {"s": source}).first()
+        row = _CONFLICT_OF.first(self._db, s=source, f=file, c=connector)
         return None if row is None else _conflict(row)
 
     def save_conflicts(self, source: int, conflicts: Iterable[OpenConflict]) -> None:
         for conflict in conflicts:
-            values: dict[str, Any] = {
-                "kind": conflict.kind.value,
-                "base": conflict.base,
-                "local_hash": _blob(conflict.local_hash),
-                "remote_hash": _raw(conflict.remote_hash),
-            }
-            updated = self._db.execute(update(t.conflicts).where(t.conflicts.c.id == conflict.id).values(values))
-            if updated.rowcount == 0:
-                values |= {
-                    "id": conflict.id,
-                    "source": source,
-                    "file": conflict.file,
-                    "connector": conflict.connector,
-                    "created_at": conflict.created_at,
-                }
-                self._db.execute(insert(t.conflicts), values)
+            kind, local, remote = conflict.kind.value, _blob(conflict.local_hash), _raw(conflict.remote_hash)
+            updated = _SAVE_CONFLICT.run(
+                self._db, i=conflict.id, new_kind=kind, new_base=conflict.base, new_local=local, new_remote=remote
+            )
+            if updated == 0:
+                _ADD_CONFLICT.run(
+                    self._db,
+                    id=conflict.id,
+                    source=source,
+                    file=conflict.file,
+                    connector=conflict.connector,
+                    kind=kind,
+                    base=conflict.base,
+                    local_hash=local,
+                    remote_hash=remote,
+                    created_at=conflict.created_at,
+                )
 
     def close_conflicts(self, closings: Iterable[ConflictClosure]) -> None:
         for closing in closings:
-            self._db.execute(
-                update(t.conflicts)
-                .where(t.conflicts.c.id == closing.id)
-                .values(resolution=closing.resolution.value, resolved_at=closing.resolved_at)
-            )
+            _CLOSE_CONFLICT.run(self._db, i=closing.id, new=closing.resolution.value, at=closing.resolved_at)

@@ -7,10 +7,10 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
@@ -22,8 +22,11 @@ from agent.hub.store.migrations import MigrationResult, migrate
 from agent.hub.store.migrations import StoreError as StoreError
 from agent.hub.store.reserve import DiskReserve
 from agent.hub.store.session import SqlSession
+from agent.hub.store.statements import PostgresTransaction, SqliteTransaction, Transaction
 
 READERS = 16
+_READING: Final = "BEGIN"
+_WRITING: Final = "BEGIN IMMEDIATE"
 RESERVE_RETRY_SECONDS = 1.0
 """Seconds between two attempts to allocate the reserve again on a full disk."""
 
@@ -62,7 +65,7 @@ class SqlStore:
         kind = self.url.get_backend_name()
         memory = kind == "sqlite" and self.url.database in (None, "", ":memory:")
         if memory:
-            self._writer, self._reader = _memory_engines(self.url)
+            self._writer = self._reader = _memory_engine(self.url)
         elif kind == "sqlite":
             self._writer, self._reader = _file_engines(self.url)
         elif kind == "postgresql":
@@ -96,8 +99,8 @@ class SqlStore:
             StoreUnavailable: the database is busy or lost.
         """
         try:
-            with self._turn, self._reader.connect() as connection:
-                yield SqlSession(connection)
+            with self._turn, self._reading() as transaction:
+                yield SqlSession(transaction)
         except Exception as error:
             known = self._translate(error)
             if known is None:
@@ -115,13 +118,19 @@ class SqlStore:
         if growth is Growth.CONTENT and not self._has_reserve:
             self._allocate_reserve()
         try:
-            with self._turn, self._writer.begin() as connection:
-                yield SqlSession(connection)
+            with self._turn, self._writing() as transaction:
+                yield SqlSession(transaction)
         except Exception as error:
             known = self._translate(error)
             if known is None:
                 raise
             raise known from error
+
+    def _reading(self) -> AbstractContextManager[Transaction]:
+        return _postgres_transaction(self._reader) if self.is_shared else _sqlite_transaction(self._reader, _READING)
+
+    def _writing(self) -> AbstractContextManager[Transaction]:
+        return _postgres_transaction(self._writer) if self.is_shared else _sqlite_transaction(self._writer, _WRITING)
 
     def ping(self) -> None:
         """Check that the database answers.
@@ -196,10 +205,10 @@ def _driver_connection(connection: Any) -> sqlite3.Connection:
     return driver
 
 
-def _memory_engines(url: URL) -> tuple[Engine, Engine]:
+def _memory_engine(url: URL) -> Engine:
     engine = create_engine(url, poolclass=StaticPool, hide_parameters=True, connect_args={"check_same_thread": False})
-    _own_transactions(engine, "BEGIN IMMEDIATE")
-    return engine, engine
+    _own_transactions(engine, _WRITING)
+    return engine
 
 
 def _file_engines(url: URL) -> tuple[Engine, Engine]:
@@ -208,11 +217,11 @@ def _file_engines(url: URL) -> tuple[Engine, Engine]:
     writer = create_engine(
         url, poolclass=QueuePool, pool_size=1, max_overflow=0, pool_timeout=60, hide_parameters=True, connect_args=args
     )
-    _own_transactions(writer, "BEGIN IMMEDIATE")
+    _own_transactions(writer, _WRITING)
     reader = create_engine(
         url, poolclass=QueuePool, pool_size=READERS, max_overflow=0, hide_parameters=True, connect_args=args
     )
-    _own_transactions(reader, "BEGIN")
+    _own_transactions(reader, _READING)
     return writer, reader
 
 
@@ -228,6 +237,30 @@ def _own_transactions(engine: Engine, begin: str) -> None:
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
         connection.exec_driver_sql(begin)
+
+
+@contextmanager
+def _sqlite_transaction(engine: Engine, begin: str) -> Iterator[SqliteTransaction]:
+    """Open a transaction that commits at the end of the block and rolls back if the block raises."""
+    pooled = engine.raw_connection()
+    try:
+        connection = pooled.driver_connection
+        assert isinstance(connection, sqlite3.Connection)
+        connection.execute(begin)
+        try:
+            yield SqliteTransaction(connection)
+        except BaseException:
+            connection.rollback()
+            raise
+        connection.commit()
+    finally:
+        pooled.close()
+
+
+@contextmanager
+def _postgres_transaction(engine: Engine) -> Iterator[PostgresTransaction]:
+    with engine.begin() as connection:
+        yield PostgresTransaction(connection)
 
 
 def _postgres_engines(url: URL, timeouts: PostgresTimeouts) -> tuple[Engine, Engine]:

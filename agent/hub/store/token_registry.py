@@ -4,14 +4,28 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import Integer, bindparam, func, literal_column, select, update
 
 from agent.hub.domain.ports import Growth
 from agent.hub.store import tables as t
 from agent.hub.store.migrations import StoreError
 from agent.hub.store.sql_store import SqlStore
+from agent.hub.store.statements import Statement, insert_into
 
 SHORTEST_PREFIX = 4
+
+_KNOWN = Statement(select(t.tokens.c.id).where(t.tokens.c.id == bindparam("i")))
+_ADD = Statement(insert_into(t.tokens, "revoked_at"))
+_ALL = Statement(select(t.tokens).order_by(t.tokens.c.created_at, t.tokens.c.id))
+_FIRST_TWO = Statement(
+    select(t.tokens)
+    .where(func.substr(t.tokens.c.id, literal_column("1"), bindparam("length", type_=Integer)) == bindparam("prefix"))
+    .limit(literal_column("2"))
+)
+_REVOKE = Statement(update(t.tokens).where(t.tokens.c.id == bindparam("i")).values(revoked_at=bindparam("at")))
+_REVOKED = Statement(
+    select(t.tokens.c.id).where(t.tokens.c.revoked_at.is_not(None), t.tokens.c.expires_at > bindparam("now"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,23 +54,20 @@ class TokenRegistry:
     def add(self, token: IssuedToken) -> None:
         """Record a token. The same token recorded again changes nothing."""
         with self._store.write(Growth.SMALL) as session:
-            if session.connection.execute(select(t.tokens.c.id).where(t.tokens.c.id == token.id)).first() is None:
-                session.connection.execute(
-                    insert(t.tokens),
-                    {
-                        "id": token.id,
-                        "workspace": token.workspace,
-                        "user_id": token.user,
-                        "created_at": token.created_at,
-                        "expires_at": token.expires_at,
-                    },
+            if _KNOWN.first(session.transaction, i=token.id) is None:
+                _ADD.run(
+                    session.transaction,
+                    id=token.id,
+                    workspace=token.workspace,
+                    user_id=token.user,
+                    created_at=token.created_at,
+                    expires_at=token.expires_at,
                 )
 
     def all(self) -> list[IssuedToken]:
         """Return every recorded token, oldest first."""
         with self._store.read() as session:
-            rows = session.connection.execute(select(t.tokens).order_by(t.tokens.c.created_at, t.tokens.c.id))
-            return [IssuedToken(*row) for row in rows]
+            return [IssuedToken(*row) for row in _ALL.rows(session.transaction)]
 
     def revoke(self, prefix: str, now: int) -> IssuedToken:
         """Revoke the token whose id begins with `prefix`. Revoking it again keeps the first time.
@@ -65,8 +76,11 @@ class TokenRegistry:
             StoreError: no token, or more than one, has an id that begins so.
         """
         with self._store.write(Growth.SMALL) as session:
-            query = select(t.tokens).where(t.tokens.c.id.startswith(prefix, autoescape=True)).limit(2)
-            rows = session.connection.execute(query).all() if len(prefix) >= SHORTEST_PREFIX else []
+            rows = (
+                _FIRST_TWO.rows(session.transaction, prefix=prefix, length=len(prefix))
+                if len(prefix) >= SHORTEST_PREFIX
+                else ()
+            )
             if len(rows) != 1:
                 count = "no token has" if not rows else "more than one token has"
                 raise StoreError(
@@ -76,15 +90,13 @@ class TokenRegistry:
             found = IssuedToken(*rows[0])
             if found.revoked_at is not None:
                 return found
-            session.connection.execute(update(t.tokens).where(t.tokens.c.id == found.id).values(revoked_at=now))
+            _REVOKE.run(session.transaction, i=found.id, at=now)
         return IssuedToken(found.id, found.workspace, found.user, found.created_at, found.expires_at, now)
 
     def revoked(self, now: int) -> frozenset[str]:
         """Return the ids of revoked tokens that have not expired at `now`."""
-        c = t.tokens.c
         with self._store.read() as session:
-            rows = session.connection.execute(select(c.id).where(c.revoked_at.is_not(None), c.expires_at > now))
-            return frozenset(row.id for row in rows)
+            return frozenset(id_ for (id_,) in _REVOKED.rows(session.transaction, now=now))
 
 
 class Revocations:
