@@ -9,12 +9,14 @@ import datetime as dt
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Final
 
 from agent.api import methods
 from agent.api.context import ApiContext
 from agent.core.model import SourceState
 from agent.engine.in_flight import SyncCounters
+from agent.remotes.wrappers import CallCounts
 
 CONTENT_TYPE: Final = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 SERVER_STATES: Final = ("ok", "offline", "signed_out")
@@ -27,6 +29,7 @@ _TALLIES: Final = (
     ("deleted_local", "Files moved to the trash after they were deleted on the server."),
     ("conflicts_opened", "Conflicts that were parked."),
 )
+_NO_CALLS: Final[Mapping[str, CallCounts]] = MappingProxyType({})
 _COUNTS: Final = (
     ("files", "files", "Files that are synced."),
     ("size_bytes", "bytes", "Bytes in them."),
@@ -74,13 +77,21 @@ def exposition(context: ApiContext) -> str:
         runner = agent.runner(source.key)
         if runner is not None:
             tallies[source.source_id] = runner.engine.tally
-    return render(methods.call(context, "status", {}), tallies)
+    return render(methods.call(context, "status", {}), tallies, agent.call_counts())
 
 
-def render(status: Mapping[str, Any], tallies: Mapping[str, SyncCounters]) -> str:
-    """Return the text for a status document and each source's counters, by the source's id."""
+def render(
+    status: Mapping[str, Any], tallies: Mapping[str, SyncCounters], calls: Mapping[str, CallCounts] = _NO_CALLS
+) -> str:
+    """Return the text for a status document.
+
+    Args:
+        tallies: each source's counters, by the source's id.
+        calls: number of calls to each server, by the account's name.
+    """
     now = _moment(status["checked_at"]) or 0.0
-    families = [*_agent(status), *_servers(status["servers"], now), *_sources(status["sources"], tallies, now)]
+    servers = _servers(status["servers"], now)
+    families = [*_agent(status), *servers, _calls(calls), *_sources(status["sources"], tallies, now)]
     return "".join(f"{line}\n" for family in families for line in family.lines()) + "# EOF\n"
 
 
@@ -109,6 +120,14 @@ def _servers(servers: Iterable[Mapping[str, Any]], now: float) -> Iterator[Famil
             expiry.add(end, labels)
             left.add(end - now, labels)
     return iter((state, expiry, left))
+
+
+def _calls(calls: Mapping[str, CallCounts]) -> Family:
+    family = Family("server_calls", "counter", "Calls to the server; a failed one has a problem.")
+    for server, counts in sorted(calls.items()):
+        for (name, problem), number in sorted(counts.items()):
+            family.add(number, {"server": server, "call": name, "problem": problem}, "_total")
+    return family
 
 
 def _sources(sources: Iterable[Mapping[str, Any]], tallies: Mapping[str, SyncCounters], now: float) -> Iterator[Family]:

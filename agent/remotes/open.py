@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,6 +14,7 @@ from agent.remotes.http.profile import ApiProfile
 from agent.remotes.protocol import Remote
 from agent.remotes.raven.adapter import RavenRemote
 from agent.remotes.raven.profile import raven_profile
+from agent.remotes.wrappers import ObservedRemote, Observer, log_call
 
 
 class Dialect(NamedTuple):
@@ -42,8 +43,9 @@ def open_remote(
     ca_file: str = "",
     insecure_http: bool = False,
     books: BookOf = no_books,
+    observers: Sequence[Observer] = (),
 ) -> Remote:
-    """Return an adapter for the server at ``url``. Nothing is sent before its first call.
+    """Return an adapter for the server at ``url``. Nothing is sent before its first call. Each call is logged.
 
     Args:
         dialect: the name of the server's protocol, as the account has it.
@@ -53,6 +55,7 @@ def open_remote(
         ca_file: a file of certificates to trust beside the system's; empty for none.
         insecure_http: allow plain http to another machine.
         books: returns what the index knows of a source; used by dialects that name files by id.
+        observers: take a record of each call when it ends.
 
     Raises:
         UsageError: the dialect is not known, or the address, the proxy or ``ca_file`` cannot be used.
@@ -64,4 +67,5 @@ def open_remote(
     plain = PlainHttp.ALLOW if insecure_http else PlainHttp.REFUSE
     trusted = Path(ca_file) if ca_file else None
     profile = parts.profile(workspace)
-    return parts.adapter(HttpClient(url, token, profile, name=name, ca_file=trusted, plain_http=plain), books)
+    adapter = parts.adapter(HttpClient(url, token, profile, name=name, ca_file=trusted, plain_http=plain), books)
+    return ObservedRemote(adapter, log_call, *observers)

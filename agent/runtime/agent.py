@@ -21,6 +21,7 @@ from agent.engine.config import EngineConfig, RunMode
 from agent.index import Index, generation, open_index, quarantine
 from agent.index.store import unavailable
 from agent.remotes.protocol import Capabilities
+from agent.remotes.wrappers import CallCounts
 from agent.runtime import source_setup
 from agent.runtime.cloned_home import detach_cloned_home
 from agent.runtime.control_loop import ControlLoop
@@ -113,6 +114,10 @@ class Agent:
     def server(self, name: str) -> ServerSession:
         """Return the session of an account. Raises UsageError if there is no such account."""
         return self._sessions.get(name)
+
+    def call_counts(self) -> dict[str, CallCounts]:
+        """Return the number of calls to each account's server, by account name."""
+        return self._sessions.call_counts()
 
     def drop_server(self, name: str) -> None:
         """Close the session of an account that has changed or is gone."""

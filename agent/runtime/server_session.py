@@ -17,6 +17,7 @@ from agent.core.errors import Problem, ProblemKind, RemoteError, UsageError
 from agent.remotes.http.failures import RemoteCallError, SideEffect
 from agent.remotes.open import open_remote
 from agent.remotes.protocol import Capabilities, Registration, Remote
+from agent.remotes.wrappers import CallCounter
 from agent.runtime.effect_executor import ServerConnection
 from agent.runtime.hub_process import WORKSPACE, HubProcess, HubStartFailed
 from agent.settings.credentials import CredentialStore, Token
@@ -87,6 +88,8 @@ class ServerSession:
         self._registration: Registration | None = None
         self._stopped = threading.Event()
         self._warned: int | None = None
+        self.calls = CallCounter()
+        """Number of calls to the server since the session began."""
         self.problem: Problem | None = None
         """The newest problem with the server; None after a successful call."""
         self._answered_at = float("-inf")
@@ -151,6 +154,7 @@ class ServerSession:
                 name=entry.name,
                 ca_file=self._settings.ca_file,
                 insecure_http=entry.insecure_http,
+                observers=(self.calls,),
             )
         except UsageError as error:
             raise RemoteError(Problem(ProblemKind.BAD_REQUEST, error.message), error.hint) from error

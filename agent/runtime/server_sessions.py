@@ -9,6 +9,7 @@ from typing import Final
 
 from agent.core.errors import UsageError
 from agent.remotes.protocol import Capabilities
+from agent.remotes.wrappers import CallCounts
 from agent.runtime.registry_store import RegistryStore
 from agent.runtime.server_session import ServerSession, local_entry
 from agent.settings import links as reg
@@ -66,6 +67,11 @@ class ServerSessions:
         """Return the features of an account's server; None if the account has no session."""
         session = self._sessions.get(name)
         return None if session is None else session.capabilities
+
+    def call_counts(self) -> dict[str, CallCounts]:
+        """Return the number of calls to each account's server, by account name."""
+        with self._lock:
+            return {name: session.calls.counts() for name, session in self._sessions.items()}
 
     def drop(self, name: str) -> None:
         """Close the session of an account that has changed or is gone."""

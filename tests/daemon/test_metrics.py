@@ -66,6 +66,15 @@ def test_every_count_of_the_status_is_a_sample() -> None:
     assert value(values, "raven_agent_build_info", version="1.2.3") == 1
 
 
+def test_calls_are_counted_by_server_method_and_problem() -> None:
+    """An alert can ask for the share that failed, and for the kind of failure."""
+    values = read(render(STATUS, {}, {"raven": {("pull", ""): 5, ("pull", "offline"): 2}, "local": {("push", ""): 1}}))
+    name = "raven_agent_server_calls_total"
+    assert value(values, name, server="raven", call="pull", problem="") == 5
+    assert value(values, name, server="raven", call="pull", problem="offline") == 2
+    assert value(values, name, server="local", call="push", problem="") == 1
+
+
 @pytest.mark.parametrize("state", [state.value for state in SourceState])
 def test_exactly_one_state_is_1(state: str) -> None:
     """Of each source and of each server."""
@@ -122,6 +131,7 @@ def test_a_running_agent_answers_a_collector(tmp_path_factory: pytest.TempPathFa
     values = read(answer.text)
     assert value(values, "raven_agent_source_files", source=source) == 4
     assert value(values, "raven_agent_source_pushed_total", source=source) == 1
+    assert value(values, "raven_agent_server_calls_total", call="push", problem="") >= 1
     assert value(values, "raven_agent_source_state", source=source, raven_agent_source_state="up_to_date") == 1
     assert 0 <= value(values, "raven_agent_source_last_sync_age_seconds", source=source) < 60
 
@@ -131,4 +141,4 @@ def test_the_document_names_every_metric_and_no_other() -> None:
     document = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
     rows = [line for line in document.splitlines() if line.startswith("| `raven_agent_")]
     documented = {name for row in rows for name in re.findall(r"`(raven_agent_\w+)`", row.split(" | ")[0])}
-    assert documented == {name for (name, _) in read(render(STATUS, {}))}
+    assert documented == {name for (name, _) in read(render(STATUS, {}, {"raven": {("pull", ""): 1}}))}
