@@ -9,6 +9,8 @@
     ├── DiskError                 the disk refused an action on one file
     │   ├── RootError             the synced folder is missing, unreadable or another one
     │   ├── FileChanged           a file changed while it was read in pieces
+    │   ├── GarbledDownload       the bytes of a download are not those that were promised
+    │   ├── NoRoom                the disk has not enough free space for a download
     │   ├── UnsafePath            a parent folder of the path is a link
     │   ├── PathBlocked           a parent folder of the path is a file, or has another spelling
     │   ├── MountMissing          the path lies on a file system that is not mounted

@@ -17,6 +17,7 @@ from agent.core.errors import DiskError, Problem, ProblemKind, RemoteError, Root
 from agent.core.model import IndexedFile, IndexedFileRow, Intent, Presence
 from agent.core.os_errors import explain
 from agent.core.remote_records import Outcome, RemoteConflict, RemoteHead, Result, Verb
+from agent.core.supply import Inline
 from agent.disk.apply.file_reader import FileReader
 from agent.disk.scan.observe import UNREAD
 from agent.disk.scan.walk import ScanBatch
@@ -167,8 +168,9 @@ class EffectExecutor:
             yield m.LargeFilesRead(paths)
 
     def _apply(self, jobs: tuple[tuple[Intent, bytes], ...]) -> m.Message:
+        supplied = [(intent, Inline(content)) for intent, content in jobs]
         try:
-            return m.ChangesApplied(tuple(self._folder.apply(jobs, self._clock(), self._memory.mounts())))
+            return m.ChangesApplied(tuple(self._folder.apply(supplied, self._clock(), self._memory.mounts())))
         except DiskError as error:
             return m.RecoveryFailed(error.message)
 

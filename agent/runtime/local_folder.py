@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from agent.core.errors import DiskError, RootError
 from agent.core.model import ApplyOutcome, ApplyResult, IndexedFile, IndexedFileRow, Intent, Observation
+from agent.core.supply import Supply, Transfer
+from agent.disk.apply.downloads import DownloadWriter, LiveDownloads, StagedDownloads, VerifiedDownloads
 from agent.disk.apply.file_reader import FileReader
 from agent.disk.apply.install import Installer
 from agent.disk.apply.trash import Trash
@@ -27,6 +29,7 @@ class _Opened(NamedTuple):
     root: Root
     selection: Selection
     trash: Trash
+    downloads: StagedDownloads
     installer: Installer
 
 
@@ -63,6 +66,8 @@ class LocalFolder:
         self._users = 0
         self.interrupted: Callable[[], bool] = never
         """True once the process stops: long reads then end with ``ReadInterrupted``."""
+        self.verified = VerifiedDownloads()
+        """Shared by all objects over this folder, so that the one that installs a download need not read it again."""
         self._closed = False
         self._one_at_a_time = threading.Lock()
         """Held for a whole call; taken before ``_lock``."""
@@ -139,9 +144,9 @@ class LocalFolder:
                 selection = Selection(root, self._rules)
                 trash = Trash(self._fs, root, self._state_folder, self._source)
                 root.nfd_probe = trash.stores_nfd
-                self._open = _Opened(
-                    root, selection, trash, Installer(root, trash, selection, interrupted=self._is_interrupted)
-                )
+                downloads = StagedDownloads(self._fs, trash, self._is_interrupted, self.verified)
+                installer = Installer(root, trash, selection, interrupted=self._is_interrupted, downloads=downloads)
+                self._open = _Opened(root, selection, trash, downloads, installer)
             return self._open
 
     def _confirmed(self) -> Root:
@@ -236,8 +241,24 @@ class LocalFolder:
                     return opened.trash.read(entry.id)
             return None
 
+    @contextlib.contextmanager
+    def download(self, transfer: Transfer) -> Iterator[DownloadWriter]:
+        """Begin a download or go on with it; the file is closed at the end. From any thread.
+
+        Raises:
+            RootError: the folder is missing or not the linked one.
+            DiskError, OSError, ReadInterrupted: as in ``StagedDownloads.begin``.
+        """
+        with self._use() as opened, opened.downloads.begin(transfer) as writer:
+            yield writer
+
+    def discard_download(self, transfer_id: str) -> None:
+        """Remove a download, if it exists. Raises DiskError or OSError."""
+        with self._use() as opened:
+            opened.downloads.discard(transfer_id)
+
     def apply(
-        self, jobs: Sequence[tuple[Intent, bytes]], now: float, mounts: frozenset[str] = frozenset()
+        self, jobs: Sequence[tuple[Intent, Supply]], now: float, mounts: frozenset[str] = frozenset()
     ) -> list[ApplyResult]:
         """Make journalled changes. The result of a change that the disk refused is FAILED; ``mounts`` as in ``Root``.
 
@@ -251,13 +272,31 @@ class LocalFolder:
         except RootError as error:
             return [ApplyResult(intent.id, ApplyOutcome.FAILED, None, error.message) for intent, _ in jobs]
         except DiskError:
-            return self.recover([intent for intent, _ in jobs], now, mounts)
+            return self._recover([intent for intent, _ in jobs], now, mounts, LiveDownloads.of_jobs(jobs))
 
-    def recover(self, intents: Sequence[Intent], now: float, mounts: frozenset[str] = frozenset()) -> list[ApplyResult]:
-        """Return the results of changes that an earlier process began. Raises DiskError if they are not known now."""
+    def recover(
+        self,
+        intents: Sequence[Intent],
+        now: float,
+        mounts: frozenset[str] = frozenset(),
+        transfers: Sequence[Transfer] | None = None,
+    ) -> list[ApplyResult]:
+        """Return the results of changes that an earlier process began.
+
+        Args:
+            transfers: every download that is wanted; other downloads are removed. None: none is removed.
+
+        Raises:
+            DiskError: the results are not known now.
+        """
+        return self._recover(intents, now, mounts, LiveDownloads.of_transfers(transfers))
+
+    def _recover(
+        self, intents: Sequence[Intent], now: float, mounts: frozenset[str], downloads: LiveDownloads
+    ) -> list[ApplyResult]:
         with self._use() as opened:
             opened.root.mounts = mounts
-            return opened.installer.recover(intents, now)
+            return opened.installer.recover(intents, now, downloads)
 
     def release_journal(self, intent_ids: Sequence[str]) -> None:
         """Remove the staging marks of changes whose results are committed in the index."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from agent.core.delete_guard import DeleteGuardLimits
+from agent.disk.apply.downloads import VerifiedDownloads
 from agent.disk.fs.protocol import Fs
 from agent.disk.root import Root, RootIdentity
 from agent.disk.selection.rules import Rules, Selection
@@ -98,8 +99,10 @@ def effect_handlers(
 ) -> EffectHandlers:
     """Return the executors of a source. Changes, calls and large files get a handle of the folder each."""
     folders = open_source_folder(), open_source_folder(), open_source_folder()
+    verified = VerifiedDownloads()
     for folder in folders:
         folder.interrupted = lambda: runner.is_stopped
+        folder.verified = verified
 
     def executor(folder: LocalFolder) -> EffectExecutor:
         return EffectExecutor(source.source_id, folder, index, connect, lambda: runner.max_bytes, clock)

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from agent.core.model import IndexedFile, Intent, Observation, Purpose
+from agent.core.supply import Inline, Supply, Transfer
+from agent.disk.apply.downloads import StagedDownloads
 from agent.disk.apply.install import Installer
 from agent.disk.apply.trash import Trash
 from agent.disk.fs.posix import PosixFs
@@ -59,6 +61,16 @@ def intent(
     )
 
 
+def inline(jobs: Sequence[tuple[Intent, bytes]]) -> list[tuple[Intent, Supply]]:
+    """Gives each intent its bytes in memory."""
+    return [(job, Inline(content)) for job, content in jobs]
+
+
+def transfer(path: str, content: bytes, number: int = 1) -> Transfer:
+    """A download of these bytes for a path."""
+    return Transfer(f"d{number:015x}", path, None, None, sha(content), len(content))
+
+
 @dataclass
 class Room:
     """Everything over one folder."""
@@ -67,9 +79,17 @@ class Room:
     root: Root
     selection: Selection
     trash: Trash
+    downloads: StagedDownloads
     installer: Installer
     folder: Path
     state: Path
+
+    def fetch(self, wanted: Transfer, content: bytes, piece: int = 8) -> None:
+        """Downloads a file, or what is missing of it, in pieces."""
+        with self.downloads.begin(wanted) as writer:
+            for offset in range(writer.present, len(content), piece):
+                writer.append(content[offset : offset + piece])
+            writer.finish()
 
     def close(self) -> None:
         self.trash.close()
@@ -87,7 +107,9 @@ def open_room(folder: Path, state: Path, fs: Fs | None = None, rules: Rules | No
     root = Root(fs, str(folder))
     selection = Selection(root, rules or Rules())
     trash = Trash(fs, root, str(state))
-    return Room(fs, root, selection, trash, Installer(root, trash, selection), folder, state)
+    downloads = StagedDownloads(fs, trash)
+    installer = Installer(root, trash, selection, downloads=downloads)
+    return Room(fs, root, selection, trash, downloads, installer, folder, state)
 
 
 class Crash(BaseException):

@@ -13,7 +13,7 @@ import pytest
 from agent.core.model import ApplyOutcome, Purpose
 from agent.core.os_errors import explain
 from agent.disk.fs.attributes import access_acl
-from disk.fixtures import NOW, Room, WrappedFs, intent, needs_root, open_room
+from disk.fixtures import NOW, Room, WrappedFs, inline, intent, needs_root, open_room
 
 OLD, NEW = b"old\n", b"new\n"
 _ENTRY = struct.Struct("<HHI")
@@ -27,7 +27,7 @@ def acl(*entries: tuple[int, int, int]) -> bytes:
 
 def install(room: Room, path: str, expected: bytes | None = None, purpose: Purpose = Purpose.PULL) -> None:
     job = intent(path, NEW, expected, purpose=purpose)
-    assert room.installer.apply([(job, NEW)], NOW)[0].landing is ApplyOutcome.DONE
+    assert room.installer.apply(inline([(job, NEW)]), NOW)[0].landing is ApplyOutcome.DONE
     room.installer.release([job.id])
 
 
@@ -122,7 +122,7 @@ def test_fd9_a_restored_file_gets_its_own_mode_back(room: Room) -> None:
     file.write_bytes(NEW)
     file.chmod(0o600)
     removal = intent("a.md", None, NEW, 2)
-    assert room.installer.apply([(removal, b"")], NOW)[0].landing is ApplyOutcome.DONE
+    assert room.installer.apply(inline([(removal, b"")]), NOW)[0].landing is ApplyOutcome.DONE
     install(room, "a.md", purpose=Purpose.RESTORE)
     assert mode(file) == 0o600
     elsewhere = room.state.with_name("other")
@@ -151,7 +151,7 @@ def test_fd12_a_pull_across_a_mount_says_what_to_do(folder: Path, state: Path) -
             raise OSError(18, os.strerror(18))
 
     fs.before = across
-    result = room.installer.apply([(intent("disk/a.md", NEW, None), NEW)], NOW)[0]
+    result = room.installer.apply(inline([(intent("disk/a.md", NEW, None), NEW)]), NOW)[0]
     fs.before = None
     assert result.landing is ApplyOutcome.FAILED
     assert result.text is not None

@@ -11,7 +11,7 @@ from agent.core.model import ApplyOutcome, IndexedFile, Presence, Reason
 from agent.disk.fs import syscalls
 from agent.disk.scan.observe import observe_paths
 from agent.disk.scan.walk import scan
-from disk.fixtures import NOW, Room, age, intent, remember
+from disk.fixtures import NOW, Room, age, inline, intent, remember
 from support.mounts import bind_mounted, unmount
 
 
@@ -61,7 +61,7 @@ def test_fd2_nothing_is_written_below_a_bare_mount_point(room: Room, bound: Path
         (intent("bound/deep/new.md", b"new", None, 2), b"new"),
         (intent("bound/other.md", None, b"of the folder beneath", 3), b""),
     ]
-    assert ApplyOutcome.DONE not in {one.landing for one in room.installer.apply(jobs, NOW)}
+    assert ApplyOutcome.DONE not in {one.landing for one in room.installer.apply(inline(jobs), NOW)}
     assert [entry.name for entry in bound.iterdir()] == ["other.md"]
 
 

@@ -16,7 +16,7 @@ from agent.core.model import ApplyOutcome, Presence
 from agent.disk.fs.protocol import Dir, File
 from agent.disk.selection.rules import Rules
 from agent.runtime.local_folder import LocalFolder
-from disk.fixtures import NOW, intent, remember
+from disk.fixtures import NOW, inline, intent, remember
 from support.folding import FoldingFs
 
 COMPOSED = "r\u00e9sum\u00e9.md"
@@ -54,7 +54,7 @@ def paths(folder: LocalFolder) -> set[str]:
 
 def test_what_was_installed_composed_is_found_composed(folder: LocalFolder, tmp_path: Path) -> None:
     """Else it would be pushed under the other spelling, and deleted under its own, for everybody."""
-    (landed,) = folder.apply([(intent(COMPOSED, b"text", None), b"text")], NOW)
+    (landed,) = folder.apply(inline([(intent(COMPOSED, b"text", None), b"text")]), NOW)
     assert landed.landing is ApplyOutcome.DONE
     assert {file.name for file in (tmp_path / "notes").iterdir()} == {"Plain.md", DECOMPOSED}
     assert paths(folder) == {"Plain.md", COMPOSED}
@@ -65,7 +65,7 @@ def test_what_was_installed_composed_is_found_composed(folder: LocalFolder, tmp_
 def test_a_name_this_disk_cannot_keep_is_blocked_by_itself(folder: LocalFolder) -> None:
     """The server's decomposed spelling: one skipped file, nothing installed, and no delete from its absence."""
     jobs = [(intent(DECOMPOSED, b"text", None), b"text"), (intent("other.md", b"x", None, 2), b"x")]
-    first, second = folder.apply(jobs, NOW)
+    first, second = folder.apply(inline(jobs), NOW)
     assert (first.landing, second.landing) == (ApplyOutcome.BLOCKED, ApplyOutcome.DONE)
     assert folder.observe([DECOMPOSED], {}, None)[0].side.presence is Presence.ABSENT
     assert paths(folder) == {"Plain.md", "other.md"}
@@ -75,7 +75,7 @@ def test_a_decomposed_name_is_deferred_on_an_untested_disk(folder: LocalFolder, 
     """Full just when a process starts: what is known under the composed name is neither missing nor a new file."""
     (tmp_path / "notes" / "deep").mkdir()
     jobs = [(intent(f"deep/{COMPOSED}", b"text", None), b"text")]
-    assert folder.apply(jobs, NOW)[0].landing is ApplyOutcome.DONE
+    assert folder.apply(inline(jobs), NOW)[0].landing is ApplyOutcome.DONE
     known = [remember(seen) for batch in folder.scan((), None) for seen in batch.seen]
     fs: Any = DecomposingFs()
     fs.full = True

@@ -12,7 +12,7 @@ import pytest
 from agent.core.model import ApplyOutcome, Intent
 from agent.disk.fs import syscalls
 from agent.disk.scan.parent_cache import KEPT_FOR
-from disk.fixtures import NOW, Crash, Room, WithoutExchange, WrappedFs, crash_at, intent, open_room, sha
+from disk.fixtures import NOW, Crash, Room, WithoutExchange, WrappedFs, crash_at, inline, intent, open_room, sha
 
 OLD, NEW, MINE = b"old text\n", b"new text, longer\n", b"the user's own text\n"
 PATHS = ("d/a.md", "d/b.md", "e/f/c.md", "replaced.md")
@@ -57,7 +57,7 @@ def test_a_crash_in_a_group_leaves_files_whole_and_recoverable(
         fs.before = crash_at(number)
         crashed = False
         try:
-            room.installer.apply(group(), NOW)
+            room.installer.apply(inline(group()), NOW)
         except Crash:
             crashed = True
         fs.before = None
@@ -91,7 +91,7 @@ def test_after_a_crash_an_installed_then_deleted_file_is_done(folder: Path, stat
         room = open_room(folder, state, fs)
         fs.before = crash_at(number)
         try:
-            room.installer.apply(group(), NOW)
+            room.installer.apply(inline(group()), NOW)
             return
         except Crash:
             pass
@@ -113,7 +113,7 @@ def test_one_marker_covers_a_group_until_its_results_commit(room: Room) -> None:
     """One mark stands for the whole group until its results are committed."""
     (room.folder / PATHS[3]).write_bytes(OLD)
     (room.folder / "full").write_bytes(MINE)
-    landed = room.installer.apply(group(), NOW)
+    landed = room.installer.apply(inline(group()), NOW)
     assert [one.landing for one in landed] == [ApplyOutcome.DONE] * 4 + [ApplyOutcome.BLOCKED]
     assert names(room) == ["made", "void"]
     room.installer.release([job.id for job, _ in group()])
@@ -132,7 +132,7 @@ def test_without_a_written_refusal_nothing_of_a_group_is_created(folder: Path, s
 
     fs.before = refuse
     jobs = [(member(number, f"{number}.md", NEW, None), NEW) for number in range(3)]
-    assert {landed.landing for landed in room.installer.apply(jobs, NOW)} == {ApplyOutcome.FAILED}
+    assert {landed.landing for landed in room.installer.apply(inline(jobs), NOW)} == {ApplyOutcome.FAILED}
     fs.before = None
     assert list(folder.iterdir()) == []
     assert "made" not in names(room)
@@ -147,7 +147,7 @@ def test_a_group_in_one_folder_uses_one_walk_and_two_syncs(folder: Path, state: 
     room.staging()
     jobs = [(member(n, f"d/{n % 10}/{n}.md", NEW, None), NEW) for n in range(300)]
     fs.before = lambda name, _: calls.append(name)
-    assert {landed.landing for landed in room.installer.apply(jobs, NOW)} == {ApplyOutcome.DONE}
+    assert {landed.landing for landed in room.installer.apply(inline(jobs), NOW)} == {ApplyOutcome.DONE}
     assert calls.count("syncfs") == 2
     assert calls.count("fsync") == calls.count("fsync_dir") == 0
     assert calls.count("create") == 300 + 1
@@ -172,7 +172,7 @@ def test_a_folder_moved_away_while_open_is_resolved_again(folder: Path, state: P
     (tmp_path / "elsewhere").mkdir()
     fs.before = move_it_away
     jobs = [(member(number, f"d/{number}.md", NEW, None), NEW) for number in range(8)]
-    results = room.installer.apply(jobs, NOW)
+    results = room.installer.apply(inline(jobs), NOW)
     fs.before = None
     assert os.listdir(tmp_path / "elsewhere") == []
     assert {landed.landing for landed in results} == {ApplyOutcome.CHANGED}
@@ -199,7 +199,7 @@ def test_a_folder_deleted_while_it_is_kept_open_is_made_again(folder: Path, stat
 
     fs.before = delete_it
     jobs = [(member(number, f"d/{number}.md", NEW, None), NEW) for number in range(3)]
-    results = room.installer.apply(jobs, NOW)
+    results = room.installer.apply(inline(jobs), NOW)
     fs.before = None
     assert [landed.landing for landed in results] == [ApplyOutcome.CHANGED, ApplyOutcome.DONE, ApplyOutcome.DONE]
     assert sorted(os.listdir(folder / "d")) == ["1.md", "2.md"]
@@ -220,7 +220,7 @@ def test_a_folder_is_walked_to_anew_after_a_while(folder: Path, state: Path, tmp
 
     fs.before = move_it_away
     jobs = [(member(number, f"d/{number}.md", NEW, None), NEW) for number in range(3 * KEPT_FOR)]
-    room.installer.apply(jobs, NOW)
+    room.installer.apply(inline(jobs), NOW)
     fs.before = None
     assert len(os.listdir(tmp_path / "away")) == KEPT_FOR
     assert len(os.listdir(folder / "d")) == 2 * KEPT_FOR
@@ -235,7 +235,7 @@ def test_a_removed_group_removes_only_the_folders_it_emptied(room: Room) -> None
         (room.folder / path).write_bytes(OLD)
     (room.folder / "b/d/kept.png").write_bytes(MINE)
     jobs = [(member(number, path, None, OLD), b"") for number, path in enumerate(paths)]
-    results = room.installer.apply(jobs, NOW)
+    results = room.installer.apply(inline(jobs), NOW)
     assert {landed.landing for landed in results} == {ApplyOutcome.DONE}
     assert all(landed.seen is not None and landed.seen.side.hash is None for landed in results)
     assert sorted(path.relative_to(room.folder).as_posix() for path in room.folder.rglob("*")) == [

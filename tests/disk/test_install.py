@@ -17,13 +17,13 @@ from agent.disk.apply.install import Installer
 from agent.disk.fs.protocol import SwapPrimitive
 from agent.disk.scan.digest import ReadInterrupted
 from agent.disk.selection.rules import Rules
-from disk.fixtures import NOW, Room, WithoutExchange, WrappedFs, age, intent, open_room, sha
+from disk.fixtures import NOW, Room, WithoutExchange, WrappedFs, age, inline, intent, open_room, sha
 
 OLD, NEW, MINE = b"old text\n", b"new text, longer\n", b"the user's own text\n"
 
 
 def carry(room: Room, job: Intent, content: bytes = b"") -> ApplyResult:
-    return room.installer.apply([(job, content)], NOW)[0]
+    return room.installer.apply(inline([(job, content)]), NOW)[0]
 
 
 def test_a_new_file_is_created_with_its_folders(room: Room) -> None:
@@ -166,7 +166,7 @@ def test_a_link_swapped_in_between_any_calls_never_leads_outside(folder: Path, s
         fs = WrappedFs()
         room = open_room(folder, state, fs)
         fs.before = swap_in_a_link
-        room.installer.apply([(intent("a/x.md", NEW, OLD, number), NEW)], NOW)
+        room.installer.apply(inline([(intent("a/x.md", NEW, OLD, number), NEW)]), NOW)
         fs.before = None
         room.close()
         assert os.listdir(outside) == ["x.md"]
@@ -204,7 +204,10 @@ def test_an_empty_folder_gives_way_to_a_file(room: Room) -> None:
 def test_a_file_turns_into_a_folder_within_one_group(room: Room) -> None:
     (room.folder / "a.md").write_bytes(OLD)
     jobs = [(intent("a.md", None, OLD, 1), b""), (intent("a.md/b.md", NEW, None, 2), NEW)]
-    assert [landed.landing for landed in room.installer.apply(jobs, NOW)] == [ApplyOutcome.DONE, ApplyOutcome.DONE]
+    assert [landed.landing for landed in room.installer.apply(inline(jobs), NOW)] == [
+        ApplyOutcome.DONE,
+        ApplyOutcome.DONE,
+    ]
     assert (room.folder / "a.md/b.md").read_bytes() == NEW
 
 
@@ -254,7 +257,7 @@ def test_a_disk_that_refuses_leaves_the_folder_as_it_was(folder: Path, state: Pa
 
     fs.before = refuse
     jobs = [(intent("a.md", NEW, OLD, 1), NEW), (intent("n/b.md", NEW, None, 2), NEW)]
-    results = room.installer.apply(jobs, NOW)
+    results = room.installer.apply(inline(jobs), NOW)
     fs.before = None
     refused = [landed for landed in results if landed.landing is ApplyOutcome.FAILED]
     assert refused
@@ -281,7 +284,7 @@ def test_a_group_is_written_synced_swapped_and_synced_in_order(folder: Path, sta
     room.staging()
     fs.before = lambda name, _: calls.append(name)
     jobs = [(intent(f"{number}/f.md", NEW, OLD, number), NEW) for number in range(size)]
-    assert {landed.landing for landed in room.installer.apply(jobs, NOW)} == {ApplyOutcome.DONE}
+    assert {landed.landing for landed in room.installer.apply(inline(jobs), NOW)} == {ApplyOutcome.DONE}
     syncs = {"fsync", "syncfs"}
     last_write = max(i for i, name in enumerate(calls) if name == "write")
     swaps = [i for i, name in enumerate(calls) if name == "exchange"]
@@ -297,7 +300,7 @@ def test_an_edit_between_the_look_and_the_swap_is_put_back(folder: Path, state: 
     fs = WrappedFs()
     room = open_room(folder, state, fs)
     fs.before = lambda name, _: (folder / "a.md").write_bytes(MINE) and None if name == "exchange" else None
-    landed = room.installer.apply([(intent("a.md", NEW, OLD), NEW)], NOW)[0]
+    landed = room.installer.apply(inline([(intent("a.md", NEW, OLD), NEW)]), NOW)[0]
     fs.before = None
     assert landed.landing is ApplyOutcome.CHANGED
     assert (folder / "a.md").read_bytes() == MINE
@@ -325,7 +328,7 @@ def test_a_save_between_any_two_calls_is_never_lost(
         fs = kind()
         room = open_room(folder, state, fs)
         fs.before = save
-        landed = room.installer.apply([(intent("a.md", new, OLD, number), new or b"")], NOW)[0]
+        landed = room.installer.apply(inline([(intent("a.md", new, OLD, number), new or b"")]), NOW)[0]
         fs.before = None
         assert OLD in room.trashed() or landed.landing is not ApplyOutcome.DONE
         assert [name for name in room.staging() if not name.endswith(".made")] == []
@@ -359,7 +362,7 @@ def test_the_swap_primitive_is_told_and_its_probe_leaves_nothing(room: Room) -> 
 
 def test_an_installed_file_is_known_without_being_read_again(room: Room) -> None:
     landed = carry(room, intent("a.md", NEW, None), NEW)
-    looked = room.installer.apply([(intent("a.md", NEW, None, 2), NEW)], NOW)[0]
+    looked = room.installer.apply(inline([(intent("a.md", NEW, None, 2), NEW)]), NOW)[0]
     assert landed.seen is not None and looked.seen is not None
     assert structs.replace(looked.seen, born_ns=None) == landed.seen
 
@@ -410,7 +413,7 @@ def test_a_stop_ends_the_read_of_a_file_that_came_out(folder: Path, state: Path)
         file.truncate(8 << 20)
     job = intent("a.md", NEW, OLD)
     with pytest.raises(ReadInterrupted):
-        stopping.apply([(job, NEW)], NOW)
+        stopping.apply(inline([(job, NEW)]), NOW)
     assert room.installer.recover([job], NOW)[0].landing is ApplyOutcome.CHANGED
     assert (folder / "a.md").stat().st_size == 8 << 20 and room.staging() == []
     room.close()

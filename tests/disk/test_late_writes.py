@@ -13,7 +13,7 @@ import pytest
 from agent.core.errors import DiskError
 from agent.core.model import ApplyOutcome
 from agent.disk.apply.late_writes import LateWrite, accept, find_late_writes
-from disk.fixtures import NOW, Crash, Room, WrappedFs, age, intent, open_room, sha
+from disk.fixtures import NOW, Crash, Room, WrappedFs, age, inline, intent, open_room, sha
 
 OLD, NEW, LATE = b"old\n", b"new\n", b"written late\n"
 leases = pytest.mark.skipif(sys.platform != "linux", reason="only Linux says who has a file open")
@@ -21,7 +21,7 @@ leases = pytest.mark.skipif(sys.platform != "linux", reason="only Linux says who
 
 def replaced(room: Room) -> None:
     job = intent("a.md", NEW, OLD)
-    assert room.installer.apply([(job, NEW)], NOW)[0].landing is ApplyOutcome.DONE
+    assert room.installer.apply(inline([(job, NEW)]), NOW)[0].landing is ApplyOutcome.DONE
     room.installer.release([job.id])
 
 

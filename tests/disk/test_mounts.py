@@ -20,7 +20,7 @@ from agent.disk.root_marker import write_marker
 from agent.disk.scan.walk import scan
 from agent.disk.selection.rules import Rules
 from agent.runtime.local_folder import LocalFolder
-from disk.fixtures import NOW, Room, intent, open_room, remember
+from disk.fixtures import NOW, Room, inline, intent, open_room, remember
 
 SHARED_MEMORY = Path("/dev/shm")
 LINK = "01a1-the-source"
@@ -63,7 +63,7 @@ def test_files_of_a_file_system_that_went_are_unknown(room: Room, *, mount_point
     side = found["disk/deep/a.md"].side
     assert (side.presence, side.reason, mounts) == (Presence.UNKNOWN, Reason.UNMOUNTED, set())
     assert odd == (["disk"] if mount_point_left else [])
-    (landed,) = room.installer.apply([(intent("disk/new.md", b"new", None), b"new")], NOW)
+    (landed,) = room.installer.apply(inline([(intent("disk/new.md", b"new", None), b"new")]), NOW)
     assert landed.landing is not ApplyOutcome.DONE
     assert not (folder / "new.md").exists()
 

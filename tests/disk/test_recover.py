@@ -10,7 +10,7 @@ import pytest
 
 from agent.core.errors import DiskError
 from agent.core.model import ApplyOutcome, Intent
-from disk.fixtures import NOW, Crash, Room, WithoutExchange, WrappedFs, crash_at, intent, open_room, sha
+from disk.fixtures import NOW, Crash, Room, WithoutExchange, WrappedFs, crash_at, inline, intent, open_room, sha
 
 OLD, NEW, MINE = b"old text\n", b"new text, longer\n", b"the user's own text\n"
 KINDS = [WrappedFs, WithoutExchange]
@@ -26,7 +26,7 @@ def crash(folder: Path, state: Path, fs: WrappedFs, job: tuple[Intent, bytes], n
     room = open_room(folder, state, fs)
     fs.before = crash_at(number)
     try:
-        room.installer.apply([job], NOW)
+        room.installer.apply(inline([job]), NOW)
     except Crash:
         return True
     finally:
@@ -214,7 +214,7 @@ def test_a_folder_lost_during_a_swap_leaves_the_text_in_trash(folder: Path, stat
     room = open_room(folder, state, WithoutExchange(replace_the_folder))
     job = intent("a/b.md", NEW, OLD)
     with pytest.raises(DiskError, match="is incomplete"):
-        room.installer.apply([(job, NEW)], NOW)
+        room.installer.apply(inline([(job, NEW)]), NOW)
     landed = room.installer.recover([job], NOW)[0]
     assert landed.landing is ApplyOutcome.CHANGED
     assert room.trashed() == {OLD}
@@ -253,7 +253,7 @@ def test_a_folder_that_came_out_goes_back_or_to_the_trash(
     job = intent("a.md", new, expected)
     room = open_room(folder, state, fs)
     with pytest.raises(Crash):
-        room.installer.apply([(job, new or b"")], NOW)
+        room.installer.apply(inline([(job, new or b"")]), NOW)
     room.close()
     if newer:
         path.unlink(missing_ok=True)

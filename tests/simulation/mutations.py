@@ -23,10 +23,10 @@ from agent.core.events import Page
 from agent.core.model import ABSENT, ApplyOutcome, ApplyResult, Intent, Observation
 from agent.core.reconcile import Step, reconcile
 from agent.core.remote_records import Operation, RemoteConflict
-from agent.disk.apply import install
 from agent.disk.apply.install import Installer
 from agent.disk.apply.staging import FileHash, StagingArea, StagingMark
-from agent.disk.apply.swap import Swapper, Target
+from agent.disk.apply.swap import Swapper
+from agent.disk.apply.target import Target, hash_at
 from agent.disk.apply.trash import Trash
 from agent.disk.fs.protocol import Dir
 from agent.disk.root import Root
@@ -157,7 +157,7 @@ def _unreadable_taken_for_absent() -> AbstractContextManager[object]:
 
 
 def _recovery_skipped() -> AbstractContextManager[object]:
-    def believed(self: Installer, intents: Sequence[Intent], _now: float) -> list[ApplyResult]:
+    def believed(self: Installer, intents: Sequence[Intent], _now: float, *_: object) -> list[ApplyResult]:
         return [ApplyResult(intent.id, ApplyOutcome.DONE, self._observe(intent.path)) for intent in intents]
 
     return instead(Installer, "recover", believed)
@@ -171,7 +171,7 @@ def _expected_file_not_asked_for() -> AbstractContextManager[object]:
     careful = Swapper.remove
 
     def removed(self: Swapper, intent: Intent, spot: Target, now: float) -> ApplyOutcome:
-        found = self._fs.stat(spot.folder, spot.name) and install.hash_at(self._fs, spot)
+        found = self._fs.stat(spot.folder, spot.name) and hash_at(self._fs, spot)
         return careful(self, structs.replace(intent, expected=found), spot, now)
 
     return instead(Swapper, "remove", removed)

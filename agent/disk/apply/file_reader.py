@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from types import TracebackType
 
 from agent.core.errors import DiskError
 from agent.core.model import Fingerprint
@@ -37,9 +36,7 @@ class PieceReader:
     def __enter__(self) -> PieceReader:
         return self
 
-    def __exit__(
-        self, _kind: type[BaseException] | None, _error: BaseException | None, _: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def piece(self, offset: int, limit: int) -> bytes:

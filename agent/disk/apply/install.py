@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
@@ -12,16 +11,19 @@ from agent.core import paths
 from agent.core.errors import DiskError
 from agent.core.model import ApplyOutcome, ApplyResult, Intent, Observation, Purpose
 from agent.core.os_errors import DISK_FULL, explain
+from agent.core.supply import Supply
+from agent.disk.apply.downloads import LiveDownloads, StagedDownloads
 from agent.disk.apply.job import ApplyJob
 from agent.disk.apply.new_files import NewFiles
 from agent.disk.apply.recover import discard, recover_all
 from agent.disk.apply.staging import StagingArea, StagingMark, group_of
-from agent.disk.apply.swap import Swapper, Target, hash_at
+from agent.disk.apply.swap import Swapper
+from agent.disk.apply.target import Target, has_bytes, kind_at, remove_empty_folder
 from agent.disk.apply.trash import Trash
 from agent.disk.fs.protocol import UNSUPPORTED, Dir, FileType
 from agent.disk.root import MountMissing, PathBlocked, Root, UnsafePath
-from agent.disk.scan.digest import never, xxh3
-from agent.disk.scan.observe import fingerprint_of, observe, observe_at, side_of_content
+from agent.disk.scan.digest import never
+from agent.disk.scan.observe import fingerprint_of, observe, observe_at, side_of_digest
 from agent.disk.scan.parent_cache import ParentCache
 from agent.disk.selection.rules import Selection
 
@@ -46,6 +48,7 @@ class Installer:
         *,
         max_bytes: int | None = None,
         interrupted: Callable[[], bool] = never,
+        downloads: StagedDownloads | None = None,
     ) -> None:
         self._root = root
         self._fs = root.fs
@@ -54,16 +57,21 @@ class Installer:
         self._max_bytes = max_bytes
         self._staging = StagingArea(root.fs, trash, interrupted)
         self._swapper = Swapper(root.fs, self._staging)
-        self._new_files = NewFiles(root, trash, self._staging)
+        self._downloads = downloads or StagedDownloads(root.fs, trash, interrupted)
+        self._new_files = NewFiles(root, trash, self._staging, self._downloads)
         self._parents = ParentCache(root)
         self._touched: set[str] = set()
         """Folders in which names changed and that must be made durable."""
 
-    def apply(self, changes: Sequence[tuple[Intent, bytes]], now: float) -> list[ApplyResult]:
+    def apply(self, changes: Sequence[tuple[Intent, Supply]], now: float) -> list[ApplyResult]:
         """Carry out each journalled intent, or return the reason why not. A result of DONE is durable on return.
 
         All new files are written and made durable together, marked, and swapped in one by one. Then the folders are
-        made durable. The bytes given with a removal are ignored.
+        made durable. The supply of a removal is ignored. No file is held in memory but the bytes of ``Inline``.
+
+        ``Staged``: the download becomes the new file by a rename. If the intent is not carried out it is a download
+        again, unless its bytes are wrong: then it is removed. ``FromFolder``: the file is copied before any file of
+        the group is changed. If it does not hold the bytes, the result is CHANGED, and they must come from elsewhere.
 
         Raises:
             RootError: the root is missing or another folder.
@@ -72,7 +80,7 @@ class Installer:
         """
         self._root.verify()
         self._selection.refresh()
-        jobs = [ApplyJob(intent, content, now) for intent, content in changes]
+        jobs = [ApplyJob(intent, supply, now) for intent, supply in changes]
         ordered = sorted(jobs, key=lambda job: job.order)
         self._parents.moved_away.clear()
         self._touched.clear()
@@ -91,14 +99,20 @@ class Installer:
         finally:
             self._parents.release()
         self._make_folders_durable()
+        self._new_files.end_group(jobs)
         return [self._result(job) for job in jobs]
 
     def release(self, intent_ids: Iterable[str]) -> None:
         """Remove the marks of intents whose results are committed."""
         self._staging.release(intent_ids)
 
-    def recover(self, intents: Iterable[Intent], now: float) -> list[ApplyResult]:
+    def recover(
+        self, intents: Iterable[Intent], now: float, downloads: LiveDownloads | None = None
+    ) -> list[ApplyResult]:
         """Finish or undo journalled intents after a crash, clear the staging, and return the results.
+
+        Args:
+            downloads: those that are wanted; all others are removed. None: none is removed.
 
         Raises:
             RootError, DiskError: the results cannot be determined now. A later call loses nothing.
@@ -106,7 +120,8 @@ class Installer:
         self._root.verify()
         self._selection.refresh()
         try:
-            results = recover_all(self._root, self._staging, self._trash, list(intents), now)
+            live = downloads or LiveDownloads()
+            results = recover_all(self._root, self._staging, self._trash, list(intents), now, live)
         except OSError as failure:
             raise DiskError(
                 f"Interrupted changes to {self._root.path} cannot be finished: {explain(failure)}."
@@ -159,12 +174,13 @@ class Installer:
         refusal = paths.check(intent.path)
         if refusal is not None:
             return job.decide(ApplyOutcome.UNSAFE, refusal)
-        if intent.new is not None and hashlib.sha256(job.content).hexdigest() != intent.new:
-            return job.decide(ApplyOutcome.FAILED, "the bytes do not match their hash")
         verdict = self._selection.verdict(intent.path)
         if not verdict.selected:
             return job.decide(ApplyOutcome.OUT_OF_SCOPE, f"not selected: {verdict.rule} ({verdict.origin})")
         if intent.new is None:
+            return None
+        self._new_files.check(job)
+        if job.outcome is not None:
             return None
         if intent.expected is None:
             # The rename itself finds out if a file is there.
@@ -248,8 +264,8 @@ class Installer:
             outcome = self._swapper.replace(intent, target, job.now)
         else:
             outcome = self._swapper.create(intent, target)
-            if outcome is ApplyOutcome.CHANGED and self._kind(target) is FileType.FOLDER:
-                if not self._removed_empty(target):
+            if outcome is ApplyOutcome.CHANGED and kind_at(self._fs, target) is FileType.FOLDER:
+                if not remove_empty_folder(self._fs, target):
                     return job.decide(ApplyOutcome.BLOCKED, "a folder that is not empty is there")
                 outcome = self._swapper.create(intent, target)
             if outcome is ApplyOutcome.CHANGED and self._is_installed(job, target):
@@ -270,7 +286,7 @@ class Installer:
         collision = self._root.case_collision(target.folder, target.name)
         if collision is not None:
             return job.decide(ApplyOutcome.BLOCKED, _COLLISION.format(collision))
-        kind = self._kind(target)
+        kind = kind_at(self._fs, target)
         if kind is None or kind is FileType.FOLDER:
             return job.decide(ApplyOutcome.DONE)
         if kind is not FileType.FILE or intent.expected is None:
@@ -281,32 +297,10 @@ class Installer:
         return job.decide(outcome)
 
     def _is_file(self, target: Target) -> bool:
-        return self._kind(target) is FileType.FILE
+        return kind_at(self._fs, target) is FileType.FILE
 
     def _is_installed(self, job: ApplyJob, target: Target) -> bool:
-        """Return True if the new bytes are at the path. A file of another size is not read: it may be huge."""
-        try:
-            found = self._fs.stat(target.folder, target.name)
-        except FileNotFoundError:
-            return False
-        if found.kind is not FileType.FILE or found.size != len(job.content):
-            return False
-        return hash_at(self._fs, target, self._staging.interrupted) == job.intent.new
-
-    def _kind(self, target: Target) -> FileType | None:
-        try:
-            return self._fs.stat(target.folder, target.name).kind
-        except FileNotFoundError:
-            return None
-
-    def _removed_empty(self, target: Target) -> bool:
-        try:
-            self._fs.rmdir(target.folder, target.name)
-        except OSError as failure:
-            if failure.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
-                raise
-            return False
-        return True
+        return has_bytes(self._fs, target, job.intent.new, job.size, self._staging.interrupted)
 
     def _remove_emptied(self, jobs: list[ApplyJob]) -> None:
         """Remove the folders that a pull emptied, from the innermost outwards."""
@@ -331,7 +325,7 @@ class Installer:
         if job.made:
             self._parents.release()
         with contextlib.suppress(OSError, DiskError):
-            discard(self._staging, intent, job.now)
+            discard(self._staging, intent, job.now, job.download)
         for made in reversed(job.made):
             with contextlib.suppress(OSError, DiskError), self._root.parent(made) as (folder, name):
                 self._fs.rmdir(folder, name)
@@ -374,10 +368,11 @@ class Installer:
             now_ns = self._fs.now_ns(target.folder)
         except OSError:
             return None
-        if (found.inode, found.size, found.mtime_ns) != (job.inode, len(job.content), job.mtime_ns):
+        if (found.inode, found.size, found.mtime_ns) != (job.inode, job.size, job.mtime_ns):
             return None
-        side = side_of_content(intent.path, job.content, intent.new, self._max_bytes)
-        return Observation(intent.path, side, fingerprint_of(found, xxh3(job.content), now_ns))
+        digest = job.new_digest()
+        side = side_of_digest(intent.path, digest, self._max_bytes)
+        return Observation(intent.path, side, fingerprint_of(found, digest.xxh3, now_ns))
 
     def _observe(self, path: str) -> Observation | None:
         if paths.check(path) is not None:

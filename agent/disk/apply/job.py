@@ -6,13 +6,17 @@ from msgspec import Struct, field
 
 from agent.core import paths
 from agent.core.model import ApplyOutcome, Intent, Observation
+from agent.core.supply import Inline, Staged, Supply
+from agent.disk.scan.digest import Digest, text_reason, xxh3
 
 
 class ApplyJob(Struct):
-    """An intent, its bytes and what is known about it so far.
+    """An intent, the place of its bytes and what is known about it so far.
 
     Attributes:
         now: seconds since the epoch.
+        size: bytes of the new file, once it is known.
+        digest: of the new file, once it is known; ``new_digest`` computes that of bytes in memory.
         inode, mtime_ns: of the new file, once it is written.
         outcome: None while it is undecided.
         text: the reason of an outcome other than DONE.
@@ -21,8 +25,10 @@ class ApplyJob(Struct):
     """
 
     intent: Intent
-    content: bytes
+    supply: Supply
     now: float
+    size: int | None = None
+    digest: Digest | None = None
     inode: int | None = None
     mtime_ns: int | None = None
     outcome: ApplyOutcome | None = None
@@ -33,6 +39,19 @@ class ApplyJob(Struct):
     def decide(self, outcome: ApplyOutcome, text: str | None = None) -> None:
         """Set the outcome and its reason."""
         self.outcome, self.text = outcome, text
+
+    @property
+    def download(self) -> str | None:
+        """The download that becomes the new file; None if the bytes come from elsewhere."""
+        return self.supply.transfer if isinstance(self.supply, Staged) else None
+
+    def new_digest(self) -> Digest:
+        """Return the digest of the new file, whose bytes are known by now."""
+        if self.digest is None:
+            assert isinstance(self.supply, Inline)
+            content = self.supply.content
+            self.digest = Digest(xxh3(content), self.intent.new, len(content), text_reason(content))
+        return self.digest
 
     @property
     def is_done(self) -> bool:

@@ -10,8 +10,10 @@ from msgspec import Struct
 
 from agent.core.model import ApplyOutcome, Intent
 from agent.core.paths import parent_of
+from agent.disk.apply.downloads import LiveDownloads
 from agent.disk.apply.staging import StagingArea, StagingMark, group_of, matches
-from agent.disk.apply.swap import Swapper, Target, file_missing, hash_at
+from agent.disk.apply.swap import Swapper
+from agent.disk.apply.target import Target, file_missing, hash_at
 from agent.disk.apply.trash import Trash
 from agent.disk.root import MountMissing, PathBlocked, Root, UnsafePath
 
@@ -27,6 +29,7 @@ class _RecoveryContext(Struct, frozen=True):
     Attributes:
         trashed: (intent id, hash) of every trash entry.
         now: seconds since the epoch.
+        downloads: those that are kept.
     """
 
     root: Root
@@ -34,10 +37,13 @@ class _RecoveryContext(Struct, frozen=True):
     swapper: Swapper
     trashed: frozenset[tuple[str, str]]
     now: float
+    downloads: LiveDownloads
 
 
-def recover_all(root: Root, staging: StagingArea, trash: Trash, intents: Sequence[Intent], now: float) -> list[Finding]:
-    """Finish or undo every intent, and empty the staging folder except for the marks of committed groups.
+def recover_all(
+    root: Root, staging: StagingArea, trash: Trash, intents: Sequence[Intent], now: float, downloads: LiveDownloads
+) -> list[Finding]:
+    """Finish or undo every intent, and empty the staging folder except for downloads and the marks of committed groups.
 
     A second call gives the same results, so a crash during recovery is like a crash before it.
 
@@ -48,7 +54,7 @@ def recover_all(root: Root, staging: StagingArea, trash: Trash, intents: Sequenc
     trash.repair_watches()
     held = staging.contents()
     trashed = frozenset((entry.id, entry.hash) for entry in trash.entries())
-    context = _RecoveryContext(root, staging, Swapper(root.fs, staging), trashed, now)
+    context = _RecoveryContext(root, staging, Swapper(root.fs, staging), trashed, now, downloads)
     committed = {group for group, marks in held.items() if StagingMark.COMMITTED in marks}
     findings: list[Finding] = []
     for intent in intents:
@@ -59,7 +65,7 @@ def recover_all(root: Root, staging: StagingArea, trash: Trash, intents: Sequenc
         if outcome is not ApplyOutcome.DONE and StagingMark.COMMITTED in marks:
             # ID.part is removed next. Without this mark, a second recovery would read its absence as "installed".
             staging.cancel(intent.id)
-        staging.drop(intent.id, StagingMark.PART)
+        staging.drop_new(intent.id, StagingMark.PART, downloads.of(intent))
         findings.append((intent, outcome, text))
     for group in {group_of(intent.id) for intent in intents}:
         held.pop(group, None)
@@ -69,17 +75,21 @@ def recover_all(root: Root, staging: StagingArea, trash: Trash, intents: Sequenc
     return findings
 
 
-def discard(staging: StagingArea, intent: Intent, now: float) -> None:
-    """Clear the staging of an intent that is not carried out. ``ID.new`` is removed only if it is the agent's file."""
+def discard(staging: StagingArea, intent: Intent, now: float, download: str | None = None) -> None:
+    """Clear the staging of an intent that is not carried out. ``ID.new`` is removed only if it is the agent's file.
+
+    Args:
+        download: the download that the new file was, which it becomes again.
+    """
     if intent.new is not None:
         # First cancel: in a committed group, a missing ID.part means "installed".
         staging.cancel(intent.id)
-    staging.drop(intent.id, StagingMark.PART)
+    staging.drop_new(intent.id, StagingMark.PART, download)
     with contextlib.suppress(FileNotFoundError):
         found = staging.hash_of(intent.id, StagingMark.NEW)
         if matches(found, intent.new):
             # These bytes are known elsewhere: they came with the intent.
-            staging.drop(intent.id, StagingMark.NEW)
+            staging.drop_new(intent.id, StagingMark.NEW, download)
         else:
             # An exchange brought these bytes out, so they may be the only copy of a user's file.
             staging.to_trash(intent, StagingMark.NEW, found, now)
@@ -138,7 +148,7 @@ def _taken(
         else:
             # The user's unexpected file goes back to its path, or to the trash if a newer one is there.
             context.swapper.return_old(intent, target, context.now)
-        discard(context.staging, intent, context.now)
+        discard(context.staging, intent, context.now, context.downloads.of(intent))
         return ApplyOutcome.CHANGED, _UNEXPECTED
     outcome = ApplyOutcome.DONE
     if StagingMark.NEW in marks:
@@ -146,7 +156,7 @@ def _taken(
         outcome = ApplyOutcome.CHANGED if target is None else context.swapper.place(intent, target)
     # The expected file was taken away, so its bytes are the base: they belong in the trash.
     context.staging.to_trash(intent, StagingMark.OLD, taken, context.now)
-    discard(context.staging, intent, context.now)
+    discard(context.staging, intent, context.now, context.downloads.of(intent))
     return outcome, None if outcome is ApplyOutcome.DONE else _UNEXPECTED
 
 
@@ -158,7 +168,7 @@ def _swapped_or_not(
     at_path = hash_at(context.root.fs, target, context.staging.interrupted) if target is not None else None
     if matches(held, intent.new):
         # Our file is still in the staging: no exchange took place, or it was already undone.
-        discard(context.staging, intent, context.now)
+        discard(context.staging, intent, context.now, context.downloads.of(intent))
         return (ApplyOutcome.DONE, None) if at_path == intent.new else (ApplyOutcome.CHANGED, _NOT_DONE)
     if matches(held, intent.expected):
         # The exchange took place and brought out the expected file; only its move to the trash is missing.
@@ -170,7 +180,7 @@ def _swapped_or_not(
     else:
         # The exchange brought out an unexpected file, and the path changed again since: that newer file stays.
         context.staging.to_trash(intent, StagingMark.NEW, held, context.now)
-    discard(context.staging, intent, context.now)
+    discard(context.staging, intent, context.now, context.downloads.of(intent))
     return ApplyOutcome.CHANGED, _UNEXPECTED
 
 
@@ -179,6 +189,10 @@ def _clear_orphan(context: _RecoveryContext, orphan: str, marks: Set[StagingMark
         if mark in {StagingMark.NEW, StagingMark.OLD}:
             # No journalled intent names it, and an exchange may have brought it out: it may be a user's file.
             context.staging.trash_orphan(orphan, mark, context.now)
+        elif mark is StagingMark.DOWN:
+            if context.downloads.ids is not None and orphan not in context.downloads.ids:
+                # The transfer was given up, or its row was never committed. The bytes are the server's.
+                context.staging.drop(orphan, mark)
         else:
             # An unfinished or never installed file of the agent, or an empty mark.
             context.staging.drop(orphan, mark)

@@ -8,6 +8,8 @@
 ``GROUP.made``  an empty mark: every ``ID.part`` of the group was durable, and was or is about to be installed. With
                 this mark and without ``ID.part``, the file was installed, whatever the user did to it since
 ``ID.void``     an empty mark: this intent of the group was not carried out, whatever the staging holds
+``ID.down``     a download, named by its ``Transfer``: as much of a new file as has arrived. Only the agent writes it.
+                An intent that installs it renames it to ``ID.part``, and back if it is not carried out
 ``ID.watch``    written by ``agent.disk.apply.watch_records``; it names a trash entry that a process may still change
 ==============  =====================================================================================
 """
@@ -26,7 +28,7 @@ from agent.core.model import SENTINEL_BASE, Intent
 from agent.disk.apply.trash import Trash
 from agent.disk.fs.attributes import NEW_FILE, CreationDefaults
 from agent.disk.fs.protocol import Dir, File, FileType, Fs, Stat
-from agent.disk.scan.digest import digest, never
+from agent.disk.scan.digest import Digest, ReadInterrupted, digest, never
 
 
 class StagingMark(enum.StrEnum):
@@ -37,6 +39,7 @@ class StagingMark(enum.StrEnum):
     OLD = ".old"
     COMMITTED = ".made"
     CANCELLED = ".void"
+    DOWN = ".down"
 
 
 def group_of(intent_id: str) -> str:
@@ -48,6 +51,14 @@ _ENDINGS: Final = frozenset(StagingMark)
 _FROM_FOLDER: Final = frozenset({StagingMark.NEW, StagingMark.OLD})
 """The names under which something may have come out of the linked folder."""
 _EMPTY_MARKS: Final = frozenset({StagingMark.COMMITTED, StagingMark.CANCELLED})
+
+
+Model = tuple[Dir, str] | CreationDefaults | None
+"""A file whose attributes a new one takes over, or what the target folder gives to new files. None if the target folder
+is not known.
+"""
+COPIED_AT_ONCE: Final = 64 << 20
+"""Bytes that one call copies, so that a stop is noticed. A multiple of every block size."""
 
 
 class StagingArea:
@@ -90,25 +101,80 @@ class StagingArea:
             return False
         return True
 
-    def write(self, intent_id: str, content: bytes, model: tuple[Dir, str] | CreationDefaults | None) -> Stat:
-        """Write a new file as ``ID.part`` and return its stat. It is not yet durable.
-
-        Args:
-            model: a file whose attributes the new one takes over, or what the target folder gives to new files. None
-                if the target folder is not known.
-        """
-        file = self._create(intent_id + StagingMark.PART)
+    def write(self, intent_id: str, content: bytes, model: Model) -> Stat:
+        """Write a new file as ``ID.part`` and return its stat. It is not yet durable."""
+        file = self.create(intent_id + StagingMark.PART)
         try:
             self._fs.write(file, content)
-            if isinstance(model, CreationDefaults):
-                if model != self._defaults():
-                    self._fs.apply_creation_defaults(file, model)
-            elif model is not None:
-                with contextlib.suppress(FileNotFoundError):
-                    self._fs.clone_attributes(*model, file)
+            if model != self._defaults():
+                self._give_attributes(file, model)
             return self._fs.fstat(file)
         finally:
             self._fs.close(file)
+
+    def copy(self, intent_id: str, source: File, model: Model) -> tuple[Stat, Digest]:
+        """Copy an open file to ``ID.part``. Return the stat of the copy and the digest of its bytes; not yet durable.
+
+        The digest is that of the copy. So bytes that change while they are copied give another hash, or do no harm.
+
+        Raises:
+            ReadInterrupted: the process is stopping. The unfinished ``ID.part`` remains for the recovery.
+        """
+        name = intent_id + StagingMark.PART
+        file = self.create(name)
+        try:
+            offset = 0
+            while copied := self._fs.copy_range(source, offset, COPIED_AT_ONCE, file):
+                offset += copied
+                if self.interrupted():
+                    raise ReadInterrupted
+            self._give_attributes(file, model)
+            found = self._fs.fstat(file)
+        finally:
+            self._fs.close(file)
+        copy = self._fs.open_file(self.handle, name)
+        try:
+            return found, digest(self._fs, copy, found.size, interrupted=self.interrupted)
+        finally:
+            self._fs.close(copy)
+
+    def adopt(self, transfer_id: str, intent_id: str, model: Model) -> Stat:
+        """Turn the download ``TRANSFER.down`` into ``ID.part`` without a copy, and return its stat.
+
+        Raises:
+            FileNotFoundError: there is no such download.
+        """
+        name = transfer_id + StagingMark.DOWN
+        file = self._fs.open_append(self.handle, name)
+        try:
+            # An intent that was not carried out may have left the attributes of another file.
+            self._give_attributes(file, model)
+            found = self._fs.fstat(file)
+        finally:
+            self._fs.close(file)
+        self._fs.rename(self.handle, name, self.handle, intent_id + StagingMark.PART)
+        return found
+
+    def drop_new(self, intent_id: str, mark: StagingMark, transfer_id: str | None) -> None:
+        """Remove a new file that is not installed, if it exists. One that was a download becomes that download again.
+
+        Args:
+            mark: ``PART`` or ``NEW``. ``NEW`` must hold the agent's own bytes.
+            transfer_id: the download that the file was; None if it was none.
+        """
+        if transfer_id is not None:
+            # If the download exists, it was not adopted, or a crash fell between the link and the unlink of this call.
+            with contextlib.suppress(FileExistsError, FileNotFoundError):
+                name = transfer_id + StagingMark.DOWN
+                self._fs.rename_noreplace(self.handle, intent_id + mark, self.handle, name)
+        self.drop(intent_id, mark)
+
+    def _give_attributes(self, file: File, model: Model) -> None:
+        if isinstance(model, CreationDefaults):
+            self._fs.apply_creation_defaults(file, model)
+        elif model is not None:
+            with contextlib.suppress(FileNotFoundError):
+                self._fs.clone_attributes(*model, file)
 
     def _defaults(self) -> CreationDefaults:
         """Return the defaults of the staging folder itself: inside a linked folder it may inherit an ACL."""
@@ -116,7 +182,8 @@ class StagingArea:
             self._own_defaults = self._fs.creation_defaults(self.handle)
         return self._own_defaults
 
-    def _create(self, name: str) -> File:
+    def create(self, name: str) -> File:
+        """Create a file of the agent's own, in the place of one that a crash left there."""
         try:
             return self._fs.create(self.handle, name, NEW_FILE)
         except FileExistsError:
@@ -206,10 +273,12 @@ class FileHash(Struct, frozen=True):
 
     Attributes:
         stat: of the bytes that were hashed. If it differs later, the bytes may be others.
+        digest: all that the read found out about the bytes.
     """
 
     sha256: str
     stat: Stat
+    digest: Digest | None = None
 
 
 def matches(found: FileHash | None, sha256: str | None) -> bool:
@@ -240,4 +309,4 @@ def file_hash(fs: Fs, folder: Dir, name: str, interrupted: Callable[[], bool] = 
     )
     if found.sha256 is None or not same or before.kind is not FileType.FILE:
         return None
-    return FileHash(found.sha256, after)
+    return FileHash(found.sha256, after, found)

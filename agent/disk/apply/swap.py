@@ -6,21 +6,11 @@ No call here unlinks bytes that could be a user's: the file that came out goes t
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
-
-from msgspec import Struct
 
 from agent.core.model import ApplyOutcome, Intent
-from agent.disk.apply.staging import FileHash, StagingArea, StagingMark, file_hash, matches
-from agent.disk.fs.protocol import UNSUPPORTED, Dir, Fs
-from agent.disk.scan.digest import never
-
-
-class Target(Struct, frozen=True):
-    """The place of an intent: the open folder and the last part of the path."""
-
-    folder: Dir
-    name: str
+from agent.disk.apply.staging import FileHash, StagingArea, StagingMark, matches
+from agent.disk.apply.target import Target, file_missing, hash_at
+from agent.disk.fs.protocol import UNSUPPORTED, Fs
 
 
 class Swapper:
@@ -138,25 +128,3 @@ class Swapper:
             # On a disk without an exchange, ID.new never holds a user's bytes.
             self._staging.drop(intent.id, StagingMark.NEW)
         return ApplyOutcome.DONE
-
-
-def file_missing(fs: Fs, target: Target) -> bool:
-    """Return True if no file, folder or link is at the target."""
-    try:
-        fs.stat(target.folder, target.name)
-    except FileNotFoundError:
-        return True
-    return False
-
-
-def hash_at(fs: Fs, target: Target, interrupted: Callable[[], bool] = never) -> str | None:
-    """Return the sha256 of the file at the target; None if there is none, or if its bytes cannot be read whole.
-
-    Raises:
-        ReadInterrupted: ``interrupted`` returned True.
-    """
-    try:
-        found = file_hash(fs, target.folder, target.name, interrupted)
-    except FileNotFoundError:
-        return None
-    return None if found is None else found.sha256

@@ -73,7 +73,7 @@ def _entry(found: os.DirEntry[str]) -> FolderEntry:
 
 def _in_64_bits(number: int) -> int:
     """Limit a time to what a signed 64-bit column holds. Only a wrong clock or ``touch`` makes a time beyond that."""
-    return max(_LEAST, min(_MOST, number))
+    return number if _LEAST <= number <= _MOST else max(_LEAST, min(_MOST, number))
 
 
 def _signed(number: int) -> int:

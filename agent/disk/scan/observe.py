@@ -267,9 +267,9 @@ def fingerprint_of(found: Stat, xxh3: str, now_ns: int) -> Fingerprint:
     return Fingerprint(found.size, found.mtime_ns, found.ctime_ns, found.inode, xxh3, racy)
 
 
-def side_of_content(path: str, content: bytes, sha256: str, max_bytes: int | None) -> Side:
-    """Return the local side of a file with these bytes at ``path``."""
-    return _side(path, Digest("", sha256, len(content), text_reason(content)), sha256, max_bytes)
+def side_of_digest(path: str, found: Digest, max_bytes: int | None) -> Side:
+    """Return the local side of a file with these bytes at ``path``; their sha256 must be known."""
+    return _side(path, found, found.sha256 or "", max_bytes)
 
 
 def placeholder_target(name: str) -> str | None:
