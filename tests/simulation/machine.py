@@ -10,8 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast
 
-import httpx
-
 from agent.core.conflict import Conflict
 from agent.core.model import Mode, Resolution
 from agent.core.remote_records import Result
@@ -94,13 +92,6 @@ class Knows(enum.Enum):
 
     AT_ONCE = "at once"
     LATER = "later"
-
-
-class _NoCookies(httpx.Cookies):
-    """Cookies that are never looked for. The product refuses them as well, but httpx parses each answer first."""
-
-    def extract_cookies(self, response: httpx.Response) -> None:
-        """Do nothing; parsing took a twentieth of a life."""
 
 
 CarrierMaker = Callable[..., EffectExecutor]
@@ -188,7 +179,6 @@ class Machine:
             transport=transport,
             clock=self.clock,
         )
-        self._http._client._cookies = _NoCookies()
         self._remote = RavenRemote(self._http)
         self._folders = [self._folder(), self._folder()]
         self._at_folder, self._at_server = (self._carrier(folder) for folder in self._folders)

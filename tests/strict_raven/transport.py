@@ -16,10 +16,14 @@ class HandlerTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer one request."""
-        headers = {name.lower(): value for name, value in request.headers.items()}
+        headers = dict(request.headers.items())
         path = request.url.raw_path.decode("ascii")
         try:
             response = self._handler(request.method, path, headers, request.read())
         except ConnectionLost as error:
             raise httpx.ReadError("the server closed the connection without an answer", request=request) from error
-        return httpx.Response(response.status, headers=dict(response.headers), content=response.body, request=request)
+        sent = dict(response.headers)
+        if response.body:
+            sent.setdefault("content-length", str(len(response.body)))
+        # A stream is not read here, nor decoded: whoever asked does that.
+        return httpx.Response(response.status, headers=sent, stream=httpx.ByteStream(response.body))

@@ -6,10 +6,10 @@ The token is sent to this origin only. Answers and waits are bounded. Every fail
 from __future__ import annotations
 
 import contextlib
+import functools
 import re
 import time
-from collections.abc import Callable, Generator, Iterator, Mapping
-from http.cookiejar import CookieJar, DefaultCookiePolicy
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -33,7 +33,7 @@ from agent.remotes.http.failures import (
     of_status,
 )
 from agent.remotes.http.profile import ApiProfile
-from agent.remotes.http.request import ApiRequest, ContentStream, HttpResponse, encode_json
+from agent.remotes.http.request import ApiRequest, ContentStream, FilePart, HttpResponse, encode_json
 from agent.remotes.http.transport import HEAD_SECONDS, DeadlineTransport
 
 LEAST_RATE: Final = 4096
@@ -47,6 +47,8 @@ _MAX_ERROR: Final = 64 * 1024
 """Bytes of an error body that are read."""
 _KEEP_ALIVE: Final = 60.0
 """Seconds an idle connection is kept. The real server closes one after 72 s."""
+_WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+"""Methods whose requests state their length even if it is 0."""
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,18})-\d{1,18}/(\d{1,18}|\*)")
 
 
@@ -59,6 +61,22 @@ class Timeouts(Struct, frozen=True):
 
 
 _TIMEOUTS: Final = Timeouts()
+
+
+class _Body(httpx.SyncByteStream):
+    """The body of a request."""
+
+    def __init__(self, body: bytes | FilePart | None) -> None:
+        self._pieces: Iterable[bytes] = (body or b"",) if isinstance(body, bytes | None) else body
+
+    def __iter__(self) -> Iterator[bytes]:
+        yield from self._pieces
+
+
+@functools.lru_cache(maxsize=256)
+def _url(address: str) -> httpx.URL:
+    """Parse an address. Most requests of an agent go to a dozen of them."""
+    return httpx.URL(address)
 
 
 class HttpClient:
@@ -107,20 +125,16 @@ class HttpClient:
             trust = trusted_certificates(ca_file) if url.scheme == "https" else None
             # No proxy is used between the agent and its own machine.
             transport = DeadlineTransport(url, trust, _KEEP_ALIVE, trust_env=not is_loopback(url.host))
-        self._client = httpx.Client(
-            transport=transport,
-            follow_redirects=False,
-            trust_env=False,
-            # The real server prefers a cookie to the token, so no cookie is kept.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            headers={
-                "accept": "application/json",
-                "accept-encoding": "identity",
-                "user-agent": f"raven-agent/{__version__}",
-                **profile.headers,
-            },
-            event_hooks={"request": [self._trace_connection]},
-        )
+        # Without ``httpx.Client``: it keeps cookies, which the real server prefers to the token, and its work for one
+        # request costs more than the agent's own.
+        self._transport = transport
+        self._headers = {
+            "host": url.netloc.decode("ascii"),
+            "accept": "application/json",
+            "accept-encoding": "identity",
+            "user-agent": f"raven-agent/{__version__}",
+            **profile.headers,
+        }
 
     def call(
         self,
@@ -194,7 +208,7 @@ class HttpClient:
         size = request.size
         started, aborts = False, self._connections.aborts
         try:
-            with contextlib.closing(self._client.send(self._built(request, token, size), stream=True)) as response:
+            with contextlib.closing(self._transport.handle_request(self._built(request, token, size))) as response:
                 started = True
                 if claim is not None:
                     claim.answered(response.status_code, response.headers)
@@ -216,18 +230,21 @@ class HttpClient:
     def _built(self, request: ApiRequest, token: str, size: int) -> httpx.Request:
         times = self._timeouts
         read = request.wait_seconds + LATE_SECONDS if request.wait_seconds else times.read
-        headers = {"authorization": f"Bearer {token}", **request.headers}
+        headers = {**self._headers, "authorization": f"Bearer {token}", **request.headers}
         if request.body is not None:
             headers["content-type"] = request.content_type
-            # A body that is read while it is sent would otherwise go without its length.
+        if request.body is not None or request.method in _WITH_BODY:
             headers["content-length"] = str(size)
-        return self._client.build_request(
+        return httpx.Request(
             request.method,
-            self._root + request.target,
-            content=request.body,
+            _url(self._root + request.target),
             headers=headers,
-            timeout=httpx.Timeout(times.connect, read=read, write=times.write),
-            extensions={HEAD_SECONDS: times.connect + times.write + read + size / LEAST_RATE},
+            stream=_Body(request.body),
+            extensions={
+                "timeout": {"connect": times.connect, "read": read, "write": times.write, "pool": times.connect},
+                HEAD_SECONDS: times.connect + times.write + read + size / LEAST_RATE,
+                "trace": self._connections.trace,
+            },
         )
 
     def _refused(self, request: ApiRequest, response: httpx.Response, token: str) -> RemoteCallError:
@@ -240,12 +257,9 @@ class HttpClient:
         """Close every connection: calls in progress fail as OFFLINE at once, later ones connect again."""
         self._connections.abort_connections()
 
-    def _trace_connection(self, request: httpx.Request) -> None:
-        request.extensions = {**request.extensions, "trace": self._connections.trace}
-
     def close(self) -> None:
-        """Close the client and its connections."""
-        self._client.close()
+        """Close the connections."""
+        self._transport.close()
 
     def _read(self, response: httpx.Response, limits: DecodeLimits) -> bytearray:
         _refuse_compression(response)
@@ -274,10 +288,13 @@ class HttpClient:
     def _chunks(self, response: httpx.Response) -> Iterator[bytes]:
         """Iterate over a body while it arrives fast enough."""
         began, size = self._ticks(), 0
-        for chunk in response.iter_bytes():
+        # Not by ``iter_bytes``, which would decompress. A compressed answer is refused before.
+        stream = response.stream
+        assert isinstance(stream, httpx.SyncByteStream)
+        for chunk in stream:
             size += len(chunk)
             if self._ticks() - began > self._timeouts.read + size / LEAST_RATE:
-                raise httpx.ReadTimeout("the answer arrives too slowly", request=response.request)
+                raise httpx.ReadTimeout("the answer arrives too slowly")
             yield chunk
 
     def _token(self) -> str:
