@@ -19,6 +19,7 @@ from agent.core.remote_records import (
     Result,
 )
 from agent.core.supply import Transfer
+from agent.remotes.fields import row, rows, text
 from agent.remotes.http.client import HttpClient
 from agent.remotes.http.decode import DecodeLimits
 from agent.remotes.http.failures import AnswerTooLarge, RemoteCallError, SideEffect, malformed
@@ -44,11 +45,8 @@ from agent.remotes.raven.wire import (
     file_of,
     matching,
     newest_first,
-    row,
-    rows,
     source_of,
     stale,
-    text,
     version_of,
 )
 

@@ -23,12 +23,13 @@ from agent.core.events import (
     Upsert,
 )
 from agent.core.remote_records import RemoteVersion
+from agent.remotes.fields import maybe_text, number, row, rows, text
 from agent.remotes.http.client import HttpClient
 from agent.remotes.http.decode import DecodeLimits
 from agent.remotes.http.failures import AnswerTooLarge, RemoteCallError
 from agent.remotes.protocol import Capabilities
 from agent.remotes.raven.position import FeedPosition
-from agent.remotes.raven.wire import matching, maybe_text, newest_first, number, row, rows, text
+from agent.remotes.raven.wire import matching, newest_first
 
 MAX_PAGE: Final = 500
 MIN_PAGE: Final = 100

@@ -20,12 +20,12 @@ from agent.core.errors import DiskError, Problem, ProblemKind
 from agent.core.model import EMPTY_HASH, SENTINEL_BASE
 from agent.core.remote_records import Operation, Outcome, RemoteConflict, Result, Verb
 from agent.core.supply import Pieces
+from agent.remotes.fields import number, row, sha256
 from agent.remotes.http.client import HttpClient
 from agent.remotes.http.decode import DecodeLimits
 from agent.remotes.http.failures import RemoteCallError, SideEffect
 from agent.remotes.protocol import Outgoing, PushAnswer
 from agent.remotes.raven.responses import interpret_push_response
-from agent.remotes.raven.wire import number, row, sha256
 
 MAX_ITEMS: Final = 100
 BODY_LIMIT: Final = 1_048_576

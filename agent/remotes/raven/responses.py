@@ -10,8 +10,8 @@ from typing import Any
 from agent.core.errors import Problem
 from agent.core.model import EMPTY_HASH
 from agent.core.remote_records import Operation, Outcome, RemoteConflict, Result
+from agent.remotes.fields import maybe_text, number, row, rows, text
 from agent.remotes.http.failures import RemoteCallError
-from agent.remotes.raven.wire import maybe_text, number, row, rows, text
 
 ConflictLister = Callable[[], Iterable[RemoteConflict]]
 """Iterates over the source's open conflicts, with their texts. May raise ``RemoteCallError`` on any step."""
