@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any, Concatenate, Final, NamedTuple, ParamSpec
 
 import click
 
+from agent.cli.completions import CONFLICT, CONFLICTS, Place
 from agent.cli.exit_codes import ExitCode
 from agent.cli.output import Output, OutputFormat, Verbosity, may_ask
 from agent.core.errors import AgentError, UsageError
 
 if TYPE_CHECKING:
-    from click.shell_completion import CompletionItem
-
     from agent.cli.client import Client
     from agent.settings.home import Home
     from agent.settings.settings import Settings
@@ -112,28 +111,22 @@ def command(
         decorated.__click_params__ = shared + params[: -len(options)]  # type: ignore[attr-defined]
         made = click.command(name, context_settings=CONTEXT)(decorated)
         for param in made.params:
-            if isinstance(param, click.Argument) and param.name in _PLACES:
-                param.type = _Place(_PLACES[param.name])
+            if isinstance(param, click.Argument) and param.name in _TYPES:
+                param.type = _TYPES[param.name]
         return made
 
     return wrap
 
 
-class _Place(click.types.StringParamType):
-    """A path as it was typed. The shell completes it: ``file``, or ``dir`` for folders only."""
-
-    def __init__(self, kind: str) -> None:
-        self._kind = kind
-
-    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
-        """Ask the shell to complete a path."""
-        from click.shell_completion import CompletionItem
-
-        return [CompletionItem(incomplete, type=self._kind)]
-
-
-_PLACES: Final = {"folder": "dir", "old": "dir", "new": "dir", "path": "file", "ids": "file"}
-"""Arguments that are paths, or may be."""
+_TYPES: Final[Mapping[str, click.types.StringParamType]] = {
+    "folder": Place("dir"),
+    "old": Place("dir"),
+    "new": Place("dir"),
+    "path": Place("file"),
+    "ids": CONFLICTS,
+    "conflict": CONFLICT,
+}
+"""Arguments that the shell can complete, by their name."""
 
 
 def _log_to_stderr() -> None:

@@ -15,8 +15,13 @@ from click.shell_completion import ShellComplete
 
 from agent.cli.command import LazyGroup
 from agent.cli.main import cli
+from agent.settings.home import Home
+from agent.settings.links import Registry, ServerEntry, with_server
+from agent.settings.registry_file import save_registry
 from cli.conftest import Ran
 from cli.contract_table import COMMANDS
+from cli.documents import conflict
+from cli.fake_agent import FakeAgent
 
 TOP = Path(__file__).parents[2]
 DOCUMENTS = [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
@@ -149,6 +154,35 @@ def test_the_shell_completes_folders_and_paths(words: tuple[str, ...], kind: str
     *before, incomplete = words
     found = ShellComplete(cli, {}, "raven-agent", "_RAVEN_AGENT_COMPLETE").get_completions(before, incomplete)
     assert [item.type for item in found] == [kind]
+
+
+def completed(*words: str) -> dict[str, str | None]:
+    """What the shell is offered for the last word, with the description of each."""
+    *before, incomplete = words
+    found = ShellComplete(cli, {}, "raven-agent", "_RAVEN_AGENT_COMPLETE").get_completions(before, incomplete)
+    return {item.value: item.help for item in found if item.type == "plain"}
+
+
+def test_names_and_ids_are_completed_with_their_meaning(home: Home, fake: FakeAgent) -> None:
+    """Accounts, settings, resolutions, and conflicts of a running agent."""
+    account = ServerEntry("work", "https://r.example", "w")
+    save_registry(home.registry_file, with_server(Registry(), account))
+    fake.answers["conflicts"] = [conflict(id="7.2", path="a.md"), conflict(id="8.1", path="b.md")]
+    assert completed("link", "x", "--server", "") == {"work": "https://r.example"}
+    assert completed("logout", "w") == {"work": "https://r.example"}
+    assert completed("logout", "x") == {}
+    assert set(completed("config", "set", "trash_")) == {"trash_days", "trash_max_bytes"}
+    assert completed("resolve", "7", "keep_l") == {"keep_local": None}
+    assert completed("diff", "") == {"7.2": "a.md", "8.1": "b.md"}
+    home.registry_file.write_text("damaged")
+    assert completed("logout", "") == {}
+
+
+def test_a_description_with_a_comma_reaches_fish_whole(raven: Callable[..., Ran]) -> None:
+    """click's own function cut it at the first comma."""
+    script = raven("completion", "fish").out
+    assert 'string split "," $completion' not in script
+    assert re.search(r"string split (--max 1|-m ?1) ", script)
 
 
 def test_a_misspelt_setting_is_likened_to_settings_alone(raven: Callable[..., Ran]) -> None:

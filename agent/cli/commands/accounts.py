@@ -9,6 +9,7 @@ import click
 
 from agent.cli import confirmations, render
 from agent.cli.command import App, command, without_none
+from agent.cli.completions import ACCOUNT
 from agent.cli.exit_codes import ExitCode
 from agent.cli.output import may_ask
 from agent.cli.param_types import FILE
@@ -67,7 +68,7 @@ def _token(from_stdin: bool, file: Path | None) -> str:
 
 
 @command("logout")
-@click.argument("name", required=False)
+@click.argument("name", type=ACCOUNT, required=False)
 def logout_command(app: App, name: str | None) -> ExitCode:
     """Forget an account and its token.
 

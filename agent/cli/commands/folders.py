@@ -18,6 +18,7 @@ from agent.cli.command import (
     without_none,
     yes_option,
 )
+from agent.cli.completions import ACCOUNT
 from agent.cli.exit_codes import ExitCode, for_sync
 from agent.cli.humanize import count_of, file_path, folder_path, path_params
 from agent.core.errors import AgentError, UsageError
@@ -25,7 +26,9 @@ from agent.core.errors import AgentError, UsageError
 if TYPE_CHECKING:
     from agent.cli.client import Client
 
-server_option = click.option("--server", metavar="NAME", help="The account; not needed when there is one.")
+server_option = click.option(
+    "--server", type=ACCOUNT, metavar="NAME", help="The account; not needed when there is one."
+)
 
 
 @command("link")

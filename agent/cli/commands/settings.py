@@ -12,6 +12,7 @@ import click
 
 from agent.cli import render
 from agent.cli.command import CONTEXT, App, command
+from agent.cli.completions import SETTING
 from agent.cli.exit_codes import ExitCode
 from agent.cli.humanize import short_home
 from agent.cli.output import TextLine
@@ -28,7 +29,7 @@ def config_command() -> None:
 
 
 @command("get")
-@click.argument("name", required=False)
+@click.argument("name", type=SETTING, required=False)
 def get_command(app: App, name: str | None) -> ExitCode:
     """Show all settings with their meanings, or the value of one."""
     if name is not None and name not in TABLE:
@@ -60,7 +61,7 @@ def _row(
 
 
 @command("set")
-@click.argument("name")
+@click.argument("name", type=SETTING)
 @click.argument("value")
 def set_command(app: App, name: str, value: str) -> ExitCode:
     """Write one setting. A running agent takes it at once, as far as it can."""
@@ -73,7 +74,7 @@ def set_command(app: App, name: str, value: str) -> ExitCode:
 
 
 @command("unset")
-@click.argument("name")
+@click.argument("name", type=SETTING)
 def unset_command(app: App, name: str) -> ExitCode:
     """Remove one setting from the file, so that its default holds."""
     from agent.settings.config_file import unset_value

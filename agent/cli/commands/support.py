@@ -224,12 +224,8 @@ def completion_command(app: App, shell: str) -> ExitCode:
     \b
     bash:  eval "$(raven-agent completion bash)"
     """
-    from click.shell_completion import get_completion_class
-
+    from agent.cli.completions import script
     from agent.cli.main import PROGRAM, cli
 
-    found = get_completion_class(shell)
-    assert found is not None
-    variable = f"_{PROGRAM}_complete".replace("-", "_").upper()
-    click.echo(found(cli, {}, PROGRAM, variable).source())
+    click.echo(script(shell, PROGRAM, cli))
     return ExitCode.DONE
