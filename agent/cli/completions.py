@@ -1,4 +1,4 @@
-"""What the shell completes: paths, accounts, settings and conflicts. Nothing is started, and no error is shown."""
+"""Completion by the shell: paths, accounts, settings and conflicts. Starts nothing and shows no error."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from agent.cli import render
-from agent.cli.humanize import count_of
+from agent.cli.humanize import parse_time
 from agent.cli.output import (
     Output,
     OutputFormat,
@@ -59,27 +59,37 @@ def show_stream(output: Output, documents: Iterable[Any]) -> None:
 
 
 def _show_live(documents: Iterable[Any]) -> None:
+    from rich.console import Group
     from rich.live import Live
 
-    with Live(console=console_for(sys.stdout), auto_refresh=False, transient=False) as live:
+    console = console_for(sys.stdout)
+    hint = rich_block(TextLine("Ctrl-C ends this", Style.ASIDE))
+    with Live(console=console, auto_refresh=False, transient=False) as live:
         for document in documents:
-            live.update(_picture(document), refresh=True)
+            live.update(Group(picture(document, console.width), hint), refresh=True)
 
 
-def _picture(document: Mapping[str, Any]) -> RenderableType:
+def picture(document: Mapping[str, Any], width: int) -> RenderableType:
+    """Return the live view of a status document for a terminal of ``width`` cells."""
     from rich.console import Group
     from rich.padding import Padding
     from rich.progress_bar import ProgressBar
 
+    now = parse_time(document.get("checked_at")) or dt.datetime.now(dt.UTC)
+    sources = sources_in(document)
     blocks: list[RenderableType] = []
-    for source in sources_in(document):
-        blocks += [rich_block(block) for block in render.status({**document, "daemon": None, "sources": [source]})]
+    for source, lines in zip(sources, render.sources_in_lines(sources, now, width), strict=True):
+        blocks += map(rich_block, lines)
         progress = source.get("progress")
         if progress:
             total, done = _measure(progress)
             # A bar ends without a new line of its own; the padding gives it one.
-            blocks.append(Padding(ProgressBar(total=total, completed=done, width=BAR_CELLS), 0))
-    blocks.append(rich_block(TextLine("Ctrl-C ends this", Style.ASIDE)))
+            blocks.append(Padding(ProgressBar(total=total, completed=done, width=min(BAR_CELLS, width)), 0))
+    if not sources:
+        blocks.append(rich_block(TextLine(render.NO_FOLDER, Style.ASIDE)))
+    blocks += map(rich_block, render.accounts(document))
+    if document.get("last_event"):
+        blocks += map(rich_block, render.activity(document["last_event"]))
     return Group(*blocks)
 
 
@@ -94,28 +104,11 @@ def _show_changes(documents: Iterable[Any]) -> None:
     shown: dict[str, str] = {}
     for document in documents:
         for source in sources_in(document):
-            text = change_line(source)
+            text = render.change_line(source)
             if shown.get(str(source["root"])) != text:
                 shown[str(source["root"])] = text
                 draw([TextLine(text), *render.source_troubles(source)], sys.stdout)
         sys.stdout.flush()
-
-
-def change_line(source: Mapping[str, Any]) -> str:
-    """Return a source's line without parts that change by themselves, such as the time since the last sync."""
-    counts = [
-        f"{source[name]} {words}"
-        for name, words in (
-            ("pending_push", "to send"),
-            ("pending_pull", "to fetch"),
-            ("skipped", "skipped"),
-        )
-        if source.get(name)
-    ]
-    counts = [count_of(source.get("files") or 0, "file"), *counts]
-    if source.get("conflicts"):
-        counts.append(count_of(source["conflicts"], "conflict"))
-    return "  ".join([f"{source['name']}: {source['state'].replace('_', ' ')}", ", ".join(counts), str(source["root"])])
 
 
 @contextlib.contextmanager
@@ -140,13 +133,11 @@ def progress_beside(output: Output, client: Client) -> Iterator[None]:
 def _draw_progress(client: Client, done: threading.Event) -> None:
     from rich.live import Live
 
-    with (
-        contextlib.suppress(Exception),
-        Live(console=console_for(sys.stderr), auto_refresh=False, transient=True) as live,
-    ):
+    console = console_for(sys.stderr)
+    with contextlib.suppress(Exception), Live(console=console, auto_refresh=False, transient=True) as live:
         while not done.wait(TICK_SECONDS):
             now = dt.datetime.now(dt.UTC)
             sources = sources_in(client.call("progress", {}))
             busy = [s for s in sources if s.get("progress") or s.get("resolving")]
             if busy:
-                live.update(_picture({"sources": busy, "checked_at": now.isoformat()}), refresh=True)
+                live.update(picture({"sources": busy, "checked_at": now.isoformat()}, console.width), refresh=True)

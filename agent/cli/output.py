@@ -152,7 +152,12 @@ def draw(view: View, stream: TextIO) -> None:
     if is_terminal(stream) or os.environ.get("FORCE_COLOR"):
         console = console_for(stream)
         for block in view:
-            console.print(rich_block(block), soft_wrap=isinstance(block, TextLine))
+            if isinstance(block, Grid) and _width(block) > console.width:
+                # Cells folded over several lines can be neither read nor copied, so the terminal wraps whole rows.
+                for text in _plain(block):
+                    console.print(rich_block(TextLine(text)), soft_wrap=True)
+            else:
+                console.print(rich_block(block), soft_wrap=isinstance(block, TextLine))
         return
     for block in view:
         for text in _plain(block):
@@ -179,6 +184,14 @@ def rich_block(block: OutputBlock) -> RenderableType:
     for row in block.rows:
         table.add_row(*(Text(printable(cell)) for cell in row))
     return table
+
+
+def _width(grid: Grid) -> int:
+    """Return the cells of a grid whose rows are one line each."""
+    from rich.cells import cell_len
+
+    columns = zip(grid.headings, *grid.rows, strict=True)
+    return sum(max(cell_len(printable(cell)) for cell in column) for column in columns) + 2 * (len(grid.headings) - 1)
 
 
 def _plain(block: OutputBlock) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import io
 import json
 from collections.abc import Callable
 from typing import Any
@@ -9,7 +11,8 @@ from typing import Any
 import pytest
 
 from agent.cli import confirmations, render
-from agent.cli.output import Grid, TextLine, View
+from agent.cli.live import picture
+from agent.cli.output import Grid, TextLine, View, console_for, draw
 from cli.conftest import Ran
 from cli.documents import conflict, passed, plan, resolved, source, status
 from cli.fake_agent import FakeAgent, Refusal
@@ -175,6 +178,57 @@ def test_hub_commands_confirm_in_sentences(
     sentence: confirmations.Sentence, document: dict[str, object], words: str
 ) -> None:
     assert words in texts(sentence(document))
+
+
+NOW = dt.datetime(2026, 3, 1, 12, 1, tzinfo=dt.UTC)
+TWO = [source(), source(name="a longer name", state="conflict", conflicts=2, root="/n", files=1200)]
+
+
+def test_several_sources_stand_in_columns() -> None:
+    one, two = (lines[0].text for lines in render.sources_in_lines(TWO, NOW))
+    assert one == "notes: up to date        3 files, 4.0 KiB                  synced 1 min ago  /notes"
+    assert two == "a longer name: conflict  1200 files, 4.0 KiB  2 conflicts  synced 1 min ago  /n"
+
+
+def test_a_source_alone_has_no_padding() -> None:
+    [[line]] = render.sources_in_lines([source()], NOW)
+    assert line.text == "notes: up to date  3 files, 4.0 KiB  synced 1 min ago  /notes"
+    assert render.sources_in_lines([], NOW) == []
+
+
+def test_a_narrow_terminal_gets_short_lines() -> None:
+    """Columns that do not fit would be broken anywhere; here each part is on a line of its own."""
+    shown = render.sources_in_lines(TWO, NOW, 40)
+    assert [line.text for line in shown[0]] == [
+        "notes: up to date", "  3 files, 4.0 KiB", "  synced 1 min ago", "  /notes"
+    ]  # fmt: skip
+    assert all(len(line.text) <= 40 for lines in shown for line in lines)
+    assert len(render.sources_in_lines(TWO, NOW, 200)[0]) == 1
+
+
+def test_the_live_view_shows_the_last_event_and_an_empty_home() -> None:
+    """After the last folder was unlinked the view is not an empty screen."""
+    event = {"at": "2026-03-01T12:00:58Z", "root": "/n", "path": "a.md", "what": "pushed"}
+
+    def shown(document: dict[str, Any]) -> str:
+        out = io.StringIO()
+        console_for(out).print(picture(document, 80))
+        return out.getvalue()
+
+    assert "pushed  /n/a.md" in shown({**status(source()), "last_event": event})
+    assert "no folder is linked" in shown({**status(), "last_event": None})
+
+
+def test_a_table_too_wide_for_the_terminal_keeps_its_cells_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An id that is folded over eight lines can be neither read nor copied."""
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    number = "01a220e1-ea95-7f74-a744-2a5c389d82d9"
+    rows = render.sources([{"id": number, "name": "notes", "mode": "bidirectional", "status": "active", "root": "/n"}])
+    for columns in ("40", "200"):
+        monkeypatch.setenv("COLUMNS", columns)
+        out = io.StringIO()
+        draw(rows, out)
+        assert number in out.getvalue() and "bidirectional" in out.getvalue()
 
 
 def test_progress_tells_files_bytes_and_time_left() -> None:

@@ -10,9 +10,12 @@ from typing import Final
 from agent import __version__
 from agent.api.context import ApiContext
 from agent.api.methods.common import chosen_sources, held_message, readable, stamp, stamp_or_none
+from agent.api.methods.files import activity
 from agent.api.methods.skips import failures, not_sent, skips
 from agent.api.schema.common import ErrorDocument, FileError, FolderParams, HeldDeletesDocument, NoParams
 from agent.api.schema.status import (
+    ActivityDocument,
+    ActivityParams,
     DaemonDocument,
     DeclarationDocument,
     Progress,
@@ -63,8 +66,14 @@ def status(context: ApiContext, params: FolderParams) -> StatusDocument:
         ),
         servers=_known_servers(agent),
         sources=[source_status(agent, source) for source in sources],
+        last_event=_last_event(agent, params),
         declarations=[_declaration(outcome.document()) for outcome in context.declaration_outcomes()],
     )
+
+
+def _last_event(agent: Agent, params: FolderParams) -> ActivityDocument | None:
+    newest = ActivityParams(folder=params.folder, folder_base64=params.folder_base64, limit=1)
+    return next(iter(activity(agent, newest)), None)
 
 
 def _declaration(document: dict[str, object]) -> DeclarationDocument:

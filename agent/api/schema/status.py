@@ -27,6 +27,25 @@ class ActivityParams(ListParams, frozen=True, kw_only=True):
     since: str | None = None
 
 
+class ActivityDocument(Struct, frozen=True, kw_only=True):
+    """One entry of the activity log.
+
+    Attributes:
+        id: number of the entry; they only grow.
+        what: kind of the event.
+        operation_id: id the server knows the operation by.
+    """
+
+    id: int
+    at: str
+    source_id: str
+    root: str
+    path: str | None
+    what: str
+    detail: str | None
+    operation_id: str | None
+
+
 class DaemonDocument(Struct, frozen=True, kw_only=True):
     """The process that answers.
 
@@ -149,6 +168,7 @@ class StatusDocument(Struct, frozen=True, kw_only=True):
     Attributes:
         schema: version of this form.
         version: release of the agent that answers.
+        last_event: the newest entry of the activity log; null if there is none.
     """
 
     schema: int
@@ -158,6 +178,7 @@ class StatusDocument(Struct, frozen=True, kw_only=True):
     servers: list[ServerDocument]
     sources: list[SourceDocument]
     declarations: list[DeclarationDocument]
+    last_event: ActivityDocument | None
 
 
 class ProgressDocument(Struct, frozen=True):
@@ -214,25 +235,6 @@ class ExplainDocument(Struct, frozen=True, kw_only=True):
     hash: str | None
     base_hash: str | None
     remote_hash: str | None
-
-
-class ActivityDocument(Struct, frozen=True, kw_only=True):
-    """One entry of the activity log.
-
-    Attributes:
-        id: number of the entry; they only grow.
-        what: kind of the event.
-        operation_id: id the server knows the operation by.
-    """
-
-    id: int
-    at: str
-    source_id: str
-    root: str
-    path: str | None
-    what: str
-    detail: str | None
-    operation_id: str | None
 
 
 __all__ = [

@@ -9,20 +9,25 @@ from agent.cli.render.conflict_views import conflicts, diff, resolve
 from agent.cli.render.file_views import activity, explain, files, history, trash
 from agent.cli.render.list_views import doctor, servers, settings, sources, word
 from agent.cli.render.source_views import (
+    NO_FOLDER,
+    accounts,
+    change_line,
     declarations,
     link,
     plan_line,
-    progress_words,
-    source_line,
     source_troubles,
+    sources_in_lines,
     state_words,
     status,
     sync,
 )
 
 __all__ = [
+    "NO_FOLDER",
     "Document",
+    "accounts",
     "activity",
+    "change_line",
     "changed",
     "conflicts",
     "declarations",
@@ -35,13 +40,12 @@ __all__ = [
     "link",
     "nothing",
     "plan_line",
-    "progress_words",
     "resolve",
     "servers",
     "settings",
-    "source_line",
     "source_troubles",
     "sources",
+    "sources_in_lines",
     "state_words",
     "status",
     "sync",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from agent.cli.humanize import (
@@ -20,23 +20,18 @@ from agent.cli.humanize import (
 from agent.cli.output import Style, TextLine, View
 from agent.cli.render.base import TONES, Document, nothing
 
+NO_FOLDER: Final = "no folder is linked; start with: raven-agent up FOLDER"
+
 
 def status(document: Document) -> View:
     """Show one line a source with its problems, then the servers that need care, then the daemon."""
     now = parse_time(document.get("checked_at")) or dt.datetime.now(dt.UTC)
     view: list[TextLine] = []
-    for source in document["sources"]:
-        view.append(TextLine(source_line(source, now), TONES.get(source["state"], Style.PLAIN)))
-        view += source_troubles(source)
+    for lines in sources_in_lines(document["sources"], now):
+        view += lines
     if not document["sources"]:
-        view.append(TextLine("no folder is linked; start with: raven-agent up FOLDER", Style.ASIDE))
-    for server in document.get("servers", ()):
-        if server.get("state") == "signed_out":
-            view.append(
-                TextLine(f"signed out of {server['name']}: {server.get('remedy') or 'raven-agent login'}", Style.BAD)
-            )
-        if server.get("warning"):
-            view.append(TextLine(f"  {server['warning']}", Style.CARE))
+        view.append(TextLine(NO_FOLDER, Style.ASIDE))
+    view += accounts(document)
     view += declarations(document.get("declarations") or ())
     daemon = document.get("daemon")
     if daemon and daemon.get("running"):
@@ -45,6 +40,19 @@ def status(document: Document) -> View:
         )
     elif daemon is not None and document["sources"]:
         view.append(TextLine("no agent runs: changes wait for raven-agent run, up or sync", Style.CARE))
+    return view
+
+
+def accounts(document: Document) -> list[TextLine]:
+    """Show the servers of a status that need a person."""
+    view = []
+    for server in document.get("servers", ()):
+        if server.get("state") == "signed_out":
+            view.append(
+                TextLine(f"signed out of {server['name']}: {server.get('remedy') or 'raven-agent login'}", Style.BAD)
+            )
+        if server.get("warning"):
+            view.append(TextLine(f"  {server['warning']}", Style.CARE))
     return view
 
 
@@ -63,18 +71,48 @@ def declarations(document: Iterable[Document]) -> list[TextLine]:
     return view
 
 
-def source_line(source: Document, now: dt.datetime) -> str:
-    """``notes  up_to_date  12 files, 4.0 KiB  synced 3 s ago  /home/me/notes``."""
-    said = [f"{source['name']}: {state_words(source)}"]
+def sources_in_lines(sources: Sequence[Document], now: dt.datetime, width: int | None = None) -> list[list[TextLine]]:
+    """Return the lines of each source: its state in columns, then one line for each of its problems.
+
+    Args:
+        width: cells of the terminal. Where a line does not fit, each source takes several short ones.
+    """
+    rows = [_source_cells(source, now) for source in sources]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    fits = width is None or sum(widths) + 2 * sum(1 for cells in widths[1:] if cells) <= width
+    shown = []
+    for source, row in zip(sources, rows, strict=True):
+        tone = TONES.get(source["state"], Style.PLAIN)
+        aligned = [cell.ljust(cells) for cell, cells in zip(row, widths, strict=True) if cells]
+        words = ["  ".join(aligned).rstrip()] if fits else [row[0], *(f"  {cell}" for cell in row[1:] if cell)]
+        shown.append([*(TextLine(line, tone) for line in words), *source_troubles(source)])
+    return shown
+
+
+def _source_cells(source: Document, now: dt.datetime) -> tuple[str, str, str, str, str]:
+    """Return ``notes: up to date``, ``12 files, 4.0 KiB``, ``3 to send``, ``synced 3 s ago``, ``~/notes``."""
+    when = progress_words(source) or f"synced {ago(source.get('last_sync_at'), now)}"
+    head, size, counts = _standing(source)
+    return head, size, counts, when, short_home(source["root"])
+
+
+def change_line(source: Document) -> str:
+    """Return a source's line without parts that change by themselves, such as the time since the last sync."""
+    return "  ".join(part for part in (*_standing(source), short_home(source["root"])) if part)
+
+
+def _standing(source: Document) -> tuple[str, str, str]:
+    size = ""
     if source.get("files") is not None:
-        said.append(f"{count_of(source['files'], 'file')}, {size_words(source.get('bytes') or 0)}")
-    for name, words in (("pending_push", "to send"), ("pending_pull", "to fetch"), ("skipped", "skipped")):
-        if source.get(name):
-            said.append(f"{source[name]} {words}")
+        size = f"{count_of(source['files'], 'file')}, {size_words(source.get('bytes') or 0)}"
+    counts = [
+        f"{source[name]} {words}"
+        for name, words in (("pending_push", "to send"), ("pending_pull", "to fetch"), ("skipped", "skipped"))
+        if source.get(name)
+    ]
     if source.get("conflicts"):
-        said.append(count_of(source["conflicts"], "conflict"))
-    said.append(progress_words(source) or f"synced {ago(source.get('last_sync_at'), now)}")
-    return "  ".join([*said, short_home(source["root"])])
+        counts.append(count_of(source["conflicts"], "conflict"))
+    return f"{source['name']}: {state_words(source)}", size, "  ".join(counts)
 
 
 def state_words(source: Document) -> str:
