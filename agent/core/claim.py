@@ -27,7 +27,7 @@ class OwnPush(Struct, frozen=True):
     abandoned: bool = False
 
 
-class ServerConflict(Struct, frozen=True):
+class ConflictEvidence(Struct, frozen=True):
     """A conflict as the feed or the list of conflicts shows it.
 
     Attributes:
@@ -66,7 +66,7 @@ class Claim(enum.Enum):
 
 
 def claim(
-    found: ServerConflict,
+    found: ConflictEvidence,
     own: Sequence[OwnPush],
     parked: Conflict | None,
     resolved: Sequence[Conflict],
@@ -106,18 +106,18 @@ def claim(
     return Claim.FOREIGN
 
 
-def is_same_disagreement(conflict: Conflict, found: ServerConflict | RemoteConflict) -> bool:
+def is_same_disagreement(conflict: Conflict, found: ConflictEvidence | RemoteConflict) -> bool:
     """True if a conflict on the server refuses the text that ``conflict`` shows, on the same base.
 
     A base that the feed does not say counts as equal.
     """
     if conflict.origin is not ConflictOrigin.TREES or found.local_hash != conflict.local_hash:
         return False
-    base_known = found.base_known if isinstance(found, ServerConflict) else True
+    base_known = found.base_known if isinstance(found, ConflictEvidence) else True
     return not base_known or found.base_hash == conflict.base_hash
 
 
-def _was_decided(past: Conflict, found: ServerConflict, head: str | None) -> bool:
+def _was_decided(past: Conflict, found: ConflictEvidence, head: str | None) -> bool:
     """True if ``past`` was resolved here on the same three texts, and what was decided is still the head."""
     same = is_same_disagreement(past, found) and past.remote_hash == found.remote_hash
     return same and past.choice is not None and past.wanted_hash == head

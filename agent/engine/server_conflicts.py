@@ -10,7 +10,7 @@ import dataclasses
 from msgspec.structs import replace
 
 from agent.core import paths
-from agent.core.claim import Claim, OwnPush, ServerConflict, claim
+from agent.core.claim import Claim, ConflictEvidence, OwnPush, claim
 from agent.core.conflict import SWAPPED, Conflict, ConflictOrigin, ConflictState, Ended
 from agent.core.events import ConflictClosed, ConflictOpened
 from agent.core.reconcile import disagreement
@@ -48,7 +48,7 @@ class ServerConflicts:
     def on_opened(self, row: PathRow, event: ConflictOpened) -> None:
         """Take in a conflict that the feed shows."""
         self._conflicts.changed.add(row.path)
-        found = ServerConflict(event.conflict_id, event.local_hash, event.remote_hash, event.by_server_edit)
+        found = ConflictEvidence(event.conflict_id, event.local_hash, event.remote_hash, event.by_server_edit)
         if event.conflict_id not in self._ctx.foreign:
             self._take_in(row, found)
 
@@ -81,7 +81,7 @@ class ServerConflicts:
 
     # Whose a conflict is
 
-    def _take_in(self, row: PathRow, found: ServerConflict) -> None:
+    def _take_in(self, row: PathRow, found: ConflictEvidence) -> None:
         """Act on whose conflict this is. One that is listed as another machine's may turn out to be ours."""
         ctx = self._ctx
         if any(found.id in conflict.server_ids for conflict in ctx.conflicts_at(row.path)):
@@ -111,11 +111,11 @@ class ServerConflicts:
             case _:
                 self._list(row, found)
 
-    def _want_base(self, found: ServerConflict) -> None:
+    def _want_base(self, found: ConflictEvidence) -> None:
         if not found.base_known:
             self._ctx.in_flight.request_conflicts()
 
-    def _list(self, row: PathRow, found: ServerConflict) -> None:
+    def _list(self, row: PathRow, found: ConflictEvidence) -> None:
         """Note another machine's conflict; it parks nothing."""
         ctx = self._ctx
         if found.id in ctx.foreign:
@@ -196,7 +196,7 @@ class ServerConflicts:
             refused_edit = found.id not in self._ctx.foreign and looks_like_server_edit(found, row.remote.hash)
             self._take_in(
                 row,
-                ServerConflict(
+                ConflictEvidence(
                     found.id, found.local_hash, found.remote_hash, refused_edit, found.base_hash, base_known=True
                 ),
             )

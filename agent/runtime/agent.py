@@ -212,7 +212,7 @@ class Agent:
             runner.deliver(m.Pause(source.paused_until))
         watch = config.run_mode is RunMode.DAEMON
         runner.start(
-            source_setup.effect_handlers(
+            source_setup.source_executors(
                 source,
                 runner,
                 lambda: self.folder(source),

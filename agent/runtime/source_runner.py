@@ -22,7 +22,7 @@ from agent.index import Index
 from agent.runtime.activity_log import ActivityLogger
 from agent.runtime.control_loop import ControlLoop
 from agent.runtime.effect_executor import EffectExecutor
-from agent.runtime.effect_handlers import EffectHandlers
+from agent.runtime.source_executors import SourceExecutors
 
 if TYPE_CHECKING:
     from agent.disk.watch.watcher import Watcher
@@ -59,7 +59,7 @@ class SourceRunner:
         self._pending: deque[m.Message] = deque()
         self._scheduled = False
         self._lock = threading.Lock()
-        self._handlers: EffectHandlers | None = None
+        self._handlers: SourceExecutors | None = None
         self._watcher: Watcher | None = None
         self._folder_work: queue.SimpleQueue[tuple[int, e.Effect | None] | None] = queue.SimpleQueue()
         """Effects on the folder; None instead of an effect: a call to the server has opened handles of the folder."""
@@ -104,7 +104,7 @@ class SourceRunner:
         """Return what needs a person's attention. From any thread."""
         return self._engine.alerts()
 
-    def start(self, handlers: EffectHandlers) -> None:
+    def start(self, handlers: SourceExecutors) -> None:
         """Start the engine and the folder's thread."""
         self._handlers = handlers
         self._folder_thread.start()
@@ -317,7 +317,7 @@ class SourceRunner:
             if self._stopped:
                 return
 
-    def _next_folder_work(self, handlers: EffectHandlers) -> tuple[int, e.Effect | None] | None:
+    def _next_folder_work(self, handlers: SourceExecutors) -> tuple[int, e.Effect | None] | None:
         """Wait for the next effect. After a second without one, close the handles of the folder.
 
         Without open handles the file system of an idle folder can be unmounted.
@@ -329,7 +329,7 @@ class SourceRunner:
                 self._handles_open = not handlers.release()
         return self._folder_work.get()
 
-    def _start_watcher(self, handlers: EffectHandlers) -> None:
+    def _start_watcher(self, handlers: SourceExecutors) -> None:
         """Watch before the first scan, so that no change falls between. Retried by each scan of a missing folder."""
         if self._watcher is None and handlers.make_watcher is not None:
             self._watcher = handlers.make_watcher()

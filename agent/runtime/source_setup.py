@@ -20,9 +20,9 @@ from agent.engine import messages as m
 from agent.engine.config import EngineConfig, RunMode
 from agent.remotes.protocol import Capabilities
 from agent.runtime.effect_executor import EffectExecutor, ServerConnection
-from agent.runtime.effect_handlers import EffectHandlers
 from agent.runtime.local_folder import LocalFolder
 from agent.runtime.local_index_reader import LocalIndexReader
+from agent.runtime.source_executors import SourceExecutors
 from agent.settings.home import Home
 from agent.settings.links import SourceEntry
 from agent.settings.settings import Settings
@@ -87,7 +87,7 @@ def with_capabilities(config: EngineConfig, capabilities: Capabilities) -> Engin
     )
 
 
-def effect_handlers(
+def source_executors(
     source: SourceEntry,
     runner: SourceRunner,
     open_source_folder: Callable[[], LocalFolder],
@@ -96,7 +96,7 @@ def effect_handlers(
     clock: Callable[[], float],
     on_connection_lost: Callable[[], None],
     make_watcher: Callable[[], Watcher | None] | None,
-) -> EffectHandlers:
+) -> SourceExecutors:
     """Return the executors of a source. Changes, calls and large files get a handle of the folder each."""
     folders = open_source_folder(), open_source_folder(), open_source_folder()
     verified = VerifiedDownloads()
@@ -117,7 +117,7 @@ def effect_handlers(
         released = [folder.release() for folder in folders]
         return all(released)
 
-    return EffectHandlers(
+    return SourceExecutors(
         executor(folders[0]),
         executor(folders[1]),
         executor(folders[2]),

@@ -20,7 +20,7 @@ from agent.engine import messages as m
 from agent.engine.config import EngineConfig
 from agent.index import Index, open_index
 from agent.runtime.control_loop import ControlLoop
-from agent.runtime.effect_handlers import EffectHandlers
+from agent.runtime.source_executors import SourceExecutors
 from agent.runtime.source_runner import SourceRunner
 
 START = 1_800_000_000.0
@@ -140,7 +140,7 @@ def test_fd8_a_large_file_delays_neither_scans_nor_the_end(stage: Stage) -> None
         released.set()
         return True
 
-    handlers: Any = EffectHandlers(folder, server, large, None, lambda: None, release, lambda: None)  # type: ignore[arg-type]
+    handlers: Any = SourceExecutors(folder, server, large, None, lambda: None, release, lambda: None)  # type: ignore[arg-type]
     stage.runner.start(handlers)
     assert large.began.wait(10)
     assert released.wait(10)

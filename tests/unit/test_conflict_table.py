@@ -7,7 +7,7 @@ from typing import NamedTuple
 import pytest
 from msgspec.structs import replace
 
-from agent.core.claim import Claim, OwnPush, ServerConflict, claim, to_close
+from agent.core.claim import Claim, ConflictEvidence, OwnPush, claim, to_close
 from agent.core.conflict import (
     EXCLUDED,
     LOOK_AGAIN,
@@ -245,7 +245,7 @@ def test_what_happens_next(case: Case) -> None:
 
 
 PUSH = OwnPush(MINE, BASE)
-LISTED = ServerConflict("k9", MINE, HEAD, base_hash=BASE, base_known=True)
+LISTED = ConflictEvidence("k9", MINE, HEAD, base_hash=BASE, base_known=True)
 RESOLVED = resolving(between(server_ids=()), Resolution.KEEP_RAVEN, HEAD)
 
 CLAIMS = [
@@ -267,7 +267,7 @@ CLAIMS = [
 @pytest.mark.parametrize(("says", "found", "own", "parked", "resolved", "expected"), CLAIMS, ids=[c[0] for c in CLAIMS])
 def test_whose_conflict_it_is(
     says: str,
-    found: ServerConflict,
+    found: ConflictEvidence,
     own: tuple[OwnPush, ...],
     parked: Conflict | None,
     resolved: tuple[Conflict, ...],

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 from msgspec.structs import replace
 
-from agent.core.claim import Claim, OwnPush, ServerConflict, claim
+from agent.core.claim import Claim, ConflictEvidence, OwnPush, claim
 from agent.core.conflict import (
     BETWEEN_TREES,
     HEAD_IS_LOCAL,
@@ -161,7 +161,7 @@ def test_a_claim_needs_base_and_text_of_ours() -> None:
     """FC3: a conflict is taken for ours only with a push of that very text on that very base."""
     hashes = (None, "b", "l", "r")
     for local, remote, base in itertools.product(hashes, hashes, hashes):
-        found = ServerConflict("k", local, remote, base_hash=base, base_known=True)
+        found = ConflictEvidence("k", local, remote, base_hash=base, base_known=True)
         for push in itertools.starmap(OwnPush, itertools.product(hashes, hashes, (True, False), (True, False))):
             for parked in (None, *itertools.islice(conflicts(ConflictOrigin.TREES), 0, None, 7)):
                 for resolved in ((), tuple(itertools.islice(conflicts(ConflictOrigin.TREES), 1, 40, 3))):

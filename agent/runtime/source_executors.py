@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from agent.disk.watch.watcher import Watcher
 
 
-class EffectHandlers(Struct, frozen=True):
+class SourceExecutors(Struct, frozen=True):
     """Executors and callbacks of one source.
 
     Attributes:
