@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 from agent.core import paths
 from agent.core.errors import DiskError
@@ -14,18 +14,21 @@ from agent.core.os_errors import DISK_FULL, explain
 from agent.core.supply import Supply
 from agent.disk.apply.downloads import LiveDownloads, StagedDownloads
 from agent.disk.apply.job import ApplyJob
+from agent.disk.apply.moves import NOT_MOVED, Mover, origin_of
 from agent.disk.apply.new_files import NewFiles
 from agent.disk.apply.recover import discard, recover_all
 from agent.disk.apply.staging import StagingArea, StagingMark, group_of
 from agent.disk.apply.swap import Swapper
-from agent.disk.apply.target import Target, has_bytes, kind_at, remove_empty_folder
+from agent.disk.apply.target import Target, has_bytes, kind_at, remove_emptied_folders, remove_empty_folder
 from agent.disk.apply.trash import Trash
 from agent.disk.fs.protocol import UNSUPPORTED, Dir, FileType
 from agent.disk.root import MountMissing, PathBlocked, Root, UnsafePath
 from agent.disk.scan.digest import never
-from agent.disk.scan.observe import fingerprint_of, observe, observe_at, side_of_digest
+from agent.disk.scan.observe import observe, observe_at
 from agent.disk.scan.parent_cache import ParentCache
 from agent.disk.selection.rules import Selection
+
+_T = TypeVar("_T")
 
 GROUP_SYNC: Final = 8
 """Number of files from which one ``syncfs`` is cheaper than an fsync for each. For fewer files, it would wait for the
@@ -60,6 +63,7 @@ class Installer:
         self._downloads = downloads or StagedDownloads(root.fs, trash, interrupted)
         self._new_files = NewFiles(root, trash, self._staging, self._downloads)
         self._parents = ParentCache(root)
+        self._mover = Mover(root, self._staging, self._swapper, self._parents)
         self._touched: set[str] = set()
         """Folders in which names changed and that must be made durable."""
 
@@ -72,6 +76,10 @@ class Installer:
         ``Staged``: the download becomes the new file by a rename. If the intent is not carried out it is a download
         again, unless its bytes are wrong: then it is removed. ``FromFolder``: the file is copied before any file of
         the group is changed. If it does not hold the bytes, the result is CHANGED, and they must come from elsewhere.
+
+        An intent with ``origin`` is a move, as ``Mover.move`` describes. The group is carried out in this order: all
+        removals, the moves in the order given, then all others. After any result the caller must observe the old path
+        again: the result has an observation of the new one only.
 
         Raises:
             RootError: the root is missing or another folder.
@@ -93,9 +101,13 @@ class Installer:
             removals = [job for job in ordered if job.intent.new is None]
             for job in removals:
                 self._guarded(job, self._remove)
-            self._remove_emptied(removals)
+            moves = [job for job in jobs if job.is_move]
+            for job in moves:
+                self._guarded(job, self._move)
+            self._remove_emptied([*removals, *moves])
             for job in ordered[len(removals) :]:
-                self._guarded(job, self._install)
+                if not job.is_move:
+                    self._guarded(job, self._install)
         finally:
             self._parents.release()
         self._make_folders_durable()
@@ -177,6 +189,8 @@ class Installer:
         verdict = self._selection.verdict(intent.path)
         if not verdict.selected:
             return job.decide(ApplyOutcome.OUT_OF_SCOPE, f"not selected: {verdict.rule} ({verdict.origin})")
+        if intent.origin is not None:
+            return self._prepare_move(job)
         if intent.new is None:
             return None
         self._new_files.check(job)
@@ -190,6 +204,16 @@ class Installer:
         except (FileNotFoundError, PathBlocked):
             # An earlier intent of the same group may remove what blocks the path.
             return self._new_files.write(job, None)
+
+    def _prepare_move(self, job: ApplyJob) -> None:
+        """Refuse a move that is no plain one, or whose old path must not be touched."""
+        intent, origin = job.intent, origin_of(job.intent)
+        refusal = paths.check(origin)
+        if refusal is not None:
+            return job.decide(ApplyOutcome.UNSAFE, refusal)
+        if intent.new is None or intent.expected is not None or not self._selection.verdict(origin).selected:
+            return job.decide(ApplyOutcome.CHANGED, NOT_MOVED.format(origin))
+        return None
 
     def _write(self, job: ApplyJob, target: Target) -> None:
         is_file = self._is_file(target)
@@ -228,7 +252,7 @@ class Installer:
         creations = [job for job in jobs if job.outcome is None and job.is_creation]
         try:
             for job in jobs if creations else ():
-                if job.intent.new is not None and job.outcome not in {None, ApplyOutcome.DONE}:
+                if job.intent.new is not None and not job.is_move and job.outcome not in {None, ApplyOutcome.DONE}:
                     self._staging.cancel(job.intent.id)
             for group in {group_of(job.intent.id) for job in creations}:
                 self._staging.mark_group(group)
@@ -240,14 +264,23 @@ class Installer:
     def _install(self, job: ApplyJob) -> None:
         if not job.is_creation:
             self._staging.mark_ready(job.intent.id)
+        self._again_if_removed(job, self._place)
+
+    def _again_if_removed(self, job: ApplyJob, step: Callable[[ApplyJob], _T]) -> _T:
+        """Take a step, and once more if its folder was removed after it was opened for an earlier file."""
         try:
-            self._place(job)
+            return step(job)
         except FileNotFoundError:
             if not self._parents.reused:
                 raise
-            # The folder was removed after it was opened for an earlier file.
             self._parents.release()
-            self._place(job)
+            return step(job)
+
+    def _move(self, job: ApplyJob) -> None:
+        target = self._again_if_removed(job, self._mover.move)
+        self._touched.update(map(paths.parent_of, (job.intent.path, origin_of(job.intent), *job.made)))
+        if target is not None:
+            job.seen = job.observe_new(self._fs, target, self._max_bytes)
 
     def _place(self, job: ApplyJob) -> None:
         """Bring the path to the intended state, after a last check of what is there."""
@@ -272,7 +305,7 @@ class Installer:
                 self._clean(job)
                 return job.decide(ApplyOutcome.DONE)
         if outcome is ApplyOutcome.DONE:
-            job.seen = self._installed(job, target)
+            job.seen = job.observe_new(self._fs, target, self._max_bytes)
         return job.decide(outcome)
 
     def _remove(self, job: ApplyJob) -> None:
@@ -303,21 +336,10 @@ class Installer:
         return has_bytes(self._fs, target, job.intent.new, job.size, self._staging.interrupted)
 
     def _remove_emptied(self, jobs: list[ApplyJob]) -> None:
-        """Remove the folders that a pull emptied, from the innermost outwards."""
+        """Remove the folders that a pull emptied."""
         self._parents.release()
-        pulled = [job.intent.path for job in jobs if job.intent.purpose is Purpose.PULL and job.is_done]
-        staying: set[str] = set()
-        for above in sorted({above for path in pulled for above in paths.ancestors(path)}, reverse=True):
-            # Paths below a folder sort after it, so every removal that could empty this folder was tried before.
-            if above in staying:
-                continue
-            try:
-                with self._root.parent(above) as (folder, name):
-                    self._fs.rmdir(folder, name)
-            except (OSError, DiskError):
-                staying.update((above, *paths.ancestors(above)))
-            else:
-                self._touched.add(paths.parent_of(above))
+        done = [job.intent for job in jobs if job.intent.purpose is Purpose.PULL and job.is_done]
+        self._touched.update(remove_emptied_folders(self._root, [intent.origin or intent.path for intent in done]))
 
     def _clean(self, job: ApplyJob) -> None:
         """Remove everything of a job that was not carried out. Bytes that are not the agent's go to the trash."""
@@ -351,28 +373,17 @@ class Installer:
         if intent.path not in self._parents.moved_away:
             return ApplyResult(intent.id, job.outcome, job.seen or self._observe(intent.path), job.text)
         seen = self._observe(intent.path)
-        if job.is_done and job.is_creation and (seen is None or not seen.side.is_file):
+        if (
+            job.is_done
+            and intent.expected is None
+            and intent.new is not None
+            and (seen is None or not seen.side.is_file)
+        ):
             # The file disappeared together with its folder. No user deleted it here, so it must not count as a delete.
             with contextlib.suppress(OSError):
                 self._staging.cancel(intent.id)
             return ApplyResult(intent.id, ApplyOutcome.CHANGED, seen, "its folder was moved or removed meanwhile")
         return ApplyResult(intent.id, job.outcome, seen, job.text)
-
-    def _installed(self, job: ApplyJob, target: Target) -> Observation | None:
-        """Return the observation of our new file without reading it again; None if another file is there by now."""
-        intent = job.intent
-        if intent.new is None:
-            return None
-        try:
-            found = self._fs.stat(target.folder, target.name)
-            now_ns = self._fs.now_ns(target.folder)
-        except OSError:
-            return None
-        if (found.inode, found.size, found.mtime_ns) != (job.inode, job.size, job.mtime_ns):
-            return None
-        digest = job.new_digest()
-        side = side_of_digest(intent.path, digest, self._max_bytes)
-        return Observation(intent.path, side, fingerprint_of(found, digest.xxh3, now_ns))
 
     def _observe(self, path: str) -> Observation | None:
         if paths.check(path) is not None:

@@ -7,7 +7,10 @@ from msgspec import Struct, field
 from agent.core import paths
 from agent.core.model import ApplyOutcome, Intent, Observation
 from agent.core.supply import Inline, Staged, Supply
+from agent.disk.apply.target import Target
+from agent.disk.fs.protocol import Fs
 from agent.disk.scan.digest import Digest, text_reason, xxh3
+from agent.disk.scan.observe import fingerprint_of, side_of_digest
 
 
 class ApplyJob(Struct):
@@ -53,6 +56,21 @@ class ApplyJob(Struct):
             self.digest = Digest(xxh3(content), self.intent.new, len(content), text_reason(content))
         return self.digest
 
+    def observe_new(self, fs: Fs, target: Target, max_bytes: int | None) -> Observation | None:
+        """Return the observation of the new file without reading it again; None if another file is there by now."""
+        if self.intent.new is None:
+            return None
+        try:
+            found = fs.stat(target.folder, target.name)
+            now_ns = fs.now_ns(target.folder)
+        except OSError:
+            return None
+        if (found.inode, found.size, found.mtime_ns) != (self.inode, self.size, self.mtime_ns):
+            return None
+        digest = self.new_digest()
+        side = side_of_digest(self.intent.path, digest, max_bytes)
+        return Observation(self.intent.path, side, fingerprint_of(found, digest.xxh3, now_ns))
+
     @property
     def is_done(self) -> bool:
         """True if it was carried out."""
@@ -61,7 +79,12 @@ class ApplyJob(Struct):
     @property
     def is_creation(self) -> bool:
         """True if a new file is expected where no file is."""
-        return self.intent.new is not None and self.intent.expected is None
+        return self.intent.new is not None and self.intent.expected is None and self.intent.origin is None
+
+    @property
+    def is_move(self) -> bool:
+        """True if a file of the folder is renamed to a path where no file is."""
+        return self.intent.origin is not None
 
     @property
     def order(self) -> tuple[bool, str]:

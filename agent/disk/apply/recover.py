@@ -11,6 +11,7 @@ from msgspec import Struct
 from agent.core.model import ApplyOutcome, Intent
 from agent.core.paths import parent_of
 from agent.disk.apply.downloads import LiveDownloads
+from agent.disk.apply.moves import recover_move
 from agent.disk.apply.staging import StagingArea, StagingMark, group_of, matches
 from agent.disk.apply.swap import Swapper
 from agent.disk.apply.target import Target, file_missing, hash_at
@@ -62,7 +63,7 @@ def recover_all(
         if group_of(intent.id) in committed:
             marks.add(StagingMark.COMMITTED)
         outcome, text = _recover(context, intent, marks)
-        if outcome is not ApplyOutcome.DONE and StagingMark.COMMITTED in marks:
+        if outcome is not ApplyOutcome.DONE and StagingMark.COMMITTED in marks and intent.origin is None:
             # ID.part is removed next. Without this mark, a second recovery would read its absence as "installed".
             staging.cancel(intent.id)
         staging.drop_new(intent.id, StagingMark.PART, downloads.of(intent))
@@ -81,7 +82,7 @@ def discard(staging: StagingArea, intent: Intent, now: float, download: str | No
     Args:
         download: the download that the new file was, which it becomes again.
     """
-    if intent.new is not None:
+    if intent.new is not None and intent.origin is None:
         # First cancel: in a committed group, a missing ID.part means "installed".
         staging.cancel(intent.id)
     staging.drop_new(intent.id, StagingMark.PART, download)
@@ -96,6 +97,8 @@ def discard(staging: StagingArea, intent: Intent, now: float, download: str | No
 
 
 def _recover(context: _RecoveryContext, intent: Intent, marks: Set[StagingMark]) -> tuple[ApplyOutcome, str | None]:
+    if intent.origin is not None:
+        return recover_move(context.root, context.staging, context.swapper, intent, marks, context.now)
     try:
         with context.root.parent(intent.path) as (folder, name):
             return _decide(context, intent, marks, Target(folder, name))
@@ -199,7 +202,9 @@ def _clear_orphan(context: _RecoveryContext, orphan: str, marks: Set[StagingMark
 
 
 def _make_folders_durable(root: Root, trash: Trash, intents: Sequence[Intent]) -> None:
-    for path in sorted({parent_of(intent.path) for intent in intents}):
+    touched = {parent_of(intent.path) for intent in intents}
+    touched.update(parent_of(intent.origin) for intent in intents if intent.origin is not None)
+    for path in sorted(touched):
         with contextlib.suppress(FileNotFoundError, PathBlocked, UnsafePath, MountMissing), root.folder(path) as folder:
             root.fs.fsync_dir(folder)
     root.fs.fsync_dir(trash.folder)

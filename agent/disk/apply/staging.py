@@ -4,9 +4,11 @@
 ``ID.part``     a new file of the agent: first being written, then durable and waiting for a path where no file is.
                 It never holds a user's bytes, so it may always be removed
 ``ID.new``      a complete, durable new file that waits for its swap; after an exchange, the file that was at the path
-``ID.old``      the file renamed away from the path: a removal, or a swap on a disk that cannot exchange names
+``ID.old``      the file renamed away from the path: a removal, a move, or a swap on a disk that cannot exchange names
 ``GROUP.made``  an empty mark: every ``ID.part`` of the group was durable, and was or is about to be installed. With
                 this mark and without ``ID.part``, the file was installed, whatever the user did to it since
+``ID.moved``    an empty mark of a move: ``ID.old`` has the expected bytes, and was or is about to be renamed to its
+                new path. With this mark and without ``ID.old``, the move was made, whatever the user did since
 ``ID.void``     an empty mark: this intent of the group was not carried out, whatever the staging holds
 ``ID.down``     a download, named by its ``Transfer``: as much of a new file as has arrived. Only the agent writes it.
                 An intent that installs it renames it to ``ID.part``, and back if it is not carried out
@@ -39,6 +41,7 @@ class StagingMark(enum.StrEnum):
     OLD = ".old"
     COMMITTED = ".made"
     CANCELLED = ".void"
+    MOVED = ".moved"
     DOWN = ".down"
 
 
@@ -50,7 +53,7 @@ def group_of(intent_id: str) -> str:
 _ENDINGS: Final = frozenset(StagingMark)
 _FROM_FOLDER: Final = frozenset({StagingMark.NEW, StagingMark.OLD})
 """The names under which something may have come out of the linked folder."""
-_EMPTY_MARKS: Final = frozenset({StagingMark.COMMITTED, StagingMark.CANCELLED})
+_EMPTY_MARKS: Final = frozenset({StagingMark.COMMITTED, StagingMark.CANCELLED, StagingMark.MOVED})
 
 
 Model = tuple[Dir, str] | CreationDefaults | None
@@ -205,6 +208,10 @@ class StagingArea:
     def mark_group(self, group: str) -> None:
         """Create ``GROUP.made``, before the first file of the group is moved to a path where no file is."""
         self._leave(group + StagingMark.COMMITTED)
+
+    def mark_moved(self, intent_id: str) -> None:
+        """Create ``ID.moved``, before ``ID.old`` is renamed to its new path."""
+        self._leave(intent_id + StagingMark.MOVED)
 
     def cancel(self, intent_id: str) -> None:
         """Cancel an intent: from now on a missing ``ID.part`` no longer proves that the file was installed."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from msgspec import Struct
 
+from agent.core.errors import DiskError
+from agent.core.paths import ancestors, parent_of
 from agent.disk.apply.staging import file_hash
 from agent.disk.fs.protocol import Dir, FileType, Fs
+from agent.disk.root import Root
 from agent.disk.scan.digest import never
 
 
@@ -74,3 +77,25 @@ def remove_empty_folder(fs: Fs, target: Target) -> bool:
             raise
         return False
     return True
+
+
+def remove_emptied_folders(root: Root, paths_of_files: Iterable[str]) -> set[str]:
+    """Remove the folders above these files that are empty now, from the innermost outwards. Never raises.
+
+    Returns:
+        The folders in which names changed.
+    """
+    touched: set[str] = set()
+    staying: set[str] = set()
+    for above in sorted({above for path in paths_of_files for above in ancestors(path)}, reverse=True):
+        # Paths below a folder sort after it, so every removal that could empty this folder was tried before.
+        if above in staying:
+            continue
+        try:
+            with root.parent(above) as (folder, name):
+                root.fs.rmdir(folder, name)
+        except (OSError, DiskError):
+            staying.update((above, *ancestors(above)))
+        else:
+            touched.add(parent_of(above))
+    return touched
