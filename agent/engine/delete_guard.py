@@ -70,7 +70,7 @@ class DeleteGuard:
         ctx = self._ctx
         if not self._verification.pending:
             self._rechecking = False
-        due = {step: ctx.index.trees.count(ctx.source, step) for step in DELETES}
+        due = {step: self._path_store.count(step) for step in DELETES}
         state = (*due.values(), ctx.changes, len(ctx.parked), len(ctx.approved), ctx.source_row.held_since)
         if not any(due.values()):
             ctx.in_flight.deletes_judged(None, pending=False)
@@ -198,7 +198,7 @@ class DeleteGuard:
         A file that cannot be read now may still turn out to be deleted, so the hold stays while there is one.
         """
         ctx = self._ctx
-        if ctx.source_row.held_since is not None and not ctx.index.trees.count(ctx.source, Step.UNKNOWN):
+        if ctx.source_row.held_since is not None and not self._path_store.count(Step.UNKNOWN):
             ctx.update_source_row(held_since=None)
 
     def _window_began(self) -> float:

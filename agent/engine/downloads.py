@@ -240,7 +240,7 @@ class Downloads:
             + len(ctx.in_flight.retry_at)
             + len(ctx.in_flight.changed_paths)
         )
-        rows = ctx.index.trees.with_step(ctx.source, Step.PULL_DELETE, limit=limit)
+        rows = self._path_store.with_step(Step.PULL_DELETE, limit=limit)
         free = [row for row in rows if self._free(row) and self._delete_guard.may_delete(row)]
         del free[ctx.setup.group_items :]
         self._delete_guard.count(Step.PULL_DELETE, free)
@@ -293,7 +293,7 @@ class Downloads:
         """Return installs whose texts were moved to the index."""
         ctx = self._ctx
         jobs = []
-        for row in ctx.index.trees.with_step(ctx.source, Step.PULL, limit=_SPILLED_AT_ONCE):
+        for row in self._path_store.with_step(Step.PULL, limit=_SPILLED_AT_ONCE):
             text = ctx.index.texts.get(row.remote.hash) if self._free(row) else None
             if text is not None:
                 jobs.append((self._intent(row), text))
@@ -305,7 +305,7 @@ class Downloads:
         if room <= 0 or ctx.in_flight.contents:
             return
         limit = room + len(ctx.parked) + len(ctx.in_flight.retry_at) + len(ctx.open_operations)
-        for row in ctx.index.trees.with_step(ctx.source, Step.PULL, limit=limit):
+        for row in self._path_store.with_step(Step.PULL, limit=limit):
             if room and row.path not in ctx.in_flight.asking and self._free(row):
                 ctx.fetch_head(row.path, row)
                 room -= 1

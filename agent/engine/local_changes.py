@@ -171,7 +171,7 @@ class LocalChanges:
         """
         ctx = self._ctx
         if ctx.source_row.moved:
-            rows = ctx.index.trees.with_step(ctx.source, Step.PUSH, Step.PUSH_DELETE, Step.PARK, Step.UNKNOWN)
+            rows = self._path_store.with_step(Step.PUSH, Step.PUSH_DELETE, Step.PARK, Step.UNKNOWN)
             missing = [row for row in rows if not row.local.is_file or (row.step is Step.PUSH and row.base.is_file)]
             self._path_store.change(replace(row, base=ABSENT) for row in missing)
             ctx.update_source_row(moved=False)

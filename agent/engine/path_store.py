@@ -26,6 +26,8 @@ class PathStore:
         self._ctx = ctx
         self._cache: dict[str, PathRow] = {}
         """Cache of rows. It equals the index, because only this class writes rows."""
+        self._unused: set[Step] = set()
+        """Steps that no row has, so that a step of the engine at rest reads no row."""
 
     def rows(self, paths: Sequence[str]) -> dict[str, PathRow]:
         """Return the rows of these paths."""
@@ -48,12 +50,32 @@ class PathStore:
         """Return the row of one path."""
         return self.rows([path])[path]
 
+    def with_step(self, *steps: Step, after: str = "", limit: int = -1) -> list[PathRow]:
+        """Return the first ``limit`` rows behind a path that have one of these steps; by default all."""
+        wanted = [step for step in steps if step not in self._unused]
+        if not wanted:
+            return []
+        rows = self._ctx.index.trees.with_step(self._ctx.source, *wanted, after=after, limit=limit)
+        if not rows and not after and limit:
+            self._unused.update(wanted)
+        return rows
+
+    def count(self, step: Step) -> int:
+        """Return the number of rows with a step."""
+        if step in self._unused:
+            return 0
+        found = self._ctx.index.trees.count(self._ctx.source, step)
+        if not found:
+            self._unused.add(step)
+        return found
+
     def change(self, rows: Iterable[PathRow]) -> None:
         """Write rows whose sides changed: derive steps, adopt or drop bases, have conflicts updated."""
         ctx = self._ctx
         before = list(rows)
         decided = [self._decide(row) for row in before]
         ctx.index.trees.put(ctx.source, decided)
+        self._unused.difference_update([row.step for row in decided])
         previous = map(self._cache.get, (row.path for row in decided))
         ctx.recount((None if old is None else old.local for old in previous), (row.local for row in decided))
         # The index keeps no empty row.
@@ -89,6 +111,7 @@ class PathStore:
         # A path without a file on any side needs no row.
         there = [seen for seen in found if seen.side.category not in nothing] if nothing else found
         ctx.index.trees.add(ctx.source, there, steps)
+        self._unused.difference_update(steps.values())
         ctx.recount((ABSENT for _ in there), (seen.side for seen in there))
         conflicted = ctx.parked.keys() | ctx.waiting.keys()
         ctx.moved.update(conflicted & {seen.path for seen in found} if conflicted else ())

@@ -45,7 +45,7 @@ class Recovery:
         ctx.in_flight.event_seen(ctx.now)
         # A stored operation may have been sent by the former process: its outcome is in doubt, it is not simply sent.
         self._in_doubt.doubt(ctx.unanswered_operations())
-        ctx.moved.update(row.path for row in ctx.index.trees.with_step(ctx.source, Step.PARK))
+        ctx.moved.update(row.path for row in self._path_store.with_step(Step.PARK))
         ctx.moved.update(ctx.parked, ctx.waiting)
         ctx.index.operations.prune(ctx.source, ctx.now - _OPERATIONS_KEPT)
         ctx.index.activity.prune(ctx.now - _ACTIVITY_KEPT)

@@ -164,7 +164,7 @@ class Uploads:
 
     def retry_refused(self) -> None:
         """Try every refused file again: a start may follow an update of the server."""
-        rows = self._ctx.index.trees.with_step(self._ctx.source, Step.SKIP)
+        rows = self._path_store.with_step(Step.SKIP)
         self._retry([row for row in rows if row.local.reason is Reason.REFUSED])
 
     def _retry_due(self) -> None:
@@ -216,7 +216,7 @@ class Uploads:
         if any(entry.operation.verb is Verb.UPSERT for entry in self._ctx.in_flight.batch.values()):
             return []
         deletes = self._ready(Step.PUSH_DELETE, self._ctx.setup.batch_items)
-        if deletes and self._new_names_to_come():
+        if not deletes or self._new_names_to_come():
             return []
         self._delete_guard.count(Step.PUSH_DELETE, deletes)
         return self._store(deletes, Verb.DELETE)
@@ -267,7 +267,7 @@ class Uploads:
         ctx = self._ctx
         chosen: list[PathRow] = []
         size = 0
-        while rows := ctx.index.trees.with_step(ctx.source, step, after=path, limit=room):
+        while rows := self._path_store.with_step(step, after=path, limit=room):
             for row in rows:
                 if not self._free(row.path) or (step is not Step.PUSH and not self._delete_guard.may_delete(row)):
                     continue

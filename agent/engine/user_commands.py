@@ -92,9 +92,7 @@ class UserCommands:
                 ctx.clear_problem(path, *_RETRIED)
                 in_flight.clear_deferral(path)
         rows = [
-            row
-            for row in ctx.index.trees.with_step(ctx.source, Step.SKIP, Step.UNKNOWN)
-            if chosen is None or row.path in chosen
+            row for row in self._path_store.with_step(Step.SKIP, Step.UNKNOWN) if chosen is None or row.path in chosen
         ]
         refused = [row for row in rows if row.local.reason in _REFUSALS]
         if refused or chosen is None:

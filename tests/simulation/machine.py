@@ -27,9 +27,10 @@ from agent.remotes.raven.profile import raven_profile
 from agent.runtime.effect_executor import EffectExecutor, ServerConnection
 from agent.runtime.local_folder import LocalFolder
 from agent.runtime.source_setup import with_capabilities
-from simulation import delete_audit, mirrors
+from simulation import delete_audit
 from simulation.indexes import SOURCE, Memory, MemoryFile, index_of
 from simulation.memory_fs import Change, Clock, Crash, Node
+from simulation.mirrors import Mirrors
 from simulation.odd_folders import Strange
 from simulation.simfs import SimFs
 from simulation.user import ROOT, STATE, User
@@ -155,7 +156,6 @@ class Machine:
         if habits.mode is not Mode.BIDIRECTIONAL:
             self.fs.after = self._after_one_way
         self._working = 0
-        self._written = -1
 
     # Life
 
@@ -191,6 +191,7 @@ class Machine:
         if not self.unlearned:
             setup = with_capabilities(setup, self._remote.capabilities)
         self.engine = Engine(self.index, setup, random.Random(f"{self._seed} {self.name} {self._lives}"))
+        self._mirrors = Mirrors(self.engine)
         # Counted here, and from here on with each change: the end of the run compares.
         self.engine.view()
         self.tell(m.Started())
@@ -271,7 +272,7 @@ class Machine:
         held = self.engine.held
         effects = self.engine.step(self.clock(), *messages)
         delete_audit.check_step(held, messages, effects, self.engine._ctx.parked)
-        self._written = mirrors.check(self.engine, self._written)
+        self._mirrors.check()
         self._take(effects)
 
     def _take(self, effects: list[e.Effect]) -> None:

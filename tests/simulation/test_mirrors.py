@@ -7,7 +7,6 @@ from collections.abc import Callable
 import pytest
 
 from agent.core.model import Reason
-from agent.engine import messages as m
 from agent.engine.context import EngineContext
 from agent.index.problems import PathProblem, ProblemOrigin
 from engine.harness import EngineHarness, sha
@@ -17,6 +16,7 @@ BROKEN: dict[str, Callable[[EngineContext], object]] = {
     "source_row": lambda ctx: ctx.index.sources.forget(ctx.source),
     "approved": lambda ctx: ctx.approved.update({"a.md": sha("one")}),
     "open_operations": lambda ctx: ctx.open_operations.clear(),
+    "steps in use": lambda ctx: ctx.index.connection.execute("UPDATE files SET step = 5"),
     "unanswered": lambda ctx: ctx.unanswered.add("b.md"),
     "problems": lambda ctx: ctx.problems.update(
         {"a.md": [PathProblem("a.md", ProblemOrigin.PUSH, Reason.REFUSED, "no", 1.0)]}
@@ -36,10 +36,17 @@ def test_a_mirror_that_differs_is_named(mirror: str) -> None:
         mirrors.check(harness.engine)
 
 
-def test_a_step_that_writes_nothing_is_not_compared() -> None:
-    """What the last comparison returned stands for the rows written until then."""
+def test_a_table_is_read_again_once_it_was_written() -> None:
+    """A mirror that was right and is left behind by a write is found, and one that changes without a write as well."""
     harness = EngineHarness(hub=True)
     harness.begin({"a.md": "one"})
-    written = mirrors.check(harness.engine)
-    harness.tell(m.TimePassed())
-    assert mirrors.check(harness.engine, harness.index.connection.total_changes) >= written
+    compared = mirrors.Mirrors(harness.engine)
+    compared.check()
+    harness.index.approvals.add(1, [("a.md", sha("one"))])
+    with pytest.raises(mirrors.MirrorDiffers, match="approved: the engine has"):
+        compared.check()
+    harness.engine._ctx.approved["a.md"] = sha("one")
+    compared.check()
+    harness.engine._ctx.approved.clear()
+    with pytest.raises(mirrors.MirrorDiffers, match="approved: the engine has"):
+        compared.check()
