@@ -6,6 +6,7 @@ They have a module of their own, because a command that only prints a daemon's a
 from __future__ import annotations
 
 import enum
+from collections.abc import Mapping
 from typing import Final
 
 
@@ -58,3 +59,8 @@ class SourceState(enum.StrEnum):
     CONFLICT = "conflict"
     SYNCING = "syncing"
     UP_TO_DATE = "up_to_date"
+
+
+def first_state(holds: Mapping[SourceState, bool]) -> SourceState:
+    """Return the state that describes a source, of those that hold; up to date if none does."""
+    return next((state for state in SourceState if holds.get(state)), SourceState.UP_TO_DATE)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
 
 from agent.core.conflict import ConflictState
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import Reason, SourceState
 from agent.core.reconcile import Step
+from agent.core.states import first_state
 from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
+
+_UNREACHABLE: Final = (ProblemKind.OFFLINE, ProblemKind.BUSY)
 
 
 class SourceView(Struct, frozen=True):
@@ -124,22 +129,18 @@ def _synced_at(ctx: EngineContext) -> float | None:
 
 
 def _state(ctx: EngineContext, conflicts: int, *, busy: bool, failed: bool) -> SourceState:
-    trouble = ctx.trouble
-    if trouble is not None and trouble.kind is ProblemKind.SIGNED_OUT:
-        return SourceState.SIGNED_OUT
-    if _halted(ctx) or ctx.in_flight.held_deletes:
-        return SourceState.HALTED
-    if trouble is not None:
-        return SourceState.OFFLINE if trouble.kind in (ProblemKind.OFFLINE, ProblemKind.BUSY) else SourceState.ERROR
-    if failed or has_failures(ctx):
-        return SourceState.ERROR
-    if ctx.paused:
-        return SourceState.PAUSED
-    if conflicts:
-        return SourceState.CONFLICT
-    if busy:
-        return SourceState.SYNCING
-    return SourceState.UP_TO_DATE
+    kind = ctx.trouble.kind if ctx.trouble is not None else None
+    return first_state(
+        {
+            SourceState.SIGNED_OUT: kind is ProblemKind.SIGNED_OUT,
+            SourceState.HALTED: bool(_halted(ctx) or ctx.in_flight.held_deletes),
+            SourceState.ERROR: failed or has_failures(ctx) or kind not in (None, *_UNREACHABLE),
+            SourceState.OFFLINE: kind in _UNREACHABLE,
+            SourceState.PAUSED: ctx.paused,
+            SourceState.CONFLICT: conflicts > 0,
+            SourceState.SYNCING: busy,
+        }
+    )
 
 
 def _halted(ctx: EngineContext) -> str | None:

@@ -180,6 +180,18 @@ def test_hub_commands_confirm_in_sentences(
     assert words in texts(sentence(document))
 
 
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        ({"code": "too_large", "message": "big.md: larger than the server takes"}, "up to date but for 1 file"),
+        ({"code": "offline", "message": "r.example cannot be reached"}, "error"),
+        (None, "up to date but for 1 file"),
+    ],
+)
+def test_only_errors_of_files_leave_a_folder_up_to_date(error: dict[str, str] | None, words: str) -> None:
+    assert render.state_words(source(state="error", failed=1, error=error)) == words
+
+
 NOW = dt.datetime(2026, 3, 1, 12, 1, tzinfo=dt.UTC)
 TWO = [source(), source(name="a longer name", state="conflict", conflicts=2, root="/n", files=1200)]
 

@@ -19,6 +19,10 @@ from agent.cli.humanize import (
 )
 from agent.cli.output import Style, TextLine, View
 from agent.cli.render.base import TONES, Document, nothing
+from agent.core.states import Reason
+
+_OF_FILES: Final = frozenset(Reason)
+"""Error codes that are about single files."""
 
 NO_FOLDER: Final = "no folder is linked; start with: raven-agent up FOLDER"
 
@@ -118,12 +122,10 @@ def _standing(source: Document) -> tuple[str, str, str]:
 def state_words(source: Document) -> str:
     """Return a source's state in words. Files that cannot be synced leave the rest of the folder in sync."""
     failed = source.get("failed")
-    if (
-        source["state"] in ("error", "up_to_date")
-        and failed
-        and not source.get("pending_push")
-        and not source.get("pending_pull")
-    ):
+    waits = source.get("pending_push") or source.get("pending_pull")
+    # Another error than that of a file concerns the whole folder.
+    of_files = source.get("error") is None or source["error"]["code"] in _OF_FILES
+    if source["state"] in ("error", "up_to_date") and failed and not waits and of_files:
         return f"up to date but for {count_of(failed, 'file')}"
     return str(source["state"]).replace("_", " ")
 
