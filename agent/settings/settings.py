@@ -108,7 +108,9 @@ class Settings:
         defaults.BRAKE_WINDOW_MINUTES, "min", "deletes within this time count together", least=1, most=10_080
     )
     trash_days: int = _setting(30, "days", "how long replaced and removed files are kept", least=1)
-    trash_max_bytes: int = _setting(1 << 30, "bytes", "above this size the oldest go early")
+    trash_max_bytes: int = _setting(
+        1 << 30, "bytes", "above this size the oldest go early; files over a quarter of it count apart"
+    )
     hub_port: int = _setting(8674, "", "port of the embedded hub; another free one if it is taken", most=65_535)
     hub_token_days: int = _setting(90, "days", "how long a token of the embedded hub is good for", least=1, most=3650)
     auto_merge: bool = _setting(default=False, unit="", meaning="merge clean three-way merges without asking")

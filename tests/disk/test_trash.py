@@ -8,9 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from agent.core.errors import DiskError
-from disk.fixtures import NOW, Room, WrappedFs, open_room, sha
+from agent.core.model import ApplyOutcome
+from agent.disk.apply.staging import file_hash
+from disk.fixtures import NOW, Room, WrappedFs, inline, intent, open_room, sha
 
 DAY = 86_400.0
 GIGABYTE = 1 << 30
@@ -77,6 +80,28 @@ def test_over_the_size_the_oldest_go_and_those_on_no_server_last(room: Room) -> 
     on_server = {sha(b"on server1"), sha(b"on server2"), sha(b"on server3")}
     assert [entry.id for entry in room.trash.prune(NOW + 9, DAY, 25, on_server.__contains__)] == ["01", "02"]
     assert [entry.id for entry in room.trash.prune(NOW + 9, DAY, 5, on_server.__contains__)] == ["03", "00"]
+
+
+def test_a_replaced_large_file_is_kept_by_a_rename(room: Room) -> None:
+    """It is not copied, and it empties the trash of nothing else, although it alone is over the limit."""
+    limit = 32 << 20
+    for number in range(20):
+        room.trash.store(f"{number}.md", b"small", "pull", f"a{number:02}", NOW - number)
+    path = room.folder / "large.md"
+    with path.open("wb") as file:
+        file.truncate(2 * limit)
+    inode = path.stat().st_ino
+    old = file_hash(room.fs, room.root.handle, "large.md")
+    assert old is not None
+    job = structs.replace(intent("large.md", b"new", b""), expected=old.sha256)
+    assert room.installer.apply(inline([(job, b"new")]), NOW)[0].landing is ApplyOutcome.DONE
+    (entry,) = [entry for entry in room.trash.entries() if entry.path == "large.md"]
+    kept = room.state / "trash/default" / entry.name
+    assert (kept.stat().st_ino, kept.stat().st_blocks) == (inode, 0)
+    assert room.trash.prune(NOW, DAY, limit, lambda _: False) == []
+    assert len(list(room.trash.entries())) == 21
+    assert room.trash.prune(NOW, DAY, limit, lambda digest: digest == old.sha256) == [entry]
+    assert len(list(room.trash.entries())) == 20
 
 
 def test_the_trash_is_private_and_made_only_when_it_is_needed(room: Room) -> None:

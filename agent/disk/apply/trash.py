@@ -21,6 +21,7 @@ from agent.core.errors import DiskError
 from agent.core.model import SENTINEL_BASE
 from agent.core.os_errors import explain
 from agent.core.paths import MAX_PART_BYTES, OWN_NAME
+from agent.core.retention import expired
 from agent.disk.apply.watch_records import (
     WatchRecord,
     read_file,
@@ -272,21 +273,10 @@ class Trash:
     def prune(
         self, now: float, max_age_seconds: float, max_bytes: int, on_server: Callable[[str], bool]
     ) -> list[TrashEntry]:
-        """Remove entries older than ``max_age_seconds``, then the oldest until at most ``max_bytes`` are kept.
-
-        Entries whose hash is not ``on_server`` go last, because they may be the only copy. Returns the removed entries.
-        """
+        """Remove the entries that ``core.retention.expired`` chooses, but none that changes now. Returns them."""
         changing = {one.entry.id for one in self.watched() if self._was_changed(one)}
         entries = [entry for entry in self.entries() if entry.id not in changing]
-        gone = [entry for entry in entries if now - entry.moved_at > max_age_seconds]
-        kept = [entry for entry in entries if now - entry.moved_at <= max_age_seconds]
-        total = sum(entry.size for entry in kept)
-        if total > max_bytes:
-            for entry in sorted(kept, key=lambda entry: (not on_server(entry.hash), entry.moved_at)):
-                if total <= max_bytes:
-                    break
-                gone.append(entry)
-                total -= entry.size
+        gone = expired(entries, now, max_age_seconds, max_bytes, on_server)
         for entry in gone:
             self._remove(entry)
         return gone
