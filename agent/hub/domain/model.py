@@ -135,7 +135,7 @@ class Head(Struct, frozen=True, gc=False):
     synced_at: int
 
 
-class Version(Struct, frozen=True, gc=False):
+class FileVersion(Struct, frozen=True, gc=False):
     """One text a path has had. `cursor` is the cursor of the event that added it."""
 
     file: int

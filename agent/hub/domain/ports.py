@@ -12,11 +12,11 @@ from agent.hub.domain.model import (
     ConflictClosure,
     Connector,
     Event,
+    FileVersion,
     Head,
     OpenConflict,
     RecordedOutcome,
     Source,
-    Version,
 )
 
 
@@ -82,10 +82,10 @@ class StoreSession(Protocol):
     def save_files(self, source: int, heads: Iterable[Head]) -> None:
         """Write the heads of known paths."""
 
-    def versions(self, source: int, file: int, newest: int | None) -> list[Version]:
+    def versions(self, source: int, file: int, newest: int | None) -> list[FileVersion]:
         """Return the versions of a path, oldest first: the `newest` so many, or all."""
 
-    def add_versions(self, source: int, versions: Iterable[Version]) -> None:
+    def add_versions(self, source: int, versions: Iterable[FileVersion]) -> None:
         """Add versions."""
 
     def contents(self, hashes: Collection[str]) -> dict[str, str]:

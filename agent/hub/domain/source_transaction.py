@@ -19,6 +19,7 @@ from agent.hub.domain.model import (
     Event,
     EventType,
     FileState,
+    FileVersion,
     Head,
     HubConflictKind,
     NewId,
@@ -26,7 +27,6 @@ from agent.hub.domain.model import (
     RecordedOutcome,
     Source,
     SourceStatus,
-    Version,
     VersionOrigin,
 )
 from agent.hub.domain.ports import StoreSession
@@ -47,7 +47,7 @@ class SourceTransaction:
         self._last_file = source.last_file
         self._status = source.status
         self._contents: dict[str, CompressedContent] = {}
-        self._versions: list[Version] = []
+        self._versions: list[FileVersion] = []
         self._events: list[Event] = []
         self._outcomes: list[RecordedOutcome] = []
         self._conflicts: dict[str, OpenConflict] = {}
@@ -93,7 +93,7 @@ class SourceTransaction:
             extra["actor"] = actor
         cursor = self._event(EventType.UPSERT, head, hash_, operation, extra)
         if hash_ != before.hash:
-            self._versions.append(Version(head.number, cursor, hash_, origin, self._now))
+            self._versions.append(FileVersion(head.number, cursor, hash_, origin, self._now))
 
     def delete(self, path: str, operation: str) -> None:
         """Make a path absent. Its versions and its open conflicts remain."""

@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from agent.hub.domain.model import Caller, Head, Source, Version
+from agent.hub.domain.model import Caller, FileVersion, Head, Source
 from agent.hub.domain.ports import StoreSession
 from agent.hub.raven.context import HubContext, source_of
 from agent.hub.raven.text_stream import records_with_texts, with_array
@@ -89,7 +89,7 @@ def _versions(
     return records_with_texts(context, session, found, lambda version: (version.hash,), _version_view)
 
 
-def _version_view(version: Version, texts: Mapping[str, str]) -> dict[str, object]:
+def _version_view(version: FileVersion, texts: Mapping[str, str]) -> dict[str, object]:
     return {
         "hash": version.hash,
         "origin": version.origin,

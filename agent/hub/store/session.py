@@ -16,13 +16,13 @@ from agent.hub.domain.model import (
     Connector,
     Event,
     FileState,
+    FileVersion,
     Head,
     HubConflictKind,
     OpenConflict,
     RecordedOutcome,
     Source,
     SourceStatus,
-    Version,
     VersionOrigin,
 )
 from agent.hub.store import tables as t
@@ -276,17 +276,17 @@ class SqlSession:
         rows = [(_raw(h.hash), h.content_type, h.state.value, h.synced_at, source, h.number) for h in heads]
         save_rows(self._db, t.files, rows, kept=("path",))
 
-    def versions(self, source: int, file: int, newest: int | None) -> list[Version]:
+    def versions(self, source: int, file: int, newest: int | None) -> list[FileVersion]:
         if newest is None:
             rows = _VERSIONS.rows(self._db, s=source, f=file)
         else:
             rows = _NEWEST_VERSIONS.rows(self._db, s=source, f=file, n=newest)
         return [
-            Version(number, cursor, hash_.hex(), VersionOrigin(origin), recorded_at)
+            FileVersion(number, cursor, hash_.hex(), VersionOrigin(origin), recorded_at)
             for number, cursor, hash_, origin, recorded_at in reversed(rows)
         ]
 
-    def add_versions(self, source: int, versions: Iterable[Version]) -> None:
+    def add_versions(self, source: int, versions: Iterable[FileVersion]) -> None:
         rows = [(source, v.file, v.cursor, _blob(v.hash), v.origin.value, v.recorded_at) for v in versions]
         add_rows(self._db, t.versions, rows)
 
