@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from agent.core.conflict import Conflict, ConflictOrigin
 from agent.core.remote_records import RemoteConflict
+from agent.core.version import Version, is_same_version, version_of
 
 
 class OwnPush(Struct, frozen=True):
@@ -19,12 +20,19 @@ class OwnPush(Struct, frozen=True):
         base: the base it named; None for "must not exist".
         in_doubt: its outcome is not known.
         abandoned: it was judged as never applied, and may still arrive late.
+        base_rev: the server's revision of ``base``; None if not known.
     """
 
     hash: str | None
     base: str | None
     in_doubt: bool = False
     abandoned: bool = False
+    base_rev: str | None = None
+
+    @property
+    def base_version(self) -> Version | None:
+        """The base it named."""
+        return version_of(self.base, self.base_rev)
 
 
 class ConflictEvidence(Struct, frozen=True):
@@ -36,6 +44,7 @@ class ConflictEvidence(Struct, frozen=True):
         by_server_edit: an edit made on the server was refused, not a push.
         base_hash: the base of the refused text.
         base_known: False from the feed, which does not say the base.
+        base_rev, local_rev, remote_rev: see ``RemoteConflict``.
     """
 
     id: str
@@ -44,6 +53,24 @@ class ConflictEvidence(Struct, frozen=True):
     by_server_edit: bool = False
     base_hash: str | None = None
     base_known: bool = False
+    base_rev: str | None = None
+    local_rev: str | None = None
+    remote_rev: str | None = None
+
+    @property
+    def base_version(self) -> Version | None:
+        """The version on which the refused text was made."""
+        return version_of(self.base_hash, self.base_rev)
+
+    @property
+    def local_version(self) -> Version | None:
+        """The local side: a refused push, or the head beside a refused server edit."""
+        return version_of(self.local_hash, self.local_rev)
+
+    @property
+    def remote_version(self) -> Version | None:
+        """The remote side."""
+        return version_of(self.remote_hash, self.remote_rev)
 
 
 class Claim(enum.Enum):
@@ -90,7 +117,7 @@ def claim(
     same_text = [push for push in own if push.hash == found.local_hash]
     if any(push.in_doubt for push in same_text):
         return Claim.IN_DOUBT
-    mine = [push for push in same_text if not found.base_known or push.base == found.base_hash]
+    mine = [p for p in same_text if not found.base_known or is_same_version(p.base_version, found.base_version)]
     if not mine:
         # No push of ours carried this text on this base, so another machine's did.
         return Claim.FOREIGN
@@ -114,7 +141,7 @@ def is_same_disagreement(conflict: Conflict, found: ConflictEvidence | RemoteCon
     if conflict.origin is not ConflictOrigin.TREES or found.local_hash != conflict.local_hash:
         return False
     base_known = found.base_known if isinstance(found, ConflictEvidence) else True
-    return not base_known or found.base_hash == conflict.base_hash
+    return not base_known or is_same_version(found.base_version, conflict.base_version)
 
 
 def _was_decided(past: Conflict, found: ConflictEvidence, head: str | None) -> bool:
@@ -138,7 +165,7 @@ def to_close(
         foreign: ids of conflicts that are known to be another machine's or to wait for their turn.
     """
     others = frozenset(foreign)
-    late = {(push.base, push.hash) for push in own if push.abandoned}
+    late = [push for push in own if push.abandoned]
     found = [
         c
         for c in listed
@@ -146,8 +173,12 @@ def to_close(
         and (
             c.id in conflict.server_ids
             or is_same_disagreement(conflict, c)
-            or (c.id not in others and (c.base_hash, c.local_hash) in late)
+            or (c.id not in others and any(_is_refusal_of(push, c) for push in late))
         )
     ]
     wanted = conflict.wanted_hash
     return sorted(found, key=lambda c: (wanted not in (c.local_hash, c.remote_hash), c.id))
+
+
+def _is_refusal_of(push: OwnPush, found: RemoteConflict) -> bool:
+    return push.hash == found.local_hash and is_same_version(push.base_version, found.base_version)

@@ -8,6 +8,8 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from agent.core.version import Version
+
 
 class Upsert(Struct, frozen=True, gc=False):
     """A path now holds these bytes.
@@ -34,8 +36,13 @@ class Upsert(Struct, frozen=True, gc=False):
     size: int | None = None
 
     def __repr__(self) -> str:
-        # The text of a file must not reach a log.
+        # The text of a file must not get into a log.
         return f"Upsert({self.path!r}, {self.hash!r}, {self.position!r}, operation_id={self.operation_id!r})"
+
+    @property
+    def version(self) -> Version:
+        """The version that the path holds now."""
+        return Version(self.hash, self.size, self.rev, self.remote_id)
 
 
 class Delete(Struct, frozen=True, gc=False):
@@ -48,7 +55,10 @@ class Delete(Struct, frozen=True, gc=False):
 
 
 class Move(Struct, frozen=True, gc=False):
-    """The file at ``old_path`` is at ``path`` now, with the same bytes. The other fields are those of ``Upsert``."""
+    """The file at ``old_path`` is at ``path`` now. It says all that an ``Upsert`` of ``path`` would say.
+
+    The other fields are those of ``Upsert``.
+    """
 
     old_path: str
     path: str
@@ -59,6 +69,11 @@ class Move(Struct, frozen=True, gc=False):
     remote_id: str | None = None
     size: int | None = None
 
+    @property
+    def version(self) -> Version:
+        """The version that ``path`` holds now."""
+        return Version(self.hash, self.size, self.rev, self.remote_id)
+
 
 @dataclass(frozen=True, slots=True)
 class Superseded:
@@ -68,6 +83,7 @@ class Superseded:
     hash: str
     position: int
     text: bytes | None = field(default=None, repr=False)
+    rev: str | None = None
 
 
 class ConflictOpened(Struct, frozen=True, gc=False):
@@ -78,6 +94,7 @@ class ConflictOpened(Struct, frozen=True, gc=False):
         remote_hash: sha256 of the head at that time; None if there was no file.
         by_server_edit: True if an edit made on the server was refused, not a push. Then ``local_hash`` is the head and
             ``remote_hash`` the refused edit.
+        local_rev, remote_rev: the server's revisions of these two.
     """
 
     path: str
@@ -86,15 +103,29 @@ class ConflictOpened(Struct, frozen=True, gc=False):
     local_hash: str | None
     remote_hash: str | None
     by_server_edit: bool = False
+    local_rev: str | None = None
+    remote_rev: str | None = None
 
 
 class ConflictClosed(Struct, frozen=True, gc=False):
-    """A conflict was resolved. ``hash`` is what the path holds afterwards; None is "no file"."""
+    """A conflict was resolved.
+
+    Attributes:
+        hash: the content that the path holds afterwards; None is "no file".
+        rev, remote_id: its revision and the file's id.
+    """
 
     path: str
     conflict_id: str
     position: int
     hash: str | None
+    rev: str | None = None
+    remote_id: str | None = None
+
+    @property
+    def version(self) -> Version | None:
+        """The version that the path holds afterwards."""
+        return None if self.hash is None else Version(self.hash, None, self.rev, self.remote_id)
 
 
 class Unreadable(Struct, frozen=True, gc=False):

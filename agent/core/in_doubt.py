@@ -6,6 +6,7 @@ import enum
 from collections.abc import Sequence
 
 from agent.core.remote_records import Operation, RemoteConflict, Verb
+from agent.core.version import Version, is_same_version
 
 
 class InDoubtVerdict(enum.StrEnum):
@@ -22,40 +23,48 @@ class InDoubtVerdict(enum.StrEnum):
 
 
 def judge_in_doubt(
-    operation: Operation, head: str | None, versions: Sequence[str], conflicts: Sequence[RemoteConflict]
+    operation: Operation, head: Version | None, versions: Sequence[Version], conflicts: Sequence[RemoteConflict]
 ) -> tuple[InDoubtVerdict, RemoteConflict | None]:
     """Judge an operation by what the server shows, once its feed was read to the end without the operation's id.
 
     Args:
         operation: the operation.
-        head: sha256 the server holds at the path now; None is "no file".
-        versions: hashes of the file's history, newest first.
+        head: the version that the server holds at the path now; None is "no file".
+        versions: the file's history, newest first.
         conflicts: open conflicts that no other operation has claimed.
 
     Returns:
         The verdict, and the conflict for CONFLICT.
     """
+    base = operation.base_version
+    holds_ours = (head.hash if head else None) == operation.hash
     for conflict in conflicts:
         # An open conflict wins over the history: a refused text may be in the history from an earlier time. The base
         # must be ours too, because another machine may have been refused the same text on another base.
         same = conflict.path == operation.path and conflict.local_hash == operation.hash
-        if same and conflict.base_hash == operation.base and head != operation.hash:
+        if same and is_same_version(conflict.base_version, base) and not holds_ours:
             return InDoubtVerdict.CONFLICT, conflict
-    if head == operation.hash:
+    if holds_ours:
         # The server holds the bytes. It makes no difference which writer put them there.
         return InDoubtVerdict.APPLIED, None
-    if operation.verb is Verb.UPSERT and head != operation.base and operation.hash in _since(operation.base, versions):
+    if operation.verb is Verb.UPSERT and not is_same_version(head, base) and find_applied(operation, versions):
         # The bytes came after our base and another version replaced them.
         return InDoubtVerdict.SUPERSEDED, None
     # No evidence: a needless conflict is better than an edit that is taken for applied.
     return InDoubtVerdict.NOT_APPLIED, None
 
 
-def _since(base: str | None, versions: Sequence[str]) -> Sequence[str]:
-    """Return the versions that came after the base.
+def find_applied(operation: Operation, versions: Sequence[Version]) -> Version | None:
+    """Return the newest version with the operation's bytes that came after its base; None if there is none."""
+    return next((each for each in _since(operation.base_version, versions) if each.hash == operation.hash), None)
+
+
+def _since(base: Version | None, versions: Sequence[Version]) -> Sequence[Version]:
+    """Return the versions that came after the base, found by its revision where that is known.
 
     If the history does not hold the base, an older visit of the same text cannot be excluded, so nothing counts.
     """
     if base is None:
         return versions
-    return versions[: versions.index(base)] if base in versions else ()
+    found = next((number for number, each in enumerate(versions) if is_same_version(each, base)), None)
+    return () if found is None else versions[:found]

@@ -15,6 +15,7 @@ from msgspec import Struct, structs
 
 from agent.core.states import Reason as Reason
 from agent.core.states import SourceState as SourceState
+from agent.core.version import Version
 
 SENTINEL_BASE: Final = "0" * 64
 """A base hash no content can have: "this path must not exist yet" on servers that overwrite when no base is given."""
@@ -50,7 +51,8 @@ class Side(Struct, frozen=True, gc=False):
         hash: sha256 of the bytes; None unless ``presence`` is FILE.
         size: bytes; None if not known.
         reason: why the file cannot be sent, or why it is unknown.
-        rev: the server's own revision; opaque.
+        rev, remote_id: see ``Version``; None in local. A base without a revision is an agreed content whose revision is
+            not known, for example from an index of an older release.
     """
 
     presence: Presence
@@ -58,6 +60,7 @@ class Side(Struct, frozen=True, gc=False):
     size: int | None = None
     reason: Reason | None = None
     rev: str | None = None
+    remote_id: str | None = None
 
     @property
     def is_file(self) -> bool:
@@ -68,6 +71,11 @@ class Side(Struct, frozen=True, gc=False):
     def category(self) -> tuple[Presence, Reason | None]:
         """Presence and reason: all of the side but its bytes."""
         return self.presence, self.reason
+
+    @property
+    def version(self) -> Version | None:
+        """The version that the side holds; None without a file of known content."""
+        return None if self.hash is None else Version(self.hash, self.size, self.rev, self.remote_id)
 
     def same_content(self, other: Side) -> bool:
         """Return True if both sides hold the same bytes, or both hold no file."""
@@ -84,9 +92,11 @@ def file_side(digest: str, size: int | None = None, reason: Reason | None = None
     return Side(Presence.FILE, digest, size, reason)
 
 
-def side_of(digest: str | None) -> Side:
-    """Return the side for a hash; None is "no file"."""
-    return ABSENT if digest is None else file_side(digest)
+def side_of(version: Version | None) -> Side:
+    """Return the base or remote side that holds a version; None is "no file"."""
+    if version is None:
+        return ABSENT
+    return Side(Presence.FILE, version.hash, version.size, None, version.rev, version.remote_id)
 
 
 class Fingerprint(Struct, frozen=True, gc=False):
@@ -176,6 +186,7 @@ class Intent(Struct, frozen=True, gc=False):
         expected: sha256 the path must hold now; None: there must be no file.
         purpose: see ``Purpose``.
         origin: the path of the same folder from which the file is renamed to ``path``; None unless it is a move.
+        rev, remote_id: the server's revision and file id of ``new``; see ``Version``.
     """
 
     id: str
@@ -184,6 +195,13 @@ class Intent(Struct, frozen=True, gc=False):
     expected: str | None
     purpose: Purpose
     origin: str | None = None
+    rev: str | None = None
+    remote_id: str | None = None
+
+    @property
+    def version(self) -> Version | None:
+        """The version that the path holds afterwards."""
+        return None if self.new is None else Version(self.new, None, self.rev, self.remote_id)
 
 
 class ApplyOutcome(enum.StrEnum):

@@ -5,6 +5,8 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from agent.core.model import ABSENT, ConflictKind, Mode, Presence, Side
 
 
@@ -29,7 +31,8 @@ class Decision(NamedTuple):
 
     Attributes:
         step: the work.
-        base: the base from now on: the agreed side if both became equal, ABSENT if the path left the selection.
+        base: the base from now on: the agreed side if both became equal, ABSENT if the path left the selection, else
+            the newest known revision of its content.
         kind: the way the sides differ; only with PARK.
     """
 
@@ -46,7 +49,7 @@ def reconcile(base: Side, local: Side, remote: Side, mode: Mode) -> Decision:
         return Decision(Step.NOTHING, ABSENT)
     if local.presence is Presence.UNKNOWN or remote.presence is Presence.UNKNOWN:
         # One side could not be read. "Could not read" never means "not there".
-        return Decision(Step.UNKNOWN, base)
+        return Decision(Step.UNKNOWN, _newest(base, remote) if remote.same_content(base) else base)
     if local.same_content(remote):
         # Both sides agree, so what they hold is the new base, whatever each of them did since the old one.
         return Decision(Step.NOTHING, remote if remote.is_file else ABSENT)
@@ -55,12 +58,22 @@ def reconcile(base: Side, local: Side, remote: Side, mode: Mode) -> Decision:
         return Decision(Step.NOTHING, ABSENT)
     if remote.same_content(base):
         # Only the local side changed since the base.
-        return _outgoing(base, local)
+        return _outgoing(_newest(base, remote), local)
     if local.same_content(base):
         # Only the remote side changed since the base.
         return _incoming(base, remote, mode)
     # Both sides changed since the base, to different contents. A person decides.
-    return Decision(Step.PARK, base, disagreement(base, local, remote))
+    return Decision(Step.PARK, base, disagreement(base.is_file, local.is_file, remote.is_file))
+
+
+def _newest(base: Side, remote: Side) -> Side:
+    """Return the base, whose content the remote has too, with the remote's revision and id.
+
+    The server left the content and came back to it. It refuses a push that names the older visit.
+    """
+    if base.rev == remote.rev and base.remote_id == remote.remote_id:
+        return base
+    return remote if remote.size is not None else replace(remote, size=base.size)
 
 
 def _outgoing(base: Side, local: Side) -> Decision:
@@ -80,10 +93,14 @@ def _incoming(base: Side, remote: Side, mode: Mode) -> Decision:
     return Decision(Step.PULL if remote.is_file else Step.PULL_DELETE, base)
 
 
-def disagreement(base: Side, local: Side, remote: Side) -> ConflictKind:
-    """Return the way in which two different sides disagree. At least one of them must hold a file."""
-    if not remote.is_file:
+def disagreement(base: bool, local: bool, remote: bool) -> ConflictKind:
+    """Return the way in which two different sides disagree.
+
+    Args:
+        base, local, remote: True if there is a file on that side; one of ``local`` and ``remote`` must be True.
+    """
+    if not remote:
         return ConflictKind.EDIT_DELETE
-    if not local.is_file:
+    if not local:
         return ConflictKind.DELETE_EDIT
-    return ConflictKind.EDIT_EDIT if base.is_file else ConflictKind.NO_BASE
+    return ConflictKind.EDIT_EDIT if base else ConflictKind.NO_BASE

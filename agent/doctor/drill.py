@@ -229,7 +229,7 @@ class _Drill:
     def _conflict_holding(self, path: str, refused: str, head: str) -> RemoteConflict:
         found = next((c for c in self._first.remote.conflicts(self._source) if c.path == path), None)
         held = self._first.remote.head(self._source, path)
-        if held is None or held.content.decode() != head:
+        if held is None or (held.content or b"").decode() != head:
             raise PromiseBroken("the newer text was replaced")
         if found is None or found.local_text != refused.encode():
             raise PromiseBroken("the refused text is in no conflict")

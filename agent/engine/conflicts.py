@@ -1,30 +1,22 @@
 """The conflicts of this machine: opened, followed while a side moves, and closed.
 
-``core/conflict.py`` decides. This module gathers what is known of a path, asks ``judge``, and carries the verdict out.
+``core/conflict_verdict.py`` decides. This module gathers what is known of a path, asks ``judge``, and carries the
+verdict out.
 """
 
 from __future__ import annotations
 
 from msgspec.structs import replace
 
-from agent.core.conflict import (
-    HEAD_IS_LOCAL,
-    Action,
-    Conflict,
-    ConflictOrigin,
-    ConflictState,
-    Ended,
-    Knowledge,
-    UserDecision,
-    Verdict,
-    judge,
-)
-from agent.core.model import ConflictKind, Presence, Resolution
+from agent.core.conflict import HEAD_IS_LOCAL, Conflict, ConflictOrigin, ConflictState
+from agent.core.conflict_verdict import Action, Ended, Knowledge, UserDecision, Verdict, judge
+from agent.core.model import ConflictKind, Presence, Resolution, side_of
 from agent.core.reconcile import Step, disagreement
 from agent.core.remote_records import Operation, RemoteConflict, Verb
+from agent.core.version import Version, is_same_version
 from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
-from agent.engine.path_store import PathStore, remote_side
+from agent.engine.path_store import PathStore
 from agent.engine.trash_outbox import TrashOutbox
 from agent.index.activity import ActivityKind
 from agent.index.operations import OperationState, PushReason, StoredOperation
@@ -46,9 +38,16 @@ class ConflictTracker:
 
     # Opening
 
-    def open_between_trees(self, row: PathRow, server_ids: tuple[str, ...] = ()) -> None:
-        """Park a path whose folder and server disagree."""
-        conflict = self._record(row, ConflictOrigin.TREES, row.remote.hash, server_ids, row.base.hash)
+    def open_between_trees(self, row: PathRow, server_ids: tuple[str, ...] = (), local_rev: str | None = None) -> None:
+        """Park a path whose folder and server disagree.
+
+        Args:
+            row: the path's trees.
+            server_ids: the server's conflicts about it.
+            local_rev: the server's revision of the folder's text, if the server refused it.
+        """
+        conflict = self._record(row, ConflictOrigin.TREES, row.remote.version, server_ids, row.base.version)
+        conflict = replace(conflict, local_rev=local_rev)
         self._show(conflict, row)
         self._join_equals(conflict)
 
@@ -56,18 +55,18 @@ class ConflictTracker:
         self,
         row: PathRow,
         origin: ConflictOrigin,
-        other: str | None,
+        other: Version | None,
         server_ids: tuple[str, ...] = (),
-        base: str | None = None,
+        base: Version | None = None,
     ) -> None:
         """Note a text beside the server's head; it is shown as soon as the folder has that head.
 
         Args:
             row: the path's trees.
             origin: LOST_UPDATE or SERVER_EDIT.
-            other: sha256 of that text.
+            other: the version with that text; None for a delete.
             server_ids: the server's conflicts that hold it.
-            base: sha256 of the text it was made on; None if that is not known.
+            base: the version it was made on; None if that is not known.
         """
         conflict = self._record(row, origin, other, server_ids, base, mine=False)
         self._ctx.keep_conflict(conflict)
@@ -78,9 +77,9 @@ class ConflictTracker:
         self,
         row: PathRow,
         origin: ConflictOrigin,
-        other: str | None,
+        other: Version | None,
         server_ids: tuple[str, ...],
-        base: str | None,
+        base: Version | None,
         *,
         mine: bool = True,
     ) -> Conflict:
@@ -88,10 +87,12 @@ class ConflictTracker:
         self.changed.add(row.path)
         kind = ConflictKind.EDIT_EDIT
         if row.local.is_file or other is not None:
-            kind = disagreement(remote_side(base), row.local, remote_side(other))
+            kind = disagreement(base is not None, row.local.is_file, other is not None)
+        base_hash, base_rev = (base.hash, base.rev) if base else (None, None)
+        other_hash, other_rev = (other.hash, other.rev) if other else (None, None)
         conflict = Conflict(
-            0, 1, row.path, kind, origin, base, row.local.hash, other, row.remote.hash, server_ids, ctx.now,
-            ConflictState.OPEN, mine,
+            0, 1, row.path, kind, origin, base_hash, row.local.hash, other_hash, row.remote.hash, server_ids, ctx.now,
+            ConflictState.OPEN, mine, base_rev=base_rev, remote_rev=other_rev,
         )  # fmt: skip
         return ctx.index.conflicts.open(ctx.source, conflict)
 
@@ -99,9 +100,10 @@ class ConflictTracker:
         """Record that the server refused one of our pushes and opened a conflict; return the row afterwards."""
         ctx, operation = self._ctx, entry.operation
         resolving = entry.reason is PushReason.RESOLVE
-        if row.remote.hash in (operation.base, found.remote_hash):
+        known = row.remote.version
+        if is_same_version(known, operation.base_version) or is_same_version(known, found.remote_version):
             # No newer version is known, so the conflict's snapshot is the best knowledge of the head.
-            row = replace(row, remote=remote_side(found.remote_hash, row.remote.rev))
+            row = replace(row, remote=side_of(found.remote_version))
         if found.remote_hash is not None and found.remote_text is not None:
             ctx.index.texts.put(found.remote_hash, found.remote_text)
         else:
@@ -110,7 +112,7 @@ class ConflictTracker:
         parked = ctx.parked.get(row.path)
         if parked is not None and (resolving or parked.origin not in HEAD_IS_LOCAL):
             # A refused resolution opens no disagreement of its own: the head that is asked for next decides on it.
-            self.join(parked, found.id)
+            self.join(parked, found.id, found.local_version)
         elif operation.hash == found.remote_hash == row.remote.hash:
             # The push was stale, and its text is the very text the server holds: nothing differs. What was saved since
             # is based on that text, unless it was a decided text that the folder never held.
@@ -121,22 +123,23 @@ class ConflictTracker:
             if parked is not None:
                 # The folder's text was refused, so it does not hold the head: that disagreement comes first.
                 self.save(replace(parked, mine=False, state=ConflictState.OPEN, choice=None, wanted_hash=None))
-            self.open_between_trees(row, (found.id,))
+            self.open_between_trees(row, (found.id,), found.local_rev if found.local_hash == row.local.hash else None)
         return row
 
-    def lost_update(self, row: PathRow, operation: Operation | None, other: str) -> None:
+    def lost_update(self, row: PathRow, operation: Operation | None, other: Version) -> None:
         """Park a version that was replaced unseen, by a push of ours or (``operation`` None) by another writer's."""
         ctx = self._ctx
-        ctx.record_activity(row.path, ActivityKind.OVERWRITTEN_UNSEEN, other, operation.id if operation else None)
+        ctx.record_activity(row.path, ActivityKind.OVERWRITTEN_UNSEEN, other.hash, operation.id if operation else None)
         if row.path in ctx.parked:
-            self._trash_outbox.enqueue(row.path, other, "overwritten")
+            self._trash_outbox.enqueue(row.path, other.hash, "overwritten")
             return
         # Both versions were made on our push's base.
-        self.open_beside_head(row, ConflictOrigin.LOST_UPDATE, other, base=operation.base if operation else None)
+        base = operation.base_version if operation else None
+        self.open_beside_head(row, ConflictOrigin.LOST_UPDATE, other, base=base)
 
     def close_quietly(self, row: PathRow, server_id: str) -> None:
         """Close a conflict on the server without showing it; the server's head stays."""
-        conflict = self._record(row, ConflictOrigin.STALE_OWN, row.remote.hash, (server_id,), row.base.hash)
+        conflict = self._record(row, ConflictOrigin.STALE_OWN, row.remote.version, (server_id,), row.base.version)
         self.save(
             replace(
                 conflict,
@@ -146,11 +149,20 @@ class ConflictTracker:
             )
         )
 
-    def join(self, conflict: Conflict, server_id: str) -> None:
-        """Add a server conflict to the record of the same disagreement; it may be listed as another machine's."""
+    def join(self, conflict: Conflict, server_id: str, refused: Version | None) -> None:
+        """Add a server conflict to the record of the same disagreement; it may be listed as another machine's.
+
+        Args:
+            conflict: the record.
+            server_id: the server's id of the conflict.
+            refused: the text that the server refused; None for a delete.
+        """
         self.unlist(server_id)
         if server_id not in conflict.server_ids:
-            self.save(replace(conflict, server_ids=(*conflict.server_ids, server_id)))
+            joined = replace(conflict, server_ids=(*conflict.server_ids, server_id))
+            if refused is not None and refused.hash == conflict.local_hash:
+                joined = replace(joined, local_rev=refused.rev)
+            self.save(joined)
 
     def _join_equals(self, conflict: Conflict) -> None:
         """Take listed conflicts that show the same disagreement: another machine pushed the same text as we did."""
@@ -161,8 +173,8 @@ class ConflictTracker:
             if listed.base_hash is None:
                 # The feed did not say the base; the list does.
                 ctx.in_flight.request_conflicts()
-            elif listed.base_hash == conflict.base_hash:
-                self.join(ctx.parked[conflict.path], server_id)
+            elif is_same_version(listed.base_version, conflict.base_version):
+                self.join(ctx.parked[conflict.path], server_id, listed.local_version)
 
     def unlist(self, server_id: str) -> None:
         """Take a conflict off the list of other machines' conflicts, if it is there."""
@@ -204,7 +216,8 @@ class ConflictTracker:
         self._carry_out(conflict, verdict, row)
         if verdict.action is not Action.CLOSE_AND_FOLLOW:
             return None
-        return replace(row, base=remote_side(row.local.hash), remote=remote_side(verdict.follow))
+        # The refused text is the folder's. It counts as agreed, so the result is an ordinary pull.
+        return replace(row, base=side_of(conflict.local_version), remote=side_of(verdict.follow))
 
     def _was_refused(self, row: PathRow) -> bool:
         """Return True if the folder's text reached the server: a push that never arrived was shown to no person."""
@@ -282,8 +295,9 @@ class ConflictTracker:
                 return
         verb = Verb.UPSERT if row.local.is_file else Verb.DELETE
         operation = Operation(
-            ctx.new_operation_id(), row.path, verb, row.local.hash, row.local.size or 0, row.base.hash
-        )
+            ctx.new_operation_id(), row.path, verb, row.local.hash, row.local.size or 0,
+            row.base.hash, row.base.rev, row.base.remote_id,
+        )  # fmt: skip
         ctx.add_operations([(operation, row)], PushReason.PARK)
 
     # Closing and saving

@@ -16,7 +16,6 @@ from agent.core.model import (
     Presence,
     Purpose,
     Reason,
-    side_of,
 )
 from agent.core.reconcile import Step
 from agent.core.remote_records import RemoteHead
@@ -26,7 +25,7 @@ from agent.engine.delete_guard import DeleteGuard
 from agent.engine.effects import ApplyChanges, ScanPaths
 from agent.engine.in_flight import CONTENTS_LIMIT
 from agent.engine.messages import Call, PathScanFinished, Restore
-from agent.engine.path_store import WAITING, PathStore
+from agent.engine.path_store import WAITING, PathStore, installed
 from agent.engine.phases import RecoveryPhase
 from agent.index.activity import ActivityKind
 from agent.index.problems import PathProblem, ProblemOrigin
@@ -40,6 +39,8 @@ _REASONS = {
     ApplyOutcome.FAILED: (Reason.DISK, 30.0),
 }
 _RACY_SECONDS = 2.1
+_NO_CONTENT_SECONDS = 60.0
+"""Delay before a head that came without its bytes is asked for again."""
 
 
 class Downloads:
@@ -100,7 +101,7 @@ class Downloads:
         else:
             ctx.tally.pulled += 1
             ctx.record_activity(row.path, ActivityKind.PULLED)
-        return replace(row, base=side_of(intent.new))
+        return installed(row, intent)
 
     def _unblock(self) -> None:
         """Retry blocked paths: a removal may have made room."""
@@ -126,7 +127,11 @@ class Downloads:
             ctx.in_flight.defer(row.path, ctx.now + 2.0)
             ctx.request_drain()
         elif head.hash == row.remote.hash:
-            ctx.in_flight.keep_content(row.path, head.hash, head.content)
+            if head.content is None:
+                # No adapter of this release leaves the bytes of a head out.
+                ctx.in_flight.defer(row.path, ctx.now + _NO_CONTENT_SECONDS)
+            else:
+                ctx.in_flight.keep_content(row.path, head.hash, head.content)
 
     # Work
 
@@ -263,7 +268,10 @@ class Downloads:
         return jobs
 
     def _intent(self, row: PathRow) -> Intent:
-        return Intent(next(self._ids), row.path, row.remote.hash, row.local.hash, Purpose.PULL)
+        remote = row.remote
+        return Intent(
+            next(self._ids), row.path, remote.hash, row.local.hash, Purpose.PULL, None, remote.rev, remote.remote_id
+        )
 
     def carry(self, jobs: list[tuple[Intent, bytes]]) -> None:
         """Journal these changes and have them made after this step is committed."""

@@ -12,9 +12,10 @@ from typing import Any
 
 from msgspec.structs import replace
 
-from agent.core.conflict import LOOK_AGAIN, ConflictState
+from agent.core.conflict import ConflictState
+from agent.core.conflict_verdict import LOOK_AGAIN
 from agent.core.errors import Problem
-from agent.core.model import ABSENT, Reason
+from agent.core.model import ABSENT, Reason, side_of
 from agent.engine import messages as m
 from agent.engine.config import EngineConfig, RunMode
 from agent.engine.conflicts import ConflictTracker
@@ -26,7 +27,7 @@ from agent.engine.feed_polling import FeedPolling
 from agent.engine.in_doubt import InDoubt
 from agent.engine.in_flight import HeldDeletes, SyncCounters
 from agent.engine.local_changes import LocalChanges
-from agent.engine.path_store import PathStore, remote_side
+from agent.engine.path_store import PathStore
 from agent.engine.planner import Planner
 from agent.engine.recovery import Recovery
 from agent.engine.remote_feed import RemoteFeed
@@ -228,6 +229,8 @@ class Engine:
             return
         ctx.clear_problem(message.path, ProblemOrigin.PULL)
         row = self._with_head(row, message)
+        if message.head is not None:
+            self._verification.on_head(message.path)
         if message.path not in ctx.parked:
             self._downloads.on_head(row, message.head)
         elif message.conflicts is not None:
@@ -239,7 +242,7 @@ class Engine:
         if row.path in ctx.unanswered:
             changed = self._in_doubt.on_head(row, head, message.conflicts)
         elif head is not None and row.path not in ctx.open_operations:
-            changed = replace(row, remote=remote_side(head.hash, head.rev), remote_id=head.remote_id)
+            changed = replace(row, remote=side_of(head.version))
         elif head is None and row.path in ctx.parked:
             # A parked path is only shown anew, so this cannot delete the local file.
             changed = replace(row, remote=ABSENT)

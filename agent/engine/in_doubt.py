@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from agent.core.in_doubt import InDoubtVerdict, judge_in_doubt
-from agent.core.model import Presence
-from agent.core.remote_records import Operation, RemoteConflict, RemoteHead, Verb
+from agent.core.in_doubt import InDoubtVerdict, find_applied, judge_in_doubt
+from agent.core.model import Presence, side_of
+from agent.core.remote_records import Operation, Outcome, RemoteConflict, RemoteHead, Verb
+from agent.core.version import Version
 from agent.engine.conflicts import ConflictTracker
 from agent.engine.context import EngineContext
 from agent.engine.messages import Call
-from agent.engine.path_store import PathStore, agreed, remote_side, sent_side
+from agent.engine.path_store import PathStore, agreed
 from agent.index.activity import ActivityKind
 from agent.index.operations import OperationState, PushReason, StoredOperation
 from agent.index.problems import ProblemOrigin
@@ -29,8 +30,14 @@ class InDoubt:
         self._path_store = path_store
         self._conflicts = conflict_tracker
 
-    def applied(self, row: PathRow, entry: StoredOperation) -> PathRow:
-        """Record that the server applied the operation; return the row afterwards."""
+    def applied(self, row: PathRow, entry: StoredOperation, made: Version | None) -> PathRow:
+        """Record that the server applied the operation; return the row afterwards.
+
+        Args:
+            row: the path's trees.
+            entry: the operation.
+            made: the version that it made on the server; None is "no file".
+        """
         ctx = self._ctx
         operation = entry.operation
         if operation.verb is Verb.DELETE:
@@ -41,32 +48,53 @@ class InDoubt:
         ctx.record_activity(row.path, kind, None, operation.id)
         ctx.drop_approval(row.path)
         ctx.clear_problem(row.path, ProblemOrigin.PUSH)
-        side = sent_side(operation.hash, operation.size)
         if entry.reason is PushReason.RESOLVE:
             # The folder does not hold the decided text yet. The base moves with the install that follows.
-            return replace(row, remote=side)
-        return agreed(row, side)
+            return replace(row, remote=side_of(made))
+        return agreed(row, made)
 
-    def acknowledge(self, answered: list[tuple[StoredOperation, int | None]]) -> None:
-        """Record operations that the server acknowledged, each with the position of its event or None."""
+    def acknowledge(self, answered: list[tuple[StoredOperation, Outcome]]) -> None:
+        """Record operations that the server acknowledged, each with its outcome."""
         ctx, ordered = self._ctx, self._ctx.setup.ordered_feed
         rows = self._path_store.rows([entry.operation.path for entry, _ in answered])
         changed = []
-        for entry, position in answered:
+        for entry, outcome in answered:
+            position = outcome.position
             before = rows[entry.operation.path]
-            row = self.applied(before, entry)
-            ctx.move_operations([entry], OperationState.ACKED, position)
+            made = entry.operation.result(outcome.rev, outcome.remote_id)
+            row = self.applied(before, entry, made)
+            ctx.move_operations([self.record_result(entry, made)], OperationState.ACKED, position)
             if position is not None:
                 row = replace(row, position=max(row.position, position))
             elif ordered and entry.operation.hash == before.remote.hash:
                 # Another writer had written the same text first: there will be no event of ours.
                 ctx.move_operations([entry], OperationState.ECHOED)
+            if outcome.replaced is not None:
+                self._replaced(row, entry.operation, outcome.replaced)
             changed.append(row)
         self._path_store.change(changed)
         # The feed may leave these events out.
-        ctx.in_flight.acknowledge(position for _, position in answered if position is not None)
+        ctx.in_flight.acknowledge(each.position for _, each in answered if each.position is not None)
         ctx.in_flight.mark_changed(rows)
         ctx.in_flight.echo_goal = ctx.in_flight.next_poll
+
+    def record_result(self, entry: StoredOperation, made: Version | None) -> StoredOperation:
+        """Record the version that an operation made, to recognise it in the feed; returns the changed operation.
+
+        A revision that is the hash says nothing new, so it is not written.
+        """
+        operation = entry.operation
+        if made is None or (made.rev in (None, operation.hash) and made.remote_id == operation.remote_id):
+            return entry
+        rev = None if made.rev == operation.hash else made.rev
+        entry = replace(entry, rev=rev, operation=replace(operation, remote_id=made.remote_id))
+        self._ctx.index.operations.set_result(entry)
+        return entry
+
+    def _replaced(self, row: PathRow, operation: Operation, replaced: Version) -> None:
+        """Park the version that our push replaced, unless it had the text of our base or our own."""
+        if replaced.hash not in (operation.base, operation.hash):
+            self._conflicts.lost_update(row, operation, replaced)
 
     def read_first(self) -> bool:
         """Return True if the feed must be read before more is sent, or memory would grow with the push.
@@ -136,23 +164,24 @@ class InDoubt:
     ) -> PathRow:
         ctx = self._ctx
         operation = entry.operation
-        digest = head.hash if head else None
-        versions = [version.hash for version in head.versions] if head else []
-        verdict, found = judge_in_doubt(operation, digest, versions, conflicts)
+        held = head.version if head else None
+        versions = [each.version for each in head.versions] if head else []
+        verdict, found = judge_in_doubt(operation, held, versions, conflicts)
         ctx.in_flight.settle_goal.pop(operation.id, None)
         ctx.record_activity(row.path, ActivityKind.SETTLED, verdict.value, operation.id)
         if verdict is InDoubtVerdict.CONFLICT and found is not None:
             # The server holds our text in a conflict: the operation is over, and the path is parked.
             ctx.move_operations([entry], OperationState.DONE)
-            return self._conflicts.refused(replace(row, remote=remote_side(digest)), entry, found)
+            return self._conflicts.refused(replace(row, remote=side_of(held)), entry, found)
         if verdict is InDoubtVerdict.NOT_APPLIED:
             # It may still arrive late. A conflict that it opens then is recognised by this state.
             ctx.move_operations([entry], OperationState.ABANDONED)
-            return replace(row, remote=remote_side(digest))
+            return replace(row, remote=side_of(held))
         # Applied, or applied and replaced since: our version was on the server, and the head is what it shows now.
-        row = self.applied(row, entry)
-        ctx.move_operations([entry], OperationState.DONE)
-        return replace(row, remote=remote_side(digest))
+        made = held if verdict is InDoubtVerdict.APPLIED else find_applied(operation, versions)
+        row = self.applied(row, entry, made)
+        ctx.move_operations([self.record_result(entry, made)], OperationState.DONE)
+        return replace(row, remote=side_of(held))
 
     def _drained(self, entry: StoredOperation) -> bool:
         return self._ctx.in_flight.drained >= self._ctx.in_flight.settle_goal.get(entry.operation.id, 0)

@@ -7,8 +7,9 @@ from itertools import chain
 
 from msgspec.structs import replace
 
-from agent.core.model import ABSENT, Observation, Presence, Side, file_side
+from agent.core.model import ABSENT, Intent, Observation, Presence, side_of
 from agent.core.reconcile import Step, reconcile
+from agent.core.version import Version
 from agent.engine.context import EngineContext
 from agent.index.problems import ProblemOrigin
 from agent.index.trees import PathRow
@@ -136,16 +137,13 @@ class PathStore:
         self.change(list(self._ctx.index.trees.all(self._ctx.source)))
 
 
-def agreed(row: PathRow, side: Side) -> PathRow:
-    """Return the row after the server took ``side`` from us on the right base: base and remote are ``side``."""
+def agreed(row: PathRow, version: Version | None) -> PathRow:
+    """Return the row after the server took ``version`` from us on the right base; None is "no file"."""
+    side = side_of(version)
     return replace(row, base=side, remote=side)
 
 
-def remote_side(digest: str | None, rev: str | None = None) -> Side:
-    """Return the remote side with a hash; None is absent."""
-    return ABSENT if digest is None else Side(Presence.FILE, digest, None, None, rev)
-
-
-def sent_side(digest: str | None, size: int) -> Side:
-    """Return the side that an operation leaves on the server."""
-    return ABSENT if digest is None else file_side(digest, size)
+def installed(row: PathRow, intent: Intent) -> PathRow:
+    """Return the row after this change of the folder was made: what the folder received is the base."""
+    # A remote side with the same content has the newest revision of it.
+    return replace(row, base=row.remote if row.remote.hash == intent.new else side_of(intent.version))

@@ -33,13 +33,14 @@ from agent.core.feed import (
     judge_event,
     overwritten_late,
 )
-from agent.core.model import Reason
+from agent.core.model import Reason, side_of
+from agent.core.version import Version
 from agent.engine.conflicts import ConflictTracker
 from agent.engine.context import EngineContext
 from agent.engine.feed_polling import FeedPolling
 from agent.engine.in_doubt import InDoubt
 from agent.engine.messages import PageArrived
-from agent.engine.path_store import PathStore, remote_side, sent_side
+from agent.engine.path_store import PathStore
 from agent.engine.server_conflicts import ServerConflicts
 from agent.engine.verification import Verification
 from agent.index.activity import ActivityKind
@@ -145,44 +146,65 @@ class RemoteFeed:
 
     def _upsert(self, reading: _PageContext, event: Upsert) -> None:
         self._ctx.clear_problem(event.path, ProblemOrigin.REMOTE)
-        self._apply_version(reading, event.path, event.hash, event)
+        self._apply_version(reading, event.path, event.version, event, self._ours(reading, event.operation_id))
 
     def _delete(self, reading: _PageContext, event: Delete) -> None:
         self._ctx.clear_problem(event.path, ProblemOrigin.REMOTE)
-        self._apply_version(reading, event.path, None, event)
+        self._apply_version(reading, event.path, None, event, self._ours(reading, event.operation_id))
         self._server_conflicts.on_deleted(event.path)
 
     def _move(self, reading: _PageContext, event: Move) -> None:
-        self._apply_version(reading, event.old_path, None, event)
-        self._apply_version(reading, event.path, event.hash, event)
+        """Apply a move: an upsert of the new path, and the end of the file at the old path if it is known there."""
+        self._ctx.clear_problem(event.path, ProblemOrigin.REMOTE)
+        self._apply_version(reading, event.path, event.version, event, self._ours(reading, event.operation_id))
+        left = reading.rows[event.old_path].remote
+        if left.is_file and (None in (left.remote_id, event.remote_id) or left.remote_id == event.remote_id):
+            # The operation, if it is ours, is that of the new path.
+            self._apply_version(reading, event.old_path, None, event, None)
+            self._server_conflicts.on_deleted(event.old_path)
 
     def _apply_version(
-        self, reading: _PageContext, path: str, digest: str | None, event: Upsert | Delete | Move
+        self,
+        reading: _PageContext,
+        path: str,
+        version: Version | None,
+        event: Upsert | Delete | Move,
+        entry: StoredOperation | None,
     ) -> None:
-        """Apply the event "this path now holds these bytes" (``digest`` None: no file)."""
+        """Apply the event "this path now holds these bytes".
+
+        Args:
+            reading: rows and operations of the page.
+            path: the path.
+            version: what it holds; None is "no file".
+            event: the event that says so.
+            entry: the operation of ours that the event names.
+        """
         row = reading.rows[path]
-        entry = self._ours(reading, event.operation_id)
         pending = self._ctx.open_operations.get(path)
         if entry is None and not pending and event.position > row.position:
             # The common case without the work of a judgement: ``judge_event`` would say NEW_HEAD.
-            self._new_head(reading, row, digest, event)
+            self._new_head(reading, row, version, event)
             return
+        digest = None if version is None else version.hash
         judgement = judge_event(digest, event.position, _echo_state(entry, path, event.position), self._knowledge(row))
         if judgement.suspects is not None and pending:
             self._set_suspects(pending[0], judgement.suspects, event)
         match judgement.kind:
             case EventKind.COUNTED if entry is not None:
                 self._ctx.move_operations([entry], OperationState.ECHOED)
+                self._complete_revision(reading, row, version, event.position)
             case EventKind.OWN_ECHO if entry is not None:
-                reading.rows[path] = self._echo(row, entry, event.position)
+                reading.rows[path] = self._echo(row, entry, version, event.position)
                 reading.changed.add(path)
             case EventKind.NO_OP_ECHO:
                 same = [e for e in pending or () if e.state is OperationState.ACKED and e.operation.hash == digest]
                 self._ctx.move_operations(same, OperationState.ECHOED)
                 reading.rows[path] = replace(row, position=max(row.position, event.position))
                 reading.changed.add(path)
+                self._complete_revision(reading, reading.rows[path], version, event.position)
             case EventKind.NEW_HEAD:
-                self._new_head(reading, row, digest, event)
+                self._new_head(reading, row, version, event)
             case EventKind.OLDER if entry is None and isinstance(event, Upsert):
                 self._check_late(row, event)
             case _:
@@ -201,14 +223,23 @@ class RemoteFeed:
         )
         return PathKnowledge(row.position, pending, self._ctx.setup.ordered_feed)
 
-    def _new_head(self, reading: _PageContext, row: PathRow, digest: str | None, event: Upsert | Delete | Move) -> None:
-        rev, remote_id = (event.rev, event.remote_id) if isinstance(event, Upsert) else (None, None)
-        reading.rows[row.path] = replace(
-            row, remote=remote_side(digest, rev), remote_id=remote_id or row.remote_id, position=event.position
-        )
+    def _new_head(
+        self, reading: _PageContext, row: PathRow, version: Version | None, event: Upsert | Delete | Move
+    ) -> None:
+        reading.rows[row.path] = replace(row, remote=side_of(version), position=event.position)
         reading.changed.add(row.path)
         if isinstance(event, Upsert) and event.content is not None:
             self._keep_content(event, event.content)
+
+    def _complete_revision(self, reading: _PageContext, row: PathRow, version: Version | None, position: int) -> None:
+        """Complete the remote side by its own event: the answer need not say the revision."""
+        remote = row.remote
+        if version is None or version.rev in (None, remote.rev) or version.hash != remote.hash:
+            return
+        if row.position == position:
+            newest = replace(remote, rev=version.rev, remote_id=version.remote_id or remote.remote_id)
+            reading.rows[row.path] = replace(row, remote=newest)
+            reading.changed.add(row.path)
 
     def _ours(self, reading: _PageContext, operation_id: str | None) -> StoredOperation | None:
         """Return our own operation with this id, or None. Earlier events of the same page may have changed it."""
@@ -236,28 +267,35 @@ class RemoteFeed:
         if push is not None:
             if event.content is not None:
                 ctx.index.texts.put(event.hash, event.content)
-            self._conflicts.lost_update(row, echoed[push], event.hash)
+            self._conflicts.lost_update(row, echoed[push], event.version)
 
-    def _echo(self, row: PathRow, entry: StoredOperation, position: int) -> PathRow:
+    def _echo(self, row: PathRow, entry: StoredOperation, version: Version | None, position: int) -> PathRow:
         """Take in our own event: the operation was applied, at this place in the order."""
         ctx = self._ctx
         operation = entry.operation
-        later = any(e.seq > entry.seq for e in ctx.open_operations.get(operation.path, ()))
+        # The event's revision is that of its own content.
+        own = version if version is not None and version.hash == operation.hash else None
+        made = operation.result(own.rev if own else None, own.remote_id if own else None)
+        later = [e for e in ctx.open_operations.get(operation.path, ()) if e.seq > entry.seq]
         if entry.state is not OperationState.ACKED:
             # The answer has not come, or was lost: the event is the answer.
-            row = self._in_doubt.applied(row, entry)
-        elif not later:
-            row = replace(row, remote=sent_side(operation.hash, operation.size))
-        ctx.move_operations([entry], OperationState.ECHOED, position)
+            row = self._in_doubt.applied(row, entry, made)
+        elif not later or (
+            row.remote.hash == operation.hash and all(e.state is not OperationState.ACKED for e in later)
+        ):
+            # The server holds this version until a later operation of ours is acknowledged.
+            row = replace(row, remote=side_of(made))
+        ctx.move_operations([self._in_doubt.record_result(entry, made)], OperationState.ECHOED, position)
         row = replace(row, position=max(row.position, position))
         for suspect in entry.suspects:
             # Its event came before ours and after our base, so our operation replaced it unseen.
-            self._conflicts.lost_update(row, operation, suspect.hash)
+            self._conflicts.lost_update(row, operation, suspect.version)
         return row
 
     def _set_suspects(self, entry: StoredOperation, hashes: tuple[str, ...], event: Upsert | Delete | Move) -> None:
         known = {suspect.hash: suspect for suspect in entry.suspects}
-        suspects = tuple(known.get(digest) or OverwriteSuspect(digest, event.position) for digest in hashes)
+        rev = None if isinstance(event, Delete) else event.rev
+        suspects = tuple(known.get(digest) or OverwriteSuspect(digest, event.position, rev) for digest in hashes)
         if isinstance(event, Upsert) and event.content is not None and event.hash in hashes:
             self._ctx.index.texts.put(event.hash, event.content)
         self._ctx.index.operations.set_suspects(entry.operation.id, suspects)
@@ -268,7 +306,7 @@ class RemoteFeed:
             self._ctx.index.texts.put(event.hash, event.text)
         row = reading.rows[event.path]
         if event.hash not in (row.base.hash, row.remote.hash, row.local.hash):
-            self._conflicts.lost_update(row, None, event.hash)
+            self._conflicts.lost_update(row, None, Version(event.hash, None, event.rev))
 
     def _conflict_opened(self, reading: _PageContext, event: ConflictOpened) -> None:
         self._server_conflicts.on_opened(reading.rows[event.path], event)

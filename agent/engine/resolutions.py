@@ -7,17 +7,19 @@ import hashlib
 from msgspec.structs import replace
 
 from agent.core.claim import to_close
-from agent.core.conflict import HEAD_IS_LOCAL, SWAPPED, Conflict, ConflictOrigin, ConflictState, UserDecision
+from agent.core.conflict import HEAD_IS_LOCAL, SWAPPED, Conflict, ConflictOrigin, ConflictState
+from agent.core.conflict_verdict import UserDecision
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import ApplyOutcome, ApplyResult, Intent, Mode, Presence, Purpose, Resolution, side_of
 from agent.core.remote_records import Operation, RemoteConflict, RemoteHead, Verb
 from agent.core.resolution import CloseOnServer, Done, HeadMoved, Push, next_step
+from agent.core.version import Version
 from agent.engine.conflicts import ConflictTracker
 from agent.engine.context import EngineContext
 from agent.engine.downloads import Downloads, seen_at
 from agent.engine.effects import CloseConflict
 from agent.engine.messages import Call, ConflictCloseAnswered, Resolve
-from agent.engine.path_store import PathStore
+from agent.engine.path_store import PathStore, installed
 from agent.engine.server_conflicts import own_pushes
 from agent.engine.trash_outbox import TrashOutbox
 from agent.index.activity import ActivityKind
@@ -119,11 +121,11 @@ class Resolutions:
         if isinstance(step, HeadMoved):
             self._refuse(conflict, row, "the server's version changed; please look again")
         elif isinstance(step, Done):
-            self._finish(conflict, row)
+            self._finish(conflict, row, head.version if head else None)
         elif self._text(step) is None and self._needs_text(step):
             self._refuse(conflict, row, _NO_TEXT)
         elif isinstance(step, Push):
-            self._push(conflict, row, step, listed)
+            self._push(conflict, row, step, head, listed)
         elif ctx.may_call(Call.CLOSE):
             self._close(conflict, step, digest)
         else:
@@ -155,11 +157,12 @@ class Resolutions:
     def _keep_texts(self, conflict: Conflict, head: RemoteHead | None, listed: tuple[RemoteConflict, ...]) -> None:
         texts = self._ctx.index.texts
         if head is not None:
-            if head.hash != conflict.wanted_hash and not texts.has(head.hash):
-                # The text was not in the index when the person decided, so it was not put into the trash then.
+            unseen = head.hash != conflict.wanted_hash and not texts.has(head.hash)
+            if head.content is not None:
                 texts.put(head.hash, head.content)
+            if unseen:
+                # The text was not in the index when the person decided, so it was not put into the trash then.
                 self._trash_outbox.enqueue(conflict.path, head.hash, "conflict")
-            texts.put(head.hash, head.content)
         for found in listed:
             if found.path != conflict.path:
                 continue
@@ -185,14 +188,22 @@ class Resolutions:
     def _text(self, step: CloseOnServer | Push) -> bytes | None:
         return self._ctx.index.texts.get(step.hash if isinstance(step, Push) else step.text_hash)
 
-    def _push(self, conflict: Conflict, row: PathRow, step: Push, listed: tuple[RemoteConflict, ...]) -> None:
+    def _push(
+        self,
+        conflict: Conflict,
+        row: PathRow,
+        step: Push,
+        head: RemoteHead | None,
+        listed: tuple[RemoteConflict, ...],
+    ) -> None:
         if step.hash is None and not self._ctx.setup.keeps_history:
             # A delete closes all conflicts of the path there, other machines' and refused server edits included.
             here = tuple(found for found in listed if found.path == row.path)
             self._keep_unseen(conflict, here, step.base)
         verb = Verb.DELETE if step.hash is None else Verb.UPSERT
         size = len(self._text(step) or b"")
-        operation = Operation(self._ctx.new_operation_id(), row.path, verb, step.hash, size, step.base)
+        rev, remote_id = (head.rev, head.remote_id) if head else (None, None)
+        operation = Operation(self._ctx.new_operation_id(), row.path, verb, step.hash, size, step.base, rev, remote_id)
         self._ctx.add_operations([(operation, row)], PushReason.RESOLVE)
 
     def on_close_answered(self, message: ConflictCloseAnswered) -> None:
@@ -216,8 +227,8 @@ class Resolutions:
 
     # The folder's part
 
-    def _finish(self, conflict: Conflict, row: PathRow) -> None:
-        """Change the folder: the server holds what was decided."""
+    def _finish(self, conflict: Conflict, row: PathRow, held: Version | None) -> None:
+        """Change the folder: the server holds what was decided, the version ``held``."""
         wanted = conflict.wanted_hash
         if conflict.origin is ConflictOrigin.STALE_OWN:
             # The folder is not touched: what was saved since is an edit like any other.
@@ -235,14 +246,17 @@ class Resolutions:
             self._ctx.in_flight.defer(row.path, self._ctx.now + _RETRY_SECONDS)
             return
         if row.local.hash == wanted:
-            self._path_store.change([replace(row, base=side_of(wanted))])
+            self._path_store.change([replace(row, base=side_of(held))])
             self._conflicts.close(conflict, f"resolved: {conflict.choice}")
             return
         text = self._ctx.index.texts.get(wanted)
         if wanted is not None and text is None:
             self._conflicts.refuse(conflict, row, _NO_TEXT)
             return
-        intent = Intent(self._ctx.new_intent_id(), row.path, wanted, conflict.local_hash, Purpose.RESOLVE)
+        rev, remote_id = (held.rev, held.remote_id) if held else (None, None)
+        intent = Intent(
+            self._ctx.new_intent_id(), row.path, wanted, conflict.local_hash, Purpose.RESOLVE, None, rev, remote_id
+        )
         self._downloads.carry([(intent, text or b"")])
 
     def _only_sends(self, conflict: Conflict) -> bool:
@@ -254,7 +268,7 @@ class Resolutions:
         row = seen_at(row, landed.seen)
         if landed.landing is ApplyOutcome.DONE:
             self._ctx.clear_problem(row.path, ProblemOrigin.PULL)
-            row = replace(row, base=side_of(intent.new))
+            row = installed(row, intent)
             if conflict is not None:
                 self._conflicts.close(conflict, f"resolved: {conflict.choice}")
         elif conflict is not None:

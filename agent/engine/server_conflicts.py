@@ -11,7 +11,8 @@ from msgspec.structs import replace
 
 from agent.core import paths
 from agent.core.claim import Claim, ConflictEvidence, OwnPush, claim
-from agent.core.conflict import SWAPPED, Conflict, ConflictOrigin, ConflictState, Ended
+from agent.core.conflict import SWAPPED, Conflict, ConflictOrigin, ConflictState
+from agent.core.conflict_verdict import Ended
 from agent.core.events import ConflictClosed, ConflictOpened
 from agent.core.reconcile import disagreement
 from agent.core.remote_records import RemoteConflict
@@ -19,7 +20,7 @@ from agent.engine.conflicts import ConflictTracker
 from agent.engine.context import EngineContext
 from agent.engine.effects import FetchConflicts
 from agent.engine.messages import Call, ConflictsArrived
-from agent.engine.path_store import PathStore, remote_side
+from agent.engine.path_store import PathStore
 from agent.index.operations import OperationState, StoredOperation
 from agent.index.trees import PathRow
 
@@ -48,7 +49,10 @@ class ServerConflicts:
     def on_opened(self, row: PathRow, event: ConflictOpened) -> None:
         """Take in a conflict that the feed shows."""
         self._conflicts.changed.add(row.path)
-        found = ConflictEvidence(event.conflict_id, event.local_hash, event.remote_hash, event.by_server_edit)
+        found = ConflictEvidence(
+            event.conflict_id, event.local_hash, event.remote_hash, event.by_server_edit,
+            local_rev=event.local_rev, remote_rev=event.remote_rev,
+        )  # fmt: skip
         if event.conflict_id not in self._ctx.foreign:
             self._take_in(row, found)
 
@@ -56,7 +60,7 @@ class ServerConflicts:
         """Take in that a conflict was resolved; return the changed row if the folder follows the resolution."""
         ctx = self._ctx
         self._conflicts.changed.add(row.path)
-        ended = Ended(decided=True, hash=event.hash)
+        ended = Ended(decided=True, held=event.version)
         if event.conflict_id in ctx.foreign:
             self._conflicts.follow(ctx.foreign[event.conflict_id], row, ended)
             return None
@@ -93,7 +97,7 @@ class ServerConflicts:
         match claim(found, own, parked, resolved, row.remote.hash):
             case Claim.SERVER_EDIT:
                 self._conflicts.open_beside_head(
-                    row, ConflictOrigin.SERVER_EDIT, found.remote_hash, (found.id,), found.base_hash
+                    row, ConflictOrigin.SERVER_EDIT, found.remote_version, (found.id,), found.base_version
                 )
                 # The feed says neither the base nor the text; a list that met it as another's kept no text.
                 ctx.in_flight.request_conflicts()
@@ -101,7 +105,7 @@ class ServerConflicts:
                 # The outcome of our push decides. The feed's word is not enough to know it; the list may be.
                 self._want_base(found)
             case Claim.OURS if parked is not None:
-                self._conflicts.join(parked, found.id)
+                self._conflicts.join(parked, found.id, found.local_version)
             case Claim.STALE_OWN | Claim.RESOLVED if parked is None:
                 self._conflicts.unlist(found.id)
                 self._conflicts.close_quietly(row, found.id)
@@ -120,10 +124,11 @@ class ServerConflicts:
         ctx = self._ctx
         if found.id in ctx.foreign:
             return
-        kind = disagreement(remote_side(found.base_hash), remote_side(found.local_hash), remote_side(found.remote_hash))
+        kind = disagreement(found.base_hash is not None, found.local_hash is not None, found.remote_hash is not None)
         listed = Conflict(
             0, 1, row.path, kind, ConflictOrigin.FOREIGN, found.base_hash, found.local_hash, found.remote_hash,
             row.remote.hash, (found.id,), ctx.now, ConflictState.OPEN, False,
+            base_rev=found.base_rev, local_rev=found.local_rev, remote_rev=found.remote_rev,
         )  # fmt: skip
         ctx.keep_conflict(ctx.index.conflicts.open(ctx.source, listed))
 
@@ -166,8 +171,8 @@ class ServerConflicts:
     def _complete(self, conflict: Conflict, found: RemoteConflict) -> None:
         """Keep what only the list says: the texts, and the base of a refused server edit."""
         self._keep_texts(found)
-        if conflict.origin in SWAPPED and conflict.base_hash != found.base_hash:
-            self._conflicts.save(replace(conflict, base_hash=found.base_hash))
+        if conflict.origin in SWAPPED and conflict.base_version != found.base_version:
+            self._conflicts.save(replace(conflict, base_hash=found.base_hash, base_rev=found.base_rev))
 
     def _keep_texts(self, found: RemoteConflict) -> None:
         for digest, text in ((found.local_hash, found.local_text), (found.remote_hash, found.remote_text)):
@@ -197,7 +202,15 @@ class ServerConflicts:
             self._take_in(
                 row,
                 ConflictEvidence(
-                    found.id, found.local_hash, found.remote_hash, refused_edit, found.base_hash, base_known=True
+                    found.id,
+                    found.local_hash,
+                    found.remote_hash,
+                    refused_edit,
+                    found.base_hash,
+                    base_known=True,
+                    base_rev=found.base_rev,
+                    local_rev=found.local_rev,
+                    remote_rev=found.remote_rev,
                 ),
             )
 
@@ -239,6 +252,7 @@ def own_pushes(entries: list[StoredOperation]) -> list[OwnPush]:
             entry.operation.base,
             in_doubt=entry.state in _IN_DOUBT,
             abandoned=entry.state is OperationState.ABANDONED,
+            base_rev=entry.operation.base_rev,
         )
         for entry in entries
     ]

@@ -62,7 +62,7 @@ class Uploads:
         # An event of the feed may have closed an operation before its answer arrived.
         live = {i: self._live(entry) for i, entry in batch.items()}
         outcomes = {outcome.operation_id: outcome for outcome in message.outcomes}
-        applied: list[tuple[StoredOperation, int | None]] = []
+        applied: list[tuple[StoredOperation, Outcome]] = []
         doubtful: list[StoredOperation] = []
         failed: list[tuple[StoredOperation, Outcome]] = []
         for identifier, entry in live.items():
@@ -70,7 +70,7 @@ class Uploads:
                 continue
             outcome = outcomes.get(identifier) or Outcome(identifier, Result.UNCERTAIN)
             if outcome.result is Result.APPLIED:
-                applied.append((entry, outcome.position))
+                applied.append((entry, outcome))
             elif outcome.result is Result.UNCERTAIN or (outcome.result is Result.CONFLICT and outcome.conflict is None):
                 doubtful.append(entry)
             elif outcome.server_fault:
@@ -291,7 +291,8 @@ class Uploads:
         operations = []
         for row, identifier in zip(rows, ctx.new_operation_ids(len(rows)), strict=True):
             digest, size = (row.local.hash, row.local.size or 0) if verb is Verb.UPSERT else (None, 0)
-            operation = Operation(identifier, row.path, verb, digest, size, row.base.hash)
+            base = row.base
+            operation = Operation(identifier, row.path, verb, digest, size, base.hash, base.rev, base.remote_id)
             operations.append((operation, row))
         self._path_store.read(rows)
         return ctx.add_operations(operations, PushReason.PUSH)

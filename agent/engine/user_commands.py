@@ -69,6 +69,7 @@ class UserCommands:
         in_flight.forget_continuity()
         # The remote tree was emptied, so the feed must return our own events too.
         in_flight.forget_acknowledged()
+        ctx.index.listing.forget(ctx.source)
         in_flight.restart_drain()
         ctx.request_drain()
         self._verification.request()

@@ -2,7 +2,7 @@
 
 The feed is read to its end, the files are listed, and the feed is read to its end again. Only paths without a change
 in between are compared. If a path differs, its head is fetched; if a path is missing, it counts as deleted after a
-second listing.
+second listing. Where the server lists no hashes, a file whose mark moved since its head was fetched differs.
 """
 
 from __future__ import annotations
@@ -12,23 +12,26 @@ import enum
 from msgspec.structs import replace
 
 from agent.core import paths
-from agent.core.model import ABSENT, Reason
+from agent.core.model import ABSENT, Reason, Side, side_of
 from agent.core.reconcile import Step
+from agent.core.remote_records import RemoteFile
+from agent.core.version import is_same_version
 from agent.engine.config import RunMode
 from agent.engine.conflicts import ConflictTracker
 from agent.engine.context import EngineContext
 from agent.engine.effects import FetchListing
 from agent.engine.messages import Call, ListingArrived
-from agent.engine.path_store import PathStore, remote_side
+from agent.engine.path_store import PathStore
 from agent.index.activity import ActivityKind
-from agent.index.operations import OperationState
+from agent.index.operations import OperationState, StoredOperation
 from agent.index.problems import ProblemOrigin
+from agent.index.trees import PathRow
 
 _HEADS_AT_ONCE = 4
 _SECOND_LISTING_SECONDS = 1.0
 """Delay before the second listing that confirms a missing file."""
-
-
+_REVISIONS_AT_ONCE = 5000
+"""Rows that one verification gives a newer revision of the same content; the next one continues."""
 _HEAD_FAILED_SECONDS = 5.0
 """Delay before the next verification if a head could not be fetched."""
 
@@ -54,6 +57,8 @@ class Verification:
         self._goal = 0
         self._wanted_at: float | None = 0.0
         self._differing: list[str] = []
+        self._marks: dict[str, str] = {}
+        """Listed marks of differing paths, confirmed once their head arrived."""
         self._missing_once: set[str] = set()
         self._acked_before: set[str] = set()
 
@@ -159,24 +164,26 @@ class Verification:
         The listing judges the suspects of such an operation: if our text is the head, it replaced them unseen.
         """
         ctx = self._ctx
-        listed = ctx.index.listing.hashes(ctx.source, [p for p, es in ctx.open_operations.items() if es])
+        listed = ctx.index.listing.files(ctx.source, [p for p, es in ctx.open_operations.items() if es])
         for path, entries in list(ctx.open_operations.items()):
             skipped = [e for e in entries if e.operation.id in self._acked_before and e.state is OperationState.ACKED]
             for entry in skipped:
                 ctx.move_operations([entry], OperationState.DONE)
-                if listed.get(path) == entry.operation.base:
-                    self._forget_agreement(path, entry.operation.base)
-                elif listed.get(path) == entry.operation.hash:
-                    for suspect in entry.suspects:
-                        self._conflicts.lost_update(self._path_store.row(path), entry.operation, suspect.hash)
+                self._judge_skipped(path, entry, listed.get(path))
 
-    def _forget_agreement(self, path: str, listed: str | None) -> None:
-        """Drop the base of a path whose acknowledged version the server does not know any more.
-
-        The listing shows the version before ours. Without a base it is no edit, so the folder's file is not set back.
-        """
-        row = self._path_store.row(path)
-        self._path_store.change([replace(row, base=ABSENT, remote=remote_side(listed))])
+    def _judge_skipped(self, path: str, entry: StoredOperation, listed: RemoteFile | None) -> None:
+        if listed is not None and listed.hash is None:
+            # Its head is asked for if the mark moved, as for every other path.
+            return
+        held = listed.version if listed else None
+        if is_same_version(held, entry.operation.base_version):
+            # The server does not know the acknowledged version any more: the listing shows the one before it. Without
+            # a base that is no edit, so the folder's file is not set back.
+            row = self._path_store.row(path)
+            self._path_store.change([replace(row, base=ABSENT, remote=side_of(held))])
+        elif (held.hash if held else None) == entry.operation.hash:
+            for suspect in entry.suspects:
+                self._conflicts.lost_update(self._path_store.row(path), entry.operation, suspect.version)
 
     def _compare(self) -> None:
         ctx = self._ctx
@@ -186,6 +193,8 @@ class Verification:
             path for path in listing.differing(ctx.source) if self._quiet(path) and paths.check(path) is None
         ]
         self._drop_deletes_of_listed()
+        self._take_newer_revisions()
+        self._keep_marks()
         missing = {path for path in listing.missing(ctx.source) if self._quiet(path)}
         gone = missing & self._missing_once
         self._missing_once = missing - gone
@@ -203,15 +212,40 @@ class Verification:
         them are dropped in one step: asking for one head after another would leave some of them due meanwhile.
         """
         rows = self._path_store.rows(self._differing)
-        listed = self._ctx.index.listing.hashes(self._ctx.source, self._differing)
+        listed = self._ctx.index.listing.files(self._ctx.source, self._differing)
         again = [
-            replace(row, remote=remote_side(row.base.hash))
+            replace(row, remote=_agreed_again(row, listed[row.path]))
             for row in rows.values()
-            if row.step is Step.PULL_DELETE and listed.get(row.path) == row.base.hash
+            if row.step is Step.PULL_DELETE and listed[row.path].hash in (None, row.base.hash)
         ]
         self._path_store.change(again)
-        restored = {row.path for row in again}
+        restored = {row.path for row in again if listed[row.path].hash is not None}
         self._differing = [path for path in self._differing if path not in restored]
+
+    def _take_newer_revisions(self) -> None:
+        """Give rows the listed revision of the content they have: the server left it and came back to it."""
+        ctx = self._ctx
+        listed = {
+            file.path: file
+            for file in ctx.index.listing.with_newer_revision(ctx.source, _REVISIONS_AT_ONCE)
+            if self._quiet(file.path)
+        }
+        rows = self._path_store.rows(list(listed))
+        self._path_store.change(replace(row, remote=_listed_side(row, listed[path])) for path, row in rows.items())
+
+    def _keep_marks(self) -> None:
+        ctx = self._ctx
+        # A head that was asked for before the listing may be older than the listed mark.
+        asked_now = [path for path in self._differing if path not in ctx.in_flight.asking]
+        listed = ctx.index.listing.files(ctx.source, asked_now)
+        self._marks = {path: file.mark for path, file in listed.items() if file.mark is not None and file.hash is None}
+        ctx.index.listing.drop_old_marks(ctx.source)
+
+    def on_head(self, path: str) -> None:
+        """Confirm the listed mark of a path: its head was asked for after the listing, and is known now."""
+        mark = self._marks.pop(path, None)
+        if mark is not None:
+            self._ctx.index.listing.confirm(self._ctx.source, path, mark)
 
     def _ask(self) -> None:
         ctx = self._ctx
@@ -233,3 +267,17 @@ class Verification:
         for path, problems in list(ctx.problems.items()):
             if any(p.origin is ProblemOrigin.REMOTE and p.reason is Reason.GARBLED for p in problems):
                 ctx.clear_problem(path, ProblemOrigin.REMOTE)
+
+
+def _agreed_again(row: PathRow, listed: RemoteFile) -> Side:
+    """Return the remote side of a listed file that counts as having the agreed text.
+
+    Without a listed hash it does so until its head has arrived. No listed revision is then taken for that text's.
+    """
+    return replace(row.base, rev=None) if listed.hash is None else side_of(listed.version)
+
+
+def _listed_side(row: PathRow, listed: RemoteFile) -> Side:
+    """Return the remote side with the listed revision and id of its content."""
+    known = row.remote
+    return replace(known, rev=listed.rev or known.rev, remote_id=listed.remote_id or known.remote_id)

@@ -14,7 +14,7 @@ from agent.core.model import ConflictKind, Resolution
 
 _COLUMNS: Final = (
     "id, generation, path, kind, origin, base_hash, local_hash, remote_hash, head_hash, server_ids, "
-    "opened_at, state, mine, choice, wanted_hash, note"
+    "opened_at, state, mine, choice, wanted_hash, note, base_rev, local_rev, remote_rev"
 )
 
 
@@ -28,8 +28,8 @@ class Conflicts:
         """Store a new conflict (its ``id`` is ignored) and return it with its id."""
         cursor = self._db.execute(
             """INSERT INTO conflicts (source, generation, path, kind, origin, base_hash, local_hash, remote_hash,
-            head_hash, server_ids, opened_at, state, mine, choice, wanted_hash, note)
-            VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)""",
+            head_hash, server_ids, opened_at, state, mine, choice, wanted_hash, note, base_rev, local_rev, remote_rev)
+            VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)""",
             (source, *_values(conflict)),
         )
         return replace(conflict, id=int(cursor.lastrowid or 0))
@@ -38,7 +38,8 @@ class Conflicts:
         """Write a changed conflict back."""
         self._db.execute(
             "UPDATE conflicts SET generation=?, path=?, kind=?, origin=?, base_hash=?, local_hash=?, remote_hash=?,"
-            " head_hash=?, server_ids=?, opened_at=?, state=?, mine=?, choice=?, wanted_hash=?, note=? WHERE id=?",
+            " head_hash=?, server_ids=?, opened_at=?, state=?, mine=?, choice=?, wanted_hash=?, note=?,"
+            " base_rev=?, local_rev=?, remote_rev=? WHERE id=?",
             (*_values(conflict), conflict.id),
         )
 
@@ -94,14 +95,15 @@ def _values(conflict: Conflict) -> tuple[Any, ...]:
         conflict.generation, conflict.path, conflict.kind, conflict.origin, conflict.base_hash, conflict.local_hash,
         conflict.remote_hash, conflict.head_hash, json.dumps(conflict.server_ids), conflict.opened_at, conflict.state,
         int(conflict.mine), conflict.choice, conflict.wanted_hash, conflict.note,
+        conflict.base_rev, conflict.local_rev, conflict.remote_rev,
     )  # fmt: skip
 
 
 def _conflict(row: Sequence[Any]) -> Conflict:
     (identifier, generation, path, kind, origin, base, local, remote, head) = row[:9]
-    (ids, opened_at, state, mine, choice, wanted, note) = row[9:]
+    (ids, opened_at, state, mine, choice, wanted, note, *revisions) = row[9:]
     return Conflict(
         identifier, generation, path, ConflictKind(kind), ConflictOrigin(origin), base, local, remote, head,
         tuple(json.loads(ids)), opened_at, ConflictState(state), bool(mine),
-        Resolution(choice) if choice else None, wanted, note,
+        Resolution(choice) if choice else None, wanted, note, *revisions,
     )  # fmt: skip

@@ -8,9 +8,12 @@ from typing import Final
 
 from agent.core.model import Intent, Purpose
 from agent.index.bulk_insert import Insert
+from agent.index.revisions import restored, stored
 
 _CHUNK: Final = 500
-_ADD: Final = Insert("INSERT INTO intents (id, source, path, new, expected, purpose, created_at)", 7)
+_ADD: Final = Insert(
+    "INSERT INTO intents (id, source, path, new, expected, purpose, origin, rev, remote_id, created_at)", 10
+)
 
 
 class Journal:
@@ -21,14 +24,21 @@ class Journal:
 
     def add(self, source: int, intents: Iterable[Intent], now: float) -> None:
         """Write changes to the folder before they are made."""
-        _ADD.write(self._db, [(i.id, source, i.path, i.new, i.expected, i.purpose, now) for i in intents])
+        rows = [
+            (i.id, source, i.path, i.new, i.expected, i.purpose, i.origin, stored(i.rev, i.new), i.remote_id, now)
+            for i in intents
+        ]
+        _ADD.write(self._db, rows)
 
     def all(self, source: int) -> list[Intent]:
         """Return the journalled changes, oldest first."""
-        sql = "SELECT id, path, new, expected, purpose FROM intents WHERE source = ? ORDER BY created_at, id"
+        sql = (
+            "SELECT id, path, new, expected, purpose, origin, rev, remote_id FROM intents WHERE source = ? "
+            "ORDER BY created_at, id"
+        )
         return [
-            Intent(identifier, path, new, expected, Purpose(purpose))
-            for identifier, path, new, expected, purpose in self._db.execute(sql, (source,))
+            Intent(identifier, path, new, expected, Purpose(purpose), origin, restored(rev, new), remote_id)
+            for identifier, path, new, expected, purpose, origin, rev, remote_id in self._db.execute(sql, (source,))
         ]
 
     def close(self, ids: Iterable[str]) -> None:

@@ -12,15 +12,22 @@ from msgspec import Struct
 
 from agent.core.reconcile import Step
 from agent.core.remote_records import Operation, Verb
+from agent.core.version import Version
 from agent.index.bulk_insert import Insert
+from agent.index.revisions import restored, stored
 
 _MAX_SEQ: Final = (1 << 63) - 1
 _CHUNK: Final = 500
 _OPEN: Final = "(state IN ('stored', 'unsettled', 'acked'))"
 _ADD: Final = Insert(
-    "INSERT INTO operations (source, id, path, verb, hash, size, base, purpose, state, created_at, after)", 11
+    "INSERT INTO operations (source, id, path, verb, hash, size, base, base_rev, remote_id, old_path, purpose, state, "
+    "created_at, after)",
+    14,
 )
-_COLUMNS: Final = "seq, id, path, verb, hash, size, base, purpose, state, created_at, suspects, after, echoed"
+_COLUMNS: Final = (
+    "seq, id, path, verb, hash, size, base, base_rev, remote_id, old_path, purpose, state, created_at, suspects, "
+    "after, echoed, resume, rev"
+)
 
 
 class PushReason(enum.StrEnum):
@@ -57,6 +64,12 @@ class OverwriteSuspect(Struct, frozen=True, gc=False):
 
     hash: str
     position: int
+    rev: str | None = None
+
+    @property
+    def version(self) -> Version:
+        """The foreign version."""
+        return Version(self.hash, None, self.rev)
 
 
 class StoredOperation(Struct, frozen=True, gc=False):
@@ -66,6 +79,8 @@ class StoredOperation(Struct, frozen=True, gc=False):
         seq: rises with every operation of this home.
         after: newest event known of the path when the operation was stored.
         echoed: position of its own event in the feed.
+        resume: the adapter's own state of an upload that can be resumed (JSON text, opaque); None if there is none.
+        rev: the server's revision that the operation made, if it is not its hash; None until it is known.
     """
 
     seq: int
@@ -76,6 +91,8 @@ class StoredOperation(Struct, frozen=True, gc=False):
     suspects: tuple[OverwriteSuspect, ...] = ()
     after: int = 0
     echoed: int | None = None
+    resume: str | None = None
+    rev: str | None = None
 
 
 class Operations:
@@ -91,7 +108,22 @@ class Operations:
         _ADD.write(
             self._db,
             [
-                (source, op.id, op.path, op.verb, op.hash, op.size, op.base, reason, OperationState.STORED, now, after)
+                (
+                    source,
+                    op.id,
+                    op.path,
+                    op.verb,
+                    op.hash,
+                    op.size,
+                    op.base,
+                    stored(op.base_rev, op.base),
+                    op.remote_id,
+                    op.old_path,
+                    reason,
+                    OperationState.STORED,
+                    now,
+                    after,
+                )
                 for op, after in operations
             ],
         )
@@ -154,8 +186,17 @@ class Operations:
 
     def set_suspects(self, identifier: str, suspects: Sequence[OverwriteSuspect]) -> None:
         """Write the foreign versions that arrived before the operation's own event."""
-        text = json.dumps([[suspect.hash, suspect.position] for suspect in suspects]) if suspects else None
+        text = json.dumps([[each.hash, each.position, each.rev] for each in suspects]) if suspects else None
         self._db.execute("UPDATE operations SET suspects = ? WHERE id = ?", (text, identifier))
+
+    def set_result(self, entry: StoredOperation) -> None:
+        """Write the revision that the operation made, and the id of its file."""
+        result = (entry.rev, entry.operation.remote_id, entry.operation.id)
+        self._db.execute("UPDATE operations SET rev = ?, remote_id = ? WHERE id = ?", result)
+
+    def set_resume(self, identifier: str, resume: str | None) -> None:
+        """Write the adapter's state of an upload that can be resumed; None if there is none any more."""
+        self._db.execute("UPDATE operations SET resume = ? WHERE id = ?", (resume, identifier))
 
     def prune(self, source: int, before: float) -> None:
         """Delete operations closed before ``before``. The cost is that of the rows deleted."""
@@ -188,14 +229,17 @@ def _runs(states: Mapping[int, tuple[OperationState, int | None]]) -> list[tuple
 
 
 def _entry(row: Sequence[Any]) -> StoredOperation:
-    seq, identifier, path, verb, digest, size, base, reason, state, created_at, suspects, after, echoed = row
+    seq, identifier, path, verb, digest, size, base, base_rev, remote_id, old_path, *rest = row
+    reason, state, created_at, suspects, after, echoed, resume, rev = rest
     return StoredOperation(
         seq,
-        Operation(identifier, path, Verb(verb), digest, size, base),
+        Operation(identifier, path, Verb(verb), digest, size, base, restored(base_rev, base), remote_id, old_path),
         PushReason(reason),
         OperationState(state),
         created_at,
-        tuple(OverwriteSuspect(digest, position) for digest, position in json.loads(suspects)) if suspects else (),
+        tuple(OverwriteSuspect(*suspect) for suspect in json.loads(suspects)) if suspects else (),
         after,
         echoed,
+        resume,
+        rev,
     )

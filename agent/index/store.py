@@ -13,8 +13,8 @@ from agent.index.activity import ActivityLog
 from agent.index.approvals import Approvals
 from agent.index.clean_shutdown import mark_clean, was_clean
 from agent.index.conflicts import Conflicts
+from agent.index.folders import Folders
 from agent.index.journal import Journal
-from agent.index.kept import KeptFiles
 from agent.index.listing import ServerListing
 from agent.index.migrate import migrate, refuse_newer
 from agent.index.operations import Operations
@@ -22,6 +22,7 @@ from agent.index.problems import Problems
 from agent.index.recent_deletes import RecentDeletes
 from agent.index.sources import Sources
 from agent.index.texts import Texts
+from agent.index.transfers import Transfers
 from agent.index.trash_outbox import TrashOutboxTable
 from agent.index.trees import Trees
 from agent.index.undone_deletes import UndoneDeletesTable
@@ -40,18 +41,19 @@ class Index:
 
     Args:
         file: its path, to mark a clean shutdown; None for an index in memory or a reader.
-        kept: the files of large texts; None to have them in the index.
     """
 
-    def __init__(self, connection: sqlite3.Connection, file: Path | None = None, kept: KeptFiles | None = None) -> None:
+    def __init__(self, connection: sqlite3.Connection, file: Path | None = None) -> None:
         self.connection = connection
         self._file = file
         self.trees = Trees(connection)
         self.listing = ServerListing(connection)
         self.operations = Operations(connection)
         self.journal = Journal(connection)
+        self.transfers = Transfers(connection)
+        self.folders = Folders(connection)
         self.conflicts = Conflicts(connection)
-        self.texts = Texts(connection, kept)
+        self.texts = Texts(connection)
         self.sources = Sources(connection)
         self.problems = Problems(connection)
         self.approvals = Approvals(connection)
@@ -76,9 +78,11 @@ class Index:
     def forget_source(self, source: int) -> None:
         """Delete everything of a source but its activity. Its files stay on both sides."""
         self.trees.forget(source)
-        self.listing.clear(source)
+        self.listing.forget(source)
         self.operations.forget(source)
         self.journal.forget(source)
+        self.transfers.forget(source)
+        self.folders.forget(source)
         self.conflicts.forget(source)
         self.sources.forget(source)
         self.problems.forget(source)
@@ -127,7 +131,7 @@ def open_index(path: Path | str) -> Index:
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000; PRAGMA cache_size=-8000;"
         )
         migrate(connection)
-        index = Index(connection, file, None if file is None else _kept_beside(file))
+        index = Index(connection, file)
         error_text = None if untouched else index.check()
         if error_text:
             raise IndexDamaged(f"the index is damaged: {error_text}")
@@ -161,11 +165,7 @@ def open_reader(path: Path) -> Index:
         f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
     )
     connection.execute("PRAGMA busy_timeout=10000")
-    return Index(connection, kept=_kept_beside(path))
-
-
-def _kept_beside(file: Path) -> KeptFiles:
-    return KeptFiles(file.with_name("kept"))
+    return Index(connection)
 
 
 def quarantine(path: Path, stamp: str) -> Path:

@@ -22,17 +22,18 @@ from agent.core.model import (
 )
 from agent.core.reconcile import Step
 from agent.index.bulk_insert import Insert
+from agent.index.revisions import SAME, stored
 
 _COLUMNS: Final = (
-    "path, base_hash, base_size, base_rev, local_presence, local_hash, local_size, local_reason, "
-    "mtime_ns, ctime_ns, inode, xxh3, racy, remote_hash, remote_rev, remote_id, position, step"
+    "path, base_hash, base_size, base_rev, base_id, local_presence, local_hash, local_size, local_reason, "
+    "mtime_ns, ctime_ns, inode, xxh3, racy, remote_hash, remote_size, remote_rev, remote_id, position, step"
 )
 _KNOWN: Final = "path, local_size, mtime_ns, ctime_ns, inode, racy, local_presence, local_reason, local_hash, xxh3"
 _CHUNK: Final = 500
 _PRESENCES: Final = tuple(Presence)
 _STEPS: Final = tuple(Step)
 """Members by number; the numbers have no gaps."""
-_PUT: Final = Insert(f"INSERT OR REPLACE INTO files (source, {_COLUMNS})", 19)
+_PUT: Final = Insert(f"INSERT OR REPLACE INTO files (source, {_COLUMNS})", 21)
 _ADD: Final = Insert(
     "INSERT INTO files (source, path, local_presence, local_hash, local_size, local_reason, mtime_ns, ctime_ns, inode, "
     "xxh3, racy, step)",
@@ -47,7 +48,6 @@ class PathRow(Struct, frozen=True, gc=False):
         path: relative path.
         base, local, remote: the three sides.
         fingerprint: stat of the local file; that of a deleted file stays until the delete is agreed.
-        remote_id: the server's own id of the file.
         position: newest event of the feed applied to the remote side.
         step: the work that follows from the three sides.
     """
@@ -57,7 +57,6 @@ class PathRow(Struct, frozen=True, gc=False):
     local: Side = ABSENT
     fingerprint: Fingerprint | None = None
     remote: Side = ABSENT
-    remote_id: str | None = None
     position: int = 0
     step: Step = Step.NOTHING
 
@@ -212,15 +211,19 @@ class Trees:
 
 
 def _row(found: Sequence[Any]) -> PathRow:
-    (path, base_hash, base_size, base_rev, presence, local_hash, local_size, reason) = found[:8]
-    (mtime, ctime, inode, xxh3, racy, remote_hash, remote_rev, remote_id, position, step) = found[8:]
-    base = Side(Presence.FILE, base_hash, base_size, None, base_rev) if base_hash is not None else ABSENT
+    (path, base_hash, base_size, base_rev, base_id, presence, local_hash, local_size, reason) = found[:9]
+    (mtime, ctime, inode, xxh3, racy, remote_hash, remote_size, remote_rev, remote_id, position, step) = found[9:]
+    base = remote = ABSENT
+    if base_hash is not None:
+        base = Side(Presence.FILE, base_hash, base_size, None, base_hash if base_rev == SAME else base_rev, base_id)
     local = ABSENT
     if presence:
         local = Side(_PRESENCES[presence], local_hash, local_size, Reason(reason) if reason else None)
-    remote = Side(Presence.FILE, remote_hash, None, None, remote_rev) if remote_hash is not None else ABSENT
+    if remote_hash is not None:
+        remote_rev = remote_hash if remote_rev == SAME else remote_rev
+        remote = Side(Presence.FILE, remote_hash, remote_size, None, remote_rev, remote_id)
     fingerprint = Fingerprint(local_size or 0, mtime, ctime, inode, xxh3, bool(racy)) if xxh3 is not None else None
-    return PathRow(path, base, local, fingerprint, remote, remote_id, position, _STEPS[step])
+    return PathRow(path, base, local, fingerprint, remote, position, _STEPS[step])
 
 
 def _seen_values(source: int, seen: Observation, presence: int, reason: str | None, step: int) -> tuple[Any, ...]:
@@ -239,8 +242,8 @@ def _values(row: PathRow) -> tuple[Any, ...]:
         (mark.mtime_ns, mark.ctime_ns, mark.inode, mark.xxh3, int(mark.racy)) if mark else (None, None, None, None, 0)
     )
     return (
-        row.path, base.hash, base.size, base.rev,
+        row.path, base.hash, base.size, stored(base.rev, base.hash), base.remote_id,
         int(local.presence), local.hash, local.size, local.reason.value if local.reason else None,
         *stat,
-        remote.hash, remote.rev, row.remote_id, row.position, int(row.step),
+        remote.hash, remote.size, stored(remote.rev, remote.hash), remote.remote_id, row.position, int(row.step),
     )  # fmt: skip

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from agent.core.conflict import EXCLUDED, ConflictOrigin, ConflictState
+from agent.core.conflict import ConflictOrigin, ConflictState
+from agent.core.conflict_verdict import EXCLUDED
 from agent.core.events import ConflictClosed, ConflictOpened
 from agent.core.model import OUT_OF_SCOPE, Observation, Resolution
 from agent.core.remote_records import Result

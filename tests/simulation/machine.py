@@ -191,7 +191,7 @@ class Machine:
         if not self.unlearned:
             setup = with_capabilities(setup, self._remote.capabilities)
         self.engine = Engine(self.index, setup, random.Random(f"{self._seed} {self.name} {self._lives}"))
-        self._mirrors = Mirrors(self.engine)
+        self._mirrors = Mirrors(self.engine, check_revisions=True)
         # Counted here, and from here on with each change: the end of the run compares.
         self.engine.view()
         self.tell(m.Started())

@@ -1,4 +1,4 @@
-"""The engine's mirrors of the index, compared with the index after every step.
+"""The engine's mirrors of the index, compared with the index after every step, and the revisions in it.
 
 What the index holds is read again only where a statement has written since; the comparison itself leaves nothing out.
 """
@@ -13,6 +13,7 @@ from agent.core.conflict import Conflict
 from agent.engine.engine import Engine
 from agent.index.operations import OperationState
 from agent.index.store import Index
+from simulation import revisions
 
 _UNKNOWN = (OperationState.STORED, OperationState.UNSETTLED)
 _WRITING = re.compile(r"\s*(?:INSERT(?: OR \w+)? INTO|UPDATE|DELETE FROM)\s+(\w+)")
@@ -24,10 +25,15 @@ class MirrorDiffers(AssertionError):
 
 
 class Mirrors:
-    """The mirrors of one engine. While this stands, no other connection may write to its index."""
+    """The mirrors of one engine. While this stands, no other connection may write to its index.
 
-    def __init__(self, engine: Engine) -> None:
+    Args:
+        check_revisions: the server's revisions are its hashes, and its adapter states them.
+    """
+
+    def __init__(self, engine: Engine, *, check_revisions: bool = False) -> None:
         self._engine = engine
+        self._revisions = check_revisions
         self._stored: dict[str, dict[str, Any]] = {}
         self._written: set[str] = set()
         engine._ctx.index.connection.set_trace_callback(self._note)
@@ -44,12 +50,15 @@ class Mirrors:
 
         Raises:
             MirrorDiffers: one of them differs; the message names it and shows both.
+            WrongRevision: a content stands beside another revision than its own.
         """
         index, source = self._engine._ctx.index, self._engine._ctx.source
         for table, (read, held) in _TABLES.items():
             stored = self._stored.get(table)
             if stored is None or table in self._written:
                 stored = self._stored[table] = read(index, source)
+                if self._revisions:
+                    revisions.check(index, source, table)
             for name, mirror in held(self._engine, stored).items():
                 if mirror != stored[name]:
                     raise MirrorDiffers(f"{name}: the engine has {mirror}, the index {stored[name]}")

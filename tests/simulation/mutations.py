@@ -18,7 +18,8 @@ import orjson
 from msgspec import structs
 
 from agent.core import claim
-from agent.core.conflict import ConflictOrigin, Knowledge
+from agent.core.conflict import ConflictOrigin
+from agent.core.conflict_verdict import Knowledge
 from agent.core.events import Page
 from agent.core.model import ABSENT, ApplyOutcome, ApplyResult, Intent, Observation
 from agent.core.reconcile import Step, reconcile

@@ -8,20 +8,11 @@ import pytest
 from msgspec.structs import replace
 
 from agent.core.claim import Claim, ConflictEvidence, OwnPush, claim, to_close
-from agent.core.conflict import (
-    EXCLUDED,
-    LOOK_AGAIN,
-    Action,
-    Conflict,
-    ConflictOrigin,
-    ConflictState,
-    Ended,
-    Knowledge,
-    UserDecision,
-    judge,
-)
+from agent.core.conflict import Conflict, ConflictOrigin, ConflictState
+from agent.core.conflict_verdict import EXCLUDED, LOOK_AGAIN, Action, Ended, Knowledge, UserDecision, judge
 from agent.core.model import ABSENT, OUT_OF_SCOPE, UNKNOWN, ConflictKind, Mode, Resolution, Side, side_of
 from agent.core.remote_records import RemoteConflict
+from agent.core.version import Version, version_of
 
 BASE, MINE, HEAD, NEWER, PAGE = "base", "mine", "head", "newer", "page"
 
@@ -56,7 +47,7 @@ def resolving(conflict: Conflict, choice: Resolution, wanted: str | None) -> Con
 
 def known(base: str | None, local: str | Side | None, remote: str | Side | None, **more: object) -> Knowledge:
     """What is known of the path now."""
-    sides = [side if isinstance(side, Side) else side_of(side) for side in (base, local, remote)]
+    sides = [side if isinstance(side, Side) else side_of(version_of(side)) for side in (base, local, remote)]
     return Knowledge(*sides, **more)  # type: ignore[arg-type]
 
 
@@ -126,15 +117,16 @@ CASES = [
     # Ended elsewhere
     Case(
         "resolved elsewhere with our text in view", between(server_ids=()),
-        known(BASE, MINE, HEAD, ended=Ended(True, NEWER), refused_here=True), Action.CLOSE_AND_FOLLOW,
+        known(BASE, MINE, HEAD, ended=Ended(True, Version(NEWER)), refused_here=True), Action.CLOSE_AND_FOLLOW,
     ),
     Case(
         "resolved elsewhere, and edited here since", between(server_ids=()),
-        known(BASE, NEWER, HEAD, ended=Ended(True, HEAD)), Action.SHOW, (NEWER, HEAD, HEAD),
+        known(BASE, NEWER, HEAD, ended=Ended(True, Version(HEAD))), Action.SHOW, (NEWER, HEAD, HEAD),
     ),
     Case(
         "resolved elsewhere for a folder that only sends", between(server_ids=()),
-        known(BASE, MINE, HEAD, ended=Ended(True, HEAD), refused_here=True, mode=Mode.LOCAL_TO_CLOUD), Action.KEEP,
+        known(BASE, MINE, HEAD, ended=Ended(True, Version(HEAD)), refused_here=True, mode=Mode.LOCAL_TO_CLOUD),
+        Action.KEEP,
     ),
     Case(
         "FC5: a delete wiped it, the file here is edited", between(server_ids=()),
@@ -145,12 +137,12 @@ CASES = [
         known(HEAD, HEAD, ABSENT, ended=Ended(False)), Action.CLOSE, to_trash=(PAGE,),
     ),
     Case(
-        "the page edit won elsewhere", beside(server_ids=()), known(HEAD, HEAD, PAGE, ended=Ended(True, PAGE)),
+        "the page edit won elsewhere", beside(server_ids=()), known(HEAD, HEAD, PAGE, ended=Ended(True, Version(PAGE))),
         Action.CLOSE,
     ),
     Case(
-        "the page edit lost elsewhere", beside(server_ids=()), known(HEAD, HEAD, HEAD, ended=Ended(True, HEAD)),
-        Action.CLOSE, to_trash=(PAGE,),
+        "the page edit lost elsewhere", beside(server_ids=()),
+        known(HEAD, HEAD, HEAD, ended=Ended(True, Version(HEAD))), Action.CLOSE, to_trash=(PAGE,),
     ),
     # A text beside the head
     Case("the folder holds the head", beside(mine=False), known(HEAD, HEAD, HEAD), Action.SHOW, (HEAD, PAGE, HEAD)),
@@ -221,7 +213,7 @@ CASES = [
     ),
     Case(
         "another machine's ends", between(origin=ConflictOrigin.FOREIGN, mine=False, server_ids=()),
-        known(BASE, MINE, NEWER, ended=Ended(True, NEWER)), Action.CLOSE,
+        known(BASE, MINE, NEWER, ended=Ended(True, Version(NEWER))), Action.CLOSE,
     ),
 ]  # fmt: skip
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import random
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agent.core.backoff import CALM, Backoff
 from agent.core.delete_guard import DeleteGuardLimits, must_hold, plan_id
@@ -18,6 +20,7 @@ from agent.core.merge import propose
 from agent.core.model import EMPTY_HASH, Resolution
 from agent.core.remote_records import Operation, RemoteConflict, Verb
 from agent.core.resolution import CloseOnServer, Done, HeadMoved, Push, next_step
+from agent.core.version import Version, is_same_version, version_of
 
 _LOCAL, _RAVEN, _MERGE = Resolution.KEEP_LOCAL, Resolution.KEEP_RAVEN, Resolution.MANUAL_MERGE
 A, B, C, D = (letter * 64 for letter in "abcd")
@@ -70,16 +73,68 @@ def test_settling(
     op: Operation, head: str | None, versions: list[str], conflicts: list[RemoteConflict], verdict: Verdict
 ) -> None:
     """An operation without an answer is judged by the evidence, and by parking where there is none."""
-    found, conflict = judge_in_doubt(op, head, versions, conflicts)
+    found, conflict = judge_in_doubt(op, version_of(head), [Version(each) for each in versions], conflicts)
     assert found is verdict
     assert (conflict is not None) == (verdict is Verdict.CONFLICT)
+
+
+def _history(*versions: tuple[str, str]) -> list[Version]:
+    return [Version(digest, rev=rev) for digest, rev in versions]
+
+
+VISITS = [
+    ("ours lies under a return to the base", _history((A, "v3"), (B, "v2"), (A, "v1")), "v1", Verdict.SUPERSEDED),
+    ("ours is from before the newer visit", _history((C, "v4"), (A, "v3"), (B, "v2"), (A, "v1")), "v3",
+     Verdict.NOT_APPLIED),
+    ("ours lies between two visits", _history((C, "v4"), (A, "v3"), (B, "v2"), (A, "v1")), "v1", Verdict.SUPERSEDED),
+    ("the base's visit is gone", _history((C, "v4"), (A, "v3"), (B, "v2")), "v1", Verdict.NOT_APPLIED),
+    ("the base's visit is not known", _history((C, "v4"), (A, "v3"), (B, "v2"), (A, "v1")), None,
+     Verdict.NOT_APPLIED),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("versions", "rev", "verdict"), [c[1:] for c in VISITS], ids=[c[0] for c in VISITS])
+def test_settling_by_revisions(versions: list[Version], rev: str | None, verdict: Verdict) -> None:
+    """Two visits of the same text are told apart by their revisions, where both sides know them."""
+    operation = replace(_operation(), base_rev=rev)
+    assert judge_in_doubt(operation, versions[0], versions, [])[0] is verdict
+
+
+def test_a_conflict_on_another_visit_of_the_base_is_not_ours() -> None:
+    """Another machine was refused the same text on a base with the same text and another revision."""
+    operation = replace(_operation(), base_rev="v3")
+    listed = [dataclasses.replace(_conflict(B), base_rev=rev) for rev in ("v1", "v3", None)]
+    verdicts = [judge_in_doubt(operation, Version(C, rev="v4"), [], [found])[0] for found in listed]
+    assert verdicts == [Verdict.NOT_APPLIED, Verdict.CONFLICT, Verdict.CONFLICT]
+
+
+SAME = [
+    (None, None, True),
+    (None, Version(A), False),
+    (Version(A), Version(B), False),
+    (Version(A), Version(A, 3), True),
+    (Version(A, rev="v1"), Version(A), True),
+    (Version(A, rev="v1"), Version(A, rev="v1"), True),
+    (Version(A, rev="v1"), Version(A, rev="v2"), False),
+    (Version(A, rev="v1", remote_id="f1"), Version(A, rev="v1", remote_id="f2"), False),
+    (Version(A, rev="v1", remote_id="f1"), Version(A, rev="v1"), True),
+]
+
+
+@pytest.mark.parametrize(("one", "other", "same"), SAME)
+def test_versions_are_the_same_unless_something_known_differs(
+    one: Version | None, other: Version | None, same: bool
+) -> None:
+    """A revision or an id that one side does not know distinguishes nothing."""
+    assert is_same_version(one, other) is is_same_version(other, one) is same
 
 
 def test_an_operation_counts_as_applied_only_on_evidence() -> None:
     """Over every small state: applied needs the head, superseded a version after the base."""
     for head, size, base in itertools.product((None, A, B, C), range(4), (None, A)):
         for versions in itertools.permutations((A, B, C), size):
-            verdict, _ = judge_in_doubt(_operation(base=base), head, versions, [])
+            shown = [Version(each) for each in versions]
+            verdict, _ = judge_in_doubt(_operation(base=base), version_of(head), shown, [])
             if verdict is Verdict.APPLIED:
                 assert head == B
             if verdict is Verdict.SUPERSEDED:

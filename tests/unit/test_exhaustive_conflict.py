@@ -9,33 +9,29 @@ import pytest
 from msgspec.structs import replace
 
 from agent.core.claim import Claim, ConflictEvidence, OwnPush, claim
-from agent.core.conflict import (
-    BETWEEN_TREES,
-    HEAD_IS_LOCAL,
-    Action,
-    Conflict,
-    ConflictOrigin,
-    ConflictState,
-    Ended,
-    Knowledge,
-    UserDecision,
-    Verdict,
-    judge,
-)
-from agent.core.model import OUT_OF_SCOPE, UNKNOWN, ConflictKind, Mode, Presence, Resolution, side_of
+from agent.core.conflict import BETWEEN_TREES, HEAD_IS_LOCAL, Conflict, ConflictOrigin, ConflictState
+from agent.core.conflict_verdict import Action, Ended, Knowledge, UserDecision, Verdict, judge
+from agent.core.model import OUT_OF_SCOPE, UNKNOWN, ConflictKind, Mode, Presence, Resolution, Side, side_of
 from agent.core.reconcile import Step
 from agent.core.remote_records import RemoteConflict
 from agent.core.resolution import CloseOnServer, HeadMoved, Push, next_step
+from agent.core.version import version_of
 
-LOCALS = (*map(side_of, (None, "b", "l")), UNKNOWN, OUT_OF_SCOPE)
-REMOTES = (*map(side_of, (None, "b", "l", "r")), UNKNOWN)
+
+def side(digest: str | None) -> Side:
+    """The side with this hash, or with no file."""
+    return side_of(version_of(digest))
+
+
+LOCALS = (*map(side, (None, "b", "l")), UNKNOWN, OUT_OF_SCOPE)
+REMOTES = (*map(side, (None, "b", "l", "r")), UNKNOWN)
 SITUATIONS: tuple[dict[str, object], ...] = (
     {},
     {"busy": True},
     {"occupied": True},
-    {"ended": Ended(True, "r"), "refused_here": True},
+    {"ended": Ended(True, version_of("r")), "refused_here": True},
     {"ended": Ended(True, None), "refused_here": True},
-    {"ended": Ended(True, "x")},
+    {"ended": Ended(True, version_of("x"))},
     {"ended": Ended(False)},
     {"refusal": "no"},
     {"refusal": "no", "other_text": False},
@@ -62,7 +58,7 @@ def conflicts(origin: ConflictOrigin) -> Iterator[Conflict]:
 
 def verdicts(origin: ConflictOrigin) -> Iterator[tuple[Conflict, Knowledge, Verdict]]:
     """Every record of an origin in every situation."""
-    trees = list(itertools.product(map(side_of, (None, "b")), LOCALS, REMOTES))
+    trees = list(itertools.product(map(side, (None, "b")), LOCALS, REMOTES))
     knowledge = [
         Knowledge(base, local, remote, **situation)  # type: ignore[arg-type]
         for (base, local, remote), situation in itertools.product(trees, SITUATIONS)

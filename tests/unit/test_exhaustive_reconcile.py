@@ -143,6 +143,27 @@ def test_sizes_and_the_servers_revisions_decide_nothing() -> None:
         assert other.base in (decision.base, dressed)
 
 
+def test_a_base_is_the_newest_revision_of_its_content() -> None:
+    """Where the server has the base's content, its revision and id are the base's, whatever the base had."""
+    for base, local, remote, mode in STATES:
+        for known in (replace(base, rev="v1", remote_id="f1", size=3), base):
+            newest = replace(remote, rev="v3", remote_id="f2")
+            if not base.is_file or not newest.same_content(known):
+                continue
+            decided = reconcile(known, local, newest, mode)
+            assert decided.base == ABSENT or (decided.base.rev, decided.base.remote_id) == ("v3", "f2")
+            assert reconcile(decided.base, local, newest, mode)[:2] == decided[:2]
+
+
+def test_a_base_keeps_its_revision_while_the_server_has_another() -> None:
+    """Another content's revision is never taken for that of the base."""
+    for base, local, remote, mode in STATES:
+        known, other = replace(base, rev="v1"), replace(remote, rev="v2")
+        if base.is_file and not other.same_content(known):
+            moved = reconcile(known, local, other, mode).base
+            assert moved in (known, ABSENT) or (moved == other and local.same_content(other))
+
+
 def test_a_delete_only_replaces_the_agreed_base() -> None:
     """A side is emptied only while it holds the base."""
     for base, local, remote, mode, decision in _known():
@@ -176,7 +197,7 @@ def test_three_different_sides_are_parked_unless_detached() -> None:
         elif mode is Mode.IMPORT_ONLY and not local.is_file:
             assert decision == Decision(Step.NOTHING, ABSENT)
         else:
-            assert decision == Decision(Step.PARK, base, disagreement(base, local, remote))
+            assert decision == Decision(Step.PARK, base, disagreement(base.is_file, local.is_file, remote.is_file))
 
 
 def test_a_kind_tells_which_side_holds_a_file() -> None:

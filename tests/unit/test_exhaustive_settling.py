@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 
 import pytest
+from msgspec import structs
 
 from agent.core.delete_guard import DeleteGuardLimits, must_hold, plan_id
 from agent.core.in_doubt import InDoubtVerdict as Verdict
@@ -16,6 +17,7 @@ from agent.core.merge import propose
 from agent.core.model import EMPTY_HASH, Resolution
 from agent.core.remote_records import Operation, RemoteConflict, Verb
 from agent.core.resolution import CloseOnServer, Done, HeadMoved, Push, next_step
+from agent.core.version import Version, version_of
 
 A, B, C, D = (letter * 64 for letter in "abcd")
 PATH = "n.md"
@@ -41,7 +43,14 @@ Evidence = tuple[Operation, str | None, tuple[str, ...], tuple[RemoteConflict, .
 
 def _settled() -> Iterator[tuple[Evidence, Verdict, RemoteConflict | None]]:
     for evidence in itertools.product(OPERATIONS, (None, A, B, C), HISTORIES, LISTINGS):
-        yield (evidence, *judge_in_doubt(*evidence))
+        yield (evidence, *judged(*evidence))
+
+
+def judged(
+    operation: Operation, head: str | None, versions: Sequence[str], conflicts: Sequence[RemoteConflict]
+) -> tuple[Verdict, RemoteConflict | None]:
+    """The verdict on these hashes; the server names no revisions."""
+    return judge_in_doubt(operation, version_of(head), [Version(each) for each in versions], conflicts)
 
 
 def test_an_operation_has_one_verdict_and_one_named_conflict() -> None:
@@ -88,7 +97,33 @@ def test_other_paths_and_other_texts_in_conflict_are_no_evidence() -> None:
     """Listing conflicts of somebody else changes no verdict."""
     for (operation, head, versions, listed), verdict, _ in _settled():
         own = [c for c in listed if (c.path, c.local_hash) == (operation.path, operation.hash)]
-        assert judge_in_doubt(operation, head, versions, own)[0] is verdict
+        assert judged(operation, head, versions, own)[0] is verdict
+
+
+def test_revisions_that_are_hashes_change_no_verdict() -> None:
+    """On a server whose revision is the hash, the verdict is the one without revisions."""
+    for (operation, head, versions, listed), verdict, found in _settled():
+        dressed = structs.replace(operation, base_rev=operation.base)
+        shown = [Version(each, rev=each) for each in versions]
+        open_ = [replace(c, base_rev=c.base_hash, local_rev=c.local_hash, remote_rev=c.remote_hash) for c in listed]
+        again, named = judge_in_doubt(dressed, version_of(head, head), shown, open_)
+        assert again is verdict and (named and named.id) == (found and found.id)
+
+
+def test_distinct_revisions_never_lose_an_applied_operation() -> None:
+    """With revisions nothing is believed that is not so: an operation counts only on its head or after its base."""
+    for operation, size in itertools.product(OPERATIONS, range(4)):
+        for texts in itertools.product((A, B, C), repeat=size):
+            history = [Version(text, rev=f"v{size - number}") for number, text in enumerate(texts)]
+            bases = [each for each in history if each.hash == operation.base] or [Version("", rev=None)]
+            for base in bases:
+                known = structs.replace(operation, base_rev=base.rev)
+                verdict, _ = judge_in_doubt(known, history[0] if history else None, history, ())
+                newer = history[: history.index(base)] if base in history else history
+                if verdict is Verdict.SUPERSEDED:
+                    assert operation.hash in [each.hash for each in newer], (known, history)
+                elif verdict is Verdict.NOT_APPLIED and operation.verb is Verb.UPSERT and base in history:
+                    assert operation.hash not in [each.hash for each in newer], (known, history)
 
 
 # Resolving

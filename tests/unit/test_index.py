@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from agent.core.conflict import ConflictState
 from agent.core.delete_guard import MissingFile
@@ -27,9 +28,11 @@ from agent.core.model import (
     Resolution,
     Side,
     file_side,
+    side_of,
 )
 from agent.core.reconcile import Step
 from agent.core.remote_records import Operation, Verb
+from agent.core.version import Version
 from agent.index import Index, migrate, open_index, open_reader, quarantine
 from agent.index.generation import WENT_BACK, advance
 from agent.index.migrate import SCHEMA_VERSION
@@ -51,11 +54,10 @@ def _full_row() -> PathRow:
     local = Side(file_side(A).presence, B, 12, Reason.TOO_LARGE)
     return PathRow(
         "d/ü.md",
-        file_side(A, 10),
+        side_of(Version(A, 10, "v1", "f-1")),
         local,
         Fingerprint(12, 5, 6, 7, "x" * 32, racy=True),
-        file_side(C),
-        "r-1",
+        side_of(Version(C, 11, "v2", "f-2")),
         42,
         Step.PARK,
     )
@@ -120,11 +122,13 @@ def test_a_transaction_is_whole_or_nothing(path: Path) -> None:
 
 def test_operations_and_intents_outlive_the_process(path: Path) -> None:
     """Ids, stages, suspects and journalled intents are there after the index is opened again."""
-    operation = Operation("op-1", "a.md", Verb.UPSERT, A, 3, None)
-    intent = Intent("00ff", "b.md", B, A, Purpose.PULL)
+    operation = Operation("op-1", "a.md", Verb.MOVE, A, 3, A, "v1", "f-1", "old.md")
+    intent = Intent("00ff", "b.md", B, A, Purpose.PULL, "from.md", "v2", "f-2")
     with _opened(path) as index:
         (entry,) = index.operations.add(1, [(operation, 7)], PushReason.PUSH, 5.0)
-        index.operations.set_suspects("op-1", [OverwriteSuspect(C, 9)])
+        index.operations.set_suspects("op-1", [OverwriteSuspect(C, 9, "v0")])
+        index.operations.set_resume("op-1", '{"session": 1}')
+        index.operations.set_result(structs.replace(entry, rev="v3"))
         index.operations.move({entry.seq: (OperationState.ACKED, 9)})
         index.journal.add(1, [intent], 5.0)
     with _opened(path) as index:
@@ -132,8 +136,9 @@ def test_operations_and_intents_outlive_the_process(path: Path) -> None:
         assert (entry.operation, entry.state, entry.suspects) == (
             operation,
             OperationState.ACKED,
-            (OverwriteSuspect(C, 9),),
+            (OverwriteSuspect(C, 9, "v0"),),
         )
+        assert (entry.resume, entry.rev) == ('{"session": 1}', "v3")
         assert (entry.after, entry.echoed) == (7, 9)
         assert index.journal.all(1) == [intent]
         index.operations.move({entry.seq: (OperationState.DONE, None)})
@@ -207,7 +212,7 @@ def test_every_table_is_strict(path: Path) -> None:
     with _opened(path) as index:
         tables = index.connection.execute("SELECT name, strict FROM pragma_table_list WHERE type = 'table'").fetchall()
     own = {name: strict for name, strict in tables if not name.startswith(("sqlite_", "_sqlite"))}
-    assert len(own) == 14 and all(own.values()), own
+    assert len(own) == 17 and all(own.values()), own
 
 
 def test_the_schema_comments_name_what_the_enums_hold() -> None:
@@ -226,7 +231,7 @@ def test_the_schema_comments_name_what_the_enums_hold() -> None:
 def _tables(connection: sqlite3.Connection) -> tuple[list[object], list[object], int]:
     """(the schema, the migrations on record, the schema's version)"""
     [(version,)] = connection.execute("PRAGMA user_version")
-    applied = connection.execute("SELECT id, migration_set, name FROM _sqlite_migrations").fetchall()
+    applied = connection.execute("SELECT id, migration_set, name FROM _sqlite_migrations ORDER BY id").fetchall()
     return connection.execute("SELECT type, name, sql FROM sqlite_master ORDER BY name").fetchall(), applied, version
 
 

@@ -224,7 +224,7 @@ def _version(agent: Agent, source: SourceEntry, folder: LocalFolder, path: str, 
     try:
         remote = remote_of(agent, source)
         head = remote.head(source.source_id, path)
-        if head is not None and head.hash == digest:
+        if head is not None and head.hash == digest and head.content is not None:
             return bytes(head.content)
         for version in remote.history(source.source_id, path):
             if version.hash == digest and version.content is not None:

@@ -28,6 +28,7 @@ from agent.api.schema.links import (
 from agent.core import paths
 from agent.core.errors import UsageError
 from agent.core.model import Mode, Observation, Side
+from agent.core.remote_records import RemoteFile
 from agent.disk.root_marker import write_marker
 from agent.disk.selection.review import oversized_patterns, risky_patterns
 from agent.disk.selection.rules import Rules
@@ -197,10 +198,10 @@ class _Planner:
 
     def run(self, record: Callable[[m.ScanResults], None]) -> None:
         """Scan the folder, compare it with the server, and pass the scan's results on to ``record``."""
-        remote = {path: digest for path, digest in self._remote_hashes().items() if paths.check(path) is None}
+        remote = {path: file for path, file in self._remote_files().items() if paths.check(path) is None}
         if self._draft.root.is_dir():
             with opened_folder(self._agent, self._draft) as folder:
-                remote = {path: digest for path, digest in remote.items() if folder.selection.verdict(path).selected}
+                remote = {path: file for path, file in remote.items() if folder.selection.verdict(path).selected}
                 for batch in folder.scan((), None):
                     self._count(batch.seen, remote)
                     for skipped in batch.skipped:
@@ -209,11 +210,11 @@ class _Planner:
         if self._draft.mode is Mode.BIDIRECTIONAL:
             self.counts.download = len(remote) - self.counts.adopt - self.counts.park
 
-    def _count(self, seen: Sequence[Observation], remote: dict[str, str]) -> None:
+    def _count(self, seen: Sequence[Observation], remote: dict[str, RemoteFile]) -> None:
         for one in seen:
-            digest = remote.get(one.path)
-            if digest is not None:
-                if one.side.hash == digest:
+            listed = remote.get(one.path)
+            if listed is not None:
+                if _may_be_equal(one.side, listed):
                     self.counts.adopt += 1
                 else:
                     self.counts.park += 1
@@ -227,11 +228,16 @@ class _Planner:
         if len(self.skipped) < _NAMED:
             self.skipped.append(SkippedName(readable(path), reason))
 
-    def _remote_hashes(self) -> dict[str, str]:
+    def _remote_files(self) -> dict[str, RemoteFile]:
         if self._joined is None:
             return {}
         remote = self._agent.server(self._draft.server).remote()
-        return {file.path: file.hash for page in remote.listing(self._joined.id) for file in page}
+        return {file.path: file for page in remote.listing(self._joined.id) for file in page}
+
+
+def _may_be_equal(side: Side, listed: RemoteFile) -> bool:
+    """Compare by hash; where the server lists none, by size: a plan does not ask for each file."""
+    return side.hash == listed.hash if listed.hash is not None else side.size == listed.size
 
 
 def _reason_of(side: Side) -> str:

@@ -77,7 +77,7 @@ CREATE TABLE operations (
     id         TEXT    NOT NULL UNIQUE,
     source     INTEGER NOT NULL,
     path       TEXT    NOT NULL,
-    verb       TEXT    NOT NULL,       -- enum Verb: upsert, delete
+    verb       TEXT    NOT NULL,       -- enum Verb: upsert, delete, move
     hash       TEXT,
     size       INTEGER NOT NULL,
     base       TEXT,                   -- hash the server must hold; NULL: the file must not exist
@@ -86,7 +86,7 @@ CREATE TABLE operations (
     created_at REAL    NOT NULL,
     after      INTEGER NOT NULL,       -- newest event known of the path when the operation was stored
     echoed     INTEGER,                -- position of its own event in the feed
-    suspects   TEXT                    -- JSON list of [hash, position]: foreign versions before our own event
+    suspects   TEXT                    -- JSON list of [hash, position, revision]: foreign versions before our event
 ) STRICT;
 
 CREATE INDEX operations_path ON operations (source, path);

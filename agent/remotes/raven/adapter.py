@@ -59,7 +59,7 @@ CONFLICTS_PAGE: Final = 50
 class RavenRemote:
     """``Remote`` for Raven's local-sync API. Safe to use from several threads.
 
-    A Raven file's revision is its hash and its id is its path, so ``rev`` and ``remote_id`` stay empty.
+    Raven compares contents, so ``rev`` is the hash everywhere. A path is the only identity: ``remote_id`` is None.
     """
 
     def __init__(self, http: HttpClient) -> None:
@@ -291,8 +291,8 @@ class RavenRemote:
 def _head(path: str, digest: str, content: bytes | None, versions: Sequence[RemoteVersion]) -> RemoteHead:
     if content is None:
         raise malformed("the server's text of a file does not match its hash")
-    past = tuple(RemoteVersion(old.hash, old.recorded_at, old.origin, old.size) for old in versions)
-    return RemoteHead(path, digest, content, versions=past)
+    past = tuple(RemoteVersion(old.hash, old.recorded_at, old.origin, old.size, None, old.hash) for old in versions)
+    return RemoteHead(path, digest, content, digest, None, past, len(content))
 
 
 def _as_text(content: bytes) -> str:

@@ -105,7 +105,7 @@ class Feed:
     def versions(self, source_id: str, path: str) -> list[RemoteVersion]:
         """List every text that the feed still holds for a path, newest first. Reads the whole feed."""
         found = [
-            RemoteVersion(event.hash, raw.created_at, _origin(raw), len(event.content), event.content)
+            RemoteVersion(event.hash, raw.created_at, _origin(raw), len(event.content), event.content, event.hash)
             for raw in self._walk(source_id)
             if isinstance(event := _event(raw), Upsert) and event.path == path and event.content is not None
         ]
@@ -235,27 +235,31 @@ def _translated(raw: RawEvent) -> FeedEvent | None:
             digest = text(raw.payload, "hash")
             content = matching(maybe_text(raw.payload, "content"), digest)
             operation = maybe_text(raw.payload, "operationId")
-            return Upsert(raw.path, digest, raw.cursor, content, operation, latest=raw.latest)
+            size = None if content is None else len(content)
+            return Upsert(raw.path, digest, raw.cursor, content, operation, digest, None, raw.latest, size)
         case "file.delete":
             return Delete(raw.path, raw.cursor, maybe_text(raw.payload, "operationId"))
         case "conflict.opened":
             return _opened(raw, raw.path)
         case "conflict.resolved":
             closed = maybe_text(raw.payload, "hash") or None
-            return ConflictClosed(raw.path, text(raw.payload, "conflictId"), raw.cursor, closed)
+            return ConflictClosed(raw.path, text(raw.payload, "conflictId"), raw.cursor, closed, closed)
     return None
 
 
 def _opened(raw: RawEvent, path: str) -> ConflictOpened:
     reason = maybe_text(raw.payload, "reason")
     refused = None if reason == "delete_mismatch" else maybe_text(raw.payload, "localHash") or None
+    head = maybe_text(raw.payload, "remoteHash") or None
     return ConflictOpened(
         path=path,
         conflict_id=text(raw.payload, "conflictId"),
         position=raw.cursor,
         local_hash=refused,
-        remote_hash=maybe_text(raw.payload, "remoteHash") or None,
+        remote_hash=head,
         by_server_edit=reason == "raven_edit_stale_base",
+        local_rev=refused,
+        remote_rev=head,
     )
 
 

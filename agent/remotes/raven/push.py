@@ -281,6 +281,8 @@ def _stopped(chunk: Chunk, result: Result, failure: RemoteCallError) -> _Request
 def _encode(outgoing: Outgoing) -> EncodedOperation | Outcome:
     """Encode an operation as an item, or refuse one that no server could take."""
     operation = outgoing.operation
+    if operation.verb is Verb.MOVE:
+        return Outcome(operation.id, Result.REJECTED, detail="this server moves no files")
     body = outgoing.body if isinstance(outgoing.body, bytes) else _read_whole(operation, outgoing.body)
     if isinstance(body, Outcome):
         return body

@@ -39,7 +39,7 @@ def interpret_push_response(operations: Sequence[Operation], data: Any, lister: 
         result = _from_items(operations, rows(answer["items"], "item"), lister)
         return _with_positions(result, operations, answer)
     if applied == len(operations) and conflicts == 0:
-        return BatchResult(tuple(Outcome(operation.id, Result.APPLIED) for operation in operations))
+        return BatchResult(tuple(_applied(operation) for operation in operations))
     paths = {operation.path for operation in operations}
     try:
         # The others are dropped as they come: their texts need not fit into memory.
@@ -47,6 +47,11 @@ def interpret_push_response(operations: Sequence[Operation], data: Any, lister: 
     except RemoteCallError as failure:
         return BatchResult(uncertain(operations), failure.problem)
     return BatchResult(_from_counts(operations, applied, conflicts, listed))
+
+
+def _applied(operation: Operation) -> Outcome:
+    """Return the outcome of an applied operation. Its revision is its hash."""
+    return Outcome(operation.id, Result.APPLIED, rev=operation.hash)
 
 
 def uncertain(operations: Sequence[Operation]) -> tuple[Outcome, ...]:
@@ -66,11 +71,11 @@ def _from_counts(
     found = {operation.id: match for operation in operations if (match := _match(operation, listed))}
     if len(found) > conflicts and applied > 0:
         return uncertain(operations)
-    rest = Result.APPLIED if applied == len(operations) - len(found) else Result.UNCERTAIN
+    all_known = applied == len(operations) - len(found)
     return tuple(
         Outcome(operation.id, Result.CONFLICT, found[operation.id])
         if operation.id in found
-        else Outcome(operation.id, rest)
+        else (_applied(operation) if all_known else Outcome(operation.id, Result.UNCERTAIN))
         for operation in operations
     )
 
@@ -90,7 +95,7 @@ def _match(operation: Operation, listed: Sequence[RemoteConflict]) -> RemoteConf
 def _owned(operation: Operation, conflict: RemoteConflict) -> RemoteConflict:
     """Return the conflict with the operation's hash, which distinguishes empty text from no file."""
     if operation.hash == EMPTY_HASH:
-        return dataclasses.replace(conflict, local_hash=EMPTY_HASH, local_text=b"")
+        return dataclasses.replace(conflict, local_hash=EMPTY_HASH, local_rev=EMPTY_HASH, local_text=b"")
     return conflict
 
 
@@ -122,7 +127,10 @@ def _with_positions(result: BatchResult, operations: Sequence[Operation], answer
         return result
     if any(outcome.result is not Result.APPLIED for outcome in result.outcomes):
         return result
-    placed = (Outcome(each.operation_id, each.result, position=first + i) for i, each in enumerate(result.outcomes))
+    placed = (
+        Outcome(each.operation_id, each.result, position=first + i, rev=each.rev)
+        for i, each in enumerate(result.outcomes)
+    )
     return BatchResult(tuple(placed), result.problem)
 
 
@@ -131,7 +139,7 @@ def _of_item(operation: Operation, item: Mapping[str, Any] | None, listed: Mappi
         return Outcome(operation.id, Result.UNCERTAIN)
     match _status(item):
         case "applied" if maybe_text(item, "hash") in (None, operation.hash):
-            return Outcome(operation.id, Result.APPLIED)
+            return _applied(operation)
         case "rejected":
             reason = maybe_text(item, "reason") or "the server refuses this file"
             return Outcome(operation.id, Result.REJECTED, detail=reason)

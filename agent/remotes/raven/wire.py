@@ -60,7 +60,8 @@ def source_of(value: Mapping[str, Any]) -> RemoteSource | None:
 
 def file_of(value: Mapping[str, Any]) -> RemoteFile:
     """Return a file of the listing."""
-    return RemoteFile(text(value, "relativePath"), text(value, "lastSyncedHash"))
+    digest = text(value, "lastSyncedHash")
+    return RemoteFile(text(value, "relativePath"), digest, digest)
 
 
 def version_of(value: Mapping[str, Any]) -> RemoteVersion:
@@ -68,7 +69,7 @@ def version_of(value: Mapping[str, Any]) -> RemoteVersion:
     digest = text(value, "hash")
     content = matching(maybe_text(value, "content"), digest)
     size = None if content is None else len(content)
-    return RemoteVersion(digest, maybe_text(value, "recordedAt"), maybe_text(value, "origin"), size, content)
+    return RemoteVersion(digest, maybe_text(value, "recordedAt"), maybe_text(value, "origin"), size, content, digest)
 
 
 def newest_first(versions: Sequence[RemoteVersion]) -> list[RemoteVersion]:
@@ -88,15 +89,19 @@ def conflict_of(value: Mapping[str, Any]) -> RemoteConflict:
     local = maybe_text(value, "localHash") or None
     local = None if local == EMPTY_HASH else local
     remote = maybe_text(value, "remoteHash") or None
+    base = None if base in ("", SENTINEL_BASE) else base
     return RemoteConflict(
         id=text(value, "id"),
         path=text(value, "relativePath"),
-        base_hash=None if base in (None, "", SENTINEL_BASE) else base,
+        base_hash=base,
         local_hash=local,
         remote_hash=remote,
         local_text=matching(maybe_text(value, "localContent"), local),
         remote_text=matching(maybe_text(value, "remoteContent"), remote),
         opened_at=maybe_text(value, "createdAt"),
+        base_rev=base,
+        local_rev=local,
+        remote_rev=remote,
     )
 
 

@@ -1,0 +1,62 @@
+"""The server's folders, where a server names files by the id of their folder."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable
+
+from msgspec import Struct
+
+
+class RemoteFolder(Struct, frozen=True, gc=False):
+    """A folder of the server.
+
+    Attributes:
+        id: the server's id; opaque.
+        path: relative path; empty for the root of the source.
+        parent: id of the folder above; None for the root.
+    """
+
+    id: str
+    path: str
+    parent: str | None
+
+
+class Folders:
+    """Reads and writes the server's folders; decides nothing."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    def put(self, source: int, folders: Iterable[RemoteFolder]) -> None:
+        """Write folders; one with a known id is replaced."""
+        self._db.executemany(
+            "INSERT OR REPLACE INTO folders (source, id, path, parent) VALUES (?,?,?,?)",
+            ((source, folder.id, folder.path, folder.parent) for folder in folders),
+        )
+
+    def get(self, source: int, identifier: str) -> RemoteFolder | None:
+        """Return the folder with this id; None if it is not known."""
+        return self._one("id = ?", source, identifier)
+
+    def at(self, source: int, path: str) -> RemoteFolder | None:
+        """Return the folder at this path; None if it is not known."""
+        return self._one("path = ?", source, path)
+
+    def all(self, source: int) -> list[RemoteFolder]:
+        """Return the folders of a source in path order."""
+        found = self._db.execute("SELECT id, path, parent FROM folders WHERE source = ? ORDER BY path", (source,))
+        return [RemoteFolder(*row) for row in found]
+
+    def drop(self, source: int, ids: Iterable[str]) -> None:
+        """Delete folders that the server does not have any more."""
+        self._db.executemany("DELETE FROM folders WHERE source = ? AND id = ?", ((source, one) for one in ids))
+
+    def forget(self, source: int) -> None:
+        """Delete every folder of a source."""
+        self._db.execute("DELETE FROM folders WHERE source = ?", (source,))
+
+    def _one(self, where: str, source: int, value: str) -> RemoteFolder | None:
+        sql = f"SELECT id, path, parent FROM folders WHERE source = ? AND {where} LIMIT 1"
+        row = self._db.execute(sql, (source, value)).fetchone()
+        return None if row is None else RemoteFolder(*row)
