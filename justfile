@@ -40,8 +40,10 @@ bench *args:
 
 # line and branch coverage of core, engine and index
 coverage:
+    {{bin}}/coverage erase
     {{bin}}/coverage run -m pytest -n 0 tests/unit tests/engine
-    {{bin}}/coverage report
+    {{bin}}/coverage combine -q
+    {{bin}}/coverage report --show-missing
 
 # the documentation site, into build/docs
 docs:
