@@ -85,12 +85,16 @@ def for_sync(document: Mapping[str, Any]) -> ExitCode:
     return worst(code for source in document["sources"] for code in _of_pass(source))
 
 
-def _of_pass(source: Mapping[str, Any]) -> Iterable[ExitCode]:
+def _of_source(source: Mapping[str, Any]) -> Iterable[ExitCode]:
     yield STATES.get(source["state"], ExitCode.FAILED)
     if source.get("held_deletes"):
         yield ExitCode.HALTED
     if source.get("conflicts"):
         yield ExitCode.CONFLICTS
+
+
+def _of_pass(source: Mapping[str, Any]) -> Iterable[ExitCode]:
+    yield from _of_source(source)
     yield from (for_error(error["code"]) for error in source.get("errors", ()))
     if any(skipped["reason"] not in _POLICY for skipped in source.get("skipped", ())):
         yield ExitCode.FAILED
@@ -117,11 +121,7 @@ def for_status(document: Mapping[str, Any]) -> ExitCode:
 
 
 def _of_status(source: Mapping[str, Any]) -> Iterable[ExitCode]:
-    yield STATES.get(source["state"], ExitCode.FAILED)
-    if source.get("held_deletes"):
-        yield ExitCode.HALTED
-    if source.get("conflicts"):
-        yield ExitCode.CONFLICTS
+    yield from _of_source(source)
     if source.get("error"):
         yield for_error(source["error"]["code"])
     # ``failed`` counts the skipped files that are not left out by policy.

@@ -12,10 +12,9 @@ from typing import Final
 from agent.cli.log_reader import LogFilter
 from agent.cli.logsetup import PRIORITIES
 from agent.process.environment import child_environment
+from agent.service.model import USER_UNIT, system_unit
 from agent.settings.home import Home
 
-USER_UNIT: Final = "raven-agent.service"
-SYSTEM_UNIT: Final = "raven-agent@{}.service"
 JOURNAL_SECONDS: Final = 30.0
 
 
@@ -33,7 +32,7 @@ def is_in_journal(home: Home) -> bool:
 
 
 def _command(count: int, wanted: LogFilter, *more: str) -> list[str]:
-    where = (f"_SYSTEMD_USER_UNIT={USER_UNIT}", "+", f"_SYSTEMD_UNIT={SYSTEM_UNIT.format(getpass.getuser())}")
+    where = (f"_SYSTEMD_USER_UNIT={USER_UNIT}", "+", f"_SYSTEMD_UNIT={system_unit(getpass.getuser())}")
     chosen = []
     if wanted.since is not None:
         chosen.append(f"--since=@{wanted.since.timestamp():.0f}")

@@ -138,9 +138,7 @@ class Autostart:
 
 def autostart(where: Host) -> Autostart:
     """Return the autostart entry of the person."""
-    configured = where.env.get("XDG_CONFIG_HOME")
-    config = Path(configured) if configured and Path(configured).is_absolute() else where.person / ".config"
-    return Autostart(where, config / "autostart" / ENTRY)
+    return Autostart(where, where.config_dir / "autostart" / ENTRY)
 
 
 def has_desktop(where: Host) -> bool:

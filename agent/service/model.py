@@ -9,9 +9,17 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Final, Protocol
 
 from agent.settings.home import Home
+
+USER_UNIT: Final = "raven-agent.service"
+"""The unit of the user's own systemd."""
+
+
+def system_unit(user: str) -> str:
+    """Return the unit of the system's systemd that runs a user's agent."""
+    return f"raven-agent@{user}.service"
 
 
 class ManagerKind(enum.StrEnum):
@@ -67,6 +75,12 @@ class Host:
         except KeyError:
             user = str(uid)
         return cls(home, os.environ, sys.platform, uid, user, Path.home())
+
+    @property
+    def config_dir(self) -> Path:
+        """The user's folder for configuration. The XDG rules ignore a relative path in the variable."""
+        configured = self.env.get("XDG_CONFIG_HOME")
+        return Path(configured) if configured and Path(configured).is_absolute() else self.person / ".config"
 
 
 @dataclass(frozen=True, slots=True)

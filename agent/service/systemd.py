@@ -12,12 +12,21 @@ from typing import Final
 
 from agent.service.commands import CommandLineTool
 from agent.service.errors import NotInstalled, ServiceFailed
-from agent.service.model import Host, InstallChange, InstallPlan, Linger, ManagerKind, ServiceState, StartAt
+from agent.service.model import (
+    USER_UNIT,
+    Host,
+    InstallChange,
+    InstallPlan,
+    Linger,
+    ManagerKind,
+    ServiceState,
+    StartAt,
+    system_unit,
+)
 from agent.service.unit_files import UnitFileOwner, left_alone, look, remove, template, write
 from agent.service.units import starts, unit_text
 from agent.settings.owner_only_files import write_atomically
 
-USER_UNIT: Final = "raven-agent.service"
 SYSTEM_UNIT: Final = "raven-agent@.service"
 _SHOWN: Final = "LoadState,ActiveState,SubState,Result,UnitFileState,MainPID,StatusText"
 _AWAY: Final = frozenset({"not-found", ""})
@@ -210,10 +219,8 @@ class Systemd:
 
 def user_manager(where: Host) -> Systemd:
     """Return the manager of the user's own systemd."""
-    configured = where.env.get("XDG_CONFIG_HOME")
-    config = Path(configured) if configured and Path(configured).is_absolute() else where.person / ".config"
     return Systemd(
-        where, USER_UNIT, USER_UNIT, where.user, config / "systemd" / "user",
+        where, USER_UNIT, USER_UNIT, where.user, where.config_dir / "systemd" / "user",
         where.top / "usr/lib/systemd/user" / USER_UNIT, StartAt.LOGIN,
         tool_for(where, "systemctl", "--user"), tool_for(where, "loginctl"),
     )  # fmt: skip
@@ -222,7 +229,7 @@ def user_manager(where: Host) -> Systemd:
 def system_manager(where: Host, user: str) -> Systemd:
     """Return the manager of the system's systemd, for a user."""
     return Systemd(
-        where, f"raven-agent@{user}.service", SYSTEM_UNIT, user, where.top / "etc/systemd/system",
+        where, system_unit(user), SYSTEM_UNIT, user, where.top / "etc/systemd/system",
         where.top / "usr/lib/systemd/system" / SYSTEM_UNIT, StartAt.BOOT,
         tool_for(where, "systemctl"), tool_for(where, "loginctl"),
     )  # fmt: skip

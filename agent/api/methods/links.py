@@ -12,6 +12,7 @@ from msgspec import structs
 
 from agent.api.methods.common import Unsent, opened_folder, path_param, readable
 from agent.api.methods.rules import checked_patterns, rules
+from agent.api.methods.skips import reason_words
 from agent.api.schema.links import (
     LinkDocument,
     LinkParams,
@@ -221,7 +222,7 @@ class _Planner:
             elif one.side.reason is None:
                 self.counts.upload += 1
             else:
-                self._skip(one.path, _reason_of(one.side))
+                self._skip(one.path, reason_words(one.side.reason))
 
     def _skip(self, path: str, reason: str) -> None:
         self.counts.skip += 1
@@ -238,10 +239,6 @@ class _Planner:
 def _may_be_equal(side: Side, listed: RemoteFile) -> bool:
     """Compare by hash; where the server lists none, by size: a plan does not ask for each file."""
     return side.hash == listed.hash if listed.hash is not None else side.size == listed.size
-
-
-def _reason_of(side: Side) -> str:
-    return side.reason.value.replace("_", " ") if side.reason else ""
 
 
 def unlink(agent: Agent, params: UnlinkParams) -> UnlinkDocument:

@@ -59,7 +59,7 @@ def skips(agent: Agent, source: SourceEntry) -> list[Skip]:
 
     def read() -> list[Skip]:
         found = {
-            row.path: Skip(row.path, row.local.reason, _words(row.local.reason), None, row.local.size)
+            row.path: Skip(row.path, row.local.reason, reason_words(row.local.reason), None, row.local.size)
             for row in agent.index.trees.unsendable(source.key)
             if row.local.reason is not None
         }
@@ -92,5 +92,6 @@ def not_sent(paths: Sequence[str]) -> str:
     return f"the last try to send {len(paths)} files failed; the next sync tries them again. The first is {paths[0]}"
 
 
-def _words(reason: Reason) -> str:
+def reason_words(reason: Reason) -> str:
+    """Return the reason of a skipped file in words."""
     return _WORDS.get(reason, reason.value.replace("_", " "))
