@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import jwt
@@ -18,6 +18,7 @@ from agent.settings.settings import Settings
 from cli.conftest import Ran
 from cli.documents import source, status
 from cli.fake_agent import FakeAgent, Refusal
+from support.fixtures import quiet_root as quiet_root
 
 TOKEN = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ1In0.c2lnbmF0dXJl"
 CHECKS = {"ok": True, "checks": [{"check": "clock", "ok": True, "detail": "0 s off", "remedy": None}]}
@@ -135,20 +136,6 @@ def test_a_token_is_scrubbed_wherever_it_stands() -> None:
     assert scrub(f"x {TOKEN} y") == "x [token] y"
     assert scrub("Authorization: Bearer abc.def") == "Authorization: Bearer [token]"
     assert scrub("eyes and keys") == "eyes and keys"
-
-
-@pytest.fixture
-def quiet_root() -> Iterator[None]:
-    import logging
-
-    root = logging.getLogger()
-    before, level = list(root.handlers), root.level
-    yield
-    for handler in root.handlers:
-        if handler not in before:
-            handler.close()
-    root.handlers[:] = before
-    root.setLevel(level)
 
 
 @pytest.mark.usefixtures("quiet_root")

@@ -17,6 +17,7 @@ import pytest
 from agent.settings.home import Home
 from cli.documents import passed, plan, source, status
 from cli.fake_agent import FakeAgent, Refusal
+from support.eventually import eventually
 
 SECONDS = 15
 Typed = Callable[..., tuple[int, str]]
@@ -120,9 +121,7 @@ def test_a_long_pass_shows_its_progress(typed: Typed, fake: FakeAgent) -> None:
     fake.answers["progress"] = status(source(state="syncing", progress=progress))
 
     def once_progress_was_asked_for(_params: object) -> object:
-        deadline = time.monotonic() + 10
-        while sum(method == "progress" for method, _ in fake.calls) < 2 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        eventually(lambda: sum(method == "progress" for method, _ in fake.calls) >= 2, 10)
         return passed()
 
     fake.answers["sync"] = once_progress_was_asked_for

@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,25 +22,17 @@ from agent.cli.logsetup import log_to_file
 from agent.settings.home import Home as AgentHome
 from agent.settings.settings import Settings
 from support.eventually import eventually
+from support.fixtures import quiet_root as quiet_root
+from support.fixtures import signed_in as signed_in
+from support.fixtures import strict as strict
 from support.processes import COMMAND, Home
 from support.servers import StrictServer
 
 
 @pytest.fixture
-def strict() -> Iterator[StrictServer]:
-    """A strict server for one test."""
-    with StrictServer.serving() as server:
-        yield server
-
-
-@pytest.fixture
-def home(tmp_path: Path, strict: StrictServer) -> Home:
-    """A machine signed in to the strict server, with a folder in step."""
-    made = Home(tmp_path)
-    made.login(strict)
-    made.write("a.md", "one\n")
-    made.link()
-    return made
+def home(signed_in: Home) -> Home:
+    """A machine with a folder that is in sync."""
+    return signed_in
 
 
 def pushed(home: Home, path: str) -> dict[str, Any]:
@@ -103,19 +94,6 @@ def test_no_name_begins_a_line_of_its_own(tmp_path: Path) -> None:
     logging.getLogger("agent.x").warning("lost %s", "a\n2026 forged", extra={"source": "s", "path": "b\nc\udcff.md"})
     (line,) = home.log_file.read_text().splitlines()
     assert line.endswith(r'lost a\n2026 forged source=s path="b\nc\udcff.md"')
-
-
-@pytest.fixture
-def quiet_root() -> Iterator[None]:
-    """Puts the root logger back."""
-    root = logging.getLogger()
-    before, level = list(root.handlers), root.level
-    yield
-    for handler in root.handlers:
-        if handler not in before:
-            handler.close()
-    root.handlers[:] = before
-    root.setLevel(level)
 
 
 def test_the_last_lines_are_found_across_a_rotation(tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from agent.index import Index, open_index
 from agent.runtime.control_loop import ControlLoop
 from agent.runtime.source_executors import SourceExecutors
 from agent.runtime.source_runner import SourceRunner
+from support.eventually import eventually
 
 START = 1_800_000_000.0
 FOREVER = float("inf")
@@ -112,8 +113,7 @@ class Blocked:
 
     def carry_out(self, _effect: e.Effect) -> Iterator[m.Message]:
         self.began.set()
-        while not self._runner.is_stopped:
-            time.sleep(0.001)
+        eventually(lambda: self._runner.is_stopped, 60)
         yield from ()
 
 

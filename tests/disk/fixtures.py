@@ -32,13 +32,6 @@ def sha(content: bytes) -> str:
     return hashlib.sha256(content).hexdigest()
 
 
-def eventually(predicate: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not predicate():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
-
-
 def age(path: Path, seconds: float = 60.0) -> None:
     """Makes a file old enough that its stat is proof."""
     then = time.time() - seconds

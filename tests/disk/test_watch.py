@@ -10,8 +10,9 @@ import pytest
 from agent.disk.watch.fsevents import FseventsBackend
 from agent.disk.watch.inotify import InotifyBackend
 from agent.disk.watch.watcher import Watcher
-from disk.fixtures import Room, eventually
+from disk.fixtures import Room
 from disk.watching import Notices
+from support.eventually import eventually
 
 
 @pytest.fixture

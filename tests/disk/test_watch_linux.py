@@ -14,8 +14,9 @@ import pytest
 from agent.disk.watch.events import ChangedPaths, Degrade, PostChanges, ScopeFilter
 from agent.disk.watch.inotify import InotifyBackend
 from agent.disk.watch.watcher import Watcher
-from disk.fixtures import Room, eventually, needs_root
+from disk.fixtures import Room, needs_root
 from disk.watching import Notices, descriptors, watches
+from support.eventually import eventually
 from support.network_paths import open_the_way_to
 
 

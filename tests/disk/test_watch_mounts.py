@@ -19,8 +19,9 @@ from agent.disk.watch.inotify import InotifyBackend
 from agent.disk.watch.losses import LossResponse, LossTracker
 from agent.disk.watch.mounts import mounts_of
 from agent.disk.watch.watcher import Watcher
-from disk.fixtures import Room, eventually
+from disk.fixtures import Room
 from disk.watching import Notices, descriptors, watches
+from support.eventually import eventually
 from support.mounts import bind_mounted, image_mounted, tmpfs_mounted, unmount
 
 _QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")

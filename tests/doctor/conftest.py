@@ -2,22 +2,5 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import pytest
-
-from support.servers import HubServer, StrictServer
-
-
-@pytest.fixture(scope="session")
-def shared_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
-    """One hub process for all: each test has sources of its own."""
-    with HubServer.serving(tmp_path_factory.mktemp("hub")) as hub:
-        yield hub
-
-
-@pytest.fixture
-def strict() -> Iterator[StrictServer]:
-    """A strict server for one test."""
-    with StrictServer.serving() as server:
-        yield server
+from support.fixtures import shared_hub as shared_hub
+from support.fixtures import strict as strict

@@ -20,6 +20,7 @@ import pytest
 from strict_raven import token
 from strict_raven.faults import Fault, Strikes, delay, unauthorized
 from strict_raven.wire import Response
+from support.fixtures import signed_in as signed_in
 from support.processes import Home
 from support.servers import StrictServer
 
@@ -27,13 +28,9 @@ Rows = dict[str, dict[str, Any]]
 
 
 @pytest.fixture
-def home(tmp_path: Path, strict: StrictServer) -> Home:
-    """A machine signed in to the strict server, with a folder in step."""
-    made = Home(tmp_path)
-    made.login(strict)
-    made.write("a.md", "one\n")
-    made.link()
-    return made
+def home(signed_in: Home) -> Home:
+    """A machine with a folder that is in sync."""
+    return signed_in
 
 
 def doctor(home: Home) -> Rows:

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from support.fixtures import shared_hub as shared_hub
+from support.fixtures import strict as strict
 from support.processes import Home
-from support.servers import HubServer, Server, StrictServer
+from support.servers import Server
 
 Declare = Callable[..., Path]
-
-
-@pytest.fixture(scope="session")
-def shared_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
-    """One hub process for all: each test has sources of its own."""
-    with HubServer.serving(tmp_path_factory.mktemp("hub")) as hub:
-        yield hub
-
-
-@pytest.fixture
-def strict() -> Iterator[StrictServer]:
-    """A server of its own, with a switch."""
-    with StrictServer.serving() as server:
-        yield server
 
 
 @pytest.fixture

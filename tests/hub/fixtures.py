@@ -7,7 +7,6 @@ import itertools
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -229,13 +228,3 @@ def together(*jobs: Callable[[], Any]) -> list[Any]:
     if failures:
         raise failures[0]
     return results
-
-
-def eventually(predicate: Callable[[], bool], seconds: float = 10) -> bool:
-    """Return True if the predicate becomes true in time."""
-    deadline = time.monotonic() + seconds
-    while not predicate():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True

@@ -17,7 +17,8 @@ from agent.hub.store import sql_store
 from agent.hub.store.failures import FULL_BELOW_BYTES, StoreFailure, classify
 from agent.hub.store.reserve import DiskReserve
 from agent.hub.store.sql_store import SqlStore, sqlite_url
-from hub.fixtures import InProcess, eventually, running_hub, upsert
+from hub.fixtures import InProcess, running_hub, upsert
+from support.eventually import eventually
 from support.small_disk import fill, mounted
 
 FULL = (507, "The hub's disk is full")

@@ -33,13 +33,13 @@ from hub.fixtures import (
     InProcess,
     Running,
     delete,
-    eventually,
     headers,
     sha,
     token,
     upsert,
 )
 from support.closing import closed_after_test
+from support.eventually import eventually
 
 DAY_MS = 86_400_000
 

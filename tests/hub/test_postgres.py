@@ -16,7 +16,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from agent.hub.store.sql_store import PostgresTimeouts, SqlStore
-from hub.fixtures import InProcess, OverHttp, Running, eventually, running_hub, sha, together, upsert
+from hub.fixtures import InProcess, OverHttp, Running, running_hub, sha, together, upsert
+from support.eventually import eventually
 from support.postgres import PostgresServer
 from support.processes import Home
 

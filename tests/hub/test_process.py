@@ -11,25 +11,18 @@ import subprocess
 import sys
 import threading
 from contextlib import closing
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 
 import httpx
 import orjson
 import psutil
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from hub.fixtures import (
     WORKSPACE,
     OverHttp,
     Running,
     delete,
-    eventually,
     headers,
     running_hub,
     sha,
@@ -37,6 +30,8 @@ from hub.fixtures import (
     token,
     upsert,
 )
+from support.certificates import self_signed
+from support.eventually import eventually
 
 
 def test_of_two_pushes_on_one_base_exactly_one_wins_fifty_times(process: Running) -> None:
@@ -252,28 +247,11 @@ def test_off_loopback_the_hub_wants_tls_or_a_proxy(tmp_path: Path) -> None:
 
 def test_with_a_certificate_the_hub_speaks_https(tmp_path: Path) -> None:
     """Off loopback too; the ready line says so."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "hub")])
-    begins = datetime.now(UTC) - timedelta(days=1)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(begins)
-        .not_valid_after(begins + timedelta(days=2))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    (tmp_path / "cert.pem").write_bytes(certificate.public_bytes(pem))
-    plain = serialization.NoEncryption()
-    (tmp_path / "key.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
-    tls = ["--tls-cert", str(tmp_path / "cert.pem"), "--tls-key", str(tmp_path / "key.pem")]
+    made = self_signed(tmp_path)
+    tls = ["--tls-cert", str(made.certificate), "--tls-key", str(made.key)]
     with running_hub(tmp_path / "data", "--host", "0.0.0.0", "--port", "0", *tls) as process:
         assert process.url.startswith("https://0.0.0.0:")
-        trusting = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+        trusting = ssl.create_default_context(cafile=str(made.certificate))
         url = process.url.replace("0.0.0.0", "127.0.0.1")
         assert httpx.get(f"{url}/healthz", verify=trusting).json() == {"status": "ok"}
 

@@ -2,21 +2,14 @@
 
 from __future__ import annotations
 
-import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from agent.core.errors import RemoteError
 from agent.doctor.servers import account
@@ -25,30 +18,9 @@ from agent.settings.credentials import CredentialStore
 from agent.settings.home import Home
 from agent.settings.links import ServerEntry
 from agent.settings.settings import Settings
+from support.certificates import self_signed
 
 DAY = 86400.0
-
-
-def certificate(folder: Path, days: float) -> Path:
-    """A file with a key and a certificate of its own for 127.0.0.1, good for so long."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "a server")])
-    begins = datetime.now(UTC) - timedelta(days=1)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(1)
-        .not_valid_before(begins)
-        .not_valid_after(datetime.now(UTC) + timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    file = folder / "server.pem"
-    file.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain) + made.public_bytes(pem))
-    return file
 
 
 class _Answers(BaseHTTPRequestHandler):
@@ -69,16 +41,14 @@ class _Answers(BaseHTTPRequestHandler):
 @contextmanager
 def https(folder: Path, days: float) -> Iterator[tuple[str, Path, list[dict[str, str]]]]:
     """A server that speaks https: its address, its certificate, and the headers of what it was asked."""
-    file = certificate(folder, days)
+    made = self_signed(folder, days=days)
     handler = type("Handler", (_Answers,), {"seen": []})
     server = HTTPServer(("127.0.0.1", 0), handler)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    server.socket = context.wrap_socket(server.socket, server_side=True)
+    server.socket = made.server_context().wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        yield f"https://127.0.0.1:{server.server_port}", file, handler.seen
+        yield f"https://127.0.0.1:{server.server_port}", made.certificate, handler.seen
     finally:
         server.shutdown()
         server.server_close()

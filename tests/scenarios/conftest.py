@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from types import FrameType
 
 import pytest
 
 from scenarios.prepared import PreparedHomes
+from support.fixtures import Machines as Machines
+from support.fixtures import machine as machine
+from support.fixtures import shared_hub as shared_hub
+from support.fixtures import strict as strict
 from support.processes import POWERLESS, Home
-from support.servers import HubServer, Server, StrictServer
+from support.servers import Server, StrictServer
 
-Machines = Callable[..., Home]
 LIMIT_SECONDS = 120
 LONG_LIMIT_SECONDS = 1800
 on_both = pytest.mark.parametrize("server", ["strict", "hub"], indirect=True)
@@ -35,20 +37,6 @@ def limit(request: pytest.FixtureRequest) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def shared_hub(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubServer]:
-    """One hub process for all scenarios: each has sources of its own."""
-    with HubServer.serving(tmp_path_factory.mktemp("hub")) as hub:
-        yield hub
-
-
-@pytest.fixture
-def strict() -> Iterator[StrictServer]:
-    """A strict server for one scenario."""
-    with StrictServer.serving() as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PreparedHomes]:
     """Linked machines to copy, on a strict server of their own."""
     with StrictServer.serving() as server:
@@ -60,12 +48,6 @@ def server(request: pytest.FixtureRequest) -> Server:
     """Either server: the one with every fault; the hub in the long run, and where a scenario is ``on_both``."""
     found: Server = request.getfixturevalue("shared_hub" if request.param == "hub" else "strict")
     return found
-
-
-@pytest.fixture
-def machine(tmp_path: Path) -> Machines:
-    """Makes machines: a name each."""
-    return lambda name="one": Home(tmp_path, name)
 
 
 @pytest.fixture

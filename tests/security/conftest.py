@@ -10,15 +10,9 @@ import pytest
 from agent.hub.store.sql_store import SqlStore
 from hub.fixtures import InProcess
 from security.hostile_server import WildServer
+from support.fixtures import strict as strict
 from support.processes import Home
-from support.servers import HubServer, StrictServer
-
-
-@pytest.fixture
-def strict() -> Iterator[StrictServer]:
-    """A strict server: it takes any path and believes any hash."""
-    with StrictServer.serving() as server:
-        yield server
+from support.servers import HubServer
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from agent.hub.client_timeouts import TimeoutH11Protocol
 from agent.hub.connection_table import ConnectionLimits, ConnectionTable
 from agent.hub.tls import TlsGate
 from agent.process.idle_server import IdleServer
-from security.hostile_server import self_signed
+from support.certificates import self_signed
 
 Serve = Callable[[ConnectionLimits], Any]
 
@@ -32,8 +32,8 @@ async def answer(scope: Any, receive: Any, send: Any) -> None:
 @pytest.fixture
 def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Serve:
     """A server with TLS on this event loop: its port, its table and a context that trusts it."""
-    context, certificate = self_signed(tmp_path)
-    monkeypatch.setattr(TlsGate, "context", context, raising=False)
+    made = self_signed(tmp_path)
+    monkeypatch.setattr(TlsGate, "context", made.server_context(), raising=False)
 
     @asynccontextmanager
     async def serving(limits: ConnectionLimits) -> AsyncIterator[tuple[int, ConnectionTable, ssl.SSLContext]]:
@@ -46,7 +46,7 @@ def serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Serve:
         listener = socket.create_server(("127.0.0.1", 0))
         task = asyncio.create_task(server.serve(sockets=[listener]))
         try:
-            yield listener.getsockname()[1], table, ssl.create_default_context(cafile=str(certificate))
+            yield listener.getsockname()[1], table, ssl.create_default_context(cafile=str(made.certificate))
         finally:
             server.end()
             await asyncio.wait_for(task, 10)

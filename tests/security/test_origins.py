@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from security.hostile_server import WildServer, self_signed, whole
+from security.hostile_server import WildServer, whole
+from support.certificates import self_signed
 from support.processes import Home, Ran
 
 
@@ -39,9 +40,9 @@ def test_a_redirect_to_another_origin_is_not_followed(home: Home, wild: WildServ
 
 def test_a_downgrade_from_https_to_http_is_refused(home: Home, tmp_path: Path) -> None:
     """A redirect of an encrypted server to a plain one on the same host does not carry the token there."""
-    tls, certificate = self_signed(tmp_path)
-    with WildServer.serving() as plain, WildServer.serving(tls) as secure:
-        home.run("config", "set", "ca_file", str(certificate))
+    made = self_signed(tmp_path)
+    with WildServer.serving() as plain, WildServer.serving(made.server_context()) as secure:
+        home.run("config", "set", "ca_file", str(made.certificate))
         secure.answer("", whole(b"", 307, location=f"{plain.url}/api/local-sync/sources/list"))
         ran = login(home, secure)
         assert ran.code == 5
@@ -61,14 +62,14 @@ def test_plain_http_off_loopback_wants_the_flag(home: Home) -> None:
 
 def test_a_self_signed_server_needs_its_certificate_named(home: Home, tmp_path: Path) -> None:
     """No request reaches it before; with `ca_file` signing in, linking and syncing work."""
-    tls, certificate = self_signed(tmp_path)
-    with WildServer.serving(tls) as secure:
+    made = self_signed(tmp_path)
+    with WildServer.serving(made.server_context()) as secure:
         secure.client.http.close()
         refused = login(home, secure)
         assert refused.code == 5
         assert "certificate is not trusted" in refused.err
         assert secure.seen == []
-        home.run("config", "set", "ca_file", str(certificate))
+        home.run("config", "set", "ca_file", str(made.certificate))
         accepted = login(home, secure)
         assert accepted.code == 0, accepted
         home.write("a.md", "a\n")
@@ -84,8 +85,8 @@ def test_a_self_signed_server_needs_its_certificate_named(home: Home, tmp_path: 
 
 def test_a_certificate_for_another_host_is_refused(home: Home, tmp_path: Path) -> None:
     """Though whoever signed it is trusted."""
-    tls, certificate = self_signed(tmp_path, "127.0.0.9")
-    home.run("config", "set", "ca_file", str(certificate))
-    with WildServer.serving(tls) as secure:
+    made = self_signed(tmp_path, "127.0.0.9")
+    home.run("config", "set", "ca_file", str(made.certificate))
+    with WildServer.serving(made.server_context()) as secure:
         assert login(home, secure).code == 5
         assert secure.seen == []

@@ -11,7 +11,7 @@ import socket
 import stat
 import subprocess
 import sys
-import time
+import threading
 import zipfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -281,7 +281,8 @@ def test_sc8_login_puts_no_token_into_an_argument(home: Home, wild: WildServer) 
     shown = home.run("login", "--help").out
     assert "--token-stdin" in shown
     assert home.run("login", wild.url, "--token", "x").code == 2
-    wild.answer("sources/list", slowly)
+    looked = threading.Event()
+    wild.answer("sources/list", lambda: held_back(looked))
     words = ["login", wild.url, "--workspace", wild.workspace, "--token-stdin"]
     with subprocess.Popen([*COMMAND, *words], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
                           stderr=subprocess.DEVNULL, env=home.env) as login:  # fmt: skip
@@ -293,9 +294,10 @@ def test_sc8_login_puts_no_token_into_an_argument(home: Home, wild: WildServer) 
         for found in (process, *process.children(recursive=True)):
             assert wild.token not in Path(f"/proc/{found.pid}/cmdline").read_text()
         login.kill()
+    looked.set()
 
 
-def slowly() -> Iterator[bytes]:
+def held_back(looked: threading.Event) -> Iterator[bytes]:
     """An answer that does not come while the test looks."""
     yield b"HTTP/1.1 200 OK\r\n"
-    time.sleep(1)
+    looked.wait(60)
