@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import os
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,17 @@ def test_over_the_size_the_oldest_go_and_those_on_no_server_last(room: Room) -> 
     on_server = {sha(b"on server1"), sha(b"on server2"), sha(b"on server3")}
     assert [entry.id for entry in room.trash.prune(NOW + 9, DAY, 25, on_server.__contains__)] == ["01", "02"]
     assert [entry.id for entry in room.trash.prune(NOW + 9, DAY, 5, on_server.__contains__)] == ["03", "00"]
+
+
+def test_a_large_entry_is_held_once_in_memory(room: Room) -> None:
+    size = 24 << 20
+    room.trash.store("a.md", b"x" * size, "pull", "01", NOW)
+    tracemalloc.start()
+    try:
+        assert len(room.trash.read("01")) == size
+        assert tracemalloc.get_traced_memory()[1] < size + (2 << 20)
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_replaced_large_file_is_kept_by_a_rename(room: Room) -> None:

@@ -15,6 +15,7 @@ from typing import Final
 from msgspec import Struct
 
 from agent.disk.apply.trash import Trash, TrashEntry, same_bytes
+from agent.disk.apply.watch_records import read_file
 from agent.disk.fs.protocol import Fs, Stat
 from agent.disk.scan.digest import CHUNK
 
@@ -103,14 +104,14 @@ def _watch_on(trash: Trash, entry: TrashEntry, found: Stat, may_change: bool) ->
 
 def _read(fs: Fs, trash: Trash, name: str, size: int) -> tuple[str, bytes | None]:
     """Return the sha256 and, unless they are too many, the bytes of an entry."""
+    if size <= MAX_RESCUED_BYTES:
+        content = read_file(fs, trash.folder, name)
+        return hashlib.sha256(content).hexdigest(), content
     hasher = hashlib.sha256()
-    parts: list[bytes] = []
     file = fs.open_file(trash.folder, name)
     try:
         while data := fs.read(file, CHUNK):
             hasher.update(data)
-            if size <= MAX_RESCUED_BYTES:
-                parts.append(data)
     finally:
         fs.close(file)
-    return hasher.hexdigest(), b"".join(parts) if size <= MAX_RESCUED_BYTES else None
+    return hasher.hexdigest(), None

@@ -73,12 +73,13 @@ def write_file(fs: Fs, folder: Dir, name: str, content: bytes) -> None:
 
 
 def read_file(fs: Fs, folder: Dir, name: str) -> bytes:
-    """Return all bytes of a file. Raises OSError."""
+    """Return all bytes of a file, held once in memory. Raises OSError."""
     file = fs.open_file(folder, name)
     try:
-        pieces = []
+        # A read returns fewer bytes than asked for at the end of the file, or because it is very large.
+        content = fs.read(file, max(fs.fstat(file).size + 1, CHUNK))
         while data := fs.read(file, CHUNK):
-            pieces.append(data)
-        return b"".join(pieces)
+            content += data
+        return content
     finally:
         fs.close(file)
