@@ -15,6 +15,7 @@ from agent.index.clean_shutdown import mark_clean, was_clean
 from agent.index.conflicts import Conflicts
 from agent.index.folders import Folders
 from agent.index.journal import Journal
+from agent.index.kept import KeptFiles
 from agent.index.listing import ServerListing
 from agent.index.migrate import migrate, refuse_newer
 from agent.index.operations import Operations
@@ -41,9 +42,10 @@ class Index:
 
     Args:
         file: its path, to mark a clean shutdown; None for an index in memory or a reader.
+        kept: the files of large texts; None to have them in the index.
     """
 
-    def __init__(self, connection: sqlite3.Connection, file: Path | None = None) -> None:
+    def __init__(self, connection: sqlite3.Connection, file: Path | None = None, kept: KeptFiles | None = None) -> None:
         self.connection = connection
         self._file = file
         self.trees = Trees(connection)
@@ -53,7 +55,7 @@ class Index:
         self.transfers = Transfers(connection)
         self.folders = Folders(connection)
         self.conflicts = Conflicts(connection)
-        self.texts = Texts(connection)
+        self.texts = Texts(connection, kept)
         self.sources = Sources(connection)
         self.problems = Problems(connection)
         self.approvals = Approvals(connection)
@@ -131,7 +133,7 @@ def open_index(path: Path | str) -> Index:
             "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA busy_timeout=10000; PRAGMA cache_size=-8000;"
         )
         migrate(connection)
-        index = Index(connection, file)
+        index = Index(connection, file, None if file is None else _kept_beside(file))
         error_text = None if untouched else index.check()
         if error_text:
             raise IndexDamaged(f"the index is damaged: {error_text}")
@@ -165,7 +167,11 @@ def open_reader(path: Path) -> Index:
         f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, check_same_thread=False
     )
     connection.execute("PRAGMA busy_timeout=10000")
-    return Index(connection)
+    return Index(connection, kept=_kept_beside(path))
+
+
+def _kept_beside(file: Path) -> KeptFiles:
+    return KeptFiles(file.with_name("kept"))
 
 
 def quarantine(path: Path, stamp: str) -> Path:
