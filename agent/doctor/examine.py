@@ -21,6 +21,7 @@ from agent.runtime.agent import Agent
 from agent.runtime.home_lock import HomeLock
 from agent.runtime.local_folder import LocalFolder
 from agent.runtime.registry_store import with_environment
+from agent.runtime.server_session import new_connector_id
 from agent.runtime.source_setup import open_folder
 from agent.settings.credentials import CredentialStore
 from agent.settings.declarations import DeclarationOutcome, read_home
@@ -115,8 +116,14 @@ def _register_alone(home: Home, entry: ServerEntry, env: Mapping[str, str]) -> C
             known = registry.server(entry.name)
             if known is None or known.connector_id is not None:
                 return
-            made = remote.register(socket.gethostname(), sys.platform, __version__)
-            kept = replace(known, connector_id=made.connector_id, machine_id=machine_id(home, env))
+            machine = machine_id(home, env)
+            wanted = new_connector_id(remote)
+            if wanted is not None:
+                # Durable before the call: if its answer is lost, the next call registers the same connector.
+                registry = with_server(registry, replace(known, connector_id=wanted, machine_id=machine))
+                save_registry(home.registry_file, registry)
+            made = remote.register(socket.gethostname(), sys.platform, __version__, wanted)
+            kept = replace(known, connector_id=made.connector_id, machine_id=machine)
             save_registry(home.registry_file, with_server(registry, kept))
         finally:
             lock.release()

@@ -8,6 +8,7 @@ import socket
 import sys
 import threading
 import time
+import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
@@ -54,6 +55,11 @@ def expiry_words(name: str, left: float) -> str | None:
     days = int(left // 86_400)
     amount = f"{days} {'day' if days == 1 else 'days'}" if days else f"{int(left // 3600)} h"
     return f"the token of {name} ends in {amount}"
+
+
+def new_connector_id(remote: Remote) -> str | None:
+    """Return an id for this machine's connector if the client makes it; None if the server does."""
+    return str(uuid.uuid4()) if remote.capabilities.client_made_id else None
 
 
 class ServerSession:
@@ -191,17 +197,23 @@ class ServerSession:
 
     def _register(self, remote: Remote) -> None:
         entry = self.entry
+        known = entry.connector_id if entry.machine_id == self._machine else None
         registration = None
-        if entry.connector_id and entry.machine_id == self._machine:
+        if known:
             try:
-                registration = remote.heartbeat(entry.connector_id)
+                registration = remote.heartbeat(known)
             except RemoteError as error:
                 if error.problem.kind is not ProblemKind.NOT_FOUND:
                     self.problem = error.problem
                     raise
         if registration is None:
+            wanted = known or new_connector_id(remote)
+            if wanted != known:
+                # Durable before the call: if its answer is lost, the next call registers the same connector.
+                self.entry = replace(entry, connector_id=wanted, machine_id=self._machine)
+                self._save_entry(self.entry)
             try:
-                registration = remote.register(socket.gethostname(), sys.platform, __version__)
+                registration = remote.register(socket.gethostname(), sys.platform, __version__, wanted)
             except RemoteError as error:
                 self.problem = error.problem
                 raise

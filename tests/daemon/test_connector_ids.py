@@ -1,0 +1,111 @@
+"""The id of this machine's connector, made by the server or by the client."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import pytest
+
+from agent.core.errors import Problem, ProblemKind, RemoteError
+from agent.remotes.protocol import Capabilities, Registration
+from agent.runtime import server_session
+from agent.runtime.hub_process import HubProcess
+from agent.runtime.server_session import ServerSession
+from agent.settings.credentials import CredentialStore
+from agent.settings.home import Home
+from agent.settings.links import ServerEntry
+from agent.settings.settings import Settings
+
+ENTRY = ServerEntry("office", "https://office.test", "w")
+LOST = RemoteError(Problem(ProblemKind.OFFLINE, "the answer was lost"))
+UNKNOWN = RemoteError(Problem(ProblemKind.NOT_FOUND, "no such connector"))
+
+
+@dataclass
+class Server:
+    """A server that registers machines.
+
+    Attributes:
+        known: connectors that it has.
+        calls: what was asked, and with which id.
+        loses: answers of registrations that get lost, from now on.
+    """
+
+    capabilities: Capabilities
+    known: list[str] = field(default_factory=list)
+    calls: list[tuple[str, str | None]] = field(default_factory=list)
+    loses: int = 0
+
+    def heartbeat(self, connector_id: str) -> Registration:
+        """See ``Remote``."""
+        self.calls.append(("heartbeat", connector_id))
+        if connector_id not in self.known:
+            raise UNKNOWN
+        return Registration(connector_id, self.capabilities)
+
+    def register(self, name: str, platform: str, version: str, wanted_id: str | None = None) -> Registration:
+        """See ``Remote``."""
+        self.calls.append(("register", wanted_id))
+        made = wanted_id if self.capabilities.client_made_id else f"made-by-the-server-{len(self.known)}"
+        assert made is not None
+        if made not in self.known:
+            self.known.append(made)
+        if self.loses:
+            self.loses -= 1
+            raise LOST
+        return Registration(made, self.capabilities)
+
+    def close(self) -> None:
+        """See ``Remote``."""
+
+
+def session(
+    server: Server, entry: ServerEntry, saved: list[ServerEntry], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> ServerSession:
+    """A new process's session with this server; ``saved`` has what it wrote into the registry."""
+    monkeypatch.setattr(server_session, "open_remote", lambda *_, **__: server)
+    home, settings = Home.from_environment({"RAVEN_AGENT_HOME": str(tmp_path)}), Settings()
+    credentials = CredentialStore(home, settings, {})
+    hub = HubProcess(tmp_path / "hub", 0, 90)
+    return ServerSession(entry, settings, credentials, hub, "this-machine", saved.append, lambda _: None)
+
+
+@pytest.mark.parametrize("client_made", [True, False])
+def test_a_registered_machine_keeps_its_connector(
+    client_made: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next process sends a heartbeat with the id that was saved."""
+    server, saved = Server(Capabilities(client_made_id=client_made)), [ENTRY]
+    first = session(server, ENTRY, saved, tmp_path, monkeypatch).connection().connector_id
+    assert first == saved[-1].connector_id == server.known[0]
+    assert session(server, saved[-1], saved, tmp_path, monkeypatch).connection().connector_id == first
+    assert [name for name, _ in server.calls] == ["register", "heartbeat"]
+
+
+def test_a_lost_answer_leaves_one_connector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The id was durable before the call, so the next process asks for the same connector."""
+    server, saved = Server(Capabilities(client_made_id=True), loses=1), [ENTRY]
+    with pytest.raises(RemoteError):
+        session(server, ENTRY, saved, tmp_path, monkeypatch).connection()
+    wanted = saved[-1].connector_id
+    assert ("register", wanted) in server.calls
+    assert session(server, saved[-1], saved, tmp_path, monkeypatch).connection().connector_id == wanted
+    assert server.known == [wanted]
+
+
+def test_a_forgotten_connector_is_registered_under_its_id(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Operations and conflicts on the server name it."""
+    server, saved = Server(Capabilities(client_made_id=True)), [ENTRY]
+    entry = replace(ENTRY, connector_id="mine", machine_id="this-machine")
+    assert session(server, entry, saved, tmp_path, monkeypatch).connection().connector_id == "mine"
+    assert server.calls == [("heartbeat", "mine"), ("register", "mine")]
+
+
+def test_another_machines_connector_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A copied home makes an id of its own."""
+    server, saved = Server(Capabilities(client_made_id=True), known=["theirs"]), [ENTRY]
+    entry = replace(ENTRY, connector_id="theirs", machine_id="another-machine")
+    made = session(server, entry, saved, tmp_path, monkeypatch).connection().connector_id
+    assert made not in (None, "theirs")
+    assert (saved[-1].connector_id, saved[-1].machine_id) == (made, "this-machine")
