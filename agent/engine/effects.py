@@ -98,14 +98,21 @@ class CheckFeedContinuity(Struct, frozen=True, gc=False):
 
 
 class FetchConflicts(Struct, frozen=True, gc=False):
-    """Ask for the open conflicts; post ConflictsArrived."""
+    """Ask for the open conflicts; post ConflictsArrived.
+
+    Attributes:
+        with_texts: the server's ids of the conflicts whose texts are wanted.
+    """
+
+    with_texts: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class CloseConflict:
-    """Close a conflict on the server; post ConflictCloseAnswered.
+    """A conflict to close on the server.
 
-    ``texts`` of this path are written to the trash first: the conflict may hold the only copies.
+    Attributes:
+        texts: of this path, written to the trash first: the conflict may hold the only copies.
     """
 
     conflict: int
@@ -115,6 +122,15 @@ class CloseConflict:
     expected_head: str | None = None
     path: str = ""
     texts: tuple[bytes, ...] = field(repr=False, default=())
+
+
+class CloseConflicts(Struct, frozen=True, gc=False):
+    """Close conflicts on the server, one after another; post ConflictCloseAnswered for each.
+
+    All their texts are written to the trash before the first is closed.
+    """
+
+    closes: tuple[CloseConflict, ...]
 
 
 class ApplyChanges(Struct, frozen=True, gc=False):
@@ -136,13 +152,19 @@ class ReleaseJournal(Struct, frozen=True, gc=False):
 
 
 @dataclass(frozen=True, slots=True)
-class WriteToTrash:
-    """Write a text to the trash, perhaps its only copy; post TrashWriteFinished."""
+class TextForTrash:
+    """A text to write to the trash, perhaps its only copy."""
 
     stash_id: str
     path: str
     content: bytes = field(repr=False)
     reason: str
+
+
+class WriteToTrash(Struct, frozen=True, gc=False):
+    """Write texts to the trash; post TrashWriteFinished for each."""
+
+    texts: tuple[TextForTrash, ...]
 
 
 class FetchDeletedTexts(Struct, frozen=True, gc=False):
@@ -180,7 +202,7 @@ Effect = (
     | FetchListing
     | CheckFeedContinuity
     | FetchConflicts
-    | CloseConflict
+    | CloseConflicts
     | ApplyChanges
     | Recover
     | ReleaseJournal

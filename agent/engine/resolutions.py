@@ -17,7 +17,7 @@ from agent.core.version import Version
 from agent.engine.conflicts import ConflictTracker
 from agent.engine.context import EngineContext
 from agent.engine.downloads import Downloads, seen_at
-from agent.engine.effects import CloseConflict
+from agent.engine.effects import CloseConflict, CloseConflicts
 from agent.engine.messages import Call, ConflictCloseAnswered, Resolve
 from agent.engine.path_store import PathStore, installed
 from agent.engine.server_conflicts import own_pushes
@@ -27,8 +27,13 @@ from agent.index.operations import OperationState, PushReason
 from agent.index.problems import ProblemOrigin
 from agent.index.trees import PathRow
 
-_HEADS_AT_ONCE = 20
-"""Paths whose head is asked for at the same time."""
+_ROUND = 50
+"""Conflicts carried out together. More lists of conflicts with fewer, more time between head and resolution with more.
+"""
+_ROUND_BYTES = 8 << 20
+"""Bytes of the texts of a round, about: they are all in memory."""
+_CLOSED_TOGETHER = 10
+"""Conflicts closed by one thread, whose texts are made durable together."""
 _RETRY_SECONDS = 10.0
 """Delay before a step that cannot be taken now is tried again."""
 _REFUSED_SECONDS = 300.0
@@ -56,11 +61,18 @@ class Resolutions:
         self._conflicts = conflict_tracker
         self._downloads = downloads
         self._trash_outbox = trash_outbox
+        self._asked: set[str] = set()
+        """Paths of the round whose heads were asked for."""
+        self._closed: dict[str, int] = {}
+        """Path to the poll that reads the events of its resolution, which the server acknowledged."""
+        self._to_emit: list[CloseConflict] = []
+        self._installs: list[tuple[Conflict, Version | None, bytes]] = []
+        """What the messages of this round or step asked for, to be carried out together."""
 
     def on_resolve(self, message: Resolve) -> None:
         """Take a person's decision. One that was made on an older generation is refused."""
         ctx = self._ctx
-        conflict = next((c for c in ctx.parked.values() if c.id == message.conflict), None)
+        conflict = self._parked(message.conflict)
         if conflict is None:
             return
         merged = None
@@ -74,6 +86,11 @@ class Resolutions:
         self._drop_unsent(conflict.path)
         ctx.record_activity(conflict.path, ActivityKind.RESOLVING, message.choice.value)
 
+    def _parked(self, identifier: int) -> Conflict | None:
+        found = self._ctx.index.conflicts.get(identifier)
+        parked = self._ctx.parked.get(found[1].path) if found is not None else None
+        return parked if parked is not None and parked.id == identifier else None
+
     def _drop_unsent(self, path: str) -> None:
         """Drop a stale push that was not sent yet: it would open the conflict that is being resolved."""
         ctx = self._ctx
@@ -85,21 +102,60 @@ class Resolutions:
     # The server's part
 
     def plan(self) -> None:
-        """Ask the server for the head and the conflicts of each path with a decision."""
+        """Ask the server for the head and the conflicts of each path with a decision, one round after another.
+
+        The server lists all its conflicts or none, so a list for each of many decisions would be quadratic work.
+        """
         ctx = self._ctx
-        if not ctx.may_change or not ctx.may_call(Call.HEAD):
-            return
+        self._asked &= ctx.in_flight.asking.keys()
+        if not self._asked:
+            self._emit_closes()
+        if ctx.may_change:
+            self._finish_closed()
+        self._install()
+        if ctx.may_change and not self._asked and not ctx.in_flight.closing and ctx.may_call(Call.HEAD):
+            self._begin_round()
+
+    def _begin_round(self) -> None:
+        ctx = self._ctx
         paths = [
             conflict.path
             for conflict in ctx.parked.values()
             if conflict.state is ConflictState.RESOLVING
-            and conflict.id not in ctx.in_flight.closing
+            and conflict.path not in self._closed
             and not ctx.is_busy(conflict.path)
             and ctx.may_fetch_head(conflict.path)
         ]
-        # In one call, because the server lists all its conflicts or none.
-        room = max(0, _HEADS_AT_ONCE - len(ctx.in_flight.asking))
-        ctx.fetch_heads_and_conflicts(self._path_store.rows(paths[:room]).values())
+        chosen: list[PathRow] = []
+        size = 0
+        for row in self._path_store.rows(paths[:_ROUND]).values():
+            size += (row.local.size or 0) + (row.remote.size or row.local.size or 0)
+            if chosen and size > _ROUND_BYTES:
+                break
+            chosen.append(row)
+        ctx.fetch_heads_and_conflicts(chosen)
+        self._asked = {row.path for row in chosen}
+
+    def _emit_closes(self) -> None:
+        while self._to_emit:
+            self._ctx.emit(CloseConflicts(tuple(self._to_emit[:_CLOSED_TOGETHER])))
+            del self._to_emit[:_CLOSED_TOGETHER]
+
+    def _finish_closed(self) -> None:
+        """Change the folder where the server acknowledged a resolution and the feed shows its result.
+
+        Where the feed does not show it, the head and the conflicts are asked for again.
+        """
+        ctx = self._ctx
+        read = [path for path, poll in self._closed.items() if ctx.in_flight.drained >= poll]
+        for path in read:
+            del self._closed[path]
+        for path, row in self._path_store.rows(read).items():
+            conflict = ctx.parked.get(path)
+            if conflict is None or conflict.state is not ConflictState.RESOLVING or ctx.is_busy(path):
+                continue
+            if not conflict.server_ids and row.remote.hash == conflict.wanted_hash:
+                self._finish(conflict, row, row.remote.version)
 
     def on_head(self, row: PathRow, head: RemoteHead | None, listed: tuple[RemoteConflict, ...]) -> None:
         """Take the next step for this path."""
@@ -137,7 +193,7 @@ class Resolutions:
         ctx.in_flight.closing.add(conflict.id)
         expected = head if ctx.setup.expected_hash else None
         texts = () if ctx.setup.keeps_history else self._texts_of(step.conflict)
-        ctx.emit(
+        self._to_emit.append(
             CloseConflict(conflict.id, step.conflict.id, step.choice, self._text(step), expected, conflict.path, texts)
         )
 
@@ -207,23 +263,31 @@ class Resolutions:
         self._ctx.add_operations([(operation, row)], PushReason.RESOLVE)
 
     def on_close_answered(self, message: ConflictCloseAnswered) -> None:
-        """Ask again: the server took a step, or another machine was faster. What it shows now decides the next step."""
+        """Look at the server again: it took a step, or another machine was faster. That decides the next step."""
         ctx = self._ctx
-        ctx.in_flight.closing.discard(message.conflict)
-        conflict = next((c for c in ctx.parked.values() if c.id == message.conflict), None)
-        if message.stale and conflict is not None:
+        conflict = self._parked(message.conflict)
+        if conflict is not None and message.stale:
             # A server that refuses every try must not be asked without a pause.
             ctx.in_flight.defer(conflict.path, ctx.now + _RETRY_SECONDS)
+        elif conflict is not None:
+            self._closed[conflict.path] = ctx.in_flight.next_poll
         ctx.retry_state.answered(Call.CLOSE)
-        ctx.request_drain()
+        self._end_close(message.conflict)
 
     def on_close_failed(self, key: int, problem: Problem) -> None:
         """Try again later, or show the conflict again if the server refuses the step for good."""
-        ctx = self._ctx
-        ctx.in_flight.closing.discard(key)
-        conflict = next((c for c in ctx.parked.values() if c.id == key), None)
+        self._end_close(key)
+        conflict = self._parked(key)
         if conflict is not None and problem.kind in (ProblemKind.BAD_REQUEST, ProblemKind.TOO_LARGE):
             self._refuse(conflict, self._path_store.row(conflict.path), problem.message)
+
+    def _end_close(self, key: int) -> None:
+        """Read the feed at the end of a round: one poll shows the results of all its resolutions."""
+        ctx = self._ctx
+        ctx.in_flight.closing.discard(key)
+        if not ctx.in_flight.closing:
+            goal = ctx.request_drain()
+            self._closed = dict.fromkeys(self._closed, goal)
 
     # The folder's part
 
@@ -253,11 +317,15 @@ class Resolutions:
         if wanted is not None and text is None:
             self._conflicts.refuse(conflict, row, _NO_TEXT)
             return
-        rev, remote_id = (held.rev, held.remote_id) if held else (None, None)
-        intent = Intent(
-            self._ctx.new_intent_id(), row.path, wanted, conflict.local_hash, Purpose.RESOLVE, None, rev, remote_id
-        )
-        self._downloads.carry([(intent, text or b"")])
+        self._installs.append((conflict, held, text or b""))
+
+    def _install(self) -> None:
+        """Change the folder for all conflicts of this step as one group."""
+        if not self._installs:
+            return
+        ids = self._ctx.new_intent_ids()
+        made, self._installs = self._installs, []
+        self._downloads.carry([(_install_of(next(ids), conflict, held), text) for conflict, held, text in made])
 
     def _only_sends(self, conflict: Conflict) -> bool:
         return conflict.origin in HEAD_IS_LOCAL and self._ctx.setup.mode is not Mode.BIDIRECTIONAL
@@ -275,3 +343,11 @@ class Resolutions:
             # The base has not moved, so what the person wrote meanwhile still disagrees with the decided text.
             self._conflicts.refuse(conflict, row, landed.text or "the file changed while it was being resolved")
         return row
+
+
+def _install_of(identifier: str, conflict: Conflict, held: Version | None) -> Intent:
+    """Return the change that installs the decided text, which the server holds as this version."""
+    rev, remote_id = (held.rev, held.remote_id) if held else (None, None)
+    return Intent(
+        identifier, conflict.path, conflict.wanted_hash, conflict.local_hash, Purpose.RESOLVE, None, rev, remote_id
+    )

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 
 from msgspec.structs import replace
 
@@ -230,7 +231,14 @@ class ServerConflicts:
             self._conflicts.changed.clear()
             self._listed, self._gone, self._parts = [], set(), {}
             in_flight.listing_conflicts = True
-            ctx.emit(FetchConflicts())
+            ctx.emit(FetchConflicts(frozenset(self._without_text())))
+
+    def _without_text(self) -> Iterator[str]:
+        """Yield the ids of our conflicts whose other text is not in the index."""
+        ctx = self._ctx
+        for conflict in ctx.all_conflicts():
+            if conflict.remote_hash is not None and not ctx.index.texts.has(conflict.remote_hash):
+                yield from conflict.server_ids
 
 
 def looks_like_server_edit(found: RemoteConflict, head: str | None) -> bool:

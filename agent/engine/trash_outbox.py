@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from agent.engine.context import EngineContext
-from agent.engine.effects import WriteToTrash
+from agent.engine.effects import TextForTrash, WriteToTrash
 from agent.engine.messages import TrashWriteFinished
 from agent.index.activity import ActivityKind
 from agent.index.trash_outbox import PendingTrashWrite
 
 _AGAIN = 30.0
 """Seconds until a refused write is tried again."""
+_TOGETHER = 100
+_BYTES_TOGETHER = 4 << 20
+"""Texts, and about the bytes, that are made durable together: their names and bytes cost one wait for the disk."""
 
 
 class TrashOutbox:
@@ -44,6 +49,18 @@ class TrashOutbox:
 
     def plan(self) -> None:
         """Ask for the writes that are due."""
+        texts: list[TextForTrash] = []
+        size = 0
+        for text in self._due():
+            texts.append(text)
+            size += len(text.content)
+            if len(texts) == _TOGETHER or size >= _BYTES_TOGETHER:
+                self._ctx.emit(WriteToTrash(tuple(texts)))
+                texts, size = [], 0
+        if texts:
+            self._ctx.emit(WriteToTrash(tuple(texts)))
+
+    def _due(self) -> Iterator[TextForTrash]:
         ctx = self._ctx
         for pending in self._pending.values():
             if pending.id in ctx.in_flight.writing_to_trash:
@@ -55,4 +72,4 @@ class TrashOutbox:
             text = ctx.index.texts.get(pending.hash)
             if text is not None:
                 ctx.in_flight.writing_to_trash.add(pending.id)
-                ctx.emit(WriteToTrash(pending.id, pending.path, text, pending.reason))
+                yield TextForTrash(pending.id, pending.path, text, pending.reason)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -16,18 +16,17 @@ from msgspec import Struct
 from agent.core.errors import DiskError, Problem, ProblemKind, RemoteError, RootError
 from agent.core.model import IndexedFile, IndexedFileRow, Intent, Presence
 from agent.core.os_errors import explain
-from agent.core.remote_records import Outcome, RemoteConflict, RemoteHead, Result, Verb
+from agent.core.remote_records import Outcome, RemoteHead, Result, Verb
 from agent.core.supply import Inline
 from agent.disk.apply.file_reader import FileReader
+from agent.disk.apply.trash_texts import TrashText
 from agent.disk.scan.observe import UNREAD
 from agent.disk.scan.walk import ScanBatch
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.remotes.protocol import Outgoing, Remote
+from agent.runtime.conflict_calls import close_conflicts, conflict_list, keep_texts
 from agent.runtime.local_folder import LocalFolder
-
-_LIST_PART_BYTES = 4 << 20
-"""Size of the texts in one part of the list of conflicts."""
 
 log = logging.getLogger(__name__)
 
@@ -100,13 +99,8 @@ class EffectExecutor:
                 except (DiskError, OSError) as error:
                     # The next recovery clears a mark that stays.
                     log.warning("marks of finished changes could not be cleared: %s", error)
-            case e.WriteToTrash(stash_id, path, content, reason):
-                try:
-                    self._folder.write_to_trash(path, content, reason, stash_id, self._clock())
-                except (DiskError, OSError) as error:
-                    yield m.TrashWriteFinished(stash_id, _words(error, "the trash"))
-                else:
-                    yield m.TrashWriteFinished(stash_id)
+            case e.WriteToTrash(texts):
+                yield from self._write_to_trash(texts)
             case e.FetchDeletedTexts(files):
                 yield from self._find_deleted_texts(files)
             case e.Send(number, operations):
@@ -174,6 +168,23 @@ class EffectExecutor:
         except DiskError as error:
             return m.RecoveryFailed(error.message)
 
+    def _write_to_trash(self, texts: Sequence[e.TextForTrash]) -> Iterator[m.Message]:
+        """Write the texts together. Where the disk refuses them they are written one by one, so that few fail."""
+        written = [TrashText(text.path, text.content, text.reason, text.stash_id) for text in texts]
+        try:
+            self._save(written)
+        except (DiskError, OSError) as error:
+            if len(texts) > 1:
+                for text in texts:
+                    yield from self._write_to_trash([text])
+            else:
+                yield m.TrashWriteFinished(texts[0].stash_id, _words(error, "the trash"))
+        else:
+            yield from (m.TrashWriteFinished(text.stash_id) for text in texts)
+
+    def _save(self, texts: Sequence[TrashText]) -> None:
+        self._folder.write_to_trash(texts, self._clock())
+
     def _recover(self, intents: tuple[Intent, ...]) -> m.Message:
         try:
             return m.ChangesApplied(tuple(self._folder.recover(intents, self._clock(), self._memory.mounts())))
@@ -185,7 +196,8 @@ class EffectExecutor:
     def _send(self, number: int, operations: tuple[e.OutgoingOperation, ...]) -> m.Message:
         try:
             connection = self._connect()
-            self._keep_conflict_texts(connection.remote, operations)
+            deleted = {p.operation.path for p in operations if p.operation.verb is Verb.DELETE}
+            keep_texts(connection.remote, self._source_id, deleted, self._save)
         except RemoteError as error:
             return m.BatchAnswered(number, _all(operations, Result.NOT_SENT), error.problem)
         except (DiskError, OSError) as error:
@@ -227,21 +239,6 @@ class EffectExecutor:
         except RootError:
             return None
 
-    def _keep_conflict_texts(self, remote: Remote, operations: tuple[e.OutgoingOperation, ...]) -> None:
-        """Save the texts of conflicts that a delete would remove on the server to the trash, before it is sent."""
-        deleted = {p.operation.path for p in operations if p.operation.verb is Verb.DELETE}
-        if not deleted or remote.capabilities.keeps_history:
-            return
-        for conflict in remote.conflicts(self._source_id):
-            for text in (conflict.local_text, conflict.remote_text):
-                if text and conflict.path in deleted:
-                    self._save_conflict_text(conflict.id, conflict.path, text)
-
-    def _save_conflict_text(self, server_id: str, path: str, text: bytes) -> None:
-        """Save a text of a conflict to the trash. Repeating it, for example after a lost answer, changes nothing."""
-        identifier = hashlib.sha256(server_id.encode() + text).hexdigest()[:16]
-        self._folder.write_to_trash(path, text, "conflict", identifier, self._clock())
-
     # Deleted texts
 
     def _find_deleted_texts(self, files: tuple[tuple[str, str], ...]) -> Iterator[m.Message]:
@@ -278,10 +275,7 @@ class EffectExecutor:
         try:
             yield from self._answer(effect, connection.remote)
         except RemoteError as error:
-            if isinstance(effect, e.CloseConflict) and error.problem.kind in (ProblemKind.STALE, ProblemKind.NOT_FOUND):
-                yield m.ConflictCloseAnswered(effect.conflict, stale=True)
-            else:
-                yield from _failures(effect, error.problem)
+            yield from _failures(effect, error.problem)
         except (DiskError, OSError) as error:
             yield from _failures(effect, _trash_problem(error))
 
@@ -302,13 +296,10 @@ class EffectExecutor:
                 for files in remote.listing(source):
                     yield m.ListingArrived(tuple(files), last=False)
                 yield m.ListingArrived((), last=True)
-            case e.FetchConflicts():
-                yield from _conflict_list(remote.conflicts(source))
-            case e.CloseConflict(conflict, server_id, choice, content, expected, path, texts):
-                for text in texts:
-                    self._save_conflict_text(server_id, path, text)
-                remote.resolve(source, server_id, choice, content, expected)
-                yield m.ConflictCloseAnswered(conflict)
+            case e.FetchConflicts(with_texts):
+                yield from conflict_list(remote.conflicts(source), with_texts)
+            case e.CloseConflicts(closes):
+                yield from close_conflicts(remote, source, closes, self._save)
             case _:
                 raise TypeError(f"no effect for the server: {effect}")
 
@@ -351,28 +342,18 @@ def _trash_problem(error: DiskError | OSError) -> Problem:
     return Problem(ProblemKind.SERVER_FAULT, f"the trash cannot be written: {_words(error, 'its disk')}")
 
 
-def _conflict_list(conflicts: Iterable[RemoteConflict]) -> Iterator[m.Message]:
-    """Pass the list on in parts: its texts together need not fit into memory."""
-    part: list[RemoteConflict] = []
-    size = 0
-    for conflict in conflicts:
-        part.append(conflict)
-        size += len(conflict.local_text or b"") + len(conflict.remote_text or b"")
-        if size >= _LIST_PART_BYTES:
-            yield m.ConflictsArrived(tuple(part), last=False)
-            part, size = [], 0
-    yield m.ConflictsArrived(tuple(part))
-
-
 def _all(operations: tuple[e.OutgoingOperation, ...], result: Result) -> tuple[Outcome, ...]:
     return tuple(Outcome(outgoing.operation.id, result) for outgoing in operations)
 
 
 def _failures(effect: e.Effect, problem: Problem) -> Iterator[m.CallFailed]:
-    paths = effect.paths if isinstance(effect, e.FetchHeadsAndConflicts) else ()
-    yield from (m.CallFailed(m.Call.HEAD, problem, path) for path in paths)
-    if not paths:
-        yield _failure(effect, problem)
+    match effect:
+        case e.FetchHeadsAndConflicts(paths):
+            yield from (m.CallFailed(m.Call.HEAD, problem, path) for path in paths)
+        case e.CloseConflicts(closes):
+            yield from (m.CallFailed(m.Call.CLOSE, problem, close.conflict) for close in closes)
+        case _:
+            yield _failure(effect, problem)
 
 
 def _failure(effect: e.Effect, problem: Problem) -> m.CallFailed:
@@ -385,7 +366,5 @@ def _failure(effect: e.Effect, problem: Problem) -> m.CallFailed:
             return m.CallFailed(m.Call.STANDING, problem)
         case e.FetchListing():
             return m.CallFailed(m.Call.LISTING, problem)
-        case e.CloseConflict(conflict):
-            return m.CallFailed(m.Call.CLOSE, problem, conflict)
         case _:
             return m.CallFailed(m.Call.CONFLICTS, problem)

@@ -19,6 +19,7 @@ from agent.core.conflict import HEAD_IS_LOCAL
 from agent.core.errors import AgentError, UsageError
 from agent.core.model import Mode
 from agent.core.reconcile import Step
+from agent.disk.apply.trash_texts import TrashText
 from agent.disk.root_marker import write_marker
 from agent.engine import messages as m
 from agent.engine.engine import Engine
@@ -230,7 +231,7 @@ def write_pending_trash(agent: Agent, source: SourceEntry) -> None:
     try:
         for one, text in pending:
             if text is not None:
-                folder.write_to_trash(one.path, text, one.reason, one.id, agent.clock())
+                folder.write_to_trash([TrashText(one.path, text, one.reason, one.id)], agent.clock())
             agent.control.call(partial(outbox.mark_written, one.id))
     except (AgentError, OSError) as error:
         log.warning("%s: %d texts wait to be written to the trash: %s", source.root, len(pending), error)

@@ -14,6 +14,7 @@ from agent.disk.apply.downloads import DownloadWriter, LiveDownloads, StagedDown
 from agent.disk.apply.file_reader import FileReader
 from agent.disk.apply.install import Installer
 from agent.disk.apply.trash import Trash
+from agent.disk.apply.trash_texts import TrashText
 from agent.disk.fs.protocol import Fs
 from agent.disk.root import Root, RootIdentity
 from agent.disk.root_marker import confirm
@@ -228,10 +229,10 @@ class LocalFolder:
         with self._use() as opened, contextlib.closing(FileReader(opened.root, self._is_interrupted)) as reader:
             yield reader
 
-    def write_to_trash(self, path: str, content: bytes, reason: str, entry_id: str, now: float) -> None:
-        """Write a text into the trash, durably. Raises DiskError or OSError."""
+    def write_to_trash(self, texts: Sequence[TrashText], now: float) -> None:
+        """Write texts into the trash, durably. Raises DiskError or OSError."""
         with self._one_at_a_time, self._use() as opened:
-            opened.trash.store(path, content, reason, entry_id, now)
+            opened.trash.store_all(texts, now)
 
     def find_in_trash(self, path: str, digest: str) -> bytes | None:
         """Return a text from the trash of this source; None if it is not there. Raises DiskError or OSError."""

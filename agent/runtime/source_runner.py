@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 _FOLDER_EFFECTS: Final = (e.ScanFolder, e.ScanPaths, e.ApplyChanges, e.Recover, e.ReleaseJournal, e.WriteToTrash)
 """Effects for the folder's thread, in order. All others get a thread each."""
-_SERVER_EFFECTS_ON_FOLDER: Final = (e.Send, e.CloseConflict, e.FetchDeletedTexts)
+_SERVER_EFFECTS_ON_FOLDER: Final = (e.Send, e.CloseConflicts, e.FetchDeletedTexts)
 """Calls to the server that read the folder or write to its trash."""
 _RELEASE_SECONDS: Final = 1.0
 """Seconds without work until the handles of the folder are closed."""

@@ -34,7 +34,7 @@ def test_fd12_a_refused_write_to_the_trash_is_a_sentence(
     monkeypatch.setattr(folder, "write_to_trash", refuse)
     reader = LocalIndexReader(tmp_path / "none", 1)
     executor = EffectExecutor("source", folder, reader, refused, lambda: None, lambda: 0.0)
-    (told,) = executor.carry_out(e.WriteToTrash("1", "a.md", b"text", "pull"))
+    (told,) = executor.carry_out(e.WriteToTrash((e.TextForTrash("1", "a.md", b"text", "pull"),)))
     assert isinstance(told, m.TrashWriteFinished) and told.trouble is not None
     assert "Errno" not in told.trouble and told.trouble.startswith("the trash: ")
     assert ";" in told.trouble

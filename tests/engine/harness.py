@@ -91,7 +91,7 @@ class EngineHarness:
         """What the server lists; None: just what the remote tree holds."""
         self.listed: tuple[RemoteConflict, ...] | None = None
         """The conflicts the server lists; None: just those the engine knows."""
-        self.effects: list[e.Effect] = []
+        self.effects: list[e.Effect | e.CloseConflict | e.TextForTrash] = []
         self.listings = 0
         """How many listings were asked for."""
         self.restart()
@@ -105,7 +105,15 @@ class EngineHarness:
 
     def tell(self, *messages: m.Message) -> None:
         """Deliver messages in one step."""
-        self.effects += self.engine.step(self.now, *messages)
+        for effect in self.engine.step(self.now, *messages):
+            # Each of what is carried out together is taken alone.
+            match effect:
+                case e.CloseConflicts(closes):
+                    self.effects += closes
+                case e.WriteToTrash(texts):
+                    self.effects += texts
+                case _:
+                    self.effects.append(effect)
 
     def take(self, kind: type[T]) -> T:
         """The one effect of this kind that is asked for; it counts as taken."""
@@ -114,7 +122,7 @@ class EngineHarness:
         self.effects.remove(found[0])
         return found[0]
 
-    def wants(self, kind: type[e.Effect]) -> bool:
+    def wants(self, kind: type[e.Effect | e.CloseConflict | e.TextForTrash]) -> bool:
         """Whether an effect of this kind is asked for."""
         return any(isinstance(effect, kind) for effect in self.effects)
 
@@ -197,6 +205,11 @@ class EngineHarness:
         jobs = self.take(e.ApplyChanges).jobs
         landed = [ApplyResult(i.id, landing, seen(i.path, text)) for (i, _), text in zip(jobs, texts, strict=True)]
         self.tell(m.ChangesApplied(tuple(landed)))
+
+    def closes(self, conflict: int) -> None:
+        """The server has closed a conflict; the feed says nothing of it yet."""
+        self.tell(m.ConflictCloseAnswered(conflict))
+        self.rest()
 
     def shows(self, path: str, found: RemoteHead | None, *conflicts: RemoteConflict) -> None:
         """Answer the question for a head."""

@@ -288,18 +288,18 @@ def test_a_text_owed_to_the_trash_is_offered_until_written() -> None:
     harness.index.texts.put(sha("precious"), b"precious")
     harness.engine._trash_outbox.enqueue("a.md", sha("precious"), "conflict")
     harness.tell(m.TimePassed())
-    first = harness.take(e.WriteToTrash)
+    first = harness.take(e.TextForTrash)
     harness.tell(m.TrashWriteFinished(first.stash_id, "No space left on device"))
-    assert not harness.wants(e.WriteToTrash)
+    assert not harness.wants(e.TextForTrash)
     harness.index.texts.prune(())
     harness.now += 31
     harness.tell(m.TimePassed())
-    assert harness.take(e.WriteToTrash) == first
+    assert harness.take(e.TextForTrash) == first
     harness.restart()
-    assert harness.take(e.WriteToTrash) == first
+    assert harness.take(e.TextForTrash) == first
     harness.tell(m.TrashWriteFinished(first.stash_id))
     harness.restart()
-    assert not harness.wants(e.WriteToTrash)
+    assert not harness.wants(e.TextForTrash)
 
 
 def test_a_costly_judgement_is_not_made_at_every_step() -> None:

@@ -34,7 +34,7 @@ def decide(harness: EngineHarness, choice: Resolution, text: str | None = None) 
 def close(harness: EngineHarness) -> str:
     """The server closes the conflict the engine asks for; its id."""
     effect = harness.take(e.CloseConflict)
-    harness.tell(m.ConflictCloseAnswered(effect.conflict))
+    harness.closes(effect.conflict)
     return effect.server_id
 
 
@@ -120,7 +120,7 @@ def test_an_excluded_file_keeps_its_conflict() -> None:
     decide(harness, Resolution.KEEP_LOCAL, "mine")
     harness.shows("a.md", head("a.md", "theirs", "one"), OURS)
     assert harness.take(e.CloseConflict).choice is Resolution.KEEP_LOCAL
-    harness.tell(m.ConflictCloseAnswered(found.id))
+    harness.closes(found.id)
     harness.shows("a.md", head("a.md", "mine", "theirs"))
     assert harness.conflicts() == [] and not harness.wants(e.ApplyChanges)
 
@@ -154,7 +154,7 @@ def test_a_delete_keeps_the_text_of_a_page_edit() -> None:
     harness.listed = ()
     drain(harness, delete("a.md", 30))
     assert harness.conflicts() == []
-    assert harness.take(e.WriteToTrash).content == b"page"
+    assert harness.take(e.TextForTrash).content == b"page"
     harness.land(None)
 
 

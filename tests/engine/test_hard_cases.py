@@ -49,7 +49,7 @@ def test_a_quietly_closed_conflict_leaves_the_newest_save_alone() -> None:
     harness.answer(Result.CONFLICT, found=conflict("k", "a.md", "one", "first", "first"))
     harness.shows("a.md", head("a.md", "first", "one"), conflict("k", "a.md", "one", "first", "first"))
     harness.take(e.CloseConflict)
-    harness.tell(m.ConflictCloseAnswered(harness.conflicts()[0].id))
+    harness.closes(harness.conflicts()[0].id)
     harness.shows("a.md", head("a.md", "first", "one"))
     assert not harness.wants(e.ApplyChanges) and not harness.conflicts()
     operation = harness.take(e.Send).parcels[0].operation
@@ -324,7 +324,7 @@ def test_a_version_lost_under_a_parked_path_is_kept() -> None:
     ids = harness.answer(Result.APPLIED)
     drain(harness, ConflictOpened("a.md", "k3", 19, sha("one"), sha("refused"), by_server_edit=True))
     drain(harness, upsert("a.md", "theirs", 20), upsert("a.md", "two", 21, ids[0]))
-    assert [s.content for s in harness.effects if isinstance(s, e.WriteToTrash)] == [b"theirs"]
+    assert [s.content for s in harness.effects if isinstance(s, e.TextForTrash)] == [b"theirs"]
 
 
 def test_import_only_never_deletes_and_never_installs() -> None:
@@ -380,10 +380,10 @@ def test_a_rejected_text_is_fetched_and_saved_before_it_goes() -> None:
     (parked,) = harness.conflicts()
     harness.tell(m.Resolve(parked.id, parked.generation, Resolution.KEEP_LOCAL, None))
     harness.tell(m.Resume())
-    assert not harness.wants(e.Send) and not harness.wants(e.WriteToTrash)
+    assert not harness.wants(e.Send) and not harness.wants(e.TextForTrash)
     harness.shows("a.md", head("a.md", "theirs", "one"))
     assert [parcel.operation.verb for parcel in harness.take(e.Send).parcels] == [Verb.DELETE]
-    assert harness.take(e.WriteToTrash).content == b"theirs"
+    assert harness.take(e.TextForTrash).content == b"theirs"
 
 
 def test_a_change_landing_after_both_diverged_agrees_on_nothing() -> None:

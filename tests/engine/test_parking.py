@@ -217,10 +217,10 @@ def test_keep_local_puts_our_text_there_and_leaves_the_folder() -> None:
     """keep_local: the server's head becomes our text, the folder is not touched, the conflict is closed."""
     harness = parked_pair()
     decide(harness, Resolution.KEEP_LOCAL, "mine")
-    assert harness.take(e.WriteToTrash).content == b"theirs"
+    assert harness.take(e.TextForTrash).content == b"theirs"
     harness.shows("a.md", head("a.md", "theirs", "one"), conflict("k1", "a.md", "one", "mine", "theirs"))
     assert harness.take(e.CloseConflict).choice is Resolution.KEEP_LOCAL
-    harness.tell(m.ConflictCloseAnswered(harness.conflicts()[0].id))
+    harness.closes(harness.conflicts()[0].id)
     harness.shows("a.md", head("a.md", "mine", "theirs"))
     assert not harness.conflicts() and harness.trees("a.md") == (sha("mine"),) * 3 and not harness.wants(e.ApplyChanges)
 
@@ -231,7 +231,7 @@ def test_keep_raven_installs_their_text_expecting_ours() -> None:
     decide(harness, Resolution.KEEP_RAVEN, None)
     harness.shows("a.md", head("a.md", "theirs", "one"), conflict("k1", "a.md", "one", "mine", "theirs"))
     assert harness.take(e.CloseConflict).choice is Resolution.KEEP_RAVEN
-    harness.tell(m.ConflictCloseAnswered(harness.conflicts()[0].id))
+    harness.closes(harness.conflicts()[0].id)
     harness.shows("a.md", head("a.md", "theirs", "one"))
     intent, content = next(effect for effect in harness.effects if isinstance(effect, e.ApplyChanges)).jobs[0]
     assert (intent.expected, content) == (sha("mine"), b"theirs")
@@ -328,7 +328,7 @@ def test_a_refused_resolution_stays_the_person_s_decision() -> None:
     assert harness.trees("a.md") == (sha("mine"), sha("mine"), sha("theirs"))
     harness.shows("a.md", head("a.md", "theirs", "mine"), refused)
     assert harness.take(e.CloseConflict).choice is Resolution.KEEP_RAVEN
-    harness.tell(m.ConflictCloseAnswered(kept.id))
+    harness.closes(kept.id)
     harness.shows("a.md", head("a.md", "theirs", "mine"))
     harness.land("theirs")
     assert not harness.conflicts() and harness.trees("a.md") == (sha("theirs"),) * 3
@@ -366,7 +366,7 @@ def test_a_one_way_folder_shows_a_refused_server_edit() -> None:
     decide(harness, Resolution.KEEP_RAVEN, None)
     harness.shows("a.md", head("a.md", "two", "one"), refused)
     assert harness.take(e.CloseConflict).choice is Resolution.KEEP_RAVEN
-    harness.tell(m.ConflictCloseAnswered(shown.id))
+    harness.closes(shown.id)
     harness.shows("a.md", head("a.md", "page", "two"))
     assert not harness.conflicts() and not harness.wants(e.ApplyChanges) and not harness.wants(e.Send)
     assert harness.trees("a.md") == (sha("one"), sha("one"), sha("page"))

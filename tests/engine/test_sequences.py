@@ -339,7 +339,7 @@ def test_a_conflict_text_lost_by_the_server_goes_to_the_trash() -> None:
     harness.look({})
     harness.take(e.CheckFeedContinuity)
     harness.tell(m.FeedContinuityChecked(behind=True), m.Resume())
-    assert harness.take(e.WriteToTrash).content == b"theirs"
+    assert harness.take(e.TextForTrash).content == b"theirs"
 
 
 def test_unsafe_paths_of_the_server_touch_nothing() -> None:

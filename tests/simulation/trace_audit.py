@@ -303,10 +303,9 @@ class _Overheard:
             self._of.decided |= {
                 parcel.operation.id for parcel in effect.parcels if parcel.content_override is not None
             }
-        if isinstance(effect, e.CloseConflict):
-            self._of.closings.add(effect.server_id)
-        if isinstance(effect, e.CloseConflict) and effect.choice is not Resolution.KEEP_RAVEN:
-            self._of.closed.add(effect.server_id)
+        if isinstance(effect, e.CloseConflicts):
+            self._of.closings |= {close.server_id for close in effect.closes}
+            self._of.closed |= {c.server_id for c in effect.closes if c.choice is not Resolution.KEEP_RAVEN}
         if isinstance(effect, e.ApplyChanges):
             self._intents |= {intent.id: spot(intent.path, intent.new) for intent, _ in effect.jobs}
         if isinstance(effect, e.Recover):

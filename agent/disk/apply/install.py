@@ -13,6 +13,7 @@ from agent.core.model import ApplyOutcome, ApplyResult, Intent, Observation, Pur
 from agent.core.os_errors import DISK_FULL, explain
 from agent.core.supply import Supply
 from agent.disk.apply.downloads import LiveDownloads, StagedDownloads
+from agent.disk.apply.durable import GROUP_SYNC, sync_all
 from agent.disk.apply.job import ApplyJob
 from agent.disk.apply.moves import NOT_MOVED, Mover, origin_of
 from agent.disk.apply.new_files import NewFiles
@@ -21,7 +22,7 @@ from agent.disk.apply.staging import StagingArea, StagingMark, group_of
 from agent.disk.apply.swap import Swapper
 from agent.disk.apply.target import Target, has_bytes, kind_at, remove_emptied_folders, remove_empty_folder
 from agent.disk.apply.trash import Trash
-from agent.disk.fs.protocol import UNSUPPORTED, Dir, FileType
+from agent.disk.fs.protocol import FileType
 from agent.disk.root import MountMissing, PathBlocked, Root, UnsafePath
 from agent.disk.scan.digest import never
 from agent.disk.scan.observe import observe, observe_at
@@ -29,11 +30,6 @@ from agent.disk.scan.parent_cache import ParentCache
 from agent.disk.selection.rules import Selection
 
 _T = TypeVar("_T")
-
-GROUP_SYNC: Final = 8
-"""Number of files from which one ``syncfs`` is cheaper than an fsync for each. For fewer files, it would wait for the
-writes of other programs.
-"""
 
 _COLLISION: Final = "'{}' is there, and this disk takes the two names for the same"
 _GONE: Final = (FileNotFoundError, PathBlocked, UnsafePath, MountMissing)
@@ -226,23 +222,13 @@ class Installer:
     def _make_files_durable(self, jobs: list[ApplyJob]) -> None:
         written = [job for job in jobs if job.outcome is None and job.inode is not None]
         try:
-            if len(written) < GROUP_SYNC or not self._sync_all(self._trash.staging):
+            if len(written) < GROUP_SYNC or not sync_all(self._fs, self._trash.staging):
                 for job in written:
                     self._staging.make_durable(job.intent.id)
         except OSError as failure:
             for job in written:
                 job.decide(ApplyOutcome.FAILED, explain(failure, self._root.path))
                 self._clean(job)
-
-    def _sync_all(self, folder: Dir) -> bool:
-        """Sync the whole file system at once; False if the system has no such call."""
-        try:
-            self._fs.syncfs(folder)
-        except OSError as failure:
-            if failure.errno not in UNSUPPORTED:
-                raise
-            return False
-        return True
 
     def _mark(self, jobs: list[ApplyJob]) -> None:
         """Mark each group as committed.
@@ -357,7 +343,7 @@ class Installer:
         if not touched:
             return
         try:
-            if len(touched) >= GROUP_SYNC and self._sync_all(self._root.handle):
+            if len(touched) >= GROUP_SYNC and sync_all(self._fs, self._root.handle):
                 return
             for path in touched:
                 with contextlib.suppress(*_GONE), self._root.folder(path) as folder:

@@ -11,7 +11,7 @@ import datetime
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -22,6 +22,7 @@ from agent.core.model import SENTINEL_BASE
 from agent.core.os_errors import explain
 from agent.core.paths import MAX_PART_BYTES, OWN_NAME
 from agent.core.retention import expired
+from agent.disk.apply.trash_texts import TrashText, write_texts
 from agent.disk.apply.watch_records import (
     WatchRecord,
     read_file,
@@ -144,24 +145,20 @@ class Trash:
         raise DiskError(f"There is no trash entry {entry_id}.")
 
     def store(self, path: str, content: bytes, reason: str, entry_id: str, now: float) -> None:
-        """Write a text as an entry; durable on return. A second call with the same id and bytes changes nothing.
+        """Write one text as an entry, as ``store_all`` does."""
+        self.store_all([TrashText(path, content, reason, entry_id)], now)
+
+    def store_all(self, texts: Sequence[TrashText], now: float) -> None:
+        """Write texts as entries; durable on return. A second call with the same ids and bytes changes nothing.
 
         Raises:
-            OSError: the disk refused; nothing was left behind.
+            OSError: the disk refused; some of the texts may be entries, and nothing else was left behind.
         """
-        sha256 = hashlib.sha256(content).hexdigest()
-        if any((entry.id, entry.hash) == (entry_id, sha256) for entry in self.entries()):
-            return
-        part = f"{entry_id}.part"
-        with contextlib.suppress(FileNotFoundError):
-            self._fs.unlink(self.staging, part)
-        write_file(self._fs, self.staging, part, content)
-        try:
-            self._add(part, path, sha256, reason, entry_id, now)
-        except OSError:
-            self._fs.unlink(self.staging, part)
-            raise
-        self._fs.fsync_dir(self.folder)
+
+        def add(staged: str, text: TrashText, sha256: str) -> None:
+            self._add(staged, text.path, sha256, text.reason, text.entry_id, now)
+
+        write_texts(self._fs, self.staging, self.folder, texts, add)
 
     def move_in(
         self, staged: str, path: str, *, sha256: str, hashed: Stat | None, reason: str, entry_id: str, now: float
