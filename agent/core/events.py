@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from agent.core.remote_records import RemoteFolder
 from agent.core.version import Version
 
 
@@ -174,6 +175,8 @@ class Page(Struct, frozen=True, gc=False):
         more: True if the server has more events now.
         cursor: the position for people, as ``status`` shows it.
         past: the events up to this position that were already acknowledged are left out; 0 if none was left out.
+        folders: folders of the server that the page created, moved or listed, in the order of their events.
+        folders_gone: ids of folders that it deleted, with everything below them.
         barrier: True if the next page must not be read before these events are committed, because the dialect
             translates it with what the index then knows.
     """
@@ -183,6 +186,8 @@ class Page(Struct, frozen=True, gc=False):
     more: bool
     cursor: str
     past: int = 0
+    folders: tuple[RemoteFolder, ...] = ()
+    folders_gone: tuple[str, ...] = ()
     barrier: bool = False
 
     @property

@@ -216,3 +216,17 @@ class RemoteHead:
     def version(self) -> Version:
         """The head."""
         return Version(self.hash, self.size, self.rev, self.remote_id)
+
+
+class RemoteFolder(Struct, frozen=True, gc=False):
+    """A folder of the server.
+
+    Attributes:
+        id: the server's id; opaque.
+        path: relative path; empty for the root of the source.
+        parent: id of the folder above; None for the root.
+    """
+
+    id: str
+    path: str
+    parent: str | None

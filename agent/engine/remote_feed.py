@@ -88,6 +88,8 @@ class RemoteFeed:
             return
         self._pass_over(message.page.past)
         self._apply(message.page)
+        ctx.index.folders.put(ctx.source, message.page.folders)
+        ctx.index.folders.drop(ctx.source, message.page.folders_gone)
         # The position and the events before it are committed together; the trees say what to install.
         ctx.update_source_row(feed_state=message.page.state, cursor=message.page.cursor)
         self._polling.on_page_applied(message)

@@ -5,21 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable
 
-from msgspec import Struct
-
-
-class RemoteFolder(Struct, frozen=True, gc=False):
-    """A folder of the server.
-
-    Attributes:
-        id: the server's id; opaque.
-        path: relative path; empty for the root of the source.
-        parent: id of the folder above; None for the root.
-    """
-
-    id: str
-    path: str
-    parent: str | None
+from agent.core.remote_records import RemoteFolder
 
 
 class Folders:
@@ -29,11 +15,19 @@ class Folders:
         self._db = connection
 
     def put(self, source: int, folders: Iterable[RemoteFolder]) -> None:
-        """Write folders; one with a known id is replaced."""
-        self._db.executemany(
-            "INSERT OR REPLACE INTO folders (source, id, path, parent) VALUES (?,?,?,?)",
-            ((source, folder.id, folder.path, folder.parent) for folder in folders),
-        )
+        """Write folders; one with a known id is replaced, and takes the folders below it along to its new path."""
+        for folder in folders:
+            before = self.get(source, folder.id)
+            if before is not None and before.path != folder.path:
+                # '0' is the character after '/'.
+                self._db.execute(
+                    "UPDATE folders SET path = ? || substr(path, ?) WHERE source = ? AND path > ? AND path < ?",
+                    (folder.path, len(before.path) + 1, source, f"{before.path}/", f"{before.path}0"),
+                )
+            self._db.execute(
+                "INSERT OR REPLACE INTO folders (source, id, path, parent) VALUES (?,?,?,?)",
+                (source, folder.id, folder.path, folder.parent),
+            )
 
     def get(self, source: int, identifier: str) -> RemoteFolder | None:
         """Return the folder with this id; None if it is not known."""
@@ -49,8 +43,14 @@ class Folders:
         return [RemoteFolder(*row) for row in found]
 
     def drop(self, source: int, ids: Iterable[str]) -> None:
-        """Delete folders that the server does not have any more."""
-        self._db.executemany("DELETE FROM folders WHERE source = ? AND id = ?", ((source, one) for one in ids))
+        """Delete folders that the server does not have any more, with the folders below them."""
+        for identifier in ids:
+            folder = self.get(source, identifier)
+            if folder is not None:
+                self._db.execute(
+                    "DELETE FROM folders WHERE source = ? AND (id = ? OR (path > ? AND path < ?))",
+                    (source, identifier, f"{folder.path}/", f"{folder.path}0"),
+                )
 
     def forget(self, source: int) -> None:
         """Delete every folder of a source."""

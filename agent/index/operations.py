@@ -147,6 +147,22 @@ class Operations:
                 found[row[1]] = _entry(row)
         return found
 
+    def made_by_us(
+        self, source: int, path: str, digest: str | None, remote_id: str | None, rev: str | None
+    ) -> str | None:
+        """Return the id of the newest operation that made this version; None if none did.
+
+        Args:
+            digest: sha256 of the version; None for a delete.
+            remote_id, rev: must be equal to the operation's own; None: not compared.
+        """
+        sql = (
+            "SELECT id FROM operations WHERE source = ?1 AND path = ?2 AND hash IS ?3 "
+            "AND (?4 IS NULL OR remote_id = ?4) AND (?5 IS NULL OR rev = ?5) ORDER BY seq DESC LIMIT 1"
+        )
+        found = self._db.execute(sql, (source, path, digest, remote_id, rev)).fetchone()
+        return None if found is None else str(found[0])
+
     def open(self, source: int) -> list[StoredOperation]:
         """Return every operation in an open state, oldest first."""
         sql = f"SELECT {_COLUMNS} FROM operations WHERE source = ? AND {_OPEN} ORDER BY seq"

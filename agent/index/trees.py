@@ -126,6 +126,12 @@ class Trees:
         # '0' is the character after '/'.
         return map(_row, self._db.execute(sql, (source, f"{folder}/", f"{folder}0")))
 
+    def with_remote_id(self, source: int, remote_id: str) -> str | None:
+        """Return the path at which the server has the file with this id; None if no row says so. Reads every row."""
+        sql = "SELECT path FROM files WHERE source = ? AND remote_id = ? AND remote_hash IS NOT NULL LIMIT 1"
+        found = self._db.execute(sql, (source, remote_id)).fetchone()
+        return None if found is None else str(found[0])
+
     def known(self, source: int) -> Iterator[IndexedFileRow]:
         """Return the local side of every row in path order, for a whole scan to compare with."""
         sql = f"SELECT {_KNOWN} FROM files WHERE source = ? ORDER BY path"

@@ -15,12 +15,14 @@ class BookEntry(Struct, frozen=True, gc=False):
         path: relative path.
         remote_id, rev: the server's own file id and revision, opaque; None if they are not known.
         hash: sha256 of the bytes.
+        size: bytes; None if not known.
     """
 
     path: str
     remote_id: str | None
     rev: str | None
     hash: str
+    size: int | None = None
 
 
 class Book(Protocol):
@@ -34,23 +36,28 @@ class Book(Protocol):
         """Return the path of a file; None if no file has this id."""
         ...
 
-    def id_of(self, path: str) -> str | None:
-        """Return the id of the file at a path; None if there is no file, or its id is not known."""
-        ...
-
-    def rev_of(self, path: str) -> str | None:
-        """Return the revision of the file at a path; None if there is no file, or its revision is not known."""
+    def entry_at(self, path: str) -> BookEntry | None:
+        """Return the file at a path; None if there is none."""
         ...
 
     def files_below(self, path: str) -> Iterator[BookEntry]:
         """Iterate over the files below a folder, at any depth, sorted by path; "" is the whole source."""
         ...
 
-    def operation_for(self, remote_id: str | None, rev: str | None, path: str | None, digest: str | None) -> str | None:
+    def folder_id(self, path: str) -> str | None:
+        """Return the id of the folder at a path; None if it is not known."""
+        ...
+
+    def folder_path(self, folder_id: str) -> str | None:
+        """Return the path of a folder; None if it is not known."""
+        ...
+
+    def operation_for(self, remote_id: str | None, rev: str | None, path: str, digest: str | None) -> str | None:
         """Return the id of our own operation that made a version; None if none did.
 
-        Each argument that is not None must be equal to the operation's own. A value that the operation does not know
-        yet is not equal to anything, so that a version of somebody else is never taken for ours.
+        Path and hash must be those of the operation; the hash of a delete is None. An id and a revision that are given
+        must be equal to the operation's too. A value that the operation does not know yet is not equal to anything, so
+        that a version of somebody else is never taken for ours.
         """
         ...
 
@@ -62,11 +69,7 @@ class EmptyBook:
         """See ``Book``."""
         return None
 
-    def id_of(self, path: str) -> str | None:
-        """See ``Book``."""
-        return None
-
-    def rev_of(self, path: str) -> str | None:
+    def entry_at(self, path: str) -> BookEntry | None:
         """See ``Book``."""
         return None
 
@@ -74,7 +77,15 @@ class EmptyBook:
         """See ``Book``."""
         return iter(())
 
-    def operation_for(self, remote_id: str | None, rev: str | None, path: str | None, digest: str | None) -> str | None:
+    def folder_id(self, path: str) -> str | None:
+        """See ``Book``."""
+        return None
+
+    def folder_path(self, folder_id: str) -> str | None:
+        """See ``Book``."""
+        return None
+
+    def operation_for(self, remote_id: str | None, rev: str | None, path: str, digest: str | None) -> str | None:
         """See ``Book``."""
         return None
 

@@ -23,6 +23,7 @@ from agent.index.store import unavailable
 from agent.remotes.protocol import Capabilities
 from agent.remotes.wrappers import CallCounts
 from agent.runtime import source_setup
+from agent.runtime.books import Books
 from agent.runtime.cloned_home import detach_cloned_home
 from agent.runtime.control_loop import ControlLoop
 from agent.runtime.effect_executor import ServerConnection
@@ -137,8 +138,9 @@ class Agent:
                 runner.deliver(m.ConnectionsReset())
 
     def _new_session(self, entry: ServerEntry, learned: Callable[[Capabilities], None]) -> ServerSession:
+        books = Books(self.home.index_file, lambda: self.registry.sources_of(entry.name))
         session = ServerSession(
-            entry, self.settings, self.credentials, self.hub, self._machine, self._save_entry, learned
+            entry, self.settings, self.credentials, self.hub, self._machine, self._save_entry, learned, books
         )
         if self.run_mode is RunMode.DAEMON:
             session.start_heartbeat(self.settings.heartbeat_seconds)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from agent.core.model import IndexedFile, IndexedFileRow
 from agent.index import Index, open_reader
+from agent.runtime.index_book import IndexBook
 
 
 class LocalIndexReader:
@@ -19,6 +20,11 @@ class LocalIndexReader:
         self._source = source
         self._lock = threading.Lock()
         self._reader: Index | None = None
+
+    @property
+    def book(self) -> IndexBook:
+        """The server side of the same source, for the adapter."""
+        return IndexBook(self._reading, self._source)
 
     def close(self) -> None:
         """Close the connection. The next call opens it again."""

@@ -19,6 +19,7 @@ from agent.remotes.http.failures import RemoteCallError, SideEffect
 from agent.remotes.open import open_remote
 from agent.remotes.protocol import Capabilities, Registration, Remote
 from agent.remotes.wrappers import CallCounter
+from agent.runtime.books import Books
 from agent.runtime.effect_executor import ServerConnection
 from agent.runtime.hub_process import WORKSPACE, HubProcess, HubStartFailed
 from agent.settings.credentials import CredentialStore, Token
@@ -70,6 +71,7 @@ class ServerSession:
         machine: this machine's id. A connector that another machine registered is not used.
         save_entry: saves the account with a new connector or address.
         on_capabilities: called with the server's features whenever they change.
+        books: returns what the index knows of a source of the account.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class ServerSession:
         machine: str,
         save_entry: Callable[[ServerEntry], None],
         on_capabilities: Callable[[Capabilities], None],
+        books: Books,
     ) -> None:
         self.entry = entry
         self._settings = settings
@@ -89,6 +92,7 @@ class ServerSession:
         self._machine = machine
         self._save_entry = save_entry
         self._on_capabilities = on_capabilities
+        self._books = books
         self._lock = threading.Lock()
         self._remote: Remote | None = None
         self._registration: Registration | None = None
@@ -160,6 +164,7 @@ class ServerSession:
                 name=entry.name,
                 ca_file=self._settings.ca_file,
                 insecure_http=entry.insecure_http,
+                books=self._books,
                 observers=(self.calls,),
             )
         except UsageError as error:
@@ -281,6 +286,7 @@ class ServerSession:
         remote = self._remote
         if remote is not None:
             remote.close()
+        self._books.close()
 
 
 def local_entry() -> ServerEntry:

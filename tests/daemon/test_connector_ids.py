@@ -10,6 +10,7 @@ import pytest
 from agent.core.errors import Problem, ProblemKind, RemoteError
 from agent.remotes.protocol import Capabilities, Registration
 from agent.runtime import server_session
+from agent.runtime.books import Books
 from agent.runtime.hub_process import HubProcess
 from agent.runtime.server_session import ServerSession
 from agent.settings.credentials import CredentialStore
@@ -68,7 +69,8 @@ def session(
     home, settings = Home.from_environment({"RAVEN_AGENT_HOME": str(tmp_path)}), Settings()
     credentials = CredentialStore(home, settings, {})
     hub = HubProcess(tmp_path / "hub", 0, 90)
-    return ServerSession(entry, settings, credentials, hub, "this-machine", saved.append, lambda _: None)
+    books = Books(tmp_path / "index.sqlite", tuple)
+    return ServerSession(entry, settings, credentials, hub, "this-machine", saved.append, lambda _: None, books)
 
 
 @pytest.mark.parametrize("client_made", [True, False])

@@ -1,0 +1,63 @@
+"""The book that adapters read: the committed server side of one source in the index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+
+from agent.index import Index
+from agent.index.trees import PathRow
+from agent.remotes.book import BookEntry
+
+
+class IndexBook:
+    """``Book`` over the index.
+
+    Args:
+        reading: gives an index for one read; the same one must not be given to two threads at once.
+        source: the key of the source.
+    """
+
+    def __init__(self, reading: Callable[[], AbstractContextManager[Index]], source: int) -> None:
+        self._reading = reading
+        self._source = source
+
+    def path_of(self, remote_id: str) -> str | None:
+        """See ``Book``."""
+        with self._reading() as index:
+            return index.trees.with_remote_id(self._source, remote_id)
+
+    def entry_at(self, path: str) -> BookEntry | None:
+        """See ``Book``."""
+        with self._reading() as index:
+            return _entry(index.trees.get(self._source, [path])[path])
+
+    def files_below(self, path: str) -> Iterator[BookEntry]:
+        """See ``Book``. The files are read at once: a move of the folder concerns them all."""
+        with self._reading() as index:
+            rows = index.trees.below(self._source, path) if path else index.trees.all(self._source)
+            return iter([entry for row in rows if (entry := _entry(row)) is not None])
+
+    def folder_id(self, path: str) -> str | None:
+        """See ``Book``."""
+        with self._reading() as index:
+            found = index.folders.at(self._source, path)
+            return None if found is None else found.id
+
+    def folder_path(self, folder_id: str) -> str | None:
+        """See ``Book``."""
+        with self._reading() as index:
+            found = index.folders.get(self._source, folder_id)
+            return None if found is None else found.path
+
+    def operation_for(self, remote_id: str | None, rev: str | None, path: str, digest: str | None) -> str | None:
+        """See ``Book``."""
+        with self._reading() as index:
+            return index.operations.made_by_us(self._source, path, digest, remote_id, rev)
+
+
+def _entry(row: PathRow) -> BookEntry | None:
+    side = row.remote
+    if not side.is_file or side.hash is None:
+        return None
+    return BookEntry(row.path, side.remote_id, side.rev, side.hash, side.size)
