@@ -1,6 +1,6 @@
 """The port that every server dialect implements.
 
-Obligations of every adapter, checked by one conformance suite (``tests/remotes/test_conformance.py``):
+Obligations of every adapter, checked by one conformance suite (``tests/remotes/suite/``):
 
 - Every call returns or raises ``RemoteError``; no other exception passes, except one that a ``Sink`` or an
   ``OnResumable`` raised. No call retries, sleeps, or logs a token. Waiting and retrying belong to the engine; logging

@@ -1,37 +1,33 @@
-"""Servers behind the adapter under test, each with faults that can be injected and a clock that stands."""
+"""Raven servers as worlds of the conformance suite, each with faults that can be injected and a clock that stands."""
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from agent.core.events import FeedEvent
-from agent.core.model import Mode
-from agent.core.remote_records import Operation, Outcome, Result, Verb
+from agent.core.remote_records import Operation, Result, Verb
 from agent.hub.auth import JwtTokens, mint
 from agent.hub.raven.endpoints import Hub
 from agent.hub.store.sql_store import SqlStore
 from agent.remotes.http.client import HttpClient
-from agent.remotes.protocol import Outgoing, PushAnswer
+from agent.remotes.protocol import Outgoing, PushAnswer, Remote
 from agent.remotes.raven.adapter import RavenRemote
 from agent.remotes.raven.profile import raven_profile
+from remotes.suite.book import MemoryBook
+from remotes.suite.world import START, Clock, as_bytes, sha
+from remotes.suite.world import World as AnyWorld
 from strict_raven import USER, WORKSPACE, Races, Response, StrictRaven, token
 from strict_raven.faults import Faulty
 from strict_raven.transport import HandlerTransport
 from support.closing import closed_after_test
 
+__all__ = ["START", "WORLDS", "Clock", "World", "edit", "hub_world", "removal", "results", "sha", "strict_world"]
+
 HUB_SECRET = b"a secret of the tests, long enough for HS256" * 2
-START = 1_700_000_000.0
 
 _ids = itertools.count(1)
-
-
-def sha(content: str) -> str:
-    """The identity of a text."""
-    return hashlib.sha256(content.encode()).hexdigest()
 
 
 def edit(path: str, content: str, base: str | None = None, op: str | None = None) -> Outgoing:
@@ -53,78 +49,53 @@ def removal(path: str, base: str, op: str | None = None) -> Outgoing:
     return Outgoing(operation)
 
 
-@dataclass
-class Clock:
-    """A clock that stands until it is moved; seconds."""
-
-    now: float = START
-
-    def __call__(self) -> float:
-        return self.now
-
-
-@dataclass
-class World:
-    """One server with one source, and an adapter that talks to it.
+class World(AnyWorld):
+    """One Raven server with one source, and an adapter that talks to it.
 
     Attributes:
         hub: whether the server is the hub, which says more.
-        faults: where failures are injected.
         strict: the strict server's insides; None for the hub.
         batches: every push-batch body sent, oldest first.
     """
 
-    hub: bool
-    faults: Faulty
-    clock: Clock
-    bearer: list[str]
-    strict: StrictRaven | None = None
-    remote: RavenRemote = field(init=False)
-    connector: str = field(init=False)
-    source: str = field(init=False)
-    batches: list[bytes] = field(init=False, default_factory=list)
-    _open: list[HttpClient] = field(init=False, default_factory=list)
+    commits = "push-batch"
+    distinguishes_visits = False
+    has_ids = False
+    remote: RavenRemote
 
-    def __post_init__(self) -> None:
-        self.remote = self.adapter()
-        self.connector = self.remote.register("laptop", "linux", "1.0").connector_id
-        self.source = self.remote.create_source("notes", Mode.BIDIRECTIONAL, self.connector, ["**/*.md"], []).id
+    def __init__(
+        self,
+        faults: Faulty,
+        clock: Clock,
+        bearer: str,
+        copies: tuple[Callable[[], Any], Callable[[Any], None]],
+        strict: StrictRaven | None = None,
+    ) -> None:
+        self.hub = strict is None
+        self.strict = strict
+        self.batches: list[bytes] = []
+        self._copies = copies
+        super().__init__(faults, clock, bearer)
 
-    def adapter(self) -> RavenRemote:
+    def adapter(self, book: MemoryBook | None = None) -> RavenRemote:
         """Another machine's adapter, which knows no capabilities yet."""
         return RavenRemote(self.http())
 
     def http(self) -> HttpClient:
         """The raw calls, for what the adapter does not offer."""
-        transport = HandlerTransport(self._handle)
-        made = HttpClient(
-            "http://127.0.0.1", lambda: self.bearer[0], raven_profile(WORKSPACE), transport=transport, clock=self.clock
-        )
-        self._open.append(made)
+        made = self._client(self.handle)
+        self._closing.append(made.close)
         return made
 
-    def _handle(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
+    def _client(self, handle: Callable[..., Response]) -> HttpClient:
+        profile, transport = raven_profile(WORKSPACE), HandlerTransport(handle)
+        return HttpClient("http://127.0.0.1", lambda: self.bearer[0], profile, transport=transport, clock=self.clock)
+
+    def handle(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
+        """See ``World`` of the suite."""
         if path.endswith("push-batch"):
             self.batches.append(body)
-        return self.faults.handle(method, path, headers, body)
-
-    def close(self) -> None:
-        """Give everything back."""
-        for http in self._open:
-            http.close()
-
-    def push(self, *batch: Outgoing) -> PushAnswer:
-        """Push to the source."""
-        return self.remote.push(self.source, self.connector, batch)
-
-    def results(self, *batch: Outgoing) -> list[Result]:
-        """What became of each operation, in the order given; there must be exactly one outcome for each."""
-        return results(self.push(*batch), batch)
-
-    def only(self, outgoing: Outgoing) -> Outcome:
-        """What became of one operation."""
-        (outcome,) = self.push(outgoing).outcomes
-        return outcome
+        return super().handle(method, path, headers, body)
 
     def raw(self, endpoint: str, **body: Any) -> Any:
         """One call past the adapter."""
@@ -135,24 +106,76 @@ class World:
         more = {} if base is None else {"baseHash": sha(base)}
         return self.raw("sources/file/update", relativePath=path, content=content, **more)
 
-    def drain(self, state: str | None = None, remote: RavenRemote | None = None) -> tuple[list[FeedEvent], str]:
+    def drain(self, state: str | None = None, remote: Remote | None = None) -> tuple[list[FeedEvent], str]:
         """Every event behind ``state``, and the state after them."""
+        if remote is None:
+            return super().drain(state)
         events: list[FeedEvent] = []
         while True:
-            page = (remote or self.remote).pull(self.source, state, 0.0, self.clock.now)
+            page = remote.pull(self.source, state, 0.0, self.clock.now)
             events += page.events
             state = page.state
             if not page.more:
                 return events, state
 
-    def files(self) -> dict[str, str]:
-        """Path -> hash of the whole listing."""
-        return {file.path: file.hash for page in self.remote.listing(self.source) for file in page}
-
     def text(self, path: str) -> str | None:
         """What stands at a path; None for nothing."""
         head = self.remote.head(self.source, path)
-        return None if head is None else head.content.decode()
+        return None if head is None or head.content is None else head.content.decode()
+
+    # The server, in the words of the suite
+
+    def _past_faults(self) -> RavenRemote:
+        """An adapter of somebody else, whose requests no fault strikes and no test counts."""
+        return RavenRemote(self._client(self.faults.unharmed))
+
+    def _push(self, *batch: Outgoing) -> None:
+        remote = self._past_faults()
+        connector = remote.register("somebody", "linux", "1.0").connector_id
+        assert set(results(remote.push(self.source, connector, batch), batch)) == {Result.APPLIED}
+        remote.close()
+
+    def put(self, path: str, content: str | bytes) -> None:
+        """See ``World`` of the suite."""
+        data, before = as_bytes(content), self.held().get(path)
+        base = None if before is None else sha(before)
+        operation = Operation(f"op-{next(_ids)}", path, Verb.UPSERT, sha(data), len(data), base)
+        self._push(Outgoing(operation, data))
+
+    def remove(self, path: str) -> None:
+        """See ``World`` of the suite."""
+        self._push(Outgoing(Operation(f"op-{next(_ids)}", path, Verb.DELETE, None, 0, sha(self.held()[path]))))
+
+    def move(self, old: str, new: str) -> None:
+        """See ``World`` of the suite."""
+        held = self.held()
+        for path in [path for path in held if path == old or path.startswith(old + "/")]:
+            self.put(new + path[len(old) :], held[path])
+            self.remove(path)
+
+    def held(self) -> dict[str, bytes]:
+        """See ``World`` of the suite."""
+        remote = self._past_faults()
+        paths = [file.path for page in remote.listing(self.source) for file in page]
+        heads = {path: remote.head(self.source, path) for path in paths}
+        remote.close()
+        return {path: head.content for path, head in heads.items() if head is not None and head.content is not None}
+
+    def identity(self, path: str) -> tuple[str | None, str | None]:
+        """A Raven file's revision is its hash; its path is its identity."""
+        return sha(self.held()[path]), None
+
+    def refusable(self) -> Outgoing:
+        """Text that the database does not take."""
+        return edit("poison.md", "a\0b")
+
+    def snapshot(self) -> Any:
+        """See ``World`` of the suite."""
+        return self._copies[0]()
+
+    def restore(self, copy: Any) -> None:
+        """See ``World`` of the suite."""
+        self._copies[1](copy)
 
 
 def results(answer: PushAnswer, batch: Sequence[Outgoing]) -> list[Result]:
@@ -166,20 +189,23 @@ def strict_world(races: Races | None = None) -> World:
     """The strict server, with every fault of the real one."""
     clock = Clock()
     server = StrictRaven(clock=clock, races=races)
-    return World(False, Faulty(server.handle, wait=lambda _: None), clock, [token()], server)
+    copies = (server.snapshot, server.restore)
+    return World(Faulty(server.handle, wait=lambda _: None), clock, token(), copies, server)
 
 
 def hub_world() -> World:
     """The hub, in this process and in memory."""
     clock = Clock()
-    hub = Hub(closed_after_test(SqlStore("sqlite://")), lambda: int(clock.now * 1000), tokens=JwtTokens(HUB_SECRET))
+    store = closed_after_test(SqlStore("sqlite://"))
+    hub = Hub(store, lambda: int(clock.now * 1000), tokens=JwtTokens(HUB_SECRET))
 
     def handle(method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
         answer = hub.handle(method, path, headers, body)
         return Response(answer.status, answer.headers, answer.read())
 
     bearer = mint(HUB_SECRET, workspace=WORKSPACE, user=USER, now=int(clock.now * 1000))
-    return World(True, Faulty(handle, wait=lambda _: None), clock, [bearer])
+    return World(Faulty(handle, wait=lambda _: None), clock, bearer, (store.snapshot, store.restore))
 
 
 WORLDS: dict[str, Callable[[], World]] = {"strict": strict_world, "hub": hub_world}
+"""One world a test, for each server the adapter must hold its obligations against."""

@@ -11,7 +11,7 @@ from agent.core.errors import ProblemKind, RemoteError
 from agent.core.model import Resolution
 from agent.core.remote_records import Result
 from agent.remotes.http import client as http_module
-from remotes.fixtures import START, World, edit, removal
+from remotes.fixtures import World, edit, removal
 from strict_raven.faults import (
     Fault,
     cut_json,
@@ -67,30 +67,6 @@ def test_every_call_ends_with_the_problem_its_answer_means(world: World, call: s
     with pytest.raises(RemoteError) as error:
         CALLS[call](world)
     assert error.value.problem.kind is (ProblemKind.NOT_FOUND if cut_error else kind)
-
-
-@pytest.mark.parametrize("fault", KINDS)
-def test_a_garbled_page_moves_nothing(world: World, fault: str) -> None:
-    """PR6: the state kept from before still gives every event."""
-    _, state = world.drain()
-    world.results(edit("a.md", "A"), edit("b.md", "B"))
-    world.faults.inject(KINDS[fault][0]())
-    with pytest.raises(RemoteError):
-        world.remote.pull(world.source, state, 0, world.clock.now)
-    assert len(world.drain(state)[0]) == 2
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [("7", 7.0), ("Tue, 14 Nov 2023 22:15:20 GMT", 120.0), ("soon", None), ("99999999", 3600.0)],
-)
-def test_busy_says_how_long(world: World, value: str, seconds: float | None) -> None:
-    """PR8: seconds and HTTP dates, measured by the clock given; never longer than an hour."""
-    assert START == 1_700_000_000.0
-    world.faults.inject(too_many(value))
-    with pytest.raises(RemoteError) as error:
-        world.remote.sources()
-    assert error.value.problem.retry_after == seconds
 
 
 def test_a_connector_of_another_user_names_the_remedy(world: World) -> None:
@@ -157,18 +133,6 @@ def test_a_lost_answer_is_not_sent_twice_into_a_conflict(world: World) -> None:
     assert world.results(ours) == [Result.APPLIED if world.hub else Result.UNCERTAIN]
     assert list(world.remote.conflicts(world.source)) == []
     assert len(world.remote.history(world.source, "a.md")) == 1
-
-
-def test_a_push_goes_on_after_the_token_was_renewed(world: World) -> None:
-    """PR10: a refused token stops the push, the next call uses the new one."""
-    good = world.bearer[0]
-    world.bearer[0] = "nonsense"
-    answer = world.push(edit("a.md", "A"))
-    assert answer.problem is not None
-    assert answer.problem.kind is ProblemKind.SIGNED_OUT
-    assert "nonsense" not in answer.problem.message
-    world.bearer[0] = good
-    assert world.results(edit("a.md", "A")) == [Result.APPLIED]
 
 
 def test_a_conflict_that_cannot_be_listed_is_uncertain(world: World) -> None:

@@ -6,7 +6,6 @@ import contextlib
 import hashlib
 import socket
 import threading
-from dataclasses import dataclass
 
 import pytest
 
@@ -16,21 +15,11 @@ from agent.remotes.http.download import download
 from agent.remotes.http.failures import RemoteCallError
 from agent.remotes.http.profile import ApiProfile
 from agent.remotes.http.request import BYTES, ApiRequest, FilePart
-from remotes.test_transfers import Opened
+from remotes.suite.transfers import OpenedFile
 from remotes.test_transport import talking
 
 MIB = 1 << 20
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
-
-
-@dataclass
-class Changing(Opened):
-    """A file that changes after its first mebibyte was read."""
-
-    def read(self, offset: int, length: int) -> bytes:
-        """See ``Pieces``."""
-        self.changed = offset >= MIB
-        return super().read(offset, length)
 
 
 def body_of(connection: socket.socket) -> bytes:
@@ -58,9 +47,9 @@ def test_an_opened_file_arrives_whole_or_not_at_all() -> None:
 
     content = bytes(range(256)) * (2 * MIB // 256)
     request = ApiRequest(
-        "PUT", "chunk", body=FilePart(Opened(content), 0, len(content)), content_type=BYTES, may_be_empty=True
+        "PUT", "chunk", body=FilePart(OpenedFile(content), 0, len(content)), content_type=BYTES, may_be_empty=True
     )
-    request_of_changed = ApiRequest("PUT", "chunk", body=FilePart(Changing(content), 0, len(content)))
+    request_of_changed = ApiRequest("PUT", "chunk", body=FilePart(OpenedFile(content, changes_at=MIB), 0, len(content)))
     with talking(talk) as url, contextlib.closing(HttpClient(url, lambda: "t", ApiProfile("v1/"))) as http:
         for _ in range(2):
             with pytest.raises(ContentChanged):

@@ -17,7 +17,7 @@ from agent.remotes.http.failures import RemoteCallError, SideEffect, of_exceptio
 from agent.remotes.http.profile import PLAIN, ApiProfile, Refusal
 from agent.remotes.http.request import BYTES, ApiRequest, FilePart
 from remotes.scripted import TOKEN, Handler
-from remotes.test_transfers import Opened
+from remotes.suite.transfers import OpenedFile
 
 PROFILE = ApiProfile("v1/", address_ending="/v1", headers={"x-team": "t"})
 DIGITS = b"0123456789"
@@ -88,7 +88,7 @@ class TestRequests:
 
     def test_an_opened_file_is_sent_in_pieces_with_its_length(self) -> None:
         """Only a part of it, and never more than a quarter of a mebibyte at once."""
-        file = Opened(bytes(range(256)) * 4096)
+        file = OpenedFile(bytes(range(256)) * 4096)
         part = FilePart(file, 1000, 600_000)
 
         def handler(request: httpx.Request) -> httpx.Response:
@@ -99,7 +99,7 @@ class TestRequests:
 
         answer = client(handler).request(ApiRequest("PUT", "chunk", body=part, may_be_empty=True))
         assert (answer.data, answer.status) == (None, 204)
-        assert file.read_from == [1000, 1000 + (1 << 18), 1000 + (2 << 18)]
+        assert file.reads == [1000, 1000 + (1 << 18), 1000 + (2 << 18)]
 
     def test_a_file_that_changes_while_it_is_sent_ends_the_request(self) -> None:
         """The caller gets the reader's own error, not a failure of the network."""
@@ -109,7 +109,7 @@ class TestRequests:
             raise AssertionError("the request was complete")
 
         with pytest.raises(ContentChanged):
-            client(handler).request(ApiRequest("PUT", "chunk", body=FilePart(Opened(b"x", changed=True), 0, 1)))
+            client(handler).request(ApiRequest("PUT", "chunk", body=FilePart(OpenedFile(b"x", changes_at=0), 0, 1)))
 
     def test_an_empty_answer_is_only_taken_where_it_is_meant(self) -> None:
         """PR6: 204 from a portal is no success of a call that answers with data, and a web page never is."""

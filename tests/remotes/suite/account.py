@@ -1,0 +1,105 @@
+"""Promises about the account: registering, sources, and what is not there."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+from agent.core.errors import ProblemKind, RemoteError
+from agent.core.model import Mode, Resolution
+from agent.core.remote_records import Result
+from agent.core.supply import Transfer
+from remotes.suite.world import World, needs
+
+UNKNOWN = "99999999-9999-4999-8999-999999999999"
+
+
+def kind_of(call: Callable[[], object]) -> ProblemKind:
+    """The kind of problem a call ends with."""
+    with pytest.raises(RemoteError) as error:
+        call()
+    return error.value.problem.kind
+
+
+class AccountPromises:
+    """See the module."""
+
+    def test_a_heartbeat_names_the_connector_and_the_features(self, world: World) -> None:
+        """A machine that starts anew learns what the server offers with its first heartbeat."""
+        fresh = world.other("laptop")
+        registered = fresh.remote.heartbeat(world.connector)
+        assert registered.connector_id == world.connector
+        assert registered.capabilities == fresh.remote.capabilities == world.can
+
+    def test_a_forgotten_connector_is_not_found(self, world: World) -> None:
+        """So that the agent registers again."""
+        assert kind_of(lambda: world.remote.heartbeat(UNKNOWN)) is ProblemKind.NOT_FOUND
+
+    def test_a_connector_id_of_our_own_registers_once(self, world: World) -> None:
+        """An answer that was lost leaves no second connector behind."""
+        needs(world.can.client_made_id, "connector ids made by the client")
+        first, again = (world.remote.register("laptop", "linux", "1.0", "my-own-id") for _ in range(2))
+        assert first.connector_id == again.connector_id == "my-own-id"
+
+    def test_sources_are_listed_newest_first(self, world: World) -> None:
+        """With name, and with mode and patterns where the server stores them."""
+        world.clock.now += 1
+        made = world.remote.create_source("work", Mode.IMPORT_ONLY, world.connector, ["**/*.txt"], ["tmp/**"])
+        newest, first = world.remote.sources()
+        assert newest == made
+        assert (made.name, made.writable, first.id, first.paused) == ("work", True, world.source, False)
+        if world.can.server_mode:
+            assert made.mode is Mode.IMPORT_ONLY
+        if world.can.server_patterns:
+            assert (made.include, made.exclude) == (("**/*.txt",), ("tmp/**",))
+
+    def test_more_sources_than_one_page_are_all_listed(self, world: World) -> None:
+        """Also the sixtieth."""
+        names = [f"s{number}" for number in range(60)]
+        for name in names:
+            world.clock.now += 1
+            world.remote.create_source(name, Mode.BIDIRECTIONAL, world.connector, [], [])
+        assert [source.name for source in world.remote.sources()] == [*reversed(names), "notes"]
+
+    def test_an_unknown_source_is_not_found_everywhere(self, world: World) -> None:
+        """No call takes an unknown source for an empty one."""
+        remote = world.remote
+        operation = world.edit("a.md", "A").operation
+        calls: list[Callable[[], object]] = [
+            lambda: remote.pull(UNKNOWN, None, 0, world.clock.now),
+            lambda: list(remote.listing(UNKNOWN)),
+            lambda: list(remote.conflicts(UNKNOWN)),
+            lambda: remote.resolve(UNKNOWN, UNKNOWN, Resolution.KEEP_RAVEN, None, None),
+            lambda: remote.fetch(UNKNOWN, Transfer("0" * 16, "a.md", None, None, "x", 1), 0, lambda *_: None),
+        ]
+        if world.can.server_pause:
+            calls.append(lambda: remote.pause(UNKNOWN))
+        for call in calls:
+            assert kind_of(call) in (ProblemKind.NOT_FOUND, ProblemKind.STALE)
+        answer = remote.push(UNKNOWN, world.connector, [world.edit("a.md", "A")])
+        assert answer.outcomes[0].result in (Result.NOT_SENT, Result.UNCERTAIN)
+        assert answer.problem is not None
+        assert answer.problem.kind is ProblemKind.NOT_FOUND
+        assert operation.id not in {outcome.operation_id for outcome in answer.outcomes}
+
+    def test_a_paused_source_takes_no_push_but_its_feed_is_read(self, world: World) -> None:
+        """The refused operation was not sent, and is applied after the pause."""
+        needs(world.can.server_pause, "pause")
+        world.put("b.md", "B")
+        world.remote.pause(world.source)
+        assert world.remote.is_paused(world.source)
+        answer = world.push(world.edit("a.md", "A"))
+        assert [outcome.result for outcome in answer.outcomes] == [Result.NOT_SENT]
+        assert answer.problem is not None
+        assert answer.problem.kind is ProblemKind.PAUSED
+        assert world.drain()[0]
+        world.remote.resume(world.source)
+        assert not world.remote.is_paused(world.source)
+        assert world.results(world.edit("a.md", "A")) == [Result.APPLIED]
+
+    def test_nothing_is_nudged_by_a_server_without_nudges(self, world: World) -> None:
+        """The call returns at once."""
+        needs(not world.can.nudges, "silence")
+        world.remote.listen(threading.Event(), lambda _: pytest.fail("a nudge"))
