@@ -28,6 +28,7 @@ class Chances:
         empty_listing: that the server lists no file, two times running; the next listing is whole.
         stale_base: that an edit on the server is based on an older text.
         same_text: that a text saved is one that was written before.
+        visits: 1.0 if each visit of a text has a revision of its own (``visits.py``), 0.0 if the hash is the revision.
     """
 
     crash_at_disk: float = 0.0015
@@ -51,6 +52,7 @@ class Chances:
     empty_listing: float = 0.0
     stale_base: float = 0.25
     same_text: float = 0.12
+    visits: float = 0.0
 
 
 PROFILES = (
@@ -65,12 +67,15 @@ PROFILES = (
 """Seeds take these in turn."""
 
 CROWDED = (
-    Chances(page_edit=1.0, stale_base=0.6, clock=0.0),
-    Chances(same_text=0.6, stranger=0.3),
-    Chances(outage=0.12, restore=0.2, put_back=0.5, same_text=0.3, empty_listing=0.05),
-    Chances(page_edit=0.6, stale_base=0.5, same_text=0.5, stranger=0.2, bystander=0.3, strange=0.0),
+    Chances(page_edit=1.0, stale_base=0.6, clock=0.0, visits=1.0),
+    Chances(same_text=0.6, stranger=0.3, visits=1.0),
+    Chances(outage=0.12, restore=0.2, put_back=0.5, same_text=0.3, empty_listing=0.05, visits=1.0),
+    Chances(page_edit=0.6, stale_base=0.5, same_text=0.5, stranger=0.2, bystander=0.3, strange=0.0, visits=1.0),
 )
-"""Each fifth round of seeds takes these: page edits on old bases, equal texts, strangers, outages, restores."""
+"""Each fifth round of seeds takes these: page edits on old bases, equal texts, strangers, outages, restores.
+
+Their servers give each visit of a text another revision.
+"""
 
 
 def profile_of(seed: int) -> Chances:

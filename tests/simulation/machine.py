@@ -20,7 +20,7 @@ from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.engine.config import EngineConfig, RunMode
 from agent.engine.engine import Engine
-from agent.index import generation
+from agent.index import Index, generation
 from agent.remotes.http.client import HttpClient
 from agent.remotes.raven.adapter import RavenRemote
 from agent.remotes.raven.profile import raven_profile
@@ -56,6 +56,14 @@ class Surroundings(Protocol):
 
     def check_removals(self, effect: e.Effect) -> None:
         """A change of the folder is about to be made. Raises WrongDelete."""
+        ...
+
+    def adapter(self, plain: RavenRemote) -> RavenRemote:
+        """The adapter, with the revisions of this world."""
+        ...
+
+    def check_revisions(self, index: Index, source: int, table: str) -> None:
+        """Compare the revisions of a table with their contents. Raises WrongRevision."""
         ...
 
     def note(self, who: str, what: str, *things: object) -> None:
@@ -179,7 +187,7 @@ class Machine:
             transport=transport,
             clock=self.clock,
         )
-        self._remote = RavenRemote(self._http)
+        self._remote = self._world.adapter(RavenRemote(self._http))
         self._folders = [self._folder(), self._folder()]
         self._at_folder, self._at_server = (self._carrier(folder) for folder in self._folders)
         if self.connector is None:
@@ -191,7 +199,7 @@ class Machine:
         if not self.unlearned:
             setup = with_capabilities(setup, self._remote.capabilities)
         self.engine = Engine(self.index, setup, random.Random(f"{self._seed} {self.name} {self._lives}"))
-        self._mirrors = Mirrors(self.engine, check_revisions=True)
+        self._mirrors = Mirrors(self.engine, self._world.check_revisions)
         # Counted here, and from here on with each change: the end of the run compares.
         self.engine.view()
         self.tell(m.Started())

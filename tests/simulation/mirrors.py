@@ -13,11 +13,14 @@ from agent.core.conflict import Conflict
 from agent.engine.engine import Engine
 from agent.index.operations import OperationState
 from agent.index.store import Index
-from simulation import revisions
 
 _UNKNOWN = (OperationState.STORED, OperationState.UNSETTLED)
 _WRITING = re.compile(r"\s*(?:INSERT(?: OR \w+)? INTO|UPDATE|DELETE FROM)\s+(\w+)")
 _HARMLESS = re.compile(r"\s*(?:SELECT|BEGIN|COMMIT|ROLLBACK|PRAGMA|CREATE TEMP|DROP TABLE)|--")
+
+
+CheckRevisions = Callable[[Index, int, str], None]
+"""Takes the index, the source and the name of a table. Raises WrongRevision."""
 
 
 class MirrorDiffers(AssertionError):
@@ -28,12 +31,12 @@ class Mirrors:
     """The mirrors of one engine. While this stands, no other connection may write to its index.
 
     Args:
-        check_revisions: the server's revisions are its hashes, and its adapter states them.
+        check_revisions: compares the revisions of a table with their contents; see ``revisions`` and ``visits``.
     """
 
-    def __init__(self, engine: Engine, *, check_revisions: bool = False) -> None:
+    def __init__(self, engine: Engine, check_revisions: CheckRevisions | None = None) -> None:
         self._engine = engine
-        self._revisions = check_revisions
+        self._check_revisions = check_revisions
         self._stored: dict[str, dict[str, Any]] = {}
         self._written: set[str] = set()
         engine._ctx.index.connection.set_trace_callback(self._note)
@@ -57,8 +60,8 @@ class Mirrors:
             stored = self._stored.get(table)
             if stored is None or table in self._written:
                 stored = self._stored[table] = read(index, source)
-                if self._revisions:
-                    revisions.check(index, source, table)
+                if self._check_revisions is not None:
+                    self._check_revisions(index, source, table)
             for name, mirror in held(self._engine, stored).items():
                 if mirror != stored[name]:
                     raise MirrorDiffers(f"{name}: the engine has {mirror}, the index {stored[name]}")

@@ -18,12 +18,14 @@ import orjson
 from msgspec import structs
 
 from agent.core import claim
+from agent.core import reconcile as reconciling
 from agent.core.conflict import ConflictOrigin
 from agent.core.conflict_verdict import Knowledge
 from agent.core.events import Page
-from agent.core.model import ABSENT, ApplyOutcome, ApplyResult, Intent, Observation
+from agent.core.model import ABSENT, ApplyOutcome, ApplyResult, Intent, Observation, side_of
 from agent.core.reconcile import Step, reconcile
 from agent.core.remote_records import Operation, RemoteConflict
+from agent.core.version import Version
 from agent.disk.apply.install import Installer
 from agent.disk.apply.staging import FileHash, StagingArea, StagingMark
 from agent.disk.apply.swap import Swapper
@@ -32,7 +34,7 @@ from agent.disk.apply.trash import Trash
 from agent.disk.fs.protocol import Dir
 from agent.disk.root import Root
 from agent.disk.scan import observe
-from agent.engine import path_store, resolutions
+from agent.engine import path_store, remote_feed, resolutions
 from agent.engine.conflicts import ConflictTracker
 from agent.engine.context import EngineContext
 from agent.engine.in_doubt import InDoubt
@@ -220,6 +222,14 @@ def _verification_skipped() -> AbstractContextManager[object]:
     return instead(Verification, "plan", skipped)
 
 
+def _rev_forgotten() -> AbstractContextManager[object]:
+    return instead(remote_feed, "side_of", lambda version: side_of(version and Version(version.hash, version.size)))
+
+
+def _base_rev_of_an_older_visit() -> AbstractContextManager[object]:
+    return instead(reconciling, "_newest", lambda base, _remote: base)
+
+
 def _lost_updates_not_looked_for() -> AbstractContextManager[object]:
     return instead(ConflictTracker, "lost_update", _nothing)
 
@@ -354,6 +364,7 @@ _DEATHS = Chances(crash_at_network=0.1, bystander=0.4, strange=0.0)
 _RACES = Chances(bystander=0.5, strange=0.0, clock=0.0, crash_at_disk=0.0, crash_at_network=0.0)
 _PAGES = Chances(page_edit=1.5, stale_base=0.6, strange=0.0, clock=0.0)
 _STRANGERS = Chances(same_text=0.6, stranger=0.6, page_edit=0.6, strange=0.0, clock=0.0)
+_VISITS = Chances(same_text=0.6, stranger=0.6, page_edit=1.0, restore=0.4, strange=0.0, clock=0.0, visits=1.0)
 _FAILING_WRITES = Chances(outage=0.6, strange=0.0, clock=0.0, crash_at_disk=0.0, crash_at_network=0.0)
 _STRICT = ("strict",)
 
@@ -471,6 +482,13 @@ MUTANTS = (
         _every_failure_is_the_files,
         chances=_FAILING_WRITES,
         rare=True,
+    ),
+    Mutant("rev forgotten", "the revision that an event of the feed states is dropped", _rev_forgotten),
+    Mutant(
+        "base rev of an older visit",
+        "a base keeps its revision when the server comes back to its text",
+        _base_rev_of_an_older_visit,
+        chances=_VISITS,
     ),
     Mutant("conflict pushed over", "edits on both sides are pushed on the head", _conflict_pushed_over),
     Mutant(

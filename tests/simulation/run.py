@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from dataclasses import dataclass
 
+from simulation import visits
 from simulation.oracle import complaints
 from simulation.teardown_checks import Ending
 from simulation.trace_audit import Witness
@@ -37,6 +38,6 @@ def run(plan: Plan) -> Verdict:
             Ending(world).run()
         except Exception as error:
             return Verdict(plan, (f"law 6: {error!r}", traceback.format_exc()), world)
-        return Verdict(plan, (*complaints(world), *witness.complaints()), world)
+        return Verdict(plan, (*complaints(world), *visits.complaints(world), *witness.complaints()), world)
     finally:
         world.close()

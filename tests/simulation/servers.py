@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 import orjson
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 
 from agent.hub.auth import JwtTokens, mint
 from agent.hub.domain.model import EventType
@@ -66,6 +66,10 @@ class Server(Protocol):
         """What it shows of a source."""
         ...
 
+    def log(self, source: str) -> list[tuple[int, str, str | None]]:
+        """Cursor, path and sha256 of every text its events put at a path, in order; None for a delete."""
+        ...
+
     def close(self) -> None:
         """Nobody asks it any more."""
         ...
@@ -119,6 +123,12 @@ class HubServer:
             told = frozenset((path, digest.hex()) for path, digest in _TAKEN.rows(session.transaction))
             return Evidence(_heads(session, source), kept, conflicts, applied, told)
 
+    def log(self, source: str) -> list[tuple[int, str, str | None]]:
+        """As in ``Server``."""
+        with self.store.read() as session:
+            rows = _LOG.rows(session.transaction, s=_number(session, source))
+        return [(cursor, path, digest and digest.hex()) for kind, cursor, path, digest in rows if kind in _APPLYING]
+
     def close(self) -> None:
         """Give the store back."""
         _AT_REST.append((self.store, self._empty))
@@ -146,6 +156,12 @@ _KEPT = Statement(select(t.contents.c.hash))
 _WRITTEN = Statement(select(t.events.c.type, t.events.c.operation).where(t.events.c.operation.is_not(None)))
 _TAKEN = Statement(
     select(t.files.c.path, t.events.c.hash).where(t.events.c.file == t.files.c.number, t.events.c.hash.is_not(None))
+)
+_LOG = Statement(
+    select(t.events.c.type, t.events.c.cursor, t.files.c.path, t.events.c.hash)
+    .where(t.events.c.source == bindparam("s"), t.files.c.source == bindparam("s"))
+    .where(t.events.c.file == t.files.c.number)
+    .order_by(t.events.c.cursor)
 )
 
 
@@ -175,6 +191,12 @@ class StrictServer:
             if event.path and "content" in event.payload
         )
         return Evidence(self.heads(source), frozenset(map(sha_of, texts)), len(conflicts), applied, told)
+
+    def log(self, source: str) -> list[tuple[int, str, str | None]]:
+        """As in ``Server``."""
+        (found,) = (s for s in self.raven.sources() if s.id == source)
+        kinds = ("file.upsert", "file.delete")
+        return [(e.cursor, e.path or "", e.payload.get("hash")) for e in found.events if e.type in kinds]
 
     def close(self) -> None:
         """Nothing is kept."""

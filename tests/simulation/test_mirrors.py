@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
+from msgspec import structs
 
 from agent.core.model import Reason
 from agent.engine.context import EngineContext
 from agent.index.problems import PathProblem, ProblemOrigin
-from engine.harness import EngineHarness, sha
-from simulation import mirrors
+from engine.harness import SOURCE, EngineHarness, sha, upsert
+from simulation import mirrors, revisions, visits
 
 BROKEN: dict[str, Callable[[EngineContext], object]] = {
     "source_row": lambda ctx: ctx.index.sources.forget(ctx.source),
@@ -50,3 +51,28 @@ def test_a_table_is_read_again_once_it_was_written() -> None:
     harness.engine._ctx.approved.clear()
     with pytest.raises(mirrors.MirrorDiffers, match="approved: the engine has"):
         compared.check()
+
+
+def test_a_content_beside_another_revision_is_named() -> None:
+    """A side without its revision, one with that of another content, and a base of an older visit."""
+    harness = EngineHarness()
+    harness.begin({}, structs.replace(upsert("a.md", "one", 1), rev=sha("one")))
+    revisions.check(harness.index, SOURCE, "files")
+    row = harness.row("a.md")
+    for wrong in (None, sha("two")):
+        harness.index.trees.put(SOURCE, [structs.replace(row, remote=structs.replace(row.remote, rev=wrong))])
+        with pytest.raises(revisions.WrongRevision, match=r"remote side of a\.md"):
+            revisions.check(harness.index, SOURCE, "files")
+    newer, older = (structs.replace(row.remote, rev=f"{sha('one')}@{cursor}") for cursor in (5, 1))
+    harness.index.trees.put(SOURCE, [structs.replace(row, base=newer, remote=newer)])
+    visits.check(harness.index, SOURCE, "files")
+    harness.index.trees.put(SOURCE, [structs.replace(row, base=older, remote=newer)])
+    with pytest.raises(revisions.WrongRevision, match=r"the base of a\.md"):
+        visits.check(harness.index, SOURCE, "files")
+
+
+def test_a_visit_lasts_until_another_text_or_a_delete() -> None:
+    """Writing the same text again begins none; a file that is made anew has none of the old one's."""
+    written = [(1, "a.md", "x"), (2, "a.md", "x"), (3, "b.md", "z"), (4, "a.md", "y"), (5, "a.md", "x")]
+    assert [visit.rev for visit in visits.visits(written, "a.md")] == ["x@1", "y@4", "x@5"]
+    assert visits.visits([*written, (6, "a.md", None)], "a.md") == []

@@ -7,12 +7,14 @@ import os
 import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from agent.core.model import Mode
 from agent.engine import effects as e
+from agent.index import Index
+from agent.remotes.raven.adapter import RavenRemote
 from agent.runtime.effect_executor import EffectExecutor
-from simulation import delete_audit
+from simulation import delete_audit, revisions, visits
 from simulation import fault_rates as c
 from simulation.copies import Copies
 from simulation.machine import Habits, Knows, Machine
@@ -122,6 +124,16 @@ class World:
     def note(self, who: str, what: str, *things: object) -> None:
         """Something for the script."""
         self.script.add(self.now, who, what, things)
+
+    def adapter(self, plain: RavenRemote) -> RavenRemote:
+        """As in ``Surroundings``."""
+        if not self.chances.visits:
+            return plain
+        return cast(RavenRemote, visits.VisitRemote(plain, lambda: self.server.log(self.source_id)))
+
+    def check_revisions(self, index: Index, source: int, table: str) -> None:
+        """As in ``Surroundings``."""
+        (visits if self.chances.visits else revisions).check(index, source, table)
 
     def ask(self, endpoint: str, **body: Any) -> tuple[int, Any]:
         """One request past every fault."""
