@@ -8,7 +8,6 @@
     │       └── AnswerTooLarge    the answer is larger than the memory bound of its kind
     ├── DiskError                 the disk refused an action on one file
     │   ├── RootError             the synced folder is missing, unreadable or another one
-    │   ├── FileChanged           a file changed while it was read in pieces
     │   ├── GarbledDownload       the bytes of a download are not those that were promised
     │   ├── NoRoom                the disk has not enough free space for a download
     │   ├── UnsafePath            a parent folder of the path is a link
@@ -125,6 +124,8 @@ class DiskError(AgentError):
 
 class ContentChanged(DiskError):
     """The file is no longer the one that was opened. What was sent of it must not become a version."""
+
+    code = "changed"
 
 
 class RootError(DiskError):

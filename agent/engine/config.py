@@ -27,7 +27,8 @@ class EngineConfig(Struct, frozen=True):
 
     Attributes:
         source: the source's key in the registry.
-        long_poll, ordered_feed, item_results, keeps_history, expected_hash: see remotes.protocol.Capabilities.
+        long_poll, ordered_feed, item_results, keeps_history, expected_hash, inline_limit, resumable_uploads: see
+            remotes.protocol.Capabilities.
         quiet, quiet_most: quiet time before a changed file is scanned, and the longest delay by further changes.
         deletes_quiet, deletes_quiet_most: the same before due deletes are judged.
         long_poll_seconds: longest wait of one poll; 0 polls at intervals although the server could wait.
@@ -36,6 +37,7 @@ class EngineConfig(Struct, frozen=True):
             it, and ``idle_after`` it.
         batch_items, batch_bytes: limits of one batch. This many bytes of text mostly fit into one request.
         batches: batches in flight at once on a server with an ordered feed; one on others.
+        fetches, uploads: contents over the inline limit that are downloaded and uploaded at once, beside the batches.
         group_items: changes of the folder made together.
         next_items: waiting texts from which on a second group is journalled while the first is being made.
     """
@@ -48,6 +50,8 @@ class EngineConfig(Struct, frozen=True):
     item_results: bool = False
     keeps_history: bool = False
     expected_hash: bool = False
+    inline_limit: int | None = None
+    resumable_uploads: bool = False
     limits: DeleteGuardLimits = field(default_factory=DeleteGuardLimits)
     quiet: float = defaults.QUIET_MS / 1000
     quiet_most: float = defaults.QUIET_MAX_MS / 1000
@@ -63,5 +67,11 @@ class EngineConfig(Struct, frozen=True):
     batch_items: int = 100
     batch_bytes: int = 3 << 18
     batches: int = 4
+    fetches: int = 4
+    uploads: int = 4
     group_items: int = 2000
     next_items: int = 500
+
+    def is_large(self, size: int) -> bool:
+        """Return True if a content of this size travels as a transfer of its own."""
+        return self.inline_limit is not None and size > self.inline_limit

@@ -19,6 +19,7 @@ from agent.core.model import (
 )
 from agent.core.reconcile import Step
 from agent.core.remote_records import RemoteHead
+from agent.core.supply import Inline, Staged, Supply
 from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
 from agent.engine.delete_guard import DeleteGuard
@@ -27,6 +28,7 @@ from agent.engine.in_flight import CONTENTS_LIMIT
 from agent.engine.messages import Call, PathScanFinished, Restore
 from agent.engine.path_store import WAITING, PathStore, installed
 from agent.engine.phases import RecoveryPhase
+from agent.engine.transfers import LargeDownloads
 from agent.index.activity import ActivityKind
 from agent.index.problems import PathProblem, ProblemOrigin
 from agent.index.trees import PathRow
@@ -40,7 +42,7 @@ _REASONS = {
 }
 _RACY_SECONDS = 2.1
 _NO_CONTENT_SECONDS = 60.0
-"""Delay before a head that came without its bytes is asked for again."""
+"""Delay before a head that came without its bytes and without their size is asked for again."""
 
 
 class Downloads:
@@ -49,10 +51,13 @@ class Downloads:
     If many texts wait, two groups are in flight: one is being made, the next is journalled. They share no path.
     """
 
-    def __init__(self, ctx: EngineContext, path_store: PathStore, delete_guard: DeleteGuard) -> None:
+    def __init__(
+        self, ctx: EngineContext, path_store: PathStore, delete_guard: DeleteGuard, large: LargeDownloads
+    ) -> None:
         self._ctx = ctx
         self._path_store = path_store
         self._delete_guard = delete_guard
+        self._large = large
         self._ids: Iterator[str] = iter(())
         self._restores: dict[str, bytes] = {}
         """Texts to restore once the present file was read, by path."""
@@ -64,6 +69,7 @@ class Downloads:
     def landed(self, row: PathRow, intent: Intent, landed: ApplyResult) -> PathRow:
         """Return the row after the outcome of a pull or restore."""
         ctx = self._ctx
+        self._large.on_landed(intent, landed)
         if landed.landing is ApplyOutcome.DONE:
             ctx.clear_problem(row.path, ProblemOrigin.PULL)
             ctx.in_flight.clear_deferral(row.path)
@@ -127,11 +133,11 @@ class Downloads:
             ctx.in_flight.defer(row.path, ctx.now + 2.0)
             ctx.request_drain()
         elif head.hash == row.remote.hash:
-            if head.content is None:
-                # No adapter of this release leaves the bytes of a head out.
-                ctx.in_flight.defer(row.path, ctx.now + _NO_CONTENT_SECONDS)
-            else:
+            limit = ctx.setup.inline_limit
+            if head.content is not None:
                 ctx.in_flight.keep_content(row.path, head.hash, head.content)
+            elif limit is None or not ctx.in_flight.large.head_is_bare(row, limit):
+                ctx.in_flight.defer(row.path, ctx.now + _NO_CONTENT_SECONDS)
 
     # Work
 
@@ -166,7 +172,7 @@ class Downloads:
         """Journal the install of this text over what the row says the folder holds, and have it made."""
         digest = hashlib.sha256(content).hexdigest()
         intent = Intent(self._ctx.new_intent_id(), row.path, digest, row.local.hash, Purpose.RESTORE)
-        self.carry([(intent, content)])
+        self.carry([(intent, Inline(content))])
 
     def _plan_restores(self) -> None:
         """Install restored texts in the step in which the present file became known.
@@ -220,7 +226,7 @@ class Downloads:
             if jobs:
                 self._carry_group(jobs)
 
-    def _carry_group(self, jobs: list[tuple[Intent, bytes]]) -> None:
+    def _carry_group(self, jobs: list[tuple[Intent, Supply]]) -> None:
         self._groups.append(jobs[0][0].id)
         self.carry(jobs)
 
@@ -235,7 +241,7 @@ class Downloads:
             return False
         return True
 
-    def _removals(self) -> list[tuple[Intent, bytes]]:
+    def _removals(self) -> list[tuple[Intent, Supply]]:
         ctx = self._ctx
         held = 0 if ctx.in_flight.held_deletes is None else len(ctx.in_flight.held_deletes.files)
         limit = (
@@ -249,9 +255,9 @@ class Downloads:
         free = [row for row in rows if self._free(row) and self._delete_guard.may_delete(row)]
         del free[ctx.setup.group_items :]
         self._delete_guard.count(Step.PULL_DELETE, free)
-        return [(self._intent(row), b"") for row in free]
+        return [(self._intent(row), Inline(b"")) for row in free]
 
-    def _installs(self, room: int) -> list[tuple[Intent, bytes]]:
+    def _installs(self, room: int) -> list[tuple[Intent, Supply]]:
         ctx, in_flight = self._ctx, self._ctx.in_flight
         # Until the feed was read to its end, a later page may replace any text but those the server marks as latest.
         paths = (
@@ -259,12 +265,21 @@ class Downloads:
             if ctx.may_change
             else [path for path in in_flight.contents if path in in_flight.latest]
         )
-        jobs = []
-        for path, row in self._path_store.rows(paths[: max(room, 0)]).items():
+        jobs: list[tuple[Intent, Supply]] = self._downloaded() if ctx.may_change else []
+        for path, row in self._path_store.rows(paths[: max(room - len(jobs), 0)]).items():
             digest, content = in_flight.contents[path]
             if row.step is Step.PULL and digest == row.remote.hash and self._free(row):
-                jobs.append((self._intent(row), content))
+                jobs.append((self._intent(row), Inline(content)))
                 in_flight.drop_content(path)
+        return jobs
+
+    def _downloaded(self) -> list[tuple[Intent, Supply]]:
+        """Return installs of large contents that are complete on the disk."""
+        jobs: list[tuple[Intent, Supply]] = []
+        for transfer in self._large.complete():
+            row = self._path_store.row(transfer.path)
+            if row.step is Step.PULL and row.remote.hash == transfer.hash and self._free(row):
+                jobs.append((self._intent(row), Staged(transfer.id)))
         return jobs
 
     def _intent(self, row: PathRow) -> Intent:
@@ -273,7 +288,7 @@ class Downloads:
             next(self._ids), row.path, remote.hash, row.local.hash, Purpose.PULL, None, remote.rev, remote.remote_id
         )
 
-    def carry(self, jobs: list[tuple[Intent, bytes]]) -> None:
+    def carry(self, jobs: list[tuple[Intent, Supply]]) -> None:
         """Journal these changes and have them made after this step is committed."""
         ctx = self._ctx
         ctx.index.journal.add(ctx.source, (intent for intent, _ in jobs), ctx.now)
@@ -297,14 +312,15 @@ class Downloads:
             self._ctx.index.texts.put(digest, content)
             self._ctx.in_flight.drop_content(path)
 
-    def _spilled_texts(self) -> list[tuple[Intent, bytes]]:
+    def _spilled_texts(self) -> list[tuple[Intent, Supply]]:
         """Return installs whose texts were moved to the index."""
         ctx = self._ctx
-        jobs = []
-        for row in self._path_store.with_step(Step.PULL, limit=_SPILLED_AT_ONCE):
-            text = ctx.index.texts.get(row.remote.hash) if self._free(row) else None
+        jobs: list[tuple[Intent, Supply]] = []
+        large = ctx.in_flight.large.pulls
+        for row in self._path_store.with_step(Step.PULL, limit=_SPILLED_AT_ONCE + len(large)):
+            text = ctx.index.texts.get(row.remote.hash) if row.path not in large and self._free(row) else None
             if text is not None:
-                jobs.append((self._intent(row), text))
+                jobs.append((self._intent(row), Inline(text)))
         return jobs
 
     def _fetch_missing_texts(self) -> None:
@@ -312,9 +328,10 @@ class Downloads:
         room = _ASK_AT_ONCE - len(ctx.in_flight.asking)
         if room <= 0 or ctx.in_flight.contents:
             return
-        limit = room + len(ctx.parked) + len(ctx.in_flight.retry_at) + len(ctx.open_operations)
+        large = ctx.in_flight.large.pulls
+        limit = room + len(ctx.parked) + len(ctx.in_flight.retry_at) + len(ctx.open_operations) + len(large)
         for row in self._path_store.with_step(Step.PULL, limit=limit):
-            if room and row.path not in ctx.in_flight.asking and self._free(row):
+            if room and row.path not in large and row.path not in ctx.in_flight.asking and self._free(row):
                 ctx.fetch_head(row.path, row)
                 room -= 1
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 from agent.core.events import Span
 from agent.core.model import Intent, Resolution
 from agent.core.remote_records import Operation
+from agent.core.supply import Supply, Transfer
 
 
 class ScanFolder(Struct, frozen=True, gc=False):
@@ -58,21 +59,62 @@ class OutgoingOperation:
         operation: what to send.
         content_override: the decided text that the folder does not hold (empty for a delete). None: the text is read
             from the folder, which must still hold it, or no file for a delete.
+        is_large: its content is sent in pieces of the opened file. It is alone in its batch.
+        resume: the newest state that ``Resumable`` gave for this operation.
     """
 
     operation: Operation
     content_override: bytes | None = field(default=None, repr=False)
+    is_large: bool = False
+    resume: str | None = None
 
 
 class Send(Struct, frozen=True, gc=False):
     """Read, check and send batch ``number``; post BatchAnswered.
 
     An operation whose file has other bytes now is answered CHANGED and not sent. If the server forgets conflicts with a
-    delete, the texts of open conflicts on the deleted paths are written to the trash first.
+    delete, the texts of open conflicts on the deleted paths are written to the trash first. A large upload has
+    Resumable committed before its first chunk.
     """
 
     number: int
     parcels: tuple[OutgoingOperation, ...]
+
+    @property
+    def is_large(self) -> bool:
+        """True if it is one large upload, which takes long."""
+        return any(parcel.is_large for parcel in self.parcels)
+
+
+class CancelUpload(Struct, frozen=True, gc=False):
+    """End a large upload before its next chunk: its file has other bytes by now. The batch is answered all the same."""
+
+    operation_id: str
+
+
+class Recall(Struct, frozen=True, gc=False):
+    """Ask what the server can prove about an operation in doubt; post Recalled."""
+
+    operation: Operation
+    resume: str | None = None
+
+
+class Fetch(Struct, frozen=True, gc=False):
+    """Download a large content into the staging folder, behind what is there; post Advanced, then Fetched."""
+
+    transfer: Transfer
+
+
+class CancelFetch(Struct, frozen=True, gc=False):
+    """End a download before its next piece. Fetched follows all the same."""
+
+    transfer_id: str
+
+
+class DiscardDownloads(Struct, frozen=True, gc=False):
+    """Remove the files of downloads that are not wanted any more."""
+
+    transfer_ids: tuple[str, ...]
 
 
 class FetchHead(Struct, frozen=True, gc=False):
@@ -134,15 +176,20 @@ class CloseConflicts(Struct, frozen=True, gc=False):
 
 
 class ApplyChanges(Struct, frozen=True, gc=False):
-    """Make journalled changes to the folder; post ChangesApplied. The content of a removal is empty."""
+    """Make journalled changes to the folder; post ChangesApplied."""
 
-    jobs: tuple[tuple[Intent, bytes], ...]
+    jobs: tuple[tuple[Intent, Supply], ...]
 
 
 class Recover(Struct, frozen=True, gc=False):
-    """Find the outcome of journalled changes that a former process began; post ChangesApplied."""
+    """Find the outcome of journalled changes that a former process began; post ChangesApplied.
+
+    Attributes:
+        transfers: every download that is wanted. The files of others are removed.
+    """
 
     intents: tuple[Intent, ...]
+    transfers: tuple[Transfer, ...] = ()
 
 
 class ReleaseJournal(Struct, frozen=True, gc=False):
@@ -197,6 +244,11 @@ Effect = (
     | ReadLargeFiles
     | Poll
     | Send
+    | CancelUpload
+    | Recall
+    | Fetch
+    | CancelFetch
+    | DiscardDownloads
     | FetchHead
     | FetchHeadsAndConflicts
     | FetchListing

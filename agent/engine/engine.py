@@ -34,6 +34,7 @@ from agent.engine.remote_feed import RemoteFeed
 from agent.engine.resolutions import Resolutions
 from agent.engine.server_conflicts import ServerConflicts
 from agent.engine.status import Alerts, SourceView, alerts, view
+from agent.engine.transfers import LargeDownloads
 from agent.engine.trash_outbox import TrashOutbox
 from agent.engine.undone_deletes import UndoneDeletes
 from agent.engine.uploads import Uploads
@@ -63,22 +64,25 @@ class Engine:
         self._in_doubt = InDoubt(ctx, path_store, self._conflicts)
         self._local_changes = LocalChanges(ctx, path_store)
         self._uploads = Uploads(ctx, path_store, self._in_doubt, self._delete_guard, self._local_changes)
-        self._downloads = Downloads(ctx, path_store, self._delete_guard)
+        self._large_downloads = LargeDownloads(ctx, path_store)
+        self._downloads = Downloads(ctx, path_store, self._delete_guard, self._large_downloads)
         self._undone_deletes = UndoneDeletes(ctx, path_store, self._downloads)
         self._resolutions = Resolutions(ctx, path_store, self._conflicts, self._downloads, self._trash_outbox)
         self._polling = FeedPolling(ctx, self._verification)
         self._remote_feed = RemoteFeed(
             ctx, path_store, self._conflicts, self._server_conflicts, self._in_doubt, self._verification, self._polling
         )
-        self._recovery = Recovery(ctx, path_store, self._in_doubt, self._downloads, self._resolutions)
+        self._recovery = Recovery(
+            ctx, path_store, self._in_doubt, self._downloads, self._resolutions, self._large_downloads
+        )
         self._user_commands = UserCommands(
             ctx, path_store, self._in_doubt, self._verification, self._trash_outbox, self._recovery
         )
         self._planner = Planner(
             ctx, self._conflicts, self._server_conflicts, self._verification, self._polling,
             (self._recovery, self._local_changes, self._in_doubt, self._verification),
-            (self._undone_deletes, self._delete_guard, self._downloads, self._resolutions, self._uploads,
-             self._server_conflicts, self._trash_outbox),
+            (self._undone_deletes, self._delete_guard, self._large_downloads, self._downloads, self._resolutions,
+             self._uploads, self._server_conflicts, self._trash_outbox),
         )  # fmt: skip
         self._handlers = self._message_handlers()
 
@@ -94,6 +98,8 @@ class Engine:
             m.RescanRequested: self._local_changes.on_rescan_requested,
             m.PageArrived: self._remote_feed.on_page,
             m.BatchAnswered: self._uploads.on_answer,
+            m.Advanced: self._large_downloads.on_advanced,
+            m.Fetched: self._large_downloads.on_fetched,
             m.HeadArrived: self._on_head,
             m.ListingArrived: self._verification.on_listing,
             m.FeedContinuityChecked: self._polling.on_continuity_checked,
@@ -124,6 +130,11 @@ class Engine:
     def max_bytes(self) -> int | None:
         """The largest content the server takes in bytes, once learned. Safe to read from any thread."""
         return self._ctx.source_row.max_bytes
+
+    @property
+    def bytes_downloaded(self) -> int:
+        """Bytes of unfinished large files that have arrived in this process."""
+        return self._large_downloads.bytes_present
 
     @property
     def held(self) -> HeldDeletes | None:
@@ -194,10 +205,13 @@ class Engine:
         """Continue with another configuration: the server's capabilities became known, or the mode changed."""
         ctx = self._ctx
         changed_mode = setup.mode is not ctx.setup.mode
+        changed_limit = setup.inline_limit != ctx.setup.inline_limit
         ctx.setup = setup
         if changed_mode:
             with ctx.index.transaction():
                 self._path_store.rederive()
+        if changed_limit:
+            self._large_downloads.reload()
         return self.step(now, m.TimePassed())
 
     def _on_clock_back(self, before: float) -> None:
@@ -211,6 +225,7 @@ class Engine:
 
     def _on_started(self, message: m.Started) -> None:
         self._recovery.on_started(message)
+        self._large_downloads.reload()
         self._delete_guard.on_started()
         if self._ctx.setup.run_mode is not RunMode.DRY_RUN:
             self._uploads.retry_refused()

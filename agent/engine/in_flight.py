@@ -13,6 +13,7 @@ from msgspec import Struct, field
 from agent.core.events import Span
 from agent.core.model import Intent
 from agent.engine.births import Births
+from agent.engine.large_contents import LargeContents
 from agent.engine.large_reads import LargeReads
 from agent.engine.phases import RecoveryPhase, ScanPhase
 from agent.index.operations import StoredOperation
@@ -78,9 +79,12 @@ class InFlight(Struct):
         unclassified: paths of ``contents`` whose row or text changed since the text was last checked for use.
         latest: paths of ``contents`` with no later event, as the server says.
         detached: intents begun before their base was dropped; their outcome makes no new base.
+        large: rows with work whose content travels as a transfer of its own.
+        fetching: ids of downloads that are running.
 
     Uploads:
         batch, next_batch: operations in flight by id, never two of one path, and the next batch's number.
+        recalling: operations in doubt about which the server is asked.
         settle_goal: operation id to the poll that must have drained before the operation in doubt is judged.
 
     Questions to the server:
@@ -138,10 +142,13 @@ class InFlight(Struct):
     intents: dict[str, Intent] = field(default_factory=dict)
     applying: set[str] = field(default_factory=set)
     detached: set[str] = field(default_factory=set)
+    large: LargeContents = field(default_factory=LargeContents)
+    fetching: set[str] = field(default_factory=set)
 
     batch: dict[str, StoredOperation] = field(default_factory=dict)
     batches: dict[int, tuple[str, ...]] = field(default_factory=dict)
     next_batch: int = 1
+    recalling: set[str] = field(default_factory=set)
     settle_goal: dict[str, int] = field(default_factory=dict)
 
     asking: dict[str, tuple[str | None, int]] = field(default_factory=dict)

@@ -84,6 +84,59 @@ class BatchAnswered(Struct, frozen=True, gc=False):
     problem: Problem | None = None
 
 
+class Resumable(Struct, frozen=True, gc=False):
+    """A large upload can continue in another process with ``state``. The sender waits until this is committed."""
+
+    operation_id: str
+    state: str
+
+
+class Recalled(Struct, frozen=True, gc=False):
+    """The server's proof about an operation in doubt.
+
+    APPLIED and CONFLICT are its outcome. NOT_SENT proves that it was not applied, so that its upload can continue.
+    Everything else proves nothing.
+    """
+
+    outcome: Outcome
+
+
+class Advanced(Struct, frozen=True, gc=False):
+    """A download has this many bytes by now. At most four a second for each download; nothing is written."""
+
+    transfer_id: str
+    size: int
+
+
+class FetchResult(enum.Enum):
+    """The end of a download."""
+
+    COMPLETE = "complete"
+    """It is durable and has the promised hash."""
+    CANCELLED = "cancelled"
+    FAILED = "failed"
+    """The server or the connection failed; ``Fetched.problem`` says how. What has arrived is kept."""
+    GARBLED = "garbled"
+    """Wrong bytes came. They were removed."""
+    NO_ROOM = "no_room"
+    DISK = "disk"
+    """The disk refused the file."""
+
+
+class Fetched(Struct, frozen=True, gc=False):
+    """A download ended.
+
+    Attributes:
+        problem: with FAILED, the failed call.
+        text: with another failure, the cause for people.
+    """
+
+    transfer_id: str
+    result: FetchResult = FetchResult.COMPLETE
+    problem: Problem | None = None
+    text: str | None = None
+
+
 class HeadArrived(Struct, frozen=True, gc=False):
     """The server's head of a path (None: no file), with its open conflicts if they were asked for."""
 
@@ -159,6 +212,8 @@ class Call(enum.StrEnum):
     CONFLICTS = "conflicts"
     CLOSE = "close"
     HISTORY = "history"
+    FETCH = "fetch"
+    RECALL = "recall"
 
 
 OF_ONE_FILE: Final = frozenset(
@@ -260,6 +315,10 @@ Message = (
     | LargeFilesRead
     | PageArrived
     | BatchAnswered
+    | Resumable
+    | Recalled
+    | Advanced
+    | Fetched
     | HeadArrived
     | ListingArrived
     | FeedContinuityChecked

@@ -94,6 +94,8 @@ class PathStore:
         parked, waiting = ctx.parked, ctx.waiting
         ctx.moved.update(r.path for r in decided if r.step is Step.PARK or r.path in parked or r.path in waiting)
         ctx.changes += len(decided)
+        if ctx.setup.inline_limit is not None:
+            ctx.in_flight.large.record(decided, ctx.setup.inline_limit)
         if decided:
             ctx.rows_written([row.path for row in decided])
 
@@ -117,6 +119,9 @@ class PathStore:
         conflicted = ctx.parked.keys() | ctx.waiting.keys()
         ctx.moved.update(conflicted & {seen.path for seen in found} if conflicted else ())
         ctx.changes += len(found)
+        if ctx.setup.inline_limit is not None:
+            rows = (PathRow(seen.path, local=seen.side, step=steps[seen.side.category]) for seen in there)
+            ctx.in_flight.large.record(rows, ctx.setup.inline_limit)
         if found:
             ctx.rows_written([seen.path for seen in found])
 

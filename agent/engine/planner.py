@@ -142,6 +142,8 @@ class Planner:
         in_flight = self._ctx.in_flight
         return bool(
             in_flight.batch
+            or in_flight.fetching
+            or in_flight.recalling
             or in_flight.asking
             or in_flight.closing
             or in_flight.writing_to_trash

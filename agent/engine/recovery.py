@@ -14,6 +14,7 @@ from agent.engine.messages import ChangesApplied, RecoveryFailed, Started
 from agent.engine.path_store import PathStore
 from agent.engine.phases import RecoveryPhase
 from agent.engine.resolutions import Resolutions
+from agent.engine.transfers import LargeDownloads
 
 _OPERATIONS_KEPT = 14 * 86400.0
 _ACTIVITY_KEPT = 90 * 86400.0
@@ -31,12 +32,14 @@ class Recovery:
         in_doubt: InDoubt,
         downloads: Downloads,
         resolutions: Resolutions,
+        large_downloads: LargeDownloads,
     ) -> None:
         self._ctx = ctx
         self._path_store = path_store
         self._in_doubt = in_doubt
         self._downloads = downloads
         self._resolutions = resolutions
+        self._large_downloads = large_downloads
 
     def on_started(self, _message: Started) -> None:
         """Take over the work that a former process left in the index."""
@@ -56,7 +59,7 @@ class Recovery:
         """Ask the disk for the outcome of every journalled change."""
         ctx = self._ctx
         ctx.in_flight.recovery = RecoveryPhase.RUNNING
-        ctx.emit(Recover(tuple(ctx.in_flight.intents.values())))
+        ctx.emit(Recover(tuple(ctx.in_flight.intents.values()), self._large_downloads.transfers()))
 
     def on_recovery_failed(self, message: RecoveryFailed) -> None:
         """The folder is away or the disk refuses: ask again after a while."""

@@ -13,6 +13,7 @@ from agent.core.errors import Problem, ProblemKind
 from agent.core.model import ApplyOutcome, ApplyResult, Intent, Mode, Presence, Purpose, Resolution, side_of
 from agent.core.remote_records import Operation, RemoteConflict, RemoteHead, Verb
 from agent.core.resolution import CloseOnServer, Done, HeadMoved, Push, next_step
+from agent.core.supply import Inline
 from agent.core.version import Version
 from agent.engine.conflicts import ConflictTracker
 from agent.engine.context import EngineContext
@@ -325,7 +326,7 @@ class Resolutions:
             return
         ids = self._ctx.new_intent_ids()
         made, self._installs = self._installs, []
-        self._downloads.carry([(_install_of(next(ids), conflict, held), text) for conflict, held, text in made])
+        self._downloads.carry([(_install_of(next(ids), conflict, held), Inline(text)) for conflict, held, text in made])
 
     def _only_sends(self, conflict: Conflict) -> bool:
         return conflict.origin in HEAD_IS_LOCAL and self._ctx.setup.mode is not Mode.BIDIRECTIONAL

@@ -1,62 +1,33 @@
 """Execute one effect on the disk or the server and return messages with the results.
 
-The daemon's threads, a single pass and the simulation's scheduler use the same executor. It blocks, keeps no state, and
-decides nothing.
+The daemon's threads, a single pass and the simulation's scheduler use the same executor. It blocks, decides nothing,
+and keeps no state but the ids of downloads that were cancelled.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol
 
-from msgspec import Struct
-
-from agent.core.errors import DiskError, Problem, ProblemKind, RemoteError, RootError
-from agent.core.model import IndexedFile, IndexedFileRow, Intent, Presence
-from agent.core.os_errors import explain
-from agent.core.remote_records import Outcome, RemoteHead, Result, Verb
-from agent.core.supply import Inline
-from agent.disk.apply.file_reader import FileReader
+from agent.core.errors import DiskError, Problem, RemoteError, RootError
+from agent.core.model import Intent
+from agent.core.remote_records import RemoteHead
+from agent.core.supply import Supply, Transfer
 from agent.disk.apply.trash_texts import TrashText
 from agent.disk.scan.observe import UNREAD
 from agent.disk.scan.walk import ScanBatch
 from agent.engine import effects as e
 from agent.engine import messages as m
-from agent.remotes.protocol import Outgoing, Remote
-from agent.runtime.conflict_calls import close_conflicts, conflict_list, keep_texts
+from agent.remotes.protocol import Remote
+from agent.runtime.batch_sender import BatchSender, trash_problem, words
+from agent.runtime.conflict_calls import close_conflicts, conflict_list
+from agent.runtime.download_executor import DownloadExecutor
 from agent.runtime.local_folder import LocalFolder
+from agent.runtime.ports import IndexReader as IndexReader
+from agent.runtime.ports import Reporter
+from agent.runtime.ports import ServerConnection as ServerConnection
 
 log = logging.getLogger(__name__)
-
-
-class IndexReader(Protocol):
-    """The local side of the index, readable beside its writer."""
-
-    def known(self) -> Iterator[IndexedFileRow]:
-        """Iterate over every path, sorted."""
-        ...
-
-    def known_at(self, paths: Sequence[str]) -> dict[str, IndexedFile]:
-        """Return the indexed files at these paths."""
-        ...
-
-    def mounts(self) -> frozenset[str]:
-        """Return the folders that were mount points at the last scan."""
-        ...
-
-
-class ServerConnection(Struct, frozen=True):
-    """An adapter with this machine registered.
-
-    Attributes:
-        remote: the adapter.
-        connector_id: the id of this machine on the server.
-    """
-
-    remote: Remote
-    connector_id: str | None
 
 
 class EffectExecutor:
@@ -66,6 +37,7 @@ class EffectExecutor:
         connect: returns the connection to the server; raises RemoteError if there is none.
         max_bytes: returns the bytes of the largest content that the server takes, or None until it is known.
         clock: seconds since the epoch.
+        reporter: takes messages while an effect is carried out; None: they are left out.
     """
 
     def __init__(
@@ -76,6 +48,7 @@ class EffectExecutor:
         connect: Callable[[], ServerConnection],
         max_bytes: Callable[[], int | None],
         clock: Callable[[], float],
+        reporter: Reporter | None = None,
     ) -> None:
         self._source_id = source_id
         self._folder = folder
@@ -83,6 +56,8 @@ class EffectExecutor:
         self._connect = connect
         self._max_bytes = max_bytes
         self._clock = clock
+        self._downloads = DownloadExecutor(source_id, folder, lambda: connect().remote, clock, reporter)
+        self._sender = BatchSender(source_id, folder, memory, connect, clock, reporter)
 
     def carry_out(self, effect: e.Effect) -> Iterator[m.Message]:
         """Execute the effect; iterate over the messages with its results."""
@@ -91,8 +66,8 @@ class EffectExecutor:
                 yield from self._observe(effect)
             case e.ApplyChanges(jobs):
                 yield self._apply(jobs)
-            case e.Recover(intents):
-                yield self._recover(intents)
+            case e.Recover(intents, transfers):
+                yield self._recover(intents, transfers)
             case e.ReleaseJournal(intent_ids):
                 try:
                     self._folder.release_journal(intent_ids)
@@ -103,8 +78,10 @@ class EffectExecutor:
                 yield from self._write_to_trash(texts)
             case e.FetchDeletedTexts(files):
                 yield from self._find_deleted_texts(files)
-            case e.Send(number, operations):
-                yield self._send(number, operations)
+            case e.Fetch() | e.CancelFetch() | e.DiscardDownloads():
+                yield from self._downloads.carry_out(effect)
+            case e.Send():
+                yield self._sender.send(effect)
             case _:
                 yield from self._call_server(effect)
 
@@ -126,7 +103,7 @@ class EffectExecutor:
                 mounts.update(batch.mounts)
                 yield m.ScanResults(batch.seen, batch.skipped, frozenset(batch.mounts), frozenset(batch.large))
         except (DiskError, OSError) as error:
-            yield m.ScanFinished(_words(error, "the folder"))
+            yield m.ScanFinished(words(error, "the folder"))
         else:
             yield m.ScanFinished(mounts=frozenset(mounts))
 
@@ -161,10 +138,9 @@ class EffectExecutor:
         else:
             yield m.LargeFilesRead(paths)
 
-    def _apply(self, jobs: tuple[tuple[Intent, bytes], ...]) -> m.Message:
-        supplied = [(intent, Inline(content)) for intent, content in jobs]
+    def _apply(self, jobs: tuple[tuple[Intent, Supply], ...]) -> m.Message:
         try:
-            return m.ChangesApplied(tuple(self._folder.apply(supplied, self._clock(), self._memory.mounts())))
+            return m.ChangesApplied(tuple(self._folder.apply(jobs, self._clock(), self._memory.mounts())))
         except DiskError as error:
             return m.RecoveryFailed(error.message)
 
@@ -178,66 +154,19 @@ class EffectExecutor:
                 for text in texts:
                     yield from self._write_to_trash([text])
             else:
-                yield m.TrashWriteFinished(texts[0].stash_id, _words(error, "the trash"))
+                yield m.TrashWriteFinished(texts[0].stash_id, words(error, "the trash"))
         else:
             yield from (m.TrashWriteFinished(text.stash_id) for text in texts)
 
     def _save(self, texts: Sequence[TrashText]) -> None:
         self._folder.write_to_trash(texts, self._clock())
 
-    def _recover(self, intents: tuple[Intent, ...]) -> m.Message:
+    def _recover(self, intents: tuple[Intent, ...], transfers: tuple[Transfer, ...]) -> m.Message:
         try:
-            return m.ChangesApplied(tuple(self._folder.recover(intents, self._clock(), self._memory.mounts())))
+            recovered = self._folder.recover(intents, self._clock(), self._memory.mounts(), transfers)
+            return m.ChangesApplied(tuple(recovered))
         except DiskError as error:
             return m.RecoveryFailed(error.message)
-
-    # Sending
-
-    def _send(self, number: int, operations: tuple[e.OutgoingOperation, ...]) -> m.Message:
-        try:
-            connection = self._connect()
-            deleted = {p.operation.path for p in operations if p.operation.verb is Verb.DELETE}
-            keep_texts(connection.remote, self._source_id, deleted, self._save)
-        except RemoteError as error:
-            return m.BatchAnswered(number, _all(operations, Result.NOT_SENT), error.problem)
-        except (DiskError, OSError) as error:
-            return m.BatchAnswered(number, _all(operations, Result.NOT_SENT), _trash_problem(error))
-        batch: list[Outgoing] = []
-        changed: list[Outcome] = []
-        for outgoing, content in self._contents(operations):
-            if content is None:
-                changed.append(Outcome(outgoing.operation.id, Result.CHANGED))
-            else:
-                batch.append(Outgoing(outgoing.operation, content, checked=True))
-        if not batch:
-            return m.BatchAnswered(number, tuple(changed))
-        answer = connection.remote.push(self._source_id, connection.connector_id, batch)
-        return m.BatchAnswered(number, (*changed, *answer.outcomes), answer.problem)
-
-    def _contents(self, operations: tuple[e.OutgoingOperation, ...]) -> list[tuple[e.OutgoingOperation, bytes | None]]:
-        """Return the operations with their bytes; None if the folder now holds something else."""
-        try:
-            with self._folder.reader() as reader:
-                return [(outgoing, self._bytes_of(outgoing, reader)) for outgoing in operations]
-        except RootError:
-            # The text of a resolution comes with the operation, so the folder is not needed for it.
-            return [(outgoing, self._bytes_of(outgoing, None)) for outgoing in operations]
-
-    def _bytes_of(self, outgoing: e.OutgoingOperation, reader: FileReader | None) -> bytes | None:
-        operation = outgoing.operation
-        if outgoing.content_override is not None:
-            # The text must match its hash here too: a text that is missing must not be sent as an empty file.
-            digest = hashlib.sha256(outgoing.content_override).hexdigest() if operation.verb is Verb.UPSERT else None
-            return outgoing.content_override if digest == operation.hash else None
-        if reader is None:
-            return None
-        try:
-            if operation.verb is Verb.DELETE:
-                seen = self._folder.observe([operation.path], {}, None, self._memory.mounts())
-                return b"" if seen[0].side.presence is Presence.ABSENT else None
-            return reader.read(operation.path, operation.hash or "", operation.size)
-        except RootError:
-            return None
 
     # Deleted texts
 
@@ -258,7 +187,7 @@ class EffectExecutor:
         try:
             return self._folder.find_in_trash(path, digest), None
         except (DiskError, OSError) as error:
-            return None, _words(error, "the trash")
+            return None, words(error, "the trash")
 
     def _find_in_history(self, path: str, digest: str) -> bytes | None:
         versions = self._connect().remote.history(self._source_id, path)
@@ -277,7 +206,7 @@ class EffectExecutor:
         except RemoteError as error:
             yield from _failures(effect, error.problem)
         except (DiskError, OSError) as error:
-            yield from _failures(effect, _trash_problem(error))
+            yield from _failures(effect, trash_problem(error))
 
     def _answer(self, effect: e.Effect, remote: Remote) -> Iterator[m.Message]:
         source = self._source_id
@@ -330,20 +259,6 @@ class EffectExecutor:
         conflicts = [c for c in remote.conflicts(self._source_id) if c.path in heads] if heads else []
         for path, head in heads.items():
             yield m.HeadArrived(path, head, tuple(c for c in conflicts if c.path == path))
-
-
-def _words(error: DiskError | OSError, where: str) -> str:
-    """Return one clause for a person: what the error means and what to do, without its number."""
-    return explain(error, where) if isinstance(error, OSError) else error.message
-
-
-def _trash_problem(error: DiskError | OSError) -> Problem:
-    """Return the problem of a text that could not be saved. Its only copy must then not be removed."""
-    return Problem(ProblemKind.SERVER_FAULT, f"the trash cannot be written: {_words(error, 'its disk')}")
-
-
-def _all(operations: tuple[e.OutgoingOperation, ...], result: Result) -> tuple[Outcome, ...]:
-    return tuple(Outcome(outgoing.operation.id, result) for outgoing in operations)
 
 
 def _failures(effect: e.Effect, problem: Problem) -> Iterator[m.CallFailed]:

@@ -20,6 +20,7 @@ class SourceExecutors(Struct, frozen=True):
         folder: executes effects on the folder, one after another.
         server: executes effects on the server, each on its own thread. It has its own handle of the folder.
         large: reads large files on a thread of its own. It has its own handle of the folder too.
+        transfers: downloads and uploads large contents, each on its own thread. It has its own handle of the folder.
         make_watcher: returns a watcher, or None while the folder is missing. None itself for a single command.
         close: closes the handles of the folder and the index.
         release: closes the handles of the folder until the next use. Returns False if one is in use now.
@@ -29,6 +30,7 @@ class SourceExecutors(Struct, frozen=True):
     folder: EffectExecutor
     server: EffectExecutor
     large: EffectExecutor
+    transfers: EffectExecutor
     make_watcher: Callable[[], Watcher | None] | None
     close: Callable[[], None]
     release: Callable[[], bool]

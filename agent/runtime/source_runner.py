@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import queue
 import random
@@ -20,8 +21,11 @@ from agent.engine.engine import Engine
 from agent.engine.status import Alerts, SourceView
 from agent.index import Index
 from agent.runtime.activity_log import ActivityLogger
+from agent.runtime.conditions import Conditions
 from agent.runtime.control_loop import ControlLoop
 from agent.runtime.effect_executor import EffectExecutor
+from agent.runtime.large_reader import LargeReader
+from agent.runtime.ports import NotCommitted
 from agent.runtime.source_executors import SourceExecutors
 
 if TYPE_CHECKING:
@@ -29,9 +33,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_FOLDER_EFFECTS: Final = (e.ScanFolder, e.ScanPaths, e.ApplyChanges, e.Recover, e.ReleaseJournal, e.WriteToTrash)
+_FOLDER_EFFECTS: Final = (
+    e.ScanFolder, e.ScanPaths, e.ApplyChanges, e.Recover, e.ReleaseJournal, e.WriteToTrash, e.DiscardDownloads,
+)  # fmt: skip
 """Effects for the folder's thread, in order. All others get a thread each."""
-_SERVER_EFFECTS_ON_FOLDER: Final = (e.Send, e.CloseConflicts, e.FetchDeletedTexts)
+_SERVER_EFFECTS_ON_FOLDER: Final = (e.Send, e.CloseConflicts, e.FetchDeletedTexts, e.Fetch)
 """Calls to the server that read the folder or write to its trash."""
 _RELEASE_SECONDS: Final = 1.0
 """Seconds without work until the handles of the folder are closed."""
@@ -64,15 +70,14 @@ class SourceRunner:
         self._folder_work: queue.SimpleQueue[tuple[int, e.Effect | None] | None] = queue.SimpleQueue()
         """Effects on the folder; None instead of an effect: a call to the server has opened handles of the folder."""
         self._handles_open = False
-        self._large_work: deque[tuple[int, e.ReadLargeFiles]] = deque()
-        self._large_thread: threading.Thread | None = None
+        self._large = LargeReader(self._read_large, lambda: self._folder_work.put((self._incarnation, None)))
         self._folder_thread = threading.Thread(target=self._work_on_folder, name=f"folder-{config.source}", daemon=True)
         self._tickets: dict[int, Future[None]] = {}
         self._next_ticket = 1
         self._stopped = False
         self._busy_since: tuple[float, int] | None = None
         self._activity = ActivityLogger(name)
-        self._conditions: list[tuple[Callable[[], bool], Future[None]]] = []
+        self._conditions = Conditions()
         self.failure: str | None = None
         """The reason why the engine stopped; None while it works."""
 
@@ -122,9 +127,7 @@ class SourceRunner:
             return
         self._folder_work.put(None)
         self._folder_thread.join()
-        large = self._large_thread
-        if large is not None:
-            large.join()
+        self._large.stop()
         if self._watcher is not None:
             self._watcher.stop()
         self._control.call(lambda: self._control.drop_timer(self))
@@ -145,6 +148,28 @@ class SourceRunner:
                 return
             self._scheduled = True
         self._control.post(self._drain)
+
+    def commit(self, message: m.Message) -> None:
+        """Have the engine process a message; return once that is in the index. Not from the control thread.
+
+        Raises:
+            NotCommitted: the runner stops, or the index refused the step.
+        """
+        committed: Future[bool] = Future()
+
+        def run() -> None:
+            try:
+                self._step(message)
+            finally:
+                committed.set_result(not self._stopped and self.failure is None)
+
+        self._control.post(run)
+        while not self._stopped:
+            with contextlib.suppress(TimeoutError):
+                if committed.result(timeout=_RELEASE_SECONDS):
+                    return
+                break
+        raise NotCommitted
 
     def tell(self, message: m.Message) -> None:
         """Process a message, written to the index on return. On the control thread only."""
@@ -182,21 +207,14 @@ class SourceRunner:
         future: Future[None] = Future()
 
         def begin() -> None:
-            self._conditions.append((condition, future))
+            self._conditions.add(condition, future)
             self._evaluate_conditions()
 
         self._control.post(begin)
         return future
 
     def _evaluate_conditions(self) -> None:
-        ended = self._stopped or self.failure is not None
-        for waiting in list(self._conditions):
-            condition, future = waiting
-            if future.cancelled() or ended or condition():
-                self._conditions.remove(waiting)
-                # False for a future that was cancelled.
-                if future.set_running_or_notify_cancel():
-                    future.set_result(None)
+        self._conditions.evaluate(ended=self._stopped or self.failure is not None)
 
     def decide(self, decisions: Sequence[m.Resolve]) -> list[str | None]:
         """Store a person's decisions in one step. Return, for each, the reason it was refused, or None."""
@@ -294,7 +312,7 @@ class SourceRunner:
             elif isinstance(effect, e.PassFinished):
                 self._tickets.pop(effect.ticket).set_result(None)
             elif isinstance(effect, e.ReadLargeFiles):
-                self._read_large(self._incarnation, effect)
+                self._large.read(self._incarnation, effect)
             elif isinstance(effect, _FOLDER_EFFECTS):
                 self._folder_work.put((self._incarnation, effect))
             else:
@@ -337,27 +355,13 @@ class SourceRunner:
                 self._watcher.start()
 
     def _read_large(self, incarnation: int, effect: e.ReadLargeFiles) -> None:
-        """Read large files, one effect after another, on a thread that ends with the last of them."""
-        with self._lock:
-            self._large_work.append((incarnation, effect))
-            if self._large_thread is not None:
-                return
-            self._large_thread = threading.Thread(target=self._work_on_large, name="large", daemon=True)
-        self._large_thread.start()
-
-    def _work_on_large(self) -> None:
-        while self._handlers is not None:
-            with self._lock:
-                if not self._large_work or self._stopped:
-                    self._large_thread = None
-                    break
-                incarnation, effect = self._large_work.popleft()
+        if self._handlers is not None:
             self._execute(self._handlers.large, incarnation, effect)
-        self._folder_work.put((self._incarnation, None))
 
     def _work_on_server(self, incarnation: int, effect: e.Effect) -> None:
         if self._handlers is not None:
-            self._execute(self._handlers.server, incarnation, effect)
+            executor = self._handlers.transfers if _is_transfer(effect) else self._handlers.server
+            self._execute(executor, incarnation, effect)
             if isinstance(effect, _SERVER_EFFECTS_ON_FOLDER):
                 self._folder_work.put((incarnation, None))
 
@@ -381,6 +385,10 @@ class SourceRunner:
         finally:
             with self._lock:
                 self._in_progress -= 1
+
+
+def _is_transfer(effect: e.Effect) -> bool:
+    return isinstance(effect, e.Fetch | e.CancelFetch) or (isinstance(effect, e.Send) and effect.is_large)
 
 
 def _is_offline(message: m.Message) -> bool:

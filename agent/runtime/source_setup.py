@@ -84,6 +84,8 @@ def with_capabilities(config: EngineConfig, capabilities: Capabilities) -> Engin
         item_results=capabilities.item_results,
         keeps_history=capabilities.keeps_history,
         expected_hash=capabilities.expected_hash,
+        inline_limit=capabilities.inline_limit,
+        resumable_uploads=capabilities.resumable_uploads,
     )
 
 
@@ -97,15 +99,18 @@ def source_executors(
     on_connection_lost: Callable[[], None],
     make_watcher: Callable[[], Watcher | None] | None,
 ) -> SourceExecutors:
-    """Return the executors of a source. Changes, calls and large files get a handle of the folder each."""
-    folders = open_source_folder(), open_source_folder(), open_source_folder()
+    """Return the executors of a source. Changes, calls, large files and transfers get a handle of the folder each.
+
+    A transfer may hold its handle open for hours, so that it must not be the one of small calls.
+    """
+    folders = open_source_folder(), open_source_folder(), open_source_folder(), open_source_folder()
     verified = VerifiedDownloads()
     for folder in folders:
         folder.interrupted = lambda: runner.is_stopped
         folder.verified = verified
 
     def executor(folder: LocalFolder) -> EffectExecutor:
-        return EffectExecutor(source.source_id, folder, index, connect, lambda: runner.max_bytes, clock)
+        return EffectExecutor(source.source_id, folder, index, connect, lambda: runner.max_bytes, clock, runner)
 
     def close() -> None:
         for folder in folders:
@@ -121,6 +126,7 @@ def source_executors(
         executor(folders[0]),
         executor(folders[1]),
         executor(folders[2]),
+        executor(folders[3]),
         make_watcher,
         close,
         release,

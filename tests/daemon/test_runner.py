@@ -140,7 +140,7 @@ def test_fd8_a_large_file_delays_neither_scans_nor_the_end(stage: Stage) -> None
         released.set()
         return True
 
-    handlers: Any = SourceExecutors(folder, server, large, None, lambda: None, release, lambda: None)  # type: ignore[arg-type]
+    handlers: Any = SourceExecutors(folder, server, large, Recording(), None, lambda: None, release, lambda: None)  # type: ignore[arg-type]
     stage.runner.start(handlers)
     assert large.began.wait(10)
     assert released.wait(10)

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from agent.core.errors import ContentChanged
 from agent.core.model import Fingerprint
-from agent.disk.apply.file_reader import FileChanged, FileReader
+from agent.disk.apply.file_reader import FileReader
 from agent.disk.scan.digest import CHUNK, ReadInterrupted
 from agent.disk.scan.observe import observe_path
 from disk.fixtures import Room, WrappedFs, age, open_room, sha
@@ -75,9 +76,9 @@ def test_the_pieces_of_a_file_are_its_bytes(room: Room, reader: FileReader, piec
     assert opened is not None
     with opened:
         offsets = range(0, opened.size, piece)
-        pieces = {offset: opened.piece(offset, piece) for offset in reversed(offsets)}
+        pieces = {offset: opened.read(offset, piece) for offset in reversed(offsets)}
         assert b"".join(pieces[offset] for offset in offsets) == CONTENT
-        assert opened.piece(opened.size, piece) == opened.piece(opened.size + 5, piece) == b""
+        assert opened.read(opened.size, piece) == opened.read(opened.size + 5, piece) == b""
 
 
 def test_another_file_is_not_opened(room: Room, reader: FileReader) -> None:
@@ -112,7 +113,7 @@ def test_a_change_between_two_pieces_is_reported(room: Room, reader: FileReader,
     path = room.folder / "a.md"
     opened = reader.open("a.md", sha(CONTENT), len(CONTENT))
     assert opened is not None
-    assert opened.piece(0, 10) == CONTENT[:10]
+    assert opened.read(0, 10) == CONTENT[:10]
     match change:
         case "append":
             with path.open("ab") as file:
@@ -127,8 +128,8 @@ def test_a_change_between_two_pieces_is_reported(room: Room, reader: FileReader,
         case _:
             (room.folder / "a.tmp").write_bytes(CONTENT)
             (room.folder / "a.tmp").replace(path)
-    with pytest.raises(FileChanged, match=r"a\.md changed"):
-        opened.piece(10, 10)
+    with pytest.raises(ContentChanged, match=r"a\.md changed"):
+        opened.read(10, 10)
     opened.close()
     opened.close()
 
@@ -157,8 +158,8 @@ def test_a_change_at_any_call_never_gives_a_mixture(folder: Path, state: Path) -
         opened = reader.open("a.md", sha(CONTENT), len(CONTENT))
         if opened is not None:
             try:
-                assert b"".join(opened.piece(offset, 10) for offset in range(0, 30, 10)) == CONTENT
-            except FileChanged:
+                assert b"".join(opened.read(offset, 10) for offset in range(0, 30, 10)) == CONTENT
+            except ContentChanged:
                 ended += 1
             opened.close()
         fs.before = None

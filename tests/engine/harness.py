@@ -11,6 +11,7 @@ from agent.core.conflict import Conflict
 from agent.core.events import Delete, FeedEvent, Page, Upsert
 from agent.core.model import ABSENT, ApplyOutcome, ApplyResult, Fingerprint, Mode, Observation, file_side
 from agent.core.remote_records import Outcome, RemoteConflict, RemoteFile, RemoteHead, RemoteVersion, Result
+from agent.core.supply import Inline, Supply
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.engine.config import EngineConfig, RunMode
@@ -54,6 +55,12 @@ def head(path: str, text: str, *older: str) -> RemoteHead:
     """The server holds this text, and held these before, the newest first."""
     versions = tuple(RemoteVersion(sha(t), None, None) for t in (text, *older))
     return RemoteHead(path, sha(text), text.encode(), versions=versions)
+
+
+def text_of(supply: Supply) -> bytes:
+    """The bytes of a change that came inline."""
+    assert isinstance(supply, Inline)
+    return supply.content
 
 
 def conflict(identifier: str, path: str, base: str | None, local: str | None, remote: str | None) -> RemoteConflict:

@@ -8,7 +8,7 @@ from agent.core.model import OUT_OF_SCOPE, ApplyOutcome, Mode, Observation, Reso
 from agent.core.remote_records import Result, Verb
 from agent.engine import effects as e
 from agent.engine import messages as m
-from engine.harness import EngineHarness, conflict, delete, drain, head, sha, started, upsert
+from engine.harness import EngineHarness, conflict, delete, drain, head, sha, started, text_of, upsert
 
 
 def test_another_machine_s_conflict_is_listed_and_left_alone() -> None:
@@ -233,8 +233,8 @@ def test_keep_raven_installs_their_text_expecting_ours() -> None:
     assert harness.take(e.CloseConflict).choice is Resolution.KEEP_RAVEN
     harness.closes(harness.conflicts()[0].id)
     harness.shows("a.md", head("a.md", "theirs", "one"))
-    intent, content = next(effect for effect in harness.effects if isinstance(effect, e.ApplyChanges)).jobs[0]
-    assert (intent.expected, content) == (sha("mine"), b"theirs")
+    intent, supply = next(effect for effect in harness.effects if isinstance(effect, e.ApplyChanges)).jobs[0]
+    assert (intent.expected, text_of(supply)) == (sha("mine"), b"theirs")
     harness.land("theirs")
     assert not harness.conflicts() and harness.trees("a.md") == (sha("theirs"),) * 3
 

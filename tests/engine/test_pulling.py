@@ -11,7 +11,7 @@ from agent.core.reconcile import Step
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.engine.in_flight import CONTENTS_LIMIT
-from engine.harness import SOURCE, EngineHarness, delete, seen, sha
+from engine.harness import SOURCE, EngineHarness, delete, seen, sha, text_of
 
 
 def latest(path: str, text: str, position: int) -> Upsert:
@@ -63,9 +63,9 @@ def land(harness: EngineHarness, carry: e.ApplyChanges) -> None:
         ApplyResult(
             intent.id,
             ApplyOutcome.DONE,
-            Observation(intent.path, ABSENT if intent.new is None else file_side(intent.new, len(content))),
+            Observation(intent.path, ABSENT if intent.new is None else file_side(intent.new, len(text_of(supply)))),
         )
-        for intent, content in carry.jobs
+        for intent, supply in carry.jobs
     ]
     harness.tell(m.ChangesApplied(tuple(landed)))
 
@@ -138,7 +138,7 @@ def test_many_waiting_texts_are_stored_in_the_index() -> None:
     assert harness.engine._ctx.in_flight.contents_size <= CONTENTS_LIMIT
     harness.rest()
     jobs = harness.take(e.ApplyChanges).jobs
-    assert all(sha(content.decode()) == intent.new for intent, content in jobs)
+    assert all(sha(text_of(supply).decode()) == intent.new for intent, supply in jobs)
 
 
 def test_changes_applied_together_share_one_group_id() -> None:

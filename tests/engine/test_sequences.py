@@ -12,7 +12,7 @@ from agent.core.remote_records import RemoteFile, Result, Verb
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.index.operations import OperationState
-from engine.harness import EngineHarness, conflict, delete, drain, head, seen, sha, started, upsert
+from engine.harness import EngineHarness, conflict, delete, drain, head, seen, sha, started, text_of, upsert
 
 
 def test_an_operation_has_an_id_in_the_index_before_it_is_sent() -> None:
@@ -409,5 +409,5 @@ def test_the_intent_carries_what_is_expected_and_what_shall_be() -> None:
     """No install without the hash that must stand there, and content that is the hash's."""
     harness = started()
     drain(harness, upsert("a.md", "theirs", 20))
-    intent, content = harness.take(e.ApplyChanges).jobs[0]
-    assert intent.expected == sha("one") and intent.new == hashlib.sha256(content).hexdigest()
+    intent, supply = harness.take(e.ApplyChanges).jobs[0]
+    assert intent.expected == sha("one") and intent.new == hashlib.sha256(text_of(supply)).hexdigest()

@@ -11,7 +11,7 @@ from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.engine.config import RunMode
 from agent.engine.status import SourceView
-from engine.harness import SOURCE, EngineHarness, seen, sha, started
+from engine.harness import SOURCE, EngineHarness, seen, sha, started, text_of
 
 OFFLINE = Problem(ProblemKind.OFFLINE, "the server cannot be reached")
 FAULT = Problem(ProblemKind.SERVER_FAULT, "the server failed")
@@ -32,11 +32,11 @@ def test_fd1_a_version_is_restored_over_a_shrunk_file() -> None:
     assert scan.paths == ("a.md",) and scan.anew == {"a.md"}
     assert not harness.wants(e.ApplyChanges)
     harness.tell(m.ScanResults((seen("a.md", ""),)))
-    ((intent, content),) = harness.take(e.ApplyChanges).jobs
+    ((intent, supply),) = harness.take(e.ApplyChanges).jobs
     assert (intent.expected, intent.new, intent.purpose) == (sha(""), sha("one"), Purpose.RESTORE)
-    assert content == b"one" and not harness.wants(e.Send)
+    assert text_of(supply) == b"one" and not harness.wants(e.Send)
     assert [stored.id for stored in harness.index.journal.all(SOURCE)] == [intent.id]
-    harness.effects.append(e.ApplyChanges(((intent, content),)))
+    harness.effects.append(e.ApplyChanges(((intent, supply),)))
     harness.tell(m.PathScanFinished(("a.md",)))
     harness.land("one")
     assert harness.trees("a.md") == (sha("one"),) * 3 and not harness.wants(e.Send)

@@ -5,18 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 
-from agent.core.errors import DiskError
+from agent.core.errors import ContentChanged, DiskError
 from agent.core.model import Fingerprint
 from agent.disk.fs.protocol import File, Fs, Stamp, stamp_of
 from agent.disk.root import Root
 from agent.disk.scan.digest import CHUNK, ReadInterrupted, never
 from agent.disk.scan.parent_cache import ParentCache
-
-
-class FileChanged(DiskError):
-    """A file changed while it was read in pieces. What was read before is part of an older version."""
-
-    code = "changed"
 
 
 class PieceReader:
@@ -39,35 +33,35 @@ class PieceReader:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def piece(self, offset: int, limit: int) -> bytes:
-        """Return the bytes from ``offset`` on: ``limit`` of them, fewer at the end of the file, none behind it.
+    def read(self, offset: int, length: int) -> bytes:
+        """Return the bytes from ``offset`` on: ``length`` of them, fewer at the end of the file, none behind it.
 
         Raises:
-            FileChanged: the file is not the one that was opened any more, or cannot be read any more.
+            ContentChanged: the file is not the one that was opened any more, or cannot be read any more.
         """
-        wanted = max(min(limit, self.size - offset), 0)
+        wanted = max(min(length, self.size - offset), 0)
         try:
             content = self._fs.read_at(self._file, offset, wanted) if wanted else b""
             # A change before the read shows in the stat after it as well, so one stat a piece is enough.
             unchanged = len(content) == wanted and stamp_of(self._fs.fstat(self._file)) == self._stamp
         except OSError as failure:
-            raise FileChanged(f"{self._path} cannot be read any more.") from failure
+            raise ContentChanged(f"{self._path} cannot be read any more.") from failure
         if not unchanged:
-            raise FileChanged(f"{self._path} changed while it was read.")
+            raise ContentChanged(f"{self._path} changed while it was read.")
         return content
 
     def has_hash(self, sha256: str, interrupted: Callable[[], bool] = never) -> bool:
         """Read the whole file in pieces, and return True if it has this hash.
 
         Raises:
-            FileChanged: as in ``piece``.
+            ContentChanged: as in ``read``.
             ReadInterrupted: ``interrupted`` returned True.
         """
         hasher = hashlib.sha256()
         for offset in range(0, self.size, CHUNK):
             if interrupted():
                 raise ReadInterrupted
-            hasher.update(self.piece(offset, CHUNK))
+            hasher.update(self.read(offset, CHUNK))
         return hasher.hexdigest() == sha256
 
     def close(self) -> None:
@@ -124,7 +118,7 @@ class FileReader:
                 found = PieceReader(self._fs, file, path, stamp)
                 if _is_proof(known, stamp) or found.has_hash(sha256, self._interrupted):
                     reader = found
-        except (OSError, FileChanged):
+        except (OSError, ContentChanged):
             return None
         finally:
             if reader is None:
