@@ -285,6 +285,8 @@ class EngineContext:
 
     def unanswered_operations(self, beside: Set[str] = frozenset()) -> list[StoredOperation]:
         """Return operations with an unknown outcome, oldest first, without those on the paths ``beside``."""
+        if not self.unanswered:
+            return []
         paths = self.unanswered - beside
         entries = [e for path in paths for e in self.open_operations[path] if e.state is not OperationState.ACKED]
         return sorted(entries, key=lambda entry: entry.seq)

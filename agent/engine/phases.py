@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from typing import Final
 
 
 class RecoveryPhase(enum.Enum):
@@ -28,29 +29,25 @@ class ScanPhase(enum.Enum):
     RUNNING = (True, True, False)
     RUNNING_AGAIN = (True, True, True)
 
-    @property
-    def complete(self) -> bool:
+    def __init__(self, complete: bool, running: bool, wanted: bool) -> None:
+        self.complete = complete
         """True if a whole scan succeeded since the start, so that the local tree is known."""
-        return self.value[0]
-
-    @property
-    def running(self) -> bool:
+        self.running = running
         """True while a whole scan runs."""
-        return self.value[1]
-
-    @property
-    def wanted(self) -> bool:
+        self.wanted = wanted
         """True if a whole scan is due, or due again after the running one."""
-        return self.value[2]
 
     def requested(self) -> ScanPhase:
         """Return the phase after a request for a whole scan."""
-        return ScanPhase((self.complete, self.running, True))
+        return _BY_FLAGS[self.complete, self.running, True]
 
     def begun(self) -> ScanPhase:
         """Return the phase after the begin of a whole scan."""
-        return ScanPhase((self.complete, True, False))
+        return _BY_FLAGS[self.complete, True, False]
 
     def ended(self, *, succeeded: bool) -> ScanPhase:
         """Return the phase after the end of a whole scan."""
-        return ScanPhase((self.complete or succeeded, False, self.wanted))
+        return _BY_FLAGS[self.complete or succeeded, False, self.wanted]
+
+
+_BY_FLAGS: Final = {(phase.complete, phase.running, phase.wanted): phase for phase in ScanPhase}

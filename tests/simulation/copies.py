@@ -51,8 +51,7 @@ class Copies:
     def _replace(self, machine: Machine, copy: bytes | None) -> None:
         if machine.alive:
             machine.kill()
-        machine.index.close()
-        machine.index = index_of(copy)
+        machine.replace_index(copy)
         self._world.restored.add(machine.name)
         # A conflict's text may have stood in that index alone.
         forgive_index(self._world)

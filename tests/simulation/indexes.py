@@ -64,6 +64,9 @@ class Memory:
 
 
 _EMPTY: list[bytes] = []
+_AT_REST: list[sqlite3.Connection] = []
+"""Connections of indexes that no machine uses now, emptied: preparing the statements anew took a tenth of a life."""
+_STATEMENTS = 400
 
 
 def index_of(copy: bytes | None = None) -> Index:
@@ -71,9 +74,31 @@ def index_of(copy: bytes | None = None) -> Index:
     if not _EMPTY:
         with contextlib.closing(open_index(":memory:")) as empty:
             _EMPTY.append(empty.connection.serialize())
-    connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    if copy is None and _AT_REST:
+        return Index(_AT_REST.pop())
+    connection = sqlite3.connect(
+        ":memory:", isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS
+    )
     connection.deserialize(copy or _EMPTY[0])
     return Index(connection)
+
+
+def put_aside(index: Index) -> None:
+    """Empty an index that nobody uses any more, and keep its connection for another."""
+    connection = index.connection
+    connection.set_trace_callback(None)
+    empty(connection)
+    _AT_REST.append(connection)
+
+
+def empty(connection: sqlite3.Connection) -> None:
+    """Delete every row but the records of the migrations, and let the numbers of rows begin at 1 again."""
+    tables = "SELECT name FROM sqlite_schema WHERE type = 'table' AND substr(name, 1, 1) <> '_' AND name NOT LIKE ?"
+    connection.execute("BEGIN")
+    for (table,) in connection.execute(tables, ("sqlite_%",)).fetchall():
+        connection.execute(f"DELETE FROM {table}")
+        connection.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
+    connection.execute("COMMIT")
 
 
 def generation_of(index: sqlite3.Connection) -> int:

@@ -27,12 +27,12 @@ from agent.remotes.raven.profile import raven_profile
 from agent.runtime.effect_executor import EffectExecutor, ServerConnection
 from agent.runtime.local_folder import LocalFolder
 from agent.runtime.source_setup import with_capabilities
-from simulation import delete_audit
-from simulation.indexes import SOURCE, Memory, MemoryFile, index_of
+from simulation import delete_audit, mirrors
+from simulation.indexes import SOURCE, Memory, MemoryFile, index_of, put_aside
 from simulation.memory_fs import Change, Clock, Crash, Node
-from simulation.mirrors import Mirrors
 from simulation.odd_folders import Strange
 from simulation.simfs import SimFs
+from simulation.stored import Stored
 from simulation.user import ROOT, STATE, User
 from strict_raven import WORKSPACE, Response
 from strict_raven.transport import HandlerTransport
@@ -149,6 +149,7 @@ class Machine:
         self.strange = Strange(self.user, strange_rng)
         self.decided: set[str] = set()
         self.index = index_of()
+        self.stored = Stored(self.index, SOURCE, world.check_revisions)
         self._beside = MemoryFile()
         self.alive = False
         self.acked: set[str] = set()
@@ -199,7 +200,6 @@ class Machine:
         if not self.unlearned:
             setup = with_capabilities(setup, self._remote.capabilities)
         self.engine = Engine(self.index, setup, random.Random(f"{self._seed} {self.name} {self._lives}"))
-        self._mirrors = Mirrors(self.engine, self._world.check_revisions)
         # Counted here, and from here on with each change: the end of the run compares.
         self.engine.view()
         self.tell(m.Started())
@@ -250,22 +250,29 @@ class Machine:
         if self.index.connection.in_transaction:
             self.index.connection.rollback()
 
+    def replace_index(self, copy: bytes | None) -> None:
+        """From the next start on the agent has this index; None: an empty one."""
+        put_aside(self.index)
+        self.index = index_of(copy)
+        self.stored = Stored(self.index, SOURCE, self._world.check_revisions)
+
     def close(self) -> None:
         """Give everything back."""
         self.kill()
-        self.index.close()
+        put_aside(self.index)
 
     def halted(self) -> bool:
         """Whether the source stopped until a person has looked."""
-        return self.index.sources.get(SOURCE).halted is not None
+        return self.stored.table("sources")["source_row"].halted is not None
 
     def conflicts(self) -> list[Conflict]:
         """Every conflict that is not closed."""
-        return self.index.conflicts.live(SOURCE)
+        live: list[Conflict] = self.stored.table("conflicts")["live"]
+        return live
 
     def reported(self) -> set[str]:
         """Paths a person is told cannot be synced, or must decide."""
-        told = {problem.path for problem in self.index.problems.all(SOURCE)}
+        told = {problem.path for problem in self.stored.table("problems")["all"]}
         return told | {conflict.path for conflict in self.conflicts()}
 
     def conflict(self, identifier: int) -> Conflict:
@@ -280,7 +287,7 @@ class Machine:
         held = self.engine.held
         effects = self.engine.step(self.clock(), *messages)
         delete_audit.check_step(held, messages, effects, self.engine._ctx.parked)
-        self._mirrors.check()
+        mirrors.check(self.engine, self.stored)
         self._take(effects)
 
     def _take(self, effects: list[e.Effect]) -> None:

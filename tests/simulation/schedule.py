@@ -56,6 +56,8 @@ class Turns:
             *self._of_crowd(),
         ]
 
+        self._weights = [act.weight or 1e-9 for act in self._acts]
+
     def take(self, number: int) -> None:
         """Turn ``number`` of the run."""
         world = self._world
@@ -63,8 +65,9 @@ class Turns:
         rng = world.rng
         world.now += rng.choice(_STEPS)
         # The first of several exponential clocks to ring: an act that is impossible leaves the order of the others.
-        moments = [(-math.log(1.0 - rng.random()) / (act.weight or 1e-9), i) for i, act in enumerate(self._acts)]
-        for _, i in sorted(moments):
+        log, draw = math.log, rng.random
+        moments = [-log(1.0 - draw()) / weight for weight in self._weights]
+        for i in sorted(range(len(moments)), key=moments.__getitem__):
             if self._acts[i].possible():
                 self._acts[i].happen()
                 return

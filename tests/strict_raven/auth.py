@@ -57,8 +57,9 @@ def _claims(presented: str, secret: str) -> Mapping[str, Any]:
 
 
 def _presented(headers: Mapping[str, str]) -> str:
-    cookies: SimpleCookie = SimpleCookie(headers.get("cookie", ""))
-    if "authToken" in cookies:
-        return cookies["authToken"].value
+    if "cookie" in headers:
+        cookies: SimpleCookie = SimpleCookie(headers["cookie"])
+        if "authToken" in cookies:
+            return cookies["authToken"].value
     scheme, _, presented = headers.get("authorization", "").partition(" ")
     return presented.strip() if scheme.lower() == "bearer" else ""

@@ -16,7 +16,7 @@ class HandlerTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Answer one request."""
-        headers = dict(request.headers.items())
+        headers = {name.lower().decode(): value.decode("latin-1") for name, value in request.headers.raw}
         path = request.url.raw_path.decode("ascii")
         try:
             response = self._handler(request.method, path, headers, request.read())

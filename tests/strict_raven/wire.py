@@ -8,7 +8,10 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, NoReturn
+
+import orjson
 
 BODY_LIMIT = 1_048_576
 """The largest request body accepted, in bytes as sent; one more is answered 413."""
@@ -50,7 +53,11 @@ def error_response(error: HttpError, path: str, now: float) -> Response:
 
 
 def _json_response(status: int, document: Any, headers: Mapping[str, str]) -> Response:
-    body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
+    try:
+        body = orjson.dumps(document)
+    except TypeError:
+        # orjson refuses lone surrogates and numbers of more than 64 bits.
+        body = json.dumps(document, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace")
     return Response(status, {"content-type": "application/json; charset=utf-8", **headers}, body)
 
 
@@ -61,7 +68,7 @@ def parse(body: bytes) -> Any:
         ValueError: not JSON, or an object with a `__proto__` key.
     """
     text = body.decode("utf-8", "replace").removeprefix("\ufeff")
-    return json.loads(text, object_pairs_hook=_guarded, parse_constant=_reject, parse_float=_number)
+    return _DECODER.decode(text)
 
 
 def _guarded(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -80,6 +87,10 @@ def _number(literal: str) -> int | float:
     return int(value) if value.is_integer() else value
 
 
+_DECODER = json.JSONDecoder(object_pairs_hook=_guarded, parse_constant=_reject, parse_float=_number)
+
+
+@lru_cache(maxsize=4096)
 def iso(seconds: float) -> str:
     """A Unix time as RFC 3339 with milliseconds."""
     return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -208,7 +208,8 @@ class HttpClient:
         size = request.size
         started, aborts = False, self._connections.aborts
         try:
-            with contextlib.closing(self._transport.handle_request(self._built(request, token, size))) as response:
+            response = self._transport.handle_request(self._built(request, token, size))
+            with contextlib.closing(_body_of(response)):
                 started = True
                 if claim is not None:
                     claim.answered(response.status_code, response.headers)
@@ -289,9 +290,7 @@ class HttpClient:
         """Iterate over a body while it arrives fast enough."""
         began, size = self._ticks(), 0
         # Not by ``iter_bytes``, which would decompress. A compressed answer is refused before.
-        stream = response.stream
-        assert isinstance(stream, httpx.SyncByteStream)
-        for chunk in stream:
+        for chunk in _body_of(response):
             size += len(chunk)
             if self._ticks() - began > self._timeouts.read + size / LEAST_RATE:
                 raise httpx.ReadTimeout("the answer arrives too slowly")
@@ -306,6 +305,11 @@ class HttpClient:
         if not token:
             sentence = f"there is no token for {self._server}"
         raise RemoteCallError(Problem(ProblemKind.SIGNED_OUT, sentence), SideEffect.NONE)
+
+
+def _body_of(response: httpx.Response) -> httpx.SyncByteStream:
+    assert isinstance(response.stream, httpx.SyncByteStream)
+    return response.stream
 
 
 def _refuse_compression(response: httpx.Response) -> None:

@@ -37,15 +37,11 @@ class DecodeLimits(enum.Enum):
     WHOLE = (MAX_ANSWER, 6_000_000)
     """A complete list, as the real server does not page: more than 200,000 files."""
 
-    @property
-    def size(self) -> int:
+    def __init__(self, size: int, values: int) -> None:
+        self.size = size
         """Bytes."""
-        return self.value[0]
-
-    @property
-    def values(self) -> int:
+        self.values = values
         """Commas and colons outside texts, plus eight for each array or object."""
-        return self.value[1]
 
 
 def decode_answer(

@@ -1,0 +1,104 @@
+"""What an index holds, read again only after a statement has written to the table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from agent.core.conflict import Conflict
+from agent.index.operations import OperationState
+from agent.index.store import Index
+
+_UNKNOWN = (OperationState.STORED, OperationState.UNSETTLED)
+_READING = frozenset({"SELECT", "BEGIN ", "COMMIT", "ROLLBA", "PRAGMA"})
+_WRITING = re.compile(r"\s*(?:INSERT(?: OR \w+)? INTO|UPDATE|DELETE FROM)\s+(\w+)")
+_HARMLESS = re.compile(r"\s*(?:CREATE TEMP|DROP TABLE)|--")
+
+
+CheckTable = Callable[[Index, int, str], None]
+"""Takes the index, the source and the name of a table. Raises if what the table holds cannot be."""
+
+
+class Stored:
+    """The tables of one index. No other connection writes to it.
+
+    Args:
+        check: called with each table that is read, so after each write and before anybody sees it.
+    """
+
+    def __init__(self, index: Index, source: int, check: CheckTable | None = None) -> None:
+        self._index = index
+        self._source = source
+        self._check = check
+        self._tables: dict[str, Mapping[str, Any]] = {}
+        index.connection.set_trace_callback(self._note)
+
+    def _note(self, statement: str) -> None:
+        if statement[:6] in _READING:
+            if statement[:6] == "ROLLBA":
+                self._tables.clear()
+            return
+        found = _WRITING.match(statement)
+        if found is not None:
+            self._tables.pop(found[1], None)
+        elif not _HARMLESS.match(statement):
+            self._tables.clear()
+
+    def table(self, name: str) -> Mapping[str, Any]:
+        """Return what a table holds, in the forms of ``READERS``. Nobody may change it."""
+        found = self._tables.get(name)
+        if found is None:
+            if self._check is not None:
+                self._check(self._index, self._source, name)
+            found = self._tables[name] = READERS[name](self._index, self._source)
+        return found
+
+
+def _operations(index: Index, source: int) -> dict[str, Any]:
+    by_path: dict[str, list[object]] = {}
+    unanswered = set()
+    for entry in index.operations.open(source):
+        by_path.setdefault(entry.operation.path, []).append(entry)
+        if entry.state in _UNKNOWN:
+            unanswered.add(entry.operation.path)
+    return {"open_operations": by_path, "unanswered": unanswered}
+
+
+def _conflicts(index: Index, source: int) -> dict[str, Any]:
+    live = index.conflicts.live(source)
+    return {
+        "live": live,
+        "parked": {conflict.path: conflict for conflict in live if conflict.parks},
+        "waiting": by_id(c for c in live if c.is_waiting),
+        "foreign": by_id(c for c in live if not c.mine and not c.is_waiting),
+    }
+
+
+def _problems(index: Index, source: int) -> dict[str, Any]:
+    # ``since`` of a stored problem is that of the first time; the mirror has that of the last one.
+    found = index.problems.all(source)
+    return {"all": found, "problems": {(p.path, p.origin): (p.reason, p.text, p.retry_at, p.raw) for p in found}}
+
+
+READERS: Mapping[str, Callable[[Index, int], dict[str, Any]]] = MappingProxyType(
+    {
+        "sources": lambda index, source: {"source_row": index.sources.get(source)},
+        "approved": lambda index, source: {"approved": index.approvals.all(source)},
+        "undone_deletes": lambda index, source: {"undone": index.undone_deletes.all(source)},
+        "conflicts": _conflicts,
+        "operations": _operations,
+        "problems": _problems,
+        "files": lambda index, source: {
+            "totals": index.trees.totals(source), "steps in use": frozenset(index.trees.work(source))
+        },
+        "intents": lambda index, source: {"journal": {intent.id for intent in index.journal.all(source)}},
+    }
+)  # fmt: skip
+"""By table: what it holds, as the engine's mirrors should have it."""
+
+
+def by_id(conflicts: Iterable[Conflict]) -> dict[int, Conflict]:
+    """Conflicts by their ids."""
+    return {conflict.id: conflict for conflict in conflicts}
