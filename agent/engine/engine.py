@@ -16,6 +16,7 @@ from agent.core.conflict import ConflictState
 from agent.core.conflict_verdict import LOOK_AGAIN
 from agent.core.errors import Problem
 from agent.core.model import ABSENT, Reason, side_of
+from agent.core.remote_records import Outcome, Result
 from agent.engine import messages as m
 from agent.engine.config import EngineConfig, RunMode
 from agent.engine.conflicts import ConflictTracker
@@ -98,6 +99,8 @@ class Engine:
             m.RescanRequested: self._local_changes.on_rescan_requested,
             m.PageArrived: self._remote_feed.on_page,
             m.BatchAnswered: self._uploads.on_answer,
+            m.Resumable: self._uploads.on_resumable,
+            m.Recalled: self._in_doubt.on_recalled,
             m.Advanced: self._large_downloads.on_advanced,
             m.Fetched: self._large_downloads.on_fetched,
             m.HeadArrived: self._on_head,
@@ -273,6 +276,10 @@ class Engine:
             if message.problem.kind in m.OF_ONE_FILE:
                 self._on_bad_head(str(message.subject), message.problem)
                 return
+        if message.call is m.Call.RECALL and message.problem.kind in m.OF_ONE_FILE:
+            # The question proves nothing about this operation. The evidence of other servers remains.
+            self._in_doubt.on_recalled(m.Recalled(Outcome(str(message.subject), Result.UNCERTAIN)))
+            return
         if message.call is m.Call.POLL and message.subject not in in_flight.polls:
             # This poll was given up. Its failure says nothing about the connections made since.
             return
@@ -287,6 +294,8 @@ class Engine:
             self._server_conflicts.on_list_failed()
         elif message.call is m.Call.LISTING:
             self._verification.on_listing_failed()
+        elif message.call is m.Call.RECALL:
+            self._in_doubt.on_recall_failed(str(message.subject))
         elif message.call is m.Call.HISTORY:
             self._undone_deletes.on_failed(message)
 

@@ -6,11 +6,12 @@ from msgspec.structs import replace
 
 from agent.core.in_doubt import InDoubtVerdict, find_applied, judge_in_doubt
 from agent.core.model import Presence, side_of
-from agent.core.remote_records import Operation, Outcome, RemoteConflict, RemoteHead, Verb
-from agent.core.version import Version
+from agent.core.remote_records import Operation, Outcome, RemoteConflict, RemoteHead, Result, Verb
+from agent.core.version import Version, is_same_version
 from agent.engine.conflicts import ConflictTracker
 from agent.engine.context import EngineContext
-from agent.engine.messages import Call
+from agent.engine.effects import Recall
+from agent.engine.messages import Call, Recalled
 from agent.engine.path_store import PathStore, agreed
 from agent.index.activity import ActivityKind
 from agent.index.operations import OperationState, PushReason, StoredOperation
@@ -18,6 +19,7 @@ from agent.index.problems import ProblemOrigin
 from agent.index.trees import PathRow
 
 _HEADS_AT_ONCE = 4
+_RECALLS_AT_ONCE = 4
 _MOST_UNREAD = 5000
 """Acknowledged operations whose events were not read yet. With more, uploads pause until the feed was read."""
 
@@ -29,6 +31,8 @@ class InDoubt:
         self._ctx = ctx
         self._path_store = path_store
         self._conflicts = conflict_tracker
+        self._recalled: set[str] = set()
+        """Operations about which the server could prove nothing, since they came in doubt."""
 
     def applied(self, row: PathRow, entry: StoredOperation, made: Version | None) -> PathRow:
         """Record that the server applied the operation; return the row afterwards.
@@ -149,12 +153,14 @@ class InDoubt:
         goal = ctx.request_drain()
         for entry in entries:
             ctx.in_flight.settle_goal[entry.operation.id] = goal
+            self._recalled.discard(entry.operation.id)
 
     def on_head(self, row: PathRow, head: RemoteHead | None, conflicts: tuple[RemoteConflict, ...] | None) -> PathRow:
         """Judge the operations in doubt of a path by what the server shows; return the row afterwards."""
         ctx = self._ctx
         for entry in list(ctx.open_operations.get(row.path, ())):
-            if entry.state is not OperationState.UNSETTLED or conflicts is None or not self._drained(entry):
+            doubtful = entry.state is OperationState.UNSETTLED and self._drained(entry) and not self._must_recall(entry)
+            if not doubtful or conflicts is None:
                 continue
             row = self._judge(row, entry, head, conflicts)
         return row
@@ -167,7 +173,10 @@ class InDoubt:
         held = head.version if head else None
         versions = [each.version for each in head.versions] if head else []
         verdict, found = judge_in_doubt(operation, held, versions, conflicts)
-        ctx.in_flight.settle_goal.pop(operation.id, None)
+        self._settled(operation)
+        if self._can_continue(entry, verdict, held):
+            ctx.move_operations([entry], OperationState.STORED)
+            return replace(row, remote=side_of(held))
         ctx.record_activity(row.path, ActivityKind.SETTLED, verdict.value, operation.id)
         if verdict is InDoubtVerdict.CONFLICT and found is not None:
             # The server holds our text in a conflict: the operation is over, and the path is parked.
@@ -183,6 +192,78 @@ class InDoubt:
         ctx.move_operations([self.record_result(entry, made)], OperationState.DONE)
         return replace(row, remote=side_of(held))
 
+    def _settled(self, operation: Operation) -> None:
+        self._ctx.in_flight.settle_goal.pop(operation.id, None)
+        self._recalled.discard(operation.id)
+
+    def _can_continue(self, entry: StoredOperation, verdict: InDoubtVerdict, held: Version | None) -> bool:
+        """Return True if the upload was interrupted and the same operation can go on with its missing chunks."""
+        unchanged = (None if held is None else held.hash) == entry.operation.base
+        interrupted = verdict is InDoubtVerdict.NOT_APPLIED and entry.resume is not None
+        return interrupted and unchanged and self._still_there(entry.operation)
+
+    # Proof that only the server has
+
+    def on_recalled(self, message: Recalled) -> None:
+        """Take what the server proves about an operation in doubt."""
+        ctx, outcome = self._ctx, message.outcome
+        ctx.in_flight.recalling.discard(outcome.operation_id)
+        ctx.retry_state.answered(Call.RECALL)
+        entry = self._doubtful(outcome.operation_id)
+        if entry is None:
+            return
+        if outcome.result is Result.APPLIED:
+            self._settled(entry.operation)
+            self._applied_before(entry, outcome)
+        elif outcome.result is Result.CONFLICT and outcome.conflict is not None:
+            self._settled(entry.operation)
+            self.conflict(entry, outcome.conflict)
+        elif outcome.result is Result.NOT_SENT and self._still_there(entry.operation):
+            self._settled(entry.operation)
+            ctx.move_operations([entry], OperationState.STORED)
+        else:
+            self._recalled.add(outcome.operation_id)
+
+    def on_recall_failed(self, operation_id: str) -> None:
+        """Ask again later."""
+        self._ctx.in_flight.recalling.discard(operation_id)
+
+    def _doubtful(self, operation_id: str) -> StoredOperation | None:
+        for entry in self._ctx.unanswered_operations():
+            if entry.operation.id == operation_id and entry.state is OperationState.UNSETTLED:
+                return entry
+        return None
+
+    def _applied_before(self, entry: StoredOperation, outcome: Outcome) -> None:
+        """Record that an operation was applied at some time before. The feed may have shown a later version since."""
+        ctx, operation = self._ctx, entry.operation
+        before = self._path_store.row(operation.path)
+        made = operation.result(outcome.rev, outcome.remote_id)
+        row = self.applied(before, entry, made)
+        if not is_same_version(before.remote.version, operation.base_version):
+            row = replace(row, remote=before.remote)
+        ctx.move_operations([self.record_result(entry, made)], OperationState.DONE, outcome.position)
+        self._path_store.change([row])
+        ctx.in_flight.mark_changed([row.path])
+
+    def _must_recall(self, entry: StoredOperation) -> bool:
+        """Return True if the server is still to be asked for its proof, before anything else is concluded."""
+        return self._ctx.setup.resumable_uploads and entry.operation.id not in self._recalled
+
+    def _plan_recalls(self) -> None:
+        ctx, in_flight = self._ctx, self._ctx.in_flight
+        if not ctx.setup.resumable_uploads or not ctx.may_call(Call.RECALL):
+            return
+        for entry in ctx.unanswered_operations(beside=in_flight.pushing):
+            operation = entry.operation
+            if len(in_flight.recalling) >= _RECALLS_AT_ONCE:
+                return
+            if entry.state is not OperationState.UNSETTLED or not self._drained(entry):
+                continue
+            if self._must_recall(entry) and operation.id not in in_flight.recalling:
+                in_flight.recalling.add(operation.id)
+                ctx.emit(Recall(operation, entry.resume))
+
     def _drained(self, entry: StoredOperation) -> bool:
         return self._ctx.in_flight.drained >= self._ctx.in_flight.settle_goal.get(entry.operation.id, 0)
 
@@ -194,7 +275,7 @@ class InDoubt:
         ctx = self._ctx
         if entry.state is not OperationState.UNSETTLED or not ctx.setup.item_results or not self._drained(entry):
             return False
-        if entry.operation.id in ctx.in_flight.batch:
+        if entry.operation.id in ctx.in_flight.batch or self._must_recall(entry):
             return False
         return entry.reason is PushReason.RESOLVE or self._still_there(entry.operation)
 
@@ -205,6 +286,7 @@ class InDoubt:
     def plan(self) -> None:
         """Ask for the heads of paths whose operations can be judged in no other way."""
         ctx, in_flight = self._ctx, self._ctx.in_flight
+        self._plan_recalls()
         if not ctx.may_call(Call.HEAD):
             return
         paths: dict[str, None] = {}
@@ -212,7 +294,7 @@ class InDoubt:
             if len(in_flight.asking) + len(paths) >= _HEADS_AT_ONCE:
                 break
             path = entry.operation.path
-            if entry.state is not OperationState.UNSETTLED or not self._drained(entry):
+            if entry.state is not OperationState.UNSETTLED or not self._drained(entry) or self._must_recall(entry):
                 continue
             # A path that waits for a retry takes no place from the others.
             if not self.resendable(entry) and ctx.may_fetch_head(path):

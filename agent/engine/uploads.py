@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
+
 from msgspec.structs import replace
 
 from agent.core.errors import Problem, ProblemKind
@@ -11,10 +13,10 @@ from agent.core.remote_records import Operation, Outcome, Result, Verb
 from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
 from agent.engine.delete_guard import DeleteGuard
-from agent.engine.effects import OutgoingOperation, Send
+from agent.engine.effects import CancelUpload, OutgoingOperation, Send
 from agent.engine.in_doubt import InDoubt
 from agent.engine.local_changes import LocalChanges
-from agent.engine.messages import BatchAnswered, Call, PathsChanged
+from agent.engine.messages import BatchAnswered, Call, PathsChanged, Resumable
 from agent.engine.path_store import PathStore
 from agent.index.operations import OperationState, PushReason, StoredOperation
 from agent.index.problems import PathProblem, ProblemOrigin
@@ -48,6 +50,8 @@ class Uploads:
         """Paths set aside, with the time of the next try."""
         self._failed_beside: dict[str, int] = {}
         """Paths the server failed on, with the number of operations it had taken by then."""
+        self._cancelled: set[str] = set()
+        """Operations in flight whose upload was cancelled, because their file has other bytes by now."""
         self._taken = 0
         """Number of operations the server took since the start."""
         self._taken_before = 0
@@ -59,6 +63,7 @@ class Uploads:
         """Take the outcomes of a batch in flight."""
         ctx = self._ctx
         batch = ctx.in_flight.end_batch(message.number)
+        self._cancelled.difference_update(batch)
         # An event of the feed may have closed an operation before its answer arrived.
         live = {i: self._live(entry) for i, entry in batch.items()}
         outcomes = {outcome.operation_id: outcome for outcome in message.outcomes}
@@ -93,6 +98,15 @@ class Uploads:
         elif ctx.may_call(Call.PUSH):
             # A second batch that failed at the same moment is the same failure.
             ctx.retry_state.failed(Call.PUSH, problem, ctx.now)
+
+    def on_resumable(self, message: Resumable) -> None:
+        """Store the state with which another process can continue an upload. The sender waits for the commit."""
+        ctx = self._ctx
+        ctx.index.operations.set_resume(message.operation_id, message.state)
+        entry = ctx.in_flight.batch.get(message.operation_id)
+        live = None if entry is None else self._live(entry)
+        if live is not None:
+            ctx.replace_operation(replace(live, resume=message.state))
 
     def _set_aside(self, failed: list[tuple[StoredOperation, Outcome]]) -> tuple[Problem | None, list[StoredOperation]]:
         """Set aside the files the server fails on, but only those beside which it took others.
@@ -188,16 +202,61 @@ class Uploads:
         """Send the next batches if there is work and the limits allow it."""
         ctx, in_flight = self._ctx, self._ctx.in_flight
         self._retry_due()
+        self._cancel_changed()
         if not ctx.may_change or not ctx.may_call(Call.PUSH) or self._in_doubt.read_first():
             return
         # After a failure, one batch tests if the server works again.
-        together = ctx.setup.ordered_feed and ctx.retry_state.is_well(Call.PUSH)
-        while len(in_flight.batches) < (ctx.setup.batches if together else 1):
+        well = ctx.retry_state.is_well(Call.PUSH)
+        together = ctx.setup.ordered_feed and well
+        while len(in_flight.batches) - len(self._large_in_flight()) < (ctx.setup.batches if together else 1):
             entries = self._choose()
             if not entries:
-                return
+                break
             outgoing = tuple(OutgoingOperation(entry.operation, self._override(entry)) for entry in entries)
             ctx.emit(Send(in_flight.begin_batch(entries), outgoing))
+        self._plan_large(well=well)
+
+    # Large contents: each is a batch of its own, beside the others
+
+    def _plan_large(self, *, well: bool) -> None:
+        ctx, in_flight = self._ctx, self._ctx.in_flight
+        if ctx.setup.inline_limit is None:
+            return
+        while len(self._large_in_flight()) < ctx.setup.uploads and (well or not in_flight.batches):
+            entries = self._waiting(large=True)[:1] or self._store(self._smallest_large(), Verb.UPSERT)
+            if not entries:
+                return
+            outgoing = OutgoingOperation(entries[0].operation, self._override(entries[0]), True, entries[0].resume)
+            ctx.emit(Send(in_flight.begin_batch(entries), (outgoing,)))
+
+    def _large_in_flight(self) -> list[StoredOperation]:
+        if self._ctx.setup.inline_limit is None:
+            return []
+        return [entry for entry in self._ctx.in_flight.batch.values() if self._is_large(entry)]
+
+    def _is_large(self, entry: StoredOperation) -> bool:
+        return entry.operation.verb is Verb.UPSERT and self._ctx.setup.is_large(entry.operation.size)
+
+    def _smallest_large(self) -> list[PathRow]:
+        free = [(size, path) for path, (size, _) in self._ctx.in_flight.large.pushes.items() if self._free(path)]
+        return [self._path_store.row(min(free)[1])] if free else []
+
+    def _cancel_changed(self) -> None:
+        """End uploads of files that have other bytes by now: what they send would be refused at their end."""
+        ctx = self._ctx
+        for entry in self._large_in_flight():
+            operation = entry.operation
+            changed = self._path_store.row(operation.path).local.hash != operation.hash
+            if changed and entry.reason is not PushReason.RESOLVE and operation.id not in self._cancelled:
+                self._cancelled.add(operation.id)
+                ctx.emit(CancelUpload(operation.id))
+
+    def _large_to_come(self) -> Set[str | None]:
+        """Return the hashes of large uploads that are not acknowledged: a delete of one may be half of a rename."""
+        unanswered = {entry.operation.hash for entry in self._ctx.unanswered_operations() if self._is_large(entry)}
+        return unanswered | {digest for _, digest in self._ctx.in_flight.large.pushes.values()}
+
+    # Small contents and deletes
 
     def _override(self, entry: StoredOperation) -> bytes | None:
         if entry.reason is not PushReason.RESOLVE:
@@ -207,13 +266,15 @@ class Uploads:
     def _choose(self) -> list[StoredOperation]:
         """Choose one batch: waiting operations and new uploads; only if there are none of these, deletes.
 
-        The upload of a renamed file is then acknowledged before its old path is deleted.
+        The upload of a renamed file is then acknowledged before its old path is deleted. A large upload holds up only
+        the deletes of its own content.
         """
-        waiting = self._waiting()[: self._ctx.setup.batch_items]
+        waiting = self._waiting(large=False)[: self._ctx.setup.batch_items]
         rows = self._ready(Step.PUSH, self._ctx.setup.batch_items - len(waiting))
         if waiting or rows:
             return waiting + self._store(rows, Verb.UPSERT)
-        if any(entry.operation.verb is Verb.UPSERT for entry in self._ctx.in_flight.batch.values()):
+        batch = self._ctx.in_flight.batch.values()
+        if any(entry.operation.verb is Verb.UPSERT and not self._is_large(entry) for entry in batch):
             return []
         deletes = self._ready(Step.PUSH_DELETE, self._ctx.setup.batch_items)
         if not deletes or self._new_names_to_come():
@@ -235,12 +296,14 @@ class Uploads:
         ).values()
         return in_flight.scan.running or any(_may_be_new(row) for row in rows)
 
-    def _waiting(self) -> list[StoredOperation]:
+    def _waiting(self, *, large: bool) -> list[StoredOperation]:
         """Return stored operations that are not in flight, oldest first, one for each path."""
         waiting = []
         in_flight = self._ctx.in_flight
         for entry in self._ctx.unanswered_operations(beside=in_flight.pushing):
             path = entry.operation.path
+            if self._is_large(entry) is not large:
+                continue
             if entry.reason is not PushReason.RESOLVE and (
                 path in in_flight.changed_paths or path in in_flight.scanning_paths
             ):
@@ -267,10 +330,15 @@ class Uploads:
         ctx = self._ctx
         chosen: list[PathRow] = []
         size = 0
+        renamed: Set[str | None] | None = None
         while rows := self._path_store.with_step(step, after=path, limit=room):
             for row in rows:
                 if not self._free(row.path) or (step is not Step.PUSH and not self._delete_guard.may_delete(row)):
                     continue
+                if ctx.setup.inline_limit is not None:
+                    renamed = self._large_to_come() if renamed is None and step is not Step.PUSH else renamed
+                    if row.path in ctx.in_flight.large.pushes or (renamed and row.base.hash in renamed):
+                        continue
                 size += row.local.size or 0
                 if chosen and size > ctx.setup.batch_bytes:
                     return chosen

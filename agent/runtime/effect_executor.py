@@ -213,6 +213,10 @@ class EffectExecutor:
         match effect:
             case e.Poll():
                 yield from self._pages(remote, effect)
+            case e.CancelUpload(operation_id):
+                remote.cancel(operation_id)
+            case e.Recall(operation, resume):
+                yield m.Recalled(remote.recall(source, operation, resume))
             case e.FetchHead(path):
                 yield m.HeadArrived(path, remote.head(source, path))
             case e.FetchHeadsAndConflicts(paths):
@@ -263,6 +267,9 @@ class EffectExecutor:
 
 def _failures(effect: e.Effect, problem: Problem) -> Iterator[m.CallFailed]:
     match effect:
+        case e.CancelUpload():
+            # Without a connection, nothing is sent either.
+            return
         case e.FetchHeadsAndConflicts(paths):
             yield from (m.CallFailed(m.Call.HEAD, problem, path) for path in paths)
         case e.CloseConflicts(closes):
@@ -279,6 +286,8 @@ def _failure(effect: e.Effect, problem: Problem) -> m.CallFailed:
             return m.CallFailed(m.Call.HEAD, problem, path)
         case e.CheckFeedContinuity(_):
             return m.CallFailed(m.Call.STANDING, problem)
+        case e.Recall(operation):
+            return m.CallFailed(m.Call.RECALL, problem, operation.id)
         case e.FetchListing():
             return m.CallFailed(m.Call.LISTING, problem)
         case _:

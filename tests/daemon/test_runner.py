@@ -15,11 +15,13 @@ import pytest
 from msgspec import structs
 
 from agent.core.model import Mode
+from agent.core.supply import Transfer
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.engine.config import EngineConfig
 from agent.index import Index, open_index
 from agent.runtime.control_loop import ControlLoop
+from agent.runtime.ports import NotCommitted
 from agent.runtime.source_executors import SourceExecutors
 from agent.runtime.source_runner import SourceRunner
 from support.eventually import eventually
@@ -146,6 +148,38 @@ def test_fd8_a_large_file_delays_neither_scans_nor_the_end(stage: Stage) -> None
     assert released.wait(10)
     stage.runner.deliver(m.PathsChanged(frozenset({"small.md"}), rescan=True))
     while not isinstance(folder.effects.get(timeout=10), e.ScanFolder):
+        pass
+    began = time.monotonic()
+    stage.runner.stop()
+    assert time.monotonic() - began < 5
+
+
+def test_a_committed_message_is_processed_on_return(stage: Stage) -> None:
+    """The sender of a large upload goes on only once its state is in the index."""
+    stage.runner.deliver(m.Started())
+    stage.runner.commit(m.Pause(FOREVER))
+    assert stage.paused()
+    stage.refuse()
+    with pytest.raises(NotCommitted):
+        stage.runner.commit(m.RescanRequested())
+    stage.revive()
+    stage.runner.stop()
+    with pytest.raises(NotCommitted):
+        stage.runner.commit(m.Resume())
+
+
+def test_a_transfer_delays_neither_small_calls_nor_the_end(stage: Stage) -> None:
+    """While it runs, a small batch reaches the server, and a stop does not wait for it."""
+    folder, server, transfers = Recording(), Recording(), Blocked(stage.runner)
+    handlers: Any = SourceExecutors(  # type: ignore[arg-type]
+        folder, server, Recording(), transfers, None, lambda: None, lambda: True, lambda: None
+    )
+    stage.runner.start(handlers)
+    fetch, send = e.Fetch(Transfer("0" * 16, "a.mp4", None, None, "0" * 64, 1 << 40)), e.Send(1, ())
+    stage.control.call(lambda: stage.runner._dispatch([fetch]))
+    assert transfers.began.wait(10)
+    stage.control.call(lambda: stage.runner._dispatch([send]))
+    while server.effects.get(timeout=10) is not send:
         pass
     began = time.monotonic()
     stage.runner.stop()
