@@ -21,6 +21,7 @@ from agent.daemon.service_status import ServiceStatusReporter
 from agent.daemon.sleep_detector import SleepDetector
 from agent.disk.fs.protocol import Fs
 from agent.engine.config import RunMode
+from agent.process.heap import return_freed_memory
 from agent.runtime.agent import Agent
 from agent.runtime.home_lock import HomeLock
 from agent.settings.home import Home
@@ -98,6 +99,7 @@ def run_foreground(
     from agent.settings.declarations import read_home
 
     home.create()
+    return_freed_memory()
     lock = HomeLock(home.lock_file, home.socket)
     try:
         agent = Agent(home, settings, RunMode.DAEMON, fs=fs)

@@ -20,6 +20,8 @@ MAX_ANSWER: Final = 64 * 1024 * 1024
 """Bytes of an answer that are held in memory. Depth is limited by the decoder (1,024)."""
 MAX_ROW: Final = 16 * 1024 * 1024
 """Bytes of one row of a streamed list: two texts of 1 MiB, each byte written as a six-byte escape, need 12 MiB."""
+MAX_PAGE: Final = MAX_ROW
+"""Bytes of one page. It is in memory two or three times while it is decoded."""
 
 
 class DecodeLimits(enum.Enum):
@@ -32,8 +34,8 @@ class DecodeLimits(enum.Enum):
     """One record, or the outcomes of one batch."""
     ROW = (MAX_ROW, 20_000)
     """One row of a streamed list."""
-    PAGE = (MAX_ANSWER, 200_000)
-    """A page with as many rows as were requested."""
+    PAGE = (MAX_PAGE, 200_000)
+    """A page with as many rows as were requested. If it is larger, fewer rows are requested."""
     WHOLE = (MAX_ANSWER, 6_000_000)
     """A complete list, as the real server does not page: more than 200,000 files."""
 
