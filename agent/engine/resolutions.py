@@ -31,6 +31,8 @@ from agent.index.trees import PathRow
 _ROUND = 50
 """Conflicts carried out together. More lists of conflicts with fewer, more time between head and resolution with more.
 """
+_ROUND_CHECKED = 200
+"""The same where the server compares the head itself, so that the time in between does no harm."""
 _ROUND_BYTES = 8 << 20
 """Bytes of the texts of a round, about: they are all in memory."""
 _CLOSED_TOGETHER = 10
@@ -129,7 +131,8 @@ class Resolutions:
         ]
         chosen: list[PathRow] = []
         size = 0
-        for row in self._path_store.rows(paths[:_ROUND]).values():
+        most = _ROUND_CHECKED if ctx.setup.expected_hash else _ROUND
+        for row in self._path_store.rows(paths[:most]).values():
             size += (row.local.size or 0) + (row.remote.size or row.local.size or 0)
             if chosen and size > _ROUND_BYTES:
                 break

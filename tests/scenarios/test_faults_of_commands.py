@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import os
+from collections import Counter
 from contextlib import closing
 from pathlib import Path
 
@@ -12,6 +15,8 @@ from agent.index import open_index
 from agent.index.trash_outbox import PendingTrashWrite
 from support.processes import Home
 from support.servers import StrictServer, sha
+
+COUNT = 120
 
 
 def parked(home: Home, strict: StrictServer, count: int = 1) -> str:
@@ -78,15 +83,21 @@ def test_a_merge_of_an_editor_that_failed_is_kept(strict_home: Home, strict: Str
 
 @pytest.mark.parametrize("daemon", [False, True], ids=["alone", "daemon"])
 def test_many_conflicts_are_resolved_by_one_command(strict_home: Home, strict: StrictServer, daemon: bool) -> None:
-    """FP3: every row is ``resolved``, none ``queued``, and the code is 0."""
-    source = parked(strict_home, strict, 120)
-    if daemon:
-        with strict_home.daemon():
-            rows = strict_home.json("resolve", "--path", "*.md", "keep_local")["resolved"]
-    else:
+    """FP3: every row is ``resolved``, none ``queued``, and the code is 0.
+
+    Each conflict costs one question for its head and one resolution; each round of fifty one list and a few polls.
+    """
+    source = parked(strict_home, strict, COUNT)
+    with strict_home.daemon() if daemon else contextlib.nullcontext():
+        strict.raven.log.clear()
         rows = strict_home.json("resolve", "--path", "*.md", "keep_local")["resolved"]
-    assert [row["state"] for row in rows] == ["resolved"] * 120
+        asked = Counter(entry.path.rpartition("local-sync/")[2] for entry in strict.raven.log)
+    assert [row["state"] for row in rows] == ["resolved"] * COUNT
     assert strict.text(source, "a7.md") == "mine 7\n"
+    rounds = math.ceil(COUNT / 50)
+    assert (asked["sources/file"], asked["sources/conflicts/resolve"]) == (COUNT, COUNT)
+    assert rounds <= asked["sources/conflicts"] <= rounds + 3
+    assert asked["sources/deltas"] <= 20 * rounds
 
 
 def test_an_excluded_conflict_is_shown_and_resolved(strict_home: Home, strict: StrictServer) -> None:
