@@ -122,7 +122,7 @@ def answered(agents: Sequence[Connection]) -> list[float]:
         while waiting.get_map():
             assert time.perf_counter() < deadline, f"{len(waiting.get_map())} of {len(agents)} were not told"
             for key, _ in waiting.select(1.0):
-                if key.data.heard(key.fileobj.recv(_CHUNK)) is not None:
+                if key.data.heard(key.data.socket.recv(_CHUNK)) is not None:
                     moments.append(time.perf_counter())
                     waiting.unregister(key.fileobj)
     return moments

@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import pytest
 
-from agent.cli.client import AnsweredError, NotRunning, SocketClient, connect, daemon_of, read_lock
+from agent.cli.client import AnsweredError, SocketClient, connect, daemon_of, read_lock
+from agent.core.errors import NotRunning
 from agent.settings.home import Home
 from agent.settings.settings import Settings
 from cli.conftest import Ran

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from support.processes import Home
+from support.processes import Home, Process
 from support.servers import Server
 
 _TEMPORARY = {".part", ".new", ".old", ".made", ".void", ".tmp"}
@@ -87,12 +87,12 @@ class MortalHome(Home):
         return [str(file) for file in found]
 
 
-def arm(process: subprocess.Popen[bytes]) -> None:
+def arm(process: Process) -> None:
     """From now on the calls of this life count."""
     process.send_signal(signal.SIGUSR1)
 
 
-def gone_within(process: subprocess.Popen[bytes], seconds: float) -> bool:
+def gone_within(process: Process, seconds: float) -> bool:
     """Whether it ends in that time."""
     try:
         process.wait(seconds)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import random
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -13,7 +12,7 @@ import pytest
 from crashes.kill_points import Death, MortalHome, arm, gone_within, link_params
 from crashes.people import Editor, Watchman
 from support.eventually import eventually
-from support.processes import Daemon
+from support.processes import Daemon, Process
 from support.servers import Server
 from support.wait_idle import assert_equal, in_step, lost, resolve_all, settle
 
@@ -27,7 +26,7 @@ ROUNDS_MOST = 150
 LIVES = (1, 1, 1, 1, 2, 3)
 
 
-def die_while_both_edit(life: subprocess.Popen[bytes], death: Death, people: list[Editor], words: MortalHome) -> None:
+def die_while_both_edit(life: Process, death: Death, people: list[Editor], words: MortalHome) -> None:
     """Everybody edits until the agent has died the planned death."""
     if death.at_call is None:
         for person in people:

@@ -173,7 +173,7 @@ def test_a_service_logs_to_the_journal_and_logs_reads_it_there(home: Home, tmp_p
     journal.lines.write_text("one\ntwo\n")
     home.extra |= {"PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "RAVEN_AGENT_LOG": "debug"}
     process = subprocess.Popen(
-        [*COMMAND, "run"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=journal.theirs,
+        [*COMMAND, "run"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=journal.theirs.fileno(),
         env={**home.env, "JOURNAL_STREAM": journal.stream}, cwd="/",
     )  # fmt: skip
     try:
@@ -207,7 +207,8 @@ def test_what_is_followed_comes_as_it_happens(home: Home, words: tuple[str, ...]
         )  # fmt: skip
         assert follower.stdout is not None
         lines: list[str] = []
-        reader = threading.Thread(target=lambda: lines.extend(iter(follower.stdout.readline, "")), daemon=True)
+        readline = follower.stdout.readline
+        reader = threading.Thread(target=lambda: lines.extend(iter(readline, "")), daemon=True)
         reader.start()
         if words[0] != "logs":
             eventually(lambda: lines, 20, "the first line comes")

@@ -59,9 +59,14 @@ class Stage:
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
     with contextlib.closing(open_index(tmp_path / "index.sqlite")) as index:
-        clock = lambda: made.now  # noqa: E731 - the stage stands only behind the parts that ask it for the time
+
+        def clock() -> float:
+            return made.now
+
         control = ControlLoop(clock)
-        made = Stage(index, control, SourceRunner(control, index, EngineConfig(1, Mode.BIDIRECTIONAL), clock, "notes"))
+        made: Stage = Stage(
+            index, control, SourceRunner(control, index, EngineConfig(1, Mode.BIDIRECTIONAL), clock, "notes")
+        )
         control.start()
         yield made
         made.runner.stop()

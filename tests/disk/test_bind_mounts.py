@@ -40,7 +40,7 @@ def scanned(room: Room, known: list[IndexedFile]) -> tuple[dict[str, IndexedFile
 def test_fd2_an_unmounted_bind_mount_is_unknown(room: Room, bound: Path) -> None:
     """FD2: a scan and a single observation find its files unknown, not absent."""
     known, mounts, _ = scanned(room, [])
-    assert (set(known), mounts) == ({"bound/a.md"}, {"bound"})
+    assert (set(known), mounts) == ({"bound/a.md"}, frozenset({"bound"}))
     unmount(bound)
     room.root.mounts = mounts
     seen, mounts, skipped = scanned(room, list(known.values()))

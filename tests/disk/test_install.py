@@ -299,7 +299,12 @@ def test_an_edit_between_the_look_and_the_swap_is_put_back(folder: Path, state: 
     (folder / "a.md").write_bytes(OLD)
     fs = WrappedFs()
     room = open_room(folder, state, fs)
-    fs.before = lambda name, _: (folder / "a.md").write_bytes(MINE) and None if name == "exchange" else None
+
+    def edited(name: str, _arguments: tuple[Any, ...]) -> None:
+        if name == "exchange":
+            (folder / "a.md").write_bytes(MINE)
+
+    fs.before = edited
     landed = room.installer.apply(inline([(intent("a.md", NEW, OLD), NEW)]), NOW)[0]
     fs.before = None
     assert landed.landing is ApplyOutcome.CHANGED

@@ -208,7 +208,7 @@ def test_a_chain_of_moves_is_made_in_the_order_given(room: Room) -> None:
         make(room.folder, f"{name}.md", name.encode())
     jobs: list[tuple[Intent, Supply]] = [
         (moving(f"{old}.md", f"{new}.md", old.encode(), number), FromFolder(f"{old}.md"))
-        for number, (old, new) in enumerate(["cd", "bc", "ab"])
+        for number, (old, new) in enumerate([("c", "d"), ("b", "c"), ("a", "b")])
     ]
     jobs.append((structs.replace(intent("a.md", TEXT, None), id="00000000000000aa_9"), Inline(TEXT)))
     assert {landed.landing for landed in room.installer.apply(jobs, NOW)} == {ApplyOutcome.DONE}

@@ -81,7 +81,7 @@ def test_a_power_loss_at_any_call_loses_nothing(name: str, swap: SwapPrimitive) 
                 room.fetch(DOWN, TEXT, 20)
                 fs.fsync_dir(room.trash.staging)
             before = crash_at(number)
-            fs.before = lambda primitive, before=before: before(primitive, ())  # type: ignore[misc]
+            fs.before = lambda primitive, before=before: before(primitive, ())
             landing: ApplyOutcome | None = None
             try:
                 landing = room.installer.apply([JOBS[name]], NOW)[0].landing
@@ -116,7 +116,7 @@ def test_a_power_loss_in_a_download_keeps_a_beginning(swap: SwapPrimitive) -> No
             room = opened(fs)
             room.staging()
             before = crash_at(number)
-            fs.before = lambda primitive, before=before: before(primitive, ())  # type: ignore[misc]
+            fs.before = lambda primitive, before=before: before(primitive, ())
             crashed = False
             try:
                 room.fetch(DOWN, TEXT, 10)

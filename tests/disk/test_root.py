@@ -10,7 +10,7 @@ import pytest
 
 from agent.core.errors import RootError
 from agent.disk.fs.posix import PosixFs
-from agent.disk.fs.protocol import FileType
+from agent.disk.fs.protocol import Dir, FileType, Stat
 from agent.disk.root import PathBlocked, Root, RootIdentity, UnsafePath
 from disk.fixtures import Room, WrappedFs, open_room
 
@@ -79,10 +79,10 @@ def test_walking_gives_every_handle_back(room: Room) -> None:
 class FoldingFs(WrappedFs):
     """Takes names that differ only in case for one, as most Macs do."""
 
-    def _name(self, folder: int, name: str) -> str:
+    def _name(self, folder: Dir, name: str) -> str:
         return next((other for other in os.listdir(folder) if other.casefold() == name.casefold()), name)
 
-    def stat(self, folder: int, name: str) -> object:
+    def stat(self, folder: Dir, name: str) -> Stat:
         return self._real.stat(folder, self._name(folder, name))
 
 
@@ -99,11 +99,13 @@ def test_a_folding_disk_is_recognised_and_a_twin_is_named(folder: Path, state: P
 def test_a_probe_name_deleted_by_others_proves_nothing(folder: Path, state: Path) -> None:
     """Taken for one that tells case apart, it would show one file under two spellings for as long as the agent runs."""
 
+    lower = folder / "a.md"
+
     class Deleting(FoldingFs):
-        def stat(self, folder_handle: int, name: str) -> object:
+        def stat(self, folder: Dir, name: str) -> Stat:
             if name == "A.MD":
-                (folder / "a.md").unlink(missing_ok=True)
-            return super().stat(folder_handle, name)
+                lower.unlink(missing_ok=True)
+            return super().stat(folder, name)
 
     for name in ("a.md", "b.md"):
         (folder / name).write_text("x")

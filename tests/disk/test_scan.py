@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
@@ -299,6 +299,7 @@ def test_an_abandoned_scan_gives_its_handles_back(room: Room) -> None:
     before = len(os.listdir("/dev/fd"))
     batches = scan(room.root, room.selection, [], batch_size=1)
     next(batches)
+    assert isinstance(batches, Generator)
     batches.close()
     assert len(os.listdir("/dev/fd")) == before
 

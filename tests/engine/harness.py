@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import random
 import zlib
+from collections.abc import Mapping
 from typing import TypeVar
 
 from agent.core.conflict import Conflict
@@ -20,7 +21,7 @@ from agent.index import open_index
 from agent.index.trees import PathRow
 from support.closing import closed_after_test
 
-T = TypeVar("T", bound=e.Effect)
+T = TypeVar("T")
 SOURCE = 1
 
 
@@ -65,9 +66,9 @@ def text_of(supply: Supply) -> bytes:
 
 def conflict(identifier: str, path: str, base: str | None, local: str | None, remote: str | None) -> RemoteConflict:
     """A conflict as the server lists it."""
-    texts = [None if text is None else sha(text) for text in (base, local, remote)]
+    hashes = [None if text is None else sha(text) for text in (base, local, remote)]
     return RemoteConflict(
-        identifier, path, *texts,
+        identifier, path, hashes[0], hashes[1], hashes[2],
         local_text=None if local is None else local.encode(), remote_text=None if remote is None else remote.encode(),
     )  # fmt: skip
 
@@ -139,7 +140,7 @@ class EngineHarness:
         self.look(here)
         self.feed(*feed)
 
-    def look(self, here: dict[str, str | None]) -> None:
+    def look(self, here: Mapping[str, str | None]) -> None:
         """A whole look."""
         self.take(e.ScanFolder)
         self.tell(m.ScanResults(tuple(seen(path, text) for path, text in here.items())), m.ScanFinished())

@@ -10,7 +10,7 @@ from agent.core.model import file_side
 from agent.core.remote_records import Outcome, Result, Verb
 from agent.engine import effects as e
 from agent.engine import messages as m
-from agent.engine.context import RunMode
+from agent.engine.config import RunMode
 from agent.index.operations import OperationState
 from engine.harness import SOURCE, EngineHarness, drain, seen, sha, upsert
 

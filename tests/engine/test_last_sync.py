@@ -27,7 +27,7 @@ def idle() -> EngineHarness:
 def hear_nothing(harness: EngineHarness) -> None:
     """The poll that is out is answered: nothing new."""
     poll = harness.take(e.Poll)
-    harness.tell(m.PageArrived(poll.number, Page((), poll.state, False, "10")))
+    harness.tell(m.PageArrived(poll.number, Page((), poll.state or "", False, "10")))
 
 
 def test_an_idle_source_is_in_sync_as_of_the_last_feed_answer() -> None:

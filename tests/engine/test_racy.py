@@ -74,7 +74,7 @@ def test_a_look_before_that_proves_nothing() -> None:
     """A notice has it looked at at once, and its stat taken for proof until it can be one."""
     harness = following()
     harness.tell(m.ScanResults((racy("text"),)))
-    harness.tell(m.PathsChanged(("a.md",)))
+    harness.tell(m.PathsChanged(frozenset({"a.md"})))
     (soon,) = after(harness, 0.5)
     assert soon.again == {"a.md"}
     look(harness, racy("text"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from agent.core.events import ConflictClosed
+from agent.core.events import ConflictClosed, FeedEvent
 from agent.core.model import Resolution
 from agent.core.remote_records import Result
 from agent.engine import effects as e
@@ -53,7 +53,7 @@ def test_each_round_costs_one_list_and_one_poll() -> None:
             harness.effects.remove(close)
             assert not harness.wants(e.Poll)
             harness.tell(m.ConflictCloseAnswered(close.conflict))
-        events = []
+        events: list[FeedEvent] = []
         for close in closes:
             position += 2
             events += [

@@ -45,7 +45,7 @@ def test_a_poll_that_was_given_up_says_nothing_by_its_end() -> None:
     harness.tell(m.CallFailed(m.Call.POLL, GONE, old.number))
     assert harness.engine.view().state is not SourceState.OFFLINE
     assert not harness.wants(e.Poll)
-    harness.tell(m.PageArrived(fresh.number, Page((), fresh.state, False, "10")))
+    harness.tell(m.PageArrived(fresh.number, Page((), fresh.state or "", False, "10")))
     assert harness.take(e.Poll).wait > 0
 
 
@@ -64,7 +64,7 @@ def test_a_poll_wait_of_zero_polls_at_intervals() -> None:
     harness, waited = waiting()
     harness.setup = structs.replace(harness.setup, long_poll_seconds=0.0)
     harness.effects += harness.engine.configure(harness.now, harness.setup)
-    harness.tell(m.PageArrived(waited.number, Page((), waited.state, False, "10")))
+    harness.tell(m.PageArrived(waited.number, Page((), waited.state or "", False, "10")))
     assert not harness.wants(e.Poll)
     harness.now += harness.setup.poll_idle
     harness.tell(m.TimePassed())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,11 @@ from fleet.conftest import account, declare, source, token_file
 from support.eventually import eventually
 from support.processes import Daemon, Home
 from support.servers import HubServer, Server, StrictServer
+
+
+def holds(server: Server, source_id: str, text: str) -> bool:
+    """True if a.md of the source has this text on the server."""
+    return server.text(source_id, "a.md") == text
 
 
 def settled(daemon: Daemon, state: str = "up_to_date") -> dict[str, Any]:
@@ -118,8 +124,9 @@ def test_a_table_that_turned_bad_unlinks_nothing(home: Home, shared_hub: HubServ
             declare(home, bad)
             said = daemon.call("reload")
             assert not said["ok"] and "10-fleet.toml" in said["message"]
-            home.write("a.md", f"{len(bad)}\n")
-            eventually(lambda bad=bad: shared_hub.text(linked, "a.md") == f"{len(bad)}\n", 20, "the folder still syncs")
+            text = f"{len(bad)}\n"
+            home.write("a.md", text)
+            eventually(partial(holds, shared_hub, linked, text), 20, "the folder still syncs")
         declare(home, good)
         assert daemon.call("reload")["ok"]
         assert settled(daemon)["id"] == linked

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 from agent.hub.store.sql_store import SqlStore
 from hub.fixtures import InProcess, sha, upsert
 from support.effort import effort
@@ -19,6 +21,7 @@ def _cost_of_a_push(files: int) -> int:
     items += [upsert(path, "edited", sha(path)) for path in paths[:10]]
     with store._writer.connect() as connection:
         driver = connection.connection.driver_connection
+    assert isinstance(driver, sqlite3.Connection)
     steps = effort(driver, lambda: hub.push(source, *items))
     store.close()
     return steps

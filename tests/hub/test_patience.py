@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -123,6 +124,10 @@ def test_connections_that_were_given_up_leave_nothing_behind(hub: Running) -> No
     assert hub.client().ok("sources/list") == []
 
 
+def _is_past(moment: float) -> bool:
+    return time.monotonic() >= moment
+
+
 def test_a_request_that_comes_slowly_and_steadily_is_answered(hub: Running) -> None:
     """It takes longer than the patience, at more than its least pace."""
     source = hub.client().source()
@@ -131,7 +136,8 @@ def test_a_request_that_comes_slowly_and_steadily_is_answered(hub: Running) -> N
         began = time.monotonic()
         for start in range(0, len(whole), 1024):
             steady.sendall(whole[start : start + 1024])
-            eventually(lambda s=start: time.monotonic() - began >= 2 * PATIENCE * s / len(whole), 5)
+            due = began + 2 * PATIENCE * start / len(whole)
+            eventually(partial(_is_past, due), 5)
         assert time.monotonic() - began > 1.5 * PATIENCE
         assert answered(steady)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 import jwt
 import pytest
@@ -79,7 +79,9 @@ def replayed() -> Iterator[list[Replayed]]:
         unknown_user=claims(sub=UNKNOWN),
     )
 
-    def send(method: str, path: str, headers: dict[str, str], body: bytes | None) -> tuple[int, dict[str, str], bytes]:
+    def send(
+        method: str, path: str, headers: Mapping[str, str], body: bytes | None
+    ) -> tuple[int, dict[str, str], bytes]:
         answer = hub.handle(method, path, headers, body or b"")
         return answer.status, answer.headers, answer.read()
 

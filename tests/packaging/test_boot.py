@@ -71,7 +71,7 @@ def test_the_packages_boot_on_an_emulated_computer(package: Path, root: Path, tm
     boot = "root=/dev/vda rw console=ttyS0 quiet no_timer_check"
     command = [
         "qemu-system-x86_64", "-accel", "tcg,thread=multi", "-cpu", "max", "-m", "2048", "-smp", "2", "-nographic",
-        "-no-reboot", "-kernel", kernel, "-initrd", initrd, "-append", boot,
+        "-no-reboot", "-kernel", str(kernel), "-initrd", str(initrd), "-append", boot,
         "-drive", f"file={disk},format=raw,if=virtio,cache=unsafe",
     ]  # fmt: skip
     log = tmp_path / "console.log"

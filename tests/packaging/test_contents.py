@@ -78,7 +78,7 @@ def test_the_man_pages_know_every_exit_code_and_variable(pages: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("groff") is None, reason="groff is not installed")
 def test_the_man_pages_are_sound_troff(pages: Path) -> None:
-    command = ["groff", "-man", "-ww", "-Tutf8", "-z", *sorted(pages.iterdir())]
+    command = ["groff", "-man", "-ww", "-Tutf8", "-z", *map(str, sorted(pages.iterdir()))]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.events import Upsert
 from agent.disk.fs.posix import PosixFs
 from agent.disk.selection.rules import Rules
 from agent.engine import effects as e
@@ -33,10 +34,12 @@ def test_the_feed_is_read_on_while_there_is_room(hub: World, tmp_path: Path, roo
     """One byte each file: the next page is asked for only if those before it left any room."""
     for start in range(0, 1500, 100):
         hub.push(*(edit(f"{number:04}.md", "x") for number in range(start, start + 100)))
-    pages = list(carrier_of(hub, tmp_path).carry_out(e.Poll(7, None, 0.0, room=room)))
+    carried = carrier_of(hub, tmp_path).carry_out(e.Poll(7, None, 0.0, room=room))
+    pages = [page for page in carried if isinstance(page, m.PageArrived)]
     assert [(page.poll, len(page.page.events)) for page in pages] == [(7, size) for size in told]
     assert [page.last for page in pages] == [False] * (len(pages) - 1) + [True]
-    assert all(event.latest for page in pages for event in page.page.events)
+    events = [event for page in pages for event in page.page.events]
+    assert all(isinstance(event, Upsert) and event.latest for event in events)
 
 
 def test_one_head_that_cannot_be_believed_fails_alone(strict: World, tmp_path: Path) -> None:

@@ -42,13 +42,13 @@ class _Answers(BaseHTTPRequestHandler):
 def https(folder: Path, days: float) -> Iterator[tuple[str, Path, list[dict[str, str]]]]:
     """A server that speaks https: its address, its certificate, and the headers of what it was asked."""
     made = self_signed(folder, days=days)
-    handler = type("Handler", (_Answers,), {"seen": []})
-    server = HTTPServer(("127.0.0.1", 0), handler)
+    seen: list[dict[str, str]] = []
+    server = HTTPServer(("127.0.0.1", 0), type("Handler", (_Answers,), {"seen": seen}))
     server.socket = made.server_context().wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:
-        yield f"https://127.0.0.1:{server.server_port}", made.certificate, handler.seen
+        yield f"https://127.0.0.1:{server.server_port}", made.certificate, seen
     finally:
         server.shutdown()
         server.server_close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import partial
 
 import pytest
 from msgspec import structs
@@ -22,6 +23,11 @@ UNKNOWN = "99999999-9999-4999-8999-999999999999"
 def failure(error: pytest.ExceptionInfo[RemoteError]) -> ProblemKind:
     """The kind of problem a call ended with."""
     return error.value.problem.kind
+
+
+def collect(pieces: list[tuple[int, bytes]], at: int, piece: bytes) -> None:
+    """Take one piece of a download."""
+    pieces.append((at, piece))
 
 
 class TestAccount:
@@ -268,7 +274,7 @@ class TestContents:
         for text, offset in (("second", 0), ("second", 3), ("first", 2)):
             pieces: list[tuple[int, bytes]] = []
             transfer = Transfer("0" * 16, "a.md", None, None, sha(text), len(text))
-            world.remote.fetch(world.source, transfer, offset, lambda at, piece, to=pieces: to.append((at, piece)))
+            world.remote.fetch(world.source, transfer, offset, partial(collect, pieces))
             assert pieces == [(0, text.encode())]
 
     def test_nothing_is_recalled_without_sending_again(self, world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import httpx
@@ -29,13 +30,17 @@ def client(handler: Handler, profile: ApiProfile = PROFILE) -> HttpClient:
     return HttpClient("https://s.test", lambda: TOKEN, profile, transport=httpx.MockTransport(handler))
 
 
+def answered_with(answer: httpx.Response, _request: httpx.Request) -> httpx.Response:
+    return answer
+
+
 def serve(ranges: bool = True, **changes: Any) -> Handler:
     """A server of ``DIGITS``; ``changes`` replace what a right answer has."""
 
     def handler(request: httpx.Request) -> httpx.Response:
         asked = request.headers.get("range", "")
         start = int(asked[6:-1]) if asked and ranges else 0
-        answer = {"status_code": 206 if start else 200, "content": DIGITS[start:], "headers": {}}
+        answer: dict[str, Any] = {"status_code": 206 if start else 200, "content": DIGITS[start:], "headers": {}}
         if start:
             answer["headers"] = {"content-range": f"bytes {start}-9/10"}
         return httpx.Response(**{**answer, **changes})
@@ -115,7 +120,7 @@ class TestRequests:
         """PR6: 204 from a portal is no success of a call that answers with data, and a web page never is."""
         for may_be_empty, answer in [(False, httpx.Response(204)), (True, httpx.Response(200, html="<html>"))]:
             with pytest.raises(RemoteCallError) as error:
-                client(lambda _, a=answer: a).request(ApiRequest("DELETE", "x", may_be_empty=may_be_empty))
+                client(partial(answered_with, answer)).request(ApiRequest("DELETE", "x", may_be_empty=may_be_empty))
             assert error.value.problem.kind is ProblemKind.GARBLED
 
 

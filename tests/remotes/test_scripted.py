@@ -7,7 +7,7 @@ import orjson
 import pytest
 
 from agent.core.errors import ProblemKind, RemoteError
-from agent.core.events import Delete, Unreadable
+from agent.core.events import Delete, Unreadable, Upsert
 from agent.core.remote_records import Result
 from agent.remotes.http import client as http_module
 from agent.remotes.raven.adapter import RavenRemote
@@ -111,7 +111,7 @@ class TestShapes:
         unknown = {"id": "f", "cursor": 2, "type": "file.sparkled", "relativePath": "a.md", "payload": {"new": 1}}
         feed = RavenRemote(client(lambda _: httpx.Response(200, json={"events": [event, unknown]})))
         page = feed.pull("s", None, 0, 0.0)
-        assert [(e.hash, e.content) for e in page.events if hasattr(e, "content")] == [(sha("right"), None)]
+        assert [(e.hash, e.content) for e in page.events if isinstance(e, Upsert)] == [(sha("right"), None)]
         assert (len(page.events), page.cursor) == (1, "2")
         head = {"lastSyncedHash": sha("right"), "content": "wrong", "versions": []}
         with pytest.raises(RemoteError) as error:

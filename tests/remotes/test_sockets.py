@@ -61,7 +61,9 @@ def test_files_go_up_and_come_down(remote: RavenRemote) -> None:
     assert set(results(remote.push(source, connector, batch), batch)) == {Result.APPLIED}
     huge = [edit("huge.md", "y" * 1_048_000)]
     assert results(remote.push(source, connector, huge), huge) == [Result.APPLIED]
-    state, texts, more = None, {}, True
+    state: str | None = None
+    texts: dict[str, bytes | None] = {}
+    more = True
     while more:
         page = remote.pull(source, state, 0.0, time.time())
         state, more = page.state, page.more

@@ -12,8 +12,8 @@ import pytest
 
 from scenarios.conftest import Machines
 from strict_raven import Races
-from strict_raven.domain import Response
 from strict_raven.faults import Fault, Strikes, cut_json, html, no_content, too_many, unauthorized, unavailable
+from strict_raven.wire import Response
 from support.eventually import eventually
 from support.processes import Home
 from support.servers import StrictServer, page_changed, sha

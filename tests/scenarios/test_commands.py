@@ -82,7 +82,7 @@ def prepared(home: Home, server: Server, way: str) -> Iterator[Home]:
 @pytest.mark.parametrize(("server", "way"), [("strict", "alone"), ("hub", "daemon")], indirect=["server"])
 def test_every_command_answers_with_the_contracts_document(prepared: Home) -> None:
     """One JSON document on stdout, its fields, nothing on stderr, and the exit code."""
-    wrong = []
+    wrong: list[tuple[str, object]] = []
     for words, code, fields in COMMANDS:
         ran = prepared.run(*words.split(), "--json")
         if ran.code != code or ran.err:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
 from itertools import count
 from pathlib import Path
 
@@ -108,7 +109,8 @@ def test_a_resolution_says_which_conflicts_it_is_about(strict_home: Home, strict
     strict.replace(source, "a.md", "theirs\n")
     strict_home.sync(code=3)
     with strict_home.daemon() as daemon:
-        for chosen in ({}, {"all": True, "ids": ["1"]}, {"ids": []}):
+        choices: tuple[dict[str, object], ...] = ({}, {"all": True, "ids": ["1"]}, {"ids": []})
+        for chosen in choices:
             with pytest.raises(AnsweredError) as refused:
                 daemon.call("resolve", choice="keep_raven", **chosen)
             assert refused.value.code == "usage"
@@ -159,6 +161,6 @@ def test_a_request_that_is_no_object_is_a_usage_error(strict_home: Home) -> None
                 line.connect(str(strict_home.path / "agent.sock"))
                 head = b"POST /v1/status_watch HTTP/1.0\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n"
                 line.sendall(head % len(body) + body)
-                answer = b"".join(iter(lambda line=line: line.recv(65_536), b""))
+                answer = b"".join(iter(partial(line.recv, 65_536), b""))
             assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "usage"
     assert "Traceback" not in strict_home.log()

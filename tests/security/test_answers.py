@@ -160,4 +160,4 @@ def spoil(wild: WildServer, path: str) -> None:
                 event["payload"] = ["spoiled"]
         return replace(response, body=json.dumps(answer).encode())
 
-    wild.raven.handle = handle  # type: ignore[method-assign]
+    wild.raven.handle = handle  # type: ignore[method-assign,assignment]

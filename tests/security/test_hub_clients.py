@@ -176,7 +176,8 @@ def test_an_item_of_every_wrong_kind_spoils_only_its_batch(hub_in_memory: InProc
     """Null bytes, numbers, lists and objects in every field of an item: 200 with a rejected item, or 400."""
     source = hub_in_memory.source()
     for field in upsert("a.md", "x"):
-        for value in (None, 5, 10**400, 1.5, True, [], {}, "\0", "x" * 300_000, "../x", {"a": [1]}):
+        values: tuple[object, ...] = (None, 5, 10**400, 1.5, True, [], {}, "\0", "x" * 300_000, "../x", {"a": [1]})
+        for value in values:
             item = upsert("a.md", "x") | {field: value}
             body = json.dumps({"sourceId": source, "items": [item]}).encode()
             path = "/api/local-sync/sources/push-batch"

@@ -90,6 +90,15 @@ class Player:
             status = re.search(rb"^STATUS=(.*)$", message, re.MULTILINE)
             self.keep(words=status[1].decode() if status else "")
 
+    def answer(self, words: list[str]) -> int | None:
+        """Carry out a call and return its exit code; None for words that the real command does not take."""
+        raise NotImplementedError
+
+    def stop(self) -> int:
+        """End what runs and return 0."""
+        self.end()
+        return 0
+
     def end(self) -> None:
         pid = self.alive()
         if pid:
@@ -117,8 +126,8 @@ class Systemctl(Player):
             f"disable --now {UNIT}": self.disable,
             f"reset-failed {UNIT}": lambda: 0,
             f"start {UNIT}": self.start,
-            f"stop {UNIT}": lambda: self.end() or 0,
-            f"restart {UNIT}": lambda: self.end() or self.start(),
+            f"stop {UNIT}": self.stop,
+            f"restart {UNIT}": lambda: self.stop() or self.start(),
         }
         if re.fullmatch(r"show --property=[A-Za-z,]+ raven-agent@\w+\.service", " ".join(words)):
             print("LoadState=not-found\nActiveState=inactive\nUnitFileState=")

@@ -79,7 +79,7 @@ def test_a_single_file_is_the_program_itself(tmp_path: Path, monkeypatch: pytest
 
 def test_a_program_without_its_script_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run from a checkout by `python -m agent` there is nothing a service could start."""
-    monkeypatch.setattr(program.sysconfig, "get_path", lambda *_: str(tmp_path))
+    monkeypatch.setattr("sysconfig.get_path", lambda *_: str(tmp_path))
     with pytest.raises(UsageError, match="without its script"):
         find_program({"PATH": ""}, "/src/agent/__main__.py")
 

@@ -1,1 +1,1 @@
-"""The real engine, executor, disk room and adapters under a seeded scheduler: a whole day in a fraction of a second."""
+"""The real engine, executor, disk code and adapters under a seeded scheduler: a day takes a fraction of a second."""

@@ -1,5 +1,6 @@
-"""``python -m simulation SEED`` repeats one run, ``--shrink`` makes the shortest of it that fails alike;
-``--seeds FIRST-LAST --jobs N`` makes many runs, ``--jobs 0`` on all cores.
+"""``python -m simulation SEED`` repeats one run; ``--shrink`` makes it as short as possible.
+
+``--seeds FIRST-LAST --jobs N`` makes many runs; ``--jobs 0`` uses all cores.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Older copies: of a machine's index, which may also be lost, and of what the server holds."""
+"""Older copies of a machine's index and of the server's content; an index may also be lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What people decide: conflicts, held deletes, and whether a source that stopped goes on."""
+"""Decisions of users: conflicts, held deletes, and sources that stopped."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the delete guard promises, watched while a machine works."""
+"""Check of the delete guard's promises while a machine works."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How often what happens, on which disks, and what a network does to a request."""
+"""Probabilities of faults, kinds of disks, and the fate of a request in the network."""
 
 from __future__ import annotations
 

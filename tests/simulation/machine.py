@@ -1,4 +1,4 @@
-"""One machine: a disk with a person at it, and an agent whose effects wait until the scheduler carries them out."""
+"""One machine: a disk with a user, and an agent whose effects wait until the scheduler carries them out."""
 
 from __future__ import annotations
 

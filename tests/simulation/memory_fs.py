@@ -1,4 +1,4 @@
-"""What a disk of the simulation is made of: its nodes, and how it behaves."""
+"""Parts of the in-memory disk: its nodes, and the properties of a disk."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``python -m simulation.mutants``: every mutant against the simulation, and by which seed it was found out."""
+"""``python -m simulation.mutants`` runs every mutant and lists the seed that finds it."""
 
 from __future__ import annotations
 

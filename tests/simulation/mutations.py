@@ -1,7 +1,7 @@
-"""The code broken on purpose: each mutant breaks the smallest function of the product that keeps one promise.
+"""Mutants: the product with one promise broken. Each replaces the smallest function that keeps the promise.
 
-A run of the simulation over a mutant must end in a reason for some seed, or the promise is one the oracle does not
-hold the product to. Mutants are put in from outside and taken out again; no double stands in for a whole class.
+A mutant that no seed finds shows a promise that the oracle does not check. Mutants are patched in from outside and
+removed again; no class is replaced as a whole.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ from agent.core.events import Page
 from agent.core.model import ABSENT, ApplyOutcome, ApplyResult, Intent, Observation, side_of
 from agent.core.reconcile import Step, reconcile
 from agent.core.remote_records import Operation, RemoteConflict
+from agent.core.resolution import next_step
 from agent.core.version import Version
+from agent.disk.apply.durable import sync_all
 from agent.disk.apply.install import Installer
 from agent.disk.apply.staging import FileHash, StagingArea, StagingMark
 from agent.disk.apply.swap import Swapper
@@ -250,7 +252,7 @@ def _texts_of_conflicts_not_kept() -> AbstractContextManager[object]:
 
 
 def _decision_on_a_head_nobody_saw() -> AbstractContextManager[object]:
-    careful = resolutions.next_step
+    careful = next_step
 
     def bold(wanted: str | None, _seen: str | None, head: str | None, *rest: Any, **more: Any) -> Any:
         return careful(wanted, head, head, *rest, **more)
@@ -343,7 +345,7 @@ def _swapped_before_it_is_durable() -> Iterator[None]:
     careful = Installer._make_folders_durable
 
     def settle(self: Installer) -> None:
-        self._sync_all(self._trash.staging)
+        sync_all(self._fs, self._trash.staging)
         careful(self)
 
     with instead(Installer, "_make_files_durable", _nothing), instead(Installer, "_make_folders_durable", settle):

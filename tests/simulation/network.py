@@ -1,4 +1,4 @@
-"""The way between the machines and the server: it drops, delays, doubles, reorders, and answers for the server."""
+"""Network between the machines and the server: it loses, delays, doubles and reorders, and answers for the server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Strange things people do to a synced folder, at any moment, and put right again some time later."""
+"""Unusual changes to a synced folder, such as a move or a link in its place, and their repair some time later."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The laws, looked at from outside once a run has come to rest."""
+"""Checks of the laws from outside, once a run has come to rest."""
 
 from __future__ import annotations
 

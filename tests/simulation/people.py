@@ -1,4 +1,4 @@
-"""What people write: texts that are told apart, sometimes the same text again."""
+"""Texts that users write: each is unique, and sometimes an old one is written again."""
 
 from __future__ import annotations
 

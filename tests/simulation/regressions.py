@@ -1,7 +1,7 @@
-"""Runs that once failed, each by its seed or by the turns it needs, under a name that says what is right by now.
+"""Runs that failed once, each as its seed or its turns, under a name that says what holds now.
 
-A change of the engine moves what happens in a run. One that is not about its occasion any more gives way to another
-found by putting the defect back.
+A change of the engine changes what happens in a run. A run that no longer reaches its situation is replaced by another
+one, which is found with the defect put back.
 """
 
 from __future__ import annotations

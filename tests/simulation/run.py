@@ -1,4 +1,4 @@
-"""One run from its seed to its verdict."""
+"""One run, from its seed to its verdict."""
 
 from __future__ import annotations
 

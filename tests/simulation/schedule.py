@@ -1,7 +1,7 @@
-"""What may happen in a turn, and how one thing is drawn from it.
+"""Acts that are possible in a turn, and the draw of one of them.
 
-Each turn draws from a random stream of its own, and each act has its own draw in it, so that leaving turns out, or an
-act not being possible, changes as little as can be of what the others come to.
+Each turn has its own random stream, and each act has its own draw in it. So a turn that is left out, or an act that is
+not possible, changes the others as little as possible.
 """
 
 from __future__ import annotations

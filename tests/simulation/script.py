@@ -1,4 +1,4 @@
-"""What happened in a run, kept as it was and only put into words when somebody reads it."""
+"""Record of a run. It becomes text only when it is read."""
 
 from __future__ import annotations
 

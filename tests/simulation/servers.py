@@ -1,4 +1,4 @@
-"""The two servers of the simulation, and what stands on them for everybody to see."""
+"""The two servers of the simulation, and their content as every client sees it."""
 
 from __future__ import annotations
 
@@ -104,7 +104,10 @@ class HubServer:
         self.store, self._empty = _AT_REST.pop()
         self.store.restore(self._empty)
         self.snapshot, self.restore = self.store.snapshot, self.store.restore
-        milliseconds = lambda: int(clock() * 1000)  # noqa: E731
+
+        def milliseconds() -> int:
+            return int(clock() * 1000)
+
         self._hub = Hub(self.store, milliseconds, seeded_ids(seed), tokens=JwtTokens(_SECRET))
         self.bearer = mint(_SECRET, workspace=WORKSPACE, user=USER, now=milliseconds(), days=4000.0)
 

@@ -1,4 +1,4 @@
-"""From a run that fails to a short one that fails in the same way, and that one as a script to read."""
+"""Reduction of a failing run to a short one that fails in the same way, as a script to read."""
 
 from __future__ import annotations
 

@@ -101,8 +101,9 @@ class SimFs(DerivedFsCalls):
         if any(folder.removed and new is not None for folder, _, new in changes):
             _fail(errno.ENOENT)
         done = self.change(*changes)
-        for change in done if self.after is not None else ():
-            self.after(change)
+        if self.after is not None:
+            for change in done:
+                self.after(change)
 
     def holds(self, data: bytes) -> bool:
         """Whether some file holds exactly these bytes."""

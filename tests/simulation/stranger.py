@@ -1,6 +1,6 @@
-"""A connector of no machine in this world: it pushes others' texts, on bases of its own, and resolves nothing.
+"""A connector that belongs to no machine of the run: it pushes texts of others on its own bases and resolves nothing.
 
-To an agent its conflicts look like its own as far as the text goes. Only base and text together say whose they are.
+An agent cannot tell its conflicts from its own by the text. Only base and text together show the owner.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The end of a run: everything must come to rest, and then the laws are looked at."""
+"""End of a run: wait until everything is at rest, then check the laws."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The oracle and the witness can fail: the code broken on purpose is found out, and whole again afterwards."""
+"""The oracle and the trace audit can fail: they find code that is broken on purpose, and accept it restored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The oracle can fail: a naive agent is found out by some seed. ``test_mutants`` breaks the product itself."""
+"""The oracle can fail: some seed finds a naive agent. ``test_mutants`` breaks the product itself."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from agent.core.model import ApplyOutcome, ApplyResult
+from agent.core.supply import Inline
 from agent.disk.fs.protocol import Dir
 from agent.engine import effects as e
 from agent.engine import messages as m
@@ -27,13 +28,15 @@ class Overwrites(EffectExecutor):
             yield from super().carry_out(effect)
             return
         root = self._folder.root
-        for intent, content in effect.jobs:
+        for intent, supply in effect.jobs:
+            # No file of the simulation is large enough for another way.
+            assert isinstance(supply, Inline)
             with root.parent(intent.path, []) as (folder, name):
                 if any(entry.name == name for entry in root.fs.entries(folder)):
                     root.fs.unlink(folder, name)
                 if intent.new is not None:
                     file = root.fs.create(folder, name, 0o644)
-                    root.fs.write(file, content)
+                    root.fs.write(file, supply.content)
                     root.fs.close(file)
         yield m.ChangesApplied(tuple(ApplyResult(intent.id, ApplyOutcome.DONE) for intent, _ in effect.jobs))
 

@@ -1,8 +1,10 @@
-"""What people did and saw, and whether everything that changed since goes back to that.
+"""Audit of a run: every change goes back to something that a user did or saw.
 
-The laws alone let an agent set a person's edit back, so long as a copy lies in some trash. The witness stands beside
-a run and asks more: what a machine changed on the server was done by its person, what it replaced there had been in
-that person's folder or before their eyes, and what it took out of the folder was the server's as well.
+The laws alone accept an agent that undoes a user's edit, as long as some trash has a copy. The audit asks for more:
+
+- A change that a machine made on the server was made by its user.
+- The version that it replaced there had been in the user's folder or was shown to the user.
+- A version that it took out of the folder was the server's as well.
 """
 
 from __future__ import annotations
@@ -66,7 +68,8 @@ class Witness:
         for machine in world.machines:
             _watch_person(machine, self._of[machine.name])
             _watch_decisions(machine, self._of[machine.name])
-            machine._make_carrier = functools.partial(_Overheard, self._of[machine.name], machine._make_carrier)
+            overheard: Any = functools.partial(_Overheard, self._of[machine.name], machine._make_carrier)
+            machine._make_carrier = overheard
         self._earlier: list[dict[str, Any]] = []
         self._respelling = {machine.name for machine in world.machines if machine.fs.disk.names is Names.DECOMPOSED}
         self._watch_server()
@@ -170,7 +173,7 @@ class Witness:
             if event["type"] != "conflict.opened" or payload.get("reason") == _BY_SERVER_EDIT:
                 continue
             text = payload.get("localHash")
-            openers = {name for name, of in self._of.items() if _sent(of, path, text)}
+            openers = {name for name, of in self._of.items() if _sent(of, str(path), text)}
             for name, of in self._of.items():
                 if openers and name not in openers and payload["conflictId"] in of.closed:
                     yield f"another machine's conflict: {name} closed one on {path} that {sorted(openers)} had opened"
@@ -285,7 +288,7 @@ def _watch_decisions(machine: Machine, of: Testimony) -> None:
             # A folder that only sends gets back what its person asks for.
             machine.decided.update(undone)
 
-    machine.tell = told
+    machine.tell = told  # type: ignore[method-assign]
 
 
 class _Overheard:

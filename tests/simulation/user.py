@@ -1,4 +1,4 @@
-"""What people do to their own files: behind the agent's back, between any two of its calls."""
+"""Edits of users in their own files, at any moment between two calls of the agent."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two or three machines and a server under one seed: who does what next is drawn, nothing else is left to chance."""
+"""Two or three machines and a server under one seed. The seed decides who acts next; nothing else is random."""
 
 from __future__ import annotations
 

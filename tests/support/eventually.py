@@ -11,7 +11,7 @@ T = TypeVar("T")
 EVERY_SECONDS = 0.02
 
 
-def eventually(predicate: Callable[[], T], seconds: float = 20.0, what: str = "what was waited for") -> T:
+def eventually(predicate: Callable[[], T | None], seconds: float = 20.0, what: str = "what was waited for") -> T:
     """The predicate's first true answer; fails after ``seconds``, naming ``what`` did not happen."""
     deadline = time.monotonic() + seconds
     while not (answer := predicate()):

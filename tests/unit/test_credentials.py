@@ -29,10 +29,10 @@ OTHER = ServerEntry("other", "https://elsewhere.example", "w-2")
 class MemoryRing(keyring.backend.KeyringBackend):
     """A keyring that holds what it is given."""
 
-    priority = 5  # type: ignore[assignment]
+    priority = 5
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.held: dict[tuple[str, str], str] = {}
         self.locked = False
 

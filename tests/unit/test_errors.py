@@ -17,9 +17,11 @@ def _children() -> dict[str, set[str]]:
     found: dict[str, set[str]] = {}
     for file in ROOT.rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text("utf-8"))):
-            for base in node.bases if isinstance(node, ast.ClassDef) else ():
+            if not isinstance(node, ast.ClassDef):
+                continue
+            for base in node.bases:
                 name = base.id if isinstance(base, ast.Name) else getattr(base, "attr", "")
-                found.setdefault(name, set()).add(node.name)  # type: ignore[union-attr]
+                found.setdefault(name, set()).add(node.name)
     return found
 
 

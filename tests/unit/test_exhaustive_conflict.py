@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -25,7 +26,7 @@ def side(digest: str | None) -> Side:
 
 LOCALS = (*map(side, (None, "b", "l")), UNKNOWN, OUT_OF_SCOPE)
 REMOTES = (*map(side, (None, "b", "l", "r")), UNKNOWN)
-SITUATIONS: tuple[dict[str, object], ...] = (
+SITUATIONS: tuple[dict[str, Any], ...] = (
     {},
     {"busy": True},
     {"occupied": True},
@@ -45,7 +46,10 @@ SITUATIONS: tuple[dict[str, object], ...] = (
 
 def conflicts(origin: ConflictOrigin) -> Iterator[Conflict]:
     """All small records of an origin: texts base, local, remote, beside, and a merge."""
-    states = [(ConflictState.OPEN, None, None), (ConflictState.CLOSED, None, None)]
+    states: list[tuple[ConflictState, Resolution | None, str | None]] = [
+        (ConflictState.OPEN, None, None),
+        (ConflictState.CLOSED, None, None),
+    ]
     states += [(ConflictState.RESOLVING, Resolution.KEEP_LOCAL, w) for w in (None, "l", "m")]
     mines = (True, False) if origin in HEAD_IS_LOCAL or origin is ConflictOrigin.FOREIGN else (True,)
     for local, remote, head in itertools.product((None, "b", "l"), (None, "r", "x"), ("b", "l", "r")):
@@ -60,7 +64,7 @@ def verdicts(origin: ConflictOrigin) -> Iterator[tuple[Conflict, Knowledge, Verd
     """Every record of an origin in every situation."""
     trees = list(itertools.product(map(side, (None, "b")), LOCALS, REMOTES))
     knowledge = [
-        Knowledge(base, local, remote, **situation)  # type: ignore[arg-type]
+        Knowledge(base, local, remote, **situation)
         for (base, local, remote), situation in itertools.product(trees, SITUATIONS)
     ]
     for conflict in conflicts(origin):

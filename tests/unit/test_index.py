@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -228,7 +229,7 @@ def test_the_schema_comments_name_what_the_enums_hold() -> None:
         assert listed.split(", ") == members, name
 
 
-def _tables(connection: sqlite3.Connection) -> tuple[list[object], list[object], int]:
+def _tables(connection: sqlite3.Connection) -> tuple[list[Any], list[Any], int]:
     """(the schema, the migrations on record, the schema's version)"""
     [(version,)] = connection.execute("PRAGMA user_version")
     applied = connection.execute("SELECT id, migration_set, name FROM _sqlite_migrations ORDER BY id").fetchall()
@@ -272,7 +273,12 @@ def _checks(path: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     """How often an opening has the whole index checked."""
     asked: list[Index] = []
     whole = Index.check
-    monkeypatch.setattr(Index, "check", lambda index: (asked.append(index), whole(index))[1])
+
+    def checked(index: Index) -> str | None:
+        asked.append(index)
+        return whole(index)
+
+    monkeypatch.setattr(Index, "check", checked)
     with _opened(path):
         pass
     monkeypatch.undo()

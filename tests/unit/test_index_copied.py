@@ -6,6 +6,7 @@ import contextlib
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -32,12 +33,12 @@ def index(tmp_path: Path) -> Iterator[Index]:
         yield opened
 
 
-def opened(index: Index, path: str, origin: ConflictOrigin, source: int = ONE, **changes: object) -> Conflict:
+def opened(index: Index, path: str, origin: ConflictOrigin, source: int = ONE, **changes: Any) -> Conflict:
     """A conflict of a source, as the index stored it."""
     found = Conflict(
         0, 1, path, ConflictKind.EDIT_EDIT, origin, A, A, B, B, (), 5.0, ConflictState.OPEN, mine=True
     )  # fmt: skip
-    return index.conflicts.open(source, replace(found, **changes))  # type: ignore[arg-type]
+    return index.conflicts.open(source, replace(found, **changes))
 
 
 def test_conflicts_of_a_copied_index_are_listed_and_not_decided(index: Index) -> None:
@@ -46,7 +47,7 @@ def test_conflicts_of_a_copied_index_are_listed_and_not_decided(index: Index) ->
     Conflicts that the server does not know are found again from the trees. A refused server edit belongs to every
     machine; one that waited behind another machine's conflict is the next of its path.
     """
-    decided = {"state": ConflictState.RESOLVING, "choice": Resolution.KEEP_LOCAL, "wanted_hash": A}
+    decided: dict[str, Any] = {"state": ConflictState.RESOLVING, "choice": Resolution.KEEP_LOCAL, "wanted_hash": A}
     known = opened(index, "known.md", ConflictOrigin.TREES, server_ids=("c-1",), **decided)
     opened(index, "here.md", ConflictOrigin.TREES)
     edit = opened(index, "edit.md", ConflictOrigin.SERVER_EDIT, server_ids=("c-2",), **decided)
@@ -62,7 +63,7 @@ def test_conflicts_of_a_copied_index_are_listed_and_not_decided(index: Index) ->
     index.detach_from_other_machine(ONE)
 
     live = {conflict.id: conflict for conflict in index.conflicts.live(ONE)}
-    undecided = {"state": ConflictState.OPEN, "choice": None, "wanted_hash": None}
+    undecided: dict[str, Any] = {"state": ConflictState.OPEN, "choice": None, "wanted_hash": None}
     assert live == {
         known.id: replace(known, origin=ConflictOrigin.FOREIGN, mine=False, **undecided),
         edit.id: replace(edit, **undecided),

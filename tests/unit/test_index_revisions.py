@@ -9,11 +9,10 @@ from msgspec.structs import replace
 
 from agent.core.conflict import Conflict, ConflictOrigin, ConflictState
 from agent.core.model import ConflictKind, side_of
-from agent.core.remote_records import RemoteFile
+from agent.core.remote_records import RemoteFile, RemoteFolder
 from agent.core.supply import Transfer
 from agent.core.version import Version
 from agent.index import Index, open_index
-from agent.index.folders import RemoteFolder
 from agent.index.trees import PathRow
 
 A, B = "a" * 64, "b" * 64

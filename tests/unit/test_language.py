@@ -155,7 +155,9 @@ def test_test_names_are_short_and_unique() -> None:
     wrong = []
     for path in TESTS:
         seen: set[tuple[str, str]] = set()
-        for scope in [_tree(path), *(node for node in _definitions(path) if isinstance(node, ast.ClassDef))]:
+        classes = (node for node in _definitions(path) if isinstance(node, ast.ClassDef))
+        scopes: list[ast.Module | ast.ClassDef] = [_tree(path), *classes]
+        for scope in scopes:
             owner = getattr(scope, "name", "")
             for node in scope.body:
                 if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) or not node.name.startswith("test_"):

@@ -146,7 +146,8 @@ ORDERS = [
 
 
 def moves_of(words: list[str]) -> list[Moved]:
-    return [Moved(*word.split(">"), PairEvidence.IDENTITY) for word in words]  # type: ignore[arg-type]
+    pairs = [word.split(">") for word in words]
+    return [Moved(old, new, PairEvidence.IDENTITY) for old, new in pairs]
 
 
 def words_of(moves: tuple[Moved, ...]) -> list[str]:
