@@ -226,17 +226,29 @@ def _progress(agent: Agent, source: SourceEntry, runner: SourceRunner, view: Sou
     done, seconds = runner.pace(left)
     if not left or view.state is not SourceState.SYNCING:
         return None
-    rate = done / seconds if seconds > 0 else 0.0
     if left <= _COUNTED_ROWS:
-        bytes_left = agent.control.call(lambda: _bytes_left(agent, source))
+        size, arrived = agent.control.call(lambda: (_bytes_left(agent, source), runner.engine.bytes_downloaded))
     else:
-        bytes_left = view.size * left // max(1, view.files)
+        size, arrived = view.size * left // max(1, view.files), 0
+    return progress_of(done, left, seconds, size, arrived)
+
+
+def progress_of(done: int, left: int, seconds: float, bytes_left: int, arrived: int) -> Progress:
+    """Return the progress of some work.
+
+    Args:
+        done, left: files that are done, and files that are not, at least one.
+        seconds: time that those took.
+        bytes_left: bytes of the files that are not done.
+        arrived: bytes of these that were downloaded already.
+    """
+    rate = done / seconds if seconds > 0 else 0.0
     # Sizes of files that are done are not kept; they are taken to be as large as the others.
     bytes_done = bytes_left * done // left
     return Progress(
         files_done=done,
         files_total=done + left,
-        bytes_done=bytes_done,
+        bytes_done=bytes_done + min(arrived, bytes_left),
         bytes_total=bytes_done + bytes_left,
         eta_seconds=round(left / rate, 1) if rate > 0 else None,
     )
