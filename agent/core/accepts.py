@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec import Struct
 
 
@@ -15,3 +17,7 @@ class Accepts(Struct, frozen=True):
 
     text_only: bool = True
     max_bytes: int | None = None
+
+
+TEXT: Final = Accepts()
+"""Texts of any size."""

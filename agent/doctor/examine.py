@@ -38,7 +38,9 @@ def examine(agent: Agent, declared: Iterable[DeclarationOutcome]) -> list[CheckR
     """Make every check inside a running agent, by its own sessions and folders."""
     rows = [ok("agent", f"{__version__} runs, pid {os.getpid()}"), *_machine(agent.home, os.getpid())]
     for entry in agent.registry.servers:
-        limits = [r.max_bytes for s in agent.registry.sources_of(entry.name) if (r := agent.runner(s.key)) is not None]
+        limits = [
+            r.accepts.max_bytes for s in agent.registry.sources_of(entry.name) if (r := agent.runner(s.key)) is not None
+        ]
         most = min((limit for limit in limits if limit is not None), default=None)
         rows += servers.account(
             entry,

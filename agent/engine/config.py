@@ -7,6 +7,7 @@ import enum
 from msgspec import Struct, field
 
 from agent.core import defaults
+from agent.core.accepts import TEXT, Accepts
 from agent.core.delete_guard import DeleteGuardLimits
 from agent.core.model import Mode
 
@@ -29,6 +30,7 @@ class EngineConfig(Struct, frozen=True):
         source: the source's key in the registry.
         long_poll, ordered_feed, item_results, keeps_history, expected_hash, inline_limit, resumable_uploads: see
             remotes.protocol.Capabilities.
+        accepts: the contents that the server takes, as far as it states that.
         quiet, quiet_most: quiet time before a changed file is scanned, and the longest delay by further changes.
         deletes_quiet, deletes_quiet_most: the same before due deletes are judged.
         long_poll_seconds: longest wait of one poll; 0 polls at intervals although the server could wait.
@@ -52,6 +54,7 @@ class EngineConfig(Struct, frozen=True):
     expected_hash: bool = False
     inline_limit: int | None = None
     resumable_uploads: bool = False
+    accepts: Accepts = TEXT
     limits: DeleteGuardLimits = field(default_factory=DeleteGuardLimits)
     quiet: float = defaults.QUIET_MS / 1000
     quiet_most: float = defaults.QUIET_MAX_MS / 1000

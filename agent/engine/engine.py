@@ -12,6 +12,7 @@ from typing import Any
 
 from msgspec.structs import replace
 
+from agent.core.accepts import Accepts
 from agent.core.conflict import ConflictState
 from agent.core.conflict_verdict import LOOK_AGAIN
 from agent.core.errors import Problem
@@ -130,9 +131,11 @@ class Engine:
         return self._ctx.tally
 
     @property
-    def max_bytes(self) -> int | None:
-        """The largest content the server takes in bytes, once learned. Safe to read from any thread."""
-        return self._ctx.source_row.max_bytes
+    def accepts(self) -> Accepts:
+        """The contents that the server takes, as it states and as its refusals showed. Thread-safe."""
+        stated, learned = self._ctx.setup.accepts, self._ctx.source_row.max_bytes
+        limits = [limit for limit in (stated.max_bytes, learned) if limit is not None]
+        return Accepts(stated.text_only, min(limits, default=None))
 
     @property
     def bytes_downloaded(self) -> int:
@@ -209,6 +212,9 @@ class Engine:
         ctx = self._ctx
         changed_mode = setup.mode is not ctx.setup.mode
         changed_limit = setup.inline_limit != ctx.setup.inline_limit
+        if setup.accepts != ctx.setup.accepts:
+            # A file that was skipped may be taken now.
+            ctx.in_flight.request_scan()
         ctx.setup = setup
         if changed_mode:
             with ctx.index.transaction():

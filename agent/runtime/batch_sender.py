@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from msgspec import Struct
 
+from agent.core.accepts import TEXT
 from agent.core.errors import DiskError, Problem, ProblemKind, RemoteError, RootError
 from agent.core.model import Presence
 from agent.core.os_errors import explain
@@ -170,7 +171,7 @@ class BatchSender:
             return None
         try:
             if operation.verb is Verb.DELETE:
-                seen = self._folder.observe([operation.path], {}, None, self._memory.mounts())
+                seen = self._folder.observe([operation.path], {}, TEXT, self._memory.mounts())
                 return b"" if seen[0].side.presence is Presence.ABSENT else None
             return reader.read(operation.path, operation.hash or "", operation.size)
         except RootError:

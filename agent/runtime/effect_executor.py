@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 
+from agent.core.accepts import Accepts
 from agent.core.errors import DiskError, Problem, RemoteError, RootError
 from agent.core.model import Intent
 from agent.core.remote_records import RemoteHead
@@ -35,7 +36,7 @@ class EffectExecutor:
 
     Args:
         connect: returns the connection to the server; raises RemoteError if there is none.
-        max_bytes: returns the bytes of the largest content that the server takes, or None until it is known.
+        accepts: returns the contents that the server takes, as far as it is known.
         clock: seconds since the epoch.
         reporter: takes messages while an effect is carried out; None: they are left out.
     """
@@ -46,7 +47,7 @@ class EffectExecutor:
         folder: LocalFolder,
         memory: IndexReader,
         connect: Callable[[], ServerConnection],
-        max_bytes: Callable[[], int | None],
+        accepts: Callable[[], Accepts],
         clock: Callable[[], float],
         reporter: Reporter | None = None,
     ) -> None:
@@ -54,7 +55,7 @@ class EffectExecutor:
         self._folder = folder
         self._memory = memory
         self._connect = connect
-        self._max_bytes = max_bytes
+        self._accepts = accepts
         self._clock = clock
         self._downloads = DownloadExecutor(source_id, folder, lambda: connect().remote, clock, reporter)
         self._sender = BatchSender(source_id, folder, memory, connect, clock, reporter)
@@ -109,16 +110,16 @@ class EffectExecutor:
 
     def _scan_batches(self) -> Iterator[ScanBatch]:
         known, mounts = self._memory.known(), self._memory.mounts()
-        return self._folder.scan(known, self._max_bytes(), mounts, defer_large=True)
+        return self._folder.scan(known, self._accepts(), mounts, defer_large=True)
 
     def _scan_paths(self, paths: tuple[str, ...], again: frozenset[str], anew: frozenset[str]) -> Iterator[m.Message]:
         try:
             canonical = self._folder.canonical(paths)
             fresh = set(self._folder.canonical(tuple(anew)))
             known = {path: file for path, file in self._memory.known_at(canonical).items() if path not in fresh}
-            mounts, limit = self._memory.mounts(), self._max_bytes()
+            mounts, accepts = self._memory.mounts(), self._accepts()
             # What a person waits for is read at once.
-            found = self._folder.observe(canonical, known, limit, mounts, again, defer_large=not fresh)
+            found = self._folder.observe(canonical, known, accepts, mounts, again, defer_large=not fresh)
         except RootError as error:
             yield m.PathScanFinished(paths)
             yield m.ScanFinished(error.message)
@@ -131,7 +132,7 @@ class EffectExecutor:
         try:
             for path in paths:
                 known, mounts = self._memory.known_at([path]), self._memory.mounts()
-                yield m.ScanResults(tuple(self._folder.observe([path], known, self._max_bytes(), mounts)))
+                yield m.ScanResults(tuple(self._folder.observe([path], known, self._accepts(), mounts)))
         except RootError as error:
             yield m.LargeFilesRead(paths)
             yield m.ScanFinished(error.message)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
+from agent.core.accepts import TEXT, Accepts
 from agent.core.errors import DiskError, RootError
 from agent.core.model import ApplyOutcome, ApplyResult, IndexedFile, IndexedFileRow, Intent, Observation
 from agent.core.supply import Supply, Transfer
@@ -66,6 +67,8 @@ class LocalFolder:
         self._open: _Opened | None = None
         self._users = 0
         self.interrupted: Callable[[], bool] = never
+        self.accepts: Callable[[], Accepts] = lambda: TEXT
+        """Returns the contents that the server takes; an installed file is observed by them."""
         """True once the process stops: long reads then end with ``ReadInterrupted``."""
         self.verified = VerifiedDownloads()
         """Shared by all objects over this folder, so that the one that installs a download need not read it again."""
@@ -184,7 +187,7 @@ class LocalFolder:
     def scan(
         self,
         known: Iterable[IndexedFileRow],
-        max_bytes: int | None,
+        accepts: Accepts,
         mounts: frozenset[str] = frozenset(),
         *,
         defer_large: bool = False,
@@ -199,13 +202,13 @@ class LocalFolder:
         with self._use() as opened:
             opened.root.mounts = mounts
             policy = ReadPolicy(defer_large, self.interrupted)
-            yield from scan(opened.root, opened.selection, known, max_bytes=max_bytes, policy=policy)
+            yield from scan(opened.root, opened.selection, known, accepts=accepts, policy=policy)
 
     def observe(
         self,
         paths: Sequence[str],
         known: dict[str, IndexedFile],
-        max_bytes: int | None,
+        accepts: Accepts,
         mounts: frozenset[str] = frozenset(),
         again: frozenset[str] = frozenset(),
         *,
@@ -221,7 +224,7 @@ class LocalFolder:
             opened.root.verify()
             opened.root.mounts = mounts
             policy = ReadPolicy(defer_large, self.interrupted)
-            return observe_paths(opened.root, opened.selection, paths, known, max_bytes, again, policy)
+            return observe_paths(opened.root, opened.selection, paths, known, accepts, again, policy)
 
     @contextlib.contextmanager
     def reader(self) -> Iterator[FileReader]:
@@ -269,6 +272,7 @@ class LocalFolder:
         try:
             with self._use() as opened:
                 opened.root.mounts = mounts
+                opened.installer.accepts = self._installed()
                 return opened.installer.apply(jobs, now)
         except RootError as error:
             return [ApplyResult(intent.id, ApplyOutcome.FAILED, None, error.message) for intent, _ in jobs]
@@ -297,7 +301,12 @@ class LocalFolder:
     ) -> list[ApplyResult]:
         with self._use() as opened:
             opened.root.mounts = mounts
+            opened.installer.accepts = self._installed()
             return opened.installer.recover(intents, now, downloads)
+
+    def _installed(self) -> Accepts:
+        # A file of the server is within its limit of size.
+        return Accepts(self.accepts().text_only)
 
     def release_journal(self, intent_ids: Sequence[str]) -> None:
         """Remove the staging marks of changes whose results are committed in the index."""

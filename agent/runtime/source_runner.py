@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Final
 
+from agent.core.accepts import Accepts
 from agent.core.errors import ProblemKind
 from agent.engine import effects as e
 from agent.engine import messages as m
@@ -87,9 +88,9 @@ class SourceRunner:
         return self._engine
 
     @property
-    def max_bytes(self) -> int | None:
-        """Bytes of the largest content that the server takes; None until it is known. From any thread."""
-        return self._engine.max_bytes
+    def accepts(self) -> Accepts:
+        """The contents that the server takes, as far as it is known. From any thread."""
+        return self._engine.accepts
 
     @property
     def degraded(self) -> str | None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
+from agent.core.accepts import Accepts
 from agent.core.delete_guard import DeleteGuardLimits
 from agent.disk.apply.downloads import VerifiedDownloads
 from agent.disk.fs.protocol import Fs
@@ -86,6 +87,7 @@ def with_capabilities(config: EngineConfig, capabilities: Capabilities) -> Engin
         expected_hash=capabilities.expected_hash,
         inline_limit=capabilities.inline_limit,
         resumable_uploads=capabilities.resumable_uploads,
+        accepts=Accepts(capabilities.text_only, capabilities.max_bytes),
     )
 
 
@@ -107,10 +109,11 @@ def source_executors(
     verified = VerifiedDownloads()
     for folder in folders:
         folder.interrupted = lambda: runner.is_stopped
+        folder.accepts = lambda: runner.accepts
         folder.verified = verified
 
     def executor(folder: LocalFolder) -> EffectExecutor:
-        return EffectExecutor(source.source_id, folder, index, connect, lambda: runner.max_bytes, clock, runner)
+        return EffectExecutor(source.source_id, folder, index, connect, lambda: runner.accepts, clock, runner)
 
     def close() -> None:
         for folder in folders:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.accepts import TEXT
 from agent.core.model import ApplyOutcome, IndexedFile, Presence, Reason
 from agent.disk.fs import syscalls
 from agent.disk.scan.observe import observe_paths
@@ -47,7 +48,7 @@ def test_fd2_an_unmounted_bind_mount_is_unknown(room: Room, bound: Path) -> None
     side = seen["bound/a.md"].side
     assert (side.presence, side.reason) == (Presence.UNKNOWN, Reason.UNMOUNTED)
     assert (mounts, skipped) == (frozenset(), ["bound"])
-    (alone,) = observe_paths(room.root, room.selection, ["bound/a.md"], known, None)
+    (alone,) = observe_paths(room.root, room.selection, ["bound/a.md"], known, TEXT)
     assert alone.side.reason is Reason.UNMOUNTED
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from agent.core.accepts import TEXT
 from agent.core.errors import RootError
 from agent.core.model import ApplyOutcome, Presence
 from agent.disk.fs.protocol import Dir, File
@@ -49,7 +50,7 @@ def folder(tmp_path: Path) -> Iterator[LocalFolder]:
 
 
 def paths(folder: LocalFolder) -> set[str]:
-    return {seen.path for batch in folder.scan((), None) for seen in batch.seen}
+    return {seen.path for batch in folder.scan((), TEXT) for seen in batch.seen}
 
 
 def test_what_was_installed_composed_is_found_composed(folder: LocalFolder, tmp_path: Path) -> None:
@@ -58,7 +59,7 @@ def test_what_was_installed_composed_is_found_composed(folder: LocalFolder, tmp_
     assert landed.landing is ApplyOutcome.DONE
     assert {file.name for file in (tmp_path / "notes").iterdir()} == {"Plain.md", DECOMPOSED}
     assert paths(folder) == {"Plain.md", COMPOSED}
-    assert folder.observe([COMPOSED], {}, None)[0].side.is_file
+    assert folder.observe([COMPOSED], {}, TEXT)[0].side.is_file
     assert folder.root.canonical(DECOMPOSED) == COMPOSED
 
 
@@ -67,7 +68,7 @@ def test_a_name_this_disk_cannot_keep_is_blocked_by_itself(folder: LocalFolder) 
     jobs = [(intent(DECOMPOSED, b"text", None), b"text"), (intent("other.md", b"x", None, 2), b"x")]
     first, second = folder.apply(inline(jobs), NOW)
     assert (first.landing, second.landing) == (ApplyOutcome.BLOCKED, ApplyOutcome.DONE)
-    assert folder.observe([DECOMPOSED], {}, None)[0].side.presence is Presence.ABSENT
+    assert folder.observe([DECOMPOSED], {}, TEXT)[0].side.presence is Presence.ABSENT
     assert paths(folder) == {"Plain.md", "other.md"}
 
 
@@ -76,15 +77,15 @@ def test_a_decomposed_name_is_deferred_on_an_untested_disk(folder: LocalFolder, 
     (tmp_path / "notes" / "deep").mkdir()
     jobs = [(intent(f"deep/{COMPOSED}", b"text", None), b"text")]
     assert folder.apply(inline(jobs), NOW)[0].landing is ApplyOutcome.DONE
-    known = [remember(seen) for batch in folder.scan((), None) for seen in batch.seen]
+    known = [remember(seen) for batch in folder.scan((), TEXT) for seen in batch.seen]
     fs: Any = DecomposingFs()
     fs.full = True
     fresh = LocalFolder(fs, str(tmp_path / "notes"), Rules(), str(tmp_path), "1")
     ordered = sorted(known, key=lambda row: row.path)
-    (seen,) = [seen for batch in fresh.scan(ordered, None) for seen in batch.seen]
+    (seen,) = [seen for batch in fresh.scan(ordered, TEXT) for seen in batch.seen]
     assert (seen.path, seen.side.presence) == (f"deep/{COMPOSED}", Presence.UNKNOWN)
     fs.full = False
-    again = [seen for batch in fresh.scan(ordered, None) for seen in batch.seen]
+    again = [seen for batch in fresh.scan(ordered, TEXT) for seen in batch.seen]
     assert all(seen.side.is_file and seen.path == f"deep/{COMPOSED}" for seen in again)
     fresh.close()
 
@@ -119,8 +120,8 @@ def test_a_close_waits_for_the_calls_in_progress(tmp_path: Path) -> None:
         folder.close()
         assert os.fstat(handle).st_ino == (tmp_path / "notes").stat().st_ino
         with pytest.raises(RootError, match="not in use"):
-            folder.observe(["a.md"], {}, None)
+            folder.observe(["a.md"], {}, TEXT)
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(handle)
     with pytest.raises(RootError, match="not in use"):
-        folder.observe(["a.md"], {}, None)
+        folder.observe(["a.md"], {}, TEXT)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from agent.core.accepts import TEXT, Accepts
 from agent.core.model import Presence, Reason
 from agent.disk.scan.digest import CHUNK, HELD, PEEK, ReadInterrupted
 from agent.disk.scan.observe import LARGE, UNREAD, ReadPolicy, observe_path, observe_paths
@@ -49,11 +50,15 @@ def test_fd8_a_file_over_the_limit_is_not_read(counted: Room) -> None:
     path, fs = counted.folder / "a.md", counted.fs
     assert isinstance(fs, Counting)
     sparse(path, 8 << 40)
-    (seen,) = [one for batch in scan(counted.root, counted.selection, [], max_bytes=1000) for one in batch.seen]
+    (seen,) = [
+        one
+        for batch in scan(counted.root, counted.selection, [], accepts=Accepts(max_bytes=1000))
+        for one in batch.seen
+    ]
     assert (seen.side.presence, seen.side.reason, seen.side.size) == (Presence.UNKNOWN, Reason.TOO_LARGE, 8 << 40)
     age(path, 30)
     fs.calls.clear()
-    again = observe_path(counted.root, counted.selection, "a.md", remember(seen), max_bytes=1000)
+    again = observe_path(counted.root, counted.selection, "a.md", remember(seen), accepts=Accepts(max_bytes=1000))
     assert again.side == seen.side
     assert (fs.bytes, [name for name, argument in fs.calls if argument == "a.md"]) == (0, ["stat"])
     counted.close()
@@ -91,7 +96,7 @@ def test_fd8_a_large_file_is_deferred_in_scans(room: Room) -> None:
     age(room.folder / "m.md")
     (batch,) = scan(room.root, room.selection, [], policy=_DEFER)
     assert ([one.path for one in batch.seen], batch.large) == (["a.md", "z.md"], ("m.md",))
-    found = observe_paths(room.root, room.selection, ["m.md", "a.md"], {}, None, policy=_DEFER)
+    found = observe_paths(room.root, room.selection, ["m.md", "a.md"], {}, TEXT, policy=_DEFER)
     assert [one.side is UNREAD for one in found] == [True, False]
     whole = observe_path(room.root, room.selection, "m.md")
     known = [remember(batch.seen[0]), remember(whole), remember(batch.seen[1])]
@@ -105,10 +110,10 @@ def test_fd8_a_growing_log_is_not_read(room: Room) -> None:
     """FD8: a large file written a moment ago waits; one from the future, by a wrong clock, does not."""
     path = room.folder / "log.md"
     path.write_bytes(b"x" * (LARGE + 1))
-    (seen,) = observe_paths(room.root, room.selection, ["log.md"], {}, None, policy=_DEFER)
+    (seen,) = observe_paths(room.root, room.selection, ["log.md"], {}, TEXT, policy=_DEFER)
     assert seen.side.reason is Reason.CHANGING
     age(path, -3600)
-    (seen,) = observe_paths(room.root, room.selection, ["log.md"], {}, None, policy=_DEFER)
+    (seen,) = observe_paths(room.root, room.selection, ["log.md"], {}, TEXT, policy=_DEFER)
     assert seen.side is UNREAD
 
 
@@ -134,7 +139,7 @@ def test_fd8_a_read_is_interrupted_between_slices(counted: Room) -> None:
         return asked > 4
 
     with pytest.raises(ReadInterrupted):
-        observe_paths(counted.root, counted.selection, ["a.md"], {}, None, policy=ReadPolicy(interrupted=stop))
+        observe_paths(counted.root, counted.selection, ["a.md"], {}, TEXT, policy=ReadPolicy(interrupted=stop))
     assert counted.fs.bytes <= 5 * CHUNK
     counted.close()
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from agent.core.accepts import TEXT, Accepts
 from agent.core.model import ABSENT, IndexedFile, Observation, Presence, Reason, file_side
 from agent.disk.scan.observe import observe_path, observe_paths
 from agent.disk.selection.rules import Rules
@@ -16,7 +17,7 @@ from disk.fixtures import Room, WrappedFs, age, open_room, remember, sha
 
 
 def see(room: Room, path: str, known: IndexedFile | None = None, max_bytes: int | None = None) -> Observation:
-    return observe_path(room.root, room.selection, path, known, max_bytes=max_bytes)
+    return observe_path(room.root, room.selection, path, known, accepts=Accepts(max_bytes=max_bytes))
 
 
 def counting(folder: Path, state: Path) -> tuple[Room, list[str]]:
@@ -207,7 +208,7 @@ def test_a_batch_of_paths_is_observed_like_each_path_alone(folder: Path, state: 
     (folder / "link").symlink_to(tmp_path)
     each = [observe_path(room.root, room.selection, path) for path in wanted]
     calls.clear()
-    assert observe_paths(room.root, room.selection, wanted, {}, None) == each
+    assert observe_paths(room.root, room.selection, wanted, {}, TEXT) == each
     assert calls.count("open_dir") < 20
     room.close()
 
@@ -228,7 +229,7 @@ def test_paths_seen_in_a_moved_folder_are_observed_again(folder: Path, state: Pa
             (folder / "d").rename(tmp_path / "away")
 
     fs.before = move_it_away
-    found = observe_paths(room.root, room.selection, [f"d/{number}.md" for number in range(4)], {}, None)
+    found = observe_paths(room.root, room.selection, [f"d/{number}.md" for number in range(4)], {}, TEXT)
     fs.before = None
     assert [seen.side for seen in found] == [ABSENT] * 4
     room.close()
@@ -242,12 +243,12 @@ def test_a_fresh_file_to_be_scanned_again_is_not_read_twice(folder: Path, state:
     for name in ("a.md", "b.md", "c.md"):
         (folder / name).write_text("text")
     paths = ["a.md", "b.md", "c.md"]
-    first = observe_paths(room.root, room.selection, paths, {}, None)
+    first = observe_paths(room.root, room.selection, paths, {}, TEXT)
     known = {seen.path: remember(seen) for seen in first}
     assert all(seen.fingerprint is not None and seen.fingerprint.racy for seen in first)
     (folder / "b.md").write_text("another")
     calls.clear()
-    found = observe_paths(room.root, room.selection, paths, known, None, frozenset({"a.md", "b.md"}))
+    found = observe_paths(room.root, room.selection, paths, known, TEXT, frozenset({"a.md", "b.md"}))
     assert calls.count("open_file") == 2
     assert found[0] == replace(first[0], born_ns=None)
     assert found[1].side.hash == sha(b"another")

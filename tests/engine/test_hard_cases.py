@@ -356,7 +356,7 @@ def test_a_retry_of_all_forgets_a_limit_that_refused_nothing() -> None:
     harness.index.sources.put(SOURCE, structs.replace(harness.index.sources.get(SOURCE), max_bytes=3))
     harness.restart()
     harness.tell(m.Retry(None))
-    assert harness.engine.max_bytes is None
+    assert harness.engine.accepts.max_bytes is None
 
 
 def test_heads_that_cannot_be_had_hold_up_no_others() -> None:

@@ -231,7 +231,7 @@ class Machine:
             folder,
             Memory(self.index),
             lambda: ServerConnection(self._remote, self.connector),
-            lambda: self.engine.max_bytes,
+            lambda: self.engine.accepts,
             self.clock,
         )
 

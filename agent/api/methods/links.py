@@ -27,6 +27,7 @@ from agent.api.schema.links import (
     UnlinkParams,
 )
 from agent.core import paths
+from agent.core.accepts import Accepts
 from agent.core.errors import UsageError
 from agent.core.model import Mode, Observation, Side
 from agent.core.remote_records import RemoteFile
@@ -203,7 +204,7 @@ class _Planner:
         if self._draft.root.is_dir():
             with opened_folder(self._agent, self._draft) as folder:
                 remote = {path: file for path, file in remote.items() if folder.selection.verdict(path).selected}
-                for batch in folder.scan((), None):
+                for batch in folder.scan((), self._accepts()):
                     self._count(batch.seen, remote)
                     for skipped in batch.skipped:
                         self._skip(skipped.raw_path, skipped.text)
@@ -228,6 +229,10 @@ class _Planner:
         self.counts.skip += 1
         if len(self.skipped) < _NAMED:
             self.skipped.append(SkippedName(readable(path), reason))
+
+    def _accepts(self) -> Accepts:
+        can = self._agent.server(self._draft.server).capabilities
+        return Accepts(can.text_only)
 
     def _remote_files(self) -> dict[str, RemoteFile]:
         if self._joined is None:

@@ -9,6 +9,7 @@ from typing import Final
 
 from agent.api.methods.common import opened_folder, path_param, readable
 from agent.api.schema.links import RulesDocument, RulesParams
+from agent.core.accepts import TEXT
 from agent.core.errors import UsageError
 from agent.disk.selection.review import refused_patterns
 from agent.disk.selection.rules import DEFAULT_INCLUDE
@@ -91,4 +92,4 @@ def _changed(source: SourceEntry, params: RulesParams) -> SourceEntry:
 
 def _selected(agent: Agent, source: SourceEntry) -> set[str]:
     with opened_folder(agent, source) as folder:
-        return {seen.path for batch in folder.scan((), None) for seen in batch.seen}
+        return {seen.path for batch in folder.scan((), TEXT) for seen in batch.seen}

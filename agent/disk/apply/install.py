@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final, TypeVar
 
 from agent.core import paths
+from agent.core.accepts import TEXT, Accepts
 from agent.core.errors import DiskError
 from agent.core.model import ApplyOutcome, ApplyResult, Intent, Observation, Purpose
 from agent.core.os_errors import DISK_FULL, explain
@@ -45,7 +46,7 @@ class Installer:
         trash: Trash,
         selection: Selection,
         *,
-        max_bytes: int | None = None,
+        accepts: Accepts = TEXT,
         interrupted: Callable[[], bool] = never,
         downloads: StagedDownloads | None = None,
     ) -> None:
@@ -53,7 +54,7 @@ class Installer:
         self._fs = root.fs
         self._trash = trash
         self._selection = selection
-        self._max_bytes = max_bytes
+        self.accepts = accepts
         self._staging = StagingArea(root.fs, trash, interrupted)
         self._swapper = Swapper(root.fs, self._staging)
         self._downloads = downloads or StagedDownloads(root.fs, trash, interrupted)
@@ -266,7 +267,7 @@ class Installer:
         target = self._again_if_removed(job, self._mover.move)
         self._touched.update(map(paths.parent_of, (job.intent.path, origin_of(job.intent), *job.made)))
         if target is not None:
-            job.seen = job.observe_new(self._fs, target, self._max_bytes)
+            job.seen = job.observe_new(self._fs, target, self.accepts)
 
     def _place(self, job: ApplyJob) -> None:
         """Bring the path to the intended state, after a last check of what is there."""
@@ -291,7 +292,7 @@ class Installer:
                 self._clean(job)
                 return job.decide(ApplyOutcome.DONE)
         if outcome is ApplyOutcome.DONE:
-            job.seen = job.observe_new(self._fs, target, self._max_bytes)
+            job.seen = job.observe_new(self._fs, target, self.accepts)
         return job.decide(outcome)
 
     def _remove(self, job: ApplyJob) -> None:
@@ -312,7 +313,7 @@ class Installer:
             return job.decide(ApplyOutcome.CHANGED, "another file than the expected one is there")
         outcome = self._swapper.remove(intent, target, job.now)
         if outcome is ApplyOutcome.DONE:
-            job.seen = observe_at(self._fs, target.folder, intent.path, known=None, max_bytes=self._max_bytes)
+            job.seen = observe_at(self._fs, target.folder, intent.path, known=None, accepts=self.accepts)
         return job.decide(outcome)
 
     def _is_file(self, target: Target) -> bool:
@@ -374,4 +375,4 @@ class Installer:
     def _observe(self, path: str) -> Observation | None:
         if paths.check(path) is not None:
             return None
-        return observe(self._root, self._selection, path, None, self._max_bytes)
+        return observe(self._root, self._selection, path, None, self.accepts)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 from agent.core import paths
+from agent.core.accepts import Accepts
 from agent.core.model import ApplyOutcome, Intent, Observation
 from agent.core.supply import Inline, Staged, Supply
 from agent.disk.apply.target import Target
@@ -56,7 +57,7 @@ class ApplyJob(Struct):
             self.digest = Digest(xxh3(content), self.intent.new, len(content), text_reason(content))
         return self.digest
 
-    def observe_new(self, fs: Fs, target: Target, max_bytes: int | None) -> Observation | None:
+    def observe_new(self, fs: Fs, target: Target, accepts: Accepts) -> Observation | None:
         """Return the observation of the new file without reading it again; None if another file is there by now."""
         if self.intent.new is None:
             return None
@@ -68,7 +69,7 @@ class ApplyJob(Struct):
         if (found.inode, found.size, found.mtime_ns) != (self.inode, self.size, self.mtime_ns):
             return None
         digest = self.new_digest()
-        side = side_of_digest(self.intent.path, digest, max_bytes)
+        side = side_of_digest(self.intent.path, digest, accepts)
         return Observation(self.intent.path, side, fingerprint_of(found, digest.xxh3, now_ns))
 
     @property

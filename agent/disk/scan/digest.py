@@ -76,22 +76,26 @@ class _TextCheck:
 class RunningDigest:
     """The digest of a stream of bytes, as far as it has been seen.
 
+    Args:
+        check_text: find out if the bytes are text.
+
     Attributes:
         size: bytes seen.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, check_text: bool = True) -> None:
         self.size = 0
         self._xxh3 = xxhash.xxh3_128()
         self._sha256 = hashlib.sha256()
-        self._check = _TextCheck()
+        self._check = _TextCheck() if check_text else None
 
     def update(self, data: bytes) -> None:
         """Add the next bytes."""
         self.size += len(data)
         self._xxh3.update(data)
         self._sha256.update(data)
-        self._check.feed(data)
+        if self._check is not None:
+            self._check.feed(data)
 
     @property
     def sha256(self) -> str:
@@ -101,11 +105,12 @@ class RunningDigest:
     @property
     def is_no_text(self) -> bool:
         """True if the bytes seen are no text, whatever follows."""
-        return self._check.failed
+        return self._check is not None and self._check.failed
 
     def result(self) -> Digest:
         """Return the digest of the bytes seen, as those of a whole file. No bytes may be added afterwards."""
-        return Digest(self._xxh3.hexdigest(), self.sha256, self.size, self._check.reason())
+        reason = None if self._check is None else self._check.reason()
+        return Digest(self._xxh3.hexdigest(), self.sha256, self.size, reason)
 
 
 def text_reason(content: bytes) -> Reason | None:
@@ -144,6 +149,7 @@ def digest(
     head: bytes = b"",
     interrupted: Callable[[], bool] = never,
     text_only: bool = False,
+    check_text: bool = True,
 ) -> Digest:
     """Read ``file`` to its end, or until it has grown: a log written faster than it is read has no end.
 
@@ -152,17 +158,18 @@ def digest(
         expected_xxh3: of the bytes known from earlier. If it is equal, no sha256 is computed for a small file.
         head: the first bytes, if they were read already.
         text_only: end at the first slice of a larger file that is no text; then ``sha256`` is None.
+        check_text: find out if the bytes are text.
         interrupted: asked before each slice of ``CHUNK`` bytes of a larger file.
 
     Raises:
         ReadInterrupted: ``interrupted`` returned True.
     """
     if size <= HELD:
-        return _small(fs, file, size, expected_xxh3)
-    return _large(fs, file, size, head, interrupted, text_only)
+        return _small(fs, file, size, expected_xxh3, check_text)
+    return _large(fs, file, size, RunningDigest(check_text=check_text), head, interrupted, text_only)
 
 
-def _small(fs: Fs, file: File, size: int, expected_xxh3: str | None) -> Digest:
+def _small(fs: Fs, file: File, size: int, expected_xxh3: str | None, check_text: bool) -> Digest:
     # A byte beyond the size proves that the file grew. The stat afterwards proves that it ended there.
     content = fs.read(file, size + 1)
     while len(content) < size and (more := fs.read(file, size + 1 - len(content))):
@@ -170,11 +177,19 @@ def _small(fs: Fs, file: File, size: int, expected_xxh3: str | None) -> Digest:
     quick = xxh3(content)
     if quick == expected_xxh3:
         return Digest(quick, None, len(content))
-    return Digest(quick, hashlib.sha256(content).hexdigest(), len(content), text_reason(content))
+    reason = text_reason(content) if check_text else None
+    return Digest(quick, hashlib.sha256(content).hexdigest(), len(content), reason)
 
 
-def _large(fs: Fs, file: File, size: int, head: bytes, interrupted: Callable[[], bool], text_only: bool) -> Digest:
-    running = RunningDigest()
+def _large(
+    fs: Fs,
+    file: File,
+    size: int,
+    running: RunningDigest,
+    head: bytes,
+    interrupted: Callable[[], bool],
+    text_only: bool,
+) -> Digest:
     data = head or fs.read(file, CHUNK)
     while data:
         if interrupted():

@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 from msgspec.structs import replace
 
 from agent.core import paths
+from agent.core.accepts import TEXT, Accepts
 from agent.core.model import ABSENT, Fingerprint, IndexedFile, Observation, Presence, Reason, Side
 from agent.disk.fs.protocol import Dir, File, FileType, Fs, Stat
 from agent.disk.root import MountMissing, PathBlocked, Root, UnsafePath
@@ -22,8 +23,6 @@ from agent.disk.selection.rules import Selection
 
 RACY_NS: Final = 2_000_000_000
 """Nanoseconds. A file written this shortly before its observation can change again with an equal stat."""
-
-
 LARGE: Final = 8 << 20
 """Bytes. A larger file is read on a thread of its own, so that it delays no other."""
 _LONG_READ: Final = 256 << 10
@@ -60,20 +59,22 @@ class StatTrust(enum.Enum):
 
 _FILE: Final = Presence.FILE
 _OWN_REASONS: Final = frozenset({None, Reason.TOO_LARGE})
+OF_NO_TEXT: Final = frozenset({Reason.BINARY, Reason.NOT_UTF8})
+"""Reasons of files that only a server of texts refuses."""
 _PLACEHOLDER_SUFFIX: Final = ".icloud"
 
 
 def observe_path(
-    root: Root, selection: Selection, path: str, known: IndexedFile | None = None, *, max_bytes: int | None = None
+    root: Root, selection: Selection, path: str, known: IndexedFile | None = None, *, accepts: Accepts = TEXT
 ) -> Observation:
     """Observe ``path`` by the current rules, after reading changed ignore files.
 
     Args:
         known: the index's record; its hashes are kept if the stat or the bytes of the file are unchanged.
-        max_bytes: size of the largest content the server takes; a larger file is hashed and marked TOO_LARGE.
+        accepts: the contents that the server takes; a file with another content is marked with the reason.
     """
     selection.refresh()
-    return observe(root, selection, path, known, max_bytes)
+    return observe(root, selection, path, known, accepts)
 
 
 def observe(
@@ -81,11 +82,11 @@ def observe(
     selection: Selection,
     path: str,
     known: IndexedFile | None,
-    max_bytes: int | None,
+    accepts: Accepts,
     policy: ReadPolicy = READ_ALL,
 ) -> Observation:
     """As ``observe_path``, by the ignore files as last read: for many paths after one ``Selection.renew``."""
-    return _observe(root, selection, path, known, max_bytes, root.parent, StatTrust.PROOF, policy)
+    return _observe(root, selection, path, known, accepts, root.parent, StatTrust.PROOF, policy)
 
 
 def observe_paths(
@@ -93,7 +94,7 @@ def observe_paths(
     selection: Selection,
     wanted: Sequence[str],
     known: Mapping[str, IndexedFile],
-    max_bytes: int | None,
+    accepts: Accepts,
     again: Set[str] = frozenset(),
     policy: ReadPolicy = READ_ALL,
 ) -> list[Observation]:
@@ -116,7 +117,7 @@ def observe_paths(
                 selection,
                 path,
                 known.get(path),
-                max_bytes,
+                accepts,
                 walk,
                 StatTrust.PROVISIONAL if path in again else StatTrust.PROOF,
                 policy,
@@ -127,9 +128,7 @@ def observe_paths(
         parents.release()
     moved_away = parents.moved_away
     return [
-        observe(root, selection, seen.path, known.get(seen.path), max_bytes, policy)
-        if seen.path in moved_away
-        else seen
+        observe(root, selection, seen.path, known.get(seen.path), accepts, policy) if seen.path in moved_away else seen
         for seen in found
     ]
 
@@ -139,7 +138,7 @@ def _observe(
     selection: Selection,
     path: str,
     known: IndexedFile | None,
-    max_bytes: int | None,
+    accepts: Accepts,
     walk: Callable[[str], AbstractContextManager[tuple[Dir, str]]],
     trust: StatTrust,
     policy: ReadPolicy,
@@ -161,11 +160,9 @@ def _observe(
             fs = root.fs
             if known is None and _is_file(fs, handle, name):
                 now_ns = fs.now_ns(handle)
-                seen = observe_new(
-                    fs, handle, name, path, plain=False, now_ns=now_ns, max_bytes=max_bytes, policy=policy
-                )
+                seen = observe_new(fs, handle, name, path, plain=False, now_ns=now_ns, accepts=accepts, policy=policy)
             else:
-                seen = observe_at(fs, handle, path, known=known, max_bytes=max_bytes, trust=trust, policy=policy)
+                seen = observe_at(fs, handle, path, known=known, accepts=accepts, trust=trust, policy=policy)
             return with_birth(fs, handle, seen, known)
     except (FileNotFoundError, PathBlocked):
         return Observation(path, ABSENT)
@@ -191,7 +188,7 @@ def observe_at(
     path: str,
     *,
     known: IndexedFile | None,
-    max_bytes: int | None,
+    accepts: Accepts,
     trust: StatTrust = StatTrust.PROOF,
     policy: ReadPolicy = READ_ALL,
 ) -> Observation:
@@ -206,20 +203,20 @@ def observe_at(
         if found.dataless:
             return _unknown(path, Reason.PLACEHOLDER, "the bytes are in the cloud, not on this disk")
         if known is not None and _unchanged(known, found, trust):
-            return Observation(path, _resized(known.side, found.size, max_bytes), known.fingerprint)
+            return Observation(path, _rejudged(known.side, found.size, accepts), known.fingerprint)
         if known is not None and known.fingerprint is not None and _shrunk(known.fingerprint, found):
             side = Side(Presence.UNKNOWN, None, known.fingerprint.size, Reason.SHRUNK)
             return Observation(
                 path, side, known.fingerprint, "shorter than before at an unchanged modification time, as after a crash"
             )
-        if max_bytes is not None and found.size > max_bytes:
+        if accepts.max_bytes is not None and found.size > accepts.max_bytes:
             # Its bytes are never sent. Unread, it costs one stat however large it is and however often it changes.
-            return _too_large(path, found.size, max_bytes)
+            return _too_large(path, found.size, accepts.max_bytes)
         if policy.defer_large and found.size > LARGE:
             return _deferred(path, found, fs.now_ns(handle))
         file = fs.open_file(handle, name)
         try:
-            return _read(fs, file, path, known, max_bytes, policy.interrupted)
+            return _read(fs, file, path, known, accepts, policy.interrupted)
         finally:
             fs.close(file)
     except FileNotFoundError:
@@ -236,7 +233,7 @@ def observe_new(
     *,
     plain: bool,
     now_ns: int,
-    max_bytes: int | None,
+    accepts: Accepts,
     policy: ReadPolicy = READ_ALL,
 ) -> Observation:
     """As ``observe_at``, for a path that is not in the index and is probably a small unchanging file.
@@ -246,15 +243,15 @@ def observe_new(
         now_ns: time of the clock that stamps files here, from before this call. An older time only makes files racy.
     """
     try:
-        small = fs.read_small(handle, name, HELD if max_bytes is None else min(HELD, max_bytes))
+        small = fs.read_small(handle, name, HELD if accepts.max_bytes is None else min(HELD, accepts.max_bytes))
     except OSError:
         small = None
     if small is None:
-        return observe_at(fs, handle, path, known=None, max_bytes=max_bytes, policy=policy)
+        return observe_at(fs, handle, path, known=None, accepts=accepts, policy=policy)
     content, (size, mtime_ns, ctime_ns, inode) = small
     if size > _LONG_READ and policy.interrupted():
         raise ReadInterrupted
-    reason = text_reason(content)
+    reason = text_reason(content) if accepts.text_only else None
     if not plain and paths.check(path) is not None:
         reason = Reason.BAD_NAME
     stored = Fingerprint(size, mtime_ns, ctime_ns, inode, xxh3(content), mtime_ns > now_ns - RACY_NS)
@@ -267,9 +264,9 @@ def fingerprint_of(found: Stat, xxh3: str, now_ns: int) -> Fingerprint:
     return Fingerprint(found.size, found.mtime_ns, found.ctime_ns, found.inode, xxh3, racy)
 
 
-def side_of_digest(path: str, found: Digest, max_bytes: int | None) -> Side:
+def side_of_digest(path: str, found: Digest, accepts: Accepts) -> Side:
     """Return the local side of a file with these bytes at ``path``; their sha256 must be known."""
-    return _side(path, found, found.sha256 or "", max_bytes)
+    return _side(path, found, found.sha256 or "", accepts)
 
 
 def placeholder_target(name: str) -> str | None:
@@ -301,19 +298,22 @@ def _read(
     file: File,
     path: str,
     known: IndexedFile | None,
-    max_bytes: int | None,
+    accepts: Accepts,
     interrupted: Callable[[], bool],
 ) -> Observation:
     before = fs.fstat(file)
     if before.kind is not FileType.FILE:
         return _unknown(path, Reason.CHANGING, "replaced while it was being read")
-    head = fs.read(file, PEEK) if before.size > HELD else b""
+    head = fs.read(file, PEEK) if accepts.text_only and before.size > HELD else b""
     reason = head_reason(head)
     if reason is not None:
         return _no_text(path, before.size, reason)
     remembered = known.fingerprint if known is not None and known.side.is_file else None
     expected = remembered.xxh3 if remembered else None
-    found = digest(fs, file, before.size, expected, head=head, interrupted=interrupted, text_only=True)
+    text_only = accepts.text_only
+    found = digest(
+        fs, file, before.size, expected, head=head, interrupted=interrupted, text_only=text_only, check_text=text_only
+    )
     if found.sha256 is None and found.reason is not None:
         return _no_text(path, before.size, found.reason)
     after = fs.fstat(file)
@@ -321,30 +321,30 @@ def _read(
         return _unknown(path, Reason.CHANGING, "changed while it was being read")
     if found.sha256 is None:
         assert known is not None
-        side = _resized(known.side, found.size, max_bytes)
+        side = _rejudged(known.side, found.size, accepts)
     else:
-        side = _side(path, found, found.sha256, max_bytes)
+        side = _side(path, found, found.sha256, accepts)
     return Observation(path, side, fingerprint_of(after, found.xxh3, fs.now_ns(file)))
 
 
-def _side(path: str, found: Digest, sha256: str, max_bytes: int | None) -> Side:
+def _side(path: str, found: Digest, sha256: str, accepts: Accepts) -> Side:
     if paths.check(path) is not None:
         reason: Reason | None = Reason.BAD_NAME
     else:
         # A binary file is skipped whatever its size, so that reason comes before the size.
-        reason = found.reason or _size_reason(found.size, max_bytes)
+        reason = (found.reason if accepts.text_only else None) or _size_reason(found.size, accepts)
     return Side(Presence.FILE, sha256, found.size, reason)
 
 
-def _size_reason(size: int, max_bytes: int | None) -> Reason | None:
-    return Reason.TOO_LARGE if max_bytes is not None and size > max_bytes else None
+def _size_reason(size: int, accepts: Accepts) -> Reason | None:
+    return Reason.TOO_LARGE if accepts.max_bytes is not None and size > accepts.max_bytes else None
 
 
-def _resized(side: Side, size: int, max_bytes: int | None) -> Side:
-    """Return the known side under the server's current limit. Only this reason can change without the bytes."""
-    if side.reason not in _OWN_REASONS:
+def _rejudged(side: Side, size: int, accepts: Accepts) -> Side:
+    """Return the known side by what the server takes now. Only these reasons can change without the bytes."""
+    if side.reason not in _OWN_REASONS and (accepts.text_only or side.reason not in OF_NO_TEXT):
         return side
-    reason = _size_reason(size, max_bytes)
+    reason = _size_reason(size, accepts)
     return side if reason is side.reason else replace(side, reason=reason)
 
 

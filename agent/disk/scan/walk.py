@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct
 
 from agent.core import paths
+from agent.core.accepts import TEXT, Accepts
 from agent.core.errors import RootError
 from agent.core.model import IndexedFile, IndexedFileRow, Observation, Presence, Reason, SkippedEntry
 from agent.core.paths import collision_key
@@ -18,6 +19,7 @@ from agent.disk.fs.protocol import Dir, FileType, Listing, MountId
 from agent.disk.root import MountMissing, Root, not_mounted
 from agent.disk.scan.births import with_birth
 from agent.disk.scan.observe import (
+    OF_NO_TEXT,
     READ_ALL,
     UNREAD,
     ReadPolicy,
@@ -35,7 +37,7 @@ _MAX_PLAIN_FOLDER: Final = 500
 """Length of a folder's path, in characters, up to which no name in it makes a path too long."""
 _PROVEN: Final = (0, int(Presence.FILE))
 """Fields ``racy`` and ``presence`` of an ``IndexedFile`` whose stamp is proof: not racy, and a file."""
-_TOO_LARGE: Final = Reason.TOO_LARGE.value
+_SIZE: Final = frozenset({Reason.TOO_LARGE})
 
 
 class ScanBatch(Struct, frozen=True):
@@ -80,7 +82,7 @@ def scan(
     selection: Selection,
     known: Iterable[IndexedFileRow],
     *,
-    max_bytes: int | None = None,
+    accepts: Accepts = TEXT,
     batch_size: int = BATCH,
     policy: ReadPolicy = READ_ALL,
 ) -> Iterator[ScanBatch]:
@@ -91,13 +93,13 @@ def scan(
 
     Args:
         known: records of the index, sorted by the code points of their paths.
-        max_bytes: size of the largest content the server takes.
+        accepts: the contents that the server takes.
 
     Raises:
         RootError: the root is missing or was replaced. No batch from after that is yielded.
         ValueError: ``known`` is not sorted.
     """
-    return _Walk(root, selection, known, max_bytes, batch_size, policy).batches()
+    return _Walk(root, selection, known, accepts, batch_size, policy).batches()
 
 
 class _Walk:
@@ -112,7 +114,7 @@ class _Walk:
         root: Root,
         selection: Selection,
         known: Iterable[IndexedFileRow],
-        max_bytes: int | None,
+        accepts: Accepts,
         batch_size: int,
         policy: ReadPolicy,
     ) -> None:
@@ -121,7 +123,9 @@ class _Walk:
         self._known = iter(known)
         self._next: IndexedFileRow | None = None
         """The first known path that the walk has not reached."""
-        self._max_bytes = max_bytes
+        self._accepts = accepts
+        self._rejudged = _SIZE if accepts.text_only else _SIZE | OF_NO_TEXT
+        """Reasons that may be over without a change of the file."""
         self._batch_size = batch_size
         self._policy = policy
         self._seen: list[Observation] = []
@@ -189,8 +193,9 @@ class _Walk:
         A later call goes on where this one stopped. For each unchanged file this loop is all the work of a scan.
         """
         fs, handle, prefix, doubtful = self._root.fs, level.handle, level.prefix, level.doubtful
-        quick_stat, max_bytes, policy, now_ns = fs.quick_stat, self._max_bytes, self._policy, level.entered_ns
-        limit = sys.maxsize if max_bytes is None else max_bytes
+        quick_stat, accepts, policy, now_ns = fs.quick_stat, self._accepts, self._policy, level.entered_ns
+        limit = sys.maxsize if accepts.max_bytes is None else accepts.max_bytes
+        rejudged = self._rejudged
         seen, large, room, births = self._seen, self._large, self._batch_size, self._takes_births
         for name in level.names:
             if name[-1] == "/":
@@ -210,12 +215,13 @@ class _Walk:
                         found = quick_stat(handle, name)
                     except OSError:
                         found = None
-                    # An equal stamp of a file that is not racy proves equal bytes. Only the limit can have changed.
+                    # An equal stamp of a file that is not racy proves equal bytes. Only what the server takes can have
+                    # changed.
                     if (
                         found is not None
                         and known[1:7] == found + _PROVEN
                         and found[0] <= limit
-                        and known[7] != _TOO_LARGE
+                        and (known[7] is None or known[7] not in rejudged)
                     ):
                         continue
                 self._observe_known(level, name, IndexedFile._make(known))
@@ -223,7 +229,7 @@ class _Walk:
                 self._observe_doubtful(level, name, path)
             else:
                 new = observe_new(
-                    fs, handle, name, path, plain=level.plain, now_ns=now_ns, max_bytes=max_bytes, policy=policy
+                    fs, handle, name, path, plain=level.plain, now_ns=now_ns, accepts=accepts, policy=policy
                 )
                 if births:
                     new = with_birth(fs, handle, new, None)
@@ -241,7 +247,7 @@ class _Walk:
     def _observe_alone(self, known: IndexedFile) -> None:
         """Observe a known path that the walk did not find."""
         self._advance(known)
-        self._compare(observe(self._root, self._selection, known.path, known, self._max_bytes, self._policy), known)
+        self._compare(observe(self._root, self._selection, known.path, known, self._accepts, self._policy), known)
 
     def _compare(self, seen: Observation, known: IndexedFile) -> None:
         if seen.side is UNREAD:
@@ -253,7 +259,7 @@ class _Walk:
         """Observe a path that is not in the index, if it is a synced file at all."""
         if self._obstacle(path, level.doubtful[name]) is None:
             fs, handle = self._root.fs, level.handle
-            seen = observe_at(fs, handle, path, known=None, max_bytes=self._max_bytes, policy=self._policy)
+            seen = observe_at(fs, handle, path, known=None, accepts=self._accepts, policy=self._policy)
             if self._takes_births:
                 seen = with_birth(fs, handle, seen, None)
             if seen.side is UNREAD:
@@ -264,10 +270,10 @@ class _Walk:
     def _observe_known(self, level: _Level, name: str, known: IndexedFile) -> None:
         """Observe a path of the index whose stamp is no proof."""
         if name in level.doubtful and self._obstacle(known.path, level.doubtful[name]) is not None:
-            seen = observe(self._root, self._selection, known.path, known, self._max_bytes, self._policy)
+            seen = observe(self._root, self._selection, known.path, known, self._accepts, self._policy)
         else:
             fs, handle = self._root.fs, level.handle
-            seen = observe_at(fs, handle, known.path, known=known, max_bytes=self._max_bytes, policy=self._policy)
+            seen = observe_at(fs, handle, known.path, known=known, accepts=self._accepts, policy=self._policy)
             seen = with_birth(fs, handle, seen, known)
         self._compare(seen, known)
 
