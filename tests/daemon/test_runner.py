@@ -175,10 +175,11 @@ def test_a_committed_message_is_processed_on_return(stage: Stage) -> None:
 
 def test_a_transfer_delays_neither_small_calls_nor_the_end(stage: Stage) -> None:
     """While it runs, a small batch reaches the server, and a stop does not wait for it."""
-    folder, server, transfers = Recording(), Recording(), Blocked(stage.runner)
-    handlers: Any = SourceExecutors(  # type: ignore[arg-type]
-        folder, server, Recording(), transfers, None, lambda: None, lambda: True, lambda: None
-    )
+    folder: Any = Recording()
+    server: Any = Recording()
+    large: Any = Recording()
+    transfers: Any = Blocked(stage.runner)
+    handlers = SourceExecutors(folder, server, large, transfers, None, lambda: None, lambda: True, lambda: None)
     stage.runner.start(handlers)
     fetch, send = e.Fetch(Transfer("0" * 16, "a.mp4", None, None, "0" * 64, 1 << 40)), e.Send(1, ())
     stage.control.call(lambda: stage.runner._dispatch([fetch]))
