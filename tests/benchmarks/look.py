@@ -14,6 +14,7 @@ import time
 from collections import deque
 from pathlib import Path
 
+from agent.core.accepts import TEXT
 from agent.core.errors import Problem, ProblemKind, RemoteError
 from agent.core.model import Mode
 from agent.disk.fs.posix import PosixFs
@@ -63,7 +64,7 @@ def look(folder_path: Path, index_file: Path, state: Path) -> tuple[int, int]:
     before = index.connection.total_changes
     folder = LocalFolder(PosixFs(), str(folder_path), Rules(), str(state), str(_SOURCE))
     memory = LocalIndexReader(index_file, _SOURCE)
-    carrier = EffectExecutor("looked-at", folder, memory, _nobody, lambda: None, time.time)
+    carrier = EffectExecutor("looked-at", folder, memory, _nobody, lambda: TEXT, time.time)
     engine = Engine(index, EngineConfig(_SOURCE, Mode.BIDIRECTIONAL, RunMode.ONE_SHOT), random.Random(1))
     seen = 0
     wanted = deque(engine.step(time.time(), m.Started()))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.accepts import TEXT
 from agent.disk.fs.posix import PosixFs
 from agent.disk.selection.rules import Rules
 from agent.engine import effects as e
@@ -33,7 +34,7 @@ def test_fd12_a_refused_write_to_the_trash_is_a_sentence(
     folder = LocalFolder(PosixFs(), str(tmp_path), Rules(), str(tmp_path), "1")
     monkeypatch.setattr(folder, "write_to_trash", refuse)
     reader = LocalIndexReader(tmp_path / "none", 1)
-    executor = EffectExecutor("source", folder, reader, refused, lambda: None, lambda: 0.0)
+    executor = EffectExecutor("source", folder, reader, refused, lambda: TEXT, lambda: 0.0)
     (told,) = executor.carry_out(e.WriteToTrash((e.TextForTrash("1", "a.md", b"text", "pull"),)))
     assert isinstance(told, m.TrashWriteFinished) and told.trouble is not None
     assert "Errno" not in told.trouble and told.trouble.startswith("the trash: ")

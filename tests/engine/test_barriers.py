@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from agent.core.accepts import TEXT
 from agent.core.events import Page, Upsert
 from agent.core.remote_records import RemoteFolder
 from agent.disk.fs.posix import PosixFs
@@ -35,7 +36,7 @@ def test_no_page_is_read_past_a_barrier(tmp_path: Path) -> None:
     remote = Pages(Page((), "1", True, "1"), Page((), "2", True, "2", barrier=True), Page((), "3", False, "3"))
     connection = ServerConnection(remote, None)  # type: ignore[arg-type]
     executor = EffectExecutor(
-        "s", folder, LocalIndexReader(tmp_path / "none", 1), lambda: connection, lambda: None, lambda: 0.0
+        "s", folder, LocalIndexReader(tmp_path / "none", 1), lambda: connection, lambda: TEXT, lambda: 0.0
     )
     read = [(page.page.state, page.last) for page in executor.carry_out(e.Poll(1, None, 0.0, room=1 << 20))]  # type: ignore[union-attr]
     assert read == [("1", False), ("2", True)]

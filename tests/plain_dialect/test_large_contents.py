@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from agent.core.accepts import TEXT
 from agent.core.errors import Problem, ProblemKind, RemoteError
 from agent.core.model import Mode
 from agent.core.supply import Transfer
@@ -65,7 +66,7 @@ class Household:
         self.engine = Engine(self.index, setup, random.Random(1))
         line = ServerConnection(self._remote, self._connector)
         self._executor = EffectExecutor(
-            self.world.source, self._folder, self._reader, lambda: line, lambda: None, self.world.clock, self
+            self.world.source, self._folder, self._reader, lambda: line, lambda: TEXT, self.world.clock, self
         )
         self._work: deque[e.Effect] = deque()
         self._wake: float | None = None

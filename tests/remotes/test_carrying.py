@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.accepts import TEXT
 from agent.core.events import Upsert
 from agent.disk.fs.posix import PosixFs
 from agent.disk.selection.rules import Rules
@@ -25,7 +26,7 @@ def carrier_of(world: World, top: Path) -> EffectExecutor:
     folder = LocalFolder(PosixFs(), str(top), Rules(), str(top), "1")
     line = ServerConnection(world.remote, world.connector)
     return EffectExecutor(
-        world.source, folder, LocalIndexReader(top / "none", 1), lambda: line, lambda: None, world.clock
+        world.source, folder, LocalIndexReader(top / "none", 1), lambda: line, lambda: TEXT, world.clock
     )
 
 
