@@ -21,6 +21,7 @@ from agent.core import claim
 from agent.core import reconcile as reconciling
 from agent.core.conflict import ConflictOrigin
 from agent.core.conflict_verdict import Knowledge
+from agent.core.errors import DiskError
 from agent.core.events import Page
 from agent.core.model import ABSENT, ApplyOutcome, ApplyResult, Intent, Observation, side_of
 from agent.core.reconcile import Step, reconcile
@@ -345,7 +346,11 @@ def _swapped_before_it_is_durable() -> Iterator[None]:
     careful = Installer._make_folders_durable
 
     def settle(self: Installer) -> None:
-        sync_all(self._fs, self._trash.staging)
+        try:
+            sync_all(self._fs, self._trash.staging)
+        except OSError as failure:
+            # As the product's own: an exception of the mutant itself would be found in place of the loss.
+            raise DiskError("Changes cannot be made durable.") from failure
         careful(self)
 
     with instead(Installer, "_make_files_durable", _nothing), instead(Installer, "_make_folders_durable", settle):
