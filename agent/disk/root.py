@@ -6,6 +6,7 @@ import contextlib
 import errno
 import sys
 from collections.abc import Callable, Iterator
+from shlex import quote
 from typing import Final
 
 from msgspec import Struct
@@ -116,6 +117,11 @@ class Root:
     def _open_root(self) -> Dir:
         try:
             return self.fs.open_root(self.path)
+        except (FileNotFoundError, NotADirectoryError) as failure:
+            raise RootError(
+                f"There is no folder at {self.path} any more. Put it back; "
+                f"if it was moved: raven-agent move {quote(self.path)} NEW"
+            ) from failure
         except OSError as failure:
             raise RootError(f"The folder {self.path} cannot be opened: {failure.strerror}.") from failure
 

@@ -133,6 +133,31 @@ def test_a_folder_whose_name_is_not_utf8_is_named(strict_home: Home) -> None:
         assert (ran.code, ran.error["message"]) == (2, "no open conflict '7'")
 
 
+def test_a_second_source_of_one_name_is_pointed_out(strict_home: Home) -> None:
+    """After an unlink the next link makes another source; the one that was left is named, with the way to it."""
+    strict_home.write("a.md", "a\n")
+    first = strict_home.link()
+    strict_home.json("unlink", strict_home.folder)
+    planned = strict_home.run("link", strict_home.folder, "--dry-run")
+    assert f"raven-agent link {strict_home.folder} --source {first}" in planned.out
+    second = strict_home.json("link", strict_home.folder)
+    assert second["twins"] == [first] and second["source_id"] != first
+    strict_home.json("unlink", strict_home.folder, "--yes")
+    joined = strict_home.json("link", strict_home.folder, "--source", first)
+    assert (joined["source_id"], joined["twins"], joined["plan"]["adopt"]) == (first, [], 1)
+
+
+def test_a_folder_that_moved_is_named_with_the_command(strict_home: Home) -> None:
+    """The state is a stop, and the message says how it goes on."""
+    strict_home.write("a.md", "a\n")
+    strict_home.link()
+    moved = strict_home.folder.rename(strict_home.folder.parent / "elsewhere")
+    [error] = strict_home.sync(code=6)["errors"]
+    assert error["message"].endswith(f"if it was moved: raven-agent move {strict_home.folder} NEW")
+    strict_home.json("move", strict_home.folder, moved)
+    assert strict_home.sync(code=0)["errors"] == []
+
+
 def test_a_folder_that_is_not_linked_is_named_with_the_near_one(strict_home: Home) -> None:
     strict_home.write("sub/a.md", "a\n")
     strict_home.link()

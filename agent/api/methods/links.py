@@ -95,6 +95,7 @@ def link(agent: Agent, params: LinkParams) -> LinkDocument:
         agent.registry.next_key, name, joined.id if joined else "", params.name or root.name, root, mode,
         tuple(dict.fromkeys(include)), tuple(dict.fromkeys(exclude)), agent.clock(),
     )  # fmt: skip
+    twins = () if joined else _unlinked_twins(agent, name, draft.name)
     planner = _Planner(agent, draft, joined)
     if params.dry_run:
         planner.run(lambda _results: None)
@@ -114,7 +115,14 @@ def link(agent: Agent, params: LinkParams) -> LinkDocument:
         include=list(draft.include),
         exclude=list(draft.exclude),
         private=private,
+        twins=list(twins),
     )
+
+
+def _unlinked_twins(agent: Agent, server: str, name: str) -> tuple[str, ...]:
+    """Return the ids of sources of that name which no folder here is linked with."""
+    linked = {source.source_id for source in agent.registry.sources_of(server)}
+    return tuple(s.id for s in agent.server(server).remote().sources() if s.name == name and s.id not in linked)
 
 
 def _private_patterns(joined: RemoteSource | None, own: tuple[str, ...], params: LinkParams) -> list[str]:

@@ -135,6 +135,7 @@ class LinkDocument(Struct, frozen=True, kw_only=True):
         skipped: the first of the files that are skipped, each with the reason.
         include: patterns that select the files; empty for the defaults.
         private: those of the joined source's patterns that select dotfiles or files with secrets.
+        twins: ids of other sources of the same name that no folder here is linked with; empty if a source was joined.
     """
 
     changed: bool
@@ -149,6 +150,7 @@ class LinkDocument(Struct, frozen=True, kw_only=True):
     include: list[str]
     exclude: list[str]
     private: list[str] = []
+    twins: list[str] = []
 
 
 class UnlinkDocument(Struct, frozen=True, kw_only=True):

@@ -129,7 +129,11 @@ def _note_port(app: App, hub: dict[str, Any], wanted: int | None) -> None:
 
     port = urlsplit(str(hub.get("url"))).port
     if wanted and port != wanted:
-        words = "is in use" if hub.get("changed") else "is not used: the hub was running already"
+        from agent.process.ports import listener_on
+
+        holder = listener_on(wanted) if hub.get("changed") else None
+        by = f" ({holder[0]}, pid {holder[1]})" if holder else ""
+        words = f"is in use{by}" if hub.get("changed") else "is not used: the hub was running already"
         app.output.note(f"port {wanted} {words}; the hub listens on {port}")
 
 

@@ -176,6 +176,13 @@ def link(document: Document) -> View:
     lines.append(TextLine(f"{words}: {short_home(document['root'])} with {document.get('server')}{way}"))
     lines += _patterns(document)
     lines += [TextLine(f"  skipped: {s['path']} ({s['reason']})", Style.ASIDE) for s in document.get("skipped") or ()]
+    for twin in document.get("twins") or ():
+        typed = f"raven-agent link {typed_path(document['root'])} --source {twin}"
+        first = f"raven-agent unlink {typed_path(document['root'])}, then " if document.get("changed") else ""
+        lines.append(
+            TextLine("the server has another source of that name; no folder here is linked with it", Style.CARE)
+        )
+        lines.append(TextLine(f"  to go on with that one: {first}{typed}", Style.ASIDE))
     return [*lines, *(sync(document["sync"]) if document.get("sync") else ())]
 
 
