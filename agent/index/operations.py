@@ -157,10 +157,10 @@ class Operations:
             remote_id, rev: must be equal to the operation's own; None: not compared.
         """
         sql = (
-            "SELECT id FROM operations WHERE source = ?1 AND path = ?2 AND hash IS ?3 "
-            "AND (?4 IS NULL OR remote_id = ?4) AND (?5 IS NULL OR rev = ?5) ORDER BY seq DESC LIMIT 1"
+            "SELECT id FROM operations WHERE source = ? AND path = ? AND hash IS ? "
+            "AND (? IS NULL OR remote_id = ?) AND (? IS NULL OR rev = ?) ORDER BY seq DESC LIMIT 1"
         )
-        found = self._db.execute(sql, (source, path, digest, remote_id, rev)).fetchone()
+        found = self._db.execute(sql, (source, path, digest, remote_id, remote_id, rev, rev)).fetchone()
         return None if found is None else str(found[0])
 
     def open(self, source: int) -> list[StoredOperation]:
