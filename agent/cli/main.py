@@ -38,6 +38,7 @@ _PLACES: Final = {
     "diff": CommandSpec("agent.cli.commands.conflicts", "Show one conflict."),
     "resolve": CommandSpec("agent.cli.commands.conflicts", "Resolve conflicts."),
     "history": CommandSpec("agent.cli.commands.history", "List the versions of PATH."),
+    "show": CommandSpec("agent.cli.commands.history", "Write the content of one version of PATH."),
     "restore": CommandSpec("agent.cli.commands.history", "Bring a version of PATH back."),
     "trash": CommandSpec("agent.cli.commands.history", "List what was replaced or removed here."),
     "pause": CommandSpec("agent.cli.commands.sync", "Stop syncing for a while, on this machine only."),

@@ -40,6 +40,7 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "diff": ("ID", "--json"),
     "resolve": ("ID", "CHOICE", "--path", "--all", "--file", "--edit", "--proposed", "--dry-run", "--json"),
     "history": ("PATH", "--limit", "--after", "--json"),
+    "show": ("PATH", "--version"),
     "restore": ("PATH", "--version", "--trash", "--to", "--json"),
     "trash": ("FOLDER|prune", "--limit", "--after", "--json"),
     "pause": ("FOLDER", "--for", "--everywhere", "--json"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import pty
 import re
@@ -142,3 +143,11 @@ def test_up_shows_the_running_daemons_view_until_interrupted(typed: Typed, fake:
     assert code == 0
     assert "linked" in plain(shown)
     assert "notes: up to date" in plain(shown)
+
+
+def test_a_shown_version_cannot_steer_the_terminal(typed: Typed, fake: FakeAgent) -> None:
+    content = base64.b64encode(b"one\n\x1b[2Jtwo\n").decode()
+    fake.answers["show"] = {"path": "a.md", "hash": "0", "size": 1, "content_base64": content}
+    code, shown = typed("show", "a.md")
+    assert code == 0 and "\x1b[2J" not in shown
+    assert "one" in shown and "\\x1b[2Jtwo" in plain(shown)

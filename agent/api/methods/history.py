@@ -1,7 +1,8 @@
-"""history, restore, trash: earlier versions of files, and bringing one of them back."""
+"""history, show, restore, trash: earlier versions of files, and bringing one of them back."""
 
 from __future__ import annotations
 
+import base64
 import functools
 import hashlib
 import os
@@ -30,6 +31,8 @@ from agent.api.schema.history import (
     PruneDocument,
     RestoreDocument,
     RestoreParams,
+    ShowDocument,
+    ShowParams,
     TrashDocument,
     VersionDocument,
 )
@@ -125,7 +128,7 @@ def restore(agent: Agent, params: RestoreParams) -> RestoreDocument:
         UsageError: no single version is meant.
     """
     source, path = _source_over(agent, path_param(params.path, params.path_base64))
-    content = _content(agent, source, path, params)
+    content = _content(agent, source, path, params.version or "", params.trash_id)
     if params.to is not None or params.to_base64 is not None:
         target = Path(path_param(params.to, params.to_base64, "to"))
     else:
@@ -156,15 +159,41 @@ def _trash_ids(agent: Agent, source: SourceEntry, path: str) -> list[str]:
         return [entry.id for entry in folder.trash.entries() if entry.path == path]
 
 
-def _content(agent: Agent, source: SourceEntry, path: str, params: RestoreParams) -> bytes:
-    wanted = params.version or ""
+def show(agent: Agent, params: ShowParams) -> ShowDocument:
+    """Return the content of one version; without a version, of the one that the server has now.
+
+    Raises:
+        RemoteError: the server cannot be asked.
+        RequestRefused: the content of the version is kept nowhere.
+        UsageError: no single version is meant, or the server has no such file.
+    """
+    source, path = _source_over(agent, path_param(params.path, params.path_base64))
+    if params.version is not None:
+        content = _content(agent, source, path, params.version, None)
+    else:
+        head = remote_of(agent, source).head(source.source_id, path)
+        if head is None:
+            raise UsageError(f"the server has no file {path}", "raven-agent history PATH lists versions for --version")
+        if head.content is None:
+            raise RequestRefused(f"{path} is too large to be shown", "raven-agent sync, and look at the file")
+        content = bytes(head.content)
+    return ShowDocument(
+        path=readable(path),
+        hash=hashlib.sha256(content).hexdigest(),
+        size=len(content),
+        content_base64=base64.b64encode(content).decode("ascii"),
+    )
+
+
+def _content(agent: Agent, source: SourceEntry, path: str, wanted: str, trash_id: str | None) -> bytes:
+    """Return the bytes of a trash entry, or of the version whose hash begins with ``wanted``."""
     rescue_quietly(agent, source)
     with opened_folder(agent, source) as folder:
-        if params.trash_id:
-            found = [entry for entry in folder.trash.entries() if entry.id.startswith(params.trash_id)]
+        if trash_id:
+            found = [entry for entry in folder.trash.entries() if entry.id.startswith(trash_id)]
             if len(found) != 1:
                 words = "several trash entries start" if found else "no trash entry starts"
-                raise UsageError(f"{words} with {params.trash_id}", "raven-agent trash lists them")
+                raise UsageError(f"{words} with {trash_id}", "raven-agent trash lists them")
             return folder.trash.read(found[0].id)
         if not wanted:
             raise UsageError("version or trash_id is needed", "raven-agent history lists them")

@@ -7,6 +7,31 @@ from msgspec import UNSET, Struct, UnsetType
 from agent.api.schema.common import ErrorDocument, PathParams
 
 
+class ShowParams(PathParams, frozen=True, kw_only=True):
+    """The version to show.
+
+    Attributes:
+        version: first digits of its sha256; null for the one that the server has now.
+    """
+
+    version: str | None = None
+
+
+class ShowDocument(Struct, frozen=True, kw_only=True):
+    """One version of a file. The command writes its bytes alone.
+
+    Attributes:
+        path: relative to the root.
+        hash: sha256.
+        content_base64: its bytes.
+    """
+
+    path: str
+    hash: str
+    size: int
+    content_base64: str
+
+
 class RestoreParams(PathParams, frozen=True, kw_only=True):
     """The version to bring back: exactly one of ``version`` and ``trash_id``.
 

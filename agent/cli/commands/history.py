@@ -1,6 +1,9 @@
-"""history, restore, trash."""
+"""history, show, restore, trash."""
 
 from __future__ import annotations
+
+import base64
+import sys
 
 import click
 
@@ -9,6 +12,7 @@ from agent.cli.command import App, after_option, command, limit_option, without_
 from agent.cli.commands.sync import folder_params
 from agent.cli.exit_codes import ExitCode, for_history
 from agent.cli.humanize import file_path, path_params
+from agent.cli.output import TextLine, is_terminal
 from agent.core.errors import UsageError
 
 
@@ -28,6 +32,27 @@ def history_command(app: App, path: str, limit: int | None, after: str | None) -
     if isinstance(document, dict) and document.get("error"):
         app.output.note(f"only the local trash is listed: {document['error']['message']}")
     return for_history(document)
+
+
+@command("show", prints_data=False)
+@click.argument("path")
+@click.option("--version", metavar="HASH", help="This version, as history shows it; the first digits are enough.")
+def show_command(app: App, path: str, version: str | None) -> ExitCode:
+    """Write the content of one version of PATH.
+
+    By default of the one that the server has now. Bytes come as they are, but for a terminal, where characters that
+    could steer it are shown by their codes.
+    """
+    document = app.call("show", {**path_params("path", file_path(path)), **without_none(version=version)})
+    content = base64.b64decode(document["content_base64"])
+    if is_terminal(sys.stdout):
+        lines = content.decode("utf-8", "replace").splitlines()
+        app.output.data(lines, lambda shown: [TextLine(line.expandtabs(8)) for line in shown])
+    else:
+        sys.stdout.flush()
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
+    return ExitCode.DONE
 
 
 @command("restore")
