@@ -8,7 +8,6 @@ import json
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -17,7 +16,8 @@ from agent.remotes.http.client import HttpClient, Timeouts
 from agent.remotes.raven.profile import raven_profile
 from security.hostile_server import Chunks, WildServer, head, repeated, whole
 from strict_raven import Response
-from support.processes import Daemon, Home
+from support.processes import Home
+from support.resources import MEMORY_LIMIT, needs_proc, peak_memory
 
 MEBIBYTE = 1 << 20
 ENVELOPE = b'{"data":%s,"success":true,"status":200}'
@@ -46,12 +46,6 @@ ANSWERS: dict[str, Chunks] = {
 ENDPOINTS = ("deltas", "sources/files", "push-batch", "sources/file", "heartbeat", "sources/conflicts")
 
 
-def peak(daemon: Daemon) -> int:
-    """The most memory the daemon ever held, in MiB."""
-    lines = Path(f"/proc/{daemon.process.pid}/status").read_text().splitlines()
-    return next(int(line.split()[1]) // 1024 for line in lines if line.startswith("VmHWM:"))
-
-
 @pytest.fixture
 def linked(home: Home, wild: WildServer) -> str:
     """A source of two files, in step; its id."""
@@ -68,7 +62,7 @@ def linked(home: Home, wild: WildServer) -> str:
         pytest.param(list(ANSWERS), id="all", marks=pytest.mark.long),
     ],
 )
-@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="memory is read from /proc")
+@needs_proc
 def test_pr6_no_answer_changes_the_folder_or_ends_the_daemon(
     home: Home, wild: WildServer, linked: str, names: list[str]
 ) -> None:
@@ -83,7 +77,7 @@ def test_pr6_no_answer_changes_the_folder_or_ends_the_daemon(
             assert report["state"] != "up_to_date", (name, report)
             assert home.texts() == {"a.md": "a\n", "b.md": "b\n"}, name
         assert daemon.process.poll() is None
-        assert peak(daemon) < 400
+        assert peak_memory(daemon.process.pid) <= MEMORY_LIMIT
         home.write("a.md", "mine\n")
         wild.behave()
         wild.put(linked, "c.md", "theirs\n")

@@ -114,12 +114,12 @@ class PatternList:
         ]
         self.takes_back = any(glob.negated for glob in self._globs)
         self._names = _NameIndex(self._globs)
-        self._at_top: dict[str, list[tuple[int, re.Pattern[str]]]] = {}
-        self._paths: list[tuple[int, re.Pattern[str]]] = []
+        self._at_top: dict[str, list[tuple[int, _LateRegex]]] = {}
+        self._paths: list[tuple[int, _LateRegex]] = []
         for index, glob in enumerate(self._globs):
             if glob.name is None:
                 where = self._paths if glob.top is None else self._at_top.setdefault(glob.top, [])
-                where.append((index, re.compile(glob.regex)))
+                where.append((index, _LateRegex(glob.regex)))
 
     @classmethod
     def given(cls, patterns: Sequence[str], origin: str) -> PatternList:
@@ -173,7 +173,23 @@ class PatternList:
         for index, regex in chain(self._paths, self._at_top.get(parts[0], ())):
             found = regex.match(path)
             if found is not None:
-                yield index, "folder" in regex.groupindex and found["folder"] is not None
+                yield index, found.groupdict().get("folder") is not None
+
+
+class _LateRegex:
+    """A regular expression that is compiled with its first use: most patterns of a long list are never tried."""
+
+    __slots__ = ("_compiled", "_source")
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._compiled: re.Pattern[str] | None = None
+
+    def match(self, text: str) -> re.Match[str] | None:
+        """Match at the beginning of the text."""
+        if self._compiled is None:
+            self._compiled = re.compile(self._source)
+        return self._compiled.match(text)
 
 
 class _NameIndex:
@@ -182,7 +198,7 @@ class _NameIndex:
     def __init__(self, globs: Sequence[GlobPattern]) -> None:
         self._literals: dict[str, list[int]] = {}
         self._endings: dict[str, list[int]] = {}
-        self._others: dict[tuple[str, str], list[tuple[int, re.Pattern[str]]]] = {}
+        self._others: dict[tuple[str, str], list[tuple[int, _LateRegex]]] = {}
         """The other patterns by the beginning or the end that a matching name must have, whichever is longer."""
         self._known: dict[str, tuple[int, ...]] = {}
         for index, glob in enumerate(globs):
@@ -192,7 +208,7 @@ class _NameIndex:
                 self._endings.setdefault(glob.ending, []).append(index)
             elif glob.name is not None:
                 key = (glob.prefix, "") if len(glob.prefix) >= len(glob.suffix) else ("", glob.suffix)
-                self._others.setdefault(key, []).append((index, re.compile(glob.name)))
+                self._others.setdefault(key, []).append((index, _LateRegex(glob.name)))
         self._lengths = sorted({len(ending) for ending in self._endings})
         self._sides = sorted({(len(prefix), len(suffix)) for prefix, suffix in self._others})
 

@@ -75,7 +75,7 @@ def _parse(body: bytes | bytearray, content_type: str, limits: DecodeLimits) -> 
 def _not_json(
     content_type: str, body: bytes | bytearray, otherwise: str = "the server's answer is not valid JSON"
 ) -> RemoteCallError:
-    if "html" in content_type or body.lstrip()[:1] == b"<":
+    if "html" in content_type or body[:_WINDOW].lstrip()[:1] == b"<":
         return malformed("the server answered with a web page instead of data (a proxy or login page in the way?)")
     return malformed(otherwise)
 
@@ -95,23 +95,36 @@ _STRUCTURE: Final = b'"{[,:'
 _OTHER: Final = bytes(byte for byte in range(256) if byte not in _STRUCTURE)
 _UNWEIGHED: Final = bytes(byte for byte in range(256) if byte not in b"{[,:")
 _TEXT: Final = re.compile(rb'"[^"]*(?:"|\Z)')
+_SLICE: Final = 1 << 20
+"""Bytes counted at once: a copy of a whole answer would double its memory."""
 _WINDOW: Final = 1 << 16
 """Bytes examined at once, so that removing texts costs little memory."""
 
 
 def _exceeds_value_limit(body: bytes | bytearray, most: int) -> bool:
     # Counting inside texts too is many times cheaper, and nearly always enough.
-    if _weight(body) <= most:
+    if sum(_weight(body[start : start + _SLICE]) for start in range(0, len(body), _SLICE)) <= most:
         return False
-    bare = body.replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _OTHER)
     total, rest = 0, b""
-    for start in range(0, len(bare), _WINDOW):
-        window = rest + bare[start : start + _WINDOW]
+    for part in _structure(body):
+        window = rest + part
         total += _weight(_TEXT.sub(b"", window))
         if total > most:
             return True
         rest = b'"' if window.count(b'"') % 2 else b""
     return False
+
+
+def _structure(body: bytes | bytearray) -> Iterator[bytes]:
+    """Yield the quotes, commas, colons and opening brackets of a body, window by window, without escaped quotes."""
+    start = 0
+    while start < len(body):
+        end = min(start + _WINDOW, len(body))
+        # An escape is two bytes: an odd number of backslashes at the end would cut one.
+        if (end - start - len(body[start:end].rstrip(b"\\"))) % 2:
+            end += 1
+        yield bytes(body[start:end]).replace(b"\\\\", b"").replace(b'\\"', b"").translate(None, _OTHER)
+        start = end
 
 
 def _weight(text: bytes | bytearray) -> int:
