@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import sys
 import time
 from collections.abc import Sequence
 
@@ -75,14 +76,16 @@ def test_fh3_every_comparison_ends_within_a_second(name: str) -> None:
         "many lines": tuple([rng.choice("abc") for _ in range(500_000)] for _ in range(2)),
     }
     a, b = pairs[name]
+    # Under a tracer (coverage) most of the time is the tracer's, so the bound is wider there alone.
+    traced = 1.0 if sys.gettrace() is None else 5.0
     started = time.process_time()
     checked(a, b)
     spent = time.process_time() - started
-    assert spent < 1.0, f"{spent:.2f} s of processor time"
+    assert spent < 1.0 * traced, f"{spent:.2f} s of processor time"
     started = time.process_time()
     base, local, remote = ("".join(text).encode() for text in (["\n"] * 30_000, a, b))
     assert propose(base, local, remote) is not None
-    assert time.process_time() - started < 2.0
+    assert time.process_time() - started < 2.0 * traced
 
 
 def test_fh3_a_merge_that_was_cut_is_never_clean() -> None:
