@@ -133,7 +133,7 @@ class BatchSender:
             digest = hashlib.sha256(outgoing.content_override).hexdigest()
             yield BytesInMemory(outgoing.content_override) if digest == operation.hash else None
             return
-        with self._folder.reader() as reader:
+        with self._folder.reader(self._memory.mounts()) as reader:
             known = self._memory.known_at([operation.path]).get(operation.path)
             fingerprint = known.fingerprint if known is not None and known.hash == operation.hash else None
             opened = reader.open(operation.path, operation.hash or "", operation.size, fingerprint)
@@ -155,7 +155,7 @@ class BatchSender:
     def _contents(self, operations: tuple[e.OutgoingOperation, ...]) -> list[tuple[e.OutgoingOperation, bytes | None]]:
         """Return the operations with their bytes; None if the folder now holds something else."""
         try:
-            with self._folder.reader() as reader:
+            with self._folder.reader(self._memory.mounts()) as reader:
                 return [(outgoing, self._bytes_of(outgoing, reader)) for outgoing in operations]
         except RootError:
             # The text of a resolution comes with the operation, so the folder is not needed for it.

@@ -227,9 +227,11 @@ class LocalFolder:
             return observe_paths(opened.root, opened.selection, paths, known, accepts, again, policy)
 
     @contextlib.contextmanager
-    def reader(self) -> Iterator[FileReader]:
-        """Yield a reader for the bytes of several files. Raises RootError."""
+    def reader(self, mounts: frozenset[str] = frozenset()) -> Iterator[FileReader]:
+        """Yield a reader for the bytes of several files; ``mounts`` as in ``Root``. Raises RootError."""
         with self._use() as opened, contextlib.closing(FileReader(opened.root, self._is_interrupted)) as reader:
+            # An earlier call may have left mounts that a person has gone on without since.
+            opened.root.mounts = mounts
             yield reader
 
     def write_to_trash(self, texts: Sequence[TrashText], now: float) -> None:

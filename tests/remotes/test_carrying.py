@@ -9,6 +9,7 @@ import pytest
 
 from agent.core.accepts import TEXT
 from agent.core.events import Upsert
+from agent.core.remote_records import Result
 from agent.disk.fs.posix import PosixFs
 from agent.disk.selection.rules import Rules
 from agent.engine import effects as e
@@ -107,3 +108,32 @@ def test_fb4_an_unreadable_trash_is_told(world: World, tmp_path: Path, monkeypat
     found, unknown = carrier_of(world, tmp_path).carry_out(effect)
     assert found == m.DeletedTextFound("a.md", b"a")
     assert isinstance(unknown, m.DeletedTextFound) and unknown.content is None and "trash" in (unknown.trouble or "")
+
+
+class Mounted(LocalIndexReader):
+    """An index that knows these mount points."""
+
+    def __init__(self, top: Path, known: frozenset[str]) -> None:
+        super().__init__(top / "none", 1)
+        self.known_mounts = known
+
+    def mounts(self) -> frozenset[str]:
+        """As in ``IndexReader``."""
+        return self.known_mounts
+
+
+def test_fd2_a_mount_given_up_keeps_no_file_from_being_sent(hub: World, tmp_path: Path) -> None:
+    """FD2: a person goes on without a mount; the files that are in the bare folder by then can be read and sent."""
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/a.md").write_text("text")
+    index = Mounted(tmp_path, frozenset({"d"}))
+    folder = LocalFolder(PosixFs(), str(tmp_path), Rules(), str(tmp_path), "1")
+    line = ServerConnection(hub.remote, hub.connector)
+    executor = EffectExecutor(hub.source, folder, index, lambda: line, lambda: TEXT, hub.clock)
+    unsure = e.Send(1, (e.OutgoingOperation(removal("d/b.md", "b").operation),))
+    (told,) = executor.carry_out(unsure)
+    assert isinstance(told, m.BatchAnswered) and told.outcomes[0].result is Result.CHANGED
+    index.known_mounts = frozenset()
+    (told,) = executor.carry_out(e.Send(2, (e.OutgoingOperation(edit("d/a.md", "text").operation),)))
+    assert isinstance(told, m.BatchAnswered) and told.outcomes[0].result is Result.APPLIED
+    folder.close()
