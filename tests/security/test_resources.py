@@ -151,7 +151,7 @@ def test_hostile_folders_cost_little(
 
 
 def test_hostile_conflicts_and_events_cost_little(home: Home, strict: StrictServer, linked: str) -> None:
-    """FH3, SC1, FS1: a diff of 30,000 empty lines, a thousand events of paths that are none, and 500 to everything."""
+    """FH3, SC1: a diff of 30,000 empty lines, and a thousand events whose paths are refused."""
     mine, theirs = "\n" * 30_000 + "mine\n", "\n" * 29_000 + "theirs\n"
     with home.daemon() as daemon:
         daemon.call("sync")
