@@ -132,6 +132,19 @@ def test_a_bundle_holds_no_token(raven: Callable[..., Ran], fake: FakeAgent, hom
     assert stat.S_IMODE(bundle.stat().st_mode) == 0o600
 
 
+def test_fu1_a_bundle_replaces_no_file(raven: Callable[..., Ran], fake: FakeAgent, home: Home, tmp_path: Path) -> None:
+    """FU1: neither a note, nor a file of the agent's own, nor what a link leads to."""
+    fake.answers |= {"doctor": CHECKS, "status": status(source())}
+    note = tmp_path / "note.md"
+    note.write_text("mine")
+    (tmp_path / "link.zip").symlink_to(tmp_path / "new.zip")
+    before = home.config_file.read_bytes() if home.config_file.exists() else None
+    for target in (note, home.config_file if before is not None else note, tmp_path / "link.zip"):
+        ran = raven("doctor", "--bundle", str(target))
+        assert ran.code == 1 and "exists" in ran.err
+    assert note.read_text() == "mine" and not (tmp_path / "new.zip").exists()
+
+
 def test_a_token_is_scrubbed_wherever_it_stands() -> None:
     assert scrub(f"x {TOKEN} y") == "x [token] y"
     assert scrub("Authorization: Bearer abc.def") == "Authorization: Bearer [token]"

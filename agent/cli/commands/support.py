@@ -111,13 +111,12 @@ def write_bundle(app: App, target: Path, document: dict[str, Any]) -> None:
     """A zip of versions, checks, status, settings and the end of the log.
 
     Tokens, and what looks like one, are blotted out, and the person's own folder is ``~``. Names of folders and files
-    stay; no file's text is in it.
+    stay; no file's text is in it. An existing file is never replaced.
 
     Raises:
-        AgentError: the file cannot be written.
+        AgentError: the file cannot be written, or there is one.
     """
     from agent.cli.client import daemon_of
-    from agent.settings.owner_only_files import write_atomically
 
     parts = {"doctor.json": json.dumps(document, indent=2), "versions.json": json.dumps(_versions(), indent=2)}
     daemon = daemon_of(app.home)
@@ -134,7 +133,11 @@ def write_bundle(app: App, target: Path, document: dict[str, Any]) -> None:
         for name, text in parts.items():
             archive.writestr(name, _redacted(text, secrets))
     try:
-        write_atomically(target.absolute(), packed.getvalue())
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+        with os.fdopen(descriptor, "wb") as out:
+            out.write(packed.getvalue())
+    except FileExistsError as error:
+        raise AgentError(f"{target} exists; nothing was replaced", "give --bundle the name of a new file") from error
     except OSError as error:
         raise AgentError(f"cannot write {target}: {error.strerror}") from error
 
