@@ -25,7 +25,7 @@ from agent.core.errors import DiskError
 from agent.core.events import Page
 from agent.core.model import ABSENT, ApplyOutcome, ApplyResult, Intent, Observation, side_of
 from agent.core.reconcile import Step, reconcile
-from agent.core.remote_records import Operation, RemoteConflict
+from agent.core.remote_records import Operation, Outcome, RemoteConflict, Result
 from agent.core.resolution import next_step
 from agent.core.version import Version
 from agent.disk.apply.durable import sync_all
@@ -170,7 +170,7 @@ def _recovery_skipped() -> AbstractContextManager[object]:
 
 
 def _texts_thrown_away() -> AbstractContextManager[object]:
-    return instead(Trash, "store", _nothing)
+    return instead(Trash, "store_all", _nothing)
 
 
 def _expected_file_not_asked_for() -> AbstractContextManager[object]:
@@ -215,7 +215,13 @@ def _operation_id_reused() -> AbstractContextManager[object]:
 
 
 def _silence_taken_for_consent() -> AbstractContextManager[object]:
-    return instead(InDoubt, "doubt", lambda self, entries: self.acknowledge([(each, None) for each in entries]))
+    return instead(
+        InDoubt,
+        "doubt",
+        lambda self, entries: self.acknowledge(
+            [(each, Outcome(each.operation.id, Result.APPLIED, rev=each.operation.hash)) for each in entries]
+        ),
+    )
 
 
 def _verification_skipped() -> AbstractContextManager[object]:

@@ -105,6 +105,6 @@ REGRESSIONS = (
                 99,
             ),
         ),
-        ("does FetchConflicts()",),
+        ("does FetchConflicts(",),
     ),
 )
