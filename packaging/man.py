@@ -87,6 +87,7 @@ def _lines(context: click.Context) -> Iterator[str]:
     yield from _paragraphs(inspect.cleandoc(command.help or ""))
     yield from _entries("OPTIONS", _options(context))
     yield from _entries("COMMANDS", _commands(context))
+    yield from _examples(context)
     yield from _entries("EXIT STATUS", _EXIT_CODES)
     if context.parent is None:
         yield from _entries("ENVIRONMENT", _environment())
@@ -119,6 +120,14 @@ def _environment() -> Iterator[tuple[str, str]]:
                 setting.variable,
                 f"{setting.meaning[0].upper()}{setting.meaning[1:]}; over {setting.name} in the file.",
             )
+
+
+def _examples(context: click.Context) -> Iterator[str]:
+    from agent.cli.examples import EXAMPLES
+    from agent.cli.main import PROGRAM
+
+    found = EXAMPLES.get(" ".join(context.command_path.split()[1:]), ())
+    yield from _entries("EXAMPLES", ((f"{PROGRAM} {line}", purpose) for line, purpose in found))
 
 
 def _neighbours(context: click.Context) -> list[str]:

@@ -109,13 +109,27 @@ def command(
         params: list[click.Parameter] = decorated.__click_params__  # type: ignore[attr-defined]
         shared = params[-len(options) :]
         decorated.__click_params__ = shared + params[: -len(options)]  # type: ignore[attr-defined]
-        made = click.command(name, context_settings=CONTEXT)(decorated)
+        made = click.command(name, cls=ExplainedCommand, context_settings=CONTEXT)(decorated)
         for param in made.params:
             if isinstance(param, click.Argument) and param.name in _TYPES:
                 param.type = _TYPES[param.name]
         return made
 
     return wrap
+
+
+class ExplainedCommand(click.Command):
+    """A command whose help ends with examples."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples of this command."""
+        from agent.cli.examples import epilog
+
+        words = ctx.command_path.split()[1:]
+        text = epilog(" ".join(words))
+        if text:
+            formatter.write_paragraph()
+            formatter.write_text(text)
 
 
 _TYPES: Final[Mapping[str, click.types.StringParamType]] = {
@@ -141,10 +155,12 @@ class CommandSpec(NamedTuple):
     Attributes:
         module: imported when the command runs; the object in it is called NAME_command.
         summary: its line in the group's help, equal to the command's own, so that the help imports no command.
+        section: the heading of the list in which the group's help shows it.
     """
 
     module: str
     summary: str
+    section: str = "Commands"
 
 
 class LazyGroup(click.Group):
@@ -193,9 +209,13 @@ class LazyGroup(click.Group):
             raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        """Write the list of commands."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, place.summary) for name, place in self.places.items()])
+        """Write the commands, a list for each section; all lists have the same width."""
+        width = max(len(name) for name in self.places)
+        for section in dict.fromkeys(place.section for place in self.places.values()):
+            with formatter.section(section):
+                formatter.write_dl(
+                    [(name.ljust(width), p.summary) for name, p in self.places.items() if p.section == section]
+                )
 
 
 _OF_COMMANDS: Final = frozenset({"--json", "-q", "--quiet", "-v", "--verbose", "--yes", "--dry-run"})

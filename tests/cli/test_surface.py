@@ -14,10 +14,12 @@ import pytest
 from click.shell_completion import ShellComplete
 
 from agent.cli.command import LazyGroup
+from agent.cli.examples import EXAMPLES
 from agent.cli.main import cli
 from agent.settings.home import Home
 from agent.settings.links import Registry, ServerEntry, with_server
 from agent.settings.registry_file import save_registry
+from agent.settings.settings import TABLE
 from cli.conftest import Ran
 from cli.contract_table import COMMANDS
 from cli.documents import conflict
@@ -79,6 +81,40 @@ def test_every_option_has_a_help_text() -> None:
             if isinstance(param, click.Option):
                 assert param.help, (name, param.name)
         assert command.help, name
+
+
+def test_each_command_has_two_examples_in_its_help(raven: Callable[..., Ran]) -> None:
+    assert set(EXAMPLES) == set(LEAVES)
+    for name, examples in EXAMPLES.items():
+        assert len(examples) >= 2, name
+    shown = raven("rules", "--help").out
+    assert all(f"  raven-agent {line}\n" in shown for line, _ in EXAMPLES["rules"])
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_are_accepted_by_their_command(name: str) -> None:
+    """click parses each example without an error; nothing runs."""
+    for line, _ in EXAMPLES[name]:
+        words = shlex.split(line.split(" < ")[0].split(" > ")[0])[len(name.split()) :]
+        assert line.startswith(name)
+        with LEAVES[name].make_context(name, words, resilient_parsing=False):
+            pass
+        if name in {"config get", "config set", "config unset"}:
+            assert not words or words[0].startswith("-") or words[0] in TABLE, line
+
+
+def test_the_help_shows_each_command_in_one_section(raven: Callable[..., Ran]) -> None:
+    shown = raven("--help").out
+    assert re.findall(r"^(\S.*):$", shown, re.MULTILINE) == [
+        "Options",
+        "Start here",
+        "Every day",
+        "When something is wrong",
+        "Servers and sources",
+        "This machine",
+    ]
+    for name in {name.split()[0] for name in LEAVES}:
+        assert len(re.findall(rf"^  {name}  ", shown, re.MULTILINE)) == 1, name
 
 
 def shown_commands() -> Iterator[tuple[str, str]]:
