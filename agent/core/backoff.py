@@ -48,3 +48,19 @@ class Backoff(Struct, frozen=True):
 
 
 CALM = Backoff()
+
+_RESEND_FIRST, _RESEND_MOST = 1.0, 300.0
+
+
+def resend_delay(misses: int) -> float:
+    """Return the delay in seconds before a file is sent again whose bytes were not those of its scan.
+
+    One miss is ordinary: the file was saved between its scan and its upload. Each further one, without a change that a
+    scan could find, doubles the delay: a file system that gives other bytes at each read must not be read in a loop.
+
+    Args:
+        misses: number of misses in a row, at least 1.
+    """
+    if misses < 2:
+        return 0.0
+    return min(_RESEND_FIRST * 2.0 ** min(misses - 2, 32), _RESEND_MOST)

@@ -86,6 +86,7 @@ class InFlight(Struct):
         batch, next_batch: operations in flight by id, never two of one path, and the next batch's number.
         recalling: operations in doubt about which the server is asked.
         settle_goal: operation id to the poll that must have drained before the operation in doubt is judged.
+        misses: path to the number of its uploads in a row whose bytes were not those of the last scan.
 
     Questions to the server:
         asking: path to (remote hash, position) at the time its head was asked for. A later answer is ignored.
@@ -150,6 +151,7 @@ class InFlight(Struct):
     next_batch: int = 1
     recalling: set[str] = field(default_factory=set)
     settle_goal: dict[str, int] = field(default_factory=dict)
+    misses: dict[str, int] = field(default_factory=dict)
 
     asking: dict[str, tuple[str | None, int]] = field(default_factory=dict)
     closing: set[int] = field(default_factory=set)

@@ -6,6 +6,7 @@ from collections.abc import Set
 
 from msgspec.structs import replace
 
+from agent.core.backoff import resend_delay
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import Presence, Reason
 from agent.core.reconcile import Step
@@ -84,8 +85,9 @@ class Uploads:
                 self._take(entry, outcome)
         self._taken += sum(each.result in (Result.APPLIED, Result.CONFLICT) for each in message.outcomes)
         fault, unproven = self._set_aside(failed)
-        if self._failed_beside:
+        if self._failed_beside or ctx.in_flight.misses:
             for entry, _ in applied:
+                ctx.in_flight.misses.pop(entry.operation.path, None)
                 self._failed_beside.pop(entry.operation.path, None)
                 self._refusals.pop(entry.operation.path, None)
         self._in_doubt.acknowledge(applied)
@@ -145,11 +147,23 @@ class Uploads:
         elif outcome.result in (Result.REJECTED, Result.TOO_LARGE):
             self._refuse(entry, outcome)
         elif outcome.result is Result.CHANGED:
-            self._local_changes.on_paths_changed(PathsChanged(frozenset([entry.operation.path])))
+            self._on_changed(entry.operation.path)
             if entry.state is OperationState.STORED:
                 ctx.index.operations.drop([entry.operation.id])
                 ctx.replace_operation(replace(entry, state=OperationState.DONE))
                 ctx.moved.add(entry.operation.path)
+
+    def _on_changed(self, path: str) -> None:
+        """Scan a file whose bytes are not those of its operation. It is sent again after a delay that grows.
+
+        A change that a scan finds ends the delay.
+        """
+        ctx = self._ctx
+        self._local_changes.on_paths_changed(PathsChanged(frozenset([path])))
+        misses = ctx.in_flight.misses[path] = ctx.in_flight.misses.get(path, 0) + 1
+        delay = resend_delay(misses)
+        if delay:
+            ctx.in_flight.defer(path, ctx.now + delay)
 
     def _refuse(self, entry: StoredOperation, outcome: Outcome) -> None:
         """Set aside one file that the server refuses, with the reason."""
@@ -202,6 +216,7 @@ class Uploads:
         """Send the next batches if there is work and the limits allow it."""
         ctx, in_flight = self._ctx, self._ctx.in_flight
         self._retry_due()
+        self._wake_for_misses()
         self._cancel_changed()
         if not ctx.may_change or not ctx.may_call(Call.PUSH) or self._in_doubt.read_first():
             return
@@ -215,6 +230,12 @@ class Uploads:
             outgoing = tuple(OutgoingOperation(entry.operation, self._override(entry)) for entry in entries)
             ctx.emit(Send(in_flight.begin_batch(entries), outgoing))
         self._plan_large(well=well)
+
+    def _wake_for_misses(self) -> None:
+        ctx = self._ctx
+        later = [due for path in ctx.in_flight.misses if ctx.now < (due := ctx.retry_time(path)) < float("inf")]
+        if later:
+            ctx.wake(min(later))
 
     # Large contents: each is a batch of its own, beside the others
 
@@ -299,8 +320,8 @@ class Uploads:
     def _waiting(self, *, large: bool) -> list[StoredOperation]:
         """Return stored operations that are not in flight, oldest first, one for each path."""
         waiting = []
-        in_flight = self._ctx.in_flight
-        for entry in self._ctx.unanswered_operations(beside=in_flight.pushing):
+        ctx, in_flight = self._ctx, self._ctx.in_flight
+        for entry in ctx.unanswered_operations(beside=in_flight.pushing):
             path = entry.operation.path
             if self._is_large(entry) is not large:
                 continue
@@ -308,6 +329,8 @@ class Uploads:
                 path in in_flight.changed_paths or path in in_flight.scanning_paths
             ):
                 # While the file is written, its bytes are not those of the operation: every try would fail.
+                continue
+            if path in in_flight.misses and ctx.retry_time(path) > ctx.now:
                 continue
             if entry.state is OperationState.STORED or self._in_doubt.resendable(entry):
                 waiting.append(entry)

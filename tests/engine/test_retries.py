@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
+
+from agent.core.backoff import resend_delay
 from agent.core.errors import Problem, ProblemKind
 from agent.core.remote_records import RemoteFile, Result
 from agent.engine import effects as e
 from agent.engine import messages as m
-from engine.harness import seen, sha, started
+from engine.harness import EngineHarness, seen, sha, started
 
 
 def test_a_refused_delete_that_passes_later_is_no_problem() -> None:
@@ -56,3 +59,71 @@ def test_a_verification_waits_while_heads_fail() -> None:
     listings = harness.listings
     harness.rest()
     assert harness.listings == listings
+
+
+def _sends_within(harness: EngineHarness, seconds: float, moved: str | None = None) -> list[float]:
+    """Times at which a.md is sent while every send finds other bytes, and every scan finds ``moved`` or no change."""
+    sent: list[float] = []
+    began = harness.now
+    text = "two"
+    while harness.now < began + seconds:
+        if harness.wants(e.ScanPaths):
+            paths = harness.take(e.ScanPaths).paths
+            text = text if moved is None else f"{moved}{len(sent)}"
+            harness.tell(m.ScanResults((seen("a.md", text),)), m.PathScanFinished(paths))
+        elif harness.wants(e.Send):
+            sent.append(harness.now - began)
+            harness.answer(Result.CHANGED)
+        else:
+            harness.effects = [effect for effect in harness.effects if isinstance(effect, e.ScanPaths | e.Send)]
+            due = harness.engine._ctx.in_flight.wake_at
+            assert due is not None, "nothing wakes the engine, so the file is never sent"
+            harness.now = max(due, harness.now + 0.001)
+            harness.tell(m.TimePassed())
+    return sent
+
+
+def test_a_file_always_read_otherwise_is_sent_rarely() -> None:
+    """Every send finds other bytes than the scan, which finds no change: an hour costs 25 sends, at growing times."""
+    harness = started()
+    harness.saves("a.md", "two")
+    sent = _sends_within(harness, 3600.0)
+    assert 5 <= len(sent) <= 25, sent
+    delays = [after - before for before, after in itertools.pairwise(sent)]
+    assert delays[0] < 0.2 and delays[1] >= 1.0
+    assert all(later >= min(earlier * 1.5, 300.0) for earlier, later in itertools.pairwise(delays[1:])), delays
+
+
+def test_an_operation_in_doubt_is_not_sent_in_a_loop() -> None:
+    """The same for an operation whose first answer was lost."""
+    harness = started(hub=True)
+    harness.saves("a.md", "two")
+    harness.answer(Result.UNCERTAIN)
+    harness.rest()
+    sent = _sends_within(harness, 3600.0)
+    assert 5 <= len(sent) <= 25, sent
+
+
+def test_a_real_change_ends_the_delay_of_a_send() -> None:
+    """A file that differs at each scan is being written: it waits for its quiet period only."""
+    harness = started()
+    harness.saves("a.md", "two")
+    _sends_within(harness, 250.0)
+    harness.answer(Result.CHANGED)
+    harness.now += 0.2
+    harness.tell(m.TimePassed())
+    paths = harness.take(e.ScanPaths).paths
+    assert not harness.wants(e.Send)
+    harness.tell(m.ScanResults((seen("a.md", "three"),)), m.PathScanFinished(paths))
+    assert harness.take(e.Send).parcels[0].operation.hash == sha("three")
+    other = started()
+    other.saves("a.md", "two")
+    sent = _sends_within(other, 60.0, moved="other")
+    assert all(after - before < 1.0 for before, after in itertools.pairwise(sent)), sent
+
+
+def test_the_delay_of_a_missed_send_grows_to_a_bound() -> None:
+    """The first miss costs nothing; then the delay never falls, and is at most five minutes."""
+    delays = [resend_delay(misses) for misses in range(1, 2000)]
+    assert delays[:4] == [0.0, 1.0, 2.0, 4.0] and delays[-1] == 300.0
+    assert delays == sorted(delays)
