@@ -70,6 +70,7 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
     "diff": (
         ("diff 3", "show conflict 3 as a diff"),
         ("diff ~/notes/paper.md", "the conflict of this file"),
+        ("diff ~/notes/paper.md --version ec891ef7", "compare a version with the file as it is now"),
     ),
     "resolve": (
         ("resolve 3 keep_local", "keep the text of this machine"),

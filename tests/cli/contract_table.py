@@ -37,7 +37,7 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "explain": ("PATH", "--json"),
     "retry": ("PATH", "--json"),
     "conflicts": ("FOLDER", "--limit", "--after", "--json"),
-    "diff": ("ID", "--json"),
+    "diff": ("ID", "--version", "--json"),
     "resolve": ("ID", "CHOICE", "--path", "--all", "--file", "--edit", "--proposed", "--dry-run", "--json"),
     "history": ("PATH", "--limit", "--after", "--json"),
     "show": ("PATH", "--version"),

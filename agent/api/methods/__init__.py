@@ -14,12 +14,25 @@ import msgspec
 from msgspec import Struct
 
 from agent.api.context import ApiContext
-from agent.api.methods import accounts, conflicts, doctor, files, history, links, resolve, rules, settings, status, sync
+from agent.api.methods import (
+    accounts,
+    compare,
+    conflicts,
+    doctor,
+    files,
+    history,
+    links,
+    resolve,
+    rules,
+    settings,
+    status,
+    sync,
+)
 from agent.api.schema.accounts import HubParams, LoginParams, LogoutParams
 from agent.api.schema.common import FolderParams, ListParams, NoParams, PathParams
 from agent.api.schema.conflicts import DiffParams, ResolveParams
 from agent.api.schema.doctor import DrillParams
-from agent.api.schema.history import RestoreParams, ShowParams
+from agent.api.schema.history import CompareParams, RestoreParams, ShowParams
 from agent.api.schema.links import LinkParams, MoveParams, RulesParams, SourcesParams, UnlinkParams
 from agent.api.schema.status import ActivityParams, FilesParams
 from agent.api.schema.sync import PauseParams, ResumeParams, RetryParams, SyncParams
@@ -49,6 +62,7 @@ METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
     "diff": (conflicts.diff, DiffParams),
     "resolve": (resolve.resolve, ResolveParams),
     "history": (history.history, PathParams),
+    "compare": (compare.compare, CompareParams),
     "show": (history.show, ShowParams),
     "restore": (history.restore, RestoreParams),
     "trash": (history.trash, ListParams),

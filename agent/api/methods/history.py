@@ -54,7 +54,7 @@ def history(agent: Agent, params: PathParams) -> HistoryDocument:
         RemoteError: the server refuses the request.
         UsageError: the path is a folder, or lies in no linked folder.
     """
-    source, path = _source_over(agent, path_param(params.path, params.path_base64))
+    source, path = source_over(agent, path_param(params.path, params.path_base64))
     if path == "." or (source.root / path).is_dir():
         raise UsageError(f"{source.root / path} is a folder", "raven-agent files lists its files")
     rows = _trash_versions(agent, source, path)
@@ -105,7 +105,7 @@ def _trash_versions(agent: Agent, source: SourceEntry, path: str) -> list[Versio
         ]
 
 
-def _source_over(agent: Agent, path: str) -> tuple[SourceEntry, str]:
+def source_over(agent: Agent, path: str) -> tuple[SourceEntry, str]:
     """Return the link a path lies in, an unlinked one if no other, and the path relative to its root."""
     try:
         return agent.source_over(path)
@@ -127,8 +127,8 @@ def restore(agent: Agent, params: RestoreParams) -> RestoreDocument:
         RequestRefused: the path is parked, the file changed meanwhile, or it cannot be written.
         UsageError: no single version is meant.
     """
-    source, path = _source_over(agent, path_param(params.path, params.path_base64))
-    content = _content(agent, source, path, params.version or "", params.trash_id)
+    source, path = source_over(agent, path_param(params.path, params.path_base64))
+    content = version_content(agent, source, path, params.version or "", params.trash_id)
     if params.to is not None or params.to_base64 is not None:
         target = Path(path_param(params.to, params.to_base64, "to"))
     else:
@@ -167,9 +167,9 @@ def show(agent: Agent, params: ShowParams) -> ShowDocument:
         RequestRefused: the content of the version is kept nowhere.
         UsageError: no single version is meant, or the server has no such file.
     """
-    source, path = _source_over(agent, path_param(params.path, params.path_base64))
+    source, path = source_over(agent, path_param(params.path, params.path_base64))
     if params.version is not None:
-        content = _content(agent, source, path, params.version, None)
+        content = version_content(agent, source, path, params.version, None)
     else:
         head = remote_of(agent, source).head(source.source_id, path)
         if head is None:
@@ -185,7 +185,7 @@ def show(agent: Agent, params: ShowParams) -> ShowDocument:
     )
 
 
-def _content(agent: Agent, source: SourceEntry, path: str, wanted: str, trash_id: str | None) -> bytes:
+def version_content(agent: Agent, source: SourceEntry, path: str, wanted: str, trash_id: str | None) -> bytes:
     """Return the bytes of a trash entry, or of the version whose hash begins with ``wanted``."""
     rescue_quietly(agent, source)
     with opened_folder(agent, source) as folder:

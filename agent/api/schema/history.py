@@ -32,6 +32,47 @@ class ShowDocument(Struct, frozen=True, kw_only=True):
     content_base64: str
 
 
+class CompareParams(PathParams, frozen=True, kw_only=True):
+    """The versions to compare.
+
+    Attributes:
+        versions: first digits of the sha256 of one or two versions; the file itself is the second where one is named.
+    """
+
+    versions: tuple[str, ...]
+
+
+class ComparedVersion(Struct, frozen=True):
+    """One side of a comparison.
+
+    Attributes:
+        name: first 12 digits of its hash; ``now`` for the file itself.
+        hash: sha256.
+        size: bytes.
+    """
+
+    name: str
+    hash: str
+    size: int
+
+
+class CompareDocument(Struct, frozen=True, kw_only=True):
+    """The difference of two versions of a file; answer of ``diff PATH --version``.
+
+    Attributes:
+        path: relative to the root.
+        diff: lines of a unified diff, none for equal texts; null where a side is binary or larger than 8 MiB.
+        cut: true if the comparison reached its work bound, so that a region is larger than it could be.
+    """
+
+    path: str
+    root: str
+    old: ComparedVersion
+    new: ComparedVersion
+    diff: list[str] | None
+    cut: bool
+
+
 class RestoreParams(PathParams, frozen=True, kw_only=True):
     """The version to bring back: exactly one of ``version`` and ``trash_id``.
 

@@ -14,7 +14,7 @@ from agent.cli.command import App, after_option, command, dry_run_option, folder
 from agent.cli.commands.sync import folder_params
 from agent.cli.editor import edit_text
 from agent.cli.exit_codes import ExitCode, for_resolutions
-from agent.cli.humanize import short_home, working_directory_param
+from agent.cli.humanize import file_path, path_params, short_home, working_directory_param
 from agent.cli.param_types import RESOLUTION
 from agent.core.errors import AgentError, UsageError
 from agent.core.model import Resolution
@@ -61,11 +61,23 @@ def _drafts(app: App) -> Drafts:
 
 @command("diff")
 @click.argument("conflict", metavar="ID")
-def diff_command(app: App, conflict: str) -> ExitCode:
+@click.option(
+    "--version",
+    "versions",
+    multiple=True,
+    metavar="HASH",
+    help="Compare this version of the file ID with the file, or with a second --version.",
+)
+def diff_command(app: App, conflict: str, versions: tuple[str, ...]) -> ExitCode:
     """Show one conflict.
 
-    Both sides, and the proposed three-way merge.
+    Both sides, and the proposed three-way merge. With --version, ID is the path of a file, and two of its versions
+    are compared.
     """
+    if versions:
+        params = {**path_params("path", file_path(conflict)), "versions": list(versions)}
+        app.output.data(app.call("compare", params), render.compare)
+        return ExitCode.DONE
     app.output.data(app.call("diff", {"id": conflict, **working_directory_param()}), render.diff)
     return ExitCode.DONE
 

@@ -5,7 +5,7 @@ of commands that change something.
 """
 
 from agent.cli.render.base import Document, changed, grid, nothing
-from agent.cli.render.conflict_views import conflicts, diff, resolve
+from agent.cli.render.conflict_views import compare, conflicts, diff, resolve
 from agent.cli.render.file_views import activity, explain, files, history, trash
 from agent.cli.render.list_views import doctor, servers, settings, sources, word
 from agent.cli.render.source_views import (
@@ -29,6 +29,7 @@ __all__ = [
     "activity",
     "change_line",
     "changed",
+    "compare",
     "conflicts",
     "declarations",
     "diff",

@@ -10,7 +10,7 @@ from agent.cli.humanize import (
     when,
 )
 from agent.cli.output import Style, TextLine, View
-from agent.cli.render.base import Document, grid, nothing
+from agent.cli.render.base import Document, grid, nothing, size
 
 
 def conflicts(document: Sequence[Document]) -> View:
@@ -49,7 +49,7 @@ def diff(document: Document) -> View:
     lines = [TextLine(f"{document['id']}  {document['path']}  ({kind})", Style.HEAD)]
     lines += _unified(document.get("remote"), document.get("local"))
     if document.get("cut"):
-        lines.append(TextLine("the texts differ too much to be compared line by line: shown coarsely", Style.CARE))
+        lines.append(TextLine(_COARSE, Style.CARE))
     merged = document.get("merged")
     if merged is None:
         lines.append(TextLine("no merge can be proposed", Style.ASIDE))
@@ -70,9 +70,30 @@ def _unified(before: str | None, after: str | None, old: str = "raven", new: str
     for side, text in ((old, before), (new, after)):
         if text is None:
             lines.append(TextLine(f"{side}: no such file, or no text", Style.ASIDE))
-    tones = {"+": Style.GOOD, "-": Style.BAD, "@": Style.ASIDE}
     both, _ = unified((before or "").splitlines(), (after or "").splitlines(), (old, new))
-    return lines + [TextLine(_tabs(text), tones.get(text[:1], Style.PLAIN)) for text in both]
+    return lines + _colored(both)
+
+
+def _colored(unified_lines: Sequence[str]) -> list[TextLine]:
+    tones = {"+": Style.GOOD, "-": Style.BAD, "@": Style.ASIDE}
+    return [TextLine(_tabs(text), tones.get(text[:1], Style.PLAIN)) for text in unified_lines]
+
+
+def compare(document: Document) -> View:
+    """Show the difference of two versions of a file."""
+    old, new = document["old"], document["new"]
+    if old["hash"] == new["hash"]:
+        return nothing(f"{document['path']}: {old['name']} and {new['name']} are the same text")
+    if document["diff"] is None:
+        sizes = f"{size(old['size'])} and {size(new['size'])}"
+        return nothing(f"{document['path']}: {old['name']} and {new['name']} differ and are no text ({sizes})")
+    lines = _colored(document["diff"])
+    if document["cut"]:
+        lines.append(TextLine(_COARSE, Style.CARE))
+    return lines
+
+
+_COARSE: Final = "the texts differ too much to be compared line by line: shown coarsely"
 
 
 def _tabs(text: str) -> str:
