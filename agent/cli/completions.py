@@ -1,4 +1,7 @@
-"""Completion by the shell: paths, accounts, settings and conflicts. Starts nothing and shows no error."""
+"""Completion by the shell: paths, accounts, settings, and what a running agent knows.
+
+Conflicts, sources, versions and trash entries are those of a running agent. Starts nothing and shows no error.
+"""
 
 from __future__ import annotations
 
@@ -40,7 +43,10 @@ class ConflictName(Place):
 
     def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
         """Complete the ids, each with its path, and ask the shell to complete a path."""
-        names = [*((str(row["id"]), str(row["path"])) for row in _conflicts()), *((word, None) for word in self._words)]
+        names = [
+            *((str(row["id"]), str(row["path"])) for row in _answer("conflicts", {})),
+            *((word, None) for word in self._words),
+        ]
         return [*_beginning_with(incomplete, names), *super().shell_complete(ctx, param, incomplete)]
 
 
@@ -62,7 +68,47 @@ class SettingName(click.types.StringParamType):
         return _beginning_with(incomplete, ((setting.name, setting.meaning) for setting in TABLE.values()))
 
 
+class SourceName(click.types.StringParamType):
+    """The name of a source on a server."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Complete the sources of the servers, each with its id."""
+        rows = _answer("sources", {"server": ctx.params["server"]} if ctx.params.get("server") else {})
+        return _beginning_with(incomplete, ((str(row["name"]), str(row["id"])) for row in rows))
+
+
+class VersionHash(click.types.StringParamType):
+    """The hash of a version of the file that the command names."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Complete the versions of the file, each with its time."""
+        from agent.cli.humanize import file_path, path_params, when
+
+        named = _named_path(ctx)
+        if not named:
+            return []
+        with contextlib.suppress(Exception):
+            rows = _answer("history", path_params("path", file_path(named)))
+            found = [(str(row["hash"])[:12], f"{row['where']}, {when(row['recorded_at'])}") for row in rows]
+            return _beginning_with(incomplete, dict(found).items())
+        return []
+
+
+class TrashId(click.types.StringParamType):
+    """The id of an entry of the trash."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Complete the entries, those of the named file where there are any."""
+        rows = _answer("trash", {})
+        named = _named_path(ctx)
+        own = [row for row in rows if named and named.endswith(str(row["path"]))]
+        return _beginning_with(incomplete, ((str(row["id"]), str(row["path"])) for row in own or rows))
+
+
 ACCOUNT: Final = AccountName()
+SOURCE: Final = SourceName()
+VERSION: Final = VersionHash()
+TRASH_ID: Final = TrashId()
 SETTING: Final = SettingName()
 CONFLICT: Final = ConflictName()
 CONFLICTS: Final = ConflictName(RESOLUTION.words)
@@ -84,14 +130,22 @@ def _accounts() -> Iterator[tuple[str, str]]:
             yield server.name, server.url
 
 
-def _conflicts() -> list[dict[str, object]]:
+def _named_path(ctx: click.Context) -> str:
+    """Return the path on the line; "" without one. click parses no argument while the last option lacks its value."""
+    given = [ctx.params.get("path"), ctx.params.get("conflict"), *ctx.args]
+    return next((str(word) for word in given if word), "")
+
+
+def _answer(method: str, params: dict[str, object]) -> list[dict[str, object]]:
+    """Return the rows of a list that a running agent answers; none without an agent, or after an error."""
     from agent.cli.client import daemon_of
     from agent.settings.home import Home
 
     with contextlib.suppress(Exception):
         daemon = daemon_of(Home.from_environment())
         if daemon is not None:
-            return list(daemon.call("conflicts", {}))
+            document = daemon.call(method, params)
+            return list(document["versions"] if isinstance(document, dict) else document)
     return []
 
 

@@ -211,6 +211,15 @@ def test_names_and_ids_are_completed_with_their_meaning(home: Home, fake: FakeAg
     assert set(completed("config", "set", "trash_")) == {"trash_days", "trash_max_bytes"}
     assert completed("resolve", "7", "keep_l") == {"keep_local": None}
     assert completed("diff", "") == {"7.2": "a.md", "8.1": "b.md"}
+    fake.answers["sources"] = [{"name": "notes", "id": "s1"}]
+    assert completed("link", "x", "--source", "n") == {"notes": "s1"}
+    fake.answers["trash"] = [{"id": "50fd", "path": "a.md"}, {"id": "61aa", "path": "b.md"}]
+    assert completed("restore", "a.md", "--trash", "") == {"50fd": "a.md"}
+    version = {"hash": "ec891ef706c3" + "0" * 52, "where": "server", "recorded_at": None}
+    fake.answers["history"] = {"versions": [version], "error": None}
+    for words in (("show", "a.md"), ("restore", "a.md"), ("diff", "a.md")):
+        assert completed(*words, "--version", "e") == {"ec891ef706c3": "server, -"}
+    assert completed("show", "--version", "") == {}
     home.registry_file.write_text("damaged")
     assert completed("logout", "") == {}
 

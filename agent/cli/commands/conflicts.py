@@ -12,6 +12,7 @@ import click
 from agent.cli import render
 from agent.cli.command import App, after_option, command, dry_run_option, folder_option, limit_option, without_none
 from agent.cli.commands.sync import folder_params
+from agent.cli.completions import VERSION
 from agent.cli.editor import edit_text
 from agent.cli.exit_codes import ExitCode, for_resolutions
 from agent.cli.humanize import file_path, path_params, short_home, working_directory_param
@@ -64,6 +65,7 @@ def _drafts(app: App) -> Drafts:
 @click.option(
     "--version",
     "versions",
+    type=VERSION,
     multiple=True,
     metavar="HASH",
     help="Compare this version of the file ID with the file, or with a second --version.",

@@ -18,7 +18,7 @@ from agent.cli.command import (
     without_none,
     yes_option,
 )
-from agent.cli.completions import ACCOUNT
+from agent.cli.completions import ACCOUNT, SOURCE
 from agent.cli.exit_codes import ExitCode, for_sync
 from agent.cli.humanize import count_of, file_path, folder_path, path_params
 from agent.core.errors import AgentError, UsageError
@@ -38,7 +38,7 @@ server_option = click.option(
 @click.option("--mode", type=MODES, help="Which way changes travel; by default both.")
 @include_option
 @exclude_option
-@click.option("--source", metavar="ID|NAME", help="Join this source of the server.")
+@click.option("--source", type=SOURCE, metavar="ID|NAME", help="Join this source of the server.")
 @click.option("--create", is_flag=True, help="Make FOLDER if it does not exist.")
 @dry_run_option
 @yes_option

@@ -10,6 +10,7 @@ import click
 from agent.cli import confirmations, render
 from agent.cli.command import App, after_option, command, limit_option, without_none
 from agent.cli.commands.sync import folder_params
+from agent.cli.completions import TRASH_ID, VERSION
 from agent.cli.exit_codes import ExitCode, for_history
 from agent.cli.humanize import file_path, path_params
 from agent.cli.output import TextLine, is_terminal
@@ -36,7 +37,9 @@ def history_command(app: App, path: str, limit: int | None, after: str | None) -
 
 @command("show", prints_data=False)
 @click.argument("path")
-@click.option("--version", metavar="HASH", help="This version, as history shows it; the first digits are enough.")
+@click.option(
+    "--version", type=VERSION, metavar="HASH", help="This version, as history shows it; the first digits are enough."
+)
 def show_command(app: App, path: str, version: str | None) -> ExitCode:
     """Write the content of one version of PATH.
 
@@ -57,8 +60,10 @@ def show_command(app: App, path: str, version: str | None) -> ExitCode:
 
 @command("restore")
 @click.argument("path")
-@click.option("--version", metavar="HASH", help="This version, as history shows it; the first digits are enough.")
-@click.option("--trash", "trash_id", metavar="ID", help="This entry, as trash shows it.")
+@click.option(
+    "--version", type=VERSION, metavar="HASH", help="This version, as history shows it; the first digits are enough."
+)
+@click.option("--trash", "trash_id", type=TRASH_ID, metavar="ID", help="This entry, as trash shows it.")
 @click.option("--to", metavar="FILE", help="Write it there instead of to PATH.")
 def restore_command(app: App, path: str, version: str | None, trash_id: str | None, to: str | None) -> ExitCode:
     """Bring a version of PATH back. What is there goes to the trash first."""
