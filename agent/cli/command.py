@@ -9,7 +9,6 @@ import contextlib
 import functools
 import importlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Concatenate, Final, NamedTuple, ParamSpec
 
 import click
@@ -35,8 +34,7 @@ class Declined(AgentError):
     code = "declined"
 
 
-@dataclass(frozen=True, slots=True)
-class App:
+class App(NamedTuple):
     """One run of one command."""
 
     home: Home

@@ -11,8 +11,7 @@ import enum
 import os
 import sys
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from agent.cli.humanize import printable
 
@@ -46,16 +45,14 @@ class Verbosity(enum.IntEnum):
     VERBOSE = 2
 
 
-@dataclass(frozen=True, slots=True)
-class TextLine:
+class TextLine(NamedTuple):
     """One line of text."""
 
     text: str
     tone: Style = Style.PLAIN
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
+class Grid(NamedTuple):
     """Rows under headings; every cell is one line."""
 
     headings: tuple[str, ...]
@@ -67,8 +64,7 @@ View = Sequence[OutputBlock]
 Renderer = Callable[[Any], View]
 
 
-@dataclass(frozen=True, slots=True)
-class Output:
+class Output(NamedTuple):
     """The output of a command: result, notes and errors.
 
     Attributes:

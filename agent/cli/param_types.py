@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
-
-FILE: Final = click.Path(dir_okay=False, path_type=Path)
 
 
 class Words(click.types.StringParamType):

@@ -43,7 +43,7 @@ Conflicts, skipped files and halts are data, not errors. ``tests/unit/test_error
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
 class ProblemKind(enum.StrEnum):
@@ -77,8 +77,7 @@ class ProblemKind(enum.StrEnum):
     """The server no longer knows our position in its feed: the source must be read from the beginning."""
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """A failed call as data.
 
     Attributes:

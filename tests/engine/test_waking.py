@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from msgspec import structs
 
 from agent.core.errors import Problem, ProblemKind
@@ -51,7 +49,7 @@ def test_a_poll_that_was_given_up_says_nothing_by_its_end() -> None:
 
 def test_calls_that_failed_offline_are_retried_after_a_sleep() -> None:
     """The way there is a new one; what a server asked to wait for still waits."""
-    for problem, again in ((GONE, True), (dataclasses.replace(GONE, kind=ProblemKind.BUSY, retry_after=600.0), False)):
+    for problem, again in ((GONE, True), (GONE._replace(kind=ProblemKind.BUSY, retry_after=600.0), False)):
         harness, poll = waiting()
         harness.tell(m.CallFailed(m.Call.POLL, problem, poll.number))
         assert not harness.wants(e.Poll)

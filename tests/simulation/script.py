@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import enum
 import re
 from dataclasses import dataclass, field
 
 from msgspec import Struct
+
+from agent.core.errors import Problem
 
 _HASH = re.compile(r"\b[0-9a-f]{64}\b")
 _LONG_ID = re.compile(
@@ -48,8 +49,8 @@ class Script:
 def _shown(thing: object) -> str:
     if isinstance(thing, enum.Enum):
         return str(thing.name)
-    if isinstance(thing, Struct) or (dataclasses.is_dataclass(thing) and not isinstance(thing, type)):
-        names = thing.__struct_fields__ if isinstance(thing, Struct) else [f.name for f in dataclasses.fields(thing)]
+    if isinstance(thing, Struct | Problem):
+        names = thing.__struct_fields__ if isinstance(thing, Struct) else thing._fields
         pairs = [(name, getattr(thing, name)) for name in names if name not in _UNSAID]
         inside = ", ".join(f"{name}={_shown(value)}" for name, value in pairs if value not in (None, (), False))
         return f"{type(thing).__name__}({inside})"

@@ -11,8 +11,8 @@ from agent.cli import confirmations, render
 from agent.cli.command import App, command, without_none
 from agent.cli.completions import ACCOUNT
 from agent.cli.exit_codes import ExitCode
+from agent.cli.file_param import FILE
 from agent.cli.output import may_ask
-from agent.cli.param_types import FILE
 from agent.core.errors import UsageError
 
 TOKEN_LIMIT = 65_536

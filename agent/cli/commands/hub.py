@@ -20,8 +20,8 @@ from agent.cli.commands.hub_data import (
 )
 from agent.cli.commands.hub_place import HubPlace, data_option, hub_errors, place_options
 from agent.cli.exit_codes import ExitCode
+from agent.cli.file_param import FILE
 from agent.cli.output import OutputFormat, TextLine, Verbosity, View
-from agent.cli.param_types import FILE
 from agent.core.errors import UsageError
 from agent.runtime.hub_process import USER, WORKSPACE
 from agent.settings.owner_only_files import ensure_private

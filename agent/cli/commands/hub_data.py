@@ -14,8 +14,8 @@ from agent.cli import confirmations, render
 from agent.cli.command import App, command
 from agent.cli.commands.hub_place import HubPlace, hub_errors, place_options
 from agent.cli.exit_codes import ExitCode
+from agent.cli.file_param import FILE
 from agent.cli.output import TextLine, View
-from agent.cli.param_types import FILE
 from agent.settings.owner_only_files import ensure_private
 
 

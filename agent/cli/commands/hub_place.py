@@ -14,7 +14,7 @@ import click
 
 from agent.cli.command import App
 from agent.cli.exit_codes import ExitCode
-from agent.cli.param_types import FILE
+from agent.cli.file_param import FILE
 from agent.core.errors import AgentError, UsageError
 from agent.settings.owner_only_files import ensure_private
 

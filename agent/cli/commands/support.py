@@ -20,12 +20,13 @@ from agent.cli import render
 from agent.cli.checks import check, own_checks
 from agent.cli.command import App, command
 from agent.cli.exit_codes import ExitCode
+from agent.cli.file_param import FILE
 from agent.cli.journal import follow_journal, is_in_journal, journal_lines
 from agent.cli.log_reader import LEVELS, LogFilter, last_lines
 from agent.cli.log_reader import follow as follow_file
 from agent.cli.logsetup import scrub
 from agent.cli.output import TextLine
-from agent.cli.param_types import FILE, Words
+from agent.cli.param_types import Words
 from agent.core.errors import AgentError, UsageError
 from agent.service.model import USER_UNIT
 
