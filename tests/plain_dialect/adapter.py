@@ -111,7 +111,9 @@ class PlainRemote:
     def _registered(self, data: Any) -> Registration:
         answer = row(data, "device")
         self._device = text(answer, "id")
-        self._capabilities = replace(self._capabilities, max_bytes=number(answer, "max_bytes"))
+        limits = number(answer, "inline_limit"), number(answer, "max_bytes")
+        self._capabilities = replace(self._capabilities, inline_limit=limits[0], max_bytes=limits[1])
+        self._pusher.inline_limit, self._pusher.max_bytes = limits
         return Registration(self._device, self._capabilities)
 
     def sources(self) -> list[RemoteSource]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import base64
+import dataclasses
 import json
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
-from plain_dialect.server import ApiError, PlainServer
-from plain_dialect.state import CHUNK, INLINE, JSON, MOST, ROOT, Change, StoredConflict, StoredFile
+from plain_dialect.server import PlainServer
+from plain_dialect.state import JSON, ROOT, ApiError, Change, StoredConflict, StoredFile
 from strict_raven.wire import Response
 
 BASE = "/plain/v1/"
@@ -98,7 +99,7 @@ class PlainApi:
             if error.status == 429:
                 answer = Response(429, {**answer.headers, "retry-after": str(int(PERIOD))}, answer.body)
         self.statuses.add(answer.status)
-        return Response(answer.status, {**answer.headers, **self._rate_headers()}, answer.body)
+        return dataclasses.replace(answer, headers={**answer.headers, **self._rate_headers()})
 
     def _route(self, method: str, path: str) -> tuple[str, Callable[[Request], Response], list[str]]:
         for wanted, pattern, name, call in self._routes:
@@ -142,7 +143,8 @@ class PlainApi:
         return self._answer(self._features(request.ids[0]))
 
     def _features(self, device: str) -> JSON:
-        return {"id": device, "inline_limit": INLINE, "chunk_size": CHUNK, "max_bytes": MOST}
+        sizes = self._server.sizes
+        return {"id": device, "inline_limit": sizes.inline, "chunk_size": sizes.chunk, "max_bytes": sizes.most}
 
     def _sources(self, request: Request) -> Response:
         shares = [share for share in reversed(self._server.state.shares.values()) if not share.hidden]
@@ -184,7 +186,7 @@ class PlainApi:
         return shown
 
     def _inline(self, digest: str | None, size: int | None) -> JSON:
-        if digest is None or size is None or size > INLINE:
+        if digest is None or size is None or size > self._server.sizes.inline:
             return {}
         content = self._server.state.contents.get(digest)
         return {} if content is None else {"content": base64.b64encode(content).decode()}
@@ -253,15 +255,19 @@ class PlainApi:
         traps = self._server.traps
         if traps.wrong_bytes and content:
             content = content[:-1] + bytes([content[-1] ^ 1])
-        asked = _RANGE.fullmatch(request.headers.get("range", ""))
         headers = {"content-type": "application/octet-stream", "etag": digest}
-        if asked is None or traps.ignores_ranges:
+        start = self.start_of(request)
+        if start is None:
             return Response(200, headers, content)
-        start = int(asked[1])
         if start >= len(content) or traps.refuses_ranges:
             raise ApiError(416, "the range cannot be satisfied")
         place = f"bytes {start}-{len(content) - 1}/{len(content)}"
         return Response(206, {**headers, "content-range": place}, content[start:])
+
+    def start_of(self, request: Request) -> int | None:
+        """The offset that a request asks for; None for the whole content."""
+        asked = _RANGE.fullmatch(request.headers.get("range", ""))
+        return None if asked is None or self._server.traps.ignores_ranges else int(asked[1])
 
     # Commits and conflicts
 
@@ -270,7 +276,7 @@ class PlainApi:
         for item in body["items"]:
             if item.get("content") is not None:
                 item["content"] = base64.b64decode(item["content"])
-                if len(item["content"]) > INLINE:
+                if len(item["content"]) > self._server.sizes.inline:
                     raise ApiError(413, "the content must be uploaded")
         results = self._server.commit(request.ids[0], str(body["device"]), body["items"])
         if self._server.traps.counts_only:
@@ -302,7 +308,7 @@ class PlainApi:
         }  # fmt: skip
         shown |= self._inline(conflict.hash, conflict.size)
         server = state.contents.get(conflict.server_hash or "")
-        if server is not None and len(server) <= INLINE:
+        if server is not None and len(server) <= self._server.sizes.inline:
             shown["server_content"] = base64.b64encode(server).decode()
         return shown
 
@@ -314,22 +320,22 @@ class PlainApi:
 
     def _begin_upload(self, request: Request) -> Response:
         body = request.json()
-        upload = self._server.begin_upload(request.ids[0], str(body["hash"]), int(body["size"]))
-        return self._answer({"id": upload.id, "chunk_size": CHUNK}, 201)
+        upload = self._server.uploads.begin(request.ids[0], str(body["hash"]), int(body["size"]))
+        return self._answer({"id": upload.id, "chunk_size": self._server.sizes.chunk}, 201)
 
     def _upload(self, request: Request) -> Response:
-        upload = self._server.upload(request.ids[0])
+        upload = self._server.uploads.get(request.ids[0])
         received = [index for index, _ in upload.chunks]
-        return self._answer({"id": upload.id, "received": received, "hash": upload.hash, "size": upload.size})
+        shown = {"id": upload.id, "received": received, "hash": upload.hash, "size": upload.size}
+        return self._answer({**shown, "chunk_size": self._server.sizes.chunk})
 
     def _cancel_upload(self, request: Request) -> Response:
-        self._server.upload(request.ids[0])
-        del self._server.state.uploads[request.ids[0]]
+        self._server.uploads.cancel(request.ids[0])
         return Response(204, {}, b"")
 
     def _chunk(self, request: Request) -> Response:
         upload, index = request.ids
-        self._server.add_chunk(upload, int(index) if index.isdigit() else -1, request.body)
+        self._server.uploads.add_chunk(upload, int(index) if index.isdigit() else -1, request.body)
         return Response(204, {}, b"")
 
     def _answer(self, data: JSON, status: int = 200) -> Response:

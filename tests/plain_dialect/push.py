@@ -6,7 +6,7 @@ import base64
 import json
 import posixpath
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -22,7 +22,7 @@ from agent.remotes.http.failures import RemoteCallError, SideEffect
 from agent.remotes.http.request import BYTES, ApiRequest, FilePart, Priority, encode_json
 from agent.remotes.protocol import OnResumable, Outgoing, PushAnswer
 from plain_dialect.files import Files, conflict_of
-from plain_dialect.state import CHUNK, INLINE, MOST
+from plain_dialect.state import INLINE, MOST
 from plain_dialect.tree import MISSING, Tree
 
 TOGETHER = 20
@@ -48,6 +48,9 @@ class Pusher:
 
     Args:
         own_conflicts: lists the open conflicts of this machine.
+
+    Attributes:
+        inline_limit, max_bytes: as the server states them.
     """
 
     def __init__(self, http: HttpClient, files: Files, tree: Tree, own_conflicts: Lister) -> None:
@@ -55,6 +58,8 @@ class Pusher:
         self._files = files
         self._tree = tree
         self._own_conflicts = own_conflicts
+        self.inline_limit = INLINE
+        self.max_bytes = MOST
         self._lock = threading.Lock()
         self._running: dict[str, bool] = {}
         """Uploads by operation id, and whether they were cancelled."""
@@ -132,14 +137,15 @@ class Pusher:
     def _content(self, source: str, outgoing: Outgoing, on_resumable: OnResumable) -> dict[str, Any] | Outcome:
         operation, body = outgoing.operation, outgoing.body
         size = len(body) if isinstance(body, bytes) else body.size
-        if size > MOST:
-            detail = f"{size:,} bytes, larger than the {MOST:,} bytes this server takes"
-            return Outcome(operation.id, Result.TOO_LARGE, detail=detail, limit=MOST)
+        most = self.max_bytes
+        if size > most:
+            detail = f"{size:,} bytes, larger than the {most:,} bytes this server takes"
+            return Outcome(operation.id, Result.TOO_LARGE, detail=detail, limit=most)
         if isinstance(body, bytes) and not outgoing.checked and sha256(body) != operation.hash:
             return Outcome(operation.id, Result.REJECTED, detail="the content does not match its hash")
         pieces = _Bytes(body) if isinstance(body, bytes) else body
         try:
-            if size > INLINE:
+            if size > self.inline_limit:
                 return {"upload": self._upload(source, outgoing, pieces, on_resumable)}
             content = pieces.read(0, size)
         except (Changed, DiskError):
@@ -158,14 +164,15 @@ class Pusher:
         try:
             if pieces.size != operation.size:
                 raise Changed
-            upload, received = self._resumed(operation, outgoing.resume)
-            if upload is None:
+            session = self._resumed(operation, outgoing.resume)
+            if session is None:
                 body = encode_json({"hash": operation.hash, "size": operation.size})
                 answer = self._http.request(ApiRequest("POST", "sources/{}/uploads", (source,), body=body)).data
-                upload = text(row(answer, "upload"), "id")
-                on_resumable(operation.id, json.dumps({"upload": upload}))
+                session = row(answer, "upload")
+                on_resumable(operation.id, json.dumps({"upload": text(session, "id")}))
+            upload = text(session, "id")
             try:
-                self._send_chunks(operation, upload, pieces, received)
+                self._send_chunks(operation, session, pieces)
             except (Changed, ContentChanged):
                 self._discard(upload)
                 raise
@@ -174,32 +181,31 @@ class Pusher:
             with self._lock:
                 del self._running[operation.id]
 
-    def _resumed(self, operation: Operation, resume: str | None) -> tuple[str | None, set[int]]:
+    def _resumed(self, operation: Operation, resume: str | None) -> Mapping[str, Any] | None:
+        """The session of an earlier try, as the server shows it; None if there is none for these bytes."""
         try:
             upload = str(json.loads(resume or "{}")["upload"])
         except (ValueError, KeyError, TypeError):
-            return None, set()
+            return None
         try:
             found = row(self._http.request(ApiRequest("GET", "uploads/{}", (upload,))).data, "upload")
         except RemoteCallError as failure:
             if failure.problem.kind in MISSING:
-                return None, set()
+                return None
             raise
-        if (found.get("hash"), found.get("size")) != (operation.hash, operation.size):
-            # The session was made for other bytes.
-            return None, set()
-        return upload, {index for index in found.get("received", []) if isinstance(index, int)}
+        return found if (found.get("hash"), found.get("size")) == (operation.hash, operation.size) else None
 
-    def _send_chunks(self, operation: Operation, upload: str, pieces: Pieces, received: set[int]) -> None:
-        for index in range(-(-pieces.size // CHUNK)):
+    def _send_chunks(self, operation: Operation, session: Mapping[str, Any], pieces: Pieces) -> None:
+        received, size = set(session.get("received", ())), number(session, "chunk_size")
+        for index in range(-(-pieces.size // size)):
             if self._running[operation.id]:
                 raise Changed
             if index in received:
                 continue
-            part = FilePart(pieces, index * CHUNK, min(CHUNK, pieces.size - index * CHUNK))
+            part = FilePart(pieces, index * size, min(size, pieces.size - index * size))
             call = ApiRequest(
-                "PUT", "uploads/{}/chunks/{}", (upload, str(index)), body=part, content_type=BYTES, may_be_empty=True,
-                cost=5, priority=Priority.BULK,
+                "PUT", "uploads/{}/chunks/{}", (text(session, "id"), str(index)), body=part, content_type=BYTES,
+                may_be_empty=True, cost=5, priority=Priority.BULK,
             )  # fmt: skip
             self._http.request(call)
 

@@ -9,31 +9,22 @@ from collections.abc import Callable, Iterator
 from msgspec.structs import replace
 
 from plain_dialect.state import (
-    CHUNK,
     JSON,
-    MOST,
+    ApiError,
     Change,
     Device,
     Folder,
     Revision,
     Share,
+    Sizes,
     State,
     StoredConflict,
     StoredFile,
     Traps,
-    Upload,
 )
+from plain_dialect.uploads import Uploads
 
-UPLOAD_SECONDS = 86_400.0
-
-
-class ApiError(Exception):
-    """An answer outside 2xx."""
-
-    def __init__(self, status: int, detail: str) -> None:
-        super().__init__(status, detail)
-        self.status = status
-        self.detail = detail
+SMALL = Sizes()
 
 
 class PlainServer:
@@ -41,13 +32,17 @@ class PlainServer:
 
     Attributes:
         traps: see ``Traps``; they can be changed at any time.
+        sizes: the bounds that it states.
+        uploads: the upload sessions.
         state: everything it stores.
     """
 
-    def __init__(self, clock: Callable[[], float], traps: Traps | None = None) -> None:
+    def __init__(self, clock: Callable[[], float], traps: Traps | None = None, sizes: Sizes = SMALL) -> None:
         self.clock = clock
         self.traps = traps or Traps()
+        self.sizes = sizes
         self.state = State()
+        self.uploads = Uploads(self)
 
     # Copies
 
@@ -192,7 +187,7 @@ class PlainServer:
     def put(self, source: str, path: str, content: bytes, by: str | None = None) -> StoredFile:
         """Create or replace a file without asking for a base, as the server's own people do."""
         folder, name = posixpath.split(path)
-        digest = self._keep(content)
+        digest = self.keep(content)
         found = self.find(source, path)
         if found is not None:
             return self._replace(found, digest, len(content), by)
@@ -232,10 +227,18 @@ class PlainServer:
         self.state.files[file.id] = changed
         return changed
 
-    def _keep(self, content: bytes) -> str:
+    def keep(self, content: bytes) -> str:
+        """Keep a content; its hash."""
         digest = hashlib.sha256(content).hexdigest()
         self.state.contents[digest] = content
         return digest
+
+    def keep_promised(self, content: bytes, promised: tuple[str, int]) -> tuple[str, int]:
+        """Keep a content that has the promised hash and size."""
+        if (hashlib.sha256(content).hexdigest(), len(content)) != promised:
+            raise ApiError(400, "the content has another checksum")
+        self.state.contents[promised[0]] = content
+        return promised
 
     # The log
 
@@ -336,19 +339,11 @@ class PlainServer:
         """The hash and size of a commit's content, checked, whether it came along or was uploaded."""
         if self.traps.no_space:
             raise ApiError(507, "the quota is used up")
-        if item.get("upload") is None:
-            content: bytes = item["content"]
-        else:
-            upload = self.upload(item["upload"])
-            parts = dict(upload.chunks)
-            if sorted(parts) != list(range(-(-upload.size // CHUNK))):
-                raise ApiError(400, "the upload is not complete")
-            content = b"".join(parts[index] for index in sorted(parts))
-        if hashlib.sha256(content).hexdigest() != item["hash"] or len(content) != item["size"]:
-            raise ApiError(400, "the content has another checksum")
+        promised = item["hash"], item["size"]
         if item.get("upload") is not None:
-            del self.state.uploads[item["upload"]]
-        return self._keep(content), len(content)
+            return self.uploads.finish(item["upload"], promised)
+        content: bytes = item["content"]
+        return self.keep_promised(content, promised)
 
     def close_conflict(self, identifier: str) -> None:
         """Close a conflict; the head stays as it is."""
@@ -356,38 +351,6 @@ class PlainServer:
         if found is None or not found.open:
             raise ApiError(404, "no such open conflict")
         self.state.conflicts[identifier] = replace(found, open=False)
-
-    # Uploads
-
-    def begin_upload(self, source: str, digest: str, size: int) -> Upload:
-        """Begin an upload session."""
-        if self.share(source).readers_only:
-            raise ApiError(403, "the role is reader")
-        if self.traps.no_space:
-            raise ApiError(507, "the quota is used up")
-        if size > MOST:
-            raise ApiError(413, f"the largest file has {MOST} bytes")
-        upload = Upload(self.new_id("upl"), source, digest, size, self.clock())
-        self.state.uploads[upload.id] = upload
-        return upload
-
-    def upload(self, identifier: str) -> Upload:
-        """An upload session that was used within a day."""
-        found = self.state.uploads.get(identifier)
-        if found is None:
-            raise ApiError(404, "no such upload")
-        if found.used_at + UPLOAD_SECONDS < self.clock():
-            raise ApiError(410, "the upload expired")
-        return found
-
-    def add_chunk(self, identifier: str, index: int, content: bytes) -> None:
-        """Take a chunk; the same one again is fine."""
-        upload = self.upload(identifier)
-        last = -(-upload.size // CHUNK) - 1
-        if not 0 <= index <= last or len(content) != (CHUNK if index < last else upload.size - last * CHUNK):
-            raise ApiError(400, "no such chunk")
-        chunks = tuple(sorted({**dict(upload.chunks), index: content}.items()))
-        self.state.uploads[identifier] = replace(upload, chunks=chunks, used_at=self.clock())
 
     def register(self, identifier: str, name: str) -> Device:
         """Register a device; the same id again is the same device."""

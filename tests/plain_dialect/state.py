@@ -15,8 +15,28 @@ CHUNK = 8
 """Bytes of one chunk of an upload."""
 MOST = 4096
 """Bytes of the largest file."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Bounds of one server, in bytes: of inline contents, of a chunk, and of the largest file."""
+
+    inline: int = INLINE
+    chunk: int = CHUNK
+    most: int = MOST
+
+
 ROOT = "root"
 """The id by which every source's top folder is asked for."""
+
+
+class ApiError(Exception):
+    """An answer outside 2xx."""
+
+    def __init__(self, status: int, detail: str) -> None:
+        super().__init__(status, detail)
+        self.status = status
+        self.detail = detail
 
 
 class Device(Struct, frozen=True):

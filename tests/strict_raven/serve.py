@@ -18,13 +18,15 @@ _DRAINED = 4 * BODY_LIMIT
 """Bodies up to this size are read to their end; the connection of a larger one is reset while it is still sent."""
 
 
-class _Connection(BaseHTTPRequestHandler):
+class Connection(BaseHTTPRequestHandler):
+    """One connection of a client."""
+
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
     wbufsize = -1
     timeout = 72
 
-    server: _Server
+    server: HandlerServer
 
     def handle_one_request(self) -> None:
         """As the base class does it, for any method."""
@@ -43,34 +45,45 @@ class _Connection(BaseHTTPRequestHandler):
         if length > _DRAINED:
             self.close_connection = True
             return
-        body = self.rfile.read(length)
+        body = self.receive(length)
         headers = {name.lower(): value for name, value in self.headers.items()}
         try:
             response = self.server.handler(self.command, self.path, headers, body)
         except ConnectionLost:
             self.close_connection = True
             return
-        self._send(response)
+        self.send(response)
 
-    def _send(self, response: Response) -> None:
+    def receive(self, length: int) -> bytes:
+        """Read a body of this many bytes."""
+        return self.rfile.read(length)
+
+    def send(self, response: Response) -> None:
+        """Send an answer."""
+        self.send_head(response, len(response.body))
+        self.wfile.write(response.body)
+
+    def send_head(self, response: Response, length: int) -> None:
+        """Send the status and the headers of an answer with a body of this many bytes."""
         self.send_response_only(response.status, HTTPStatus(response.status).phrase)
         for name, value in response.headers.items():
             self.send_header(name, value)
         if response.status != HTTPStatus.NO_CONTENT:
-            self.send_header("content-length", str(len(response.body)))
+            self.send_header("content-length", str(length))
         self.end_headers()
-        self.wfile.write(response.body)
 
 
-class _Server(ThreadingHTTPServer):
+class HandlerServer(ThreadingHTTPServer):
+    """A server on loopback. ``connection``: reads requests and sends answers."""
+
     daemon_threads = True
     request_queue_size = 128
 
-    def __init__(self, handler: Handler, port: int) -> None:
+    def __init__(self, handler: Handler, port: int, connection: type[Connection] = Connection) -> None:
         self.handler = handler
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
-        super().__init__(("127.0.0.1", port), _Connection)
+        super().__init__(("127.0.0.1", port), connection)
 
     def server_bind(self) -> None:
         """Bind; unlike the base class, without asking a name server who 127.0.0.1 is."""
@@ -100,7 +113,7 @@ class _Server(ThreadingHTTPServer):
 @contextmanager
 def serving(handler: Handler, port: int = 0) -> Iterator[str]:
     """Serve the handler on loopback from a thread; gives the URL. Port 0 is any free one."""
-    server = _Server(handler, port)
+    server = HandlerServer(handler, port)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
     thread.start()
     try:

@@ -45,6 +45,9 @@ _IMPORTED = (
     "agent.disk.watch.inotify", "jwt", "keyring", "sqlite_utils", "tempfile", "tomllib", "uuid",
 )  # fmt: skip
 
+PRELUDE = "FORKED_PRELUDE"
+"""Environment variable: the module of the tests that a process imports before the command begins."""
+
 
 class Forked:
     """A process with these words behind ``raven-agent``; used as a ``subprocess.Popen`` is.
@@ -209,6 +212,9 @@ def _main(address: str) -> None:
         words = _Nursery(listener).serve()
     if words is None:
         return
+    if PRELUDE in os.environ:
+        sys.path.append(str(Path(__file__).parents[1]))
+        importlib.import_module(os.environ[PRELUDE])
     from agent.cli.main import main
 
     sys.argv = ["raven-agent", *words]

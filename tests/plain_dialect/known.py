@@ -1,0 +1,8 @@
+"""Importing this module makes the dialect ``plain`` known to the agent of this process."""
+
+from __future__ import annotations
+
+from agent.remotes import open as factory
+from plain_dialect.adapter import PlainRemote, plain_profile
+
+factory._DIALECTS["plain"] = factory.Dialect(plain_profile, PlainRemote)
