@@ -37,6 +37,8 @@ def judge_in_doubt(
         The verdict, and the conflict for CONFLICT.
     """
     base = operation.base_version
+    if operation.verb is Verb.MOVE:
+        return _judge_move(operation, head), None
     holds_ours = (head.hash if head else None) == operation.hash
     for conflict in conflicts:
         # An open conflict wins over the history: a refused text may be in the history from an earlier time. The base
@@ -52,6 +54,13 @@ def judge_in_doubt(
         return InDoubtVerdict.SUPERSEDED, None
     # No evidence: a needless conflict is better than an edit that is taken for applied.
     return InDoubtVerdict.NOT_APPLIED, None
+
+
+def _judge_move(operation: Operation, head: Version | None) -> InDoubtVerdict:
+    """Judge a move: the file itself must be at the new path. Another file with its bytes is no evidence."""
+    if head is None or head.remote_id is None or head.remote_id != operation.remote_id:
+        return InDoubtVerdict.NOT_APPLIED
+    return InDoubtVerdict.APPLIED if head.hash == operation.hash else InDoubtVerdict.SUPERSEDED
 
 
 def find_applied(operation: Operation, versions: Sequence[Version]) -> Version | None:

@@ -48,6 +48,11 @@ class Operation(Struct, frozen=True, gc=False):
     old_path: str | None = None
 
     @property
+    def paths(self) -> tuple[str, ...]:
+        """The path that it changes; of a move the old one as well."""
+        return (self.path,) if self.old_path is None else (self.path, self.old_path)
+
+    @property
     def base_version(self) -> Version | None:
         """The version that the server must hold; None means "must not exist"."""
         return None if self.base is None else Version(self.base, None, self.base_rev, self.remote_id)

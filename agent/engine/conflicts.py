@@ -16,6 +16,7 @@ from agent.core.remote_records import Operation, RemoteConflict, Verb
 from agent.core.version import Version, is_same_version
 from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
+from agent.engine.incoming_moves import IncomingMoves
 from agent.engine.path_store import PathStore
 from agent.engine.trash_outbox import TrashOutbox
 from agent.index.activity import ActivityKind
@@ -29,10 +30,13 @@ _ROUNDS = 4
 class ConflictTracker:
     """Carries out what is decided about conflicts. Nothing is sent or installed for a parked path."""
 
-    def __init__(self, ctx: EngineContext, path_store: PathStore, trash_outbox: TrashOutbox) -> None:
+    def __init__(
+        self, ctx: EngineContext, path_store: PathStore, trash_outbox: TrashOutbox, moves: IncomingMoves
+    ) -> None:
         self._ctx = ctx
         self._path_store = path_store
         self._trash_outbox = trash_outbox
+        self._moves = moves
         self.changed: set[str] = set()
         """Paths whose conflicts changed since the server's list was asked for: the list may be older."""
 
@@ -202,7 +206,9 @@ class ConflictTracker:
         parked = ctx.parked.get(row.path)
         if parked is not None:
             self._carry_out(parked, self._judge(parked, row), row)
-        if row.path not in ctx.parked and row.step is Step.PARK and not ctx.is_busy(row.path):
+        # An edited file that the server moved takes its edit to the new path.
+        waits = ctx.is_busy(row.path) or self._moves.awaits(row.path)
+        if row.path not in ctx.parked and row.step is Step.PARK and not waits:
             self.open_between_trees(row)
         # A text beside the head comes after a disagreement about the head, and one at a time.
         for waiting in ctx.waiting.get(row.path, ()):
@@ -295,7 +301,7 @@ class ConflictTracker:
                 return
         verb = Verb.UPSERT if row.local.is_file else Verb.DELETE
         operation = Operation(
-            ctx.new_operation_id(), row.path, verb, row.local.hash, row.local.size or 0,
+            ctx.new_operation_ids(1)[0], row.path, verb, row.local.hash, row.local.size or 0,
             row.base.hash, row.base.rev, row.base.remote_id,
         )  # fmt: skip
         ctx.add_operations([(operation, row)], PushReason.PARK)

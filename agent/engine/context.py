@@ -20,6 +20,7 @@ from agent.engine.config import EngineConfig, RunMode
 from agent.engine.effects import Effect, FetchHead, FetchHeadsAndConflicts
 from agent.engine.in_flight import InFlight, SyncCounters
 from agent.engine.messages import Call
+from agent.engine.move_state import MoveState
 from agent.engine.retry_state import RetryState
 from agent.index.activity import ActivityKind
 from agent.index.operations import OPEN_STATES, OperationState, PushReason, StoredOperation
@@ -47,6 +48,7 @@ class EngineContext:
             here write them, together with the table.
         undone_moved: paths of ``undone`` and ``undone_lost`` whose row was written since they were looked at.
         unanswered: paths with an operation whose outcome is unknown; derived from ``open_operations``.
+        moves: see ``MoveState``.
         new_activity: activity of this step: (path, kind, detail, operation id).
     """
 
@@ -67,6 +69,7 @@ class EngineContext:
         self.problems: dict[str, list[PathProblem]] = {}
         self.open_operations: dict[str, list[StoredOperation]] = {}
         self.unanswered: set[str] = set()
+        self.moves = MoveState()
         self.approved: dict[str, str] = index.approvals.all(setup.source)
         self.undone: dict[str, str] = index.undone_deletes.all(setup.source)
         """Files that must come back because a person undid their delete: path to sha256."""
@@ -114,10 +117,6 @@ class EngineContext:
         moment = f"{int(self.now * 1000) & _MOMENT:012x}"
         digits = self.rng.randbytes(10 * count).hex()
         return [moment + digits[start : start + 20] for start in range(0, len(digits), 20)]
-
-    def new_operation_id(self) -> str:
-        """Return one new id."""
-        return self.new_operation_ids(1)[0]
 
     def new_intent_id(self) -> str:
         """Return 64 random bits in hexadecimal."""
@@ -260,11 +259,13 @@ class EngineContext:
     def is_busy(self, path: str) -> bool:
         """True if an operation on this path has an unknown outcome, or the folder is being changed there."""
         in_flight = self.in_flight
-        return path in in_flight.applying or path in self.unanswered or path in in_flight.restoring
+        known = path in in_flight.applying or path in self.unanswered or path in in_flight.restoring
+        return known or self.moves.is_leaving(path)
 
     def replace_operation(self, entry: StoredOperation) -> None:
         """Mirror a changed operation: open ones are kept, closed ones removed."""
         path = entry.operation.path
+        self.moved.update(self.moves.record_operation(entry))
         found = self.open_operations.get(path)
         others = [] if found is None else [e for e in found if e.seq != entry.seq]
         unknown = entry.state in _UNKNOWN or (bool(others) and any(other.state in _UNKNOWN for other in others))

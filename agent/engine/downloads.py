@@ -25,6 +25,7 @@ from agent.engine.context import EngineContext
 from agent.engine.delete_guard import DeleteGuard
 from agent.engine.effects import ApplyChanges, ScanPaths
 from agent.engine.in_flight import CONTENTS_LIMIT
+from agent.engine.incoming_moves import IncomingMoves
 from agent.engine.messages import Call, PathScanFinished, Restore
 from agent.engine.path_store import WAITING, PathStore, installed
 from agent.engine.phases import RecoveryPhase
@@ -52,12 +53,18 @@ class Downloads:
     """
 
     def __init__(
-        self, ctx: EngineContext, path_store: PathStore, delete_guard: DeleteGuard, large: LargeDownloads
+        self,
+        ctx: EngineContext,
+        path_store: PathStore,
+        delete_guard: DeleteGuard,
+        large: LargeDownloads,
+        moves: IncomingMoves,
     ) -> None:
         self._ctx = ctx
         self._path_store = path_store
         self._delete_guard = delete_guard
         self._large = large
+        self._moves = moves
         self._ids: Iterator[str] = iter(())
         self._restores: dict[str, bytes] = {}
         """Texts to restore once the present file was read, by path."""
@@ -65,6 +72,18 @@ class Downloads:
         """The first intent of each group in flight."""
 
     # Outcomes
+
+    def moved(self, rows: dict[str, PathRow], intent: Intent, landed: ApplyResult, *, detached: bool) -> None:
+        """Take the outcome of a move into the rows of its two paths."""
+        ctx = self._ctx
+        self._moves.landed(rows, intent, landed, detached=detached)
+        if landed.landing is ApplyOutcome.DONE:
+            ctx.clear_problem(intent.path, ProblemOrigin.PULL)
+            ctx.in_flight.clear_deferral(intent.path)
+            self._scan_racy(rows[intent.path])
+            ctx.tally.pulled += 1
+            ctx.record_activity(intent.path, ActivityKind.PULLED, f"moved from {intent.origin}")
+            self._unblock()
 
     def landed(self, row: PathRow, intent: Intent, landed: ApplyResult) -> PathRow:
         """Return the row after the outcome of a pull or restore."""
@@ -93,9 +112,7 @@ class Downloads:
     def _done(self, row: PathRow, intent: Intent, landed: ApplyResult) -> PathRow:
         ctx = self._ctx
         row = seen_at(row, landed.seen)
-        racy = row.fingerprint is not None and row.fingerprint.racy
-        if racy and ctx.setup.run_mode is RunMode.DAEMON:
-            ctx.in_flight.scan_later(row.path, ctx.now + _RACY_SECONDS)
+        self._scan_racy(row)
         if intent.purpose is Purpose.RESTORE:
             ctx.record_activity(row.path, ActivityKind.RESTORED)
             return row
@@ -108,6 +125,11 @@ class Downloads:
             ctx.tally.pulled += 1
             ctx.record_activity(row.path, ActivityKind.PULLED)
         return installed(row, intent)
+
+    def _scan_racy(self, row: PathRow) -> None:
+        racy = row.fingerprint is not None and row.fingerprint.racy
+        if racy and self._ctx.setup.run_mode is RunMode.DAEMON:
+            self._ctx.in_flight.scan_later(row.path, self._ctx.now + _RACY_SECONDS)
 
     def _unblock(self) -> None:
         """Retry blocked paths: a removal may have made room."""
@@ -208,7 +230,10 @@ class Downloads:
     def _plan_changes(self) -> None:
         ctx = self._ctx
         self._ids = ctx.new_intent_ids()
-        jobs = self._removals() if ctx.may_change else []
+        jobs: list[tuple[Intent, Supply]] = []
+        if ctx.may_change:
+            jobs = self._moves.jobs(self._ids, ctx.setup.group_items, self._has_no_other_work)
+            jobs += self._removals()
         jobs += self._installs(ctx.setup.group_items - len(jobs))
         if ctx.may_change:
             jobs = jobs or self._spilled_texts()
@@ -231,6 +256,9 @@ class Downloads:
         self.carry(jobs)
 
     def _free(self, row: PathRow) -> bool:
+        return not self._moves.awaits(row.path) and self._has_no_other_work(row)
+
+    def _has_no_other_work(self, row: PathRow) -> bool:
         ctx = self._ctx
         if row.path in ctx.parked or ctx.is_busy(row.path) or row.path in ctx.in_flight.changed_paths:
             return False

@@ -28,6 +28,7 @@ from agent.engine.effects import Effect
 from agent.engine.feed_polling import FeedPolling
 from agent.engine.in_doubt import InDoubt
 from agent.engine.in_flight import HeldDeletes, SyncCounters
+from agent.engine.incoming_moves import IncomingMoves
 from agent.engine.local_changes import LocalChanges
 from agent.engine.path_store import PathStore
 from agent.engine.planner import Planner
@@ -59,15 +60,16 @@ class Engine:
         ctx = self._ctx = EngineContext(index, setup, rng)
         path_store = self._path_store = PathStore(ctx)
         self._trash_outbox = TrashOutbox(ctx)
-        self._conflicts = ConflictTracker(ctx, path_store, self._trash_outbox)
+        moves = self._moves = IncomingMoves(ctx, path_store)
+        self._conflicts = ConflictTracker(ctx, path_store, self._trash_outbox, moves)
         self._server_conflicts = ServerConflicts(ctx, path_store, self._conflicts)
         self._verification = Verification(ctx, path_store, self._conflicts)
         self._delete_guard = DeleteGuard(ctx, path_store, self._verification)
         self._in_doubt = InDoubt(ctx, path_store, self._conflicts)
         self._local_changes = LocalChanges(ctx, path_store)
         self._uploads = Uploads(ctx, path_store, self._in_doubt, self._delete_guard, self._local_changes)
-        self._large_downloads = LargeDownloads(ctx, path_store)
-        self._downloads = Downloads(ctx, path_store, self._delete_guard, self._large_downloads)
+        self._large_downloads = LargeDownloads(ctx, path_store, moves)
+        self._downloads = Downloads(ctx, path_store, self._delete_guard, self._large_downloads, moves)
         self._undone_deletes = UndoneDeletes(ctx, path_store, self._downloads)
         self._resolutions = Resolutions(ctx, path_store, self._conflicts, self._downloads, self._trash_outbox)
         self._polling = FeedPolling(ctx, self._verification)
@@ -81,7 +83,7 @@ class Engine:
             ctx, path_store, self._in_doubt, self._verification, self._trash_outbox, self._recovery
         )
         self._planner = Planner(
-            ctx, self._conflicts, self._server_conflicts, self._verification, self._polling,
+            ctx, self._conflicts, self._server_conflicts, self._verification, self._polling, moves,
             (self._recovery, self._local_changes, self._in_doubt, self._verification),
             (self._undone_deletes, self._delete_guard, self._large_downloads, self._downloads, self._resolutions,
              self._uploads, self._server_conflicts, self._trash_outbox),
@@ -212,6 +214,7 @@ class Engine:
         ctx = self._ctx
         changed_mode = setup.mode is not ctx.setup.mode
         changed_limit = setup.inline_limit != ctx.setup.inline_limit
+        changed_moves = setup.moves != ctx.setup.moves
         if setup.accepts != ctx.setup.accepts:
             # A file that was skipped may be taken now.
             ctx.in_flight.request_scan()
@@ -221,6 +224,8 @@ class Engine:
                 self._path_store.rederive()
         if changed_limit:
             self._large_downloads.reload()
+        if changed_moves:
+            self._moves.reload()
         return self.step(now, m.TimePassed())
 
     def _on_clock_back(self, before: float) -> None:
@@ -235,6 +240,7 @@ class Engine:
     def _on_started(self, message: m.Started) -> None:
         self._recovery.on_started(message)
         self._large_downloads.reload()
+        self._moves.reload()
         self._delete_guard.on_started()
         if self._ctx.setup.run_mode is not RunMode.DRY_RUN:
             self._uploads.retry_refused()

@@ -12,7 +12,7 @@ from agent.engine.conflicts import ConflictTracker
 from agent.engine.context import EngineContext
 from agent.engine.effects import Recall
 from agent.engine.messages import Call, Recalled
-from agent.engine.path_store import PathStore, agreed
+from agent.engine.path_store import PathStore, agreed, left
 from agent.index.activity import ActivityKind
 from agent.index.operations import OperationState, PushReason, StoredOperation
 from agent.index.problems import ProblemOrigin
@@ -49,7 +49,8 @@ class InDoubt:
         else:
             ctx.tally.pushed += 1
         kind = ActivityKind.DELETED_REMOTE if operation.verb is Verb.DELETE else ActivityKind.PUSHED
-        ctx.record_activity(row.path, kind, None, operation.id)
+        moved = None if operation.old_path is None else f"moved from {operation.old_path}"
+        ctx.record_activity(row.path, kind, moved, operation.id)
         ctx.drop_approval(row.path)
         ctx.clear_problem(row.path, ProblemOrigin.PUSH)
         if entry.reason is PushReason.RESOLVE:
@@ -60,7 +61,7 @@ class InDoubt:
     def acknowledge(self, answered: list[tuple[StoredOperation, Outcome]]) -> None:
         """Record operations that the server acknowledged, each with its outcome."""
         ctx, ordered = self._ctx, self._ctx.setup.ordered_feed
-        rows = self._path_store.rows([entry.operation.path for entry, _ in answered])
+        rows = self._path_store.rows([path for entry, _ in answered for path in entry.operation.paths])
         changed = []
         for entry, outcome in answered:
             position = outcome.position
@@ -76,6 +77,8 @@ class InDoubt:
             if outcome.replaced is not None:
                 self._replaced(row, entry.operation, outcome.replaced)
             changed.append(row)
+            if entry.operation.old_path is not None:
+                changed.append(left(rows[entry.operation.old_path], entry.operation))
         self._path_store.change(changed)
         # The feed may leave these events out.
         ctx.in_flight.acknowledge(each.position for _, each in answered if each.position is not None)
@@ -185,12 +188,22 @@ class InDoubt:
         if verdict is InDoubtVerdict.NOT_APPLIED:
             # It may still arrive late. A conflict that it opens then is recognised by this state.
             ctx.move_operations([entry], OperationState.ABANDONED)
+            ctx.moves.fail(operation)
             return replace(row, remote=side_of(held))
         # Applied, or applied and replaced since: our version was on the server, and the head is what it shows now.
         made = held if verdict is InDoubtVerdict.APPLIED else find_applied(operation, versions)
+        if made is None and operation.verb is Verb.MOVE:
+            made = operation.base_version
         row = self.applied(row, entry, made)
+        self._leave(operation)
         ctx.move_operations([self.record_result(entry, made)], OperationState.DONE)
         return replace(row, remote=side_of(held))
+
+    def _leave(self, operation: Operation) -> None:
+        """Record at the old path of a move that its file is away."""
+        if operation.old_path is not None:
+            self._path_store.change([left(self._path_store.row(operation.old_path), operation)])
+            self._ctx.in_flight.mark_changed([operation.old_path])
 
     def _settled(self, operation: Operation) -> None:
         self._ctx.in_flight.settle_goal.pop(operation.id, None)
@@ -240,8 +253,11 @@ class InDoubt:
         before = self._path_store.row(operation.path)
         made = operation.result(outcome.rev, outcome.remote_id)
         row = self.applied(before, entry, made)
-        if not is_same_version(before.remote.version, operation.base_version):
+        is_move = operation.verb is Verb.MOVE
+        newer = before.position > entry.after if is_move else False
+        if newer or not is_same_version(before.remote.version, None if is_move else operation.base_version):
             row = replace(row, remote=before.remote)
+        self._leave(operation)
         ctx.move_operations([self.record_result(entry, made)], OperationState.DONE, outcome.position)
         self._path_store.change([row])
         ctx.in_flight.mark_changed([row.path])

@@ -189,6 +189,11 @@ class InFlight(Struct):
         self.racy[path] = moment
         self.confirmed_racy.discard(path)
 
+    def path_changed(self, path: str, now: float) -> None:
+        """Have a path scanned once it is quiet."""
+        first, _ = self.changed_paths.get(path, (now, now))
+        self.changed_paths[path] = (first, now)
+
     def folder_failed(self, error: str | None, now: float) -> None:
         """Record that the folder could not be reached, so that recovery and scans are tried again later."""
         self.root_error = error
@@ -214,15 +219,15 @@ class InFlight(Struct):
         """Record changes to the folder as in flight."""
         for intent in intents:
             self.intents[intent.id] = intent
-            self.applying.add(intent.path)
+            self.applying.update(_paths_of(intent))
 
     def end_intent(self, identifier: str) -> Intent | None:
         """Remove a change from those in flight; None if it is unknown. Never two of them are on one path."""
         intent = self.intents.pop(identifier, None)
         if intent is not None:
-            self.applying.discard(intent.path)
+            self.applying.difference_update(_paths_of(intent))
             if self.scan.running or self.scanning_paths or self.reading:
-                self.self_modified.add(intent.path)
+                self.self_modified.update(_paths_of(intent))
         return intent
 
     def keep_content(self, path: str, digest: str, content: bytes) -> None:
@@ -371,6 +376,10 @@ class InFlight(Struct):
         self.request_scan()
         if now < self.paused_until < float("inf"):
             self.paused_until -= before - now
+
+
+def _paths_of(intent: Intent) -> tuple[str, ...]:
+    return (intent.path,) if intent.origin is None else (intent.path, intent.origin)
 
 
 def _joined(spans: list[Span]) -> list[Span]:

@@ -50,9 +50,7 @@ class LocalChanges:
         self._ctx.in_flight.request_scan()
 
     def _path_changed(self, path: str) -> None:
-        changed, now = self._ctx.in_flight.changed_paths, self._ctx.now
-        first, _ = changed.get(path, (now, now))
-        changed[path] = (first, now)
+        self._ctx.in_flight.path_changed(path, self._ctx.now)
 
     def on_scan_results(self, message: ScanResults) -> None:
         """Write the results of a scan into the local tree."""

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from agent.core.model import ABSENT, Intent, Observation, Presence, side_of
 from agent.core.reconcile import Step, reconcile
+from agent.core.remote_records import Operation
 from agent.core.version import Version
 from agent.engine.context import EngineContext
 from agent.index.problems import ProblemOrigin
@@ -96,6 +97,8 @@ class PathStore:
         ctx.changes += len(decided)
         if ctx.setup.inline_limit is not None:
             ctx.in_flight.large.record(decided, ctx.setup.inline_limit)
+        if ctx.setup.moves:
+            ctx.moves.record_rows(decided)
         if decided:
             ctx.rows_written([row.path for row in decided])
 
@@ -122,6 +125,7 @@ class PathStore:
         if ctx.setup.inline_limit is not None:
             rows = (PathRow(seen.path, local=seen.side, step=steps[seen.side.category]) for seen in there)
             ctx.in_flight.large.record(rows, ctx.setup.inline_limit)
+        ctx.moves.must_seek = True
         if found:
             ctx.rows_written([seen.path for seen in found])
 
@@ -146,6 +150,13 @@ def agreed(row: PathRow, version: Version | None) -> PathRow:
     """Return the row after the server took ``version`` from us on the right base; None is "no file"."""
     side = side_of(version)
     return replace(row, base=side, remote=side)
+
+
+def left(row: PathRow, operation: Operation) -> PathRow:
+    """Return the row of a move's old path after the server carried it out. Another file that came there stays."""
+    if row.base.remote_id == operation.remote_id:
+        row = replace(row, base=ABSENT)
+    return replace(row, remote=ABSENT) if row.remote.remote_id == operation.remote_id else row
 
 
 def installed(row: PathRow, intent: Intent) -> PathRow:

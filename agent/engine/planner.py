@@ -11,6 +11,7 @@ from agent.engine.conflicts import ConflictTracker
 from agent.engine.context import EngineContext
 from agent.engine.effects import PassFinished, SetTimer
 from agent.engine.feed_polling import FeedPolling
+from agent.engine.incoming_moves import IncomingMoves
 from agent.engine.messages import Call
 from agent.engine.phases import RecoveryPhase
 from agent.engine.server_conflicts import ServerConflicts
@@ -44,6 +45,7 @@ class Planner:
         server_conflicts: ServerConflicts,
         verification: Verification,
         polling: FeedPolling,
+        moves: IncomingMoves,
         observers: Sequence[Plans],
         actors: Sequence[Plans],
     ) -> None:
@@ -52,6 +54,7 @@ class Planner:
         self._server_conflicts = server_conflicts
         self._verification = verification
         self._polling = polling
+        self._moves = moves
         self._observers = observers
         self._actors = actors
 
@@ -60,11 +63,13 @@ class Planner:
         ctx = self._ctx
         if ctx.in_flight.recovery is RecoveryPhase.NOT_STARTED:
             return
+        self._moves.refresh()
         self._server_conflicts.compare_listed()
         self._conflicts.update_conflicts()
         for part in self._observers:
             part.plan()
         # The verification may have found new conflicts and deletes; both are judged before anything acts on them.
+        self._moves.refresh()
         self._conflicts.update_conflicts()
         for part in self._actors:
             part.plan()

@@ -74,9 +74,14 @@ class Recovery:
         if in_flight.recovery is not RecoveryPhase.DONE and not in_flight.intents:
             # The recovery is over once no change is in flight: the outcome of any of them may be the unknown one.
             in_flight.recovery = RecoveryPhase.DONE
-        rows = self._path_store.rows([intent.path for intent, _ in pairs if intent])
+        known = [intent for intent, _ in pairs if intent]
+        rows = self._path_store.rows([path for each in known for path in (each.path, each.origin) if path])
         for intent, result in pairs:
             if intent is None:
+                continue
+            if intent.origin is not None:
+                self._downloads.moved(rows, intent, result, detached=intent.id in in_flight.detached)
+                in_flight.detached.discard(intent.id)
                 continue
             part = self._resolutions if intent.purpose is Purpose.RESOLVE else self._downloads
             row = part.landed(rows[intent.path], intent, result)

@@ -34,13 +34,14 @@ from agent.core.feed import (
     overwritten_late,
 )
 from agent.core.model import Reason, side_of
+from agent.core.remote_records import Operation
 from agent.core.version import Version
 from agent.engine.conflicts import ConflictTracker
 from agent.engine.context import EngineContext
 from agent.engine.feed_polling import FeedPolling
 from agent.engine.in_doubt import InDoubt
 from agent.engine.messages import PageArrived
-from agent.engine.path_store import PathStore
+from agent.engine.path_store import PathStore, left
 from agent.engine.server_conflicts import ServerConflicts
 from agent.engine.verification import Verification
 from agent.index.activity import ActivityKind
@@ -184,7 +185,7 @@ class RemoteFeed:
         """
         row = reading.rows[path]
         pending = self._ctx.open_operations.get(path)
-        if entry is None and not pending and event.position > row.position:
+        if entry is None and not pending and path not in self._ctx.moves.leaving and event.position > row.position:
             # The common case without the work of a judgement: ``judge_event`` would say NEW_HEAD.
             self._new_head(reading, row, version, event)
             return
@@ -199,6 +200,7 @@ class RemoteFeed:
             case EventKind.OWN_ECHO if entry is not None:
                 reading.rows[path] = self._echo(row, entry, version, event.position)
                 reading.changed.add(path)
+                self._leave(reading, entry.operation)
             case EventKind.NO_OP_ECHO:
                 same = [e for e in pending or () if e.state is OperationState.ACKED and e.operation.hash == digest]
                 self._ctx.move_operations(same, OperationState.ECHOED)
@@ -213,6 +215,13 @@ class RemoteFeed:
                 # BELOW_OURS, or an older event that can lose no text: the row is newer.
                 pass
 
+    def _leave(self, reading: _PageContext, operation: Operation) -> None:
+        """Record at the old path of our own move that its file is away."""
+        path = operation.old_path
+        if path is not None:
+            reading.rows[path] = left(reading.rows.get(path) or self._path_store.row(path), operation)
+            reading.changed.add(path)
+
     def _knowledge(self, row: PathRow) -> PathKnowledge:
         pending = tuple(
             PendingPush(
@@ -223,6 +232,10 @@ class RemoteFeed:
             )
             for entry in self._ctx.open_operations.get(row.path, ())
         )
+        leaving = self._ctx.moves.leaving.get(row.path)
+        if leaving is not None and leaving.state is OperationState.ACKED:
+            # For this path an acknowledged move is a delete.
+            pending += (PendingPush(None, leaving.operation.base, acknowledged=True),)
         return PathKnowledge(row.position, pending, self._ctx.setup.ordered_feed)
 
     def _new_head(
@@ -278,7 +291,9 @@ class RemoteFeed:
         # The event's revision is that of its own content.
         own = version if version is not None and version.hash == operation.hash else None
         made = operation.result(own.rev if own else None, own.remote_id if own else None)
-        later = [e for e in ctx.open_operations.get(operation.path, ()) if e.seq > entry.seq]
+        leaving = ctx.moves.leaving.get(operation.path)
+        open_here = [*ctx.open_operations.get(operation.path, ()), *([] if leaving is None else [leaving])]
+        later = [e for e in open_here if e.seq > entry.seq]
         if entry.state is not OperationState.ACKED:
             # The answer has not come, or was lost: the event is the answer.
             row = self._in_doubt.applied(row, entry, made)

@@ -263,7 +263,8 @@ class Resolutions:
         verb = Verb.DELETE if step.hash is None else Verb.UPSERT
         size = len(self._text(step) or b"")
         rev, remote_id = (head.rev, head.remote_id) if head else (None, None)
-        operation = Operation(self._ctx.new_operation_id(), row.path, verb, step.hash, size, step.base, rev, remote_id)
+        [identifier] = self._ctx.new_operation_ids(1)
+        operation = Operation(identifier, row.path, verb, step.hash, size, step.base, rev, remote_id)
         self._ctx.add_operations([(operation, row)], PushReason.RESOLVE)
 
     def on_close_answered(self, message: ConflictCloseAnswered) -> None:

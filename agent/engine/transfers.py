@@ -18,6 +18,7 @@ from agent.core.supply import Transfer
 from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
 from agent.engine.effects import CancelFetch, DiscardDownloads, Fetch
+from agent.engine.incoming_moves import IncomingMoves
 from agent.engine.messages import OF_ONE_FILE, Advanced, Call, Fetched, FetchResult
 from agent.engine.path_store import PathStore
 from agent.engine.phases import RecoveryPhase
@@ -66,9 +67,10 @@ class LargeDownloads:
     without the server's text.
     """
 
-    def __init__(self, ctx: EngineContext, path_store: PathStore) -> None:
+    def __init__(self, ctx: EngineContext, path_store: PathStore, moves: IncomingMoves) -> None:
         self._ctx = ctx
         self._path_store = path_store
+        self._moves = moves
         self._live = {transfer.id: _Download(transfer) for transfer in ctx.index.transfers.all(ctx.source)}
 
     def transfers(self) -> tuple[Transfer, ...]:
@@ -237,7 +239,7 @@ class LargeDownloads:
 
     def _is_free(self, path: str) -> bool:
         ctx = self._ctx
-        if path in ctx.parked or ctx.is_busy(path) or path in ctx.in_flight.changed_paths:
+        if path in ctx.parked or ctx.is_busy(path) or path in ctx.in_flight.changed_paths or self._moves.awaits(path):
             return False
         due = ctx.retry_time(path)
         if due > ctx.now and due < float("inf") and ctx.setup.run_mode is RunMode.DAEMON:

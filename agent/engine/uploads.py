@@ -18,6 +18,7 @@ from agent.engine.effects import CancelUpload, OutgoingOperation, Send
 from agent.engine.in_doubt import InDoubt
 from agent.engine.local_changes import LocalChanges
 from agent.engine.messages import BatchAnswered, Call, PathsChanged, Resumable
+from agent.engine.outgoing_moves import OutgoingMoves
 from agent.engine.path_store import PathStore
 from agent.index.operations import OperationState, PushReason, StoredOperation
 from agent.index.problems import PathProblem, ProblemOrigin
@@ -43,6 +44,7 @@ class Uploads:
         self._in_doubt = in_doubt
         self._delete_guard = delete_guard
         self._local_changes = local_changes
+        self._moves = OutgoingMoves(ctx, path_store)
         self._chosen: dict[Step, str] = {}
         """The last path chosen for each step; the search for the next batch begins behind it."""
         self._refusals: dict[str, int] = {}
@@ -147,27 +149,31 @@ class Uploads:
         elif outcome.result in (Result.REJECTED, Result.TOO_LARGE):
             self._refuse(entry, outcome)
         elif outcome.result is Result.CHANGED:
-            self._on_changed(entry.operation.path)
+            self._on_changed(entry.operation)
             if entry.state is OperationState.STORED:
                 ctx.index.operations.drop([entry.operation.id])
                 ctx.replace_operation(replace(entry, state=OperationState.DONE))
                 ctx.moved.add(entry.operation.path)
 
-    def _on_changed(self, path: str) -> None:
+    def _on_changed(self, operation: Operation) -> None:
         """Scan a file whose bytes are not those of its operation. It is sent again after a delay that grows.
 
         A change that a scan finds ends the delay.
         """
-        ctx = self._ctx
-        self._local_changes.on_paths_changed(PathsChanged(frozenset([path])))
+        ctx, path = self._ctx, operation.path
+        self._local_changes.on_paths_changed(PathsChanged(frozenset(operation.paths)))
         misses = ctx.in_flight.misses[path] = ctx.in_flight.misses.get(path, 0) + 1
         delay = resend_delay(misses)
         if delay:
             ctx.in_flight.defer(path, ctx.now + delay)
 
     def _refuse(self, entry: StoredOperation, outcome: Outcome) -> None:
-        """Set aside one file that the server refuses, with the reason."""
+        """Set aside one file that the server refuses, with the reason. A refused move travels as two changes."""
         ctx = self._ctx
+        if entry.operation.verb is Verb.MOVE:
+            self._in_doubt.abandon([entry])
+            ctx.moves.fail(entry.operation)
+            return
         reason = Reason.TOO_LARGE if outcome.result is Result.TOO_LARGE else Reason.REFUSED
         row = self._path_store.row(entry.operation.path)
         text = outcome.detail or "the server refuses this file"
@@ -285,11 +291,12 @@ class Uploads:
         return self._ctx.index.texts.get(entry.operation.hash) or b""
 
     def _choose(self) -> list[StoredOperation]:
-        """Choose one batch: waiting operations and new uploads; only if there are none of these, deletes.
+        """Choose one batch: waiting operations, moves and new uploads; only if there are none of these, deletes.
 
         The upload of a renamed file is then acknowledged before its old path is deleted. A large upload holds up only
         the deletes of its own content.
         """
+        self._moves.choose(self._free)
         waiting = self._waiting(large=False)[: self._ctx.setup.batch_items]
         rows = self._ready(Step.PUSH, self._ctx.setup.batch_items - len(waiting))
         if waiting or rows:

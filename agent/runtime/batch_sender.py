@@ -170,8 +170,10 @@ class BatchSender:
         if reader is None:
             return None
         try:
-            if operation.verb is Verb.DELETE:
-                seen = self._folder.observe([operation.path], {}, TEXT, self._memory.mounts())
+            if operation.verb is not Verb.UPSERT:
+                # A move sends no bytes. It is wrong only if the user has put a file at the old path meanwhile.
+                path = operation.old_path or operation.path
+                seen = self._folder.observe([path], {}, TEXT, self._memory.mounts())
                 return b"" if seen[0].side.presence is Presence.ABSENT else None
             return reader.read(operation.path, operation.hash or "", operation.size)
         except RootError:

@@ -87,6 +87,7 @@ def with_capabilities(config: EngineConfig, capabilities: Capabilities) -> Engin
         expected_hash=capabilities.expected_hash,
         inline_limit=capabilities.inline_limit,
         resumable_uploads=capabilities.resumable_uploads,
+        moves=capabilities.moves,
         accepts=Accepts(capabilities.text_only, capabilities.max_bytes),
     )
 

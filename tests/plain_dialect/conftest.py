@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from plain_dialect.household import Household
 from plain_dialect.world import PlainWorld
 
 
@@ -13,3 +16,9 @@ def world() -> Iterator[PlainWorld]:
     made = PlainWorld()
     yield made
     made.close()
+
+
+@pytest.fixture
+def home(world: PlainWorld, tmp_path: Path) -> Iterator[Household]:
+    with contextlib.closing(Household(world, tmp_path)) as made:
+        yield made
