@@ -163,3 +163,10 @@ def installed(row: PathRow, intent: Intent) -> PathRow:
     """Return the row after this change of the folder was made: what the folder received is the base."""
     # A remote side with the same content has the newest revision of it.
     return replace(row, base=row.remote if row.remote.hash == intent.new else side_of(intent.version))
+
+
+def may_be_new(row: PathRow) -> bool:
+    """Return True if the path has no base, and its local file, if known, can be sent."""
+    return row.base.presence is Presence.ABSENT and (
+        row.local.presence is Presence.ABSENT or (row.local.is_file and row.local.reason is None)
+    )

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from agent.core.backoff import resend_delay
 from agent.core.errors import Problem, ProblemKind
-from agent.core.model import Presence, Reason
+from agent.core.model import Reason
 from agent.core.reconcile import Step
 from agent.core.remote_records import Operation, Outcome, Result, Verb
 from agent.engine.config import RunMode
@@ -19,7 +19,7 @@ from agent.engine.in_doubt import InDoubt
 from agent.engine.local_changes import LocalChanges
 from agent.engine.messages import BatchAnswered, Call, PathsChanged, Resumable
 from agent.engine.outgoing_moves import OutgoingMoves
-from agent.engine.path_store import PathStore
+from agent.engine.path_store import PathStore, may_be_new
 from agent.index.operations import OperationState, PushReason, StoredOperation
 from agent.index.problems import PathProblem, ProblemOrigin
 from agent.index.trees import PathRow
@@ -322,7 +322,7 @@ class Uploads:
                 - in_flight.unstable
             )
         ).values()
-        return in_flight.scan.running or any(_may_be_new(row) for row in rows)
+        return in_flight.scan.running or any(may_be_new(row) for row in rows)
 
     def _waiting(self, *, large: bool) -> list[StoredOperation]:
         """Return stored operations that are not in flight, oldest first, one for each path."""
@@ -394,10 +394,3 @@ class Uploads:
             operations.append((operation, row))
         self._path_store.read(rows)
         return ctx.add_operations(operations, PushReason.PUSH)
-
-
-def _may_be_new(row: PathRow) -> bool:
-    """True if the path has no base, and its local file, if known, can be sent."""
-    return row.base.presence is Presence.ABSENT and (
-        row.local.presence is Presence.ABSENT or (row.local.is_file and row.local.reason is None)
-    )
