@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from agent.cli.humanize import clock, count_of, short_hash, short_home, size_words, typed_path
 from agent.cli.output import Style, TextLine, View
@@ -149,6 +149,33 @@ def restore(document: Document) -> View:
     if document.get("replaced"):
         undo = f"raven-agent restore {typed_path(whole)} --trash {document['replaced']}"
         lines.append(TextLine(f"the text that was there: {undo}", Style.ASIDE))
+    return lines
+
+
+_REWIND_WORDS: Final = {"restore": ("would come back", "came back"), "remove": ("would be removed", "removed")}
+_REWIND_LINES: Final = 20
+
+
+@_for_any_release
+def rewind(document: Document) -> View:
+    """Name the files that a rewind changes or changed, and the way back."""
+    root = short_home(document["root"])
+    planned = bool(document["dry_run"])
+    due = [row for row in document["files"] if row["step"] != "unknown"]
+    left = [row for row in document["files"] if row["step"] == "unknown"]
+    if not due and not left:
+        return [TextLine(f"{root} is as it was then" if document.get("at") else f"nothing in {root} is left to undo")]
+    lines = [
+        TextLine(f"{row['path']}: {_REWIND_WORDS[row['step']][0 if planned else 1]}") for row in due[:_REWIND_LINES]
+    ]
+    if len(due) > _REWIND_LINES:
+        lines.append(TextLine(f"... and {count_of(len(due) - _REWIND_LINES, 'more file')}", Style.ASIDE))
+    lines += [TextLine(f"{row['path']}: stays as it is: {row['message']}", Style.CARE) for row in left]
+    if due and not planned:
+        lines.append(TextLine(f"{root}: {count_of(len(due), 'file')} changed", Style.GOOD))
+        if document.get("at"):
+            undo = f"raven-agent restore {typed_path(document['root'])} --undo"
+            lines.append(TextLine(f"back again: {undo}", Style.ASIDE))
     return lines
 
 

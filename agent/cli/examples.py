@@ -87,6 +87,7 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
     ),
     "restore": (
         ("restore ~/notes/paper.md --version ec891ef7", "bring a version back"),
+        ("restore ~/notes --at 14:30 --dry-run", "show what bringing the folder back to 14:30 would change"),
         ("restore ~/notes/paper.md --trash 50fd --to old.md", "write an entry of the trash to another file"),
     ),
     "trash": (

@@ -101,6 +101,11 @@ class Output(NamedTuple):
         if self.form is OutputFormat.HUMAN and self.loudness > Verbosity.QUIET:
             draw([TextLine(text, Style.ASIDE)], sys.stderr)
 
+    def plan(self, document: Any, render: Renderer) -> None:
+        """Show what would be done before a question about it, on stderr."""
+        if self.form is OutputFormat.HUMAN:
+            draw(render(document), sys.stderr)
+
 
 def _json(document: Any, **style: Any) -> str:
     # Imported where it is used: what only says something about the program has no document.

@@ -66,8 +66,8 @@ class Downloads:
         self._large = large
         self._moves = moves
         self._ids: Iterator[str] = iter(())
-        self._restores: dict[str, bytes] = {}
-        """Texts to restore once the present file was read, by path."""
+        self._restores: dict[str, bytes | None] = {}
+        """Texts to restore once the present file was read, by path; None to remove the file."""
         self._groups: list[str] = []
         """The first intent of each group in flight."""
 
@@ -114,7 +114,8 @@ class Downloads:
         row = seen_at(row, landed.seen)
         self._scan_racy(row)
         if intent.purpose is Purpose.RESTORE:
-            ctx.record_activity(row.path, ActivityKind.RESTORED)
+            removed = intent.new is None
+            ctx.record_activity(row.path, ActivityKind.DELETED_LOCAL if removed else ActivityKind.RESTORED)
             return row
         if intent.new is None:
             ctx.tally.deleted_local += 1
@@ -174,7 +175,8 @@ class Downloads:
         if message.path in ctx.parked or ctx.is_busy(message.path):
             return
         if row.local.presence is not Presence.UNKNOWN:
-            self.restore(row, message.content)
+            if message.content is not None or row.local.hash is not None:
+                self.restore(row, message.content)
             return
         self._restores[message.path] = message.content
         ctx.in_flight.begin_restore([message.path])
@@ -190,11 +192,14 @@ class Downloads:
                 text = "the file cannot be read, so nothing was restored over it"
                 ctx.set_problem(PathProblem(path, ProblemOrigin.PULL, Reason.UNREADABLE, text, ctx.now))
 
-    def restore(self, row: PathRow, content: bytes) -> None:
-        """Journal the install of this text over what the row says the folder holds, and have it made."""
-        digest = hashlib.sha256(content).hexdigest()
+    def restore(self, row: PathRow, content: bytes | None) -> None:
+        """Journal the install of this text over what the row says the folder holds, and have it made.
+
+        Without a text the file is removed.
+        """
+        digest = None if content is None else hashlib.sha256(content).hexdigest()
         intent = Intent(self._ctx.new_intent_id(), row.path, digest, row.local.hash, Purpose.RESTORE)
-        self.carry([(intent, Inline(content))])
+        self.carry([(intent, Inline(content or b""))])
 
     def _plan_restores(self) -> None:
         """Install restored texts in the step in which the present file became known.
@@ -205,7 +210,9 @@ class Downloads:
             row = self._path_store.row(path)
             if row.local.presence is not Presence.UNKNOWN:
                 self._ctx.in_flight.end_restore(path)
-                self.restore(row, self._restores.pop(path))
+                content = self._restores.pop(path)
+                if content is not None or row.local.hash is not None:
+                    self.restore(row, content)
 
     def plan(self) -> None:
         """Ask for the next group of changes."""

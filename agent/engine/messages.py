@@ -249,10 +249,14 @@ class Resolve:
 
 @dataclass(frozen=True, slots=True)
 class Restore:
-    """A person's wish for this text at this path; the present file goes to the trash."""
+    """A person's wish for this text at this path; the present file goes to the trash.
+
+    Attributes:
+        content: None to remove the file. Its delete is then sent like any other.
+    """
 
     path: str
-    content: bytes = field(repr=False)
+    content: bytes | None = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

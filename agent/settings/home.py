@@ -108,6 +108,11 @@ class Home:
         return self.state_dir / "drafts"
 
     @property
+    def rewinds_dir(self) -> Path:
+        """The changes of the last ``restore FOLDER --at`` of each source; each file 0600."""
+        return self.state_dir / "rewinds"
+
+    @property
     def hub_dir(self) -> Path:
         """Data of the embedded hub."""
         return self.state_dir / "hub"

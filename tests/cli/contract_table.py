@@ -41,7 +41,7 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "resolve": ("ID", "CHOICE", "--path", "--all", "--file", "--edit", "--proposed", "--dry-run", "--json"),
     "history": ("PATH", "--limit", "--after", "--json"),
     "show": ("PATH", "--version"),
-    "restore": ("PATH", "--version", "--trash", "--to", "--json"),
+    "restore": ("PATH", "--version", "--trash", "--to", "--at", "--undo", "--dry-run", "--yes", "--json"),
     "trash": ("FOLDER|prune", "--limit", "--after", "--json"),
     "pause": ("FOLDER", "--for", "--everywhere", "--json"),
     "resume": ("FOLDER", "--everywhere", "--json"),

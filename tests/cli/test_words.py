@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import datetime as dt
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from agent.cli.humanize import (
     ago,
     file_path,
     folder_path,
+    moment,
     parse_duration,
     path_params,
     printable,
@@ -35,6 +37,34 @@ def test_a_length_of_time_is_understood(text: str, seconds: float) -> None:
 def test_what_is_no_length_of_time_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match=r"length of time|hundred years"):
         parse_duration(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("2h", "2026-03-05T10:00:00+00:00"),
+        ("2h ago", "2026-03-05T10:00:00+00:00"),
+        ("9:30", "2026-03-05T09:30:00+00:00"),
+        ("2026-03-01", "2026-03-01T00:00:00+00:00"),
+        ("2026-03-01 14:30", "2026-03-01T14:30:00+00:00"),
+        ("2026-03-01T14:30:00.5Z", "2026-03-01T14:30:00.500000+00:00"),
+        ("2026-03-01T14:30:00+02:00", "2026-03-01T12:30:00+00:00"),
+    ],
+)
+def test_a_past_time_is_understood(text: str, expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A time without a zone is local."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    now = dt.datetime(2026, 3, 5, 12, tzinfo=dt.UTC)
+    assert moment(text, now).astimezone(dt.UTC).isoformat() == expected
+
+
+@pytest.mark.parametrize("text", ["", "5", "noon", "25:00", "2026-13-01", "13:00", "2027-01-01"])
+def test_a_time_that_is_none_or_to_come_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    with pytest.raises(UsageError, match=r"not a time|to come"):
+        moment(text, dt.datetime(2026, 3, 5, 12, tzinfo=dt.UTC))
 
 
 @pytest.mark.parametrize(

@@ -350,6 +350,19 @@ def test_a_restored_text_is_an_edit_like_any_other() -> None:
     assert not [c for c in harness.conflicts() if c.kind is ConflictKind.EDIT_EDIT]
 
 
+def test_a_restore_to_no_file_removes_it_and_owes_the_delete() -> None:
+    """The removal expects the file that is there, and its delete carries the base like any other."""
+    harness = started()
+    harness.tell(m.Restore("a.md", None))
+    intent: Intent = harness.take(e.ApplyChanges).jobs[0][0]
+    assert (intent.purpose, intent.new, intent.expected) == (Purpose.RESTORE, None, sha("one"))
+    harness.tell(m.ChangesApplied((ApplyResult(intent.id, ApplyOutcome.DONE, seen("a.md", None)),)))
+    assert harness.row("a.md").step is Step.PUSH_DELETE
+    assert harness.trees("a.md") == (sha("one"), None, sha("one"))
+    harness.tell(m.Restore("other.md", None))
+    assert not harness.wants(e.ApplyChanges)
+
+
 def test_a_retry_of_all_forgets_a_limit_that_refused_nothing() -> None:
     """A gateway's one bad answer taught it; the next file would be set aside without ever having been sent."""
     harness = started()

@@ -277,7 +277,7 @@ def _watch_decisions(machine: Machine, of: Testimony) -> None:
                 shown = machine.conflict(message.conflict)
                 # The head is not shown where it is neither side: then it must have been in the folder.
                 of.seen |= {spot(shown.path, each) for each in (shown.local_hash, shown.remote_hash)}
-            if isinstance(message, m.Restore):
+            if isinstance(message, m.Restore) and message.content is not None:
                 wanted = spot(message.path, sha(message.content))
                 of.done.add(wanted)
                 of.seen.add(wanted)

@@ -23,6 +23,7 @@ from agent.api.methods import (
     history,
     links,
     resolve,
+    rewind,
     rules,
     settings,
     status,
@@ -32,7 +33,7 @@ from agent.api.schema.accounts import HubParams, LoginParams, LogoutParams
 from agent.api.schema.common import FolderParams, ListParams, NoParams, PathParams
 from agent.api.schema.conflicts import DiffParams, ResolveParams
 from agent.api.schema.doctor import DrillParams
-from agent.api.schema.history import CompareParams, RestoreParams, ShowParams
+from agent.api.schema.history import CompareParams, RestoreParams, RewindParams, ShowParams
 from agent.api.schema.links import LinkParams, MoveParams, RulesParams, SourcesParams, UnlinkParams
 from agent.api.schema.status import ActivityParams, FilesParams
 from agent.api.schema.sync import PauseParams, ResumeParams, RetryParams, SyncParams
@@ -65,6 +66,7 @@ METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
     "compare": (compare.compare, CompareParams),
     "show": (history.show, ShowParams),
     "restore": (history.restore, RestoreParams),
+    "rewind": (rewind.rewind, RewindParams),
     "trash": (history.trash, ListParams),
     "drill": (doctor.drill, DrillParams),
     "trash_prune": (history.trash_prune, NoParams),

@@ -30,7 +30,31 @@ def install_text(agent: Agent, runner: SourceRunner, source: SourceEntry, path: 
     Raises:
         RequestRefused: the file is still another after several tries.
     """
-    digest = hashlib.sha256(content).hexdigest()
+    if not _try_restore(agent, runner, source, m.Restore(path, content), hashlib.sha256(content).hexdigest()):
+        raise RequestRefused(
+            f"{source.root / path} could not be restored", f"raven-agent explain {quote(str(source.root / path))}"
+        )
+
+
+def remove_file(agent: Agent, runner: SourceRunner, source: SourceEntry, path: str, expected: str | None) -> None:
+    """Have the engine move the file into the trash, if it is the version ``expected``, and wait for the outcome.
+
+    Raises:
+        RequestRefused: the file is another one, or still there after several tries.
+    """
+    if _local_hash(agent, source, path) != expected or not _try_restore(
+        agent, runner, source, m.Restore(path, None), None
+    ):
+        raise RequestRefused(
+            f"{source.root / path} could not be removed", f"raven-agent explain {quote(str(source.root / path))}"
+        )
+
+
+def _try_restore(
+    agent: Agent, runner: SourceRunner, source: SourceEntry, message: m.Restore, digest: str | None
+) -> bool:
+    """Send the message until the path holds the hash ``digest``. Return False after the last try."""
+    path = message.path
 
     def at_rest() -> bool:
         return not runner.engine.is_busy(path)
@@ -38,13 +62,15 @@ def install_text(agent: Agent, runner: SourceRunner, source: SourceEntry, path: 
     for _ in range(_TRIES):
         runner.when(at_rest).result(_WAIT_SECONDS)
         # A file that is busy again by now ignores the message; the next try repeats it.
-        agent.control.call(lambda: runner.tell(m.Restore(path, content)))
+        agent.control.call(lambda: runner.tell(message))
         runner.when(at_rest).result(_WAIT_SECONDS)
-        if agent.control.call(lambda: agent.index.trees.get(source.key, [path])[path].local.hash) == digest:
-            return
-    raise RequestRefused(
-        f"{source.root / path} could not be restored", f"raven-agent explain {quote(str(source.root / path))}"
-    )
+        if _local_hash(agent, source, path) == digest:
+            return True
+    return False
+
+
+def _local_hash(agent: Agent, source: SourceEntry, path: str) -> str | None:
+    return agent.control.call(lambda: agent.index.trees.get(source.key, [path])[path].local.hash)
 
 
 def rescue_late_writes(agent: Agent, source: SourceEntry) -> int:

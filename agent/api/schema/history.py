@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from msgspec import UNSET, Struct, UnsetType
 
-from agent.api.schema.common import ErrorDocument, PathParams
+from agent.api.schema.common import ErrorDocument, FolderParams, PathParams
 
 
 class ShowParams(PathParams, frozen=True, kw_only=True):
@@ -137,6 +137,53 @@ class RestoreDocument(Struct, frozen=True, kw_only=True):
     size: int
     hash: str
     replaced: str | None
+
+
+class RewindParams(FolderParams, frozen=True, kw_only=True):
+    """The time to go back to, or the undo of the last rewind: exactly one of ``at`` and ``undo``.
+
+    Attributes:
+        at: RFC 3339 time.
+        undo: bring back what the last rewind of this folder changed.
+        dry_run: only list the files.
+    """
+
+    at: str | None = None
+    undo: bool = False
+    dry_run: bool = False
+
+
+class RewindRow(Struct, kw_only=True):
+    """One file that a rewind changes, or cannot change.
+
+    Attributes:
+        path: relative to the root.
+        step: restore, remove, or unknown for a file that stays as it is.
+        before: sha256 now; null for "no such file", as in ``after``.
+        after: sha256 of the version of that time.
+        message: why the file stays as it is.
+    """
+
+    path: str
+    step: str
+    before: str | None
+    after: str | None
+    message: str | None
+
+
+class RewindDocument(Struct, frozen=True, kw_only=True):
+    """The result of ``restore FOLDER --at``.
+
+    Attributes:
+        at: the requested time; null for an undo.
+        files: those that are not as they were then.
+    """
+
+    changed: bool
+    root: str
+    at: str | None
+    dry_run: bool
+    files: list[RewindRow]
 
 
 class TrashDocument(Struct, frozen=True, kw_only=True):

@@ -8,13 +8,17 @@ import sys
 import click
 
 from agent.cli import confirmations, render
-from agent.cli.command import App, after_option, command, limit_option, without_none
+from agent.cli.command import App, after_option, command, dry_run_option, limit_option, without_none, yes_option
 from agent.cli.commands.sync import folder_params
 from agent.cli.completions import TRASH_ID, VERSION
 from agent.cli.exit_codes import ExitCode, for_history
-from agent.cli.humanize import file_path, path_params
+from agent.cli.humanize import count_of, file_path, moment, path_params
 from agent.cli.output import TextLine, is_terminal
 from agent.core.errors import UsageError
+
+version_option = click.option(
+    "--version", type=VERSION, metavar="HASH", help="This version, as history shows it; the first digits are enough."
+)
 
 
 @command("history")
@@ -37,9 +41,7 @@ def history_command(app: App, path: str, limit: int | None, after: str | None) -
 
 @command("show", prints_data=False)
 @click.argument("path")
-@click.option(
-    "--version", type=VERSION, metavar="HASH", help="This version, as history shows it; the first digits are enough."
-)
+@version_option
 def show_command(app: App, path: str, version: str | None) -> ExitCode:
     """Write the content of one version of PATH.
 
@@ -60,20 +62,62 @@ def show_command(app: App, path: str, version: str | None) -> ExitCode:
 
 @command("restore")
 @click.argument("path")
-@click.option(
-    "--version", type=VERSION, metavar="HASH", help="This version, as history shows it; the first digits are enough."
-)
+@version_option
 @click.option("--trash", "trash_id", type=TRASH_ID, metavar="ID", help="This entry, as trash shows it.")
 @click.option("--to", metavar="FILE", help="Write it there instead of to PATH.")
-def restore_command(app: App, path: str, version: str | None, trash_id: str | None, to: str | None) -> ExitCode:
-    """Bring a version of PATH back. What is there goes to the trash first."""
-    if (version is None) == (trash_id is None):
-        raise UsageError("exactly one of --version and --trash is needed", "raven-agent history PATH")
+@click.option("--at", metavar="TIME", help="The folder PATH as it was then: 2h, 14:30 or '2026-03-01 14:30'.")
+@click.option("--undo", is_flag=True, help="Undo the last --at of the folder PATH.")
+@dry_run_option
+@yes_option
+def restore_command(
+    app: App,
+    *,
+    path: str,
+    version: str | None,
+    trash_id: str | None,
+    to: str | None,
+    at: str | None,
+    undo: bool,
+    dry_run: bool,
+    yes: bool,
+) -> ExitCode:
+    """Bring a version of PATH back. What is there goes to the trash first.
+
+    With --at a whole folder: files of that time come back, files made later go to the trash. The deletes are then
+    sent, and held like any other if they are many. The times are the server's.
+    """
+    if (version, trash_id, at, undo or None).count(None) != 3:
+        raise UsageError("exactly one of --version, --trash, --at and --undo is needed", "raven-agent history PATH")
+    if at is not None or undo:
+        if to is not None:
+            raise UsageError("--to goes with --version and --trash")
+        return _rewind(app, path, at, dry_run=dry_run, yes=yes)
+    if dry_run:
+        raise UsageError("--dry-run goes with --at and --undo")
     params = {**path_params("path", file_path(path)), **without_none(version=version, trash_id=trash_id)}
     if to is not None:
         params |= path_params("to", file_path(to))
     app.output.done(app.call("restore", params), confirmations.restore)
     return ExitCode.DONE
+
+
+def _rewind(app: App, folder: str, at: str | None, *, dry_run: bool, yes: bool) -> ExitCode:
+    """Show the files that would change, ask, and change them. ``at`` None undoes the last rewind."""
+    wanted = {"undo": True} if at is None else {"at": moment(at).isoformat()}
+    params = {**folder_params(folder), **wanted}
+    with app.connect() as client:
+        plan = client.call("rewind", {**params, "dry_run": True})
+        due = [row for row in plan["files"] if row["step"] != "unknown"]
+        if dry_run or not due:
+            app.output.done(plan, confirmations.rewind)
+            return ExitCode.DONE if due or not plan["files"] else ExitCode.FAILED
+        if not yes:
+            app.output.plan(plan, confirmations.rewind)
+            app.confirm(f"change {count_of(len(due), 'file')}?", "--yes")
+        document = client.call("rewind", params)
+    app.output.done(document, confirmations.rewind)
+    left = any(row["step"] == "unknown" for row in document["files"])
+    return ExitCode.FAILED if left else ExitCode.DONE
 
 
 @command("trash")

@@ -1,0 +1,177 @@
+"""rewind: a whole folder as it was at an earlier time, and the way back from that."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections import defaultdict
+from typing import Final
+
+from agent.api.methods.common import (
+    RequestRefused,
+    chosen_sources,
+    live_conflicts,
+    opened_folder,
+    readable,
+    remote_of,
+    row_of,
+    stamp,
+)
+from agent.api.methods.history import version_content
+from agent.api.methods.late_writes import install_text, remove_file
+from agent.api.methods.sync import working_runner
+from agent.api.schema.history import RewindDocument, RewindParams, RewindRow
+from agent.core.errors import AgentError, RemoteError, UsageError
+from agent.core.rewind import KnownChange, KnownVersion, RewindDecision, RewindStep, TrashedVersion, decide_rewind
+from agent.index.activity import ActivityKind
+from agent.runtime.agent import Agent
+from agent.runtime.source_runner import SourceRunner
+from agent.settings.links import SourceEntry
+from agent.settings.rewinds import Rewinds, RewoundFile
+
+_DELETED: Final = frozenset({ActivityKind.DELETED_LOCAL, ActivityKind.DELETED_REMOTE})
+_WRITTEN: Final = frozenset({ActivityKind.PUSHED, ActivityKind.PULLED, ActivityKind.RESTORED})
+
+
+def rewind(agent: Agent, params: RewindParams) -> RewindDocument:
+    """Bring a folder to its state at a time, or undo the last time this was done.
+
+    Unsent edits are sent first, so that the server has them. What a file holds goes to the trash before it is replaced
+    or removed. A file with a conflict, and one of which no version of that time is known, stays as it is.
+
+    Raises:
+        RemoteError: the server cannot be asked for the versions.
+        UsageError: the time lies before the activity log, the folder is not linked, or there is nothing to undo.
+    """
+    (source,) = chosen_sources(agent, params)
+    if params.undo == (params.at is not None):
+        raise UsageError("exactly one of at and undo is needed")
+    if not params.dry_run:
+        working_runner(agent, source).pass_once().result()
+    parked = {conflict.path for conflict in live_conflicts(agent, source) if conflict.parks}
+    rows = _undo_rows(agent, source, parked) if params.at is None else _rows(agent, source, _moment(params.at), parked)
+    changed = 0
+    if not params.dry_run:
+        changed = _carry_out(agent, source, rows)
+        if params.undo:
+            _records(agent).delete(source.key)
+    return RewindDocument(
+        changed=changed > 0,
+        root=readable(str(source.root)),
+        at=params.at,
+        dry_run=params.dry_run,
+        files=rows,
+    )
+
+
+def _records(agent: Agent) -> Rewinds:
+    return Rewinds(agent.home.rewinds_dir)
+
+
+def _moment(text: str) -> float:
+    try:
+        return dt.datetime.fromisoformat(text).timestamp()
+    except ValueError as error:
+        raise UsageError(f"{text!r} is not a time", "for example 2026-03-01T12:00:00Z") from error
+
+
+def _rows(agent: Agent, source: SourceEntry, at: float, parked: set[str]) -> list[RewindRow]:
+    """Return one row for each file that changed since ``at`` and is not as it was then."""
+    changes = _changes(agent, source, at)
+    trashed: dict[str, list[TrashedVersion]] = defaultdict(list)
+    with opened_folder(agent, source) as folder:
+        for entry in folder.trash.entries():
+            trashed[entry.path].append(TrashedVersion(entry.hash, entry.moved_at))
+    moved = {path for path, versions in trashed.items() if any(one.at > at for one in versions)}
+    rows = []
+    for path in sorted({path for path, found in changes.items() if found[-1].at > at} | moved):
+        present = row_of(agent, source, path).local.hash
+        if path in parked:
+            rows.append(_row(path, present, RewindDecision(RewindStep.UNKNOWN), "it has an open conflict"))
+            continue
+        decision = decide_rewind(
+            at, present, _versions(agent, source, path), changes.get(path, ()), trashed.get(path, ())
+        )
+        if decision.step is not RewindStep.KEEP:
+            why = "no version of that time is known" if decision.step is RewindStep.UNKNOWN else None
+            rows.append(_row(path, present, decision, why))
+    return rows
+
+
+def _row(path: str, present: str | None, decision: RewindDecision, message: str | None = None) -> RewindRow:
+    return RewindRow(
+        path=readable(path), step=decision.step.value, before=present, after=decision.hash, message=message
+    )
+
+
+def _changes(agent: Agent, source: SourceEntry, at: float) -> dict[str, list[KnownChange]]:
+    """Return the activity of each path, oldest first. Raises UsageError if the log begins after ``at``."""
+    lines = agent.control.call(lambda: list(agent.index.activity.entries([source.key], 0, -1)))
+    if not lines or lines[0].at > at:
+        first = f"it begins at {stamp(lines[0].at)}" if lines else "it is empty"
+        raise UsageError(
+            f"what happened in {source.root} is not known that far back: {first}", "raven-agent activity FOLDER"
+        )
+    found: dict[str, list[KnownChange]] = defaultdict(list)
+    for line in lines:
+        if line.path and (line.what in _DELETED or line.what in _WRITTEN):
+            found[line.path].append(KnownChange(line.at, line.what in _DELETED))
+    return found
+
+
+def _versions(agent: Agent, source: SourceEntry, path: str) -> list[KnownVersion]:
+    try:
+        found = remote_of(agent, source).history(source.source_id, path)
+    except RemoteError as error:
+        if error.code != "not_found":
+            raise
+        return []
+    return [KnownVersion(v.hash, dt.datetime.fromisoformat(v.recorded_at).timestamp()) for v in found if v.recorded_at]
+
+
+def _undo_rows(agent: Agent, source: SourceEntry, parked: set[str]) -> list[RewindRow]:
+    record = _records(agent).get(source.key)
+    if not record:
+        raise UsageError(f"no rewind of {source.root} can be undone", "raven-agent restore FOLDER --at TIME")
+    rows = []
+    for file in record:
+        present = row_of(agent, source, file.path).local.hash
+        step = RewindStep.REMOVE if file.before is None else RewindStep.RESTORE
+        if present == file.before:
+            continue
+        if file.path in parked or present != file.after:
+            why = "it has an open conflict" if file.path in parked else "it changed after the rewind"
+            rows.append(_row(file.path, present, RewindDecision(RewindStep.UNKNOWN), why))
+        else:
+            rows.append(_row(file.path, present, RewindDecision(step, file.before)))
+    return rows
+
+
+def _carry_out(agent: Agent, source: SourceEntry, rows: list[RewindRow]) -> int:
+    """Change the files, and return their number. The record is durable before the first change."""
+    due = [row for row in rows if row.step != RewindStep.UNKNOWN]
+    if not due:
+        return 0
+    _records(agent).put(source.key, [RewoundFile(row.path, row.before, row.after) for row in due])
+    runner = working_runner(agent, source)
+    changed = 0
+    for row in due:
+        try:
+            _change(agent, runner, source, row)
+            changed += 1
+        except (RequestRefused, RemoteError, UsageError) as error:
+            # One file that cannot be changed now keeps none of the others as they are.
+            row.step, row.message = RewindStep.UNKNOWN.value, error.message
+    try:
+        runner.pass_once().result()
+    except AgentError as error:
+        raise RequestRefused(f"the folder is changed here, and not sent yet: {error.message}", error.hint) from error
+    return changed
+
+
+def _change(agent: Agent, runner: SourceRunner, source: SourceEntry, row: RewindRow) -> None:
+    if row_of(agent, source, row.path).local.hash != row.before:
+        raise RequestRefused(f"{row.path} changed meanwhile")
+    if row.after is None:
+        remove_file(agent, runner, source, row.path, row.before)
+    else:
+        install_text(agent, runner, source, row.path, version_content(agent, source, row.path, row.after, None))
