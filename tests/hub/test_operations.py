@@ -141,9 +141,9 @@ def test_an_older_schema_is_migrated_once_with_its_data(tmp_path: Path) -> None:
     stores = together(*[lambda: SqlStore(sqlite_url(path)) for _ in range(3)])
     for store in stores:
         store.close()
-    assert sorted(store.migrated.before for store in stores) == [1, 2, 2]
+    assert sorted(store.migrated.before for store in stores) == [1, t.SCHEMA_VERSION, t.SCHEMA_VERSION]
     with closing(sqlite3.connect(path)) as database:
-        assert database.execute("SELECT version FROM schema_info").fetchall() == [(2,)]
+        assert database.execute("SELECT version FROM schema_info").fetchall() == [(t.SCHEMA_VERSION,)]
         assert database.execute("SELECT count(*) FROM contents").fetchone() == (1,)
 
 
@@ -166,7 +166,7 @@ def test_a_failed_migration_leaves_the_older_schema(tmp_path: Path, monkeypatch:
         assert database.execute("SELECT version FROM schema_info").fetchall() == [(1,)]
         assert database.execute("SELECT 1 FROM sqlite_master WHERE name = 'tokens'").fetchone() is None
     store = SqlStore(sqlite_url(path))
-    assert store.migrated == MigrationResult(1, 2)
+    assert store.migrated == MigrationResult(1, t.SCHEMA_VERSION)
     store.close()
 
 

@@ -16,6 +16,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from agent.hub.store.sql_store import PostgresTimeouts, SqlStore
+from agent.hub.store.tables import SCHEMA_VERSION
 from hub.fixtures import InProcess, OverHttp, Running, running_hub, sha, together, upsert
 from support.eventually import eventually
 from support.postgres import PostgresServer
@@ -174,7 +175,7 @@ def test_hubs_that_start_together_make_the_schema_once(postgres_server: Postgres
         befores = sorted(store.migrated.before for store in stores)
         for store in stores:
             store.close()
-        assert befores == [0, 2, 2]
+        assert befores == [0, SCHEMA_VERSION, SCHEMA_VERSION]
         assert postgres_server.sql("SELECT version FROM schema_info") == [(2,)]
 
 

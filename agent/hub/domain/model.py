@@ -47,6 +47,8 @@ class EventType(StrEnum):
     RESOLVED = "conflict.resolved"
     PAUSED = "source.paused"
     RESUMED = "source.resumed"
+    FOLDER = "folder"
+    """A folder of the drive face. Raven's face has no folders and never shows it."""
 
 
 class HubConflictKind(StrEnum):
@@ -73,6 +75,8 @@ class Encoding(IntEnum):
 
     RAW = 0
     ZLIB = 1
+    BLOB = 2
+    """No bytes in the row: they are in the store of blobs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,8 @@ class Source:
     Attributes:
         number: the store's own short key for it.
         last_cursor: the cursor of its newest event, 0 for none.
-        last_file: the highest file number assigned so far.
+        last_file, last_folder: the highest file and folder numbers assigned so far.
+        folders_cursor: cursor up to which every file's folders have rows.
     """
 
     number: int
@@ -122,10 +127,19 @@ class Source:
     last_file: int
     created_at: int
     updated_at: int
+    last_folder: int = 0
+    folders_cursor: int = 0
 
 
 class Head(Struct, frozen=True, gc=False):
-    """Current state of a path. `hash` is None when the path is absent; its history remains."""
+    """Current state of a path. `hash` is None when the path is absent; its history remains.
+
+    Attributes:
+        identity: cursor of the event that created the file that is or was here. It travels with a moved file.
+        version: number of contents that the file has had, 1 for its first.
+        revision: cursor of the event that brought the present content.
+        hidden: the content is no text, or is too large for Raven's face, where this file does not exist.
+    """
 
     number: int
     path: str
@@ -133,16 +147,29 @@ class Head(Struct, frozen=True, gc=False):
     content_type: str
     state: FileState
     synced_at: int
+    identity: int = 0
+    version: int = 0
+    revision: int = 0
+    hidden: bool = False
 
 
 class FileVersion(Struct, frozen=True, gc=False):
-    """One text a path has had. `cursor` is the cursor of the event that added it."""
+    """One content a path has had. `cursor` is the cursor of the event that added it.
+
+    Attributes:
+        identity, number: the file that it belongs to, and its place among that file's contents, from 1. A move adds a
+            version to the new path with the number of the content that moved.
+        hidden: as in `Head`.
+    """
 
     file: int
     cursor: int
     hash: str
     origin: VersionOrigin
     recorded_at: int
+    identity: int = 0
+    number: int = 0
+    hidden: bool = False
 
 
 class Event(Struct, frozen=True, gc=False):
@@ -152,6 +179,10 @@ class Event(Struct, frozen=True, gc=False):
         extra: the payload's fields beside hash, content and operation id.
         size: bytes of the content; set when the event is read from the store.
         is_head: True if the file still holds this content; set when the event is read.
+        identity: the file, see `Head`, or the folder's number. None: no file was changed.
+        hidden: Raven's face does not show it.
+        detail: fields that only the drive face shows.
+        version: number of the content that this event added, 0 for none; set when the drive face reads it.
     """
 
     cursor: int
@@ -164,6 +195,10 @@ class Event(Struct, frozen=True, gc=False):
     created_at: int
     size: int = 0
     is_head: bool = False
+    identity: int | None = None
+    hidden: bool = False
+    detail: Mapping[str, object] | None = None
+    version: int = 0
 
 
 class RecordedOutcome(Struct, frozen=True, gc=False):

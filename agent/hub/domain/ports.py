@@ -8,6 +8,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from agent.hub.domain.compression import CompressedContent
+from agent.hub.domain.drive_ports import DriveStoreSession
 from agent.hub.domain.model import (
     ConflictClosure,
     Connector,
@@ -37,7 +38,7 @@ class Growth(Enum):
     """A few rows. Accepted on a full disk too, in the space of the reserve."""
 
 
-class StoreSession(Protocol):
+class StoreSession(DriveStoreSession, Protocol):
     """One transaction. Reads see one snapshot; writes are atomic, and durable when the block ends."""
 
     def ping(self) -> None:
@@ -74,7 +75,7 @@ class StoreSession(Protocol):
         """Return the heads of the paths by path, including absent paths that have a history."""
 
     def files(self, source: int, after: str | None, limit: int) -> list[Head]:
-        """Return present files in the order of their paths, starting behind `after`."""
+        """Return present files that Raven's face shows, in the order of their paths, starting behind `after`."""
 
     def add_files(self, source: int, heads: Iterable[Head]) -> None:
         """Add paths that have no row yet."""
@@ -83,7 +84,7 @@ class StoreSession(Protocol):
         """Write the heads of known paths."""
 
     def versions(self, source: int, file: int, newest: int | None) -> list[FileVersion]:
-        """Return the versions of a path, oldest first: the `newest` so many, or all."""
+        """Return the versions of a path that Raven's face shows, oldest first: the `newest` so many, or all."""
 
     def add_versions(self, source: int, versions: Iterable[FileVersion]) -> None:
         """Add versions."""
@@ -98,7 +99,7 @@ class StoreSession(Protocol):
         """Add texts by their hashes. Known ones stay as they are."""
 
     def events(self, source: int, cursor: int, limit: int) -> list[Event]:
-        """Return events behind the cursor, in order."""
+        """Return events behind the cursor that Raven's face shows, in order."""
 
     def add_events(self, source: int, events: Iterable[Event]) -> None:
         """Add events."""

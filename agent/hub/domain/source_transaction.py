@@ -6,8 +6,9 @@ cursors are assigned in commit order.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Final
 
 from msgspec import structs
 
@@ -31,9 +32,17 @@ from agent.hub.domain.model import (
 )
 from agent.hub.domain.ports import StoreSession
 
+_HALF: Final = {"half": True}
+"""Detail of an event that is one half of a change: the drive face shows the other half only."""
+
 
 class SourceTransaction:
-    """Collected changes to one locked source. Nothing is written before `flush`."""
+    """Collected changes to one locked source. Nothing is written before `flush`.
+
+    Attributes:
+        source: the source as it was before.
+        last_folder, folders_cursor: written with the source, see `Source`.
+    """
 
     def __init__(self, session: StoreSession, source: Source, now: int, new_id: NewId) -> None:
         self.source = source
@@ -45,6 +54,8 @@ class SourceTransaction:
         self._changed_paths: set[str] = set()
         self._cursor = source.last_cursor
         self._last_file = source.last_file
+        self.last_folder = source.last_folder
+        self.folders_cursor = source.folders_cursor
         self._status = source.status
         self._contents: dict[str, CompressedContent] = {}
         self._versions: list[FileVersion] = []
@@ -52,6 +63,7 @@ class SourceTransaction:
         self._outcomes: list[RecordedOutcome] = []
         self._conflicts: dict[str, OpenConflict] = {}
         self._closings: list[ConflictClosure] = []
+        self._places: list[tuple[int, int, int]] = []
 
     @property
     def cursor(self) -> int:
@@ -82,25 +94,83 @@ class SourceTransaction:
         *,
         content_type: str | None = None,
         actor: str | None = None,
-    ) -> None:
-        """Make a stored text the head of a path. The replaced text remains among the versions."""
+        hidden: bool = False,
+        detail: Mapping[str, object] | None = None,
+    ) -> Head:
+        """Make a stored content the head of a path. The replaced content remains among the versions.
+
+        An absent path gets a new file, with a new identity.
+
+        Args:
+            hidden: Raven's face does not show the file from now on.
+            detail: fields of the event that only the drive face shows.
+        """
         before = self._row(path)
+        if before.hash is not None and hidden and not before.hidden:
+            # On Raven's face the file ends here. The drive face sees one change, the one below.
+            self._event(EventType.DELETE, before, None, operation, {}, detail=_HALF)
         kind = content_type or before.content_type
-        head = Head(before.number, path, hash_, kind, FileState.OK, self._now)
+        is_new, is_changed = before.hash is None, hash_ != before.hash
+        cursor = self._cursor + 1
+        head = Head(
+            before.number,
+            path,
+            hash_,
+            kind,
+            FileState.OK,
+            self._now,
+            cursor if is_new else before.identity,
+            1 if is_new else before.version + is_changed,
+            cursor if is_changed else before.revision,
+            hidden,
+        )
         self._put(head)
         extra: dict[str, object] = {} if kind == DEFAULT_CONTENT_TYPE else {"contentType": kind}
         if actor is not None:
             extra["actor"] = actor
-        cursor = self._event(EventType.UPSERT, head, hash_, operation, extra)
-        if hash_ != before.hash:
-            self._versions.append(FileVersion(head.number, cursor, hash_, origin, self._now))
+        self._event(EventType.UPSERT, head, hash_, operation, extra, detail=detail)
+        if is_changed:
+            self._add_version(head, cursor, hash_, origin)
+        return head
 
-    def delete(self, path: str, operation: str) -> None:
+    def delete(self, path: str, operation: str, *, detail: Mapping[str, object] | None = None) -> None:
         """Make a path absent. Its versions and its open conflicts remain."""
         before = self._row(path)
-        head = Head(before.number, path, None, before.content_type, FileState.OK, self._now)
+        head = structs.replace(before, hash=None, state=FileState.OK, synced_at=self._now)
         self._put(head)
-        self._event(EventType.DELETE, head, None, operation, {})
+        self._event(EventType.DELETE, head if before.hash is None else before, None, operation, {}, detail=detail)
+
+    def move(self, path: str, new_path: str, operation: str, detail: Mapping[str, object]) -> Head:
+        """Move a present file to a loaded, absent path. Its identity and its versions go with it.
+
+        Raven's face has no moves: it sees a delete and a new file. The drive face sees the second event only.
+        """
+        before = self._row(path)
+        target = self._row(new_path)
+        assert before.hash is not None
+        assert target.hash is None
+        self._put(structs.replace(before, hash=None, state=FileState.OK, synced_at=self._now))
+        self._event(EventType.DELETE, before, None, operation, {}, detail=_HALF)
+        head = structs.replace(before, number=target.number, path=new_path, state=FileState.OK, synced_at=self._now)
+        self._put(head)
+        moved = {"from": path, "revision": head.revision, "version": head.version, **detail}
+        kind = head.content_type
+        extra: dict[str, object] = {} if kind == DEFAULT_CONTENT_TYPE else {"contentType": kind}
+        cursor = self._event(EventType.UPSERT, head, head.hash, operation, extra, detail=moved)
+        self._add_version(head, cursor, before.hash, VersionOrigin.CONNECTOR)
+        self._places.append((head.identity, cursor, head.number))
+        return head
+
+    def add_folder_event(self, number: int, detail: Mapping[str, object]) -> int:
+        """Add an event about a folder and return its cursor. Only the drive face shows it."""
+        self._cursor += 1
+        self._events.append(
+            Event(
+                self._cursor, EventType.FOLDER, None, None, None, None, {}, self._now,
+                identity=number, hidden=True, detail=detail,
+            )
+        )  # fmt: skip
+        return self._cursor
 
     def park(
         self,
@@ -158,11 +228,13 @@ class SourceTransaction:
         self._session.add_files(number, [self._heads[p] for p in sorted(self._new_paths)])
         self._session.save_files(number, [self._heads[p] for p in sorted(self._changed_paths - self._new_paths)])
         self._session.add_versions(number, self._versions)
+        self._session.add_places(number, self._places)
         self._session.save_conflicts(number, self._conflicts.values())
         self._session.close_conflicts(self._closings)
         self._session.add_outcomes(number, self._outcomes)
         self._session.add_events(number, self._events)
-        if not self._events:
+        is_same = (self.last_folder, self.folders_cursor) == (self.source.last_folder, self.source.folders_cursor)
+        if not self._events and is_same:
             return self.source
         changed_at = self._now if self._status is not self.source.status else self.source.updated_at
         after = replace(
@@ -171,9 +243,12 @@ class SourceTransaction:
             last_cursor=self._cursor,
             last_file=self._last_file,
             updated_at=changed_at,
+            last_folder=self.last_folder,
+            folders_cursor=self.folders_cursor,
         )
         self._session.save_source(after)
-        self._session.announce(after.id)
+        if self._events:
+            self._session.announce(after.id)
         return after
 
     def _row(self, path: str) -> Head:
@@ -198,9 +273,32 @@ class SourceTransaction:
         return self._session.find_open_conflict_of(self.source.number, file, connector)
 
     def _event(
-        self, kind: EventType, head: Head | None, hash_: str | None, operation: str | None, extra: dict[str, object]
+        self,
+        kind: EventType,
+        head: Head | None,
+        hash_: str | None,
+        operation: str | None,
+        extra: dict[str, object],
+        *,
+        detail: Mapping[str, object] | None = None,
     ) -> int:
         self._cursor += 1
-        number, path = (None, None) if head is None else (head.number, head.path)
-        self._events.append(Event(self._cursor, kind, number, path, hash_, operation, extra, self._now))
+        number, path, identity, hidden = None, None, None, False
+        if head is not None:
+            number, path = head.number, head.path
+            # Conflicts are Raven's own, so Raven's face shows them whatever the file has become.
+            hidden = head.hidden and kind in (EventType.UPSERT, EventType.DELETE)
+            # A delete of an absent file changes no file.
+            identity = None if head.hash is None else head.identity
+        self._events.append(
+            Event(
+                self._cursor, kind, number, path, hash_, operation, extra, self._now,
+                identity=identity, hidden=hidden, detail=detail,
+            )
+        )  # fmt: skip
         return self._cursor
+
+    def _add_version(self, head: Head, cursor: int, hash_: str, origin: VersionOrigin) -> None:
+        self._versions.append(
+            FileVersion(head.number, cursor, hash_, origin, self._now, head.identity, head.version, head.hidden)
+        )

@@ -52,7 +52,7 @@ def read_file(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> o
     """
     with context.store.read() as session:
         source, head = _source_and_head(session, caller, body)
-        if head.hash is None:
+        if head.hash is None or head.hidden:
             raise HubError(404, "File not found")
         versions = _versions(context, session, source, head, body)
         content = session.contents({head.hash})[head.hash]

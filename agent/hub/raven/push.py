@@ -40,6 +40,7 @@ _MAX_LENGTHS: Final = (
     ("baseHash", MAX_HASH),
     ("contentType", MAX_CONTENT_TYPE),
 )
+HIDDEN_REASON: Final = "the path holds a file that is no text, or is too large for this protocol"
 _EMPTY_CONTENT: Final = pack(b"")
 
 
@@ -143,6 +144,8 @@ def _apply(
 
 def _apply_item(transaction: SourceTransaction, item: PushedItem, connector: str | None) -> RecordedOutcome:
     head = transaction.head(item.path)
+    if head is not None and head.hidden:
+        return RecordedOutcome(item.operation, ItemStatus.REJECTED, reason=HIDDEN_REASON)
     remote = None if head is None else head.hash
     verdict = decide(item, remote)
     if verdict is PushDecision.NOTHING:

@@ -37,7 +37,7 @@ def update_file(context: HubContext, caller: Caller, body: Mapping[str, Any]) ->
             raise HubError(400, "Source is paused")
         transaction.load_heads([path])
         head = transaction.head(path)
-        if head is None or head.hash is None:
+        if head is None or head.hash is None or head.hidden:
             raise HubError(404, "File not found")
         if head.hash == hash_:
             return {"status": "ok", "relativePath": path, "hash": hash_}
@@ -65,7 +65,9 @@ def resolve_conflict(context: HubContext, caller: Caller, body: Mapping[str, Any
             raise HubError(404, "Open conflict not found")
         transaction.load_heads([conflict.path])
         head = transaction.head(conflict.path)
-        before = None if head is None else head.hash
+        if head is not None and head.hidden and resolution is not Resolution.KEEP_RAVEN:
+            raise HubError(409, "The path now holds a file that is no text, or is too large for this protocol")
+        before = None if head is None or head.hidden else head.hash
         expected = body.get("expectedRemoteHash") or None
         if expected is not None and expected != (before or SENTINEL_BASE):
             raise HubError(409, "The file has changed since: its hash is not expectedRemoteHash")

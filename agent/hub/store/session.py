@@ -2,31 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from itertools import islice
-from typing import Any
+from collections.abc import Collection, Iterable, Mapping
 
 import orjson
-from sqlalchemy import bindparam, func, select, update
+from sqlalchemy import bindparam, func, literal_column, select, update
 
-from agent.core.model import Mode
 from agent.hub.domain.compression import CompressedContent, unpack
 from agent.hub.domain.model import (
     ConflictClosure,
     Connector,
     Event,
-    FileState,
     FileVersion,
     Head,
-    HubConflictKind,
     OpenConflict,
     RecordedOutcome,
     Source,
-    SourceStatus,
     VersionOrigin,
 )
 from agent.hub.store import tables as t
 from agent.hub.store.bulk import BulkLookup, OnDuplicate, add_rows, save_rows
+from agent.hub.store.drive_session import DriveSession
+from agent.hub.store.rows import (
+    MAX_PARAMETERS,
+    batched,
+    conflict_of_row,
+    head_of,
+    head_values,
+    hex_hash,
+    raw_hash,
+    source_of_row,
+    to_blob,
+    to_json,
+)
 from agent.hub.store.statements import POSTGRES, Statement, Transaction, insert_into
 
 _HEADS = BulkLookup(
@@ -36,14 +43,20 @@ _HEADS = BulkLookup(
 )
 _FILES = Statement(
     select(t.files)
-    .where(t.files.c.source == bindparam("s"), t.files.c.path > bindparam("after"), t.files.c.hash.is_not(None))
+    .where(
+        t.files.c.source == bindparam("s"),
+        t.files.c.path > bindparam("after"),
+        t.files.c.hash.is_not(None),
+        t.files.c.hidden == literal_column("0"),
+    )
     .order_by(t.files.c.path)
     .limit(bindparam("n"))
 )
 _OUTCOMES = BulkLookup(select(t.operations).where(t.operations.c.source == bindparam("s")), t.operations.c.operation)
 _CONTENTS = BulkLookup(select(t.contents.c.hash, t.contents.c.encoding, t.contents.c.data), t.contents.c.hash)
 _SIZES = BulkLookup(select(t.contents.c.hash, t.contents.c.size), t.contents.c.hash)
-_FEED = [column for column in t.events.c if column is not t.events.c.source]
+_PRIVATE = (t.events.c.source, t.events.c.identity, t.events.c.detail)
+_FEED = [column for column in t.events.c if column not in _PRIVATE]
 _EVENTS = Statement(
     select(*_FEED, t.files.c.path, t.files.c.hash.label("head"), t.contents.c.size)
     .select_from(
@@ -51,13 +64,21 @@ _EVENTS = Statement(
             t.files, (t.files.c.source == t.events.c.source) & (t.files.c.number == t.events.c.file)
         ).outerjoin(t.contents, t.contents.c.hash == t.events.c.hash)
     )
-    .where(t.events.c.source == bindparam("s"), t.events.c.cursor > bindparam("after"))
+    .where(
+        t.events.c.source == bindparam("s"),
+        t.events.c.cursor > bindparam("after"),
+        t.events.c.type < literal_column(str(t.HIDDEN_CODE)),
+    )
     .order_by(t.events.c.cursor)
     .limit(bindparam("n"))
 )
 _VERSIONS_OF = (
     select(*(column for column in t.versions.c if column is not t.versions.c.source))
-    .where(t.versions.c.source == bindparam("s"), t.versions.c.file == bindparam("f"))
+    .where(
+        t.versions.c.source == bindparam("s"),
+        t.versions.c.file == bindparam("f"),
+        t.versions.c.hidden == literal_column("0"),
+    )
     .order_by(t.versions.c.cursor.desc())
 )
 _VERSIONS, _NEWEST_VERSIONS = Statement(_VERSIONS_OF), Statement(_VERSIONS_OF.limit(bindparam("n")))
@@ -84,7 +105,7 @@ _SAVE_SOURCE = Statement(
     .where(t.sources.c.number == bindparam("s"))
     .values(
         status=bindparam("new_status"), last_cursor=bindparam("new_cursor"), last_file=bindparam("new_file"),
-        updated_at=bindparam("at"),
+        updated_at=bindparam("at"), last_folder=bindparam("new_folder"), folders_cursor=bindparam("new_folders"),
     )
 )  # fmt: skip
 _OPEN_CONFLICTS = (
@@ -114,76 +135,14 @@ _CLOSE_CONFLICT = Statement(
 _NOTIFY = Statement(select(func.pg_notify(bindparam("c"), bindparam("s"))))
 CHANNEL = "raven_hub"
 """PostgreSQL channel on which commits are announced. The payload is the source's id."""
-MAX_PARAMETERS = 1000
 
 
-def batched(values: Iterable[str], size: int) -> Iterator[list[str]]:
-    """Split the values into lists of at most `size`."""
-    rest = iter(values)
-    while some := list(islice(rest, size)):
-        yield some
-
-
-_blob = bytearray.fromhex
-"""Convert a hash for the driver. sqlite3 looks for an adapter for every `bytes`, but not for `bytearray`."""
-
-
-def _raw(hash_: str | None) -> bytearray | None:
-    return None if hash_ is None else _blob(hash_)
-
-
-def _hex(raw: bytes | None) -> str | None:
-    return None if raw is None else raw.hex()
-
-
-def _head(row: Sequence[Any]) -> Head:
-    _, number, path, hash_, content_type, state, synced_at = row
-    return Head(number, path, _hex(hash_), content_type, FileState(state), synced_at)
-
-
-def _source(row: Sequence[Any]) -> Source:
-    (
-        number, id_, workspace, created_by, name, mode, connector, status, includes, excludes, last_cursor, last_file,
-        created_at, updated_at,
-    ) = row  # fmt: skip
-    return Source(
-        number=number,
-        id=id_,
-        workspace=workspace,
-        created_by=created_by,
-        name=name,
-        mode=Mode(mode),
-        connector=connector,
-        status=SourceStatus(status),
-        includes=tuple(orjson.loads(includes)),
-        excludes=tuple(orjson.loads(excludes)),
-        last_cursor=last_cursor,
-        last_file=last_file,
-        created_at=created_at,
-        updated_at=updated_at,
-    )
-
-
-def _conflict(row: Sequence[Any]) -> OpenConflict:
-    id_, _, file, connector, kind, base, local_hash, remote_hash, created_at, _, _, path = row
-    return OpenConflict(
-        id=id_,
-        file=file,
-        path=path,
-        connector=connector,
-        kind=HubConflictKind(kind),
-        base=base,
-        local_hash=local_hash.hex(),
-        remote_hash=_hex(remote_hash),
-        created_at=created_at,
-    )
-
-
-class SqlSession:
+class SqlSession(DriveSession):
     """`agent.hub.domain.ports.StoreSession` inside one transaction."""
 
     def __init__(self, transaction: Transaction) -> None:
-        self.transaction = self._db = transaction
+        super().__init__(transaction)
+        self.transaction = transaction
 
     def ping(self) -> None:
         """Make one round trip to the database."""
@@ -212,14 +171,14 @@ class SqlSession:
 
     def source(self, workspace: str, source: str) -> Source | None:
         row = _SOURCE.first(self._db, w=workspace, i=source)
-        return None if row is None else _source(row)
+        return None if row is None else source_of_row(row)
 
     def locked_source(self, workspace: str, source: str) -> Source | None:
         row = _LOCKED_SOURCE.first(self._db, w=workspace, i=source)
-        return None if row is None else _source(row)
+        return None if row is None else source_of_row(row)
 
     def sources(self, workspace: str) -> list[Source]:
-        return [_source(row) for row in _SOURCES.rows(self._db, w=workspace)]
+        return [source_of_row(row) for row in _SOURCES.rows(self._db, w=workspace)]
 
     def add_source(self, source: Source) -> None:
         _ADD_SOURCE.run(
@@ -237,6 +196,8 @@ class SqlSession:
             last_file=source.last_file,
             created_at=source.created_at,
             updated_at=source.updated_at,
+            last_folder=source.last_folder,
+            folders_cursor=source.folders_cursor,
         )
 
     def announce(self, source: str) -> None:
@@ -258,22 +219,24 @@ class SqlSession:
             new_cursor=source.last_cursor,
             new_file=source.last_file,
             at=source.updated_at,
+            new_folder=source.last_folder,
+            new_folders=source.folders_cursor,
         )
 
     def heads(self, source: int, paths: Collection[str]) -> dict[str, Head]:
         rows = _HEADS.rows(self._db, paths, source) if paths else ()
-        return {head.path: head for head in map(_head, rows)}
+        return {head.path: head for head in map(head_of, rows)}
 
     def files(self, source: int, after: str | None, limit: int) -> list[Head]:
         # No path is empty, so every path is behind the empty one.
-        return [_head(row) for row in _FILES.rows(self._db, s=source, after=after or "", n=limit)]
+        return [head_of(row) for row in _FILES.rows(self._db, s=source, after=after or "", n=limit)]
 
     def add_files(self, source: int, heads: Iterable[Head]) -> None:
-        rows = [(source, h.number, h.path, _raw(h.hash), h.content_type, h.state.value, h.synced_at) for h in heads]
+        rows = [(source, h.number, h.path, *head_values(h)) for h in heads]
         add_rows(self._db, t.files, rows)
 
     def save_files(self, source: int, heads: Iterable[Head]) -> None:
-        rows = [(_raw(h.hash), h.content_type, h.state.value, h.synced_at, source, h.number) for h in heads]
+        rows = [(*head_values(h), source, h.number) for h in heads]
         save_rows(self._db, t.files, rows, kept=("path",))
 
     def versions(self, source: int, file: int, newest: int | None) -> list[FileVersion]:
@@ -282,31 +245,37 @@ class SqlSession:
         else:
             rows = _NEWEST_VERSIONS.rows(self._db, s=source, f=file, n=newest)
         return [
-            FileVersion(number, cursor, hash_.hex(), VersionOrigin(origin), recorded_at)
-            for number, cursor, hash_, origin, recorded_at in reversed(rows)
+            FileVersion(file_, cursor, hash_.hex(), VersionOrigin(origin), recorded_at, identity, number)
+            for file_, cursor, hash_, origin, recorded_at, identity, number, _ in reversed(rows)
         ]
 
     def add_versions(self, source: int, versions: Iterable[FileVersion]) -> None:
-        rows = [(source, v.file, v.cursor, _blob(v.hash), v.origin.value, v.recorded_at) for v in versions]
+        rows = [
+            (
+                source, v.file, v.cursor, to_blob(v.hash), v.origin.value, v.recorded_at, v.identity, v.number,
+                int(v.hidden),
+            )
+            for v in versions
+        ]  # fmt: skip
         add_rows(self._db, t.versions, rows)
 
     def contents(self, hashes: Collection[str]) -> dict[str, str]:
         found: dict[str, str] = {}
         # Databases limit the number of parameters, and a history has no limit.
         for some in batched(hashes, MAX_PARAMETERS):
-            rows = _CONTENTS.rows(self._db, [_blob(h) for h in some])
+            rows = _CONTENTS.rows(self._db, [to_blob(h) for h in some])
             found.update({hash_.hex(): unpack(encoding, data).decode() for hash_, encoding, data in rows})
         return found
 
     def content_sizes(self, hashes: Collection[str]) -> dict[str, int]:
         found: dict[str, int] = {}
         for some in batched(hashes, MAX_PARAMETERS):
-            found.update({hash_.hex(): size for hash_, size in _SIZES.rows(self._db, [_blob(h) for h in some])})
+            found.update({hash_.hex(): size for hash_, size in _SIZES.rows(self._db, [to_blob(h) for h in some])})
         return found
 
     def add_contents(self, contents: Mapping[str, CompressedContent]) -> None:
         # Sorted, so that two transactions that add the same texts lock them in one order and cannot deadlock.
-        rows = [(_blob(h), text.size, int(text.encoding), text.data) for h, text in sorted(contents.items())]
+        rows = [(to_blob(h), text.size, int(text.encoding), text.data) for h, text in sorted(contents.items())]
         add_rows(self._db, t.contents, rows, OnDuplicate.LEFT_ALONE)
 
     def events(self, source: int, cursor: int, limit: int) -> list[Event]:
@@ -317,7 +286,7 @@ class SqlSession:
                 type=t.EVENT_TYPES[kind],
                 file=file,
                 path=path,
-                hash=_hex(hash_),
+                hash=hex_hash(hash_),
                 operation=operation,
                 extra=orjson.loads(extra) if extra else {},
                 created_at=created_at,
@@ -330,8 +299,8 @@ class SqlSession:
     def add_events(self, source: int, events: Iterable[Event]) -> None:
         rows = [
             (
-                source, e.cursor, t.EVENT_CODES[e.type], e.file, _raw(e.hash), e.operation,
-                orjson.dumps(e.extra).decode() if e.extra else None, e.created_at,
+                source, e.cursor, t.EVENT_CODES[e.type] + (t.HIDDEN_CODE if e.hidden else 0), e.file, raw_hash(e.hash),
+                e.operation, to_json(e.extra), e.created_at, e.identity, to_json(e.detail),
             )
             for e in events
         ]  # fmt: skip
@@ -340,28 +309,30 @@ class SqlSession:
     def outcomes(self, source: int, operations: Collection[str]) -> dict[str, RecordedOutcome]:
         rows = _OUTCOMES.rows(self._db, operations, source) if operations else ()
         return {
-            operation: RecordedOutcome(operation, t.STATUSES[status], _hex(hash_), conflict, reason)
+            operation: RecordedOutcome(operation, t.STATUSES[status], hex_hash(hash_), conflict, reason)
             for _, operation, status, hash_, conflict, reason in rows
         }
 
     def add_outcomes(self, source: int, outcomes: Iterable[RecordedOutcome]) -> None:
-        rows = [(source, o.operation, t.STATUS_CODES[o.status], _raw(o.hash), o.conflict, o.reason) for o in outcomes]
+        rows = [
+            (source, o.operation, t.STATUS_CODES[o.status], raw_hash(o.hash), o.conflict, o.reason) for o in outcomes
+        ]
         add_rows(self._db, t.operations, rows)
 
     def open_conflicts(self, source: int) -> list[OpenConflict]:
-        return [_conflict(row) for row in _CONFLICTS.rows(self._db, s=source)]
+        return [conflict_of_row(row) for row in _CONFLICTS.rows(self._db, s=source)]
 
     def find_open_conflict(self, source: int, conflict: str) -> OpenConflict | None:
         row = _CONFLICT.first(self._db, s=source, i=conflict)
-        return None if row is None else _conflict(row)
+        return None if row is None else conflict_of_row(row)
 
     def find_open_conflict_of(self, source: int, file: int, connector: str) -> OpenConflict | None:
         row = _CONFLICT_OF.first(self._db, s=source, f=file, c=connector)
-        return None if row is None else _conflict(row)
+        return None if row is None else conflict_of_row(row)
 
     def save_conflicts(self, source: int, conflicts: Iterable[OpenConflict]) -> None:
         for conflict in conflicts:
-            kind, local, remote = conflict.kind.value, _blob(conflict.local_hash), _raw(conflict.remote_hash)
+            kind, local, remote = conflict.kind.value, to_blob(conflict.local_hash), raw_hash(conflict.remote_hash)
             updated = _SAVE_CONFLICT.run(
                 self._db, i=conflict.id, new_kind=kind, new_base=conflict.base, new_local=local, new_remote=remote
             )

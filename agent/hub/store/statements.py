@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Protocol
 
-from sqlalchemy import ClauseElement, Connection, Dialect, Insert, Table, bindparam, insert
+from sqlalchemy import ClauseElement, ColumnElement, Connection, Dialect, Insert, Table, bindparam, delete, insert
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import psycopg
 
@@ -120,3 +120,13 @@ def insert_into(table: Table, *omitted: str) -> Insert:
     """Return the insert of one row, with one parameter a column but the omitted ones."""
     names = [column.name for column in table.columns if column.name not in omitted]
     return insert(table).values({name: bindparam(name) for name in names}).inline()
+
+
+def is_value(column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """Return the condition that a column has the value of a parameter."""
+    return column == bindparam(name)
+
+
+def removal(table: Table, *columns: ColumnElement[Any]) -> Statement:
+    """Return the deletion of the rows with given values in these columns. Its parameters have the columns' names."""
+    return Statement(delete(table).where(*[is_value(column, str(column.key)) for column in columns]))

@@ -18,12 +18,14 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects import postgresql
 
 from agent.hub.domain.model import EventType, ItemStatus
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 """Number of the newest file in `migrations`, which create exactly these tables."""
 
 # Paths sort by their UTF-8 bytes in both databases. PostgreSQL would otherwise use the locale's collation.
@@ -69,15 +71,17 @@ sources = Table(
     Column("last_file", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+    Column("last_folder", BigInteger, nullable=False),
+    Column("folders_cursor", BigInteger, nullable=False),
 )
 
 contents = Table(
     "contents",
     metadata,
     Column("hash", LargeBinary, primary_key=True),
-    Column("size", Integer, nullable=False),  # of the text in UTF-8, before compression
+    Column("size", BigInteger, nullable=False),  # in bytes, before compression
     Column("encoding", SmallInteger, nullable=False),
-    Column("data", LargeBinary, nullable=False),
+    Column("data", LargeBinary, nullable=False),  # of a blob: the owner of its pieces, or empty for a file
 )
 
 files = Table(
@@ -90,6 +94,10 @@ files = Table(
     Column("content_type", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("synced_at", BigInteger, nullable=False),
+    Column("identity", BigInteger, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("revision", BigInteger, nullable=False),
+    Column("hidden", SmallInteger, nullable=False),
     Index("files_by_path", "source", "path", unique=True),
     sqlite_with_rowid=False,
 )
@@ -103,6 +111,9 @@ versions = Table(
     Column("hash", LargeBinary, ForeignKey("contents.hash"), nullable=False),
     Column("origin", Text, nullable=False),
     Column("recorded_at", BigInteger, nullable=False),
+    Column("identity", BigInteger, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("hidden", SmallInteger, nullable=False),
     ForeignKeyConstraint(["source", "file"], ["files.source", "files.number"]),
     sqlite_with_rowid=False,
 )
@@ -118,6 +129,8 @@ events = Table(
     Column("operation", Text),
     Column("extra", Text),  # a JSON object; NULL for none
     Column("created_at", BigInteger, nullable=False),
+    Column("identity", BigInteger),
+    Column("detail", Text),  # a JSON object; NULL for none
     sqlite_with_rowid=False,
 )
 
@@ -163,6 +176,137 @@ tokens = Table(
     Index("tokens_revoked", "revoked_at"),
 )
 
+# Places that a moved file has been at since it was created, oldest first. A file that never moved has no row.
+places = Table(
+    "places",
+    metadata,
+    Column("source", Integer, primary_key=True),
+    Column("identity", BigInteger, primary_key=True),
+    Column("cursor", BigInteger, primary_key=True),
+    Column("file", BigInteger, nullable=False),
+    ForeignKeyConstraint(["source", "file"], ["files.source", "files.number"]),
+    sqlite_with_rowid=False,
+)
+
+folders = Table(
+    "folders",
+    metadata,
+    Column("source", Integer, ForeignKey("sources.number"), primary_key=True),
+    Column("number", BigInteger, primary_key=True),
+    Column("parent", BigInteger, nullable=False),  # 0: the root
+    Column("path", PathText, nullable=False),
+    Column("created_by", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("modified_at", BigInteger, nullable=False),
+    Column("deleted_at", BigInteger),  # NULL: present
+    Index(
+        "folders_by_path", "source", "path", unique=True,
+        sqlite_where=text("deleted_at IS NULL"), postgresql_where=text("deleted_at IS NULL"),
+    ),
+    Index("folders_by_parent", "source", "parent"),
+    sqlite_with_rowid=False,
+)  # fmt: skip
+
+devices = Table(
+    "devices",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("workspace", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("id", Text, nullable=False),  # made by the client, so it is unique for one user only
+    Column("name", Text, nullable=False),
+    Column("platform", Text, nullable=False),
+    Column("version", Text),
+    Column("is_active", SmallInteger, nullable=False),
+    Column("last_seen_at", BigInteger, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("workspace", "user_id", "id"),
+)
+
+device_cursors = Table(
+    "device_cursors",
+    metadata,
+    Column("device", Integer, ForeignKey("devices.number"), primary_key=True),
+    Column("source", Integer, ForeignKey("sources.number"), primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("last_sync_at", BigInteger),  # NULL: never advanced
+    sqlite_with_rowid=False,
+)
+
+preferences = Table(
+    "preferences",
+    metadata,
+    Column("device", Integer, ForeignKey("devices.number"), primary_key=True),
+    Column("source", Integer, ForeignKey("sources.number"), primary_key=True),
+    Column("sync_enabled", SmallInteger, nullable=False),
+    Column("selected", Text),  # a JSON array of folder ids; NULL: no selection
+    Column("excluded", Text),  # a JSON array of folder ids; NULL: nothing is excluded
+    sqlite_with_rowid=False,
+)
+
+# Conflicts of the drive face. They name versions, not texts, and belong to a device.
+device_conflicts = Table(
+    "device_conflicts",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("source", Integer, ForeignKey("sources.number"), nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("device", Text, nullable=False),
+    Column("is_folder", SmallInteger, nullable=False),
+    Column("resource", BigInteger, nullable=False),  # a file's identity or a folder's number
+    Column("change", Text, nullable=False),
+    Column("path", Text, nullable=False),
+    Column("new_path", Text),
+    Column("base", BigInteger),
+    Column("client", BigInteger),
+    Column("server", BigInteger),
+    Column("created_at", BigInteger, nullable=False),
+    Column("resolution", Text),  # NULL: open
+    Column("resolved_at", BigInteger),
+    Index("device_conflicts_by_source", "source", "resource"),
+)
+
+upload_sessions = Table(
+    "upload_sessions",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("workspace", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("source", Integer, ForeignKey("sources.number"), nullable=False),
+    Column("folder", BigInteger, nullable=False),  # 0: the root
+    Column("name", Text, nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("chunk_size", Integer, nullable=False),
+    Column("mime_type", Text),
+    Column("hash", LargeBinary),  # what the client promised; NULL: nothing
+    Column("replaces", BigInteger),  # a file's identity; NULL: a new file
+    Column("created_at", BigInteger, nullable=False),
+    Column("touched_at", BigInteger, nullable=False),
+    Column("result", Text),  # the answer of its completion, a JSON object; NULL: open
+    Index("upload_sessions_touched", "touched_at"),
+)
+
+upload_chunks = Table(
+    "upload_chunks",
+    metadata,
+    Column("session", Text, ForeignKey("upload_sessions.id"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+# Bytes of uploads and of large contents where no folder holds them: on PostgreSQL, and in copies of SQLite. The owner
+# is an upload's id, which `contents.data` names once the upload is complete; in a copy of SQLite it is the hash.
+pieces = Table(
+    "pieces",
+    metadata,
+    Column("owner", Text, primary_key=True),
+    Column("start", BigInteger, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+
+HIDDEN_CODE = 16
+"""Added to the code of an event that Raven's face does not show."""
+
 EVENT_CODES: dict[EventType, int] = {
     EventType.UPSERT: 1,
     EventType.DELETE: 2,
@@ -170,6 +314,7 @@ EVENT_CODES: dict[EventType, int] = {
     EventType.RESOLVED: 4,
     EventType.PAUSED: 5,
     EventType.RESUMED: 6,
+    EventType.FOLDER: 7,
 }
 EVENT_TYPES = {code: kind for kind, code in EVENT_CODES.items()}
 

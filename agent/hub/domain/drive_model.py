@@ -1,0 +1,153 @@
+"""Records of what the drive face has and Raven's has not: folders, devices, uploads, conflicts between versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from msgspec import Struct
+
+from agent.hub.domain.model import Head
+
+ROOT: Final = 0
+"""Number of the root folder of every source. It has no row."""
+INLINE_BYTES: Final = 1_048_576
+"""Largest content that is stored in its row, and largest text that Raven's face shows."""
+
+
+class FolderRow(Struct, frozen=True, gc=False):
+    """A folder of a source. Its number travels with it; `deleted_at` is None while it is present."""
+
+    number: int
+    parent: int
+    path: str
+    created_by: str
+    created_at: int
+    modified_at: int
+    deleted_at: int | None = None
+
+
+class ListedFile(Struct, frozen=True, gc=False):
+    """A present file with the size of its content in bytes."""
+
+    head: Head
+    size: int
+
+
+class DriveVersion(Struct, frozen=True, gc=False):
+    """A content that a file has had. Times are milliseconds since the epoch.
+
+    Attributes:
+        cursor, number: cursor of the event that brought it, and its place among the file's contents, from 1.
+        operation, by: of that event; `by` is None if it was not written by the drive face.
+    """
+
+    cursor: int
+    number: int
+    hash: str
+    size: int
+    recorded_at: int
+    by: str | None
+    hidden: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A registered client of one user. The id is made by the client."""
+
+    number: int
+    workspace: str
+    user: str
+    id: str
+    name: str
+    platform: str
+    version: str | None
+    is_active: bool
+    last_seen_at: int
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCursor:
+    """Position of a device in a source's log. `last_sync_at` is None until it is advanced."""
+
+    position: int
+    last_sync_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class DevicePreference:
+    """Selective sync of one source on one device. The hub stores it; the client obeys it."""
+
+    source: str
+    sync_enabled: bool
+    selected: tuple[str, ...] | None
+    excluded: tuple[str, ...] | None
+
+
+@dataclass(frozen=True, slots=True)
+class VersionConflict:
+    """A change of a device that did not fit the file or folder that it was made for.
+
+    Attributes:
+        resource: a file's identity or a folder's number.
+        change: the kind of change, in the words of the wire.
+        path, new_path: present path of the resource, and the wanted one of a move.
+        base, client, server: revisions (cursors) of the version that the device had, of the one that it sent, and of
+            the head. None: none.
+        resolution, resolved_at: None while it is open.
+    """
+
+    id: str
+    source: int
+    user: str
+    device: str
+    is_folder: bool
+    resource: int
+    change: str
+    path: str
+    new_path: str | None
+    base: int | None
+    client: int | None
+    server: int | None
+    created_at: int
+    resolution: str | None = None
+    resolved_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class UploadSession:
+    """An upload in chunks.
+
+    Attributes:
+        source, folder: where a new file comes to be.
+        hash: sha256 that the client promised, None for none.
+        replaces: identity of the file that gets a new version, None for a new file.
+        result: the answer of its completion, None while it is open.
+    """
+
+    id: str
+    workspace: str
+    user: str
+    source: int
+    folder: int
+    name: str
+    size: int
+    chunk_size: int
+    mime_type: str | None
+    hash: str | None
+    replaces: int | None
+    created_at: int
+    touched_at: int
+    result: Mapping[str, object] | None = None
+
+    @property
+    def total_chunks(self) -> int:
+        """Number of chunks, 0 for an empty file."""
+        return -(-self.size // self.chunk_size)
+
+    def span(self, chunk: int) -> tuple[int, int]:
+        """Return the offset and the length of a chunk in bytes."""
+        start = chunk * self.chunk_size
+        return start, min(self.chunk_size, self.size - start)

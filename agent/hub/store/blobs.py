@@ -1,0 +1,193 @@
+"""Large contents: as files in the hub's folder, or as rows of the database where several hubs share it."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Final
+
+from agent.hub.domain.ports import Growth, Store, StoreFull
+
+PIECE_BYTES: Final = 1_048_576
+"""Bytes in memory at once for one reader, and in one row."""
+KEPT_MS: Final = 48 * 3_600_000
+"""Age in milliseconds from which bytes that nothing names are removed."""
+UPLOADS, CONTENTS = "uploads", "blobs"
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+
+class TableBlobs:
+    """`agent.hub.domain.drive_ports.Blobs` in the database."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def put(self, upload: str, start: int, data: bytes) -> None:
+        """As in `Blobs`."""
+        with self._store.write() as session:
+            for offset in range(0, len(data), PIECE_BYTES):
+                session.put_piece(upload, start + offset, data[offset : offset + PIECE_BYTES])
+
+    def digest(self, upload: str, size: int) -> str:
+        """As in `Blobs`."""
+        found = hashlib.sha256()
+        for piece in read_pieces(self._store, upload, 0, size):
+            found.update(piece)
+        return found.hexdigest()
+
+    def adopt(self, upload: str, hash_: str) -> bytes:
+        """As in `Blobs`: the bytes stay where they are, and the content's row names their owner."""
+        return upload.encode()
+
+    def discard(self, uploads: Collection[str]) -> None:
+        """As in `Blobs`."""
+        with self._store.write(Growth.SMALL) as session:
+            session.drop_pieces(uploads)
+
+    def read(self, hash_: str, start: int, length: int) -> Iterator[bytes]:
+        """As in `Blobs`."""
+        with self._store.read() as session:
+            owner = session.blob_reference(hash_)
+        # A copy of a SQLite database has the pieces of its files under their hash.
+        return read_pieces(self._store, owner.decode() if owner else hash_, start, length)
+
+    def sweep(self, now: int) -> None:
+        """As in `Blobs`. Nothing: bytes are removed together with the upload that owns them."""
+
+
+def read_pieces(store: Store, owner: str, start: int, length: int) -> Iterator[bytes]:
+    """Yield stored bytes. Each piece has a transaction of its own, so that a slow client holds no snapshot.
+
+    Raises:
+        LookupError: the bytes are not there.
+    """
+    at, end = start, start + length
+    while at < end:
+        with store.read() as session:
+            found = session.piece_at(owner, at)
+        if found is None or found[0] + len(found[1]) <= at:
+            raise LookupError(f"no stored bytes of {owner} at {at}")
+        offset, data = found
+        piece = data[at - offset : end - offset]
+        yield piece
+        at += len(piece)
+
+
+class FileBlobs:
+    """`agent.hub.domain.drive_ports.Blobs` as files: `uploads/ID` while bytes arrive, then `blobs/ab/SHA256`.
+
+    Args:
+        folder: the hub's folder.
+        store: knows which contents are recorded, and has the pieces of a restored copy.
+    """
+
+    def __init__(self, folder: Path, store: Store) -> None:
+        self._store = store
+        self._uploads = folder / UPLOADS
+        self._contents = folder / CONTENTS
+
+    def put(self, upload: str, start: int, data: bytes) -> None:
+        """As in `Blobs`. The bytes are written at their offset and flushed to the disk."""
+        with _full_disk():
+            self._uploads.mkdir(mode=0o700, exist_ok=True)
+            descriptor = os.open(self._uploads / upload, os.O_WRONLY | os.O_CREAT, 0o600)
+            try:
+                view = memoryview(data)
+                while view:
+                    written = os.pwrite(descriptor, view, start)
+                    view, start = view[written:], start + written
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+    def digest(self, upload: str, size: int) -> str:
+        """As in `Blobs`."""
+        found = hashlib.sha256()
+        for piece in _read_file(os.open(self._uploads / upload, os.O_RDONLY), 0, size):
+            found.update(piece)
+        return found.hexdigest()
+
+    def adopt(self, upload: str, hash_: str) -> bytes:
+        """As in `Blobs`: the file gets its final name, which is flushed to the disk."""
+        with _full_disk():
+            target = self.path_of(hash_)
+            if not target.parent.is_dir():
+                target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+                _sync_folder(self._contents)
+                _sync_folder(self._contents.parent)
+            (self._uploads / upload).replace(target)
+            _sync_folder(target.parent)
+        return b""
+
+    def discard(self, uploads: Collection[str]) -> None:
+        """As in `Blobs`."""
+        for upload in uploads:
+            (self._uploads / upload).unlink(missing_ok=True)
+
+    def read(self, hash_: str, start: int, length: int) -> Iterator[bytes]:
+        """As in `Blobs`."""
+        try:
+            descriptor = os.open(self.path_of(hash_), os.O_RDONLY)
+        except FileNotFoundError:
+            return read_pieces(self._store, hash_, start, length)
+        return _read_file(descriptor, start, length)
+
+    def sweep(self, now: int) -> None:
+        """As in `Blobs`: files that are older than 48 hours and that the database does not name."""
+        for path in self._old(self._uploads, "*", now):
+            path.unlink(missing_ok=True)
+        for path in self._old(self._contents, "??/*", now):
+            with self._store.read() as session:
+                known = session.known_content(path.name)
+            if known is None:
+                path.unlink(missing_ok=True)
+
+    def path_of(self, hash_: str) -> Path:
+        """Return the file of a content."""
+        return self._contents / hash_[:2] / hash_
+
+    def _old(self, folder: Path, pattern: str, now: int) -> Iterator[Path]:
+        for path in folder.glob(pattern):
+            with contextlib.suppress(FileNotFoundError):
+                if path.stat().st_mtime * 1000 < now - KEPT_MS:
+                    yield path
+
+
+def _read_file(descriptor: int, start: int, length: int) -> Iterator[bytes]:
+    """Yield bytes of an open file, which is closed at the end.
+
+    Raises:
+        LookupError: the file is shorter.
+    """
+    try:
+        at, end = start, start + length
+        while at < end:
+            piece = os.pread(descriptor, min(PIECE_BYTES, end - at), at)
+            if not piece:
+                raise LookupError(f"a stored content ends at {at} instead of {end}")
+            yield piece
+            at += len(piece)
+    finally:
+        os.close(descriptor)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _full_disk() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StoreFull(error.strerror) from error
+        raise
