@@ -8,10 +8,13 @@ from collections.abc import Iterator
 import pytest
 
 from support.closing import close_all
+from support.open_databases import watch_connections
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As for whatever a script starts in the background; every process under test would inherit it and hear no Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+watch_connections()
 
 
 @pytest.fixture(autouse=True)

@@ -259,6 +259,15 @@ class InFlight(Struct):
         """Remove a batch from those in flight; returns its operations by id, none if it is unknown."""
         return {identifier: self.batch.pop(identifier) for identifier in self.batches.pop(number, ())}
 
+    def missed(self, path: str) -> int:
+        """Count an upload whose bytes were not those of the last scan; returns the number in a row."""
+        self.misses[path] = self.misses.get(path, 0) + 1
+        return self.misses[path]
+
+    def clear_misses(self, path: str) -> None:
+        """Record that a path changed or was sent: its next upload is not delayed."""
+        self.misses.pop(path, None)
+
     # Questions to the server
 
     def ask_head(self, path: str, remote_hash: str | None, position: int) -> None:
@@ -386,8 +395,6 @@ def _joined(spans: list[Span]) -> list[Span]:
     """Merge adjacent spans; the result rises."""
     joined: list[Span] = []
     for span in sorted(spans):
-        if joined and joined[-1].last + 1 == span.first:
-            joined[-1] = Span(joined[-1].first, span.last)
-        else:
-            joined.append(span)
+        first = joined.pop().first if joined and joined[-1].last + 1 == span.first else span.first
+        joined.append(Span(first, span.last))
     return joined

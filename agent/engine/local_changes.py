@@ -137,7 +137,7 @@ class LocalChanges:
             ctx.in_flight.scan_later(seen.path, ctx.now + _RACY_SECONDS)
         if side.presence is not before.presence or side.hash != before.hash:
             ctx.in_flight.clear_deferral(seen.path)
-            ctx.in_flight.misses.pop(seen.path, None)
+            ctx.in_flight.clear_misses(seen.path)
 
     def on_path_scan_finished(self, message: PathScanFinished) -> None:
         """End a scan of single paths."""

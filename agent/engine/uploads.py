@@ -89,7 +89,7 @@ class Uploads:
         fault, unproven = self._set_aside(failed)
         if self._failed_beside or ctx.in_flight.misses:
             for entry, _ in applied:
-                ctx.in_flight.misses.pop(entry.operation.path, None)
+                ctx.in_flight.clear_misses(entry.operation.path)
                 self._failed_beside.pop(entry.operation.path, None)
                 self._refusals.pop(entry.operation.path, None)
         self._in_doubt.acknowledge(applied)
@@ -162,8 +162,7 @@ class Uploads:
         """
         ctx, path = self._ctx, operation.path
         self._local_changes.on_paths_changed(PathsChanged(frozenset(operation.paths)))
-        misses = ctx.in_flight.misses[path] = ctx.in_flight.misses.get(path, 0) + 1
-        delay = resend_delay(misses)
+        delay = resend_delay(ctx.in_flight.missed(path))
         if delay:
             ctx.in_flight.defer(path, ctx.now + delay)
 

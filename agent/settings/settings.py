@@ -111,7 +111,13 @@ class Settings:
     trash_max_bytes: int = _setting(
         1 << 30, "bytes", "above this size the oldest go early; files over a quarter of it count apart"
     )
-    hub_port: int = _setting(8674, "", "port of the embedded hub; another free one if it is taken", most=65_535)
+    hub_port: int = _setting(
+        8674,
+        "",
+        "port of the embedded hub; another free one if it is taken",
+        most=65_535,
+        variable="RAVEN_AGENT_HUB_PORT",
+    )
     hub_token_days: int = _setting(90, "days", "how long a token of the embedded hub is good for", least=1, most=3650)
     auto_merge: bool = _setting(default=False, unit="", meaning="merge clean three-way merges without asking")
     notifications: bool = _setting(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import jwt
 import pytest
@@ -93,6 +94,15 @@ def test_every_difference_to_the_real_server_is_meant(replayed: list[Replayed]) 
     """A call that differs stands in the table with its reason, and one that stands there does differ."""
     different = {one.call.index for one in replayed if any(not _added(d) for d in one.differences)}
     assert sorted(different) == sorted(index for calls in DIFFERENT.values() for index in calls)
+
+
+def test_a_user_the_hub_never_saw_is_served(replayed: list[Replayed]) -> None:
+    """FU7: 200 for a signed token of an unknown user where the real server says 401, and operators are told so."""
+    [call] = [one for one in replayed if one.call.index in DIFFERENT[NO_USERS]]
+    assert (call.call.status, call.status) == (401, 200)
+    operations = Path(__file__).parents[2] / "docs/operations.md"
+    told = " ".join(operations.read_text("utf-8").split())
+    assert "The hub has no table of users." in told and "the real server answers 401 then" in told
 
 
 def test_fields_are_only_added(replayed: list[Replayed]) -> None:

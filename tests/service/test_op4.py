@@ -51,16 +51,18 @@ def test_op4_install_and_uninstall_leave_no_trace(person: Person) -> None:
 
 def test_op4_up_then_service_install_still_serves_the_hub(person: Person) -> None:
     """The folder `up` linked to the embedded hub goes on with the service, which hosts that hub."""
+    # The service has an environment of its own; without this, hubs of other tests take and leave the default port.
+    person.home.json("config", "set", "hub_port", str(person.home.hub_port))
     person.home.write("a.md", "one")
     assert person.home.run("up", person.home.folder, "--once", "--yes").code == 0
     person.service("install")
-    eventually(lambda: hub_answers(person.home), 20, "the hub answers")
+    eventually(lambda: hub_answers(person.home), 60, "the hub answers")
     person.home.write("b.md", "two")
-    eventually(lambda: files_on(person.home) == {"a.md", "b.md"}, 20, "the new file is on the hub")
+    eventually(lambda: files_on(person.home) == {"a.md", "b.md"}, 60, "the new file is on the hub")
     person.service("stop")
     assert not hub_answers(person.home)
     person.service("start")
-    eventually(lambda: hub_answers(person.home), 20, "the hub is back")
+    eventually(lambda: hub_answers(person.home), 60, "the hub is back")
 
 
 def test_op4_up_in_a_terminal_and_a_service_take_turns(person: Person) -> None:
@@ -71,7 +73,7 @@ def test_op4_up_in_a_terminal_and_a_service_take_turns(person: Person) -> None:
         assert str(terminal.process.pid) in installed["status"]
         terminal.stop()
         agent_home = AgentHome.from_environment(person.home.env)
-        eventually(lambda: daemon_of(agent_home), 20, "the service has taken over")
+        eventually(lambda: daemon_of(agent_home), 60, "the service has taken over")
         assert person.home.json("status")["daemon"]["pid"] == installed["pid"]
 
 

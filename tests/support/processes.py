@@ -18,6 +18,7 @@ from agent.cli.client import SocketClient, daemon_of
 from agent.settings.home import Home as AgentHome
 from support.eventually import eventually
 from support.fork_server import Forked
+from support.hub_ports import next_hub_port
 from support.servers import Server
 
 COMMAND = (sys.executable, "-P", "-m", "agent")
@@ -100,6 +101,7 @@ class Home:
         folder: the synced folder, not linked yet.
         etc: the administrator's folder of that machine; not there yet.
         command: what the agent is started with; None for a fork of one that is imported already.
+        hub_port: the port that its embedded hub prefers; no other home of a test has it.
     """
 
     def __init__(self, top: Path, name: str = "one") -> None:
@@ -109,6 +111,7 @@ class Home:
         self.etc = top / name / "etc"
         self.folder.mkdir(parents=True)
         self.command: Sequence[str] | None = None
+        self.hub_port = next_hub_port()
         self.extra: dict[str, str] = {}
 
     @property
@@ -116,6 +119,7 @@ class Home:
         """The environment of every process of this home."""
         kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
         own = {"RAVEN_AGENT_HOME": str(self.path), "RAVEN_AGENT_ETC": str(self.etc)}
+        own["RAVEN_AGENT_HUB_PORT"] = str(self.hub_port)
         return {**kept, **own, "RAVEN_AGENT_NOTIFICATIONS": "off", "COLUMNS": "200", **self.extra}
 
     def run(self, *arguments: str | Path, stdin: str = "", seconds: float = RUN_SECONDS) -> Ran:
