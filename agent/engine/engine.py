@@ -30,6 +30,7 @@ from agent.engine.in_doubt import InDoubt
 from agent.engine.in_flight import HeldDeletes, SyncCounters
 from agent.engine.incoming_moves import IncomingMoves
 from agent.engine.local_changes import LocalChanges
+from agent.engine.lost_cursor import LostCursor
 from agent.engine.path_store import PathStore
 from agent.engine.planner import Planner
 from agent.engine.recovery import Recovery
@@ -73,6 +74,7 @@ class Engine:
         self._undone_deletes = UndoneDeletes(ctx, path_store, self._downloads)
         self._resolutions = Resolutions(ctx, path_store, self._conflicts, self._downloads, self._trash_outbox)
         self._polling = FeedPolling(ctx, self._verification)
+        self._lost_cursor = LostCursor(ctx, path_store, self._verification)
         self._remote_feed = RemoteFeed(
             ctx, path_store, self._conflicts, self._server_conflicts, self._in_doubt, self._verification, self._polling
         )
@@ -294,6 +296,8 @@ class Engine:
             return
         if message.call is m.Call.POLL and message.subject not in in_flight.polls:
             # This poll was given up. Its failure says nothing about the connections made since.
+            return
+        if self._lost_cursor.handles(message):
             return
         ctx.retry_state.failed(message.call, message.problem, ctx.now)
         if message.call in (m.Call.POLL, m.Call.STANDING):

@@ -141,6 +141,11 @@ class PathStore:
         rows = list(self._ctx.index.trees.all(self._ctx.source))
         self.change(PathRow(row.path, ABSENT, row.local, row.fingerprint) for row in rows)
 
+    def restart_positions(self) -> None:
+        """Forget the position of the newest event of every row; its sides stay. The feed is read from its beginning."""
+        self._ctx.index.trees.restart_positions(self._ctx.source)
+        self._cache.clear()
+
     def rederive(self) -> None:
         """Derive the step of every row again, because the mode changed."""
         self.change(list(self._ctx.index.trees.all(self._ctx.source)))

@@ -71,6 +71,12 @@ class Verification:
         """Verify as soon as possible. One under way does not count: it may have listed before the reason arose."""
         self._wanted_at = self._ctx.now
 
+    def begin_anew(self) -> None:
+        """Verify as soon as possible. No earlier listing counts: a missing file needs two new ones."""
+        self._phase = VerificationPhase.IDLE
+        self._missing_once.clear()
+        self.request()
+
     def plan(self) -> None:
         """Take the next step if it is due."""
         ctx = self._ctx

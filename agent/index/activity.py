@@ -33,6 +33,8 @@ class ActivityKind(enum.StrEnum):
     OVERWRITTEN_UNSEEN = "overwritten_unseen"
     TRASH_REFUSED = "trash_refused"
     EVENT_REFUSED = "event_refused"
+    FEED_RESTARTED = "feed_restarted"
+    """The server lost our position in its feed, so that it is read from its beginning."""
     HALTED = "halted"
     DELETES_HELD = "deletes_held"
     DELETES_APPROVED = "deletes_approved"

@@ -120,6 +120,10 @@ class Trees:
         sql = f"SELECT {_COLUMNS} FROM files WHERE source = ? AND path > ? ORDER BY path"
         return map(_row, self._db.execute(sql, (source, after)))
 
+    def restart_positions(self, source: int) -> None:
+        """Set the position of the newest event of every row to 0."""
+        self._db.execute("UPDATE files SET position = 0 WHERE source = ? AND position <> 0", (source,))
+
     def below(self, source: int, folder: str) -> Iterator[PathRow]:
         """Return every row inside a folder in path order."""
         sql = f"SELECT {_COLUMNS} FROM files WHERE source = ? AND path > ? AND path < ? ORDER BY path"

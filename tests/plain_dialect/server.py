@@ -255,11 +255,16 @@ class PlainServer:
         state.position += 1 + len(state.log) % 3
         entry = (self.new_id("chg"), source, resource, identifier, kind, old, new, *version, by, self.clock())
         state.log.append(Change(state.position, *entry))
+        if self.traps.keeps is not None:
+            self.cut_log(self.traps.keeps)
 
-    def cut_log(self) -> None:
-        """Delete every entry of the log."""
-        self.state.cut = self.state.position
-        self.state.log.clear()
+    def cut_log(self, kept: int = 0) -> None:
+        """Delete every entry of the log but the newest ones."""
+        log = self.state.log
+        gone = len(log) - kept
+        if gone > 0:
+            self.state.cut = log[gone - 1].position if kept else self.state.position
+            del log[:gone]
 
     def changes(self, source: str, cursor: int, limit: int) -> tuple[list[Change], bool]:
         """The next entries of a source, and whether there are more."""

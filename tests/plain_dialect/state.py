@@ -195,6 +195,7 @@ class Traps:
         wrong_bytes: contents have their right size and a wrong byte.
         no_space: the account's space is used up.
         limit: calls a minute; None for no limit.
+        keeps: entries that the log keeps; older ones are deleted, and a position before them is lost. None for all.
     """
 
     envelope: bool = False
@@ -209,3 +210,4 @@ class Traps:
     wrong_bytes: bool = False
     no_space: bool = False
     limit: int | None = None
+    keeps: int | None = None

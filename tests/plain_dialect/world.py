@@ -75,6 +75,11 @@ class PlainWorld(World):
         """See ``World``."""
         return self.server.heads(self.source)
 
+    def lose_position(self) -> bool:
+        """See ``World``."""
+        self.server.cut_log()
+        return True
+
     def identity(self, path: str) -> tuple[str | None, str | None]:
         """See ``World``."""
         found = self.file(path)

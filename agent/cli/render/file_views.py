@@ -64,6 +64,7 @@ _EVENTS: Final = {
     "overwritten_unseen": "version replaced unseen",
     "trash_refused": "trash refused",
     "event_refused": "event refused",
+    "feed_restarted": "feed read anew",
 }
 
 

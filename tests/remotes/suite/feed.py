@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import pytest
+
+from agent.core.errors import ProblemKind, RemoteError
 from agent.core.events import Delete, Move, Upsert
 from agent.core.remote_records import Result
 from remotes.suite.world import World, needs, replay, sha
@@ -71,6 +74,24 @@ class FeedPromises:
         world.remove("0.md")
         events += world.drain(state)[0]
         assert all(one.position < two.position for one, two in pairwise(events))
+
+    def test_a_lost_position_is_no_empty_feed(self, world: World) -> None:
+        """CURSOR_LOST, until the feed is read from its beginning; that reading has every file."""
+        world.put("a.md", "A")
+        world.put("b.md", "B")
+        _, state = world.drain()
+        world.remove("a.md")
+        world.put("c.md", "C")
+        needs(world.lose_position(), "positions that are forgotten")
+        world.put("d.md", "D")
+        for _ in range(2):
+            with pytest.raises(RemoteError) as failure:
+                world.remote.pull(world.source, state, 0, world.clock.now)
+            assert failure.value.problem.kind is ProblemKind.CURSOR_LOST
+        assert not world.remote.was_restored_from_older_copy(world.source, state)
+        events, state = world.drain(None)
+        assert replay(events) == {path: sha(content) for path, content in world.held().items()}
+        assert world.drain(state)[0] == []
 
     def test_a_long_feed_is_read_to_its_end(self, world: World) -> None:
         """300 files, each once, whoever wrote them."""

@@ -245,6 +245,10 @@ class World(Machine, abc.ABC):
     def identity(self, path: str) -> tuple[str | None, str | None]:
         """The revision and the id of the file at a path, as the server has them."""
 
+    def lose_position(self) -> bool:
+        """Forget every position in the feed that a machine may hold; False where this server forgets none."""
+        return False
+
     @abc.abstractmethod
     def refusable(self) -> Outgoing:
         """An operation that this server refuses for good, alone among others."""
