@@ -14,6 +14,8 @@ from agent.remotes.http.profile import ApiProfile
 from agent.remotes.protocol import Remote
 from agent.remotes.raven.adapter import RavenRemote
 from agent.remotes.raven.profile import raven_profile
+from agent.remotes.scaidrive.adapter import ScaiDriveRemote
+from agent.remotes.scaidrive.profile import scaidrive_profile
 from agent.remotes.wrappers import ObservedRemote, Observer, log_call
 
 
@@ -29,7 +31,10 @@ class Dialect(NamedTuple):
     adapter: Callable[[HttpClient, BookOf], Remote]
 
 
-_DIALECTS: Final = {"raven": Dialect(raven_profile, lambda http, _: RavenRemote(http))}
+_DIALECTS: Final = {
+    "raven": Dialect(raven_profile, lambda http, _: RavenRemote(http)),
+    "scaidrive": Dialect(scaidrive_profile, ScaiDriveRemote),
+}
 """The dialects, by the name in the account. A new dialect is one more entry."""
 
 

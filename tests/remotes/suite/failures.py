@@ -68,6 +68,10 @@ class FailurePromises:
         world.drained = world.drain()[1]
         world.faults.inject(make())
         monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("a call sleeps"))
+        if fault in ("204", "a cut answer") and call in world.silent_calls:
+            # An empty answer is the whole answer.
+            assert CALLS[call](world)
+            return
         with pytest.raises(RemoteError) as error:
             CALLS[call](world)
         # A resolution of an unknown conflict is answered with an error, and an error cut short is still one.

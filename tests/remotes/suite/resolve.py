@@ -70,9 +70,9 @@ class ResolvePromises:
         other = world.other()
         other.results(other.edit("a.md", "third"))
         conflicts = list(world.remote.conflicts(world.source))
-        assert {(c.local_text, c.remote_text, c.base_hash) for c in conflicts} == {
-            (b"ours", b"theirs", None),
-            (b"third", b"theirs", None),
+        kept = {(c.local_hash, c.local_text, c.remote_text, c.base_hash) for c in conflicts}
+        assert kept == {
+            (sha(text), text if world.keeps_refused else None, b"theirs", None) for text in (b"ours", b"third")
         }
         assert {c.remote_rev for c in conflicts} == {world.identity("a.md")[0]}
         assert all(c.opened_at for c in conflicts)

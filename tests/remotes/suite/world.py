@@ -174,11 +174,17 @@ class World(Machine, abc.ABC):
         commits: the end of the path of requests that commit operations.
         distinguishes_visits: a content that comes back has another revision than before.
         has_ids: files have ids that survive a move.
+        echoes_contents: the events of our own operations carry their small contents, which the machine has anyway.
+        keeps_refused: the server keeps the bytes of an operation that it refused.
+        silent_calls: calls whose success has no content.
     """
 
     commits: str
     distinguishes_visits: bool
     has_ids: bool
+    echoes_contents = True
+    keeps_refused = True
+    silent_calls: frozenset[str] = frozenset()
 
     def __init__(self, faults: Faulty, clock: Clock, bearer: str) -> None:
         self.faults = faults

@@ -1,0 +1,73 @@
+"""The adapter's own state: the cursor, the folders still to walk, and the number of events delivered so far."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+
+class Walked(Struct):
+    """A folder that is still to be walked.
+
+    Attributes:
+        folder: its id; None is the top of the share.
+        path: its relative path.
+        after: id of its last file that was delivered; "" if none was.
+    """
+
+    folder: str | None
+    path: str
+    after: str = ""
+
+
+class ChangePosition(Struct):
+    """A place in the changes of one share. Changed during one pull.
+
+    Attributes:
+        cursor: the server's opaque position; the changes before it were delivered.
+        count: events delivered so far. The server has no positions of events, so they are numbered.
+        walk: folders to walk. While there are any, no change is read.
+        done: changes behind ``cursor`` that were delivered already, when a page ended early.
+        newest: id of the last of these changes.
+        before, first: an earlier cursor and the id of the first change behind it. A server that was restored from an
+            older copy has another change there, or none.
+        settled: the book holds everything that was delivered.
+    """
+
+    cursor: str
+    count: int
+    walk: list[Walked]
+    done: int = 0
+    newest: str = ""
+    before: str | None = None
+    first: str | None = None
+    settled: bool = False
+
+    @classmethod
+    def from_json(cls, state: str | None) -> ChangePosition | None:
+        """Return the position of a stored state; None for the beginning, or if it cannot be read."""
+        if state is None:
+            return None
+        try:
+            return _DECODER.decode(state)
+        except (msgspec.DecodeError, UnicodeEncodeError):
+            return None
+
+    def to_json(self) -> str:
+        """Return the state to store."""
+        return _ENCODER.encode(self).decode()
+
+    def next(self) -> int:
+        """Return the position of the next event."""
+        self.count += 1
+        return self.count
+
+    def skip(self, cursor: str) -> None:
+        """Record that every change before a newer cursor was delivered."""
+        self.cursor, self.done, self.newest = cursor, 0, ""
+
+
+_ENCODER: Final = msgspec.json.Encoder()
+_DECODER: Final = msgspec.json.Decoder(ChangePosition)

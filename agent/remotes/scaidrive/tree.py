@@ -1,0 +1,166 @@
+"""The folders of shares: their entries, and their ids by path. A cache over the book and over the server."""
+
+from __future__ import annotations
+
+import posixpath
+import threading
+from collections.abc import Iterator
+from typing import Final
+
+from agent.core.errors import Problem, ProblemKind
+from agent.remotes.book import BookOf
+from agent.remotes.fields import row, text
+from agent.remotes.http.decode import DecodeLimits
+from agent.remotes.http.failures import RemoteCallError, SideEffect, malformed
+from agent.remotes.http.request import Priority
+from agent.remotes.scaidrive.calls import LIST_COST, MISSING, Calls
+from agent.remotes.scaidrive.wire import ROOT, ChildRow, children_of, folder_body
+
+_CONFLICT: Final = 409
+
+
+class ShareFolders:
+    """Folder ids of every share of one account. Safe to use from several threads."""
+
+    def __init__(self, calls: Calls, books: BookOf) -> None:
+        self._calls = calls
+        self._books = books
+        self._lock = threading.Lock()
+        self._ids: dict[tuple[str, str], str] = {}
+        self._refused: set[str] = set()
+        """Ids of the book that the server did not know."""
+
+    def forget(self, share: str) -> None:
+        """Ask for every folder again: one was moved or deleted."""
+        with self._lock:
+            self._ids = {key: value for key, value in self._ids.items() if key[0] != share}
+
+    def distrust(self, share: str) -> None:
+        """Ask for every folder again, whatever the book says: the server did not know one of them."""
+        with self._lock:
+            self._refused |= {identifier for (of, _), identifier in self._ids.items() if of == share}
+        self.forget(share)
+
+    def children(
+        self, share: str, folder: str | None, *, deleted: bool = False, priority: Priority = Priority.OWN
+    ) -> list[ChildRow]:
+        """Return everything directly inside a folder; with ``deleted``, also what was deleted there.
+
+        Raises:
+            RemoteError: NOT_FOUND or GONE; GARBLED if the server counts more entries than it sends.
+        """
+        found: dict[str, ChildRow] = {}
+        while True:
+            query: dict[str, str | int] = {"share_id": share}
+            if deleted:
+                query["include_deleted"] = "true"
+            if found:
+                query["offset"] = len(found)
+            data = self._calls.get(
+                "folders/{}/children", (folder or ROOT,), query, cost=LIST_COST, priority=priority,
+                limits=DecodeLimits.WHOLE,
+            )  # fmt: skip
+            page, total = children_of(data)
+            before = len(found)
+            found.update((child.id, child) for child in page)
+            if total is None or len(found) >= total:
+                return list(found.values())
+            if len(found) == before:
+                # A list that is cut would look like deleted files.
+                raise malformed(f"the server sent {len(found)} of {total} entries of a folder")
+
+    def walk(self, share: str) -> Iterator[tuple[str, list[ChildRow]]]:
+        """Iterate over every folder's path and files. A folder that vanishes meanwhile is left out."""
+        waiting: list[tuple[str | None, str]] = [(None, "")]
+        while waiting:
+            folder, path = waiting.pop()
+            try:
+                found = self.children(share, folder, priority=Priority.BULK)
+            except RemoteCallError as failure:
+                if folder is None or failure.problem.kind not in MISSING:
+                    raise
+                continue
+            waiting += [(child.id, posixpath.join(path, child.name)) for child in found if child.is_folder]
+            yield path, [child for child in found if not child.is_folder]
+
+    def folder(self, share: str, path: str) -> str | None:
+        """Return the id of the folder at a path; None for the top. Raises NOT_FOUND if there is none."""
+        known: str | None = None
+        so_far = ""
+        for name in path.split("/") if path else ():
+            so_far = posixpath.join(so_far, name)
+            with self._lock:
+                cached = self._ids.get((share, so_far))
+            known = cached or self._in_book(share, so_far) or self._look(share, known, name, so_far)
+        return known
+
+    def ensure(self, share: str, path: str) -> str | None:
+        """Return the id of the folder at a path; missing ones are created."""
+        known: str | None = None
+        so_far = ""
+        for name in path.split("/") if path else ():
+            parent, so_far = known, posixpath.join(so_far, name)
+            try:
+                known = self.folder(share, so_far)
+            except RemoteCallError as failure:
+                if failure.problem.kind is not ProblemKind.NOT_FOUND:
+                    raise
+                known = self._create(share, parent, name, so_far)
+        return known
+
+    def entry(self, share: str, path: str, *, deleted: bool = False) -> ChildRow | None:
+        """Return the entry at a path; None if there is none. Costs a call for each unknown folder on the way."""
+        parent, name = posixpath.split(path)
+        try:
+            folder = self._deleted_folder(share, parent) if deleted else self.folder(share, parent)
+            found = [each for each in self.children(share, folder, deleted=deleted) if each.name == name]
+        except RemoteCallError as failure:
+            if failure.problem.kind in MISSING:
+                self.distrust(share)
+                return None
+            raise
+        # Several deleted files may have had the name; a server lists what was made later further down.
+        return found[-1] if found else None
+
+    def file(self, share: str, path: str, *, deleted: bool = False) -> str | None:
+        """Return the id of the file at a path; None if there is none."""
+        found = self.entry(share, path, deleted=deleted)
+        return None if found is None or found.is_folder else found.id
+
+    def _deleted_folder(self, share: str, path: str) -> str | None:
+        known: str | None = None
+        for name in path.split("/") if path else ():
+            below = [each for each in self.children(share, known, deleted=True) if each.is_folder and each.name == name]
+            if not below:
+                raise _no_folder(path)
+            known = below[-1].id
+        return known
+
+    def _in_book(self, share: str, path: str) -> str | None:
+        found = self._books(share).folder_id(path)
+        return None if found is None or found in self._refused else self._keep(share, path, found)
+
+    def _look(self, share: str, parent: str | None, name: str, path: str) -> str:
+        for child in self.children(share, parent):
+            if child.is_folder and child.name == name:
+                return self._keep(share, path, child.id)
+        raise _no_folder(path)
+
+    def _create(self, share: str, parent: str | None, name: str, path: str) -> str:
+        try:
+            answer = self._calls.post("folders", body=folder_body(share, parent, name))
+        except RemoteCallError as failure:
+            if failure.status == _CONFLICT:
+                # Another machine created it meanwhile.
+                return self._look(share, parent, name, path)
+            raise
+        return self._keep(share, path, text(row(answer, "folder"), "id"))
+
+    def _keep(self, share: str, path: str, identifier: str) -> str:
+        with self._lock:
+            self._ids[share, path] = identifier
+        return identifier
+
+
+def _no_folder(path: str) -> RemoteCallError:
+    return RemoteCallError(Problem(ProblemKind.NOT_FOUND, f"the server has no folder {path}"), SideEffect.NONE)
