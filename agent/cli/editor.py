@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shlex
 import shutil
+import signal
 import subprocess
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -19,39 +20,41 @@ _IN_TERMINAL: Final = frozenset({"emacs", "helix", "hx", "joe", "micro", "nano",
 """Editors that need a terminal. A script named by EDITOR may work without one."""
 
 
+_EDITOR_END_SECONDS: Final = 5.0
+"""Seconds that an editor has to end after a signal."""
+
+
 class EditorFailed(AgentError):
     """The editor could not be started, or ended with an error."""
 
     code = "editor"
 
 
-def edit_text(text: bytes, suffix: str, keep: Callable[[bytes], object]) -> bytes:
-    """Have a person edit ``text`` and return the result; ``suffix`` gives the editor the kind of file.
+def edit_text(file: Path, keep: Callable[[bytes], object]) -> bytes:
+    """Have a person edit ``file`` and return the result.
 
     ``keep`` gets every text that differs from the first one, before anything else happens to it: also the text of an
-    editor that failed. The temporary file is deleted when this returns.
+    editor that failed.
 
     Raises:
         EditorFailed: as ``edit_file``.
         UsageError: as ``edit_file``.
     """
-    with tempfile.TemporaryDirectory(prefix="raven-agent-") as folder:
-        file = Path(folder) / f"merge{suffix}"
-        file.write_bytes(text)
-        try:
-            edit_file(file)
-        finally:
-            edited = file.read_bytes() if file.exists() else text
-            if edited != text:
-                keep(edited)
-        return edited
+    text = file.read_bytes()
+    try:
+        edit_file(file)
+    finally:
+        edited = file.read_bytes() if file.exists() else text
+        if edited != text:
+            keep(edited)
+    return edited
 
 
 def edit_file(file: Path) -> None:
     """Open ``file`` in $VISUAL or $EDITOR and wait for it to end.
 
     Raises:
-        EditorFailed: it cannot be started, or ended with an error, as ``:cq`` does in vim.
+        EditorFailed: it cannot be started, ended with an error, as ``:cq`` does in vim, or was cut off by a signal.
         UsageError: there is no editor, or the editor needs a terminal and there is none.
     """
     argv = _editor()
@@ -59,11 +62,57 @@ def edit_file(file: Path) -> None:
     if not may_ask() and (not named or Path(argv[0]).name in _IN_TERMINAL):
         raise UsageError(f"{argv[0]} needs a terminal", "set EDITOR to a program that works without one")
     try:
-        ended = subprocess.run([*argv, str(file)], check=False, env=child_environment())
+        # The editor inherits the lock of a merge's folder, so that the merge is in use for as long as it is open.
+        process = subprocess.Popen([*argv, str(file)], env=child_environment(), close_fds=False)
     except OSError as error:
         raise EditorFailed(f"cannot start {argv[0]}: {error.strerror}", "set EDITOR") from error
-    if ended.returncode:
-        raise EditorFailed(f"{argv[0]} ended with code {ended.returncode}; nothing was changed")
+    code = _wait(process, argv[0])
+    if code:
+        raise EditorFailed(f"{argv[0]} ended with code {code}; nothing was changed")
+
+
+class _Signalled(Exception):
+    """SIGHUP or SIGTERM came: the terminal was closed, or the command is to end."""
+
+
+def _wait(process: subprocess.Popen[bytes], name: str) -> int:
+    """Wait for the editor and return its exit code.
+
+    After a signal the editor gets it too, and time to save what it can.
+
+    Raises:
+        EditorFailed: a signal cut it off.
+    """
+    try:
+        with _raising_on_signals():
+            return process.wait()
+    except (_Signalled, KeyboardInterrupt) as signalled:
+        number = signalled.args[0] if signalled.args else signal.SIGINT
+        process.send_signal(number)
+        try:
+            process.wait(_EDITOR_END_SECONDS)
+        except subprocess.TimeoutExpired:
+            raise EditorFailed(f"{signal.Signals(number).name} came, and {name} is still open") from None
+        if isinstance(signalled, KeyboardInterrupt):
+            raise
+        raise EditorFailed(f"{name} was cut off by {signal.Signals(number).name}; nothing was changed") from None
+
+
+@contextlib.contextmanager
+def _raising_on_signals() -> Iterator[None]:
+    """Raise _Signalled in this block instead of ending the process at once. A signal that is ignored stays so."""
+
+    def raise_it(number: int, _frame: object) -> None:
+        raise _Signalled(number)
+
+    taken = [n for n in (signal.SIGHUP, signal.SIGTERM) if signal.getsignal(n) is signal.SIG_DFL]
+    try:
+        for number in taken:
+            signal.signal(number, raise_it)
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _editor() -> list[str]:

@@ -7,10 +7,13 @@ the agent writes to the index. A draft also survives the loss of the index.
 from __future__ import annotations
 
 import contextlib
+import fcntl
+import hashlib
 import os
 import re
 import secrets
-from collections.abc import Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -20,6 +23,9 @@ FOLDER: Final = "drafts"
 """Name of the folder of drafts inside the home."""
 
 _NAME: Final = re.compile(r"(\d+)-(\d+)\.(\d+)\.txt")
+_EDIT_NAME: Final = re.compile(r"(\d+)-(\d+)\.(\d+)-[0-9a-f]+\.edit")
+_START: Final = "start"
+"""Name of the file in the folder of an edit that holds the sha256 of the first text and the name of the edited file."""
 
 
 class Draft(Struct, frozen=True):
@@ -78,13 +84,41 @@ class Drafts:
         self._sync_folder()
         for older in self._of(source, conflict):
             if older.file != target:
-                older.file.unlink(missing_ok=True)
+                self._remove(older)
         return Draft(source, conflict, generation, target.stat().st_mtime, target)
+
+    @contextlib.contextmanager
+    def editing(self, source: int, conflict: int, generation: int, text: bytes, suffix: str) -> Iterator[Path]:
+        """Yield a file with ``text`` for an editor; its folder is locked, and is removed at the end of the block.
+
+        The file lies among the drafts: a changed one whose command was killed is a draft from then on. An edit of the
+        same text that was cut off is continued in its folder, where the editor finds its own recovery file. After an
+        error such files stay.
+        """
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        self._remove_unchanged()
+        folder = self._cut_off(source, conflict, text)
+        if folder is None:
+            folder = self._folder / f"{source}-{conflict}.{generation}-{secrets.token_hex(8)}.edit"
+            folder.mkdir(mode=0o700)
+        try:
+            with _locked(folder):
+                if not (folder / _START).exists():
+                    file = folder / f"merge{suffix}"
+                    _write(file, text)
+                    _write(folder / _START, f"{hashlib.sha256(text).hexdigest()}\n{file.name}\n".encode())
+                yield folder / _start_of(folder)[1]
+        except BaseException:
+            # An editor that is still open holds the lock.
+            if not _is_locked(folder) and _has_own_files_only(folder):
+                shutil.rmtree(folder, ignore_errors=True)
+            raise
+        shutil.rmtree(folder, ignore_errors=True)
 
     def get(self, source: int, conflict: int) -> Draft | None:
         """Return the draft of a conflict, whatever its generation, or None."""
         found = self._of(source, conflict)
-        return max(found, key=lambda draft: draft.generation) if found else None
+        return max(found, key=lambda draft: (draft.generation, draft.written_at)) if found else None
 
     def list(self, source: int | None = None) -> tuple[Draft, ...]:
         """Return the drafts of a source, or all of them, the oldest first."""
@@ -94,7 +128,13 @@ class Drafts:
     def delete(self, source: int, conflict: int) -> None:
         """Delete the draft of a conflict, if there is one. Call it once a resolution with its text is carried out."""
         for draft in self._of(source, conflict):
+            self._remove(draft)
+
+    def _remove(self, draft: Draft) -> None:
+        if draft.file.parent == self._folder:
             draft.file.unlink(missing_ok=True)
+        else:
+            shutil.rmtree(draft.file.parent, ignore_errors=True)
 
     def _of(self, source: int, conflict: int) -> Sequence[Draft]:
         return [draft for draft in self._all() if (draft.source, draft.conflict) == (source, conflict)]
@@ -103,13 +143,37 @@ class Drafts:
         found = []
         with contextlib.suppress(FileNotFoundError):
             for file in self._folder.iterdir():
-                matched = _NAME.fullmatch(file.name)
+                matched = _NAME.fullmatch(file.name) or _EDIT_NAME.fullmatch(file.name)
                 if matched is None:
                     continue
                 with contextlib.suppress(FileNotFoundError):
-                    source, conflict, generation = (int(number) for number in matched.groups())
-                    found.append(Draft(source, conflict, generation, file.stat().st_mtime, file))
+                    edited = _changed_file(file) if file.suffix == ".edit" else file
+                    if edited is not None:
+                        source, conflict, generation = (int(number) for number in matched.groups())
+                        found.append(Draft(source, conflict, generation, edited.stat().st_mtime, edited))
         return found
+
+    def _edits(self) -> Iterator[tuple[int, int, Path]]:
+        """Yield source, conflict and folder of each edit that no command holds."""
+        for folder in list(self._folder.iterdir()):
+            matched = _EDIT_NAME.fullmatch(folder.name)
+            if matched is not None and not _is_locked(folder):
+                yield int(matched[1]), int(matched[2]), folder
+
+    def _cut_off(self, source: int, conflict: int, text: bytes) -> Path | None:
+        """Return the folder of an edit of this conflict that was cut off at ``text``; None if there is none."""
+        for *owner, folder in self._edits():
+            with contextlib.suppress(FileNotFoundError):
+                if owner == [source, conflict] and (folder / _start_of(folder)[1]).read_bytes() == text:
+                    return folder
+        return None
+
+    def _remove_unchanged(self) -> None:
+        """Remove edits that were cut off before anything was saved, unless the editor left files of its own."""
+        for _, _, folder in self._edits():
+            with contextlib.suppress(FileNotFoundError):
+                if _changed_file(folder) is None and _has_own_files_only(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def _sync_folder(self) -> None:
         descriptor = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY)
@@ -117,3 +181,66 @@ class Drafts:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def _write(file: Path, text: bytes) -> None:
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as opened:
+        opened.write(text)
+
+
+def _start_of(folder: Path) -> tuple[str, str]:
+    """Return sha256 of the first text and name of the edited file. Raises FileNotFoundError."""
+    digest, _, name = (folder / _START).read_text("utf-8").rstrip("\n").partition("\n")
+    return digest, name
+
+
+def _changed_file(folder: Path) -> Path | None:
+    """Return the file of an edit that no command holds, if a person saved another text than the first one.
+
+    Raises:
+        FileNotFoundError: the edit ended meanwhile.
+    """
+    if _is_locked(folder):
+        return None
+    digest, name = _start_of(folder)
+    file = folder / name
+    return None if hashlib.sha256(file.read_bytes()).hexdigest() == digest else file
+
+
+def _has_own_files_only(folder: Path) -> bool:
+    """True if the folder holds no file of the editor, as a swap file is, from which it recovers a text."""
+    with contextlib.suppress(FileNotFoundError):
+        return {file.name for file in folder.iterdir()} <= {_START, _start_of(folder)[1]}
+    return False
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Hold the folder of an edit until this process and the editor, which inherits the lock, have ended."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    os.set_inheritable(descriptor, True)
+    try:
+        # Without locks, as on some network file systems, an edit that goes on counts as one that was cut off.
+        with contextlib.suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_locked(folder: Path) -> bool:
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    else:
+        return False
+    finally:
+        os.close(descriptor)

@@ -5,6 +5,10 @@ from __future__ import annotations
 import contextlib
 import math
 import os
+import pty
+import signal
+import subprocess
+import sys
 from collections import Counter
 from contextlib import closing
 from pathlib import Path
@@ -13,7 +17,8 @@ import pytest
 
 from agent.index import open_index
 from agent.index.trash_outbox import PendingTrashWrite
-from support.processes import Home
+from support.eventually import eventually
+from support.processes import COMMAND, Home
 from support.servers import StrictServer, sha
 
 COUNT = 120
@@ -79,6 +84,76 @@ def test_a_merge_of_an_editor_that_failed_is_kept(strict_home: Home, strict: Str
     refused = strict_home.run("resolve", "a0.md", "manual_merge", "--edit", "--json")
     assert (refused.code, refused.error["code"]) == (1, "editor")
     assert Path(refused.error["message"].rpartition("kept in ")[2]).read_text() == "saved\n"
+
+
+_IN_TERMINAL = "import os, sys; os.login_tty(0); os.execv(sys.argv[1], sys.argv[1:])"
+"""Runs a command as the leader of a terminal's session."""
+
+
+class _EditInTerminal:
+    """``resolve --edit`` of a0.md in a terminal of its own, with an editor that saved and is still open."""
+
+    def __init__(self, home: Home) -> None:
+        self.opened = home.folder.parent / "opened"
+        editor(home, f'printf "by hand\\n" > "$1"; echo "$1" > {self.opened}; exec sleep 600')
+        self.terminal, theirs = pty.openpty()
+        command = [sys.executable, "-c", _IN_TERMINAL, *COMMAND, "resolve", "1", "manual_merge", "--edit"]
+        self.process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=home.env)
+        os.close(theirs)
+        eventually(lambda: self.opened.exists() and self.opened.read_text(), 60, "the editor is open")
+
+    def shown(self) -> str:
+        """What the terminal showed until the command ended."""
+        said = b""
+        # A terminal without a process answers with an error.
+        with contextlib.suppress(OSError):
+            while fresh := os.read(self.terminal, 65_536):
+                said += fresh
+        return said.decode()
+
+
+def _taken_up(home: Home, strict: StrictServer, source: str) -> None:
+    """The merge is listed, offered by the next ``--edit``, and taken."""
+    [listed] = home.json("conflicts")
+    assert Path(listed["draft"]["file"]).read_bytes() == b"by hand\n"
+    editor(home, f'cp "$1" {home.folder.parent}/offered')
+    [taken] = home.json("resolve", "a0.md", "manual_merge", "--edit")["resolved"]
+    assert taken["state"] == "resolved"
+    assert (home.folder.parent / "offered").read_bytes() == b"by hand\n"
+    assert strict.text(source, "a0.md") == "by hand\n"
+    assert list((home.path / "drafts").iterdir()) == []
+
+
+def test_a_merge_survives_the_end_of_its_terminal(strict_home: Home, strict: StrictServer) -> None:
+    """FC6: SIGHUP for command and editor; the merge is in the home, and the command says where."""
+    source = parked(strict_home, strict)
+    edit = _EditInTerminal(strict_home)
+    os.killpg(edit.process.pid, signal.SIGHUP)
+    shown = edit.shown()
+    edit.process.wait(30)
+    os.close(edit.terminal)
+    [draft] = (strict_home.path / "drafts").iterdir()
+    assert "cut off by SIGHUP" in shown and draft.name in "".join(shown.split())
+    _taken_up(strict_home, strict, source)
+
+
+def test_a_merge_survives_a_closed_terminal(strict_home: Home, strict: StrictServer) -> None:
+    """FC6: nobody can be told any more; the next commands name the merge."""
+    source = parked(strict_home, strict)
+    edit = _EditInTerminal(strict_home)
+    os.close(edit.terminal)
+    edit.process.wait(30)
+    _taken_up(strict_home, strict, source)
+
+
+def test_a_merge_survives_a_kill(strict_home: Home, strict: StrictServer) -> None:
+    """FC6: SIGKILL leaves no time for anything; what the editor saved is a draft all the same."""
+    source = parked(strict_home, strict)
+    edit = _EditInTerminal(strict_home)
+    os.killpg(edit.process.pid, signal.SIGKILL)
+    edit.process.wait(30)
+    os.close(edit.terminal)
+    _taken_up(strict_home, strict, source)
 
 
 @pytest.mark.parametrize("daemon", [False, True], ids=["alone", "daemon"])

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -46,3 +49,68 @@ def test_a_failed_write_leaves_the_older_draft(tmp_path: Path, monkeypatch: pyte
     found = drafts.get(1, 7)
     assert found is not None and found.read() == b"kept"
     assert [file.name for file in (tmp_path / "drafts").iterdir()] == ["1-7.1.txt"]
+
+
+def test_an_edit_that_ends_leaves_no_file(tmp_path: Path) -> None:
+    """FC6: what was edited is the caller's to keep; the folder of the edit is gone."""
+    drafts = Drafts(tmp_path / "drafts")
+    with drafts.editing(1, 7, 2, b"proposed", ".md") as file:
+        assert (file.read_bytes(), file.suffix, stat.S_IMODE(file.stat().st_mode)) == (b"proposed", ".md", 0o600)
+        file.write_bytes(b"mine")
+        assert drafts.list() == ()
+    assert drafts.list() == () and list((tmp_path / "drafts").iterdir()) == []
+
+
+_KILLED_EDIT = """
+import os, signal, sys
+from pathlib import Path
+from agent.settings.drafts import Drafts
+with Drafts(Path(sys.argv[1])).editing(1, 7, 2, b"proposed", ".md") as file:
+    for name, text in zip(sys.argv[2::2], sys.argv[3::2]):
+        (file.parent / name).write_text(text)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def _cut_off(folder: Path, *saved: str) -> None:
+    """Edit a merge in a process that saves these files (name, text, ...) and is killed."""
+    ended = subprocess.run([sys.executable, "-c", _KILLED_EDIT, str(folder), *saved], check=False)
+    assert ended.returncode == -signal.SIGKILL
+
+
+def test_an_edit_that_was_killed_is_a_draft(tmp_path: Path) -> None:
+    """FC6: it is listed, continued in its place, and superseded by the next draft of its conflict."""
+    drafts = Drafts(tmp_path / "drafts")
+    _cut_off(tmp_path / "drafts", "merge.md", "half")
+    found = drafts.get(1, 7)
+    assert found is not None and (found.generation, found.read()) == (2, b"half")
+    with drafts.editing(1, 7, 3, found.read(), ".md") as file:
+        assert file == found.file
+        drafts.put(1, 7, 3, b"whole")
+    assert [draft.read() for draft in drafts.list()] == [b"whole"]
+    _cut_off(tmp_path / "drafts", "merge.md", "again")
+    drafts.delete(1, 7)
+    assert list((tmp_path / "drafts").iterdir()) == []
+
+
+def test_an_unchanged_edit_that_was_killed_is_removed(tmp_path: Path) -> None:
+    """FC6: nothing was saved, so there is no draft; an editor's own recovery file keeps the folder."""
+    drafts = Drafts(tmp_path / "drafts")
+    _cut_off(tmp_path / "drafts")
+    _cut_off(tmp_path / "drafts", ".merge.md.swp", "recovery")
+    assert drafts.list() == ()
+    with drafts.editing(1, 8, 1, b"other", ".md"):
+        assert len(list((tmp_path / "drafts").iterdir())) == 2
+    with drafts.editing(1, 7, 2, b"proposed", ".md") as file:
+        assert (file.parent / ".merge.md.swp").read_bytes() == b"recovery"
+
+
+def test_a_failed_edit_leaves_recovery_files_only(tmp_path: Path) -> None:
+    """FC6: after an error the folder stays if the editor left a file of its own there."""
+    drafts = Drafts(tmp_path / "drafts")
+    for number, beside in enumerate((None, "merge.md~")):
+        with pytest.raises(KeyError), drafts.editing(1, 7, 2, b"proposed", ".md") as file:
+            if beside:
+                (file.parent / beside).write_bytes(b"older")
+            raise KeyError
+        assert len(list((tmp_path / "drafts").iterdir())) == number

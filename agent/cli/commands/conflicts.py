@@ -189,7 +189,9 @@ class _EditedMerge:
         if self.kept is not None:
             start = self.kept.read()
             self._app.output.note(f"going on with your kept merge of {self.kept.conflict}.{self.kept.generation}")
-        return edit_text(start, Path(str(self.shown["path"])).suffix or ".txt", self.keep)
+        suffix = Path(str(self.shown["path"])).suffix or ".txt"
+        with self._drafts.editing(self._source, self._conflict, self._generation, start, suffix) as file:
+            return edit_text(file, self.keep)
 
     def keep(self, text: bytes) -> None:
         """Write the text to the drafts folder."""
@@ -232,6 +234,10 @@ def _resolve_edited(app: App, client: Client, params: dict[str, Any]) -> Any:
         # Kept also where it equals the proposal: the agent may be gone by now.
         merge.keep(text)
         document = client.call("resolve", params)
+    except KeyboardInterrupt:
+        if merge.kept is not None:
+            app.output.note(f"interrupted{merge.words()}; {merge.hint}")
+        raise
     except AgentError as error:
         hint = merge.hint if merge.kept else error.hint
         raise AnsweredError(error.code, f"{error.message}{merge.words()}", hint) from error
