@@ -106,8 +106,9 @@ class SimFs(DerivedFsCalls):
                 self.after(change)
 
     def holds(self, data: bytes) -> bool:
-        """Whether some file holds exactly these bytes."""
-        return any(node.data == data for _, node in self.files())
+        """Whether some file holds exactly these bytes; the agent's copy on the way to its place is none."""
+        # Whoever replaces a text while the agent copies it to the same place removes the text with their own hands.
+        return any(node.data == data and (node.user or not path.endswith(".part")) for path, node in self.files())
 
     # Ends of the process and of the power
 

@@ -49,6 +49,7 @@ class Testimony:
         decided: ids of those that carry out a decision.
         closed: ids of conflicts it asked the server to close so that the head changes.
         closings: ids of all conflicts it asked the server to close.
+        disputes: path, base and local side of the conflicts that its person decided.
     """
 
     done: set[Spot] = field(default_factory=set)
@@ -57,6 +58,7 @@ class Testimony:
     decided: set[str] = field(default_factory=set)
     closed: set[str] = field(default_factory=set)
     closings: set[str] = field(default_factory=set)
+    disputes: set[tuple[str, str | None, str]] = field(default_factory=set)
 
 
 class Witness:
@@ -159,22 +161,31 @@ class Witness:
                 yield f"decided unseen: {closers} put {self._word(new)} over {self._word(old)} at {path}"
 
     def _strangers(self) -> Iterator[str]:
-        """A conflict of a connector that is none of ours is closed only where a machine pushed its text on its base."""
+        """A conflict of a stranger is closed only together with a machine's own of the same base and text."""
         for identifier, (path, base, text) in self._world.stranger.conflicts.items():
             for name, of in self._of.items():
                 pushed = any((o.path, o.base, o.hash) == (path, base, text) for o in of.sent.values())
+                if _dispute(path, base, text) in of.disputes:
+                    continue
                 if identifier in of.closings and not pushed and name not in self._world.restored:
                     yield f"a stranger's conflict: {name} closed one on {path} that was none of its own"
 
     def _conflicts(self, told: list[dict[str, Any]]) -> Iterator[str]:
-        """A machine closes conflicts of its own operations, and those over edits made on the server."""
+        """A machine closes conflicts of its own operations, and those over edits made on the server.
+
+        One decision also closes another machine's conflict with the same base and the same local side.
+        """
         for event in told:
             payload, path = event["payload"], event.get("relativePath")
             if event["type"] != "conflict.opened" or payload.get("reason") == _BY_SERVER_EDIT:
                 continue
             text = payload.get("localHash")
-            openers = {name for name, of in self._of.items() if _sent(of, str(path), text)}
+            pushed = {name: found for name, of in self._of.items() if (found := _sent(of, str(path), text))}
+            openers = pushed.keys()
+            disputes = {_dispute(o.path, o.base, o.hash) for found in pushed.values() for o in found}
             for name, of in self._of.items():
+                if of.disputes & disputes:
+                    continue
                 if openers and name not in openers and payload["conflictId"] in of.closed:
                     yield f"another machine's conflict: {name} closed one on {path} that {sorted(openers)} had opened"
 
@@ -238,9 +249,15 @@ class Witness:
         return "nothing" if digest is None else self._world.script.word(digest)
 
 
-def _sent(of: Testimony, path: str, digest: str | None) -> bool:
-    """Whether a machine sent this text for a path. The wire cannot tell a delete's conflict from an empty text's."""
-    return any(o.path == path and (o.hash or EMPTY_HASH) == (digest or EMPTY_HASH) for o in of.sent.values())
+def _sent(of: Testimony, path: str, digest: str | None) -> list[Operation]:
+    """Return a machine's operations with this text. The wire cannot tell a delete's conflict from an empty text's."""
+    wanted = digest or EMPTY_HASH
+    return [o for o in of.sent.values() if o.path == path and (o.hash or EMPTY_HASH) == wanted]
+
+
+def _dispute(path: str, base: str | None, text: str | None) -> tuple[str, str | None, str]:
+    """Return what tells one disagreement from another. The wire cannot tell a delete's from an empty text's."""
+    return path, base, text or EMPTY_HASH
 
 
 def _watch_person(machine: Machine, of: Testimony) -> None:
@@ -277,6 +294,7 @@ def _watch_decisions(machine: Machine, of: Testimony) -> None:
                 shown = machine.conflict(message.conflict)
                 # The head is not shown where it is neither side: then it must have been in the folder.
                 of.seen |= {spot(shown.path, each) for each in (shown.local_hash, shown.remote_hash)}
+                of.disputes.add(_dispute(shown.path, shown.base_hash, shown.local_hash))
             if isinstance(message, m.Restore) and message.content is not None:
                 wanted = spot(message.path, sha(message.content))
                 of.done.add(wanted)
