@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from msgspec import Struct
 
 from agent.core.remote_records import RemoteFolder
 from agent.core.version import Version
+from agent.core.without_texts import WithoutTexts
 
 
 class Upsert(Struct, frozen=True, gc=False):
@@ -76,14 +76,15 @@ class Move(Struct, frozen=True, gc=False):
         return Version(self.hash, self.size, self.rev, self.remote_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Superseded:
+class Superseded(WithoutTexts, frozen=True):
     """A version that another writer replaced without having seen it. Its text may exist nowhere else."""
+
+    TEXTS: ClassVar = ("text",)
 
     path: str
     hash: str
     position: int
-    text: bytes | None = field(default=None, repr=False)
+    text: bytes | None = None
     rev: str | None = None
 
 

@@ -6,11 +6,12 @@ Hashes and sizes are those of ``core/model.py``.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from typing import ClassVar
 
 from msgspec import Struct
 
 from agent.core.version import Version, version_of
+from agent.core.without_texts import WithoutTexts
 
 
 class Verb(enum.StrEnum):
@@ -83,8 +84,7 @@ class Result(enum.StrEnum):
     """The file changed before the operation was sent for the first time."""
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteConflict:
+class RemoteConflict(Struct, frozen=True):
     """An open conflict as the server lists it.
 
     Attributes:
@@ -181,15 +181,16 @@ class RemoteFile(Struct, frozen=True, gc=False):
         return None if self.hash is None else Version(self.hash, self.size, self.rev, self.remote_id)
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteVersion:
+class RemoteVersion(WithoutTexts, frozen=True):
     """One version in a file's history. ``content`` is None if the server does not send it."""
+
+    TEXTS: ClassVar = ("content",)
 
     hash: str
     recorded_at: str | None
     origin: str | None
     size: int | None = None
-    content: bytes | None = field(default=None, repr=False)
+    content: bytes | None = None
     rev: str | None = None
 
     @property
@@ -198,8 +199,7 @@ class RemoteVersion:
         return Version(self.hash, self.size, self.rev)
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteHead:
+class RemoteHead(WithoutTexts, frozen=True):
     """The server's current version of a file (its head).
 
     Attributes:
@@ -209,9 +209,11 @@ class RemoteHead:
         versions: the history, newest first. It may begin with the head itself.
     """
 
+    TEXTS: ClassVar = ("content",)
+
     path: str
     hash: str
-    content: bytes | None = field(repr=False)
+    content: bytes | None
     rev: str | None = None
     remote_id: str | None = None
     versions: tuple[RemoteVersion, ...] = ()

@@ -6,7 +6,6 @@ import contextlib
 import errno
 import sys
 from collections.abc import Callable, Iterator
-from shlex import quote
 from typing import Final
 
 from msgspec import Struct
@@ -118,6 +117,8 @@ class Root:
         try:
             return self.fs.open_root(self.path)
         except (FileNotFoundError, NotADirectoryError) as failure:
+            from shlex import quote
+
             raise RootError(
                 f"There is no folder at {self.path} any more. Put it back; "
                 f"if it was moved: raven-agent move {quote(self.path)} NEW"

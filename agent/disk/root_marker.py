@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from shlex import quote
 from typing import Final
 
 from agent.core.errors import DiskError, RootError
@@ -31,14 +30,19 @@ def confirm(root: Root, expected: RootIdentity, state_folder: str, link: str) ->
     Raises:
         RootError: it is another folder, or another disk is mounted at its path.
     """
-    typed = quote(root.path)
-    remedy = f"If it is the right folder: raven-agent move {typed} {typed}"
     if not root.identity.has_inode_of(expected):
-        raise RootError(f"The folder at {root.path} is not the one that was linked. {remedy}")
+        raise RootError(f"The folder at {root.path} is not the one that was linked. {_remedy(root)}")
     if not _is_on_state_disk(root, state_folder) and not _is_marked(root, link):
         raise RootError(
-            f"Another disk seems to be mounted at {root.path}: the marker file of this link is missing. {remedy}"
+            f"Another disk seems to be mounted at {root.path}: the marker file of this link is missing. {_remedy(root)}"
         )
+
+
+def _remedy(root: Root) -> str:
+    from shlex import quote
+
+    typed = quote(root.path)
+    return f"If it is the right folder: raven-agent move {typed} {typed}"
 
 
 def write_marker(fs: Fs, path: str, state_folder: str, link: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from typing import ClassVar
 
 from msgspec import Struct
 
@@ -10,6 +10,7 @@ from agent.core.events import Span
 from agent.core.model import Intent, Resolution
 from agent.core.remote_records import Operation
 from agent.core.supply import Supply, Transfer
+from agent.core.without_texts import WithoutTexts
 
 
 class ScanFolder(Struct, frozen=True, gc=False):
@@ -51,8 +52,7 @@ class Poll(Struct, frozen=True, gc=False):
     room: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class OutgoingOperation:
+class OutgoingOperation(WithoutTexts, frozen=True):
     """An operation to send.
 
     Attributes:
@@ -63,8 +63,10 @@ class OutgoingOperation:
         resume: the newest state that ``Resumable`` gave for this operation.
     """
 
+    TEXTS: ClassVar = ("content_override",)
+
     operation: Operation
-    content_override: bytes | None = field(default=None, repr=False)
+    content_override: bytes | None = None
     is_large: bool = False
     resume: str | None = None
 
@@ -149,21 +151,22 @@ class FetchConflicts(Struct, frozen=True, gc=False):
     with_texts: frozenset[str] = frozenset()
 
 
-@dataclass(frozen=True, slots=True)
-class CloseConflict:
+class CloseConflict(WithoutTexts, frozen=True):
     """A conflict to close on the server.
 
     Attributes:
         texts: of this path, written to the trash first: the conflict may hold the only copies.
     """
 
+    TEXTS: ClassVar = ("content", "texts")
+
     conflict: int
     server_id: str
     choice: Resolution
-    content: bytes | None = field(repr=False, default=None)
+    content: bytes | None = None
     expected_head: str | None = None
     path: str = ""
-    texts: tuple[bytes, ...] = field(repr=False, default=())
+    texts: tuple[bytes, ...] = ()
 
 
 class CloseConflicts(Struct, frozen=True, gc=False):
@@ -198,13 +201,14 @@ class ReleaseJournal(Struct, frozen=True, gc=False):
     intent_ids: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class TextForTrash:
+class TextForTrash(WithoutTexts, frozen=True):
     """A text to write to the trash, perhaps its only copy."""
+
+    TEXTS: ClassVar = ("content",)
 
     stash_id: str
     path: str
-    content: bytes = field(repr=False)
+    content: bytes
     reason: str
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
-from typing import Final
+from typing import ClassVar, Final
 
 from msgspec import Struct
 
@@ -12,6 +11,7 @@ from agent.core.errors import Problem, ProblemKind
 from agent.core.events import Page
 from agent.core.model import ApplyResult, Observation, Resolution, SkippedEntry
 from agent.core.remote_records import Outcome, RemoteConflict, RemoteFile, RemoteHead
+from agent.core.without_texts import WithoutTexts
 
 
 class Started(Struct, frozen=True, gc=False):
@@ -237,30 +237,31 @@ class CallFailed(Struct, frozen=True, gc=False):
     subject: int | str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Resolve:
+class Resolve(WithoutTexts, frozen=True):
     """A person's decision on a conflict as shown in ``generation``; ``text`` with manual_merge."""
+
+    TEXTS: ClassVar = ("text",)
 
     conflict: int
     generation: int
     choice: Resolution
-    text: bytes | None = field(default=None, repr=False)
+    text: bytes | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Restore:
+class Restore(WithoutTexts, frozen=True):
     """A person's wish for this text at this path; the present file goes to the trash.
 
     Attributes:
         content: None to remove the file. Its delete is then sent like any other.
     """
 
+    TEXTS: ClassVar = ("content",)
+
     path: str
-    content: bytes | None = field(repr=False)
+    content: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class DeletedTextFound:
+class DeletedTextFound(WithoutTexts, frozen=True):
     """The text of a deleted file, to be brought back.
 
     Attributes:
@@ -268,8 +269,10 @@ class DeletedTextFound:
         trouble: why the search was incomplete, so that it must be repeated; None: the text is nowhere.
     """
 
+    TEXTS: ClassVar = ("content",)
+
     path: str
-    content: bytes | None = field(default=None, repr=False)
+    content: bytes | None = None
     trouble: str | None = None
 
 

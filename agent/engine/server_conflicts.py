@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Iterator
 
 from msgspec.structs import replace
@@ -143,7 +142,7 @@ class ServerConflicts:
             for found in (arrived[i] for i in conflict.server_ids if i in arrived):
                 self._complete(conflict, found)
         # Texts of other machines' conflicts are not kept: all of them together may be large.
-        light = (dataclasses.replace(found, local_text=None, remote_text=None) for found in message.conflicts)
+        light = (replace(found, local_text=None, remote_text=None) for found in message.conflicts)
         self._parts |= {found.id: found for found in light}
         if message.last:
             listed, self._parts = self._parts, {}

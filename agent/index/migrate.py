@@ -56,7 +56,8 @@ def migrate(connection: sqlite3.Connection) -> None:
     migrations = Migrations(_SET)
     for file in sorted(MIGRATIONS.glob("*.sql")):
         _register(migrations, file)
-    migrations.apply(Database(connection))
+    # Plugins of sqlite-utils have no business in the index, and finding them takes long.
+    migrations.apply(Database(connection, execute_plugins=False))
     connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
 
 

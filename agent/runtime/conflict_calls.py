@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from typing import Final
+
+from msgspec.structs import replace
 
 from agent.core.errors import ProblemKind, RemoteError
 from agent.core.remote_records import RemoteConflict
@@ -61,7 +62,7 @@ def conflict_list(conflicts: Iterable[RemoteConflict], with_texts: Set[str]) -> 
     size = 0
     for found in conflicts:
         wanted = found.id in with_texts
-        conflict = found if wanted else dataclasses.replace(found, local_text=None, remote_text=None)
+        conflict = found if wanted else replace(found, local_text=None, remote_text=None)
         part.append(conflict)
         size += len(conflict.local_text or b"") + len(conflict.remote_text or b"")
         if size >= _LIST_PART_BYTES:

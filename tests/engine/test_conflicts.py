@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+from msgspec.structs import replace
 
 from agent.core.conflict import ConflictState
 from agent.core.events import Upsert
@@ -48,7 +48,7 @@ def _edited_on_the_first_visit() -> EngineHarness:
 
 def _refusal(base: str, base_rev: str, remote: str, remote_rev: str) -> RemoteConflict:
     found = conflict("k", "a.md", base, "ours", remote)
-    return dataclasses.replace(found, base_rev=base_rev, local_rev="v9", remote_rev=remote_rev, remote_id="f1")
+    return replace(found, base_rev=base_rev, local_rev="v9", remote_rev=remote_rev, remote_id="f1")
 
 
 def test_a_refusal_tells_a_newer_visit_of_the_base() -> None:

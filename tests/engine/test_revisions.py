@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 from msgspec.structs import replace
 
 from agent.core.conflict import ConflictOrigin
@@ -222,7 +220,7 @@ def test_a_resolution_elsewhere_starts_from_the_refused_text() -> None:
     harness = pulled()
     harness.saves("a.md", "mine")
     refused = conflict("k", "a.md", "one", "mine", "two")
-    harness.answer(Result.CONFLICT, found=dataclasses.replace(refused, local_rev="v2", remote_rev="v3"))
+    harness.answer(Result.CONFLICT, found=replace(refused, local_rev="v2", remote_rev="v3"))
     assert [c.local_rev for c in harness.conflicts()] == ["v2"]
     harness.feed(ConflictClosed("a.md", "k", 9, sha("two"), "v4", "f1"))
     assert sides(harness) == (held("mine", "v2", None), held("two", "v4"))

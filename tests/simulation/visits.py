@@ -90,7 +90,7 @@ class VisitRemote:
             return None
         log = self._log()
         past = _with_visits(head.versions, visits(log, path))
-        return dataclasses.replace(head, rev=_newest(log, path, head.hash), versions=past)
+        return replace(head, rev=_newest(log, path, head.hash), versions=past)
 
     def listing(self, source_id: str) -> Iterator[list[RemoteFile]]:
         """As in ``Remote``."""
@@ -122,7 +122,7 @@ class VisitRemote:
 
     def _conflict(self, log: Sequence[Written], found: RemoteConflict) -> RemoteConflict:
         head = _newest(log, found.path, found.remote_hash)
-        return dataclasses.replace(found, base_rev=None, local_rev=_refused(found.local_hash), remote_rev=head)
+        return replace(found, base_rev=None, local_rev=_refused(found.local_hash), remote_rev=head)
 
 
 def _until(log: Sequence[Written], event: Upsert | ConflictOpened) -> list[Written]:
@@ -140,8 +140,8 @@ def _newest(log: Sequence[Written], path: str, digest: str | None) -> str | None
 def _with_visits(versions: Sequence[RemoteVersion], found: list[Visit]) -> tuple[RemoteVersion, ...]:
     """The history with its revisions, if it holds exactly one version for each visit; else it has none."""
     if [version.hash for version in versions] == [visit.digest for visit in reversed(found)]:
-        return tuple(dataclasses.replace(v, rev=each.rev) for v, each in zip(versions, reversed(found), strict=True))
-    return tuple(dataclasses.replace(version, rev=None) for version in versions)
+        return tuple(replace(v, rev=each.rev) for v, each in zip(versions, reversed(found), strict=True))
+    return tuple(replace(version, rev=None) for version in versions)
 
 
 def check(index: Index, source: int, table: str) -> None:

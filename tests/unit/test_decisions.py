@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import random
 
@@ -103,7 +102,7 @@ def test_settling_by_revisions(versions: list[Version], rev: str | None, verdict
 def test_a_conflict_on_another_visit_of_the_base_is_not_ours() -> None:
     """Another machine was refused the same text on a base with the same text and another revision."""
     operation = replace(_operation(), base_rev="v3")
-    listed = [dataclasses.replace(_conflict(B), base_rev=rev) for rev in ("v1", "v3", None)]
+    listed = [replace(_conflict(B), base_rev=rev) for rev in ("v1", "v3", None)]
     verdicts = [judge_in_doubt(operation, Version(C, rev="v4"), [], [found])[0] for found in listed]
     assert verdicts == [Verdict.NOT_APPLIED, Verdict.CONFLICT, Verdict.CONFLICT]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fractions import Fraction
 
 import pytest
@@ -105,7 +105,9 @@ def test_revisions_that_are_hashes_change_no_verdict() -> None:
     for (operation, head, versions, listed), verdict, found in _settled():
         dressed = structs.replace(operation, base_rev=operation.base)
         shown = [Version(each, rev=each) for each in versions]
-        open_ = [replace(c, base_rev=c.base_hash, local_rev=c.local_hash, remote_rev=c.remote_hash) for c in listed]
+        open_ = [
+            structs.replace(c, base_rev=c.base_hash, local_rev=c.local_hash, remote_rev=c.remote_hash) for c in listed
+        ]
         again, named = judge_in_doubt(dressed, version_of(head, head), shown, open_)
         assert again is verdict and (named and named.id) == (found and found.id)
 

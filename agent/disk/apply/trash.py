@@ -9,8 +9,8 @@ from __future__ import annotations
 import contextlib
 import datetime
 import hashlib
+import os
 import re
-import secrets
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 from urllib.parse import quote_from_bytes, unquote_to_bytes
@@ -258,7 +258,7 @@ class Trash:
     def stores_nfd(self) -> bool:
         """Try whether this file system stores names decomposed (NFD). Raises DiskError or OSError if that fails."""
         # Another handle may probe at the same time. The ending makes recovery remove what a crash left behind.
-        ending = f"{secrets.token_hex(8)}.part"
+        ending = f"{os.urandom(8).hex()}.part"
         self._fs.close(self._fs.create(self.staging, _COMPOSED + ending, 0o600))
         try:
             return any(entry.name == _DECOMPOSED + ending for entry in self._fs.entries(self.staging))

@@ -7,7 +7,6 @@ import errno
 import fcntl
 import os
 import re
-import signal
 import struct
 import sys
 from collections.abc import Callable
@@ -155,10 +154,12 @@ def grants_read_lease(file: int) -> bool:
     """
     if sys.platform != "linux":
         return False
+    from signal import SIGURG
+
     try:
         # A process that opens the file during the lease makes the kernel signal this one. The default signal, SIGIO,
         # would end the process; SIGURG is ignored.
-        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(file, fcntl.F_SETSIG, SIGURG)
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     except OSError:

@@ -11,10 +11,10 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, insort
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import Any, Final
 
 import orjson
+from msgspec import Struct, field
 
 from agent.core.events import Span
 
@@ -28,8 +28,7 @@ _SUFFIX_LENGTH: Final = 8
 """Characters of an event's id that are kept. Its number alone would not show that a server was restored."""
 
 
-@dataclass(frozen=True, order=True, slots=True)
-class SeenEvent:
+class SeenEvent(Struct, frozen=True, order=True, gc=False):
     """One event that was delivered.
 
     Attributes:
@@ -43,8 +42,7 @@ class SeenEvent:
     at: float
 
 
-@dataclass(slots=True)
-class FeedPosition:
+class FeedPosition(Struct):
     """The position of a reader. Mutable; lives for one pull.
 
     Attributes:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.core.errors import Problem
 from agent.core.model import EMPTY_HASH
@@ -17,8 +18,7 @@ ConflictLister = Callable[[], Iterable[RemoteConflict]]
 """Iterates over the source's open conflicts, with their texts. May raise ``RemoteCallError`` on any step."""
 
 
-@dataclass(frozen=True, slots=True)
-class BatchResult:
+class BatchResult(Struct, frozen=True):
     """One outcome for each operation; ``problem`` if the conflicts could not be listed."""
 
     outcomes: tuple[Outcome, ...]
@@ -95,7 +95,7 @@ def _match(operation: Operation, listed: Sequence[RemoteConflict]) -> RemoteConf
 def _owned(operation: Operation, conflict: RemoteConflict) -> RemoteConflict:
     """Return the conflict with the operation's hash, which distinguishes empty text from no file."""
     if operation.hash == EMPTY_HASH:
-        return dataclasses.replace(conflict, local_hash=EMPTY_HASH, local_rev=EMPTY_HASH, local_text=b"")
+        return replace(conflict, local_hash=EMPTY_HASH, local_rev=EMPTY_HASH, local_text=b"")
     return conflict
 
 
