@@ -56,6 +56,7 @@ def next_step(
     *,
     keeps_history: bool,
     keeps_head: Resolution = Resolution.KEEP_RAVEN,
+    blind: bool = False,
 ) -> NextStep:
     """Return the next step.
 
@@ -67,6 +68,7 @@ def next_step(
         keeps_history: True if conflicts and history survive a delete (the hub); False if a fresh delete wipes them.
         keeps_head: the verb that leaves the head alone. It is KEEP_LOCAL for a refused server edit, whose two sides
             the server has the other way round.
+        blind: closing leaves the head as it is, whatever the verb (``Capabilities.blind_resolve``).
     """
     if head not in (wanted, seen_head):
         # Another version became the head since the person decided. Replacing it would replace a text they never saw.
@@ -74,6 +76,9 @@ def next_step(
     if not ours:
         # No conflict is left to close, so an ordinary push on the head that was shown does the rest.
         return Done() if head == wanted else Push(wanted, head)
+    if blind:
+        # The head still is the one that was shown, so the wanted text follows as a push on it.
+        return CloseOnServer(ours[0], keeps_head, None)
     if wanted is None:
         # The hub deletes by a verb. On a server that wipes, keep_local would leave an empty file: only a fresh delete
         # works there, and it closes the conflicts as well.

@@ -293,6 +293,9 @@ class ConflictTracker:
         ctx = self._ctx
         if conflict.server_ids or ctx.is_busy(row.path) or row.local.reason is not None:
             return
+        if ctx.setup.is_large(row.local.size or 0):
+            # Perhaps gigabytes, only to be refused. The folder keeps its text as long as the path is parked.
+            return
         if conflict.kind is ConflictKind.EDIT_DELETE or row.local.presence not in (Presence.FILE, Presence.ABSENT):
             return
         for entry in ctx.operations_of(row.path):

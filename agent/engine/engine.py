@@ -72,7 +72,9 @@ class Engine:
         self._large_downloads = LargeDownloads(ctx, path_store, moves)
         self._downloads = Downloads(ctx, path_store, self._delete_guard, self._large_downloads, moves)
         self._undone_deletes = UndoneDeletes(ctx, path_store, self._downloads)
-        self._resolutions = Resolutions(ctx, path_store, self._conflicts, self._downloads, self._trash_outbox)
+        self._resolutions = Resolutions(
+            ctx, path_store, self._conflicts, self._downloads, self._trash_outbox, self._large_downloads
+        )
         self._polling = FeedPolling(ctx, self._verification)
         self._lost_cursor = LostCursor(ctx, path_store, self._verification)
         self._remote_feed = RemoteFeed(

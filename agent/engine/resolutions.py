@@ -13,7 +13,7 @@ from agent.core.errors import Problem, ProblemKind
 from agent.core.model import ApplyOutcome, ApplyResult, Intent, Mode, Presence, Purpose, Resolution, side_of
 from agent.core.remote_records import Operation, RemoteConflict, RemoteHead, Verb
 from agent.core.resolution import CloseOnServer, Done, HeadMoved, Push, next_step
-from agent.core.supply import Inline
+from agent.core.supply import Inline, Staged, Supply
 from agent.core.version import Version
 from agent.engine.conflicts import ConflictTracker
 from agent.engine.context import EngineContext
@@ -22,6 +22,7 @@ from agent.engine.effects import CloseConflict, CloseConflicts
 from agent.engine.messages import Call, ConflictCloseAnswered, Resolve
 from agent.engine.path_store import PathStore, installed
 from agent.engine.server_conflicts import own_pushes
+from agent.engine.transfers import LargeDownloads
 from agent.engine.trash_outbox import TrashOutbox
 from agent.index.activity import ActivityKind
 from agent.index.operations import OperationState, PushReason
@@ -58,18 +59,20 @@ class Resolutions:
         conflict_tracker: ConflictTracker,
         downloads: Downloads,
         trash_outbox: TrashOutbox,
+        large: LargeDownloads,
     ) -> None:
         self._ctx = ctx
         self._path_store = path_store
         self._conflicts = conflict_tracker
         self._downloads = downloads
         self._trash_outbox = trash_outbox
+        self._large = large
         self._asked: set[str] = set()
         """Paths of the round whose heads were asked for."""
         self._closed: dict[str, int] = {}
         """Path to the poll that reads the events of its resolution, which the server acknowledged."""
         self._to_emit: list[CloseConflict] = []
-        self._installs: list[tuple[Conflict, Version | None, bytes]] = []
+        self._installs: list[tuple[Conflict, Version | None, Supply]] = []
         """What the messages of this round or step asked for, to be carried out together."""
 
     def on_resolve(self, message: Resolve) -> None:
@@ -132,7 +135,8 @@ class Resolutions:
         chosen: list[PathRow] = []
         size = 0
         most = _ROUND_CHECKED if ctx.setup.expected_hash else _ROUND
-        for row in self._path_store.rows(paths[:most]).values():
+        waiting = {row.path for row in self._path_store.rows(paths).values() if self._large.awaits_decided(row)}
+        for row in self._path_store.rows([path for path in paths if path not in waiting][:most]).values():
             size += (row.local.size or 0) + (row.remote.size or row.local.size or 0)
             if chosen and size > _ROUND_BYTES:
                 break
@@ -177,12 +181,13 @@ class Resolutions:
             conflict.wanted_hash, conflict.head_hash, digest, closing,
             keeps_history=ctx.setup.keeps_history,
             keeps_head=Resolution.KEEP_LOCAL if conflict.origin in SWAPPED else Resolution.KEEP_RAVEN,
+            blind=ctx.setup.blind_resolve,
         )  # fmt: skip
         if isinstance(step, HeadMoved):
             self._refuse(conflict, row, "the server's version changed; please look again")
         elif isinstance(step, Done):
             self._finish(conflict, row, head.version if head else None)
-        elif self._text(step) is None and self._needs_text(step):
+        elif self._needs_text(step) and self._text(step) is None and not self._is_in_folder(step, row):
             self._refuse(conflict, row, _NO_TEXT)
         elif isinstance(step, Push):
             self._push(conflict, row, step, head, listed)
@@ -245,6 +250,11 @@ class Resolutions:
     def _needs_text(self, step: CloseOnServer | Push) -> bool:
         return step.hash is not None if isinstance(step, Push) else step.text_hash is not None
 
+    def _is_in_folder(self, step: CloseOnServer | Push, row: PathRow) -> bool:
+        """Return True if the step pushes a large text that the folder holds: it is read there."""
+        is_large = row.local.is_file and self._ctx.setup.is_large(row.local.size or 0)
+        return isinstance(step, Push) and is_large and row.local.hash == step.hash
+
     def _text(self, step: CloseOnServer | Push) -> bytes | None:
         return self._ctx.index.texts.get(step.hash if isinstance(step, Push) else step.text_hash)
 
@@ -261,7 +271,8 @@ class Resolutions:
             here = tuple(found for found in listed if found.path == row.path)
             self._keep_unseen(conflict, here, step.base)
         verb = Verb.DELETE if step.hash is None else Verb.UPSERT
-        size = len(self._text(step) or b"")
+        text = self._text(step)
+        size = (row.local.size or 0) if text is None and self._is_in_folder(step, row) else len(text or b"")
         rev, remote_id = (head.rev, head.remote_id) if head else (None, None)
         [identifier] = self._ctx.new_operation_ids(1)
         operation = Operation(identifier, row.path, verb, step.hash, size, step.base, rev, remote_id)
@@ -319,10 +330,15 @@ class Resolutions:
             self._conflicts.close(conflict, f"resolved: {conflict.choice}")
             return
         text = self._ctx.index.texts.get(wanted)
-        if wanted is not None and text is None:
+        if wanted is None or text is not None:
+            self._installs.append((conflict, held, Inline(text or b"")))
+        elif row.remote.hash != wanted or row.remote.size is None or self._ctx.setup.inline_limit is None:
             self._conflicts.refuse(conflict, row, _NO_TEXT)
-            return
-        self._installs.append((conflict, held, text or b""))
+        else:
+            # The head is asked for once more when the text has arrived: it may have moved meanwhile.
+            found = self._large.fetch_decided(row)
+            if found is not None:
+                self._installs.append((conflict, held, Staged(found.id)))
 
     def _install(self) -> None:
         """Change the folder for all conflicts of this step as one group."""
@@ -330,7 +346,7 @@ class Resolutions:
             return
         ids = self._ctx.new_intent_ids()
         made, self._installs = self._installs, []
-        self._downloads.carry([(_install_of(next(ids), conflict, held), Inline(text)) for conflict, held, text in made])
+        self._downloads.carry([(_install_of(next(ids), conflict, held), supply) for conflict, held, supply in made])
 
     def _only_sends(self, conflict: Conflict) -> bool:
         return conflict.origin in HEAD_IS_LOCAL and self._ctx.setup.mode is not Mode.BIDIRECTIONAL
@@ -338,6 +354,7 @@ class Resolutions:
     def landed(self, row: PathRow, intent: Intent, landed: ApplyResult) -> PathRow:
         """Record the outcome of the folder's change; return the row afterwards."""
         conflict = self._ctx.parked.get(row.path)
+        self._large.on_landed(intent, landed)
         row = seen_at(row, landed.seen)
         if landed.landing is ApplyOutcome.DONE:
             self._ctx.clear_problem(row.path, ProblemOrigin.PULL)

@@ -11,6 +11,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agent.core.backoff import CALM, Backoff
+from agent.core.conflict import ConflictState
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import ApplyOutcome, ApplyResult, Intent, Reason
 from agent.core.reconcile import Step
@@ -63,14 +64,16 @@ class _Download(Struct):
 class LargeDownloads:
     """Holds every download of the source that is stored in the index. Its file is removed before its row is forgotten.
 
-    A restart continues with what is on the disk. The conflicts of large contents are not fetched: such a path is parked
-    without the server's text.
+    A restart continues with what is on the disk. The server's text of a large conflict is fetched once a person has
+    decided for it.
     """
 
     def __init__(self, ctx: EngineContext, path_store: PathStore, moves: IncomingMoves) -> None:
         self._ctx = ctx
         self._path_store = path_store
         self._moves = moves
+        self._decided: dict[str, int] = {}
+        """Parked paths whose decided text is to be fetched, with its bytes."""
         self._live = {transfer.id: _Download(transfer) for transfer in ctx.index.transfers.all(ctx.source)}
 
     def transfers(self) -> tuple[Transfer, ...]:
@@ -80,6 +83,27 @@ class LargeDownloads:
     def complete(self) -> Iterator[Transfer]:
         """Iterate over the downloads that can be installed."""
         return (each.transfer for each in self._live.values() if each.phase is _Phase.COMPLETE)
+
+    def fetch_decided(self, row: PathRow) -> Transfer | None:
+        """Return the complete download of the server's text that a person decided for; None while it is under way."""
+        found = next((each for each in self.complete() if each.path == row.path and each.hash == row.remote.hash), None)
+        if found is None:
+            self._decided[row.path] = row.remote.size or 0
+        return found
+
+    def awaits_decided(self, row: PathRow) -> bool:
+        """Return True while the text that a person decided for is being fetched, and still is the server's."""
+        if row.path not in self._decided:
+            return False
+        complete = any(each.path == row.path and each.hash == row.remote.hash for each in self.complete())
+        if complete or not self._is_decided(row.path, row.remote.hash):
+            del self._decided[row.path]
+            return False
+        return True
+
+    def _is_decided(self, path: str, digest: str | None) -> bool:
+        conflict = self._ctx.parked.get(path)
+        return conflict is not None and conflict.state is ConflictState.RESOLVING and conflict.wanted_hash == digest
 
     @property
     def bytes_present(self) -> int:
@@ -209,8 +233,11 @@ class LargeDownloads:
 
     def _is_wanted(self, transfer: Transfer, row: PathRow) -> bool:
         # Another revision of the same bytes is as good.
-        same = row.remote.hash == transfer.hash
-        return same and row.step in _WAITING_STEPS and row.path not in self._ctx.parked
+        if row.remote.hash != transfer.hash:
+            return False
+        if row.path in self._ctx.parked:
+            return self._is_decided(row.path, transfer.hash)
+        return row.step in _WAITING_STEPS
 
     def _cancel(self, found: _Download) -> None:
         if found.phase is _Phase.RUNNING and not found.cancelled:
@@ -226,12 +253,13 @@ class LargeDownloads:
         ctx = self._ctx
         most = ctx.setup.fetches if ctx.retry_state.is_well(Call.FETCH) else 1
         room = most - len(ctx.in_flight.fetching)
-        if room <= 0 or not ctx.in_flight.large.pulls:
+        wanted = ctx.in_flight.large.pulls | self._decided
+        if room <= 0 or not wanted:
             return
         kept = {each.transfer.path: each for each in self._live.values() if not each.given_up}
         free = [
             (size, path)
-            for path, size in ctx.in_flight.large.pulls.items()
+            for path, size in wanted.items()
             if self._is_free(path) and (path not in kept or kept[path].phase is _Phase.WAITING)
         ]
         for _, path in heapq.nsmallest(room, free):
@@ -239,7 +267,9 @@ class LargeDownloads:
 
     def _is_free(self, path: str) -> bool:
         ctx = self._ctx
-        if path in ctx.parked or ctx.is_busy(path) or path in ctx.in_flight.changed_paths or self._moves.awaits(path):
+        if path in ctx.parked and path not in self._decided:
+            return False
+        if ctx.is_busy(path) or path in ctx.in_flight.changed_paths or self._moves.awaits(path):
             return False
         due = ctx.retry_time(path)
         if due > ctx.now and due < float("inf") and ctx.setup.run_mode is RunMode.DAEMON:

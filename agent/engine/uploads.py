@@ -287,7 +287,9 @@ class Uploads:
     def _override(self, entry: StoredOperation) -> bytes | None:
         if entry.reason is not PushReason.RESOLVE:
             return None
-        return self._ctx.index.texts.get(entry.operation.hash) or b""
+        text = self._ctx.index.texts.get(entry.operation.hash)
+        # A large text that the index lacks is that of the folder, and is read there.
+        return None if text is None and self._is_large(entry) else text or b""
 
     def _choose(self) -> list[StoredOperation]:
         """Choose one batch: waiting operations, moves and new uploads; only if there are none of these, deletes.

@@ -229,6 +229,39 @@ def test_a_step_closes_a_conflict_or_pushes_on_the_shown_head() -> None:
             assert (step.hash, step.base) == (wanted, server.head)
 
 
+@dataclass
+class BlindServer:
+    """A server whose close leaves the head as it is."""
+
+    head: str | None
+    open: list[RemoteConflict]
+
+    def take(self, step: CloseOnServer | Push) -> None:
+        """Carry a step out. No text may be sent with a close: it would be lost."""
+        if isinstance(step, CloseOnServer):
+            assert step.text_hash is None
+            self.open.remove(step.conflict)
+        else:
+            assert step.base == self.head
+            self.head = step.hash
+
+
+def test_a_blind_server_is_closed_first_and_pushed_on_then() -> None:
+    """From every small state, the conflicts end before the head moves, and the head is the wanted text at the end."""
+    for wanted, head, keeps in itertools.product((None, A, B, EMPTY_HASH), (None, A, B, C), (False, True)):
+        for shown in LISTINGS:
+            server, moved = BlindServer(head, list(shown)), []
+            for _ in range(len(shown) + 2):
+                step = next_step(wanted, head, server.head, server.open, keeps_history=keeps, blind=True)
+                if isinstance(step, Done):
+                    break
+                assert not isinstance(step, HeadMoved)
+                moved.append(type(step))
+                server.take(step)
+            assert (server.head, server.open) == (wanted, [])
+            assert moved == [CloseOnServer] * len(shown) + [Push] * (head != wanted)
+
+
 # The brake
 
 LIMITS = DeleteGuardLimits(least=3, share=0.25, most=6)
