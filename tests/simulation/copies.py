@@ -53,6 +53,7 @@ class Copies:
             machine.kill()
         machine.replace_index(copy)
         self._world.restored.add(machine.name)
+        machine.ledger.is_blind = True
         # A conflict's text may have stood in that index alone.
         forgive_index(self._world)
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from agent.core.conflict import ConflictState
+from agent.core import merge
+from agent.core.conflict import Conflict, ConflictOrigin, ConflictState
 from agent.core.model import Resolution
 from agent.engine import messages as m
 from simulation.machine import Machine
@@ -19,11 +20,41 @@ def open_conflicts(machine: Machine) -> list[tuple[int, int, str]]:
     return [(c.id, c.generation, c.path) for c in machine.conflicts() if c.mine and c.state is ConflictState.OPEN]
 
 
+class WrongMerge(AssertionError):
+    """A merge is proposed as clean without a base, or on another text than the one the refused edit was made on."""
+
+
+def proposal(world: World, machine: Machine, conflict: Conflict) -> bytes | None:
+    """Return the merge that a person is offered as clean; None where there is none.
+
+    Raises:
+        WrongMerge: there is no base to merge on, or the server says that an edit made on it had another base.
+    """
+    texts = {sha(text): text for text in world.people.texts}
+    base, local, remote = (texts.get(h or "") for h in (conflict.base_hash, conflict.local_hash, conflict.remote_hash))
+    offered = merge.propose(base, local, remote)
+    if offered is None or not offered.clean:
+        return None
+    if base is None:
+        raise WrongMerge(f"{conflict.path} is merged without the text of its base")
+    listed = {
+        found["id"]: found["baseHash"] for found in world.ask("sources/conflicts", sourceId=world.source_id)[1]["data"]
+    }
+    for server_id in conflict.server_ids if conflict.origin is ConflictOrigin.SERVER_EDIT else ():
+        if listed.get(server_id, conflict.base_hash) != conflict.base_hash:
+            raise WrongMerge(f"{conflict.path} is merged on {world.script.word(conflict.base_hash)}")
+    world.people.add(offered.text)
+    return offered.text
+
+
 def decide(world: World, machine: Machine) -> None:
     """A person resolves a conflict; as the command does, the local text is read when it is the one to keep."""
     identifier, generation, path = world.rng.choice(open_conflicts(machine))
     choice = world.rng.choice(list(Resolution))
     text = world.people.text(b"") if choice is Resolution.MANUAL_MERGE else None
+    if world.chances.proposed and world.rng.random() < world.chances.proposed:
+        merged = proposal(world, machine, machine.conflict(identifier))
+        choice, text = (choice, text) if merged is None else (Resolution.MANUAL_MERGE, merged)
     if choice is Resolution.KEEP_LOCAL:
         local = machine.conflict(identifier).local_hash
         text = machine.user.read(path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from agent.core.model import Purpose
@@ -10,14 +11,74 @@ from agent.core.remote_records import Verb
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.engine.in_flight import HeldDeletes
+from simulation.indexes import SOURCE
 from simulation.user import sha
 
 if TYPE_CHECKING:
+    from simulation.machine import Machine
     from simulation.world import World
 
 
 class WrongDelete(AssertionError):
     """A delete that nobody asked for, or that waits for a person."""
+
+
+@dataclass
+class Ledger:
+    """The deletes that one machine sent, counted without asking the guard.
+
+    What is a rename is known from the person who made it, not from inodes. Wherever the two may differ for a good
+    reason, fewer deletes are counted here.
+
+    Attributes:
+        is_blind: the agent lost its own count with its index; nothing is asked any more.
+    """
+
+    is_blind: bool = False
+    _approved: set[tuple[str, str | None]] = field(default_factory=set)
+    _sent: dict[str, tuple[float, str | None]] = field(default_factory=dict)
+
+    def check(
+        self, machine: Machine, held: HeldDeletes | None, messages: Iterable[m.Message], effects: Iterable[e.Effect]
+    ) -> None:
+        """Take the deletes of one step in.
+
+        Raises:
+            WrongDelete: more deletes went without a question than the limits allow.
+        """
+        if held is not None and any(isinstance(x, m.ApproveDeletes) and x.plan == held.plan for x in messages):
+            self._approved |= held.files
+        parked = machine.engine._ctx.parked
+        now = machine.clock()
+        sent = [delete for delete in sent_deletes(effects) if delete[0] not in parked]
+        self._sent |= {path: (now, digest) for path, digest in sent}
+        if sent and not self.is_blind:
+            lost = self._lost(machine, {path for path, _ in sent}, now)
+            files = machine.index.trees.base_count(SOURCE) + len(lost)
+            many = len(lost) >= machine.limits.least and len(lost) > files * machine.limits.share
+            if many and lost & {path for path, _ in sent}:
+                raise WrongDelete(f"{sorted(lost)} are deleted within an hour, {files} files, and nobody is asked")
+
+    def _lost(self, machine: Machine, going: set[str], now: float) -> set[str]:
+        """Return the paths deleted within the window whose text has gone from the folder, as far as the agent knows."""
+        rows = {row.path: row for row in machine.index.trees.all(SOURCE)}
+        texts = {row.local.hash for row in rows.values() if row.local.is_file}
+        return {
+            path
+            for path, (at, digest) in self._sent.items()
+            if now - at < machine.limits.window
+            and (path in going or path not in rows)
+            and (path, digest) not in self._approved
+            and path not in machine.user.renamed
+            and digest not in texts
+        }
+
+
+def sent_deletes(effects: Iterable[e.Effect]) -> list[tuple[str, str | None]]:
+    """Return the deletes (path, base hash) that are sent and carry out no decision."""
+    batches = (effect for effect in effects if isinstance(effect, e.Send))
+    operations = [out.operation for send in batches for out in send.parcels if out.content_override is None]
+    return [(op.path, op.base) for op in operations if op.verb is Verb.DELETE]
 
 
 def check_step(
@@ -34,11 +95,8 @@ def check_step(
     if held is None or any(isinstance(message, m.ApproveDeletes | m.UndoDeletes) for message in messages):
         return
     for effect in effects:
-        deletes: list[tuple[str, str | None]] = []
-        if isinstance(effect, e.Send):
-            operations = (outgoing.operation for outgoing in effect.parcels if outgoing.content_override is None)
-            deletes = [(op.path, op.base) for op in operations if op.verb is Verb.DELETE]
-        elif isinstance(effect, e.ApplyChanges):
+        deletes = sent_deletes([effect])
+        if isinstance(effect, e.ApplyChanges):
             intents = (intent for intent, _ in effect.jobs if intent.purpose is Purpose.PULL)
             deletes = [(intent.path, intent.expected) for intent in intents if intent.new is None]
         for delete in deletes:

@@ -22,10 +22,17 @@ class Chances:
         clock, older: weight of somebody setting a clock, or putting an older copy of an index or the server in its
             place, among the acts of a turn.
         folding: that a machine's disk takes some names for one.
-        page_edit, stranger, outage, restore, put_back: weights among the acts of a turn: of an edit on the server, of
-            a push by a connector of no machine here, of a stretch of time in which the server answers 500 to
-            everything, of a person who takes an older text back, of one who puts deleted files back by hand.
+        page_edit, stranger, outage, restore, put_back, churn: weights among the acts of a turn: of an edit on the
+            server, of a push by a connector of no machine here, of a stretch of time in which the server answers 500
+            to everything, of a person who takes an older text back, of one who puts deleted files back by hand, of one
+            who deletes several files and makes as many others.
+        least: number of files from which on deletes are held, in folders that are full at the beginning; 0: the
+            product's own, in folders as they are.
+        mounts: that folders of a machine may be mounted and unmounted.
+        programs: weight of a program's act among those of a turn: it opens, writes or closes a file, or links one.
+        reuse: that a machine's disk gives the inodes of deleted files to new ones.
         empty_listing: that the server lists no file, two times running; the next listing is whole.
+        proposed: that a person who decides takes the proposed merge, where there is a clean one.
         stale_base: that an edit on the server is based on an older text.
         same_text: that a text saved is one that was written before.
         visits: 1.0 if each visit of a text has a revision of its own (``visits.py``), 0.0 if the hash is the revision.
@@ -49,7 +56,13 @@ class Chances:
     outage: float = 0.0
     restore: float = 0.0
     put_back: float = 0.0
+    churn: float = 0.0
+    least: int = 0
+    mounts: float = 0.0
+    programs: float = 0.0
+    reuse: float = 0.0
     empty_listing: float = 0.0
+    proposed: float = 0.0
     stale_base: float = 0.25
     same_text: float = 0.12
     visits: float = 0.0
@@ -67,12 +80,16 @@ PROFILES = (
 """Seeds take these in turn."""
 
 CROWDED = (
-    Chances(page_edit=1.0, stale_base=0.6, clock=0.0, visits=1.0),
+    Chances(page_edit=1.0, stale_base=0.6, proposed=0.5, clock=0.0, visits=1.0),
     Chances(same_text=0.6, stranger=0.3, visits=1.0),
     Chances(outage=0.12, restore=0.2, put_back=0.5, same_text=0.3, empty_listing=0.05, visits=1.0),
     Chances(page_edit=0.6, stale_base=0.5, same_text=0.5, stranger=0.2, bystander=0.3, strange=0.0, visits=1.0),
+    Chances(least=2, churn=0.15, reuse=0.5, put_back=0.5, clock=0.0, crash_at_disk=0.003, visits=1.0),
+    Chances(mounts=0.7, strange=0.2, clock=0.0, visits=1.0),
+    Chances(programs=0.3, clock=0.0, crash_at_disk=0.003, visits=1.0),
 )
-"""Each fifth round of seeds takes these: page edits on old bases, equal texts, strangers, outages, restores.
+"""Each fifth round of seeds takes these: page edits on old bases, equal texts, strangers, outages, restores, many
+deletes, mounts, open files and hard links.
 
 Their servers give each visit of a text another revision.
 """

@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Protocol, cast
 
 from agent.core.conflict import Conflict
+from agent.core.delete_guard import DeleteGuardLimits
+from agent.core.errors import AgentError
 from agent.core.model import Mode, Resolution
 from agent.core.remote_records import Result
+from agent.disk.apply.late_writes import accept, find_late_writes
 from agent.disk.root import RootIdentity
 from agent.disk.root_marker import write_marker
 from agent.disk.selection.rules import Rules
@@ -21,6 +24,7 @@ from agent.engine import messages as m
 from agent.engine.config import EngineConfig, RunMode
 from agent.engine.engine import Engine
 from agent.index import Index, generation
+from agent.index.sources import SourceRow
 from agent.remotes.http.client import HttpClient
 from agent.remotes.raven.adapter import RavenRemote
 from agent.remotes.raven.profile import raven_profile
@@ -40,6 +44,9 @@ from strict_raven.transport import HandlerTransport
 FOLDER_EFFECTS = (e.ScanFolder, e.ScanPaths, e.ApplyChanges, e.Recover, e.ReleaseJournal, e.WriteToTrash)
 FOLDER_LANE = "folder"
 WATCHER_LANE = "watcher"
+_DAY = 86400.0
+_RESCUES = 3
+"""Tries after which a late version stays in the trash."""
 
 
 class Surroundings(Protocol):
@@ -114,11 +121,13 @@ class Habits:
         run_mode: FOLLOW for a daemon, ONCE for single passes that somebody starts again and again.
         batch_items: operations in a batch; few, and several batches are on their way at once where that may be. Groups
             of changes of the folder are then as small, and two of them under way.
+        least: number of files from which on deletes are held; 0: the product's own.
     """
 
     mode: Mode = Mode.BIDIRECTIONAL
     run_mode: RunMode = RunMode.DAEMON
     batch_items: int = 100
+    least: int = 0
 
 
 class Machine:
@@ -128,6 +137,9 @@ class Machine:
         alive: whether the agent runs.
         acked: hashes of texts the server said it applied for this machine.
         decided: paths at which a person had something brought from the server, or gave a text of their own.
+        has_programs: whether programs keep files open here.
+        rescues: how often each late version was to be put into the folder.
+        ledger: its deletes, as counted by somebody else than the agent.
     """
 
     def __init__(
@@ -147,7 +159,10 @@ class Machine:
         self.habits = habits
         self.user = User(self.fs)
         self.strange = Strange(self.user, strange_rng)
+        self.rescues: dict[str, int] = {}
+        self.has_programs = False
         self.decided: set[str] = set()
+        self.ledger = delete_audit.Ledger()
         self.index = index_of()
         self.stored = Stored(self.index, SOURCE, world.check_revisions)
         self._beside = MemoryFile()
@@ -212,11 +227,18 @@ class Machine:
         groups = (items + 1, 1) if items < 100 else (2000, 500)
         return EngineConfig(
             SOURCE, self.habits.mode, self.habits.run_mode, batch_items=items,
-            group_items=groups[0], next_items=groups[1],
+            group_items=groups[0], next_items=groups[1], limits=self.limits,
         )  # fmt: skip
 
+    @property
+    def limits(self) -> DeleteGuardLimits:
+        """From which number of files on deletes are held here; an hour passes too quickly in a run."""
+        least = self.habits.least
+        return DeleteGuardLimits(least=least, window=_DAY) if least else DeleteGuardLimits()
+
     def begin_pass(self) -> None:
-        """Have one full pass made."""
+        """Have one full pass made, and late versions rescued before."""
+        self.rescue()
         self._passes += 1
         self.tickets.add(self._passes)
         self.tell(m.SyncNow(self._passes))
@@ -263,7 +285,16 @@ class Machine:
 
     def halted(self) -> bool:
         """Whether the source stopped until a person has looked."""
-        return self.stored.table("sources")["source_row"].halted is not None
+        return self._source_row().halted is not None or bool(self.lost_mounts)
+
+    @property
+    def lost_mounts(self) -> frozenset[str]:
+        """Folders the agent knows as mounts, and that are none now."""
+        return self._source_row().mounts - self.strange.mounted
+
+    def _source_row(self) -> SourceRow:
+        row: SourceRow = self.stored.table("sources")["source_row"]
+        return row
 
     def conflicts(self) -> list[Conflict]:
         """Every conflict that is not closed."""
@@ -287,6 +318,7 @@ class Machine:
         held = self.engine.held
         effects = self.engine.step(self.clock(), *messages)
         delete_audit.check_step(held, messages, effects, self.engine._ctx.parked)
+        self.ledger.check(self, held, messages, effects)
         mirrors.check(self.engine, self.stored)
         self._take(effects)
 
@@ -328,6 +360,28 @@ class Machine:
         suspects = {suspect.hash for entry in self.index.operations.open(SOURCE) for suspect in entry.suspects}
         with self.index.transaction():
             self.index.texts.prune(suspects)
+        self.rescue()
+
+    def rescue(self) -> None:
+        """As the daemon does and a single pass: bring back what programs wrote to files in the trash. Raises Crash."""
+        if not self.has_programs:
+            return
+        self._working += 1
+        try:
+            trash = self._folders[1].trash
+            for late in list(find_late_writes(self.fs, trash, self.clock())):
+                path, tries = late.rescue_path, self.rescues.get(late.rescue_path, 0)
+                here = self.index.trees.get(SOURCE, [path])[path].local.hash
+                if late.content is None or late.hash == here or tries >= _RESCUES:
+                    accept(self.fs, trash, late)
+                elif not self.engine.is_busy(path):
+                    self.rescues[path] = tries + 1
+                    self.decided.add(path)
+                    self.tell(m.Restore(path, late.content))
+        except (AgentError, OSError):
+            self._world.note(self.name, "cannot look for late writes")
+        finally:
+            self._working -= 1
 
     def stay(self) -> None:
         """From the next start on a daemon runs here."""

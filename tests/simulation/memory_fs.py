@@ -25,11 +25,14 @@ class Node:
         locked: nobody but its owner may open it (EACCES).
         outside: the agent has no business here: any use is a wrong.
         removed: a folder that was removed; who still holds it open finds nothing in it and can put nothing there.
+        mount: of a folder that is a file system of its own, or a bind mount: its number; 0 elsewhere.
+        writers: how many programs have the file open for writing.
+        linked: whether the file had several names at some time.
     """
 
     __slots__ = (
-        "born", "ctime", "data", "durable", "inode", "kind", "locked", "mode", "mtime", "names", "outside", "removed",
-        "user",
+        "born", "ctime", "data", "durable", "inode", "kind", "linked", "locked", "mode", "mount", "mtime", "names",
+        "outside", "removed", "user", "writers",
     )  # fmt: skip
 
     def __init__(self, kind: FileType, inode: int, now: int, mode: int) -> None:
@@ -37,14 +40,16 @@ class Node:
         self.mtime = self.ctime = self.born = now
         self.names: dict[str, Node] = {}
         self.data = self.durable = b""
-        self.user = self.locked = self.outside = self.removed = False
+        self.user = self.locked = self.outside = self.removed = self.linked = False
+        self.mount = self.writers = 0
 
 
 @dataclass(slots=True)
 class Handle:
-    """An open file or folder, and how far it has been read."""
+    """An open file or folder, on which mount it lies, and how far it has been read."""
 
     node: Node
+    mount: int
     offset: int = 0
 
 
@@ -69,6 +74,7 @@ class Disk:
         one_volume: whether the state folder lies on the root's file system.
         names: which names it takes for one.
         free_bytes: how much may still be written to it, as far as anybody asks.
+        reuses_inodes: whether a new file gets the inode of one that was deleted.
     """
 
     swap: SwapPrimitive = SwapPrimitive.EXCHANGE
@@ -76,6 +82,7 @@ class Disk:
     one_volume: bool = True
     names: Names = Names.EXACT
     free_bytes: int = 1 << 40
+    reuses_inodes: bool = False
 
     def spelled(self, folder: Node, name: str) -> str:
         """The name in this folder that answers to ``name``; where none does, how a new one is written down."""

@@ -10,7 +10,8 @@ import sys
 import time
 from dataclasses import dataclass
 
-from simulation.mutations import MUTANTS, Mutant
+from simulation.mutant import Mutant
+from simulation.mutations import MUTANTS
 
 _SLIPS = tuple(f"law 6: {kind.__name__}(" for kind in (AttributeError, NameError, TypeError))
 """What a run complains of that ended in a mutant's own mistake, and found nothing out."""

@@ -9,15 +9,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any
 
 import orjson
 from msgspec import structs
 
-from agent.core import claim
+from agent.core import claim, merge
 from agent.core import reconcile as reconciling
 from agent.core.conflict import ConflictOrigin
 from agent.core.conflict_verdict import Knowledge
@@ -43,6 +42,7 @@ from agent.engine.context import EngineContext
 from agent.engine.in_doubt import InDoubt
 from agent.engine.remote_feed import RemoteFeed
 from agent.engine.resolutions import Resolutions
+from agent.engine.server_conflicts import ServerConflicts
 from agent.engine.uploads import Uploads
 from agent.engine.verification import Verification
 from agent.index.operations import PushReason, StoredOperation
@@ -50,47 +50,12 @@ from agent.index.texts import Texts
 from agent.index.trees import PathRow
 from agent.remotes.protocol import Outgoing
 from agent.remotes.raven import push, responses
-from simulation import fault_rates
+from simulation.delete_mutations import DELETE_MUTANTS
+from simulation.disk_mutations import DISK_MUTANTS
 from simulation.fault_rates import Chances
+from simulation.mutant import Mutant, instead, nothing
 from simulation.people import PATHS
-from simulation.run import run
 from simulation.simfs import SimFs
-from simulation.world import Plan
-
-Breaking = Callable[[], AbstractContextManager[object]]
-
-
-@dataclass(frozen=True, slots=True)
-class Mutant:
-    """One thing broken.
-
-    Attributes:
-        name: what people call it.
-        broken: one sentence: what the product does now.
-        breaking: makes it so for as long as it is entered.
-        servers: where it can show at all.
-        make_fs: a disk under which it is likelier.
-        turns: how long a run must be for it.
-        chances: under which its occasion is likelier; None: those of every run.
-        rare: whether it takes more than a few seeds until it shows.
-        seeds: seeds that are known to meet its occasion; they are tried first.
-    """
-
-    name: str
-    broken: str
-    breaking: Breaking
-    servers: tuple[str, ...] = ("hub", "strict")
-    chances: Chances | None = None
-    make_fs: Callable[..., SimFs] = SimFs
-    turns: int = 100
-    rare: bool = False
-    seeds: tuple[int, ...] = ()
-
-    def complaints(self, seed: int, server: str) -> tuple[str, ...]:
-        """What is found wrong with a run in these surroundings: of the mutant while it is in, else of the product."""
-        profiles = fault_rates.PROFILES if self.chances is None else (self.chances,)
-        with instead(fault_rates, "PROFILES", profiles):
-            return run(Plan(seed, server, self.turns, make_fs=self.make_fs)).wrong
 
 
 class Stubborn(SimFs):
@@ -107,21 +72,6 @@ class Stubborn(SimFs):
 
 
 _ORDINARY = {path.split("/")[0] for path in PATHS if "/" in path}
-
-
-@contextlib.contextmanager
-def instead(owner: object, name: str, other: object) -> Iterator[None]:
-    """Have ``other`` stand at a name of a class or module."""
-    original = vars(owner)[name]
-    setattr(owner, name, other)
-    try:
-        yield
-    finally:
-        setattr(owner, name, original)
-
-
-def _nothing(*_given: Any, **_more: Any) -> None:
-    return None
 
 
 # The folder
@@ -170,7 +120,7 @@ def _recovery_skipped() -> AbstractContextManager[object]:
 
 
 def _texts_thrown_away() -> AbstractContextManager[object]:
-    return instead(Trash, "store_all", _nothing)
+    return instead(Trash, "store_all", nothing)
 
 
 def _expected_file_not_asked_for() -> AbstractContextManager[object]:
@@ -240,7 +190,7 @@ def _base_rev_of_an_older_visit() -> AbstractContextManager[object]:
 
 
 def _lost_updates_not_looked_for() -> AbstractContextManager[object]:
-    return instead(ConflictTracker, "lost_update", _nothing)
+    return instead(ConflictTracker, "lost_update", nothing)
 
 
 def _conflict_pushed_over() -> AbstractContextManager[object]:
@@ -255,7 +205,7 @@ def _conflict_pushed_over() -> AbstractContextManager[object]:
 
 
 def _texts_of_conflicts_not_kept() -> AbstractContextManager[object]:
-    return instead(Texts, "put", _nothing)
+    return instead(Texts, "put", nothing)
 
 
 def _decision_on_a_head_nobody_saw() -> AbstractContextManager[object]:
@@ -293,6 +243,37 @@ def _conflicts_claimed_by_text() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def _merged_on_the_head() -> Iterator[None]:
+    """The base that the server names is not kept; the folder's own text stands in for it."""
+
+    def on_own_text(
+        self: ConflictTracker, row: PathRow, origin: Any, other: Any, server_ids: tuple[str, ...] = (), base: Any = None
+    ) -> None:
+        careful(self, row, origin, other, server_ids, row.local.version)
+
+    careful = ConflictTracker.open_beside_head
+    with (
+        instead(ConflictTracker, "open_beside_head", on_own_text),
+        instead(ServerConflicts, "_complete", lambda self, _conflict, found: self._keep_texts(found)),
+    ):
+        yield
+
+
+def _merged_without_a_base() -> AbstractContextManager[object]:
+    careful = merge.propose
+    return instead(merge, "propose", lambda base, local, remote: careful(base or local, local, remote))
+
+
+def _equals_left_open() -> AbstractContextManager[object]:
+    careful = claim.to_close
+
+    def own_records(conflict: Any, listed: Sequence[RemoteConflict], *rest: Any) -> list[RemoteConflict]:
+        return [found for found in careful(conflict, listed, *rest) if found.id in conflict.server_ids]
+
+    return instead(resolutions, "to_close", own_records)
+
+
 def _any_event_counts_as_read() -> AbstractContextManager[object]:
     def added(
         self: EngineContext, operations: Sequence[tuple[Operation, PathRow]], why: PushReason
@@ -315,8 +296,8 @@ def _every_failure_is_the_files() -> Iterator[None]:
 
     with (
         instead(Uploads, "_set_aside", aside),
-        instead(Uploads, "_retry_due", _nothing),
-        instead(Uploads, "retry_refused", _nothing),
+        instead(Uploads, "_retry_due", nothing),
+        instead(Uploads, "retry_refused", nothing),
     ):
         yield
 
@@ -339,11 +320,11 @@ def _no_base() -> AbstractContextManager[object]:
 
 
 def _durability_not_asked_for() -> AbstractContextManager[object]:
-    return instead(Installer, "_make_files_durable", _nothing)
+    return instead(Installer, "_make_files_durable", nothing)
 
 
 def _names_not_made_durable() -> AbstractContextManager[object]:
-    return instead(Installer, "_make_folders_durable", _nothing)
+    return instead(Installer, "_make_folders_durable", nothing)
 
 
 @contextlib.contextmanager
@@ -359,12 +340,12 @@ def _swapped_before_it_is_durable() -> Iterator[None]:
             raise DiskError("Changes cannot be made durable.") from failure
         careful(self)
 
-    with instead(Installer, "_make_files_durable", _nothing), instead(Installer, "_make_folders_durable", settle):
+    with instead(Installer, "_make_files_durable", nothing), instead(Installer, "_make_folders_durable", settle):
         yield
 
 
 def _refusals_not_written_down() -> AbstractContextManager[object]:
-    return instead(StagingArea, "cancel", _nothing)
+    return instead(StagingArea, "cancel", nothing)
 
 
 _CRASHES = Chances(crash_at_disk=0.02, strange=0.02)
@@ -375,13 +356,16 @@ _SAVING = Chances(user_between_calls=0.1, strange=0.0, clock=0.0, crash_at_disk=
 _NETWORK = Chances(crash_at_network=0.02, fault=0.18, late=0.08, bystander=0.2, strange=0.02)
 _DEATHS = Chances(crash_at_network=0.1, bystander=0.4, strange=0.0)
 _RACES = Chances(bystander=0.5, strange=0.0, clock=0.0, crash_at_disk=0.0, crash_at_network=0.0)
-_PAGES = Chances(page_edit=1.5, stale_base=0.6, strange=0.0, clock=0.0)
+_PAGES = Chances(page_edit=1.5, stale_base=0.6, proposed=0.8, strange=0.0, clock=0.0)
+_EQUALS = Chances(same_text=0.7, bystander=0.3, strange=0.0, clock=0.0)
 _STRANGERS = Chances(same_text=0.6, stranger=0.6, page_edit=0.6, strange=0.0, clock=0.0)
 _VISITS = Chances(same_text=0.6, stranger=0.6, page_edit=1.0, restore=0.4, strange=0.0, clock=0.0, visits=1.0)
 _FAILING_WRITES = Chances(outage=0.6, strange=0.0, clock=0.0, crash_at_disk=0.0, crash_at_network=0.0)
 _STRICT = ("strict",)
 
 MUTANTS = (
+    *DELETE_MUTANTS,
+    *DISK_MUTANTS,
     Mutant(
         "no check after the swap",
         "what an exchange brings out goes to the trash unlooked at",
@@ -480,6 +464,26 @@ MUTANTS = (
         "a conflict with our text counts as ours, whatever its base",
         _conflicts_claimed_by_text,
         chances=_STRANGERS,
+        rare=True,
+    ),
+    Mutant(
+        "merged on the head",
+        "the merge of a refused server edit takes the folder's own text for the base",
+        _merged_on_the_head,
+        chances=_PAGES,
+    ),
+    Mutant(
+        "merged without a base",
+        "where there is no base to merge on, the folder's own text is taken",
+        _merged_without_a_base,
+        chances=_PAGES,
+    ),
+    Mutant(
+        "equals left open",
+        "a decision closes only the conflict of its own push, not another machine's on the same text and base",
+        _equals_left_open,
+        _STRICT,
+        chances=_EQUALS,
         rare=True,
     ),
     Mutant(

@@ -20,6 +20,9 @@ class Strange:
 
     Attributes:
         last: what was done last, in words.
+        mounts: whether folders may be mounted and unmounted.
+        mounted: folders of the root that are mounted now.
+        taken_away: the folder whose mount the last act took away; None if it did no such thing.
     """
 
     def __init__(self, user: User, rng: random.Random) -> None:
@@ -29,10 +32,19 @@ class Strange:
         self._aside: dict[str, tuple[str, Node]] = {}
         self._locked: list[Node] = []
         self.last = ""
+        self.mounts = False
+        self.taken_away: str | None = None
+        self._disks: dict[str, Node] = {}
+
+    @property
+    def mounted(self) -> set[str]:
+        """See above."""
+        return {name for name, disk in self._disks.items() if self._user.home.names.get(name) is disk}
 
     def act(self) -> None:
         """Do something strange, or put the oldest such thing right."""
         rng = self._rng
+        self.taken_away = None
         if rng.random() < 0.5 and self.tidy_one():
             return
         acts: list[tuple[int, Callable[[], None]]] = [
@@ -44,6 +56,8 @@ class Strange:
             (3, self._link),
             (3, self._lock),
         ]
+        if self.mounts:
+            acts.append((12, self._mount_or_unmount))
         rng.choices([act for _, act in acts], [weight for weight, _ in acts])[0]()
 
     def tidy_one(self) -> bool:
@@ -55,6 +69,8 @@ class Strange:
             self._put_root_back()
         elif self._aside:
             self._put_folder_back(next(iter(self._aside)))
+        elif away := self._disks.keys() - self.mounted:
+            self._mount_again(min(away))
         else:
             return False
         return True
@@ -120,6 +136,48 @@ class Strange:
         self._fs.change((self._fs.top, aside, None), (home, name, folder))
         self._fs.settle()
         self.last = f"puts {name} back"
+
+    # Mounts
+
+    def _mount_or_unmount(self) -> None:
+        """A folder becomes a mount of the same file system, or a mount goes and the bare folder below it is seen."""
+        home, rng = self._user.home, self._rng
+        for name, disk in self._disks.items():
+            if home.names.get(name) is disk:
+                self.taken_away = name
+                self._fs.change(
+                    (self._fs.top, f"disk-{name}", disk), (home, name, self._fs.new_node(FileType.FOLDER, 0o755))
+                )
+                self._fs.settle()
+                self.last = f"unmounts {name}"
+                return
+        folders = [
+            name for name, node in sorted(home.names.items()) if node.kind is FileType.FOLDER and "." not in name
+        ]
+        if folders and not self._disks:
+            name = rng.choice(folders)
+            self._disks[name] = home.names[name]
+            self._disks[name].mount = self._fs.new_mount()
+            self.last = f"mounts a disk at {name}, with the same files"
+
+    def _mount_again(self, name: str) -> None:
+        home = self._user.home
+        self._user.discard(home, name)
+        self._fs.change((self._fs.top, f"disk-{name}", None), (home, name, self._disks[name]))
+        self._fs.settle()
+        self.last = f"mounts {name} again"
+
+    def files_away(self) -> dict[str, bytes]:
+        """Path -> bytes of the files on disks that are not mounted."""
+        away = self._disks.keys() - self.mounted
+        return {f"{name}/{path}": node.data for name in away for path, node in self._fs.files(self._disks[name])}
+
+    def end_mounts(self) -> None:
+        """Each disk becomes an ordinary folder: its files are moved there."""
+        for disk in self._disks.values():
+            disk.mount = 0
+        self._disks.clear()
+        self.last = "moves the files of each disk into the folder itself"
 
     def _link(self) -> None:
         path = self._rng.choice(_LINKED)

@@ -148,14 +148,34 @@ def _named(world: World, digest: str | None) -> str:
     return "nothing" if digest is None else world.script.word(digest)
 
 
+def late_writes(machine: Machine) -> bool:
+    """Whether a file in the trash holds other bytes than its name says: a program wrote to it since."""
+    for path, node in machine.fs.files():
+        _, in_trash, name = path.rpartition("/trash/s/")
+        parts = name.split("-", 4)
+        if in_trash and len(parts) == 5 and set(parts[2]) != {"0"} and parts[2] != sha(node.data):
+            return True
+    return False
+
+
 def left_over(world: World) -> list[str]:
     """Nothing temporary is left behind."""
     return [
         f"left over: {machine.name}: {path}"
         for machine in world.machines
         for path, _ in machine.fs.files()
-        if "/slots/" in path or _strange(path, machine)
+        if ("/slots/" in path and not _is_linked(machine, path)) or _strange(path, machine)
     ]
+
+
+def _is_linked(machine: Machine, path: str) -> bool:
+    """Whether this is the record of a file in the trash that still has another name, so that it may change."""
+    if not path.endswith(".watch"):
+        return False
+    identifier = path.rpartition("/")[2].removesuffix(".watch")
+    nodes = [node for _, node in machine.fs.files()]
+    found = [node for other, node in machine.fs.files() if "/trash/s/" in other and f"-{identifier}-" in other]
+    return any(sum(other is node for other in nodes) > 1 for node in found)
 
 
 def _strange(path: str, machine: Machine) -> bool:

@@ -9,6 +9,8 @@ from simulation.script import Script
 from simulation.user import User, sha
 
 PATHS = ("a.md", "b.txt", "d/a.md", "d/e/b.md", "n.md", "n.md/k.md")
+MANY = (*PATHS, *(f"m{number}.md" for number in range(8)))
+"""More names, where it is about the number of files."""
 TWINS = ("a.md", "A.md", "d/a.md", "D/a.md", "\u00e9.md", "e\u0301.md", "b.txt")
 """Names that some disks take for one another."""
 
@@ -46,7 +48,12 @@ class People:
         text = (before if roll < self.same_text + 0.18 else b"") + f"{label}\n".encode()
         if roll > 0.98:
             text = b""
+        return self.add(text)
+
+    def add(self, text: bytes) -> bytes:
+        """Know a text that somebody wrote, under a name of its own if it is new."""
         if text not in self.texts:
+            label = _label(len(self.texts))
             self.texts.append(text)
             self.script.names[sha(text)] = label if text else "EMPTY"
         return text
@@ -85,6 +92,32 @@ class People:
         user.rename(path, new)
         self.last = f"renames {path} to {new}"
         return [path, new, *self._around(new)]
+
+    def stock(self, user: User) -> None:
+        """Fill a folder: a text of its own under every name that is free."""
+        for path in self.names:
+            if user.find(path.split("/")[0]) is None:
+                self._save(user, "write", path, self.text(b""))
+        self.last = "fills the folder"
+
+    def churn(self, user: User) -> list[str]:
+        """A person tidies up: deletes or renames a file, deletes several, or has a program make others instead."""
+        rng, there = self.rng, user.paths()
+        kind = rng.choice(["one", "rename", "several", "others"])
+        free = [path for path in self.names if path not in there and not set(self._around(path)) & set(there)]
+        if kind == "rename" and free:
+            old, new = rng.choice(there), rng.choice(free)
+            user.rename(old, new)
+            self.last = f"tidies up: renames {old} to {new}"
+            return [old, new]
+        gone = rng.sample(there, 1 if kind == "one" else min(len(there), rng.choice([2, 3])))
+        made = rng.sample(free, min(len(free), len(gone))) if kind == "others" else []
+        for path in gone:
+            user.delete(path)
+        for path in made:
+            self._save(user, "write", path, self.text(b""))
+        self.last = f"tidies up: deletes {gone} and makes {made}"
+        return [*gone, *made]
 
     def _save(self, user: User, kind: str, path: str, text: bytes) -> None:
         if kind == "replace":

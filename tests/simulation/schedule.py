@@ -91,7 +91,7 @@ class Turns:
             Act(0.5, alive(lambda: machine.unlearned), machine.learn),
             Act(0.03, alive(_always), lambda: self._crash(machine)),
             Act(0.02, alive(_always), lambda: machine.tell(m.RescanRequested())),
-            Act(0.04, alive(_always), machine.tidy),
+            Act(0.04, alive(_always), lambda: world.guarded(machine, machine.tidy)),
         ]
 
     def _of_person(self, machine: Machine) -> list[Act]:
@@ -133,6 +133,17 @@ class Turns:
                     world.chances.put_back,
                     lambda machine=machine: machine.alive and machine.engine.held is not None,  # type: ignore[misc]
                     lambda machine=machine: deciding.put_back(world, machine),  # type: ignore[misc]
+                ),
+                Act(
+                    world.chances.programs / 2,
+                    lambda machine=machine: machine.alive,  # type: ignore[misc]
+                    lambda machine=machine: world.guarded(machine, machine.rescue),  # type: ignore[misc]
+                ),
+                Act(world.chances.programs, _always, lambda machine=machine: world.run_program(machine)),  # type: ignore[misc]
+                Act(
+                    world.chances.churn,
+                    lambda machine=machine: bool(machine.user.paths()),  # type: ignore[misc]
+                    lambda machine=machine: world.churn(machine),  # type: ignore[misc]
                 ),
             ]
         return [act for act in acts if act.weight]

@@ -50,6 +50,8 @@ class SimFs(DerivedFsCalls):
     destroyed: dict[str, str] = field(default_factory=dict)
     device: int = 1
     _inodes: int = 100
+    _mounts: int = 1
+    _freed: list[int] = field(default_factory=list)
     _handles: dict[int, Handle] = field(default_factory=dict)
     _next_handle: int = 3
     _journal: list[tuple[Change, ...]] = field(default_factory=list)
@@ -67,8 +69,19 @@ class SimFs(DerivedFsCalls):
 
     def new_node(self, kind: FileType, mode: int) -> Node:
         """An object with no name yet."""
+        if kind is FileType.FILE and self._freed:
+            return Node(kind, self._freed.pop(), self.stamp(), mode)
         self._inodes += 1
         return Node(kind, self._inodes, self.stamp(), mode)
+
+    def free(self, node: Node) -> None:
+        """A file lost its name for good: where no other name is left, its inode may be given to a new one."""
+        if (
+            self.disk.reuses_inodes
+            and node.kind is FileType.FILE
+            and all(other is not node for _, other in self.files())
+        ):
+            self._freed.append(node.inode)
 
     def change(self, *changes: tuple[Node, str, Node | None]) -> tuple[Change, ...]:
         """Change names, all at once, and note in the journal how they were."""
@@ -150,12 +163,24 @@ class SimFs(DerivedFsCalls):
             self.wrongs.append("a handle outside the folder was used")
         return node
 
-    def _open(self, node: Node) -> int:
+    def new_mount(self) -> int:
+        """The number of a mount."""
+        self._mounts += 1
+        return self._mounts
+
+    def _open(self, node: Node, mount: int) -> int:
         if node.locked:
             _fail(errno.EACCES)
         self._next_handle += 1
-        self._handles[self._next_handle] = Handle(node)
+        self._handles[self._next_handle] = Handle(node, node.mount or mount)
         return self._next_handle
+
+    def _mount(self, handle: int) -> int:
+        return self._handle(handle).mount
+
+    def _same_mount(self, one: Dir, other: Dir) -> None:
+        if self._mount(one) != self._mount(other):
+            _fail(errno.EXDEV)
 
     def _spot(self, folder: int, name: str) -> tuple[Node, str]:
         """A folder, and the name as it stands, or would stand, in it."""
@@ -170,7 +195,7 @@ class SimFs(DerivedFsCalls):
     def open_root(self, path: str) -> Dir:
         """As in ``Fs``: links on the way are followed."""
         self._asked("open_root")
-        node = self.top
+        node, mount = self.top, 1
         parts = path.strip("/").split("/")
         while parts:
             if node.kind is not FileType.FOLDER:
@@ -179,16 +204,16 @@ class SimFs(DerivedFsCalls):
             if below is None:
                 _fail(errno.ENOENT)
             if below.kind is FileType.LINK:
-                node, parts = self.top, below.data.decode().strip("/").split("/") + parts
+                node, mount, parts = self.top, 1, below.data.decode().strip("/").split("/") + parts
             else:
-                node = below
-        return Dir(self._open(node)) if node.kind is FileType.FOLDER else _fail(errno.ENOTDIR)
+                node, mount = below, below.mount or mount
+        return Dir(self._open(node, mount)) if node.kind is FileType.FOLDER else _fail(errno.ENOTDIR)
 
     def open_dir(self, parent: Dir, name: str) -> Dir:
         """As in ``Fs``."""
         self._asked("open_dir", name)
         node = self._at(parent, name)
-        return Dir(self._open(node)) if node.kind is FileType.FOLDER else _fail(errno.ENOTDIR)
+        return Dir(self._open(node, self._mount(parent))) if node.kind is FileType.FOLDER else _fail(errno.ENOTDIR)
 
     def close(self, handle: Dir | File) -> None:
         """As in ``Fs``."""
@@ -201,7 +226,10 @@ class SimFs(DerivedFsCalls):
         return [FolderEntry(name, node.kind) for name, node in self._node(folder).names.items()]
 
     def _stat(self, node: Node) -> Stat:
-        return Stat(node.kind, len(node.data), node.mtime, node.ctime, node.inode, self.device, node.mode)
+        links = sum(other is node for _, other in self.files()) if node.linked else 1
+        return Stat(
+            node.kind, len(node.data), node.mtime, node.ctime, node.inode, self.device, node.mode, links=max(links, 1)
+        )
 
     def stat(self, folder: Dir, name: str) -> Stat:
         """As in ``Fs``."""
@@ -221,7 +249,7 @@ class SimFs(DerivedFsCalls):
         """As in ``Fs``."""
         self._asked("open_file", name)
         node = self._at(folder, name)
-        return File(self._open(node)) if node.kind is not FileType.LINK else _fail(errno.ELOOP)
+        return File(self._open(node, self._mount(folder))) if node.kind is not FileType.LINK else _fail(errno.ELOOP)
 
     def read(self, file: File, limit: int) -> bytes:
         """As in ``Fs``."""
@@ -247,7 +275,7 @@ class SimFs(DerivedFsCalls):
             _fail(errno.EEXIST)
         node = self.new_node(FileType.FILE, mode)
         self._change((there, name, node))
-        return File(self._open(node))
+        return File(self._open(node, self._mount(folder)))
 
     def write(self, file: File, data: bytes) -> None:
         """As in ``Fs``."""
@@ -260,7 +288,7 @@ class SimFs(DerivedFsCalls):
         """As in ``Fs``."""
         self._asked("open_append", name)
         node = self._at(folder, name)
-        return File(self._open(node)) if node.kind is FileType.FILE else _fail(errno.EISDIR)
+        return File(self._open(node, self._mount(folder))) if node.kind is FileType.FILE else _fail(errno.EISDIR)
 
     def copy_range(self, source: File, offset: int, limit: int, target: File) -> int:
         """As in ``Fs``."""
@@ -288,9 +316,9 @@ class SimFs(DerivedFsCalls):
         self._node(file).mode = NEW_FILE
 
     def may_be_written(self, folder: Dir, name: str) -> bool:
-        """As in ``Fs``: no program keeps a file open here."""
-        self._at(folder, name)
-        return False
+        """As in ``Fs``."""
+        self._asked("may_be_written", name)
+        return self._at(folder, name).writers > 0
 
     def fsync(self, file: File) -> None:
         """As in ``Fs``."""
@@ -327,6 +355,8 @@ class SimFs(DerivedFsCalls):
         node = self._at(parent, name)
         if node.kind is not FileType.FOLDER:
             _fail(errno.ENOTDIR)
+        if node.mount:
+            _fail(errno.EBUSY)
         if node.names:
             _fail(errno.ENOTEMPTY)
         self._change((*self._spot(parent, name), None))
@@ -336,12 +366,14 @@ class SimFs(DerivedFsCalls):
         self._asked("exchange", name_a, name_b)
         if self.disk.swap is not SwapPrimitive.EXCHANGE:
             _fail(errno.EINVAL)
+        self._same_mount(dir_a, dir_b)
         one, other = self._at(dir_a, name_a), self._at(dir_b, name_b)
         self._change((*self._spot(dir_a, name_a), other), (*self._spot(dir_b, name_b), one))
 
     def rename(self, source: Dir, old: str, target: Dir, new: str) -> None:
         """As in ``Fs``."""
         self._asked("rename", old, new)
+        self._same_mount(source, target)
         node = self._at(source, old)
         there, new = self._spot(target, new)
         replaced = there.names.get(new)
@@ -352,6 +384,7 @@ class SimFs(DerivedFsCalls):
     def rename_noreplace(self, source: Dir, old: str, target: Dir, new: str) -> None:
         """As in ``Fs``; in two steps where the disk has no such call."""
         self._asked("rename_noreplace", old, new)
+        self._same_mount(source, target)
         node = self._at(source, old)
         there, new = self._spot(target, new)
         if new in there.names:
@@ -380,13 +413,12 @@ class SimFs(DerivedFsCalls):
 
     def mount_of(self, folder: Dir) -> MountId:
         """As in ``Fs``."""
-        self._handle(folder)
-        return MountId(b"%d" % self.device)
+        return MountId(b"%d" % self._mount(folder))
 
     def same_volume(self, one: Dir, other: Dir) -> bool:
         """As in ``Fs``."""
         self._node(one), self._node(other)
-        return self.disk.one_volume
+        return self.disk.one_volume and self._mount(one) == self._mount(other)
 
     def swap_primitive(self, folder: Dir) -> SwapPrimitive:
         """As in ``Fs``."""

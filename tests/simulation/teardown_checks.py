@@ -7,7 +7,7 @@ from agent.engine import messages as m
 from simulation import deciding
 from simulation.indexes import SOURCE
 from simulation.machine import Machine
-from simulation.oracle import clashing, differences, left_over
+from simulation.oracle import clashing, differences, late_writes, left_over
 from simulation.world import World
 
 ROUNDS = 14
@@ -43,7 +43,7 @@ class Ending:
             for machine in world.machines:
                 self._begin_pass(machine, number)
             self._settle()
-            if self._decide() or number == 0 or differences(world):
+            if self._decide() or number == 0 or differences(world) or any(map(late_writes, world.machines)):
                 world.now += _BETWEEN
                 continue
             if not left_over(world):

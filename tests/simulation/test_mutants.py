@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from agent.disk.apply.swap import Swapper
+from simulation.mutant import Mutant
 from simulation.mutants import hunt
-from simulation.mutations import MUTANTS, Mutant
+from simulation.mutations import MUTANTS
 from simulation.run import run
 from simulation.world import Plan
 

@@ -79,7 +79,7 @@ def test_what_is_broken_is_found_out(make: Callable[[int], Plan], law: str) -> N
 
 def test_a_name_that_leads_elsewhere_is_a_wrong() -> None:
     fs = SimFs(lambda: 0.0)
-    handle = Dir(fs._open(fs.top))
+    handle = Dir(fs._open(fs.top, 1))
     with pytest.raises(FileNotFoundError):
         fs.stat(handle, "../outside")
     assert fs.wrongs == ["stat with the name '../outside'"]

@@ -10,23 +10,26 @@ The laws alone accept an agent that undoes a user's edit, as long as some trash 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from agent.core.model import EMPTY_HASH, ApplyOutcome, Resolution
+from agent.core.model import EMPTY_HASH, ApplyOutcome, Observation, Resolution
 from agent.core.paths import collision_key
 from agent.core.remote_records import Operation
 from agent.engine import effects as e
 from agent.engine import messages as m
+from simulation.indexes import SOURCE
 from simulation.machine import Machine
 from simulation.memory_fs import Names, Node
 from simulation.servers import call
 from simulation.user import User, sha
 from simulation.world import World
 
-_ACTS = {"write", "replace", "delete", "rename", "discard", "link", "act", "tidy_one"}
+_ACTS = {
+    "write", "replace", "delete", "rename", "discard", "link", "hard_link", "write_open", "act", "tidy_one",
+}  # fmt: skip
 _BY_SERVER_EDIT = "raven_edit_stale_base"
 
 Spot = tuple[str, str | None]
@@ -50,6 +53,8 @@ class Testimony:
         closed: ids of conflicts it asked the server to close so that the head changes.
         closings: ids of all conflicts it asked the server to close.
         disputes: path, base and local side of the conflicts that its person decided.
+        undone: files whose delete was undone and that did not stand in the folder since.
+        complaints: what was found wrong at once.
     """
 
     done: set[Spot] = field(default_factory=set)
@@ -59,6 +64,8 @@ class Testimony:
     closed: set[str] = field(default_factory=set)
     closings: set[str] = field(default_factory=set)
     disputes: set[tuple[str, str | None, str]] = field(default_factory=set)
+    undone: dict[str, str] = field(default_factory=dict)
+    complaints: list[str] = field(default_factory=list)
 
 
 class Witness:
@@ -80,7 +87,8 @@ class Witness:
         """What nobody asked for."""
         told = list(self._told())
         found = [*self._on_server(told), *self._decided(told), *self._conflicts(told)]
-        return [*found, *self._strangers(), *self._left_open(), *self._in_trash(told)]
+        found += [f"{name}: {text}" for name, of in self._of.items() for text in of.complaints]
+        return [*found, *self._strangers(), *self._left_open(), *self._in_trash(told), *self._not_brought_back()]
 
     def _watch_server(self) -> None:
         """Note what a server told before it is set back."""
@@ -189,6 +197,23 @@ class Witness:
                 if openers and name not in openers and payload["conflictId"] in of.closed:
                     yield f"another machine's conflict: {name} closed one on {path} that {sorted(openers)} had opened"
 
+    def _not_brought_back(self) -> Iterator[str]:
+        """Each file whose delete was undone stood in the folder again, or its loss is reported.
+
+        A path at which the server holds something else, or that cannot be filled, is let off.
+        """
+        heads = self._world.server.heads(self._world.source_id)
+        for machine in self._world.machines:
+            if self._world.restored & {"server", machine.name} or machine.fs.disk.names is not Names.EXACT:
+                continue
+            reported = machine.reported()
+            for path, digest in self._of[machine.name].undone.items():
+                others = [
+                    head for head in heads if head == path or head.startswith(path + "/") or path.startswith(head + "/")
+                ]
+                if not others and path not in reported:
+                    yield f"not brought back: the delete of {self._word(digest)} at {path} was undone on {machine.name}"
+
     def _left_open(self) -> Iterator[str]:
         """Every conflict on the server stands before somebody who can decide it.
 
@@ -242,7 +267,9 @@ class Witness:
         path, there = unquote(quoted), sha(node.data)
         if there != digest and set(digest) != {"0"}:
             yield f"trash: {machine.name} keeps {self._word(there)} under the name of {self._word(digest)}"
-        if reason == "pull" and not identifier.endswith(".found") and spot(path, there) not in held:
+        # What a program wrote to a file in the trash came back under a name of its own.
+        late = any(there[:8] in rescued for rescued in machine.rescues)
+        if reason == "pull" and not identifier.endswith(".found") and spot(path, there) not in held and not late:
             yield f"set back: a pull took {self._word(there)} from {path} of {machine.name}, and no server ever had it"
 
     def _word(self, digest: str | None) -> str:
@@ -276,8 +303,13 @@ def _watch_person(machine: Machine, of: Testimony) -> None:
             after = User.tree(machine.user)
             changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
             spots = {spot(path, sha(after[path]) if path in after else None) for path in changed}
-            of.done |= spots
+            # Whoever takes a disk away deletes none of its files.
+            away = f"{machine.strange.taken_away}/"
+            of.done |= {(path, digest) for path, digest in spots if digest or not path.startswith(collision_key(away))}
+            machine.strange.taken_away = None
             of.seen |= spots
+            for path in changed:
+                of.undone.pop(path, None)
 
     for actor in (machine.user, machine.strange):
         for name in _ACTS & vars(type(actor)).keys():
@@ -295,16 +327,25 @@ def _watch_decisions(machine: Machine, of: Testimony) -> None:
                 # The head is not shown where it is neither side: then it must have been in the folder.
                 of.seen |= {spot(shown.path, each) for each in (shown.local_hash, shown.remote_hash)}
                 of.disputes.add(_dispute(shown.path, shown.base_hash, shown.local_hash))
+            lost = machine.lost_mounts if isinstance(message, m.Resume) else ()
+            for name in lost:
+                # The person goes on without the disk: its files are forgotten, and new if they come back.
+                files = {**machine.user.tree(), **machine.strange.files_away()}
+                of.done |= {spot(path, sha(data)) for path, data in files.items() if path.startswith(f"{name}/")}
             if isinstance(message, m.Restore) and message.content is not None:
                 wanted = spot(message.path, sha(message.content))
                 of.done.add(wanted)
                 of.seen.add(wanted)
+        undo = any(isinstance(message, m.UndoDeletes) for message in messages)
+        held = machine.engine.held if undo else None
         tell(*messages)
-        if any(isinstance(message, m.UndoDeletes) for message in messages):
-            undone = machine.engine._ctx.undone
-            of.done |= {spot(path, digest) for path, digest in undone.items()}
+        if undo:
+            undone = {*machine.engine._ctx.undone.items(), *(() if held is None else held.files)}
+            of.done |= {spot(path, digest) for path, digest in undone}
+            of.undone.update(undone)
             # A folder that only sends gets back what its person asks for.
-            machine.decided.update(undone)
+            machine.decided.update(path for path, _ in undone)
+            of.complaints += renamed_back(machine)
 
     machine.tell = told  # type: ignore[method-assign]
 
@@ -338,8 +379,30 @@ class _Overheard:
     def _hear(self, message: m.Message) -> None:
         if isinstance(message, m.ScanResults):
             self._of.seen |= {spot(seen.path, seen.side.hash) for seen in message.seen}
+            self._stood(message.seen)
         elif isinstance(message, m.ChangesApplied):
+            self._stood(landed.seen for landed in message.landed if landed.seen)
             self._of.seen |= {spot(landed.seen.path, landed.seen.side.hash) for landed in message.landed if landed.seen}
             # What was installed stood there, however soon its person saved over it.
             made = {landed.intent_id for landed in message.landed if landed.landing is ApplyOutcome.DONE}
             self._of.seen |= {self._intents[identifier] for identifier in made & self._intents.keys()}
+
+    def _stood(self, found: Iterable[Observation]) -> None:
+        for seen in found:
+            if seen.side.is_file:
+                self._of.undone.pop(seen.path, None)
+
+
+def renamed_back(machine: Machine) -> Iterator[str]:
+    """Yield the old names of renamed files that an undo makes again, though no other file has an equal text.
+
+    The agent takes a file for renamed only if it knows it under its new name.
+    """
+    undone, user = machine.engine._ctx.undone, machine.user
+    tree = user.tree()
+    rows = machine.index.trees.get(SOURCE, [*tree, *undone])
+    for path, digest in undone.items():
+        known = [other for other in tree if digest == rows[other].local.hash == rows[other].base.hash]
+        alone = list(undone.values()).count(digest) == 1 and len(known) == 1 and rows[path].is_empty
+        if alone and path in user.renamed and user.find(known[0]) is user.renamed[path]:
+            yield f"an old name: {path} was renamed to {known[0]}, and an undo makes it again"

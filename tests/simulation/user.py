@@ -28,10 +28,14 @@ class User:
     Attributes:
         home: the folder that was linked, wherever it stands by now.
         given_up: hashes of texts this person overwrote or removed with their own hands.
+        open_files: files that programs have open for writing, one entry a handle.
+        renamed: paths whose file was last taken away by a rename, with that file.
     """
 
     fs: SimFs
     given_up: set[str] = field(default_factory=set)
+    open_files: list[Node] = field(default_factory=list)
+    renamed: dict[str, Node] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in (ROOT, STATE, OUTSIDE):
@@ -55,7 +59,7 @@ class User:
 
     def read(self, path: str) -> bytes | None:
         """The bytes of a file; None where there is none."""
-        node = self._find(path)
+        node = self.find(path)
         return node.data if node is not None and node.kind is FileType.FILE else None
 
     def write(self, path: str, data: bytes) -> None:
@@ -65,6 +69,7 @@ class User:
         if node is None or node.kind is FileType.LINK:
             node = self.fs.new_node(FileType.FILE, 0o644)
             self.fs.change((folder, name, node))
+            self.renamed.pop(path, None)
         before = node.data
         node.data = node.durable = data
         node.user = True
@@ -80,8 +85,10 @@ class User:
         node.data = node.durable = data
         node.user = True
         self.fs.change((folder, name, node))
+        self.renamed.pop(path, None)
         if old is not None:
             self._give_up(old)
+            self.fs.free(old)
         self.fs.settle()
 
     def delete(self, path: str) -> None:
@@ -90,16 +97,18 @@ class User:
         node = folder.names.get(name)
         if node is not None:
             self.fs.change((folder, name, None))
+            self.renamed.pop(path, None)
             self._give_up(node)
+            self.fs.free(node)
         self.fs.settle()
 
     def rename(self, old: str, new: str) -> None:
         """Move a file, over another if there is one."""
-        node = self._find(old)
+        node = self.find(old)
         if node is None or old == new or new.startswith(old + "/"):
             return
         folder, name = self._room(new)
-        if self._find(old) is not node:
+        if self.find(old) is not node:
             return
         there = folder.names.get(name)
         if there is node:
@@ -107,6 +116,8 @@ class User:
             there, name = None, new.rpartition("/")[2]
         source, old_name = self._room(old)
         self.fs.change((source, old_name, None), (folder, name, node))
+        self.renamed.pop(new, None)
+        self.renamed[old] = node
         if there is not None:
             self._give_up(there)
         self.fs.settle()
@@ -142,7 +153,8 @@ class User:
         if not self.fs.holds(data):
             self.given_up.add(sha(data))
 
-    def _find(self, path: str) -> Node | None:
+    def find(self, path: str) -> Node | None:
+        """What stands at a path."""
         node = self.home
         for part in path.split("/"):
             below = node.names.get(self.fs.disk.spelled(node, part))
@@ -193,6 +205,37 @@ class User:
         if there is not None:
             self._give_up(there)
         self.fs.settle()
+
+    def hard_link(self, path: str, new: str) -> None:
+        """Give a file a second name, where there is nothing yet."""
+        node = self.find(path)
+        if node is None or self.find(new) is not None:
+            return
+        folder, name = self._room(new)
+        if self.find(path) is node:
+            node.linked = True
+            self.fs.change((folder, name, node))
+            self.renamed.pop(new, None)
+        self.fs.settle()
+
+    def open(self, path: str) -> None:
+        """A program opens a file for writing and keeps it open."""
+        node = self.find(path)
+        if node is not None and node.kind is FileType.FILE:
+            node.writers += 1
+            self.open_files.append(node)
+
+    def write_open(self, node: Node, data: bytes) -> None:
+        """A program writes to a file that it has open, wherever that is by now."""
+        before, node.data = node.data, data
+        node.durable, node.user = data, True
+        node.mtime = node.ctime = self.fs.stamp()
+        self._gave_up(before)
+
+    def close(self, node: Node) -> None:
+        """A program closes a file."""
+        self.open_files.remove(node)
+        node.writers -= 1
 
     def links(self) -> set[str]:
         """Where links stand."""

@@ -6,7 +6,7 @@ import errno
 import os
 import random
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from agent.core.model import Mode
@@ -20,7 +20,8 @@ from simulation.copies import Copies
 from simulation.machine import Habits, Knows, Machine
 from simulation.memory_fs import Clock, Crash, Disk
 from simulation.network import WRITES, Network
-from simulation.people import PATHS, TWINS, People
+from simulation.people import MANY, PATHS, TWINS, People
+from simulation.programs import Programs
 from simulation.schedule import Turns
 from simulation.script import Script
 from simulation.servers import SERVERS, Server, call
@@ -76,13 +77,14 @@ class World:
         self.server: Server = self._make_server()
         self.bearer = self.server.bearer
         self.people = People(
-            self.rng, self.script, TWINS if self.chances.folding else PATHS,
+            self.rng, self.script, TWINS if self.chances.folding else MANY if self.chances.least else PATHS,
             same_text=self.chances.same_text, stale_base=self.chances.stale_base,
         )  # fmt: skip
         connector = self.ask("connectors/register", name="world", platform="linux")[1]["data"]["id"]
         source = self.ask("sources", name="notes", mode="bidirectional", connectorId=connector)
         self.source_id: str = source[1]["data"]["id"]
         self.machines = [self._machine(name) for name in self._machine_names()]
+        self.programs = {machine.name: Programs(machine.user, self.rng, self.people) for machine in self.machines}
         self.network = Network(self)
         self.stranger = Stranger(self)
         self.copies = Copies(self)
@@ -98,12 +100,18 @@ class World:
         rng, plan = self.rng, self.plan
         clock = Clock(self.clock)
         folding = rng.random() < self.chances.folding
-        fs = plan.make_fs(clock, rng.choice(c.FOLDING if folding else plan.disks))
+        disk = rng.choice(c.FOLDING if folding else plan.disks)
+        if self.chances.reuse and rng.random() < self.chances.reuse:
+            disk = replace(disk, reuses_inodes=True)
+        fs = plan.make_fs(clock, disk)
         mode, run_mode = (rng.choices(*zip(*which, strict=True))[0] for which in (c.MODES, c.ATTENDANCES))
         # Somebody must be there to bring down what the others send up.
         items = c.BATCHES[self.plan.seed // len(c.PROFILES) % len(c.BATCHES)]
-        habits = Habits(Mode.BIDIRECTIONAL if name == "A" else mode, run_mode, items)
-        return Machine(name, self, plan.seed, fs, clock, rng, plan.make_carrier, habits)
+        habits = Habits(Mode.BIDIRECTIONAL if name == "A" else mode, run_mode, items, self.chances.least)
+        machine = Machine(name, self, plan.seed, fs, clock, rng, plan.make_carrier, habits)
+        machine.strange.mounts = bool(self.chances.mounts) and rng.random() < self.chances.mounts
+        machine.has_programs = self.chances.programs > 0
+        return machine
 
     def reseed(self, stretch: object) -> None:
         """Begin a new random stream, which depends on nothing that happened before."""
@@ -181,6 +189,9 @@ class World:
             for _ in range(self.rng.choice([0, 0, 2, 4])):
                 self.people.edit(machine.user)
                 self.note(machine.name, self.people.last)
+            if self.chances.least and machine is self.machines[0]:
+                self.people.stock(machine.user)
+                self.note(machine.name, self.people.last)
             self.start(machine)
         self.calm = False
         for number in range(self.plan.turns) if self.plan.keep is None else self.plan.keep:
@@ -220,6 +231,19 @@ class World:
         if self.rng.random() >= self.chances.unheard:
             machine.hear(paths)
 
+    def churn(self, machine: Machine) -> None:
+        """A program at a machine deletes several files and makes others."""
+        paths = self.people.churn(machine.user)
+        self.note(machine.name, self.people.last)
+        machine.hear(paths)
+
+    def run_program(self, machine: Machine) -> None:
+        """A program at a machine opens, writes or closes a file, or a file gets a second name."""
+        paths = self.programs[machine.name].act()
+        self.note(machine.name, self.programs[machine.name].last)
+        if paths:
+            machine.hear(paths)
+
     def edit_on_server(self) -> None:
         """Somebody changes a file on the server."""
         heads = self.server.heads(self.source_id)
@@ -248,6 +272,8 @@ class World:
         for machine in self.machines:
             while machine.strange.tidy_one():
                 self.note(machine.name, machine.strange.last)
+            machine.strange.end_mounts()
+            self.programs[machine.name].close_all()
             if self.rng.random() < 0.5:
                 for path in sorted(machine.user.links()):
                     machine.user.delete(path)
