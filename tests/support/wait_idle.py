@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from agent.cli.client import AnsweredError
 from support.processes import Daemon, Home
@@ -25,25 +26,45 @@ def settle(daemons: Sequence[Daemon]) -> None:
     raise AssertionError(f"still busy after {_PASSES} passes: {reports}")
 
 
-def resolve_all(daemons: Sequence[Daemon], chance: random.Random) -> int:
+def resolve_all(daemons: Sequence[Daemon], chance: random.Random, number: int = 0) -> int:
     """Resolve what is parked, machine by machine, each conflict by a choice of its own, and let the deletes through
-    that a brake holds; how many conflicts there were.
+    that a brake holds; how many resolutions there were. Merges are numbered from ``number`` on.
     """
     count = 0
+    rows: list[Any] = []
     for _ in range(_PASSES):
         settle(daemons)
         if _approve_held(daemons):
             continue
-        rows = [(daemon, row) for daemon in daemons for row in daemon.call("conflicts") if row["mine"]]
-        if not rows:
+        for daemon in daemons:
+            rows = own_conflicts(daemon)
+            if rows:
+                count += resolve(daemon, rows, chance, number + count)
+                break
+        else:
             return count
-        daemon, row = rows[0]
-        params = {"ids": [row["id"]], "cwd": "", "all": False, "proposed": False, "dry_run": False}
+    raise AssertionError(f"conflicts are left after {count} resolutions: {rows}")
+
+
+def own_conflicts(daemon: Daemon) -> list[Any]:
+    """The conflicts that this machine's person decides."""
+    return [row for row in daemon.call("conflicts") if row["mine"]]
+
+
+def resolve(daemon: Daemon, rows: Sequence[Any], chance: random.Random, number: int) -> int:
+    """Decide each of these conflicts at random; how many. Merges are numbered from ``number`` on.
+
+    One that has moved meanwhile is refused, and is there for the next look.
+    """
+    for row in rows:
         choice = chance.choice(["keep_local", "keep_raven", "manual_merge"])
-        text = {"text": f"merged {count} of {row['path']}\n"} if choice == "manual_merge" else {}
-        daemon.call("resolve", **params, choice=choice, **text)
-        count += 1
-    raise AssertionError(f"conflicts are left after {count} resolutions: {[row for _, row in rows]}")
+        text = {"text": f"merged {number} of {row['path']}\n"} if choice == "manual_merge" else {}
+        params = {"ids": [row["id"]], "cwd": "", "all": False, "proposed": False, "dry_run": False}
+        # Another machine may have resolved it since.
+        with contextlib.suppress(AnsweredError):
+            daemon.call("resolve", **params, choice=choice, **text)
+        number += 1
+    return len(rows)
 
 
 def _approve_held(daemons: Sequence[Daemon]) -> bool:
