@@ -8,8 +8,9 @@ import shlex
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from agent.cli.output import may_ask
@@ -30,8 +31,8 @@ class EditorFailed(AgentError):
     code = "editor"
 
 
-def edit_text(file: Path, keep: Callable[[bytes], object]) -> bytes:
-    """Have a person edit ``file`` and return the result.
+def edit_text(file: Path, keep: Callable[[bytes], object], edit: Callable[[Path], object] | None = None) -> bytes:
+    """Have a person edit ``file`` and return the result. ``edit`` opens it; by default in the person's editor.
 
     ``keep`` gets every text that differs from the first one, before anything else happens to it: also the text of an
     editor that failed.
@@ -42,7 +43,7 @@ def edit_text(file: Path, keep: Callable[[bytes], object]) -> bytes:
     """
     text = file.read_bytes()
     try:
-        edit_file(file)
+        (edit or edit_file)(file)
     finally:
         edited = file.read_bytes() if file.exists() else text
         if edited != text:
@@ -61,9 +62,18 @@ def edit_file(file: Path) -> None:
     named = bool(os.environ.get("VISUAL") or os.environ.get("EDITOR"))
     if not may_ask() and (not named or Path(argv[0]).name in _IN_TERMINAL):
         raise UsageError(f"{argv[0]} needs a terminal", "set EDITOR to a program that works without one")
+    run_and_wait([*argv, str(file)])
+
+
+def run_and_wait(argv: Sequence[str], variables: Mapping[str, str] = MappingProxyType({})) -> None:
+    """Run a program that a person edits with, and wait for it to end.
+
+    Raises:
+        EditorFailed: it cannot be started, ended with an error, or was cut off by a signal.
+    """
     try:
         # The editor inherits the lock of a merge's folder, so that the merge is in use for as long as it is open.
-        process = subprocess.Popen([*argv, str(file)], env=child_environment(), close_fds=False)
+        process = subprocess.Popen(argv, env={**child_environment(), **variables}, close_fds=False)
     except OSError as error:
         raise EditorFailed(f"cannot start {argv[0]}: {error.strerror}", "set EDITOR") from error
     code = _wait(process, argv[0])

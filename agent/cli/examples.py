@@ -75,6 +75,7 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
     "resolve": (
         ("resolve 3 keep_local", "keep the text of this machine"),
         ("resolve 3 manual_merge --edit", "finish the merge in your editor"),
+        ("resolve 3 manual_merge --tool meld", "finish it in a merge program"),
         ("resolve --all keep_raven --dry-run", "show what this would replace"),
     ),
     "history": (

@@ -38,7 +38,7 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "retry": ("PATH", "--json"),
     "conflicts": ("FOLDER", "--limit", "--after", "--json"),
     "diff": ("ID", "--version", "--json"),
-    "resolve": ("ID", "CHOICE", "--path", "--all", "--file", "--edit", "--proposed", "--dry-run", "--json"),
+    "resolve": ("ID", "CHOICE", "--path", "--all", "--file", "--edit", "--tool", "--proposed", "--dry-run", "--json"),
     "history": ("PATH", "--limit", "--after", "--json"),
     "show": ("PATH", "--version"),
     "restore": ("PATH", "--version", "--trash", "--to", "--at", "--undo", "--dry-run", "--yes", "--json"),

@@ -13,9 +13,10 @@ from agent.cli import render
 from agent.cli.command import App, after_option, command, dry_run_option, folder_option, limit_option, without_none
 from agent.cli.commands.sync import folder_params
 from agent.cli.completions import VERSION
-from agent.cli.editor import edit_text
+from agent.cli.editor import edit_text, run_and_wait
 from agent.cli.exit_codes import ExitCode, for_resolutions
 from agent.cli.humanize import file_path, path_params, short_home, working_directory_param
+from agent.cli.merge_tool import find_tool, sides_as_files
 from agent.cli.param_types import RESOLUTION
 from agent.core.errors import AgentError, UsageError
 from agent.core.model import Resolution
@@ -94,19 +95,20 @@ class _Request:
     choice: Resolution
     file: str | None
     edit: bool
+    tool: str | None
     proposed: bool
 
     def check(self) -> None:
         """Refuse options that exclude each other. Raises UsageError."""
         if (bool(self.ids), self.path_glob is not None, self.everything).count(True) != 1:
             raise UsageError("say which conflicts: by ID, with --path, or with --all", "raven-agent conflicts")
-        ways = (self.file is not None, self.edit, self.proposed).count(True)
+        ways = (self.file is not None, self.edit, self.tool is not None, self.proposed).count(True)
         if self.choice is not Resolution.MANUAL_MERGE and ways:
-            raise UsageError("--file, --edit and --proposed go with manual_merge")
+            raise UsageError("--file, --edit, --tool and --proposed go with manual_merge")
         if self.choice is Resolution.MANUAL_MERGE and ways != 1:
-            raise UsageError("manual_merge takes exactly one of --file, --edit and --proposed")
-        if (self.file is not None or self.edit) and len(self.ids) != 1:
-            raise UsageError("--file and --edit need exactly one ID")
+            raise UsageError("manual_merge takes exactly one of --file, --edit, --tool and --proposed")
+        if not self.proposed and ways and len(self.ids) != 1:
+            raise UsageError("--file, --edit and --tool need exactly one ID")
 
 
 @command("resolve")
@@ -116,6 +118,9 @@ class _Request:
 @click.option("--all", "everything", is_flag=True, help="All conflicts.")
 @click.option("--file", metavar="FILE", help="The merged text; - reads standard input.")
 @click.option("--edit", is_flag=True, help="Finish the proposed merge, or your kept one, in $VISUAL or $EDITOR.")
+@click.option(
+    "--tool", metavar="T", help="The same in a merge program: meld, kdiff3, vimdiff, ... or git's own setting."
+)
 @click.option("--proposed", is_flag=True, help="Take the proposed merge where it is clean.")
 @dry_run_option
 def resolve_command(
@@ -127,6 +132,7 @@ def resolve_command(
     everything: bool,
     file: str | None,
     edit: bool,
+    tool: str | None,
     proposed: bool,
     dry_run: bool,
 ) -> ExitCode:
@@ -137,7 +143,7 @@ def resolve_command(
     """
     from agent.cli.live import progress_beside
 
-    request = _Request(ids, path_glob, everything, Resolution(choice), file, edit, proposed)
+    request = _Request(ids, path_glob, everything, Resolution(choice), file, edit, tool, proposed)
     request.check()
     params: dict[str, Any] = {
         "ids": list(ids),
@@ -151,8 +157,8 @@ def resolve_command(
     if file is not None:
         params["text"] = _read(file)
     with app.connect() as client:
-        if edit:
-            document = _resolve_edited(app, client, params)
+        if edit or tool is not None:
+            document = _resolve_edited(app, client, params, tool)
         else:
             with progress_beside(app.output, client):
                 document = client.call("resolve", params)
@@ -173,7 +179,8 @@ def _read(name: str) -> str:
 class _EditedMerge:
     """The merge that a person edits: kept as a draft from the moment the editor ends until a resolution took it."""
 
-    def __init__(self, app: App, client: Client, conflict: str) -> None:
+    def __init__(self, app: App, client: Client, conflict: str, tool: str | None) -> None:
+        self._tool = None if tool is None else find_tool(tool)
         self._drafts = _drafts(app)
         self._app = app
         self.shown = client.call("diff", {"id": conflict, **working_directory_param()})
@@ -191,7 +198,12 @@ class _EditedMerge:
             self._app.output.note(f"going on with your kept merge of {self.kept.conflict}.{self.kept.generation}")
         suffix = Path(str(self.shown["path"])).suffix or ".txt"
         with self._drafts.editing(self._source, self._conflict, self._generation, start, suffix) as file:
-            return edit_text(file, self.keep)
+            return edit_text(file, self.keep, None if self._tool is None else self._open_tool)
+
+    def _open_tool(self, file: Path) -> None:
+        assert self._tool is not None
+        with sides_as_files(self.shown, file) as files:
+            run_and_wait(self._tool.arguments(files), files)
 
     def keep(self, text: bytes) -> None:
         """Write the text to the drafts folder."""
@@ -208,7 +220,11 @@ class _EditedMerge:
     @property
     def hint(self) -> str:
         """The command that continues."""
-        return f"raven-agent resolve {self._conflict} manual_merge --edit goes on with it"
+        return f"raven-agent resolve {self._conflict} manual_merge {self._way} goes on with it"
+
+    @property
+    def _way(self) -> str:
+        return "--edit" if self._tool is None else f"--tool {self._tool.name}"
 
 
 def _source_key(app: App, shown: dict[str, Any]) -> int:
@@ -221,11 +237,11 @@ def _source_key(app: App, shown: dict[str, Any]) -> int:
     return 0
 
 
-def _resolve_edited(app: App, client: Client, params: dict[str, Any]) -> Any:
+def _resolve_edited(app: App, client: Client, params: dict[str, Any], tool: str | None) -> Any:
     """Resolve with an edited text. Whatever prevents it, the text is kept and the message says where."""
     from agent.cli.client import AnsweredError
 
-    merge = _EditedMerge(app, client, params["ids"][0])
+    merge = _EditedMerge(app, client, params["ids"][0], tool)
     try:
         text = merge.edit()
         params["text"] = _finished(text)
