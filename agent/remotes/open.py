@@ -16,6 +16,8 @@ from agent.remotes.raven.adapter import RavenRemote
 from agent.remotes.raven.profile import raven_profile
 from agent.remotes.scaidrive.adapter import ScaiDriveRemote
 from agent.remotes.scaidrive.profile import scaidrive_profile
+from agent.remotes.scaidrive.tokens import renew
+from agent.remotes.tokens import IssuedTokens
 from agent.remotes.wrappers import ObservedRemote, Observer, log_call
 
 
@@ -25,15 +27,17 @@ class Dialect(NamedTuple):
     Attributes:
         profile: returns the conventions of its HTTP API for a workspace.
         adapter: returns its adapter over a client.
+        renew: exchanges a refresh token, given a function that returns a client; None if its tokens are not renewed.
     """
 
     profile: Callable[[str], ApiProfile]
     adapter: Callable[[HttpClient, BookOf], Remote]
+    renew: Callable[[Callable[[Callable[[], str]], HttpClient], str], IssuedTokens] | None = None
 
 
 _DIALECTS: Final = {
     "raven": Dialect(raven_profile, lambda http, _: RavenRemote(http)),
-    "scaidrive": Dialect(scaidrive_profile, ScaiDriveRemote),
+    "scaidrive": Dialect(scaidrive_profile, ScaiDriveRemote, renew),
 }
 """The dialects, by the name in the account. A new dialect is one more entry."""
 
@@ -65,12 +69,44 @@ def open_remote(
     Raises:
         UsageError: the dialect is not known, or the address, the proxy or ``ca_file`` cannot be used.
     """
+    parts = _parts(dialect)
+    http = _client(parts, url, token, workspace, name, ca_file, insecure_http=insecure_http)
+    return ObservedRemote(parts.adapter(http, books), log_call, *observers)
+
+
+def renew_tokens(
+    dialect: str, url: str, refresh: str, *, name: str = "", ca_file: str = "", insecure_http: bool = False
+) -> IssuedTokens:
+    """Exchange a refresh token for a new pair. The arguments are those of ``open_remote``.
+
+    Raises:
+        UsageError: the dialect's tokens are not renewed, or the address cannot be used.
+        RemoteError: SIGNED_OUT if the server does not take the token; any other failed call.
+    """
+    parts = _parts(dialect)
+    if parts.renew is None:
+        raise UsageError(f"tokens of the dialect {dialect!r} are not renewed", "give an access token")
+    return parts.renew(
+        lambda token: _client(parts, url, token, "", name, ca_file, insecure_http=insecure_http), refresh
+    )
+
+
+def require_dialect(dialect: str) -> None:
+    """Raise UsageError if this release does not know the dialect."""
+    _parts(dialect)
+
+
+def _parts(dialect: str) -> Dialect:
     parts = _DIALECTS.get(dialect)
     if parts is None:
         known = ", ".join(sorted(_DIALECTS))
         raise UsageError(f"this release does not speak the dialect {dialect!r}", f"it speaks: {known}")
+    return parts
+
+
+def _client(
+    parts: Dialect, url: str, token: Callable[[], str], workspace: str, name: str, ca_file: str, *, insecure_http: bool
+) -> HttpClient:
     plain = PlainHttp.ALLOW if insecure_http else PlainHttp.REFUSE
     trusted = Path(ca_file) if ca_file else None
-    profile = parts.profile(workspace)
-    adapter = parts.adapter(HttpClient(url, token, profile, name=name, ca_file=trusted, plain_http=plain), books)
-    return ObservedRemote(adapter, log_call, *observers)
+    return HttpClient(url, token, parts.profile(workspace), name=name, ca_file=trusted, plain_http=plain)

@@ -75,6 +75,7 @@ class Capabilities(Struct, frozen=True):
         server_patterns: the server stores the patterns of a source.
         server_pause: a source can be paused for all machines.
         resumable_uploads: an interrupted upload continues with its missing chunks.
+        heartbeat_seconds: the least number of seconds between two heartbeats.
     """
 
     long_poll: bool = False
@@ -96,6 +97,7 @@ class Capabilities(Struct, frozen=True):
     server_patterns: bool = True
     server_pause: bool = True
     resumable_uploads: bool = False
+    heartbeat_seconds: float = 0.0
 
 
 class Registration(Struct, frozen=True):

@@ -16,9 +16,11 @@ from typing import Final
 from agent import __version__
 from agent.core.errors import Problem, ProblemKind, RemoteError, UsageError
 from agent.remotes.http.failures import RemoteCallError, SideEffect
-from agent.remotes.open import open_remote
+from agent.remotes.open import open_remote, renew_tokens
 from agent.remotes.protocol import Capabilities, Registration, Remote
+from agent.remotes.tokens import IssuedTokens
 from agent.remotes.wrappers import CallCounter
+from agent.runtime.account_tokens import AccountTokens
 from agent.runtime.books import Books
 from agent.runtime.effect_executor import ServerConnection
 from agent.runtime.hub_process import WORKSPACE, HubProcess, HubStartFailed
@@ -87,12 +89,12 @@ class ServerSession:
     ) -> None:
         self.entry = entry
         self._settings = settings
-        self._credentials = credentials
         self._hub = hub
         self._machine = machine
         self._save_entry = save_entry
         self._on_capabilities = on_capabilities
         self._books = books
+        self._tokens = AccountTokens(credentials, lambda: self.entry, self._renew)
         self._lock = threading.Lock()
         self._remote: Remote | None = None
         self._registration: Registration | None = None
@@ -165,7 +167,7 @@ class ServerSession:
                 ca_file=self._settings.ca_file,
                 insecure_http=entry.insecure_http,
                 books=self._books,
-                observers=(self.calls,),
+                observers=(self.calls, self._tokens.observe),
             )
         except UsageError as error:
             raise RemoteError(Problem(ProblemKind.BAD_REQUEST, error.message), error.hint) from error
@@ -179,7 +181,7 @@ class ServerSession:
         try:
             if self.is_local_hub:
                 return self._hub.token()
-            found = self._credentials.token_for(self.entry)
+            found = self._tokens.current()
         except HubStartFailed as error:
             raise RemoteCallError(Problem(ProblemKind.OFFLINE, error.message), SideEffect.NONE) from error
         except CredentialsError as error:
@@ -187,9 +189,22 @@ class ServerSession:
             raise RemoteCallError(Problem(ProblemKind.SIGNED_OUT, error.message), SideEffect.NONE) from error
         if found is None:
             raise RemoteCallError(Problem(ProblemKind.SIGNED_OUT, self.entry.missing_token_message), SideEffect.NONE)
-        if found.expires_at is not None:
+        if found.expires_at is not None and found.stored is None:
             self._warn(found.expires_at - time.time())
         return found.value
+
+    def _renew(self, entry: ServerEntry, refresh: str) -> IssuedTokens:
+        try:
+            return renew_tokens(
+                entry.dialect,
+                entry.url,
+                refresh,
+                name=entry.name,
+                ca_file=self._settings.ca_file,
+                insecure_http=entry.insecure_http,
+            )
+        except UsageError as error:
+            raise RemoteError(Problem(ProblemKind.BAD_REQUEST, error.message), error.hint) from error
 
     def _warn(self, left: float) -> None:
         """Log once that the token ends within a week, and once that it ends within a day."""
@@ -240,7 +255,7 @@ class ServerSession:
         threading.Thread(target=self._beat, args=(seconds,), name=f"heartbeat-{self.entry.name}", daemon=True).start()
 
     def _beat(self, seconds: float) -> None:
-        while not self._stopped.wait(seconds):
+        while not self._stopped.wait(max(seconds, self._least_heartbeat())):
             try:
                 connection = self.connection()
                 if connection.connector_id:
@@ -250,6 +265,10 @@ class ServerSession:
                 if error.problem.kind is ProblemKind.NOT_FOUND:
                     with self._lock:
                         self._registration = None
+
+    def _least_heartbeat(self) -> float:
+        remote = self._remote
+        return 0.0 if remote is None else remote.capabilities.heartbeat_seconds
 
     def check(self, max_age: float = 0.0) -> Problem | None:
         """Ask the server; return the problem, or None if it answers.

@@ -26,6 +26,7 @@ from agent.settings.owner_only_files import ensure_private, explain_refusal, wri
 from agent.settings.registry_file import load_registry
 from agent.settings.server_url import origin_of
 from agent.settings.settings import Settings
+from agent.settings.token_pair import TokenPair
 
 KEYRING_SERVICE: Final = "raven-agent"
 KEYRING_SECONDS: Final = 10.0
@@ -63,12 +64,14 @@ class Token:
         origin: the place it was read from.
         expires_at: seconds since the epoch; None if the token names no time that is understood.
         expiry_unclear: the token names an expiry, and it is not understood.
+        stored: the pair it belongs to, if it can be renewed.
     """
 
     value: str = field(repr=False)
     origin: TokenOrigin
     expires_at: float | None
     expiry_unclear: bool = False
+    stored: TokenPair | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +100,10 @@ class CredentialStore:
         if found is None:
             return None
         value, origin = found
+        # Only a pair that this agent stored can be replaced by its successor.
+        pair = TokenPair.from_text(value) if origin in (TokenOrigin.KEYRING, TokenOrigin.FILE) else None
+        if pair is not None:
+            return Token(pair.access, origin, pair.ends_at or expires_at(pair.access), stored=pair)
         end = expires_at(value)
         return Token(value, origin, end, expiry_unclear=end is None and claims(value).get("exp") is not None)
 

@@ -18,6 +18,15 @@ LOCAL_HUB: Final = "local"
 """Name of the embedded hub among the servers."""
 
 
+RAVEN: Final = "raven"
+"""The dialect of an account that names none."""
+
+
+def has_workspaces(dialect: str) -> bool:
+    """Return True if an account of this dialect needs a workspace."""
+    return dialect == RAVEN
+
+
 @dataclass(frozen=True, slots=True)
 class ServerEntry:
     """One account on one server.
@@ -37,7 +46,7 @@ class ServerEntry:
     name: str
     url: str
     workspace: str
-    dialect: str = "raven"
+    dialect: str = RAVEN
     connector_id: str | None = None
     machine_id: str | None = None
     insecure_http: bool = False
@@ -54,7 +63,8 @@ class ServerEntry:
         """Hint that says how to sign in. ``login`` refuses an account whose declaration names its token file."""
         if self.token_file:
             return f"put a valid token into {self.token_file}"
-        return f"raven-agent login {self.url} --name {self.name}"
+        dialect = "" if self.dialect == RAVEN else f" --dialect {self.dialect}"
+        return f"raven-agent login {self.url} --name {self.name}{dialect}"
 
     @property
     def missing_token_message(self) -> str:

@@ -18,8 +18,10 @@ from agent.core.errors import RemoteError, UsageError
 from agent.runtime import linking
 from agent.runtime.agent import Agent
 from agent.settings import links as reg
-from agent.settings.links import ServerEntry
+from agent.settings.credentials import check_token, expires_at
+from agent.settings.links import ServerEntry, has_workspaces
 from agent.settings.server_url import clean_url, origin_of
+from agent.settings.token_pair import TokenPair
 
 
 def login(agent: Agent, params: LoginParams) -> LoginDocument:
@@ -29,10 +31,20 @@ def login(agent: Agent, params: LoginParams) -> LoginDocument:
         UsageError: the name is taken, or no workspace is known.
         RemoteError: the server does not take the token, or cannot be reached.
     """
+    from agent.remotes.open import require_dialect
+
+    require_dialect(params.dialect)
     url = clean_url(params.url, insecure_http=params.insecure_http)
     entry = _account(agent, params, url)
-    _check(entry, params.token, agent.settings.ca_file)
-    agent.credentials.store(entry, params.token)
+    if params.refresh_token:
+        pair = _pair(agent, entry, params)
+        # Durable before its first use: the token that it replaces is worth nothing any more.
+        agent.credentials.store(entry, pair.to_text())
+        _check(entry, pair.access, agent.settings.ca_file)
+    else:
+        check_token(params.token)
+        _check(entry, params.token, agent.settings.ca_file)
+        agent.credentials.store(entry, params.token)
     agent.change_registry(lambda registry: reg.with_server(registry, entry))
     linking.reconnect_account(agent, entry.name)
     token = agent.credentials.token_for(entry)
@@ -50,17 +62,18 @@ def _account(agent: Agent, params: LoginParams, url: str) -> ServerEntry:
     name = params.name or str(urlsplit(url).hostname)
     if name == reg.LOCAL_HUB:
         raise UsageError("the name local is the embedded hub's", "give another with --name")
-    if not params.workspace:
+    if not params.workspace and has_workspaces(params.dialect):
         raise UsageError("the token names no workspace", "give it with --workspace")
     known = agent.registry.server(name)
-    entry = ServerEntry(name, url, params.workspace, insecure_http=params.insecure_http)
+    workspace = (params.workspace or "") if has_workspaces(params.dialect) else ""
+    entry = ServerEntry(name, url, workspace, params.dialect, insecure_http=params.insecure_http)
     if known is None:
         return entry
     if known.origin != origin_of(url) and agent.registry.sources_of(name):
         raise UsageError(
             f"the account {name!r} is linked to {known.url}", "choose another --name, or unlink its folders first"
         )
-    same = known.origin == entry.origin and known.workspace == entry.workspace
+    same = (known.origin, known.workspace, known.dialect) == (entry.origin, entry.workspace, entry.dialect)
     if known.declared_in is not None:
         if known.token_file or not same:
             what = f"with its token in {known.token_file}" if known.token_file else f"for {known.url}"
@@ -68,6 +81,31 @@ def _account(agent: Agent, params: LoginParams, url: str) -> ServerEntry:
         # The declaration decides everything but the token.
         return known
     return replace(known, url=url, insecure_http=entry.insecure_http) if same else entry
+
+
+def _pair(agent: Agent, entry: ServerEntry, params: LoginParams) -> TokenPair:
+    """Return the tokens to store; an access token that was not given is requested.
+
+    Raises:
+        UsageError: the dialect's tokens are not renewed.
+        RemoteError: the server does not take the refresh token, or cannot be reached.
+    """
+    from agent.remotes.open import renew_tokens
+
+    check_token(params.refresh_token)
+    if params.token:
+        check_token(params.token)
+        return TokenPair(params.token, params.refresh_token, agent.clock(), expires_at(params.token) or 0.0)
+    issued = renew_tokens(
+        entry.dialect,
+        entry.url,
+        params.refresh_token,
+        name=entry.name,
+        ca_file=agent.settings.ca_file,
+        insecure_http=entry.insecure_http,
+    )
+    now = agent.clock()
+    return TokenPair(issued.access, issued.refresh, now, now + issued.seconds)
 
 
 def _check(entry: ServerEntry, token: str, ca_file: str) -> None:

@@ -33,7 +33,7 @@ from agent.core.model import Mode, Observation, Side
 from agent.core.remote_records import RemoteFile
 from agent.disk.root_marker import write_marker
 from agent.disk.selection.review import oversized_patterns, risky_patterns
-from agent.disk.selection.rules import Rules
+from agent.disk.selection.rules import ANY_FILE, Rules
 from agent.engine import messages as m
 from agent.engine.config import RunMode
 from agent.remotes.protocol import RemoteSource
@@ -86,10 +86,13 @@ def link(agent: Agent, params: LinkParams) -> LinkDocument:
     if not (root.is_dir() or params.create or params.source):
         raise linking.missing_folder(root)
     name = linking.select_account(agent, params.server)
-    joined = linking.find_source(agent.server(name).remote(), params.source)
+    remote = agent.server(name).remote()
+    joined = linking.find_source(remote, params.source)
     mode = linking.choose_mode(joined, params.mode)
     private = _private_patterns(joined, own_include, params)
     include = (*(joined.include if joined else ()), *own_include)
+    if not include and not remote.capabilities.text_only:
+        include = ANY_FILE
     exclude = (*(joined.exclude if joined else ()), *own_exclude)
     draft = SourceEntry(
         agent.registry.next_key, name, joined.id if joined else "", params.name or root.name, root, mode,

@@ -9,15 +9,20 @@ class LoginParams(Struct, frozen=True, kw_only=True):
     """An account to check and store.
 
     Attributes:
+        token: the access token; empty to get one with ``refresh_token``.
         name: by default the address's host.
         insecure_http: allow plain http to another machine.
+        dialect: protocol of the server: raven or scaidrive.
+        refresh_token: renews the access token; empty for a token that is not renewed.
     """
 
     url: str
-    token: str
+    token: str = ""
     workspace: str | None = None
     name: str | None = None
     insecure_http: bool = False
+    dialect: str = "raven"
+    refresh_token: str = ""
 
 
 class LoginDocument(Struct, frozen=True, kw_only=True):

@@ -15,6 +15,8 @@ from agent.cli.file_param import FILE
 from agent.cli.output import may_ask
 from agent.core.errors import UsageError
 
+DIALECTS = ("raven", "scaidrive")
+"""The protocols that an account can have; the first one is the default."""
 TOKEN_LIMIT = 65_536
 """Characters read for a token at most; more than any header takes."""
 
@@ -28,6 +30,10 @@ TOKEN_LIMIT = 65_536
 @click.option("--token-stdin", is_flag=True, help="Read the token from standard input.")
 @click.option("--token-file", type=FILE, metavar="FILE", help="Read the token from a file only you can read.")
 @click.option("--insecure-http", is_flag=True, help="Allow plain http to another machine.")
+@click.option(
+    "--dialect", type=click.Choice(DIALECTS), default=DIALECTS[0], show_default=True, help="Protocol of the server."
+)
+@click.option("--refresh-token-stdin", is_flag=True, help="Read a refresh token from standard input; ScaiDrive only.")
 def login_command(
     app: App,
     *,
@@ -37,17 +43,34 @@ def login_command(
     token_stdin: bool,
     token_file: Path | None,
     insecure_http: bool,
+    dialect: str,
+    refresh_token_stdin: bool,
 ) -> ExitCode:
-    """Check and store an account on a server."""
+    """Check and store an account on a server.
+
+    A refresh token can be used once: after the login only the agent has a valid one.
+    """
     from agent.settings.credentials import check_token, claims
     from agent.settings.server_url import clean_url
 
     address = clean_url(url, insecure_http=insecure_http)
-    token = _token(token_stdin, token_file)
-    check_token(token)
+    if token_stdin and refresh_token_stdin:
+        raise UsageError("--token-stdin and --refresh-token-stdin exclude each other")
+    refresh = sys.stdin.read(TOKEN_LIMIT).strip() if refresh_token_stdin else ""
+    token = "" if refresh and not token_file else _token(token_stdin, token_file)
+    if token or not refresh:
+        check_token(token)
     said = claims(token).get("workspaceId")
     chosen = workspace or app.settings().workspace or (said if isinstance(said, str) else None)
-    params = without_none(url=address, workspace=chosen, name=name, token=token, insecure_http=insecure_http)
+    params = without_none(
+        url=address,
+        workspace=chosen,
+        name=name,
+        token=token,
+        insecure_http=insecure_http,
+        dialect=dialect,
+        refresh_token=refresh,
+    )
     app.output.done(app.call("login", params), confirmations.login)
     return ExitCode.DONE
 

@@ -24,6 +24,8 @@ from agent.disk.selection.patterns import (
 
 DEFAULT_INCLUDE: Final = ("**/*.md", "**/*.markdown", "**/*.txt")
 """The include patterns of a source without any; the case of these endings does not matter."""
+ANY_FILE: Final = ("**",)
+"""The include patterns of a source without any, on a server that takes any file."""
 
 IGNORE_FILES: Final = (".gitignore", ".ravenignore")
 """Read in every folder; the second one decides over the first."""

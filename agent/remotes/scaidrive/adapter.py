@@ -57,6 +57,7 @@ from agent.remotes.scaidrive.wire import (
 
 SHARES_PAGE: Final = 100
 """Shares requested at once."""
+HEARTBEAT_SECONDS: Final = 300.0
 ACKNOWLEDGE_SECONDS: Final = 60.0
 """Seconds between two reports of a share's cursor."""
 _LIMITS: Final = Limits()
@@ -75,6 +76,7 @@ class ScaiDriveRemote:
             ordered_feed=True, keeps_history=False, text_only=False, moves=True, inline_limit=limits.inline,
             listing=ListingCost.WALK, blind_resolve=True, client_made_id=True, server_mode=False,
             server_patterns=False, server_pause=False, resumable_uploads=True,
+            heartbeat_seconds=HEARTBEAT_SECONDS,
         )  # fmt: skip
         self._device = ""
         self._calls = Calls(http, limits)

@@ -1,0 +1,110 @@
+"""The program as people run it, against the strict ScaiDrive server: two machines, any files, tokens that end."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+
+from scenarios.conftest import Machines
+from strict_raven.serve import serving
+from strict_scaidrive.__main__ import made, one_at_a_time
+from strict_scaidrive.api import ScaiDriveApi
+from strict_scaidrive.server import StrictScaiDrive
+from strict_scaidrive.state import DriveTraps
+from support.eventually import eventually
+from support.processes import Home
+
+LARGE = hashlib.sha256(b"large").digest() * 200_000
+"""6.4 MB: more than one request takes, so it travels in chunks."""
+
+
+@dataclass
+class Drive:
+    """A served strict server. ``ahead``: seconds by which its clock is ahead."""
+
+    server: StrictScaiDrive
+    api: ScaiDriveApi
+    url: str
+    ahead: list[float]
+
+    def login(self, home: Home, *flags: str) -> None:
+        """Sign a machine in with a refresh token of its own."""
+        refresh = self.api.accounts.new_tokens()["refresh_token"]
+        flags = ("--name", "drive", "--dialect", "scaidrive", "--refresh-token-stdin", *flags)
+        ran = home.run("login", self.url, *flags, stdin=refresh)
+        assert ran.code == 0, ran
+
+    def files(self, share: str) -> dict[str, bytes]:
+        """Path -> content."""
+        return self.server.heads(share)
+
+
+@pytest.fixture
+def drive() -> Iterator[Drive]:
+    ahead = [0.0]
+    server, api = made(lambda: time.time() + ahead[0], DriveTraps())
+    with serving(one_at_a_time(api.handle)) as url:
+        yield Drive(server, api, url, ahead)
+
+
+def test_two_machines_converge_through_scaidrive(machine: Machines, drive: Drive) -> None:
+    """Texts, an image and a large file; edits, a rename and a delete travel both ways."""
+    one, two = machine("one"), machine("two")
+    drive.login(one)
+    drive.login(two)
+    one.write("notes/a.md", "a\n")
+    one.write("images/x.png", bytes(range(256)))
+    one.write("video.bin", LARGE)
+    share = one.link("--name", "team")
+    assert drive.files(share) == one.files()
+    assert [row["name"] for row in one.json("sources")] == ["team"]
+    two.link("--source", "team")
+    assert two.files() == one.files()
+    two.write("notes/a.md", "b\n")
+    two.write("new.txt", "new\n")
+    (two.folder / "images/x.png").rename(two.folder / "images/y.png")
+    (two.folder / "video.bin").unlink()
+    two.sync(code=0)
+    one.sync(code=0)
+    assert sorted(one.files()) == ["images/y.png", "new.txt", "notes/a.md"]
+    assert one.files() == two.files() == drive.files(share)
+
+
+def test_a_conflict_is_parked_and_resolved_on_scaidrive(machine: Machines, drive: Drive) -> None:
+    """Both texts are kept until a person decides; the decision is a push on the head that was shown."""
+    one, two = machine("one"), machine("two")
+    drive.login(one)
+    drive.login(two)
+    one.write("a.md", "base\n")
+    share = one.link("--name", "team")
+    two.link("--source", "team")
+    one.write("a.md", "one\n")
+    two.write("a.md", "two\n")
+    one.sync(code=0)
+    two.sync()
+    assert (one.files()["a.md"], two.files()["a.md"]) == (b"one\n", b"two\n")
+    (conflict,) = two.json("conflicts")
+    ran = two.run("resolve", two.folder / conflict["path"], "keep_local")
+    assert ran.code == 0, ran
+    two.sync()
+    one.sync(code=0)
+    assert drive.files(share) == {"a.md": b"two\n"} == one.files() == two.files()
+
+
+def test_a_token_is_renewed_while_the_agent_runs(machine: Machines, drive: Drive) -> None:
+    """The access token ends, the pair is replaced once, and a file saved afterwards arrives."""
+    one = machine("one")
+    drive.login(one)
+    share = one.link("--name", "team")
+    before = (one.path / "credentials.json").read_bytes() if (one.path / "credentials.json").exists() else b""
+    drive.ahead[0] = 4000.0
+    with one.daemon():
+        one.write("a.md", "a\n")
+        eventually(lambda: drive.files(share) == {"a.md": b"a\n"}, 90, "the file is on the server")
+    after = (one.path / "credentials.json").read_bytes() if (one.path / "credentials.json").exists() else b""
+    assert after != before or not before
+    assert one.run("sync").code == 0
