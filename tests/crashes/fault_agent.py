@@ -1,4 +1,4 @@
-"""The daemon over a file system that kills or refuses at a chosen call: ``python fault_agent.py [flags]``.
+"""The daemon over a file system that kills or refuses at a chosen call; ``support/fork_server.py`` runs ``main``.
 
 Composed as ``raven-agent run`` composes it, but for the file system. The calls are those of
 ``agent.disk.fs.protocol.Fs``; those that change something are counted apart, because most of them only look.
@@ -10,7 +10,6 @@ import argparse
 import errno
 import os
 import signal
-import sys
 import threading
 from pathlib import Path
 from typing import Any, Final
@@ -22,10 +21,6 @@ from agent.disk.fs.posix import PosixFs
 from agent.disk.fs.protocol import Dir
 from agent.settings.config_file import load_settings
 from agent.settings.home import Home
-
-# As a script this file has only its own folder on the import path.
-sys.path.append(str(Path(__file__).parents[1]))
-
 from support.derived_fs import DerivedFsCalls
 
 CHANGING: Final = frozenset(
@@ -147,7 +142,3 @@ def main() -> None:
         log_as_daemon(home, settings)
         fs: Any = DyingFs(doom, chosen.without_exchange, chosen.full)
         run_foreground(home, settings, lambda: None, stop, fs)
-
-
-if __name__ == "__main__":
-    main()

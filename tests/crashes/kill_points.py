@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from support.fork_server import PRELUDE, Forked
 from support.processes import Home, Process
 from support.servers import Server
 
 _TEMPORARY = {".part", ".new", ".old", ".made", ".void", ".tmp"}
-FAULT_AGENT = Path(__file__).with_name("fault_agent.py")
 
 
 @dataclass(frozen=True)
@@ -52,28 +52,22 @@ class MortalHome(Home):
 
     Attributes:
         flags: for the next life.
-        lives: every process started.
     """
 
     def __init__(self, top: Path, name: str, server: Server) -> None:
         super().__init__(top, name)
         self.flags: tuple[str, ...] = ()
-        self.lives: list[subprocess.Popen[bytes]] = []
         self.extra = {
             "RAVEN_SERVER_URL": server.url,
             "RAVEN_WORKSPACE": server.workspace,
             "RAVEN_TOKEN": server.token,
         }
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self) -> Process:
         """Start the next life and do not wait for it."""
-        with (self.path.parent / "last-words").open("ab") as words:
-            process = subprocess.Popen(
-                [sys.executable, "-P", str(FAULT_AGENT), *self.flags],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=words, env=self.env, cwd="/",
-            )  # fmt: skip
-        self.lives.append(process)
-        return process
+        with open(os.devnull, "r+b") as null, (self.path.parent / "last-words").open("ab") as words:
+            env = {**self.env, PRELUDE: "crashes.fault_agent"}
+            return Forked(self.flags, env, "/", (null.fileno(), null.fileno(), words.fileno()))
 
     def last_words(self) -> str:
         """What the dead said they were doing."""

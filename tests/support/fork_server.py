@@ -46,7 +46,10 @@ _IMPORTED = (
 )  # fmt: skip
 
 PRELUDE = "FORKED_PRELUDE"
-"""Environment variable: the module of the tests that a process imports before the command begins."""
+"""Environment variable: the module of the tests that a process imports before the command begins.
+
+Its ``main``, if it has one, is run in the command's place.
+"""
 
 
 class Forked:
@@ -212,13 +215,14 @@ def _main(address: str) -> None:
         words = _Nursery(listener).serve()
     if words is None:
         return
-    if PRELUDE in os.environ:
-        sys.path.append(str(Path(__file__).parents[1]))
-        importlib.import_module(os.environ[PRELUDE])
     from agent.cli.main import main
 
     sys.argv = ["raven-agent", *words]
-    main()
+    if PRELUDE in os.environ:
+        sys.path.append(str(Path(__file__).parents[1]))
+        getattr(importlib.import_module(os.environ[PRELUDE]), "main", main)()
+    else:
+        main()
 
 
 if __name__ == "__main__":
