@@ -15,6 +15,7 @@ from anyio import CapacityLimiter
 
 import agent
 from agent.core.net import is_loopback
+from agent.hub.answers import HubError, Response
 from agent.hub.connection_table import ConnectionStage
 from agent.hub.domain.model import Caller
 from agent.hub.domain.ports import StoreFull, StoreUnavailable
@@ -35,7 +36,7 @@ from agent.hub.memory_budget import MemoryBudget
 from agent.hub.metrics import CONTENT_TYPE, HubMetrics
 from agent.hub.raven.endpoints import Hub, endpoint_of
 from agent.hub.raven.validation import LARGE_ANSWERS, WRITERS
-from agent.hub.raven.wire import HubError, Response
+from agent.hub.scaidrive.face import DriveFace, DriveMatch, match
 from agent.hub.store.token_registry import Revocations
 
 READ_THREADS: Final = 8
@@ -70,6 +71,7 @@ class HubApp:
         open_metrics: answer `/metrics` to clients on this machine without a token. False behind a proxy, which is
             often on this machine itself and would pass requests of everybody on.
         gauges: further metrics, by name.
+        drive: the second API, None to serve Raven's only.
 
     Attributes:
         asgi: the application.
@@ -85,10 +87,12 @@ class HubApp:
         write_threads: int = WRITE_THREADS,
         open_metrics: bool = True,
         gauges: Mapping[str, Callable[[], float]] | None = None,
+        drive: DriveFace | None = None,
     ) -> None:
         self.notifier = EventNotifier()
         self.asgi = self._serve
         self._hub = hub
+        self._drive = drive
         self._revocations = revocations
         self._write_threads = write_threads
         self._open_metrics = open_metrics
@@ -113,7 +117,7 @@ class HubApp:
         response, user, waited = await self._respond(raw, receive)
         if response is None:
             return
-        endpoint = endpoint_of(raw.method, raw.path) or "other"
+        endpoint = self._name_of(raw)
         self.metrics.observe(endpoint, response.status, max(time.monotonic() - began - waited, 0.0))
         try:
             await self._send(raw, response, user, send)
@@ -127,20 +131,56 @@ class HubApp:
             if "transfer-encoding" in raw.headers and "content-length" in raw.headers:
                 # Two lengths: a proxy in front may use the other one and see another request in this body.
                 raise HubError(400, "Both Content-Length and Transfer-Encoding are given", close=True)
+            found = None if self._drive is None else match(raw.method, raw.path)
+            if found is not None:
+                return await self._drive_answer(raw, found, receive)
             if endpoint_of(raw.method, raw.path) is None:
                 await discard_body(receive, self._hub.body_limit, raw)
                 return await self._plain(raw), "", 0.0
-            caller = await self._authorized(raw, receive)
+            caller = await self._authorized(raw, receive, self._hub.authorized, self._hub.body_limit)
             if raw.connection is not None:
                 raw.connection.set_stage(ConnectionStage.BUSY)
             user = f"{caller.workspace}\0{caller.user}"
-            async with self._body(raw, user, receive) as body:
+            async with self._body(raw, user, receive, self._hub.body_limit) as body:
                 response, waited = await self._answer(raw, user, body)
                 return response, user, waited
         except ClientDisconnected:
             return None, "", 0.0
         except Exception as error:
             return self._failed(raw, error), "", 0.0
+
+    async def _drive_answer(
+        self, raw: RawRequest, found: DriveMatch, receive: Receive
+    ) -> tuple[Response | None, str, float]:
+        """Return the response of the drive face, and the user it is for."""
+        drive = self._drive
+        assert drive is not None
+        limit = found.route.body_limit
+        try:
+            caller = await self._authorized(raw, receive, self._hub.signed_in, limit)
+            if raw.connection is not None:
+                raw.connection.set_stage(ConnectionStage.BUSY)
+            user = f"{caller.workspace}\0{caller.user}"
+            async with self._body(raw, user, receive, limit) as body:
+                readers, writers = self._limiters()
+                if not found.route.writes and not await self._answers.wait_for_room(user, 0, BUDGET_SECONDS):
+                    raise HubError(503, "Too many unread answers at once", retry_after=1)
+                limited = not is_loopback(raw.client)
+                response = await anyio.to_thread.run_sync(
+                    lambda: drive.handle(found, caller, raw.query, raw.headers, body, limited=limited),
+                    limiter=writers if found.route.writes else readers,
+                )
+                self._note_database(raw, response.store_error)
+                return response, user, 0.0
+        except ClientDisconnected:
+            raise
+        except Exception as error:
+            self._log_failure(raw, error)
+            return drive.failed(error), "", 0.0
+
+    def _name_of(self, raw: RawRequest) -> str:
+        found = None if self._drive is None else match(raw.method, raw.path)
+        return found.route.name if found is not None else endpoint_of(raw.method, raw.path) or "other"
 
     async def _plain(self, raw: RawRequest) -> Response:
         if raw.method in ("GET", "HEAD") and raw.path == "/readyz":
@@ -160,14 +200,16 @@ class HubApp:
             return Response(503, b'{"status":"database unavailable"}')
         return Response(200, b'{"status":"ready"}')
 
-    async def _authorized(self, raw: RawRequest, receive: Receive) -> Caller:
+    async def _authorized(
+        self, raw: RawRequest, receive: Receive, authorize: Callable[[Mapping[str, str]], Caller], limit: int
+    ) -> Caller:
         """Return the caller. Without a valid token the body is read but not stored."""
         if self._revocations is not None and self._revocations.is_stale(time.monotonic()):
             await self._refresh_revocations(self._revocations)
         try:
-            return self._hub.authorized(raw.headers)
+            return authorize(raw.headers)
         except HubError:
-            await discard_body(receive, self._hub.body_limit, raw)
+            await discard_body(receive, limit, raw)
             raise
 
     async def _refresh_revocations(self, revocations: Revocations) -> None:
@@ -179,11 +221,11 @@ class HubApp:
             )
 
     @contextlib.asynccontextmanager
-    async def _body(self, raw: RawRequest, user: str, receive: Receive) -> Any:
+    async def _body(self, raw: RawRequest, user: str, receive: Receive, limit: int) -> Any:
         """Read the whole body. It counts in the budget until the request is answered."""
         declared = raw.headers.get("content-length", "")
-        size = int(declared) if declared.isdigit() else self._hub.body_limit
-        if size > self._hub.body_limit:
+        size = int(declared) if declared.isdigit() else limit
+        if size > limit:
             raise HubError(413, "Request body is too large")
         if not declared and "transfer-encoding" not in raw.headers:
             size = 0
@@ -192,7 +234,7 @@ class HubApp:
             raise HubError(503, "Too many large requests at once", retry_after=1)
         self._bodies.add(user, counted)
         try:
-            yield await read_body(receive, self._hub.body_limit)
+            yield await read_body(receive, limit)
         finally:
             self._bodies.remove(user, counted)
 
@@ -253,15 +295,18 @@ class HubApp:
                     return await self._run(raw, body, readers), waited
 
     def _failed(self, raw: RawRequest, error: Exception) -> Response:
+        self._log_failure(raw, error)
+        return self._hub.failed(error, raw.path)
+
+    def _log_failure(self, raw: RawRequest, error: Exception) -> None:
         if not isinstance(error, HubError):
             _log.error(
                 "%s %s failed",
                 raw.method,
                 raw.path,
                 exc_info=error,
-                extra={"request_id": raw.id, "endpoint": endpoint_of(raw.method, raw.path)},
+                extra={"request_id": raw.id, "endpoint": self._name_of(raw)},
             )
-        return self._hub.failed(error, raw.path)
 
     def _note_database(self, raw: RawRequest, error: str | None) -> None:
         """Log the loss of the database once, and its return once, however many requests fail meanwhile."""
@@ -276,7 +321,7 @@ class HubApp:
     async def _send(self, raw: RawRequest, response: Response, user: str, send: Send) -> None:
         headers = {**response.headers, "date": formatdate(usegmt=True), "x-request-id": raw.id}
         body = response.body
-        if isinstance(body, bytes):
+        if isinstance(body, bytes) and response.status != 204:
             headers["content-length"] = str(len(body))
         encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
         await send({"type": "http.response.start", "status": response.status, "headers": encoded})

@@ -10,9 +10,9 @@ from typing import Any, Final
 
 import orjson
 
+from agent.hub.answers import HubError
 from agent.hub.client_timeouts import CONNECTION_KEY
 from agent.hub.raven.validation import MAX_WAIT_MS
-from agent.hub.raven.wire import HubError
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -28,6 +28,7 @@ class RawRequest:
 
     Attributes:
         id: the client's `x-request-id`, or a new one. It is in the answer and in every log line about the request.
+        query: the part of the address behind the question mark, as it was sent.
         connection: the connection it came on, None outside the hub's own server.
         client: the client's address, empty if unknown.
     """
@@ -35,6 +36,7 @@ class RawRequest:
     id: str
     method: str
     path: str
+    query: str
     headers: Mapping[str, str]
     connection: Any
     client: str
@@ -53,6 +55,7 @@ def raw_request(scope: Scope) -> RawRequest:
         id=wanted if 0 < len(wanted) <= 64 and _ID_CHARACTERS.issuperset(wanted) else secrets.token_hex(8),
         method=scope["method"],
         path=scope["path"],
+        query=scope.get("query_string", b"").decode("latin-1"),
         headers=headers,
         connection=scope.get(CONNECTION_KEY),
         client=str(client[0]) if client else "",

@@ -18,6 +18,7 @@ import uvicorn
 from agent.hub.auth import PUBLIC_KEY_ALGORITHMS, JwtTokens, SecretError, hub_secret
 from agent.hub.client_timeouts import TimeoutH11Protocol
 from agent.hub.connection_table import ConnectionTable, connection_limits
+from agent.hub.domain.ids import new_uuid
 from agent.hub.domain.ports import StoreFull, StoreUnavailable
 from agent.hub.http_app import SHARED_WRITE_THREADS, WRITE_THREADS, HubApp
 from agent.hub.listening import DEFAULT_HOST as DEFAULT_HOST
@@ -26,6 +27,10 @@ from agent.hub.listening import FolderLock, check_exposure, open_listener
 from agent.hub.listening import ServeError as ServeError
 from agent.hub.parent import watch_parent
 from agent.hub.raven.endpoints import BODY_LIMIT, Hub
+from agent.hub.scaidrive.context import DriveContext
+from agent.hub.scaidrive.face import DriveFace
+from agent.hub.scaidrive.limits import RateLimits
+from agent.hub.store.blobs import blobs_of
 from agent.hub.store.listener import CommitListener
 from agent.hub.store.reserve import RESERVE_FILE, DiskReserve
 from agent.hub.store.sql_store import SqlStore, StoreError, sqlite_url
@@ -157,6 +162,17 @@ def _tokens(settings: HubSettings, revocations: Revocations) -> JwtTokens:
 
 
 def _application(settings: HubSettings, hub: Hub, store: SqlStore, revocations: Revocations) -> HubApp:
+    drive = DriveFace(
+        DriveContext(
+            store,
+            blobs_of(settings.data_dir, store),
+            hub.now,
+            new_uuid,
+            hub.announce,
+            lambda _caller, _device, _share: None,
+        ),
+        RateLimits(hub.now),
+    )
     default = SHARED_WRITE_THREADS if store.is_shared else WRITE_THREADS
     table = ConnectionTable(connection_limits(behind_proxy=settings.behind_proxy))
     TimeoutH11Protocol.table = table
@@ -166,6 +182,7 @@ def _application(settings: HubSettings, hub: Hub, store: SqlStore, revocations: 
         write_threads=settings.write_threads or default,
         open_metrics=not settings.behind_proxy,
         gauges={"open_connections": lambda: float(len(table))},
+        drive=drive,
     )
 
 

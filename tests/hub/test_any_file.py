@@ -12,9 +12,9 @@ import pytest
 
 from agent.hub.domain.compression import CompressedContent, pack
 from agent.hub.domain.drive_ports import Blobs
-from agent.hub.domain.folder_tree import FolderTree, files_in
 from agent.hub.domain.model import Encoding, Source, VersionOrigin
 from agent.hub.domain.ports import StoreSession
+from agent.hub.domain.source_folders import SourceFolders, files_in
 from agent.hub.domain.source_transaction import SourceTransaction
 from agent.hub.store.blobs import KEPT_MS, FileBlobs, TableBlobs
 from agent.hub.store.sql_store import SqlStore, sqlite_url
@@ -24,13 +24,13 @@ from upgrade.frozen import RELEASES, thaw
 T = TypeVar("T")
 
 
-def change(hub: InProcess, source: str, act: Callable[[SourceTransaction, FolderTree], T]) -> T:
+def change(hub: InProcess, source: str, act: Callable[[SourceTransaction, SourceFolders], T]) -> T:
     """Run one transaction on a source as the drive face does."""
     with hub.store.write() as session:
         locked = session.locked_source(WORKSPACE, source)
         assert locked is not None
         transaction = SourceTransaction(session, locked, hub.wall(), lambda: "id")
-        tree = FolderTree(session, transaction, "ada", hub.wall())
+        tree = SourceFolders(session, transaction, "ada", hub.wall())
         tree.load()
         result = act(transaction, tree)
         tree.flush()
@@ -75,7 +75,7 @@ def test_a_move_keeps_identity_and_versions(hub: InProcess) -> None:
         number = numbered(session, source).number
         before = session.heads(number, ["a/one.md"])["a/one.md"]
 
-    def move(transaction: SourceTransaction, tree: FolderTree) -> None:
+    def move(transaction: SourceTransaction, tree: SourceFolders) -> None:
         tree.ensure(["b"])
         transaction.load_heads(["a/one.md", "b/two.md"])
         transaction.move("a/one.md", "b/two.md", "m", {"by": "ada"})
@@ -125,7 +125,7 @@ def test_a_binary_file_does_not_exist_on_ravens_face(hub: InProcess) -> None:
     data = b"\x00\xff"
     digest = hashlib.sha256(data).hexdigest()
 
-    def binary(transaction: SourceTransaction, _: FolderTree) -> None:
+    def binary(transaction: SourceTransaction, _: SourceFolders) -> None:
         transaction.load_heads(["a.md"])
         transaction.add_content(digest, pack(data))
         transaction.upsert("a.md", digest, VersionOrigin.CONNECTOR, "b", hidden=True)
@@ -139,7 +139,7 @@ def test_a_binary_file_does_not_exist_on_ravens_face(hub: InProcess) -> None:
         assert hub.outcome(source, item)["status"] == "rejected"
     assert len(hub.events(source)) == 2
 
-    def text(transaction: SourceTransaction, _: FolderTree) -> None:
+    def text(transaction: SourceTransaction, _: SourceFolders) -> None:
         transaction.load_heads(["a.md"])
         transaction.add_content(sha("3"), pack(b"3"))
         transaction.upsert("a.md", sha("3"), VersionOrigin.CONNECTOR, "t")
@@ -182,10 +182,10 @@ def test_a_large_content_arrives_in_any_order(hub: InProcess, tmp_path: Path, ki
     size = 2 * 1024 * 1024
     for start in (2 * size, 0, size, 0):
         blobs.put("upload", start, data[start : start + size])
-    assert blobs.digest("upload", len(data)) == digest
+    assert b"".join(blobs.uploaded("upload", len(data))) == data
     source = hub.source()
 
-    def record(transaction: SourceTransaction, _: FolderTree) -> None:
+    def record(transaction: SourceTransaction, _: SourceFolders) -> None:
         reference = blobs.adopt("upload", digest)
         transaction.add_content(digest, CompressedContent(len(data), Encoding.BLOB, reference))
         transaction.upsert("video", digest, VersionOrigin.CONNECTOR, "v", hidden=True)
@@ -200,7 +200,7 @@ def test_a_large_content_arrives_in_any_order(hub: InProcess, tmp_path: Path, ki
     blobs.put("other", 0, b"unfinished")
     blobs.discard(["other"])
     with pytest.raises((LookupError, FileNotFoundError)):
-        blobs.digest("other", 10)
+        list(blobs.uploaded("other", 10))
     blobs.sweep(hub.wall() + 2 * KEPT_MS)
     assert b"".join(blobs.read(digest, 0, 5)) == data[:5]
 

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from agent.core.model import Mode
+from agent.hub.answers import event_id
 from agent.hub.domain.ids import new_uuid
 from agent.hub.domain.model import Event, EventType, Source, SourceStatus
 from agent.hub.raven.endpoints import HANDLERS
-from agent.hub.raven.wire import event_id
 from hub.fixtures import SENTINEL, STRANGER, UNKNOWN, InProcess, Running, delete, headers, sha, token, upsert
 
 

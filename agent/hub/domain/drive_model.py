@@ -94,8 +94,9 @@ class VersionConflict:
         resource: a file's identity or a folder's number.
         change: the kind of change, in the words of the wire.
         path, new_path: present path of the resource, and the wanted one of a move.
-        base, client, server: revisions (cursors) of the version that the device had, of the one that it sent, and of
-            the head. None: none.
+        base, server: revisions (cursors) of the version that the device had, and of the head. None: none.
+        client: the upload of the refused content, None if none was sent.
+        metadata: hash and size of the refused content, in the words of the wire.
         resolution, resolved_at: None while it is open.
     """
 
@@ -109,8 +110,9 @@ class VersionConflict:
     path: str
     new_path: str | None
     base: int | None
-    client: int | None
+    client: str | None
     server: int | None
+    metadata: Mapping[str, object]
     created_at: int
     resolution: str | None = None
     resolved_at: int | None = None

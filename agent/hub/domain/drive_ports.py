@@ -36,8 +36,8 @@ class FileStoreSession(Protocol):
     def drive_events(self, source: int, cursor: int, limit: int) -> list[Event]:
         """Return all events behind the cursor in order, also those that Raven's face does not show."""
 
-    def event_times(self, source: int, cursors: Collection[int]) -> dict[int, int]:
-        """Return the times of events, milliseconds since the epoch, by their cursors."""
+    def event_authors(self, source: int, cursors: Collection[int]) -> dict[int, tuple[int, str | None]]:
+        """Return (time in milliseconds, user) of events by their cursors. The user is known for the drive face only."""
 
     def add_places(self, source: int, places: Iterable[tuple[int, int, int]]) -> None:
         """Add (identity, cursor, file number) of moved files."""
@@ -62,6 +62,9 @@ class FileStoreSession(Protocol):
 
     def content_bytes(self, hash_: str) -> bytes | None:
         """Return a content that is stored in its row, or None if it is a blob."""
+
+    def is_hidden_content(self, hash_: str) -> bool:
+        """Return True if a recorded content is a blob, larger than a row may be, or no text."""
 
     def known_content(self, hash_: str) -> int | None:
         """Return the size of a stored content in bytes, or None if there is none with this hash."""
@@ -121,8 +124,8 @@ class DriveStoreSession(FileStoreSession, Protocol):
     def add_chunk(self, session: str, chunk: int, at: int) -> None:
         """Record a chunk that is durable."""
 
-    def stale_uploads(self, before: int, limit: int) -> list[str]:
-        """Return ids of uploads that were last touched before a time in milliseconds."""
+    def stale_uploads(self, before: int, limit: int) -> list[tuple[str, bool]]:
+        """Return (id, True if it was never complete) of uploads last touched before a time in milliseconds."""
 
     def remove_uploads(self, sessions: Collection[str]) -> None:
         """Remove uploads with the records of their chunks."""
@@ -149,8 +152,8 @@ class Blobs(Protocol):
     def put(self, upload: str, start: int, data: bytes) -> None:
         """Store bytes of an upload at an offset, durable when it returns. The same again changes nothing."""
 
-    def digest(self, upload: str, size: int) -> str:
-        """Return the sha256 of the first `size` bytes of an upload."""
+    def uploaded(self, upload: str, size: int) -> Iterator[bytes]:
+        """Yield the first `size` bytes of an upload in pieces of at most 1 MiB."""
 
     def adopt(self, upload: str, hash_: str) -> bytes:
         """Make the bytes of an upload those of a content. Return the reference that its row must hold."""

@@ -42,6 +42,7 @@ class SourceTransaction:
     Attributes:
         source: the source as it was before.
         last_folder, folders_cursor: written with the source, see `Source`.
+        moved: paths of the files that this transaction has moved, by identity.
     """
 
     def __init__(self, session: StoreSession, source: Source, now: int, new_id: NewId) -> None:
@@ -64,6 +65,7 @@ class SourceTransaction:
         self._conflicts: dict[str, OpenConflict] = {}
         self._closings: list[ConflictClosure] = []
         self._places: list[tuple[int, int, int]] = []
+        self.moved: dict[int, str] = {}
 
     @property
     def cursor(self) -> int:
@@ -159,6 +161,7 @@ class SourceTransaction:
         cursor = self._event(EventType.UPSERT, head, head.hash, operation, extra, detail=moved)
         self._add_version(head, cursor, before.hash, VersionOrigin.CONNECTOR)
         self._places.append((head.identity, cursor, head.number))
+        self.moved[head.identity] = new_path
         return head
 
     def add_folder_event(self, number: int, detail: Mapping[str, object]) -> int:

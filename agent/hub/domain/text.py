@@ -23,6 +23,17 @@ def storable(text: str) -> bool:
     return "\0" not in text and (text.isascii() or encoded(text) is not None)
 
 
+def is_text(data: bytes) -> bool:
+    """Return True for UTF-8 without NUL: a text that Raven's face can carry."""
+    if b"\0" in data:
+        return False
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def path_fault(path: str) -> str | None:
     """Return the reason a path is refused, or None if it names one file below a root on every platform."""
     if not storable(path):

@@ -9,10 +9,11 @@ from typing import Any, Final
 import orjson
 
 from agent.core.diff import DiffBlock, diff_lines
+from agent.hub.answers import HubError
 from agent.hub.domain.model import Caller, OpenConflict
 from agent.hub.raven.context import HubContext, source_of
 from agent.hub.raven.text_stream import records_with_texts, with_array
-from agent.hub.raven.wire import HubError, Stream, conflict_view
+from agent.hub.raven.wire import Stream, conflict_view
 
 PIECE_LINES: Final = 2000
 """Lines of a preview in memory at once, as records."""

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from agent.hub.answers import HubError
 from agent.hub.domain.model import Caller, Clock, Connector, NewId, Source
 from agent.hub.domain.ports import Growth, Store, StoreSession
 from agent.hub.domain.source_transaction import SourceTransaction
-from agent.hub.raven.wire import HubError
 
 MAX_CACHED_OWNERS = 10_000
 

@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import orjson
 
-from agent.hub.raven.wire import HubError
+from agent.hub.answers import HubError
 
 NOT_JSON = "Body is not valid JSON but content-type is set to 'application/json'"
 EMPTY = "Body cannot be empty when content-type is set to 'application/json'"

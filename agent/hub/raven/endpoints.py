@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from agent.hub.answers import HubError, Response
 from agent.hub.auth import Tokens
 from agent.hub.domain.ids import new_uuid, system_clock
 from agent.hub.domain.model import Caller, Clock, NewId
@@ -18,7 +19,7 @@ from agent.hub.raven.context import HubContext
 from agent.hub.raven.decode import decode
 from agent.hub.raven.openapi import document
 from agent.hub.raven.validation import validated
-from agent.hub.raven.wire import HubError, Response, failure, success
+from agent.hub.raven.wire import failure, success
 
 PREFIX = "/api/local-sync/"
 BODY_LIMIT = 1_048_576
@@ -128,15 +129,24 @@ class Hub:
         scheme, _, token = headers.get("authorization", "").partition(" ")
         return self._tokens.caller(token.strip(), self._context.clock()) if scheme.lower() == "bearer" else None
 
+    def signed_in(self, headers: Mapping[str, str]) -> Caller:
+        """Return the caller of a request whose token names its workspace.
+
+        Raises:
+            HubError: 401 without a valid token.
+        """
+        caller = self.caller_of(headers)
+        if caller is None:
+            raise HubError(401, "Unauthorized")
+        return caller
+
     def authorized(self, headers: Mapping[str, str]) -> Caller:
         """Return the caller of a request.
 
         Raises:
             HubError: 401 without a valid token or for another workspace, 400 without the workspace header.
         """
-        caller = self.caller_of(headers)
-        if caller is None:
-            raise HubError(401, "Unauthorized")
+        caller = self.signed_in(headers)
         workspace = headers.get("x-workspace-id", "").strip()
         if not workspace:
             raise HubError(400, "x-workspace-id header is required")

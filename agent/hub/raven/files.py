@@ -7,11 +7,12 @@ from typing import Any
 
 import orjson
 
+from agent.hub.answers import HubError, timestamp
 from agent.hub.domain.model import Caller, FileVersion, Head, Source
 from agent.hub.domain.ports import StoreSession
 from agent.hub.raven.context import HubContext, source_of
 from agent.hub.raven.text_stream import records_with_texts, with_array
-from agent.hub.raven.wire import HubError, Stream, file_view, timestamp
+from agent.hub.raven.wire import Stream, file_view
 
 DEFAULT_VERSIONS = 20
 """Newest versions in an answer without `allVersions`."""

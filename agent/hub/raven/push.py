@@ -15,6 +15,7 @@ from msgspec import Struct
 
 from agent.core.hashes import sha256_hex
 from agent.core.model import EMPTY_HASH, SENTINEL_BASE
+from agent.hub.answers import HubError, printable
 from agent.hub.domain.compression import CompressedContent, pack
 from agent.hub.domain.model import (
     DEFAULT_CONTENT_TYPE,
@@ -29,7 +30,6 @@ from agent.hub.domain.ports import StoreSession
 from agent.hub.domain.source_transaction import SourceTransaction
 from agent.hub.domain.text import encoded, path_fault, storable
 from agent.hub.raven.context import HubContext, is_own_connector, locked_source_tx
-from agent.hub.raven.wire import HubError, printable
 
 MAX_OPERATION = 255
 MAX_HASH = 64

@@ -7,10 +7,11 @@ from dataclasses import replace
 from typing import Any
 
 from agent.core.model import Mode
+from agent.hub.answers import HubError, timestamp
 from agent.hub.domain.model import Caller, Connector, Source, SourceStatus
 from agent.hub.domain.ports import Growth
 from agent.hub.raven.context import HubContext, locked_source_tx, own_connector
-from agent.hub.raven.wire import CAPABILITIES, HubError, connector_view, source_view, timestamp
+from agent.hub.raven.wire import CAPABILITIES, connector_view, source_view
 
 
 def register(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:

@@ -7,6 +7,7 @@ from typing import Any
 
 from agent.core.hashes import sha256_hex
 from agent.core.model import SENTINEL_BASE, Mode, Resolution
+from agent.hub.answers import HubError, timestamp
 from agent.hub.domain.compression import pack
 from agent.hub.domain.model import (
     Caller,
@@ -17,7 +18,6 @@ from agent.hub.domain.model import (
 )
 from agent.hub.domain.source_transaction import SourceTransaction
 from agent.hub.raven.context import HubContext, locked_source_tx
-from agent.hub.raven.wire import HubError, timestamp
 
 
 def update_file(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:

@@ -9,8 +9,8 @@ from enum import Enum, auto
 from typing import Any
 
 from agent.core.model import Mode, Resolution
+from agent.hub.answers import HubError
 from agent.hub.domain.text import storable
-from agent.hub.raven.wire import HubError
 
 MAX_ITEMS = 100
 MAX_CURSOR = 2**31 - 1

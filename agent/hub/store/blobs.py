@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import hashlib
 import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
 from agent.hub.domain.ports import Growth, Store, StoreFull
+from agent.hub.store.sql_store import SqlStore
 
 PIECE_BYTES: Final = 1_048_576
 """Bytes in memory at once for one reader, and in one row."""
@@ -32,12 +32,9 @@ class TableBlobs:
             for offset in range(0, len(data), PIECE_BYTES):
                 session.put_piece(upload, start + offset, data[offset : offset + PIECE_BYTES])
 
-    def digest(self, upload: str, size: int) -> str:
+    def uploaded(self, upload: str, size: int) -> Iterator[bytes]:
         """As in `Blobs`."""
-        found = hashlib.sha256()
-        for piece in read_pieces(self._store, upload, 0, size):
-            found.update(piece)
-        return found.hexdigest()
+        return read_pieces(self._store, upload, 0, size)
 
     def adopt(self, upload: str, hash_: str) -> bytes:
         """As in `Blobs`: the bytes stay where they are, and the content's row names their owner."""
@@ -104,12 +101,9 @@ class FileBlobs:
             finally:
                 os.close(descriptor)
 
-    def digest(self, upload: str, size: int) -> str:
+    def uploaded(self, upload: str, size: int) -> Iterator[bytes]:
         """As in `Blobs`."""
-        found = hashlib.sha256()
-        for piece in _read_file(os.open(self._uploads / upload, os.O_RDONLY), 0, size):
-            found.update(piece)
-        return found.hexdigest()
+        return _read_file(os.open(self._uploads / upload, os.O_RDONLY), 0, size)
 
     def adopt(self, upload: str, hash_: str) -> bytes:
         """As in `Blobs`: the file gets its final name, which is flushed to the disk."""
@@ -191,3 +185,8 @@ def _full_disk() -> Iterator[None]:
         if error.errno in _FULL:
             raise StoreFull(error.strerror) from error
         raise
+
+
+def blobs_of(folder: Path, store: SqlStore) -> FileBlobs | TableBlobs:
+    """Return the store of blobs that goes with a database: files in the hub's folder, unless other hubs share it."""
+    return TableBlobs(store) if store.is_shared or store.is_in_memory else FileBlobs(folder, store)

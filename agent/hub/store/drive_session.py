@@ -19,7 +19,7 @@ from agent.hub.domain.model import Encoding
 from agent.hub.store import tables as t
 from agent.hub.store.bulk import OnDuplicate, add_rows
 from agent.hub.store.file_queries import FileQueries
-from agent.hub.store.rows import hex_hash, raw_hash, to_blob
+from agent.hub.store.rows import hex_hash, raw_hash, to_blob, to_json
 from agent.hub.store.statements import Statement, insert_into, is_value, removal
 
 _MINE = (is_value(t.devices.c.workspace, "w"), is_value(t.devices.c.user_id, "u"))
@@ -81,7 +81,7 @@ _CHUNKS = Statement(
     select(t.upload_chunks.c.number).where(is_value(t.upload_chunks.c.session, "i")).order_by(t.upload_chunks.c.number)
 )
 _STALE = Statement(
-    select(t.upload_sessions.c.id)
+    select(t.upload_sessions.c.id, t.upload_sessions.c.result)
     .where(t.upload_sessions.c.touched_at < bindparam("before"))
     .order_by(t.upload_sessions.c.touched_at)
     .limit(bindparam("n"))
@@ -107,8 +107,12 @@ def _device(row: Sequence[Any]) -> Device:
 
 
 def _version_conflict(row: Sequence[Any]) -> VersionConflict:
-    id_, source, user, device, is_folder, *rest = row
-    return VersionConflict(id_, source, user, device, bool(is_folder), *rest)
+    id_, source, user, device, is_folder, resource, change, path, new_path, base, client, server, *rest = row
+    metadata, created_at, resolution, resolved_at = rest
+    return VersionConflict(
+        id_, source, user, device, bool(is_folder), resource, change, path, new_path, base, client, server,
+        orjson.loads(metadata) if metadata else {}, created_at, resolution, resolved_at,
+    )  # fmt: skip
 
 
 def _upload(row: Sequence[Any]) -> UploadSession:
@@ -204,7 +208,7 @@ class DriveSession(FileQueries):
         c = conflict
         row = (
             c.id, c.source, c.user, c.device, int(c.is_folder), c.resource, c.change, c.path, c.new_path, c.base,
-            c.client, c.server, c.created_at, c.resolution, c.resolved_at,
+            c.client, c.server, to_json(c.metadata), c.created_at, c.resolution, c.resolved_at,
         )  # fmt: skip
         add_rows(self._db, t.device_conflicts, [row])
 
@@ -230,8 +234,8 @@ class DriveSession(FileQueries):
         add_rows(self._db, t.upload_chunks, [(session, chunk)], OnDuplicate.LEFT_ALONE)
         _TOUCH.run(self._db, i=session, at=at)
 
-    def stale_uploads(self, before: int, limit: int) -> list[str]:
-        return [id_ for (id_,) in _STALE.rows(self._db, before=before, n=limit)]
+    def stale_uploads(self, before: int, limit: int) -> list[tuple[str, bool]]:
+        return [(id_, result is None) for id_, result in _STALE.rows(self._db, before=before, n=limit)]
 
     def remove_uploads(self, sessions: Collection[str]) -> None:
         for session in sessions:

@@ -8,8 +8,9 @@ import orjson
 from sqlalchemy import bindparam, func, literal_column, select
 
 from agent.hub.domain.compression import unpack
-from agent.hub.domain.drive_model import DriveVersion, FolderRow, ListedFile
+from agent.hub.domain.drive_model import INLINE_BYTES, DriveVersion, FolderRow, ListedFile
 from agent.hub.domain.model import Encoding, Event, Head, Source
+from agent.hub.domain.text import is_text
 from agent.hub.store import tables as t
 from agent.hub.store.bulk import BulkLookup, add_rows
 from agent.hub.store.rows import MAX_PARAMETERS, batched, head_of, hex_hash, source_of_row, to_blob
@@ -63,8 +64,9 @@ _EVENTS = Statement(
     .order_by(t.events.c.cursor)
     .limit(bindparam("n"))
 )
-_TIMES = BulkLookup(
-    select(t.events.c.cursor, t.events.c.created_at).where(is_value(t.events.c.source, "s")), t.events.c.cursor
+_AUTHORS = BulkLookup(
+    select(t.events.c.cursor, t.events.c.created_at, t.events.c.detail).where(is_value(t.events.c.source, "s")),
+    t.events.c.cursor,
 )
 _FOLDER = Statement(select(t.folders).where(is_value(t.folders.c.source, "s"), is_value(t.folders.c.number, "f")))
 _FOLDERS_AT = BulkLookup(select(t.folders).where(is_value(t.folders.c.source, "s"), _PRESENT), t.folders.c.path)
@@ -161,9 +163,9 @@ class FileQueries:
             ) in rows
         ]  # fmt: skip
 
-    def event_times(self, source: int, cursors: Collection[int]) -> dict[int, int]:
-        rows = _TIMES.rows(self._db, sorted(cursors), source) if cursors else ()
-        return dict(map(tuple, rows))
+    def event_authors(self, source: int, cursors: Collection[int]) -> dict[int, tuple[int, str | None]]:
+        rows = _AUTHORS.rows(self._db, sorted(cursors), source) if cursors else ()
+        return {cursor: (at, orjson.loads(detail).get("by") if detail else None) for cursor, at, detail in rows}
 
     def add_places(self, source: int, places: Iterable[tuple[int, int, int]]) -> None:
         add_rows(self._db, t.places, [(source, *place) for place in places])
@@ -204,6 +206,12 @@ class FileQueries:
     def content_bytes(self, hash_: str) -> bytes | None:
         row = _CONTENT.first(self._db, h=to_blob(hash_))
         return None if row is None or row[1] == Encoding.BLOB else unpack(row[1], row[2])
+
+    def is_hidden_content(self, hash_: str) -> bool:
+        row = _CONTENT.first(self._db, h=to_blob(hash_))
+        if row is None or row[1] == Encoding.BLOB or row[0] > INLINE_BYTES:
+            return True
+        return not is_text(unpack(row[1], row[2]))
 
     def known_content(self, hash_: str) -> int | None:
         row = _SIZE.first(self._db, h=to_blob(hash_))

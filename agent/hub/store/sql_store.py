@@ -52,6 +52,7 @@ class SqlStore:
 
     Attributes:
         migrated: schema numbers before and after opening.
+        is_in_memory: the database ends with this object.
 
     Raises:
         StoreError: the schema is newer than this program, or the kind of database is not supported.
@@ -63,7 +64,7 @@ class SqlStore:
         self._has_reserve = reserve is None or reserve.allocate()
         self._reserve_retry_at = 0.0
         kind = self.url.get_backend_name()
-        memory = kind == "sqlite" and self.url.database in (None, "", ":memory:")
+        self.is_in_memory = memory = kind == "sqlite" and self.url.database in (None, "", ":memory:")
         if memory:
             self._writer = self._reader = _memory_engine(self.url)
         elif kind == "sqlite":

@@ -258,8 +258,9 @@ device_conflicts = Table(
     Column("path", Text, nullable=False),
     Column("new_path", Text),
     Column("base", BigInteger),
-    Column("client", BigInteger),
+    Column("client", Text),  # the upload of the refused content; NULL: none was sent
     Column("server", BigInteger),
+    Column("metadata", Text),  # what the client said about its content, a JSON object
     Column("created_at", BigInteger, nullable=False),
     Column("resolution", Text),  # NULL: open
     Column("resolved_at", BigInteger),

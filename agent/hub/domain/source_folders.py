@@ -1,7 +1,7 @@
 """Folders of one locked source: rows for the folders of every file, and changes to whole folders.
 
-Raven's face knows paths only. `FolderTree.load` therefore adds rows for the folders of files that it pushed since the
-last time, so that every folder has a number that stays when it is renamed.
+Raven's face knows paths only. `SourceFolders.load` therefore adds rows for the folders of files that it pushed since
+the last time, so that every folder has a number that stays when it is renamed.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _folders_of(event: Event) -> Iterable[str]:
     return ancestors(event.path) if event.type is EventType.UPSERT and event.path is not None else ()
 
 
-class FolderTree:
+class SourceFolders:
     """Folders of a locked source. Every change of a file through it keeps the rows of folders complete.
 
     Args:
