@@ -12,7 +12,7 @@ import sys
 
 from explorer.search import Search
 from simulation.mutations import MUTANTS
-from simulation.servers import SERVERS
+from simulation.servers import RAVEN
 
 _DEPTHS = {1: 8, 2: 6}
 MUTANTS_BY_NAME = {mutant.name: mutant for mutant in MUTANTS}
@@ -21,7 +21,7 @@ MUTANTS_BY_NAME = {mutant.name: mutant for mutant in MUTANTS}
 def main() -> int:
     """Run the searches that the arguments ask for, and print a line for each."""
     parser = argparse.ArgumentParser(prog="python -m explorer", description=__doc__)
-    parser.add_argument("--server", choices=sorted(SERVERS), help="default: both")
+    parser.add_argument("--server", choices=sorted(RAVEN), help="default: both")
     parser.add_argument("--paths", type=int, choices=sorted(_DEPTHS), help="default: one, then two")
     parser.add_argument("--depth", type=int, help="acts in one order; default: 8 for one path, 6 for two")
     parser.add_argument("--faults", type=int, default=2, help="lost answers and crashes in one order")
@@ -39,7 +39,7 @@ def main() -> int:
 def _searches(given: argparse.Namespace) -> int:
     failed = False
     for files in [given.paths] if given.paths else sorted(_DEPTHS):
-        for server in [given.server] if given.server else sorted(SERVERS):
+        for server in [given.server] if given.server else sorted(RAVEN):
             seconds = None if given.minutes is None else given.minutes * 60
             depth = given.depth or _DEPTHS[files]
             report = Search(server, files, depth, faults=given.faults, jobs=given.jobs, seconds=seconds).run()

@@ -9,8 +9,7 @@ from agent.engine.config import RunMode
 from simulation.fault_rates import Chances
 from simulation.machine import Habits, Knows, Machine
 from simulation.memory_fs import Clock, Disk
-from simulation.network import WRITES
-from simulation.servers import Server, StrictServer
+from simulation.servers import WRITES, Server, StrictServer
 from simulation.teardown_checks import Ending
 from simulation.trace_audit import Witness
 from simulation.user import sha

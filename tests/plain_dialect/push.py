@@ -107,6 +107,10 @@ class Pusher:
                 return Outcome(operation.id, Result.APPLIED if verb_is_delete else Result.UNCERTAIN)
             fields["id"], fields["base_rev"] = found
         match operation.verb:
+            case Verb.DELETE if operation.base is None:
+                # A decided delete of a path that was empty: there is nothing to send.
+                is_there = self._tree.file(source, operation.path) is not None
+                return Outcome(operation.id, Result.UNCERTAIN if is_there else Result.APPLIED)
             case Verb.DELETE:
                 return Item(operation, {**fields, "op": "delete"})
             case Verb.MOVE:
@@ -225,7 +229,11 @@ class Pusher:
         try:
             answer = row(self._http.request(call).data, "commit")
         except RemoteCallError as failure:
-            return self._refused(source, items, failure, outcomes)
+            try:
+                return self._refused(source, items, failure, outcomes)
+            except RemoteCallError as later:
+                # The questions about what was refused failed in turn.
+                return self._unknown(items, outcomes, later)
         try:
             if "results" in answer:
                 outcomes += self._of_results(items, answer["results"])
@@ -233,10 +241,13 @@ class Pusher:
                 self._alone = True
                 outcomes += self._of_counts(source, items, number(answer, "applied"), number(answer, "conflicts"))
         except RemoteCallError as failure:
-            known = {outcome.operation_id for outcome in outcomes}
-            outcomes += [Outcome(i.operation.id, Result.UNCERTAIN) for i in items if i.operation.id not in known]
-            return failure.problem
+            return self._unknown(items, outcomes, failure)
         return None
+
+    def _unknown(self, items: list[Item], outcomes: list[Outcome], failure: RemoteCallError) -> Problem:
+        known = {outcome.operation_id for outcome in outcomes}
+        outcomes += [Outcome(i.operation.id, Result.UNCERTAIN) for i in items if i.operation.id not in known]
+        return failure.problem
 
     def _refused(
         self, source: str, items: list[Item], failure: RemoteCallError, outcomes: list[Outcome]

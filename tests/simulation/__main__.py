@@ -15,9 +15,8 @@ import time
 from collections.abc import Iterable
 
 from simulation.run import run
-from simulation.servers import SERVERS
 from simulation.shrink import script_of, shrink
-from simulation.world import Plan
+from simulation.world import SERVERS, Plan
 
 
 def _wrong(job: tuple[int, str]) -> tuple[int, str, tuple[str, ...]]:
@@ -47,7 +46,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m simulation", description=__doc__)
     parser.add_argument("seed", nargs="?", type=int)
     parser.add_argument("--seeds", help="FIRST-LAST, or LAST")
-    parser.add_argument("--server", choices=sorted(SERVERS), help="default: both for --seeds, else hub")
+    parser.add_argument("--server", choices=sorted(SERVERS), help="default: all for --seeds, else hub")
     parser.add_argument("--jobs", type=int, default=1, help="processes; 0: one a core")
     parser.add_argument("--shrink", action="store_true", help="leave out every turn the failure does not need")
     parser.add_argument("--trace", action="store_true", help="show everything that happened")

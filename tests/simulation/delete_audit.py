@@ -112,6 +112,9 @@ def check_removals(world: World, effect: e.Effect) -> None:
     """
     if not isinstance(effect, e.ApplyChanges) or not world.chances.empty_listing or "server" in world.restored:
         return
+    if world.plain is not None:
+        # Its own people delete and move files.
+        return
     heads = world.server.heads(world.source_id)
     for intent, _ in effect.jobs:
         if intent.new is None and intent.purpose is Purpose.PULL and intent.path not in world.network.deleted:

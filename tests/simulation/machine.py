@@ -10,6 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast
 
+import httpx
+
 from agent.core.conflict import Conflict
 from agent.core.delete_guard import DeleteGuardLimits
 from agent.core.errors import AgentError
@@ -26,8 +28,7 @@ from agent.engine.engine import Engine
 from agent.index import Index, generation
 from agent.index.sources import SourceRow
 from agent.remotes.http.client import HttpClient
-from agent.remotes.raven.adapter import RavenRemote
-from agent.remotes.raven.profile import raven_profile
+from agent.remotes.protocol import Remote
 from agent.runtime.effect_executor import EffectExecutor, ServerConnection
 from agent.runtime.local_folder import LocalFolder
 from agent.runtime.source_setup import with_capabilities
@@ -38,15 +39,24 @@ from simulation.odd_folders import Strange
 from simulation.simfs import SimFs
 from simulation.stored import Stored
 from simulation.user import ROOT, STATE, User
-from strict_raven import WORKSPACE, Response
+from strict_raven import Response
 from strict_raven.transport import HandlerTransport
 
-FOLDER_EFFECTS = (e.ScanFolder, e.ScanPaths, e.ApplyChanges, e.Recover, e.ReleaseJournal, e.WriteToTrash)
+FOLDER_EFFECTS = (
+    e.ScanFolder,
+    e.ScanPaths,
+    e.ApplyChanges,
+    e.Recover,
+    e.ReleaseJournal,
+    e.WriteToTrash,
+    e.DiscardDownloads,
+)
 FOLDER_LANE = "folder"
 WATCHER_LANE = "watcher"
 _DAY = 86400.0
 _RESCUES = 3
 """Tries after which a late version stays in the trash."""
+PROGRESS_LANE = "progress"
 
 
 class Surroundings(Protocol):
@@ -65,8 +75,8 @@ class Surroundings(Protocol):
         """A change of the folder is about to be made. Raises WrongDelete."""
         ...
 
-    def adapter(self, plain: RavenRemote) -> RavenRemote:
-        """The adapter, with the revisions of this world."""
+    def connect(self, machine: Machine, transport: httpx.BaseTransport) -> tuple[HttpClient, Remote]:
+        """A connection to the server and the adapter over it."""
         ...
 
     def check_revisions(self, index: Index, source: int, table: str) -> None:
@@ -111,6 +121,21 @@ class Knows(enum.Enum):
 
 
 CarrierMaker = Callable[..., EffectExecutor]
+
+
+class _Reporter:
+    """Takes what an effect reports while it is carried out."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+
+    def deliver(self, message: m.Message) -> None:
+        """The engine takes it in at some time."""
+        self._machine.said.setdefault(PROGRESS_LANE, deque()).append(message)
+
+    def commit(self, message: m.Message) -> None:
+        """The engine takes it in now, and it is durable."""
+        self._machine.tell(message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,18 +221,12 @@ class Machine:
         self._passing = False
         self._numbers = 0
         transport = HandlerTransport(lambda *request: self._world.touch_network(self, *request))
-        self._http = HttpClient(
-            "http://127.0.0.1",
-            lambda: self._world.bearer,
-            raven_profile(WORKSPACE),
-            transport=transport,
-            clock=self.clock,
-        )
-        self._remote = self._world.adapter(RavenRemote(self._http))
+        self._http, self._remote = self._world.connect(self, transport)
         self._folders = [self._folder(), self._folder()]
+        self._folders[1].verified = self._folders[0].verified
         self._at_folder, self._at_server = (self._carrier(folder) for folder in self._folders)
         if self.connector is None:
-            self.connector = self._remote.register(self.name, "linux", "1").connector_id
+            self.connector = self._remote.register(self.name, "linux", "1", f"id-of-{self.name}").connector_id
         else:
             self._remote.heartbeat(self.connector)
         self.unlearned = known is Knows.LATER
@@ -255,6 +274,7 @@ class Machine:
             lambda: ServerConnection(self._remote, self.connector),
             lambda: self.engine.accepts,
             self.clock,
+            _Reporter(self),
         )
 
     def learn(self) -> None:

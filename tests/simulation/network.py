@@ -14,9 +14,6 @@ from strict_raven import faults as f
 if TYPE_CHECKING:
     from simulation.world import World
 
-WRITES = ("push-batch", "update", "resolve", "pause", "resume")
-"""Endpoints that change what the server holds, by the end of their paths."""
-
 _WRITES_FAIL = 8.0
 """Seconds of an outage in which only writes fail."""
 
@@ -45,12 +42,13 @@ class Network:
 
     def _serve(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
         world = self._world
-        watched = world.chances.empty_listing and path.endswith(WRITES)
+        is_write = world.server.is_write(method, path)
+        watched = world.chances.empty_listing and is_write
         before = world.server.heads(world.source_id).keys() if watched else set()
         answer = world.server.handle(method, path, headers, body)
         if watched:
             self.deleted |= before - world.server.heads(world.source_id).keys()
-        if path.endswith(WRITES):
+        if is_write:
             world.changes += 1
         return answer
 
@@ -71,7 +69,7 @@ class Network:
         if rng.random() < chances.crash_at_network:
             world.strike(machine, f"before {endpoint}")
         roll = rng.random()
-        if roll < chances.late and path.endswith(WRITES):
+        if roll < chances.late and world.server.is_write(method, path):
             world.note(machine.name, f"network: {endpoint} will arrive late")
             self._late.append((method, path, headers, body))
             raise f.ConnectionLost
@@ -133,4 +131,4 @@ class Network:
 
 def _writes(path: str, body: bytes) -> bool:
     """True for a batch with operations."""
-    return path.endswith("/push-batch") and b'"items":[]' not in body
+    return path.endswith(("/push-batch", "/commits")) and b'"items":[]' not in body

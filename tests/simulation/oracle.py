@@ -164,7 +164,8 @@ def left_over(world: World) -> list[str]:
         f"left over: {machine.name}: {path}"
         for machine in world.machines
         for path, _ in machine.fs.files()
-        if ("/slots/" in path and not _is_linked(machine, path)) or _strange(path, machine)
+        if ("/slots/" in path and not _is_linked(machine, path) and not _waits(path, machine))
+        or _strange(path, machine)
     ]
 
 
@@ -176,6 +177,13 @@ def _is_linked(machine: Machine, path: str) -> bool:
     nodes = [node for _, node in machine.fs.files()]
     found = [node for other, node in machine.fs.files() if "/trash/s/" in other and f"-{identifier}-" in other]
     return any(sum(other is node for other in nodes) > 1 for node in found)
+
+
+def _waits(path: str, machine: Machine) -> bool:
+    """Whether this is a download that cannot be installed for a reason that a person is told."""
+    wanted = {transfer.id: transfer.path for transfer in machine.index.transfers.all(SOURCE)}
+    identifier, _, mark = path.rpartition("/")[2].rpartition(".")
+    return mark == "down" and wanted.get(identifier) in machine.reported()
 
 
 def _strange(path: str, machine: Machine) -> bool:

@@ -38,6 +38,8 @@ class People:
     last: str = ""
     same_text: float = 0.12
     stale_base: float = 0.25
+    fillers: tuple[int, ...] = ()
+    """Bytes by which a new text may be longer than its label; empty: by none."""
 
     def text(self, before: bytes) -> bytes:
         """A text to save over ``before``: mostly a new one."""
@@ -45,7 +47,8 @@ class People:
         if roll < self.same_text and self.texts:
             return self.rng.choice(self.texts)
         label = _label(len(self.texts))
-        text = (before if roll < self.same_text + 0.18 else b"") + f"{label}\n".encode()
+        filler = "." * self.rng.choice(self.fillers) if self.fillers else ""
+        text = (before if roll < self.same_text + 0.18 else b"") + f"{label}{filler}\n".encode()
         if roll > 0.98:
             text = b""
         return self.add(text)

@@ -38,6 +38,7 @@ def run(plan: Plan) -> Verdict:
             Ending(world).run()
         except Exception as error:
             return Verdict(plan, (f"law 6: {error!r}", traceback.format_exc()), world)
-        return Verdict(plan, (*complaints(world), *visits.complaints(world), *witness.complaints()), world)
+        revisions = visits.complaints(world) if world.plain is None else world.plain.complaints(world)
+        return Verdict(plan, (*complaints(world), *revisions, *witness.complaints()), world)
     finally:
         world.close()

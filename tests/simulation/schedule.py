@@ -167,6 +167,8 @@ class Turns:
 
     def _pause_or_resume(self) -> None:
         world = self._world
+        if world.plain is not None:
+            return
         verb = world.rng.choice(["pause", "resume", "resume"])
         world.note("server", verb)
         world.ask(f"sources/{verb}", sourceId=world.source_id)

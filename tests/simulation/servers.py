@@ -70,6 +70,14 @@ class Server(Protocol):
         """Cursor, path and sha256 of every text its events put at a path, in order; None for a delete."""
         ...
 
+    def create_source(self) -> str:
+        """The id of the source that all machines share."""
+        ...
+
+    def is_write(self, method: str, path: str) -> bool:
+        """Whether a request changes what the server holds."""
+        ...
+
     def close(self) -> None:
         """Nobody asks it any more."""
         ...
@@ -94,7 +102,25 @@ def call(server: Server, endpoint: str, body: Mapping[str, Any]) -> tuple[int, A
     return answer.status, orjson.loads(answer.body)
 
 
-class HubServer:
+WRITES = ("push-batch", "update", "resolve", "pause", "resume")
+"""Endpoints of Raven that change what the server holds, by the end of their paths."""
+
+
+class _Raven:
+    """What both Raven servers have in common."""
+
+    def create_source(self: Any) -> str:
+        """The id of the source that all machines share."""
+        connector = call(self, "connectors/register", {"name": "world", "platform": "linux"})[1]["data"]["id"]
+        body = {"name": "notes", "mode": "bidirectional", "connectorId": connector}
+        return str(call(self, "sources", body)[1]["data"]["id"])
+
+    def is_write(self, method: str, path: str) -> bool:
+        """Whether a request changes what the server holds."""
+        return path.endswith(WRITES)
+
+
+class HubServer(_Raven):
     """The embedded hub, in memory."""
 
     def __init__(self, seed: int, clock: Callable[[], float]) -> None:
@@ -168,7 +194,7 @@ _LOG = Statement(
 )
 
 
-class StrictServer:
+class StrictServer(_Raven):
     """The server with every fault of the real one, its races included."""
 
     def __init__(self, seed: int, clock: Callable[[], float]) -> None:
@@ -209,4 +235,4 @@ class StrictServer:
         return self.raven.heads(source)
 
 
-SERVERS: dict[str, Callable[[int, Callable[[], float]], Server]] = {"hub": HubServer, "strict": StrictServer}
+RAVEN: dict[str, Callable[[int, Callable[[], float]], Server]] = {"hub": HubServer, "strict": StrictServer}

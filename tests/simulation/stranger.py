@@ -31,7 +31,7 @@ class Stranger:
         """Push a text that somebody has written before to a path that is there, mostly on an old base."""
         world = self._world
         heads = world.server.heads(world.source_id)
-        if not heads or not world.people.texts:
+        if world.plain is not None or not heads or not world.people.texts:
             return
         path = world.rng.choice(sorted(heads))
         text = world.rng.choice(world.people.texts)

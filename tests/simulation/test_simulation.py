@@ -6,10 +6,9 @@ import pytest
 
 from simulation.regressions import REGRESSIONS, Regression
 from simulation.run import run
-from simulation.servers import SERVERS
 from simulation.shrink import kind_of, minimal, script_of, shrink
 from simulation.test_oracle import Overwrites
-from simulation.world import Plan
+from simulation.world import SERVERS, Plan
 
 _SEEDS = 500
 _CHUNK = 20

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from agent.core.model import EMPTY_HASH, ApplyOutcome, Observation, Resolution
+from agent.core.model import EMPTY_HASH, ApplyOutcome, Intent, Observation, Resolution
 from agent.core.paths import collision_key
 from agent.core.remote_records import Operation
 from agent.engine import effects as e
@@ -102,6 +102,9 @@ class Witness:
         setattr(server, "restore", restored)  # noqa: B010
 
     def _told(self) -> Iterator[dict[str, Any]]:
+        if self._world.plain is not None:
+            yield from self._world.plain.told()
+            return
         cursor = 0
         while True:
             body = {"sourceId": self._world.source_id, "cursor": cursor, "limit": 500}
@@ -114,13 +117,14 @@ class Witness:
     def _on_server(self, told: list[dict[str, Any]]) -> Iterator[str]:
         """What machines changed there was their person's doing, on top of what that person had seen."""
         heads: dict[str, str | None] = {}
+        plain = self._world.plain is not None
         senders = {identifier: name for name, of in self._of.items() for identifier in of.sent}
         for event in told:
             if event["type"] not in {"file.upsert", "file.delete"}:
                 continue
             path, new = event["relativePath"], event["payload"].get("hash")
             old, heads[path] = heads.get(path), new
-            identifier = event["payload"].get("operationId", "")
+            identifier = self._operation_of(event) if plain else event["payload"].get("operationId", "")
             if new == old or identifier not in senders:
                 continue
             name = senders[identifier]
@@ -135,6 +139,17 @@ class Witness:
                 yield f"nobody's act: {name} put {self._word(new)} at {path} on the server, and nobody there did that"
             if old is not None and spot(path, old) not in of.seen and not self._owned_up(name, path, old):
                 yield f"overwritten unseen: {name} put {self._word(new)} over {self._word(old)} at {path} on the server"
+
+    def _operation_of(self, event: dict[str, Any]) -> str:
+        """The operation behind an event of a server that does not name it: one of a decision, if it may be one."""
+        name = str(event["payload"]["device"]).removeprefix("id-of-")
+        path, digest = event["relativePath"], event["payload"]["hash"]
+        of = self._of.get(name)
+        sent = {} if of is None else of.sent
+        found = [
+            i for i, op in sent.items() if (path == op.old_path and not digest) or (op.path, op.hash) == (path, digest)
+        ]
+        return max(found, key=lambda each: of is not None and each in of.decided, default="")
 
     def _owned_up(self, name: str, path: str, digest: str) -> bool:
         """Whether the machine found out afterwards that it had overwritten a text, and told its person.
@@ -221,6 +236,9 @@ class Witness:
         listing says which of them were edits made on the server.
         """
         body = {"sourceId": self._world.source_id}
+        if self._world.plain is not None:
+            yield from self._left_open_on_plain(self._world.plain.open_conflicts())
+            return
         if self._world.plan.server != "hub":
             yield from self._equals_left_open(call(self._world.server, "sources/conflicts", body)[1]["data"])
             return
@@ -228,6 +246,13 @@ class Witness:
         for listed in call(self._world.server, "sources/conflicts", body)[1]["data"]:
             if listed["id"] not in shown:
                 yield f"left open: nobody is shown the conflict on {listed['relativePath']} that stands on the server"
+
+    def _left_open_on_plain(self, listed: dict[str, tuple[str, str]]) -> Iterator[str]:
+        """A conflict is its machine's; one that lost its index cannot know it."""
+        shown = {i for machine in self._world.machines for found in machine.conflicts() for i in found.server_ids}
+        for identifier, (device, path) in listed.items():
+            if identifier not in shown and device.removeprefix("id-of-") not in self._world.restored:
+                yield f"left open: nobody is shown the conflict of {device} on {path} that stands on the server"
 
     def _equals_left_open(self, listed: list[dict[str, Any]]) -> Iterator[str]:
         """Of two conflicts on the same text and base, the one that resolves closes both."""
@@ -356,7 +381,7 @@ class _Overheard:
     def __init__(self, of: Testimony, make: Callable[..., Any], *given: Any) -> None:
         self._of = of
         self._carrier = make(*given)
-        self._intents: dict[str, Spot] = {}
+        self._intents: dict[str, Intent] = {}
 
     def carry_out(self, effect: e.Effect) -> Iterator[m.Message]:
         """As the carrier."""
@@ -369,9 +394,9 @@ class _Overheard:
             self._of.closings |= {close.server_id for close in effect.closes}
             self._of.closed |= {c.server_id for c in effect.closes if c.choice is not Resolution.KEEP_RAVEN}
         if isinstance(effect, e.ApplyChanges):
-            self._intents |= {intent.id: spot(intent.path, intent.new) for intent, _ in effect.jobs}
+            self._intents |= {intent.id: intent for intent, _ in effect.jobs}
         if isinstance(effect, e.Recover):
-            self._intents |= {intent.id: spot(intent.path, intent.new) for intent in effect.intents}
+            self._intents |= {intent.id: intent for intent in effect.intents}
         for message in self._carrier.carry_out(effect):
             self._hear(message)
             yield message
@@ -385,7 +410,13 @@ class _Overheard:
             self._of.seen |= {spot(landed.seen.path, landed.seen.side.hash) for landed in message.landed if landed.seen}
             # What was installed stood there, however soon its person saved over it.
             made = {landed.intent_id for landed in message.landed if landed.landing is ApplyOutcome.DONE}
-            self._of.seen |= {self._intents[identifier] for identifier in made & self._intents.keys()}
+            for intent in (self._intents[identifier] for identifier in made & self._intents.keys()):
+                self._of.seen.add(spot(intent.path, intent.new))
+                if intent.origin is not None:
+                    # A file takes along what its person did to it and saw in it.
+                    for spots in (self._of.done, self._of.seen):
+                        old, _ = spot(intent.origin, None)
+                        spots |= {spot(intent.path, digest) for at, digest in spots if at == old}
 
     def _stood(self, found: Iterable[Observation]) -> None:
         for seen in found:

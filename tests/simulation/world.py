@@ -9,26 +9,35 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
+import httpx
+
 from agent.core.model import Mode
 from agent.engine import effects as e
 from agent.index import Index
+from agent.remotes.http.client import HttpClient
+from agent.remotes.protocol import Remote
 from agent.remotes.raven.adapter import RavenRemote
+from agent.remotes.raven.profile import raven_profile
 from agent.runtime.effect_executor import EffectExecutor
 from simulation import delete_audit, revisions, visits
 from simulation import fault_rates as c
 from simulation.copies import Copies
 from simulation.machine import Habits, Knows, Machine
 from simulation.memory_fs import Clock, Crash, Disk
-from simulation.network import WRITES, Network
+from simulation.network import Network
 from simulation.people import MANY, PATHS, TWINS, People
+from simulation.plain_face import FILLERS, NAMES, PlainFace
 from simulation.programs import Programs
 from simulation.schedule import Turns
 from simulation.script import Script
-from simulation.servers import SERVERS, Server, call
+from simulation.servers import RAVEN, WRITES, Server, call
 from simulation.simfs import SimFs
 from simulation.stranger import Stranger
 from simulation.user import sha
-from strict_raven import Response
+from strict_raven import WORKSPACE, Response
+
+SERVERS: dict[str, Callable[[int, Callable[[], float]], Server]] = {**RAVEN, "plain": PlainFace}
+"""Two Raven servers, and one of another dialect."""
 
 START = 1_700_000_000.0
 _FILLING = frozenset(
@@ -76,13 +85,14 @@ class World:
         self.script = Script(START)
         self.server: Server = self._make_server()
         self.bearer = self.server.bearer
+        names = (
+            TWINS if self.chances.folding else MANY if self.chances.least else PATHS if self.plain is None else NAMES
+        )
         self.people = People(
-            self.rng, self.script, TWINS if self.chances.folding else MANY if self.chances.least else PATHS,
-            same_text=self.chances.same_text, stale_base=self.chances.stale_base,
+            self.rng, self.script, names, same_text=self.chances.same_text, stale_base=self.chances.stale_base,
+            fillers=() if self.plain is None else FILLERS,
         )  # fmt: skip
-        connector = self.ask("connectors/register", name="world", platform="linux")[1]["data"]["id"]
-        source = self.ask("sources", name="notes", mode="bidirectional", connectorId=connector)
-        self.source_id: str = source[1]["data"]["id"]
+        self.source_id = self.server.create_source()
         self.machines = [self._machine(name) for name in self._machine_names()]
         self.programs = {machine.name: Programs(machine.user, self.rng, self.people) for machine in self.machines}
         self.network = Network(self)
@@ -92,6 +102,11 @@ class World:
 
     def _make_server(self) -> Server:
         return SERVERS[self.plan.server](self.plan.seed, self.clock)
+
+    @property
+    def plain(self) -> PlainFace | None:
+        """The server, if it is that of the plain dialect."""
+        return self.server if isinstance(self.server, PlainFace) else None
 
     def _machine_names(self) -> str:
         return "ABC" if self.rng.random() < 0.2 else "AB"
@@ -133,15 +148,28 @@ class World:
         """Something for the script."""
         self.script.add(self.now, who, what, things)
 
-    def adapter(self, plain: RavenRemote) -> RavenRemote:
+    def connect(self, machine: Machine, transport: httpx.BaseTransport) -> tuple[HttpClient, Remote]:
         """As in ``Surroundings``."""
+        if self.plain is not None:
+            return self.plain.connect(self, machine, transport)
+        http = HttpClient(
+            "http://127.0.0.1",
+            lambda: self.bearer,
+            raven_profile(WORKSPACE),
+            transport=transport,
+            clock=machine.clock,
+        )
+        remote = RavenRemote(http)
         if not self.chances.visits:
-            return plain
-        return cast(RavenRemote, visits.VisitRemote(plain, lambda: self.server.log(self.source_id)))
+            return http, remote
+        return http, cast(RavenRemote, visits.VisitRemote(remote, lambda: self.server.log(self.source_id)))
 
     def check_revisions(self, index: Index, source: int, table: str) -> None:
         """As in ``Surroundings``."""
-        (visits if self.chances.visits else revisions).check(index, source, table)
+        if self.plain is not None:
+            self.plain.check_revisions(index, source, table)
+        else:
+            (visits if self.chances.visits else revisions).check(index, source, table)
 
     def ask(self, endpoint: str, **body: Any) -> tuple[int, Any]:
         """One request past every fault."""
@@ -246,6 +274,10 @@ class World:
 
     def edit_on_server(self) -> None:
         """Somebody changes a file on the server."""
+        if self.plain is not None:
+            self.changes += 1
+            self.plain.act(self)
+            return
         heads = self.server.heads(self.source_id)
         if not heads:
             return
@@ -268,7 +300,8 @@ class World:
     def calm_down(self) -> None:
         """What is still on its way arrives, what was done to the folders is put right, and nothing is paused."""
         self.network.flush()
-        self.ask("sources/resume", sourceId=self.source_id)
+        if self.plain is None:
+            self.ask("sources/resume", sourceId=self.source_id)
         for machine in self.machines:
             while machine.strange.tidy_one():
                 self.note(machine.name, machine.strange.last)
