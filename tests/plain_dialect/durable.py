@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from msgspec import Struct
 
@@ -20,8 +21,6 @@ from plain_dialect.server import PlainServer
 from plain_dialect.state import ApiError, Sizes, Upload
 from plain_dialect.uploads import Uploads
 from strict_raven.wire import Response
-
-_PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +82,8 @@ class FileUploads(Uploads):
     def __init__(self, server: PlainServer, top: Path) -> None:
         super().__init__(server)
         self._top = top
+        self._digests: dict[str, tuple[int, Any]] = {}
+        """By upload: the number of chunks that came in order since the start, and their running digest."""
 
     def write(self, upload: Upload, index: int, content: bytes) -> None:
         """See ``Uploads``. An empty content was written before the restart."""
@@ -93,7 +94,15 @@ class FileUploads(Uploads):
                 os.pwrite(handle, content, index * self._server.sizes.chunk)
             finally:
                 os.close(handle)
+        self._count(upload.id, index, content)
         super().write(upload, index, b"")
+
+    def _count(self, identifier: str, index: int, content: bytes) -> None:
+        """Hash a chunk while it is in memory, so that the commit need not read the file and delay everybody else."""
+        count, digest = self._digests.get(identifier, (0, hashlib.sha256()))
+        if content and index == count:
+            digest.update(content)
+            self._digests[identifier] = count + 1, digest
 
     def assemble(self, upload: Upload, promised: tuple[str, int]) -> None:
         """See ``Uploads``. The file gets the name of its hash."""
@@ -102,10 +111,10 @@ class FileUploads(Uploads):
             # A restart repeats the request.
             return
         place = self._place(upload.id)
-        digest = hashlib.sha256()
-        with place.open("rb") as file:
-            while piece := file.read(_PIECE):
-                digest.update(piece)
+        count, digest = self._digests.pop(upload.id, (0, None))
+        if count != len(upload.chunks):
+            with place.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256")
         if (digest.hexdigest(), place.stat().st_size) != promised:
             raise ApiError(400, "the content has another checksum")
         place.rename(target)
