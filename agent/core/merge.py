@@ -25,6 +25,17 @@ class Proposal(Struct, frozen=True):
     cut: bool = False
 
 
+def is_text(content: bytes) -> bool:
+    """Return True if the bytes are UTF-8 without a NUL, so that their lines mean something."""
+    if b"\0" in content:
+        return False
+    try:
+        content.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def propose(base: bytes | None, local: bytes | None, remote: bytes | None) -> Proposal | None:
     """Merge the two sides of a conflict on their recorded base.
 
@@ -36,9 +47,12 @@ def propose(base: bytes | None, local: bytes | None, remote: bytes | None) -> Pr
         local, remote: the sides; None if a side holds no file.
 
     Returns:
-        The proposal, or None if one of the three texts is missing.
+        The proposal, or None if one of the three is missing or is no text.
     """
     if base is None or local is None or remote is None:
+        return None
+    if not all(is_text(each) for each in (base, local, remote)):
+        # The lines of a picture or a database mean nothing: a merge of them would be damaged, and look clean.
         return None
     matchers: list[LineMatcher] = []
 

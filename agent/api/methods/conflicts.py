@@ -16,6 +16,7 @@ from agent.api.methods.common import (
     opened_folder,
     readable,
     remote_of,
+    row_of,
     stamp,
 )
 from agent.api.schema.common import ListParams
@@ -23,7 +24,7 @@ from agent.api.schema.conflicts import ConflictDocument, DiffDocument, DiffParam
 from agent.core.conflict import HEAD_IS_LOCAL, Conflict
 from agent.core.diff import diff_lines
 from agent.core.errors import AgentError, RemoteError, UsageError
-from agent.core.merge import Proposal, propose
+from agent.core.merge import Proposal, is_text, propose
 from agent.runtime.agent import Agent
 from agent.runtime.local_folder import LocalFolder
 from agent.settings.drafts import Drafts
@@ -138,7 +139,7 @@ def all_shown(agent: Agent) -> list[Shown]:
 def diff(agent: Agent, params: DiffParams) -> DiffDocument:
     """Show one conflict: the base, both sides, and the proposed merge."""
     shown = find(all_shown(agent), params.id, params.cwd or "")
-    texts = texts_of(agent, shown)
+    texts, unshown = _shown_texts(agent, shown)
     proposal = texts.proposal()
     preview, cut = _preview(texts)
     document = documents(agent, [shown])[0]
@@ -151,7 +152,28 @@ def diff(agent: Agent, params: DiffParams) -> DiffDocument:
         merge_clean=proposal.clean if proposal else False,
         preview=preview,
         cut=cut or (proposal is not None and proposal.cut),
+        unshown=unshown,
     )
+
+
+def _shown_texts(agent: Agent, shown: Shown) -> tuple[ConflictTexts, str | None]:
+    """Return the texts to show, or none of them and the reason."""
+    path, way_on = shown.conflict.path, "keep one side: raven-agent resolve"
+    size = large_size(agent, shown.source, path)
+    if size is not None:
+        return _NO_TEXTS, f"{path} has {size:,} bytes and is not shown; {way_on}"
+    texts = texts_of(agent, shown)
+    if any(each is not None and not is_text(each) for each in (texts.base, texts.local, texts.remote)):
+        return _NO_TEXTS, f"{path} is no text and is not shown; {way_on}"
+    return texts, None
+
+
+def large_size(agent: Agent, source: SourceEntry, path: str) -> int | None:
+    """Return the bytes of the larger side of a file that travels as a transfer; None if no side does."""
+    limit = agent.server(source.server).capabilities.inline_limit
+    row = row_of(agent, source, path)
+    size = max(row.local.size or 0, row.remote.size or 0)
+    return None if limit is None or size <= limit else size
 
 
 def _preview(texts: ConflictTexts) -> tuple[list[PreviewRow], bool]:
@@ -181,6 +203,9 @@ class ConflictTexts(Struct, frozen=True):
     def proposal(self) -> Proposal | None:
         """Return the proposed three-way merge, if one can be made."""
         return propose(self.base, self.local, self.remote)
+
+
+_NO_TEXTS: Final = ConflictTexts(None, None, None)
 
 
 def texts_of(agent: Agent, shown: Shown, folder: LocalFolder | None = None) -> ConflictTexts:

@@ -211,6 +211,10 @@ def version_content(agent: Agent, source: SourceEntry, path: str, wanted: str, t
             raise UsageError(f"{words} with {wanted!r}", "raven-agent history lists them")
         (digest,) = hashes
         text = folder.trash.read(trashed[digest]) if digest in trashed else sent[digest]
+    limit = agent.server(source.server).capabilities.inline_limit if text is None else None
+    if text is None and limit is not None:
+        message = f"version {digest[:12]} of {path} is over {limit:,} bytes, or is no longer kept"
+        raise RequestRefused(message, "restore it on the server; the file then arrives like any other")
     if text is None:
         raise RequestRefused(f"the server knows version {digest[:12]} of {path} and has no text of it")
     return text

@@ -12,7 +12,7 @@ from typing import Final
 from msgspec import Struct
 
 from agent.api.methods.common import opened_folder
-from agent.api.methods.conflicts import Shown, all_shown, find, local_text, texts_of
+from agent.api.methods.conflicts import Shown, all_shown, find, large_size, local_text, texts_of
 from agent.api.methods.sync import working_runner
 from agent.api.schema.conflicts import ResolutionRow, ResolutionState, ResolveDocument, ResolveParams
 from agent.core.conflict import ConflictState
@@ -114,7 +114,8 @@ def _decide(agent: Agent, folder: LocalFolder, group: Sequence[_Decision], param
 def _message(agent: Agent, folder: LocalFolder, decision: _Decision, params: ResolveParams) -> m.Resolve | None:
     conflict, choice = decision.shown.conflict, params.choice
     text: bytes | None = None
-    if choice is Resolution.KEEP_LOCAL and conflict.local_hash is not None:
+    is_large = large_size(agent, decision.shown.source, conflict.path) is not None
+    if choice is Resolution.KEEP_LOCAL and conflict.local_hash is not None and not is_large:
         text = local_text(agent, decision.shown.source, folder, conflict)
         if text is None:
             _refuse(decision.row, "the file changed since; please look again")
@@ -128,6 +129,8 @@ def _message(agent: Agent, folder: LocalFolder, decision: _Decision, params: Res
 
 
 def _merged_text(agent: Agent, folder: LocalFolder, shown: Shown, params: ResolveParams) -> bytes | None:
+    if params.proposed and large_size(agent, shown.source, shown.conflict.path) is not None:
+        return None
     if params.proposed:
         proposal = texts_of(agent, shown, folder).proposal()
         return proposal.text if proposal and proposal.clean else None

@@ -111,6 +111,7 @@ class DiffDocument(ConflictDocument, frozen=True, kw_only=True):
         merge_clean: true if the proposed merge holds no conflict markers.
         preview: differences between the local and the remote text.
         cut: true if a comparison reached its work bound: a region is larger than it could be, no merge is clean.
+        unshown: one sentence why no text is shown, for a file that is no text or is large; null where texts are shown.
     """
 
     base: str | None
@@ -120,6 +121,7 @@ class DiffDocument(ConflictDocument, frozen=True, kw_only=True):
     merge_clean: bool
     preview: list[PreviewRow]
     cut: bool
+    unshown: str | None
 
 
 class ResolutionState(enum.StrEnum):

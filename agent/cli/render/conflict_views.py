@@ -47,6 +47,8 @@ def diff(document: Document) -> View:
     """Show one conflict: from the server's text to the local one, then the proposed merge."""
     kind = document["kind"].replace("_", " against ")
     lines = [TextLine(f"{document['id']}  {document['path']}  ({kind})", Style.HEAD)]
+    if document.get("unshown"):
+        return [*lines, TextLine(str(document["unshown"]), Style.ASIDE)]
     lines += _unified(document.get("remote"), document.get("local"))
     if document.get("cut"):
         lines.append(TextLine(_COARSE, Style.CARE))
