@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
@@ -19,7 +19,7 @@ from agent.disk.watch.events import ChangedPaths
 from agent.disk.watch.watcher import Watcher
 from agent.engine import messages as m
 from agent.engine.config import EngineConfig, RunMode
-from agent.remotes.protocol import Capabilities
+from agent.remotes.protocol import Capabilities, ListingCost
 from agent.runtime.effect_executor import EffectExecutor, ServerConnection
 from agent.runtime.local_folder import LocalFolder
 from agent.runtime.local_index_reader import LocalIndexReader
@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from agent.runtime.source_runner import SourceRunner
 
 log = logging.getLogger(__name__)
+
+_DEAR_LISTING_SECONDS: Final = 86_400.0
+"""Least time between two verifications where a listing costs a call for each folder or file."""
 
 
 def open_folder(fs: Fs, home: Home, source: SourceEntry) -> LocalFolder:
@@ -78,8 +81,10 @@ def engine_config(
 
 def with_capabilities(config: EngineConfig, capabilities: Capabilities) -> EngineConfig:
     """Return the configuration for a server with these features."""
+    cheap = capabilities.listing is ListingCost.CHEAP
     return replace(
         config,
+        verify_every=config.verify_every if cheap else max(config.verify_every, _DEAR_LISTING_SECONDS),
         long_poll=capabilities.long_poll,
         ordered_feed=capabilities.ordered_feed,
         item_results=capabilities.item_results,

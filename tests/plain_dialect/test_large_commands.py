@@ -75,5 +75,7 @@ def test_conflicts_of_large_and_binary_files(server: PlainProcess, tmp_path: Pat
     with here.daemon() as first:
         settle([first])
         assert here.files() == ended
+        paused = here.run("pause", "--everywhere")
+        assert paused.code != 0 and "cannot pause a source for all machines" in paused.err
         shown = here.run("show", here.folder / LARGE)
         assert shown.code != 0 and "is too large to be shown" in shown.err

@@ -228,8 +228,14 @@ def _set_pause(agent: Agent, params: PauseParams | ResumeParams, until: float | 
 
 def _everywhere(agent: Agent, params: PauseParams | ResumeParams, *, pause: bool) -> PauseDocument:
     sources = chosen_sources(agent, params)
+    remotes = {source.server: agent.connection(source.server).remote for source in sources}
+    cannot = [name for name, remote in remotes.items() if not remote.capabilities.server_pause]
+    if cannot:
+        raise UsageError(
+            f"the server of {', '.join(cannot)} cannot pause a source for all machines", "pause it on each machine"
+        )
     for source in sources:
-        remote = agent.connection(source.server).remote
+        remote = remotes[source.server]
         if pause:
             remote.pause(source.source_id)
         else:
