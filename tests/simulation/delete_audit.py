@@ -31,11 +31,12 @@ class Ledger:
     reason, fewer deletes are counted here.
 
     Attributes:
+        approved: deletes of the plans that its person approved.
         is_blind: the agent lost its own count with its index; nothing is asked any more.
     """
 
+    approved: set[tuple[str, str | None]] = field(default_factory=set)
     is_blind: bool = False
-    _approved: set[tuple[str, str | None]] = field(default_factory=set)
     _sent: dict[str, tuple[float, str | None]] = field(default_factory=dict)
 
     def check(
@@ -47,7 +48,7 @@ class Ledger:
             WrongDelete: more deletes went without a question than the limits allow.
         """
         if held is not None and any(isinstance(x, m.ApproveDeletes) and x.plan == held.plan for x in messages):
-            self._approved |= held.files
+            self.approved |= held.files
         parked = machine.engine._ctx.parked
         now = machine.clock()
         sent = [delete for delete in sent_deletes(effects) if delete[0] not in parked]
@@ -68,7 +69,7 @@ class Ledger:
             for path, (at, digest) in self._sent.items()
             if now - at < machine.limits.window
             and (path in going or path not in rows)
-            and (path, digest) not in self._approved
+            and (path, digest) not in self.approved
             and path not in machine.user.renamed
             and digest not in texts
         }
@@ -82,15 +83,20 @@ def sent_deletes(effects: Iterable[e.Effect]) -> list[tuple[str, str | None]]:
 
 
 def check_step(
-    held: HeldDeletes | None, messages: Iterable[m.Message], effects: Iterable[e.Effect], parked: Container[str]
+    held: HeldDeletes | None,
+    messages: Iterable[m.Message],
+    effects: Iterable[e.Effect],
+    parked: Container[str],
+    approved: Container[tuple[str, str | None]],
 ) -> None:
     """Check the deletes of one step against the plan that was held before it.
 
     Args:
+        approved: deletes that a person approved. They may go in a later step: their plan is judged anew only then.
         parked: paths with a conflict. A delete that is sent there is known to be stale: the server keeps its head.
 
     Raises:
-        WrongDelete: a held delete is carried out, and no person approved the plan in this step.
+        WrongDelete: a held delete is carried out, and no person approved the plan.
     """
     if held is None or any(isinstance(message, m.ApproveDeletes | m.UndoDeletes) for message in messages):
         return
@@ -100,7 +106,7 @@ def check_step(
             intents = (intent for intent, _ in effect.jobs if intent.purpose is Purpose.PULL)
             deletes = [(intent.path, intent.expected) for intent in intents if intent.new is None]
         for delete in deletes:
-            if delete in held.files and delete[0] not in parked:
+            if delete in held.files and delete not in approved and delete[0] not in parked:
                 raise WrongDelete(f"{delete[0]} is deleted, and the plan it is held under waits for a person")
 
 

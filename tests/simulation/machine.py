@@ -337,7 +337,7 @@ class Machine:
         self._world.note(self.name, "<-", *messages)
         held = self.engine.held
         effects = self.engine.step(self.clock(), *messages)
-        delete_audit.check_step(held, messages, effects, self.engine._ctx.parked)
+        delete_audit.check_step(held, messages, effects, self.engine._ctx.parked, self.ledger.approved)
         self.ledger.check(self, held, messages, effects)
         mirrors.check(self.engine, self.stored)
         self._take(effects)
