@@ -43,6 +43,7 @@ class TimeoutH11Protocol(H11Protocol):
         self._request_began = 0.0
         self._received = 0
         self._write_timer: asyncio.TimerHandle | None = None
+        self._is_upgraded = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Start the timer of the first request."""
@@ -61,11 +62,21 @@ class TimeoutH11Protocol(H11Protocol):
         """Process received bytes. Start the request timer if they do not complete a request."""
         self._received += len(data)
         super().data_received(data)
+        if self._is_upgraded:
+            return
         if self.transport.is_closing() or self.conn.their_state not in _RECEIVING:
             self._stop_request_timer()
         elif self._request_timer is None:
             self._received = len(data)
             self._start_request_timer()
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Give the connection to the WebSocket protocol, which has its own pings. No timer of a request may go on."""
+        self._stop_request_timer()
+        self._stop_write_timer()
+        self.table.remove(self)
+        self._is_upgraded = True
+        super().handle_websocket_upgrade(event)
 
     def handle_events(self) -> None:
         """Process parsed requests. Each one's scope names this connection."""

@@ -19,6 +19,7 @@ from agent.hub.answers import HubError, Response
 from agent.hub.connection_table import ConnectionStage
 from agent.hub.domain.model import Caller
 from agent.hub.domain.ports import StoreFull, StoreUnavailable
+from agent.hub.drive_sockets import DriveSockets
 from agent.hub.event_notifier import EventNotifier, woken_within
 from agent.hub.http_request import (
     ClientDisconnected,
@@ -71,7 +72,7 @@ class HubApp:
         open_metrics: answer `/metrics` to clients on this machine without a token. False behind a proxy, which is
             often on this machine itself and would pass requests of everybody on.
         gauges: further metrics, by name.
-        drive: the second API, None to serve Raven's only.
+        drive, sockets: the second API and its WebSockets, None to serve Raven's only.
 
     Attributes:
         asgi: the application.
@@ -88,11 +89,13 @@ class HubApp:
         open_metrics: bool = True,
         gauges: Mapping[str, Callable[[], float]] | None = None,
         drive: DriveFace | None = None,
+        sockets: DriveSockets | None = None,
     ) -> None:
         self.notifier = EventNotifier()
         self.asgi = self._serve
         self._hub = hub
         self._drive = drive
+        self._sockets = sockets
         self._revocations = revocations
         self._write_threads = write_threads
         self._open_metrics = open_metrics
@@ -102,6 +105,7 @@ class HubApp:
         self._answers = MemoryBudget(*ANSWER_BUDGET)
         self._database_lost = False
         own: dict[str, Callable[[], float]] = {
+            "open_websockets": lambda: float(sockets.count if sockets is not None else 0),
             "waiting_polls": lambda: float(self.notifier.waiting),
             "request_memory_bytes": lambda: float(self._bodies.used),
             "unread_answer_bytes": lambda: float(self._answers.used),
@@ -109,7 +113,15 @@ class HubApp:
         self.metrics = HubMetrics(agent.__version__, own | dict(gauges or {}))
         hub.on_commit(self.notifier.notify)
 
+    def commit_elsewhere(self, source: str) -> None:
+        """Wake the waiters of a source: another hub on this database committed. Callable from any thread."""
+        self.notifier.notify(source)
+        if self._sockets is not None:
+            self._sockets.notify(source)
+
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket" and self._sockets is not None:
+            await self._sockets.serve(scope, receive, send)
         if scope["type"] != "http":
             return
         raw = raw_request(scope)

@@ -20,6 +20,7 @@ from agent.hub.client_timeouts import TimeoutH11Protocol
 from agent.hub.connection_table import ConnectionTable, connection_limits
 from agent.hub.domain.ids import new_uuid
 from agent.hub.domain.ports import StoreFull, StoreUnavailable
+from agent.hub.drive_sockets import DriveSockets
 from agent.hub.http_app import SHARED_WRITE_THREADS, WRITE_THREADS, HubApp
 from agent.hub.listening import DEFAULT_HOST as DEFAULT_HOST
 from agent.hub.listening import PORT_FILE as PORT_FILE
@@ -36,6 +37,7 @@ from agent.hub.store.reserve import RESERVE_FILE, DiskReserve
 from agent.hub.store.sql_store import SqlStore, StoreError, sqlite_url
 from agent.hub.store.token_registry import Revocations, TokenRegistry
 from agent.hub.tls import TlsGate, server_context
+from agent.hub.websocket_protocol import MAX_FRAME_BYTES, websocket_protocol
 from agent.process.idle_server import IdleServer
 
 KEEP_ALIVE_SECONDS = 72
@@ -162,6 +164,8 @@ def _tokens(settings: HubSettings, revocations: Revocations) -> JwtTokens:
 
 
 def _application(settings: HubSettings, hub: Hub, store: SqlStore, revocations: Revocations) -> HubApp:
+    sockets = DriveSockets(store, hub.caller_of_token)
+    hub.on_commit(sockets.notify)
     drive = DriveFace(
         DriveContext(
             store,
@@ -169,7 +173,7 @@ def _application(settings: HubSettings, hub: Hub, store: SqlStore, revocations: 
             hub.now,
             new_uuid,
             hub.announce,
-            lambda _caller, _device, _share: None,
+            sockets.prefer,
         ),
         RateLimits(hub.now),
     )
@@ -183,6 +187,7 @@ def _application(settings: HubSettings, hub: Hub, store: SqlStore, revocations: 
         open_metrics=not settings.behind_proxy,
         gauges={"open_connections": lambda: float(len(table))},
         drive=drive,
+        sockets=sockets,
     )
 
 
@@ -241,7 +246,8 @@ def _run(
         app.asgi,
         http=_protocol(settings),
         interface="asgi3",
-        ws="none",
+        ws=websocket_protocol(),
+        ws_max_size=MAX_FRAME_BYTES,
         lifespan="off",
         log_config=None,  # the caller configures logging
         access_log=False,
@@ -279,7 +285,7 @@ def _commits_of_others(store: SqlStore, app: HubApp) -> Iterator[None]:
     if not store.is_shared:
         yield
         return
-    listener = CommitListener(store, app.notifier.waited_for, app.notifier.notify)
+    listener = CommitListener(store, app.notifier.waited_for, app.commit_elsewhere)
     listener.start()
     try:
         yield

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import orjson
 import psutil
 import pytest
+from websockets.sync.client import connect
 
 from hub.fixtures import Running, headers, sha, token, upsert
 from support.eventually import eventually
@@ -174,3 +175,24 @@ def test_a_client_that_does_not_take_its_answer_is_given_up(hub: Running) -> Non
 def established(connection: socket.socket) -> bool:
     """Return True if the kernel has the connection as established. Bytes from before its end may be unread."""
     return connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1) == b"\x01"
+
+
+def test_a_websocket_outlives_the_timer_of_a_request(hub: Running) -> None:
+    """It idles for two and a half timeouts and answers then; its connection is counted, and no longer once closed."""
+    client = hub.client()
+    device = {"device_id": "dev", "device_name": "d", "platform": "cli", "client_version": "1"}
+    client.http.post("/api/v1/sync/devices", json=device).raise_for_status()
+    bearer = token(secret=(hub.data / "secret").read_bytes())
+
+    def open_connections() -> float:
+        lines = client.http.get("/metrics").text.splitlines()
+        return float(next(line for line in lines if line.startswith("raven_hub_open_connections ")).split()[1])
+
+    before = open_connections()
+    url = f"{hub.url.replace('http', 'ws')}/api/v1/sync/ws/dev?token={bearer}"
+    with connect(url, proxy=None) as sockets:
+        assert open_connections() == before + 1
+        time.sleep(2.5 * PATIENCE)
+        sockets.send('{"type":"ping"}')
+        assert orjson.loads(sockets.recv(timeout=10))["type"] == "pong"
+    eventually(lambda: open_connections() == before, what="the end of the count of a closed connection")

@@ -127,7 +127,11 @@ class Hub:
     def caller_of(self, headers: Mapping[str, str]) -> Caller | None:
         """Return the caller that a request's token speaks for, or None without a valid token."""
         scheme, _, token = headers.get("authorization", "").partition(" ")
-        return self._tokens.caller(token.strip(), self._context.clock()) if scheme.lower() == "bearer" else None
+        return self.caller_of_token(token.strip()) if scheme.lower() == "bearer" else None
+
+    def caller_of_token(self, token: str) -> Caller | None:
+        """Return the caller that a token speaks for, or None if it is not valid now."""
+        return self._tokens.caller(token, self._context.clock())
 
     def signed_in(self, headers: Mapping[str, str]) -> Caller:
         """Return the caller of a request whose token names its workspace.
