@@ -135,6 +135,10 @@ class FetchListing(Struct, frozen=True, gc=False):
     """Ask for the server's listing of files; post ListingArrived once or more."""
 
 
+class FetchStateDigest(Struct, frozen=True, gc=False):
+    """Ask for the digest of the server's files; post StateDigestArrived."""
+
+
 class CheckFeedContinuity(Struct, frozen=True, gc=False):
     """Ask if the server's feed still holds what was read up to ``state``; post FeedContinuityChecked."""
 
@@ -256,6 +260,7 @@ Effect = (
     | FetchHead
     | FetchHeadsAndConflicts
     | FetchListing
+    | FetchStateDigest
     | CheckFeedContinuity
     | FetchConflicts
     | CloseConflicts

@@ -112,6 +112,7 @@ class Engine:
             m.Fetched: self._large_downloads.on_fetched,
             m.HeadArrived: self._on_head,
             m.ListingArrived: self._verification.on_listing,
+            m.StateDigestArrived: self._verification.on_digest,
             m.FeedContinuityChecked: self._polling.on_continuity_checked,
             m.ConnectionsReset: self._polling.on_connections_reset,
             m.ConflictsArrived: self._server_conflicts.on_list,

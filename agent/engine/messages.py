@@ -152,6 +152,12 @@ class ListingArrived(Struct, frozen=True, gc=False):
     last: bool
 
 
+class StateDigestArrived(Struct, frozen=True, gc=False):
+    """The digest of the server's files; see ``core.state_digest``."""
+
+    digest: str
+
+
 class FeedContinuityChecked(Struct, frozen=True, gc=False):
     """Comparison of the server's feed with the position it was read to.
 
@@ -328,6 +334,7 @@ Message = (
     | Fetched
     | HeadArrived
     | ListingArrived
+    | StateDigestArrived
     | FeedContinuityChecked
     | ConnectionsReset
     | TrashWriteFinished

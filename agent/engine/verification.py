@@ -3,6 +3,8 @@
 The feed is read to its end, the files are listed, and the feed is read to its end again. Only paths without a change
 in between are compared. If a path differs, its head is fetched; if a path is missing, it counts as deleted after a
 second listing. Where the server lists no hashes, a file whose mark moved since its head was fetched differs.
+
+A server may state one digest of its files instead. Where it equals that of the remote tree, nothing is listed.
 """
 
 from __future__ import annotations
@@ -19,8 +21,8 @@ from agent.core.version import is_same_version
 from agent.engine.config import RunMode
 from agent.engine.conflicts import ConflictTracker
 from agent.engine.context import EngineContext
-from agent.engine.effects import FetchListing
-from agent.engine.messages import Call, ListingArrived
+from agent.engine.effects import FetchListing, FetchStateDigest
+from agent.engine.messages import Call, ListingArrived, StateDigestArrived
 from agent.engine.path_store import PathStore
 from agent.index.activity import ActivityKind
 from agent.index.operations import OperationState, StoredOperation
@@ -41,6 +43,7 @@ class VerificationPhase(enum.Enum):
 
     IDLE = "idle"
     DRAIN_BEFORE = "drain_before"
+    DIGEST = "digest"
     LISTING = "listing"
     DRAIN_AFTER = "drain_after"
     ASKING = "asking"
@@ -61,6 +64,8 @@ class Verification:
         """Listed marks of differing paths, confirmed once their head arrived."""
         self._missing_once: set[str] = set()
         self._acked_before: set[str] = set()
+        self._digest: str | None = None
+        """The digest that the server stated; None if its files are listed."""
 
     @property
     def pending(self) -> bool:
@@ -85,12 +90,9 @@ class Verification:
         if self._phase is VerificationPhase.IDLE:
             self._begin_if_due()
         elif self._phase is VerificationPhase.DRAIN_BEFORE and ctx.in_flight.drained >= self._goal:
-            self._phase = VerificationPhase.LISTING
-            ctx.index.listing.clear(ctx.source)
-            ctx.emit(FetchListing())
+            self._ask_what_is_there()
         elif self._phase is VerificationPhase.DRAIN_AFTER and ctx.in_flight.drained >= self._goal:
-            self._compare()
-            self._ask()
+            self._judge()
         elif self._phase is VerificationPhase.ASKING:
             self._ask()
 
@@ -107,6 +109,7 @@ class Verification:
             ctx.wake(self._wanted_at)
             return
         self._wanted_at = None
+        self._digest = None
         self._phase = VerificationPhase.DRAIN_BEFORE
         ctx.in_flight.changed_during_check.clear()
         self._acked_before = {
@@ -120,6 +123,48 @@ class Verification:
             ctx.in_flight.request_conflicts()
         self._goal = ctx.request_drain()
 
+    def _ask_what_is_there(self) -> None:
+        # While operations are open the two sides differ, and a digest would only come before the listing.
+        if self._ctx.setup.state_digest and not self._ctx.open_operations:
+            self._phase = VerificationPhase.DIGEST
+            self._ctx.emit(FetchStateDigest())
+        else:
+            self._fetch_listing()
+
+    def _fetch_listing(self) -> None:
+        self._phase = VerificationPhase.LISTING
+        self._ctx.index.listing.clear(self._ctx.source)
+        self._ctx.emit(FetchListing())
+
+    def _judge(self) -> None:
+        """Compare what the server stated. A digest that differs proves nothing: it only leads to the listing."""
+        digest, self._digest = self._digest, None
+        if digest is None:
+            self._compare()
+        elif digest == self._ctx.index.trees.remote_digest(self._ctx.source):
+            self._differing = []
+            self._missing_once.clear()
+            self._phase = VerificationPhase.ASKING
+        else:
+            self._fetch_listing()
+            return
+        self._ask()
+
+    def on_digest(self, message: StateDigestArrived) -> None:
+        """Take in the digest of the server's files."""
+        if self._phase is VerificationPhase.DIGEST:
+            self._digest = message.digest
+            self._answered()
+
+    def _answered(self) -> None:
+        """Read the feed to its end: what changed before the answer is known then."""
+        ctx = self._ctx
+        ctx.retry_state.answered(Call.LISTING)
+        # A server that was restored from an older copy meanwhile answered from older files: ask before they count.
+        ctx.in_flight.forget_continuity()
+        self._phase = VerificationPhase.DRAIN_AFTER
+        self._goal = ctx.request_drain()
+
     def on_listing(self, message: ListingArrived) -> None:
         """Take in rows of the listing."""
         ctx = self._ctx
@@ -127,11 +172,7 @@ class Verification:
             return
         ctx.index.listing.add(ctx.source, message.files)
         if message.last:
-            ctx.retry_state.answered(Call.LISTING)
-            # A server that was restored from an older copy meanwhile listed older files: ask before the listing counts.
-            ctx.in_flight.forget_continuity()
-            self._phase = VerificationPhase.DRAIN_AFTER
-            self._goal = ctx.request_drain()
+            self._answered()
 
     def on_head_failed(self) -> None:
         """Verify again after a while: the head of a differing path could not be fetched."""

@@ -21,6 +21,7 @@ from agent.core.model import (
     Side,
 )
 from agent.core.reconcile import Step
+from agent.core.state_digest import state_digest
 from agent.index.bulk_insert import Insert
 from agent.index.revisions import SAME, stored
 
@@ -30,6 +31,7 @@ _COLUMNS: Final = (
 )
 _KNOWN: Final = "path, local_size, mtime_ns, ctime_ns, inode, racy, local_presence, local_reason, local_hash, xxh3"
 _CHUNK: Final = 500
+_DIGESTED: Final = 5000
 _PRESENCES: Final = tuple(Presence)
 _STEPS: Final = tuple(Step)
 """Members by number; the numbers have no gaps."""
@@ -197,6 +199,12 @@ class Trees:
         """Return every hash that is the server's head of some path."""
         sql = "SELECT DISTINCT remote_hash FROM files WHERE source = ? AND remote_hash IS NOT NULL"
         return {digest for (digest,) in self._db.execute(sql, (source,))}
+
+    def remote_digest(self, source: int) -> str:
+        """Return the digest of the remote tree; see ``state_digest``. Reads every row."""
+        sql = "SELECT path, remote_hash FROM files WHERE source = ? AND remote_hash IS NOT NULL ORDER BY path"
+        rows = self._db.execute(sql, (source,))
+        return state_digest(iter(partial(rows.fetchmany, _DIGESTED), []))
 
     def has_files(self, source: int) -> bool:
         """True if the folder holds any file or any path that could not be read."""

@@ -76,6 +76,7 @@ class Capabilities(Struct, frozen=True):
         server_pause: a source can be paused for all machines.
         resumable_uploads: an interrupted upload continues with its missing chunks.
         heartbeat_seconds: the least number of seconds between two heartbeats.
+        state_digest: the server states one hash over all its files, and its revisions are the contents' hashes.
     """
 
     long_poll: bool = False
@@ -98,6 +99,7 @@ class Capabilities(Struct, frozen=True):
     server_pause: bool = True
     resumable_uploads: bool = False
     heartbeat_seconds: float = 0.0
+    state_digest: bool = False
 
 
 class Registration(Struct, frozen=True):
@@ -290,6 +292,10 @@ class Remote(Protocol):
 
     def listing(self, source_id: str) -> Iterator[list[RemoteFile]]:
         """Iterate over every file of the source, in pages."""
+        ...
+
+    def state_digest(self, source_id: str) -> str:
+        """Read the digest of every file of the source; see ``core.state_digest``. Only with ``state_digest``."""
         ...
 
     def head(self, source_id: str, path: str) -> RemoteHead | None:

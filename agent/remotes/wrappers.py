@@ -196,6 +196,11 @@ class ObservedRemote:
         with self._observed("listing"):
             yield from self._inner.listing(source_id)
 
+    def state_digest(self, source_id: str) -> str:
+        """See ``Remote``."""
+        with self._observed("state_digest"):
+            return self._inner.state_digest(source_id)
+
     def head(self, source_id: str, path: str) -> RemoteHead | None:
         """See ``Remote``."""
         with self._observed("head"):

@@ -230,6 +230,8 @@ class EffectExecutor:
                 for files in remote.listing(source):
                     yield m.ListingArrived(tuple(files), last=False)
                 yield m.ListingArrived((), last=True)
+            case e.FetchStateDigest():
+                yield m.StateDigestArrived(remote.state_digest(source))
             case e.FetchConflicts(with_texts):
                 yield from conflict_list(remote.conflicts(source), with_texts)
             case e.CloseConflicts(closes):
@@ -289,7 +291,7 @@ def _failure(effect: e.Effect, problem: Problem) -> m.CallFailed:
             return m.CallFailed(m.Call.STANDING, problem)
         case e.Recall(operation):
             return m.CallFailed(m.Call.RECALL, problem, operation.id)
-        case e.FetchListing():
+        case e.FetchListing() | e.FetchStateDigest():
             return m.CallFailed(m.Call.LISTING, problem)
         case _:
             return m.CallFailed(m.Call.CONFLICTS, problem)

@@ -94,6 +94,7 @@ def with_capabilities(config: EngineConfig, capabilities: Capabilities) -> Engin
         inline_limit=capabilities.inline_limit,
         resumable_uploads=capabilities.resumable_uploads,
         moves=capabilities.moves,
+        state_digest=capabilities.state_digest,
         accepts=Accepts(capabilities.text_only, capabilities.max_bytes),
     )
 

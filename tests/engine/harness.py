@@ -12,6 +12,7 @@ from agent.core.conflict import Conflict
 from agent.core.events import Delete, FeedEvent, Page, Upsert
 from agent.core.model import ABSENT, ApplyOutcome, ApplyResult, Fingerprint, Mode, Observation, file_side
 from agent.core.remote_records import Outcome, RemoteConflict, RemoteFile, RemoteHead, RemoteVersion, Result
+from agent.core.state_digest import state_digest
 from agent.core.supply import Inline, Supply
 from agent.engine import effects as e
 from agent.engine import messages as m
@@ -102,6 +103,8 @@ class EngineHarness:
         self.effects: list[e.Effect | e.CloseConflict | e.TextForTrash] = []
         self.listings = 0
         """How many listings were asked for."""
+        self.digests = 0
+        """How many digests were asked for."""
         self.restart()
 
     def restart(self) -> None:
@@ -176,12 +179,18 @@ class EngineHarness:
             self.stands()
             if self.wants(e.Poll):
                 self._page()
+            elif self.wants(e.FetchStateDigest):
+                self.take(e.FetchStateDigest)
+                self.digests += 1
+                files = [(row.path, row.remote.hash) for row in self.index.trees.all(SOURCE) if row.remote.hash]
+                listed = files if self.listing is None else [(f.path, f.hash or "") for f in self.listing]
+                self.tell(m.StateDigestArrived(state_digest([listed])))
             elif self.wants(e.FetchListing):
                 self.take(e.FetchListing)
                 self.listings += 1
                 rows = [row for row in self.index.trees.all(SOURCE) if row.remote.hash]
-                files = tuple(RemoteFile(row.path, row.remote.hash or "") for row in rows)
-                self.tell(m.ListingArrived(self.listing if self.listing is not None else files, last=True))
+                held = tuple(RemoteFile(row.path, row.remote.hash or "") for row in rows)
+                self.tell(m.ListingArrived(self.listing if self.listing is not None else held, last=True))
             elif self.wants(e.FetchConflicts):
                 self.take(e.FetchConflicts)
                 self.tell(m.ConflictsArrived(self.listed if self.listed is not None else self._known_conflicts()))

@@ -8,9 +8,11 @@ from typing import Any
 import pytest
 
 from agent.core.model import Mode
+from agent.core.state_digest import state_digest
 from agent.hub.answers import event_id
 from agent.hub.domain.ids import new_uuid
 from agent.hub.domain.model import Event, EventType, Source, SourceStatus
+from agent.hub.raven import files
 from agent.hub.raven.endpoints import HANDLERS
 from hub.fixtures import SENTINEL, STRANGER, UNKNOWN, InProcess, Running, delete, headers, sha, token, upsert
 
@@ -177,6 +179,19 @@ def test_a_deleted_file_is_not_found_and_its_history_is(hub: InProcess) -> None:
     assert [v["content"] for v in hub.ok("sources/history", **wish)["versions"]] == ["one"]
 
 
+def test_a_digest_covers_every_present_file(hub: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is that of the listing, in any number of queries, and changes with each text and each path."""
+    monkeypatch.setattr(files, "DIGESTED", 2)
+    source, seen = hub.source(), set()
+    for item in (upsert("b.md", "one"), upsert("a/ä.md", "two"), upsert("a.md", "three"), delete("b.md", sha("one"))):
+        hub.push(source, item)
+        listed = [(f["relativePath"], f["lastSyncedHash"]) for f in hub.ok("sources/files", sourceId=source)]
+        found = hub.ok("sources/digest", sourceId=source)
+        assert found == {"sourceId": source, "digest": state_digest([listed])}
+        seen.add(found["digest"])
+    assert len(seen) == 4
+
+
 def test_sources_are_listed_newest_first(hub: InProcess) -> None:
     """Those of one millisecond too."""
     made = [hub.source() for _ in range(3)]
@@ -195,6 +210,7 @@ def test_a_heartbeat_answers_capabilities_or_not_found(hub: InProcess) -> None:
         "expected_hash",
         "latest_only",
         "connector_id",
+        "state_digest",
     ]
     assert hub.refused("connectors/heartbeat", connectorId=UNKNOWN) == (404, "Connector not found")
 
@@ -203,6 +219,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "sources/pause": {},
     "sources/resume": {},
     "sources/files": {},
+    "sources/digest": {},
     "sources/file": {"relativePath": "a.md"},
     "sources/file/update": {"relativePath": "a.md", "content": "stolen"},
     "sources/push-batch": {"items": [upsert("a.md", "stolen", sha("secret"))]},

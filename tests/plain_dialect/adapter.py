@@ -210,6 +210,10 @@ class PlainRemote:
                 for c in children
             ]
 
+    def state_digest(self, source_id: str) -> str:
+        """See ``Remote``. Never called: the server has no digest."""
+        raise _cannot("state_digest")
+
     def head(self, source_id: str, path: str) -> RemoteHead | None:
         """See ``Remote``."""
         for identifier in (self._known_id(source_id, path), self._tree.file(source_id, path)):

@@ -77,6 +77,9 @@ class StoreSession(DriveStoreSession, Protocol):
     def files(self, source: int, after: str | None, limit: int) -> list[Head]:
         """Return present files that Raven's face shows, in the order of their paths, starting behind `after`."""
 
+    def file_hashes(self, source: int, after: str | None, limit: int) -> list[tuple[str, str]]:
+        """Return (path, hash) of present files in the order of their paths, starting behind `after`."""
+
     def add_files(self, source: int, heads: Iterable[Head]) -> None:
         """Add paths that have no row yet."""
 

@@ -36,6 +36,7 @@ HANDLERS: dict[str, Handler] = {
     "sources/pause": registry.pause,
     "sources/resume": registry.resume,
     "sources/files": files.list_files,
+    "sources/digest": files.digest,
     "sources/file": files.read_file,
     "sources/file/update": resolve.update_file,
     "sources/push-batch": push.push_batch,

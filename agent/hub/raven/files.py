@@ -7,6 +7,7 @@ from typing import Any
 
 import orjson
 
+from agent.core.state_digest import state_digest
 from agent.hub.answers import HubError, timestamp
 from agent.hub.domain.model import Caller, FileVersion, Head, Source
 from agent.hub.domain.ports import StoreSession
@@ -19,6 +20,8 @@ DEFAULT_VERSIONS = 20
 
 PIECE = 1000
 """Files in one query of a streamed listing."""
+DIGESTED = 10_000
+"""Files in one query of a digest."""
 
 
 def list_files(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> Stream | list[dict[str, object]]:
@@ -43,6 +46,20 @@ def _pieces(context: HubContext, source: Source, after: str | None) -> Iterator[
         if len(heads) < PIECE:
             return
         after = heads[-1].path
+
+
+def digest(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+    """Return one hash over the paths and hashes of all present files, from one snapshot."""
+    with context.store.read() as session:
+        source = source_of(session, caller, body["sourceId"])
+        return {"sourceId": source.id, "digest": state_digest(_hashes(session, source))}
+
+
+def _hashes(session: StoreSession, source: Source) -> Iterator[list[tuple[str, str]]]:
+    after: str | None = None
+    while part := session.file_hashes(source.number, after, DIGESTED):
+        yield part
+        after = part[-1][0]
 
 
 def read_file(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> object:

@@ -147,6 +147,7 @@ ANSWERS: dict[str, Schema] = {
     "sources/pause": _SOURCE,
     "sources/resume": _SOURCE,
     "sources/files": _list(_record(_FILE_FIELDS)),
+    "sources/digest": _record({"sourceId": UUID, "digest": TEXT}),
     "sources/file": _record(_FILE_FIELDS | {"content": TEXT, "versions": _VERSIONS}),
     "sources/file/update": _UPDATED,
     "sources/push-batch": _record(

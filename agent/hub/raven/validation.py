@@ -109,6 +109,7 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field("limit", FieldType.INTEGER, Requirement.OPTIONAL, least=1, most=10_000),
         Field("after", FieldType.STRING, Requirement.OPTIONAL),
     ),
+    "sources/digest": (_SOURCE,),
     "sources/file": (_SOURCE, _PATH, _ALL_VERSIONS),
     "sources/file/update": (_SOURCE, _PATH, Field("content", FieldType.STRING), _BASE),
     "sources/push-batch": (

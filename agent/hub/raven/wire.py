@@ -11,7 +11,15 @@ from agent.hub.answers import JSON_TYPE, HubError, Response, event_id, printable
 from agent.hub.domain.model import DEFAULT_CONTENT_TYPE, Connector, Event, EventType, Head, OpenConflict, Source
 
 OFFLINE_AFTER_MS = 120_000
-CAPABILITIES = ("wait_ms", "item_results", "ordered_feed", "expected_hash", "latest_only", "connector_id")
+CAPABILITIES = (
+    "wait_ms",
+    "item_results",
+    "ordered_feed",
+    "expected_hash",
+    "latest_only",
+    "connector_id",
+    "state_digest",
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,17 @@ _FILES = Statement(
     .order_by(t.files.c.path)
     .limit(bindparam("n"))
 )
+_FILE_HASHES = Statement(
+    select(t.files.c.path, t.files.c.hash)
+    .where(
+        t.files.c.source == bindparam("s"),
+        t.files.c.path > bindparam("after"),
+        t.files.c.hash.is_not(None),
+        t.files.c.hidden == literal_column("0"),
+    )
+    .order_by(t.files.c.path)
+    .limit(bindparam("n"))
+)
 _OUTCOMES = BulkLookup(select(t.operations).where(t.operations.c.source == bindparam("s")), t.operations.c.operation)
 _CONTENTS = BulkLookup(select(t.contents.c.hash, t.contents.c.encoding, t.contents.c.data), t.contents.c.hash)
 _SIZES = BulkLookup(select(t.contents.c.hash, t.contents.c.size), t.contents.c.hash)
@@ -230,6 +241,10 @@ class SqlSession(DriveSession):
     def files(self, source: int, after: str | None, limit: int) -> list[Head]:
         # No path is empty, so every path is behind the empty one.
         return [head_of(row) for row in _FILES.rows(self._db, s=source, after=after or "", n=limit)]
+
+    def file_hashes(self, source: int, after: str | None, limit: int) -> list[tuple[str, str]]:
+        rows = _FILE_HASHES.rows(self._db, s=source, after=after or "", n=limit)
+        return [(path, hash_.hex()) for path, hash_ in rows]
 
     def add_files(self, source: int, heads: Iterable[Head]) -> None:
         rows = [(source, h.number, h.path, *head_values(h)) for h in heads]

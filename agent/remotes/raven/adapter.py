@@ -183,6 +183,10 @@ class RavenRemote:
             previous = {file.path for file in page}
             after = {"after": page[-1].path}
 
+    def state_digest(self, source_id: str) -> str:
+        """See ``Remote``."""
+        return text(self._row("sources/digest", {"sourceId": source_id}), "digest")
+
     def head(self, source_id: str, path: str) -> RemoteHead | None:
         """See ``Remote``. The versions come without their texts.
 

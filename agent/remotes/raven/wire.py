@@ -39,6 +39,7 @@ def capabilities_of(answer: Mapping[str, Any]) -> Capabilities:
         keeps_history=ordered,
         latest_only="latest_only" in offered,
         connector_id="connector_id" in offered,
+        state_digest="state_digest" in offered,
     )
 
 

@@ -174,6 +174,10 @@ class ScaiDriveRemote:
                 for child in children
             ]
 
+    def state_digest(self, source_id: str) -> str:
+        """See ``Remote``. Never called: the server has no digest."""
+        raise _cannot("state_digest")
+
     # Contents
 
     def fetch(self, source_id: str, transfer: Transfer, offset: int, sink: Sink) -> None:
