@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -116,6 +117,27 @@ def test_an_edited_ignore_file_asks_for_a_scan_and_applies_now(
     assert room.selection.verdict("d/x.md").selected
     (room.folder / name).write_text("x.md\n")
     eventually(lambda: notices.rescans() > 0 and not room.selection.verdict("d/x.md").selected)
+
+
+def test_rules_are_read_while_another_thread_releases(room: Room) -> None:
+    """The watcher releases the root after each event, also while another thread reads an ignore file through it."""
+    (room.folder / "d").mkdir()
+    (room.folder / "d/.gitignore").write_text("x.md\n")
+    over = threading.Event()
+
+    def release() -> None:
+        while not over.is_set():
+            room.selection.release()
+
+    releasing = threading.Thread(target=release)
+    releasing.start()
+    try:
+        for _ in range(2000):
+            room.selection.refresh()
+            assert not room.selection.verdict("d/x.md").selected
+    finally:
+        over.set()
+        releasing.join()
 
 
 def test_nothing_is_posted_after_the_stop(room: Room, notices: Notices) -> None:

@@ -110,7 +110,8 @@ class Selection:
 
     def release(self) -> None:
         """Close the handle of the root until it is needed again. Only for a selection with a root of its own."""
-        self._root.release()
+        with self._lock:
+            self._root.release()
 
     def refresh(self) -> None:
         """Examine every ignore file again on its next use, because it may have changed."""
