@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sqlite3
 import stat
@@ -18,6 +19,7 @@ from agent.hub.listening import ServeError as ServeError
 from agent.hub.store.backup import HubData, Overwrite, backup, restore
 from agent.hub.store.migrations import StoreError
 from agent.hub.store.sql_store import SqlStore, sqlite_url
+from hub.drive import Drive
 from hub.fixtures import InProcess, sha, upsert
 from support.processes import Home
 
@@ -230,3 +232,30 @@ def test_a_restore_never_replaces_a_database_in_use(tmp_path: Path, monkeypatch:
     assert not list(data.folder.glob("*before-restore*"))
     restore(copy, data, Overwrite.REPLACE)
     assert text_of(data.database, source) == "one"
+
+
+def test_a_backup_has_the_large_contents(tmp_path: Path) -> None:
+    """Files of the hub's folder are in the copy; a hub restored elsewhere reads and copies them again."""
+    content = os.urandom(3_000_000)
+
+    def drive_of(folder: Path) -> Drive:
+        return Drive(InProcess(SqlStore(sqlite_url(folder / "hub.db"))), folder)
+
+    data, _ = filled(tmp_path / "hub")
+    before = drive_of(data.folder).set_up()
+    file = before.upload(content, file_name="video")["file_id"]
+    backup(data, tmp_path / "copy", Overwrite.REFUSE, with_secret=True)
+    for name in ("second", "third"):
+        (tmp_path / name).mkdir()
+        there = HubData(tmp_path / name, tmp_path / name / "hub.db", tmp_path / name / "secret")
+        restore(tmp_path / "copy", there, Overwrite.REFUSE)
+        restored = drive_of(tmp_path / name)
+        assert restored.content(file) == content
+        restored.raven.store.close()
+        backup(there, tmp_path / "copy", Overwrite.REPLACE, with_secret=True)
+    stored = before.versions(file)[0]["checksum_sha256"]
+    (data.folder / "blobs" / stored[:2] / stored).unlink()
+    with pytest.raises(StoreError, match="missing"):
+        backup(data, tmp_path / "other", Overwrite.REFUSE, with_secret=True)
+    assert not (tmp_path / "other").exists()
+    before.raven.store.close()

@@ -24,6 +24,7 @@ from typing import Final
 from sqlalchemy import make_url
 from sqlalchemy.engine import URL
 
+from agent.hub.store.blobs import copy_blobs
 from agent.hub.store.migrations import StoreError
 from agent.process.environment import child_environment
 
@@ -148,6 +149,7 @@ def _copy_sqlite(database: Path, part: Path, secret: bytes | None) -> None:
             origin.backup(copy, pages=-1)
             # The copy is one file: without this, a part of it could be in a log beside it.
             copy.execute("PRAGMA journal_mode=DELETE")
+            copy_blobs(copy, database.parent)
             copy.execute(f"DROP TABLE IF EXISTS {_SECRET_TABLE}")
             if secret is not None:
                 copy.execute(f"CREATE TABLE {_SECRET_TABLE} (secret BLOB NOT NULL)")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import sqlite3
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Final
 
+from agent.hub.domain.model import Encoding
 from agent.hub.domain.ports import Growth, Store, StoreFull
+from agent.hub.store.migrations import StoreError
 from agent.hub.store.sql_store import SqlStore
 
 PIECE_BYTES: Final = 1_048_576
@@ -185,6 +188,32 @@ def _full_disk() -> Iterator[None]:
         if error.errno in _FULL:
             raise StoreFull(error.strerror) from error
         raise
+
+
+def copy_blobs(copy: sqlite3.Connection, folder: Path) -> None:
+    """Add the contents that are files of a hub's folder to a copy of its database, which then is complete.
+
+    A hub on a restored copy reads them from there.
+
+    Raises:
+        StoreError: a content is missing.
+    """
+    if copy.execute("SELECT 1 FROM sqlite_master WHERE name = 'pieces'").fetchone() is None:
+        return
+    query = "SELECT hash, size FROM contents WHERE encoding = ? AND length(data) = 0"
+    for raw, size in copy.execute(query, (int(Encoding.BLOB),)).fetchall():
+        hash_ = raw.hex()
+        path = folder / CONTENTS / hash_[:2] / hash_
+        held = "SELECT coalesce(sum(length(data)), 0) FROM pieces WHERE owner = ?"
+        if copy.execute(held, (hash_,)).fetchone()[0] == size:
+            continue
+        try:
+            with path.open("rb") as file:
+                while piece := file.read(PIECE_BYTES):
+                    row = (hash_, file.tell() - len(piece), piece)
+                    copy.execute("INSERT OR REPLACE INTO pieces (owner, start, data) VALUES (?, ?, ?)", row)
+        except FileNotFoundError:
+            raise StoreError(f"The content {path} is missing, so nothing was copied.") from None
 
 
 def blobs_of(folder: Path, store: SqlStore) -> FileBlobs | TableBlobs:
