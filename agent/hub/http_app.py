@@ -37,7 +37,7 @@ from agent.hub.memory_budget import MemoryBudget
 from agent.hub.metrics import CONTENT_TYPE, HubMetrics
 from agent.hub.raven.endpoints import Hub, endpoint_of
 from agent.hub.raven.validation import LARGE_ANSWERS, WRITERS
-from agent.hub.scaidrive.face import DriveFace, DriveMatch, match
+from agent.hub.scaidrive.face import DESCRIPTIONS, DriveFace, DriveMatch, description, match
 from agent.hub.store.token_registry import Revocations
 
 READ_THREADS: Final = 8
@@ -202,6 +202,8 @@ class HubApp:
             if not is_local and self._hub.caller_of(raw.headers) is None:
                 raise HubError(401, "Unauthorized")
             return Response(200, self.metrics.render(), {"content-type": CONTENT_TYPE})
+        if self._drive is not None and raw.method in ("GET", "HEAD") and raw.path in DESCRIPTIONS:
+            return Response(200, description())
         return self._hub.handle(raw.method, raw.path, raw.headers, b"")
 
     async def _ready(self) -> Response:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import jsonschema_rs
 import orjson
 
 from agent.hub.answers import Response
@@ -16,6 +18,7 @@ from agent.hub.domain.model import Caller
 from agent.hub.scaidrive.context import DriveContext
 from agent.hub.scaidrive.face import DriveFace, match
 from agent.hub.scaidrive.limits import RateLimits
+from agent.hub.scaidrive.openapi import ANSWERS, ERROR
 from agent.hub.store.blobs import FileBlobs, TableBlobs
 from hub.fixtures import USER, WORKSPACE, InProcess
 
@@ -32,6 +35,12 @@ def form(content: bytes, filename: str, **texts: str) -> bytes:
     head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="{filename}"\r\n'
     parts.append(head.encode() + b"Content-Type: application/octet-stream\r\n\r\n" + content + b"\r\n")
     return b"".join([*parts, f"--{BOUNDARY}--\r\n".encode()])
+
+
+@cache
+def validator(name: str) -> Any:
+    """The check of an answer against the OpenAPI document."""
+    return jsonschema_rs.Draft202012Validator(ERROR if name == "error" else ANSWERS[name], validate_formats=True)
 
 
 class Drive:
@@ -72,7 +81,12 @@ class Drive:
         """Status and decoded answer."""
         answer = self.send(method, path, b"" if body is None else orjson.dumps(body), **query)  # type: ignore[arg-type]
         data = answer.read()
-        return answer.status, orjson.loads(data) if data else None
+        shown = orjson.loads(data) if data else None
+        if answer.status != 204:
+            found = match(method, f"/api/v1/{path}")
+            assert found is not None
+            validator(found.route.name if answer.status < 400 else "error").validate(shown)
+        return answer.status, shown
 
     def ok(self, method: str, path: str, body: Json = None, **query: object) -> Json:
         """The answer of a success."""

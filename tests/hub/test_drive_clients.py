@@ -16,6 +16,8 @@ from typing import Any
 import httpx
 import pytest
 
+from agent.hub.scaidrive.face import ROUTES
+from agent.hub.scaidrive.openapi import ANSWERS, BODIES, QUERIES
 from hub.drive import updated
 from hub.fixtures import Running, token
 
@@ -252,3 +254,15 @@ def test_two_faces_of_one_hub_are_open_at_once(owner: Owner) -> None:
     refused = httpx.get(f"{owner.url}/api/v1/users/me")
     assert (refused.status_code, refused.json()["detail"]) == (401, "Unauthorized")
     assert httpx.get(f"{owner.url}/healthz").status_code == 200
+
+
+def test_the_document_names_every_route(owner: Owner) -> None:
+    """Served without a token; each route with its method, and no table names a route that is not there."""
+    document = httpx.get(f"{owner.url}/api/v1/openapi.json").json()
+    shown = {(method, path) for path, methods in document["paths"].items() for method in methods}
+    assert len(shown) == len(ROUTES)
+    names = {route.name for route in ROUTES}
+    assert ANSWERS.keys() | BODIES.keys() | QUERIES.keys() <= names
+    silent = {route.name for route in ROUTES if route.status == 204} | {"GET sync/download/{}", "GET files/{}/content"}
+    assert names - ANSWERS.keys() == silent
+    assert httpx.get(f"{owner.url}/openapi.json").json()["info"]["title"] == "Raven local sync (embedded hub)"

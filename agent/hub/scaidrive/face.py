@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 from urllib.parse import parse_qsl
 
@@ -16,53 +17,29 @@ from agent.hub.domain.ports import StoreFull, StoreUnavailable
 from agent.hub.scaidrive import applying, changes, conflicts, devices, downloads, files, folders, shares, uploads
 from agent.hub.scaidrive.context import DriveContext
 from agent.hub.scaidrive.limits import RateLimits
+from agent.hub.scaidrive.openapi import document as openapi_document
 from agent.hub.scaidrive.request import DriveRefusal, DriveRequest
+from agent.hub.scaidrive.route import SMALL_BODY, DriveHandler, DriveRoute
 from agent.hub.scaidrive.uploads import MOST_CHUNK
 from agent.hub.scaidrive.wire import document, refusal
 
 PREFIXES: Final = ("/api/v1/", "/scaidrive/api/v1/")
 WRAPPED_PREFIX: Final = "/scaidrive-data/api/v1/"
 """Answers below it are wrapped in `data`, as a part of the documentation shows them."""
-SMALL_BODY: Final = 1_048_576
 FORM_BODY: Final = MOST_CHUNK + 65_536
 BUSY_RETRY_SECONDS: Final = 2
 FULL_RETRY_SECONDS: Final = 30
+DESCRIPTIONS: Final = tuple(f"{prefix}openapi.json" for prefix in PREFIXES)
+"""Paths of the OpenAPI document, which needs no token."""
 _SLASHES: Final = re.compile("/{2,}")
 
-Handler = Callable[[DriveContext, DriveRequest], object]
 
-
-@dataclass(frozen=True, slots=True)
-class DriveRoute:
-    """One endpoint.
-
-    Attributes:
-        path: behind the prefix; `{}` is a variable part.
-        cost: tokens of the rate limit.
-        status: of a success.
-        body_limit: bytes of the largest body.
-    """
-
-    method: str
-    path: str
-    cost: int
-    handler: Handler
-    status: int = 200
-    body_limit: int = SMALL_BODY
-    writes: bool = False
-
-    @property
-    def name(self) -> str:
-        """Name in metrics and logs."""
-        return f"{self.method} {self.path}"
-
-
-def _get(path: str, cost: int, handler: Handler) -> DriveRoute:
+def _get(path: str, cost: int, handler: DriveHandler) -> DriveRoute:
     return DriveRoute("GET", path, cost, handler)
 
 
 def _write(
-    method: str, path: str, handler: Handler, status: int = 200, cost: int = 2, limit: int = SMALL_BODY
+    method: str, path: str, handler: DriveHandler, status: int = 200, cost: int = 2, limit: int = SMALL_BODY
 ) -> DriveRoute:
     return DriveRoute(method, path, cost, handler, status, limit, writes=True)
 
@@ -108,6 +85,12 @@ ROUTES: Final = (
     _write("POST", "uploads/{}/complete", uploads.complete_upload),
 )
 """Every endpoint. A read that may have to add rows for folders counts as a write."""
+
+
+@lru_cache(maxsize=1)
+def description() -> bytes:
+    """Return the OpenAPI document of every endpoint."""
+    return orjson.dumps(openapi_document(ROUTES))
 
 
 @dataclass(frozen=True, slots=True)
