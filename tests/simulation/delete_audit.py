@@ -33,10 +33,13 @@ class Ledger:
     Attributes:
         approved: deletes of the plans that its person approved.
         is_blind: the agent lost its own count with its index; nothing is asked any more.
+        to_recheck: the files (path, text) of the plan approved last that no later listing lacked.
     """
 
     approved: set[tuple[str, str | None]] = field(default_factory=set)
     is_blind: bool = False
+    to_recheck: frozenset[tuple[str, str]] = frozenset()
+    _listed: set[str] = field(default_factory=set)
     _sent: dict[str, tuple[float, str | None]] = field(default_factory=dict)
 
     def check(
@@ -47,8 +50,10 @@ class Ledger:
         Raises:
             WrongDelete: more deletes went without a question than the limits allow.
         """
+        self._take_listings(messages)
         if held is not None and any(isinstance(x, m.ApproveDeletes) and x.plan == held.plan for x in messages):
             self.approved |= held.files
+            self.to_recheck = held.files
         parked = machine.engine._ctx.parked
         now = machine.clock()
         sent = [delete for delete in sent_deletes(effects) if delete[0] not in parked]
@@ -59,6 +64,16 @@ class Ledger:
             many = len(lost) >= machine.limits.least and len(lost) > files * machine.limits.share
             if many and lost & {path for path, _ in sent}:
                 raise WrongDelete(f"{sorted(lost)} are deleted within an hour, {files} files, and nobody is asked")
+
+    def _take_listings(self, messages: Iterable[m.Message]) -> None:
+        for message in messages:
+            if isinstance(message, m.Started):
+                self._listed.clear()
+            elif isinstance(message, m.ListingArrived):
+                self._listed |= {file.path for file in message.files}
+                if message.last:
+                    self.to_recheck = frozenset(file for file in self.to_recheck if file[0] in self._listed)
+                    self._listed.clear()
 
     def _lost(self, machine: Machine, going: set[str], now: float) -> set[str]:
         """Return the paths deleted within the window whose text has gone from the folder, as far as the agent knows."""
@@ -110,8 +125,14 @@ def check_step(
                 raise WrongDelete(f"{delete[0]} is deleted, and the plan it is held under waits for a person")
 
 
-def check_removals(world: World, effect: e.Effect) -> None:
+def check_removals(world: World, to_recheck: Container[tuple[str, str]], effect: e.Effect) -> None:
     """Check the removals from a folder that are about to be made.
+
+    Two empty listings in a row are believed where they delete too few files to hold them. So only deletes of an
+    approved plan are checked, and only where no listing after the approval was empty as well.
+
+    Args:
+        to_recheck: the files (path, text) of that plan.
 
     Raises:
         WrongDelete: the server holds the very file that is removed for having been deleted there, and never lost it.
@@ -125,5 +146,6 @@ def check_removals(world: World, effect: e.Effect) -> None:
     for intent, _ in effect.jobs:
         if intent.new is None and intent.purpose is Purpose.PULL and intent.path not in world.network.deleted:
             head = heads.get(intent.path)
-            if head is not None and sha(head.encode()) == intent.expected:
+            known = head is not None and sha(head.encode()) == intent.expected
+            if known and (intent.path, intent.expected) in to_recheck:
                 raise WrongDelete(f"{intent.path} is removed here, and was never deleted on the server")

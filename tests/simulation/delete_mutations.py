@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from agent.core import delete_guard as guard
 from agent.core.delete_guard import ArrivedFile, DeleteEvidence, DeleteGuardLimits, DeleteVerdict, MissingFile
+from agent.core.reconcile import Step
 from agent.engine import delete_guard as guard_in_engine
 from agent.engine.delete_guard import DeleteGuard
 from agent.engine.messages import ApproveDeletes, CallFailed
@@ -19,7 +20,7 @@ from agent.engine.undone_deletes import UndoneDeletes
 from agent.engine.verification import Verification
 from agent.index.recent_deletes import CarriedOutDelete
 from simulation.fault_rates import Chances
-from simulation.mutant import Mutant, instead, nothing
+from simulation.mutant import Mutant, instead
 
 
 def _hold_ends_below_the_limit() -> AbstractContextManager[object]:
@@ -40,7 +41,11 @@ def _approval_not_checked_again() -> AbstractContextManager[object]:
 
 
 def _listed_again_still_deleted() -> AbstractContextManager[object]:
-    return instead(Verification, "_drop_deletes_of_listed", nothing)
+    def keep(self: Verification) -> None:
+        rows = self._path_store.rows(self._differing)
+        self._differing = [path for path in self._differing if rows[path].step is not Step.PULL_DELETE]
+
+    return instead(Verification, "_drop_deletes_of_listed", keep)
 
 
 def _inode_alone_is_a_rename() -> AbstractContextManager[object]:
@@ -89,7 +94,10 @@ def _old_names_made_again() -> Iterator[None]:
 _TIDY = Chances(least=3, churn=0.3, put_back=0.3, strange=0.0, clock=0.0, crash_at_disk=0.0, unheard=0.0)
 _REUSE = dataclasses.replace(_TIDY, reuse=1.0)
 _PUT_BACK = dataclasses.replace(_TIDY, least=2, put_back=1.5)
-_EMPTY_LISTINGS = Chances(empty_listing=0.3, strange=0.0, clock=0.0, crash_at_disk=0.0, crash_at_network=0.0)
+_EMPTY_LISTINGS = Chances(
+    empty_listing=0.5, sync=0.4, least=3, same_text=0.0, strange=0.0, clock=0.0, fault=0.0, bystander=0.0,
+    crash_at_disk=0.0, crash_at_network=0.0, user_between_calls=0.0,
+)  # fmt: skip
 _UNDO = dataclasses.replace(_TIDY, fault=0.15, crash_at_network=0.05, crash_at_disk=0.005)
 _RENAMES = dataclasses.replace(_TIDY, same_text=0.0)
 
@@ -105,14 +113,16 @@ DELETE_MUTANTS = (
         "approved deletes are carried out though the server lists the files again",
         _approval_not_checked_again,
         chances=_EMPTY_LISTINGS,
-        rare=True,
+        turns=900,
+        seeds=(5,),
     ),
     Mutant(
         "listed again, still deleted",
         "a delete concluded from one listing outlives the next one",
         _listed_again_still_deleted,
         chances=_EMPTY_LISTINGS,
-        rare=True,
+        turns=200,
+        seeds=(6,),
     ),
     Mutant(
         "an inode alone is a rename",

@@ -22,10 +22,10 @@ class Chances:
         clock, older: weight of somebody setting a clock, or putting an older copy of an index or the server in its
             place, among the acts of a turn.
         folding: that a machine's disk takes some names for one.
-        page_edit, stranger, outage, restore, put_back, churn: weights among the acts of a turn: of an edit on the
+        page_edit, stranger, outage, restore, put_back, churn, sync: weights among the acts of a turn: of an edit on the
             server, of a push by a connector of no machine here, of a stretch of time in which the server answers 500
             to everything, of a person who takes an older text back, of one who puts deleted files back by hand, of one
-            who deletes several files and makes as many others.
+            who deletes several files and makes as many others, of one who runs ``sync`` beside a daemon.
         least: number of files from which on deletes are held, in folders that are full at the beginning; 0: the
             product's own, in folders as they are.
         mounts: that folders of a machine may be mounted and unmounted.
@@ -57,6 +57,7 @@ class Chances:
     restore: float = 0.0
     put_back: float = 0.0
     churn: float = 0.0
+    sync: float = 0.0
     least: int = 0
     mounts: float = 0.0
     programs: float = 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import random
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol, cast
@@ -71,7 +71,7 @@ class Surroundings(Protocol):
         """Seconds since the epoch."""
         ...
 
-    def check_removals(self, effect: e.Effect) -> None:
+    def check_removals(self, to_recheck: Container[tuple[str, str]], effect: e.Effect) -> None:
         """A change of the folder is about to be made. Raises WrongDelete."""
         ...
 
@@ -445,7 +445,7 @@ class Machine:
     def work(self) -> None:
         """Carry the oldest effect on the folder out. Raises Crash."""
         effect = self.folder_work.popleft()
-        self._world.check_removals(effect)
+        self._world.check_removals(self.ledger.to_recheck, effect)
         self._carry_out(self._at_folder, effect, FOLDER_LANE)
 
     def call(self, call: Waiting) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from agent.engine import messages as m
+from agent.engine.config import RunMode
 from simulation import deciding
 from simulation.machine import Machine
 
@@ -108,7 +109,12 @@ class Turns:
                 waits(lambda: deciding.open_conflicts(machine)),
                 lambda: deciding.decide(world, machine),
             ),
-            Act(0.5, waits(lambda: machine.engine.held), lambda: deciding.release(world, machine)),
+            # Where somebody runs ``sync`` beside a daemon, a question is answered before the next sync withdraws it.
+            Act(
+                0.5 + 5.0 * world.chances.sync,
+                waits(lambda: machine.engine.held),
+                lambda: deciding.release(world, machine),
+            ),
             Act(0.3, waits(machine.halted), lambda: deciding.go_on(world, machine)),
             Act(0.03, _always, lambda: copies.copy_index(machine)),
             Act(older, lambda: copies.has_older(machine), lambda: copies.restore_index(machine)),
@@ -144,6 +150,11 @@ class Turns:
                     world.chances.churn,
                     lambda machine=machine: bool(machine.user.paths()),  # type: ignore[misc]
                     lambda machine=machine: world.churn(machine),  # type: ignore[misc]
+                ),
+                Act(
+                    world.chances.sync,
+                    lambda machine=machine: machine.alive and machine.habits.run_mode is RunMode.DAEMON,  # type: ignore[misc]
+                    lambda machine=machine: world.guarded(machine, machine.begin_pass),  # type: ignore[misc]
                 ),
             ]
         return [act for act in acts if act.weight]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
@@ -204,9 +204,9 @@ class World:
         machine.alive = False
         raise Crash
 
-    def check_removals(self, effect: e.Effect) -> None:
+    def check_removals(self, to_recheck: Container[tuple[str, str]], effect: e.Effect) -> None:
         """As in ``Surroundings``."""
-        delete_audit.check_removals(self, effect)
+        delete_audit.check_removals(self, to_recheck, effect)
 
     # The run
 
