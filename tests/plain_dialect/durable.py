@@ -85,16 +85,18 @@ class FileUploads(Uploads):
         self._digests: dict[str, tuple[int, Any]] = {}
         """By upload: the number of chunks that came in order since the start, and their running digest."""
 
+    def store(self, identifier: str, index: int, content: bytes) -> None:
+        """Write a chunk into its file. The disk may be slow, so nobody else waits for it."""
+        self._top.mkdir(exist_ok=True, parents=True)
+        handle = os.open(self._place(identifier), os.O_WRONLY | os.O_CREAT)
+        try:
+            os.pwrite(handle, content, index * self._server.sizes.chunk)
+        finally:
+            os.close(handle)
+        self._count(identifier, index, content)
+
     def write(self, upload: Upload, index: int, content: bytes) -> None:
-        """See ``Uploads``. An empty content was written before the restart."""
-        if content:
-            self._top.mkdir(exist_ok=True, parents=True)
-            handle = os.open(self._place(upload.id), os.O_WRONLY | os.O_CREAT)
-            try:
-                os.pwrite(handle, content, index * self._server.sizes.chunk)
-            finally:
-                os.close(handle)
-        self._count(upload.id, index, content)
+        """See ``Uploads``. The content is in its file already."""
         super().write(upload, index, b"")
 
     def _count(self, identifier: str, index: int, content: bytes) -> None:
@@ -154,11 +156,20 @@ class DurableApi(PlainApi):
         if entry.method != "PUT":
             self._answer_request(entry.method, entry.path, entry.headers, entry.body.encode())
             return
-        _, _, upload, _, index = entry.path.rsplit("/", 4)
-        self.files.write(self.files.get(upload), int(index), b"")
+        upload, index = _chunk_of(entry.path)
+        self.files.write(self.files.get(upload), index, b"")
+
+    def _takes(self, upload: str, index: int) -> bool:
+        with self._lock:
+            found = self._server.state.uploads.get(upload)
+            return found is not None and 0 <= index * self._server.sizes.chunk < found.size
 
     def handle(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
-        """See ``PlainApi``. One request at a time."""
+        """See ``PlainApi``. One request at a time, but for the bytes of chunks."""
+        if method == "PUT":
+            upload, index = _chunk_of(path)
+            if self._takes(upload, index):
+                self.files.store(upload, index, body)
         with self._lock:
             self._now = time.time()
             answer = self._answer_request(method, path, headers, body)
@@ -186,6 +197,12 @@ class DurableApi(PlainApi):
         with self._starts.open("a") as starts:
             starts.write(f"{start}\n")
         return FileResponse(206 if start else 200, headers, b"", place, start, found.size - start)
+
+
+def _chunk_of(path: str) -> tuple[str, int]:
+    """The upload and the number of the chunk that a request is about."""
+    _, upload, _, index = path.rsplit("/", 3)
+    return upload, int(index)
 
 
 def read_journal(path: Path) -> Iterator[Entry]:

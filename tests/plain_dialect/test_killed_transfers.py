@@ -129,6 +129,26 @@ def test_a_large_file_survives_kills_on_both_sides(plan: Plan, server: PlainProc
     assert max(here.peak, there.peak, server.peak) <= MEMORY_KIB
 
 
+@pytest.mark.parametrize("plan", [SHORT], ids=["short"])
+def test_a_renamed_large_file_is_not_sent_again(plan: Plan, server: PlainProcess, tmp_path: Path) -> None:
+    """No byte of its content travels, and the other machine renames its file: the inode stays."""
+    here, there = PlainHome(tmp_path, "here", server), PlainHome(tmp_path, "there", server)
+    write_large(here.folder / "large.bin", plan.size, 1)
+    with here.linked() as source:
+        pass
+    with there.linked(source):
+        pass
+    with here.daemon(), there.daemon():
+        eventually((there.folder / "large.bin").exists, plan.patience, "the file is installed")
+        inode = (there.folder / "large.bin").stat().st_ino
+        before = server.meter.received, server.meter.sent
+        (here.folder / "large.bin").rename(here.folder / "renamed.bin")
+        eventually((there.folder / "renamed.bin").exists, plan.patience, "the file is renamed there")
+        eventually(lambda: not (there.folder / "large.bin").exists(), plan.patience, "the old name is gone")
+    assert (server.meter.received, server.meter.sent) == before
+    assert (there.folder / "renamed.bin").stat().st_ino == inode
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("plan", [LONG], ids=["long"])
 def test_small_saves_pass_a_large_upload(plan: Plan, server: PlainProcess, tmp_path: Path) -> None:
