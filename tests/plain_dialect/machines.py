@@ -31,13 +31,17 @@ ACCOUNT = "plain"
 class PlainProcess:
     """The plain server as a process, which is killed and started again at the same address.
 
+    Args:
+        chunk_seconds: least time in which a chunk arrives: the speed of a link.
+
     Attributes:
         meter: counts bytes through all lives.
         peak: KiB of the largest resident set of all lives that have ended.
     """
 
-    def __init__(self, top: Path, sizes: Sizes) -> None:
+    def __init__(self, top: Path, sizes: Sizes, chunk_seconds: float = 0.0) -> None:
         top.mkdir()
+        self._chunk_seconds = chunk_seconds
         self._top = top
         self._sizes = sizes
         self._port = _free_port()
@@ -48,7 +52,10 @@ class PlainProcess:
 
     def _start(self) -> subprocess.Popen[bytes]:
         sizes = self._sizes
-        bounds = ("--inline", str(sizes.inline), "--chunk", str(sizes.chunk), "--most", str(sizes.most))
+        bounds = (
+            "--inline", str(sizes.inline), "--chunk", str(sizes.chunk), "--most", str(sizes.most),
+            "--chunk-seconds", str(self._chunk_seconds),
+        )  # fmt: skip
         with (self._top / "errors").open("ab") as errors:
             process = subprocess.Popen(
                 [sys.executable, "-P", str(_HERE / "server_process.py"), str(self._top), str(self._port), *bounds],
