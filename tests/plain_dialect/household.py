@@ -21,16 +21,20 @@ from agent.runtime.local_folder import LocalFolder
 from agent.runtime.local_index_reader import LocalIndexReader
 from agent.runtime.ports import ServerConnection
 from agent.runtime.source_setup import with_capabilities
-from plain_dialect.world import PlainWorld
+from remotes.suite.world import World
 
 SOURCE = 1
 MOST_EFFECTS = 1000
 
 
 class Household:
-    """One process after another over one folder and one index. Effects are carried out one by one, in order."""
+    """One process after another over one folder and one index. Effects are carried out one by one, in order.
 
-    def __init__(self, world: PlainWorld, top: Path) -> None:
+    Args:
+        name: of the machine; no other one of the world has it.
+    """
+
+    def __init__(self, world: World, top: Path, name: str = "desk") -> None:
         self.world = world
         self.root = top / "notes"
         self.root.mkdir()
@@ -39,7 +43,7 @@ class Household:
         self.index = open_index(top / "index.sqlite")
         self._reader = LocalIndexReader(top / "index.sqlite", SOURCE)
         self._remote = world.adapter(self._reader.book)  # type: ignore[arg-type]
-        self._connector = self._remote.register("desk", "linux", "1", "id-of-desk").connector_id
+        self._connector = self._remote.register(name, "linux", "1", f"id-of-{name}").connector_id
         self._folder: LocalFolder | None = None
         self.done: list[e.Effect] = []
         """Every effect that was carried out by the present process."""

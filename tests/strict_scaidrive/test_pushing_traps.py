@@ -18,7 +18,7 @@ from remotes.suite.world import sha
 from strict_raven.wire import Response
 from strict_scaidrive.api import hide
 from strict_scaidrive.state import DriveTraps
-from strict_scaidrive.world import ScaiDriveWorld
+from strict_scaidrive.world import LIMITS, ScaiDriveWorld
 
 Make = Callable[[DriveTraps], ScaiDriveWorld]
 
@@ -172,6 +172,24 @@ def test_an_edit_of_a_file_that_cannot_be_seen_is_uncertain(trapped: Make) -> No
     ]
 
 
+def test_an_edit_of_a_file_deleted_meanwhile_is_uncertain(trapped: Make) -> None:
+    """410 for one file holds up no other one, and the feed decides about it."""
+    world = trapped(DriveTraps())
+    world.results(world.edit("a.md", "A"), world.edit("b.md", "B"))
+    world.remove("a.md")
+    edits = world.edit("a.md", "A2", "A"), world.edit("b.md", "B2", "B")
+    assert world.results(*edits) == [Result.UNCERTAIN, Result.APPLIED]
+
+
+def test_a_folder_name_that_is_taken_refuses_only_its_files(trapped: Make) -> None:
+    """A file has the folder's name: the others are sent."""
+    world = trapped(DriveTraps())
+    world.put("d", "no folder")
+    outcomes = world.outcomes(world.edit("d/a.md", "A"), world.edit("b.md", "B"))
+    assert [outcome.result for outcome in outcomes] == [Result.REJECTED, Result.APPLIED]
+    assert outcomes[0].detail
+
+
 def test_a_share_that_is_hidden_stops_the_push(trapped: Make) -> None:
     """404 for the share: nothing is guessed about single files."""
     world = trapped(DriveTraps())
@@ -184,16 +202,29 @@ def test_a_share_that_is_hidden_stops_the_push(trapped: Make) -> None:
 
 
 def test_a_folder_that_was_deleted_is_made_again(trapped: Make) -> None:
-    """410 for the folder: nothing was applied, and the next push does not trust the old id, nor the book's."""
+    """410 for the folder: nothing was applied, and the next push does not use the old id."""
     world = trapped(DriveTraps())
-    world.put("d/a.md", "A")
-    world.drain()
+    world.results(world.edit("d/a.md", "A"))
     world.remove_folder("d")
     first = world.edit("d/b.md", "B")
     answer = world.push(first)
     assert [outcome.result for outcome in answer.outcomes] == [Result.NOT_SENT]
     assert world.results(first) == [Result.APPLIED]
     assert world.held() == {"d/b.md": b"B"}
+
+
+@pytest.mark.parametrize("size", [5, 200])
+def test_a_file_that_went_with_its_folder_is_uncertain(trapped: Make, size: int) -> None:
+    """The folder was renamed while the file was sent: it is at another path, and the feed says so."""
+    world = trapped(DriveTraps())
+    world.results(world.edit("d/a.md", "A"))
+    ending = "/files" if size <= LIMITS.multipart else "/complete"
+    between(world, ending, lambda: world.move("d", "e"))
+    new = opening(world, "d/b.md", OpenedFile(b"x" * size))
+    assert world.results(new) == [Result.UNCERTAIN]
+    assert sorted(world.held()) == ["e/a.md", "e/b.md"]
+    assert world.results(world.edit("d/c.md", "C")) == [Result.APPLIED]
+    assert sorted(world.held()) == ["d/c.md", "e/a.md", "e/b.md"]
 
 
 def test_the_calls_of_a_push_are_few(trapped: Make) -> None:

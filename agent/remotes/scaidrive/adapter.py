@@ -80,7 +80,7 @@ class ScaiDriveRemote:
         )  # fmt: skip
         self._device = ""
         self._calls = Calls(http, limits)
-        self._tree = ShareFolders(self._calls, books)
+        self._tree = ShareFolders(self._calls)
         self._feed = ShareFeed(self._calls, self._tree, lambda: self._device)
         self._conflicts = ShareConflicts(self._calls)
         self._uploads = DriveUploads(self._calls)

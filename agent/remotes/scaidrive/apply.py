@@ -116,8 +116,8 @@ class Applier:
         if failure.status == _CONFLICT:
             return self._without_word(share, device, items, outcomes)
         if kind in MISSING:
-            # A folder is gone, or another one. Its id is requested again.
-            self._tree.distrust(share)
+            # A folder is gone, or another one.
+            self._tree.forget(share)
         judged_alone = kind in (ProblemKind.BAD_REQUEST, ProblemKind.FORBIDDEN, *MISSING)
         if judged_alone and len(items) > 1:
             return self._one_by_one(share, device, items, outcomes)

@@ -282,6 +282,9 @@ class _PageReading:
         rev, size = version.rev, version.size
         if change.change in ("moved", "renamed") and change.old_path not in (None, path):
             assert change.old_path is not None
+            if posixpath.dirname(change.old_path) != posixpath.dirname(path):
+                # The folder itself may have been renamed, without an entry of its own.
+                self._tree.forget(self._share)
             return [Move(change.old_path, path, version.hash, position.next(), operation, rev, identifier, size)]
         content = None if again or operation is not None else self._content(path, identifier, version)
         return [Upsert(path, version.hash, position.next(), content, operation, rev, identifier, False, size)]

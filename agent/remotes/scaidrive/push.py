@@ -91,8 +91,8 @@ class Sender:
         """Take the failure of a call that made no version."""
         problem = failure.problem
         if problem.kind in MISSING:
-            # A folder is gone, or another one. Its id is requested again.
-            self._tree.distrust(share)
+            # A folder is gone, or another one.
+            self._tree.forget(share)
         if problem.kind is ProblemKind.FORBIDDEN and self._applier.may_write(share):
             detail = failure.reason or _FORBIDDEN
             sending.outcomes.append(Outcome(operation.id, Result.REJECTED, detail=detail))
@@ -146,7 +146,7 @@ class Sender:
         try:
             versions = self._calls.versions(identifier)
         except RemoteCallError as failure:
-            if failure.problem.kind not in MISSING:
+            if failure.problem.kind not in MISSING or not self._is_visible(share):
                 raise
             return None
         if not versions:
@@ -173,18 +173,30 @@ class Sender:
         rev = None
         try:
             if pieces.size <= self._calls.limits.multipart:
-                made = self._uploads.send_form(share, folder, operation, pieces).id
+                file = self._uploads.send_form(share, folder, operation, pieces)
+                made, path = file.id, file.path
             else:
                 done = self._uploads.send_session(share, folder, operation, pieces, None, outgoing.resume, on_resumable)
-                made, rev = done.file, done.rev
+                made, rev, path = done.file, done.rev, self._path_of(done.file)
         except UploadChanged:
             return Outcome(operation.id, Result.CHANGED)
         except RemoteCallError as failure:
             if is_taken(failure):
                 return self._taken(share, outgoing)
             return self._unless_too_large(operation, failure)
+        if path != operation.path:
+            # The folder was renamed meanwhile, and the new file went with it. The feed says so.
+            self._tree.forget(share)
+            return Outcome(operation.id, Result.UNCERTAIN)
         body = change_body("created", made, rev, None, operation.path)
         return ApplyItem(operation, made, body, None, rev=rev, uploaded=True)
+
+    def _path_of(self, file: str) -> str:
+        try:
+            return self._calls.file(file).path
+        except RemoteCallError as failure:
+            # The file was made, wherever it is.
+            raise UploadInDoubt(failure) from failure
 
     def _taken(self, share: str, outgoing: Outgoing) -> ApplyItem | Outcome:
         """Return the conflict with the file that has the name of a new one."""
@@ -210,11 +222,24 @@ class Sender:
         except UploadChanged:
             return Outcome(operation.id, Result.CHANGED)
         except RemoteCallError as failure:
+            if failure.problem.kind in MISSING and self._is_visible(share):
+                # The file was deleted, or is hidden now. The feed says which.
+                return Outcome(operation.id, Result.UNCERTAIN)
             return self._unless_too_large(operation, failure)
         body = change_body(
             "updated", target.id, done.rev, target.base, operation.path, None, operation.hash, operation.size
         )
         return ApplyItem(operation, target.id, body, target.base, rev=done.rev, uploaded=True)
+
+    def _is_visible(self, share: str) -> bool:
+        """Return False if the account does not see the share itself. Raises RemoteError for any other failure."""
+        try:
+            self._calls.get("sync/changes", query={"share_id": share, "limit": 1})
+        except RemoteCallError as failure:
+            if failure.problem.kind is ProblemKind.NOT_FOUND:
+                return False
+            raise
+        return True
 
     def _is_resumed(self, outgoing: Outgoing, target: _Target) -> bool:
         """Return True if the head is the version that this very upload made before its answer was lost."""

@@ -1,4 +1,8 @@
-"""The folders of shares: their entries, and their ids by path. A cache over the book and over the server."""
+"""The folders of shares: their entries, and their ids by path.
+
+The book's ids are not used: a server may rename a folder and report only its files, and a file would then be created in
+a folder of another name. Each folder is looked up on the server once in the life of a process.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,6 @@ from collections.abc import Iterator
 from typing import Final
 
 from agent.core.errors import Problem, ProblemKind
-from agent.remotes.book import BookOf
 from agent.remotes.fields import row, text
 from agent.remotes.http.decode import DecodeLimits
 from agent.remotes.http.failures import RemoteCallError, SideEffect, malformed
@@ -22,24 +25,15 @@ _CONFLICT: Final = 409
 class ShareFolders:
     """Folder ids of every share of one account. Safe to use from several threads."""
 
-    def __init__(self, calls: Calls, books: BookOf) -> None:
+    def __init__(self, calls: Calls) -> None:
         self._calls = calls
-        self._books = books
         self._lock = threading.Lock()
         self._ids: dict[tuple[str, str], str] = {}
-        self._refused: set[str] = set()
-        """Ids of the book that the server did not know."""
 
     def forget(self, share: str) -> None:
-        """Ask for every folder again: one was moved or deleted."""
+        """Look every folder up again: one was moved or deleted, or the server does not know it."""
         with self._lock:
             self._ids = {key: value for key, value in self._ids.items() if key[0] != share}
-
-    def distrust(self, share: str) -> None:
-        """Ask for every folder again, whatever the book says: the server did not know one of them."""
-        with self._lock:
-            self._refused |= {identifier for (of, _), identifier in self._ids.items() if of == share}
-        self.forget(share)
 
     def children(
         self, share: str, folder: str | None, *, deleted: bool = False, priority: Priority = Priority.OWN
@@ -91,7 +85,7 @@ class ShareFolders:
             so_far = posixpath.join(so_far, name)
             with self._lock:
                 cached = self._ids.get((share, so_far))
-            known = cached or self._in_book(share, so_far) or self._look(share, known, name, so_far)
+            known = cached or self._look(share, known, name, so_far)
         return known
 
     def ensure(self, share: str, path: str) -> str | None:
@@ -116,7 +110,7 @@ class ShareFolders:
             found = [each for each in self.children(share, folder, deleted=deleted) if each.name == name]
         except RemoteCallError as failure:
             if failure.problem.kind in MISSING:
-                self.distrust(share)
+                self.forget(share)
                 return None
             raise
         # Several deleted files may have had the name; a server lists what was made later further down.
@@ -136,10 +130,6 @@ class ShareFolders:
             known = below[-1].id
         return known
 
-    def _in_book(self, share: str, path: str) -> str | None:
-        found = self._books(share).folder_id(path)
-        return None if found is None or found in self._refused else self._keep(share, path, found)
-
     def _look(self, share: str, parent: str | None, name: str, path: str) -> str:
         for child in self.children(share, parent):
             if child.is_folder and child.name == name:
@@ -151,10 +141,23 @@ class ShareFolders:
             answer = self._calls.post("folders", body=folder_body(share, parent, name))
         except RemoteCallError as failure:
             if failure.status == _CONFLICT:
-                # Another machine created it meanwhile.
-                return self._look(share, parent, name, path)
+                return self._look_again(share, parent, name, path)
             raise
         return self._keep(share, path, text(row(answer, "folder"), "id"))
+
+    def _look_again(self, share: str, parent: str | None, name: str, path: str) -> str:
+        """Return the folder that another machine created meanwhile.
+
+        Raises:
+            RemoteError: FORBIDDEN, the name is taken by something that is no folder, or that is not shown.
+        """
+        try:
+            return self._look(share, parent, name, path)
+        except RemoteCallError as failure:
+            if failure.problem.kind is not ProblemKind.NOT_FOUND:
+                raise
+            problem = Problem(ProblemKind.FORBIDDEN, f"the server has something else at {path}")
+            raise RemoteCallError(problem, SideEffect.NONE, problem.message) from failure
 
     def _keep(self, share: str, path: str, identifier: str) -> str:
         with self._lock:
