@@ -10,9 +10,8 @@ import json
 import socket
 import time
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 
 from agent.api.followed import FOLLOWED
 from agent.cli.unix_http import OK, UnixHttpResponse, post
@@ -91,8 +90,7 @@ def _require_utf8(params: Mapping[str, Any]) -> None:
                     ) from error
 
 
-@dataclass(frozen=True, slots=True)
-class SocketClient:
+class SocketClient(NamedTuple):
     """Asks a running daemon. Every call opens its own connection, so threads may share this."""
 
     path: Path
@@ -137,8 +135,7 @@ class SocketClient:
             yield answer
 
 
-@dataclass(frozen=True, slots=True)
-class LocalClient:
+class LocalClient(NamedTuple):
     """Asks a session in this process, for as long as the command lasts."""
 
     session: CommandSession

@@ -7,7 +7,6 @@ question is HTTP/1.0, so that the answer comes as it is, in no chunks, and ends 
 from __future__ import annotations
 
 import socket
-from dataclasses import dataclass
 from typing import BinaryIO, Final
 
 OK: Final = 200
@@ -16,7 +15,6 @@ _LONGEST_LINE: Final = 65_536
 _MOST_FIELDS: Final = 100
 
 
-@dataclass(frozen=True, slots=True)
 class UnixHttpResponse:
     """An answer whose head was read.
 
@@ -25,9 +23,10 @@ class UnixHttpResponse:
         length: bytes of the body, if the head says so.
     """
 
-    status: int
-    length: int | None
-    _body: BinaryIO
+    def __init__(self, status: int, length: int | None, body: BinaryIO) -> None:
+        self.status = status
+        self.length = length
+        self._body = body
 
     def read(self) -> bytes:
         """The whole body.
