@@ -253,6 +253,9 @@ class LargeDownloads:
         ctx = self._ctx
         most = ctx.setup.fetches if ctx.retry_state.is_well(Call.FETCH) else 1
         room = most - len(ctx.in_flight.fetching)
+        # A conflict may have ended otherwise, for example by a delete on the server.
+        rows = self._path_store.rows(list(self._decided))
+        self._decided = {p: size for p, size in self._decided.items() if self._is_decided(p, rows[p].remote.hash)}
         wanted = ctx.in_flight.large.pulls | self._decided
         if room <= 0 or not wanted:
             return

@@ -16,6 +16,7 @@ from simulation.user import sha
 
 if TYPE_CHECKING:
     from simulation.machine import Machine
+    from simulation.plain_face import PlainFace
     from simulation.world import World
 
 
@@ -137,10 +138,11 @@ def check_removals(world: World, to_recheck: Container[tuple[str, str]], effect:
     Raises:
         WrongDelete: the server holds the very file that is removed for having been deleted there, and never lost it.
     """
-    if not isinstance(effect, e.ApplyChanges) or not world.chances.empty_listing or "server" in world.restored:
+    if not isinstance(effect, e.ApplyChanges) or "server" in world.restored:
         return
     if world.plain is not None:
-        # Its own people delete and move files.
+        _check_on_plain(world.plain, effect)
+    if not world.chances.empty_listing or world.plain is not None:
         return
     heads = world.server.heads(world.source_id)
     for intent, _ in effect.jobs:
@@ -149,3 +151,12 @@ def check_removals(world: World, to_recheck: Container[tuple[str, str]], effect:
             known = head is not None and sha(head.encode()) == intent.expected
             if known and (intent.path, intent.expected) in to_recheck:
                 raise WrongDelete(f"{intent.path} is removed here, and was never deleted on the server")
+
+
+def _check_on_plain(plain: PlainFace, effect: e.ApplyChanges) -> None:
+    """A path that the server never lost is not removed, whatever is listed or hidden there."""
+    removed = {intent.path for intent, _ in effect.jobs if intent.new is None and intent.purpose is Purpose.PULL}
+    if removed:
+        lost = {event["relativePath"] for event in plain.told() if event["type"] == "file.delete"}
+        for path in sorted(removed - lost):
+            raise WrongDelete(f"{path} is removed here, and was never deleted on the server")

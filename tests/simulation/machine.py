@@ -38,6 +38,7 @@ from simulation.memory_fs import Change, Clock, Crash, Node
 from simulation.odd_folders import Strange
 from simulation.simfs import SimFs
 from simulation.stored import Stored
+from simulation.transfer_audit import TransferAudit
 from simulation.user import ROOT, STATE, User
 from strict_raven import Response
 from strict_raven.transport import HandlerTransport
@@ -218,6 +219,9 @@ class Machine:
         self.said: dict[str, deque[m.Message]] = {FOLDER_LANE: deque(), WATCHER_LANE: deque()}
         self.wake: float | None = None
         self.tickets: set[int] = set()
+        self._transfers = TransferAudit(self)
+        self.lists = False
+        """Whether the server's listing is being read."""
         self._passing = False
         self._numbers = 0
         transport = HandlerTransport(lambda *request: self._world.touch_network(self, *request))
@@ -340,6 +344,7 @@ class Machine:
         delete_audit.check_step(held, messages, effects, self.engine._ctx.parked, self.ledger.approved)
         self.ledger.check(self, held, messages, effects)
         mirrors.check(self.engine, self.stored)
+        self._transfers.check_step(effects)
         self._take(effects)
 
     def _take(self, effects: list[e.Effect]) -> None:
@@ -455,6 +460,7 @@ class Machine:
 
     def _carry_out(self, carrier: EffectExecutor, effect: e.Effect, lane: str) -> None:
         self._world.note(self.name, "does", effect)
+        self.lists = isinstance(effect, e.FetchListing)
         self._working += 1
         try:
             for message in carrier.carry_out(effect):

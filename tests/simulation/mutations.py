@@ -55,6 +55,7 @@ from simulation.disk_mutations import DISK_MUTANTS
 from simulation.fault_rates import Chances
 from simulation.mutant import Mutant, instead, nothing
 from simulation.people import PATHS
+from simulation.plain_mutations import PLAIN_MUTANTS
 from simulation.simfs import SimFs
 
 
@@ -366,6 +367,7 @@ _STRICT = ("strict",)
 MUTANTS = (
     *DELETE_MUTANTS,
     *DISK_MUTANTS,
+    *PLAIN_MUTANTS,
     Mutant(
         "no check after the swap",
         "what an exchange brings out goes to the trash unlooked at",

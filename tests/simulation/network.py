@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -86,10 +87,22 @@ class Network:
         if chances.empty_listing and path.endswith("/sources/files") and rng.random() < chances.empty_listing:
             world.note(machine.name, "network: two empty listings")
             faulty.inject(f.empty_listing(), requests=2, on="/sources/files")
+        if world.plain is not None:
+            self._hide(faulty, machine, method, path)
         answer = faulty.handle(method, path, headers, body)
         if rng.random() < chances.crash_at_network:
             world.strike(machine, f"after {endpoint}")
         return answer
+
+    def _hide(self, faulty: f.Faulty, machine: Machine, method: str, path: str) -> None:
+        """A file that is there is said to be missing, or a folder to be empty while it is listed."""
+        rng = self._world.rng
+        if method == "GET" and _HEAD.search(path) and rng.random() < 0.06:
+            self._world.note(machine.name, "network: a file is not to be seen")
+            faulty.inject(_missing(), on=path)
+        elif machine.lists and "/children" in path and rng.random() < 0.1:
+            self._world.note(machine.name, "network: an empty folder is listed")
+            faulty.inject(_empty_folder(), on=path)
 
     def fail_for_a_while(self) -> None:
         """From now on the server answers 500 to everything, for seconds or a minute."""
@@ -132,3 +145,17 @@ class Network:
 def _writes(path: str, body: bytes) -> bool:
     """True for a batch with operations."""
     return path.endswith(("/push-batch", "/commits")) and b'"items":[]' not in body
+
+
+_HEAD = re.compile(r"/files/[^/]+$")
+
+
+def _missing() -> f.Fault:
+    return f.Fault("missing", f.Strikes.BEFORE, lambda _: Response(404, _JSON, b'{"detail": "no such file"}'))
+
+
+def _empty_folder() -> f.Fault:
+    return f.Fault("empty folder", f.Strikes.BEFORE, lambda _: Response(200, _JSON, b'{"items": [], "more": false}'))
+
+
+_JSON = {"content-type": "application/json"}

@@ -180,7 +180,7 @@ class PlainFace:
         profile = plain_profile("")
         http = HttpClient(
             "http://127.0.0.1", lambda: world.bearer, profile, transport=transport, clock=machine.clock,
-            ticks=machine.clock,
+            ticks=world.clock,
         )  # fmt: skip
 
         def reading() -> contextlib.AbstractContextManager[Index]:

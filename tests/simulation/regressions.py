@@ -107,4 +107,9 @@ REGRESSIONS = (
         ),
         ("does FetchConflicts(",),
     ),
+    Regression(
+        "a_decided_text_that_the_server_lost_is_not_fetched",
+        Plan(401, "plain"),
+        ("decides g/c.md: keep_raven", "deletes g/c.md"),
+    ),
 )

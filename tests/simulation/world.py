@@ -85,9 +85,8 @@ class World:
         self.script = Script(START)
         self.server: Server = self._make_server()
         self.bearer = self.server.bearer
-        names = (
-            TWINS if self.chances.folding else MANY if self.chances.least else PATHS if self.plain is None else NAMES
-        )
+        names = NAMES if self.plain is not None else MANY if self.chances.least else PATHS
+        names = TWINS if self.chances.folding else names
         self.people = People(
             self.rng, self.script, names, same_text=self.chances.same_text, stale_base=self.chances.stale_base,
             fillers=() if self.plain is None else FILLERS,
