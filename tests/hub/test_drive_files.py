@@ -50,7 +50,7 @@ def test_raven_and_drive_share_one_log(drive: Drive) -> None:
 @pytest.mark.parametrize("size", [0, 5, 65_536, 1_048_576, 1_048_577, 3_000_001])
 def test_an_upload_of_any_size_becomes_a_file(drive: Drive, size: int) -> None:
     """In chunks; binary; the whole and a range come back; the version's hash is the content's."""
-    content = os.urandom(size)
+    content = (b"\xff" + os.urandom(size))[:size]
     done = drive.upload(content, file_name="video.mp4")
     shown = drive.ok("GET", f"files/{done['file_id']}")
     assert (shown["size"], shown["checksum_sha256"]) == (size, done["checksum_sha256"])
@@ -169,6 +169,14 @@ def test_a_deleted_file_is_410_and_keeps_its_versions(drive: Drive) -> None:
     assert drive.content(file, version=1) == b"1"
     again = drive.create("f.md", b"2")
     assert again["id"] != file and again["version"] == 1
+    listed = drive.ok("GET", "folders/root/children", share_id=drive.share, include_deleted="true")["items"]
+    assert [(item["id"], item["is_deleted"]) for item in listed] == [(again["id"], False)]
+    drive.ok("PATCH", f"files/{again['id']}", {"name": "g.md"})
+    listed = drive.ok("GET", "folders/root/children", share_id=drive.share, include_deleted="true")["items"]
+    assert [(item["name"], item["is_deleted"]) for item in listed] == [("g.md", False)]
+    drive.ok("DELETE", f"files/{again['id']}")
+    listed = drive.ok("GET", "folders/root/children", share_id=drive.share, include_deleted="true")["items"]
+    assert [(item["id"], item["is_deleted"]) for item in listed] == [(again["id"], True)]
     last = drive.changes()[1]
     assert (last["change_type"], last["resource_id"], last["old_path"]) == ("deleted", file, "/f.md")
     assert (last["new_path"], last["version_id"], last["metadata"]) == (None, None, {})

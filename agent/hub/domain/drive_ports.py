@@ -48,8 +48,11 @@ class FileStoreSession(Protocol):
     def folders_at(self, source: int, paths: Collection[str]) -> dict[str, FolderRow]:
         """Return present folders by path."""
 
-    def folders_in(self, source: int, parent: int) -> list[FolderRow]:
-        """Return the present folders in a folder, by path."""
+    def folders_in(self, source: int, parent: int, *, deleted: bool = False) -> list[FolderRow]:
+        """Return the folders in a folder, by path: the present ones, with `deleted` also those deleted there."""
+
+    def deleted_files_in(self, source: int, path: str) -> list[Head]:
+        """Return files that ended directly in a folder: for each path that holds none, the last one."""
 
     def folders_below(self, source: int, path: str) -> list[FolderRow]:
         """Return the present folders below a path, which is not among them, by path."""

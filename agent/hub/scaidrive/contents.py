@@ -16,6 +16,7 @@ from agent.hub.domain.model import DEFAULT_CONTENT_TYPE, Encoding
 from agent.hub.domain.ports import StoreSession
 from agent.hub.domain.text import is_text
 from agent.hub.scaidrive.context import DriveContext
+from agent.hub.scaidrive.request import DriveRefusal
 
 BINARY_TYPE: Final = "application/octet-stream"
 
@@ -41,8 +42,24 @@ def small_content(data: bytes) -> ReceivedContent:
     return ReceivedContent(sha256_hex(data), len(data), not is_text(data), pack(data))
 
 
+def check_size(context: DriveContext, size: int) -> None:
+    """Refuse a file that is too large.
+
+    Raises:
+        DriveRefusal: 413.
+    """
+    if size > context.largest_file:
+        message = f"The file is larger than the {context.largest_file} bytes that this hub takes"
+        raise DriveRefusal(413, message, "PAYLOAD_TOO_LARGE")
+
+
 def received_content(context: DriveContext, data: bytes) -> ReceivedContent:
-    """Return a content that came in one request. A large one is made durable first."""
+    """Return a content that came in one request. A large one is made durable first.
+
+    Raises:
+        DriveRefusal: 413 if it is too large.
+    """
+    check_size(context, len(data))
     if len(data) <= INLINE_BYTES:
         return small_content(data)
     upload = context.new_id()

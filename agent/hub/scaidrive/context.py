@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Final
 
 from agent.hub.domain.drive_model import ROOT, Device, FolderRow
 from agent.hub.domain.drive_ports import Blobs
@@ -15,6 +16,10 @@ from agent.hub.domain.source_transaction import SourceTransaction
 from agent.hub.scaidrive.request import DriveRefusal, not_found
 from agent.hub.scaidrive.wire import ROOT_ID, parsed_id
 
+DEFAULT_CHUNK: Final = 4_194_304
+LARGEST_FILE: Final = 2**42
+"""Bytes of the largest file, 4 TiB."""
+
 
 @dataclass(frozen=True, slots=True)
 class DriveContext:
@@ -23,6 +28,8 @@ class DriveContext:
     Attributes:
         committed: called with a source's id after a transaction that added events to it is durable.
         preference_changed: called with user, device and source after a preference was written.
+        chunk_size: bytes of a chunk of an upload if the client asks for no size.
+        largest_file: bytes of the largest file that is taken.
     """
 
     store: Store
@@ -31,6 +38,8 @@ class DriveContext:
     new_id: NewId
     committed: Callable[[str], None]
     preference_changed: Callable[[Caller, str, str], None]
+    chunk_size: int = DEFAULT_CHUNK
+    largest_file: int = LARGEST_FILE
 
 
 @dataclass(frozen=True, slots=True)

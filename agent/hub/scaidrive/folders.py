@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agent.hub.answers import timestamp
 from agent.hub.domain.drive_model import ROOT, FolderRow
+from agent.hub.domain.model import Head, Source
 from agent.hub.domain.source_folders import files_in, parent_path
 from agent.hub.scaidrive.context import (
     DriveContext,
@@ -48,37 +49,45 @@ def read_folder(context: DriveContext, request: DriveRequest) -> object:
 
 
 def children(context: DriveContext, request: DriveRequest) -> object:
-    """List a folder: its folders, then its files, by name.
+    """List a folder: its folders, then its files, by name; with `include_deleted` the deleted ones too.
 
     Raises:
         DriveRefusal: 404, 410 for a deleted one.
     """
+    deleted = request.flag("include_deleted")
     source = with_folders(context, request.caller, request.parameter("share_id"))
     with context.store.read() as session:
         source = share_of(session, request.caller, source.id)
         number = folder_number(source, request.ids[0])
-        path = "" if number == ROOT else present_folder(session.folder(source.number, number)).path
-        items: list[Shown] = [
-            {
-                "id": folder_id(source.number, row.number),
-                "name": row.path.rpartition("/")[2],
-                "type": "folder",
-                "modified_at": timestamp(row.modified_at),
-            }
-            for row in session.folders_in(source.number, number)
-        ]
-        items += [
-            {
-                "id": file_id(source.number, listed.head.identity),
-                "name": listed.head.path.rpartition("/")[2],
-                "type": "file",
-                "size": listed.size,
-                "mime_type": listed.head.content_type,
-                "modified_at": timestamp(listed.head.synced_at),
-            }
-            for listed in files_in(session, source.number, path)
-        ]
+        row = None if number == ROOT else session.folder(source.number, number)
+        path = "" if number == ROOT else (row if deleted and row is not None else present_folder(row)).path
+        items = [_folder_item(source, each) for each in session.folders_in(source.number, number, deleted=deleted)]
+        items += [_file_item(source, each.head, each.size) for each in files_in(session, source.number, path)]
+        if deleted:
+            gone = session.deleted_files_in(source.number, path)
+            items += [_file_item(source, head, None) for head in gone]
     return {"items": items, "path": f"/{path}", "total": len(items)}
+
+
+def _folder_item(source: Source, row: FolderRow) -> Shown:
+    return {
+        "id": folder_id(source.number, row.number),
+        "name": row.path.rpartition("/")[2],
+        "type": "folder",
+        "modified_at": timestamp(row.modified_at),
+        "is_deleted": row.deleted_at is not None,
+    }
+
+
+def _file_item(source: Source, head: Head, size: int | None) -> Shown:
+    return {
+        "id": file_id(source.number, head.identity),
+        "name": head.path.rpartition("/")[2],
+        "type": "file",
+        "mime_type": head.content_type,
+        "modified_at": timestamp(head.synced_at),
+        "is_deleted": head.hash is None,
+    } | ({} if size is None else {"size": size})
 
 
 def rename_folder(context: DriveContext, request: DriveRequest) -> object:

@@ -165,12 +165,21 @@ _VERSION: Final = _record(
     }
 )
 _ITEM: Final = _record(
-    {"id": TEXT, "name": TEXT, "type": _KIND, "modified_at": TIME}, {"size": COUNT, "mime_type": TEXT}
+    {"id": TEXT, "name": TEXT, "type": _KIND, "modified_at": TIME, "is_deleted": FLAG},
+    {"size": COUNT, "mime_type": TEXT},
 )
 _DONE: Final = _record({"file_id": TEXT, "version_id": TEXT, "checksum_sha256": HASH})
 
 ANSWERS: Final[dict[str, Schema]] = {
-    "GET users/me": _record({"id": TEXT, "tenant_id": TEXT, "groups": _list(TEXT), "scopes": _list(TEXT)}),
+    "GET users/me": _record(
+        {
+            "id": TEXT,
+            "tenant_id": TEXT,
+            "groups": _list(TEXT),
+            "scopes": _list(TEXT),
+            "max_file_size_bytes": COUNT,
+        }
+    ),
     "GET users/me/shares": _SHARES,
     "GET shares": _SHARES,
     "POST shares": _SHARE,
@@ -283,7 +292,7 @@ QUERIES: Final[dict[str, tuple[Schema, frozenset[str]]]] = {
     "POST sync/conflicts/{}/resolve": ({"resolution": _words(*ConflictRule)}, frozenset({"resolution"})),
     "GET sync/download/{}": ({"version": COUNT, "range_start": COUNT, "range_end": COUNT}, frozenset()),
     "GET files/{}/content": ({"version": COUNT, "range_start": COUNT, "range_end": COUNT}, frozenset()),
-    "GET folders/{}/children": ({"share_id": TEXT}, frozenset({"share_id"})),
+    "GET folders/{}/children": ({"share_id": TEXT, "include_deleted": FLAG}, frozenset({"share_id"})),
     "DELETE files/{}": ({"permanent": FLAG}, frozenset()),
     "DELETE folders/{}": ({"permanent": FLAG}, frozenset()),
 }

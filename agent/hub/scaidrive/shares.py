@@ -24,6 +24,7 @@ def me(context: DriveContext, request: DriveRequest) -> object:
         "tenant_id": request.caller.workspace,
         "groups": [],
         "scopes": ["files:read", "files:write"],
+        "max_file_size_bytes": context.largest_file,
     }
 
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from agent.hub.domain.drive_model import UploadSession
 from agent.hub.domain.ports import Growth, StoreSession
-from agent.hub.scaidrive.contents import ReceivedContent, row_of, uploaded_content
+from agent.hub.scaidrive.contents import ReceivedContent, check_size, row_of, uploaded_content
 from agent.hub.scaidrive.context import (
     DriveContext,
     folder_number,
@@ -19,10 +19,7 @@ from agent.hub.scaidrive.request import DriveRefusal, DriveRequest, maybe_intege
 from agent.hub.scaidrive.wire import Shown, file_id, parsed_id, upload_version_id, upload_view, version_id
 
 LEAST_CHUNK: Final = 65_536
-DEFAULT_CHUNK: Final = 4_194_304
 MOST_CHUNK: Final = 16_777_216
-LARGEST_FILE: Final = 2**42
-"""Bytes of the largest file, 4 TiB."""
 IDLE_MS: Final = 24 * 3_600_000
 """Milliseconds without activity after which an upload ends."""
 _HASH_LENGTH: Final = 64
@@ -40,8 +37,7 @@ def begin_upload(context: DriveContext, request: DriveRequest) -> object:
     chunk, replaced = maybe_integer(fields, "chunk_size", LEAST_CHUNK), maybe_text(fields, "replace_file_id")
     if size is None:
         raise wrong_field("body", "file_size", "Field required", "missing")
-    if size > LARGEST_FILE:
-        raise DriveRefusal(413, "The file is larger than this hub takes", "PAYLOAD_TOO_LARGE")
+    check_size(context, size)
     if chunk is not None and (chunk > MOST_CHUNK or chunk & (chunk - 1)):
         raise wrong_field("body", "chunk_size", f"Input should be a power of two from {LEAST_CHUNK} to {MOST_CHUNK}")
     share = with_folders(context, request.caller, text(fields, "share_id"))
@@ -57,7 +53,7 @@ def begin_upload(context: DriveContext, request: DriveRequest) -> object:
             folder=folder,
             name=name,
             size=size,
-            chunk_size=chunk or DEFAULT_CHUNK,
+            chunk_size=chunk or context.chunk_size,
             mime_type=maybe_text(fields, "mime_type", 128),
             hash=_promised(maybe_text(fields, "checksum_sha256")),
             replaces=identity,

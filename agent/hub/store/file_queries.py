@@ -70,10 +70,22 @@ _AUTHORS = BulkLookup(
 )
 _FOLDER = Statement(select(t.folders).where(is_value(t.folders.c.source, "s"), is_value(t.folders.c.number, "f")))
 _FOLDERS_AT = BulkLookup(select(t.folders).where(is_value(t.folders.c.source, "s"), _PRESENT), t.folders.c.path)
-_FOLDERS_IN = Statement(
+_ALL_FOLDERS_IN = (
     select(t.folders)
-    .where(is_value(t.folders.c.source, "s"), is_value(t.folders.c.parent, "p"), _PRESENT)
-    .order_by(t.folders.c.path)
+    .where(is_value(t.folders.c.source, "s"), is_value(t.folders.c.parent, "p"))
+    .order_by(t.folders.c.path, t.folders.c.number)
+)
+_FOLDERS_IN = {False: Statement(_ALL_FOLDERS_IN.where(_PRESENT)), True: Statement(_ALL_FOLDERS_IN)}
+_ABSENT_BELOW = Statement(
+    select(t.files)
+    .where(
+        is_value(t.files.c.source, "s"),
+        t.files.c.path > bindparam("after"),
+        t.files.c.path < bindparam("before"),
+        t.files.c.hash.is_(None),
+        t.files.c.version > literal_column("0"),
+    )
+    .order_by(t.files.c.path)
 )
 _FOLDERS_BELOW = Statement(
     select(t.folders)
@@ -101,6 +113,10 @@ def _below(path: str) -> dict[str, str]:
     """Return the bounds of all paths below a path; the empty one is the root."""
     # '0' follows '/' in the order of bytes; no valid UTF-8 is above U+10FFFF.
     return {"after": f"{path}/", "before": f"{path}0"} if path else {"after": "", "before": "\U0010ffff"}
+
+
+def _is_at(head: Head | None, path: str) -> bool:
+    return head is not None and head.hash is None and head.path == path
 
 
 class FileQueries:
@@ -180,8 +196,15 @@ class FileQueries:
             found.update({row[3]: FolderRow(*row[1:]) for row in _FOLDERS_AT.rows(self._db, some, source)})
         return found
 
-    def folders_in(self, source: int, parent: int) -> list[FolderRow]:
-        return [FolderRow(*row[1:]) for row in _FOLDERS_IN.rows(self._db, s=source, p=parent)]
+    def folders_in(self, source: int, parent: int, *, deleted: bool = False) -> list[FolderRow]:
+        return [FolderRow(*row[1:]) for row in _FOLDERS_IN[deleted].rows(self._db, s=source, p=parent)]
+
+    def deleted_files_in(self, source: int, path: str) -> list[Head]:
+        start = len(path) + 1 if path else 0
+        rows = map(head_of, _ABSENT_BELOW.rows(self._db, s=source, **_below(path)))
+        ended = [head for head in rows if "/" not in head.path[start:]]
+        # A file that moved away left its row behind, and is not deleted.
+        return [head for head in ended if _is_at(self.head_by_identity(source, head.identity), head.path)]
 
     def folders_below(self, source: int, path: str) -> list[FolderRow]:
         return [FolderRow(*row[1:]) for row in _FOLDERS_BELOW.rows(self._db, s=source, **_below(path))]
