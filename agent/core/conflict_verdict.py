@@ -152,7 +152,7 @@ def judge(conflict: Conflict, known: Knowledge) -> Verdict:
             return ended
     if known.busy or Presence.UNKNOWN in (known.local.presence, known.remote.presence):
         # Nothing may be concluded from a side that is not known. A refused decision is withdrawn all the same.
-        return _withdraw(conflict, known.refusal) if known.refusal else Verdict(Action.KEEP, conflict)
+        return _withdraw(conflict, known) if known.refusal else Verdict(Action.KEEP, conflict)
     one_way = known.mode is not Mode.BIDIRECTIONAL and known.local.presence is not Presence.OUT_OF_SCOPE
     if conflict.origin in HEAD_IS_LOCAL and one_way and not known.head_is_known_here and known.step is not Step.PARK:
         # The folder never receives the head. It is the local side, because a decision replaces only what was shown.
@@ -214,11 +214,7 @@ def _excluded(conflict: Conflict, known: Knowledge) -> Verdict:
     if conflict.is_waiting:
         return Verdict(Action.KEEP, conflict)
     # It is open on the server and ours: closing it only here would make it look like another machine's.
-    shown = replace(conflict, head_hash=known.remote.hash, note=EXCLUDED)
-    if conflict.origin in HEAD_IS_LOCAL:
-        shown = replace(shown, local_hash=known.remote.hash, local_rev=known.remote.rev)
-    else:
-        shown = replace(shown, remote_hash=known.remote.hash, remote_rev=known.remote.rev)
+    shown = replace(_with_head(conflict, known.remote), note=EXCLUDED)
     if shown == conflict:
         return Verdict(Action.KEEP, conflict)
     if replace(shown, note=conflict.note) == conflict:
@@ -317,9 +313,19 @@ def _undecided(conflict: Conflict, known: Knowledge) -> Conflict:
     return replace(conflict, state=ConflictState.OPEN, choice=None, wanted_hash=None, note=note)
 
 
-def _withdraw(conflict: Conflict, refusal: str) -> Verdict:
-    undecided = replace(conflict, state=ConflictState.OPEN, choice=None, wanted_hash=None, note=refusal)
+def _withdraw(conflict: Conflict, known: Knowledge) -> Verdict:
+    """A decision was refused while a side is not known. A head that is known is shown, or each try would be refused."""
+    undecided = replace(conflict, state=ConflictState.OPEN, choice=None, wanted_hash=None, note=known.refusal)
+    if known.remote.presence is not Presence.UNKNOWN and not known.busy:
+        undecided = _with_head(undecided, known.remote)
     return Verdict(Action.SHOW, _anew(undecided))
+
+
+def _with_head(conflict: Conflict, head: Side) -> Conflict:
+    """The record with this head; the other side stays."""
+    if conflict.origin in HEAD_IS_LOCAL:
+        return replace(conflict, head_hash=head.hash, local_hash=head.hash, local_rev=head.rev)
+    return replace(conflict, head_hash=head.hash, remote_hash=head.hash, remote_rev=head.rev)
 
 
 def _anew(conflict: Conflict) -> Conflict:

@@ -322,6 +322,10 @@ class Resolutions:
             # The conflict showed a head that the folder never receives, so the folder keeps its own text.
             self._conflicts.close(conflict, f"resolved: {conflict.choice}")
             return
+        if row.local.presence is Presence.UNKNOWN and conflict.origin in HEAD_IS_LOCAL:
+            # Two versions of the server were compared. What the folder holds is compared with the head once it is read.
+            self._conflicts.close(conflict, f"resolved: {conflict.choice}")
+            return
         if row.local.presence is Presence.UNKNOWN:
             self._ctx.in_flight.defer(row.path, self._ctx.now + _RETRY_SECONDS)
             return

@@ -104,6 +104,18 @@ def test_a_raised_limit_counts_without_reading_the_file_again(folder: Path, stat
     room.close()
 
 
+def test_a_known_file_over_a_lowered_limit_is_still_read(room: Room) -> None:
+    """It was in step before. Unread it would be unknown, and never receive the server's versions again."""
+    (room.folder / "a.md").write_bytes(b"x" * 11)
+    known = remember(see(room, "a.md"))
+    assert known.fingerprint is not None and known.fingerprint.racy
+    assert see(room, "a.md", known, max_bytes=10).side == file_side(sha(b"x" * 11), 11, Reason.TOO_LARGE)
+    (room.folder / "a.md").write_bytes(b"y" * 11)
+    assert see(room, "a.md", known, max_bytes=10).side == file_side(sha(b"y" * 11), 11, Reason.TOO_LARGE)
+    (room.folder / "a.md").write_bytes(b"x" * 12)
+    assert see(room, "a.md", known, max_bytes=10).side.presence is Presence.UNKNOWN
+
+
 def test_an_unsendable_name_is_reported_with_its_hash(folder: Path, state: Path) -> None:
     (folder / "a\nb.md").write_bytes(b"x")
     room = open_room(folder, state)

@@ -114,6 +114,18 @@ CASES = [
         "the server refuses the decision", resolving(between(), Resolution.KEEP_LOCAL, MINE),
         known(BASE, MINE, HEAD, refusal="too large"), Action.SHOW, (MINE, HEAD, HEAD), note="too large",
     ),
+    Case(
+        "the decision is refused while the file cannot be read", resolving(between(), Resolution.KEEP_RAVEN, HEAD),
+        known(BASE, UNKNOWN, NEWER, refusal="look again"), Action.SHOW, (MINE, NEWER, NEWER), note="look again",
+    ),
+    Case(
+        "the same beside the head", resolving(beside(), Resolution.KEEP_RAVEN, PAGE),
+        known(BASE, UNKNOWN, NEWER, refusal="look again"), Action.SHOW, (NEWER, PAGE, NEWER), note="look again",
+    ),
+    Case(
+        "the decision is refused while neither side is known", resolving(between(), Resolution.KEEP_RAVEN, HEAD),
+        known(BASE, UNKNOWN, UNKNOWN, refusal="look again"), Action.SHOW, (MINE, HEAD, HEAD), note="look again",
+    ),
     # Ended elsewhere
     Case(
         "resolved elsewhere with our text in view", between(server_ids=()),

@@ -206,11 +206,11 @@ def observe_at(
             return Observation(path, _rejudged(known.side, found.size, accepts), known.fingerprint)
         if known is not None and known.fingerprint is not None and _shrunk(known.fingerprint, found):
             side = Side(Presence.UNKNOWN, None, known.fingerprint.size, Reason.SHRUNK)
-            return Observation(
-                path, side, known.fingerprint, "shorter than before at an unchanged modification time, as after a crash"
-            )
-        if accepts.max_bytes is not None and found.size > accepts.max_bytes:
-            # Its bytes are never sent. Unread, it costs one stat however large it is and however often it changes.
+            text = "shorter than before at an unchanged modification time, as after a crash"
+            return Observation(path, side, known.fingerprint, text)
+        known_size = known.fingerprint.size if known is not None and known.fingerprint is not None else None
+        if accepts.max_bytes is not None and accepts.max_bytes < found.size != known_size:
+            # Never sent, so it costs one stat. A file of a known size was in step: read, it receives newer versions.
             return _too_large(path, found.size, accepts.max_bytes)
         if policy.defer_large and found.size > LARGE:
             return _deferred(path, found, fs.now_ns(handle))
