@@ -17,6 +17,7 @@ from strict_scaidrive.server import StrictScaiDrive
 from strict_scaidrive.state import DriveTraps
 from support.eventually import eventually
 from support.processes import Home
+from support.servers import Server
 
 LARGE = hashlib.sha256(b"large").digest() * 200_000
 """6.4 MB: more than one request takes, so it travels in chunks."""
@@ -108,3 +109,25 @@ def test_a_token_is_renewed_while_the_agent_runs(machine: Machines, drive: Drive
     after = (one.path / "credentials.json").read_bytes() if (one.path / "credentials.json").exists() else b""
     assert after != before or not before
     assert one.run("sync").code == 0
+
+
+def test_two_machines_converge_through_the_hub(machine: Machines, shared_hub: Server) -> None:
+    """Any file, through the hub's ScaiDrive API, beside the texts that its Raven API serves."""
+    one, two = machine("one"), machine("two")
+    for home in (one, two):
+        flags = ("--name", "drive", "--dialect", "scaidrive", "--token-stdin")
+        ran = home.run("login", shared_hub.url, *flags, stdin=shared_hub.token)
+        assert ran.code == 0, ran
+    one.write("notes/a.md", "a\n")
+    one.write("images/x.png", bytes(range(256)))
+    one.write("video.bin", LARGE)
+    share = one.link("--name", "any")
+    two.link("--source", share)
+    assert two.files() == one.files()
+    two.write("notes/a.md", "b\n")
+    (two.folder / "video.bin").rename(two.folder / "images/video.bin")
+    (two.folder / "images/x.png").unlink()
+    two.sync(code=0)
+    one.sync(code=0)
+    assert one.files() == two.files() == {"notes/a.md": b"b\n", "images/video.bin": LARGE}
+    assert shared_hub.text(share, "notes/a.md") == "b\n"

@@ -103,7 +103,9 @@ class ScaiDriveApi:
         if not cursor.isdigit():
             raise DriveError(400, "The cursor is malformed or unknown")
         entries, more = server.changes(share, int(cursor), limit)
-        reached = entries[-1].position if more else position
+        reached = entries[-1].position if more and entries else position
+        if more and server.traps.sparse_pages:
+            reached = int(cursor) + limit
         shown = [self._change(each) for each in entries]
         return self._answer({"changes": shown, "cursor": reached, "has_more": more, "share_id": share})
 

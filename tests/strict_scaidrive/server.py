@@ -284,5 +284,9 @@ class StrictScaiDrive:
         """The next entries of a share, and True if there are more."""
         if not self.state.cut <= cursor <= self.state.position:
             raise DriveError(400, "The cursor is malformed or unknown")
+        if self.traps.sparse_pages:
+            end = cursor + limit
+            found = [entry for entry in self.state.log if entry.share == share and cursor < entry.position <= end]
+            return found, end < self.state.position
         later = [entry for entry in self.state.log if entry.share == share and entry.position > cursor]
         return later[:limit], len(later) > limit

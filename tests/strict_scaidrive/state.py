@@ -181,6 +181,7 @@ class DriveTraps:
         no_space: the quota is used up.
         hides_cap: the largest file size is not stated.
         limit: cost of the calls of a minute; None for no limit.
+        sparse_pages: the limit of a page also counts entries that are not shown, so that a page may be empty.
         no_metadata: changes carry no metadata at all, and moves name no version.
     """
 
@@ -200,3 +201,4 @@ class DriveTraps:
     hides_cap: bool = False
     limit: int | None = None
     no_metadata: bool = False
+    sparse_pages: bool = False

@@ -235,6 +235,19 @@ def test_a_pruned_version_is_not_found(trapped: Make) -> None:
     assert kind_of(lambda: received(world, transfer)) is ProblemKind.NOT_FOUND
 
 
+def test_an_empty_page_before_a_known_change_is_no_restore(trapped: Make) -> None:
+    """Entries of other shares fill a page: the first change of ours comes on a later one."""
+    world = trapped(DriveTraps(sparse_pages=True))
+    _, state = world.drain()
+    other = world.server.add_share("other").id
+    for number in range(60):
+        world.server.put(other, f"{number}.md", b"x")
+    world.put("a.md", "A")
+    events, state = world.drain(state)
+    assert [event.path for event in events if isinstance(event, Upsert)] == ["a.md"]
+    assert not world.remote.was_restored_from_older_copy(world.source, state)
+
+
 def test_the_cursor_of_a_quiet_share_is_reported_once_a_minute(trapped: Make) -> None:
     """For the server's display only: it is never read back, and a failure of it is no failure of the pull."""
     world = trapped(DriveTraps())

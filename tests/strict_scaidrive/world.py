@@ -26,6 +26,7 @@ LIMITS = Limits(inline=16, multipart=16, page=50, walked=20, contents=1 << 20, t
 TRAPS = (
     "envelope", "counts_only", "bare_409", "forgets", "no_hash", "child_entries", "no_folder_entry", "publishes",
     "ignores_ranges", "refuses_ranges", "no_metadata",
+    "sparse_pages",
 )  # fmt: skip
 """Traps in which every promise can be held."""
 EVERY_TRAP = replace(DriveTraps(), **dict.fromkeys(TRAPS, True))

@@ -26,6 +26,8 @@ _UNRESOLVED: Final = "the server does not say which content this change made"
 NO_NUMBER: Final = 0
 """In place of a version's number, which begins at 1: its content is not requested with its event."""
 _BAD_REQUEST: Final = 400
+_FEW: Final = 20
+"""Changes requested to see the first one."""
 
 
 class ShareFeed:
@@ -88,13 +90,23 @@ class ShareFeed:
         if position.before is None:
             return False
         try:
-            found = self.read(share, position.before, 1).changes
+            return self._first_behind(share, position.before) != position.first
         except RemoteCallError as failure:
             if failure.status == _BAD_REQUEST:
                 # The log begins later by now: it says nothing about this change.
                 return False
             raise
-        return not found or found[0].id != position.first
+
+    def _first_behind(self, share: str, cursor: str) -> str | None:
+        """Return the id of the first change behind a cursor; None if there is none.
+
+        A page may be empty although more changes follow, as it also counts entries that are not shown.
+        """
+        while True:
+            page = self.read(share, cursor, _FEW)
+            if page.changes or not page.more:
+                return page.changes[0].id if page.changes else None
+            cursor = page.cursor
 
     def acknowledge(self, share: str, state: str | None, acknowledged: str | None) -> str | None:
         """Report the cursor of a state to the server, once; returns the newest reported one. It never raises.
