@@ -17,7 +17,7 @@ from agent.remotes.open import open_remote
 from agent.remotes.protocol import Capabilities, Remote
 from agent.runtime.server_session import EXPIRY_UNCLEAR, expiry_words
 from agent.settings.credentials import CredentialStore
-from agent.settings.links import LOCAL_HUB, ServerEntry
+from agent.settings.links import LOCAL_ACCOUNTS, ServerEntry
 from agent.settings.settings import Settings
 
 SKEW_SECONDS: Final = 60.0
@@ -44,10 +44,10 @@ def account(
         max_bytes: bytes of the largest content that the server takes; None until it is known.
         register: registers this machine as a connector, as the first ``link`` will; None if it is registered already.
     """
-    if entry.name == LOCAL_HUB and remote is None:
+    if entry.name in LOCAL_ACCOUNTS and remote is None:
         yield unknown(f"server {entry.name}", "the embedded hub runs with the agent, and no agent runs")
         return
-    if entry.name != LOCAL_HUB:
+    if entry.name not in LOCAL_ACCOUNTS:
         yield _token(entry, credentials)
         yield from _line(entry, settings)
     yield from _answers(entry, remote or (lambda: _own_remote(entry, settings, credentials)), max_bytes, register)

@@ -26,7 +26,7 @@ from agent.runtime.effect_executor import ServerConnection
 from agent.runtime.hub_process import WORKSPACE, HubProcess, HubStartFailed
 from agent.settings.credentials import CredentialStore, Token
 from agent.settings.errors import CredentialsError
-from agent.settings.links import LOCAL_HUB, ServerEntry
+from agent.settings.links import LOCAL_ACCOUNTS, LOCAL_FILES, RAVEN, SCAIDRIVE, ServerEntry
 from agent.settings.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -109,7 +109,7 @@ class ServerSession:
     @property
     def is_local_hub(self) -> bool:
         """True for the embedded hub."""
-        return self.entry.name == LOCAL_HUB
+        return self.entry.name in LOCAL_ACCOUNTS
 
     @property
     def capabilities(self) -> Capabilities:
@@ -308,6 +308,6 @@ class ServerSession:
         self._books.close()
 
 
-def local_entry() -> ServerEntry:
-    """Return the account of the embedded hub. Its address is known once the hub runs."""
-    return ServerEntry(LOCAL_HUB, "http://127.0.0.1:0", WORKSPACE)
+def local_entry(name: str) -> ServerEntry:
+    """Return an account of the embedded hub. Its address is known once the hub runs."""
+    return ServerEntry(name, "http://127.0.0.1:0", WORKSPACE, SCAIDRIVE if name == LOCAL_FILES else RAVEN)

@@ -47,8 +47,8 @@ class ServerSessions:
             UsageError: no account has that name.
         """
         entry = self._store.current.server(name)
-        if entry is None and name == reg.LOCAL_HUB:
-            return local_entry()
+        if entry is None and name in reg.LOCAL_ACCOUNTS:
+            return local_entry(name)
         if entry is None:
             names = ", ".join(server.name for server in self._store.current.servers) or "none yet"
             raise UsageError(f"no account named {name!r} (known: {names})", "raven-agent login URL")

@@ -21,7 +21,7 @@ from typing import Any, Final, TypeVar
 from agent.core.errors import UsageError
 from agent.settings.errors import CredentialsError, RegistryError
 from agent.settings.home import Home
-from agent.settings.links import LOCAL_HUB, ServerEntry
+from agent.settings.links import LOCAL_ACCOUNTS, ServerEntry
 from agent.settings.owner_only_files import ensure_private, explain_refusal, write_atomically
 from agent.settings.registry_file import load_registry
 from agent.settings.server_url import origin_of
@@ -196,7 +196,9 @@ class CredentialStore:
             return False
         try:
             accounts = [
-                s for s in load_registry(self.home.registry_file).servers if s.name != LOCAL_HUB and not s.token_file
+                s
+                for s in load_registry(self.home.registry_file).servers
+                if s.name not in LOCAL_ACCOUNTS and not s.token_file
             ]
         except RegistryError:
             return False

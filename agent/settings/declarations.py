@@ -22,7 +22,7 @@ from agent.settings.config_file import read_files
 from agent.settings.credentials import CREDENTIALS_PREFIX
 from agent.settings.errors import DeclarationError
 from agent.settings.home import Home
-from agent.settings.links import LOCAL_HUB
+from agent.settings.links import LOCAL_ACCOUNTS
 from agent.settings.server_url import clean_url
 
 
@@ -201,9 +201,9 @@ def _server(file: Path, table: object) -> DeclaredServer:
             error.message, "insecure_http = true allows it" if "http:" in url else error.hint
         ) from error
     name = said.text("name") or str(urlsplit(address).hostname)
-    if name == LOCAL_HUB:
+    if name in LOCAL_ACCOUNTS:
         raise DeclarationError(
-            "the name local is the embedded hub's, which needs no declaration", "choose another name"
+            f"the name {name} is the embedded hub's, which needs no declaration", "choose another name"
         )
     token_file = said.text("token_file")
     if token_file and not token_file.startswith(CREDENTIALS_PREFIX):

@@ -16,10 +16,15 @@ from agent.settings.server_url import origin_of
 
 LOCAL_HUB: Final = "local"
 """Name of the embedded hub among the servers."""
+LOCAL_FILES: Final = "local-files"
+"""Name of the embedded hub's second account, whose API takes files of any content."""
+LOCAL_ACCOUNTS: Final = frozenset({LOCAL_HUB, LOCAL_FILES})
+"""Accounts of the embedded hub, which need no login."""
 
 
 RAVEN: Final = "raven"
 """The dialect of an account that names none."""
+SCAIDRIVE: Final = "scaidrive"
 
 
 def has_workspaces(dialect: str) -> bool:

@@ -60,8 +60,8 @@ def login(agent: Agent, params: LoginParams) -> LoginDocument:
 def _account(agent: Agent, params: LoginParams, url: str) -> ServerEntry:
     """Return the account to store: a new one, or the known one of that name with the new address."""
     name = params.name or str(urlsplit(url).hostname)
-    if name == reg.LOCAL_HUB:
-        raise UsageError("the name local is the embedded hub's", "give another with --name")
+    if name in reg.LOCAL_ACCOUNTS:
+        raise UsageError(f"the name {name} is the embedded hub's", "give another with --name")
     if not params.workspace and has_workspaces(params.dialect):
         raise UsageError("the token names no workspace", "give it with --workspace")
     known = agent.registry.server(name)
@@ -135,9 +135,11 @@ def logout(agent: Agent, params: LogoutParams) -> LogoutDocument:
     Raises:
         UsageError: no account is meant, it is the embedded hub, or its token is declared.
     """
-    names = [server.name for server in agent.registry.servers if server.name != reg.LOCAL_HUB]
-    if params.name == reg.LOCAL_HUB:
-        raise UsageError("local is the embedded hub, which has no token to forget", "raven-agent unlink FOLDER")
+    names = [server.name for server in agent.registry.servers if server.name not in reg.LOCAL_ACCOUNTS]
+    if params.name in reg.LOCAL_ACCOUNTS:
+        raise UsageError(
+            f"{params.name} is the embedded hub, which has no token to forget", "raven-agent unlink FOLDER"
+        )
     if params.name is None and not names:
         raise UsageError("there is no account to forget", "raven-agent servers lists them")
     if params.name is None and len(names) > 1:

@@ -28,6 +28,7 @@ VIEW_END_SECONDS = 2.0
 @click.argument("folder")
 @server_option
 @include_option
+@click.option("--all-files", is_flag=True, help="Sync files of any kind and size, not only notes.")
 @click.option("--port", type=click.IntRange(0, 65_535), metavar="P", help="Port of the embedded hub.")
 @click.option("--once", is_flag=True, help="One pass, then exit as sync does.")
 @click.option("--create", is_flag=True, help="Make FOLDER if it does not exist.")
@@ -38,6 +39,7 @@ def up_command(
     folder: str,
     server: str | None,
     include: tuple[str, ...],
+    all_files: bool,
     port: int | None,
     once: bool,
     create: bool,
@@ -46,8 +48,15 @@ def up_command(
     """Sync FOLDER: nothing else is needed.
 
     A folder that is not linked yet is linked to --server, else to a hub that runs inside the agent. Ctrl-C ends it.
+    With --all-files that hub keeps images, PDFs and videos too.
     """
     from agent.cli.commands.sync import one_pass
+    from agent.settings.links import LOCAL_FILES
+
+    if all_files and server not in (None, LOCAL_FILES):
+        raise UsageError("--all-files is for the embedded hub", "leave one of --all-files and --server out")
+    if all_files:
+        server = LOCAL_FILES
 
     root = folder_path(folder)
     if not create:
@@ -95,13 +104,13 @@ def _ensure_linked(
     port: int | None,
     yes: bool,
 ) -> None:
-    from agent.settings.links import LOCAL_HUB
+    from agent.settings.links import LOCAL_ACCOUNTS, LOCAL_FILES, LOCAL_HUB
     from agent.settings.registry_file import load_registry
 
     known = load_registry(app.home.registry_file).source_at(Path(root))
     chosen = server or (known.server if known else LOCAL_HUB)
     hub: dict[str, Any] | None = None
-    if chosen == LOCAL_HUB:
+    if chosen in LOCAL_ACCOUNTS:
         hub = client.call("ensure_local_hub", {} if port is None else {"port": port})
         _note_port(app, hub, port)
     if known and server in (None, known.server) and not include:
@@ -109,7 +118,7 @@ def _ensure_linked(
     params: dict[str, Any] = {
         **path_params("folder", root),
         "server": chosen,
-        "include": list(include),
+        "include": list(include) or (["**"] if chosen == LOCAL_FILES else []),
         "exclude": [],
         # A missing folder was refused before, unless --create was given.
         "create": True,
