@@ -9,6 +9,7 @@ import argparse
 import contextlib
 import logging
 import sys
+from functools import partial
 
 from explorer.search import Search
 from simulation.mutations import MUTANTS
@@ -27,6 +28,8 @@ def main() -> int:
     parser.add_argument("--faults", type=int, default=2, help="lost answers and crashes in one order")
     parser.add_argument("--jobs", type=int, default=2, help="processes at the same time")
     parser.add_argument("--minutes", type=float, help="stop each search after that time")
+    parser.add_argument("--rest", type=int, default=5, help="depth to which machines rest from each local state")
+    parser.add_argument("--sample", type=int, default=300, help="worlds drawn from all, to be gone to at the end")
     parser.add_argument("--mutant", choices=sorted(MUTANTS_BY_NAME), help="break this promise first")
     parser.add_argument("--show", type=int, default=5, help="violations to print")
     given = parser.parse_args()
@@ -42,7 +45,10 @@ def _searches(given: argparse.Namespace) -> int:
         for server in [given.server] if given.server else sorted(RAVEN):
             seconds = None if given.minutes is None else given.minutes * 60
             depth = given.depth or _DEPTHS[files]
-            report = Search(server, files, depth, faults=given.faults, jobs=given.jobs, seconds=seconds).run()
+            report = Search(
+                server, files, depth, faults=given.faults, jobs=given.jobs, seconds=seconds, rest=given.rest,
+                sample=given.sample, tell=partial(print, flush=True),
+            ).run()  # fmt: skip
             print(report.line(), flush=True)
             for violation in report.violations[: given.show]:
                 print("  " + "; ".join(violation.trace))

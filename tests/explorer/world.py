@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
 
 from agent.core.model import Mode
 from agent.engine.config import RunMode
 from simulation.fault_rates import Chances
 from simulation.machine import Habits, Knows, Machine
 from simulation.memory_fs import Clock, Disk
-from simulation.servers import WRITES, Server, StrictServer
+from simulation.servers import WRITES, HubServer, Server, StrictServer, _number
 from simulation.teardown_checks import Ending
 from simulation.trace_audit import Witness
 from simulation.user import sha
-from simulation.world import Plan, World
+from simulation.world import START, Plan, World
 from strict_raven import Races, Response, StrictRaven, token
 from strict_raven.faults import ConnectionLost
 
 FILES = ("a.md", "b.md")
+PATIENCE = 1.5
+"""Seconds that a look waits for the timers of the engine: the quiet periods of edits and of deletes."""
+HIDDEN = "hidden.bin"
+"""A name that is not selected, for renames."""
 _UNTOUCHED = "keep.md"
 """A file that no act touches: deleting the last file of a folder would halt the source."""
+
+
+class Answers(dict[str, Any]):
+    """The server's answers to the explorer's own questions, until somebody writes to the server."""
 
 
 class OrderlyStrictServer(StrictServer):
@@ -35,7 +45,11 @@ class OrderlyStrictServer(StrictServer):
 class SmallWorld(World):
     """Two daemons on plain disks; nothing happens but what an act of the explorer does.
 
+    A machine's time passes in its own acts only, as if it slept during those of the other. So what it does next does
+    not depend on how long the other one worked. The server's time passes with every request.
+
     Attributes:
+        times: seconds since the epoch, by machine.
         files: the paths people write to.
         lose_next: True if the answer to the next writing request is lost.
         numbers: texts written so far, by writer.
@@ -47,13 +61,80 @@ class SmallWorld(World):
         self.files = FILES[:files]
         self.numbers: dict[str, int] = {}
         self.unscanned: dict[str, set[str]] = {"A": set(), "B": set()}
+        self._requests = 0
+        self._asked_at, self._answers = -1, Answers()
         super().__init__(Plan(0, server))
         self.chances = Chances(strange=0.0, clock=0.0, unheard=0.0)
         self.witness = Witness(self)
+        evidence = self.server.evidence
+        setattr(self.server, "evidence", lambda source: self._once("evidence", lambda: evidence(source)))  # noqa: B010
         self._begin()
+        self.times = {machine.name: self.now for machine in self.machines}
 
     def _make_server(self) -> Server:
-        return OrderlyStrictServer(0, self.clock) if self.plan.server == "strict" else super()._make_server()
+        make = OrderlyStrictServer if self.plan.server == "strict" else HubServer
+        return make(0, self._server_clock)
+
+    def _server_clock(self) -> float:
+        self._requests += 1
+        return START + self._requests / 1000
+
+    @contextlib.contextmanager
+    def turn(self, name: str) -> Iterator[None]:
+        """Let the time of one machine pass."""
+        self.now = self.times[name]
+        yield
+        self.times[name] = self.now
+
+    def together(self) -> None:
+        """Let all machines have the latest time of any."""
+        self.now = max(self.times.values())
+
+    def note(self, who: str, what: str, *things: object) -> None:
+        """Keep no script: the trace of a violation is enough to repeat it."""
+
+    def _once(self, what: str, ask: Callable[[], Any]) -> Any:
+        """Ask a question again only after a write."""
+        if self._asked_at != self.changes:
+            self._asked_at, self._answers = self.changes, Answers()
+        if what not in self._answers:
+            self._answers[what] = ask()
+        return self._answers[what]
+
+    def open_conflicts(self) -> list[Any]:
+        """The server's list of open conflicts."""
+        return cast(list[Any], self._once("conflicts", lambda: self._told("sources/conflicts")))
+
+    def feed(self) -> list[Any]:
+        """Every event there is."""
+        return cast(list[Any], self._once("feed", lambda: self._told("sources/deltas", cursor=0, limit=500)["events"]))
+
+    def _told(self, endpoint: str, **body: Any) -> Any:
+        status, answer = self.ask(endpoint, sourceId=self.source_id, **body)
+        assert status == 200, answer
+        return answer["data"]
+
+    def owners(self) -> dict[str, str]:
+        """The machine of each operation, by the operation's id."""
+        return {
+            identifier: machine.name
+            for machine in self.machines
+            for (identifier,) in machine.index.connection.execute("SELECT id FROM operations")
+        }
+
+    def conflict_owners(self) -> dict[str, str]:
+        """The machine of each open conflict, by the conflict's id. The strict server does not know it."""
+        if not isinstance(self.server, HubServer):
+            return {}
+        names = {machine.connector: machine.name for machine in self.machines}
+        server = self.server
+
+        def ask() -> dict[str, str]:
+            with server.store.read() as session:
+                found = session.open_conflicts(_number(session, self.source_id))
+            return {conflict.id: names[conflict.connector] for conflict in found if conflict.connector in names}
+
+        return cast(dict[str, str], self._once("conflict owners", ask))
 
     def _machine_names(self) -> str:
         return "AB"
@@ -72,6 +153,7 @@ class SmallWorld(World):
         Ending(self).run()
         for machine in self.machines:
             machine.user.given_up.clear()
+            machine.fs.settle()
             self.unscanned[machine.name].clear()
 
     def touch_network(

@@ -35,10 +35,14 @@ def lost(world: World) -> list[str]:
     ]
 
 
-def to_be_had(world: World) -> set[str]:
-    """Hashes of every text that stands somewhere: on the server, on a disk, or beside a conflict in an index."""
+def to_be_had(world: World, machines: Iterable[Machine] | None = None) -> set[str]:
+    """Hashes of every text that stands somewhere: on the server, on a disk, or beside a conflict in an index.
+
+    Args:
+        machines: the machines to look at; None: all of them.
+    """
     had = set(world.server.evidence(world.source_id).kept)
-    for machine in world.machines:
+    for machine in world.machines if machines is None else machines:
         had |= {sha(node.data) for _, node in machine.fs.files()}
         for conflict in machine.conflicts():
             for digest in (conflict.local_hash, conflict.remote_hash):
