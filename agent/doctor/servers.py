@@ -62,6 +62,8 @@ def _token(entry: ServerEntry, credentials: CredentialStore) -> CheckRow:
     if token is None:
         return failed(check, entry.missing_token_message, login)
     place = f"from the {token.origin.value.replace('_', ' ')}"
+    if token.stored is not None:
+        return ok(check, f"a token {place}, which the agent renews by itself")
     if token.expires_at is None and token.expiry_unclear:
         return unknown(check, f"a token {place}: {EXPIRY_UNCLEAR}")
     if token.expires_at is None:

@@ -44,6 +44,9 @@ def token_warning(name: str, token: Token, now: float) -> str | None:
     Args:
         now: seconds since the epoch.
     """
+    if token.stored is not None:
+        # It is renewed long before its end. A renewal that fails is a problem of its own.
+        return None
     if token.expires_at is None:
         return f"{EXPIRY_UNCLEAR} ({name}); everything else works" if token.expiry_unclear else None
     return expiry_words(name, token.expires_at - now)

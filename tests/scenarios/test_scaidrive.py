@@ -111,6 +111,28 @@ def test_a_token_is_renewed_while_the_agent_runs(machine: Machines, drive: Drive
     assert one.run("sync").code == 0
 
 
+def test_the_commands_about_one_file_work_on_scaidrive(machine: Machines, drive: Drive) -> None:
+    """History of a text and of other bytes, an older version back, and no warning about a token that is renewed."""
+    one = machine("one")
+    drive.login(one)
+    one.write("a.md", "a\n")
+    one.write("b.bin", bytes(range(256)))
+    share = one.link("--name", "team")
+    one.write("a.md", "b\n")
+    one.write("b.bin", b"\0new")
+    one.sync(code=0)
+    assert [row["size"] for row in one.json("history", one.folder / "b.bin")] == [4, 256]
+    first = one.json("history", one.folder / "a.md")[-1]["hash"]
+    assert one.run("restore", one.folder / "a.md", "--version", first[:12], "--yes").code == 0
+    one.sync(code=0)
+    assert drive.files(share) == {"a.md": b"a\n", "b.bin": b"\0new"} == one.files()
+    assert "rule: **" in one.run("explain", one.folder / "b.bin").out
+    assert "token" not in one.run("status").out
+    doctor = one.run("doctor")
+    assert doctor.code == 0, doctor
+    assert "renews by itself" in doctor.out
+
+
 def test_two_machines_converge_through_the_hub(machine: Machines, shared_hub: Server) -> None:
     """Any file, through the hub's ScaiDrive API, beside the texts that its Raven API serves."""
     one, two = machine("one"), machine("two")

@@ -118,7 +118,6 @@ class PushPromises:
 
     def test_a_file_too_large_is_set_aside_with_the_limit(self, world: World) -> None:
         """PR7: the others go through, and a file of exactly the limit is taken."""
-        needs(not world.takes_any_size, "limit of a file's size")
         outcome = world.only(world.edit("big.md", "x" * 1_100_000))
         assert outcome.result is Result.TOO_LARGE
         assert outcome.detail

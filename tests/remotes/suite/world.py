@@ -176,8 +176,6 @@ class World(Machine, abc.ABC):
         has_ids: files have ids that survive a move.
         echoes_contents: the events of our own operations carry their small contents, which the machine has anyway.
         keeps_refused: the server keeps the bytes of an operation that it refused.
-        shows_deleted: the history of a deleted file can be read.
-        takes_any_size: no file is too large.
         silent_calls: calls whose success has no content.
     """
 
@@ -186,8 +184,6 @@ class World(Machine, abc.ABC):
     has_ids: bool
     echoes_contents = True
     keeps_refused = True
-    shows_deleted = True
-    takes_any_size = False
     silent_calls: frozenset[str] = frozenset()
 
     def __init__(self, faults: Faulty, clock: Clock, bearer: str) -> None:
