@@ -194,9 +194,13 @@ class InDoubt:
         made = held if verdict is InDoubtVerdict.APPLIED else find_applied(operation, versions)
         if made is None and operation.verb is Verb.MOVE:
             made = operation.base_version
+        before = row.remote.version
         row = self.applied(row, entry, made)
         self._leave(operation)
         ctx.move_operations([self.record_result(entry, made)], OperationState.DONE)
+        if verdict is InDoubtVerdict.APPLIED and before is not None and operation.verb is not Verb.MOVE:
+            # The feed showed another version after our base, and ours is the head: it was replaced, and seen by no one.
+            self._replaced(row, operation, before)
         return replace(row, remote=side_of(held))
 
     def _leave(self, operation: Operation) -> None:

@@ -158,6 +158,20 @@ def test_a_version_overwritten_unseen_is_parked() -> None:
     assert not harness.wants(e.ApplyChanges)
 
 
+def test_a_version_overwritten_while_ours_was_in_doubt_is_parked() -> None:
+    """The answer is lost and the feed leaves our event out: the head is ours, over a version that nobody had seen."""
+    harness = started()
+    harness.saves("a.md", "two")
+    send = harness.take(e.Send)
+    harness.tell(m.BatchAnswered(send.number, ()))
+    drain(harness, upsert("a.md", "theirs", 20))
+    harness.shows("a.md", head("a.md", "two", "one"))
+    (parked,) = harness.conflicts()
+    assert parked.origin is ConflictOrigin.LOST_UPDATE
+    assert (parked.local_hash, parked.remote_hash, parked.head_hash) == (sha("two"), sha("theirs"), sha("two"))
+    assert harness.index.texts.get(sha("theirs")) == b"theirs"
+
+
 def test_the_base_s_own_event_is_no_lost_update() -> None:
     """A late event that only tells of the version our push stood on is not parked."""
     harness = started()
