@@ -26,6 +26,7 @@ from agent.hub.raven.endpoints import Hub
 from agent.hub.raven.wire import connector_status
 from agent.hub.store.backup import HubData, Overwrite, backup
 from agent.hub.store.sql_store import SqlStore, StoreError, sqlite_url
+from agent.hub.store.tables import SCHEMA_VERSION
 from hub.fixtures import (
     SECRET,
     USER,
@@ -49,7 +50,7 @@ def test_data_of_a_newer_schema_is_refused_with_a_sentence(store: SqlStore) -> N
     """An older program never touches what it does not know."""
     with store.write() as session:
         session.transaction.run("UPDATE schema_info SET version = 99")
-    with pytest.raises(StoreError, match="schema 99, and this program knows schema 2"):
+    with pytest.raises(StoreError, match=f"schema 99, and this program knows schema {SCHEMA_VERSION}"):
         SqlStore(store.url.render_as_string(hide_password=False))
 
 

@@ -10,14 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import orjson
 import psutil
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
+from websockets.sync.client import connect
 
 from agent.hub.store.sql_store import PostgresTimeouts, SqlStore
 from agent.hub.store.tables import SCHEMA_VERSION
 from hub.fixtures import InProcess, OverHttp, Running, running_hub, sha, together, upsert
+from hub.test_drive_clients import Owner
 from support.eventually import eventually
 from support.postgres import PostgresServer
 from support.processes import Home
@@ -254,3 +257,28 @@ def test_no_secret_is_in_a_command_line(hubs: tuple[Running, Running], tmp_path:
         for one in (process, *process.children(recursive=True)):
             with contextlib.suppress(psutil.NoSuchProcess):
                 assert secret not in " ".join(one.cmdline())
+
+
+def test_a_change_through_one_hub_nudges_a_client_of_the_other(hubs: tuple[Running, Running]) -> None:
+    """A WebSocket at one hub, a large file in chunks at the other: the nudge comes, and the content is there."""
+    one, two = hubs
+    writer, reader = Owner(one), Owner(two)
+    device = {"device_id": "dev", "device_name": "d", "platform": "cli", "client_version": "1"}
+    reader.http.post("sync/devices", json=device).raise_for_status()
+    content = bytes(range(256)) * 8192
+    body = {"share_id": writer.share, "file_name": "video", "file_size": len(content), "chunk_size": 1_048_576}
+    url = f"{two.url.replace('http', 'ws')}/api/v1/sync/ws/dev?token={reader.token}"
+    with connect(url, proxy=None) as socket:
+        socket.send('{"type":"subscribe"}')
+        socket.recv(timeout=20)
+        session = writer.http.post("uploads", json=body).raise_for_status().json()["session_id"]
+        # The two hubs take the chunks in turn: they are in the database.
+        for index, hub in enumerate((writer, reader)):
+            piece = content[index * 1_048_576 :][:1_048_576]
+            hub.http.put(f"uploads/{session}/chunks/{index}", content=piece).raise_for_status()
+        file = writer.http.post(f"uploads/{session}/complete").raise_for_status().json()["file_id"]
+        frame = orjson.loads(socket.recv(timeout=20))
+    assert (frame["share_id"], frame["data"]["resource_id"]) == (writer.share, file)
+    assert reader.content(file) == content
+    for each in (writer, reader):
+        each.http.close()
