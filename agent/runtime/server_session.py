@@ -116,8 +116,11 @@ class ServerSession:
 
     @property
     def capabilities(self) -> Capabilities:
-        """Features of the server as last stated; none before the first answer."""
-        return self._registration.capabilities if self._registration else Capabilities()
+        """Features of the server as last stated; before the first answer those of its dialect."""
+        if self._registration is not None:
+            return self._registration.capabilities
+        remote = self._remote
+        return Capabilities() if remote is None else remote.capabilities
 
     def remote(self) -> Remote:
         """Return the adapter, without registering this machine.

@@ -112,11 +112,13 @@ def test_a_token_is_renewed_while_the_agent_runs(machine: Machines, drive: Drive
 
 
 def test_the_commands_about_one_file_work_on_scaidrive(machine: Machines, drive: Drive) -> None:
-    """History of a text and of other bytes, an older version back, and no warning about a token that is renewed."""
+    """Plan, history and restore of any bytes, and no warning about a token that is renewed."""
     one = machine("one")
     drive.login(one)
     one.write("a.md", "a\n")
     one.write("b.bin", bytes(range(256)))
+    plan = one.json("link", one.folder, "--dry-run")["plan"]
+    assert (plan["upload"], plan["skip"]) == (2, 0)
     share = one.link("--name", "team")
     one.write("a.md", "b\n")
     one.write("b.bin", b"\0new")
