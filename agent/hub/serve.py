@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import os
 import signal
@@ -164,12 +165,16 @@ def _tokens(settings: HubSettings, revocations: Revocations) -> JwtTokens:
 
 
 def _application(settings: HubSettings, hub: Hub, store: SqlStore, revocations: Revocations) -> HubApp:
+    blobs = blobs_of(settings.data_dir, store)
+    # Only space is lost if this fails.
+    with contextlib.suppress(OSError, StoreUnavailable):
+        blobs.sweep(hub.now())
     sockets = DriveSockets(store, hub.caller_of_token)
     hub.on_commit(sockets.notify)
     drive = DriveFace(
         DriveContext(
             store,
-            blobs_of(settings.data_dir, store),
+            blobs,
             hub.now,
             new_uuid,
             hub.announce,

@@ -19,7 +19,7 @@ import pytest
 from agent.hub.scaidrive.face import ROUTES
 from agent.hub.scaidrive.openapi import ANSWERS, BODIES, QUERIES
 from hub.drive import updated
-from hub.fixtures import Running, token
+from hub.fixtures import Running, running_hub, token
 
 BLOCKS = re.findall(
     r"```(\w+)\n(.*?)```", (Path(__file__).parents[1] / "fixtures/scaidrive/clients.md").read_text(), re.DOTALL
@@ -266,3 +266,22 @@ def test_the_document_names_every_route(owner: Owner) -> None:
     silent = {route.name for route in ROUTES if route.status == 204} | {"GET sync/download/{}", "GET files/{}/content"}
     assert names - ANSWERS.keys() == silent
     assert httpx.get(f"{owner.url}/openapi.json").json()["info"]["title"] == "Raven local sync (embedded hub)"
+
+
+def test_a_starting_hub_removes_old_bytes_without_a_name(tmp_path: Path) -> None:
+    """A content of 49 hours ago that no row names goes; one that a file has stays, whatever its age."""
+    content = bytes(range(256)) * 8192
+    with running_hub(tmp_path, "--port", "0") as first:
+        owner = Owner(first)
+        file = owner.create("video.mp4", content)
+        owner.http.close()
+    [stored] = [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
+    orphan = stored.parent / ("ab" * 32)
+    orphan.write_bytes(b"orphan")
+    for path in (stored, orphan):
+        os.utime(path, (path.stat().st_atime, path.stat().st_mtime - 49 * 3600))
+    with running_hub(tmp_path, "--port", "0") as second:
+        assert not orphan.exists()
+        again = Owner(second)
+        assert again.content(file) == content
+        again.http.close()

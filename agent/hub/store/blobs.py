@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import sqlite3
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -20,6 +21,7 @@ PIECE_BYTES: Final = 1_048_576
 KEPT_MS: Final = 48 * 3_600_000
 """Age in milliseconds from which bytes that nothing names are removed."""
 UPLOADS, CONTENTS = "uploads", "blobs"
+_HASH: Final = re.compile(r"[0-9a-f]{64}")
 _FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
@@ -134,14 +136,17 @@ class FileBlobs:
         return _read_file(descriptor, start, length)
 
     def sweep(self, now: int) -> None:
-        """As in `Blobs`: files that are older than 48 hours and that the database does not name."""
+        """As in `Blobs`: files that are older than 48 hours and that the database does not name.
+
+        Call it before requests are served: an upload could adopt such a file just before it is removed.
+        """
         for path in self._old(self._uploads, "*", now):
             path.unlink(missing_ok=True)
-        for path in self._old(self._contents, "??/*", now):
-            with self._store.read() as session:
-                known = session.known_content(path.name)
-            if known is None:
-                path.unlink(missing_ok=True)
+        old = {path.name: path for path in self._old(self._contents, "??/*", now) if _HASH.fullmatch(path.name)}
+        with self._store.read() as session:
+            known = session.content_sizes(old)
+        for hash_ in old.keys() - known.keys():
+            old[hash_].unlink(missing_ok=True)
 
     def path_of(self, hash_: str) -> Path:
         """Return the file of a content."""
