@@ -50,6 +50,23 @@ class ListingCost(enum.StrEnum):
     """The server lists nothing: the whole feed is read."""
 
 
+class CallRate(Struct, frozen=True):
+    """The calls that a server allows, in its own units.
+
+    Attributes:
+        a_minute: allowed in a minute.
+        upload, download: calls of one small file.
+    """
+
+    a_minute: int
+    upload: int
+    download: int
+
+    def seconds(self, uploads: int, downloads: int) -> float:
+        """Return the least time that so many small files take, in seconds."""
+        return (uploads * self.upload + downloads * self.download) * 60 / self.a_minute
+
+
 class Capabilities(Struct, frozen=True):
     """Features of a server, as data. The defaults are those of the released Raven server.
 
@@ -76,6 +93,7 @@ class Capabilities(Struct, frozen=True):
         server_pause: a source can be paused for all machines.
         resumable_uploads: an interrupted upload continues with its missing chunks.
         heartbeat_seconds: the least number of seconds between two heartbeats.
+        rate: the calls that the server allows; None if it states no limit.
         state_digest: the server states one hash over all its files, and its revisions are the contents' hashes.
     """
 
@@ -99,6 +117,7 @@ class Capabilities(Struct, frozen=True):
     server_pause: bool = True
     resumable_uploads: bool = False
     heartbeat_seconds: float = 0.0
+    rate: CallRate | None = None
     state_digest: bool = False
 
 

@@ -135,6 +135,17 @@ def test_the_commands_about_one_file_work_on_scaidrive(machine: Machines, drive:
     assert "renews by itself" in doctor.out
 
 
+def test_a_plan_says_how_long_the_limit_of_calls_lets_it_take(machine: Machines, drive: Drive) -> None:
+    """Sixty files at seven calls each, and a hundred calls a minute."""
+    one = machine("one")
+    drive.login(one)
+    drive.server.traps.limit = 100
+    for number in range(60):
+        one.write(f"{number}.md", "x\n")
+    assert one.json("link", one.folder, "--dry-run")["minutes"] == 5
+    assert "at least 5 minutes" in one.run("link", one.folder, "--dry-run").out
+
+
 def test_two_machines_converge_through_the_hub(machine: Machines, shared_hub: Server) -> None:
     """Any file, through the hub's ScaiDrive API, beside the texts that its Raven API serves."""
     one, two = machine("one"), machine("two")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from math import ceil
 from pathlib import Path
 from shlex import quote
 from typing import Final
@@ -36,7 +37,7 @@ from agent.disk.selection.review import oversized_patterns, risky_patterns
 from agent.disk.selection.rules import ANY_FILE, Rules
 from agent.engine import messages as m
 from agent.engine.config import RunMode
-from agent.remotes.protocol import RemoteSource
+from agent.remotes.protocol import Capabilities, RemoteSource
 from agent.runtime import linking
 from agent.runtime.agent import Agent
 from agent.settings import links as reg
@@ -90,9 +91,7 @@ def link(agent: Agent, params: LinkParams) -> LinkDocument:
     joined = linking.find_source(remote, params.source)
     mode = linking.choose_mode(joined, params.mode)
     private = _private_patterns(joined, own_include, params)
-    include = (*(joined.include if joined else ()), *own_include)
-    if not include and not remote.capabilities.text_only:
-        include = ANY_FILE
+    include = (*(joined.include if joined else ()), *own_include) or _usual_include(remote.capabilities)
     exclude = (*(joined.exclude if joined else ()), *own_exclude)
     draft = SourceEntry(
         agent.registry.next_key, name, joined.id if joined else "", params.name or root.name, root, mode,
@@ -119,7 +118,20 @@ def link(agent: Agent, params: LinkParams) -> LinkDocument:
         exclude=list(draft.exclude),
         private=private,
         twins=list(twins),
+        minutes=_minutes(remote.capabilities, planner.counts),
     )
+
+
+def _usual_include(can: Capabilities) -> tuple[str, ...]:
+    """Return the include patterns of a source without any; empty for those of texts."""
+    return () if can.text_only else ANY_FILE
+
+
+def _minutes(can: Capabilities, plan: LinkPlan) -> int | None:
+    """Return the minutes that the server's limit of calls lets a plan take at least; None without a limit."""
+    if can.rate is None:
+        return None
+    return ceil(can.rate.seconds(plan.upload, plan.download) / 60)
 
 
 def _unlinked_twins(agent: Agent, server: str, name: str) -> tuple[str, ...]:

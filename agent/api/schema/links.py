@@ -136,6 +136,7 @@ class LinkDocument(Struct, frozen=True, kw_only=True):
         include: patterns that select the files; empty for the defaults.
         private: those of the joined source's patterns that select dotfiles or files with secrets.
         twins: ids of other sources of the same name that no folder here is linked with; empty if a source was joined.
+        minutes: least time of the first sync by the server's limit of calls; null if it states none.
     """
 
     changed: bool
@@ -151,6 +152,7 @@ class LinkDocument(Struct, frozen=True, kw_only=True):
     exclude: list[str]
     private: list[str] = []
     twins: list[str] = []
+    minutes: int | None = None
 
 
 class UnlinkDocument(Struct, frozen=True, kw_only=True):

@@ -170,6 +170,9 @@ def link(document: Document) -> View:
     """Show what a link does, or did."""
     was_linked = document.get("was_linked")
     lines = [plan_line(document)] if document.get("plan") and not was_linked else []
+    if lines and _number(document.get("minutes")) > 1:
+        minutes = count_of(document["minutes"], "minute")
+        lines.append(TextLine(f"the server's limit of calls lets this take at least {minutes}", Style.ASIDE))
     words = "linked" if document.get("changed") else "already linked" if was_linked else "would link"
     mode = document.get("mode")
     way = "" if mode == "bidirectional" else f" ({mode})"

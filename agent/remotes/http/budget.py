@@ -47,6 +47,11 @@ class CallBudget:
         self._newest = 0
         """Number of the newest call, and of the newest one whose answer stated the rest."""
 
+    @property
+    def limit(self) -> int | None:
+        """Cost of the calls that the server allows in one period; None if it is not known."""
+        return self._limit
+
     def take(self, cost: int, priority: Priority) -> CountedCall:
         """Count a call that is about to be sent.
 

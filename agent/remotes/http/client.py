@@ -136,6 +136,11 @@ class HttpClient:
             **profile.headers,
         }
 
+    @property
+    def call_limit(self) -> int | None:
+        """Cost of the calls that the server allows in a minute; None if no answer has stated it."""
+        return None if self._budget is None else self._budget.limit
+
     def call(
         self,
         endpoint: str,

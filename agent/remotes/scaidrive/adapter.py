@@ -28,6 +28,7 @@ from agent.remotes.fields import row
 from agent.remotes.http.client import HttpClient
 from agent.remotes.http.failures import RemoteCallError, SideEffect
 from agent.remotes.protocol import (
+    CallRate,
     Capabilities,
     ListingCost,
     Nudge,
@@ -39,7 +40,7 @@ from agent.remotes.protocol import (
     Sink,
     not_resumable,
 )
-from agent.remotes.scaidrive.calls import LIST_COST, MISSING, Calls, Limits, no_version
+from agent.remotes.scaidrive.calls import CONTENT_COST, LIST_COST, MISSING, WRITE_COST, Calls, Limits, no_version
 from agent.remotes.scaidrive.conflicts import ShareConflicts
 from agent.remotes.scaidrive.feed import ShareFeed
 from agent.remotes.scaidrive.push import Sender
@@ -57,6 +58,10 @@ from agent.remotes.scaidrive.wire import (
 
 SHARES_PAGE: Final = 100
 """Shares requested at once."""
+UPLOAD_COST: Final = CONTENT_COST + WRITE_COST
+"""Cost of one new file: its content, and a call of ``apply`` that others share."""
+DOWNLOAD_COST: Final = CONTENT_COST + 1
+"""Cost of one file: its versions and its content."""
 HEARTBEAT_SECONDS: Final = 300.0
 ACKNOWLEDGE_SECONDS: Final = 60.0
 """Seconds between two reports of a share's cursor."""
@@ -89,8 +94,11 @@ class ScaiDriveRemote:
 
     @property
     def capabilities(self) -> Capabilities:
-        """See ``Remote``."""
-        return self._capabilities
+        """See ``Remote``. The limit of calls is that of the newest answer."""
+        limit = self._http.call_limit
+        rate = None if not limit else CallRate(limit, UPLOAD_COST, DOWNLOAD_COST)
+        known = self._capabilities
+        return known if known.rate == rate else replace(known, rate=rate)
 
     # Account
 
@@ -110,7 +118,7 @@ class ScaiDriveRemote:
     def _registered(self, device: str) -> Registration:
         self._device = device
         self._capabilities = replace(self._capabilities, max_bytes=self._calls.user().max_bytes)
-        return Registration(device, self._capabilities)
+        return Registration(device, self.capabilities)
 
     def sources(self) -> list[RemoteSource]:
         """See ``Remote``."""
