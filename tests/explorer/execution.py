@@ -241,7 +241,7 @@ def _broken_at_rest(world: SmallWorld) -> list[str]:
         return [str(error)]
     except Exception as error:
         return [f"law 6: {error!r}", traceback.format_exc()]
-    return [*complaints(world), *world.witness.complaints()]
+    return [*complaints(world), *world.audit.complaints()]
 
 
 def _comes_to_rest(world: SmallWorld) -> bool:

@@ -13,7 +13,7 @@ from simulation.machine import Habits, Knows, Machine
 from simulation.memory_fs import Clock, Disk
 from simulation.servers import WRITES, HubServer, Server, StrictServer, _number
 from simulation.teardown_checks import Ending
-from simulation.trace_audit import Witness
+from simulation.trace_audit import TraceAudit
 from simulation.user import sha
 from simulation.world import START, Plan, World
 from strict_raven import Races, Response, StrictRaven, token
@@ -65,7 +65,7 @@ class SmallWorld(World):
         self._asked_at, self._answers = -1, Answers()
         super().__init__(Plan(0, server))
         self.chances = Chances(strange=0.0, clock=0.0, unheard=0.0)
-        self.witness = Witness(self)
+        self.audit = TraceAudit(self)
         evidence = self.server.evidence
         setattr(self.server, "evidence", lambda source: self._once("evidence", lambda: evidence(source)))  # noqa: B010
         self._begin()

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from simulation import visits
 from simulation.oracle import complaints
 from simulation.teardown_checks import Ending
-from simulation.trace_audit import Witness
+from simulation.trace_audit import TraceAudit
 from simulation.world import Plan, World
 
 
@@ -31,7 +31,7 @@ class Verdict:
 def run(plan: Plan) -> Verdict:
     """Run a plan. Whatever the tested code raises is a reason (law 6)."""
     world = World(plan)
-    witness = Witness(world)
+    audit = TraceAudit(world)
     try:
         try:
             world.run()
@@ -39,6 +39,6 @@ def run(plan: Plan) -> Verdict:
         except Exception as error:
             return Verdict(plan, (f"law 6: {error!r}", traceback.format_exc()), world)
         revisions = visits.complaints(world) if world.plain is None else world.plain.complaints(world)
-        return Verdict(plan, (*complaints(world), *revisions, *witness.complaints()), world)
+        return Verdict(plan, (*complaints(world), *revisions, *audit.complaints()), world)
     finally:
         world.close()

@@ -42,8 +42,8 @@ def spot(path: str, digest: str | None) -> Spot:
 
 
 @dataclass(slots=True)
-class Testimony:
-    """What is known of one machine.
+class MachineTrace:
+    """The acts of one machine and its person so far.
 
     Attributes:
         done: what its person brought about: a text at a path, or nothing there.
@@ -52,7 +52,7 @@ class Testimony:
         decided: ids of those that carry out a decision.
         closed: ids of conflicts it asked the server to close so that the head changes.
         closings: ids of all conflicts it asked the server to close.
-        disputes: path, base and local side of the conflicts that its person decided.
+        disputes: path, base and local side of the conflicts that parked a path there.
         undone: files whose delete was undone and that did not stand in the folder since.
         complaints: what was found wrong at once.
     """
@@ -68,12 +68,12 @@ class Testimony:
     complaints: list[str] = field(default_factory=list)
 
 
-class Witness:
-    """Looks on from the moment it is made until somebody asks for its complaints."""
+class TraceAudit:
+    """Records what machines and people do, and checks at the end that each change was asked for and seen."""
 
     def __init__(self, world: World) -> None:
         self._world = world
-        self._of = {machine.name: Testimony() for machine in world.machines}
+        self._of = {machine.name: MachineTrace() for machine in world.machines}
         for machine in world.machines:
             _watch_person(machine, self._of[machine.name])
             _watch_decisions(machine, self._of[machine.name])
@@ -84,7 +84,7 @@ class Witness:
         self._watch_server()
 
     def complaints(self) -> list[str]:
-        """What nobody asked for."""
+        """Return each change that no person asked for, or that replaced a text unseen."""
         told = list(self._told())
         found = [*self._on_server(told), *self._decided(told), *self._conflicts(told)]
         found += [f"{name}: {text}" for name, of in self._of.items() for text in of.complaints]
@@ -115,7 +115,7 @@ class Witness:
             cursor = page["events"][-1]["cursor"]
 
     def _on_server(self, told: list[dict[str, Any]]) -> Iterator[str]:
-        """What machines changed there was their person's doing, on top of what that person had seen."""
+        """Check that machines send only what their person did, on top of versions that the person had seen."""
         heads: dict[str, str | None] = {}
         plain = self._world.plain is not None
         senders = {identifier: name for name, of in self._of.items() for identifier in of.sent}
@@ -152,7 +152,7 @@ class Witness:
         return max(found, key=lambda each: of is not None and each in of.decided, default="")
 
     def _owned_up(self, name: str, path: str, digest: str) -> bool:
-        """Whether the machine found out afterwards that it had overwritten a text, and told its person.
+        """Return True if the machine found out afterwards that it had overwritten a text, and told its person.
 
         Only the index can know: one that went before the operation's echo came by takes that with it.
         """
@@ -230,7 +230,7 @@ class Witness:
                     yield f"not brought back: the delete of {self._word(digest)} at {path} was undone on {machine.name}"
 
     def _left_open(self) -> Iterator[str]:
-        """Every conflict on the server stands before somebody who can decide it.
+        """Check that every conflict on the server is shown to a person who can decide it.
 
         Only asked on the hub: the strict server's feed can leave the event out that tells of a conflict, and no
         listing says which of them were edits made on the server.
@@ -301,7 +301,7 @@ class Witness:
         return "nothing" if digest is None else self._world.script.word(digest)
 
 
-def _sent(of: Testimony, path: str, digest: str | None) -> list[Operation]:
+def _sent(of: MachineTrace, path: str, digest: str | None) -> list[Operation]:
     """Return a machine's operations with this text. The wire cannot tell a delete's conflict from an empty text's."""
     wanted = digest or EMPTY_HASH
     return [o for o in of.sent.values() if o.path == path and (o.hash or EMPTY_HASH) == wanted]
@@ -312,7 +312,7 @@ def _dispute(path: str, base: str | None, text: str | None) -> tuple[str, str | 
     return path, base, text or EMPTY_HASH
 
 
-def _watch_person(machine: Machine, of: Testimony) -> None:
+def _watch_person(machine: Machine, of: MachineTrace) -> None:
     """Have every act of this machine's person noted by what it leaves behind."""
     under_way: list[str] = []
 
@@ -341,8 +341,8 @@ def _watch_person(machine: Machine, of: Testimony) -> None:
             setattr(actor, name, functools.partial(noted, getattr(actor, name)))
 
 
-def _watch_decisions(machine: Machine, of: Testimony) -> None:
-    """Whoever decides a conflict has had both its texts before them; whoever undoes deletes puts their texts back."""
+def _watch_decisions(machine: Machine, of: MachineTrace) -> None:
+    """Record the texts that a decided conflict showed, and those that an undo of deletes brings back."""
     tell = machine.tell
 
     def told(*messages: m.Message) -> None:
@@ -351,7 +351,6 @@ def _watch_decisions(machine: Machine, of: Testimony) -> None:
                 shown = machine.conflict(message.conflict)
                 # The head is not shown where it is neither side: then it must have been in the folder.
                 of.seen |= {spot(shown.path, each) for each in (shown.local_hash, shown.remote_hash)}
-                of.disputes.add(_dispute(shown.path, shown.base_hash, shown.local_hash))
             lost = machine.lost_mounts if isinstance(message, m.Resume) else ()
             for name in lost:
                 # The person goes on without the disk: its files are forgotten, and new if they come back.
@@ -364,6 +363,7 @@ def _watch_decisions(machine: Machine, of: Testimony) -> None:
         undo = any(isinstance(message, m.UndoDeletes) for message in messages)
         held = machine.engine.held if undo else None
         tell(*messages)
+        of.disputes |= {_dispute(c.path, c.base_hash, c.local_hash) for c in machine.engine._ctx.parked.values()}
         if undo:
             undone = {*machine.engine._ctx.undone.items(), *(() if held is None else held.files)}
             of.done |= {spot(path, digest) for path, digest in undone}
@@ -376,9 +376,9 @@ def _watch_decisions(machine: Machine, of: Testimony) -> None:
 
 
 class _Overheard:
-    """A carrier whose messages and effects the witness notes."""
+    """A carrier whose messages and effects the audit notes."""
 
-    def __init__(self, of: Testimony, make: Callable[..., Any], *given: Any) -> None:
+    def __init__(self, of: MachineTrace, make: Callable[..., Any], *given: Any) -> None:
         self._of = of
         self._carrier = make(*given)
         self._intents: dict[str, Intent] = {}
