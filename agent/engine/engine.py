@@ -17,7 +17,7 @@ from agent.core.conflict import ConflictState
 from agent.core.conflict_verdict import LOOK_AGAIN
 from agent.core.errors import Problem
 from agent.core.model import ABSENT, Reason, side_of
-from agent.core.remote_records import Outcome, Result
+from agent.core.remote_records import Outcome, RemoteHead, Result
 from agent.engine import messages as m
 from agent.engine.config import EngineConfig, RunMode
 from agent.engine.conflicts import ConflictTracker
@@ -276,7 +276,7 @@ class Engine:
         changed = row
         if row.path in ctx.unanswered:
             changed = self._in_doubt.on_head(row, head, message.conflicts)
-        elif head is not None and row.path not in ctx.open_operations:
+        elif head is not None and (row.path not in ctx.open_operations or _is_unnamed(row, head)):
             changed = replace(row, remote=side_of(head.version))
         elif head is None and row.path in ctx.parked:
             # A parked path is only shown anew, so this cannot delete the local file.
@@ -325,3 +325,8 @@ class Engine:
         ctx.in_flight.head_answered(path)
         ctx.in_flight.defer(path, again)
         ctx.set_problem(PathProblem(path, ProblemOrigin.PULL, Reason.REFUSED, problem.message, ctx.now, again))
+
+
+def _is_unnamed(row: PathRow, head: RemoteHead) -> bool:
+    """Return True if the row holds the head's text and no revision of it, as after an answer that named none."""
+    return row.remote.hash == head.hash and row.remote.rev is None

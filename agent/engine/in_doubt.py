@@ -67,6 +67,10 @@ class InDoubt:
             position = outcome.position
             before = rows[entry.operation.path]
             made = entry.operation.result(outcome.rev, outcome.remote_id)
+            known = before.remote.version
+            if made is not None and known is not None and made.remote_id is None and is_same_version(made, known):
+                # The answer names no file, and the feed has named it already.
+                made = replace(made, remote_id=known.remote_id)
             row = self.applied(before, entry, made)
             ctx.move_operations([self.record_result(entry, made)], OperationState.ACKED, position)
             if position is not None:

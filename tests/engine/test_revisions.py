@@ -13,7 +13,7 @@ from agent.core.version import Version
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.engine.config import RunMode
-from engine.harness import SOURCE, EngineHarness, conflict, seen, sha
+from engine.harness import SOURCE, EngineHarness, conflict, drain, seen, sha
 
 
 def told(path: str, text: str, position: int, rev: str, file: str = "f1", operation: str | None = None) -> Upsert:
@@ -98,6 +98,27 @@ def test_an_answer_without_a_revision_is_completed_by_its_event() -> None:
     assert (second.base, second.base_rev) == (sha("one"), None)
     harness.feed(told("a.md", "one", 1, "v1", operation=first.id))
     assert sides(harness) == (held("one", "v1"),) * 2
+
+
+def test_an_answer_without_a_file_keeps_the_one_of_the_feed() -> None:
+    """The event came first; an answer that repeats its revision must not take the file's id away."""
+    harness = EngineHarness()
+    harness.begin({"a.md": "one"})
+    send = harness.take(e.Send)
+    (operation,) = [parcel.operation for parcel in send.parcels]
+    drain(harness, told("a.md", "one", 1, "v1"))
+    harness.tell(m.BatchAnswered(send.number, (Outcome(operation.id, Result.APPLIED, rev="v1"),)))
+    assert sides(harness) == (held("one", "v1"),) * 2
+
+
+def test_an_answer_without_a_revision_is_completed_by_the_head() -> None:
+    """A decided text is asked for before its event comes: the head names the revision."""
+    harness = EngineHarness()
+    harness.begin({"a.md": "one"})
+    answer(harness, None, None)
+    harness.engine._ctx.fetch_heads_and_conflicts([harness.row("a.md")])
+    harness.tell(m.HeadArrived("a.md", RemoteHead("a.md", sha("one"), None, "v1", "f1", size=3), ()))
+    assert sides(harness)[1] == held("one", "v1")
 
 
 def test_an_answer_with_a_position_is_completed_by_its_event() -> None:
