@@ -76,7 +76,7 @@ class Engine:
             ctx, path_store, self._conflicts, self._downloads, self._trash_outbox, self._large_downloads
         )
         self._polling = FeedPolling(ctx, self._verification)
-        self._lost_cursor = LostCursor(ctx, path_store, self._verification)
+        self._lost_cursor = LostCursor(ctx, path_store, self._verification, self._polling)
         self._remote_feed = RemoteFeed(
             ctx, path_store, self._conflicts, self._server_conflicts, self._in_doubt, self._verification, self._polling
         )

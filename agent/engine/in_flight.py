@@ -286,9 +286,10 @@ class InFlight(Struct):
         """Ask again if the server still holds what was read of its feed: it may be an older copy of itself."""
         self.continuity_known = False
 
-    def restart_drain(self) -> None:
-        """Forget that the feed was read to its end: it is read from its beginning again."""
+    def restart_drain(self, *, renumbered: bool = False) -> None:
+        """Forget that the feed was read to its end: it is read from its beginning again, perhaps with new positions."""
         self.drained = 0
+        self.newest_position = 0 if renumbered else self.newest_position
 
     def acknowledge(self, positions: Iterable[int]) -> None:
         """Record the positions of our own events, so that the feed need not return them."""
@@ -296,8 +297,7 @@ class InFlight(Struct):
 
     def forget_acknowledged(self, up_to: int | None = None) -> None:
         """Forget own positions: those read already, or all, because the server may have lost some of them."""
-        kept = [] if up_to is None else [span for span in self.acknowledged_spans if span.last > up_to]
-        self.acknowledged_spans = kept
+        self.acknowledged_spans = [] if up_to is None else [s for s in self.acknowledged_spans if s.last > up_to]
 
     def mark_changed(self, paths: Iterable[str]) -> None:
         """Record paths that changed during a verification, so that its listing does not count for them."""

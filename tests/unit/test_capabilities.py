@@ -22,6 +22,8 @@ READ_ELSEWHERE = {
     "connector_id": "remotes/raven/adapter.py",
     "client_made_id": "runtime/server_session.py",
     "server_pause": "api/methods/sync.py",
+    "heartbeat_seconds": "runtime/server_session.py",
+    "rate": "api/methods/links.py",
 }
 """Fields that no engine needs: the file that reads each."""
 
