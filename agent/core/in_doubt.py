@@ -49,7 +49,7 @@ def judge_in_doubt(
     if holds_ours:
         # The server holds the bytes. It makes no difference which writer put them there.
         return InDoubtVerdict.APPLIED, None
-    if operation.verb is Verb.UPSERT and not is_same_version(head, base) and find_applied(operation, versions):
+    if operation.verb is Verb.UPSERT and not is_same_version(head, base) and find_applied(operation, head, versions):
         # The bytes came after our base and another version replaced them.
         return InDoubtVerdict.SUPERSEDED, None
     # No evidence: a needless conflict is better than an edit that is taken for applied.
@@ -63,8 +63,17 @@ def _judge_move(operation: Operation, head: Version | None) -> InDoubtVerdict:
     return InDoubtVerdict.APPLIED if head.hash == operation.hash else InDoubtVerdict.SUPERSEDED
 
 
-def find_applied(operation: Operation, versions: Sequence[Version]) -> Version | None:
-    """Return the newest version with the operation's bytes that came after its base; None if there is none."""
+def find_applied(operation: Operation, head: Version | None, versions: Sequence[Version]) -> Version | None:
+    """Return the newest version with the operation's bytes that came after its base; None if there is none.
+
+    Args:
+        operation: the operation.
+        head: the version that the server holds at the path now; None is "no file".
+        versions: the file's history, newest first.
+    """
+    if operation.base is None and head is not None and head.remote_id is not None:
+        # The history is that of a file, which may have moved here. A new file has our bytes as its first version.
+        versions = versions[-1:]
     return next((each for each in _since(operation.base_version, versions) if each.hash == operation.hash), None)
 
 

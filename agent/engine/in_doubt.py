@@ -195,7 +195,7 @@ class InDoubt:
             ctx.moves.fail(operation)
             return replace(row, remote=side_of(held))
         # Applied, or applied and replaced since: our version was on the server, and the head is what it shows now.
-        made = held if verdict is InDoubtVerdict.APPLIED else find_applied(operation, versions)
+        made = held if verdict is InDoubtVerdict.APPLIED else find_applied(operation, held, versions)
         if made is None and operation.verb is Verb.MOVE:
             made = operation.base_version
         before = row.remote.version

@@ -224,6 +224,20 @@ def test_a_push_in_doubt_below_a_return_to_its_base_was_applied() -> None:
     assert harness.row("a.md").step is Step.PULL and not harness.wants(e.Send)
 
 
+def test_a_file_moved_onto_a_new_one_in_doubt_is_a_conflict() -> None:
+    """The moved file had our text at its old path. That proves nothing about ours, so a person decides."""
+    harness = EngineHarness()
+    harness.begin({"a.md": "mine"})
+    harness.answer(Result.UNCERTAIN)
+    harness.feed()
+    past = tuple(RemoteVersion(sha(text), None, None, rev=rev) for text, rev in (("mine", "v2"), ("one", "v1")))
+    head = RemoteVersion(sha("two"), None, None, rev="v3")
+    harness.shows("a.md", RemoteHead("a.md", sha("two"), b"two", "v3", "f7", (head, *past), 3))
+    (parked,) = harness.conflicts()
+    assert (parked.local_hash, parked.remote_hash) == (sha("mine"), sha("two"))
+    assert not harness.wants(e.ApplyChanges)
+
+
 def test_a_resolution_is_pushed_on_the_head_s_revision() -> None:
     """The head that was just read, not the one of the day the conflict was opened."""
     harness = pulled()

@@ -112,4 +112,9 @@ REGRESSIONS = (
         Plan(401, "plain"),
         ("decides g/c.md: keep_raven", "deletes g/c.md"),
     ),
+    Regression(
+        "a_file_moved_onto_a_new_one_in_doubt_does_not_replace_it",
+        Plan(87, "plain"),
+        ("moves d/a.md to d/e/b.md", "does Recall("),
+    ),
 )

@@ -99,6 +99,21 @@ def test_settling_by_revisions(versions: list[Version], rev: str | None, verdict
     assert judge_in_doubt(operation, versions[0], versions, [])[0] is verdict
 
 
+CREATES = [
+    ("our bytes are the file's first version", "f1", [C, B], Verdict.SUPERSEDED),
+    ("the file had our bytes at another path before it moved here", "f1", [C, B, A], Verdict.NOT_APPLIED),
+    ("the path is the only identity", None, [C, B, A], Verdict.SUPERSEDED),
+]
+
+
+@pytest.mark.parametrize(("identifier", "history", "verdict"), [c[1:] for c in CREATES], ids=[c[0] for c in CREATES])
+def test_settling_a_new_file_by_the_history(identifier: str | None, history: list[str], verdict: Verdict) -> None:
+    """A file that moved to the path brings a history that says nothing about a new file of ours."""
+    shown = [Version(digest, rev=f"v{number}") for number, digest in enumerate(history)]
+    head = replace(shown[0], remote_id=identifier)
+    assert judge_in_doubt(_operation(base=None), head, shown, [])[0] is verdict
+
+
 def test_a_conflict_on_another_visit_of_the_base_is_not_ours() -> None:
     """Another machine was refused the same text on a base with the same text and another revision."""
     operation = replace(_operation(), base_rev="v3")
