@@ -102,9 +102,7 @@ class Pusher:
         if operation.base is not None:
             found = self._base(source, operation, book)
             if found is None:
-                # The file is gone, and the server keeps no conflict without it.
-                verb_is_delete = operation.verb is Verb.DELETE
-                return Outcome(operation.id, Result.APPLIED if verb_is_delete else Result.UNCERTAIN)
+                return _without_file(operation)
             fields["id"], fields["base_rev"] = found
         match operation.verb:
             case Verb.DELETE if operation.base is None:
@@ -230,7 +228,7 @@ class Pusher:
             answer = row(self._http.request(call).data, "commit")
         except RemoteCallError as failure:
             try:
-                return self._refused(source, items, failure, outcomes)
+                return self._refused(source, device, items, failure, outcomes)
             except RemoteCallError as later:
                 # The questions about what was refused failed in turn.
                 return self._unknown(items, outcomes, later)
@@ -250,7 +248,7 @@ class Pusher:
         return failure.problem
 
     def _refused(
-        self, source: str, items: list[Item], failure: RemoteCallError, outcomes: list[Outcome]
+        self, source: str, device: str, items: list[Item], failure: RemoteCallError, outcomes: list[Outcome]
     ) -> Problem | None:
         if failure.status == 409:
             # Some item conflicts, and the server does not say which.
@@ -260,12 +258,35 @@ class Pusher:
         if failure.problem.kind in MISSING:
             # A folder is gone, or another one. Its id is asked for again.
             self._tree.distrust(source)
+            if len(items) > 1:
+                return self._one_by_one(source, device, items, outcomes)
+            if self._lacks_file(source, items[0]):
+                outcomes.append(_without_file(items[0].operation))
+                return None
         if failure.problem.kind is ProblemKind.BAD_REQUEST and len(items) == 1:
             detail = failure.reason or failure.problem.message
             outcomes.append(Outcome(items[0].operation.id, Result.REJECTED, detail=detail))
             return None
         outcomes += [Outcome(item.operation.id, _unless_sent(failure)) for item in items]
         return failure.problem
+
+    def _one_by_one(self, source: str, device: str, items: list[Item], outcomes: list[Outcome]) -> Problem | None:
+        """Commit items alone: the server does not say which of them was refused."""
+        problem = None
+        for item in items:
+            if problem is None:
+                problem = self._commit(source, device, [item], outcomes)
+            else:
+                outcomes.append(Outcome(item.operation.id, Result.NOT_SENT))
+        return problem
+
+    def _lacks_file(self, source: str, item: Item) -> bool:
+        """Whether the server shows the source, and no longer has the file: it was restored from an older copy."""
+        identifier = item.fields.get("id")
+        if identifier is None or self._files.head(identifier) is not None:
+            return False
+        self._http.request(ApiRequest("GET", "sources/{}", (source,)))
+        return True
 
     def _of_results(self, items: list[Item], results: Any) -> Iterable[Outcome]:
         listed = results if isinstance(results, list) else []
@@ -400,6 +421,11 @@ class _Bytes:
 
     def read(self, offset: int, length: int) -> bytes:
         return self._content[offset : offset + length]
+
+
+def _without_file(operation: Operation) -> Outcome:
+    """The outcome for a file that is gone: the server keeps no conflict without it, so the engine looks."""
+    return Outcome(operation.id, Result.APPLIED if operation.verb is Verb.DELETE else Result.UNCERTAIN)
 
 
 def _unless_sent(failure: RemoteCallError) -> Result:

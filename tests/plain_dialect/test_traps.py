@@ -72,6 +72,17 @@ Make = Callable[[Traps], PlainWorld]
 
 
 class TestCommits:
+    def test_a_file_that_the_server_lost_stops_no_other(self, trapped: Make) -> None:
+        """A server that was restored answers 404 for it. The commit goes on one by one, and the engine looks at it."""
+        world = trapped(Traps())
+        assert world.results(world.edit("a.md", "A1"), world.edit("b.md", "B1")) == [Result.APPLIED] * 2
+        world.drain()
+        del world.server.state.files[world.identity("a.md")[1] or ""]
+        answer = world.push(world.edit("a.md", "A2", "A1"), world.edit("b.md", "B2", "B1"), world.edit("c.md", "C"))
+        assert [each.result for each in answer.outcomes] == [Result.UNCERTAIN, Result.APPLIED, Result.APPLIED]
+        assert answer.problem is None
+        assert world.held() == {"b.md": b"B2", "c.md": b"C"}
+
     @pytest.mark.parametrize("traps", [Traps(counts_only=True), Traps(bare_409=True)])
     def test_an_answer_without_items_is_pieced_together(self, trapped: Make, traps: Traps) -> None:
         """Conflicts are found in the list, the rest one by one; nothing is guessed, nothing overwritten."""

@@ -117,4 +117,9 @@ REGRESSIONS = (
         Plan(87, "plain"),
         ("moves d/a.md to d/e/b.md", "does Recall("),
     ),
+    Regression(
+        "an_edit_of_a_file_that_a_restored_server_lost_ends",
+        Plan(640435, "plain"),
+        ("server  is put back from the copy", "base=a, base_rev=ver_00008, remote_id=fil_00007)"),
+    ),
 )
