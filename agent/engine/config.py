@@ -34,6 +34,7 @@ class EngineConfig(Struct, frozen=True):
         quiet, quiet_most: quiet time before a changed file is scanned, and the longest delay by further changes.
         deletes_quiet, deletes_quiet_most: the same before due deletes are judged.
         long_poll_seconds: longest wait of one poll; 0 polls at intervals although the server could wait.
+        listening: the server reports changes as they happen, so that polls at intervals are rare.
         look_every, verify_every: time between whole scans and between verifications.
         poll_least, poll_most, poll_idle: time between polls without a long poll: right after an event, a while after
             it, and ``idle_after`` it.
@@ -66,6 +67,7 @@ class EngineConfig(Struct, frozen=True):
     look_every: float = defaults.FULL_LOOK_MINUTES * 60.0
     verify_every: float = defaults.FULL_LOOK_MINUTES * 60.0
     long_poll_seconds: float = defaults.POLL_WAIT_SECONDS
+    listening: bool = False
     poll_least: float = defaults.POLL_MIN_SECONDS
     poll_most: float = defaults.POLL_MAX_SECONDS
     poll_idle: float = defaults.POLL_IDLE_SECONDS

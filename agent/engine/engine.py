@@ -115,6 +115,7 @@ class Engine:
             m.StateDigestArrived: self._verification.on_digest,
             m.FeedContinuityChecked: self._polling.on_continuity_checked,
             m.ConnectionsReset: self._polling.on_connections_reset,
+            m.Nudged: self._polling.on_nudged,
             m.ConflictsArrived: self._server_conflicts.on_list,
             m.TrashWriteFinished: self._trash_outbox.on_write_finished,
             m.ConflictCloseAnswered: self._resolutions.on_close_answered,

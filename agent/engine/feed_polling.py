@@ -6,11 +6,13 @@ from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
 from agent.engine.effects import CheckFeedContinuity, Poll
 from agent.engine.in_flight import CONTENTS_LIMIT, PollCall
-from agent.engine.messages import Call, ConnectionsReset, FeedContinuityChecked, PageArrived
+from agent.engine.messages import Call, ConnectionsReset, FeedContinuityChecked, Nudged, PageArrived
 from agent.engine.verification import Verification
 
 _SECONDS_BESIDE_PUSHES = 1.0
 """Time between two polls while batches are on their way. Each batch adds events that its answer reports as well."""
+LISTENING_SECONDS = 60.0
+"""Least time between two polls at intervals while the server reports changes as they happen."""
 
 
 class FeedPolling:
@@ -24,6 +26,7 @@ class FeedPolling:
         self._ctx = ctx
         self._verification = verification
         self._more = False
+        self._nudged = False
         self.others = False
         self._last_poll_at = 0.0
 
@@ -58,13 +61,16 @@ class FeedPolling:
         if not message.page.more:
             in_flight.drained = max(in_flight.drained, message.poll)
             in_flight.drained_at = ctx.now
-        in_flight.next_poll_at = ctx.now + self._interval()
+        # A nudge during the poll may be of an event that its answer lacks.
+        in_flight.next_poll_at = ctx.now if self._nudged else ctx.now + self._interval()
 
     def _interval(self) -> float:
         """Seconds to the next poll if the server cannot hold a request. They grow while no event comes."""
         setup = self._ctx.setup
         if setup.long_poll and setup.long_poll_seconds > 0:
             return 0.0
+        if setup.listening:
+            return max(setup.poll_idle, LISTENING_SECONDS)
         quiet = self._ctx.now - self._ctx.in_flight.last_event_at
         if quiet > setup.idle_after:
             return setup.poll_idle
@@ -130,10 +136,18 @@ class FeedPolling:
         in_flight.request_scan()
         ctx.request_drain()
 
+    def on_nudged(self, message: Nudged) -> None:
+        """Poll the feed next. One poll runs at a time, however many nudges come."""
+        self._nudged = True
+        self._ctx.in_flight.next_poll_at = self._ctx.now
+        if message.full and not self._verification.pending:
+            self._verification.request()
+
     def _poll(self, state: str | None, wait: float) -> None:
         ctx, in_flight = self._ctx, self._ctx.in_flight
         in_flight.polls[in_flight.next_poll] = PollCall(state, wait)
         self._last_poll_at = ctx.now
+        self._nudged = False
         # While batches are on their way the pages come one at a time, and each decides whether to read on.
         room = 0 if wait or in_flight.batch else CONTENTS_LIMIT - in_flight.contents_size
         ctx.emit(Poll(in_flight.next_poll, state, wait, tuple(in_flight.acknowledged_spans), room))

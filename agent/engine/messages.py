@@ -181,6 +181,16 @@ class ConnectionsReset(Struct, frozen=True, gc=False):
     """The machine slept, its clock was set, or its connections were closed as dead."""
 
 
+class Nudged(Struct, frozen=True, gc=False):
+    """The source may have changed: the server said so, or its nudges begin or end.
+
+    Attributes:
+        full: the server asks for a verification.
+    """
+
+    full: bool = False
+
+
 class ConflictsArrived(Struct, frozen=True, gc=False):
     """A part of the list of the source's open conflicts, of all machines; ``last`` ends the list."""
 
@@ -337,6 +347,7 @@ Message = (
     | StateDigestArrived
     | FeedContinuityChecked
     | ConnectionsReset
+    | Nudged
     | TrashWriteFinished
     | ConflictsArrived
     | ConflictCloseAnswered

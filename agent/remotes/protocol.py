@@ -342,9 +342,11 @@ class Remote(Protocol):
         ...
 
     def listen(self, stop: threading.Event, on_nudge: Callable[[Nudge], None]) -> None:
-        """Report changes until ``stop`` is set or ``close`` is called; returns at once without ``nudges``.
+        """Report changes until ``stop`` is set and ``close`` is called; returns at once without ``nudges``.
 
-        Runs on a thread of its own. Raises RemoteError when the connection ends; the caller then waits and calls again.
+        The first nudge says that changes are reported from now on. It is of every source, as some may have changed
+        before. Runs on a thread of its own, after ``register`` or ``heartbeat``. Raises RemoteError when the connection
+        ends; the caller then waits and calls again.
         """
         ...
 

@@ -13,6 +13,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from shlex import quote
 
+from msgspec.structs import replace
+
 from agent.core.errors import IndexDamaged, RemoteError, UsageError
 from agent.disk.fs.posix import PosixFs
 from agent.disk.fs.protocol import Fs
@@ -20,7 +22,7 @@ from agent.engine import messages as m
 from agent.engine.config import EngineConfig, RunMode
 from agent.index import Index, generation, open_index, quarantine
 from agent.index.store import unavailable
-from agent.remotes.protocol import Capabilities
+from agent.remotes.protocol import Capabilities, Nudge
 from agent.remotes.wrappers import CallCounts
 from agent.runtime import source_setup
 from agent.runtime.books import Books
@@ -144,7 +146,29 @@ class Agent:
         )
         if self.run_mode is RunMode.DAEMON:
             session.start_heartbeat(self.settings.heartbeat_seconds)
+            session.listen(
+                lambda nudge: self._on_nudge(entry.name, nudge),
+                lambda listening: self._on_listening(entry.name, listening=listening),
+            )
         return session
+
+    def _on_nudge(self, server: str, nudge: Nudge) -> None:
+        for source in self.registry.sources_of(server):
+            runner = self._runners.get(source.key)
+            if runner is not None and nudge.source_id in (None, source.source_id):
+                runner.deliver(m.Nudged(nudge.full))
+
+    def _on_listening(self, server: str, *, listening: bool) -> None:
+        def configure() -> None:
+            for source in self.registry.sources_of(server):
+                with self._lock:
+                    runner = self._runners.get(source.key)
+                if runner is not None:
+                    runner.configure(replace(runner.config, listening=listening))
+                    # At the next interval a change of the time between would wait for up to a minute.
+                    runner.deliver(m.Nudged())
+
+        self.control.post(configure)
 
     def _save_entry(self, entry: ServerEntry) -> None:
         self.change_registry(lambda registry: reg.with_server(registry, entry))
@@ -252,7 +276,8 @@ class Agent:
     def engine_config(self, source: SourceEntry, run_mode: RunMode) -> EngineConfig:
         """Return the configuration of a source's engine by the current settings."""
         capabilities = self._sessions.capabilities(source.server)
-        return source_setup.engine_config(source, self.settings, run_mode, capabilities)
+        listening = self._sessions.is_listening(source.server)
+        return source_setup.engine_config(source, self.settings, run_mode, capabilities, listening=listening)
 
     def _on_connection_lost(self, server: str) -> None:
         # Other connections to that server may be dead too.

@@ -17,13 +17,14 @@ from agent import __version__
 from agent.core.errors import Problem, ProblemKind, RemoteError, UsageError
 from agent.remotes.http.failures import RemoteCallError, SideEffect
 from agent.remotes.open import open_remote, renew_tokens
-from agent.remotes.protocol import Capabilities, Registration, Remote
+from agent.remotes.protocol import Capabilities, Nudge, Registration, Remote
 from agent.remotes.tokens import IssuedTokens
 from agent.remotes.wrappers import CallCounter
 from agent.runtime.account_tokens import AccountTokens
 from agent.runtime.books import Books
 from agent.runtime.effect_executor import ServerConnection
 from agent.runtime.hub_process import WORKSPACE, HubProcess, HubStartFailed
+from agent.runtime.nudge_listener import NudgeListener
 from agent.settings.credentials import CredentialStore, Token
 from agent.settings.errors import CredentialsError
 from agent.settings.links import LOCAL_ACCOUNTS, LOCAL_FILES, RAVEN, SCAIDRIVE, ServerEntry
@@ -103,6 +104,7 @@ class ServerSession:
         self._registration: Registration | None = None
         self._stopped = threading.Event()
         self._warned: int | None = None
+        self._listener: NudgeListener | None = None
         self.calls = CallCounter()
         """Number of calls to the server since the session began."""
         self.problem: Problem | None = None
@@ -255,6 +257,8 @@ class ServerSession:
         self._answered_at = time.monotonic()
         if before is None or before.capabilities != registration.capabilities:
             self._on_capabilities(registration.capabilities)
+        if self._listener is not None and registration.capabilities.nudges:
+            self._listener.start()
 
     def start_heartbeat(self, seconds: float) -> None:
         """Send a heartbeat every ``seconds`` on a thread of its own, until stopped."""
@@ -271,6 +275,20 @@ class ServerSession:
                 if error.problem.kind is ProblemKind.NOT_FOUND:
                     with self._lock:
                         self._registration = None
+
+    def listen(self, on_nudge: Callable[[Nudge], None], on_listening: Callable[[bool], None]) -> None:
+        """Have a server that reports changes do so, on a thread of its own, once this machine is registered.
+
+        Args:
+            on_nudge: takes each nudge.
+            on_listening: called with True when changes are reported from now on, with False when no longer.
+        """
+        self._listener = NudgeListener(self.entry.name, self.connection, on_nudge, on_listening)
+
+    @property
+    def listening(self) -> bool:
+        """True while the server reports changes as they happen."""
+        return self._listener is not None and self._listener.listening
 
     def _least_heartbeat(self) -> float:
         remote = self._remote
@@ -303,14 +321,20 @@ class ServerSession:
         remote = self._remote
         if remote is not None:
             remote.abort_connections()
+        if self._listener is not None:
+            self._listener.wake()
 
     def stop(self) -> None:
         """Stop the heartbeat and close the connections; calls in progress fail."""
         self._stopped.set()
+        if self._listener is not None:
+            self._listener.begin_stop()
         # Without the lock: its holder may wait for the very answer that is given up here.
         remote = self._remote
         if remote is not None:
             remote.close()
+        if self._listener is not None:
+            self._listener.join()
         self._books.close()
 
 

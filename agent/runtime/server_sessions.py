@@ -68,6 +68,11 @@ class ServerSessions:
         session = self._sessions.get(name)
         return None if session is None else session.capabilities
 
+    def is_listening(self, name: str) -> bool:
+        """Return True while an account's server reports changes as they happen."""
+        session = self._sessions.get(name)
+        return session is not None and session.listening
+
     def call_counts(self) -> dict[str, CallCounts]:
         """Return the number of calls to each account's server, by account name."""
         with self._lock:

@@ -47,12 +47,18 @@ def open_folder(fs: Fs, home: Home, source: SourceEntry) -> LocalFolder:
 
 
 def engine_config(
-    source: SourceEntry, settings: Settings, run_mode: RunMode, capabilities: Capabilities | None
+    source: SourceEntry,
+    settings: Settings,
+    run_mode: RunMode,
+    capabilities: Capabilities | None,
+    *,
+    listening: bool = False,
 ) -> EngineConfig:
     """Return the configuration of a source's engine.
 
     Args:
         capabilities: features of the server; None before the account was used.
+        listening: the server reports changes now.
     """
     # A tenth more or less, so that many agents that started together do not scan and verify together for ever.
     spread = random.SystemRandom().uniform(0.9, 1.1)
@@ -71,6 +77,7 @@ def engine_config(
         look_every=settings.full_look_minutes * 60 * spread,
         verify_every=settings.full_look_minutes * 60 * spread,
         long_poll_seconds=settings.poll_wait_seconds,
+        listening=listening,
         poll_least=settings.poll_min_seconds,
         poll_most=settings.poll_max_seconds,
         poll_idle=settings.poll_idle_seconds,

@@ -67,3 +67,73 @@ def test_a_poll_wait_of_zero_polls_at_intervals() -> None:
     harness.now += harness.setup.poll_idle
     harness.tell(m.TimePassed())
     assert harness.take(e.Poll).wait == 0
+
+
+def nudged(**setup: float) -> EngineHarness:
+    """An engine at rest whose server cannot hold a request."""
+    harness = started(hub=True)
+    harness.setup = structs.replace(harness.setup, run_mode=RunMode.DAEMON, long_poll=False, **setup)
+    harness.effects += harness.engine.configure(harness.now, harness.setup)
+    harness.now += 100
+    harness.tell(m.TimePassed())
+    answered(harness)
+    return harness
+
+
+def answered(harness: EngineHarness) -> None:
+    """The answer to the one poll in flight: nothing new."""
+    poll = harness.take(e.Poll)
+    harness.tell(m.PageArrived(poll.number, Page((), poll.state or "", False, "10")))
+
+
+def test_a_nudge_polls_at_once_and_one_poll_at_a_time() -> None:
+    """Nudges during a poll are one more poll after it: its answer may lack their events."""
+    harness = nudged()
+    assert not harness.wants(e.Poll)
+    harness.tell(m.Nudged())
+    poll = harness.take(e.Poll)
+    for _ in range(5):
+        harness.tell(m.Nudged())
+    assert not harness.wants(e.Poll)
+    harness.tell(m.PageArrived(poll.number, Page((), poll.state or "", False, "10")))
+    answered(harness)
+    assert not harness.wants(e.Poll)
+
+
+def test_polls_are_rare_while_the_server_reports_changes() -> None:
+    """Once a minute, and as before without the reports."""
+    for listening, seconds in ((True, 60.0), (False, 30.0)):
+        harness = nudged(listening=listening, idle_after=1.0)
+        harness.now += seconds - 1.0
+        harness.tell(m.TimePassed())
+        assert not harness.wants(e.Poll)
+        harness.now += 1.0
+        harness.tell(m.TimePassed())
+        answered(harness)
+
+
+def listings(harness: EngineHarness) -> int:
+    """Answer every call until the engine rests; how many listings it asked for."""
+    found = 0
+    while True:
+        if harness.wants(e.CheckFeedContinuity):
+            harness.take(e.CheckFeedContinuity)
+            harness.tell(m.FeedContinuityChecked(False))
+        elif harness.wants(e.FetchListing):
+            found += 1
+            harness.take(e.FetchListing)
+            harness.tell(m.ListingArrived((), last=True))
+        elif harness.wants(e.Poll):
+            answered(harness)
+        else:
+            return found
+
+
+def test_a_demand_for_a_full_resync_verifies_once() -> None:
+    """Further demands while one runs add nothing; a plain nudge verifies nothing."""
+    harness = nudged()
+    harness.tell(m.Nudged())
+    assert listings(harness) == 0
+    harness.tell(m.Nudged(full=True))
+    harness.tell(m.Nudged(full=True))
+    assert listings(harness) == 1

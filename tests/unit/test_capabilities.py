@@ -24,11 +24,11 @@ READ_ELSEWHERE = {
     "server_pause": "api/methods/sync.py",
     "heartbeat_seconds": "runtime/server_session.py",
     "rate": "api/methods/links.py",
+    "nudges": "runtime/server_session.py",
 }
 """Fields that no engine needs: the file that reads each."""
 
 UNREAD = {
-    "nudges": "nothing calls ``listen`` yet",
     "server_mode": "each adapter leaves the mode out by itself",
     "server_patterns": "each adapter leaves the patterns out by itself",
 }

@@ -11,10 +11,11 @@ import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 from msgspec import Struct
+from msgspec.structs import replace
 
 from agent import __version__
 from agent.core.errors import Problem, ProblemKind
@@ -35,6 +36,9 @@ from agent.remotes.http.failures import (
 from agent.remotes.http.profile import ApiProfile
 from agent.remotes.http.request import ApiRequest, ContentStream, FilePart, HttpResponse, encode_json
 from agent.remotes.http.transport import HEAD_SECONDS, DeadlineTransport
+
+if TYPE_CHECKING:
+    from agent.remotes.http.websocket import WebSocket
 
 LEAST_RATE: Final = 4096
 """Bytes a second: the least average rate of a request and of an answer, beyond the time one write or read may take.
@@ -61,6 +65,7 @@ class Timeouts(Struct, frozen=True):
 
 
 _TIMEOUTS: Final = Timeouts()
+Trace = Callable[[str, dict[str, Any]], None]
 
 
 class _Body(httpx.SyncByteStream):
@@ -120,14 +125,20 @@ class HttpClient:
         self._clock = clock
         self._ticks = ticks
         self._connections = Connections()
+        self._websockets = Connections()
         self._budget = CallBudget(self._server, clock, ticks) if profile.rate_limited else None
-        if transport is None:
-            trust = trusted_certificates(ca_file) if url.scheme == "https" else None
-            # No proxy is used between the agent and its own machine.
-            transport = DeadlineTransport(url, trust, _KEEP_ALIVE, trust_env=not is_loopback(url.host))
+        trust = trusted_certificates(ca_file) if transport is None and url.scheme == "https" else None
+        # No proxy is used between the agent and its own machine.
+        proxied = not is_loopback(url.host)
         # Without ``httpx.Client``: it keeps cookies, which the real server prefers to the token, and its work for one
         # request costs more than the agent's own.
-        self._transport = transport
+        self._transport = transport or DeadlineTransport(url, trust, _KEEP_ALIVE, trust_env=proxied)
+        # A connection that becomes a WebSocket is none of the pool's.
+        self._for_websocket: Callable[[], contextlib.AbstractContextManager[httpx.BaseTransport]] = lambda: (
+            contextlib.nullcontext(transport)
+            if transport is not None
+            else contextlib.closing(DeadlineTransport(url, trust, _KEEP_ALIVE, trust_env=proxied))
+        )
         self._headers = {
             "host": url.netloc.decode("ascii"),
             "accept": "application/json",
@@ -207,6 +218,36 @@ class HttpClient:
             yield ContentStream(start, total, self._chunks(response), response.headers)
 
     @contextlib.contextmanager
+    def websocket(self, request: ApiRequest) -> Iterator[WebSocket]:
+        """Open a WebSocket on a connection of its own, and close it at the end of the block.
+
+        ``abort_connections`` and ``close`` end it at once.
+
+        Raises:
+            RemoteCallError: it could not be opened, or broke; no other exception passes.
+        """
+        # Imported here: a single command starts sooner without it.
+        from agent.remotes.http.websocket import WebSocket, upgrade_headers
+
+        token, aborts = self._token(), self._connections.aborts
+        headers = upgrade_headers()
+        try:
+            with self._for_websocket() as transport:
+                built = self._built(replace(request, headers=headers), token, 0, self._trace_websocket)
+                response = transport.handle_request(built)
+                with contextlib.closing(_body_of(response)):
+                    if response.status_code != httpx.codes.SWITCHING_PROTOCOLS and not response.is_success:
+                        raise self._refused(request, response, token)
+                    times = self._timeouts
+                    yield WebSocket(response, headers, times.write, lambda: self._token() != token, self._ticks)
+        except HTTPX_ERRORS as exc:
+            raise self._failed(exc, aborts, 0) from exc
+
+    def _trace_websocket(self, event: str, info: dict[str, Any]) -> None:
+        self._connections.trace(event, info)
+        self._websockets.trace(event, info)
+
+    @contextlib.contextmanager
     def _answer(self, request: ApiRequest, token: str) -> Iterator[httpx.Response]:
         """Send one request; gives its 2xx answer, unread, and translates every failure until it is read."""
         claim = None if self._budget is None else self._budget.take(request.cost, request.priority)
@@ -222,18 +263,21 @@ class HttpClient:
                     raise self._refused(request, response, token)
                 yield response
         except HTTPX_ERRORS as exc:
-            if self._connections.aborts != aborts:
-                # The connection was closed by this agent, whatever the exception suggests.
-                problem = Problem(ProblemKind.OFFLINE, f"the connection to {self._server} was given up")
-                raise RemoteCallError(problem, SideEffect.POSSIBLE) from exc
-            if started and isinstance(exc, httpx.RemoteProtocolError):
-                raise malformed("the server's answer was cut short") from exc
-            raise of_exception(exc, size, self._profile.hangs_up_above, self._server) from exc
+            raise self._failed(exc, aborts, size, started=started) from exc
         finally:
             if claim is not None:
                 claim.end()
 
-    def _built(self, request: ApiRequest, token: str, size: int) -> httpx.Request:
+    def _failed(self, exc: Exception, aborts: int, size: int, *, started: bool = False) -> RemoteCallError:
+        if self._connections.aborts != aborts:
+            # The connection was closed by this agent, whatever the exception suggests.
+            problem = Problem(ProblemKind.OFFLINE, f"the connection to {self._server} was given up")
+            return RemoteCallError(problem, SideEffect.POSSIBLE)
+        if started and isinstance(exc, httpx.RemoteProtocolError):
+            return malformed("the server's answer was cut short")
+        return of_exception(exc, size, self._profile.hangs_up_above, self._server)
+
+    def _built(self, request: ApiRequest, token: str, size: int, trace: Trace | None = None) -> httpx.Request:
         times = self._timeouts
         read = request.wait_seconds + LATE_SECONDS if request.wait_seconds else times.read
         headers = {**self._headers, "authorization": f"Bearer {token}", **request.headers}
@@ -249,7 +293,7 @@ class HttpClient:
             extensions={
                 "timeout": {"connect": times.connect, "read": read, "write": times.write, "pool": times.connect},
                 HEAD_SECONDS: times.connect + times.write + read + size / LEAST_RATE,
-                "trace": self._connections.trace,
+                "trace": trace or self._connections.trace,
             },
         )
 
@@ -265,6 +309,7 @@ class HttpClient:
 
     def close(self) -> None:
         """Close the connections."""
+        self._websockets.abort_connections()
         self._transport.close()
 
     def _read(self, response: httpx.Response, limits: DecodeLimits) -> bytearray:

@@ -30,7 +30,9 @@ _OPTIONS: Final = tuple(
     )
     if hasattr(socket, name)
 )
-_CONNECTED: Final = frozenset({"connection.connect_tcp.complete", "connection.start_tls.complete"})
+_CONNECTED: Final = frozenset(
+    {"connection.connect_tcp.complete", "connection.start_tls.complete", "proxy.start_tls.complete"}
+)
 
 
 class Connections:

@@ -100,7 +100,7 @@ class DeadlineTransport(httpx.BaseTransport):
             content=request.stream,
             extensions=request.extensions,
         )
-        with _translated(), self._deadline.within(request.extensions.get(HEAD_SECONDS, math.inf)):
+        with translated(), self._deadline.within(request.extensions.get(HEAD_SECONDS, math.inf)):
             answer = self._pool.handle_request(asked)
         read = request.extensions.get("timeout", {}).get("read") or math.inf
         return httpx.Response(
@@ -151,7 +151,7 @@ class _Body(httpx.SyncByteStream):
         chunks = iter(self._answer.iter_stream())
         while True:
             # Not around the yield: the reader may start another call on this thread.
-            with _translated(), self._deadline.within(self._read):
+            with translated(), self._deadline.within(self._read):
                 chunk = next(chunks, None)
             if chunk is None:
                 return
@@ -209,7 +209,8 @@ class _Backend(httpcore.NetworkBackend):
 
 
 @contextlib.contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Raise httpx's exception in place of each one of httpcore."""
     try:
         yield
     except Exception as exc:

@@ -81,7 +81,7 @@ class ScaiDriveRemote:
             ordered_feed=True, keeps_history=False, text_only=False, moves=True, inline_limit=limits.inline,
             listing=ListingCost.WALK, blind_resolve=True, client_made_id=True, server_mode=False,
             server_patterns=False, server_pause=False, resumable_uploads=True,
-            heartbeat_seconds=HEARTBEAT_SECONDS,
+            heartbeat_seconds=HEARTBEAT_SECONDS, nudges=True,
         )  # fmt: skip
         self._device = ""
         self._calls = Calls(http, limits)
@@ -322,6 +322,10 @@ class ScaiDriveRemote:
 
     def listen(self, stop: threading.Event, on_nudge: Callable[[Nudge], None]) -> None:
         """See ``Remote``."""
+        # Imported here: a single command starts sooner without it.
+        from agent.remotes.scaidrive.nudges import listen
+
+        listen(self._http, self._device, stop, on_nudge)
 
     def abort_connections(self) -> None:
         """See ``Remote``."""
