@@ -125,6 +125,8 @@ class Agent:
     def drop_server(self, name: str) -> None:
         """Close the session of an account that has changed or is gone."""
         self._sessions.drop(name)
+        # The next session may find no way to listen.
+        self._on_listening(name, listening=False)
 
     def connection(self, name: str) -> ServerConnection:
         """Return the connection to an account's server, registered. Raises RemoteError."""

@@ -6,10 +6,12 @@ import contextlib
 import http
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
@@ -26,6 +28,7 @@ from agent.remotes.http.websocket import MAX_TEXT, SocketClosed, WebSocket
 from agent.remotes.protocol import Nudge
 from agent.remotes.scaidrive import nudges
 from agent.remotes.scaidrive.profile import scaidrive_profile
+from support.certificates import self_signed
 from support.eventually import eventually
 
 SHORT = Timeouts(connect=2.0, read=1.0, write=2.0)
@@ -34,18 +37,18 @@ Answer = Callable[[ServerConnection, Request], Response | None]
 
 
 @contextlib.contextmanager
-def talking(talk: Talk, answer: Answer | None = None) -> Iterator[str]:
-    """A WebSocket server that does as it likes; its address."""
+def talking(talk: Talk, answer: Answer | None = None, trust: ssl.SSLContext | None = None) -> Iterator[str]:
+    """A WebSocket server that does as it likes, encrypted if ``trust`` is given; its address."""
 
     def handle(connection: ServerConnection) -> None:
         with contextlib.suppress(ConnectionClosed):
             talk(connection)
 
-    with serve(handle, "127.0.0.1", 0, process_request=answer, compression=None) as server:
+    with serve(handle, "127.0.0.1", 0, process_request=answer, compression=None, ssl=trust) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            yield f"http://127.0.0.1:{server.socket.getsockname()[1]}"
+            yield f"{'http' if trust is None else 'https'}://127.0.0.1:{server.socket.getsockname()[1]}"
         finally:
             server.shutdown()
             thread.join(10)
@@ -274,6 +277,70 @@ def test_aborted_connections_end_the_listening() -> None:
         again.stop.set()
         made.close()
         assert again.ended.get(timeout=5) is None
+
+
+@contextlib.contextmanager
+def tunnel(server: str) -> Iterator[str]:
+    """A proxy whose tunnels all lead to this server; its address."""
+    port = int(server.rpartition(":")[2])
+
+    def pipe(source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := source.recv(65_536):
+                target.sendall(data)
+        with contextlib.suppress(OSError):
+            target.shutdown(socket.SHUT_WR)
+
+    def serve_one(near: socket.socket) -> None:
+        with near, socket.create_connection(("127.0.0.1", port)) as far:
+            assert near.recv(65_536).startswith(b"CONNECT 192.0.2.1:443 ")
+            near.sendall(b"HTTP/1.1 200 ok\r\n\r\n")
+            back = threading.Thread(target=pipe, args=(far, near))
+            back.start()
+            pipe(near, far)
+            back.join(10)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def accept() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    serve_one(listener.accept()[0])
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join(10)
+
+
+@pytest.mark.parametrize("by_proxy", [False, True])
+def test_an_encrypted_websocket_reports_and_is_aborted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_proxy: bool
+) -> None:
+    """With an own certificate, and through the tunnel of a proxy; it ends at once when connections are given up."""
+
+    def talk(connection: ServerConnection) -> None:
+        connection.send('{"type":"subscribed"}')
+        connection.recv()
+        connection.recv()
+
+    made = self_signed(tmp_path, "192.0.2.1" if by_proxy else "127.0.0.1")
+    with contextlib.ExitStack() as stack:
+        url = stack.enter_context(talking(talk, trust=made.server_context()))
+        if by_proxy:
+            for name in ("no_proxy", "NO_PROXY"):
+                monkeypatch.delenv(name, raising=False)
+            monkeypatch.setenv("https_proxy", stack.enter_context(tunnel(url)))
+            url = "https://192.0.2.1"
+        http_client = HttpClient(url, lambda: "t", scaidrive_profile(""), timeouts=SHORT, ca_file=made.certificate)
+        stack.enter_context(closing(http_client))
+        listening = Listening(http_client)
+        assert listening.nudges.get(timeout=5) == Nudge(None)
+        http_client.abort_connections()
+        ended = listening.ended.get(timeout=5)
+        assert ended is not None
+        assert ended.problem.kind is ProblemKind.OFFLINE
 
 
 def test_an_opening_handshake_in_progress_can_be_stopped() -> None:
