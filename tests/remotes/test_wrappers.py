@@ -15,6 +15,7 @@ from agent.core.supply import Transfer
 from agent.remotes.http.failures import RemoteCallError
 from agent.remotes.protocol import PushAnswer, Remote
 from agent.remotes.raven.adapter import RavenRemote
+from agent.remotes.scaidrive.adapter import ScaiDriveRemote
 from agent.remotes.wrappers import CallCounter, CallRecord, ObservedRemote, log_call
 from remotes.fixtures import World, edit
 from strict_raven.faults import drop_request, unauthorized
@@ -38,6 +39,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "was_restored_from_older_copy": ("s", "state"),
     "is_paused": ("s",),
     "listing": ("s",),
+    "state_digest": ("s",),
     "head": ("s", "a.md"),
     "history": ("s", "a.md"),
     "conflicts": ("s",),
@@ -80,7 +82,7 @@ def called(remote: ObservedRemote, name: str) -> Any:
 def test_the_table_of_calls_is_complete() -> None:
     """A new member of the port has a row here, and every adapter and wrapper has it with the same parameters."""
     assert ARGUMENTS.keys() == members() - {"capabilities"}
-    for implementation in (ObservedRemote, RavenRemote):
+    for implementation in (ObservedRemote, RavenRemote, ScaiDriveRemote):
         for name in ARGUMENTS:
             port, own = (inspect.signature(getattr(cls, name)) for cls in (Remote, implementation))
             assert list(own.parameters.values()) == list(port.parameters.values()), name
