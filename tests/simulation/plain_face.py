@@ -19,7 +19,7 @@ from agent.runtime.index_book import IndexBook
 from plain_dialect.adapter import PlainRemote, plain_profile
 from plain_dialect.api import TOKEN, PlainApi
 from plain_dialect.server import PlainServer
-from plain_dialect.state import ApiError, State, StoredFile, Traps
+from plain_dialect.state import ApiError, State, StoredConflict, StoredFile, Traps
 from simulation.indexes import SOURCE
 from simulation.revisions import WrongRevision
 from simulation.servers import Evidence
@@ -121,10 +121,18 @@ class PlainFace:
             add("conflict.opened", 0, each.path, **payload)
         return found
 
-    def open_conflicts(self) -> dict[str, tuple[str, str]]:
-        """Id of each open conflict -> (device, path), but for those of two equal texts: that commit came twice."""
+    def open_conflicts(self) -> dict[str, tuple[str, str, str | None]]:
+        """Id of each open conflict -> (device, path, hash of its text), but for those of a commit that came twice.
+
+        Its first copy was applied, so both texts are equal, or opened an equal conflict, which is closed by now.
+        """
         found = self.server.state.conflicts.values()
-        return {each.id: (each.device, each.path) for each in found if each.open and each.hash != each.server_hash}
+        closed = {_refusal(each) for each in found if not each.open}
+        return {
+            each.id: (each.device, each.path, each.hash)
+            for each in found
+            if each.open and each.hash != each.server_hash and _refusal(each) not in closed
+        }
 
     def close(self) -> None:
         """Nothing is kept."""
@@ -212,6 +220,11 @@ class PlainFace:
                         f"revisions: {machine.name} has {known} at {row.path}, not {file.head.rev} of {file.id}"
                     )
         return found
+
+
+def _refusal(found: StoredConflict) -> tuple[str | None, ...]:
+    """What was refused: equal for the copies of one commit."""
+    return found.device, found.path, found.base_rev, found.hash, found.server_rev
 
 
 def _traps(rng: random.Random) -> Traps:

@@ -122,4 +122,9 @@ REGRESSIONS = (
         Plan(640435, "plain"),
         ("server  is put back from the copy", "base=a, base_rev=ver_00008, remote_id=fil_00007)"),
     ),
+    Regression(
+        "a_late_commit_below_a_moved_folder_opens_a_conflict_that_no_machine_can_know",
+        Plan(254, "plain"),
+        ("moves the folder d to h", "hash=c, size=2"),
+    ),
 )

@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from agent.core.model import EMPTY_HASH, ApplyOutcome, Intent, Observation, Resolution
 from agent.core.paths import collision_key
-from agent.core.remote_records import Operation
+from agent.core.remote_records import Operation, Result
 from agent.engine import effects as e
 from agent.engine import messages as m
 from simulation.indexes import SOURCE
@@ -53,6 +53,7 @@ class MachineTrace:
         closed: ids of conflicts it asked the server to close so that the head changes.
         closings: ids of all conflicts it asked the server to close.
         disputes: path, base and local side of the conflicts that parked a path there.
+        taken: texts that the server acknowledged, each at the path of its operation.
         undone: files whose delete was undone and that did not stand in the folder since.
         complaints: what was found wrong at once.
     """
@@ -64,6 +65,7 @@ class MachineTrace:
     closed: set[str] = field(default_factory=set)
     closings: set[str] = field(default_factory=set)
     disputes: set[tuple[str, str | None, str]] = field(default_factory=set)
+    taken: set[Spot] = field(default_factory=set)
     undone: dict[str, str] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
 
@@ -247,11 +249,22 @@ class TraceAudit:
             if listed["id"] not in shown:
                 yield f"left open: nobody is shown the conflict on {listed['relativePath']} that stands on the server"
 
-    def _left_open_on_plain(self, listed: dict[str, tuple[str, str]]) -> Iterator[str]:
-        """A conflict is its machine's; one that lost its index cannot know it."""
+    def _left_open_on_plain(self, listed: dict[str, tuple[str, str, str | None]]) -> Iterator[str]:
+        """A conflict is its machine's; one that lost its index cannot know it.
+
+        A commit that arrived late, below a folder that had moved meanwhile, opens one at a path to which its machine
+        sent nothing, so the machine cannot know it. It is let off if the server took its text at the path to which the
+        machine sent it, or if the person deleted the text.
+        """
         shown = {i for machine in self._world.machines for found in machine.conflicts() for i in found.server_ids}
-        for identifier, (device, path) in listed.items():
-            if identifier not in shown and device.removeprefix("id-of-") not in self._world.restored:
+        for identifier, (device, path, digest) in listed.items():
+            name = device.removeprefix("id-of-")
+            if identifier in shown or name in self._world.restored:
+                continue
+            of = self._of[name]
+            sent_there = any(path in operation.paths for operation in of.sent.values())
+            person = next(machine.user for machine in self._world.machines if machine.name == name)
+            if sent_there or digest not in {*(each for _, each in of.taken), *person.given_up}:
                 yield f"left open: nobody is shown the conflict of {device} on {path} that stands on the server"
 
     def _equals_left_open(self, listed: list[dict[str, Any]]) -> Iterator[str]:
@@ -294,7 +307,9 @@ class TraceAudit:
             yield f"trash: {machine.name} keeps {self._word(there)} under the name of {self._word(digest)}"
         # What a program wrote to a file in the trash came back under a name of its own.
         late = any(there[:8] in rescued for rescued in machine.rescues)
-        if reason == "pull" and not identifier.endswith(".found") and spot(path, there) not in held and not late:
+        # The server can have taken it below a folder that moved meanwhile: then it never was at this path there.
+        had = {*held, *self._of[machine.name].taken}
+        if reason == "pull" and not identifier.endswith(".found") and spot(path, there) not in had and not late:
             yield f"set back: a pull took {self._word(there)} from {path} of {machine.name}, and no server ever had it"
 
     def _word(self, digest: str | None) -> str:
@@ -402,7 +417,12 @@ class _Overheard:
             yield message
 
     def _hear(self, message: m.Message) -> None:
-        if isinstance(message, m.ScanResults):
+        if isinstance(message, m.BatchAnswered | m.Recalled):
+            answered = message.outcomes if isinstance(message, m.BatchAnswered) else (message.outcome,)
+            ids = {outcome.operation_id for outcome in answered if outcome.result is Result.APPLIED}
+            applied = [self._of.sent[identifier] for identifier in ids & self._of.sent.keys()]
+            self._of.taken |= {spot(operation.path, operation.hash) for operation in applied}
+        elif isinstance(message, m.ScanResults):
             self._of.seen |= {spot(seen.path, seen.side.hash) for seen in message.seen}
             self._stood(message.seen)
         elif isinstance(message, m.ChangesApplied):
