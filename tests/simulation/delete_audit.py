@@ -154,9 +154,16 @@ def check_removals(world: World, to_recheck: Container[tuple[str, str]], effect:
 
 
 def _check_on_plain(plain: PlainFace, effect: e.ApplyChanges) -> None:
-    """A path that the server never lost is not removed, whatever is listed or hidden there."""
+    """A path that the server never lost is not removed, whatever is listed or hidden there.
+
+    A file that is known ahead of the feed, from its head, seems to follow an older move of its new folder. It is
+    removed again when the feed tells of the folder's next move.
+    """
     removed = {intent.path for intent, _ in effect.jobs if intent.new is None and intent.purpose is Purpose.PULL}
     if removed:
         lost = {event["relativePath"] for event in plain.told() if event["type"] == "file.delete"}
+        held = plain.heads(plain.source)
+        left = {entry.old_path for entry in plain.server.state.log if entry.resource == "folder" and entry.old_path}
+        lost |= {path for path in removed - held.keys() if any(path.startswith(f"{folder}/") for folder in left)}
         for path in sorted(removed - lost):
             raise WrongDelete(f"{path} is removed here, and was never deleted on the server")

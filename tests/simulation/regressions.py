@@ -127,4 +127,9 @@ REGRESSIONS = (
         Plan(254, "plain"),
         ("moves the folder d to h", "hash=c, size=2"),
     ),
+    Regression(
+        "a_file_that_seemed_to_follow_an_older_move_of_its_folder_is_removed_again",
+        Plan(640367, "plain"),
+        ("moves the folder d to h", "moves the folder h to d", "moves a.md to d/a.md"),
+    ),
 )

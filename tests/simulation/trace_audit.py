@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
-from agent.core.model import EMPTY_HASH, ApplyOutcome, Intent, Observation, Resolution
+from agent.core.model import EMPTY_HASH, ApplyOutcome, Intent, Observation, Purpose, Resolution
 from agent.core.paths import collision_key
 from agent.core.remote_records import Operation, Result
 from agent.engine import effects as e
@@ -54,6 +54,7 @@ class MachineTrace:
         closings: ids of all conflicts it asked the server to close.
         disputes: path, base and local side of the conflicts that parked a path there.
         taken: texts that the server acknowledged, each at the path of its operation.
+        pulled: texts that a pull put at a path.
         undone: files whose delete was undone and that did not stand in the folder since.
         complaints: what was found wrong at once.
     """
@@ -66,6 +67,7 @@ class MachineTrace:
     closings: set[str] = field(default_factory=set)
     disputes: set[tuple[str, str | None, str]] = field(default_factory=set)
     taken: set[Spot] = field(default_factory=set)
+    pulled: set[Spot] = field(default_factory=set)
     undone: dict[str, str] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
 
@@ -307,8 +309,11 @@ class TraceAudit:
             yield f"trash: {machine.name} keeps {self._word(there)} under the name of {self._word(digest)}"
         # What a program wrote to a file in the trash came back under a name of its own.
         late = any(there[:8] in rescued for rescued in machine.rescues)
-        # The server can have taken it below a folder that moved meanwhile: then it never was at this path there.
-        had = {*held, *self._of[machine.name].taken}
+        # The server can have taken it below a folder that moved meanwhile: then it never was at this path there. Nor
+        # was a file that seemed to follow an older move of its folder, so that a pull had put it here.
+        of = self._of[machine.name]
+        known = {each for _, each in held}
+        had = {*held, *of.taken, *(each for each in of.pulled if each[1] in known)}
         if reason == "pull" and not identifier.endswith(".found") and spot(path, there) not in had and not late:
             yield f"set back: a pull took {self._word(there)} from {path} of {machine.name}, and no server ever had it"
 
@@ -432,6 +437,8 @@ class _Overheard:
             made = {landed.intent_id for landed in message.landed if landed.landing is ApplyOutcome.DONE}
             for intent in (self._intents[identifier] for identifier in made & self._intents.keys()):
                 self._of.seen.add(spot(intent.path, intent.new))
+                if intent.purpose is Purpose.PULL:
+                    self._of.pulled.add(spot(intent.path, intent.new))
                 if intent.origin is not None:
                     # A file takes along what its person did to it and saw in it.
                     for spots in (self._of.done, self._of.seen):
