@@ -33,7 +33,7 @@ _ids = itertools.count(1)
 def edit(path: str, content: str, base: str | None = None, op: str | None = None) -> Outgoing:
     """An upsert of a text over the text ``base`` (None: a new file)."""
     operation = Operation(
-        id=op or f"op-{next(_ids)}",
+        id=op or f"op-other-{next(_ids)}",
         path=path,
         verb=Verb.UPSERT,
         hash=sha(content),
@@ -45,7 +45,7 @@ def edit(path: str, content: str, base: str | None = None, op: str | None = None
 
 def removal(path: str, base: str, op: str | None = None) -> Outgoing:
     """A delete of the text ``base``."""
-    operation = Operation(op or f"op-{next(_ids)}", path, Verb.DELETE, None, 0, sha(base))
+    operation = Operation(op or f"op-other-{next(_ids)}", path, Verb.DELETE, None, 0, sha(base))
     return Outgoing(operation)
 
 
@@ -139,12 +139,12 @@ class World(AnyWorld):
         """See ``World`` of the suite."""
         data, before = as_bytes(content), self.held().get(path)
         base = None if before is None else sha(before)
-        operation = Operation(f"op-{next(_ids)}", path, Verb.UPSERT, sha(data), len(data), base)
+        operation = Operation(f"op-other-{next(_ids)}", path, Verb.UPSERT, sha(data), len(data), base)
         self._push(Outgoing(operation, data))
 
     def remove(self, path: str) -> None:
         """See ``World`` of the suite."""
-        self._push(Outgoing(Operation(f"op-{next(_ids)}", path, Verb.DELETE, None, 0, sha(self.held()[path]))))
+        self._push(Outgoing(Operation(f"op-other-{next(_ids)}", path, Verb.DELETE, None, 0, sha(self.held()[path]))))
 
     def move(self, old: str, new: str) -> None:
         """See ``World`` of the suite."""
