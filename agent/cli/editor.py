@@ -72,11 +72,15 @@ def run_and_wait(argv: Sequence[str], variables: Mapping[str, str] = MappingProx
         EditorFailed: it cannot be started, ended with an error, or was cut off by a signal.
     """
     try:
-        # The editor inherits the lock of a merge's folder, so that the merge is in use for as long as it is open.
-        process = subprocess.Popen(argv, env={**child_environment(), **variables}, close_fds=False)
+        # From before the start on: a signal in between would end this command while the editor goes on.
+        with _raising_on_signals():
+            # The editor inherits the lock of a merge's folder, so that the merge is in use for as long as it is open.
+            process = subprocess.Popen(argv, env={**child_environment(), **variables}, close_fds=False)
+            code = _wait(process, argv[0])
     except OSError as error:
         raise EditorFailed(f"cannot start {argv[0]}: {error.strerror}", "set EDITOR") from error
-    code = _wait(process, argv[0])
+    except _Signalled as signalled:
+        raise EditorFailed(f"{argv[0]} was cut off by {signal.Signals(signalled.args[0]).name}") from None
     if code:
         raise EditorFailed(f"{argv[0]} ended with code {code}; nothing was changed")
 
@@ -94,8 +98,7 @@ def _wait(process: subprocess.Popen[bytes], name: str) -> int:
         EditorFailed: a signal cut it off.
     """
     try:
-        with _raising_on_signals():
-            return process.wait()
+        return process.wait()
     except (_Signalled, KeyboardInterrupt) as signalled:
         number = signalled.args[0] if signalled.args else signal.SIGINT
         process.send_signal(number)

@@ -14,6 +14,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from agent.core.errors import UsageError
+from agent.process.environment import child_environment
 
 _KNOWN: Final[dict[str, tuple[str, ...]]] = {
     "meld": ("meld", "--output=$MERGED", "$LOCAL", "$BASE", "$REMOTE"),
@@ -75,7 +76,8 @@ def _git_setting(name: str) -> str:
     git = shutil.which("git")
     if git is None:
         return ""
-    found = subprocess.run([git, "config", "--get", name], capture_output=True, text=True, check=False)
+    argv = [git, "config", "--get", name]
+    found = subprocess.run(argv, env=child_environment(), capture_output=True, text=True, check=False)
     return found.stdout.strip()
 
 

@@ -38,6 +38,7 @@ def test_login_takes_the_token_from_stdin_and_never_shows_it(
         "workspace": "w",
         "token": "t-secret",
         "insecure_http": False,
+        "dialect": "raven",
     }
     assert "t-secret" not in ran.out + ran.err
 

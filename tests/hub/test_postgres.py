@@ -179,7 +179,7 @@ def test_hubs_that_start_together_make_the_schema_once(postgres_server: Postgres
         for store in stores:
             store.close()
         assert befores == [0, SCHEMA_VERSION, SCHEMA_VERSION]
-        assert postgres_server.sql("SELECT version FROM schema_info") == [(2,)]
+        assert postgres_server.sql("SELECT version FROM schema_info") == [(SCHEMA_VERSION,)]
 
 
 def test_prepared_statements_can_be_switched_off(postgres: str) -> None:

@@ -69,7 +69,7 @@ def login_command(
         token=token,
         insecure_http=insecure_http,
         dialect=dialect,
-        refresh_token=refresh,
+        refresh_token=refresh or None,
     )
     app.output.done(app.call("login", params), confirmations.login)
     return ExitCode.DONE
