@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -208,9 +209,8 @@ def test_a_damaged_index_is_told_and_left_where_it_is(home: Home) -> None:
 
 def test_an_index_of_a_newer_release_is_no_damage(home: Home) -> None:
     """What helps is the newer release, not a new index."""
-    with sqlite3.connect(home.path / "index.sqlite") as connection:
+    with contextlib.closing(sqlite3.connect(home.path / "index.sqlite")) as connection, connection:
         connection.execute("PRAGMA user_version = 99")
-    connection.close()
     row = doctor(home)["index"]
     assert not row["ok"] and "newer release" in row["detail"] and "update" in row["remedy"]
 

@@ -7,7 +7,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -156,10 +156,9 @@ class SqlStore:
         """Set an in-memory database back to a `snapshot`."""
         with self._turn, self._writer.connect() as connection:
             connection.rollback()
-            with sqlite3.connect(":memory:") as past:
+            with closing(sqlite3.connect(":memory:")) as past:
                 past.deserialize(snapshot)
                 past.backup(_driver_connection(connection))
-            past.close()
 
     def _translate(self, error: Exception) -> Exception | None:
         """Return the port's exception for an error inside a transaction, or None if the error is no such failure."""
