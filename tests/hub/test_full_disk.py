@@ -172,5 +172,5 @@ def test_fu6_a_reserve_that_does_not_fit_leaves_nothing(small: Path) -> None:
     reserve = DiskReserve(small / "reserve", 64 << 20)
     assert not reserve.allocate()
     assert list(small.iterdir()) == []
-    with pytest.raises(StoreFull), SqlStore(sqlite_url(small / "hub.db"), reserve).write():
+    with pytest.raises(StoreFull), closing(SqlStore(sqlite_url(small / "hub.db"), reserve)) as store, store.write():
         pass
