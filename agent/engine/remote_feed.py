@@ -247,12 +247,12 @@ class RemoteFeed:
             self._keep_content(event, event.content)
 
     def _complete_revision(self, reading: _PageContext, row: PathRow, version: Version | None, position: int) -> None:
-        """Complete the remote side by its own event: the answer need not say the revision."""
+        """Complete the remote side by its own event: the answer need not say the revision, nor the file's id."""
         remote = row.remote
-        if version is None or version.rev in (None, remote.rev) or version.hash != remote.hash:
+        if version is None or version.rev is None or version.hash != remote.hash or row.position != position:
             return
-        if row.position == position:
-            newest = replace(remote, rev=version.rev, remote_id=version.remote_id or remote.remote_id)
+        newest = replace(remote, rev=version.rev, remote_id=version.remote_id or remote.remote_id)
+        if newest != remote:
             reading.rows[row.path] = replace(row, remote=newest)
             reading.changed.add(row.path)
 

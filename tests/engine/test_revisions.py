@@ -111,6 +111,16 @@ def test_an_answer_without_a_file_keeps_the_one_of_the_feed() -> None:
     assert sides(harness) == (held("one", "v1"),) * 2
 
 
+def test_an_answer_without_a_file_is_completed_by_its_event() -> None:
+    """The answer said the revision only: the event with the same revision adds the file."""
+    harness = EngineHarness()
+    harness.begin({"a.md": "one"})
+    operation = answer(harness, "v1", None)
+    assert sides(harness) == (held("one", "v1", None),) * 2
+    harness.feed(told("a.md", "one", 1, "v1", operation=operation.id))
+    assert sides(harness) == (held("one", "v1"),) * 2
+
+
 def test_an_answer_without_a_revision_is_completed_by_the_head() -> None:
     """A decided text is asked for before its event comes: the head names the revision."""
     harness = EngineHarness()

@@ -156,14 +156,24 @@ def check_removals(world: World, to_recheck: Container[tuple[str, str]], effect:
 def _check_on_plain(plain: PlainFace, effect: e.ApplyChanges) -> None:
     """A path that the server never lost is not removed, whatever is listed or hidden there.
 
-    A file that is known ahead of the feed, from its head, seems to follow an older move of its new folder. It is
-    removed again when the feed tells of the folder's next move.
+    A file that is known ahead of the feed, from its head or from our own push, seems to follow an older move of its
+    new folder. It is removed again by the folder's next move, or by a listing; the server has its text elsewhere.
     """
-    removed = {intent.path for intent, _ in effect.jobs if intent.new is None and intent.purpose is Purpose.PULL}
+    intents = [intent for intent, _ in effect.jobs if intent.new is None and intent.purpose is Purpose.PULL]
+    removed = {intent.path for intent in intents}
     if removed:
         lost = {event["relativePath"] for event in plain.told() if event["type"] == "file.delete"}
         held = plain.heads(plain.source)
         left = {entry.old_path for entry in plain.server.state.log if entry.resource == "folder" and entry.old_path}
         lost |= {path for path in removed - held.keys() if any(path.startswith(f"{folder}/") for folder in left)}
+        texts = {sha(text.encode()) for text in held.values()}
+        entered = {entry.new_path for entry in plain.server.state.log if entry.resource == "folder" and entry.old_path}
+        lost |= {
+            intent.path
+            for intent in intents
+            if intent.path not in held
+            and intent.expected in texts
+            and any(intent.path.startswith(f"{folder}/") for folder in entered)
+        }
         for path in sorted(removed - lost):
             raise WrongDelete(f"{path} is removed here, and was never deleted on the server")

@@ -132,4 +132,14 @@ REGRESSIONS = (
         Plan(640367, "plain"),
         ("moves the folder d to h", "moves the folder h to d", "moves a.md to d/a.md"),
     ),
+    Regression(
+        "an_event_adds_the_id_that_an_answer_with_a_revision_left_out",
+        Plan(427, "plain"),
+        ("replaces b.txt = f", "writes b.txt = f"),
+    ),
+    Regression(
+        "a_new_file_that_seemed_to_follow_an_older_folder_move_is_kept",
+        Plan(158, "plain"),
+        ("moves the folder d to g", "writes d/e/b.md = f"),
+    ),
 )

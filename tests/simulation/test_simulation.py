@@ -12,21 +12,12 @@ from simulation.world import SERVERS, Plan
 
 _SEEDS = 500
 _CHUNK = 20
-_OPEN = {
-    ("plain", 158): "law 6: WrongDelete('g/e/b.md is removed here, and was never deleted on the server')",
-    ("plain", 427): "revisions: A has ver_00012 of None at b.txt, not ver_00012 of fil_00011",
-}
-"""Failures of the test dialect that are not mended yet. Each must still fail in this way; entries are only removed."""
 
 
 def _check(seeds: range, server: str) -> None:
     for seed in seeds:
         verdict = run(Plan(seed, server))
-        known = _OPEN.get((server, seed))
-        if known is None:
-            assert not verdict.wrong, verdict.told(last=40)
-        else:
-            assert verdict.wrong and verdict.wrong[0].splitlines()[0] == known, "mended: take it off the list"
+        assert not verdict.wrong, verdict.told(last=40)
 
 
 @pytest.mark.parametrize("first", range(0, _SEEDS, _CHUNK))
