@@ -52,6 +52,8 @@ class AccountTokens:
         self._spent_refresh = ""
         """The refresh token that the server refused. It is not sent again."""
         self._used_access = ""
+        self._unstored: tuple[str, TokenPair] | None = None
+        """The spent refresh token and the pair that replaces it, while the pair could not be stored."""
         self._next_try = 0.0
 
     def current(self) -> Token | None:
@@ -79,6 +81,9 @@ class AccountTokens:
 
     def _renewed(self, found: Token, pair: TokenPair) -> Token:
         now = self._clock()
+        if self._unstored is not None and self._unstored[0] == pair.refresh:
+            # The server knows only the newer pair: losing it would end the sign-in.
+            return self._store(self._unstored[1])
         refused = bool(pair.access) and pair.access == self._refused_access
         if not (refused or pair.is_due(now)) or now < self._next_try:
             return self._if_usable(found, pair, now)
@@ -96,8 +101,14 @@ class AccountTokens:
                 return found
             raise
         made = TokenPair(issued.access, issued.refresh, now, now + issued.seconds)
-        # Durable before its first use: the old pair is worth nothing any more.
+        self._unstored = (pair.refresh, made)
+        return self._store(made)
+
+    def _store(self, made: TokenPair) -> Token:
+        """Make the pair durable before its first use. Raises CredentialsError; it is stored by a later call then."""
+        entry = self._entry()
         origin = self._credentials.store(entry, made.to_text())
+        self._unstored = None
         log.info("the token of %s was renewed", entry.name)
         return Token(made.access, origin, made.ends_at, stored=made)
 

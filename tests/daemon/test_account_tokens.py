@@ -16,6 +16,7 @@ from agent.remotes.tokens import IssuedTokens
 from agent.remotes.wrappers import CallRecord
 from agent.runtime.account_tokens import AccountTokens
 from agent.settings.credentials import CredentialStore
+from agent.settings.errors import CredentialsError
 from agent.settings.home import Home
 from agent.settings.links import ServerEntry
 from agent.settings.settings import Settings
@@ -140,6 +141,26 @@ def test_a_lost_answer_is_tried_once_more_then_signed_out(account: Account) -> N
     with pytest.raises(RemoteError):
         account.tokens.current()
     assert account.asked == 2
+
+
+def test_a_pair_that_could_not_be_stored_is_stored_later(account: Account, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server knows only the newer pair. It is neither used before it is durable, nor forgotten."""
+    account.now += LIFE
+
+    def refuse(*_: object) -> None:
+        raise CredentialsError("the disk is full")
+
+    with monkeypatch.context() as full:
+        full.setattr(CredentialStore, "store", refuse)
+        for _ in range(2):
+            with pytest.raises(CredentialsError):
+                account.tokens.current()
+    renewed = account.access
+    assert renewed != account.first.access
+    assert account.asked == 1
+    stored = account.store.token_for(ENTRY)
+    assert stored is not None
+    assert stored.value == renewed
 
 
 def test_a_refused_call_renews_once(account: Account) -> None:
