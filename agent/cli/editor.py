@@ -60,9 +60,14 @@ def edit_file(file: Path) -> None:
     """
     argv = _editor()
     named = bool(os.environ.get("VISUAL") or os.environ.get("EDITOR"))
-    if not may_ask() and (not named or Path(argv[0]).name in _IN_TERMINAL):
+    if needs_terminal(argv[0]) or (not named and not may_ask()):
         raise UsageError(f"{argv[0]} needs a terminal", "set EDITOR to a program that works without one")
     run_and_wait([*argv, str(file)])
+
+
+def needs_terminal(program: str) -> bool:
+    """Return True if this program draws on a terminal, and there is none."""
+    return Path(program).name in _IN_TERMINAL and not may_ask()
 
 
 def run_and_wait(argv: Sequence[str], variables: Mapping[str, str] = MappingProxyType({})) -> None:
@@ -72,7 +77,7 @@ def run_and_wait(argv: Sequence[str], variables: Mapping[str, str] = MappingProx
         EditorFailed: it cannot be started, ended with an error, or was cut off by a signal.
     """
     try:
-        # From before the start on: a signal in between would end this command while the editor goes on.
+        # Installed before the start: a signal in between would end this command and leave the editor open.
         with _raising_on_signals():
             # The editor inherits the lock of a merge's folder, so that the merge is in use for as long as it is open.
             process = subprocess.Popen(argv, env={**child_environment(), **variables}, close_fds=False)

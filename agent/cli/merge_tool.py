@@ -35,7 +35,7 @@ class MergeTool(Struct, frozen=True):
 
     Attributes:
         name: as the person typed it.
-        argv: its arguments; ``$BASE``, ``$LOCAL``, ``$REMOTE`` and ``$MERGED`` stand for the files.
+        argv: its arguments; ``$BASE``, ``$LOCAL``, ``$REMOTE`` and ``$MERGED`` are replaced by the files.
         is_shell: True for a line of the git settings, which a shell expands.
     """
 

@@ -82,3 +82,15 @@ def test_a_tool_that_is_unknown_or_missing_is_named(
     assert ran.code == 2
     assert name in ran.err
     assert strict_home.texts() == {"a.md": MINE}
+
+
+def test_a_tool_for_a_terminal_is_not_started_without_one(
+    strict_home: Home, strict: StrictServer, parked: str, tmp_path: Path
+) -> None:
+    """It would wait for keys that no person can type."""
+    program(tmp_path, "vim", f"touch {tmp_path}/started")
+    strict_home.extra = {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    ran = strict_home.run("resolve", "a.md", "manual_merge", "--tool", "vimdiff")
+    assert ran.code == 2
+    assert "needs a terminal" in ran.err
+    assert not (tmp_path / "started").exists()

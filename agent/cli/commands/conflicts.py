@@ -13,7 +13,7 @@ from agent.cli import render
 from agent.cli.command import App, after_option, command, dry_run_option, folder_option, limit_option, without_none
 from agent.cli.commands.sync import folder_params
 from agent.cli.completions import VERSION
-from agent.cli.editor import edit_text, run_and_wait
+from agent.cli.editor import edit_text, needs_terminal, run_and_wait
 from agent.cli.exit_codes import ExitCode, for_resolutions
 from agent.cli.humanize import file_path, path_params, short_home, working_directory_param
 from agent.cli.merge_tool import find_tool, sides_as_files
@@ -202,6 +202,8 @@ class _EditedMerge:
 
     def _open_tool(self, file: Path) -> None:
         assert self._tool is not None
+        if needs_terminal(self._tool.argv[0]):
+            raise UsageError(f"{self._tool.argv[0]} needs a terminal", "use --file, or a program with windows")
         with sides_as_files(self.shown, file) as files:
             run_and_wait(self._tool.arguments(files), files)
 
@@ -220,7 +222,7 @@ class _EditedMerge:
     @property
     def hint(self) -> str:
         """The command that continues."""
-        return f"raven-agent resolve {self._conflict} manual_merge {self._way} goes on with it"
+        return f"raven-agent resolve {self._conflict} manual_merge {self._way} continues it"
 
     @property
     def _way(self) -> str:
