@@ -1,7 +1,7 @@
 """Moves on the server, made in the folder: one rename, so that the file keeps its inode and its unsent edit.
 
-Only a file with the same id on the server counts as moved. Whatever is in doubt is pulled to its new path and removed
-from its old one, as with every other server.
+Only a file with the same id on the server counts as moved. A doubtful one is pulled to its new path and removed from
+its old one, as with every other server.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ class ListedShare(Struct, frozen=True):
 
 
 def share_of(value: Row) -> ListedShare:
-    """Decode a share. Somebody who just created it is its owner, so a missing role allows writing."""
+    """Decode a share. Its creator is its owner, so a missing role allows writing."""
     writable = value.get("role") != READER
     source = RemoteSource(text(value, "id"), text(value, "name"), Mode.BIDIRECTIONAL, None, False, writable=writable)
     return ListedShare(source, maybe_text(value, "created_at") or "")
