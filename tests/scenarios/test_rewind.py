@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import json
-import time
 
+import pytest
+
+from agent.core.errors import AgentError
 from scenarios.conftest import on_both
 from support.processes import Home
 from support.servers import Server, sha
 
 
-def now() -> str:
-    """The present time, later than everything so far and earlier than everything after it."""
-    time.sleep(0.05)  # two events of one instant have no order
-    found = dt.datetime.now(dt.UTC).isoformat()
-    time.sleep(0.05)
-    return found
+def just_after_the_last_change(home: Home) -> str:
+    """A time after everything so far. Each later change comes from another process, so that it is later still."""
+    last = dt.datetime.fromisoformat(home.json("activity", "--limit", "1")[-1]["at"])
+    return (last + dt.timedelta(milliseconds=1)).isoformat()
 
 
 def prepared(home: Home) -> tuple[str, str]:
@@ -25,7 +25,7 @@ def prepared(home: Home) -> tuple[str, str]:
         home.write(f"{name}.md", f"{name} then\n")
     source = home.link()
     home.sync(code=0)
-    at = now()
+    at = just_after_the_last_change(home)
     home.write("edited.md", "edited now\n")
     home.write("made.md", "made now\n")
     (home.folder / "deleted.md").unlink()
@@ -67,7 +67,11 @@ def test_an_unsent_edit_is_sent_before_and_comes_back(home: Home, server: Server
     """An edit that no server had yet is a version like any other."""
     at, _ = prepared(home)
     home.write("edited.md", "edited, never sent\n")
-    assert home.run("restore", home.folder, "--at", at, "--yes").code == 0
+    home.write("new.md", "new, never sent\n")
+    shown = home.json("restore", home.folder, "--at", at, "--dry-run")
+    assert {row["path"] for row in shown["files"]} == {"deleted.md", "edited.md", "made.md", "new.md"}
+    done = home.json("restore", home.folder, "--at", at, "--yes")
+    assert done["plan"] == shown["plan"]
     assert home.texts() == THEN
     history = json.loads(home.run("history", "edited.md", "--json").out)
     assert sha("edited, never sent\n") in {row["hash"] for row in history}
@@ -101,3 +105,29 @@ def test_a_file_in_conflict_stays_as_it_is(home: Home, server: Server) -> None:
     assert ran.code == 1
     assert "edited.md: stays as it is: it has an open conflict" in ran.out
     assert home.texts() == THEN | {"edited.md": "edited here too\n"}
+
+
+def test_only_the_files_that_were_shown_are_changed(home: Home, server: Server) -> None:
+    """Between the list and the answer of the person a file was saved: the list is shown again."""
+    at, _ = prepared(home)
+    with home.daemon() as agent:
+        shown = agent.call("rewind", folder=str(home.folder), at=at, dry_run=True)
+        home.write("kept.md", "saved meanwhile\n")
+        home.sync(code=0)
+        with pytest.raises(AgentError, match="changed since the files were shown"):
+            agent.call("rewind", folder=str(home.folder), at=at, plan=shown["plan"])
+        assert home.texts() == NOW | {"kept.md": "saved meanwhile\n"}
+        again = agent.call("rewind", folder=str(home.folder), at=at, dry_run=True)
+        assert agent.call("rewind", folder=str(home.folder), at=at, plan=again["plan"])["changed"]
+        assert home.texts() == THEN
+
+
+def test_an_undo_that_left_a_file_out_can_be_repeated(home: Home, server: Server) -> None:
+    """The record is kept until every file is back."""
+    at, _ = prepared(home)
+    assert home.run("restore", home.folder, "--at", at, "--yes").code == 0
+    home.write("edited.md", "written on\n")
+    assert home.run("restore", home.folder, "--undo", "--yes").code == 1
+    home.write("edited.md", THEN["edited.md"])
+    assert home.run("restore", home.folder, "--undo", "--yes").code == 0
+    assert home.texts() == NOW

@@ -18,9 +18,11 @@ from agent.api.methods.common import (
 )
 from agent.api.methods.history import version_content
 from agent.api.methods.late_writes import install_text, remove_file
-from agent.api.methods.sync import working_runner
+from agent.api.methods.sync import looking_runner, working_runner
 from agent.api.schema.history import RewindDocument, RewindParams, RewindRow
+from agent.core.delete_guard import plan_id
 from agent.core.errors import AgentError, RemoteError, UsageError
+from agent.core.reconcile import Step
 from agent.core.rewind import KnownChange, KnownVersion, RewindDecision, RewindStep, TrashedVersion, decide_rewind
 from agent.index.activity import ActivityKind
 from agent.runtime.agent import Agent
@@ -45,17 +47,22 @@ def rewind(agent: Agent, params: RewindParams) -> RewindDocument:
     (source,) = chosen_sources(agent, params)
     if params.undo == (params.at is not None):
         raise UsageError("exactly one of at and undo is needed")
-    if not params.dry_run:
+    if params.dry_run:
+        looking_runner(agent, source)
+    else:
         working_runner(agent, source).pass_once().result()
     parked = {conflict.path for conflict in live_conflicts(agent, source) if conflict.parks}
     rows = _undo_rows(agent, source, parked) if params.at is None else _rows(agent, source, _moment(params.at), parked)
+    plan = plan_id("rewind", (f"{row.path}\0{row.step}\0{row.before}\0{row.after}" for row in rows))
     changed = 0
     if not params.dry_run:
-        changed = _carry_out(agent, source, rows)
-        if params.undo:
-            _records(agent).delete(source.key)
+        if params.plan not in (None, plan):
+            # The person agreed to another list: a file changed since, or an edit was not known before this pass.
+            raise RequestRefused("the folder changed since the files were shown", "repeat the command")
+        changed = _carry_out(agent, source, rows, undo=params.undo)
     return RewindDocument(
         changed=changed > 0,
+        plan=plan,
         root=readable(str(source.root)),
         at=params.at,
         dry_run=params.dry_run,
@@ -115,6 +122,10 @@ def _changes(agent: Agent, source: SourceEntry, at: float) -> dict[str, list[Kno
     for line in lines:
         if line.path and (line.what in _DELETED or line.what in _WRITTEN):
             found[line.path].append(KnownChange(line.at, line.what in _DELETED))
+    unsent = agent.control.call(lambda: agent.index.trees.with_step(source.key, Step.PUSH, Step.PUSH_DELETE))
+    for row in unsent:
+        # The log has a change only once it was sent.
+        found[row.path].append(KnownChange(agent.clock(), row.local.hash is None))
     return found
 
 
@@ -146,12 +157,15 @@ def _undo_rows(agent: Agent, source: SourceEntry, parked: set[str]) -> list[Rewi
     return rows
 
 
-def _carry_out(agent: Agent, source: SourceEntry, rows: list[RewindRow]) -> int:
-    """Change the files, and return their number. The record is durable before the first change."""
+def _carry_out(agent: Agent, source: SourceEntry, rows: list[RewindRow], *, undo: bool) -> int:
+    """Change the files, and return their number.
+
+    The record of a rewind is durable before the first change. An undo keeps it until every file is back, so that an
+    undo that was cut off can be repeated.
+    """
     due = [row for row in rows if row.step != RewindStep.UNKNOWN]
-    if not due:
-        return 0
-    _records(agent).put(source.key, [RewoundFile(row.path, row.before, row.after) for row in due])
+    if due and not undo:
+        _records(agent).put(source.key, [RewoundFile(row.path, row.before, row.after) for row in due])
     runner = working_runner(agent, source)
     changed = 0
     for row in due:
@@ -161,10 +175,13 @@ def _carry_out(agent: Agent, source: SourceEntry, rows: list[RewindRow]) -> int:
         except (RequestRefused, RemoteError, UsageError) as error:
             # One file that cannot be changed now keeps none of the others as they are.
             row.step, row.message = RewindStep.UNKNOWN.value, error.message
-    try:
-        runner.pass_once().result()
-    except AgentError as error:
-        raise RequestRefused(f"the folder is changed here, and not sent yet: {error.message}", error.hint) from error
+    if undo and all(row.step != RewindStep.UNKNOWN for row in rows):
+        _records(agent).delete(source.key)
+    if due:
+        try:
+            runner.pass_once().result()
+        except AgentError as error:
+            raise RequestRefused(f"changed here, and not sent yet: {error.message}", error.hint) from error
     return changed
 
 

@@ -118,14 +118,19 @@ def _report(
     )
 
 
+def looking_runner(agent: Agent, source: SourceEntry) -> SourceRunner:
+    """Return a runner that has looked at both sides and changed neither; in a daemon the one that works anyway."""
+    if agent.run_mode is RunMode.DAEMON:
+        return agent.start_source(source)
+    agent.stop_source(source.key)
+    runner = agent.start_source(source, RunMode.DRY_RUN)
+    runner.pass_once().result()
+    return runner
+
+
 def _would(agent: Agent, source: SourceEntry) -> SourceResult:
-    """Report what a pass would do: both sides are looked at, neither is changed."""
-    if agent.run_mode is not RunMode.DAEMON:
-        agent.stop_source(source.key)
-        runner = agent.start_source(source, RunMode.DRY_RUN)
-        runner.pass_once().result()
-    else:
-        runner = agent.start_source(source)
+    """Report what a pass would do."""
+    runner = looking_runner(agent, source)
     counts = agent.control.call(lambda: agent.index.trees.work(source.key))
     result = _report(agent, source, runner, _counters(agent, runner), 0.0)
     return structs.replace(

@@ -146,11 +146,13 @@ class RewindParams(FolderParams, frozen=True, kw_only=True):
         at: RFC 3339 time.
         undo: bring back what the last rewind of this folder changed.
         dry_run: only list the files.
+        plan: the plan that a person agreed to; refused if the files to change are others by now.
     """
 
     at: str | None = None
     undo: bool = False
     dry_run: bool = False
+    plan: str | None = None
 
 
 class RewindRow(Struct, kw_only=True):
@@ -176,11 +178,13 @@ class RewindDocument(Struct, frozen=True, kw_only=True):
 
     Attributes:
         at: the requested time; null for an undo.
+        plan: names exactly these files and changes.
         files: those that are not as they were then.
     """
 
     changed: bool
     root: str
+    plan: str
     at: str | None
     dry_run: bool
     files: list[RewindRow]

@@ -114,6 +114,7 @@ def _rewind(app: App, folder: str, at: str | None, *, dry_run: bool, yes: bool) 
         if not yes:
             app.output.plan(plan, confirmations.rewind)
             app.confirm(f"change {count_of(len(due), 'file')}?", "--yes")
+            params["plan"] = plan["plan"]
         document = client.call("rewind", params)
     app.output.done(document, confirmations.rewind)
     left = any(row["step"] == "unknown" for row in document["files"])
