@@ -205,6 +205,27 @@ def test_a_large_content_arrives_in_any_order(hub: InProcess, tmp_path: Path, ki
     assert b"".join(blobs.read(digest, 0, 5)) == data[:5]
 
 
+def test_the_name_of_a_new_upload_is_flushed_with_its_chunk(
+    hub: InProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without it a power loss could take the file away, and a later chunk would leave a hole for an earlier one."""
+    flushed: list[int] = []
+    flush = os.fsync
+
+    def noted(descriptor: int) -> None:
+        flushed.append(os.fstat(descriptor).st_ino)
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", noted)
+    blobs = FileBlobs(tmp_path, hub.store)
+    blobs.put("u1", 0, b"one")
+    folder = tmp_path / "uploads"
+    assert flushed == [path.stat().st_ino for path in (tmp_path, folder / "u1", folder)]
+    flushed.clear()
+    blobs.put("u1", 3, b"two")
+    assert flushed == [(folder / "u1").stat().st_ino]
+
+
 def test_the_sweep_removes_only_what_nothing_names(hub: InProcess, tmp_path: Path) -> None:
     """A content without a row, and an unfinished upload, after 48 hours and not before."""
     blobs = FileBlobs(tmp_path, hub.store)

@@ -93,10 +93,17 @@ class FileBlobs:
         self._contents = folder / CONTENTS
 
     def put(self, upload: str, start: int, data: bytes) -> None:
-        """As in `Blobs`. The bytes are written at their offset and flushed to the disk."""
+        """As in `Blobs`. The bytes are written at their offset and flushed to the disk, with the name of a new file.
+
+        A name that a power loss took away would leave recorded chunks without their bytes.
+        """
+        path = self._uploads / upload
         with _full_disk():
-            self._uploads.mkdir(mode=0o700, exist_ok=True)
-            descriptor = os.open(self._uploads / upload, os.O_WRONLY | os.O_CREAT, 0o600)
+            is_new = not path.exists()
+            if is_new and not self._uploads.is_dir():
+                self._uploads.mkdir(mode=0o700, exist_ok=True)
+                _sync_folder(self._uploads.parent)
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
             try:
                 view = memoryview(data)
                 while view:
@@ -105,6 +112,8 @@ class FileBlobs:
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+            if is_new:
+                _sync_folder(self._uploads)
 
     def uploaded(self, upload: str, size: int) -> Iterator[bytes]:
         """As in `Blobs`."""
