@@ -34,8 +34,6 @@ from agent.settings.errors import ConfigError
 
 log = logging.getLogger(__name__)
 
-_STATUS_SECONDS = 1.0
-_ACTIVITY_SECONDS = 0.3
 _START_SECONDS = 15.0
 _END_SECONDS = 4.0
 
@@ -95,19 +93,15 @@ class ControlServer:
         return Response(await run_in_threadpool(metrics.exposition, self._context), media_type=metrics.CONTENT_TYPE)
 
     async def _follow(self, method: str, params: dict[str, Any]) -> AsyncIterator[bytes]:
-        inner = FOLLOWED[method]
-        activity = inner == "activity"
-        after: Any = params.get("after")
+        followed = FOLLOWED[method]
         try:
             while not self._ending.is_set():
-                asked = {**params, "after": after} if activity else params
-                document = await run_in_threadpool(methods.call, self._context, inner, asked)
-                if not activity:
-                    yield json.dumps(document).encode() + b"\n"
-                for line in document if activity else ():
-                    after = line["id"]
+                document = await run_in_threadpool(methods.call, self._context, followed.method, params)
+                for line in document if followed.is_list else (document,):
+                    if followed.is_list:
+                        params = {**params, "after": line["id"]}
                     yield json.dumps(line).encode() + b"\n"
-                await asyncio.sleep(_ACTIVITY_SECONDS if activity else _STATUS_SECONDS)
+                await asyncio.sleep(followed.seconds)
         except AgentError as error:
             yield json.dumps(_error(error.code, error.message, error.hint)).encode() + b"\n"
 

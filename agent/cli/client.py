@@ -198,7 +198,7 @@ def follow(home: Home, settings: Settings, method: str, params: Mapping[str, Any
             yield from running.follow(method, params)
         else:
             with connect(home, settings) as client:
-                document = client.call(FOLLOWED[method], params)
+                document = client.call(FOLLOWED[method].method, params)
             yield document
         time.sleep(every)
 

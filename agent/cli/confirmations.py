@@ -219,3 +219,14 @@ def hub_migrate(document: Document) -> View:
 def hub_revoke(document: Document) -> View:
     """Confirm a revoked token."""
     return [TextLine(f"{document['id']} of {document['user']} is refused by every hub within 5 s", Style.GOOD)]
+
+
+@_for_any_release
+def draft_save(document: Document) -> View:
+    """Confirm a kept merge."""
+    if document["conflict"] is None:
+        return [TextLine(f"your merge of {document['id']} is kept; that conflict is over", Style.CARE)]
+    return [
+        TextLine(f"your merge of {document['id']} is kept", Style.GOOD),
+        TextLine(f"next: raven-agent resolve {document['id'].split('.')[0]} manual_merge --edit", Style.ASIDE),
+    ]

@@ -78,6 +78,11 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
         ("resolve 3 manual_merge --tool meld", "finish it in a merge program"),
         ("resolve --all keep_raven --dry-run", "show what this would replace"),
     ),
+    "drafts": (
+        ("drafts", "list your merges that no resolution has taken yet"),
+        ("drafts 3 --rebased", "the merge of conflict 3, with the changes that came since"),
+        ("drafts 3.1 --file merged.md", "keep a text as the merge of conflict 3"),
+    ),
     "history": (
         ("history ~/notes/paper.md", "list its versions, here and on the server"),
         ("history ~/notes/paper.md --limit 5", "the last five"),
@@ -100,6 +105,10 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
     "activity": (
         ("activity -f", "show what happens to files, as it happens"),
         ("activity ~/notes --since 1d", "since yesterday, in one folder"),
+    ),
+    "events": (
+        ("events --follow --json", "follow everything that changes, as a program does"),
+        ("events --after 812.0f4d1c2b3a59.77aa12c0de41", "continue behind an event"),
     ),
     "logs": (("logs -f", "follow the log"), ("logs --since 1h --level warning", "the warnings of the last hour")),
     "doctor": (

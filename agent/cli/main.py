@@ -34,11 +34,17 @@ _PLACES: Final = {
     "conflicts": CommandSpec("agent.cli.commands.conflicts", "List parked conflicts.", DAILY),
     "diff": CommandSpec("agent.cli.commands.conflicts", "Show one conflict.", DAILY),
     "resolve": CommandSpec("agent.cli.commands.conflicts", "Resolve conflicts.", DAILY),
+    "drafts": CommandSpec(
+        "agent.cli.commands.conflicts", "List your kept merges, or show the one of conflict ID.", DAILY
+    ),
     "history": CommandSpec("agent.cli.commands.history", "List the versions of PATH.", DAILY),
     "show": CommandSpec("agent.cli.commands.history", "Write the content of one version of PATH.", DAILY),
     "restore": CommandSpec("agent.cli.commands.history", "Bring a version of PATH back.", DAILY),
     "trash": CommandSpec("agent.cli.commands.history", "List what was replaced or removed here.", DAILY),
     "activity": CommandSpec("agent.cli.commands.status", "Show what happened to files.", DAILY),
+    "events": CommandSpec(
+        "agent.cli.commands.status", "Show changes of status, conflicts and activity as one stream.", DAILY
+    ),
     "rules": CommandSpec("agent.cli.commands.folders", "Show or change the patterns for FOLDER.", DAILY),
     "pause": CommandSpec("agent.cli.commands.sync", "Stop syncing for a while, on this machine only.", DAILY),
     "resume": CommandSpec("agent.cli.commands.sync", "Continue after a pause.", DAILY),

@@ -23,6 +23,8 @@ FOLDER: Final = "drafts"
 """Name of the folder of drafts inside the home."""
 
 _NAME: Final = re.compile(r"(\d+)-(\d+)\.(\d+)\.txt")
+_SIDES: Final = (".local", ".remote")
+"""Endings of the files beside a draft that hold the two sides it was made from."""
 _EDIT_NAME: Final = re.compile(r"(\d+)-(\d+)\.(\d+)-[0-9a-f]+\.edit")
 _START: Final = "start"
 """Name of the file in the folder of an edit that holds the sha256 of the first text and the name of the edited file."""
@@ -67,8 +69,38 @@ class Drafts:
         The text is written beside the older draft and fsynced before it replaces it, so that a crash leaves one of
         the two whole.
         """
-        self._folder.mkdir(mode=0o700, exist_ok=True)
         target = self._folder / f"{source}-{conflict}.{generation}.txt"
+        self._replace(target, text)
+        for older in self._of(source, conflict):
+            if older.file != target:
+                self._remove(older)
+        return Draft(source, conflict, generation, target.stat().st_mtime, target)
+
+    def put_sides(self, source: int, conflict: int, generation: int, local: bytes, remote: bytes) -> None:
+        """Keep the two sides from which a draft is made, once for each generation. Raises OSError.
+
+        A later merge of the draft with a side that moved needs them, and the moved side's old text may be gone.
+        """
+        files = [self._folder / f"{source}-{conflict}.{generation}{ending}" for ending in _SIDES]
+        for file, text in zip(files, (local, remote), strict=True):
+            if not file.exists():
+                self._replace(file, text)
+
+    def has_sides(self, source: int, conflict: int, generation: int) -> bool:
+        """Return True if the sides of this generation are kept."""
+        return all((self._folder / f"{source}-{conflict}.{generation}{ending}").exists() for ending in _SIDES)
+
+    def sides(self, draft: Draft) -> tuple[bytes, bytes] | None:
+        """Return the local and the remote side from which a draft was made; None if they were not kept."""
+        name = f"{draft.source}-{draft.conflict}.{draft.generation}"
+        try:
+            local, remote = ((self._folder / f"{name}{ending}").read_bytes() for ending in _SIDES)
+        except FileNotFoundError:
+            return None
+        return local, remote
+
+    def _replace(self, target: Path, text: bytes) -> None:
+        self._folder.mkdir(mode=0o700, exist_ok=True)
         temporary = self._folder / f".{secrets.token_hex(8)}.part"
         try:
             descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
@@ -82,10 +114,6 @@ class Drafts:
                 temporary.unlink()
             raise
         self._sync_folder()
-        for older in self._of(source, conflict):
-            if older.file != target:
-                self._remove(older)
-        return Draft(source, conflict, generation, target.stat().st_mtime, target)
 
     @contextlib.contextmanager
     def editing(self, source: int, conflict: int, generation: int, text: bytes, suffix: str) -> Iterator[Path]:
@@ -133,6 +161,8 @@ class Drafts:
     def _remove(self, draft: Draft) -> None:
         if draft.file.parent == self._folder:
             draft.file.unlink(missing_ok=True)
+            for ending in _SIDES:
+                draft.file.with_suffix(ending).unlink(missing_ok=True)
         else:
             shutil.rmtree(draft.file.parent, ignore_errors=True)
 

@@ -39,6 +39,8 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "conflicts": ("FOLDER", "--limit", "--after", "--json"),
     "diff": ("ID", "--version", "--json"),
     "resolve": ("ID", "CHOICE", "--path", "--all", "--file", "--edit", "--tool", "--proposed", "--dry-run", "--json"),
+    "drafts": ("ID", "--rebased", "--file", "--json"),
+    "events": ("-f", "--after", "--json"),
     "history": ("PATH", "--limit", "--after", "--json"),
     "show": ("PATH", "--version"),
     "restore": ("PATH", "--version", "--trash", "--to", "--at", "--undo", "--dry-run", "--yes", "--json"),

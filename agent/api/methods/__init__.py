@@ -19,6 +19,8 @@ from agent.api.methods import (
     compare,
     conflicts,
     doctor,
+    drafts,
+    events,
     files,
     history,
     links,
@@ -31,11 +33,11 @@ from agent.api.methods import (
 )
 from agent.api.schema.accounts import HubParams, LoginParams, LogoutParams
 from agent.api.schema.common import FolderParams, ListParams, NoParams, PathParams
-from agent.api.schema.conflicts import DiffParams, ResolveParams
+from agent.api.schema.conflicts import DiffParams, DraftParams, DraftSaveParams, ResolveParams
 from agent.api.schema.doctor import DrillParams
 from agent.api.schema.history import CompareParams, RestoreParams, RewindParams, ShowParams
 from agent.api.schema.links import LinkParams, MoveParams, RulesParams, SourcesParams, UnlinkParams
-from agent.api.schema.status import ActivityParams, FilesParams
+from agent.api.schema.status import ActivityParams, EventsParams, FilesParams
 from agent.api.schema.sync import PauseParams, ResumeParams, RetryParams, SyncParams
 from agent.core.errors import UsageError
 
@@ -62,6 +64,9 @@ METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
     "conflicts": (conflicts.conflicts, ListParams),
     "diff": (conflicts.diff, DiffParams),
     "resolve": (resolve.resolve, ResolveParams),
+    "drafts": (drafts.drafts, FolderParams),
+    "draft": (drafts.draft, DraftParams),
+    "draft_save": (drafts.draft_save, DraftSaveParams),
     "history": (history.history, PathParams),
     "compare": (compare.compare, CompareParams),
     "show": (history.show, ShowParams),
@@ -75,6 +80,7 @@ METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
 
 CONTEXT_METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
     "status": (status.status, FolderParams),
+    "events": (events.events, EventsParams),
     "doctor": (doctor.doctor, NoParams),
     "reload": (settings.reload, NoParams),
 }

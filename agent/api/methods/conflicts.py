@@ -20,11 +20,18 @@ from agent.api.methods.common import (
     stamp,
 )
 from agent.api.schema.common import ListParams
-from agent.api.schema.conflicts import ConflictDocument, DiffDocument, DiffParams, DraftDocument, PreviewRow
+from agent.api.schema.conflicts import (
+    ConflictDocument,
+    DiffDocument,
+    DiffParams,
+    DraftDocument,
+    HunkDocument,
+    PreviewRow,
+)
 from agent.core.conflict import HEAD_IS_LOCAL, Conflict
 from agent.core.diff import diff_lines
 from agent.core.errors import AgentError, RemoteError, UsageError
-from agent.core.merge import Proposal, is_text, propose
+from agent.core.merge import Proposal, begin_merge, is_text, propose
 from agent.runtime.agent import Agent
 from agent.runtime.local_folder import LocalFolder
 from agent.settings.drafts import Drafts
@@ -141,6 +148,7 @@ def diff(agent: Agent, params: DiffParams) -> DiffDocument:
     shown = find(all_shown(agent), params.id, params.cwd or "")
     texts, unshown = _shown_texts(agent, shown)
     proposal = texts.proposal()
+    start = proposal or begin_merge(texts.base, texts.local, texts.remote)
     preview, cut = _preview(texts)
     document = documents(agent, [shown])[0]
     return DiffDocument(
@@ -150,6 +158,8 @@ def diff(agent: Agent, params: DiffParams) -> DiffDocument:
         remote=_decoded(texts.remote),
         merged=_decoded(proposal.text) if proposal else None,
         merge_clean=proposal.clean if proposal else False,
+        start=_decoded(start.text) if start else None,
+        hunks=[HunkDocument(_decoded(h.base), _text(h.local), _text(h.remote)) for h in start.hunks] if start else [],
         preview=preview,
         cut=cut or (proposal is not None and proposal.cut),
         unshown=unshown,
@@ -190,7 +200,11 @@ def _preview(texts: ConflictTexts) -> tuple[list[PreviewRow], bool]:
 
 
 def _decoded(text: bytes | None) -> str | None:
-    return None if text is None else text.decode("utf-8", "replace")
+    return None if text is None else _text(text)
+
+
+def _text(text: bytes) -> str:
+    return text.decode("utf-8", "replace")
 
 
 class ConflictTexts(Struct, frozen=True):

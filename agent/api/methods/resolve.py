@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from agent.api.methods.common import opened_folder
 from agent.api.methods.conflicts import Shown, all_shown, find, large_size, local_text, texts_of
+from agent.api.methods.drafts import forget_draft
 from agent.api.methods.sync import working_runner
 from agent.api.schema.conflicts import ResolutionRow, ResolutionState, ResolveDocument, ResolveParams
 from agent.core.conflict import ConflictState
@@ -56,6 +57,9 @@ def resolve(agent: Agent, params: ResolveParams) -> ResolveDocument:
                 _decide(agent, folder, group[start : start + _AT_ONCE], params)
     if not params.dry_run:
         _carry_out(agent, [d for d in decisions if d.row.state is ResolutionState.QUEUED])
+        for done in decisions:
+            if params.text is not None and done.row.state is ResolutionState.RESOLVED:
+                forget_draft(agent, done.shown.source.key, done.shown.conflict.id, params.text)
     return ResolveDocument([decision.row for decision in decisions])
 
 

@@ -1,10 +1,10 @@
-"""conflicts, diff, resolve."""
+"""conflicts, diff, resolve, drafts."""
 
 from __future__ import annotations
 
 import enum
 
-from msgspec import Struct
+from msgspec import UNSET, Struct, UnsetType
 
 from agent.core.model import Resolution
 
@@ -102,6 +102,18 @@ class PreviewRow(Struct, frozen=True):
     remote: str
 
 
+class HunkDocument(Struct, frozen=True):
+    """One region that both sides changed.
+
+    Attributes:
+        base: its lines in the base; null where there is no base.
+    """
+
+    base: str | None
+    local: str
+    remote: str
+
+
 class DiffDocument(ConflictDocument, frozen=True, kw_only=True):
     """One conflict with its texts.
 
@@ -109,6 +121,8 @@ class DiffDocument(ConflictDocument, frozen=True, kw_only=True):
         base: text, as the next two; null for "no such file", or where the text is not available.
         merged: proposed three-way merge; null where none can be made.
         merge_clean: true if the proposed merge holds no conflict markers.
+        start: text to begin a merge with: the proposal, or without a base both sides with a mark at each difference.
+        hunks: the marked regions of ``start``, in its order.
         preview: differences between the local and the remote text.
         cut: true if a comparison reached its work bound: a region is larger than it could be, no merge is clean.
         unshown: one sentence why no text is shown, for a file that is no text or is large; null where texts are shown.
@@ -119,6 +133,8 @@ class DiffDocument(ConflictDocument, frozen=True, kw_only=True):
     remote: str | None
     merged: str | None
     merge_clean: bool
+    start: str | None
+    hunks: list[HunkDocument]
     preview: list[PreviewRow]
     cut: bool
     unshown: str | None
@@ -155,3 +171,87 @@ class ResolveDocument(Struct, frozen=True):
     """Results in the order of the conflicts."""
 
     resolved: list[ResolutionRow]
+
+
+class DraftParams(Struct, frozen=True, kw_only=True):
+    """The conflict with the kept merge.
+
+    Attributes:
+        id: its id with or without the generation, or a path.
+        cwd: working directory, for a relative path.
+    """
+
+    id: str
+    cwd: str | None = None
+
+
+class DraftSaveParams(Struct, frozen=True, kw_only=True):
+    """A merge to keep.
+
+    Attributes:
+        id: the conflict's id with the generation that the person saw.
+        replaces: sha256 of the draft that this text continues, null for none; the save is refused if the kept draft is
+            another one. Not checked where the field is left out.
+    """
+
+    id: str
+    text: str
+    replaces: str | UnsetType | None = UNSET
+
+
+class DraftSaveDocument(Struct, frozen=True, kw_only=True):
+    """The kept merge.
+
+    Attributes:
+        id: as it was given.
+        conflict: the conflict's id now, as in the other documents; null if the conflict is over.
+        hash: sha256 of the text.
+    """
+
+    changed: bool
+    id: str
+    conflict: str | None
+    written_at: str
+    hash: str
+
+
+class DraftTextDocument(Struct, frozen=True, kw_only=True):
+    """The kept merge of a conflict with its text.
+
+    Attributes:
+        id: the conflict's id when the draft was written.
+        conflict: its id now.
+        moved: true if the two differ: a side has moved since.
+        rebased: the text with the changes of the moved sides carried over, and markers where they meet the person's;
+            null if nothing moved, or if it cannot be computed.
+    """
+
+    id: str
+    conflict: str
+    root: str
+    path: str
+    written_at: str
+    text: str
+    hash: str
+    moved: bool
+    rebased: str | None
+
+
+class DraftRow(Struct, frozen=True, kw_only=True):
+    """One kept merge.
+
+    Attributes:
+        id: the conflict's id when the draft was written.
+        conflict: its id now; null if the conflict is over.
+        root: null if the folder is not linked any more.
+        path: null if the index does not know the conflict any more.
+        file: path of the text.
+    """
+
+    id: str
+    conflict: str | None
+    root: str | None
+    path: str | None
+    written_at: str
+    size: int
+    file: str

@@ -1,6 +1,8 @@
-"""status, progress, servers, files, explain, activity."""
+"""status, progress, servers, files, explain, activity, events."""
 
 from __future__ import annotations
+
+import enum
 
 from msgspec import UNSET, Struct, UnsetType
 
@@ -181,6 +183,41 @@ class StatusDocument(Struct, frozen=True, kw_only=True):
     last_event: ActivityDocument | None
 
 
+class EventsParams(Struct, frozen=True, kw_only=True):
+    """The events to list.
+
+    Attributes:
+        after: id of the last event that was read; null for the present state alone.
+    """
+
+    after: str | None = None
+
+
+class StreamEventKind(enum.StrEnum):
+    """Kind of an event."""
+
+    STATUS = "status"
+    CONFLICTS = "conflicts"
+    ACTIVITY = "activity"
+
+
+class EventDocument(Struct, frozen=True, kw_only=True):
+    """One change of the agent's state. Exactly the field of its kind is set.
+
+    Attributes:
+        id: position in the stream; ``after`` continues behind it, also after a restart of the agent.
+        status: the status as it is now.
+        conflicts: ids of the parked conflicts as they are now.
+        activity: one entry of the activity log.
+    """
+
+    id: str
+    kind: StreamEventKind
+    status: StatusDocument | None = None
+    conflicts: list[str] | None = None
+    activity: ActivityDocument | None = None
+
+
 class ProgressDocument(Struct, frozen=True):
     """The sources at work."""
 
@@ -243,6 +280,8 @@ __all__ = [
     "DaemonDocument",
     "DeclarationDocument",
     "DeclarationIssue",
+    "EventDocument",
+    "EventsParams",
     "ExplainDocument",
     "FileDocument",
     "FilesParams",
@@ -252,4 +291,5 @@ __all__ = [
     "ServerDocument",
     "SourceDocument",
     "StatusDocument",
+    "StreamEventKind",
 ]

@@ -1,4 +1,4 @@
-"""Parked conflicts: conflicts, diff, resolve."""
+"""Parked conflicts: conflicts, diff, drafts, resolve."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agent.cli import render
+from agent.cli import confirmations, render
 from agent.cli.command import App, after_option, command, dry_run_option, folder_option, limit_option, without_none
 from agent.cli.commands.sync import folder_params
 from agent.cli.completions import VERSION
@@ -82,6 +82,34 @@ def diff_command(app: App, conflict: str, versions: tuple[str, ...]) -> ExitCode
         app.output.data(app.call("compare", params), render.compare)
         return ExitCode.DONE
     app.output.data(app.call("diff", {"id": conflict, **working_directory_param()}), render.diff)
+    return ExitCode.DONE
+
+
+@command("drafts")
+@click.argument("conflict", metavar="[ID]", required=False)
+@click.option("--rebased", is_flag=True, help="With the changes of the sides that moved since.")
+@click.option("--file", metavar="FILE", help="Keep this text as the merge of ID; - reads standard input.")
+def drafts_command(app: App, conflict: str | None, rebased: bool, file: str | None) -> ExitCode:
+    """List your kept merges, or show the one of conflict ID.
+
+    A kept merge is continued with resolve ID manual_merge --edit, and in the browser.
+    """
+    if conflict is None:
+        if rebased or file is not None:
+            raise UsageError("--rebased and --file need an ID", "raven-agent conflicts")
+        app.output.data(app.call("drafts", {}), render.drafts)
+        return ExitCode.DONE
+    if file is not None:
+        if rebased:
+            raise UsageError("--rebased and --file exclude each other")
+        app.output.done(app.call("draft_save", {"id": conflict, "text": _read(file)}), confirmations.draft_save)
+        return ExitCode.DONE
+    document = app.call("draft", {"id": conflict, **working_directory_param()})
+    if rebased and document["moved"] and document["rebased"] is None:
+        raise UsageError("the sides have moved, and the merge cannot be carried over", "look at it without --rebased")
+    app.output.data(document, render.draft_rebased if rebased else render.draft)
+    if document["moved"] and not rebased:
+        app.output.note("a side of the conflict has moved since: --rebased shows the merge with the changes")
     return ExitCode.DONE
 
 

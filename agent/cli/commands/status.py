@@ -1,9 +1,9 @@
-"""status, files, explain, activity: nothing is changed."""
+"""status, files, explain, activity, events: nothing is changed."""
 
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import click
@@ -13,7 +13,7 @@ from agent.cli.command import App, after_option, command, folder_option, limit_o
 from agent.cli.commands.sync import folder_params
 from agent.cli.exit_codes import ExitCode, for_status, worst
 from agent.cli.humanize import file_path, moment_before, parse_duration, parse_time, path_params
-from agent.cli.output import OutputFormat
+from agent.cli.output import OutputFormat, View
 from agent.core.errors import UsageError
 
 
@@ -94,13 +94,34 @@ def activity_command(
     if not follow:
         app.output.data(app.call("activity", params), render.activity)
         return ExitCode.DONE
+    _follow(app, "activity_follow", params, render.activity)
+    return ExitCode.DONE
+
+
+@command("events")
+@click.option("-f", "--follow", is_flag=True, help="Go on until interrupted.")
+@click.option("--after", metavar="ID", help="Begin behind this event.")
+def events_command(app: App, follow: bool, after: str | None) -> ExitCode:
+    """Show changes of status, conflicts and activity as one stream.
+
+    For programs: each event has an id, and --after continues there, also after a restart.
+    """
+    params = without_none(after=after)
+    if follow:
+        _follow(app, "events_follow", params, render.events)
+    else:
+        app.output.data(app.call("events", params), render.events)
+    return ExitCode.DONE
+
+
+def _follow(app: App, method: str, params: Mapping[str, Any], view: Callable[[Any], View]) -> None:
+    """Show documents until interrupted. Raises NotRunning if no agent runs."""
     from agent.cli.client import daemon_of
     from agent.core.errors import NotRunning
 
     daemon = daemon_of(app.home)
     if daemon is None:
         raise NotRunning("no agent runs, so there is nothing to follow", "raven-agent run, or raven-agent up FOLDER")
-    for document in daemon.follow("activity_follow", params):
+    for document in daemon.follow(method, params):
         if app.output.form is OutputFormat.JSON or document:
-            app.output.each(document, render.activity)
-    return ExitCode.DONE
+            app.output.each(document, view)

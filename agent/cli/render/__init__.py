@@ -5,8 +5,8 @@ of commands that change something.
 """
 
 from agent.cli.render.base import Document, changed, grid, nothing
-from agent.cli.render.conflict_views import compare, conflicts, diff, resolve
-from agent.cli.render.file_views import activity, explain, files, history, trash
+from agent.cli.render.conflict_views import compare, conflicts, diff, draft, draft_rebased, drafts, resolve
+from agent.cli.render.file_views import activity, events, explain, files, history, trash
 from agent.cli.render.list_views import doctor, servers, settings, sources, word
 from agent.cli.render.source_views import (
     NO_FOLDER,
@@ -34,6 +34,10 @@ __all__ = [
     "declarations",
     "diff",
     "doctor",
+    "draft",
+    "draft_rebased",
+    "drafts",
+    "events",
     "explain",
     "files",
     "grid",

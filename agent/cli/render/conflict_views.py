@@ -43,6 +43,33 @@ def _remark(conflict: Document) -> str:
     return ", ".join(remarks)
 
 
+def drafts(document: Sequence[Document]) -> View:
+    """Show kept merges."""
+    rows = [
+        (
+            d["id"],
+            when(d["written_at"]),
+            size(d["size"]),
+            d["path"] or "-",
+            "its conflict is over" if d["conflict"] is None else "a side has moved" if d["conflict"] != d["id"] else "",
+            short_home(d["file"]),
+        )
+        for d in document
+    ]
+    return grid(("ID", "WRITTEN", "SIZE", "PATH", "", "FILE"), rows, "no kept merges")
+
+
+def draft(document: Document) -> View:
+    """Show the text of a kept merge."""
+    return [TextLine(line.expandtabs(8)) for line in str(document["text"]).splitlines()]
+
+
+def draft_rebased(document: Document) -> View:
+    """Show a kept merge with the changes of the sides that moved since."""
+    text = document["rebased"] if document["moved"] else document["text"]
+    return [TextLine(line.expandtabs(8)) for line in str(text).splitlines()]
+
+
 def diff(document: Document) -> View:
     """Show one conflict: from the server's text to the local one, then the proposed merge."""
     kind = document["kind"].replace("_", " against ")

@@ -85,6 +85,21 @@ def activity(document: Any) -> View:
     return lines or nothing("no activity yet")
 
 
+def events(document: Any) -> View:
+    """Show events of the stream, one line each; also a single one."""
+    rows = [document] if isinstance(document, Mapping) else document
+    lines: list[TextLine] = []
+    for row in rows:
+        if row["kind"] == "activity":
+            lines += [line for line in activity(row["activity"]) if isinstance(line, TextLine)]
+        elif row["kind"] == "conflicts":
+            lines.append(TextLine(f"conflicts: {len(row['conflicts'])}"))
+        else:
+            states = [f"{short_home(one['root'])} {one['state'].replace('_', ' ')}" for one in row["status"]["sources"]]
+            lines.append(TextLine(f"status: {', '.join(states) or 'no folder'}"))
+    return lines or nothing("no new events")
+
+
 def history(document: Any) -> View:
     """Show the versions of one file, newest first."""
     rows = document["versions"] if isinstance(document, Mapping) else document
