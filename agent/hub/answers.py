@@ -11,6 +11,7 @@ from functools import lru_cache
 from agent.hub.domain.model import Event, Source
 
 JSON_TYPE = "application/json; charset=utf-8"
+QUOTA_MESSAGE = "The workspace's quota is used up"
 
 
 class HubError(Exception):

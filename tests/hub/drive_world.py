@@ -132,9 +132,9 @@ class DriveHubWorld(World):
         for path, (_, head) in self._heads().items():
             assert head.hash is not None
             with self.store.read() as session:
-                content = session.content_bytes(head.hash)
-                size = session.known_content(head.hash) or 0
-            found[path] = b"".join(self.context.blobs.read(head.hash, 0, size)) if content is None else content
+                content = session.content_bytes(1, head.hash)
+                size = session.known_content(1, head.hash) or 0
+            found[path] = b"".join(self.context.blobs.read(1, head.hash, 0, size)) if content is None else content
         return found
 
     def identity(self, path: str) -> tuple[str | None, str | None]:

@@ -191,18 +191,18 @@ def test_a_large_content_arrives_in_any_order(hub: InProcess, tmp_path: Path, ki
         transaction.upsert("video", digest, VersionOrigin.CONNECTOR, "v", hidden=True)
 
     change(hub, source, record)
-    assert b"".join(blobs.read(digest, 0, len(data))) == data
-    assert b"".join(blobs.read(digest, size - 3, size + 9)) == data[size - 3 : 2 * size + 6]
+    assert b"".join(blobs.read(1, digest, 0, len(data))) == data
+    assert b"".join(blobs.read(1, digest, size - 3, size + 9)) == data[size - 3 : 2 * size + 6]
     with hub.store.read() as session:
-        assert session.known_content(digest) == len(data)
-        assert session.content_bytes(digest) is None
+        assert session.known_content(1, digest) == len(data)
+        assert session.content_bytes(1, digest) is None
         assert session.used_bytes(numbered(session, source).number) == len(data)
     blobs.put("other", 0, b"unfinished")
     blobs.discard(["other"])
     with pytest.raises((LookupError, FileNotFoundError)):
         list(blobs.uploaded("other", 10))
     blobs.sweep(hub.wall() + 2 * KEPT_MS)
-    assert b"".join(blobs.read(digest, 0, 5)) == data[:5]
+    assert b"".join(blobs.read(1, digest, 0, 5)) == data[:5]
 
 
 def test_the_name_of_a_new_upload_is_flushed_with_its_chunk(
@@ -234,6 +234,6 @@ def test_the_sweep_removes_only_what_nothing_names(hub: InProcess, tmp_path: Pat
     blobs.put("unfinished", 0, b"part")
     now = int(os.stat(blobs.path_of("ab" * 32)).st_mtime * 1000)
     blobs.sweep(now + KEPT_MS - 1000)
-    assert b"".join(blobs.read("ab" * 32, 0, 6)) == b"orphan"
+    assert b"".join(blobs.read(1, "ab" * 32, 0, 6)) == b"orphan"
     blobs.sweep(now + KEPT_MS + 1000)
     assert [path for path in tmp_path.rglob("*") if path.is_file() and path.parent.name in ("ab", "uploads")] == []

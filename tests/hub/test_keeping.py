@@ -128,10 +128,10 @@ def test_a_failed_transaction_leaves_nothing(hub: InProcess) -> None:
     with pytest.raises(RuntimeError), hub.store.write() as session:
         found = session.locked_source(WORKSPACE, source)
         assert found is not None
-        session.add_contents({sha("x"): pack(b"x")})
+        session.add_contents(1, {sha("x"): pack(b"x")})
         raise RuntimeError
     with hub.store.read() as session:
-        assert session.contents([sha("x")]) == {}
+        assert session.contents(1, [sha("x")]) == {}
     assert hub.push(source, upsert("a.md", "x"))["applied"] == 1
 
 

@@ -6,21 +6,24 @@ import io
 import json
 import logging
 import sqlite3
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import httpx
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
-from sqlalchemy import inspect
+from sqlalchemy import create_engine, inspect
+from sqlalchemy.pool import NullPool
 
+from agent.hub.domain.model import Encoding
 from agent.hub.http_app import HubApp
 from agent.hub.logs import JsonFormatter
 from agent.hub.store import tables as t
 from agent.hub.store.migrations import LOCK_KEY, MigrationResult, statements
 from agent.hub.store.sql_store import SqlStore, sqlite_url
 from agent.hub.store.token_registry import IssuedToken, Revocations, TokenRegistry
-from hub.fixtures import InProcess, Running, together, upsert
+from hub.fixtures import USER, WORKSPACE, InProcess, Running, sha, together, upsert
 from support.processes import Home
 
 
@@ -129,22 +132,78 @@ def test_migrations_make_exactly_the_tables(store: SqlStore) -> None:
             assert indexes == {index.name for index in table.indexes}, name
 
 
-def test_an_older_schema_is_migrated_once_with_its_data(tmp_path: Path) -> None:
-    """Schema 1 as 0.1.0 wrote it; three that open it at once migrate it once."""
-    path = tmp_path / "hub.db"
-    with closing(sqlite3.connect(path)) as database:
-        for statement in statements("sqlite", 1):
-            database.execute(statement)
-        database.execute("INSERT INTO schema_info (id, version) VALUES (1, 1)")
-        database.execute("INSERT INTO contents VALUES (zeroblob(32), 1, 0, 'x')")
-        database.commit()
-    stores = together(*[lambda: SqlStore(sqlite_url(path)) for _ in range(3)])
+OTHER_WORKSPACE = "99999999-8888-4777-8666-555555555555"
+
+
+def old_rows() -> Iterator[tuple[str, list[object]]]:
+    """Rows of schema 1: in each of two workspaces a source with a file that was "one" and is "two"."""
+    for text in ("one", "two", "nobody's"):
+        digest = bytes.fromhex(sha(text))
+        yield "contents (hash, size, encoding, data)", [digest, len(text), int(Encoding.RAW), text.encode()]
+    for number, workspace in enumerate((WORKSPACE, OTHER_WORKSPACE), 1):
+        owner: list[object] = [f"connector-{number}", workspace, USER, "laptop", "linux"]
+        yield "connectors (id, workspace, created_by, name, platform, heartbeat_at, created_at, updated_at)", [
+            *owner, 1, 1, 1,
+        ]  # fmt: skip
+        yield (
+            "sources (number, id, workspace, created_by, name, mode, connector, status, includes, excludes, "
+            "last_cursor, last_file, created_at, updated_at)"
+        ), [
+            number, f"source-{number}", workspace, USER, "notes", "bidirectional", owner[0], "active", "[]", "[]",
+            2, 1, 1, 1,
+        ]  # fmt: skip
+        two = bytes.fromhex(sha("two"))
+        columns = "files (source, number, path, hash, content_type, state, synced_at)"
+        yield columns, [number, 1, "a.md", two, "text/markdown", "ok", 2]
+        for cursor, text in enumerate(("one", "two"), 1):
+            digest = bytes.fromhex(sha(text))
+            yield "versions (source, file, cursor, hash, origin, recorded_at)", [
+                number, 1, cursor, digest, "connector", cursor,
+            ]  # fmt: skip
+            yield "events (source, cursor, type, file, hash, created_at)", [number, cursor, 1, 1, digest, cursor]
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_an_older_schema_is_migrated_once_with_its_data(
+    tmp_path: Path, kind: str, request: pytest.FixtureRequest
+) -> None:
+    """Schema 1 as 0.1.0 wrote it; three that open it at once migrate it once. Each workspace has its own contents."""
+    url = sqlite_url(tmp_path / "hub.db") if kind == "sqlite" else request.getfixturevalue("postgres")
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.begin() as connection:
+        for statement in statements(kind, 1):
+            connection.exec_driver_sql(statement)
+        connection.exec_driver_sql("INSERT INTO schema_info (id, version) VALUES (1, 1)")
+        place = "?" if kind == "sqlite" else "%s"
+        for columns, values in old_rows():
+            places = ", ".join([place] * len(values))
+            connection.exec_driver_sql(f"INSERT INTO {columns} VALUES ({places})", tuple(values))
+    stores = together(*[lambda: SqlStore(url) for _ in range(3)])
+    assert sorted(store.migrated.before for store in stores) == [1, t.SCHEMA_VERSION, t.SCHEMA_VERSION]
+    with stores[0].read() as session:
+        rows = session.transaction.rows("SELECT workspace, size FROM contents ORDER BY workspace, size")
+        assert [tuple(row) for row in rows] == [(1, 3), (1, 3), (2, 3), (2, 3)]
+        for number, workspace in enumerate((WORKSPACE, OTHER_WORKSPACE), 1):
+            source = session.source(workspace, f"source-{number}")
+            assert source is not None
+            assert session.used_by_workspace(workspace) == source.stored_bytes == len("onetwo")
+            texts = session.contents(source.workspace_number, [sha("one"), sha("two"), sha("nobody's")])
+            assert sorted(texts.values()) == ["one", "two"]
+            assert [event.size for event in session.events(number, 0, 9)] == [3, 3]
+            assert [v.number for v in session.versions(number, 1, None)] == [1, 2]
     for store in stores:
         store.close()
-    assert sorted(store.migrated.before for store in stores) == [1, t.SCHEMA_VERSION, t.SCHEMA_VERSION]
-    with closing(sqlite3.connect(path)) as database:
-        assert database.execute("SELECT version FROM schema_info").fetchall() == [(t.SCHEMA_VERSION,)]
-        assert database.execute("SELECT count(*) FROM contents").fetchone() == (1,)
+
+
+def test_equal_texts_of_two_workspaces_are_two_contents(store: SqlStore) -> None:
+    """One row and one count for each workspace, however many of its sources have the text."""
+    mine = InProcess(store)
+    other = mine.beside(OTHER_WORKSPACE)
+    for hub, name in ((mine, "a.md"), (mine, "b.md"), (other, "a.md")):
+        hub.push(hub.source(), upsert(name, "the same"))
+    with store.read() as session:
+        assert len(session.transaction.rows("SELECT 1 FROM contents")) == 2
+        assert session.used_by_workspace(WORKSPACE) == session.used_by_workspace(OTHER_WORKSPACE) == len("the same")
 
 
 def test_a_failed_migration_leaves_the_older_schema(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

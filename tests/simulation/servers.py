@@ -170,7 +170,7 @@ class HubServer(_Raven):
 
 def _heads(session: SqlSession, source: str) -> dict[str, str]:
     rows = session.files(_number(session, source), None, 10_000)
-    texts = session.contents([row.hash for row in rows if row.hash])
+    texts = session.contents(1, [row.hash for row in rows if row.hash])
     return {row.path: texts[row.hash] for row in rows if row.hash}
 
 

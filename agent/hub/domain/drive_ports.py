@@ -63,13 +63,13 @@ class FileStoreSession(Protocol):
     def used_bytes(self, source: int) -> int:
         """Return the size of all present files in bytes."""
 
-    def content_bytes(self, hash_: str) -> bytes | None:
+    def content_bytes(self, workspace: int, hash_: str) -> bytes | None:
         """Return a content that is stored in its row, or None if it is a blob."""
 
-    def is_hidden_content(self, hash_: str) -> bool:
+    def is_hidden_content(self, workspace: int, hash_: str) -> bool:
         """Return True if a recorded content is a blob, larger than a row may be, or no text."""
 
-    def known_content(self, hash_: str) -> int | None:
+    def known_content(self, workspace: int, hash_: str) -> int | None:
         """Return the size of a stored content in bytes, or None if there is none with this hash."""
 
 
@@ -142,7 +142,10 @@ class DriveStoreSession(FileStoreSession, Protocol):
     def drop_pieces(self, owners: Collection[str]) -> None:
         """Remove stored bytes."""
 
-    def blob_reference(self, hash_: str) -> bytes | None:
+    def known_anywhere(self, hashes: Collection[str]) -> set[str]:
+        """Return those of the hashes that are contents of any workspace."""
+
+    def blob_reference(self, workspace: int, hash_: str) -> bytes | None:
         """Return the reference that `Blobs.adopt` made for a content, or None if it is not a recorded blob."""
 
 
@@ -164,7 +167,7 @@ class Blobs(Protocol):
     def discard(self, uploads: Collection[str]) -> None:
         """Remove the bytes of uploads that were not adopted."""
 
-    def read(self, hash_: str, start: int, length: int) -> Iterator[bytes]:
+    def read(self, workspace: int, hash_: str, start: int, length: int) -> Iterator[bytes]:
         """Yield bytes of a recorded content in pieces of at most 1 MiB."""
 
     def sweep(self, now: int) -> None:

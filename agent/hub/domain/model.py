@@ -111,6 +111,9 @@ class Source:
         last_cursor: the cursor of its newest event, 0 for none.
         last_file, last_folder: the highest file and folder numbers assigned so far.
         folders_cursor: cursor up to which every file's folders have rows.
+        workspace_number: the store's own short key for the workspace.
+        stored_bytes: bytes of the contents that this source added to its workspace, before compression.
+        quota: most bytes of contents in its workspace, None for no limit; set when the source is locked.
     """
 
     number: int
@@ -129,6 +132,9 @@ class Source:
     updated_at: int
     last_folder: int = 0
     folders_cursor: int = 0
+    workspace_number: int = 0
+    stored_bytes: int = 0
+    quota: int | None = None
 
 
 class Head(Struct, frozen=True, gc=False):

@@ -29,6 +29,10 @@ class StoreFull(Exception):
     """The database's disk is full. Nothing was written."""
 
 
+class QuotaExceeded(Exception):
+    """The contents of a workspace would exceed its quota. Nothing was written."""
+
+
 class Growth(Enum):
     """Expected growth of the database by a transaction."""
 
@@ -68,6 +72,9 @@ class StoreSession(DriveStoreSession, Protocol):
     def save_source(self, source: Source) -> None:
         """Write status, counters and time of change of a locked source."""
 
+    def used_by_workspace(self, workspace: str) -> int:
+        """Return the bytes of all contents of a workspace, before compression."""
+
     def announce(self, source: str) -> None:
         """Notify every other hub on this database, once the transaction commits, that the source has new events."""
 
@@ -92,13 +99,16 @@ class StoreSession(DriveStoreSession, Protocol):
     def add_versions(self, source: int, versions: Iterable[FileVersion]) -> None:
         """Add versions."""
 
-    def contents(self, hashes: Collection[str]) -> dict[str, str]:
-        """Return texts by their hashes."""
+    def contents(self, workspace: int, hashes: Collection[str]) -> dict[str, str]:
+        """Return texts by their hashes. Here and below, `workspace` is the number that a `Source` has."""
 
-    def content_sizes(self, hashes: Collection[str]) -> dict[str, int]:
+    def content_sizes(self, workspace: int, hashes: Collection[str]) -> dict[str, int]:
         """Return the sizes of texts in bytes of UTF-8, by their hashes."""
 
-    def add_contents(self, contents: Mapping[str, CompressedContent]) -> None:
+    def hold_contents(self, workspace: int, hashes: Collection[str]) -> set[str]:
+        """Return the hashes that are known, and keep their contents until the transaction ends."""
+
+    def add_contents(self, workspace: int, contents: Mapping[str, CompressedContent]) -> None:
         """Add texts by their hashes. Known ones stay as they are."""
 
     def events(self, source: int, cursor: int, limit: int) -> list[Event]:

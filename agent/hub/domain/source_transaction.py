@@ -30,7 +30,7 @@ from agent.hub.domain.model import (
     SourceStatus,
     VersionOrigin,
 )
-from agent.hub.domain.ports import StoreSession
+from agent.hub.domain.ports import QuotaExceeded, StoreSession
 
 _HALF: Final = {"half": True}
 """Detail of an event that is one half of a change: the drive face shows the other half only."""
@@ -225,9 +225,13 @@ class SourceTransaction:
         self._event(kind, None, None, None, {})
 
     def flush(self) -> Source:
-        """Write all collected changes and return the changed source."""
+        """Write all collected changes and return the changed source.
+
+        Raises:
+            QuotaExceeded: the new contents do not fit into the workspace.
+        """
         number = self.source.number
-        self._session.add_contents(self._contents)
+        added_bytes = self._add_contents()
         self._session.add_files(number, [self._heads[p] for p in sorted(self._new_paths)])
         self._session.save_files(number, [self._heads[p] for p in sorted(self._changed_paths - self._new_paths)])
         self._session.add_versions(number, self._versions)
@@ -237,7 +241,7 @@ class SourceTransaction:
         self._session.add_outcomes(number, self._outcomes)
         self._session.add_events(number, self._events)
         is_same = (self.last_folder, self.folders_cursor) == (self.source.last_folder, self.source.folders_cursor)
-        if not self._events and is_same:
+        if not self._events and is_same and not added_bytes:
             return self.source
         changed_at = self._now if self._status is not self.source.status else self.source.updated_at
         after = replace(
@@ -248,11 +252,31 @@ class SourceTransaction:
             updated_at=changed_at,
             last_folder=self.last_folder,
             folders_cursor=self.folders_cursor,
+            stored_bytes=self.source.stored_bytes + added_bytes,
         )
         self._session.save_source(after)
         if self._events:
             self._session.announce(after.id)
         return after
+
+    def _add_contents(self) -> int:
+        """Write the collected contents that are new in the workspace, and return their bytes.
+
+        Raises:
+            QuotaExceeded: they do not fit.
+        """
+        if not self._contents:
+            return 0
+        source = self.source
+        held = self._session.hold_contents(source.workspace_number, self._contents.keys())
+        fresh = {hash_: content for hash_, content in self._contents.items() if hash_ not in held}
+        added = sum(content.size for content in fresh.values())
+        if added and source.quota is not None:
+            used = self._session.used_by_workspace(source.workspace)
+            if used + added > source.quota:
+                raise QuotaExceeded(f"{added} bytes do not fit: {used} of {source.quota} are used")
+        self._session.add_contents(source.workspace_number, fresh)
+        return added
 
     def _row(self, path: str) -> Head:
         head = self._heads.get(path)

@@ -29,7 +29,7 @@ def list_conflicts(context: HubContext, caller: Caller, body: Mapping[str, Any])
             remote = None if conflict.remote_hash is None else texts[conflict.remote_hash]
             return conflict_view(source, conflict, texts[conflict.local_hash], remote)
 
-        listed = records_with_texts(context, session, found, _sides, view)
+        listed = records_with_texts(context, session, source, found, _sides, view)
     return listed if isinstance(listed, list) else Stream(listed)
 
 
@@ -48,7 +48,7 @@ def preview(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> obj
         conflict = session.find_open_conflict(source.number, body["conflictId"])
         if conflict is None:
             raise HubError(404, "Open conflict not found")
-        texts = session.contents({h for h in (conflict.local_hash, conflict.remote_hash) if h is not None})
+        texts = session.contents(source.workspace_number, set(_sides(conflict)))
     local = texts[conflict.local_hash].split("\n")
     remote = [] if conflict.remote_hash is None else texts[conflict.remote_hash].split("\n")
     blocks = diff_lines(local, remote).blocks

@@ -9,11 +9,11 @@ from typing import Any
 
 import orjson
 
-from agent.hub.answers import HubError, Response
+from agent.hub.answers import QUOTA_MESSAGE, HubError, Response
 from agent.hub.auth import Tokens
 from agent.hub.domain.ids import new_uuid, system_clock
 from agent.hub.domain.model import Caller, Clock, NewId
-from agent.hub.domain.ports import Store, StoreFull, StoreUnavailable
+from agent.hub.domain.ports import QuotaExceeded, Store, StoreFull, StoreUnavailable
 from agent.hub.raven import conflicts, feed, files, push, registry, resolve
 from agent.hub.raven.context import HubContext
 from agent.hub.raven.decode import decode
@@ -89,7 +89,7 @@ class Hub:
         """Answer one request. Header names are lower case. `waitMs` is ignored: nothing waits here."""
         try:
             return self._answer(method, path, headers, body)
-        except (HubError, StoreFull, StoreUnavailable) as error:
+        except (HubError, QuotaExceeded, StoreFull, StoreUnavailable) as error:
             return self.failed(error, path)
 
     def failed(self, error: Exception, path: str) -> Response:
@@ -98,6 +98,8 @@ class Hub:
         match error:
             case HubError():
                 return failure(error, path, now)
+            case QuotaExceeded():
+                return failure(HubError(507, QUOTA_MESSAGE, retry_after=FULL_RETRY_SECONDS), path, now)
             case StoreFull():
                 full = HubError(507, "The hub's disk is full", retry_after=FULL_RETRY_SECONDS)
                 return replace(failure(full, path, now), store_error="the disk is full")

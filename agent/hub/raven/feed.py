@@ -30,7 +30,7 @@ def deltas(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict
         events = session.events(source.number, cursor, body.get("limit") or DEFAULT_LIMIT)
         page, superseded = _latest_page(events, PAGE_BYTES) if latest_only else (_full_page(events, PAGE_BYTES), set())
         hashes = {e.hash for e in page if e.hash is not None and e.cursor not in superseded}
-        texts = session.contents(hashes)
+        texts = session.contents(source.workspace_number, hashes)
     view = latest_view if latest_only else event_view
     return {
         "sourceId": source.id,

@@ -73,7 +73,7 @@ def read_file(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> o
         if head.hash is None or head.hidden:
             raise HubError(404, "File not found")
         versions = _versions(context, session, source, head, body)
-        content = session.contents({head.hash})[head.hash]
+        content = session.contents(source.workspace_number, {head.hash})[head.hash]
     return with_array(file_view(source, head) | {"content": content}, "versions", versions)
 
 
@@ -104,7 +104,7 @@ def _versions(
     context: HubContext, session: StoreSession, source: Source, head: Head, body: Mapping[str, Any]
 ) -> list[dict[str, object]] | Iterator[bytes]:
     found = session.versions(source.number, head.number, None if body.get("allVersions") else DEFAULT_VERSIONS)
-    return records_with_texts(context, session, found, lambda version: (version.hash,), _version_view)
+    return records_with_texts(context, session, source, found, lambda version: (version.hash,), _version_view)
 
 
 def _version_view(version: FileVersion, texts: Mapping[str, str]) -> dict[str, object]:

@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 
 import orjson
 
+from agent.hub.domain.model import Source
 from agent.hub.domain.ports import StoreSession
 from agent.hub.raven.context import HubContext
 from agent.hub.raven.wire import Stream
@@ -22,7 +23,7 @@ View = Callable[[T, Mapping[str, str]], dict[str, object]]
 
 
 def records_with_texts(
-    context: HubContext, session: StoreSession, records: Sequence[T], hashes: Hashes[T], view: View[T]
+    context: HubContext, session: StoreSession, source: Source, records: Sequence[T], hashes: Hashes[T], view: View[T]
 ) -> list[dict[str, object]] | Iterator[bytes]:
     """Return the views of the records, or an iterator over pieces of their JSON if the texts exceed PIECE_BYTES.
 
@@ -31,12 +32,12 @@ def records_with_texts(
         view: the record in wire form, from the texts by hash.
     """
     wanted = {hash_ for record in records for hash_ in hashes(record)}
-    sizes = session.content_sizes(wanted) if len(wanted) > _FEW else {}
+    sizes = session.content_sizes(source.workspace_number, wanted) if len(wanted) > _FEW else {}
     groups = list(_groups(records, hashes, sizes))
     if len(groups) <= 1:
-        texts = session.contents(wanted)
+        texts = session.contents(source.workspace_number, wanted)
         return [view(record, texts) for record in records]
-    return _pieces(context, groups, hashes, view)
+    return _pieces(context, source, groups, hashes, view)
 
 
 def with_array(fields: Mapping[str, object], name: str, items: list[dict[str, object]] | Iterator[bytes]) -> object:
@@ -59,11 +60,14 @@ def _groups(records: Sequence[T], hashes: Hashes[T], sizes: Mapping[str, int]) -
         yield records[start:]
 
 
-def _pieces(context: HubContext, groups: Iterable[Sequence[T]], hashes: Hashes[T], view: View[T]) -> Iterator[bytes]:
+def _pieces(
+    context: HubContext, source: Source, groups: Iterable[Sequence[T]], hashes: Hashes[T], view: View[T]
+) -> Iterator[bytes]:
     # Each piece has a transaction of its own, so that a slow client holds no snapshot. A stored text never changes.
     separator = b""
     for group in groups:
         with context.store.read() as session:
-            texts = session.contents({hash_ for record in group for hash_ in hashes(record)})
+            wanted = {hash_ for record in group for hash_ in hashes(record)}
+            texts = session.contents(source.workspace_number, wanted)
         yield separator + orjson.dumps([view(record, texts) for record in group])[1:-1]
         separator = b","

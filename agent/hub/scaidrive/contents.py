@@ -15,7 +15,7 @@ from agent.hub.domain.drive_model import INLINE_BYTES
 from agent.hub.domain.model import DEFAULT_CONTENT_TYPE, Encoding
 from agent.hub.domain.ports import StoreSession
 from agent.hub.domain.text import is_text
-from agent.hub.scaidrive.context import DriveContext
+from agent.hub.scaidrive.context import DriveContext, ShareWriter
 from agent.hub.scaidrive.request import DriveRefusal
 
 BINARY_TYPE: Final = "application/octet-stream"
@@ -77,23 +77,25 @@ def uploaded_content(context: DriveContext, upload: str, size: int) -> ReceivedC
     return ReceivedContent(found.hexdigest(), size, True, None, upload)
 
 
-def row_of(context: DriveContext, session: StoreSession, content: ReceivedContent) -> CompressedContent | None:
+def row_of(context: DriveContext, writer: ShareWriter, content: ReceivedContent) -> CompressedContent | None:
     """Return the row to record for a content, or None if it is recorded already. Bytes of a large one are adopted."""
     if content.stored is not None:
         return content.stored
-    if session.known_content(content.hash) is not None:
+    if writer.session.hold_contents(writer.source.workspace_number, [content.hash]):
         return None
     assert content.upload is not None
     reference = context.blobs.adopt(content.upload, content.hash)
     return CompressedContent(content.size, Encoding.BLOB, reference)
 
 
-def read_content(context: DriveContext, session: StoreSession, hash_: str, start: int, length: int) -> Iterator[bytes]:
+def read_content(
+    context: DriveContext, session: StoreSession, workspace: int, hash_: str, start: int, length: int
+) -> Iterator[bytes]:
     """Return bytes of a recorded content in pieces. The transaction may end before they are read."""
-    data = session.content_bytes(hash_)
+    data = session.content_bytes(workspace, hash_)
     if data is not None:
         return iter((data[start : start + length],) if length else ())
-    return context.blobs.read(hash_, start, length)
+    return context.blobs.read(workspace, hash_, start, length)
 
 
 def type_of(name: str, given: str | None, *, hidden: bool) -> str:

@@ -30,7 +30,7 @@ def download(context: DriveContext, request: DriveRequest) -> Response:
         version = _version(session, source.number, head, request)
         span = wanted_range(request, version.size)
         start, length = span or (0, version.size)
-        pieces = read_content(context, session, version.hash, start, length)
+        pieces = read_content(context, session, source.workspace_number, version.hash, start, length)
     name = quote(head.path.rpartition("/")[2])
     headers = {
         "content-type": head.content_type,

@@ -11,9 +11,9 @@ from urllib.parse import parse_qsl
 
 import orjson
 
-from agent.hub.answers import JSON_TYPE, HubError, Response
+from agent.hub.answers import JSON_TYPE, QUOTA_MESSAGE, HubError, Response
 from agent.hub.domain.model import Caller
-from agent.hub.domain.ports import StoreFull, StoreUnavailable
+from agent.hub.domain.ports import QuotaExceeded, StoreFull, StoreUnavailable
 from agent.hub.scaidrive import applying, changes, conflicts, devices, downloads, files, folders, shares, uploads
 from agent.hub.scaidrive.context import DriveContext
 from agent.hub.scaidrive.limits import RateLimits
@@ -148,7 +148,7 @@ class DriveFace:
         else:
             try:
                 answer = self._answer(found, caller, query, headers, body)
-            except (HubError, StoreFull, StoreUnavailable) as error:
+            except (HubError, QuotaExceeded, StoreFull, StoreUnavailable) as error:
                 answer = self.failed(error)
         return replace(answer, headers=answer.headers | rate)
 
@@ -160,6 +160,8 @@ class DriveFace:
                 return replace(answer, headers=answer.headers | dict(error.headers))
             case HubError():
                 return refusal(error)
+            case QuotaExceeded():
+                return refusal(HubError(507, QUOTA_MESSAGE, retry_after=FULL_RETRY_SECONDS))
             case StoreFull():
                 full = HubError(507, "The hub's disk is full", retry_after=FULL_RETRY_SECONDS)
                 return replace(refusal(full), store_error="the disk is full")

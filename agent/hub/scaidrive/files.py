@@ -53,7 +53,7 @@ def put_content(
 ) -> Head:
     """Make a content the head of a loaded path, with all its folders."""
     writer.folders.ensure(ancestors(path))
-    row = row_of(context, writer.session, content)
+    row = row_of(context, writer, content)
     if row is not None:
         writer.transaction.add_content(content.hash, row)
     elif content.upload is not None:
@@ -110,7 +110,7 @@ def shown_file(session: StoreSession, source: Source, head: Head) -> Shown:
     """Return a present file in wire form."""
     folder = parent_path(head.path)
     row = session.folders_at(source.number, [folder]).get(folder) if folder else None
-    size = session.known_content(head.hash or "") or 0
+    size = session.known_content(source.workspace_number, head.hash or "") or 0
     authors: Mapping[int, tuple[int, str | None]] = session.event_authors(source.number, {head.identity, head.revision})
     return file_view(source, head, 0 if row is None else row.number, size, authors)
 

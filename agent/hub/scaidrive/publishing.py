@@ -75,10 +75,11 @@ def uploaded_version(
     writer: ShareWriter, hash_: str, mime_type: str | None, upload: str, revision: int | None
 ) -> ClientVersion:
     """Return the version that an upload brought."""
-    size = writer.session.known_content(hash_)
+    size = writer.session.known_content(writer.source.workspace_number, hash_)
     if size is None:
         raise not_found("Version")
-    return ClientVersion(hash_, size, writer.session.is_hidden_content(hash_), mime_type, upload, revision)
+    hidden = writer.session.is_hidden_content(writer.source.workspace_number, hash_)
+    return ClientVersion(hash_, size, hidden, mime_type, upload, revision)
 
 
 def publish(context: DriveContext, writer: ShareWriter, path: str, client: ClientVersion) -> Head:

@@ -165,7 +165,7 @@ def _record(context: DriveContext, request: DriveRequest, upload: UploadSession,
             # Another request completed it meanwhile.
             return dict(known.result)
         if upload.replaces is not None:
-            row = row_of(context, writer.session, content)
+            row = row_of(context, writer, content)
             if row is not None:
                 writer.transaction.add_content(content.hash, row)
             elif content.upload is not None:

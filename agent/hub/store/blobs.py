@@ -50,10 +50,10 @@ class TableBlobs:
         with self._store.write(Growth.SMALL) as session:
             session.drop_pieces(uploads)
 
-    def read(self, hash_: str, start: int, length: int) -> Iterator[bytes]:
+    def read(self, workspace: int, hash_: str, start: int, length: int) -> Iterator[bytes]:
         """As in `Blobs`."""
         with self._store.read() as session:
-            owner = session.blob_reference(hash_)
+            owner = session.blob_reference(workspace, hash_)
         # A copy of a SQLite database has the pieces of its files under their hash.
         return read_pieces(self._store, owner.decode() if owner else hash_, start, length)
 
@@ -136,8 +136,8 @@ class FileBlobs:
         for upload in uploads:
             (self._uploads / upload).unlink(missing_ok=True)
 
-    def read(self, hash_: str, start: int, length: int) -> Iterator[bytes]:
-        """As in `Blobs`."""
+    def read(self, workspace: int, hash_: str, start: int, length: int) -> Iterator[bytes]:
+        """As in `Blobs`. Equal contents of two workspaces are one file."""
         try:
             descriptor = os.open(self.path_of(hash_), os.O_RDONLY)
         except FileNotFoundError:
@@ -153,8 +153,8 @@ class FileBlobs:
             path.unlink(missing_ok=True)
         old = {path.name: path for path in self._old(self._contents, "??/*", now) if _HASH.fullmatch(path.name)}
         with self._store.read() as session:
-            known = session.content_sizes(old)
-        for hash_ in old.keys() - known.keys():
+            known = session.known_anywhere(old)
+        for hash_ in old.keys() - known:
             old[hash_].unlink(missing_ok=True)
 
     def path_of(self, hash_: str) -> Path:

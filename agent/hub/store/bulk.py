@@ -33,15 +33,17 @@ class OnDuplicate(Enum):
 
 def add_rows(
     db: Transaction, table: Table, rows: Sequence[tuple[Any, ...]], known: OnDuplicate = OnDuplicate.REFUSED
-) -> None:
-    """Insert rows, each a tuple with one value a column, in the table's order."""
+) -> int:
+    """Insert rows, each a tuple with one value a column, in the table's order. Return how many were new."""
+    added = 0
     # Two statements a table for any number of rows, so that the database has both prepared.
     grouped = len(rows) - len(rows) % _GROUP
     if grouped:
         groups = [tuple(chain.from_iterable(rows[start : start + _GROUP])) for start in range(0, grouped, _GROUP)]
-        db.many(_insert_into(db.dialect, table, known, _GROUP), groups)
+        added += db.many(_insert_into(db.dialect, table, known, _GROUP), groups)
     if grouped < len(rows):
-        db.many(_insert_into(db.dialect, table, known), rows[grouped:])
+        added += db.many(_insert_into(db.dialect, table, known), rows[grouped:])
+    return added
 
 
 def save_rows(db: Transaction, table: Table, rows: Sequence[tuple[Any, ...]], kept: tuple[str, ...]) -> None:

@@ -15,11 +15,10 @@ from agent.hub.domain.drive_model import (
     UploadSession,
     VersionConflict,
 )
-from agent.hub.domain.model import Encoding
 from agent.hub.store import tables as t
 from agent.hub.store.bulk import OnDuplicate, add_rows
 from agent.hub.store.file_queries import FileQueries
-from agent.hub.store.rows import hex_hash, raw_hash, to_blob, to_json
+from agent.hub.store.rows import hex_hash, raw_hash, to_json
 from agent.hub.store.statements import Statement, insert_into, is_value, removal
 
 _MINE = (is_value(t.devices.c.workspace, "w"), is_value(t.devices.c.user_id, "u"))
@@ -96,7 +95,6 @@ _PIECE = Statement(
     .order_by(t.pieces.c.start.desc())
     .limit(literal_column("1"))
 )
-_REFERENCE = Statement(select(t.contents.c.encoding, t.contents.c.data).where(is_value(t.contents.c.hash, "h")))
 
 
 def _device(row: Sequence[Any]) -> Device:
@@ -253,7 +251,3 @@ class DriveSession(FileQueries):
     def drop_pieces(self, owners: Collection[str]) -> None:
         for owner in owners:
             _NO_PIECES.run(self._db, owner=owner)
-
-    def blob_reference(self, hash_: str) -> bytes | None:
-        row = _REFERENCE.first(self._db, h=to_blob(hash_))
-        return bytes(row[1]) if row is not None and row[0] == Encoding.BLOB else None

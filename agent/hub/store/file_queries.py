@@ -7,14 +7,13 @@ from collections.abc import Collection, Iterable
 import orjson
 from sqlalchemy import bindparam, func, literal_column, select
 
-from agent.hub.domain.compression import unpack
-from agent.hub.domain.drive_model import INLINE_BYTES, DriveVersion, FolderRow, ListedFile
-from agent.hub.domain.model import Encoding, Event, Head, Source
-from agent.hub.domain.text import is_text
+from agent.hub.domain.drive_model import DriveVersion, FolderRow, ListedFile
+from agent.hub.domain.model import Event, Head, Source
 from agent.hub.store import tables as t
 from agent.hub.store.bulk import BulkLookup, add_rows
-from agent.hub.store.rows import MAX_PARAMETERS, batched, head_of, hex_hash, source_of_row, to_blob
-from agent.hub.store.statements import Statement, Transaction, is_value, removal
+from agent.hub.store.content_queries import ContentQueries, content_of
+from agent.hub.store.rows import MAX_PARAMETERS, batched, head_of, hex_hash, source_of_row
+from agent.hub.store.statements import Statement, is_value, removal
 
 _PRESENT = t.folders.c.deleted_at.is_(None)
 
@@ -33,7 +32,7 @@ _CREATED_AS = Statement(
 _FILE = Statement(select(t.files).where(is_value(t.files.c.source, "s"), is_value(t.files.c.number, "f")))
 _BELOW = Statement(
     select(t.files, t.contents.c.size)
-    .join(t.contents, t.contents.c.hash == t.files.c.hash)
+    .select_from(t.files.join(t.contents, content_of(t.files.c.hash)))
     .where(is_value(t.files.c.source, "s"), t.files.c.path > bindparam("after"), t.files.c.path < bindparam("before"))
     .order_by(t.files.c.path)
     .limit(bindparam("n"))
@@ -43,8 +42,11 @@ _VERSIONS = BulkLookup(
         t.versions.c.cursor, t.versions.c.number, t.versions.c.hash, t.contents.c.size, t.versions.c.recorded_at,
         t.events.c.detail, t.versions.c.hidden,
     )
-    .join(t.contents, t.contents.c.hash == t.versions.c.hash)
-    .outerjoin(t.events, (t.events.c.source == t.versions.c.source) & (t.events.c.cursor == t.versions.c.cursor))
+    .select_from(
+        t.versions.join(t.contents, content_of(t.versions.c.hash)).outerjoin(
+            t.events, (t.events.c.source == t.versions.c.source) & (t.events.c.cursor == t.versions.c.cursor)
+        )
+    )
     .where(is_value(t.versions.c.source, "s"), is_value(t.versions.c.identity, "i")),
     t.versions.c.file,
 )  # fmt: skip
@@ -58,7 +60,7 @@ _EVENTS = Statement(
             & (t.versions.c.file == t.events.c.file)
             & (t.versions.c.cursor == t.events.c.cursor),
         )
-        .outerjoin(t.contents, t.contents.c.hash == t.events.c.hash)
+        .outerjoin(t.contents, content_of(t.events.c.hash))
     )
     .where(is_value(t.events.c.source, "s"), t.events.c.cursor > bindparam("after"))
     .order_by(t.events.c.cursor)
@@ -100,13 +102,9 @@ _FOLDERS_BELOW = Statement(
 _NO_FOLDER = removal(t.folders, t.folders.c.source, t.folders.c.number)
 _USED = Statement(
     select(func.coalesce(func.sum(t.contents.c.size), literal_column("0")))
-    .select_from(t.files.join(t.contents, t.contents.c.hash == t.files.c.hash))
+    .select_from(t.files.join(t.contents, content_of(t.files.c.hash)))
     .where(is_value(t.files.c.source, "s"))
 )
-_CONTENT = Statement(
-    select(t.contents.c.size, t.contents.c.encoding, t.contents.c.data).where(is_value(t.contents.c.hash, "h"))
-)
-_SIZE = Statement(select(t.contents.c.size).where(is_value(t.contents.c.hash, "h")))
 
 
 def _below(path: str) -> dict[str, str]:
@@ -119,11 +117,8 @@ def _is_at(head: Head | None, path: str) -> bool:
     return head is not None and head.hash is None and head.path == path
 
 
-class FileQueries:
+class FileQueries(ContentQueries):
     """`agent.hub.domain.drive_ports.FileStoreSession` inside one transaction."""
-
-    def __init__(self, transaction: Transaction) -> None:
-        self._db = transaction
 
     def source_by_number(self, workspace: str, number: int) -> Source | None:
         row = _SOURCE_BY_NUMBER.first(self._db, s=number, w=workspace)
@@ -148,7 +143,7 @@ class FileQueries:
         files = {row[0] for row in _PLACES.rows(self._db, s=source, i=identity)}
         created = _CREATED_AS.first(self._db, s=source, i=identity)
         files |= set() if created is None or created[0] is None else {created[0]}
-        rows = _VERSIONS.rows(self._db, sorted(files), source, identity) if files else ()
+        rows = _VERSIONS.rows(self._db, sorted(files), source, source, identity) if files else ()
         found: dict[int, DriveVersion] = {}
         for cursor, number, hash_, size, recorded_at, detail, hidden in sorted(rows, key=lambda row: row[0]):
             by = orjson.loads(detail).get("by") if detail else None
@@ -225,17 +220,3 @@ class FileQueries:
     def used_bytes(self, source: int) -> int:
         row = _USED.first(self._db, s=source)
         return 0 if row is None else int(row[0])
-
-    def content_bytes(self, hash_: str) -> bytes | None:
-        row = _CONTENT.first(self._db, h=to_blob(hash_))
-        return None if row is None or row[1] == Encoding.BLOB else unpack(row[1], row[2])
-
-    def is_hidden_content(self, hash_: str) -> bool:
-        row = _CONTENT.first(self._db, h=to_blob(hash_))
-        if row is None or row[1] == Encoding.BLOB or row[0] > INLINE_BYTES:
-            return True
-        return not is_text(unpack(row[1], row[2]))
-
-    def known_content(self, hash_: str) -> int | None:
-        row = _SIZE.first(self._db, h=to_blob(hash_))
-        return None if row is None else int(row[0])

@@ -59,7 +59,7 @@ def source_of_row(row: Sequence[Any]) -> Source:
     """Return the source in a row of `sources`."""
     (
         number, id_, workspace, created_by, name, mode, connector, status, includes, excludes, last_cursor, last_file,
-        created_at, updated_at, last_folder, folders_cursor,
+        created_at, updated_at, last_folder, folders_cursor, workspace_number, stored_bytes, *quota,
     ) = row  # fmt: skip
     return Source(
         number=number,
@@ -78,6 +78,9 @@ def source_of_row(row: Sequence[Any]) -> Source:
         updated_at=updated_at,
         last_folder=last_folder,
         folders_cursor=folders_cursor,
+        workspace_number=workspace_number,
+        stored_bytes=stored_bytes,
+        quota=quota[0] if quota else None,
     )
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 
 import orjson
 from sqlalchemy import bindparam, func, literal_column, select, update
 
-from agent.hub.domain.compression import CompressedContent, unpack
 from agent.hub.domain.model import (
     ConflictClosure,
     Connector,
@@ -20,7 +19,8 @@ from agent.hub.domain.model import (
     VersionOrigin,
 )
 from agent.hub.store import tables as t
-from agent.hub.store.bulk import BulkLookup, OnDuplicate, add_rows, save_rows
+from agent.hub.store.bulk import BulkLookup, add_rows, save_rows
+from agent.hub.store.content_queries import content_of
 from agent.hub.store.drive_session import DriveSession
 from agent.hub.store.rows import (
     MAX_PARAMETERS,
@@ -64,8 +64,6 @@ _FILE_HASHES = Statement(
     .limit(bindparam("n"))
 )
 _OUTCOMES = BulkLookup(select(t.operations).where(t.operations.c.source == bindparam("s")), t.operations.c.operation)
-_CONTENTS = BulkLookup(select(t.contents.c.hash, t.contents.c.encoding, t.contents.c.data), t.contents.c.hash)
-_SIZES = BulkLookup(select(t.contents.c.hash, t.contents.c.size), t.contents.c.hash)
 _PRIVATE = (t.events.c.source, t.events.c.identity, t.events.c.detail)
 _FEED = [column for column in t.events.c if column not in _PRIVATE]
 _EVENTS = Statement(
@@ -73,7 +71,7 @@ _EVENTS = Statement(
     .select_from(
         t.events.outerjoin(
             t.files, (t.files.c.source == t.events.c.source) & (t.files.c.number == t.events.c.file)
-        ).outerjoin(t.contents, t.contents.c.hash == t.events.c.hash)
+        ).outerjoin(t.contents, content_of(t.events.c.hash))
     )
     .where(
         t.events.c.source == bindparam("s"),
@@ -102,9 +100,15 @@ _HEARTBEAT = Statement(
     .where(t.connectors.c.id == bindparam("i"))
     .values(heartbeat_at=bindparam("at"), updated_at=bindparam("at"))
 )
-_ONE_SOURCE = select(t.sources).where(t.sources.c.workspace == bindparam("w"), t.sources.c.id == bindparam("i"))
+_IS_SOURCE = (t.sources.c.workspace == bindparam("w"), t.sources.c.id == bindparam("i"))
+_ONE_SOURCE = select(t.sources).where(*_IS_SOURCE)
 _SOURCE = Statement(_ONE_SOURCE)
-_LOCKED_SOURCE = Statement(_ONE_SOURCE.with_for_update())
+_LOCKED_SOURCE = Statement(
+    select(t.sources, t.workspaces.c.quota_bytes)
+    .join(t.workspaces, t.workspaces.c.number == t.sources.c.workspace_number)
+    .where(*_IS_SOURCE)
+    .with_for_update(of=t.sources)
+)
 """SQLite has no such clause, and one writer at a time anyway."""
 _SOURCES = Statement(
     select(t.sources).where(t.sources.c.workspace == bindparam("w")).order_by(t.sources.c.number.desc())
@@ -117,6 +121,7 @@ _SAVE_SOURCE = Statement(
     .values(
         status=bindparam("new_status"), last_cursor=bindparam("new_cursor"), last_file=bindparam("new_file"),
         updated_at=bindparam("at"), last_folder=bindparam("new_folder"), folders_cursor=bindparam("new_folders"),
+        stored_bytes=bindparam("new_stored"),
     )
 )  # fmt: skip
 _OPEN_CONFLICTS = (
@@ -209,6 +214,8 @@ class SqlSession(DriveSession):
             updated_at=source.updated_at,
             last_folder=source.last_folder,
             folders_cursor=source.folders_cursor,
+            workspace_number=self.workspace_number(source.workspace),
+            stored_bytes=0,
         )
 
     def announce(self, source: str) -> None:
@@ -232,6 +239,7 @@ class SqlSession(DriveSession):
             at=source.updated_at,
             new_folder=source.last_folder,
             new_folders=source.folders_cursor,
+            new_stored=source.stored_bytes,
         )
 
     def heads(self, source: int, paths: Collection[str]) -> dict[str, Head]:
@@ -273,25 +281,6 @@ class SqlSession(DriveSession):
             for v in versions
         ]  # fmt: skip
         add_rows(self._db, t.versions, rows)
-
-    def contents(self, hashes: Collection[str]) -> dict[str, str]:
-        found: dict[str, str] = {}
-        # Databases limit the number of parameters, and a history has no limit.
-        for some in batched(hashes, MAX_PARAMETERS):
-            rows = _CONTENTS.rows(self._db, [to_blob(h) for h in some])
-            found.update({hash_.hex(): unpack(encoding, data).decode() for hash_, encoding, data in rows})
-        return found
-
-    def content_sizes(self, hashes: Collection[str]) -> dict[str, int]:
-        found: dict[str, int] = {}
-        for some in batched(hashes, MAX_PARAMETERS):
-            found.update({hash_.hex(): size for hash_, size in _SIZES.rows(self._db, [to_blob(h) for h in some])})
-        return found
-
-    def add_contents(self, contents: Mapping[str, CompressedContent]) -> None:
-        # Sorted, so that two transactions that add the same texts lock them in one order and cannot deadlock.
-        rows = [(to_blob(h), text.size, int(text.encoding), text.data) for h, text in sorted(contents.items())]
-        add_rows(self._db, t.contents, rows, OnDuplicate.LEFT_ALONE)
 
     def events(self, source: int, cursor: int, limit: int) -> list[Event]:
         rows = _EVENTS.rows(self._db, s=source, after=cursor, n=limit)

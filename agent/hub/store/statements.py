@@ -37,8 +37,8 @@ class Transaction(Protocol):
     def run(self, sql: str, values: Sequence[Any] = ()) -> int:
         """Run a statement without rows; returns the number of rows it changed."""
 
-    def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
-        """Run a statement once for each row of values."""
+    def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> int:
+        """Run a statement once for each row of values; returns the number of rows that all of them changed."""
 
 
 class SqliteTransaction:
@@ -57,9 +57,9 @@ class SqliteTransaction:
         """As in `Transaction`."""
         return self._connection.execute(sql, values).rowcount
 
-    def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+    def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> int:
         """As in `Transaction`."""
-        self._connection.executemany(sql, rows)
+        return self._connection.executemany(sql, rows).rowcount
 
 
 class PostgresTransaction:
@@ -78,9 +78,9 @@ class PostgresTransaction:
         """As in `Transaction`."""
         return self._connection.exec_driver_sql(sql, tuple(values) or None).rowcount
 
-    def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> None:
+    def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> int:
         """As in `Transaction`."""
-        self._connection.exec_driver_sql(sql, [tuple(row) for row in rows])
+        return self._connection.exec_driver_sql(sql, [tuple(row) for row in rows]).rowcount
 
 
 class Statement:

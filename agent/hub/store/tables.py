@@ -25,7 +25,7 @@ from sqlalchemy.dialects import postgresql
 
 from agent.hub.domain.model import EventType, ItemStatus
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 """Number of the newest file in `migrations`, which create exactly these tables."""
 
 # Paths sort by their UTF-8 bytes in both databases. PostgreSQL would otherwise use the locale's collation.
@@ -38,6 +38,17 @@ schema_info = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("version", Integer, nullable=False),
+)
+
+workspaces = Table(
+    "workspaces",
+    metadata,
+    Column("number", Integer, primary_key=True),
+    Column("id", Text, nullable=False, unique=True),
+    Column("quota_bytes", BigInteger),  # NULL: none
+    Column("keep_versions", Integer),  # NULL: all
+    Column("keep_days", Integer),  # NULL: for ever
+    Column("pruned_at", BigInteger),  # when retention was applied last; NULL: never
 )
 
 connectors = Table(
@@ -73,11 +84,16 @@ sources = Table(
     Column("updated_at", BigInteger, nullable=False),
     Column("last_folder", BigInteger, nullable=False),
     Column("folders_cursor", BigInteger, nullable=False),
+    Column("workspace_number", Integer, ForeignKey("workspaces.number"), nullable=False),
+    Column("stored_bytes", BigInteger, nullable=False),
 )
 
+# Keyed by workspace, so that a workspace can be moved, measured and deleted without the others. No foreign key leads
+# here: the bytes may be elsewhere one day.
 contents = Table(
     "contents",
     metadata,
+    Column("workspace", Integer, primary_key=True),  # its number
     Column("hash", LargeBinary, primary_key=True),
     Column("size", BigInteger, nullable=False),  # in bytes, before compression
     Column("encoding", SmallInteger, nullable=False),
@@ -90,7 +106,7 @@ files = Table(
     Column("source", Integer, ForeignKey("sources.number"), primary_key=True),
     Column("number", BigInteger, primary_key=True),
     Column("path", PathText, nullable=False),
-    Column("hash", LargeBinary, ForeignKey("contents.hash")),  # NULL: absent, with a history
+    Column("hash", LargeBinary),  # NULL: absent, with a history
     Column("content_type", Text, nullable=False),
     Column("state", Text, nullable=False),
     Column("synced_at", BigInteger, nullable=False),
@@ -108,7 +124,7 @@ versions = Table(
     Column("source", Integer, primary_key=True),
     Column("file", BigInteger, primary_key=True),
     Column("cursor", BigInteger, primary_key=True),
-    Column("hash", LargeBinary, ForeignKey("contents.hash"), nullable=False),
+    Column("hash", LargeBinary, nullable=False),
     Column("origin", Text, nullable=False),
     Column("recorded_at", BigInteger, nullable=False),
     Column("identity", BigInteger, nullable=False),
