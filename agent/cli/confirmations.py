@@ -75,6 +75,10 @@ def rules(document: Document) -> View:
     lines = [TextLine(f"{root} syncs: {', '.join(include)}")]
     if document.get("exclude"):
         lines.append(TextLine(f"  but not: {', '.join(document['exclude'])}"))
+    if document.get("selected_folders") is not None:
+        lines.append(TextLine(f"  only these folders: {', '.join(document['selected_folders'])}"))
+    if document.get("excluded_folders"):
+        lines.append(TextLine(f"  without these folders: {', '.join(document['excluded_folders'])}"))
     for count, names, verb, style in (
         (document.get("starts"), document.get("started"), "start", Style.PLAIN),
         (document.get("stops"), document.get("stopped"), "stop", Style.CARE),

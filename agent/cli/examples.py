@@ -41,6 +41,7 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
         ("rules ~/notes", "show the patterns"),
         ("rules ~/notes --include '**/*.org' --dry-run", "show what one more pattern would change"),
         ("rules ~/notes --only '**/*.md'", "sync Markdown files and nothing else"),
+        ("rules ~/notes --no-folder archive", "leave a folder of the server out on this machine"),
     ),
     "sources": (("sources", "list them on every account"), ("sources --server work", "on one account")),
     "run": (("run", "run without a view, as the service does"), ("run -v", "with the program's own log")),

@@ -52,6 +52,10 @@ class Book(Protocol):
         """Return the path of a folder; None if it is not known."""
         ...
 
+    def is_kept(self, path: str) -> bool:
+        """Return False if the server's preferences leave a file out, so that its content need not be read."""
+        ...
+
     def operation_for(self, remote_id: str | None, rev: str | None, path: str, digest: str | None) -> str | None:
         """Return the id of our own operation that made a version; None if none did.
 
@@ -84,6 +88,10 @@ class EmptyBook:
     def folder_path(self, folder_id: str) -> str | None:
         """See ``Book``."""
         return None
+
+    def is_kept(self, path: str) -> bool:
+        """See ``Book``."""
+        return True
 
     def operation_for(self, remote_id: str | None, rev: str | None, path: str, digest: str | None) -> str | None:
         """See ``Book``."""

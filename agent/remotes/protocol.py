@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import enum
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -36,6 +36,7 @@ from agent.core.errors import Problem
 from agent.core.events import Page, Span
 from agent.core.model import Mode, Resolution
 from agent.core.remote_records import Operation, Outcome, RemoteConflict, RemoteFile, RemoteHead, RemoteVersion
+from agent.core.scope import PreferredFolder, SyncPreference
 from agent.core.supply import Pieces, Transfer
 
 
@@ -180,10 +181,12 @@ class Nudge(Struct, frozen=True):
     Attributes:
         source_id: the source; None if it may be any source of the account.
         full: the server asks for a full verification.
+        preferences: the server's preferences of this machine changed.
     """
 
     source_id: str | None
     full: bool = False
+    preferences: bool = False
 
 
 Sink = Callable[[int, bytes], None]
@@ -204,12 +207,36 @@ def not_resumable(operation_id: str, state: str) -> None:
     """Drop the state: this upload is not continued in another process."""
 
 
+class SelectiveSync(Protocol):
+    """The server's preferences of this machine's connector. Safe to use from several threads, after ``register``."""
+
+    def read(self, source_ids: Collection[str]) -> dict[str, SyncPreference]:
+        """Return the preference of each of these sources; ``EVERYTHING`` for one without.
+
+        A folder carries the server's path and the one that this machine's index still has.
+        """
+        ...
+
+    def write(self, source_id: str, preference: SyncPreference) -> None:
+        """Set the preference of one source. Its folders are sent by their ids."""
+        ...
+
+    def folder(self, source_id: str, path: str) -> PreferredFolder:
+        """Return the folder at a relative path. Raises NOT_FOUND if the server has none there."""
+        ...
+
+
 class Remote(Protocol):
     """One account on one server. Safe to use from several threads."""
 
     @property
     def capabilities(self) -> Capabilities:
         """Features as last stated by the server; before ``register`` or ``heartbeat`` those of the dialect itself."""
+        ...
+
+    @property
+    def selective_sync(self) -> SelectiveSync | None:
+        """The server's selective sync; None if it has none."""
         ...
 
     def register(self, name: str, platform: str, version: str, wanted_id: str | None = None) -> Registration:

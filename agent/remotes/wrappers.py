@@ -28,6 +28,7 @@ from agent.remotes.protocol import (
     Registration,
     Remote,
     RemoteSource,
+    SelectiveSync,
     Sink,
     not_resumable,
 )
@@ -114,6 +115,11 @@ class ObservedRemote:
     def capabilities(self) -> Capabilities:
         """See ``Remote``."""
         return self._inner.capabilities
+
+    @property
+    def selective_sync(self) -> SelectiveSync | None:
+        """See ``Remote``. Its calls are not observed."""
+        return self._inner.selective_sync
 
     def register(self, name: str, platform: str, version: str, wanted_id: str | None = None) -> Registration:
         """See ``Remote``."""

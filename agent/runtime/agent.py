@@ -32,6 +32,7 @@ from agent.runtime.effect_executor import ServerConnection
 from agent.runtime.hub_process import HubProcess
 from agent.runtime.local_folder import LocalFolder
 from agent.runtime.local_index_reader import LocalIndexReader
+from agent.runtime.preferences import Preferences
 from agent.runtime.registry_store import RegistryStore
 from agent.runtime.server_session import ServerSession
 from agent.runtime.server_sessions import ServerSessions
@@ -83,6 +84,7 @@ class Agent:
         self._store = RegistryStore(home.registry_file, settings)
         self._machine = machine_id(home, self.env)
         self._sessions = ServerSessions(self._store, self._new_session, self._configure_sources)
+        self.preferences = Preferences(self)
         self._runners: dict[int, SourceRunner] = {}
         self._lock = threading.RLock()
         self.index = _open(home)
@@ -147,6 +149,7 @@ class Agent:
             entry, self.settings, self.credentials, self.hub, self._machine, self._save_entry, learned, books
         )
         if self.run_mode is RunMode.DAEMON:
+            session.on_alive = lambda: self.preferences.refresh_soon(entry.name)
             session.start_heartbeat(self.settings.heartbeat_seconds)
             session.listen(
                 lambda nudge: self._on_nudge(entry.name, nudge),
@@ -155,6 +158,9 @@ class Agent:
         return session
 
     def _on_nudge(self, server: str, nudge: Nudge) -> None:
+        if nudge.preferences:
+            self.preferences.refresh_soon(server)
+            return
         for source in self.registry.sources_of(server):
             runner = self._runners.get(source.key)
             if runner is not None and nudge.source_id in (None, source.source_id):
@@ -236,8 +242,8 @@ class Agent:
             config = self.engine_config(source, run_mode or self.run_mode)
             runner = SourceRunner(self.control, self.index, config, self.clock, source.name)
             self._runners[source.key] = runner
-        if source.paused_until is not None:
-            runner.deliver(m.Pause(source.paused_until))
+        if source.pause_until is not None:
+            runner.deliver(m.Pause(source.pause_until))
         watch = config.run_mode is RunMode.DAEMON
         runner.start(
             source_setup.source_executors(
@@ -248,6 +254,7 @@ class Agent:
                 lambda: self.connection(source.server),
                 self.clock,
                 lambda: self._on_connection_lost(source.server),
+                (lambda folders: watch and self.preferences.follow_folders(source, folders)),
                 (lambda: source_setup.make_watcher(self.fs, source, runner)) if watch else None,
             )
         )

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from agent.core.scope import WHOLE
 from agent.remotes.book import NO_BOOK, Book
 from agent.runtime.local_index_reader import LocalIndexReader
 from agent.settings.links import SourceEntry
@@ -27,14 +28,14 @@ class Books:
 
     def __call__(self, source_id: str) -> Book:
         """Return the book of a source; an empty one for a source that is not linked here."""
-        key = next((source.key for source in self._sources() if source.source_id == source_id), None)
-        if key is None:
+        linked = next((source for source in self._sources() if source.source_id == source_id), None)
+        if linked is None:
             return NO_BOOK
         with self._lock:
-            reader = self._readers.get(key)
+            reader = self._readers.get(linked.key)
             if reader is None:
-                reader = self._readers[key] = LocalIndexReader(self._index_file, key)
-        return reader.book
+                reader = self._readers[linked.key] = LocalIndexReader(self._index_file, linked.key)
+        return reader.book(WHOLE if linked.preference is None else linked.preference.scope)
 
     def close(self) -> None:
         """Close the connections to the index. The next read opens them again."""

@@ -10,9 +10,9 @@ import logging
 from collections.abc import Callable, Iterator, Sequence
 
 from agent.core.accepts import Accepts
-from agent.core.errors import DiskError, Problem, RemoteError, RootError
+from agent.core.errors import DiskError, Problem, ProblemKind, RemoteError, RootError
 from agent.core.model import Intent
-from agent.core.remote_records import RemoteHead
+from agent.core.remote_records import RemoteFolder, RemoteHead
 from agent.core.supply import Supply, Transfer
 from agent.disk.apply.trash_texts import TrashText
 from agent.disk.scan.observe import UNREAD
@@ -39,6 +39,8 @@ class EffectExecutor:
         accepts: returns the contents that the server takes, as far as it is known.
         clock: seconds since the epoch.
         reporter: takes messages while an effect is carried out; None: they are left out.
+        has_moved: returns True if folders of a page change the part of the source that is kept here. The page is then
+            not delivered: it is read again with the new rules.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class EffectExecutor:
         accepts: Callable[[], Accepts],
         clock: Callable[[], float],
         reporter: Reporter | None = None,
+        has_moved: Callable[[Sequence[RemoteFolder]], bool] = lambda _: False,
     ) -> None:
         self._source_id = source_id
         self._folder = folder
@@ -57,6 +60,7 @@ class EffectExecutor:
         self._connect = connect
         self._accepts = accepts
         self._clock = clock
+        self._has_moved = has_moved
         self._downloads = DownloadExecutor(source_id, folder, lambda: connect().remote, clock, reporter)
         self._sender = BatchSender(source_id, folder, memory, connect, clock, reporter)
 
@@ -80,6 +84,13 @@ class EffectExecutor:
             case e.FetchDeletedTexts(files):
                 yield from self._find_deleted_texts(files)
             case e.Fetch() | e.CancelFetch() | e.DiscardDownloads():
+                if isinstance(effect, e.Fetch):
+                    left_out = self._folder.left_out(effect.transfer.path, self._accepts())
+                    if left_out is not None:
+                        # The download is given up with the row's step; it would be dropped once it was complete.
+                        yield m.ScanResults((left_out,))
+                        yield m.Fetched(effect.transfer.id, m.FetchResult.CANCELLED)
+                        return
                 yield from self._downloads.carry_out(effect)
             case e.Send():
                 yield self._sender.send(effect)
@@ -219,7 +230,7 @@ class EffectExecutor:
             case e.Recall(operation, resume):
                 yield m.Recalled(remote.recall(source, operation, resume))
             case e.FetchHead(path):
-                yield m.HeadArrived(path, remote.head(source, path))
+                yield from self._head(remote, path)
             case e.FetchHeadsAndConflicts(paths):
                 yield from self._heads_and_conflicts(remote, paths)
             case e.CheckFeedContinuity(state):
@@ -239,11 +250,20 @@ class EffectExecutor:
             case _:
                 raise TypeError(f"no effect for the server: {effect}")
 
+    def _head(self, remote: Remote, path: str) -> Iterator[m.Message]:
+        """Read the head of a file whose bytes are wanted here. A file that the rules leave out is not read."""
+        left_out = self._folder.left_out(path, self._accepts())
+        if left_out is not None:
+            yield m.ScanResults((left_out,))
+        yield m.HeadArrived(path, None if left_out is not None else remote.head(self._source_id, path))
+
     def _pages(self, remote: Remote, poll: e.Poll) -> Iterator[m.Message]:
         """Read pages while there is room. The next page is fetched while the engine processes the one before."""
         state, wait, room = poll.state, poll.wait, poll.room
         while True:
             page = remote.pull(self._source_id, state, wait, self._clock(), poll.known)
+            if page.folders and self._has_moved(page.folders):
+                raise RemoteError(Problem(ProblemKind.BUSY, "folders of selective sync were moved", 1.0))
             room -= page.size
             last = room <= 0 or not page.more or page.barrier
             yield m.PageArrived(poll.number, page, last)

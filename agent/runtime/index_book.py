@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 
+from agent.core.scope import WHOLE, Scope
 from agent.index import Index
 from agent.index.trees import PathRow
 from agent.remotes.book import BookEntry
@@ -16,11 +17,13 @@ class IndexBook:
     Args:
         reading: gives an index for one read; the same one must not be given to two threads at once.
         source: the key of the source.
+        scope: the part of the source that this machine keeps.
     """
 
-    def __init__(self, reading: Callable[[], AbstractContextManager[Index]], source: int) -> None:
+    def __init__(self, reading: Callable[[], AbstractContextManager[Index]], source: int, scope: Scope = WHOLE) -> None:
         self._reading = reading
         self._source = source
+        self._scope = scope
 
     def path_of(self, remote_id: str) -> str | None:
         """See ``Book``."""
@@ -49,6 +52,10 @@ class IndexBook:
         with self._reading() as index:
             found = index.folders.get(self._source, folder_id)
             return None if found is None else found.path
+
+    def is_kept(self, path: str) -> bool:
+        """See ``Book``."""
+        return self._scope.rule_against(path) is None
 
     def operation_for(self, remote_id: str | None, rev: str | None, path: str, digest: str | None) -> str | None:
         """See ``Book``."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from agent.core.model import IndexedFile, IndexedFileRow
+from agent.core.scope import WHOLE, Scope
 from agent.index import Index, open_reader
 from agent.runtime.index_book import IndexBook
 
@@ -21,10 +22,9 @@ class LocalIndexReader:
         self._lock = threading.Lock()
         self._reader: Index | None = None
 
-    @property
-    def book(self) -> IndexBook:
-        """The server side of the same source, for the adapter."""
-        return IndexBook(self._reading, self._source)
+    def book(self, scope: Scope = WHOLE) -> IndexBook:
+        """Return the server side of the same source, for the adapter; ``scope`` is the part that is kept here."""
+        return IndexBook(self._reading, self._source, scope)
 
     def close(self) -> None:
         """Close the connection. The next call opens it again."""

@@ -110,6 +110,8 @@ class ServerSession:
         self.problem: Problem | None = None
         """The newest problem with the server; None after a successful call."""
         self._answered_at = float("-inf")
+        self.on_alive: Callable[[], None] | None = None
+        """Called after each registration and heartbeat, on the thread that made it."""
 
     @property
     def is_local_hub(self) -> bool:
@@ -259,6 +261,8 @@ class ServerSession:
             self._on_capabilities(registration.capabilities)
         if self._listener is not None and registration.capabilities.nudges:
             self._listener.start()
+        if self.on_alive is not None:
+            self.on_alive()
 
     def start_heartbeat(self, seconds: float) -> None:
         """Send a heartbeat every ``seconds`` on a thread of its own, until stopped."""

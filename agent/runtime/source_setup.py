@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from msgspec.structs import replace
 
 from agent.core.accepts import Accepts
 from agent.core.delete_guard import DeleteGuardLimits
+from agent.core.remote_records import RemoteFolder
+from agent.core.scope import WHOLE
 from agent.disk.apply.downloads import VerifiedDownloads
 from agent.disk.fs.protocol import Fs
 from agent.disk.root import Root, RootIdentity
@@ -37,12 +39,18 @@ _DEAR_LISTING_SECONDS: Final = 86_400.0
 """Least time between two verifications where a listing costs a call for each folder or file."""
 
 
+def rules_of(source: SourceEntry) -> Rules:
+    """Return the rules of a source: this machine's patterns, and the folders that the server's preferences choose."""
+    preference = source.preference
+    return Rules(source.include, source.exclude, WHOLE if preference is None else preference.scope)
+
+
 def open_folder(fs: Fs, home: Home, source: SourceEntry) -> LocalFolder:
     """Return the folder of a source, for the use of one thread. The caller closes it."""
     expected = None
     if source.root_device is not None and source.root_inode is not None:
         expected = RootIdentity(source.root_device, source.root_inode)
-    rules = Rules(source.include, source.exclude)
+    rules = rules_of(source)
     return LocalFolder(fs, str(source.root), rules, str(home.state_dir), str(source.key), expected, source.source_id)
 
 
@@ -114,6 +122,7 @@ def source_executors(
     connect: Callable[[], ServerConnection],
     clock: Callable[[], float],
     on_connection_lost: Callable[[], None],
+    has_moved: Callable[[Sequence[RemoteFolder]], bool],
     make_watcher: Callable[[], Watcher | None] | None,
 ) -> SourceExecutors:
     """Return the executors of a source. Changes, calls, large files and transfers get a handle of the folder each.
@@ -128,7 +137,9 @@ def source_executors(
         folder.verified = verified
 
     def executor(folder: LocalFolder) -> EffectExecutor:
-        return EffectExecutor(source.source_id, folder, index, connect, lambda: runner.accepts, clock, runner)
+        return EffectExecutor(
+            source.source_id, folder, index, connect, lambda: runner.accepts, clock, runner, has_moved
+        )
 
     def close() -> None:
         for folder in folders:
@@ -164,4 +175,4 @@ def make_watcher(fs: Fs, source: SourceEntry, runner: SourceRunner) -> Watcher |
         # The next regular scan opens the folder again and then starts a watcher. Until then the state shows the error.
         log.warning("%s cannot be watched: %s", source.root, error)
         return None
-    return Watcher(str(source.root), Selection(root, Rules(source.include, source.exclude)), post)
+    return Watcher(str(source.root), Selection(root, rules_of(source)), post)

@@ -6,12 +6,14 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from agent.core.model import Mode
+from agent.core.scope import SyncPreference
 from agent.settings.server_url import origin_of
 
 LOCAL_HUB: Final = "local"
@@ -30,6 +32,11 @@ SCAIDRIVE: Final = "scaidrive"
 def has_workspaces(dialect: str) -> bool:
     """Return True if an account of this dialect needs a workspace."""
     return dialect == RAVEN
+
+
+def has_preferences(dialect: str) -> bool:
+    """Return True if servers of this dialect keep preferences of each machine."""
+    return dialect == SCAIDRIVE
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +117,7 @@ class SourceEntry:
         paused_until: seconds since the epoch, ``math.inf`` until resumed, None when not paused.
         root_device, root_inode: identity of the folder at link time, so that another folder in its place is detected.
         declared: the declaration it follows; None for a folder linked by hand.
+        preference: the server's selective sync for this machine, as last read; None if the server has none.
     """
 
     key: int
@@ -125,6 +133,13 @@ class SourceEntry:
     root_device: int | None = None
     root_inode: int | None = None
     declared: DeclarationRef | None = None
+    preference: SyncPreference | None = None
+
+    @property
+    def pause_until(self) -> float | None:
+        """End of the pause in seconds since the epoch: a person's, or one without end by the server's preference."""
+        is_off = self.preference is not None and not self.preference.enabled
+        return math.inf if is_off else self.paused_until
 
 
 @dataclass(frozen=True, slots=True)

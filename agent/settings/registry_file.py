@@ -9,7 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from agent.core.model import Mode
+from agent.core.scope import SyncPreference
 from agent.settings.errors import RegistryError
 from agent.settings.links import DeclarationRef, Registry, ServerEntry, SourceEntry, UnlinkedSource
 from agent.settings.owner_only_files import ensure_private, explain_refusal, write_atomically
@@ -83,6 +86,10 @@ def _source_row(source: SourceEntry) -> dict[str, Any]:
     row["root"] = str(source.root)
     row["mode"] = source.mode.value
     row["paused_until"] = _FOREVER if until is not None and math.isinf(until) else until
+    # Left out where there is none: releases that do not know it can then read the file.
+    del row["preference"]
+    if source.preference is not None:
+        row["preference"] = msgspec.to_builtins(source.preference)
     return row
 
 
@@ -95,5 +102,6 @@ def _source_from(row: Mapping[str, Any]) -> SourceEntry:
         "exclude": tuple(row["exclude"]),
         "paused_until": math.inf if until == _FOREVER else until,
         "declared": DeclarationRef(**row["declared"]) if row.get("declared") else None,
+        "preference": msgspec.convert(row["preference"], SyncPreference) if row.get("preference") else None,
     }
     return SourceEntry(**{**row, **changed})

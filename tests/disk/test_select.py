@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 
 from agent.core.model import Presence, Reason
+from agent.core.scope import Scope
 from agent.disk.scan.observe import observe_path
+from agent.disk.scan.walk import scan
 from agent.disk.selection.rules import Rules, Selection, SelectionVerdict
 from disk.fixtures import Room, WrappedFs, open_room
 
@@ -52,6 +54,24 @@ def test_other_endings_are_not_selected_by_default(room: Room, path: str) -> Non
 def test_built_in_excludes_hold_even_if_all_is_included(room: Room, path: str, rule: str) -> None:
     """Built in excludes hold even if all is included."""
     assert select(room, include=("**",)).verdict(path) == SelectionVerdict(False, rule, "built-in")
+
+
+def test_the_servers_preferences_leave_folders_out(room: Room) -> None:
+    """By path and by names, in the walk too; built-in excludes name themselves first."""
+    for name in ("keep/a.md", "drop/a.md", "top.md"):
+        (room.folder / name).parent.mkdir(exist_ok=True)
+        (room.folder / name).write_text("x")
+    without = Selection(room.root, Rules(scope=Scope(None, ("drop",))))
+    assert without.verdict("drop/a.md") == SelectionVerdict(False, "drop/", "server preferences")
+    assert (without.may_contain("drop"), without.may_contain("keep")) == (False, True)
+    assert without.filter_names("drop", ["a.md"]).sure == []
+    only = Selection(room.root, Rules(scope=Scope(("keep",))))
+    assert only.verdict("top.md") == SelectionVerdict(False, "keep/", "server preferences")
+    assert only.filter_names("", ["top.md"]).sure == []
+    assert only.filter_names("keep", ["a.md"]).sure == ["a.md"]
+    assert only.verdict("keep/.git/a.md").rule == ".git"
+    assert observe_path(room.root, only, "drop/a.md").side.presence is Presence.OUT_OF_SCOPE
+    assert {one.path for batch in scan(room.root, only, ()) for one in batch.seen} == {"keep/a.md"}
 
 
 def test_dot_names_are_selected_only_by_an_explicit_pattern(room: Room) -> None:

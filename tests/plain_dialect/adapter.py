@@ -39,6 +39,7 @@ from agent.remotes.protocol import (
     PushAnswer,
     Registration,
     RemoteSource,
+    SelectiveSync,
     Sink,
     not_resumable,
 )
@@ -94,6 +95,11 @@ class PlainRemote:
     def capabilities(self) -> Capabilities:
         """See ``Remote``."""
         return self._capabilities
+
+    @property
+    def selective_sync(self) -> SelectiveSync | None:
+        """See ``Remote``. The server has none."""
+        return None
 
     def register(self, name: str, platform: str, version: str, wanted_id: str | None = None) -> Registration:
         """See ``Remote``. The id is made by the client."""

@@ -58,6 +58,7 @@ class ScaiDriveApi:
             DriveRoute("GET", "sync/conflicts", 2, self._conflicts),
             DriveRoute("POST", "sync/conflicts/{}/resolve", 2, self._resolve),
             DriveRoute("GET", "folders/{}/children", 2, self._children),
+            DriveRoute("GET", "folders/{}", 1, self._read_folder),
             DriveRoute("POST", "folders", 2, self._create_folder),
             DriveRoute("POST", "files", 5, self._create_file),
             DriveRoute("GET", "files/{}", 1, self._file),
@@ -192,6 +193,13 @@ class ScaiDriveApi:
             for f in files
         ]  # fmt: skip
         return self._answer({"items": items, "path": f"/{server.folder_path(folder)}", "total": len(items)})
+
+    def _read_folder(self, request: DriveRequest) -> Response:
+        found = self._server.state.folders.get(request.ids[0])
+        if found is None:
+            raise DriveError(404, "Folder not found")
+        self._server.live_folder(found.share, found.id)
+        return self._answer(self._folder(found))
 
     def _create_folder(self, request: DriveRequest) -> Response:
         body = request.json()

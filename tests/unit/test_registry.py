@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import math
 import os
 import signal
 import stat
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from agent.core.errors import UsageError
 from agent.core.model import Mode
+from agent.core.scope import PreferredFolder, SyncPreference
 from agent.settings.errors import RegistryError
 from agent.settings.home import Home
 from agent.settings.links import (
@@ -43,6 +46,16 @@ def test_what_is_saved_is_what_is_loaded(tmp_path: Path, until: float | None) ->
     registry = with_source(with_server(Registry(), SERVER), source(1, paused_until=until))
     save_registry(tmp_path / "h" / "registry.json", registry)
     assert load_registry(tmp_path / "h" / "registry.json") == registry
+
+
+def test_a_preference_is_kept_with_its_link(tmp_path: Path) -> None:
+    chosen = SyncPreference(enabled=False, selected=(PreferredFolder("f-1", ("a", "b")),))
+    registry = with_source(with_source(Registry(), source(1)), replace(source(2), preference=chosen))
+    save_registry(tmp_path / "registry.json", registry)
+    assert load_registry(tmp_path / "registry.json") == registry
+    assert registry.sources[1].pause_until == math.inf
+    rows = json.loads((tmp_path / "registry.json").read_text())["sources"]
+    assert ["preference" in row for row in rows] == [False, True]
 
 
 def test_a_root_that_is_not_utf8_survives(tmp_path: Path) -> None:

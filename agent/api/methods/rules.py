@@ -8,9 +8,11 @@ from shlex import quote
 from typing import Final
 
 from agent.api.methods.common import opened_folder, path_param, readable
+from agent.api.methods.selective import wanted_preference
 from agent.api.schema.links import RulesDocument, RulesParams
 from agent.core.accepts import TEXT
 from agent.core.errors import UsageError
+from agent.core.scope import WHOLE
 from agent.disk.selection.review import refused_patterns
 from agent.disk.selection.rules import DEFAULT_INCLUDE
 from agent.runtime.agent import Agent
@@ -37,21 +39,28 @@ def rules(agent: Agent, params: RulesParams) -> RulesDocument:
     """Show or change this machine's patterns. Names the files that start or stop being synced; deletes none."""
     source = agent.source_for(path_param(params.folder, params.folder_base64, "folder"))
     entry = _changed(source, params)
-    changed = (entry.include, entry.exclude) != (source.include, source.exclude)
+    new_patterns = (entry.include, entry.exclude) != (source.include, source.exclude)
+    preference = wanted_preference(agent, source, params.keep_folder, params.no_folder)
+    entry = replace(entry, preference=preference)
+    changed = new_patterns or preference != source.preference
     before: set[str] = set()
     after: set[str] = set()
     if changed:
         before, after = _selected(agent, source), _selected(agent, entry)
     if changed and not params.dry_run:
         # Declared patterns would come back with the next start.
-        if source.declared is not None:
+        if new_patterns and source.declared is not None:
             raise UsageError(
                 f"{source.root} is declared in {source.declared.file}",
                 "change its patterns there, then: raven-agent config reload",
             )
-        agent.stop_source(source.key)
-        agent.change_registry(lambda registry: reg.with_source(registry, entry))
-        agent.start_source_if_daemon(entry)
+        if preference is not None and preference != source.preference:
+            agent.preferences.change(source, preference)
+        if new_patterns:
+            agent.stop_source(source.key)
+            agent.change_registry(lambda registry: reg.with_source(registry, entry))
+            agent.start_source_if_daemon(entry)
+    kept = WHOLE if preference is None else preference.scope
     starts, stops = sorted(after - before), sorted(before - after)
     added = [pattern for pattern in (*params.include, *params.only) if pattern not in source.include]
     return RulesDocument(
@@ -59,6 +68,8 @@ def rules(agent: Agent, params: RulesParams) -> RulesDocument:
         root=readable(str(source.root)),
         include=list(entry.include),
         exclude=list(entry.exclude),
+        selected_folders=None if kept.selected is None else list(kept.selected),
+        excluded_folders=list(kept.excluded),
         starts=len(starts),
         stops=len(stops),
         started=[readable(path) for path in starts[:_NAMED]],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from dataclasses import replace
@@ -24,7 +25,7 @@ from agent.api.schema.sync import (
     SyncDocument,
     SyncParams,
 )
-from agent.core.errors import RootError, UsageError
+from agent.core.errors import RemoteError, RootError, UsageError
 from agent.core.model import SourceState
 from agent.core.reconcile import Step
 from agent.engine import messages as m
@@ -33,12 +34,14 @@ from agent.engine.in_flight import SyncCounters
 from agent.runtime.agent import Agent
 from agent.runtime.source_runner import SourceRunner
 from agent.settings import links as reg
-from agent.settings.links import SourceEntry
+from agent.settings.links import SourceEntry, has_preferences
 
 
 def sync(agent: Agent, params: SyncParams) -> SyncDocument:
     """Make one full pass over the chosen folders, together."""
     sources = chosen_sources(agent, params)
+    if agent.run_mode is not RunMode.DAEMON:
+        sources = _with_preferences(agent, sources)
     if params.dry_run:
         return SyncDocument([_would(agent, source) for source in sources])
     runners = {source.key: working_runner(agent, source) for source in sources}
@@ -52,6 +55,17 @@ def sync(agent: Agent, params: SyncParams) -> SyncDocument:
         _pass(runners)
     seconds = time.monotonic() - began
     return SyncDocument([_report(agent, s, runners[s.key], before[s.key], seconds) for s in sources])
+
+
+def _with_preferences(agent: Agent, sources: list[SourceEntry]) -> list[SourceEntry]:
+    """Return the sources with the server's preferences as they are now; a daemon hears of each change."""
+    for server in sorted({source.server for source in sources}):
+        if has_preferences(agent.server_entry(server).dialect):
+            # The pass itself will say that the server cannot be reached. The preferences read last stay in force.
+            with contextlib.suppress(RemoteError):
+                agent.preferences.refresh(server)
+    keys = {source.key for source in sources}
+    return [source for source in agent.registry.sources if source.key in keys]
 
 
 def working_runner(agent: Agent, source: SourceEntry) -> SourceRunner:
@@ -179,6 +193,10 @@ def resume(agent: Agent, params: ResumeParams) -> PauseDocument:
     """Continue after a pause, on this machine or on the server, and report folders that are still stopped."""
     if params.everywhere:
         return _everywhere(agent, params, pause=False)
+    for source in chosen_sources(agent, params):
+        if source.preference is not None and not source.preference.enabled:
+            # The pause is the server's preference for this machine: without a change there it would come back.
+            agent.preferences.change(source, structs.replace(source.preference, enabled=True))
     sources = chosen_sources(agent, params)
     document = _set_pause(agent, params, None)
     found = [_still_halted(agent, source) for source in sources]

@@ -72,6 +72,9 @@ class RulesParams(FolderParams, frozen=True, kw_only=True):
         exclude: patterns to add.
         only: include patterns that replace all others.
         remove: patterns to take away.
+        keep_folder: folders to keep on this machine, relative to the linked one; "." keeps all. They are
+            stored by a server that has selective sync.
+        no_folder: folders to leave out on this machine.
         dry_run: only say which files would start or stop being synced.
     """
 
@@ -79,6 +82,8 @@ class RulesParams(FolderParams, frozen=True, kw_only=True):
     exclude: tuple[str, ...] = ()
     only: tuple[str, ...] = ()
     remove: tuple[str, ...] = ()
+    keep_folder: tuple[str, ...] = ()
+    no_folder: tuple[str, ...] = ()
     dry_run: bool = False
 
 
@@ -186,6 +191,8 @@ class RulesDocument(Struct, frozen=True, kw_only=True):
 
     Attributes:
         include: empty for the defaults.
+        selected_folders: the folders that the server's preferences choose; null if they choose none in particular.
+        excluded_folders: the folders that they leave out.
         starts: files that start being synced by the change.
         stops: files that stop being synced; they are deleted nowhere.
         started: the first of them, as the next.
@@ -196,6 +203,8 @@ class RulesDocument(Struct, frozen=True, kw_only=True):
     root: str
     include: list[str]
     exclude: list[str]
+    selected_folders: list[str] | None
+    excluded_folders: list[str]
     starts: int
     stops: int
     started: list[str]

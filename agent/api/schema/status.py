@@ -112,6 +112,7 @@ class SourceDocument(Struct, frozen=True, kw_only=True):
         skipped: selected files that are not synced, each counted once.
         failed: those of them that are not left out by policy.
         paused_until: null without a pause, and for a pause without an end.
+        paused_by: person, server (its preferences switch the source off for this machine) or null.
         last_sync_at: time at which both sides last agreed.
         degraded: reasons why changes may be noticed late.
     """
@@ -135,6 +136,7 @@ class SourceDocument(Struct, frozen=True, kw_only=True):
     held_deletes: HeldDeletesDocument | None
     progress: Progress | None
     paused_until: str | None
+    paused_by: str | None
     cursor: str | None
     last_sync_at: str | None
     degraded: list[str]

@@ -152,6 +152,16 @@ def move_command(app: App, old: str, new: str) -> ExitCode:
 @exclude_option
 @click.option("--remove", multiple=True, metavar="GLOB", help="Take this pattern away; may be repeated.")
 @click.option("--only", multiple=True, metavar="GLOB", help="Sync these patterns and no others; may be repeated.")
+@click.option(
+    "--folder",
+    "keep_folder",
+    multiple=True,
+    metavar="PATH",
+    help="Keep this folder of the server's; '.' keeps all; may be repeated.",
+)
+@click.option(
+    "--no-folder", multiple=True, metavar="PATH", help="Leave out this folder of the server's; may be repeated."
+)
 @dry_run_option
 @yes_option
 def rules_command(
@@ -162,13 +172,16 @@ def rules_command(
     exclude: tuple[str, ...],
     remove: tuple[str, ...],
     only: tuple[str, ...],
+    keep_folder: tuple[str, ...],
+    no_folder: tuple[str, ...],
     dry_run: bool,
     yes: bool,
 ) -> ExitCode:
     """Show or change the patterns for FOLDER.
 
-    Only this machine's. --include adds to the patterns, the defaults too; --only replaces them. Names the
-    files that start or stop being synced, and asks when files stop; deletes none.
+    Only this machine's. --include adds to the patterns, the defaults too; --only replaces them. --folder and
+    --no-folder change the selective sync that the server keeps for this machine. Names the files that start
+    or stop being synced, and asks when files stop; deletes none.
     """
     both = set(remove) & {*include, *exclude, *only}
     if both:
@@ -179,10 +192,12 @@ def rules_command(
         "exclude": list(exclude),
         "remove": list(remove),
         "only": list(only),
+        "keep_folder": list(keep_folder),
+        "no_folder": list(no_folder),
         "dry_run": dry_run,
     }
     with app.connect() as client:
-        if (exclude or remove or only) and not dry_run and not yes:
+        if (exclude or remove or only or keep_folder or no_folder) and not dry_run and not yes:
             planned = client.call("rules", {**params, "dry_run": True})
             if planned.get("stops"):
                 names = ", ".join(planned["stopped"][:5])

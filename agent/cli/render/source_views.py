@@ -158,7 +158,10 @@ def source_troubles(source: Document) -> list[TextLine]:
         )
     if source.get("conflicts"):
         lines.append(TextLine(f"  see: raven-agent conflicts {typed_path(source['root'])}", Style.CARE))
-    if source.get("paused_until"):
+    if source.get("paused_by") == "server":
+        words = "the server's preferences switch it off for this machine; to go on: raven-agent resume"
+        lines.append(TextLine(f"  {words}", Style.ASIDE))
+    elif source.get("paused_until"):
         lines.append(
             TextLine(f"  paused until {clock(source['paused_until'])}; to go on: raven-agent resume", Style.ASIDE)
         )

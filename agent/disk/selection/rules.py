@@ -10,6 +10,7 @@ from typing import Final
 from msgspec import Struct
 
 from agent.core.paths import parent_of
+from agent.core.scope import WHOLE, Scope
 from agent.disk.fs.protocol import Dir, FileType, Stat
 from agent.disk.root import PathBlocked, Root, UnsafePath
 from agent.disk.selection.bulk_filter import ExcludeChain, FilterResult, IncludeFilter
@@ -33,6 +34,7 @@ IGNORE_FILES: Final = (".gitignore", ".ravenignore")
 _IGNORE_LIMIT: Final = 1 << 20
 _EXCLUDE_ORIGIN: Final = "exclude patterns"
 _INCLUDE_ORIGIN: Final = "include patterns"
+_SCOPE_ORIGIN: Final = "server preferences"
 
 
 class Rules(Struct, frozen=True):
@@ -41,10 +43,12 @@ class Rules(Struct, frozen=True):
     Attributes:
         include: patterns of the files to sync; empty means ``DEFAULT_INCLUDE``.
         exclude: patterns of the files to leave out of these.
+        scope: the folders that the server's preferences choose for this machine.
     """
 
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
+    scope: Scope = WHOLE
 
 
 class SelectionVerdict(Struct, frozen=True):
@@ -53,7 +57,8 @@ class SelectionVerdict(Struct, frozen=True):
     Attributes:
         selected: True if the path is synced.
         rule: the pattern that decided; all include patterns if none of them matches.
-        origin: where it is written: ``built-in``, ``exclude patterns``, ``include patterns`` or ``FILE:LINE``.
+        origin: where it is written: ``built-in``, ``server preferences``, ``exclude patterns``, ``include patterns`` or
+            ``FILE:LINE``.
         unmatched: True if no pattern matches the path, which is why it is not synced.
     """
 
@@ -85,7 +90,7 @@ class _Parsed(Struct):
 
 
 class Selection:
-    """The rules over one root: built-in excludes, exclude patterns, ignore files at every level, include patterns.
+    """The rules over one root: built-in excludes, the server's preferences, patterns, ignore files at every level.
 
     Ignore files are cached until ``refresh``. Then each is examined again on its next use, and parsed again only if
     its stat changed. Any thread may call the methods.
@@ -94,6 +99,7 @@ class Selection:
     def __init__(self, root: Root, rules: Rules) -> None:
         self._root = root
         self.rules = rules
+        self._scope = None if rules.scope == WHOLE else rules.scope
         self._include = rules.include or DEFAULT_INCLUDE
         self._plain = self._include == DEFAULT_INCLUDE
         self._endings = tuple(pattern.removeprefix("**/*") for pattern in DEFAULT_INCLUDE)
@@ -176,6 +182,8 @@ class Selection:
         inside = self._folder(folder)
         if inside.excluded is not None:
             return FilterResult([], [])
+        if self._scope is not None and self._scope.rule_against(f"{folder}/_" if folder else "_") is not None:
+            return FilterResult([], [])
         sure, doubtful = self._wanted.filter_names(f"{folder}/" if folder else "", names)
         left = inside.chain.remaining(folder, sure) if inside.clear else []
         if len(left) < len(sure):
@@ -203,6 +211,9 @@ class Selection:
             rule = ".*"
         if rule is not None:
             return SelectionVerdict(False, rule, BUILT_IN)
+        left_out = self._left_out(shown)
+        if left_out is not None:
+            return SelectionVerdict(False, left_out, _SCOPE_ORIGIN)
         if not inside.chain.touches(shown):
             return None
         match = self._excludes.match(shown)
@@ -213,6 +224,13 @@ class Selection:
             if match is not None:
                 return None if match.negated else SelectionVerdict(False, match.pattern, match.origin)
         return None
+
+    def _left_out(self, shown: str) -> str | None:
+        """Return the rule of the server's preferences that leaves out a path; a folder's ends with '/'."""
+        if self._scope is None:
+            return None
+        is_folder = shown.endswith("/")
+        return self._scope.rule_against_folder(shown[:-1]) if is_folder else self._scope.rule_against(shown)
 
     def _folder(self, folder: str) -> _Folder:
         with self._lock:

@@ -31,6 +31,7 @@ from agent.remotes.protocol import (
     PushAnswer,
     Registration,
     RemoteSource,
+    SelectiveSync,
     Sink,
     not_resumable,
 )
@@ -72,6 +73,11 @@ class RavenRemote:
     def capabilities(self) -> Capabilities:
         """See ``Remote``. The released server states none."""
         return self._capabilities
+
+    @property
+    def selective_sync(self) -> SelectiveSync | None:
+        """See ``Remote``. The server has none."""
+        return None
 
     def register(self, name: str, platform: str, version: str, wanted_id: str | None = None) -> Registration:
         """See ``Remote``. The released server creates a new connector with an id of its own each time."""

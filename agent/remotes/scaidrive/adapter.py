@@ -37,12 +37,14 @@ from agent.remotes.protocol import (
     PushAnswer,
     Registration,
     RemoteSource,
+    SelectiveSync,
     Sink,
     not_resumable,
 )
 from agent.remotes.scaidrive.calls import CONTENT_COST, LIST_COST, MISSING, WRITE_COST, Calls, Limits, no_version
 from agent.remotes.scaidrive.conflicts import ShareConflicts
 from agent.remotes.scaidrive.feed import ShareFeed
+from agent.remotes.scaidrive.preferences import SharePreferences
 from agent.remotes.scaidrive.push import Sender
 from agent.remotes.scaidrive.tree import ShareFolders
 from agent.remotes.scaidrive.uploads import DriveUploads, session_of
@@ -90,6 +92,7 @@ class ScaiDriveRemote:
         self._conflicts = ShareConflicts(self._calls)
         self._uploads = DriveUploads(self._calls)
         self._sender = Sender(self._calls, self._tree, self._uploads, self._conflicts, self._is_writable)
+        self._preferences = SharePreferences(self._calls, self._tree, books, lambda: self._device)
         self._acknowledged: dict[str, tuple[float, str | None]] = {}
 
     @property
@@ -185,6 +188,11 @@ class ScaiDriveRemote:
     def state_digest(self, source_id: str) -> str:
         """See ``Remote``. Never called: the server has no digest."""
         raise _cannot("state_digest")
+
+    @property
+    def selective_sync(self) -> SelectiveSync:
+        """See ``Remote``."""
+        return self._preferences
 
     # Contents
 

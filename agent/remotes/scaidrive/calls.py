@@ -164,6 +164,11 @@ class Calls:
         return content if sha256(content) == version.hash else None
 
 
+def no_folder(path: str) -> RemoteCallError:
+    """Return the failure of a folder that the server does not list."""
+    return RemoteCallError(Problem(ProblemKind.NOT_FOUND, f"the server has no folder {path}"), SideEffect.NONE)
+
+
 def no_version() -> RemoteCallError:
     """Return the failure of a version that the server does not list."""
     return RemoteCallError(Problem(ProblemKind.NOT_FOUND, "the server no longer has this version"), SideEffect.NONE)

@@ -209,9 +209,11 @@ class _PageReading:
         )
 
     def _content(self, path: str, identifier: str, version: VersionRow) -> bytes | None:
-        """Return a small content that the book does not have yet."""
+        """Return a small content that this machine keeps and does not have yet."""
         known = self._book.entry_at(path)
         if version.number == NO_NUMBER or (known is not None and known.hash == version.hash):
+            return None
+        if not self._book.is_kept(path):
             return None
         content = self._calls.content(identifier, version)
         self._size += len(content or b"")

@@ -29,7 +29,6 @@ _CODES: Final = {
     4429: (ProblemKind.BUSY, "the account has too many WebSockets on the server"),
 }
 """The meaning of the codes with which the server closes."""
-_CHANGES: Final = ("change", "sync_preference_updated")
 
 
 def nudge_of(text: str) -> Nudge | None:
@@ -50,7 +49,9 @@ def nudge_of(text: str) -> Nudge | None:
         return Nudge(None)
     if kind == "force_sync":
         return Nudge(source, full=True)
-    return Nudge(source) if kind in _CHANGES else None
+    if kind == "sync_preference_updated":
+        return Nudge(source, preferences=True)
+    return Nudge(source) if kind == "change" else None
 
 
 def listen(

@@ -16,7 +16,7 @@ from agent.remotes.fields import row, text
 from agent.remotes.http.decode import DecodeLimits
 from agent.remotes.http.failures import RemoteCallError, SideEffect, malformed
 from agent.remotes.http.request import Priority
-from agent.remotes.scaidrive.calls import LIST_COST, MISSING, Calls
+from agent.remotes.scaidrive.calls import LIST_COST, MISSING, Calls, no_folder
 from agent.remotes.scaidrive.wire import ROOT, ChildRow, children_of, folder_body
 
 _CONFLICT: Final = 409
@@ -126,7 +126,7 @@ class ShareFolders:
         for name in path.split("/") if path else ():
             below = [each for each in self.children(share, known, deleted=True) if each.is_folder and each.name == name]
             if not below:
-                raise _no_folder(path)
+                raise no_folder(path)
             known = below[-1].id
         return known
 
@@ -134,7 +134,7 @@ class ShareFolders:
         for child in self.children(share, parent):
             if child.is_folder and child.name == name:
                 return self._keep(share, path, child.id)
-        raise _no_folder(path)
+        raise no_folder(path)
 
     def _create(self, share: str, parent: str | None, name: str, path: str) -> str:
         try:
@@ -163,7 +163,3 @@ class ShareFolders:
         with self._lock:
             self._ids[share, path] = identifier
         return identifier
-
-
-def _no_folder(path: str) -> RemoteCallError:
-    return RemoteCallError(Problem(ProblemKind.NOT_FOUND, f"the server has no folder {path}"), SideEffect.NONE)

@@ -100,6 +100,10 @@ class MemoryBook:
         found = self.folders.get(folder_id)
         return None if found is None else found.path
 
+    def is_kept(self, path: str) -> bool:
+        """See ``Book``."""
+        return True
+
     def operation_for(self, remote_id: str | None, rev: str | None, path: str, digest: str | None) -> str | None:
         """See ``Book``."""
         for identifier, (operation, outcome) in reversed(self._sent.items()):
