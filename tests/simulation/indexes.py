@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from agent.core.model import IndexedFile, IndexedFileRow
 from agent.index.store import Index, open_index
+from simulation.stored import FollowedConnection
 
 SOURCE = 1
 """The one source there is, as indexes know it."""
@@ -77,8 +78,9 @@ def index_of(copy: bytes | None = None) -> Index:
     if copy is None and _AT_REST:
         return Index(_AT_REST.pop())
     connection = sqlite3.connect(
-        ":memory:", isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS
-    )
+        ":memory:", isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS,
+        factory=FollowedConnection,
+    )  # fmt: skip
     connection.deserialize(copy or _EMPTY[0])
     return Index(connection)
 
@@ -86,7 +88,8 @@ def index_of(copy: bytes | None = None) -> Index:
 def put_aside(index: Index) -> None:
     """Empty an index that nobody uses any more, and keep its connection for another."""
     connection = index.connection
-    connection.set_trace_callback(None)
+    assert isinstance(connection, FollowedConnection)
+    connection.follow = None
     empty(connection)
     _AT_REST.append(connection)
 

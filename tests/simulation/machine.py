@@ -429,6 +429,12 @@ class Machine:
             del self.said[lane]
         self.tell(*messages)
 
+    def deliver_all(self) -> None:
+        """Give the engine all messages of all lanes at once."""
+        messages = [message for lane in self.lanes() for message in self.said[lane]]
+        self.said = {FOLDER_LANE: deque(), WATCHER_LANE: deque()}
+        self.tell(*messages)
+
     def hear(self, paths: Sequence[str]) -> None:
         """The watcher saw something at these paths; at none of them: somewhere. A single pass has no watcher."""
         if self.alive and self.habits.run_mode is RunMode.DAEMON:

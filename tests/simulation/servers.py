@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import sqlite3
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -17,7 +19,7 @@ from agent.hub.raven.endpoints import Hub
 from agent.hub.store import tables as t
 from agent.hub.store.session import SqlSession
 from agent.hub.store.sql_store import SqlStore
-from agent.hub.store.statements import Statement
+from agent.hub.store.statements import SqliteTransaction, Statement
 from strict_raven import USER, WORKSPACE, Races, Response, StrictRaven, seeded_ids, token
 
 _SECRET = b"a secret of the simulation, long enough for HS256" * 2
@@ -120,12 +122,35 @@ class _Raven:
         return path.endswith(WRITES)
 
 
+class _OneConnection(SqlStore):
+    """A store in memory whose transactions take its one connection past SQLAlchemy's pool."""
+
+    def __init__(self) -> None:
+        super().__init__("sqlite://")
+        with self._writer.connect() as pooled:
+            connection = pooled.connection.driver_connection
+        assert isinstance(connection, sqlite3.Connection)
+        self._connection = connection
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[SqliteTransaction]:
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield SqliteTransaction(self._connection)
+        except BaseException:
+            self._connection.rollback()
+            raise
+        self._connection.commit()
+
+    _writing = _reading
+
+
 class HubServer(_Raven):
     """The embedded hub, in memory."""
 
     def __init__(self, seed: int, clock: Callable[[], float]) -> None:
         if not _AT_REST:
-            fresh = SqlStore("sqlite://")
+            fresh = _OneConnection()
             _AT_REST.append((fresh, fresh.snapshot()))
         self.store, self._empty = _AT_REST.pop()
         self.store.restore(self._empty)

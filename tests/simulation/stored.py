@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 from agent.core.conflict import Conflict
 from agent.index.operations import OperationState
@@ -15,6 +17,46 @@ _UNKNOWN = (OperationState.STORED, OperationState.UNSETTLED)
 _READING = frozenset({"SELECT", "BEGIN ", "COMMIT", "ROLLBA", "PRAGMA"})
 _WRITING = re.compile(r"\s*(?:INSERT(?: OR \w+)? INTO|UPDATE|DELETE FROM)\s+(\w+)")
 _HARMLESS = re.compile(r"\s*(?:CREATE TEMP|DROP TABLE)|--")
+_ALL: Final = "every table"
+
+
+class FollowedConnection(sqlite3.Connection):
+    """A connection that reports each of its statements: the driver's trace writes out the values of each one as well.
+
+    Attributes:
+        follow: called with the text of a statement before it is carried out.
+    """
+
+    follow: Callable[[str], None] | None = None
+
+    def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
+        """As in ``sqlite3.Connection``."""
+        if self.follow is not None:
+            self.follow(sql)
+        return super().execute(sql, *values)
+
+    def executemany(self, sql: str, *rows: Any) -> sqlite3.Cursor:
+        """As in ``sqlite3.Connection``."""
+        if self.follow is not None:
+            self.follow(sql)
+        return super().executemany(sql, *rows)
+
+    def rollback(self) -> None:
+        """As in ``sqlite3.Connection``."""
+        if self.follow is not None:
+            self.follow("ROLLBACK")
+        super().rollback()
+
+
+@functools.lru_cache(maxsize=10_000)
+def _written_by(statement: str) -> str | None:
+    """The table that a statement writes to; None if it writes to none."""
+    if statement[:6] in _READING:
+        return _ALL if statement[:6] == "ROLLBA" else None
+    found = _WRITING.match(statement)
+    if found is not None:
+        return found[1]
+    return None if _HARMLESS.match(statement) else _ALL
 
 
 CheckTable = Callable[[Index, int, str], None]
@@ -33,18 +75,17 @@ class Stored:
         self._source = source
         self._check = check
         self._tables: dict[str, Mapping[str, Any]] = {}
-        index.connection.set_trace_callback(self._note)
+        if isinstance(index.connection, FollowedConnection):
+            index.connection.follow = self._note
+        else:
+            index.connection.set_trace_callback(self._note)
 
     def _note(self, statement: str) -> None:
-        if statement[:6] in _READING:
-            if statement[:6] == "ROLLBA":
-                self._tables.clear()
-            return
-        found = _WRITING.match(statement)
-        if found is not None:
-            self._tables.pop(found[1], None)
-        elif not _HARMLESS.match(statement):
+        table = _written_by(statement)
+        if table is _ALL:
             self._tables.clear()
+        elif table is not None:
+            self._tables.pop(table, None)
 
     def table(self, name: str) -> Mapping[str, Any]:
         """Return what a table holds, in the forms of ``READERS``. Nobody may change it."""

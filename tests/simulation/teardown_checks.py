@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from agent.core.model import Reason
+from agent.engine import effects as e
 from agent.engine import messages as m
 from simulation import deciding
 from simulation.indexes import SOURCE
-from simulation.machine import Machine
+from simulation.machine import Machine, Waiting
 from simulation.oracle import clashing, differences, late_writes, left_over
 from simulation.world import World
 
@@ -78,22 +79,12 @@ class Ending:
         raise NeverAtRest(f"a pass does not end: {self._state()}")
 
     def _work(self) -> bool:
-        """One thing that can be done now; False if there is none."""
-        for machine in self._world.machines:
-            if not machine.alive:
-                continue
-            if machine.folder_work:
-                machine.work()
-            elif machine.lanes():
-                machine.deliver(machine.lanes()[0], 20)
-            elif machine.due():
-                machine.tick()
-            elif machine.ready_calls():
-                machine.call(machine.ready_calls()[0])
-            else:
-                continue
-            return True
-        return False
+        """Let one machine do all it can do now; False if there is none.
+
+        Calls that wait on the server are answered last: their answers then tell of all that the others did.
+        """
+        machines = [machine for machine in self._world.machines if machine.alive]
+        return any(map(_act, machines)) or any(map(_hear_from_server, machines))
 
     def _sleep(self) -> None:
         world = self._world
@@ -135,3 +126,31 @@ class Ending:
     def _state(self) -> str:
         views = [f"{x.name}: {x.engine.view()}" for x in self._world.machines]
         return "\n".join([*differences(self._world), *views])
+
+
+def _act(machine: Machine) -> bool:
+    """Carry out what waits for nothing, and have the engine take in all that is known; False if there is nothing."""
+    calls = [call for call in machine.ready_calls() if not _is_waiting(call)]
+    if not (machine.folder_work or calls or machine.lanes() or machine.due()):
+        return False
+    while machine.folder_work:
+        machine.work()
+    for call in calls:
+        machine.call(call)
+    if machine.lanes():
+        machine.deliver_all()
+    elif machine.due():
+        machine.tick()
+    return True
+
+
+def _hear_from_server(machine: Machine) -> bool:
+    """Answer the calls that waited until something happened on the server; False if there is none."""
+    calls = [call for call in machine.ready_calls() if _is_waiting(call)]
+    for call in calls:
+        machine.call(call)
+    return bool(calls)
+
+
+def _is_waiting(call: Waiting) -> bool:
+    return isinstance(call.effect, e.Poll) and call.effect.wait > 0
