@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final, Protocol
 
 from msgspec import Struct
@@ -23,6 +23,23 @@ class BookEntry(Struct, frozen=True, gc=False):
     rev: str | None
     hash: str
     size: int | None = None
+
+
+class PushedContent(Struct, frozen=True, gc=False):
+    """An operation of ours as the index has it, whatever became of it.
+
+    Attributes:
+        hash: sha256 that it pushed; None for a delete.
+        rev: the revision that it made; None if it is not known, or is the hash.
+        base, base_rev: see ``Operation``.
+        resume: see ``Outgoing``.
+    """
+
+    hash: str | None
+    rev: str | None
+    base: str | None
+    base_rev: str | None
+    resume: str | None
 
 
 class Book(Protocol):
@@ -65,6 +82,10 @@ class Book(Protocol):
         """
         ...
 
+    def pushed_to(self, path: str) -> Sequence[PushedContent]:
+        """Return our own operations on a path that are remembered, newest first."""
+        ...
+
 
 class EmptyBook:
     """The book of a source that no link on this machine uses."""
@@ -96,6 +117,10 @@ class EmptyBook:
     def operation_for(self, remote_id: str | None, rev: str | None, path: str, digest: str | None) -> str | None:
         """See ``Book``."""
         return None
+
+    def pushed_to(self, path: str) -> Sequence[PushedContent]:
+        """See ``Book``."""
+        return ()
 
 
 BookOf = Callable[[str], Book]

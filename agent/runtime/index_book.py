@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 
 from agent.core.scope import WHOLE, Scope
 from agent.index import Index
 from agent.index.trees import PathRow
-from agent.remotes.book import BookEntry
+from agent.remotes.book import BookEntry, PushedContent
 
 
 class IndexBook:
@@ -61,6 +61,12 @@ class IndexBook:
         """See ``Book``."""
         with self._reading() as index:
             return index.operations.made_by_us(self._source, path, digest, remote_id, rev)
+
+    def pushed_to(self, path: str) -> Sequence[PushedContent]:
+        """See ``Book``."""
+        with self._reading() as index:
+            found = [(each, each.operation) for each in index.operations.of_path(self._source, path)]
+        return [PushedContent(o.hash, each.rev, o.base, o.base_rev, each.resume) for each, o in reversed(found)]
 
 
 def _entry(row: PathRow) -> BookEntry | None:

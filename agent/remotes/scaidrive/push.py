@@ -24,8 +24,9 @@ from agent.remotes.scaidrive.apply import Applier, ApplyItem
 from agent.remotes.scaidrive.calls import MISSING, Calls
 from agent.remotes.scaidrive.conflicts import ShareConflicts
 from agent.remotes.scaidrive.tree import ShareFolders
-from agent.remotes.scaidrive.uploads import DriveUploads, UploadBytes, UploadChanged, UploadInDoubt, is_taken
+from agent.remotes.scaidrive.uploads import DriveUploads, is_taken
 from agent.remotes.scaidrive.wire import VersionRow, change_body
+from agent.remotes.uploading import UploadBytes, UploadChanged, UploadInDoubt
 
 _FORBIDDEN: Final = "the account may not write here"
 _TAKEN_BY_FOLDER: Final = "the server has a folder of this name"

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import posixpath
 import secrets
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 from agent.core.errors import ContentChanged, DiskError, ProblemKind
@@ -15,7 +12,7 @@ from agent.core.remote_records import Operation
 from agent.core.supply import Pieces
 from agent.remotes.fields import sha256
 from agent.remotes.http.decode import DecodeLimits
-from agent.remotes.http.failures import RemoteCallError, SideEffect
+from agent.remotes.http.failures import RemoteCallError
 from agent.remotes.http.request import BYTES, ApiRequest, FilePart, Priority
 from agent.remotes.protocol import OnResumable
 from agent.remotes.scaidrive.calls import CONTENT_COST, MISSING, WRITE_COST, Calls
@@ -30,37 +27,10 @@ from agent.remotes.scaidrive.wire_uploads import (
     upload_done_of,
     upload_status_of,
 )
+from agent.remotes.uploading import RunningUploads, UploadChanged, in_doubt
 
 _REFUSED_CONTENT: Final = (400, 422)
 """Statuses of a completion whose chunks are not the promised content."""
-
-
-class UploadChanged(Exception):
-    """The file changed, or its upload was cancelled."""
-
-
-class UploadInDoubt(Exception):
-    """The request that makes the version was sent, and its answer does not say what happened."""
-
-    def __init__(self, failure: RemoteCallError) -> None:
-        super().__init__(failure.problem.message)
-        self.failure = failure
-
-
-class UploadBytes:
-    """Bytes in memory as an opened content."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    @property
-    def size(self) -> int:
-        """See ``Pieces``."""
-        return len(self._content)
-
-    def read(self, offset: int, length: int) -> bytes:
-        """See ``Pieces``."""
-        return self._content[offset : offset + length]
 
 
 class DriveUploads:
@@ -68,15 +38,11 @@ class DriveUploads:
 
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
-        self._lock = threading.Lock()
-        self._running: dict[str, bool] = {}
-        """Uploads by operation id, and True if they were cancelled."""
+        self._running = RunningUploads()
 
     def cancel(self, operation_id: str) -> None:
         """See ``Remote.cancel``."""
-        with self._lock:
-            if operation_id in self._running:
-                self._running[operation_id] = True
+        self._running.cancel(operation_id)
 
     def send_form(self, share: str, folder: str | None, operation: Operation, pieces: Pieces) -> FileRow:
         """Create a small file in one request; returns its record.
@@ -100,7 +66,7 @@ class DriveUploads:
             "POST", "files", body=body, content_type=f"multipart/form-data; boundary={boundary}",
             limits=DecodeLimits.RECORD, cost=CONTENT_COST,
         )  # fmt: skip
-        with _in_doubt():
+        with in_doubt():
             return file_of(self._calls.send(call))
 
     def send_session(
@@ -127,7 +93,7 @@ class DriveUploads:
         """
         if pieces.size != operation.size:
             raise UploadChanged
-        with self._run(operation):
+        with self._running.run(operation.id):
             session, status = self._resumed(operation, resume)
             if status is not None and status.complete and status.file is not None:
                 return UploadDone(status.file, status.rev, operation.hash)
@@ -142,16 +108,6 @@ class DriveUploads:
             except (UploadChanged, ContentChanged) as changed:
                 self._discard(session)
                 raise UploadChanged from changed
-
-    @contextmanager
-    def _run(self, operation: Operation) -> Iterator[None]:
-        with self._lock:
-            self._running[operation.id] = False
-        try:
-            yield
-        finally:
-            with self._lock:
-                del self._running[operation.id]
 
     def _begin(self, share: str, folder: str | None, operation: Operation, replaced: str | None) -> UploadBegun:
         body = upload_body(
@@ -182,8 +138,7 @@ class DriveUploads:
         size = session.chunk_size
         priority = Priority.BULK if operation.size > self._calls.limits.multipart else Priority.OWN
         for index in range(-(-pieces.size // size)):
-            if self._running[operation.id]:
-                raise UploadChanged
+            self._running.check(operation.id)
             if index in received:
                 continue
             part = FilePart(pieces, index * size, min(size, pieces.size - index * size))
@@ -195,7 +150,7 @@ class DriveUploads:
 
     def _complete(self, session: UploadBegun) -> UploadDone:
         try:
-            with _in_doubt():
+            with in_doubt():
                 return upload_done_of(self._calls.post("uploads/{}/complete", (session.session,)))
         except RemoteCallError as failure:
             if failure.status in _REFUSED_CONTENT:
@@ -210,17 +165,6 @@ class DriveUploads:
         except RemoteCallError:
             # The server forgets it by itself after a day.
             return
-
-
-@contextmanager
-def _in_doubt() -> Iterator[None]:
-    """Translate a failure after which the version may exist."""
-    try:
-        yield
-    except RemoteCallError as failure:
-        if failure.effect is SideEffect.POSSIBLE:
-            raise UploadInDoubt(failure) from failure
-        raise
 
 
 def _state_of(session: UploadBegun, operation: Operation) -> str:

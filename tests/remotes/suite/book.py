@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from agent.core.events import Delete, FeedEvent, Move, Page, Upsert
 from agent.core.remote_records import Operation, Outcome, RemoteFolder, Result, Verb
-from agent.remotes.book import BookEntry
+from agent.remotes.book import BookEntry, PushedContent
 
 
 class MemoryBook:
@@ -24,6 +24,8 @@ class MemoryBook:
         self.files: dict[str, BookEntry] = {}
         self.folders: dict[str, RemoteFolder] = {}
         self.seen: dict[tuple[str, str], tuple[str | None, str | None]] = {}
+        self.resumes: dict[str, str] = {}
+        """Operation id -> the state with which its upload can continue."""
         self._sent: dict[str, tuple[Operation, Outcome | None]] = {}
 
     # Committing
@@ -113,3 +115,11 @@ class MemoryBook:
             if same and remote_id in (None, own_id) and rev in (None, own_rev):
                 return identifier
         return None
+
+    def pushed_to(self, path: str) -> list[PushedContent]:
+        """See ``Book``."""
+        found = [(o, made) for o, made in self._sent.values() if path in o.paths]
+        return [
+            PushedContent(o.hash, made.rev if made else None, o.base, o.base_rev, self.resumes.get(o.id))
+            for o, made in reversed(found)
+        ]
