@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import datetime as dt
 import os
 import re
 import sqlite3
@@ -189,14 +190,30 @@ def test_the_index_is_private_and_readers_cannot_write(path: Path) -> None:
 
 
 def test_a_current_index_opens_without_sqlite_utils(path: Path) -> None:
-    """Only a migration that is due imports it; every start pays for imports."""
-    with _opened(path):
-        pass
+    """Only the migration of an older index imports it; every start pays for imports. A new index is made without it."""
     program = (
         "import sys\nfrom pathlib import Path\nfrom agent.index import open_index\n"
         "open_index(Path(sys.argv[1])).close()\nassert 'sqlite_utils' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", program, str(path)], check=True, cwd=Path(__file__).parents[2])
+    for _ in ("new", "current"):
+        subprocess.run([sys.executable, "-c", program, str(path)], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_a_new_index_equals_one_of_sqlite_utils(path: Path) -> None:
+    """Its schema, its records of migrations and its version are those that the migrations leave behind."""
+    with contextlib.closing(sqlite3.connect(":memory:", isolation_level=None)) as migrated:
+        # An own table, so that it counts as an older index.
+        migrated.execute("CREATE TABLE older (id INTEGER)")
+        migrate.migrate(migrated)
+        migrated.execute("DROP TABLE older")
+        with _opened(path) as index:
+            assert _tables(index.connection) == _tables(migrated)
+            [new], [old] = (
+                connection.execute("SELECT applied_at FROM _sqlite_migrations LIMIT 1").fetchall()
+                for connection in (index.connection, migrated)
+            )
+            assert [dt.datetime.fromisoformat(at).utcoffset() for (at,) in (new, old)] == [dt.timedelta(0)] * 2
+            assert len(new[0]) == len(old[0])
 
 
 def test_migrations_are_numbered_without_gaps(path: Path) -> None:
