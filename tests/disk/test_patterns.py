@@ -10,8 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pathspec import GitIgnoreSpec
 from pathspec.patterns.gitignore import GitIgnorePatternError
+from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from agent.disk.selection.bulk_filter import ExcludeChain
+from agent.disk.selection.glob import InvalidPattern, translate
 from agent.disk.selection.patterns import MAX_IGNORE_PATTERNS, MAX_PATTERNS, PatternList, built_in, check_pattern
 from agent.disk.selection.review import refused_patterns, risky_patterns
 from agent.disk.selection.rules import Rules
@@ -29,7 +31,9 @@ _PATTERN = st.builds(
     st.lists(st.sampled_from(_PARTS), min_size=1, max_size=4),
     st.sampled_from(["", "", "/"]),
 )
+_LINE = st.one_of(_PATTERN, st.text("ab9_.-*?/![]\\#z ", max_size=12))
 HOSTILE = (
+    "a" * 60 + "+",
     "*a" * 14 + "b",
     "*a*" * 30,
     "a*" * 60 + "b",
@@ -57,6 +61,26 @@ def test_every_pattern_decides_as_the_reference_does(patterns: list[str], parts:
     assert (None if found is None else (found.pattern, found.negated)) == wanted
     touched = any(GitIgnoreSpec.from_lines([one]).check_file(path).include for one in patterns if one[0] != "!")
     assert PatternList.given(patterns, "here").touches(path) == touched
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+@settings(max_examples=2000, deadline=None)
+@given(line=_LINE)
+def test_a_line_is_a_pattern_as_for_the_reference(line: str) -> None:
+    """Lines that are decided without the reference are negated, or no patterns, as it says."""
+    text = line if line.endswith("\\ ") else line.rstrip()
+    try:
+        adds = GitIgnoreSpecPattern.pattern_to_regex(text)[1]
+    except GitIgnorePatternError:
+        with pytest.raises(InvalidPattern):
+            translate(line)
+        return
+    try:
+        found = translate(line)
+    except InvalidPattern:
+        # We refuse more: a range that ends before it begins.
+        return
+    assert (None if found is None else not found.negated) == adds
 
 
 @pytest.mark.parametrize("pattern", HOSTILE)

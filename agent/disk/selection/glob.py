@@ -26,6 +26,9 @@ ANYWHERE: Final = f"^{_ABOVE}"
 _FOLDER: Final = "(?P<folder>/)"
 _FIXED_BREAK: Final = "(?=/|\\Z)"
 _SPECIAL: Final = frozenset("*?[\\")
+_PLAIN_PART: Final = r"(?:[*][*]|[*]?+(?:(?:[\w.-]|\[(?:0-9|a-z|A-Z)\])++[*]?+)++)"
+_PLAIN: Final = re.compile(f"(!?)/?(?:{_PLAIN_PART}/)*{_PLAIN_PART}/?", re.ASCII)
+"""Lines that are patterns beyond doubt. Asking ``pathspec`` costs an import of 60 M instructions."""
 
 
 class InvalidPattern(ValueError):
@@ -93,7 +96,12 @@ def translate(pattern: str) -> GlobPattern | None:
 
 def _is_negated(text: str) -> bool | None:
     """Return True for a pattern that takes paths back, False for another one, None for a line that is no pattern."""
-    # Imported late: the default rules need no pattern, so most commands start without it.
+    if not text or text.startswith("#"):
+        return None
+    plain = _PLAIN.fullmatch(text)
+    if plain is not None:
+        return bool(plain[1])
+    # Imported late: most folders have no other patterns, and most commands start sooner without it.
     from pathspec.patterns.gitignore import GitIgnorePatternError
     from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
