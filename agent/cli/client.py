@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, cast
 from agent.api.followed import FOLLOWED
 from agent.cli.unix_http import OK, UnixHttpResponse, post
 from agent.core.errors import AgentError, HomeLocked, NotRunning, UsageError
+from agent.process.imports import quick_imports
 
 if TYPE_CHECKING:
     from agent.daemon.foreground import CommandSession
@@ -176,7 +177,8 @@ def _take(home: Home, settings: Settings) -> SocketClient | CommandSession:
         running = daemon_of(home)
         if running is not None:
             return running
-        from agent.daemon.foreground import CommandSession
+        with quick_imports():
+            from agent.daemon.foreground import CommandSession
 
         home.create()
         try:

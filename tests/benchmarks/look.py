@@ -14,19 +14,22 @@ import time
 from collections import deque
 from pathlib import Path
 
-from agent.core.accepts import TEXT
-from agent.core.errors import Problem, ProblemKind, RemoteError
-from agent.core.model import Mode
-from agent.disk.fs.posix import PosixFs
-from agent.disk.selection.rules import Rules
-from agent.engine import effects as e
-from agent.engine import messages as m
-from agent.engine.config import EngineConfig, RunMode
-from agent.engine.engine import Engine
-from agent.index import open_index
-from agent.runtime.effect_executor import EffectExecutor, ServerConnection
-from agent.runtime.local_folder import LocalFolder
-from agent.runtime.local_index_reader import LocalIndexReader
+from agent.process.imports import quick_imports
+
+with quick_imports():
+    from agent.core.accepts import TEXT
+    from agent.core.errors import Problem, ProblemKind, RemoteError
+    from agent.core.model import Mode
+    from agent.disk.fs.posix import PosixFs
+    from agent.disk.selection.rules import Rules
+    from agent.engine import effects as e
+    from agent.engine import messages as m
+    from agent.engine.config import EngineConfig, RunMode
+    from agent.engine.engine import Engine
+    from agent.index import open_index
+    from agent.runtime.effect_executor import EffectExecutor, ServerConnection
+    from agent.runtime.local_folder import LocalFolder
+    from agent.runtime.local_index_reader import LocalIndexReader
 
 _SOURCE = 1
 """The index's number of the first folder that was linked."""

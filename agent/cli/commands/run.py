@@ -21,6 +21,7 @@ from agent.cli.command import App, command
 from agent.cli.exit_codes import ExitCode
 from agent.cli.output import Verbosity, is_terminal
 from agent.core.errors import AgentError, HomeLocked
+from agent.process.imports import quick_imports
 
 if TYPE_CHECKING:
     from agent.daemon.sd_notify import SdNotify
@@ -40,9 +41,10 @@ def run_command(app: App) -> ExitCode:
     Until interrupted. This is what services start. SIGHUP has the settings read anew.
     """
     with stop_on_signal() as stop, reload_on_hangup(stop) as reloads:
-        from agent.cli.logsetup import log_as_daemon
-        from agent.daemon.foreground import run_foreground
-        from agent.daemon.sd_notify import SdNotify
+        with quick_imports():
+            from agent.cli.logsetup import log_as_daemon
+            from agent.daemon.foreground import run_foreground
+            from agent.daemon.sd_notify import SdNotify
 
         manager = SdNotify.taken_from(os.environ)
         settings = _settings(app, manager)

@@ -17,6 +17,7 @@ from agent.cli.commands.run import once_no_command_holds_it, stop_on_signal
 from agent.cli.exit_codes import ExitCode
 from agent.cli.humanize import folder_path, path_params, short_home
 from agent.core.errors import UsageError
+from agent.process.imports import quick_imports
 
 if TYPE_CHECKING:
     from agent.cli.client import Client
@@ -162,7 +163,9 @@ def _run_with_view(app: App) -> None:
     from agent.cli.live import show_stream
     from agent.cli.logsetup import log_to_file
     from agent.core.errors import NotRunning
-    from agent.daemon.foreground import run_foreground
+
+    with quick_imports():
+        from agent.daemon.foreground import run_foreground
 
     settings = app.settings()
     app.home.create()
