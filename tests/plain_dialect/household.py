@@ -42,7 +42,7 @@ class Household:
         self._state.mkdir()
         self.index = open_index(top / "index.sqlite")
         self._reader = LocalIndexReader(top / "index.sqlite", SOURCE)
-        self._remote = world.adapter(lambda _: self._reader.book())  # type: ignore[arg-type]
+        self._remote = world.adapter(self._reader.book())  # type: ignore[arg-type]
         self._connector = self._remote.register(name, "linux", "1", f"id-of-{name}").connector_id
         self._folder: LocalFolder | None = None
         self.done: list[e.Effect] = []

@@ -222,7 +222,7 @@ FRAMES: list[tuple[Any, Nudge | None]] = [
     ({"event_type": "change", "share_id": "s", "data": {}}, Nudge("s")),
     ({"type": "change", "event_type": "change", "share_id": "s"}, Nudge("s")),
     ({"event_type": "change"}, Nudge(None)),
-    ({"event_type": "sync_preference_updated", "share_id": "s", "device_id": "d"}, Nudge("s")),
+    ({"event_type": "sync_preference_updated", "share_id": "s", "device_id": "d"}, Nudge("s", preferences=True)),
     ({"event_type": "force_sync", "share_id": "s"}, Nudge("s", full=True)),
     ({"type": "pong"}, None),
     ({"event_type": ["change"]}, None),
