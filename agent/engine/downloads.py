@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Set
 
 from msgspec.structs import replace
@@ -66,8 +65,8 @@ class Downloads:
         self._large = large
         self._moves = moves
         self._ids: Iterator[str] = iter(())
-        self._restores: dict[str, bytes | None] = {}
-        """Texts to restore once the present file was read, by path; None to remove the file."""
+        self._restores: dict[str, Restore] = {}
+        """Restores that begin once the present file was read, by path."""
         self._groups: list[str] = []
         """The first intent of each group in flight."""
 
@@ -175,10 +174,9 @@ class Downloads:
         if message.path in ctx.parked or ctx.is_busy(message.path):
             return
         if row.local.presence is not Presence.UNKNOWN:
-            if message.content is not None or row.local.hash is not None:
-                self.restore(row, message.content)
+            self._restore(row, message)
             return
-        self._restores[message.path] = message.content
+        self._restores[message.path] = message
         ctx.in_flight.begin_restore([message.path])
         ctx.emit(ScanPaths((message.path,), anew=frozenset([message.path])))
 
@@ -192,14 +190,16 @@ class Downloads:
                 text = "the file cannot be read, so nothing was restored over it"
                 ctx.set_problem(PathProblem(path, ProblemOrigin.PULL, Reason.UNREADABLE, text, ctx.now))
 
-    def restore(self, row: PathRow, content: bytes | None) -> None:
-        """Journal the install of this text over what the row says the folder holds, and have it made.
+    def restore(self, row: PathRow, content: bytes) -> None:
+        """Journal the install of this text over what the row says the folder holds, and have it made."""
+        self._restore(row, Restore(row.path, content))
 
-        Without a text the file is removed.
-        """
-        digest = None if content is None else hashlib.sha256(content).hexdigest()
-        intent = Intent(self._ctx.new_intent_id(), row.path, digest, row.local.hash, Purpose.RESTORE)
-        self.carry([(intent, Inline(content or b""))])
+    def _restore(self, row: PathRow, message: Restore) -> None:
+        """Journal a restore. A file that is to be removed and is not there needs none."""
+        digest = message.hash
+        if digest is not None or row.local.hash is not None:
+            intent = Intent(self._ctx.new_intent_id(), row.path, digest, row.local.hash, Purpose.RESTORE)
+            self.carry([(intent, message.supply)])
 
     def _plan_restores(self) -> None:
         """Install restored texts in the step in which the present file became known.
@@ -210,9 +210,7 @@ class Downloads:
             row = self._path_store.row(path)
             if row.local.presence is not Presence.UNKNOWN:
                 self._ctx.in_flight.end_restore(path)
-                content = self._restores.pop(path)
-                if content is not None or row.local.hash is not None:
-                    self.restore(row, content)
+                self._restore(row, self._restores.pop(path))
 
     def plan(self) -> None:
         """Ask for the next group of changes."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import hashlib
 from typing import ClassVar, Final
 
 from msgspec import Struct
@@ -11,6 +12,7 @@ from agent.core.errors import Problem, ProblemKind
 from agent.core.events import Page
 from agent.core.model import ApplyResult, Observation, Resolution, SkippedEntry
 from agent.core.remote_records import Outcome, RemoteConflict, RemoteFile, RemoteHead
+from agent.core.supply import Inline, Staged, Supply, Transfer
 from agent.core.without_texts import WithoutTexts
 
 
@@ -268,13 +270,27 @@ class Restore(WithoutTexts, frozen=True):
     """A person's wish for this text at this path; the present file goes to the trash.
 
     Attributes:
-        content: None to remove the file. Its delete is then sent like any other.
+        content: the text; None with a large file, or to remove the file. Its delete is then sent like any other.
+        staged: a large file, as a finished download in the staging folder. Its sender removes it if it is left over.
     """
 
     TEXTS: ClassVar = ("content",)
 
     path: str
     content: bytes | None
+    staged: Transfer | None = None
+
+    @property
+    def hash(self) -> str | None:
+        """The sha256 of the file to bring back; None to remove the file."""
+        if self.staged is not None:
+            return self.staged.hash
+        return None if self.content is None else hashlib.sha256(self.content).hexdigest()
+
+    @property
+    def supply(self) -> Supply:
+        """The place of its bytes."""
+        return Inline(self.content or b"") if self.staged is None else Staged(self.staged.id)
 
 
 class DeletedTextFound(WithoutTexts, frozen=True):

@@ -166,3 +166,40 @@ def test_two_machines_converge_through_the_hub(machine: Machines, shared_hub: Se
     one.sync(code=0)
     assert one.files() == two.files() == {"notes/a.md": b"b\n", "images/video.bin": LARGE}
     assert shared_hub.text(share, "notes/a.md") == "b\n"
+
+
+def test_large_versions_come_back_in_pieces(machine: Machines, drive: Drive) -> None:
+    """In pieces: an earlier version of the server, an entry of the trash, a copy elsewhere, and a deleted file."""
+    one = machine("one")
+    drive.login(one)
+    newer = LARGE[::-1]
+    one.write("video.bin", LARGE)
+    for number in range(12):
+        # Beside them, one delete is not all files.
+        one.write(f"{number}.md", "x")
+    share = one.link("--name", "team")
+    one.write("video.bin", newer)
+    one.sync(code=0)
+    first = hashlib.sha256(LARGE).hexdigest()
+    ran = one.run("restore", one.folder / "video.bin", "--version", first[:12], "--yes")
+    assert ran.code == 0, ran
+    assert one.files()["video.bin"] == LARGE == drive.files(share)["video.bin"]
+    (entry,) = one.json("trash")
+    assert (entry["hash"], entry["size"]) == (hashlib.sha256(newer).hexdigest(), len(newer))
+    ran = one.run("restore", one.folder / "video.bin", "--trash", entry["id"], "--yes")
+    assert ran.code == 0, ran
+    assert one.files()["video.bin"] == newer
+    (one.folder / "video.bin").unlink()
+    one.sync(code=0)
+    assert "video.bin" not in drive.files(share)
+    copy = one.path / "copy.bin"
+    ran = one.run("restore", one.folder / "video.bin", "--version", first[:12], "--to", copy)
+    assert ran.code == 0, ran
+    assert copy.read_bytes() == LARGE
+    ran = one.run("restore", one.folder / "video.bin", "--version", first[:12], "--yes")
+    assert ran.code == 0, ran
+    assert one.files()["video.bin"] == LARGE == drive.files(share)["video.bin"]
+    assert not list(one.folder.rglob("*.down"))
+    shown = one.run("show", one.folder / "video.bin", "--version", first[:12])
+    assert shown.code == 1, shown
+    assert "--to FILE" in shown.err

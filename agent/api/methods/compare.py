@@ -10,7 +10,8 @@ from typing import Final
 from msgspec import Struct
 
 from agent.api.methods.common import RequestRefused, path_param, readable
-from agent.api.methods.history import source_over, version_content
+from agent.api.methods.history import source_over
+from agent.api.methods.versions import version_content
 from agent.api.schema.history import CompareDocument, ComparedVersion, CompareParams
 from agent.core.diff import unified
 from agent.core.errors import UsageError
@@ -36,7 +37,7 @@ def compare(agent: Agent, params: CompareParams) -> CompareDocument:
     if len(params.versions) not in (1, 2):
         raise UsageError("one or two versions are compared", "raven-agent history PATH lists them")
     source, path = source_over(agent, path_param(params.path, params.path_base64))
-    sides = [_of_version(version_content(agent, source, path, version, None)) for version in params.versions]
+    sides = [_of_version(version_content(agent, source, path, version)) for version in params.versions]
     if len(sides) == 1:
         sides.append(_Side("now", _present(source.root / path)))
     old, new = sides

@@ -5,8 +5,6 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-import os
-from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,8 +21,16 @@ from agent.api.methods.common import (
     stamp,
     stamp_or_none,
 )
-from agent.api.methods.late_writes import install_text, rescue_quietly
+from agent.api.methods.late_writes import rescue_quietly
 from agent.api.methods.sync import working_runner
+from agent.api.methods.versions import (
+    find_version,
+    hash_of_version,
+    install_version,
+    size_of,
+    version_content,
+    write_version,
+)
 from agent.api.schema.common import ErrorDocument, ListParams, NoParams, PathParams
 from agent.api.schema.history import (
     HistoryDocument,
@@ -128,28 +134,36 @@ def restore(agent: Agent, params: RestoreParams) -> RestoreDocument:
         UsageError: no single version is meant.
     """
     source, path = source_over(agent, path_param(params.path, params.path_base64))
-    content = version_content(agent, source, path, params.version or "", params.trash_id)
+    found = find_version(agent, source, path, params.version or "", params.trash_id)
     if params.to is not None or params.to_base64 is not None:
         target = Path(path_param(params.to, params.to_base64, "to"))
     else:
         target = source.root / path
     if agent.registry.source_over(target) is None:
-        return _write_outside(target, content)
+        write_version(agent, found, target)
+        return RestoreDocument(
+            changed=True,
+            path=readable(str(target)),
+            root=None,
+            size=size_of(found),
+            hash=hash_of_version(found),
+            replaced=None,
+        )
     source, path = agent.source_over(str(target))
     if any(conflict.path == path and conflict.parks for conflict in live_conflicts(agent, source)):
         raise RequestRefused(f"{path} is parked by a conflict", "raven-agent resolve it first")
     runner = working_runner(agent, source)
     runner.pass_once().result()
     before = _trash_ids(agent, source, path)
-    install_text(agent, runner, source, path, content)
+    install_version(agent, runner, source, path, found)
     runner.pass_once().result()
     new = [entry_id for entry_id in _trash_ids(agent, source, path) if entry_id not in before]
     return RestoreDocument(
         changed=True,
         path=readable(path),
         root=readable(str(source.root)),
-        size=len(content),
-        hash=hashlib.sha256(content).hexdigest(),
+        size=size_of(found),
+        hash=hash_of_version(found),
         replaced=new[-1] if new else None,
     )
 
@@ -169,7 +183,7 @@ def show(agent: Agent, params: ShowParams) -> ShowDocument:
     """
     source, path = source_over(agent, path_param(params.path, params.path_base64))
     if params.version is not None:
-        content = version_content(agent, source, path, params.version, None)
+        content = version_content(agent, source, path, params.version)
     else:
         head = remote_of(agent, source).head(source.source_id, path)
         if head is None:
@@ -182,74 +196,6 @@ def show(agent: Agent, params: ShowParams) -> ShowDocument:
         hash=hashlib.sha256(content).hexdigest(),
         size=len(content),
         content_base64=base64.b64encode(content).decode("ascii"),
-    )
-
-
-def version_content(agent: Agent, source: SourceEntry, path: str, wanted: str, trash_id: str | None) -> bytes:
-    """Return the bytes of a trash entry, or of the version whose hash begins with ``wanted``."""
-    rescue_quietly(agent, source)
-    with opened_folder(agent, source) as folder:
-        if trash_id:
-            found = [entry for entry in folder.trash.entries() if entry.id.startswith(trash_id)]
-            if len(found) != 1:
-                words = "several trash entries start" if found else "no trash entry starts"
-                raise UsageError(f"{words} with {trash_id}", "raven-agent trash lists them")
-            return folder.trash.read(found[0].id)
-        if not wanted:
-            raise UsageError("version or trash_id is needed", "raven-agent history lists them")
-        trashed = {
-            entry.hash: entry.id
-            for entry in folder.trash.entries()
-            if entry.path == path and entry.hash.startswith(wanted)
-        }
-        if wanted in trashed:
-            return folder.trash.read(trashed[wanted])
-        sent = _sent_versions(agent, source, path, wanted, known=trashed)
-        hashes = {*trashed, *sent}
-        if len(hashes) != 1:
-            words = f"several versions of {path} begin" if hashes else f"no version of {path} begins"
-            raise UsageError(f"{words} with {wanted!r}", "raven-agent history lists them")
-        (digest,) = hashes
-        text = folder.trash.read(trashed[digest]) if digest in trashed else sent[digest]
-    limit = agent.server(source.server).capabilities.inline_limit if text is None else None
-    if text is None and limit is not None:
-        message = f"version {digest[:12]} of {path} is over {limit:,} bytes, or is no longer kept"
-        raise RequestRefused(message, "restore it on the server; the file then arrives like any other")
-    if text is None:
-        raise RequestRefused(f"the server knows version {digest[:12]} of {path} and has no text of it")
-    return text
-
-
-def _sent_versions(
-    agent: Agent, source: SourceEntry, path: str, wanted: str, *, known: Collection[str]
-) -> dict[str, bytes | None]:
-    """Return the texts on the server whose hash begins with ``wanted``, by their hash; None for one that is not kept.
-
-    A server that cannot be asked is no error where the trash has a ``known`` one.
-    """
-    try:
-        versions = remote_of(agent, source).history(source.source_id, path)
-    except AgentError:
-        if known:
-            return {}
-        raise
-    # A text that was written twice may be kept with one of its versions only.
-    chosen = sorted((v for v in versions if v.hash.startswith(wanted)), key=lambda v: v.content is not None)
-    return {version.hash: None if version.content is None else bytes(version.content) for version in chosen}
-
-
-def _write_outside(target: Path, content: bytes) -> RestoreDocument:
-    """Write a new file outside every linked folder; an existing file is never replaced."""
-    try:
-        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o666)
-    except OSError as error:
-        raise RequestRefused(f"{target} cannot be written: {error.strerror}", "choose another --to") from error
-    with os.fdopen(descriptor, "wb") as out:
-        out.write(content)
-        os.fsync(out.fileno())
-    digest = hashlib.sha256(content).hexdigest()
-    return RestoreDocument(
-        changed=True, path=readable(str(target)), root=None, size=len(content), hash=digest, replaced=None
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from functools import partial
 from shlex import quote
@@ -24,16 +23,15 @@ _WAIT_SECONDS: Final = 30.0
 """Longest wait for a file that is busy; each try may take as long."""
 
 
-def install_text(agent: Agent, runner: SourceRunner, source: SourceEntry, path: str, content: bytes) -> None:
-    """Have the engine put the text in place, and wait for the outcome.
+def install(agent: Agent, runner: SourceRunner, source: SourceEntry, message: m.Restore) -> None:
+    """Have the engine put a version in place, and wait for the outcome.
 
     Raises:
         RequestRefused: the file is still another after several tries.
     """
-    if not _try_restore(agent, runner, source, m.Restore(path, content), hashlib.sha256(content).hexdigest()):
-        raise RequestRefused(
-            f"{source.root / path} could not be restored", f"raven-agent explain {quote(str(source.root / path))}"
-        )
+    whole = source.root / message.path
+    if not _try_restore(agent, runner, source, message):
+        raise RequestRefused(f"{whole} could not be restored", f"raven-agent explain {quote(str(whole))}")
 
 
 def remove_file(agent: Agent, runner: SourceRunner, source: SourceEntry, path: str, expected: str | None) -> None:
@@ -42,19 +40,15 @@ def remove_file(agent: Agent, runner: SourceRunner, source: SourceEntry, path: s
     Raises:
         RequestRefused: the file is another one, or still there after several tries.
     """
-    if _local_hash(agent, source, path) != expected or not _try_restore(
-        agent, runner, source, m.Restore(path, None), None
-    ):
+    if _local_hash(agent, source, path) != expected or not _try_restore(agent, runner, source, m.Restore(path, None)):
         raise RequestRefused(
             f"{source.root / path} could not be removed", f"raven-agent explain {quote(str(source.root / path))}"
         )
 
 
-def _try_restore(
-    agent: Agent, runner: SourceRunner, source: SourceEntry, message: m.Restore, digest: str | None
-) -> bool:
-    """Send the message until the path holds the hash ``digest``. Return False after the last try."""
-    path = message.path
+def _try_restore(agent: Agent, runner: SourceRunner, source: SourceEntry, message: m.Restore) -> bool:
+    """Send the message until the path holds its version. Return False after the last try."""
+    path, digest = message.path, message.hash
 
     def at_rest() -> bool:
         return not runner.engine.is_busy(path)
@@ -111,7 +105,7 @@ def _rescue(agent: Agent, source: SourceEntry, late: LateWrite) -> str:
         return in_trash
     runner = agent.runner(source.key) or agent.start_source(source)
     try:
-        install_text(agent, runner, source, late.rescue_path, late.content)
+        install(agent, runner, source, m.Restore(late.rescue_path, late.content))
     except RequestRefused:
         # The folder excludes such a name, for example. The bytes stay in the trash, under their own hash.
         return in_trash

@@ -16,9 +16,9 @@ from agent.api.methods.common import (
     row_of,
     stamp,
 )
-from agent.api.methods.history import version_content
-from agent.api.methods.late_writes import install_text, remove_file
+from agent.api.methods.late_writes import remove_file
 from agent.api.methods.sync import looking_runner, working_runner
+from agent.api.methods.versions import find_version, install_version
 from agent.api.schema.history import RewindDocument, RewindParams, RewindRow
 from agent.core.delete_guard import plan_id
 from agent.core.errors import AgentError, RemoteError, UsageError
@@ -191,4 +191,5 @@ def _change(agent: Agent, runner: SourceRunner, source: SourceEntry, row: Rewind
     if row.after is None:
         remove_file(agent, runner, source, row.path, row.before)
     else:
-        install_text(agent, runner, source, row.path, version_content(agent, source, row.path, row.after, None))
+        found = find_version(agent, source, row.path, row.after)
+        install_version(agent, runner, source, row.path, found)

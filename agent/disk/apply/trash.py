@@ -34,6 +34,7 @@ from agent.disk.apply.watch_records import (
 )
 from agent.disk.fs.protocol import Dir, FileType, Fs, Stat
 from agent.disk.root import Root
+from agent.disk.scan.digest import CHUNK
 
 _STAMP: Final = "%Y%m%dT%H%M%SZ"
 _ENTRY: Final = re.compile(r"(\d{8}T\d{6}Z)-([0-9A-Za-z_.]+)-([0-9a-f]{64})-([a-z_]+)-(.+)")
@@ -143,6 +144,17 @@ class Trash:
                     )
                 return content
         raise DiskError(f"There is no trash entry {entry_id}.")
+
+    def pieces(self, entry: TrashEntry) -> Iterator[bytes]:
+        """Iterate over an entry's bytes; their receiver checks the hash. Raises DiskError."""
+        try:
+            with contextlib.ExitStack() as opened:
+                file = self._fs.open_file(self.folder, entry.name)
+                opened.callback(self._fs.close, file)
+                while piece := self._fs.read(file, CHUNK):
+                    yield piece
+        except OSError as failure:
+            raise DiskError(f"The trash entry {entry.id} cannot be read: {explain(failure)}.") from failure
 
     def store(self, path: str, content: bytes, reason: str, entry_id: str, now: float) -> None:
         """Write one text as an entry, as ``store_all`` does."""

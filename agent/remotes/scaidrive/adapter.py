@@ -199,6 +199,7 @@ class ScaiDriveRemote:
     def fetch(self, source_id: str, transfer: Transfer, offset: int, sink: Sink) -> None:
         """See ``Remote``."""
         identifier = transfer.remote_id or self._id_at(source_id, transfer.path)
+        identifier = identifier or self._deleted_id(source_id, transfer.path)
         if identifier is None:
             raise no_version()
         number = self._calls.number_of(identifier, transfer.rev, transfer.hash)
