@@ -5,10 +5,20 @@ from __future__ import annotations
 import datetime as dt
 import os
 import re
-import unicodedata
 from typing import TYPE_CHECKING, Any, Final
 
 from agent.core.errors import UsageError
+from agent.core.humanize import ago as ago
+from agent.core.humanize import clock as clock
+from agent.core.humanize import count_of as count_of
+from agent.core.humanize import parse_time as parse_time
+from agent.core.humanize import printable as printable
+from agent.core.humanize import seconds_words as seconds_words
+from agent.core.humanize import short_hash as short_hash
+from agent.core.humanize import size_words as size_words
+from agent.core.humanize import when as when
+from agent.process.shell_words import short_home as short_home
+from agent.process.shell_words import typed_path as typed_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,7 +27,6 @@ _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DURATION: Final = re.compile(r"(?:\d+(?:\.\d+)?[smhdw])+")
 _LONGEST: Final = 100 * 366 * 86_400
 """Seconds. A longer time would leave the range of dates."""
-_UNSAFE: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs"})
 
 
 def parse_duration(text: str, *, needs_unit: bool = False) -> float:
@@ -68,100 +77,6 @@ def moment(text: str, now: dt.datetime | None = None) -> dt.datetime:
     if found > local:
         raise UsageError(f"{text!r} is still to come", "name a time that is past")
     return found
-
-
-def printable(text: object) -> str:
-    """``text`` on one line, without characters that could steer a terminal or hide a part of a name."""
-    return "".join(
-        c if unicodedata.category(c) not in _UNSAFE else c.encode("unicode_escape", "surrogatepass").decode()
-        for c in str(text)
-    )
-
-
-def size_words(count: float) -> str:
-    """``1.5 MiB``."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if count < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
-
-
-def seconds_words(seconds: float) -> str:
-    """``45 s``, ``3 min``, ``2 h 5 min``, ``4 d``."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3600:
-        return f"{whole // 60} min"
-    if whole < 86_400:
-        return f"{whole // 3600} h {whole % 3600 // 60} min"
-    return f"{whole // 86_400} d"
-
-
-def when(stamp: object, now: dt.datetime | None = None) -> str:
-    """Return a time for people: ``2 min ago`` within a day, else the local date and time; ``-`` for None."""
-    then = parse_time(stamp)
-    if then is None:
-        return "-" if stamp is None else str(stamp)
-    seconds = ((now or dt.datetime.now(dt.UTC)) - then).total_seconds()
-    if 0 <= seconds < 86_400:
-        return f"{seconds_words(seconds)} ago"
-    return then.astimezone().strftime("%Y-%m-%d %H:%M")
-
-
-def clock(stamp: object) -> str:
-    """Return the local time of day of an RFC 3339 time, with the date unless it is today."""
-    then = parse_time(stamp)
-    if then is None:
-        return str(stamp)
-    local, today = then.astimezone(), dt.datetime.now().astimezone().date()
-    return local.strftime("%H:%M" if local.date() == today else "%Y-%m-%d %H:%M")
-
-
-def short_home(path: object) -> str:
-    """Return a path with ``~`` for the person's home folder."""
-    text, home = str(path), os.environ.get("HOME", "")
-    if len(home) > 1 and (text == home or text.startswith(home + os.sep)):
-        return "~" + text[len(home) :]
-    return text
-
-
-def typed_path(path: object) -> str:
-    """Return a path as a person types it into a shell: with ``~``, and quoted where that is needed."""
-    import shlex
-
-    shown = short_home(path)
-    if shown == "~":
-        return shown
-    return f"~/{shlex.quote(shown[2:])}" if shown.startswith("~/") else shlex.quote(shown)
-
-
-def ago(stamp: str | None, now: dt.datetime) -> str:
-    """Return the time from an RFC 3339 time to ``now``; ``never`` for None."""
-    then = parse_time(stamp)
-    return "never" if then is None else f"{seconds_words((now - then).total_seconds())} ago"
-
-
-def parse_time(stamp: object) -> dt.datetime | None:
-    """Parse an RFC 3339 time; None for anything else."""
-    if not isinstance(stamp, str):
-        return None
-    try:
-        then = dt.datetime.fromisoformat(stamp)
-    except ValueError:
-        return None
-    return then if then.tzinfo else then.replace(tzinfo=dt.UTC)
-
-
-def short_hash(digest: object) -> str:
-    """Return the first 12 digits; ``-`` for "no such file"."""
-    return str(digest)[:12] if digest else "-"
-
-
-def count_of(number: int, noun: str) -> str:
-    """``1 file``, ``2 files``."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def working_directory() -> Path:

@@ -1,0 +1,23 @@
+"""Paths as a person reads them and types them into a shell."""
+
+from __future__ import annotations
+
+import os
+
+
+def short_home(path: object) -> str:
+    """Return a path with ``~`` for the person's home folder."""
+    text, home = str(path), os.environ.get("HOME", "")
+    if len(home) > 1 and (text == home or text.startswith(home + os.sep)):
+        return "~" + text[len(home) :]
+    return text
+
+
+def typed_path(path: object) -> str:
+    """Return a path as a person types it into a shell: with ``~``, and quoted where that is needed."""
+    import shlex
+
+    shown = short_home(path)
+    if shown == "~":
+        return shown
+    return f"~/{shlex.quote(shown[2:])}" if shown.startswith("~/") else shlex.quote(shown)
