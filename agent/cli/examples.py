@@ -176,6 +176,11 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
         ("hub migrate", "bring the database to this release's schema"),
         ("hub migrate --data /srv/raven", "of a hub with another data folder"),
     ),
+    "ui": (
+        ("ui", "open the dashboard"),
+        ("ui --no-open", "print its address only"),
+        ("ui --port 9000 --json", "the same for a script, on another port"),
+    ),
     "help": (("help sync", "the help of a command"), ("help hub backup", "of a command in a group")),
     "completion": (
         ("completion fish > ~/.config/fish/completions/raven-agent.fish", "install it for fish"),

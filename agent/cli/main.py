@@ -28,6 +28,7 @@ _PLACES: Final = {
     "up": CommandSpec("agent.cli.commands.up", "Sync FOLDER: nothing else is needed.", START),
     "status": CommandSpec("agent.cli.commands.status", "Show the state of each source, one line each.", START),
     "sync": CommandSpec("agent.cli.commands.sync", "Make one full pass now.", START),
+    "ui": CommandSpec("agent.cli.commands.ui", "Open the dashboard in the browser.", START),
     "help": CommandSpec("agent.cli.commands.support", "Show the help of a command.", START),
     "files": CommandSpec("agent.cli.commands.status", "List files and their states.", DAILY),
     "explain": CommandSpec("agent.cli.commands.status", "Show why PATH is or is not synced.", DAILY),

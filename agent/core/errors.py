@@ -29,6 +29,7 @@
     ├── RequestRefused            the request makes sense, but cannot be granted now
     ├── Unsent                    local changes have not reached the server
     ├── AnsweredError             the agent answered a command with an error
+    ├── FormRefused               a form of the dashboard lacks the token of its page
     ├── Declined                  the person answered a question with no
     ├── EditorFailed              the editor could not be started, or its exit code was not 0
     ├── NotMerged                 a merge given by the person is unfinished

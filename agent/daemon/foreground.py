@@ -15,6 +15,7 @@ from agent.api.context import ApiContext
 from agent.core.errors import AgentError
 from agent.daemon.alerts import AlertMonitor
 from agent.daemon.automerge import AutoMerge
+from agent.daemon.dashboard import DashboardOnDemand
 from agent.daemon.late_write_monitor import LateWriteMonitor
 from agent.daemon.sd_notify import SdNotify
 from agent.daemon.service_status import ServiceStatusReporter
@@ -104,22 +105,22 @@ def run_foreground(
     try:
         agent = Agent(home, settings, RunMode.DAEMON, fs=fs)
         provisioner = Provisioner(agent)
-        context = ApiContext(agent, provisioner)
+        dashboard = DashboardOnDemand(home)
+        context = dashboard.context = ApiContext(agent, provisioner, dashboard)
         try:
             # Before the API can be asked for a reload: the older reading must not replace the reload's newer one.
             provisioner.set_desired(read_home(home))
             reporter = ServiceStatusReporter(agent, provisioner, manager or SdNotify(), reloads)
-            with ControlServer(context, home.socket), reporter:
+            with ControlServer(context, home.socket), reporter, dashboard:
                 # Created before any source runs: the conflicts that exist now are not new.
                 alerts = AlertMonitor(agent)
                 agent.start_all()
                 provisioner.start()
                 _start_monitors(agent, alerts, stop)
+                dashboard.start_on(settings.ui_port)
                 on_ready()
                 reporter.ready()
-                run_maintenance(context)
-                while not stop.wait(_MAINTENANCE_SECONDS):
-                    run_maintenance(context)
+                _maintain_until(stop, context)
         finally:
             provisioner.stop()
             agent.close()
@@ -137,6 +138,12 @@ def _start_monitors(agent: Agent, alerts: AlertMonitor, stop: threading.Event) -
     }
     for name, run_forever in monitors.items():
         threading.Thread(target=run_forever, args=(stop,), name=name, daemon=True).start()
+
+
+def _maintain_until(stop: threading.Event, context: ApiContext) -> None:
+    run_maintenance(context)
+    while not stop.wait(_MAINTENANCE_SECONDS):
+        run_maintenance(context)
 
 
 def run_maintenance(context: ApiContext) -> None:

@@ -19,7 +19,7 @@ from agent.settings.settings import Settings
 
 log = logging.getLogger(__name__)
 
-AT_THE_NEXT_START: Final = frozenset({"hub_port", "hub_token_days", "log_format", "server_url", "workspace"})
+AT_THE_NEXT_START: Final = frozenset({"hub_port", "hub_token_days", "ui_port", "log_format", "server_url", "workspace"})
 """Settings that a running agent cannot change."""
 
 

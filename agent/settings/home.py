@@ -113,6 +113,11 @@ class Home:
         return self.state_dir / "rewinds"
 
     @property
+    def ui_file(self) -> Path:
+        """Port, colours and keys of the dashboard."""
+        return self.state_dir / "ui.json"
+
+    @property
     def hub_dir(self) -> Path:
         """Data of the embedded hub."""
         return self.state_dir / "hub"

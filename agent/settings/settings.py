@@ -119,6 +119,12 @@ class Settings:
         variable="RAVEN_AGENT_HUB_PORT",
     )
     hub_token_days: int = _setting(90, "days", "how long a token of the embedded hub is good for", least=1, most=3650)
+    ui_port: int = _setting(
+        0,
+        "",
+        "port of the dashboard from the agent's start on; 0 starts it when raven-agent ui asks for it",
+        most=65_535,
+    )
     auto_merge: bool = _setting(default=False, unit="", meaning="merge clean three-way merges without asking")
     notifications: bool = _setting(
         default=True,

@@ -79,6 +79,7 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "hub backup": ("FILE", "--force", "--without-secret", "--json"),
     "hub restore": ("FILE", "--force", "--json"),
     "hub migrate": ("--data", "--json"),
+    "ui": ("--port", "--no-open", "--json"),
     "help": ("COMMAND",),
     "completion": ("bash", "zsh", "fish"),
 }

@@ -18,6 +18,7 @@ from agent.api.methods import (
     accounts,
     compare,
     conflicts,
+    dashboard,
     doctor,
     drafts,
     events,
@@ -34,6 +35,7 @@ from agent.api.methods import (
 from agent.api.schema.accounts import HubParams, LoginParams, LogoutParams
 from agent.api.schema.common import FolderParams, ListParams, NoParams, PathParams
 from agent.api.schema.conflicts import DiffParams, DraftParams, DraftSaveParams, ResolveParams
+from agent.api.schema.dashboard import DashboardParams
 from agent.api.schema.doctor import DrillParams
 from agent.api.schema.history import CompareParams, RestoreParams, RewindParams, ShowParams
 from agent.api.schema.links import LinkParams, MoveParams, RulesParams, SourcesParams, UnlinkParams
@@ -83,8 +85,9 @@ CONTEXT_METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
     "events": (events.events, EventsParams),
     "doctor": (doctor.doctor, NoParams),
     "reload": (settings.reload, NoParams),
+    "ui": (dashboard.ui, DashboardParams),
 }
-"""Handlers that also need the provisioner, so they take the whole context."""
+"""Handlers that also need the provisioner or the dashboard, so they take the whole context."""
 
 CHANGES_LINKS: Final = frozenset({"link", "unlink", "move", "rules", "login", "logout"})
 """Methods that make or change accounts and links: one at a time."""

@@ -1,0 +1,66 @@
+"""The dashboard of a daemon: nothing of it is loaded before somebody asks for it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from agent.api import methods
+from agent.api.context import ApiContext
+from agent.api.schema.dashboard import DashboardDocument
+from agent.core.errors import AgentError
+from agent.settings.home import Home
+
+if TYPE_CHECKING:
+    from agent.ui.server import DashboardServer
+
+log = logging.getLogger(__name__)
+
+
+class DashboardOnDemand:
+    """Starts the dashboard when it is first asked for, and ends it with its own block.
+
+    Attributes:
+        context: the context of the methods that the pages call; set before the first ``open``.
+    """
+
+    def __init__(self, home: Home) -> None:
+        self.context: ApiContext | None = None
+        self._home = home
+        self._lock = threading.Lock()
+        self._server: DashboardServer | None = None
+
+    def open(self, port: int | None = None) -> DashboardDocument:
+        """Start the dashboard unless it runs, and return its address with a one-time code. Raises UsageError."""
+        with self._lock:
+            if self._server is None:
+                from agent.ui.server import DashboardServer
+
+                self._server = DashboardServer(self._call, self._home.ui_file)
+        return self._server.open(port)
+
+    def start_on(self, port: int) -> None:
+        """Start the dashboard on the port of the settings; 0 is none. A port in use is logged and ends nothing else."""
+        if not port:
+            return
+        try:
+            self.open(port)
+        except (AgentError, OSError) as error:
+            log.warning("the dashboard does not start: %s", error)
+
+    def __enter__(self) -> DashboardOnDemand:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._lock:
+            if self._server is not None:
+                self._server.close()
+
+    def _call(self, method: str, params: Mapping[str, Any]) -> Any:
+        assert self.context is not None
+        return methods.call(self.context, method, params)

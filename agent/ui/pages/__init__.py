@@ -1,0 +1,15 @@
+"""The pages, one module each, and the list of them that every page shows.
+
+A new page is a module with ``ROUTES``, a template of the same name, and an entry here.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from agent.ui.page_route import NavigationEntry, PageRoute
+from agent.ui.pages import footer, overview
+
+ROUTES: Final[tuple[PageRoute, ...]] = (*overview.ROUTES, *footer.ROUTES)
+
+NAVIGATION: Final[tuple[NavigationEntry, ...]] = (NavigationEntry("/", "Overview", "o"),)
