@@ -106,6 +106,7 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
     "activity": (
         ("activity -f", "show what happens to files, as it happens"),
         ("activity ~/notes --since 1d", "since yesterday, in one folder"),
+        ("activity --by day --since 30d", "count the changes of each day"),
     ),
     "events": (
         ("events --follow --json", "follow everything that changes, as a program does"),

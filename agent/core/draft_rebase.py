@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final, cast
 
 from merge3 import Merge3
@@ -55,20 +55,34 @@ def rebase_draft(draft: bytes, old: MergeSides, new: MergeSides) -> bytes | None
     return text
 
 
-def marked_blocks(lines: Sequence[bytes]) -> list[MarkedBlock]:
-    """Return the conflicts between markers, in order. A marker without its counterpart is text."""
+def marked_blocks(lines: Sequence[bytes], known: Collection[tuple[bytes, bytes]] = ()) -> list[MarkedBlock]:
+    """Return the conflicts between markers, in order. A marker without its counterpart is text.
+
+    A line of seven equal signs can be a heading's underline too. In a block with several of them that one is the
+    marker which splits it into the two sides of a ``known`` conflict, else the first.
+    """
     found: list[MarkedBlock] = []
-    start = middle = -1
+    start = -1
+    middles: list[int] = []
     for number, line in enumerate(lines):
         if line.startswith(_OPEN):
-            start, middle = number, -1
-        elif start >= 0 and middle < 0 and line.rstrip(b"\r\n") == _MIDDLE:
-            middle = number
-        elif start >= 0 and middle >= 0 and line.startswith(_CLOSE):
-            left, right = list(lines[start + 1 : middle]), list(lines[middle + 1 : number])
-            found.append(MarkedBlock(start, number + 1, left, right))
-            start = middle = -1
+            start, middles = number, []
+        elif start >= 0 and line.rstrip(b"\r\n") == _MIDDLE:
+            middles.append(number)
+        elif middles and line.startswith(_CLOSE):
+            blocks = [
+                MarkedBlock(start, number + 1, list(lines[start + 1 : middle]), list(lines[middle + 1 : number]))
+                for middle in middles
+            ]
+            found.append(next((one for one in blocks if _is_known(one, known)), blocks[0]))
+            start, middles = -1, []
     return found
+
+
+def _is_known(block: MarkedBlock, known: Collection[tuple[bytes, bytes]]) -> bool:
+    left, right = (b"".join(side) for side in (block.left, block.right))
+    # The marker behind a side gave it a line end if it had none.
+    return any(left in (one, one + b"\n") and right in (other, other + b"\n") for one, other in known)
 
 
 def _carried_over(draft: bytes, before: bytes, after: bytes, name: bytes) -> bytes:

@@ -81,6 +81,22 @@ class ActivityLog:
         rows: Iterable[Any] = self._db.execute(sql, (after, since, *sources, limit))
         return (ActivityEntry(*row) for row in rows)
 
+    def counts(self, sources: Collection[int], since: float, seconds: int, offset: int) -> list[tuple[float, int, int]]:
+        """Count the lines about files in spans of equal length: start of each span, lines, different files.
+
+        Args:
+            since: only lines of this time and later, in seconds since the epoch.
+            seconds: length of a span.
+            offset: seconds that local time is ahead of UTC, so that days begin at local midnight.
+        """
+        marks = ", ".join("?" * len(sources))
+        sql = (
+            "SELECT CAST((at + ?) / ? AS INTEGER) AS span, count(*), count(DISTINCT source || '/' || path)"
+            f" FROM activity WHERE at >= ? AND path <> '' AND source IN ({marks}) GROUP BY span ORDER BY span"
+        )
+        rows: Iterable[Any] = self._db.execute(sql, (offset, seconds, since, *sources))
+        return [(float(span * seconds - offset), lines, files) for span, lines, files in rows]
+
     def prune(self, before: float) -> None:
         """Delete lines older than ``before``, up to the first younger one. The cost is that of the lines deleted."""
         first = self._db.execute("SELECT id FROM activity WHERE at >= ? ORDER BY id LIMIT 1", (before,)).fetchone()

@@ -47,7 +47,7 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "trash": ("FOLDER|prune", "--limit", "--after", "--json"),
     "pause": ("FOLDER", "--for", "--everywhere", "--json"),
     "resume": ("FOLDER", "--everywhere", "--json"),
-    "activity": ("FOLDER", "-f", "--since", "--limit", "--after", "--json"),
+    "activity": ("FOLDER", "-f", "--since", "--by", "--limit", "--after", "--json"),
     "logs": ("-f", "--since", "--level", "--json"),
     "doctor": ("--bundle", "--drill", "--json"),
     "config get": ("NAME", "--json"),

@@ -70,3 +70,12 @@ def test_without_a_base_each_difference_is_marked() -> None:
         (None, b"", b"d"),
     ]
     assert begin_merge(None, b"a", None) is None
+
+
+def test_an_underline_is_not_taken_for_the_marker() -> None:
+    """A heading with seven equal signs below it is text of its side, if the sides are known."""
+    lines = b"<<<<<<< local\nTitle\n=======\nmine\n=======\ntheirs\n>>>>>>> raven\n".splitlines(keepends=True)
+    (block,) = marked_blocks(lines, [(b"Title\n=======\nmine\n", b"theirs")])
+    assert block.left == [b"Title\n", b"=======\n", b"mine\n"]
+    (block,) = marked_blocks(lines)
+    assert block.left == [b"Title\n"]

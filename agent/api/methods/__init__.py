@@ -39,7 +39,7 @@ from agent.api.schema.dashboard import DashboardParams
 from agent.api.schema.doctor import DrillParams
 from agent.api.schema.history import CompareParams, RestoreParams, RewindParams, ShowParams
 from agent.api.schema.links import LinkParams, MoveParams, RulesParams, SourcesParams, UnlinkParams
-from agent.api.schema.status import ActivityParams, EventsParams, FilesParams
+from agent.api.schema.status import ActivityCountsParams, ActivityParams, EventsParams, FilesParams
 from agent.api.schema.sync import PauseParams, ResumeParams, RetryParams, SyncParams
 from agent.core.errors import UsageError
 
@@ -51,6 +51,7 @@ METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
     "files": (files.files, FilesParams),
     "explain": (files.explain, PathParams),
     "activity": (files.activity, ActivityParams),
+    "activity_counts": (files.activity_counts, ActivityCountsParams),
     "login": (accounts.login, LoginParams),
     "logout": (accounts.logout, LogoutParams),
     "ensure_local_hub": (accounts.ensure_local_hub, HubParams),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import threading
+from typing import Final
 
 from msgspec import UNSET
 
@@ -21,6 +23,8 @@ from agent.core.draft_rebase import MergeSides, rebase_draft
 from agent.core.errors import UsageError
 from agent.runtime.agent import Agent
 from agent.settings.drafts import Draft, Drafts
+
+_SAVING: Final = threading.Lock()
 
 
 def drafts(agent: Agent, params: FolderParams) -> list[DraftRow]:
@@ -90,19 +94,25 @@ def draft_save(agent: Agent, params: DraftSaveParams) -> DraftSaveDocument:
         RequestRefused: another window or command has changed the draft since; both texts are still there.
         UsageError: the id names no conflict with its generation.
     """
+    # One at a time, so that no other save comes between the check and the write.
+    with _SAVING:
+        return _save(agent, params)
+
+
+def _save(agent: Agent, params: DraftSaveParams) -> DraftSaveDocument:
     number, generation = _numbers(params.id)
     entry = agent.control.call(lambda: agent.index.conflicts.get(number))
     if entry is None or entry[1].generation < generation:
         raise UsageError(f"no conflict {params.id!r}", "raven-agent conflicts lists them")
     source, conflict = entry
     kept = Drafts(agent.home.drafts_dir)
-    before = kept.get(source, number)
-    if params.replaces is not UNSET and params.replaces != _hash_of(before):
+    text = params.text.encode()
+    digest = hashlib.sha256(text).hexdigest()
+    if params.replaces is not UNSET and _hash_of(kept.get(source, number)) not in (params.replaces, digest):
         raise RequestRefused(
             "the draft was changed by another window or command since; nothing was replaced",
             f"raven-agent drafts {number} shows it",
         )
-    text = params.text.encode()
     if conflict.generation == generation and conflict.state is not ConflictState.CLOSED:
         _keep_sides(agent, kept, source, conflict)
     draft = kept.put(source, number, generation, text)
@@ -111,7 +121,7 @@ def draft_save(agent: Agent, params: DraftSaveParams) -> DraftSaveDocument:
         id=params.id,
         conflict=conflict.key if conflict.state is not ConflictState.CLOSED else None,
         written_at=stamp(draft.written_at),
-        hash=hashlib.sha256(text).hexdigest(),
+        hash=digest,
     )
 
 

@@ -23,7 +23,16 @@ from agent.api.methods.common import (
 )
 from agent.api.methods.skips import Skip, skips
 from agent.api.schema.common import PathParams
-from agent.api.schema.status import ActivityDocument, ActivityParams, ExplainDocument, FileDocument, FilesParams
+from agent.api.schema.status import (
+    ActivityCount,
+    ActivityCountsParams,
+    ActivityDocument,
+    ActivityParams,
+    ExplainDocument,
+    FileDocument,
+    FilesParams,
+    SpanLength,
+)
 from agent.core.errors import UsageError
 from agent.core.model import Presence
 from agent.core.reconcile import Step
@@ -203,6 +212,17 @@ def activity(agent: Agent, params: ActivityParams) -> list[ActivityDocument]:
         )
         for line in lines
     ]
+
+
+def activity_counts(agent: Agent, params: ActivityCountsParams) -> list[ActivityCount]:
+    """Count what happened to files by hour or by day, oldest first."""
+    since = _moment(params.since)
+    chosen = [source.key for source in chosen_or_unlinked(agent, params)]
+    seconds = 3600 if params.by is SpanLength.HOUR else 86400
+    here = dt.datetime.fromtimestamp(agent.clock()).astimezone().utcoffset() or dt.timedelta()
+    offset = int(here.total_seconds())
+    found = agent.control.call(lambda: agent.index.activity.counts(chosen, since, seconds, offset))
+    return [ActivityCount(at=stamp(start), entries=entries, files=files) for start, entries, files in found]
 
 
 def _entry_id(mark: str | int | None) -> int:

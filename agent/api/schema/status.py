@@ -48,6 +48,39 @@ class ActivityDocument(Struct, frozen=True, kw_only=True):
     operation_id: str | None
 
 
+class SpanLength(enum.StrEnum):
+    """Length of the spans in which activity is counted; a day begins at local midnight."""
+
+    HOUR = "hour"
+    DAY = "day"
+
+
+class ActivityCountsParams(FolderParams, frozen=True, kw_only=True):
+    """The activity to count.
+
+    Attributes:
+        by: length of a span.
+        since: only entries of this time and later; RFC 3339.
+    """
+
+    by: SpanLength = SpanLength.HOUR
+    since: str | None = None
+
+
+class ActivityCount(Struct, frozen=True, kw_only=True):
+    """The activity of one span of time; spans without any are left out.
+
+    Attributes:
+        at: begin of the span.
+        entries: entries about files.
+        files: different files among them.
+    """
+
+    at: str
+    entries: int
+    files: int
+
+
 class DaemonDocument(Struct, frozen=True, kw_only=True):
     """The process that answers.
 
@@ -277,6 +310,8 @@ class ExplainDocument(Struct, frozen=True, kw_only=True):
 
 
 __all__ = [
+    "ActivityCount",
+    "ActivityCountsParams",
     "ActivityDocument",
     "ActivityParams",
     "DaemonDocument",
@@ -292,6 +327,7 @@ __all__ = [
     "ProgressDocument",
     "ServerDocument",
     "SourceDocument",
+    "SpanLength",
     "StatusDocument",
     "StreamEventKind",
 ]

@@ -84,10 +84,26 @@ def explain_command(app: App, path: str) -> ExitCode:
 @limit_option
 @after_option
 @click.option("--since", metavar="D", help="Only the last part, for example 2h or 3d.")
+@click.option("--by", type=click.Choice(["hour", "day"]), help="Count the changes of each hour or day.")
 def activity_command(
-    app: App, folder: str | None, follow: bool, limit: int | None, after: str | None, since: str | None
+    app: App,
+    *,
+    folder: str | None,
+    follow: bool,
+    limit: int | None,
+    after: str | None,
+    since: str | None,
+    by: str | None,
 ) -> ExitCode:
     """Show what happened to files."""
+    if by is not None:
+        if follow or limit is not None or after is not None:
+            raise UsageError("--by takes FOLDER and --since only")
+        counted = {**folder_params(folder), "by": by}
+        if since is not None:
+            counted["since"] = moment_before(since).isoformat()
+        app.output.data(app.call("activity_counts", counted), render.activity_counts)
+        return ExitCode.DONE
     params = {**folder_params(folder), **without_none(limit=limit, after=after)}
     if since is not None:
         params["since"] = moment_before(since).isoformat()

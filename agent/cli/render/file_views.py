@@ -6,12 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from agent.cli.humanize import (
+    parse_time,
     short_hash,
     short_home,
     when,
 )
 from agent.cli.output import Style, TextLine, View
 from agent.cli.render.base import Document, flat, grid, nothing, size
+
+_BAR: Final = 30
+"""Cells of the longest bar."""
 
 
 def files(document: Sequence[Document]) -> View:
@@ -83,6 +87,21 @@ def activity(document: Any) -> View:
             TextLine("  ".join([part for part in parts if part] + ([flat(row["detail"])] if row.get("detail") else [])))
         )
     return lines or nothing("no activity yet")
+
+
+def activity_counts(document: Sequence[Document]) -> View:
+    """Show counted activity, with a bar for each span."""
+    most = max((row["entries"] for row in document), default=1)
+    rows = [
+        (_local_minute(row["at"]), row["entries"], row["files"], "#" * max(1, round(_BAR * row["entries"] / most)))
+        for row in document
+    ]
+    return grid(("FROM", "CHANGES", "FILES", ""), rows, "no activity in that time")
+
+
+def _local_minute(stamp: str) -> str:
+    then = parse_time(stamp)
+    return stamp if then is None else then.astimezone().strftime("%Y-%m-%d %H:%M")
 
 
 def events(document: Any) -> View:
