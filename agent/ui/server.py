@@ -40,7 +40,7 @@ class DashboardServer:
 
     def __init__(self, call: Call, preferences: Path) -> None:
         self._preferences = PreferencesFile(preferences)
-        self._parts = DashboardParts(call, make_templates(), self._preferences)
+        self._parts = DashboardParts(call, make_templates(), self._preferences, self._is_ending)
         self._sessions = BrowserSessions()
         self._lock = threading.Lock()
         self._server: IdleServer | None = None
@@ -67,6 +67,10 @@ class DashboardServer:
                 self._server.end()
                 self._thread.join(_END_SECONDS)
                 self._server = self._thread = None
+
+    def _is_ending(self) -> bool:
+        server = self._server
+        return server is None or server.should_exit
 
     def _start(self, port: int | None) -> None:
         remembered = self._preferences.read()

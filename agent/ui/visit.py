@@ -37,11 +37,13 @@ class DashboardParts(Struct, frozen=True):
         call: the control API.
         templates: the templates, with autoescape.
         preferences: what a person chose about the look of the pages.
+        is_ending: returns True once the listener ends, so that an answer without end stops too.
     """
 
     call: Call
     templates: jinja2.Environment
     preferences: PreferencesFile
+    is_ending: Callable[[], bool] = lambda: False
 
 
 class Fields:
@@ -99,6 +101,11 @@ class Visit:
         """A person's choices about the look of the pages."""
         return self._parts.preferences.read()
 
+    @property
+    def is_ending(self) -> bool:
+        """True once the listener ends."""
+        return self._parts.is_ending()
+
     def prefer(self, preferences: DashboardPreferences) -> None:
         """Store other preferences."""
         self._parts.preferences.write(preferences)
@@ -109,7 +116,11 @@ class Visit:
         Raises:
             AgentError: the request was refused; the message gives the reason.
         """
-        return self._parts.call(method, {name: value for name, value in params.items() if value is not None})
+        return self.call_with(method, {name: value for name, value in params.items() if value is not None})
+
+    def call_with(self, method: str, params: Mapping[str, Any]) -> Any:
+        """Answer one method of the control API with these parameters, None included. Raises AgentError."""
+        return self._parts.call(method, params)
 
     def require_csrf(self) -> None:
         """Check the token of a form, in its field or in a header.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 from urllib.parse import quote, urlencode
+
+from markupsafe import Markup
 
 from agent.core.humanize import count_of, parse_time, seconds_words, short_hash, size_words, when
 from agent.process.shell_words import short_home, typed_path
@@ -74,12 +77,21 @@ def tone(state: object) -> str:
     return TONES.get(str(state), "quiet")
 
 
+def script_data(data: object) -> Markup:
+    """Return JSON for a script element: no character of it can end the element, and none is escaped as text."""
+    text = json.dumps(data)
+    for character in "<>&":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return Markup(text)  # noqa: S704 - the characters that matter in a script element are replaced above
+
+
 FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "address": address,
     "count_of": count_of,
     "local_time": local_time,
     "path_segment": path_segment,
     "plain": plain,
+    "script_data": script_data,
     "seconds_words": seconds_words,
     "short_hash": short_hash,
     "short_home": short_home,

@@ -7,9 +7,21 @@ from __future__ import annotations
 
 from typing import Final
 
+from agent.ui import live
 from agent.ui.page_route import NavigationEntry, PageRoute
-from agent.ui.pages import footer, overview
+from agent.ui.pages import conflicts, footer, merge, overview, rewind
 
-ROUTES: Final[tuple[PageRoute, ...]] = (*overview.ROUTES, *footer.ROUTES)
+ROUTES: Final[tuple[PageRoute, ...]] = (
+    *overview.ROUTES,
+    *conflicts.ROUTES,
+    *merge.ROUTES,
+    *rewind.ROUTES,
+    *live.ROUTES,
+    *footer.ROUTES,
+)
 
-NAVIGATION: Final[tuple[NavigationEntry, ...]] = (NavigationEntry("/", "Overview", "o"),)
+NAVIGATION: Final[tuple[NavigationEntry, ...]] = (
+    NavigationEntry("/", "Overview", "o"),
+    NavigationEntry("/conflicts", "Conflicts", "c"),
+    NavigationEntry("/rewind", "Rewind", "r"),
+)
