@@ -220,6 +220,19 @@ def hub_migrate(document: Document) -> View:
 
 
 @_for_any_release
+def hub_limit(document: Document) -> View:
+    """Confirm the limits of a workspace."""
+    quota = "no quota" if document["quota"] is None else f"a quota of {size_words(document['quota'])}"
+    kept = []
+    if document["keep_versions"]:
+        kept.append(f"the newest {count_of(document['keep_versions'], 'version')} of each file")
+    if document["keep_days"]:
+        kept.append(f"versions for {count_of(document['keep_days'], 'day')} after they ended")
+    words = ", of those only ".join(kept) or "every version"
+    return [TextLine(f"workspace {document['id']} has {quota} and keeps {words}", Style.GOOD)]
+
+
+@_for_any_release
 def hub_revoke(document: Document) -> View:
     """Confirm a revoked token."""
     return [TextLine(f"{document['id']} of {document['user']} is refused by every hub within 5 s", Style.GOOD)]

@@ -182,6 +182,19 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
         ("ui --no-open", "print its address only"),
         ("ui --port 9000 --json", "the same for a script, on another port"),
     ),
+    "hub workspaces": (
+        ("hub workspaces", "list them with their use"),
+        ("hub workspaces --json", "the same for a script"),
+    ),
+    "hub limit": (
+        ("hub limit 5f0c --quota 10GB", "take no more than that from a workspace"),
+        ("hub limit 5f0c --keep-versions 50 --keep-days 365", "remove older versions, once a day"),
+        ("hub limit 5f0c --quota none", "end a limit"),
+    ),
+    "hub prune": (
+        ("hub prune", "remove old versions now, where a limit says so"),
+        ("hub prune --data /srv/raven", "of a hub with another data folder"),
+    ),
     "help": (("help sync", "the help of a command"), ("help hub backup", "of a command in a group")),
     "completion": (
         ("completion fish > ~/.config/fish/completions/raven-agent.fish", "install it for fish"),

@@ -107,7 +107,7 @@ class JwtTokens:
         user, workspace = claims.get("sub"), claims.get("workspaceId")
         if claims.get("type") != "access" or not isinstance(user, str) or not isinstance(workspace, str):
             return None
-        return Caller(user, workspace) if user and workspace else None
+        return Caller(user, workspace, verified.id) if user and workspace else None
 
     def _remember(self, digest: bytes, verified: _VerifiedToken) -> None:
         self._verified[digest] = verified

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from email.utils import formatdate
@@ -39,6 +40,7 @@ from agent.hub.raven.endpoints import Hub, endpoint_of
 from agent.hub.raven.validation import LARGE_ANSWERS, WRITERS
 from agent.hub.scaidrive.face import DESCRIPTIONS, DriveFace, DriveMatch, description, match
 from agent.hub.store.token_registry import Revocations
+from agent.hub.token_rates import TokenRates
 
 READ_THREADS: Final = 8
 """Requests that read at once. Each holds at most the texts of one page in memory."""
@@ -72,6 +74,7 @@ class HubApp:
         open_metrics: answer `/metrics` to clients on this machine without a token. False behind a proxy, which is
             often on this machine itself and would pass requests of everybody on.
         gauges: further metrics, by name.
+        rates: the limit on the requests of each token.
         drive, sockets: the second API and its WebSockets, None to serve Raven's only.
 
     Attributes:
@@ -88,6 +91,7 @@ class HubApp:
         write_threads: int = WRITE_THREADS,
         open_metrics: bool = True,
         gauges: Mapping[str, Callable[[], float]] | None = None,
+        rates: TokenRates | None = None,
         drive: DriveFace | None = None,
         sockets: DriveSockets | None = None,
     ) -> None:
@@ -99,6 +103,7 @@ class HubApp:
         self._revocations = revocations
         self._write_threads = write_threads
         self._open_metrics = open_metrics
+        self._rates = rates or TokenRates(None, time.monotonic)
         self._limits: tuple[CapacityLimiter, CapacityLimiter] | None = None
         self._source_writers: dict[str, CapacityLimiter] = {}
         self._bodies = MemoryBudget(*BODY_BUDGET)
@@ -217,14 +222,18 @@ class HubApp:
     async def _authorized(
         self, raw: RawRequest, receive: Receive, authorize: Callable[[Mapping[str, str]], Caller], limit: int
     ) -> Caller:
-        """Return the caller. Without a valid token the body is read but not stored."""
+        """Return the caller. Without a valid token, or beyond its rate, the body is read but not stored."""
         if self._revocations is not None and self._revocations.is_stale(time.monotonic()):
             await self._refresh_revocations(self._revocations)
         try:
-            return authorize(raw.headers)
+            caller = authorize(raw.headers)
+            wait = self._rates.take(caller.token)
+            if wait > 0:
+                raise HubError(429, "Too many requests", retry_after=math.ceil(wait))
         except HubError:
             await discard_body(receive, limit, raw)
             raise
+        return caller
 
     async def _refresh_revocations(self, revocations: Revocations) -> None:
         # With a lost database the request itself fails soon, with the right status.

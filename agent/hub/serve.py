@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ import uvicorn
 from agent.hub.auth import PUBLIC_KEY_ALGORITHMS, JwtTokens, SecretError, hub_secret
 from agent.hub.client_timeouts import TimeoutH11Protocol
 from agent.hub.connection_table import ConnectionTable, connection_limits
-from agent.hub.domain.ids import new_uuid
+from agent.hub.domain.ids import new_uuid, system_clock
 from agent.hub.domain.ports import StoreFull, StoreUnavailable
 from agent.hub.drive_sockets import DriveSockets
 from agent.hub.http_app import SHARED_WRITE_THREADS, WRITE_THREADS, HubApp
@@ -38,6 +39,8 @@ from agent.hub.store.reserve import RESERVE_FILE, DiskReserve
 from agent.hub.store.sql_store import SqlStore, StoreError, sqlite_url
 from agent.hub.store.token_registry import Revocations, TokenRegistry
 from agent.hub.tls import TlsGate, server_context
+from agent.hub.token_rates import TokenRates
+from agent.hub.upkeep import Upkeep
 from agent.hub.websocket_protocol import MAX_FRAME_BYTES, websocket_protocol
 from agent.process.idle_server import IdleServer
 
@@ -84,6 +87,7 @@ class HubSettings:
         public_key: a PEM file. Tokens are then signed by another issuer (RS256, ES256), not with the hub's secret.
         body_limit: largest request body in bytes.
         write_threads: requests that write at once, None for the database's default.
+        rate_limit: requests a minute of one token, None for no limit.
         parent_pid: stop when this process ends.
     """
 
@@ -98,6 +102,7 @@ class HubSettings:
     public_key: Path | None = None
     body_limit: int = BODY_LIMIT
     write_threads: int | None = None
+    rate_limit: int | None = None
     parent_pid: int | None = None
 
 
@@ -191,6 +196,7 @@ def _application(settings: HubSettings, hub: Hub, store: SqlStore, revocations: 
         write_threads=settings.write_threads or default,
         open_metrics=not settings.behind_proxy,
         gauges={"open_connections": lambda: float(len(table))},
+        rates=TokenRates(settings.rate_limit, time.monotonic),
         drive=drive,
         sockets=sockets,
     )
@@ -274,7 +280,7 @@ def _run(
     gc.freeze()
 
     async def main() -> None:
-        with watch_parent(settings.parent_pid, server.end), _commits_of_others(store, app):
+        with watch_parent(settings.parent_pid, server.end), _commits_of_others(store, app), _upkeep(store):
             await server.serve(sockets=[listener])
 
     # uvicorn raises the signal that stopped it again when it is done. This handler receives it, so that a requested
@@ -296,6 +302,16 @@ def _commits_of_others(store: SqlStore, app: HubApp) -> Iterator[None]:
         yield
     finally:
         listener.stop()
+
+
+@contextmanager
+def _upkeep(store: SqlStore) -> Iterator[None]:
+    upkeep = Upkeep(store, system_clock)
+    upkeep.start()
+    try:
+        yield
+    finally:
+        upkeep.stop()
 
 
 def _url(settings: HubSettings, listener: socket.socket) -> str:

@@ -94,6 +94,7 @@ class Capabilities(Struct, frozen=True):
         server_pause: a source can be paused for all machines.
         resumable_uploads: an interrupted upload continues with its missing chunks.
         heartbeat_seconds: the least number of seconds between two heartbeats.
+        poll_heartbeat: a poll that names this machine counts as a heartbeat.
         rate: the calls that the server allows; None if it states no limit.
         state_digest: the server states one hash over all its files, and its revisions are the contents' hashes.
     """
@@ -120,6 +121,7 @@ class Capabilities(Struct, frozen=True):
     heartbeat_seconds: float = 0.0
     rate: CallRate | None = None
     state_digest: bool = False
+    poll_heartbeat: bool = False
 
 
 class Registration(Struct, frozen=True):

@@ -80,6 +80,9 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "hub restore": ("FILE", "--force", "--json"),
     "hub migrate": ("--data", "--json"),
     "ui": ("--port", "--no-open", "--json"),
+    "hub workspaces": ("--data", "--json"),
+    "hub limit": ("WORKSPACE", "--quota", "--keep-versions", "--keep-days", "--data", "--json"),
+    "hub prune": ("--data", "--json"),
     "help": ("COMMAND",),
     "completion": ("bash", "zsh", "fish"),
 }

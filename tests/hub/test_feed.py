@@ -211,6 +211,7 @@ def test_a_heartbeat_answers_capabilities_or_not_found(hub: InProcess) -> None:
         "latest_only",
         "connector_id",
         "state_digest",
+        "poll_heartbeat",
     ]
     assert hub.refused("connectors/heartbeat", connectorId=UNKNOWN) == (404, "Connector not found")
 

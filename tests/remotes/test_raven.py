@@ -39,7 +39,7 @@ class TestAccount:
         assert told.connector_id == world.connector
         can = fresh.capabilities
         flags = (can.long_poll, can.ordered_feed, can.item_results, can.expected_hash, can.keeps_history)
-        assert {*flags, can.latest_only, can.connector_id, can.state_digest} == {world.hub}
+        assert {*flags, can.latest_only, can.connector_id, can.state_digest, can.poll_heartbeat} == {world.hub}
 
     def test_sources_are_listed_newest_first_with_their_patterns(self, world: World) -> None:
         """Name, mode and patterns come back as they were given."""

@@ -18,6 +18,7 @@ from agent.cli.commands.hub_data import (
     token_command,
     tokens_command,
 )
+from agent.cli.commands.hub_limits import limit_command, prune_command, workspaces_command
 from agent.cli.commands.hub_place import HubPlace, data_option, hub_errors, place_options
 from agent.cli.exit_codes import ExitCode
 from agent.cli.file_param import FILE
@@ -44,6 +45,12 @@ def hub_command() -> None:
     metavar="N",
     help="Requests that write at once; by default 2 with SQLite, 12 with PostgreSQL.",
 )
+@click.option(
+    "--rate-limit",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Requests a minute that one token may make of this process; by default there is no limit.",
+)
 @place_options
 def serve_command(
     app: App,
@@ -55,6 +62,7 @@ def serve_command(
     behind_proxy: bool,
     public_key: Path | None,
     write_threads: int | None,
+    rate_limit: int | None,
 ) -> ExitCode:
     """Run the hub alone, until interrupted. Off loopback it wants TLS or --behind-proxy."""
     host, port = _listen(listen)
@@ -75,6 +83,7 @@ def serve_command(
             behind_proxy=behind_proxy,
             public_key=public_key,
             write_threads=write_threads,
+            rate_limit=rate_limit,
         )
 
         manager = SdNotify.taken_from(os.environ)
@@ -180,5 +189,8 @@ for _made in (
     backup_command,
     restore_command,
     migrate_command,
+    workspaces_command,
+    limit_command,
+    prune_command,
 ):
     hub_command.add_command(_made)

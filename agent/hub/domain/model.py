@@ -6,7 +6,7 @@ Times are milliseconds since the epoch (UTC). Hashes are lower-case hexadecimal 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 from msgspec import Struct
@@ -81,10 +81,15 @@ class Encoding(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """User and workspace that a request's token speaks for."""
+    """User and workspace that a request's token speaks for.
+
+    Attributes:
+        token: the token's public id.
+    """
 
     user: str
     workspace: str
+    token: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,8 +54,8 @@ class StoreSession(DriveStoreSession, Protocol):
     def add_connector(self, connector: Connector) -> None:
         """Add a new connector."""
 
-    def touch_heartbeat(self, connector: str, at: int) -> None:
-        """Record a heartbeat at a time in milliseconds."""
+    def save_heartbeats(self, seen: Mapping[str, int]) -> None:
+        """Write the newest heartbeats in milliseconds, by connector."""
 
     def source(self, workspace: str, source: str) -> Source | None:
         """Return the source, or None if this workspace has none with that id."""
@@ -63,8 +63,8 @@ class StoreSession(DriveStoreSession, Protocol):
     def locked_source(self, workspace: str, source: str) -> Source | None:
         """Return the source and lock it until the block ends, so that no other writer changes what was read."""
 
-    def sources(self, workspace: str) -> list[Source]:
-        """Return every source of the workspace, newest first."""
+    def sources(self, workspace: str, limit: int | None = None) -> list[Source]:
+        """Return the sources of the workspace, newest first: all, or the first `limit`."""
 
     def add_source(self, source: Source) -> None:
         """Add a new source. The store assigns its number and ignores the one passed."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from agent.hub.answers import HubError
+from agent.hub.domain.heartbeats import HeartbeatBuffer
 from agent.hub.domain.model import Caller, Clock, Connector, NewId, Source
-from agent.hub.domain.ports import Growth, Store, StoreSession
+from agent.hub.domain.ports import Growth, Store, StoreFull, StoreSession, StoreUnavailable
 from agent.hub.domain.source_transaction import SourceTransaction
 
 MAX_CACHED_OWNERS = 10_000
@@ -19,6 +21,7 @@ class HubContext:
     """Dependencies of the endpoints.
 
     Attributes:
+        heartbeats: those that are not written yet.
         connector_owners: user by (workspace, connector id), a cache: a connector never changes its owner.
         committed: called with a source's id after a transaction that added events to it is durable.
     """
@@ -28,6 +31,7 @@ class HubContext:
     new_id: NewId
     committed: Callable[[str], None]
     connector_owners: dict[tuple[str, str], str] = field(default_factory=dict)
+    heartbeats: HeartbeatBuffer = field(default_factory=HeartbeatBuffer)
 
 
 def source_of(session: StoreSession, caller: Caller, source: str) -> Source:
@@ -71,6 +75,29 @@ def is_own_connector(context: HubContext, session: StoreSession, caller: Caller,
         owner = context.connector_owners[key] = found.created_by
     _check_owner(caller, owner)
     return True
+
+
+def is_known_connector(context: HubContext, caller: Caller, connector: str) -> bool:
+    """Return the same as `is_own_connector`, without a transaction if the connector was asked for before.
+
+    Raises:
+        HubError: 403 as `own_connector`.
+    """
+    owner = context.connector_owners.get((caller.workspace, connector))
+    if owner is None:
+        with context.store.read() as session:
+            return is_own_connector(context, session, caller, connector)
+    _check_owner(caller, owner)
+    return True
+
+
+def record_heartbeat(context: HubContext, connector: str) -> None:
+    """Record that a connector is alive. It is written soon, with others."""
+    seen = context.heartbeats.add(connector, context.clock())
+    if seen:
+        # Only the time of a sign of life is lost if this fails.
+        with contextlib.suppress(StoreUnavailable, StoreFull), context.store.write(Growth.SMALL) as session:
+            session.save_heartbeats(seen)
 
 
 def _check_owner(caller: Caller, owner: str) -> None:

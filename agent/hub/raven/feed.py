@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from agent.hub.domain.model import Caller, Event, EventType
-from agent.hub.raven.context import HubContext, source_of
+from agent.hub.raven.context import HubContext, is_known_connector, record_heartbeat, source_of
 from agent.hub.raven.wire import event_view, latest_view
 
 DEFAULT_LIMIT = 100
@@ -21,9 +21,15 @@ def deltas(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict
     """Return the events behind `cursor`, up to `limit` events and PAGE_BYTES of text.
 
     With `latestOnly`, an event whose file changes again within the page has no content. An event whose text is still
-    the file's text is marked `latest`.
+    the file's text is marked `latest`. A `connectorId` counts as a heartbeat of that connector.
+
+    Raises:
+        HubError: 404 for an unknown source, 403 for another user's connector.
     """
     cursor = body.get("cursor") or 0
+    connector = body.get("connectorId")
+    if connector is not None and is_known_connector(context, caller, connector):
+        record_heartbeat(context, connector)
     latest_only = body.get("latestOnly")
     with context.store.read() as session:
         source = source_of(session, caller, body["sourceId"])

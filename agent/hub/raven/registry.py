@@ -10,7 +10,7 @@ from agent.core.model import Mode
 from agent.hub.answers import HubError, timestamp
 from agent.hub.domain.model import Caller, Connector, Source, SourceStatus
 from agent.hub.domain.ports import Growth
-from agent.hub.raven.context import HubContext, locked_source_tx, own_connector
+from agent.hub.raven.context import HubContext, is_known_connector, locked_source_tx, own_connector, record_heartbeat
 from agent.hub.raven.wire import CAPABILITIES, connector_view, source_view
 
 
@@ -39,16 +39,14 @@ def heartbeat(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> d
     Raises:
         HubError: 404 for a connector this workspace does not have, 403 for another user's.
     """
-    now = context.clock()
-    with context.store.write(Growth.SMALL) as session:
-        connector = own_connector(session, caller, body["connectorId"])
-        if connector is None:
-            raise HubError(404, "Connector not found")
-        session.touch_heartbeat(connector.id, now)
+    connector = body["connectorId"]
+    if not is_known_connector(context, caller, connector):
+        raise HubError(404, "Connector not found")
+    record_heartbeat(context, connector)
     return {
-        "connectorId": connector.id,
+        "connectorId": connector,
         "status": "online",
-        "lastHeartbeatAt": timestamp(now),
+        "lastHeartbeatAt": timestamp(context.clock()),
         "capabilities": CAPABILITIES,
     }
 
@@ -84,9 +82,9 @@ def create_source(context: HubContext, caller: Caller, body: Mapping[str, Any]) 
 
 
 def list_sources(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> list[dict[str, object]]:
-    """List every source of the workspace, newest first."""
+    """List the sources of the workspace, newest first: all, or the first `limit`."""
     with context.store.read() as session:
-        return [source_view(source) for source in session.sources(caller.workspace)]
+        return [source_view(source) for source in session.sources(caller.workspace, body.get("limit"))]
 
 
 def pause(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:

@@ -101,7 +101,7 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field("includePatterns", FieldType.STRINGS, Requirement.OPTIONAL),
         Field("excludePatterns", FieldType.STRINGS, Requirement.OPTIONAL),
     ),
-    "sources/list": (),
+    "sources/list": (Field("limit", FieldType.INTEGER, Requirement.OPTIONAL, least=1, most=10_000),),
     "sources/pause": (_SOURCE,),
     "sources/resume": (_SOURCE,),
     "sources/files": (
@@ -123,6 +123,7 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field("limit", FieldType.INTEGER, Requirement.OPTIONAL, least=1, most=500),
         Field("waitMs", FieldType.INTEGER, Requirement.OPTIONAL, most=MAX_WAIT_MS, capped=True),
         Field("latestOnly", FieldType.BOOLEAN, Requirement.OPTIONAL),
+        Field("connectorId", FieldType.UUID, Requirement.OPTIONAL),
     ),
     "sources/conflicts": (_SOURCE,),
     "sources/conflicts/preview": (
@@ -145,7 +146,6 @@ FIELDS: dict[str, tuple[Field, ...]] = {
 WRITERS = frozenset(
     {
         "connectors/register",
-        "connectors/heartbeat",
         "sources",
         "sources/pause",
         "sources/resume",

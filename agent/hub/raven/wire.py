@@ -19,6 +19,7 @@ CAPABILITIES = (
     "latest_only",
     "connector_id",
     "state_digest",
+    "poll_heartbeat",
 )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
+from typing import Final
 
 import orjson
 from sqlalchemy import bindparam, func, literal_column, select, update
@@ -111,8 +112,12 @@ _LOCKED_SOURCE = Statement(
 )
 """SQLite has no such clause, and one writer at a time anyway."""
 _SOURCES = Statement(
-    select(t.sources).where(t.sources.c.workspace == bindparam("w")).order_by(t.sources.c.number.desc())
+    select(t.sources)
+    .where(t.sources.c.workspace == bindparam("w"))
+    .order_by(t.sources.c.number.desc())
+    .limit(bindparam("n"))
 )
+_NO_LIMIT: Final = 2**31 - 1
 _CURSORS = BulkLookup(select(t.sources.c.id, t.sources.c.last_cursor), t.sources.c.id)
 _ADD_SOURCE = Statement(insert_into(t.sources, "number"))
 _SAVE_SOURCE = Statement(
@@ -182,8 +187,9 @@ class SqlSession(DriveSession):
             updated_at=connector.updated_at,
         )
 
-    def touch_heartbeat(self, connector: str, at: int) -> None:
-        _HEARTBEAT.run(self._db, i=connector, at=at)
+    def save_heartbeats(self, seen: Mapping[str, int]) -> None:
+        # Sorted, so that two hubs that write the same rows cannot deadlock.
+        _HEARTBEAT.many(self._db, [{"i": connector, "at": at} for connector, at in sorted(seen.items())])
 
     def source(self, workspace: str, source: str) -> Source | None:
         row = _SOURCE.first(self._db, w=workspace, i=source)
@@ -193,8 +199,8 @@ class SqlSession(DriveSession):
         row = _LOCKED_SOURCE.first(self._db, w=workspace, i=source)
         return None if row is None else source_of_row(row)
 
-    def sources(self, workspace: str) -> list[Source]:
-        return [source_of_row(row) for row in _SOURCES.rows(self._db, w=workspace)]
+    def sources(self, workspace: str, limit: int | None = None) -> list[Source]:
+        return [source_of_row(row) for row in _SOURCES.rows(self._db, w=workspace, n=limit or _NO_LIMIT)]
 
     def add_source(self, source: Source) -> None:
         _ADD_SOURCE.run(

@@ -107,6 +107,11 @@ class Statement:
         values |= fixed
         return db.run(sql, [values[name] for name in names])
 
+    def many(self, db: Transaction, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Run a statement without results once for each row of values; returns the number of rows all changed."""
+        sql, names, fixed = self._compiled.get(db.dialect) or self._compile(db.dialect)
+        return db.many(sql, [[{**row, **fixed}[name] for name in names] for row in rows]) if rows else 0
+
     def _compile(self, dialect: str) -> tuple[str, tuple[str, ...], dict[str, Any]]:
         """Return the SQL, the names of its parameters in their order, and those with a value of their own."""
         compiled: Any = self._built.compile(dialect=DIALECTS[dialect])

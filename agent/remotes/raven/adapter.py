@@ -66,6 +66,7 @@ class RavenRemote:
     def __init__(self, http: HttpClient) -> None:
         self._http = http
         self._capabilities = Capabilities()
+        self._connector_id: str | None = None
         self._feed = Feed(http)
         self._pusher = Pusher(http, self.conflicts)
 
@@ -122,7 +123,8 @@ class RavenRemote:
         self, source_id: str, state: str | None, wait_seconds: float, now: float, known: Sequence[Span] = ()
     ) -> Page:
         """See ``Remote``. The last minute of a feed that is not ordered is read again a few times."""
-        return self._feed.pull(source_id, state, wait_seconds, now, self._capabilities, known)
+        alive = self._connector_id if self._capabilities.poll_heartbeat else None
+        return self._feed.pull(source_id, state, wait_seconds, now, self._capabilities, known, alive)
 
     def push(
         self,
@@ -287,6 +289,7 @@ class RavenRemote:
 
     def _registered(self, connector_id: str, answer: Mapping[str, Any]) -> Registration:
         self._capabilities = capabilities_of(answer)
+        self._connector_id = connector_id
         return Registration(connector_id, self._capabilities)
 
     def _head_from_feed(self, source_id: str, path: str) -> RemoteHead | None:

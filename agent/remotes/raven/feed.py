@@ -84,8 +84,13 @@ class Feed:
         now: float,
         can: Capabilities,
         known: Sequence[Span] = (),
+        alive: str | None = None,
     ) -> Page:
-        """Read one page; ``more`` is True while the next page is there without waiting. See ``Remote.pull``."""
+        """Read one page; ``more`` is True while the next page is there without waiting. See ``Remote.pull``.
+
+        Args:
+            alive: the connector whose heartbeat a waiting poll is, None for none.
+        """
         position = FeedPosition.from_json(state)
         past = 0
         if can.ordered_feed:
@@ -99,7 +104,7 @@ class Feed:
             events, _ = self._read(source_id, position, now, can)
             return _page(events, position, 0, more=True)
         wait = min(wait_seconds, MAX_WAIT, position.idle_for(now)) if can.long_poll else 0.0
-        events, progressed = self._read(source_id, position, now, can, wait)
+        events, progressed = self._read(source_id, position, now, can, wait, alive)
         return _page(events, position, past, more=progressed)
 
     def versions(self, source_id: str, path: str) -> list[RemoteVersion]:
@@ -129,7 +134,13 @@ class Feed:
             cursor = reached
 
     def _read(
-        self, source_id: str, position: FeedPosition, now: float, can: Capabilities, wait: float = 0.0
+        self,
+        source_id: str,
+        position: FeedPosition,
+        now: float,
+        can: Capabilities,
+        wait: float = 0.0,
+        alive: str | None = None,
     ) -> tuple[list[FeedEvent], bool]:
         """Read the next events and move ``position``. Returns the unread events, and True if the server sent any.
 
@@ -142,6 +153,8 @@ class Feed:
             extra["latestOnly"] = True
         if wait > 0:
             extra["waitMs"] = int(wait * 1000)
+            if alive is not None:
+                extra["connectorId"] = alive
         page = self._fetch(source_id, start, extra, wait)
         reached = max((raw.cursor for raw in page), default=start)
         if page:

@@ -27,10 +27,14 @@ def matching(content: str | None, digest: str | None) -> bytes | None:
     return encoded if sha256(encoded) == digest else None
 
 
+HEARTBEAT_BESIDE_POLLS: Final = 300.0
+"""Seconds between two heartbeats where polls count as heartbeats. They still bring changed capabilities."""
+
+
 def capabilities_of(answer: Mapping[str, Any]) -> Capabilities:
     """Return the features that the server states. A server that states none offers only the plain protocol."""
     offered = frozenset(texts(answer, "capabilities"))
-    ordered = "ordered_feed" in offered
+    ordered, polls_beat = "ordered_feed" in offered, "poll_heartbeat" in offered
     return Capabilities(
         long_poll="wait_ms" in offered,
         ordered_feed=ordered,
@@ -40,6 +44,8 @@ def capabilities_of(answer: Mapping[str, Any]) -> Capabilities:
         latest_only="latest_only" in offered,
         connector_id="connector_id" in offered,
         state_digest="state_digest" in offered,
+        poll_heartbeat=polls_beat,
+        heartbeat_seconds=HEARTBEAT_BESIDE_POLLS if polls_beat else 0.0,
     )
 
 
