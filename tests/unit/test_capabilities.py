@@ -25,6 +25,7 @@ READ_ELSEWHERE = {
     "heartbeat_seconds": "runtime/server_session.py",
     "rate": "api/methods/links.py",
     "nudges": "runtime/server_session.py",
+    "poll_heartbeat": "remotes/raven/adapter.py",
 }
 """Fields that no engine needs: the file that reads each."""
 
