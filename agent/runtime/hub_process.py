@@ -21,6 +21,8 @@ WORKSPACE = "local"
 USER = "owner"
 _START_SECONDS = 30.0
 _STOP_SECONDS = 4.0
+_FAILED_SECONDS = 5.0
+"""Seconds in which a hub that named its own error is not started again: several calls of a pass need it at once."""
 _STOPPING = "the embedded hub is not started, because the agent is stopping"
 _RENEW_AFTER = 0.5
 """Fraction of a token's life after which a new one is made."""
@@ -53,6 +55,9 @@ class HubProcess:
         self._stopping = False
         self._starting: subprocess.Popen[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._failed_at = float("-inf")
+        self._error = ""
+        """The error that the hub named last before it ended, and when, on the monotonic clock."""
         self._url = ""
         self._token = ""
         self._token_made = 0.0
@@ -75,6 +80,8 @@ class HubProcess:
         with self._lock:
             self._refuse_if_stopping()
             if not self.running:
+                if time.monotonic() - self._failed_at < _FAILED_SECONDS:
+                    raise self._not_started(self._error)
                 self._start()
             return self._url
 
@@ -101,9 +108,15 @@ class HubProcess:
             process.kill()
             process.wait()
             _close_output(process)
-            reason = f": {ready['error']}" if "error" in ready else ""
+            error = str(ready.get("error", ""))
             self._refuse_if_stopping()
-        raise HubStartFailed(f"the embedded hub did not start{reason}", f"see {self._data / 'hub.log'}")
+        if error:
+            self._failed_at, self._error = time.monotonic(), error
+        raise self._not_started(error)
+
+    def _not_started(self, error: str) -> HubStartFailed:
+        reason = f": {error}" if error else ""
+        return HubStartFailed(f"the embedded hub did not start{reason}", f"see {self._data / 'hub.log'}")
 
     def _spawn(self, command: list[str], errors: IO[bytes] | int) -> subprocess.Popen[bytes]:
         """Start a child that ``stop`` can end. Raises HubStartFailed after ``stop``."""

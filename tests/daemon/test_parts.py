@@ -22,6 +22,7 @@ from freezegun import freeze_time
 
 from agent.core.errors import HomeLocked, UsageError
 from agent.daemon.foreground import CommandSession, run_foreground
+from agent.runtime import hub_process
 from agent.runtime.control_loop import ControlLoop
 from agent.runtime.home_lock import HomeLock
 from agent.runtime.hub_process import HubProcess, HubStartFailed
@@ -177,6 +178,21 @@ def test_a_stop_ends_a_hub_that_is_starting(tmp_path: Path, monkeypatch: pytest.
         hub.ensure()
     with pytest.raises(HubStartFailed, match="stopping"):
         hub.token()
+
+
+def test_a_hub_that_named_its_error_is_not_started_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls of one pass that need it share the error of one start. A later call starts it again."""
+    hub, starts = HubProcess(tmp_path / "hub", 0, 90), tmp_path / "starts"
+    script = f"open({str(starts)!r}, 'a').write('.'); print('{{\"error\": \"no such schema\"}}', flush=True)"
+    monkeypatch.setattr(hub, "_command", lambda _action: [sys.executable, "-c", script])
+    for _ in range(3):
+        with pytest.raises(HubStartFailed, match="no such schema"):
+            hub.ensure()
+    assert starts.read_text() == "."
+    monkeypatch.setattr(hub_process, "_FAILED_SECONDS", 0.0)
+    with pytest.raises(HubStartFailed, match="no such schema"):
+        hub.ensure()
+    assert starts.read_text() == ".."
 
 
 def test_a_hub_that_cannot_start_says_where_its_last_words_are(tmp_path: Path) -> None:
