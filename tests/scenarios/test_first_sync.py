@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,12 +18,19 @@ LARGEST = 200_000
 ENDINGS = (".md", ".txt", ".rst")
 
 
+def _files_below(top: Path) -> Iterator[Path]:
+    """Files with one of the endings, in an order that is always the same; no folder is read before it is needed."""
+    for folder, below, names in os.walk(top):
+        below.sort()
+        yield from (Path(folder, name) for name in sorted(names) if name.endswith(ENDINGS))
+
+
 def _documentation() -> Iterator[bytes]:
     """Texts that installed packages bring along, each once."""
     seen = set()
     for folder in {sysconfig.get_path("purelib"), sysconfig.get_path("stdlib")}:
-        for file in sorted(Path(folder).rglob("*")):
-            if file.suffix not in ENDINGS or not file.is_file() or not 0 < file.stat().st_size <= LARGEST:
+        for file in _files_below(Path(folder)):
+            if not file.is_file() or not 0 < file.stat().st_size <= LARGEST:
                 continue
             content = file.read_bytes()
             try:

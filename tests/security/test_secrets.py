@@ -56,7 +56,6 @@ def test_sc8_the_token_stands_in_its_file_and_nowhere_else(home: Home, wild: Wil
         ran = home.run(*arguments, "-v", stdin=stdin)
         said.append(ran.out + ran.err)
 
-    home.command = COMMAND  # the daemon's arguments are looked at
     home.extra = {"RAVEN_AGENT_LOG": "debug"}
     run("login", wild.url, "--workspace", wild.workspace, "--name", "raven", "--token-stdin", stdin=wild.token)
     home.write("a.md", "a\n")
@@ -66,7 +65,9 @@ def test_sc8_the_token_stands_in_its_file_and_nowhere_else(home: Home, wild: Wil
         wild.answer("push-batch", whole(echo, status))
         home.write("a.md", f"a {status}\n")
         run("sync", "--json")
+    home.command = COMMAND  # the daemon's arguments are looked at
     with home.daemon() as daemon:
+        home.command = None
         home.write("b.md", "b\n")
         daemon.call("sync")
         run("status", "--json")

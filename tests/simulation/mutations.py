@@ -372,9 +372,14 @@ MUTANTS = (
         "no check after the swap",
         "what an exchange brings out goes to the trash unlooked at",
         _no_check_after_the_swap,
+        seeds=(8,),
     ),
     Mutant(
-        "no fsync", "a file is swapped in before its bytes are durable", _durability_not_asked_for, chances=_CRASHES
+        "no fsync",
+        "a file is swapped in before its bytes are durable",
+        _durability_not_asked_for,
+        chances=_CRASHES,
+        seeds=(3,),
     ),
     Mutant(
         "no fsync of folders",
@@ -412,11 +417,19 @@ MUTANTS = (
         make_fs=Stubborn,
     ),
     Mutant("operation id reused", "every push of a path bears the same operation id", _operation_id_reused),
-    Mutant("removal without the trash", "a file deleted elsewhere is unlinked here", _removal_without_the_trash),
     Mutant(
-        "link followed", "folders are opened by their whole path, links included", _link_followed, chances=_MEDDLING
+        "removal without the trash", "a file deleted elsewhere is unlinked here", _removal_without_the_trash, seeds=(4,)
     ),
-    Mutant("foreign conflict closed", "a decision closes every conflict of its path", _foreign_conflict_closed),
+    Mutant(
+        "link followed",
+        "folders are opened by their whole path, links included",
+        _link_followed,
+        chances=_MEDDLING,
+        seeds=(2,),
+    ),
+    Mutant(
+        "foreign conflict closed", "a decision closes every conflict of its path", _foreign_conflict_closed, seeds=(9,)
+    ),
     Mutant(
         "verification skipped",
         "the listing is never compared with what the feed told",
@@ -436,7 +449,13 @@ MUTANTS = (
     Mutant(
         "recovery skipped", "after a crash every journalled change counts as made", _recovery_skipped, chances=_CRASHES
     ),
-    Mutant("texts thrown away", "what stands nowhere else is not put into the trash", _texts_thrown_away, _STRICT),
+    Mutant(
+        "texts thrown away",
+        "what stands nowhere else is not put into the trash",
+        _texts_thrown_away,
+        _STRICT,
+        seeds=(27,),
+    ),
     Mutant(
         "texts of conflicts not kept", "the other side of a conflict is not kept at hand", _texts_of_conflicts_not_kept
     ),
@@ -508,11 +527,13 @@ MUTANTS = (
         "a base keeps its revision when the server comes back to its text",
         _base_rev_of_an_older_visit,
         chances=_VISITS,
+        seeds=(5,),
     ),
     Mutant("conflict pushed over", "edits on both sides are pushed on the head", _conflict_pushed_over),
     Mutant(
         "decision on a head nobody saw",
         "a decision is carried out whatever the head is by then",
         _decision_on_a_head_nobody_saw,
+        seeds=(3,),
     ),
 )

@@ -12,7 +12,8 @@ from simulation.oracle import clashing, differences, late_writes, left_over
 from simulation.world import World
 
 ROUNDS = 14
-_STEPS = 4000
+_STEPS = 600
+"""Ten times what the longest pass of a sound product took."""
 _RETRIES = 2
 """Rounds in which a person has files tried again that were set aside: that may happen as late as in the first."""
 _BETWEEN = 70.0
