@@ -1,6 +1,6 @@
 # performance island: a session imports 500 modules, half of the processor time of a push of 1,000 files. Within this
-# block it costs 15 % fewer instructions (352 M instead of 416 M for the modules of a scan; tests/benchmarks/look.py); the
-# plain alternative is to import them without it.
+# block it costs 15 % fewer instructions (352 M instead of 416 M for the modules of a scan; tests/benchmarks/look.py).
+# The plain alternative is to import them without it.
 """Import many modules at less cost."""
 
 from __future__ import annotations
