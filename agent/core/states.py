@@ -27,6 +27,8 @@ class Reason(enum.StrEnum):
     """The server rejects this file."""
     GARBLED = "garbled"
     """An event of the server about this file cannot be understood."""
+    NOT_LISTED = "not_listed"
+    """The server lists it no longer, and has reported no delete."""
     UNSAFE_PATH = "unsafe_path"
     LINK = "link"
     CHANGING = "changing"

@@ -2,7 +2,9 @@
 
 The feed is read to its end, the files are listed, and the feed is read to its end again. Only paths without a change
 in between are compared. If a path differs, its head is fetched; if a path is missing, it counts as deleted after a
-second listing. Where the server lists no hashes, a file whose mark moved since its head was fetched differs.
+second listing. A server that hides files proves no delete in this way: a missing file stays and is shown to the
+person, except after a lost cursor. Where the server lists no hashes, a file whose mark moved since its head was
+fetched differs.
 
 A server may state one digest of its files instead. Where it equals that of the remote tree, nothing is listed.
 """
@@ -10,6 +12,7 @@ A server may state one digest of its files instead. Where it equals that of the 
 from __future__ import annotations
 
 import enum
+from collections.abc import Set
 
 from msgspec.structs import replace
 
@@ -26,7 +29,7 @@ from agent.engine.messages import Call, ListingArrived, StateDigestArrived
 from agent.engine.path_store import PathStore
 from agent.index.activity import ActivityKind
 from agent.index.operations import OperationState, StoredOperation
-from agent.index.problems import ProblemOrigin
+from agent.index.problems import PathProblem, ProblemOrigin
 from agent.index.trees import PathRow
 
 _HEADS_AT_ONCE = 4
@@ -63,6 +66,8 @@ class Verification:
         self._marks: dict[str, str] = {}
         """Listed marks of differing paths, confirmed once their head arrived."""
         self._missing_once: set[str] = set()
+        self._is_cursor_lost = False
+        """True until the listings after a lost cursor were compared: the feed will not report its deletes."""
         self._acked_before: set[str] = set()
         self._digest: str | None = None
         """The digest that the server stated; None if its files are listed."""
@@ -77,7 +82,11 @@ class Verification:
         self._wanted_at = self._ctx.now
 
     def begin_anew(self) -> None:
-        """Verify as soon as possible. No earlier listing counts: a missing file needs two new ones."""
+        """Verify as soon as possible after a lost cursor. No earlier listing counts: a missing file needs two new ones.
+
+        The feed will not repeat the deletes, so a missing file counts as deleted on every server.
+        """
+        self._is_cursor_lost = True
         self._phase = VerificationPhase.IDLE
         self._missing_once.clear()
         self.request()
@@ -243,14 +252,32 @@ class Verification:
         self._take_newer_revisions()
         self._keep_marks()
         missing = {path for path in listing.missing(ctx.source) if self._quiet(path)}
+        if ctx.setup.hides_files and not self._is_cursor_lost:
+            self._keep(missing)
+        else:
+            self._remove(missing)
+        listing.clear(ctx.source)
+        self._phase = VerificationPhase.ASKING
+
+    def _remove(self, missing: set[str]) -> None:
+        """Take files that two listings lack for deleted, and those that one lacks for the next listing."""
         gone = missing & self._missing_once
         self._missing_once = missing - gone
         rows = self._path_store.rows(sorted(gone))
         self._path_store.change(replace(row, remote=ABSENT) for row in rows.values())
         if self._missing_once:
-            self._wanted_at = ctx.now + _SECOND_LISTING_SECONDS
-        listing.clear(ctx.source)
-        self._phase = VerificationPhase.ASKING
+            self._wanted_at = self._ctx.now + _SECOND_LISTING_SECONDS
+        else:
+            self._is_cursor_lost = False
+
+    def _keep(self, missing: set[str]) -> None:
+        """Show the files that the server no longer lists. Both sides keep them: a right may have been taken away."""
+        ctx = self._ctx
+        for path in missing:
+            if not any(p.reason is Reason.NOT_LISTED for p in ctx.problems.get(path, ())):
+                text = "the server does not show it any more and reported no delete"
+                ctx.set_problem(PathProblem(path, ProblemOrigin.REMOTE, Reason.NOT_LISTED, text, ctx.now))
+        self._clear_problems(Reason.NOT_LISTED, missing)
 
     def _drop_deletes_of_listed(self) -> None:
         """Drop every delete of a file that the server lists again with the agreed text.
@@ -306,13 +333,14 @@ class Verification:
                 # Wanted again meanwhile. No other message may come, so a timer begins the next one.
                 ctx.wake(max(ctx.now, self._wanted_at))
             else:
-                self._clear_feed_problems()
+                # Events that could not be decoded: the listing shows their paths now.
+                self._clear_problems(Reason.GARBLED)
 
-    def _clear_feed_problems(self) -> None:
-        """Clear the problems of events that could not be decoded: the listing shows their paths now."""
+    def _clear_problems(self, reason: Reason, still: Set[str] = frozenset()) -> None:
+        """Clear the problems of this reason, except on the paths that ``still`` have it."""
         ctx = self._ctx
         for path, problems in list(ctx.problems.items()):
-            if any(p.origin is ProblemOrigin.REMOTE and p.reason is Reason.GARBLED for p in problems):
+            if path not in still and any(p.origin is ProblemOrigin.REMOTE and p.reason is reason for p in problems):
                 ctx.clear_problem(path, ProblemOrigin.REMOTE)
 
 

@@ -79,6 +79,7 @@ class Capabilities(Struct, frozen=True):
         keeps_history: versions and conflicts survive a delete.
         latest_only: the feed can leave out the texts of events that a later event replaces.
         connector_id: a push batch may name its connector.
+        hides_files: a listing leaves out what the account may not see, so a missing file is no deleted one.
         text_only: only UTF-8 text without NUL bytes is taken.
         max_bytes: bytes of the largest content that the server takes; None if it states no limit.
         moves: a file can be moved with its id and history (``Verb.MOVE``).
@@ -106,6 +107,7 @@ class Capabilities(Struct, frozen=True):
     keeps_history: bool = False
     latest_only: bool = False
     connector_id: bool = False
+    hides_files: bool = False
     text_only: bool = True
     max_bytes: int | None = None
     moves: bool = False

@@ -105,6 +105,7 @@ def with_capabilities(config: EngineConfig, capabilities: Capabilities) -> Engin
         item_results=capabilities.item_results,
         keeps_history=capabilities.keeps_history,
         expected_hash=capabilities.expected_hash,
+        hides_files=capabilities.hides_files,
         blind_resolve=capabilities.blind_resolve,
         inline_limit=capabilities.inline_limit,
         resumable_uploads=capabilities.resumable_uploads,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from agent.core.model import Mode
+from msgspec.structs import replace
+
+from agent.core.model import Mode, Reason
 from agent.core.remote_records import RemoteFile, Result
 from agent.engine import effects as e
 from agent.engine import messages as m
@@ -334,3 +336,20 @@ def test_fb5_a_spent_rename_excuses_no_delete_of_its_text() -> None:
     harness.rest()
     scanned(harness, dict.fromkeys(NAMES[10:20]))
     assert held_paths(harness) == set(NAMES[10:20]) and not harness.wants(e.Send)
+
+
+def test_a_server_that_hides_files_proves_no_delete_by_a_list() -> None:
+    """The file stays on both sides and is named; it is an ordinary file once it is listed again."""
+    texts = {name: name for name in NAMES}
+    harness = synced(texts)
+    harness.setup = replace(harness.setup, hides_files=True)
+    harness.engine.configure(harness.now, harness.setup)
+    harness.listing = ()
+    verified(harness)
+    assert held_paths(harness) == set() and not harness.wants(e.ApplyChanges)
+    problems = harness.index.problems.all(SOURCE)
+    assert {(p.path, p.reason) for p in problems} == {(name, Reason.NOT_LISTED) for name in NAMES}
+    harness.listing = listing_of(texts)
+    verified(harness)
+    assert harness.index.problems.all(SOURCE) == []
+    assert all(harness.trees(name) == (sha(name),) * 3 for name in NAMES)

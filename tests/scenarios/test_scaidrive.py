@@ -12,7 +12,7 @@ import pytest
 from scenarios.conftest import Machines
 from strict_raven.serve import serving
 from strict_scaidrive.__main__ import made, one_at_a_time
-from strict_scaidrive.api import ScaiDriveApi
+from strict_scaidrive.api import ScaiDriveApi, show_folder
 from strict_scaidrive.server import StrictScaiDrive
 from strict_scaidrive.state import DriveTraps
 from support.eventually import eventually
@@ -203,3 +203,25 @@ def test_large_versions_come_back_in_pieces(machine: Machines, drive: Drive) -> 
     shown = one.run("show", one.folder / "video.bin", "--version", first[:12])
     assert shown.code == 1, shown
     assert "--to FILE" in shown.err
+
+
+def test_a_right_that_is_taken_away_deletes_nothing(machine: Machines, drive: Drive) -> None:
+    """A folder vanishes from every list: its files stay here, are named, and go on once it is shown again."""
+    one = machine("one")
+    drive.login(one)
+    for name in ("a.md", "b.md", "team/c.md", "team/d.md"):
+        one.write(name, f"{name}\n")
+    share = one.link("--name", "team")
+    before = one.files()
+    show_folder(drive.server, "team", hidden=True)
+    for _ in range(3):
+        one.sync()
+    assert one.files() == before
+    skipped = {row["path"]: row["reason"] for row in one.json("files", one.folder, "--state", "skipped")}
+    assert skipped == {"team/c.md": "not_listed", "team/d.md": "not_listed"}
+    show_folder(drive.server, "team", hidden=False)
+    one.write("team/c.md", "newer\n")
+    one.sync()
+    one.sync(code=0)
+    assert one.json("files", one.folder, "--state", "skipped") == []
+    assert one.files() == drive.files(share) == {**before, "team/c.md": b"newer\n"}

@@ -298,6 +298,12 @@ def _slash(path: str | None) -> str | None:
     return None if path is None else f"/{path}"
 
 
+def show_folder(server: StrictScaiDrive, path: str, *, hidden: bool) -> None:
+    """Take the user's right to see a folder, or give it back."""
+    found = next(f for f in server.state.folders.values() if server.folder_path(f.id) == path)
+    server.state.folders[found.id] = replace(found, hidden=hidden)
+
+
 def hide(server: StrictScaiDrive, share: str) -> None:
     """Take the user's right to see a share."""
     server.state.shares[share] = replace(server.state.shares[share], hidden=True)

@@ -88,7 +88,16 @@ class StrictScaiDrive:
         if found is None:
             raise DriveError(404, "File not found")
         self.share(found.share)
+        if self.is_hidden(found.folder):
+            raise DriveError(404, "File not found")
         return found
+
+    def is_hidden(self, folder: str | None) -> bool:
+        """True if the user may not see a folder, or one above it."""
+        if folder is None:
+            return False
+        found = self.state.folders[folder]
+        return found.hidden or self.is_hidden(found.parent)
 
     def live_file(self, identifier: str) -> DriveFile:
         """A file that is not deleted."""
@@ -114,7 +123,9 @@ class StrictScaiDrive:
         """The folders and files directly inside, by name; with ``deleted``, also those that were deleted there."""
         place = (share, folder)
         folders = [
-            f for f in self.state.folders.values() if (f.share, f.parent) == place and (deleted or not f.deleted)
+            f
+            for f in self.state.folders.values()
+            if (f.share, f.parent) == place and (deleted or not f.deleted) and not f.hidden
         ]
         files = [f for f in self.state.files.values() if (f.share, f.folder) == place and (deleted or not f.deleted)]
         return sorted(folders, key=lambda f: (f.name, f.id)), sorted(files, key=lambda f: (f.name, f.id))
@@ -149,7 +160,7 @@ class StrictScaiDrive:
         if folder is None:
             return None
         found = self.state.folders.get(folder)
-        if found is None or found.share != share:
+        if found is None or found.share != share or self.is_hidden(folder):
             raise DriveError(404, "Folder not found")
         if found.deleted:
             raise DriveError(410, "The folder was deleted")

@@ -38,7 +38,7 @@ class DriveShare(Struct, frozen=True):
 
 
 class DriveFolder(Struct, frozen=True):
-    """One folder; ``parent`` is None at the top of the share."""
+    """One folder; ``parent`` is None at the top of the share. ``hidden``: it looks missing to the user."""
 
     id: str
     share: str
@@ -46,6 +46,7 @@ class DriveFolder(Struct, frozen=True):
     name: str
     at: float
     deleted: bool = False
+    hidden: bool = False
 
 
 class DriveVersion(Struct, frozen=True):

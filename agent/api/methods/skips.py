@@ -20,6 +20,7 @@ _WORDS: Final = {
     Reason.NOT_UTF8: "not UTF-8 text",
     Reason.BINARY: "not text",
     Reason.REFUSED: "the server refuses it",
+    Reason.NOT_LISTED: "the server does not show it any more and reported no delete; it is kept here",
     Reason.GARBLED: "the server's answer about it is not understood",
     Reason.SHRUNK: "shorter than before at an unchanged modification time, as after a crash; raven-agent retry FILE"
     " takes it as it is, raven-agent restore FILE --version HASH brings back one that raven-agent history FILE lists",

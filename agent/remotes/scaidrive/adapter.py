@@ -80,9 +80,9 @@ class ScaiDriveRemote:
         self._http = http
         self._books = books
         self._capabilities = Capabilities(
-            ordered_feed=True, keeps_history=False, text_only=False, moves=True, inline_limit=limits.inline,
-            listing=ListingCost.WALK, blind_resolve=True, client_made_id=True, server_mode=False,
-            server_patterns=False, server_pause=False, resumable_uploads=True,
+            ordered_feed=True, keeps_history=False, hides_files=True, text_only=False, moves=True,
+            inline_limit=limits.inline, listing=ListingCost.WALK, blind_resolve=True, client_made_id=True,
+            server_mode=False, server_patterns=False, server_pause=False, resumable_uploads=True,
             heartbeat_seconds=HEARTBEAT_SECONDS, nudges=True,
         )  # fmt: skip
         self._device = ""
