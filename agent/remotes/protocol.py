@@ -3,8 +3,9 @@
 Obligations of every adapter, checked by one conformance suite (``tests/remotes/suite/``):
 
 - Every call returns or raises ``RemoteError``; no other exception passes, except one that a ``Sink`` or an
-  ``OnResumable`` raised. No call retries, sleeps, or logs a token. Waiting and retrying belong to the engine; logging
-  and counting are wrappers of this port.
+  ``OnResumable`` raised. No call sleeps, or logs a token. No call retries, except one that was refused without an
+  effect: once, with a new token of the device or under another spelling of its path. Waiting and retrying belong to
+  the engine; logging and counting are wrappers of this port.
 - An answer that is HTML, empty, cut, or of the wrong shape raises GARBLED and changes nothing.
 - ``pull`` delivers at least once, ordered by ``position``. A page and the state it returns belong together: the same
   state returns the same events while the server stays the same. Positions rise from page to page; a dialect whose
@@ -77,6 +78,7 @@ class Capabilities(Struct, frozen=True):
         item_results: the server states the outcome of each operation, also of one that is sent again.
         expected_hash: ``resolve`` is refused if the head has moved.
         keeps_history: versions and conflicts survive a delete.
+        history: the server lists the older versions of a file, with their contents.
         latest_only: the feed can leave out the texts of events that a later event replaces.
         connector_id: a push batch may name its connector.
         hides_files: a listing leaves out what the account may not see, so a missing file is no deleted one.
@@ -105,6 +107,7 @@ class Capabilities(Struct, frozen=True):
     item_results: bool = False
     expected_hash: bool = False
     keeps_history: bool = False
+    history: bool = True
     latest_only: bool = False
     connector_id: bool = False
     hides_files: bool = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from msgspec import Struct
 
 
@@ -19,3 +21,30 @@ class IssuedTokens(Struct, frozen=True):
 
     def __repr__(self) -> str:
         return f"IssuedTokens(seconds={self.seconds})"
+
+
+class SecretStore(Protocol):
+    """Keeps one secret text of an account over restarts."""
+
+    def load(self) -> str:
+        """Return the text; "" if there is none."""
+        ...
+
+    def save(self, text: str) -> None:
+        """Make the text durable in place of an older one. Raises CredentialsError."""
+        ...
+
+
+class MemorySecret:
+    """A secret that ends with its process."""
+
+    def __init__(self) -> None:
+        self._text = ""
+
+    def load(self) -> str:
+        """See ``SecretStore``."""
+        return self._text
+
+    def save(self, text: str) -> None:
+        """See ``SecretStore``."""
+        self._text = text

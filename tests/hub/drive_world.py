@@ -27,10 +27,11 @@ from agent.remotes.scaidrive.adapter import ScaiDriveRemote
 from agent.remotes.scaidrive.profile import scaidrive_profile
 from hub.fixtures import SECRET, STRANGER, USER, WORKSPACE
 from remotes.suite.book import MemoryBook
+from remotes.suite.commits import COMMITS
 from remotes.suite.world import Clock, World, as_bytes
 from strict_raven.transport import HandlerTransport
 from strict_raven.wire import Response
-from strict_scaidrive.world import COMMITS, LIMITS, FaultyDrive
+from strict_scaidrive.world import LIMITS, FaultyDrive
 
 CHUNK = 8
 """Bytes of a chunk, so that small contents are uploads of several."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import posixpath
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +13,8 @@ from agent.remotes.scaidrive.adapter import ScaiDriveRemote
 from agent.remotes.scaidrive.calls import Limits
 from agent.remotes.scaidrive.profile import scaidrive_profile
 from remotes.suite.book import MemoryBook
+from remotes.suite.commits import COMMITS, CommitFaults
 from remotes.suite.world import Clock, World, as_bytes
-from strict_raven.faults import Fault, Faulty
 from strict_raven.transport import HandlerTransport
 from strict_raven.wire import Handler
 from strict_scaidrive.api import TOKEN, ScaiDriveApi
@@ -30,34 +29,14 @@ TRAPS = (
 )  # fmt: skip
 """Traps in which every promise can be held."""
 EVERY_TRAP = replace(DriveTraps(), **dict.fromkeys(TRAPS, True))
-COMMITS = "commits"
 _COMMITTING = re.compile(r"/api/v1/(files|sync/apply|uploads/[^/]+/complete)")
 
 
-class FaultyDrive(Faulty):
+class FaultyDrive(CommitFaults):
     """Faults that can also be put on every request that makes a version, deletes or moves."""
 
     def __init__(self, handler: Handler) -> None:
-        super().__init__(handler, wait=lambda _: None)
-        self._commits: list[Fault] = []
-
-    def inject(self, fault: Fault, *, requests: int = 1, on: str = "") -> None:
-        """See ``Faulty``."""
-        if on == COMMITS:
-            self._commits += [fault] * requests
-        else:
-            super().inject(fault, requests=requests, on=on)
-
-    def clear(self) -> None:
-        """See ``Faulty``."""
-        self._commits.clear()
-        super().clear()
-
-    def handle(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Any:
-        """See ``Faulty``."""
-        if self._commits and method == "POST" and _COMMITTING.fullmatch(path):
-            super().inject(self._commits.pop(0), on=path)
-        return super().handle(method, path, headers, body)
+        super().__init__(handler, _COMMITTING)
 
 
 class ScaiDriveWorld(World):

@@ -63,10 +63,13 @@ class TwoHashes:
     def __init__(self, hashing: ContentHashing) -> None:
         self._sha256 = hashlib.sha256()
         self._server = None if hashing.is_sha256 else hashing.new()
+        self.size = 0
+        """Bytes so far."""
 
     def update(self, data: bytes) -> None:
         """Add bytes."""
         self._sha256.update(data)
+        self.size += len(data)
         if self._server is not None:
             self._server.update(data)
 

@@ -28,6 +28,8 @@ _CHANGES: Final = (CREATED, MODIFIED, DELETED, MOVED)
 _COMPLETED: Final = "completed"
 _OPEN: Final = ("active", "created", "in_progress", "pending", "uploading")
 """Words for an upload that takes chunks."""
+PATH_FIELDS: Final = frozenset({"path", "old_path", "target_path", "name"})
+"""Fields with a path or a name. A token in them is not replaced."""
 _DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 _DESKTOP: Final = ("darwin", "win32", "linux")
 
@@ -154,7 +156,9 @@ def session_end_of(data: Any) -> SessionEnd:
         end = datetime.fromisoformat(said).timestamp() if isinstance(said, str) else None
     except ValueError:
         end = None
-    return SessionEnd(token if isinstance(token, str) and token else None, end)
+    # The client replaces the session's own token in answers.
+    another = isinstance(token, str) and bool(token) and not token.startswith("[")
+    return SessionEnd(token if another else None, end)
 
 
 # Changes

@@ -47,7 +47,7 @@ class AccountPromises:
         """With name, and with mode and patterns where the server stores them."""
         world.clock.now += 1
         made = world.remote.create_source("work", Mode.IMPORT_ONLY, world.connector, ["**/*.txt"], ["tmp/**"])
-        newest, first = world.remote.sources()
+        newest, first = world.sources()
         assert newest == made
         assert (made.name, made.writable, first.id, first.paused) == ("work", True, world.source, False)
         if world.can.server_mode:
@@ -61,7 +61,7 @@ class AccountPromises:
         for name in names:
             world.clock.now += 1
             world.remote.create_source(name, Mode.BIDIRECTIONAL, world.connector, [], [])
-        assert [source.name for source in world.remote.sources()] == [*reversed(names), "notes"]
+        assert [source.name for source in world.sources()] == [*reversed(names), "notes"]
 
     def test_an_unknown_source_is_not_found_everywhere(self, world: World) -> None:
         """No call takes an unknown source for an empty one."""

@@ -12,7 +12,7 @@ from agent.core.events import FeedEvent
 from agent.core.model import Resolution
 from agent.core.remote_records import Result
 from agent.core.supply import Transfer
-from remotes.suite.world import START, World, replay, sha
+from remotes.suite.world import START, World, needs, replay, sha
 from strict_raven.faults import (
     Fault,
     cut_json,
@@ -66,7 +66,8 @@ class FailurePromises:
         make, kind = KINDS[fault]
         world.put("a.md", "A")
         world.drained = world.drain()[1]
-        world.faults.inject(make())
+        needs(call not in world.local_calls, f"request of {call}")
+        world.faults.inject(make(), requests=world.refusals if fault == "401" else 1)
         monkeypatch.setattr(time, "sleep", lambda _: pytest.fail("a call sleeps"))
         if fault in ("204", "a cut answer") and call in world.silent_calls:
             # An empty answer is the whole answer.
@@ -85,7 +86,7 @@ class FailurePromises:
         _, state = world.drain()
         world.put("a.md", "A")
         world.put("d/b.md", "B")
-        world.faults.inject(KINDS[fault][0]())
+        world.faults.inject(KINDS[fault][0](), requests=world.refusals if fault == "401" else 1)
         with pytest.raises(RemoteError):
             world.remote.pull(world.source, state, 0, world.clock.now)
         world.faults.clear()
@@ -142,7 +143,7 @@ class FailurePromises:
     ) -> None:
         """CR4, PR10: the request that failed is uncertain unless it was refused; what came after it was not sent."""
         batch = [world.edit(f"{number:03}.md", str(number)) for number in range(150)]
-        world.faults.inject(make(), on=world.commits)
+        world.faults.inject(make(), requests=world.refusals if make is unauthorized else 1, on=world.commits)
         answer = world.push(*batch)
         assert answer.problem is not None
         assert answer.problem.kind is kind
@@ -162,7 +163,7 @@ class FailurePromises:
         assert world.results(ours) == [Result.UNCERTAIN]
         assert world.results(ours)[0] in (Result.APPLIED, Result.UNCERTAIN)
         assert list(world.remote.conflicts(world.source)) == []
-        assert len(world.remote.history(world.source, "a.md")) == 1
+        assert len(world.remote.history(world.source, "a.md")) == world.can.history
 
     def test_a_lost_answer_of_an_edit_is_recalled_where_it_can_be(self, world: World) -> None:
         """CR4: the version made is the proof, if the server says whose it is."""

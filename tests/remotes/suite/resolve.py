@@ -72,7 +72,8 @@ class ResolvePromises:
         conflicts = list(world.remote.conflicts(world.source))
         kept = {(c.local_hash, c.local_text, c.remote_text, c.base_hash) for c in conflicts}
         assert kept == {
-            (sha(text), text if world.keeps_refused else None, b"theirs", None) for text in (b"ours", b"third")
+            (digest, text if world.keeps_refused else None, b"theirs", None)
+            for digest, text in ((sha(b"ours"), b"ours"), (world.foreign_hash(b"third"), b"third"))
         }
         assert {c.remote_rev for c in conflicts} == {world.identity("a.md")[0]}
         assert all(c.opened_at for c in conflicts)

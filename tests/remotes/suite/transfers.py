@@ -97,6 +97,7 @@ class DownloadPromises:
 
     def test_an_older_version_is_fetched_by_its_revision(self, world: World) -> None:
         """Also when the file was changed, moved or deleted meanwhile."""
+        needs(world.can.history, "history")
         content = large(world)
         world.put("a.md", content)
         transfer = transfer_of(world, "a.md", content)

@@ -15,7 +15,7 @@ from agent.core.events import FeedEvent
 from agent.core.model import Mode
 from agent.core.remote_records import Operation, Outcome, Result, Verb
 from agent.core.supply import Pieces, Transfer
-from agent.remotes.protocol import Capabilities, Outgoing, PushAnswer, Remote
+from agent.remotes.protocol import Capabilities, Outgoing, PushAnswer, Remote, RemoteSource
 from remotes.suite.book import MemoryBook
 from strict_raven.faults import ConnectionLost, Faulty
 from strict_raven.wire import Response
@@ -104,7 +104,12 @@ class Machine:
         """Push, and commit the outcomes. There must be exactly one for each operation."""
         for outgoing in batch:
             self.book.sent(outgoing.operation)
-        answer = self.remote.push(self.source, self.connector, batch, on_resumable)
+
+        def resumable(operation_id: str, state: str) -> None:
+            on_resumable(operation_id, state)
+            self.book.resumes[operation_id] = state
+
+        answer = self.remote.push(self.source, self.connector, batch, resumable)
         assert sorted(each.operation_id for each in answer.outcomes) == sorted(out.operation.id for out in batch)
         for outcome in answer.outcomes:
             self.book.answered(outcome)
@@ -177,6 +182,9 @@ class World(Machine, abc.ABC):
         echoes_contents: the events of our own operations carry their small contents, which the machine has anyway.
         keeps_refused: the server keeps the bytes of an operation that it refused.
         silent_calls: calls whose success has no content.
+        local_calls: calls that send nothing.
+        states_limit: the server states the largest file that it takes.
+        refusals: requests that must be refused before a call ends as signed out.
     """
 
     commits: str
@@ -185,6 +193,9 @@ class World(Machine, abc.ABC):
     echoes_contents = True
     keeps_refused = True
     silent_calls: frozenset[str] = frozenset()
+    local_calls: frozenset[str] = frozenset()
+    states_limit = True
+    refusals = 1
 
     def __init__(self, faults: Faulty, clock: Clock, bearer: str) -> None:
         self.faults = faults
@@ -228,6 +239,14 @@ class World(Machine, abc.ABC):
     @abc.abstractmethod
     def adapter(self, book: MemoryBook) -> Any:
         """An adapter that knows no capabilities yet."""
+
+    def sources(self) -> list[RemoteSource]:
+        """The sources of the account, without those that are always there."""
+        return self.remote.sources()
+
+    def foreign_hash(self, content: str | bytes) -> str:
+        """The hash by which a refused content of another machine is listed."""
+        return sha(content)
 
     # The server, past every fault and adapter
 

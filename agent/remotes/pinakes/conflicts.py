@@ -1,0 +1,101 @@
+"""Pinakes' conflicts: listed with the hashes of their sides, matched with operations, and closed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from agent.core.errors import ProblemKind
+from agent.core.remote_records import Operation, RemoteConflict
+from agent.remotes.book import Book, PushedContent
+from agent.remotes.http.failures import RemoteCallError
+from agent.remotes.pinakes.calls import PinakesCalls
+from agent.remotes.pinakes.contents import AccountContents
+from agent.remotes.pinakes.hashing import ContentHashing
+from agent.remotes.pinakes.scope import AccountScope
+from agent.remotes.pinakes.wire import ConflictLine, conflicts_of, resolve_body
+
+
+class AccountConflicts:
+    """The conflicts of one account. Safe to use from several threads.
+
+    The server keeps the bytes of no refused change. Its own side is read from the head while it still is that.
+
+    Args:
+        device: returns the server's id of this machine's device; None if there is none.
+    """
+
+    def __init__(
+        self, calls: PinakesCalls, contents: AccountContents, hashing: ContentHashing, device: Callable[[], str | None]
+    ) -> None:
+        self._calls = calls
+        self._contents = contents
+        self._hashing = hashing
+        self._device = device
+
+    def rows(self) -> list[ConflictLine]:
+        """Return the open conflicts of the account, newest first."""
+        found = [each for each in conflicts_of(self._calls.get("sync/conflicts")) if not each.resolved]
+        return sorted(found, key=lambda each: each.at, reverse=True)
+
+    def all(self, scope: AccountScope, book: Book) -> Iterator[RemoteConflict]:
+        """Iterate over the open conflicts of a source, newest first."""
+        for each in self.rows():
+            if scope.inside(each.path) is not None:
+                yield self.record(each, scope, book)
+
+    def own(self, path: str, local: str | None, words: str = "") -> ConflictLine | None:
+        """Return the open conflict that refuses a change of this device; None if there is none.
+
+        Args:
+            path: the path in the account.
+            local: the server's hash of the refused content; None for a delete.
+            words: the server's refusal, which may name the conflict.
+        """
+        device = self._device()
+        found = [each for each in self.rows() if each.path == path and each.local == local and each.device == device]
+        named = (each for each in found if each.id in words)
+        return next(named, found[0] if found else None)
+
+    def record(
+        self, found: ConflictLine, scope: AccountScope, book: Book, operation: Operation | None = None,
+        body: bytes | None = None,
+    ) -> RemoteConflict:  # fmt: skip
+        """Return a conflict in the form of the port. With the operation, its hash and bytes are the local side."""
+        path = scope.inside(found.path) or found.path
+        head = None if found.server is None else self._contents.head(found.path, book, path)
+        is_head = head is not None and head.rev == found.server
+        local_hash = self._known(found.local, path, book) if operation is None else operation.hash
+        remote_hash = head.hash if head is not None and is_head else self._known(found.server, path, book)
+        base_hash, base_rev = self._base(found, path, local_hash, book, operation)
+        return RemoteConflict(
+            found.id, path, base_hash, local_hash, remote_hash, body,
+            head.content if head is not None and is_head else None,
+            found.at or None, base_rev, found.local, found.server,
+        )  # fmt: skip
+
+    def _known(self, rev: str | None, path: str, book: Book) -> str | None:
+        """Return the sha256 of a side; the server's own hash if that is not known, as None would be "no file"."""
+        return None if rev is None else self._hashing.sha256_of(rev, path, book) or rev
+
+    def _base(
+        self, found: ConflictLine, path: str, local: str | None, book: Book, operation: Operation | None
+    ) -> tuple[str | None, str | None]:
+        """Return hash and revision of the base, which the server does not say. Only that of an own change is known."""
+        if operation is not None:
+            return operation.base, operation.base_rev
+        if found.device != self._device():
+            return None, None
+        made: PushedContent | None = next((each for each in book.pushed_to(path) if each.hash == local), None)
+        return (None, None) if made is None else (made.base, made.base_rev)
+
+    def close(self, conflict_id: str) -> None:
+        """Close a conflict; the head stays. Raises STALE if it is not open."""
+        self._calls.post("sync/conflicts/{}/resolve", (conflict_id,), resolve_body())
+
+    def close_quietly(self, conflict_id: str) -> None:
+        """Close a conflict whose two sides are equal. One that stays open is listed, and closed by the engine."""
+        try:
+            self.close(conflict_id)
+        except RemoteCallError as failure:
+            if failure.problem.kind is not ProblemKind.STALE:
+                raise

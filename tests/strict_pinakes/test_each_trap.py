@@ -1,0 +1,24 @@
+"""Each trap alone: the promises about the feed, pushes, contents and conflicts. No trap changes the others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from remotes.suite import promises
+from strict_pinakes.state import PinTraps
+from strict_pinakes.world import TRAPS, PinakesWorld
+
+
+@pytest.fixture(params=TRAPS)
+def world(request: pytest.FixtureRequest) -> Iterator[PinakesWorld]:
+    """The server in one trap."""
+    made = PinakesWorld(replace(PinTraps(), **{request.param: True}))
+    yield made
+    made.close()
+
+
+_SAME = ("TestAccount", "TestFailure")
+globals().update({name: each for name, each in promises(__name__).items() if name not in _SAME})
