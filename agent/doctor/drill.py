@@ -81,7 +81,10 @@ def run_drill(entry: ServerEntry, token: str, settings: Settings) -> DrillReport
     top = Path(tempfile.mkdtemp(prefix="raven-agent-drill-"))
     account = replace(entry, name=ACCOUNT, connector_id=None, machine_id=None, declared_in=None, token_file="")
     # A person's own settings must not stop a drill: its brake and its waits are the defaults.
-    plain = Settings(ca_file=settings.ca_file, credentials="file", server_url=entry.url, workspace=entry.workspace)
+    plain = Settings(
+        ca_file=settings.ca_file, credentials="file", server_url=entry.url, workspace=entry.workspace,
+        pinakes_hash=settings.pinakes_hash,
+    )  # fmt: skip
     try:
         with contextlib.ExitStack() as stack:
             first = stack.enter_context(drill_machine(top / "first", account, token, plain))

@@ -13,8 +13,9 @@ from agent.core.errors import AgentError, ProblemKind, RemoteError
 from agent.core.net import is_loopback
 from agent.doctor.rows import CheckRow, failed, ok, unknown
 from agent.remotes.http.probe import Probe, probe
-from agent.remotes.open import open_remote
+from agent.remotes.open import AdapterOptions, open_remote
 from agent.remotes.protocol import Capabilities, Remote
+from agent.runtime.device_secret import StoredDeviceSecret
 from agent.runtime.server_session import EXPIRY_UNCLEAR, expiry_words
 from agent.settings.credentials import CredentialStore
 from agent.settings.links import LOCAL_ACCOUNTS, ServerEntry
@@ -141,6 +142,9 @@ def _own_remote(entry: ServerEntry, settings: Settings, credentials: CredentialS
         name=entry.name,
         ca_file=settings.ca_file,
         insecure_http=entry.insecure_http,
+        options=AdapterOptions(
+            content_hash=settings.pinakes_hash, device_secret=StoredDeviceSecret(credentials, lambda: entry)
+        ),
     )
     return remote, Capabilities()
 

@@ -27,11 +27,11 @@ class SecretStore(Protocol):
     """Keeps one secret text of an account over restarts."""
 
     def load(self) -> str:
-        """Return the text; "" if there is none."""
+        """Return the text; "" if there is none. Raises RemoteError."""
         ...
 
     def save(self, text: str) -> None:
-        """Make the text durable in place of an older one. Raises CredentialsError."""
+        """Make the text durable in place of an older one. Raises RemoteError."""
         ...
 
 

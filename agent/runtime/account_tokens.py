@@ -109,6 +109,9 @@ class AccountTokens:
         entry = self._entry()
         origin = self._credentials.store(entry, made.to_text())
         self._unstored = None
+        if made.access == self._refused_access:
+            # A session that was extended keeps its token, which is good again.
+            self._refused_access = ""
         log.info("the token of %s was renewed", entry.name)
         return Token(made.access, origin, made.ends_at, stored=made)
 

@@ -164,9 +164,12 @@ def create_link(agent: Agent, draft: SourceEntry, joined: RemoteSource | None) -
         The entry as saved, with its source id and the device and inode of its root.
 
     Raises:
+        UsageError: the source has files in common with one that is linked already.
         RemoteError: the server cannot create the source; no link is made.
         OSError: the folder cannot be created.
     """
+    if joined is not None:
+        _require_separate_source(agent, draft)
     draft.root.mkdir(parents=True, exist_ok=True)
     connection = agent.connection(draft.server)
     if joined is None:
@@ -174,12 +177,25 @@ def create_link(agent: Agent, draft: SourceEntry, joined: RemoteSource | None) -
             draft.name, draft.mode, connection.connector_id or "", draft.include, draft.exclude
         )
         draft = replace(draft, source_id=created.id)
+        _require_separate_source(agent, draft)
     stat = draft.root.stat()
     write_marker(agent.fs, str(draft.root), str(agent.home.state_dir), draft.source_id)
     entry = replace(draft, root_device=stat.st_dev, root_inode=stat.st_ino)
     agent.change_registry(lambda registry: reg.with_source(registry, entry))
     agent.start_source_if_daemon(entry)
     return entry
+
+
+def _require_separate_source(agent: Agent, draft: SourceEntry) -> None:
+    """Check that the source has no file in common with another linked one: its files would be synced twice."""
+    # Imported here: a single command starts sooner without it.
+    from agent.remotes.open import sources_overlap
+
+    dialect = agent.server_entry(draft.server).dialect
+    for linked in agent.registry.sources_of(draft.server):
+        if linked.key != draft.key and sources_overlap(dialect, linked.source_id, draft.source_id):
+            words = f"the source has files in common with the one that is linked to {linked.root}"
+            raise UsageError(words, "link another source, or unlink that one first")
 
 
 def remove_link(agent: Agent, source: SourceEntry) -> int:

@@ -16,12 +16,13 @@ from typing import Final
 from agent import __version__
 from agent.core.errors import Problem, ProblemKind, RemoteError, UsageError
 from agent.remotes.http.failures import RemoteCallError, SideEffect
-from agent.remotes.open import open_remote, renew_tokens
+from agent.remotes.open import AdapterOptions, open_remote, renew_tokens
 from agent.remotes.protocol import Capabilities, Nudge, Registration, Remote
 from agent.remotes.tokens import IssuedTokens
 from agent.remotes.wrappers import CallCounter
 from agent.runtime.account_tokens import AccountTokens
 from agent.runtime.books import Books
+from agent.runtime.device_secret import StoredDeviceSecret
 from agent.runtime.effect_executor import ServerConnection
 from agent.runtime.hub_process import WORKSPACE, HubProcess, HubStartFailed
 from agent.runtime.nudge_listener import NudgeListener
@@ -99,6 +100,7 @@ class ServerSession:
         self._on_capabilities = on_capabilities
         self._books = books
         self._tokens = AccountTokens(credentials, lambda: self.entry, self._renew)
+        self._device_secret = StoredDeviceSecret(credentials, lambda: self.entry)
         self._lock = threading.Lock()
         self._remote: Remote | None = None
         self._registration: Registration | None = None
@@ -176,7 +178,7 @@ class ServerSession:
                 name=entry.name,
                 ca_file=self._settings.ca_file,
                 insecure_http=entry.insecure_http,
-                books=self._books,
+                options=AdapterOptions(self._books, self._settings.pinakes_hash, self._device_secret),
                 observers=(self.calls, self._tokens.observe),
             )
         except UsageError as error:

@@ -15,6 +15,7 @@ import stat
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -124,28 +125,48 @@ class CredentialStore:
             CredentialsError: ``credentials = "keyring"`` and the keyring refused, or the disk did.
         """
         check_token(token)
+        return self._store(_account(server), token)
+
+    def device_secret(self, server: ServerEntry) -> str:
+        """Read the secret by which this machine names itself to the server; "" if there is none.
+
+        Raises:
+            CredentialsError: the credentials file cannot be read.
+        """
+        key = _device(server)
+        found = _keyring_call(lambda ring: ring.get_password(KEYRING_SERVICE, key)) if self._keyring_wanted() else None
+        return found if isinstance(found, str) and found else self._read().get(key, "")
+
+    def store_device_secret(self, server: ServerEntry, secret: str) -> None:
+        """Store the secret by which this machine names itself to the server. Raises CredentialsError."""
+        self._store(_device(server), secret)
+
+    def _store(self, key: str, token: str) -> TokenOrigin:
         if self._keyring_wanted():
-            if _keyring_call(lambda ring: _set(ring, _account(server), token)):
-                self._write({name: value for name, value in self._read().items() if name != _account(server)})
+            if _keyring_call(lambda ring: _set(ring, key, token)):
+                self._write({name: value for name, value in self._read().items() if name != key})
                 return TokenOrigin.KEYRING
             if self.settings.credentials == "keyring":
                 raise CredentialsError(
                     "the keyring cannot be used", "unlock it, or: raven-agent config set credentials file"
                 )
-            _keyring_call(lambda ring: ring.delete_password(KEYRING_SERVICE, _account(server)))
-        self._write({**self._read(), _account(server): token})
+            _keyring_call(lambda ring: ring.delete_password(KEYRING_SERVICE, key))
+        self._write({**self._read(), key: token})
         return TokenOrigin.FILE
 
     def forget(self, server: ServerEntry) -> None:
-        """Remove the token from the keyring and the file, if it is there.
+        """Remove the token and the device's secret from the keyring and the file, if they are there.
 
         Raises:
             CredentialsError: the credentials file cannot be read or written.
         """
-        if self._keyring_wanted():
-            _keyring_call(lambda ring: ring.delete_password(KEYRING_SERVICE, _account(server)))
         kept = self._read()
-        if kept.pop(_account(server), None) is not None:
+        before = len(kept)
+        for key in (_account(server), _device(server)):
+            if self._keyring_wanted():
+                _keyring_call(partial(_delete, key))
+            kept.pop(key, None)
+        if len(kept) != before:
             self._write(kept)
 
     def _from_environment_or_declared_file(self, server: ServerEntry) -> tuple[str, TokenOrigin] | None:
@@ -293,6 +314,10 @@ def _account(server: ServerEntry) -> str:
     return f"{server.name} {server.origin}"
 
 
+def _device(server: ServerEntry) -> str:
+    return f"{_account(server)} device"
+
+
 def _refuse_open_file(path: Path, forbidden: int) -> None:
     if stat.S_IMODE(path.stat().st_mode) & forbidden:
         raise CredentialsError(f"{path} holds a token and others can read it", f"chmod 600 {path}")
@@ -301,6 +326,10 @@ def _refuse_open_file(path: Path, forbidden: int) -> None:
 def _set(ring: Any, account: str, token: str) -> bool:
     ring.set_password(KEYRING_SERVICE, account, token)
     return bool(ring.get_password(KEYRING_SERVICE, account) == token)
+
+
+def _delete(key: str, ring: Any) -> None:
+    ring.delete_password(KEYRING_SERVICE, key)
 
 
 def _keyring_call(use: Callable[[Any], T]) -> T | None:

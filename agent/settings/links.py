@@ -27,6 +27,7 @@ LOCAL_ACCOUNTS: Final = frozenset({LOCAL_HUB, LOCAL_FILES})
 RAVEN: Final = "raven"
 """The dialect of an account that names none."""
 SCAIDRIVE: Final = "scaidrive"
+PINAKES: Final = "pinakes"
 
 
 def has_workspaces(dialect: str) -> bool:

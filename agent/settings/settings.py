@@ -140,6 +140,12 @@ class Settings:
         variable="RAVEN_AGENT_LOG",
     )
     log_format: str = _setting("text", "", "form of a log line", choices=("text", "json"))
+    pinakes_hash: str = _setting(
+        "sha256",
+        "",
+        "algorithm of the content hashes of a Pinakes server; never concluded from a hash",
+        choices=("sha256", "blake3"),
+    )
     credentials: str = _setting(
         "auto",
         "",

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from urllib.parse import urlsplit
 
+from msgspec.structs import replace as replace_struct
+
 from agent.api.methods.common import readable
 from agent.api.schema.accounts import (
     HubDocument,
@@ -31,19 +33,25 @@ def login(agent: Agent, params: LoginParams) -> LoginDocument:
         UsageError: the name is taken, or no workspace is known.
         RemoteError: the server does not take the token, or cannot be reached.
     """
-    from agent.remotes.open import require_dialect
+    from agent.remotes.detect import AUTO, detect_dialect
+    from agent.remotes.open import extends_session, require_dialect
 
-    require_dialect(params.dialect)
     url = clean_url(params.url, insecure_http=params.insecure_http)
+    if params.dialect == AUTO:
+        found = detect_dialect(url, agent.settings.ca_file)
+        params = replace_struct(params, dialect=found)
+    require_dialect(params.dialect)
     entry = _account(agent, params, url)
-    if params.refresh_token:
+    if extends_session(entry.dialect):
+        _store_session(agent, entry, params)
+    elif params.refresh_token:
         pair = _pair(agent, entry, params)
         # Durable before its first use: the token that it replaces is worth nothing any more.
         agent.credentials.store(entry, pair.to_text())
-        _check(entry, pair.access, agent.settings.ca_file)
+        _check(agent, entry, pair.access)
     else:
         check_token(params.token)
-        _check(entry, params.token, agent.settings.ca_file)
+        _check(agent, entry, params.token)
         agent.credentials.store(entry, params.token)
     agent.change_registry(lambda registry: reg.with_server(registry, entry))
     linking.reconnect_account(agent, entry.name)
@@ -108,9 +116,34 @@ def _pair(agent: Agent, entry: ServerEntry, params: LoginParams) -> TokenPair:
     return TokenPair(issued.access, issued.refresh, now, now + issued.seconds)
 
 
-def _check(entry: ServerEntry, token: str, ca_file: str) -> None:
+def _store_session(agent: Agent, entry: ServerEntry, params: LoginParams) -> None:
+    """Store a session that is extended by itself, with its end.
+
+    Raises:
+        UsageError: a refresh token was given.
+        RemoteError: the server does not take the session, or cannot be reached.
+    """
+    from agent.remotes.open import renew_tokens
+
+    if params.refresh_token:
+        raise UsageError(f"a session of {entry.dialect} has no refresh token", "give its token with --token-stdin")
+    check_token(params.token)
+    _check(agent, entry, params.token)
+    issued = renew_tokens(
+        entry.dialect,
+        entry.url,
+        params.token,
+        name=entry.name,
+        ca_file=agent.settings.ca_file,
+        insecure_http=entry.insecure_http,
+    )
+    now = agent.clock()
+    agent.credentials.store(entry, TokenPair(issued.access, issued.refresh, now, now + issued.seconds).to_text())
+
+
+def _check(agent: Agent, entry: ServerEntry, token: str) -> None:
     """Ask the server for its sources with this token. Raises RemoteError if it does not take the token."""
-    from agent.remotes.open import open_remote
+    from agent.remotes.open import AdapterOptions, open_remote
 
     remote = open_remote(
         entry.dialect,
@@ -118,8 +151,9 @@ def _check(entry: ServerEntry, token: str, ca_file: str) -> None:
         lambda: token,
         entry.workspace,
         name=entry.name,
-        ca_file=ca_file,
+        ca_file=agent.settings.ca_file,
         insecure_http=entry.insecure_http,
+        options=AdapterOptions(content_hash=agent.settings.pinakes_hash),
     )
     try:
         remote.sources()

@@ -65,8 +65,10 @@ def history(agent: Agent, params: PathParams) -> HistoryDocument:
         raise UsageError(f"{source.root / path} is a folder", "raven-agent files lists its files")
     rows = _trash_versions(agent, source, path)
     problem: ErrorDocument | None = None
+    kept = True
     if not _is_unlinked(agent, source):
         try:
+            kept = remote_of(agent, source).capabilities.history
             rows += _server_versions(agent, source, path)
         except RemoteError as error:
             if error.code not in ("offline", "busy", "signed_out", "garbled", "not_found"):
@@ -76,7 +78,7 @@ def history(agent: Agent, params: PathParams) -> HistoryDocument:
                 problem = ErrorDocument(error.code, error.message)
     rows.sort(key=lambda row: row.recorded_at or "", reverse=True)
     rows = rows_after(rows, [row.id for row in rows], params.after)
-    return HistoryDocument(versions=first_rows(rows, params.limit), error=problem)
+    return HistoryDocument(versions=first_rows(rows, params.limit), error=problem, server_history=kept)
 
 
 def _server_versions(agent: Agent, source: SourceEntry, path: str) -> list[VersionDocument]:

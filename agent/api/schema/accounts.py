@@ -12,7 +12,7 @@ class LoginParams(Struct, frozen=True, kw_only=True):
         token: the access token; empty to get one with ``refresh_token``.
         name: by default the address's host.
         insecure_http: allow plain http to another machine.
-        dialect: protocol of the server: raven or scaidrive.
+        dialect: protocol of the server: raven, scaidrive or pinakes; auto asks the server, without a token.
         refresh_token: renews the access token; empty for a token that is not renewed.
     """
 

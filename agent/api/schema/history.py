@@ -115,10 +115,12 @@ class HistoryDocument(Struct, frozen=True, kw_only=True):
     Attributes:
         versions: newest first.
         error: set where the server could not be asked, so that only the local trash is listed.
+        server_history: false where the server keeps no older versions.
     """
 
     versions: list[VersionDocument]
     error: ErrorDocument | None
+    server_history: bool
 
 
 class RestoreDocument(Struct, frozen=True, kw_only=True):

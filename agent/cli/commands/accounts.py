@@ -15,8 +15,8 @@ from agent.cli.file_param import FILE
 from agent.cli.output import may_ask
 from agent.core.errors import UsageError
 
-DIALECTS = ("raven", "scaidrive")
-"""The protocols that an account can have; the first one is the default."""
+DIALECTS = ("raven", "scaidrive", "pinakes", "auto")
+"""The protocols that an account can have; the first one is the default, and the last one asks the server."""
 TOKEN_LIMIT = 65_536
 """Characters read for a token at most; more than any header takes."""
 

@@ -36,6 +36,8 @@ def history_command(app: App, path: str, limit: int | None, after: str | None) -
     app.output.data(versions, render.history)
     if isinstance(document, dict) and document.get("error"):
         app.output.note(f"only the local trash is listed: {document['error']['message']}")
+    elif isinstance(document, dict) and not document.get("server_history", True):
+        app.output.note("the server keeps no older versions; the local trash has those that were replaced here")
     return for_history(document)
 
 

@@ -35,6 +35,7 @@ from agent.remotes.protocol import (
     PushAnswer,
     Registration,
     RemoteSource,
+    SelectiveSync,
     Sink,
     not_resumable,
 )
@@ -91,6 +92,11 @@ class PinakesRemote:
         return None if found is None else found.rev
 
     # Account
+
+    @property
+    def selective_sync(self) -> SelectiveSync | None:
+        """See ``Remote``. The server has none."""
+        return None
 
     def register(self, name: str, platform: str, version: str, wanted_id: str | None = None) -> Registration:
         """See ``Remote``. The connector's id is ours; the server's id of the device is kept with its token."""
