@@ -145,8 +145,12 @@ class Drafts:
 
     def get(self, source: int, conflict: int) -> Draft | None:
         """Return the draft of a conflict, whatever its generation, or None."""
-        found = self._of(source, conflict)
-        return max(found, key=lambda draft: (draft.generation, draft.written_at)) if found else None
+        return self.newest().get((source, conflict))
+
+    def newest(self) -> dict[tuple[int, int], Draft]:
+        """Return the draft of each conflict, by source and conflict. The folder is read once."""
+        ordered = sorted(self._all(), key=lambda draft: (draft.generation, draft.written_at))
+        return {(draft.source, draft.conflict): draft for draft in ordered}
 
     def list(self, source: int | None = None) -> tuple[Draft, ...]:
         """Return the drafts of a source, or all of them, the oldest first."""

@@ -49,7 +49,7 @@ class World:
         return found
 
 
-MERGES = ("mouse.md", "keys.md", "plain.md", "narrow.md", "moved.md", HOSTILE)
+MERGES = ("mouse.md", "keys.md", "plain.md", "narrow.md", "moved.md", "side.md", "over.md", HOSTILE)
 
 
 @pytest.fixture(scope="module")
@@ -262,6 +262,33 @@ def test_a_deleted_file_has_two_cards(world: World, window: Screen) -> None:
     page.get_by_role("button", name="Keep the server’s file").click()
     expect(page.locator(".notice.good")).to_contain_text("Solved")
     eventually((world.home.folder / "gone.md").exists, 20, "the file is back")
+
+
+def test_a_side_is_taken_and_taken_back(world: World, window: Screen) -> None:
+    """The decision for one side is undone with the message that reports it."""
+    page = window.open(f"/conflicts/{world.number('side.md')}")
+    expect(page.locator("main")).to_contain_text("The server’s text is of")
+    page.get_by_role("button", name="Keep the server’s").click()
+    expect(page.locator(".notice.good")).to_contain_text("Solved")
+    assert world.text("side.md") == THEIRS
+    page.get_by_role("button", name="Undo").click()
+    expect(page.locator(".notice.good")).to_contain_text("The other text is back")
+    assert world.text("side.md") == MINE
+
+
+def test_a_text_for_a_conflict_that_is_over_is_kept(world: World) -> None:
+    """Solved elsewhere while a form was open: the text is shown and kept, and nothing is replaced."""
+    number = world.number("over.md")
+    with screen(world.browser, world.daemon, java_script_enabled=False) as window:
+        page = window.open(f"/conflicts/{number}")
+        page.locator("#merge-text").fill("typed for nothing\n")
+        world.daemon.call("resolve", ids=[number], choice="keep_local")
+        page.get_by_role("button", name="Finish").click()
+        expect(page.get_by_role("alert")).to_contain_text("Your text was not used")
+        expect(page.get_by_label("Your text")).to_have_value("typed for nothing\n")
+    assert world.text("over.md") == MINE
+    kept = [row for row in world.daemon.call("drafts") if row["id"].startswith(f"{number}.")]
+    assert [row["conflict"] for row in kept] == [None]
 
 
 def test_a_killed_agent_loses_no_older_keystroke(world: World) -> None:

@@ -34,7 +34,7 @@ from agent.core.errors import AgentError, RemoteError, UsageError
 from agent.core.merge import Proposal, begin_merge, is_text, propose
 from agent.runtime.agent import Agent
 from agent.runtime.local_folder import LocalFolder
-from agent.settings.drafts import Drafts
+from agent.settings.drafts import Draft, Drafts
 from agent.settings.links import SourceEntry
 
 _MAX_TEXT: Final = 64 << 20
@@ -70,7 +70,7 @@ def _number(key: str) -> int:
 
 def documents(agent: Agent, shown: Iterable[Shown]) -> list[ConflictDocument]:
     """Return the JSON form of conflicts, each with its draft and whether the rules still select its file."""
-    drafts = Drafts(agent.home.drafts_dir)
+    drafts = Drafts(agent.home.drafts_dir).newest()
     excluded: dict[int, frozenset[str]] = {}
     rows = []
     everything = list(shown)
@@ -79,7 +79,8 @@ def documents(agent: Agent, shown: Iterable[Shown]) -> list[ConflictDocument]:
         if key not in excluded:
             paths = [other.conflict.path for other in everything if other.source.key == key]
             excluded[key] = _excluded(agent, one.source, paths)
-        rows.append(_document(one, drafts, excluded=one.conflict.path in excluded[key]))
+        draft = drafts.get((key, one.conflict.id))
+        rows.append(_document(one, draft, excluded=one.conflict.path in excluded[key]))
     return rows
 
 
@@ -92,9 +93,8 @@ def _excluded(agent: Agent, source: SourceEntry, paths: Iterable[str]) -> frozen
         return frozenset()
 
 
-def _document(shown: Shown, drafts: Drafts, *, excluded: bool) -> ConflictDocument:
+def _document(shown: Shown, draft: Draft | None, *, excluded: bool) -> ConflictDocument:
     conflict, source = shown.conflict, shown.source
-    draft = drafts.get(source.key, conflict.id)
     return ConflictDocument(
         id=conflict.key,
         source_id=source.source_id,

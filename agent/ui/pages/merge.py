@@ -10,9 +10,10 @@ from starlette.responses import JSONResponse, Response
 
 from agent.core.errors import AgentError, UsageError
 from agent.ui.live import live_position
-from agent.ui.merge_text import CHOICES, Hunk, has_mixed_line_ends, open_blocks, posted_text, take
+from agent.ui.merge_text import CHOICES, has_mixed_line_ends, open_blocks, posted_text, take
 from agent.ui.page_route import PageRoute
 from agent.ui.pages.conflicts import KINDS
+from agent.ui.session import Notice
 from agent.ui.three_columns import three_columns
 from agent.ui.visit import Visit
 
@@ -45,7 +46,9 @@ class _Editing(Struct):
 def merge(visit: Visit) -> Response:
     """Show a conflict with its kept draft, carried over to the sides as they are now."""
     position = live_position(visit)
-    shown = visit.call("diff", id=_number(visit))
+    shown = _shown(visit)
+    if shown is None:
+        return visit.page("merge_over.html", 404, text=None, number=_number(visit))
     return _page(visit, shown, _editing(visit, shown), position)
 
 
@@ -80,6 +83,7 @@ def _page(visit: Visit, shown: Mapping[str, Any], editing: _Editing, position: s
         shown=shown,
         kind=KINDS.get(shown["kind"], shown["kind"]),
         number=shown["id"].split(".", maxsplit=1)[0],
+        versions=_versions(visit, shown),
         editing=editing,
         is_mergeable=has_texts and shown["start"] is not None,
         blocks=open_blocks(editing.text, shown["hunks"]),
@@ -89,6 +93,18 @@ def _page(visit: Visit, shown: Mapping[str, Any], editing: _Editing, position: s
         is_cut=is_cut,
         data=data,
     )
+
+
+def _versions(visit: Visit, shown: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+    """Return the newest version of each text of the file, by its hash; none while the server cannot be asked."""
+    try:
+        (source,) = visit.call("status", folder=shown["root"])["sources"]
+        if source["state"] in ("offline", "signed_out"):
+            return {}
+        found = visit.call("history", path=f"{shown['root']}/{shown['path']}")["versions"]
+    except AgentError:
+        return {}
+    return {version["hash"]: version for version in reversed(found) if version["where"] == "server"}
 
 
 def keep(visit: Visit) -> Response:
@@ -102,38 +118,51 @@ def keep(visit: Visit) -> Response:
 
 def finish(visit: Visit) -> Response:
     """Keep the posted text, then do what the pressed button says: finish, keep, or decide one block."""
+    shown = _shown(visit)
+    text = posted_text(visit.form, (shown["start"] if shown else None) or "")
     identifier = visit.form.text("id")
+    wanted, _, block = visit.form.text("do", "keep").partition(":")
     try:
-        shown = visit.call("diff", id=_number(visit))
-    except UsageError:
-        raise
-    except AgentError:
-        shown = None
-    text = posted_text(visit.form, shown["start"] or "" if shown else "")
-    hunks: list[Hunk] = shown["hunks"] if shown else []
-    wanted, _, choice = visit.form.text("do", "keep").partition(":")
-    problem = ""
-    try:
+        if wanted == "take" and shown:
+            number, _, choice = block.partition(":")
+            text = take(text, int(number) if number.isdigit() else -1, choice, shown["hunks"])
+        replaced = visit.form.text("replaces") or None
+        visit.call_with("draft_save", {"id": identifier, "text": text, "replaces": replaced})
+        if shown is None:
+            return visit.page("merge_over.html", 409, text=text, number=_number(visit))
         if wanted == "take":
-            number, _, side = choice.partition(":")
-            text = take(text, int(number) if number.isdigit() else -1, side, hunks)
-        saved = visit.call_with(
-            "draft_save",
-            {"id": identifier, "text": text, "replaces": visit.form.text("replaces") or None},
-        )
-        if wanted in ("finish", "finish-anyway"):
-            problem = _finished(visit, identifier, text, is_sure=wanted == "finish-anyway")
-            if not problem:
-                return _next(visit)
-        elif wanted == "take":
             return visit.go(f"/conflicts/{_number(visit)}#merge-plain")
-        else:
+        if wanted == "keep":
             return visit.go(f"/conflicts/{_number(visit)}", "The draft is kept.")
+        problem = _finished(visit, identifier, text, is_sure=wanted == "finish-anyway")
     except AgentError as error:
-        saved, problem = None, f"{error.message}. {error.hint or ''}".strip()
-    # Refused: the text is shown again, whatever the reason, and its draft is kept.
-    shown = visit.call("diff", id=_number(visit))
-    kept = saved["hash"] if saved else visit.form.text("replaces") or None
+        problem = (
+            f"{error.message[:1].upper()}{error.message[1:]}. To replace it with this text, press the button again."
+        )
+        if error.code != "refused":
+            problem = f"{error.message}. {error.hint or ''}".strip()
+    if not problem:
+        return _next(visit)
+    return _refused(visit, identifier, text, problem)
+
+
+def _shown(visit: Visit) -> Mapping[str, Any] | None:
+    """Return the conflict; None if it is over."""
+    try:
+        return dict(visit.call("diff", id=_number(visit)))
+    except UsageError:
+        return None
+
+
+def _refused(visit: Visit, identifier: str, text: str, problem: str) -> Response:
+    """Show the text again with the reason."""
+    shown = _shown(visit)
+    if shown is None:
+        return visit.page("merge_over.html", 409, text=text, number=_number(visit))
+    if shown["id"] != identifier:
+        # Here a side has moved, and this text was made without it: the page carries the change over into the draft.
+        return visit.go(f"/conflicts/{_number(visit)}", Notice(problem, "bad"))
+    kept = visit.call("draft", id=shown["id"])["hash"] if shown["draft"] else None
     return _page(visit, shown, _Editing(text, kept, problem=problem), live_position(visit), 409)
 
 
@@ -151,25 +180,38 @@ def side(visit: Visit) -> Response:
     chosen = visit.form.text("side")
     if chosen not in _SIDES:
         raise UsageError(f"there is no side {chosen!r}", "load the page again")
+    shown = visit.call("diff", id=_number(visit))
     document = visit.call("resolve", ids=[visit.form.text("id")], **_SIDES[chosen])
     (row,) = document["resolved"]
     if row["state"] == "refused":
-        return visit.go(f"/conflicts/{_number(visit)}", f"Not done: {row['message']}.")
-    return _next(visit)
+        return visit.go(f"/conflicts/{_number(visit)}", Notice(f"Not done: {row['message']}.", "bad"))
+    lost = {"mine": shown["remote_hash"], "server": shown["local_hash"]}.get(chosen)
+    if lost is None or row["state"] != "resolved":
+        return _next(visit)
+    fields = {"path": f"{shown['root']}/{shown['path']}", "version": lost}
+    return _next(visit, undo="/conflicts/undo", fields=fields)
 
 
-def _next(visit: Visit) -> Response:
-    """Open the next conflict; the inbox after the last one."""
+def undo(visit: Visit) -> Response:
+    """Bring back the text that a decision replaced, as a new version."""
+    visit.call("restore", path=visit.form.text("path"), version=visit.form.text("version"))
+    return visit.go("/conflicts", "The other text is back. The one it replaced is in the history of the file.")
+
+
+def _next(visit: Visit, undo: str = "", fields: Mapping[str, str] | None = None) -> Response:
+    """Open the next conflict; the inbox after the last one. ``undo`` is the address that takes the decision back."""
     rows = [row for row in visit.call("conflicts") if row["mine"] and row["state"] == "open"]
-    words = "Solved. The texts that lost are in the history of the file."
+    words = "Solved. The text that lost is in the history of the file."
     later = [row for row in rows if int(row["id"].split(".")[0]) > int(_number(visit))]
     following = next(iter(later or rows), None)
     if following is None:
-        return visit.go("/conflicts", words)
-    return visit.go(f"/conflicts/{following['id'].split('.')[0]}", f"{words} This is the next conflict.")
+        return visit.go("/conflicts", Notice(words, undo=undo, fields=fields or {}))
+    notice = Notice(f"{words} This is the next conflict.", undo=undo, fields=fields or {})
+    return visit.go(f"/conflicts/{following['id'].split('.')[0]}", notice)
 
 
 ROUTES: Final = (
+    PageRoute("/conflicts/undo", undo, "POST"),
     PageRoute("/conflicts/{number}", merge),
     PageRoute("/conflicts/{number}/draft", keep, "POST"),
     PageRoute("/conflicts/{number}/finish", finish, "POST"),
