@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from agent.cli.humanize import clock, count_of, short_hash, short_home, size_words, typed_path
@@ -37,6 +37,21 @@ def login(document: Document) -> View:
     if where:
         lines.append(TextLine(f"the token is kept in {where}", Style.ASIDE))
     lines.append(TextLine(f"next: raven-agent link FOLDER --server {document['name']}", Style.ASIDE))
+    return lines
+
+
+def join(document: Document, sources: Sequence[Document]) -> list[TextLine]:
+    """Confirm an account on the hub of another machine, and name its sources."""
+    try:
+        name, url = document["name"], document["url"]
+    except KeyError:
+        return [line for line in changed(document) if isinstance(line, TextLine)]
+    lines = [TextLine(f"joined {name} ({url}); only that hub's certificate is accepted from now on", Style.GOOD)]
+    if not sources:
+        return [*lines, TextLine(f"it has no sources yet; next: raven-agent link FOLDER --server {name}", Style.ASIDE)]
+    first, names = sources[0]["name"], ", ".join(str(row["name"]) for row in sources)
+    lines.append(TextLine(f"it has {count_of(len(sources), 'source')}: {names}"))
+    lines.append(TextLine(f"next: raven-agent link FOLDER --server {name} --source {first}", Style.ASIDE))
     return lines
 
 
@@ -235,7 +250,8 @@ def hub_limit(document: Document) -> View:
 @_for_any_release
 def hub_revoke(document: Document) -> View:
     """Confirm a revoked token."""
-    return [TextLine(f"{document['id']} of {document['user']} is refused by every hub within 5 s", Style.GOOD)]
+    whose = document.get("machine") or document["user"]
+    return [TextLine(f"{document['id']} of {whose} is refused by every hub within 5 s", Style.GOOD)]
 
 
 @_for_any_release

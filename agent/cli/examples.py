@@ -19,6 +19,10 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
         ("login https://raven.example --workspace 5f0c", "ask for the token, check it and store the account"),
         ("login https://raven.example --workspace 5f0c --token-stdin < token", "read the token from a pipe"),
     ),
+    "join": (
+        ("join raven1_... ~/notes", "take an invite, and sync a folder with that hub"),
+        ("join raven1_... --name office", "take it only, and link folders later"),
+    ),
     "logout": (
         ("logout work", "forget the account and its token"),
         ("logout work --json", "the same for a script"),
@@ -149,7 +153,7 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
         ("service status --json", "the same for a script"),
     ),
     "hub serve": (
-        ("hub serve --listen 0.0.0.0:8674 --tls-cert hub.pem --tls-key hub.key", "serve other machines"),
+        ("hub serve --listen 0.0.0.0:8674", "serve other machines, with a certificate of its own"),
         ("hub serve --data /srv/raven", "keep the data in another folder"),
     ),
     "hub token": (
@@ -162,8 +166,8 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
         ("hub revoke 4f1d --data /srv/raven", "on a hub with another data folder"),
     ),
     "hub invite": (
-        ("hub invite", "print the commands for another machine"),
-        ("hub invite --json", "the same for a script"),
+        ("hub invite", "print the line with which another machine joins"),
+        ("hub invite --url https://hub.example --workspace 5f0c --data /srv/raven", "for a hub behind a proxy"),
     ),
     "hub backup": (
         ("hub backup /backup/hub.tar", "copy the database and the secret"),

@@ -53,6 +53,7 @@ _PLACES: Final = {
     "retry": CommandSpec("agent.cli.commands.sync", "Try skipped or failed files again now.", TROUBLE),
     "logs": CommandSpec("agent.cli.commands.support", "Show the program's own log.", TROUBLE),
     "login": CommandSpec("agent.cli.commands.accounts", "Check and store an account on a server.", SERVERS),
+    "join": CommandSpec("agent.cli.commands.join", "Use the hub of another machine, with an invite.", SERVERS),
     "logout": CommandSpec("agent.cli.commands.accounts", "Forget an account and its token.", SERVERS),
     "servers": CommandSpec("agent.cli.commands.accounts", "List the accounts.", SERVERS),
     "sources": CommandSpec("agent.cli.commands.folders", "List the server's sources.", SERVERS),

@@ -3,6 +3,20 @@
 from __future__ import annotations
 
 
+def host_and_port(text: str) -> tuple[str, int | None]:
+    """Split ``HOST:PORT``, ``[v6]:PORT``, ``HOST`` or ``:PORT``; "" and None for what is left out.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    host, colon, port = text.rpartition(":")
+    if not colon or text.endswith("]"):
+        return text.strip("[]"), None
+    if not (port.isascii() and port.isdigit() and int(port) <= 65_535) or (":" in host and not host.startswith("[")):
+        raise ValueError(f"{text!r} is not HOST:PORT")
+    return host.strip("[]"), int(port)
+
+
 def is_loopback(host: str) -> bool:
     """Return True if traffic to this host never leaves this machine.
 

@@ -16,6 +16,7 @@ from agent.core.errors import AgentError
 from agent.daemon.alerts import AlertMonitor
 from agent.daemon.automerge import AutoMerge
 from agent.daemon.dashboard import DashboardOnDemand
+from agent.daemon.hub_host import HubHost
 from agent.daemon.late_write_monitor import LateWriteMonitor
 from agent.daemon.sd_notify import SdNotify
 from agent.daemon.service_status import ServiceStatusReporter
@@ -134,6 +135,7 @@ def _start_monitors(agent: Agent, alerts: AlertMonitor, stop: threading.Event) -
         "automerge": AutoMerge(agent).run_forever,
         "late-writes": LateWriteMonitor(agent).run_forever,
         "sleep": SleepDetector(agent.reset_connections).run_forever,
+        "hub-host": HubHost(agent).run_forever,
         "alerts": alerts.run_forever,
     }
     for name, run_forever in monitors.items():

@@ -84,13 +84,15 @@ def _line(entry: ServerEntry, settings: Settings) -> Iterator[CheckRow]:
         found = probe(
             entry.url,
             ca_file,
+            entry.pin,
             trust_env=not is_loopback(urlsplit(entry.url).hostname or ""),
             server=f"{entry.name} ({entry.url})",
         )
     except RemoteError as error:
         yield unknown(clock, _NO_ANSWER)
         if "certificate" in error.message:
-            remedy = "have its certificate renewed, or name its authority: raven-agent config set ca_file FILE"
+            renew = "have its certificate renewed, or name its authority: raven-agent config set ca_file FILE"
+            remedy = entry.login_hint if entry.pin else renew
             yield failed(tls, error.message, remedy)
         else:
             yield unknown(tls, _NO_ANSWER)
@@ -122,7 +124,9 @@ def _encryption(check: str, entry: ServerEntry, found: Probe) -> CheckRow:
             return ok(check, "not encrypted, as was allowed with --insecure-http")
         return failed(check, "not encrypted: the token can be read on the way", "use the server's https address")
     if found.certificate_ends is None:
-        return ok(check, found.protocol)
+        return ok(
+            check, f"{found.protocol}, the certificate of the hub that was joined" if entry.pin else found.protocol
+        )
     days = (found.certificate_ends - time.time()) / 86400
     if days < CERTIFICATE_DAYS:
         return failed(check, f"the certificate ends in {max(days, 0):.0f} days", "have it renewed on the server")
@@ -141,6 +145,7 @@ def _own_remote(entry: ServerEntry, settings: Settings, credentials: CredentialS
         entry.workspace,
         name=entry.name,
         ca_file=settings.ca_file,
+        pin=entry.pin,
         insecure_http=entry.insecure_http,
         options=AdapterOptions(
             content_hash=settings.pinakes_hash, device_secret=StoredDeviceSecret(credentials, lambda: entry)
@@ -174,7 +179,7 @@ def _answers(
     except AgentError as error:
         yield failed(check, f"{entry.url}: {error.message}", error.hint or "raven-agent servers")
         return
-    yield ok(check, f"{entry.url}: answers, {len(sources)} sources")
+    yield ok(check, f"{entry.url}: answers, {len(sources)} {'source' if len(sources) == 1 else 'sources'}")
     limit = f"files up to {max_bytes} bytes" if max_bytes is not None else "no limit met yet (1 MiB a request is usual)"
     yield ok(f"capabilities {entry.name}", f"{_words(can)}; {limit}")
 

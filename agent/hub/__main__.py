@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict
 from pathlib import Path
 
 import orjson
@@ -31,6 +32,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--behind-proxy", action="store_true")
     parser.add_argument("--public-key", type=Path, help="check tokens with this PEM instead of the hub's secret")
     parser.add_argument("--body-limit", type=int, default=BODY_LIMIT)
+    parser.add_argument("--door", metavar="HOST:PORT", help="a second address, for other machines, with TLS")
     parser.add_argument("--parent-pid", type=int, help="stop when this process ends")
     parser.add_argument("--mint", metavar="WORKSPACE:USER", help="print a token and exit; nothing is served")
     parser.add_argument("--token-for", metavar="WORKSPACE:USER", help="add a token to the JSON line")
@@ -48,6 +50,7 @@ def main(arguments: list[str] | None = None) -> int:
         public_key=options.public_key,
         body_limit=options.body_limit,
         parent_pid=options.parent_pid,
+        door=_door(options.door),
     )
     try:
         if options.mint:
@@ -62,6 +65,13 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
+def _door(text: str | None) -> tuple[str, int] | None:
+    if not text:
+        return None
+    host, _, port = text.rpartition(":")
+    return host.strip("[]"), int(port)
+
+
 def _token(data: Path, subject: str, days: float) -> str:
     workspace, _, user = subject.partition(":")
     return mint(hub_secret(data), workspace=workspace, user=user, now=system_clock(), days=days)
@@ -69,7 +79,9 @@ def _token(data: Path, subject: str, days: float) -> str:
 
 def _announce(ready: HubReady, options: argparse.Namespace) -> None:
     token = {"token": _token(options.data, options.token_for, options.days)} if options.token_for else {}
-    _print_json({"url": ready.url, "pid": ready.pid, **token})
+    door = {} if ready.door is None else {"door": asdict(ready.door)}
+    error = {"door_error": ready.door_error} if ready.door_error else {}
+    _print_json({"url": ready.url, "pid": ready.pid, **token, **door, **error})
 
 
 def _print_json(document: dict[str, object]) -> None:

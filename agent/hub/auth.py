@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import os
 import re
 import secrets
 from collections import OrderedDict
@@ -20,6 +19,7 @@ import jwt
 from jwt.types import Options
 
 from agent.hub.domain.model import Caller
+from agent.settings.owner_only_files import create_once
 
 DEFAULT_DAYS = 90
 DAY_SECONDS = 86_400
@@ -195,19 +195,7 @@ def load_secret(path: Path) -> bytes:
         OSError: the file can be neither read nor created.
     """
     if not path.exists():
-        fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(secrets.token_hex(32).encode())
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            # A link never replaces a file: of two concurrent first starts one secret wins, and it is complete.
-            os.link(fresh, path)
-        except FileExistsError:
-            pass
-        finally:
-            fresh.unlink()
+        create_once(path, secrets.token_hex(32).encode())
     return _checked(path.read_bytes(), path)
 
 

@@ -34,6 +34,7 @@ from agent.hub.http_request import (
     read_body,
     source_of_body,
 )
+from agent.hub.joining import JOIN_PATH, MAX_BODY, Joining
 from agent.hub.memory_budget import MemoryBudget
 from agent.hub.metrics import CONTENT_TYPE, HubMetrics
 from agent.hub.raven.endpoints import Hub, endpoint_of
@@ -76,6 +77,7 @@ class HubApp:
         gauges: further metrics, by name.
         rates: the limit on the requests of each token.
         drive, sockets: the second API and its WebSockets, None to serve Raven's only.
+        joining: gives tokens for invites; None if tokens are issued elsewhere.
 
     Attributes:
         asgi: the application.
@@ -94,12 +96,14 @@ class HubApp:
         rates: TokenRates | None = None,
         drive: DriveFace | None = None,
         sockets: DriveSockets | None = None,
+        joining: Joining | None = None,
     ) -> None:
         self.notifier = EventNotifier()
         self.asgi = self._serve
         self._hub = hub
         self._drive = drive
         self._sockets = sockets
+        self._joining = joining
         self._revocations = revocations
         self._write_threads = write_threads
         self._open_metrics = open_metrics
@@ -151,6 +155,10 @@ class HubApp:
             found = None if self._drive is None else match(raw.method, raw.path)
             if found is not None:
                 return await self._drive_answer(raw, found, receive)
+            if self._joining is not None and raw.method == "POST" and raw.path == JOIN_PATH:
+                body, (_, writers) = await read_body(receive, MAX_BODY), self._limiters()
+                answer = self._joining.answer
+                return await anyio.to_thread.run_sync(answer, raw.headers, body, limiter=writers), "", 0.0
             if endpoint_of(raw.method, raw.path) is None:
                 await discard_body(receive, self._hub.body_limit, raw)
                 return await self._plain(raw), "", 0.0

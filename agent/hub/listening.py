@@ -22,18 +22,21 @@ class ServeError(Exception):
     """The hub does not start; the message is a sentence for the person who started it."""
 
 
-def check_exposure(host: str, *, has_tls: bool, behind_proxy: bool) -> None:
-    """Refuse plain HTTP on an address that other machines can reach.
+def is_exposed(host: str) -> bool:
+    """Return True if other machines can reach a listener on this address, so that it must be encrypted."""
+    return not is_loopback(host)
+
+
+def open_door(host: str, port: int) -> socket.socket:
+    """Return the listening socket for other machines, beside the one for this machine.
 
     Raises:
-        ServeError: the listener would be open without TLS.
+        ServeError: the address cannot be used.
     """
-    if has_tls or behind_proxy or is_loopback(host):
-        return
-    raise ServeError(
-        f"The hub does not listen on {host} in plain HTTP, because tokens and texts could be read on the way: "
-        "give it a TLS certificate and key, or use --behind-proxy if a proxy in front has them."
-    )
+    try:
+        return _bind(host, port)
+    except OSError as error:
+        raise ServeError(f"The hub cannot listen on {host}:{port} for other machines: {error.strerror}.") from error
 
 
 def open_listener(data_dir: Path, host: str, port: int | None) -> socket.socket:

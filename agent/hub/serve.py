@@ -22,14 +22,18 @@ from agent.hub.client_timeouts import TimeoutH11Protocol
 from agent.hub.connection_table import ConnectionTable, connection_limits
 from agent.hub.domain.ids import new_uuid, system_clock
 from agent.hub.domain.ports import StoreFull, StoreUnavailable
+from agent.hub.door import Door, note_door
 from agent.hub.drive_sockets import DriveSockets
 from agent.hub.http_app import SHARED_WRITE_THREADS, WRITE_THREADS, HubApp
+from agent.hub.hub_settings import HubSettings as HubSettings
+from agent.hub.joining import Joining
+from agent.hub.listeners import Listeners, open_listeners
 from agent.hub.listening import DEFAULT_HOST as DEFAULT_HOST
 from agent.hub.listening import PORT_FILE as PORT_FILE
-from agent.hub.listening import FolderLock, check_exposure, open_listener
+from agent.hub.listening import FolderLock
 from agent.hub.listening import ServeError as ServeError
 from agent.hub.parent import watch_parent
-from agent.hub.raven.endpoints import BODY_LIMIT, Hub
+from agent.hub.raven.endpoints import Hub
 from agent.hub.scaidrive.context import DriveContext
 from agent.hub.scaidrive.face import DriveFace
 from agent.hub.scaidrive.limits import RateLimits
@@ -51,10 +55,17 @@ DATABASE_FILE = "hub.db"
 
 @dataclass(frozen=True, slots=True)
 class HubReady:
-    """A hub that accepts requests."""
+    """A hub that accepts requests.
+
+    Attributes:
+        door: its address for other machines; None if there is none.
+        door_error: the reason why the wanted one could not be opened; empty otherwise.
+    """
 
     url: str
     pid: int
+    door: Door | None = None
+    door_error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,63 +83,32 @@ class ServiceHooks:
     stopping: Callable[[], None]
 
 
-@dataclass(frozen=True, slots=True)
-class HubSettings:
-    """Settings of a hub process.
-
-    Attributes:
-        data_dir: the hub's own folder for database, secret and remembered port. Created with 0700 if missing.
-        host, port: address to listen on. Port None: 8674 or the remembered one; if that is taken, another free one,
-            which is remembered. Port 0: any free one. Any other number: that one or none.
-        database_url: a database outside `data_dir`.
-        secret_file: the signing secret, if it is not in `data_dir`. Several hubs on one database share it.
-        tls_cert, tls_key: PEM files. With them the hub speaks HTTPS.
-        behind_proxy: a proxy in front terminates TLS, so plain HTTP off loopback is intended.
-        public_key: a PEM file. Tokens are then signed by another issuer (RS256, ES256), not with the hub's secret.
-        body_limit: largest request body in bytes.
-        write_threads: requests that write at once, None for the database's default.
-        rate_limit: requests a minute of one token, None for no limit.
-        parent_pid: stop when this process ends.
-    """
-
-    data_dir: Path
-    host: str = DEFAULT_HOST
-    port: int | None = None
-    database_url: str | None = None
-    secret_file: Path | None = None
-    tls_cert: Path | None = None
-    tls_key: Path | None = None
-    behind_proxy: bool = False
-    public_key: Path | None = None
-    body_limit: int = BODY_LIMIT
-    write_threads: int | None = None
-    rate_limit: int | None = None
-    parent_pid: int | None = None
-
-
 def serve(
     settings: HubSettings, on_ready: Callable[[HubReady], None] | None = None, hooks: ServiceHooks | None = None
 ) -> None:
     """Serve until SIGTERM, SIGINT or the parent's end. `on_ready` is called once requests are accepted.
 
     Raises:
-        ServeError: the listener would be open without TLS, its port is taken, another hub serves the folder,
-            or the secret cannot be used.
+        ServeError: the port is taken, another hub serves the folder, or the secret or the certificate cannot be used.
         StoreError: the database cannot be opened, or is newer than this program.
     """
     if (settings.tls_cert is None) != (settings.tls_key is None):
         raise ServeError("TLS needs both a certificate and its key.")
-    check_exposure(settings.host, has_tls=settings.tls_cert is not None, behind_proxy=settings.behind_proxy)
     settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     with FolderLock(settings.data_dir):
-        listener = open_listener(settings.data_dir, settings.host, settings.port)
+        listeners = open_listeners(settings)
+        note_door(settings.data_dir, listeners.door)
         store = open_store(settings.data_dir, settings.database_url)
         try:
             revocations = Revocations(TokenRegistry(store))
-            hub = Hub(store, tokens=_tokens(settings, revocations), body_limit=settings.body_limit)
-            _run(settings, _application(settings, hub, store, revocations), store, listener, on_ready, hooks)
+            secret = _secret(settings)
+            tokens = _tokens(settings, secret, revocations)
+            hub = Hub(store, tokens=tokens, body_limit=settings.body_limit)
+            joining = None if secret is None else Joining(store, secret, hub.now)
+            app = _application(settings, hub, store, revocations, joining)
+            _run(settings, app, store, listeners, on_ready, hooks)
         finally:
-            listener.close()
+            listeners.close()
             store.close()
 
 
@@ -157,19 +137,28 @@ def open_store(data_dir: Path, database_url: str | None = None) -> SqlStore:
         raise StoreError(f"The hub's database {shown} does not answer: {error}") from error
 
 
-def _tokens(settings: HubSettings, revocations: Revocations) -> JwtTokens:
+def _tokens(settings: HubSettings, secret: bytes | None, revocations: Revocations) -> JwtTokens:
+    if secret is not None:
+        return JwtTokens(secret, is_revoked=revocations.contains)
+    assert settings.public_key is not None
+    return JwtTokens(settings.public_key.read_bytes(), PUBLIC_KEY_ALGORITHMS, revocations.contains)
+
+
+def _secret(settings: HubSettings) -> bytes | None:
+    """Return the secret that signs tokens; None if another issuer signs them."""
     if settings.public_key is not None:
-        return JwtTokens(settings.public_key.read_bytes(), PUBLIC_KEY_ALGORITHMS, revocations.contains)
+        return None
     try:
-        secret = hub_secret(settings.data_dir, settings.secret_file)
+        return hub_secret(settings.data_dir, settings.secret_file)
     except SecretError as error:
         raise ServeError(str(error)) from error
     except OSError as error:
         raise ServeError(f"The secret cannot be read: {error.filename}: {error.strerror}.") from error
-    return JwtTokens(secret, is_revoked=revocations.contains)
 
 
-def _application(settings: HubSettings, hub: Hub, store: SqlStore, revocations: Revocations) -> HubApp:
+def _application(
+    settings: HubSettings, hub: Hub, store: SqlStore, revocations: Revocations, joining: Joining | None
+) -> HubApp:
     blobs = blobs_of(settings.data_dir, store)
     # Only space is lost if this fails.
     with contextlib.suppress(OSError, StoreUnavailable):
@@ -199,13 +188,16 @@ def _application(settings: HubSettings, hub: Hub, store: SqlStore, revocations: 
         rates=TokenRates(settings.rate_limit, time.monotonic),
         drive=drive,
         sockets=sockets,
+        joining=joining,
     )
 
 
-def _protocol(settings: HubSettings) -> type[asyncio.Protocol]:
-    if settings.tls_cert is None or settings.tls_key is None:
+def _protocol(settings: HubSettings, listeners: Listeners) -> type[asyncio.Protocol]:
+    if listeners.certificate is None:
         return TimeoutH11Protocol
-    TlsGate.context = server_context(settings.tls_cert, settings.tls_key)
+    TlsGate.context = server_context(listeners.certificate, listeners.key)
+    # Beside a door, the address of this machine alone stays as it was.
+    TlsGate.plain_port = None if settings.door is None else int(listeners.main.getsockname()[1])
     return TlsGate
 
 
@@ -249,13 +241,13 @@ def _run(
     settings: HubSettings,
     app: HubApp,
     store: SqlStore,
-    listener: socket.socket,
+    listeners: Listeners,
     on_ready: Callable[[HubReady], None] | None,
     hooks: ServiceHooks | None,
 ) -> None:
     config = uvicorn.Config(
         app.asgi,
-        http=_protocol(settings),
+        http=_protocol(settings, listeners),
         interface="asgi3",
         ws=websocket_protocol(),
         ws_max_size=MAX_FRAME_BYTES,
@@ -271,7 +263,7 @@ def _run(
 
     def announce() -> None:
         if on_ready is not None:
-            on_ready(HubReady(_url(settings, listener), os.getpid()))
+            on_ready(HubReady(_url(settings, listeners), os.getpid(), listeners.door, listeners.door_error))
 
     server = _Server(config, app, announce, hooks)
 
@@ -281,7 +273,7 @@ def _run(
 
     async def main() -> None:
         with watch_parent(settings.parent_pid, server.end), _commits_of_others(store, app), _upkeep(store):
-            await server.serve(sockets=[listener])
+            await server.serve(sockets=listeners.sockets)
 
     # uvicorn raises the signal that stopped it again when it is done. This handler receives it, so that a requested
     # stop ends with exit code 0.
@@ -314,7 +306,7 @@ def _upkeep(store: SqlStore) -> Iterator[None]:
         upkeep.stop()
 
 
-def _url(settings: HubSettings, listener: socket.socket) -> str:
-    scheme = "http" if settings.tls_cert is None else "https"
+def _url(settings: HubSettings, listeners: Listeners) -> str:
+    scheme = "http" if listeners.certificate is None or settings.door is not None else "https"
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return f"{scheme}://{host}:{listener.getsockname()[1]}"
+    return f"{scheme}://{host}:{listeners.main.getsockname()[1]}"

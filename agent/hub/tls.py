@@ -13,8 +13,8 @@ HANDSHAKE_SECONDS: Final = 5.0
 """Seconds a TLS handshake may take."""
 
 
-def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """Return the server's TLS settings for a certificate and its key.
+def server_context(certificate: Path, key: Path | None = None) -> ssl.SSLContext:
+    """Return the server's TLS settings for a certificate and its key, which may be in the same file.
 
     Raises:
         OSError: a file cannot be read, or the two do not belong together.
@@ -29,9 +29,14 @@ class TlsGate(asyncio.Protocol):
 
     asyncio's own TLS server calls the HTTP protocol only after the handshake, and waits 60 s for it. Connections in
     between would be in no limit.
+
+    Attributes:
+        context: the server's TLS settings.
+        plain_port: a port of this machine alone whose connections are not encrypted; None for none.
     """
 
     context: ClassVar[ssl.SSLContext]
+    plain_port: ClassVar[int | None] = None
 
     def __init__(self, **arguments: Any) -> None:
         self._arguments = arguments
@@ -41,6 +46,10 @@ class TlsGate(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Count the connection, and begin the handshake."""
+        name = transport.get_extra_info("sockname")
+        if self.plain_port is not None and name and name[1] == self.plain_port:
+            self._hand_over(transport)
+            return
         transport.pause_reading()
         self._transport = transport
         peer = transport.get_extra_info("peername")

@@ -77,6 +77,8 @@ def _apply(agent: Agent, settings: Settings, changed: tuple[str, ...]) -> None:
     agent.credentials = CredentialStore(agent.home, settings, agent.env)
     if "log_level" in changed:
         logging.getLogger().setLevel(logging.getLevelNamesMapping()[settings.log_level.upper()])
+    if "hub_listen" in changed:
+        agent.hub.use_door(settings.hub_listen)
     if {"ca_file", "heartbeat_seconds", "credentials"} & set(changed):
         for server in agent.registry.servers:
             agent.drop_server(server.name)

@@ -85,6 +85,7 @@ def open_remote(
     *,
     name: str = "",
     ca_file: str = "",
+    pin: str = "",
     insecure_http: bool = False,
     options: AdapterOptions = _DEFAULTS,
     observers: Sequence[Observer] = (),
@@ -97,6 +98,7 @@ def open_remote(
         workspace: the id of the account's workspace.
         name: the account's name, shown in messages beside the address.
         ca_file: a file of certificates to trust beside the system's; empty for none.
+        pin: sha256 of the one certificate to accept; empty to check it by its name.
         insecure_http: allow plain http to another machine.
         options: see ``AdapterOptions``.
         observers: take a record of each call when it ends.
@@ -105,12 +107,19 @@ def open_remote(
         UsageError: the dialect or its hash is not known, or the address, the proxy or ``ca_file`` cannot be used.
     """
     parts = _parts(dialect)
-    http = _client(parts, url, token, workspace, name, ca_file, insecure_http=insecure_http)
+    http = _client(parts, url, token, workspace, name, ca_file, pin, insecure_http=insecure_http)
     return ObservedRemote(parts.adapter(http, options), log_call, *observers)
 
 
 def renew_tokens(
-    dialect: str, url: str, refresh: str, *, name: str = "", ca_file: str = "", insecure_http: bool = False
+    dialect: str,
+    url: str,
+    refresh: str,
+    *,
+    name: str = "",
+    ca_file: str = "",
+    pin: str = "",
+    insecure_http: bool = False,
 ) -> IssuedTokens:
     """Exchange a refresh token for a new pair. The arguments are those of ``open_remote``.
 
@@ -122,7 +131,7 @@ def renew_tokens(
     if parts.renew is None:
         raise UsageError(f"tokens of the dialect {dialect!r} are not renewed", "give an access token")
     return parts.renew(
-        lambda token: _client(parts, url, token, "", name, ca_file, insecure_http=insecure_http), refresh
+        lambda token: _client(parts, url, token, "", name, ca_file, pin, insecure_http=insecure_http), refresh
     )
 
 
@@ -150,8 +159,16 @@ def _parts(dialect: str) -> Dialect:
 
 
 def _client(
-    parts: Dialect, url: str, token: Callable[[], str], workspace: str, name: str, ca_file: str, *, insecure_http: bool
+    parts: Dialect,
+    url: str,
+    token: Callable[[], str],
+    workspace: str,
+    name: str,
+    ca_file: str,
+    pin: str,
+    *,
+    insecure_http: bool,
 ) -> HttpClient:
     plain = PlainHttp.ALLOW if insecure_http else PlainHttp.REFUSE
     trusted = Path(ca_file) if ca_file else None
-    return HttpClient(url, token, parts.profile(workspace), name=name, ca_file=trusted, plain_http=plain)
+    return HttpClient(url, token, parts.profile(workspace), name=name, ca_file=trusted, pin=pin, plain_http=plain)

@@ -8,6 +8,7 @@ import os
 import subprocess
 import threading
 import time
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -34,6 +35,26 @@ class HubStartFailed(AgentError):
     code = "hub"
 
 
+@dataclass(frozen=True, slots=True)
+class HubDoor:
+    """The address at which other machines reach the hub.
+
+    Attributes:
+        listen: ``HOST:PORT`` as it was opened.
+        pin: sha256 of the hub's certificate in hexadecimal.
+    """
+
+    listen: str
+    pin: str
+
+    @classmethod
+    def from_answer(cls, answer: object) -> HubDoor | None:
+        """Read the hub's own words; None if it named no such address."""
+        if not isinstance(answer, dict):
+            return None
+        return cls(f"{answer.get('host')}:{answer.get('port')}", str(answer.get("pin") or ""))
+
+
 class HubProcess:
     """Starts the hub when it is first needed, and again if it ends. Safe to use from several threads.
 
@@ -41,11 +62,18 @@ class HubProcess:
         data: the hub's folder.
         port: the preferred port. If it is in use, the hub takes a free one and remembers it.
         token_days: days that its tokens are valid.
+        door: ``HOST:PORT`` at which other machines reach it; empty for this machine only.
     """
 
-    def __init__(self, data: Path, port: int, token_days: float) -> None:
+    def __init__(self, data: Path, port: int, token_days: float, door: str = "") -> None:
         self._data = data
         self._port = port
+        self._wanted_door = door
+        self._started_door = ""
+        self.door: HubDoor | None = None
+        """The address for other machines of the hub that runs; None if there is none."""
+        self.door_error = ""
+        """The reason why the wanted address could not be opened; empty otherwise."""
         self._token_seconds = token_days * 86400.0
         self._token_days = token_days
         self._lock = threading.Lock()
@@ -71,14 +99,20 @@ class HubProcess:
         """Use another port from the next start on."""
         self._port = port
 
+    def use_door(self, door: str) -> None:
+        """Use another address for other machines. The next ``ensure`` starts the hub again for it."""
+        self._wanted_door = door
+
     def ensure(self) -> str:
-        """Return the hub's address. Starts the hub if it does not run.
+        """Return the hub's address. Starts the hub if it does not run, or runs with another address than is wanted.
 
         Raises:
             HubStartFailed: the hub did not start; the message holds the hub's own error.
         """
         with self._lock:
             self._refuse_if_stopping()
+            if self.running and self._started_door != self._wanted_door:
+                _end(self._process)
             if not self.running:
                 if time.monotonic() - self._failed_at < _FAILED_SECONDS:
                     raise self._not_started(self._error)
@@ -94,8 +128,10 @@ class HubProcess:
 
     def _start(self) -> None:
         self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        door = self._wanted_door
         for port in self._ports():
             command = [*self._command("--token-for"), "--parent-pid", str(os.getpid()), *port]
+            command += ["--door", door] if door else []
             with open(self._data / "hub.log", "ab", opener=private) as log:
                 process = self._spawn(command, log)
             ready = _first_line(process)
@@ -104,6 +140,8 @@ class HubProcess:
                 self._process = process
                 self._url = str(ready["url"])
                 self._keep_token(str(ready["token"]))
+                self._started_door, self.door = door, HubDoor.from_answer(ready.get("door"))
+                self.door_error = str(ready.get("door_error", ""))
                 return
             process.kill()
             process.wait()
@@ -183,14 +221,20 @@ class HubProcess:
             process, self._process = self._process, None
         finally:
             self._lock.release()
-        if process is not None and process.poll() is None:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_STOP_SECONDS)
-            if process.poll() is None:
-                process.kill()
-                process.wait()
+        _end(process)
         _close_output(process)
+
+
+def _end(process: subprocess.Popen[bytes] | None) -> None:
+    """End a child: SIGTERM first, SIGKILL after a few seconds."""
+    if process is None or process.poll() is not None:
+        return
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(_STOP_SECONDS)
+    if process.poll() is None:
+        process.kill()
+        process.wait()
 
 
 def _close_output(process: subprocess.Popen[bytes] | None) -> None:

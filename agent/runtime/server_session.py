@@ -177,6 +177,7 @@ class ServerSession:
                 entry.workspace,
                 name=entry.name,
                 ca_file=self._settings.ca_file,
+                pin=entry.pin,
                 insecure_http=entry.insecure_http,
                 options=AdapterOptions(self._books, self._settings.pinakes_hash, self._device_secret),
                 observers=(self.calls, self._tokens.observe),
@@ -213,6 +214,7 @@ class ServerSession:
                 refresh,
                 name=entry.name,
                 ca_file=self._settings.ca_file,
+                pin=entry.pin,
                 insecure_http=entry.insecure_http,
             )
         except UsageError as error:

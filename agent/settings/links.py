@@ -54,6 +54,7 @@ class ServerEntry:
         insecure_http: the user allowed plain http to another machine.
         declared_in: the configuration file that declares it; None for one given by ``login``.
         token_file: path of its token, as declared; empty for a token given by ``login``.
+        pin: sha256 of the certificate of a hub that was joined, in hexadecimal; empty to check it by its name.
     """
 
     name: str
@@ -65,6 +66,7 @@ class ServerEntry:
     insecure_http: bool = False
     declared_in: str | None = None
     token_file: str = ""
+    pin: str = ""
 
     @property
     def origin(self) -> str:
@@ -76,6 +78,8 @@ class ServerEntry:
         """Hint that says how to sign in. ``login`` refuses an account whose declaration names its token file."""
         if self.token_file:
             return f"put a valid token into {self.token_file}"
+        if self.pin:
+            return f"raven-agent hub invite on the hub's machine, and here: raven-agent join INVITE --name {self.name}"
         dialect = "" if self.dialect == RAVEN else f" --dialect {self.dialect}"
         return f"raven-agent login {self.url} --name {self.name}{dialect}"
 

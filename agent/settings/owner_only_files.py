@@ -9,7 +9,7 @@ from pathlib import Path
 
 from agent.settings.errors import ConfigError
 
-__all__ = ["ensure_private", "explain_refusal", "private", "write_atomically"]
+__all__ = ["create_once", "ensure_private", "explain_refusal", "private", "write_atomically"]
 
 
 def ensure_private(folder: Path) -> None:
@@ -78,6 +78,28 @@ def _foreign(place: Path, owner: int) -> tuple[str, str]:
 def private(path: str, flags: int) -> int:
     """Open a file with mode 0600, whatever the umask. For the ``opener`` parameter of ``open``."""
     return os.open(path, flags, 0o600)
+
+
+def create_once(path: Path, data: bytes) -> None:
+    """Create the file at ``path``, 0600, complete and durable. A file that exists is kept, also one made meanwhile.
+
+    Raises:
+        OSError: the file system refused.
+    """
+    import secrets
+
+    fresh = path.with_name(f"{path.name}.{secrets.token_hex(4)}")
+    descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        # A link never replaces a file: of two concurrent first calls one wins, and its file is complete.
+        with contextlib.suppress(FileExistsError):
+            os.link(fresh, path)
+    finally:
+        fresh.unlink()
 
 
 def write_atomically(path: Path, data: bytes, mode: int = 0o600) -> None:

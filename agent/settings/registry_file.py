@@ -60,7 +60,7 @@ def save_registry(path: Path, registry: Registry) -> None:
     document = {
         "schema": SCHEMA,
         "next_key": registry.next_key,
-        "servers": [dataclasses.asdict(s) for s in registry.servers],
+        "servers": [_server_row(s) for s in registry.servers],
         "sources": [_source_row(s) for s in registry.sources],
         # Releases before 0.2 pass over this key.
         "unlinked": [{"at": u.at, "source": _source_row(u.source)} for u in registry.unlinked],
@@ -78,6 +78,14 @@ def _damaged(path: Path) -> RegistryError:
 
 def _unlinked_from(row: Mapping[str, Any]) -> UnlinkedSource:
     return UnlinkedSource(_source_from(row["source"]), float(row["at"]))
+
+
+def _server_row(server: ServerEntry) -> dict[str, Any]:
+    row = dataclasses.asdict(server)
+    if not server.pin:
+        # Releases before 0.2 read no registry with a key they do not know.
+        del row["pin"]
+    return row
 
 
 def _source_row(source: SourceEntry) -> dict[str, Any]:

@@ -118,6 +118,9 @@ class Settings:
         most=65_535,
         variable="RAVEN_AGENT_HUB_PORT",
     )
+    hub_listen: str = _setting(
+        "", "", "HOST:PORT at which other machines reach the embedded hub, encrypted; empty for this machine only"
+    )
     hub_token_days: int = _setting(90, "days", "how long a token of the embedded hub is good for", least=1, most=3650)
     ui_port: int = _setting(
         0,
@@ -216,6 +219,8 @@ def checked_value(setting: Setting, value: object, where: Path | None = None) ->
         raise ConfigError(f"{setting.name} is one of {', '.join(setting.choices)}, not {value!r}{place}")
     if setting.name == "server_url" and value:
         _check_url(str(value), place)
+    if setting.name == "hub_listen" and value:
+        _check_listen(str(value), place)
     return value
 
 
@@ -227,6 +232,17 @@ def _check_url(url: str, place: str) -> None:
         clean_url(url)
     except UsageError as error:
         raise ConfigError(f"server_url: {error.message}{place}", error.hint) from error
+
+
+def _check_listen(text: str, place: str) -> None:
+    from agent.core.net import host_and_port
+
+    try:
+        host, port = host_and_port(text)
+    except ValueError:
+        host, port = "", None
+    if not host or port is None:
+        raise ConfigError(f"hub_listen is HOST:PORT, not {text!r}{place}", "for example 0.0.0.0:8675")
 
 
 def folded(setting: Setting, text: str) -> str:

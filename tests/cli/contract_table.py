@@ -10,6 +10,7 @@ from typing import Final
 COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "up": ("FOLDER", "--server", "--include", "--create", "--port", "--once", "--yes", "--json"),
     "login": ("URL", "--workspace", "--name", "--token-stdin", "--token-file", "--insecure-http", "--json"),
+    "join": ("INVITE", "FOLDER", "--name", "--source", "--all-files", "--yes", "--json"),
     "logout": ("NAME", "--json"),
     "servers": ("--json",),
     "link": (
@@ -75,7 +76,7 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "hub token": ("--workspace", "--user", "--data", "--days"),
     "hub tokens": ("--data", "--json"),
     "hub revoke": ("ID", "--data", "--json"),
-    "hub invite": ("--json",),
+    "hub invite": ("--url", "--listen", "--workspace", "--user", "--data", "--json"),
     "hub backup": ("FILE", "--force", "--without-secret", "--json"),
     "hub restore": ("FILE", "--force", "--json"),
     "hub migrate": ("--data", "--json"),

@@ -11,9 +11,11 @@ from pathlib import Path
 import jwt
 import pytest
 
+from agent.cli.commands.hub_invite import qr_lines
 from agent.cli.log_reader import tail
 from agent.cli.logsetup import log_as_daemon, log_to_file, scrub
 from agent.settings.home import Home
+from agent.settings.invite import Invite
 from agent.settings.settings import Settings
 from cli.conftest import Ran
 from cli.documents import source, status
@@ -66,28 +68,40 @@ def test_hub_token_prints_a_token_and_nothing_else(raven: Callable[..., Ran], ho
 
 
 def test_an_invitation_holds_no_token(raven: Callable[..., Ran], home: Home) -> None:
-    home.hub_dir.mkdir(parents=True)
-    (home.hub_dir / "port").write_text("9123\n")
-    ran = raven("hub", "invite")
-    assert ran.out == "raven-agent login http://127.0.0.1:9123 --workspace local --token-stdin\n"
-    assert "no other machine can reach" in ran.err
-    assert raven("hub", "invite", "--url", "http://h.example").out.endswith(" --insecure-http\n")
-    assert json.loads(raven("hub", "invite", "--json").out)["only_here"] is True
+    """The line has addresses, a pin and a code; without an agent it says that nobody can join yet."""
+    ran = raven("hub", "invite", "--listen", "127.0.0.1:0")
+    assert ran.code == 0 and ran.out.startswith("raven-agent join raven1_") and ran.out.count("\n") == 1
+    assert "now listens on 127.0.0.1:" in ran.err and "no agent runs here" in ran.err
+    invite = Invite.from_text(ran.out.split()[2])
+    assert (len(invite.pin), len(invite.code)) == (64, 32)
+    assert "eyJ" not in ran.out
+    assert raven("config", "get", "hub_listen").out.strip() == "127.0.0.1:0"
+
+
+def test_an_invitation_to_a_hub_with_a_name(raven: Callable[..., Ran], home: Home) -> None:
+    """Behind a proxy the certificate is checked by its name; plain HTTP to another machine is refused."""
     document = json.loads(raven("hub", "invite", "--url", "https://h.example/", "--workspace", "w", "--json").out)
     assert document["login"] == "raven-agent login https://h.example --workspace w --token-stdin"
     assert document["token_command"] == "raven-agent hub token --workspace w --user owner"
+    assert (document["pin"], document["only_here"]) == (None, False)
+    assert Invite.from_text(document["invite"]).urls == ["https://h.example"]
+    assert raven("hub", "invite", "--url", "http://h.example").code == 2
     assert raven("hub", "invite", "--data", "elsewhere").code == 2
+    missing = raven("hub", "invite", "--data", "elsewhere", "--workspace", "w")
+    assert (missing.code, "--listen HOST:PORT" in missing.err) == (2, True)
+
+
+def test_a_qr_code_is_drawn_in_half_lines() -> None:
+    """Each line of blocks holds two rows of the code, with its light border."""
+    lines = qr_lines("raven1_" + "A" * 110)
+    assert len({len(line) for line in lines}) == 1
+    assert len(lines[0]) in (2 * len(lines), 2 * len(lines) - 1)
+    assert set(lines[0]) == {"\u2588"} and set("".join(lines)) == set("\u2588\u2580\u2584 ")
 
 
 @pytest.mark.parametrize("listen", ["a:b", "::1:80", "h:99999", "h:-1"])
 def test_a_listening_address_that_makes_no_sense_is_refused(raven: Callable[..., Ran], listen: str) -> None:
     assert raven("hub", "serve", "--listen", listen).code == 2
-
-
-def test_a_hub_in_plain_http_off_loopback_is_refused(raven: Callable[..., Ran]) -> None:
-    ran = raven("hub", "serve", "--listen", "0.0.0.0:0", "--json")
-    assert ran.code == 1
-    assert json.loads(ran.err)["error"]["code"] == "hub"
 
 
 def test_a_backup_of_no_hub_is_an_error(raven: Callable[..., Ran], tmp_path: Path) -> None:

@@ -14,11 +14,13 @@ from pathlib import Path
 import pytest
 
 from agent.hub.auth import hub_secret
+from agent.hub.certificate import fingerprint, own_certificate
 from agent.hub.listening import FolderLock
 from agent.hub.listening import ServeError as ServeError
 from agent.hub.store.backup import HubData, Overwrite, backup, restore
 from agent.hub.store.migrations import StoreError
 from agent.hub.store.sql_store import SqlStore, sqlite_url
+from agent.hub.tls import server_context
 from hub.drive import Drive
 from hub.fixtures import InProcess, sha, upsert
 from support.processes import Home
@@ -90,18 +92,21 @@ def test_fu1_the_command_refuses_both(tmp_path: Path) -> None:
 
 
 def test_a_restored_hub_has_its_data_and_its_secret(tmp_path: Path) -> None:
-    """On a new machine the old tokens work, and the secret is in no table of the restored database."""
+    """On a new machine the old tokens and certificate work, and neither is in a table of the restored database."""
     data, source = filled(tmp_path / "old")
+    own_certificate(data.folder)
     backup(data, tmp_path / "copy.db", Overwrite.REFUSE, with_secret=True)
     new = HubData(tmp_path / "new", tmp_path / "new" / "hub.db", tmp_path / "new" / "secret")
     new.folder.mkdir()
     restore(tmp_path / "copy.db", new, Overwrite.REFUSE)
     assert new.secret.read_bytes() == data.secret.read_bytes()
+    assert fingerprint(new.certificate) == fingerprint(data.certificate)
+    server_context(new.certificate)
     assert stat.S_IMODE(new.secret.stat().st_mode) == stat.S_IMODE(new.database.stat().st_mode) == 0o600
     assert text_of(new.database, source) == "one"
     with closing(sqlite3.connect(new.database)) as database:
         tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master")}
-    assert "backup_secret" not in tables
+    assert not {"backup_secret", "backup_certificate"} & tables
 
 
 def test_a_backup_without_the_secret_keeps_the_present_one(tmp_path: Path) -> None:

@@ -25,11 +25,15 @@ PORT = "8674"
 """The hub's port in the documents; a free one stands for it."""
 
 _BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+_PROMPT = re.compile(r"^([a-z]*)\$ ")
+_INVITE = re.compile(r"\braven1_[\w-]+")
 _PASSING = (
+    (_INVITE, "INVITE"),
     (re.compile(r"\b[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\b"), "ID"),
-    (re.compile(r"\b[0-9a-f]{64}\b|\b[0-9a-f]{12}\b"), "HASH"),
+    (re.compile(r"\b[0-9a-f]{64}\b|\b[0-9a-f]{16}\b|\b[0-9a-f]{12}\b"), "HASH"),
     (re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+(Z|\+00:00)"), "TIME"),
     (re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d"), "TIME"),
+    (re.compile(r"\b\d\d:\d\d\b"), "TIME"),
     (re.compile(r"pid \d+"), "pid N"),
     (re.compile(r"\d+ (ms|s|min)\b( ago)?"), "A WHILE"),
     (re.compile(r"[ \t]+"), " "),
@@ -46,20 +50,25 @@ def comparable(text: str) -> str:
 
 @dataclass
 class Step:
-    """One command of a document, and what it is said to print."""
+    """One command of a document, and what it is said to print.
+
+    Attributes:
+        machine: the word before the prompt; empty where there is one machine.
+    """
 
     command: str
     output: str
+    machine: str = ""
 
 
 def steps(block: str) -> Iterator[Step]:
     """The commands of a console; ``> `` carries one on over the next line."""
     step: Step | None = None
     for line in block.splitlines():
-        if line.startswith("$ "):
+        if prompt := _PROMPT.match(line):
             if step is not None:
                 yield step
-            step = Step(line[2:], "")
+            step = Step(line[prompt.end() :], "", prompt[1])
         elif line.startswith("> ") and step is not None and not step.output:
             step.command += "\n" + line[2:]
         else:
@@ -74,6 +83,8 @@ class Machine:
     """Ada's machine below one folder; what runs there ends with the block."""
 
     top: Path
+    prefix: tuple[str, ...] = ()
+    """Words before each command, which lead into a network of the machine's own."""
     _started: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _port: str = ""
     _count: int = 0
@@ -86,7 +97,8 @@ class Machine:
         program.chmod(0o755)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
-            self._port = str(free.getsockname()[1])
+            # A network of its own has every port free.
+            self._port = PORT if self.prefix else str(free.getsockname()[1])
         return self
 
     def __exit__(
@@ -123,7 +135,8 @@ class Machine:
         file = self.top / f"printed-{self._count}"
         with file.open("w") as printed:
             process = subprocess.Popen(
-                ["/bin/sh", "-c", real.removesuffix("&")], stdin=subprocess.DEVNULL, stdout=printed, stderr=printed,
+                [*self.prefix, "/bin/sh", "-c", real.removesuffix("&")],
+                stdin=subprocess.DEVNULL, stdout=printed, stderr=printed,
                 env=self.env, cwd=self.top / "home" / "ada", start_new_session=True,
             )  # fmt: skip
             if command.endswith("&"):
@@ -152,12 +165,23 @@ class Machine:
         return Home(state, state, state, state / "agent.sock", pinned=False)
 
 
-def play(document: str, machine: Machine) -> str:
-    """The document with every console as it comes out on this machine."""
+def play(document: str, *machines: Machine) -> str:
+    """The document with every console as it comes out on these machines.
+
+    Its prompts call them by their folders' names. An invite in a command stands for the newest one that was printed.
+    """
+    names = {machine.top.name: machine for machine in machines}
+    invites: list[str] = []
+
+    def ran(step: Step) -> str:
+        machine = names[step.machine] if step.machine else machines[0]
+        printed = machine.run(_INVITE.sub(lambda match: invites[-1] if invites else match[0], step.command))
+        invites.extend(_INVITE.findall(printed))
+        return printed
 
     def console(match: re.Match[str]) -> str:
-        said = [(step, machine.run(step.command)) for step in steps(match[1])]
-        shown = "".join(f"$ {step.command.replace(chr(10), chr(10) + '> ')}\n{out}" for step, out in said)
+        said = [(step, ran(step)) for step in steps(match[1])]
+        shown = "".join(f"{step.machine}$ {step.command.replace(chr(10), chr(10) + '> ')}\n{out}" for step, out in said)
         same = all(comparable(step.output) == comparable(out) for step, out in said)
         return match[0] if same else f"```console\n{shown}```"
 

@@ -24,6 +24,7 @@ from agent.api.methods import (
     events,
     files,
     history,
+    join,
     links,
     resolve,
     rewind,
@@ -32,7 +33,7 @@ from agent.api.methods import (
     status,
     sync,
 )
-from agent.api.schema.accounts import HubParams, LoginParams, LogoutParams
+from agent.api.schema.accounts import HubParams, JoinParams, LoginParams, LogoutParams
 from agent.api.schema.common import FolderParams, ListParams, NoParams, PathParams
 from agent.api.schema.conflicts import DiffParams, DraftParams, DraftSaveParams, ResolveParams
 from agent.api.schema.dashboard import DashboardParams
@@ -53,6 +54,7 @@ METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
     "activity": (files.activity, ActivityParams),
     "activity_counts": (files.activity_counts, ActivityCountsParams),
     "login": (accounts.login, LoginParams),
+    "join": (join.join, JoinParams),
     "logout": (accounts.logout, LogoutParams),
     "ensure_local_hub": (accounts.ensure_local_hub, HubParams),
     "sources": (links.sources, SourcesParams),
@@ -90,7 +92,7 @@ CONTEXT_METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
 }
 """Handlers that also need the provisioner or the dashboard, so they take the whole context."""
 
-CHANGES_LINKS: Final = frozenset({"link", "unlink", "move", "rules", "login", "logout"})
+CHANGES_LINKS: Final = frozenset({"link", "unlink", "move", "rules", "login", "join", "logout"})
 """Methods that make or change accounts and links: one at a time."""
 
 

@@ -110,6 +110,7 @@ def _pair(agent: Agent, entry: ServerEntry, params: LoginParams) -> TokenPair:
         params.refresh_token,
         name=entry.name,
         ca_file=agent.settings.ca_file,
+        pin=entry.pin,
         insecure_http=entry.insecure_http,
     )
     now = agent.clock()
@@ -152,6 +153,7 @@ def _check(agent: Agent, entry: ServerEntry, token: str) -> None:
         entry.workspace,
         name=entry.name,
         ca_file=agent.settings.ca_file,
+        pin=entry.pin,
         insecure_http=entry.insecure_http,
         options=AdapterOptions(content_hash=agent.settings.pinakes_hash),
     )
@@ -197,6 +199,12 @@ def ensure_local_hub(agent: Agent, params: HubParams) -> HubDocument:
     if params.port is not None and not agent.hub.running:
         agent.hub.use_port(params.port)
     changed = not agent.hub.running
+    url = agent.hub.ensure()
     return HubDocument(
-        changed=changed, name=reg.LOCAL_HUB, url=agent.hub.ensure(), data=readable(str(agent.home.hub_dir))
+        changed=changed,
+        name=reg.LOCAL_HUB,
+        url=url,
+        data=readable(str(agent.home.hub_dir)),
+        listen=agent.hub.door.listen if agent.hub.door is not None else None,
+        listen_error=agent.hub.door_error,
     )

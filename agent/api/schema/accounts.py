@@ -25,6 +25,20 @@ class LoginParams(Struct, frozen=True, kw_only=True):
     refresh_token: str = ""
 
 
+class JoinParams(Struct, frozen=True, kw_only=True):
+    """An invite to take.
+
+    Attributes:
+        invite: the line that ``hub invite`` printed.
+        name: name of the account; by default the hub's own.
+        dialect: protocol of the account: raven, or scaidrive for files of any kind.
+    """
+
+    invite: str
+    name: str | None = None
+    dialect: str = "raven"
+
+
 class LoginDocument(Struct, frozen=True, kw_only=True):
     """The stored account.
 
@@ -77,9 +91,13 @@ class HubDocument(Struct, frozen=True, kw_only=True):
     Attributes:
         changed: true if it was started.
         data: folder of its data.
+        listen: address at which other machines reach it; null if none can.
+        listen_error: reason why the address of ``hub_listen`` could not be opened; empty otherwise.
     """
 
     changed: bool
     name: str
     url: str
     data: str
+    listen: str | None = None
+    listen_error: str = ""

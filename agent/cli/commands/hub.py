@@ -1,11 +1,9 @@
-"""Commands of the hub alone: serving and inviting. Those on its data are in `hub_data`."""
+"""Commands of the hub alone. Those on its data are in `hub_data`."""
 
 from __future__ import annotations
 
 import os
-import shlex
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -18,13 +16,14 @@ from agent.cli.commands.hub_data import (
     token_command,
     tokens_command,
 )
+from agent.cli.commands.hub_invite import invite_command
 from agent.cli.commands.hub_limits import limit_command, prune_command, workspaces_command
-from agent.cli.commands.hub_place import HubPlace, data_option, hub_errors, place_options
+from agent.cli.commands.hub_place import HubPlace, hub_errors, place_options
 from agent.cli.exit_codes import ExitCode
 from agent.cli.file_param import FILE
-from agent.cli.output import OutputFormat, TextLine, Verbosity, View
+from agent.cli.output import TextLine, Verbosity
 from agent.core.errors import UsageError
-from agent.runtime.hub_process import USER, WORKSPACE
+from agent.core.net import host_and_port
 from agent.settings.owner_only_files import ensure_private
 
 
@@ -64,7 +63,10 @@ def serve_command(
     write_threads: int | None,
     rate_limit: int | None,
 ) -> ExitCode:
-    """Run the hub alone, until interrupted. Off loopback it wants TLS or --behind-proxy."""
+    """Run the hub alone, until interrupted.
+
+    Off loopback it is encrypted: with --tls-cert, by a proxy, or with a certificate of its own, which `join` pins.
+    """
     host, port = _listen(listen)
     ensure_private(place.folder)
     _configure_log(app)
@@ -108,76 +110,14 @@ def _configure_log(app: App) -> None:
 
 
 def _listen(text: str | None) -> tuple[str | None, int | None]:
-    """``HOST:PORT``, ``[v6]:PORT``, ``HOST`` or ``:PORT``; None for what is left out."""
+    """Return host and port as they were given; None for what is left out."""
     if text is None:
         return None, None
-    host, colon, port = text.rpartition(":")
-    if not colon or text.endswith("]"):
-        return text.strip("[]") or None, None
-    if not (port.isascii() and port.isdigit() and int(port) <= 65_535) or (":" in host and not host.startswith("[")):
-        raise UsageError(f"{text!r} is not HOST:PORT", "for example 127.0.0.1:8674 or [::1]:8674")
-    return host.strip("[]") or None, int(port)
-
-
-@command("invite")
-@click.option("--url", metavar="URL", help="The hub's address as the other machine sees it.")
-@click.option("--workspace", metavar="ID", help="By default the embedded hub's workspace.")
-@click.option("--user", default=USER, show_default=True, metavar="ID", help="The user the token speaks for.")
-@data_option
-def invite_command(app: App, url: str | None, workspace: str | None, user: str, data: Path | None) -> ExitCode:
-    """Print the login line for another machine, and the command here that makes its token.
-
-    The token itself is not printed: it would end up in shell histories.
-    """
-    from agent.settings.server_url import clean_url
-
-    if data is not None and (url is None or workspace is None):
-        raise UsageError("--data names a hub that is not the embedded one: give --url and --workspace too")
-    address = clean_url(url or _embedded_address(app), insecure_http=True)
-    space = workspace or WORKSPACE
-    login = ["raven-agent", "login", address, "--workspace", space, "--token-stdin"]
-    only_here = _only_here(address)
-    if address.startswith("http:") and not only_here:
-        login.append("--insecure-http")
-    token = ["raven-agent", "hub", "token", "--workspace", space, "--user", user]
-    if data is not None:
-        token += ["--data", str(data.absolute())]
-    document = {
-        "login": shlex.join(login),
-        "token_command": shlex.join(token),
-        "url": address,
-        "workspace": space,
-        "only_here": only_here,
-    }
-    if app.output.form is OutputFormat.HUMAN:
-        app.output.note("run there:")
-    app.output.data(document, _invitation)
-    app.output.note(f"and give it on standard input what this prints here: {document['token_command']}")
-    if only_here:
-        app.output.note("no other machine can reach that address: give --url, see hub serve --listen")
-    return ExitCode.DONE
-
-
-def _embedded_address(app: App) -> str:
-    from agent.hub.serve import PORT_FILE
-
     try:
-        port = int((app.home.hub_dir / PORT_FILE).read_text("ascii"))
-    except (OSError, ValueError):
-        port = app.settings().hub_port
-    return f"http://127.0.0.1:{port}"
-
-
-def _invitation(document: Any) -> View:
-    return [TextLine(document["login"])]
-
-
-def _only_here(address: str) -> bool:
-    from urllib.parse import urlsplit
-
-    from agent.core.net import is_loopback
-
-    return is_loopback(urlsplit(address).hostname or "")
+        host, port = host_and_port(text)
+    except ValueError as error:
+        raise UsageError(str(error), "for example 127.0.0.1:8674 or [::1]:8674") from None
+    return host or None, port
 
 
 for _made in (

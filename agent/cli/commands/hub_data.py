@@ -15,6 +15,7 @@ from agent.cli.command import App, command
 from agent.cli.commands.hub_place import HubPlace, hub_errors, place_options
 from agent.cli.exit_codes import ExitCode
 from agent.cli.file_param import FILE
+from agent.cli.humanize import clock
 from agent.cli.output import TextLine, View
 from agent.settings.owner_only_files import ensure_private
 
@@ -46,7 +47,7 @@ def token_command(app: App, *, place: HubPlace, workspace: str, user: str, days:
 @command("tokens")
 @place_options
 def tokens_command(app: App, *, place: HubPlace) -> ExitCode:
-    """List the tokens that `hub token` gave out. The tokens themselves are not stored."""
+    """List the tokens given out by `hub token` and for invites. The tokens themselves are not stored."""
     with hub_errors():
         from agent.hub.store.token_registry import TokenRegistry
 
@@ -75,6 +76,7 @@ def _token_document(token: Any) -> dict[str, object]:
         "id": token.id,
         "workspace": token.workspace,
         "user": token.user,
+        "machine": token.machine,
         "created_at": _time(token.created_at),
         "expires_at": _time(token.expires_at),
         "revoked_at": _time(token.revoked_at),
@@ -89,10 +91,11 @@ def _time(milliseconds: int | None) -> str | None:
 
 def _token_list(document: Any) -> View:
     return render.grid(
-        ("ID", "WORKSPACE", "USER", "CREATED", "ENDS", "REVOKED"),
-        [tuple(row[name] for name in ("id", "workspace", "user", "created_at", "expires_at", "revoked_at"))
+        ("ID", "MACHINE", "WORKSPACE", "USER", "CREATED", "ENDS", "REVOKED"),
+        [(*(row[name] or "-" for name in ("id", "machine", "workspace", "user")),
+          *(clock(row[name]) if row[name] else "-" for name in ("created_at", "expires_at", "revoked_at")))
          for row in document],
-        "no tokens; raven-agent hub token makes one",
+        "no tokens; raven-agent hub token and hub invite give them",
     )  # fmt: skip
 
 

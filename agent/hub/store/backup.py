@@ -1,13 +1,12 @@
 """Consistent copies of the hub's database, taken while it serves, and their restoration.
 
-A copy of SQLite is itself a SQLite database, with the signing secret in a table of its own. A copy of PostgreSQL is a
-tar archive of `pg_dump`'s output and the secret. Copies are readable by their owner only.
+A copy of SQLite is itself a SQLite database, with the signing secret and the hub's own certificate in tables of their
+own. A copy of PostgreSQL is a tar archive of `pg_dump`'s output and the two. Copies are readable by their owner only.
 """
 
 from __future__ import annotations
 
 import errno
-import io
 import os
 import secrets
 import shutil
@@ -24,13 +23,13 @@ from typing import Final
 from sqlalchemy import make_url
 from sqlalchemy.engine import URL
 
+from agent.hub.certificate import CERTIFICATE_FILE
+from agent.hub.store.backup_keys import BackupKeys
 from agent.hub.store.blobs import copy_blobs
 from agent.hub.store.migrations import StoreError
 from agent.process.environment import child_environment
 
-_SECRET_TABLE: Final = "backup_secret"  # noqa: S105 - the name of a table
 _DUMP: Final = "database.dump"
-_SECRET: Final = "secret"  # noqa: S105 - the name of a member
 _SQLITE_MAGIC: Final = b"SQLite format 3\0"
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
 
@@ -63,6 +62,11 @@ class HubData:
     secret: Path
     url: str | None = None
 
+    @property
+    def certificate(self) -> Path:
+        """The file of the hub's own certificate and its key, which joined machines accept. It may be missing."""
+        return self.folder / CERTIFICATE_FILE
+
 
 def backup(data: HubData, target: Path, overwrite: Overwrite, *, with_secret: bool) -> None:
     """Write a consistent copy to `target`. It appears there complete, or not at all.
@@ -73,12 +77,12 @@ def backup(data: HubData, target: Path, overwrite: Overwrite, *, with_secret: bo
         OSError: the copy cannot be written.
     """
     _check_target(data, target, overwrite)
-    secret = data.secret.read_bytes().strip() if with_secret and data.secret.is_file() else None
+    keys = BackupKeys.read(data.secret, data.certificate) if with_secret else BackupKeys()
     with _written_beside(target, overwrite) as part:
         if data.url is None:
-            _copy_sqlite(data.database, part, secret)
+            _copy_sqlite(data.database, part, keys)
         else:
-            _copy_postgres(data.url, part, secret)
+            _copy_postgres(data.url, part, keys)
 
 
 def _check_target(data: HubData, target: Path, overwrite: Overwrite) -> None:
@@ -137,7 +141,7 @@ def _move(part: Path, target: Path, overwrite: Overwrite) -> None:
         part.rename(target)
 
 
-def _copy_sqlite(database: Path, part: Path, secret: bytes | None) -> None:
+def _copy_sqlite(database: Path, part: Path, keys: BackupKeys) -> None:
     if not database.is_file():
         raise StoreError(f"There is no hub database at {database}.")
     try:
@@ -150,16 +154,13 @@ def _copy_sqlite(database: Path, part: Path, secret: bytes | None) -> None:
             # The copy is one file: without this, a part of it could be in a log beside it.
             copy.execute("PRAGMA journal_mode=DELETE")
             copy_blobs(copy, database.parent)
-            copy.execute(f"DROP TABLE IF EXISTS {_SECRET_TABLE}")
-            if secret is not None:
-                copy.execute(f"CREATE TABLE {_SECRET_TABLE} (secret BLOB NOT NULL)")
-                copy.execute(f"INSERT INTO {_SECRET_TABLE} VALUES (?)", (secret,))  # noqa: S608 - a constant name
+            keys.add_to_database(copy)
             copy.commit()
     except sqlite3.Error as error:
         raise StoreError(f"The hub database {database} cannot be copied: {error}.") from error
 
 
-def _copy_postgres(url: str, part: Path, secret: bytes | None) -> None:
+def _copy_postgres(url: str, part: Path, keys: BackupKeys) -> None:
     dump = part.with_name(f"{part.name}.dump")
     try:
         os.close(os.open(dump, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
@@ -167,10 +168,7 @@ def _copy_postgres(url: str, part: Path, secret: bytes | None) -> None:
             _run_tool("pg_dump", url, ["--format=custom", "--no-owner", "--no-privileges"], stdout=sink.fileno())
         with tarfile.open(part, "w") as archive:
             archive.add(dump, _DUMP)
-            if secret is not None:
-                member = tarfile.TarInfo(_SECRET)
-                member.size, member.mode = len(secret), 0o600
-                archive.addfile(member, io.BytesIO(secret))
+            keys.add_to_archive(archive)
     finally:
         dump.unlink(missing_ok=True)
 
@@ -203,13 +201,13 @@ def _restore_sqlite(copy: Path, data: HubData, overwrite: Overwrite) -> None:
     if data.database.exists() and data.database.stat().st_size and overwrite is Overwrite.REFUSE:
         raise StoreError(f"{data.database} exists already: add --force to replace it. The old file is kept beside it.")
     with ExitStack() as held, _written_beside(data.database, Overwrite.REPLACE) as part:
-        secret = _checked_copy(copy, part)
+        keys = _checked_copy(copy, part)
         _keep_database(data.database, held)
-    _restore_secret(secret, data.secret)
+    _restore_keys(keys, data)
 
 
-def _checked_copy(copy: Path, part: Path) -> bytes | None:
-    """Copy a backup's database to `part` without the secret, which is returned.
+def _checked_copy(copy: Path, part: Path) -> BackupKeys:
+    """Copy a backup's database to `part` without its keys, which are returned.
 
     Raises:
         StoreError: the backup is damaged.
@@ -222,13 +220,12 @@ def _checked_copy(copy: Path, part: Path) -> bytes | None:
             origin.backup(database, pages=-1)
             if database.execute("PRAGMA integrity_check").fetchone() != ("ok",):
                 raise StoreError(f"{copy} is damaged.")
-            secret = _stored_secret(database)
+            keys = BackupKeys.taken_from(database)
             database.execute("PRAGMA journal_mode=DELETE")
-            database.execute(f"DROP TABLE IF EXISTS {_SECRET_TABLE}")
             database.commit()
     except sqlite3.Error as error:
         raise StoreError(f"{copy} is no backup of a hub: {error}.") from error
-    return secret
+    return keys
 
 
 def _keep_database(database: Path, held: ExitStack) -> None:
@@ -290,12 +287,6 @@ def _absorb_log(database: Path, held: ExitStack) -> bool:
     return True
 
 
-def _stored_secret(database: sqlite3.Connection) -> bytes | None:
-    known = database.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (_SECRET_TABLE,)).fetchone()
-    row = database.execute(f"SELECT secret FROM {_SECRET_TABLE}").fetchone() if known else None  # noqa: S608
-    return None if row is None else bytes(row[0])
-
-
 def _restore_postgres(copy: Path, data: HubData, overwrite: Overwrite) -> None:
     assert data.url is not None
     options = ["--single-transaction", "--exit-on-error", "--no-owner", "--no-privileges"]
@@ -311,24 +302,27 @@ def _restore_postgres(copy: Path, data: HubData, overwrite: Overwrite) -> None:
                 with os.fdopen(descriptor, "wb") as sink:
                     while part := source.read(1024 * 1024):
                         sink.write(part)
-                names = archive.getnames()
-                member = archive.extractfile(_SECRET) if _SECRET in names else None
-                secret = None if member is None else member.read(4096)
+                keys = BackupKeys.in_archive(archive)
         except (tarfile.TarError, KeyError) as error:
             raise StoreError(f"{copy} is no backup of a hub: {error}.") from error
         _run_tool("pg_restore", data.url, [*options, "--dbname=", str(dump)])
     finally:
         dump.unlink(missing_ok=True)
-    _restore_secret(secret, data.secret)
+    _restore_keys(keys, data)
 
 
-def _restore_secret(secret: bytes | None, path: Path) -> None:
-    if secret is None or (path.is_file() and path.read_bytes().strip() == secret):
+def _restore_keys(keys: BackupKeys, data: HubData) -> None:
+    _restore_key(keys.secret, data.secret)
+    _restore_key(keys.certificate, data.certificate)
+
+
+def _restore_key(content: bytes | None, path: Path) -> None:
+    if content is None or (path.is_file() and path.read_bytes().strip() == content):
         return
     if path.exists():
         _link_as(path, _beside(path, f".before-restore.{secrets.token_hex(4)}"))
     with _written_beside(path, Overwrite.REPLACE) as part:
-        part.write_bytes(secret)
+        part.write_bytes(content)
 
 
 def _link_as(path: Path, second: Path) -> None:

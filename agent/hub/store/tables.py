@@ -25,7 +25,7 @@ from sqlalchemy.dialects import postgresql
 
 from agent.hub.domain.model import EventType, ItemStatus
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """Number of the newest file in `migrations`, which create exactly these tables."""
 
 # Paths sort by their UTF-8 bytes in both databases. PostgreSQL would otherwise use the locale's collation.
@@ -189,7 +189,19 @@ tokens = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger),  # NULL: valid
+    Column("machine", Text),  # that joined with an invite; NULL for a token of `hub token`
     Index("tokens_revoked", "revoked_at"),
+)
+
+invites = Table(
+    "invites",
+    metadata,
+    Column("digest", Text, primary_key=True),  # sha256 of the one-time code in hexadecimal; the code is not stored
+    Column("workspace", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("token_days", Integer, nullable=False),  # lifetime of the token that is given for it
+    Column("expires_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger),  # NULL: not used
 )
 
 # Places that a moved file has been at since it was created, oldest first. A file that never moved has no row.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sqlalchemy import Integer, bindparam, func, literal_column, select, update
 
@@ -35,6 +35,7 @@ class IssuedToken:
     Attributes:
         id: see `agent.hub.auth.token_id`. The token itself is not stored.
         revoked_at: None while it is valid.
+        machine: name of the machine that joined with an invite; None for a token of `hub token`.
     """
 
     id: str
@@ -43,6 +44,7 @@ class IssuedToken:
     created_at: int
     expires_at: int
     revoked_at: int | None = None
+    machine: str | None = None
 
 
 class TokenRegistry:
@@ -62,6 +64,7 @@ class TokenRegistry:
                     user_id=token.user,
                     created_at=token.created_at,
                     expires_at=token.expires_at,
+                    machine=token.machine,
                 )
 
     def all(self) -> list[IssuedToken]:
@@ -91,7 +94,7 @@ class TokenRegistry:
             if found.revoked_at is not None:
                 return found
             _REVOKE.run(session.transaction, i=found.id, at=now)
-        return IssuedToken(found.id, found.workspace, found.user, found.created_at, found.expires_at, now)
+        return replace(found, revoked_at=now)
 
     def revoked(self, now: int) -> frozenset[str]:
         """Return the ids of revoked tokens that have not expired at `now`."""

@@ -18,7 +18,7 @@ from msgspec import Struct
 from msgspec.structs import replace
 
 from agent import __version__
-from agent.core.errors import Problem, ProblemKind
+from agent.core.errors import Problem, ProblemKind, UsageError
 from agent.core.net import is_loopback
 from agent.remotes.http.address import PlainHttp, checked_address, trusted_certificates
 from agent.remotes.http.budget import CallBudget
@@ -94,11 +94,12 @@ class HttpClient:
         name: the account's name, for messages.
         transport: replaces the network (tests, simulation).
         ca_file: certificates to trust beside the system's.
+        pin: sha256 of the one certificate to accept, in hexadecimal; empty to check the certificate by its name.
         clock: seconds since the epoch, for ``Retry-After`` dates.
         ticks: monotonic seconds, for the rate of an answer.
 
     Raises:
-        UsageError: the address cannot be used, or is plain http to another machine without permission.
+        UsageError: the address cannot be used, or is plain http with a pin, or to another machine without permission.
     """
 
     def __init__(
@@ -110,6 +111,7 @@ class HttpClient:
         name: str = "",
         transport: httpx.BaseTransport | None = None,
         ca_file: Path | None = None,
+        pin: str = "",
         timeouts: Timeouts = _TIMEOUTS,
         plain_http: PlainHttp = PlainHttp.REFUSE,
         clock: Callable[[], float] = time.time,
@@ -127,7 +129,9 @@ class HttpClient:
         self._connections = Connections()
         self._websockets = Connections()
         self._budget = CallBudget(self._server, clock, ticks) if profile.rate_limited else None
-        trust = trusted_certificates(ca_file) if transport is None and url.scheme == "https" else None
+        if pin and url.scheme != "https":
+            raise UsageError(f"{address} is not encrypted, and its certificate is pinned", "raven-agent servers")
+        trust = trusted_certificates(ca_file, pin) if transport is None and url.scheme == "https" else None
         # No proxy is used between the agent and its own machine.
         proxied = not is_loopback(url.host)
         # Without ``httpx.Client``: it keeps cookies, which the real server prefers to the token, and its work for one

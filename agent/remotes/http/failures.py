@@ -19,6 +19,7 @@ import httpx
 import orjson
 
 from agent.core.errors import Problem, ProblemKind, RemoteError
+from agent.remotes.http.address import WRONG_CERTIFICATE
 from agent.remotes.http.profile import PLAIN, ApiProfile, Refusal
 
 MAX_RETRY_AFTER: Final = 3600.0
@@ -138,7 +139,9 @@ def of_exception(
         refused = f"{server} closed the connection on a request this large"
         return RemoteCallError(Problem(ProblemKind.TOO_LARGE, refused), SideEffect.NONE)
     cause = _cause(exc)
-    if isinstance(exc, httpx.ConnectError) and "CERTIFICATE" in str(exc).upper():
+    if isinstance(exc, httpx.ConnectError) and str(exc) == WRONG_CERTIFICATE:
+        sentence = "{server}: its certificate is not the one of the hub that was joined, so nothing was sent to it"
+    elif isinstance(exc, httpx.ConnectError) and "CERTIFICATE" in str(exc).upper():
         sentence = "{server}: its certificate is not trusted"
     words = sentence.format(server=server)
     return RemoteCallError(Problem(kind, f"{words}: {cause}" if cause else words), effect)

@@ -12,6 +12,7 @@ from typing import Final
 
 import httpx
 
+from agent.remotes.http.address import WRONG_CERTIFICATE, PinnedContext
 from agent.remotes.http.failures import HTTPX_ERRORS, of_exception
 
 PROBE_SECONDS: Final = 10.0
@@ -35,6 +36,7 @@ class Probe:
 def probe(
     url: str,
     ca_file: Path | None = None,
+    pin: str = "",
     *,
     trust_env: bool = True,
     clock: Callable[[], float] = time.time,
@@ -44,6 +46,7 @@ def probe(
 
     Args:
         ca_file: certificates to trust beside the system's.
+        pin: sha256 of the one certificate to accept; empty to check it by its name.
         trust_env: use the proxy that the environment names.
         server: the server in words: its name and address.
 
@@ -51,8 +54,8 @@ def probe(
         RemoteCallError: it cannot be reached, or its certificate is not trusted.
         OSError: ``ca_file`` cannot be read.
     """
-    trust = ssl.create_default_context()
-    if ca_file is not None:
+    trust = PinnedContext.for_pin(pin) if pin else ssl.create_default_context()
+    if ca_file is not None and not pin:
         trust.load_verify_locations(ca_file)
     began = clock()
     try:
@@ -61,7 +64,10 @@ def probe(
             client.stream("GET", url) as response,
         ):
             middle = (began + clock()) / 2
-            protocol, ends = _encryption(response)
+            session = _session(response)
+            if isinstance(trust, PinnedContext) and not (session is not None and trust.accepts(session)):
+                raise httpx.ConnectError(WRONG_CERTIFICATE)
+            protocol, ends = _encryption(session)
             return Probe(_skew(response.headers.get("date", ""), middle), protocol, ends)
     except HTTPX_ERRORS as error:
         raise of_exception(error, 0, 1, server) from error
@@ -75,11 +81,14 @@ def _skew(date: str, now: float) -> float | None:
         return None
 
 
-def _encryption(response: httpx.Response) -> tuple[str | None, float | None]:
+def _session(response: httpx.Response) -> ssl.SSLSocket | ssl.SSLObject | None:
     stream = response.extensions.get("network_stream")
     # Through an encrypted proxy there is no socket of the session, only the object.
     ends = [stream.get_extra_info(name) for name in ("socket", "ssl_object")] if stream is not None else []
-    session = next((end for end in ends if isinstance(end, ssl.SSLSocket | ssl.SSLObject)), None)
+    return next((end for end in ends if isinstance(end, ssl.SSLSocket | ssl.SSLObject)), None)
+
+
+def _encryption(session: ssl.SSLSocket | ssl.SSLObject | None) -> tuple[str | None, float | None]:
     if session is None:
         return None, None
     certificate = session.getpeercert() or {}

@@ -20,6 +20,7 @@ import httpcore
 import httpx
 
 from agent.core.errors import UsageError
+from agent.remotes.http.address import WRONG_CERTIFICATE, PinnedContext
 
 HEAD_SECONDS: Final = "head_seconds"
 """Request extension: seconds within which the head of the answer must be there. Missing: no limit."""
@@ -181,7 +182,14 @@ class _Stream(httpcore.NetworkStream):
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
         left = self._deadline.limit(timeout, httpcore.ConnectTimeout)
-        return _Stream(self._inner.start_tls(ssl_context, server_hostname, left), self._deadline)
+        secured = self._inner.start_tls(ssl_context, server_hostname, left)
+        if isinstance(ssl_context, PinnedContext):
+            # Before the first byte of a request: no token reaches a machine with another certificate.
+            session = secured.get_extra_info("ssl_object")
+            if session is None or not ssl_context.accepts(session):
+                secured.close()
+                raise httpcore.ConnectError(WRONG_CERTIFICATE)
+        return _Stream(secured, self._deadline)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
