@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import pytest
 
 from scenarios.conftest import Machines
 from strict_raven.serve import serving
+from strict_raven.wire import Response
 from strict_scaidrive.__main__ import made, one_at_a_time
 from strict_scaidrive.api import ScaiDriveApi, show_folder
 from strict_scaidrive.server import StrictScaiDrive
@@ -94,6 +95,31 @@ def test_a_conflict_is_parked_and_resolved_on_scaidrive(machine: Machines, drive
     two.sync()
     one.sync(code=0)
     assert drive.files(share) == {"a.md": b"two\n"} == one.files() == two.files()
+
+
+def test_a_spent_refresh_token_keeps_its_account(machine: Machines) -> None:
+    """The server renews the token and then fails: the new pair and its account are kept, and work when it recovers."""
+    server, api = made(time.time, DriveTraps())
+    failing = [False]
+
+    def handle(method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
+        if failing[0]:
+            return Response(503, {"content-type": "application/json"}, b"{}")
+        answer = api.handle(method, path, headers, body)
+        failing[0] = path.endswith("auth/token")
+        return answer
+
+    with serving(one_at_a_time(handle)) as url:
+        drive = Drive(server, api, url, [0.0])
+        one = machine("one")
+        refresh = api.accounts.new_tokens()["refresh_token"]
+        flags = ("--name", "drive", "--dialect", "scaidrive", "--refresh-token-stdin")
+        ran = one.run("login", url, *flags, stdin=refresh)
+        assert ran.code == 5 and "the account drive is kept with its new token" in ran.err, ran
+        failing[0] = False
+        assert [row["name"] for row in one.json("servers")] == ["drive"]
+        one.write("a.md", "a\n")
+        assert drive.files(one.link("--name", "team")) == {"a.md": b"a\n"}
 
 
 def test_a_token_is_renewed_while_the_agent_runs(machine: Machines, drive: Drive) -> None:

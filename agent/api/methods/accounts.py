@@ -45,10 +45,7 @@ def login(agent: Agent, params: LoginParams) -> LoginDocument:
     if extends_session(entry.dialect):
         _store_session(agent, entry, params)
     elif params.refresh_token:
-        pair = _pair(agent, entry, params)
-        # Durable before its first use: the token that it replaces is worth nothing any more.
-        agent.credentials.store(entry, pair.to_text())
-        _check(agent, entry, pair.access)
+        _store_pair(agent, entry, params)
     else:
         check_token(params.token)
         _check(agent, entry, params.token)
@@ -89,6 +86,26 @@ def _account(agent: Agent, params: LoginParams, url: str) -> ServerEntry:
         # The declaration decides everything but the token.
         return known
     return replace(known, url=url, insecure_http=entry.insecure_http) if same else entry
+
+
+def _store_pair(agent: Agent, entry: ServerEntry, params: LoginParams) -> None:
+    """Store a new pair with its account, then check it.
+
+    The refresh token that it replaces is worth nothing any more, so both are stored before anything else can fail: a
+    pair without an account would be found by no later command.
+
+    Raises:
+        RemoteError: the server takes no token, or cannot be reached. In a failed check the account stays.
+    """
+    pair = _pair(agent, entry, params)
+    agent.credentials.store(entry, pair.to_text())
+    agent.change_registry(lambda registry: reg.with_server(registry, entry))
+    linking.reconnect_account(agent, entry.name)
+    try:
+        _check(agent, entry, pair.access)
+    except RemoteError as error:
+        kept = f"the account {entry.name} is kept with its new token; when the server answers again: raven-agent doctor"
+        raise RemoteError(error.problem, kept) from error
 
 
 def _pair(agent: Agent, entry: ServerEntry, params: LoginParams) -> TokenPair:
@@ -136,6 +153,7 @@ def _store_session(agent: Agent, entry: ServerEntry, params: LoginParams) -> Non
         params.token,
         name=entry.name,
         ca_file=agent.settings.ca_file,
+        pin=entry.pin,
         insecure_http=entry.insecure_http,
     )
     now = agent.clock()
