@@ -23,6 +23,9 @@ class DashboardPort(Protocol):
             UsageError: the wanted port is in use.
         """
 
+    def log_lines(self, count: int, level: str | None) -> list[str]:
+        """Return the newest lines of the log, of this level and above, without tokens."""
+
 
 class ApiContext(Struct, frozen=True):
     """Everything a request handler may use.

@@ -12,6 +12,7 @@ import sys
 from typing import TYPE_CHECKING, Final, cast
 
 from agent.cli.output import Verbosity, stderr_is_journal
+from agent.core.scrub import scrub as scrub
 from agent.settings.home import Home
 from agent.settings.owner_only_files import private
 from agent.settings.settings import Settings
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
 FILES: Final = 5
 FILE_BYTES: Final = 5_000_000
 
-_SECRET: Final = re.compile(r"eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?|(?<=[Bb]earer )\S+")
-_URL_USER: Final = re.compile(r"://[^/?#\s\"']*@")
-"""User name and password of a URL; a password may hold '@' and ':'."""
 PRIORITIES: Final = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}
 """Level of a record to its priority in the journal."""
 _WORD: Final = re.compile(r"[\w./@+,:-]+")
@@ -32,11 +30,6 @@ ABOUT: Final = ("source", "path", "operation")
 """What a record may be about, given as its ``extra``: a source's name, a path in it, an operation's id."""
 _BARE: Final = "%(name)s: %(message)s"
 _TEXT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
-
-
-def scrub(text: str) -> str:
-    """Return ``text`` with everything replaced that looks like a token or like the user part of a URL."""
-    return _URL_USER.sub("://[password]@", _SECRET.sub("[token]", text))
 
 
 class _Text(logging.Formatter):

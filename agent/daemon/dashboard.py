@@ -12,6 +12,7 @@ from agent.api import methods
 from agent.api.context import ApiContext
 from agent.api.schema.dashboard import DashboardDocument
 from agent.core.errors import AgentError
+from agent.process.recent_log import RecentLog
 from agent.settings.home import Home
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class DashboardOnDemand:
         self._home = home
         self._lock = threading.Lock()
         self._server: DashboardServer | None = None
+        self._log = RecentLog()
 
     def open(self, port: int | None = None) -> DashboardDocument:
         """Start the dashboard unless it runs, and return its address with a one-time code. Raises UsageError."""
@@ -41,6 +43,10 @@ class DashboardOnDemand:
 
                 self._server = DashboardServer(self._call, self._home.ui_file)
         return self._server.open(port)
+
+    def log_lines(self, count: int, level: str | None) -> list[str]:
+        """Return the newest lines of the log, of this level and above, without tokens."""
+        return self._log.lines(count, level)
 
     def start_on(self, port: int) -> None:
         """Start the dashboard on the port of the settings; 0 is none. A port in use is logged and ends nothing else."""
@@ -52,11 +58,13 @@ class DashboardOnDemand:
             log.warning("the dashboard does not start: %s", error)
 
     def __enter__(self) -> DashboardOnDemand:
+        logging.getLogger().addHandler(self._log)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        logging.getLogger().removeHandler(self._log)
         with self._lock:
             if self._server is not None:
                 self._server.close()

@@ -132,6 +132,50 @@ class Trees:
         # '0' is the character after '/'.
         return map(_row, self._db.execute(sql, (source, f"{folder}/", f"{folder}0")))
 
+    def names_in(self, source: int, folder: str, after: str, limit: int) -> list[tuple[str, PathRow | None]]:
+        """Return what is directly in a folder, in path order: each path, with its row if it is a file.
+
+        The cost grows with the names that are returned, not with the files below them.
+
+        Args:
+            folder: path without a slash at its end; empty for the root.
+            after: path of the last name that was returned, a folder's with a slash at its end; empty to begin.
+            limit: number of names at most.
+        """
+        prefix = f"{folder}/" if folder else ""
+        # '0' is the character after '/'; the largest character ends the root.
+        end = f"{folder}0" if folder else "\U0010ffff"
+        sql = f"SELECT {_COLUMNS} FROM files WHERE source = ? AND path > ? AND path < ? ORDER BY path LIMIT 1"
+        found: list[tuple[str, PathRow | None]] = []
+        at = max(after, prefix)
+        while len(found) < limit:
+            first = self._db.execute(sql, (source, at, end)).fetchone()
+            if first is None:
+                break
+            name, slash, _ = first[0][len(prefix) :].partition("/")
+            path = prefix + name
+            if not slash:
+                found.append((path, _row(first)))
+                at = path
+                continue
+            if f"{path}/" != after:
+                found.append((path, None))
+            at = f"{path}0"
+        return found
+
+    def matching(self, source: int, pattern: str, after: str) -> Iterator[PathRow]:
+        """Return rows whose path matches, in path order; upper and lower case of ASCII letters are equal.
+
+        Args:
+            pattern: with ``*``, ``?`` or ``[`` a pattern for the whole path, in which ``*`` also matches slashes;
+                else a part of the path.
+        """
+        sql = f"SELECT {_COLUMNS} FROM files WHERE source = ? AND path > ? AND lower(path) GLOB ? ORDER BY path"
+        wanted = pattern.lower()
+        if not any(sign in wanted for sign in "*?["):
+            wanted = f"*{wanted}*"
+        return map(_row, self._db.execute(sql, (source, after, wanted)))
+
     def with_remote_id(self, source: int, remote_id: str) -> str | None:
         """Return the path at which the server has the file with this id; None if no row says so. Reads every row."""
         sql = "SELECT path FROM files WHERE source = ? AND remote_id = ? AND remote_hash IS NOT NULL LIMIT 1"

@@ -34,7 +34,7 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "run": (),
     "sync": ("FOLDER", "--dry-run", "--approve-deletes", "--undo-deletes", "--conflicts-ok", "--json"),
     "status": ("FOLDER", "--watch", "--check", "--max-age", "--json"),
-    "files": ("FOLDER", "--state", "--limit", "--after", "--json"),
+    "files": ("FOLDER", "--state", "--match", "--limit", "--after", "--json"),
     "explain": ("PATH", "--json"),
     "retry": ("PATH", "--json"),
     "conflicts": ("FOLDER", "--limit", "--after", "--json"),

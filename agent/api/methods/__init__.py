@@ -40,7 +40,8 @@ from agent.api.schema.dashboard import DashboardParams
 from agent.api.schema.doctor import DrillParams
 from agent.api.schema.history import CompareParams, RestoreParams, RewindParams, ShowParams
 from agent.api.schema.links import LinkParams, MoveParams, RulesParams, SourcesParams, UnlinkParams
-from agent.api.schema.status import ActivityCountsParams, ActivityParams, EventsParams, FilesParams
+from agent.api.schema.settings import ChangeSettingParams, LogTailParams
+from agent.api.schema.status import ActivityCountsParams, ActivityParams, EventsParams, FilesParams, TreeParams
 from agent.api.schema.sync import PauseParams, ResumeParams, RetryParams, SyncParams
 from agent.core.errors import UsageError
 
@@ -50,6 +51,7 @@ METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
     "progress": (status.progress, FolderParams),
     "servers": (status.servers, NoParams),
     "files": (files.files, FilesParams),
+    "tree": (files.tree, TreeParams),
     "explain": (files.explain, PathParams),
     "activity": (files.activity, ActivityParams),
     "activity_counts": (files.activity_counts, ActivityCountsParams),
@@ -88,6 +90,9 @@ CONTEXT_METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
     "events": (events.events, EventsParams),
     "doctor": (doctor.doctor, NoParams),
     "reload": (settings.reload, NoParams),
+    "settings": (settings.settings, NoParams),
+    "change_setting": (settings.change_setting, ChangeSettingParams),
+    "log_tail": (settings.log_tail, LogTailParams),
     "ui": (dashboard.ui, DashboardParams),
 }
 """Handlers that also need the provisioner or the dashboard, so they take the whole context."""

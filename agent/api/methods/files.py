@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
 
@@ -32,6 +33,8 @@ from agent.api.schema.status import (
     FileDocument,
     FilesParams,
     SpanLength,
+    TreeDocument,
+    TreeParams,
 )
 from agent.core.errors import UsageError
 from agent.core.model import Presence
@@ -41,6 +44,7 @@ from agent.index.trees import PathRow
 from agent.runtime.agent import Agent
 from agent.settings.links import SourceEntry
 
+_TREE_ROWS: Final = 1000
 _NEWEST: Final = 100
 """Entries of the activity log that are listed if neither a limit nor a time is given."""
 
@@ -53,7 +57,7 @@ def files(agent: Agent, params: FilesParams) -> list[FileDocument]:
         left = None if params.limit is None else params.limit - len(found)
         if left is not None and left <= 0:
             break
-        found += _files_of(agent, source, params.state, after if source is chosen[0] else "", left)
+        found += _files_of(agent, source, params, after if source is chosen[0] else "", left)
     return found
 
 
@@ -77,20 +81,29 @@ def _behind(chosen: list[SourceEntry], after: str) -> tuple[list[SourceEntry], s
     raise UsageError(f"{after} lies in no listed folder", "raven-agent status lists them")
 
 
+_STEPS: Final = {
+    "pending_push": (Step.PUSH, Step.PUSH_DELETE),
+    "pending_pull": (Step.PULL, Step.PULL_DELETE),
+    "skipped": (Step.SKIP, Step.UNKNOWN),
+}
+"""Steps of the files in a state. A list of these reads no other rows."""
+
+
 def _files_of(
-    agent: Agent, source: SourceEntry, wanted: str | None, after: str, limit: int | None
+    agent: Agent, source: SourceEntry, params: FilesParams, after: str, limit: int | None
 ) -> list[FileDocument]:
+    wanted = params.state
     parked = {conflict.path for conflict in live_conflicts(agent, source) if conflict.parks}
     skipped = {skip.path: skip for skip in skips(agent, source)}
     # Links and names that are not UTF-8 have no row in the trees.
-    found = {path: _skipped_file(source, skip) for path, skip in skipped.items() if path > after}
+    found = {
+        path: _skipped_file(source, skip)
+        for path, skip in skipped.items()
+        if path > after and path_matches(path, params.match)
+    }
 
     def read() -> None:
-        trees = agent.index.trees
-        rows: Iterable[PathRow] = trees.all(source.key, after)
-        if wanted == "skipped":
-            rows = trees.with_step(source.key, Step.SKIP, Step.UNKNOWN, after=after)
-        for row in rows:
+        for row in _candidates(agent, source, params, after, parked):
             excluded = row.local.presence is Presence.OUT_OF_SCOPE and row.path not in parked
             if row.path in found or excluded:
                 continue
@@ -105,6 +118,55 @@ def _files_of(
         found = {path: document for path, document in found.items() if document.state == wanted}
     ordered = [found[path] for path in sorted(found)]
     return ordered if limit is None else ordered[:limit]
+
+
+def _candidates(
+    agent: Agent, source: SourceEntry, params: FilesParams, after: str, parked: set[str]
+) -> Iterable[PathRow]:
+    """Return rows that can be in the wanted state, in path order. Runs on the control thread."""
+    trees = agent.index.trees
+    if params.state in _STEPS:
+        rows: Iterable[PathRow] = trees.with_step(source.key, *_STEPS[params.state], after=after)
+    elif params.state == "conflict":
+        chosen = {row.path: row for row in trees.with_step(source.key, Step.PARK, after=after)}
+        chosen |= trees.get(source.key, [path for path in parked if path > after])
+        rows = [chosen[path] for path in sorted(chosen)]
+    elif params.match:
+        return trees.matching(source.key, params.match, after)
+    else:
+        return trees.all(source.key, after)
+    return (row for row in rows if path_matches(row.path, params.match))
+
+
+def path_matches(path: str, pattern: str | None) -> bool:
+    """Return True if a path has this part or fits this pattern, as ``Trees.matching`` decides; also for no pattern."""
+    if not pattern:
+        return True
+    if any(sign in pattern for sign in "*?["):
+        return fnmatchcase(path.lower(), pattern.lower())
+    return pattern.lower() in path.lower()
+
+
+def tree(agent: Agent, params: TreeParams) -> list[TreeDocument]:
+    """List the folders and files directly in one folder, in path order.
+
+    Raises:
+        UsageError: no folder is named, or it is not linked.
+    """
+    source = agent.source_for(path_param(params.folder, params.folder_base64, "folder"))
+    under, after, limit = params.under.strip("/"), str(params.after or ""), params.limit or _TREE_ROWS
+    parked = {conflict.path for conflict in live_conflicts(agent, source) if conflict.parks}
+    names = agent.control.call(lambda: agent.index.trees.names_in(source.key, under, after, limit))
+    return [
+        TreeDocument(
+            path=path,
+            kind="folder" if row is None else "file",
+            state=None if row is None else file_state(row, parked=path in parked),
+            size=None if row is None else row.local.size,
+        )
+        for path, row in names
+        if row is None or path in parked or row.local.presence is not Presence.OUT_OF_SCOPE
+    ]
 
 
 def _file(source: SourceEntry, row: PathRow, state: str) -> FileDocument:

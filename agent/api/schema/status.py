@@ -14,9 +14,38 @@ class FilesParams(ListParams, frozen=True, kw_only=True):
 
     Attributes:
         state: only files in this state.
+        match: only files whose path has this part; with ``*``, ``?`` or ``[`` a pattern for the whole path.
     """
 
     state: str | None = None
+    match: str | None = None
+
+
+class TreeParams(ListParams, frozen=True, kw_only=True):
+    """The names to list.
+
+    Attributes:
+        under: folder relative to the root; empty for the root itself.
+        after: go on after this path, relative to the root; a folder's with a slash at its end.
+    """
+
+    under: str = ""
+
+
+class TreeDocument(Struct, frozen=True, kw_only=True):
+    """One name directly in a folder.
+
+    Attributes:
+        path: relative to the root.
+        kind: file or folder.
+        state: state of a file, as in ``files``; null for a folder.
+        size: bytes of a file.
+    """
+
+    path: str
+    kind: str
+    state: str | None
+    size: int | None
 
 
 class ActivityParams(ListParams, frozen=True, kw_only=True):

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import click
@@ -17,10 +15,11 @@ from agent.cli.exit_codes import ExitCode
 from agent.cli.humanize import short_home
 from agent.cli.output import TextLine
 from agent.core.errors import NotRunning
-from agent.settings.config_file import config_files, file_values, load_settings, set_value
+from agent.settings.config_file import config_files, load_settings, set_value
 from agent.settings.errors import ConfigError
 from agent.settings.home import APP
-from agent.settings.settings import TABLE, Setting, Value, parse_setting
+from agent.settings.setting_rows import setting_rows
+from agent.settings.settings import TABLE, parse_setting
 
 
 @click.group("config", context_settings=CONTEXT)
@@ -34,30 +33,9 @@ def get_command(app: App, name: str | None) -> ExitCode:
     """Show all settings with their meanings, or the value of one."""
     if name is not None and name not in TABLE:
         parse_setting(name, "")
-    values = dataclasses.asdict(load_settings(app.home))
-    written = file_values(app.home)
-    rows = [_row(app, setting, values, written) for setting in TABLE.values() if name in (None, setting.name)]
+    rows = [row for row in setting_rows(app.home) if name in (None, row["name"])]
     app.output.data({"settings": rows} if name is None else rows[0], render.settings)
     return ExitCode.DONE
-
-
-def _row(
-    app: App, setting: Setting, values: Mapping[str, Any], written: Mapping[str, tuple[Value, Path]]
-) -> dict[str, Any]:
-    origin = "default"
-    if setting.name in written:
-        file = written[setting.name][1]
-        origin = "file" if file == app.home.config_file else str(file)
-    if setting.variable and os.environ.get(setting.variable):
-        origin = setting.variable
-    return {
-        "name": setting.name,
-        "value": values[setting.name],
-        "default": setting.default,
-        "unit": setting.unit,
-        "meaning": setting.meaning,
-        "origin": origin,
-    }
 
 
 @command("set")

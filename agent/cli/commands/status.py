@@ -58,11 +58,14 @@ def too_old(document: Mapping[str, Any], oldest: float | None) -> bool:
     type=click.Choice(["ok", "pending_push", "pending_pull", "conflict", "skipped"]),
     help="Only files in this state.",
 )
+@click.option("--match", metavar="TEXT", help="Only paths with this part, or that fit a pattern such as '*.md'.")
 @limit_option
 @after_option
-def files_command(app: App, folder: str | None, state: str | None, limit: int | None, after: str | None) -> ExitCode:
+def files_command(
+    app: App, folder: str | None, state: str | None, match: str | None, limit: int | None, after: str | None
+) -> ExitCode:
     """List files and their states."""
-    params = {**folder_params(folder), **without_none(state=state, limit=limit, after=after)}
+    params = {**folder_params(folder), **without_none(state=state, match=match, limit=limit, after=after)}
     app.output.data(app.call("files", params), render.files)
     return ExitCode.DONE
 
