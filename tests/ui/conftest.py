@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from agent.ui.server import DashboardServer
+from support.fixtures import shared_hub as shared_hub
 
 EMPTY_STATUS: dict[str, Any] = {
     "schema": 1,
@@ -28,7 +29,7 @@ EMPTY_STATUS: dict[str, Any] = {
 class ScriptedApi:
     """Answers methods with documents of the test, and keeps the calls."""
 
-    answers: dict[str, Any] = field(default_factory=lambda: {"status": EMPTY_STATUS})
+    answers: dict[str, Any] = field(default_factory=lambda: {"status": EMPTY_STATUS, "events": []})
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
 
     def __call__(self, method: str, params: Mapping[str, Any]) -> Any:

@@ -9,13 +9,18 @@ from typing import Final
 
 from agent.ui import live
 from agent.ui.page_route import NavigationEntry, PageRoute
-from agent.ui.pages import conflicts, footer, merge, overview, rewind
+from agent.ui.pages import activity, conflicts, files, footer, health, history, merge, overview, rewind, trash
 
 ROUTES: Final[tuple[PageRoute, ...]] = (
     *overview.ROUTES,
     *conflicts.ROUTES,
     *merge.ROUTES,
+    *files.ROUTES,
+    *history.ROUTES,
     *rewind.ROUTES,
+    *trash.ROUTES,
+    *activity.ROUTES,
+    *health.ROUTES,
     *live.ROUTES,
     *footer.ROUTES,
 )
@@ -23,5 +28,10 @@ ROUTES: Final[tuple[PageRoute, ...]] = (
 NAVIGATION: Final[tuple[NavigationEntry, ...]] = (
     NavigationEntry("/", "Overview", "o"),
     NavigationEntry("/conflicts", "Conflicts", "c"),
+    NavigationEntry("/files", "Files", "f"),
     NavigationEntry("/rewind", "Rewind", "r"),
+    NavigationEntry("/trash", "Trash", "t"),
+    NavigationEntry("/activity", "Activity", "a"),
+    NavigationEntry("/health", "Health", "h"),
+    NavigationEntry("/settings", "Settings", "s"),
 )
