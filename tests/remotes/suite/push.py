@@ -104,6 +104,17 @@ class PushPromises:
         assert found is not None
         assert (found.local_hash, found.local_text) == (EMPTY_HASH, b"")
 
+    def test_a_change_of_a_deleted_file_is_not_left_unsent(self, world: World) -> None:
+        """The file never comes back, so "not sent" would be answered without end."""
+        world.results(world.edit("a.md", "A1"), world.edit("b.md", "B1"))
+        world.remove("a.md")
+        world.remove("b.md")
+        for change in (world.edit("a.md", "A2", "A1"), world.removal("b.md", "B1")):
+            answer = world.push(change)
+            assert answer.problem is None
+            assert answer.outcomes[0].result is not Result.NOT_SENT
+        assert "b.md" not in world.held()
+
     def test_two_operations_on_one_path_are_applied_in_order(self, world: World) -> None:
         """The second is sent when the first has been answered."""
         first = world.edit("a.md", "A1")
@@ -241,6 +252,16 @@ class MovePromises:
         for outcome in world.outcomes(taken, edited):
             assert outcome.result in (Result.CONFLICT, Result.UNCERTAIN, Result.REJECTED)
         assert world.held() == {"a.md": b"A1", "b.md": b"B", "c.md": b"C2"}
+
+    def test_a_move_of_a_deleted_file_is_not_left_unsent(self, world: World) -> None:
+        """As for other changes: there is nothing to move, now or later."""
+        needs(world.can.moves, "moves")
+        world.results(world.edit("a.md", "A1"))
+        world.remove("a.md")
+        answer = world.push(world.moving("a.md", "b.md", "A1"))
+        assert answer.problem is None
+        assert answer.outcomes[0].result not in (Result.NOT_SENT, Result.APPLIED)
+        assert world.held() == {}
 
     def test_an_edit_of_a_file_that_was_moved_is_not_lost(self, world: World) -> None:
         """It conflicts, or follows the file; nothing is created at the old path beside it."""
