@@ -40,6 +40,12 @@ def _lock(_: argparse.Namespace) -> Path:
     return project.refresh_lock()
 
 
+def _sbom(given: argparse.Namespace) -> Path:
+    import sbom
+
+    return sbom.build(given.into)
+
+
 def _requirements(_: argparse.Namespace) -> str:
     return project.requirements()
 
@@ -49,6 +55,7 @@ _TARGETS: Final[dict[str, tuple[str, Callable[[argparse.Namespace], Path | str]]
     "file": ("a single file that needs no Python", _file),
     "formula": ("the source archive and a Homebrew formula for it", _formula),
     "man": ("the man pages, from the commands of the installed program", _man),
+    "sbom": ("a bill of materials (CycloneDX) of what the packages bring along", _sbom),
     "requirements": ("print the lock in the form every pip reads", _requirements),
     "lock": ("resolve the dependencies anew and write packaging/pylock.toml", _lock),
 }

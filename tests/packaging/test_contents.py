@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -54,6 +55,22 @@ def test_the_version_stands_in_one_place() -> None:
     places = [name for name in code if named.search((CHECKOUT / name).read_text("utf-8", "replace"))]
     places += [name for name in code if f'__version__ = "{__version__}"' in (CHECKOUT / name).read_text("utf-8")]
     assert places == ["agent/__init__.py"]
+
+
+def test_the_bill_of_materials_names_every_locked_dependency(tmp_path: Path) -> None:
+    """Each with its version and an address that its hash belongs to; the same checkout gives the same document."""
+    made = [Path(_build("--into", str(tmp_path / str(turn)), "sbom").strip()) for turn in range(2)]
+    assert made[0].name == f"raven-local-sync-{__version__}.cdx.json"
+    assert made[0].read_bytes() == made[1].read_bytes()
+    bill = json.loads(made[0].read_text())
+    assert (bill["bomFormat"], bill["specVersion"]) == ("CycloneDX", "1.6")
+    locked = tomllib.loads((PACKAGING / "pylock.toml").read_text())["packages"]
+    expected = {f"pkg:pypi/{one['name']}@{one['version']}" for one in locked if one["name"] != "pip"}
+    assert {one["purl"] for one in bill["components"]} == set(bill["dependencies"][0]["dependsOn"]) == expected
+    assert len({one["bom-ref"] for one in bill["components"]}) == len(bill["components"])
+    for one in bill["components"]:
+        for archive in one.get("externalReferences", ()):
+            assert archive["url"].startswith("https://") and len(archive["hashes"][0]["content"]) == 64
 
 
 def test_every_command_and_option_has_its_place_in_a_man_page(pages: Path) -> None:
