@@ -61,8 +61,10 @@ def nginx(server_block: str) -> Iterator[None]:
     with tempfile.TemporaryDirectory(prefix="nginx") as folder:
         names = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         temporary = "\n".join(f"{name}_temp_path {folder}/{name};" for name in names)
+        # Its workers store large bodies in the folder, which is our own.
+        user = "user root;\n" if os.geteuid() == 0 else ""
         Path(folder, "nginx.conf").write_text(
-            f"daemon off; pid {folder}/pid; error_log {folder}/error.log;\n"
+            f"{user}daemon off; pid {folder}/pid; error_log {folder}/error.log;\n"
             f"worker_processes 1;\nevents {{ worker_connections 512; }}\n"
             f"http {{\naccess_log off;\n{temporary}\n{server_block}\n}}\n"
         )
