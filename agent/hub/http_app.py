@@ -7,8 +7,7 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from email.utils import formatdate
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import anyio.to_thread
@@ -22,6 +21,7 @@ from agent.hub.domain.model import Caller
 from agent.hub.domain.ports import StoreFull, StoreUnavailable
 from agent.hub.drive_sockets import DriveSockets
 from agent.hub.event_notifier import EventNotifier, woken_within
+from agent.hub.face import ApiFace, FaceMatch, description_of, face_of
 from agent.hub.http_request import (
     ClientDisconnected,
     RawRequest,
@@ -37,9 +37,9 @@ from agent.hub.http_request import (
 from agent.hub.joining import JOIN_PATH, MAX_BODY, Joining
 from agent.hub.memory_budget import MemoryBudget
 from agent.hub.metrics import CONTENT_TYPE, HubMetrics
-from agent.hub.raven.endpoints import Hub, endpoint_of
+from agent.hub.raven.endpoints import Hub, bearer_token, endpoint_of
 from agent.hub.raven.validation import LARGE_ANSWERS, WRITERS
-from agent.hub.scaidrive.face import DESCRIPTIONS, DriveFace, DriveMatch, description, match
+from agent.hub.response_sender import BUDGET_SECONDS, SMALL_BODY, ResponseSender
 from agent.hub.store.token_registry import Revocations
 from agent.hub.token_rates import TokenRates
 
@@ -51,16 +51,10 @@ SHARED_WRITE_THREADS: Final = 12
 """Requests that write at once with PostgreSQL, where writers of different sources do not wait for each other."""
 EACH_SOURCE_WRITERS: Final = 2
 """Of those, requests that write to one source. They wait for its lock, and must leave threads to other sources."""
-SMALL_BODY: Final = 16_384
-"""Bytes of a request or an answer that is not counted in the memory budgets."""
 BODY_BUDGET: Final = (64 << 20, 32 << 20)
 """Bytes of request bodies in memory: in total, and for one user."""
 ANSWER_BUDGET: Final = (64 << 20, 32 << 20)
 """Bytes of answers that clients have not read yet: in total, and for one user."""
-BUDGET_SECONDS: Final = 5.0
-"""Seconds a request waits for memory of the budget before it is refused with 503."""
-PIECE_BYTES: Final = 262_144
-"""Bytes of an answer passed to the connection at once. The rest waits until the client has read them."""
 READY_SECONDS: Final = 3.0
 """Seconds within which the database must answer for `/readyz`."""
 _log = logging.getLogger("agent.hub")
@@ -76,7 +70,8 @@ class HubApp:
             often on this machine itself and would pass requests of everybody on.
         gauges: further metrics, by name.
         rates: the limit on the requests of each token.
-        drive, sockets: the second API and its WebSockets, None to serve Raven's only.
+        faces: the APIs beside Raven's.
+        sockets: WebSockets of the drive face, None for none.
         joining: gives tokens for invites; None if tokens are issued elsewhere.
 
     Attributes:
@@ -94,14 +89,14 @@ class HubApp:
         open_metrics: bool = True,
         gauges: Mapping[str, Callable[[], float]] | None = None,
         rates: TokenRates | None = None,
-        drive: DriveFace | None = None,
+        faces: Sequence[ApiFace] = (),
         sockets: DriveSockets | None = None,
         joining: Joining | None = None,
     ) -> None:
         self.notifier = EventNotifier()
         self.asgi = self._serve
         self._hub = hub
-        self._drive = drive
+        self._faces = tuple(faces)
         self._sockets = sockets
         self._joining = joining
         self._revocations = revocations
@@ -141,7 +136,7 @@ class HubApp:
         endpoint = self._name_of(raw)
         self.metrics.observe(endpoint, response.status, max(time.monotonic() - began - waited, 0.0))
         try:
-            await self._send(raw, response, user, send)
+            await ResponseSender(self._answers, self._limiters()[0]).send(raw, response, user, send)
         finally:
             if user and raw.connection is not None:
                 raw.connection.set_stage(ConnectionStage.IDLE)
@@ -152,9 +147,9 @@ class HubApp:
             if "transfer-encoding" in raw.headers and "content-length" in raw.headers:
                 # Two lengths: a proxy in front may use the other one and see another request in this body.
                 raise HubError(400, "Both Content-Length and Transfer-Encoding are given", close=True)
-            found = None if self._drive is None else match(raw.method, raw.path)
-            if found is not None:
-                return await self._drive_answer(raw, found, receive)
+            of_face = face_of(self._faces, raw.method, raw.path)
+            if of_face is not None:
+                return await self._face_answer(raw, *of_face, receive)
             if self._joining is not None and raw.method == "POST" and raw.path == JOIN_PATH:
                 body, (_, writers) = await read_body(receive, MAX_BODY), self._limiters()
                 answer = self._joining.answer
@@ -172,17 +167,16 @@ class HubApp:
         except ClientDisconnected:
             return None, "", 0.0
         except Exception as error:
-            return self._failed(raw, error), "", 0.0
+            self._log_failure(raw, error)
+            return self._hub.failed(error, raw.path), "", 0.0
 
-    async def _drive_answer(
-        self, raw: RawRequest, found: DriveMatch, receive: Receive
+    async def _face_answer(
+        self, raw: RawRequest, face: ApiFace, found: FaceMatch, receive: Receive
     ) -> tuple[Response | None, str, float]:
-        """Return the response of the drive face, and the user it is for."""
-        drive = self._drive
-        assert drive is not None
+        """Return the response of an API beside Raven's, and the user it is for."""
         limit = found.route.body_limit
         try:
-            caller = await self._authorized(raw, receive, self._hub.signed_in, limit)
+            caller = await self._face_caller(raw, face, found, receive)
             if raw.connection is not None:
                 raw.connection.set_stage(ConnectionStage.BUSY)
             user = f"{caller.workspace}\0{caller.user}"
@@ -192,7 +186,7 @@ class HubApp:
                     raise HubError(503, "Too many unread answers at once", retry_after=1)
                 limited = not is_loopback(raw.client)
                 response = await anyio.to_thread.run_sync(
-                    lambda: drive.handle(found, caller, raw.query, raw.headers, body, limited=limited),
+                    lambda: face.handle(found, caller, raw.query, raw.headers, body, limited=limited),
                     limiter=writers if found.route.writes else readers,
                 )
                 self._note_database(raw, response.store_error)
@@ -201,11 +195,22 @@ class HubApp:
             raise
         except Exception as error:
             self._log_failure(raw, error)
-            return drive.failed(error), "", 0.0
+            return face.failed(error), "", 0.0
+
+    async def _face_caller(self, raw: RawRequest, face: ApiFace, found: FaceMatch, receive: Receive) -> Caller:
+        """Return the caller: of the hub's tokens, of the face's own ones, or of an endpoint that needs none."""
+        if not found.route.needs_token:
+            return Caller("", "")
+        token = bearer_token(raw.headers)
+        owner = None
+        if token and face.made_token(token):
+            owner = await anyio.to_thread.run_sync(face.session_caller, token, limiter=self._limiters()[0])
+        authorize = self._hub.signed_in if owner is None else lambda _: owner
+        return await self._authorized(raw, receive, authorize, found.route.body_limit)
 
     def _name_of(self, raw: RawRequest) -> str:
-        found = None if self._drive is None else match(raw.method, raw.path)
-        return found.route.name if found is not None else endpoint_of(raw.method, raw.path) or "other"
+        of_face = face_of(self._faces, raw.method, raw.path)
+        return of_face[1].route.name if of_face is not None else endpoint_of(raw.method, raw.path) or "other"
 
     async def _plain(self, raw: RawRequest) -> Response:
         if raw.method in ("GET", "HEAD") and raw.path == "/readyz":
@@ -215,8 +220,9 @@ class HubApp:
             if not is_local and self._hub.caller_of(raw.headers) is None:
                 raise HubError(401, "Unauthorized")
             return Response(200, self.metrics.render(), {"content-type": CONTENT_TYPE})
-        if self._drive is not None and raw.method in ("GET", "HEAD") and raw.path in DESCRIPTIONS:
-            return Response(200, description())
+        document = description_of(self._faces, raw.method, raw.path)
+        if document is not None:
+            return Response(200, document)
         return self._hub.handle(raw.method, raw.path, raw.headers, b"")
 
     async def _ready(self) -> Response:
@@ -325,10 +331,6 @@ class HubApp:
                 if not in_time:
                     return await self._run(raw, body, readers), waited
 
-    def _failed(self, raw: RawRequest, error: Exception) -> Response:
-        self._log_failure(raw, error)
-        return self._hub.failed(error, raw.path)
-
     def _log_failure(self, raw: RawRequest, error: Exception) -> None:
         if not isinstance(error, HubError):
             _log.error(
@@ -348,49 +350,6 @@ class HubApp:
             _log.warning("the database answers again", extra={"request_id": raw.id})
         else:
             _log.error("the database cannot be used: %s", error, extra={"request_id": raw.id})
-
-    async def _send(self, raw: RawRequest, response: Response, user: str, send: Send) -> None:
-        headers = {**response.headers, "date": formatdate(usegmt=True), "x-request-id": raw.id}
-        body = response.body
-        if isinstance(body, bytes) and response.status != 204:
-            headers["content-length"] = str(len(body))
-        encoded = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        await send({"type": "http.response.start", "status": response.status, "headers": encoded})
-        if not isinstance(body, bytes):
-            await self._send_stream(body, user, send)
-        elif len(body) <= SMALL_BODY:
-            await send({"type": "http.response.body", "body": body, "more_body": False})
-        else:
-            self._answers.add(user, len(body))
-            try:
-                await _send_pieces(body, send, last=True)
-            finally:
-                self._answers.remove(user, len(body))
-
-    async def _send_stream(self, pieces: Iterable[bytes], user: str, send: Send) -> None:
-        """Send a streamed answer. The next piece is produced when the client has read the one before."""
-        iterator: Iterator[bytes] = iter(pieces)
-        readers, _ = self._limiters()
-        while True:
-            if not await self._answers.wait_for_room(user, 0, BUDGET_SECONDS * 4):
-                # The status is sent already: only an incomplete answer can tell the client now.
-                raise HubError(503, "Too many unread answers at once")
-            piece = await anyio.to_thread.run_sync(next, iterator, None, limiter=readers)
-            if piece is None:
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
-                return
-            self._answers.add(user, len(piece))
-            try:
-                await _send_pieces(piece, send, last=False)
-            finally:
-                self._answers.remove(user, len(piece))
-
-
-async def _send_pieces(body: bytes, send: Send, *, last: bool) -> None:
-    # uvicorn's `send` waits at its beginning until the client has read most of what was sent before.
-    for start in range(0, len(body), PIECE_BYTES):
-        more = not last or start + PIECE_BYTES < len(body)
-        await send({"type": "http.response.body", "body": body[start : start + PIECE_BYTES], "more_body": more})
 
 
 _EMPTY_TAIL = b'"events":[]},"success":true,"status":200}'

@@ -186,7 +186,7 @@ def _application(
         open_metrics=not settings.behind_proxy,
         gauges={"open_connections": lambda: float(len(table))},
         rates=TokenRates(settings.rate_limit, time.monotonic),
-        drive=drive,
+        faces=(drive,),
         sockets=sockets,
         joining=joining,
     )

@@ -10,9 +10,9 @@ from urllib.parse import unquote
 
 from agent.hub.answers import HubError
 from agent.hub.auth import JwtTokens, mint
+from agent.hub.domain.contents import received_content
 from agent.hub.domain.model import Caller, Head
 from agent.hub.raven.endpoints import Hub
-from agent.hub.scaidrive.contents import received_content
 from agent.hub.scaidrive.context import DriveContext, ShareWriter, share_writer
 from agent.hub.scaidrive.face import DriveFace, match
 from agent.hub.scaidrive.files import put_content
@@ -93,7 +93,7 @@ class DriveHubWorld(World):
 
     def put(self, path: str, content: str | bytes) -> None:
         """See ``World``."""
-        received = received_content(self.context, as_bytes(content))
+        received = received_content(self.context.blobs, self.context.new_id, as_bytes(content))
         with self._writing() as writer:
             writer.transaction.load_heads([path])
             put_content(self.context, writer, path, received, None)

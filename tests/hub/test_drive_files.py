@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.hub.scaidrive.uploads import IDLE_MS
+from agent.hub.domain.drive_model import UPLOAD_IDLE_MS
 from hub.drive import BOUNDARY, Drive, form
 from hub.fixtures import InProcess, sha, upsert
 
@@ -107,10 +107,10 @@ def test_an_idle_upload_ends_after_a_day(drive: Drive) -> None:
     body = {"share_id": drive.share, "file_name": "f", "file_size": 70_000, "chunk_size": 65_536}
     session = drive.ok("POST", "uploads", body)["session_id"]
     drive.send("PUT", f"uploads/{session}/chunks/0", os.urandom(65_536))
-    drive.raven.wall.now += IDLE_MS + 1
+    drive.raven.wall.now += UPLOAD_IDLE_MS + 1
     assert drive.refused("GET", f"uploads/{session}") == 410
     assert len(b"".join(drive.context.blobs.uploaded(session, 65_536))) == 65_536
-    drive.raven.wall.now += IDLE_MS
+    drive.raven.wall.now += UPLOAD_IDLE_MS
     drive.ok("POST", "uploads", body)
     assert drive.refused("GET", f"uploads/{session}") == 404
     with pytest.raises((LookupError, FileNotFoundError)):

@@ -14,6 +14,8 @@ ROOT: Final = 0
 """Number of the root folder of every source. It has no row."""
 INLINE_BYTES: Final = 1_048_576
 """Largest content that is stored in its row, and largest text that Raven's face shows."""
+UPLOAD_IDLE_MS: Final = 24 * 3_600_000
+"""Milliseconds without activity after which an upload ends."""
 
 
 class FolderRow(Struct, frozen=True, gc=False):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from agent.hub.answers import HubError
 from agent.hub.domain.heartbeats import HeartbeatBuffer
+from agent.hub.domain.locked_source import UnknownSource, locked_source
 from agent.hub.domain.model import Caller, Clock, Connector, NewId, Source
 from agent.hub.domain.ports import Growth, Store, StoreFull, StoreSession, StoreUnavailable
 from agent.hub.domain.source_transaction import SourceTransaction
@@ -114,12 +115,8 @@ def locked_source_tx(
     Raises:
         HubError: 404, as `source_of`.
     """
-    with context.store.write(growth) as session:
-        locked = session.locked_source(caller.workspace, source)
-        if locked is None:
-            raise HubError(404, "Local sync source not found")
-        transaction = SourceTransaction(session, locked, context.clock(), context.new_id)
-        yield session, transaction
-        transaction.flush()
-    if transaction.cursor != locked.last_cursor:
-        context.committed(locked.id)
+    try:
+        with locked_source(context, caller.workspace, source, growth) as found:
+            yield found
+    except UnknownSource:
+        raise HubError(404, "Local sync source not found") from None

@@ -57,6 +57,12 @@ def endpoint_of(method: str, path: str) -> str | None:
     return name if method == "POST" and name != clean and name in HANDLERS else None
 
 
+def bearer_token(headers: Mapping[str, str]) -> str | None:
+    """Return the token of a request, or None if it has none. Header names are lower case."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
+
+
 class Hub:
     """A document server that speaks Raven's local-sync protocol.
 
@@ -129,8 +135,8 @@ class Hub:
 
     def caller_of(self, headers: Mapping[str, str]) -> Caller | None:
         """Return the caller that a request's token speaks for, or None without a valid token."""
-        scheme, _, token = headers.get("authorization", "").partition(" ")
-        return self.caller_of_token(token.strip()) if scheme.lower() == "bearer" else None
+        token = bearer_token(headers)
+        return None if token is None else self.caller_of_token(token)
 
     def caller_of_token(self, token: str) -> Caller | None:
         """Return the caller that a token speaks for, or None if it is not valid now."""

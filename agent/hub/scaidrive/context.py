@@ -9,6 +9,7 @@ from typing import Final
 
 from agent.hub.domain.drive_model import ROOT, Device, FolderRow
 from agent.hub.domain.drive_ports import Blobs
+from agent.hub.domain.locked_source import UnknownSource, locked_source
 from agent.hub.domain.model import Caller, Clock, Head, NewId, Source, SourceStatus
 from agent.hub.domain.ports import Growth, Store, StoreSession
 from agent.hub.domain.source_folders import SourceFolders
@@ -107,25 +108,32 @@ def share_writer(
     Raises:
         DriveRefusal: 404 for an unknown share, 403 while it is paused.
     """
-    with context.store.write(growth) as session:
-        source = session.locked_source(caller.workspace, share.lower())
-        if source is None:
-            raise not_found("Share")
-        if source.status is SourceStatus.PAUSED:
-            raise DriveRefusal(403, "The share is paused")
-        now = context.clock()
-        transaction = SourceTransaction(session, source, now, context.new_id)
-        folders = SourceFolders(session, transaction, caller.user, now)
-        folders.load()
-        operation = f"drive-{caller.user}-{context.new_id()}"
-        writer = ShareWriter(session, source, transaction, folders, caller.user, operation, now)
-        yield writer
-        folders.flush()
-        transaction.flush()
+    try:
+        with locked_source(context, caller.workspace, share.lower(), growth) as (session, transaction):
+            if transaction.source.status is SourceStatus.PAUSED:
+                raise DriveRefusal(403, "The share is paused")
+            now = context.clock()
+            folders = SourceFolders(session, transaction, caller.user, now)
+            folders.load()
+            operation = f"drive-{caller.user}-{context.new_id()}"
+            writer = ShareWriter(session, transaction.source, transaction, folders, caller.user, operation, now)
+            yield writer
+            folders.flush()
+    except UnknownSource:
+        raise not_found("Share") from None
     if writer.unused:
         context.blobs.discard(writer.unused)
-    if transaction.cursor != source.last_cursor:
-        context.committed(source.id)
+
+
+def check_size(context: DriveContext, size: int) -> None:
+    """Refuse a file that is too large.
+
+    Raises:
+        DriveRefusal: 413.
+    """
+    if size > context.largest_file:
+        message = f"The file is larger than the {context.largest_file} bytes that this hub takes"
+        raise DriveRefusal(413, message, "PAYLOAD_TOO_LARGE")
 
 
 def share_of(session: StoreSession, caller: Caller, share: str) -> Source:

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from typing import Final
 from urllib.parse import quote
 
 from agent.hub.answers import Response
+from agent.hub.byte_range import UnmetRange, range_of, span_within
+from agent.hub.domain.contents import read_content
 from agent.hub.domain.drive_model import DriveVersion
 from agent.hub.domain.model import Head
 from agent.hub.domain.ports import StoreSession
-from agent.hub.scaidrive.contents import read_content
 from agent.hub.scaidrive.context import DriveContext, file_of
 from agent.hub.scaidrive.request import MAX_INTEGER, DriveRefusal, DriveRequest, not_found
-
-_RANGE: Final = re.compile(r"bytes=(\d{0,16})-(\d{0,16})", re.ASCII)
 
 
 def download(context: DriveContext, request: DriveRequest) -> Response:
@@ -30,7 +27,7 @@ def download(context: DriveContext, request: DriveRequest) -> Response:
         version = _version(session, source.number, head, request)
         span = wanted_range(request, version.size)
         start, length = span or (0, version.size)
-        pieces = read_content(context, session, source.workspace_number, version.hash, start, length)
+        pieces = read_content(context.blobs, session, source.workspace_number, version.hash, start, length)
     name = quote(head.path.rpartition("/")[2])
     headers = {
         "content-type": head.content_type,
@@ -62,28 +59,15 @@ def wanted_range(request: DriveRequest, size: int) -> tuple[int, int] | None:
     Raises:
         DriveRefusal: 416 if no byte of the content is in the range.
     """
-    if "range" in request.headers:
-        found = _RANGE.fullmatch(request.headers["range"].replace(" ", ""))
-        # RFC 9110: a header that is no single range of bytes is ignored.
-        if found is None or not (found[1] or found[2]):
+    try:
+        if "range" in request.headers:
+            return range_of(request.headers["range"], size)
+        if not ({"range_start", "range_end"} & request.query.keys()):
             return None
-        if not found[1]:
-            return _within(max(size - int(found[2]), 0), size - 1, size) if int(found[2]) else _unmet(size)
-        return _within(int(found[1]), int(found[2]) if found[2] else size - 1, size)
-    if not ({"range_start", "range_end"} & request.query.keys()):
-        return None
-    start = request.number("range_start", 0, 0, MAX_INTEGER)
-    return _within(start, request.number("range_end", max(size - 1, start), 0, MAX_INTEGER), size)
-
-
-def _within(start: int, end: int, size: int) -> tuple[int, int]:
-    if start >= size or end < start:
-        return _unmet(size)
-    return start, min(end, size - 1) - start + 1
-
-
-def _unmet(size: int) -> tuple[int, int]:
-    raise RangeRefusal(size)
+        start = request.number("range_start", 0, 0, MAX_INTEGER)
+        return span_within(start, request.number("range_end", max(size - 1, start), 0, MAX_INTEGER), size)
+    except UnmetRange:
+        raise RangeRefusal(size) from None
 
 
 class RangeRefusal(DriveRefusal):

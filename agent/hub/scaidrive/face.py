@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -14,6 +13,7 @@ import orjson
 from agent.hub.answers import JSON_TYPE, QUOTA_MESSAGE, HubError, Response
 from agent.hub.domain.model import Caller
 from agent.hub.domain.ports import QuotaExceeded, StoreFull, StoreUnavailable
+from agent.hub.face import FaceMatch, clean_path
 from agent.hub.scaidrive import applying, changes, conflicts, devices, downloads, files, folders, shares, uploads
 from agent.hub.scaidrive.context import DriveContext
 from agent.hub.scaidrive.limits import RateLimits
@@ -31,7 +31,6 @@ BUSY_RETRY_SECONDS: Final = 2
 FULL_RETRY_SECONDS: Final = 30
 DESCRIPTIONS: Final = tuple(f"{prefix}openapi.json" for prefix in PREFIXES)
 """Paths of the OpenAPI document, which needs no token."""
-_SLASHES: Final = re.compile("/{2,}")
 
 
 def _get(path: str, cost: int, handler: DriveHandler) -> DriveRoute:
@@ -104,7 +103,7 @@ class DriveMatch:
 
 def match(method: str, path: str) -> DriveMatch | None:
     """Return the endpoint of a request, or None if no route matches. Doubled and trailing slashes are ignored."""
-    clean = _SLASHES.sub("/", path).removesuffix("/")
+    clean = clean_path(path)
     wrapped = clean.startswith(WRAPPED_PREFIX)
     prefix = WRAPPED_PREFIX if wrapped else next((each for each in PREFIXES if clean.startswith(each)), None)
     if prefix is None:
@@ -134,14 +133,27 @@ class DriveFace:
         self._context = context
         self._limits = limits
 
-    def handle(
-        self, found: DriveMatch, caller: Caller, query: str, headers: Mapping[str, str], body: bytes, *, limited: bool
-    ) -> Response:
-        """Answer one request of an authorized caller. Header names are lower case.
+    def match(self, method: str, path: str) -> DriveMatch | None:
+        """As in `ApiFace`."""
+        return match(method, path)
 
-        Args:
-            limited: the rate limit is enforced.
-        """
+    def description(self, path: str) -> bytes | None:
+        """As in `ApiFace`."""
+        return description() if path in DESCRIPTIONS else None
+
+    def made_token(self, token: str) -> bool:
+        """As in `ApiFace`: this API gives out no tokens."""
+        return False
+
+    def session_caller(self, token: str) -> Caller | None:
+        """As in `ApiFace`."""
+        return None
+
+    def handle(
+        self, found: FaceMatch, caller: Caller, query: str, headers: Mapping[str, str], body: bytes, *, limited: bool
+    ) -> Response:
+        """As in `ApiFace`."""
+        assert isinstance(found, DriveMatch)
         is_free, rate = self._limits.take(f"{caller.workspace}\0{caller.user}", found.route.cost, enforced=limited)
         if not is_free:
             answer = self._limits.refusal(rate)
@@ -153,7 +165,7 @@ class DriveFace:
         return replace(answer, headers=answer.headers | rate)
 
     def failed(self, error: Exception) -> Response:
-        """Return the response to an exception. The cause of a failure of the hub itself is not shown to the client."""
+        """As in `ApiFace`."""
         match error:
             case downloads.RangeRefusal():
                 answer = refusal(error)

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
+from agent.hub.domain.contents import ReceivedContent, received_content, row_of, type_of
 from agent.hub.domain.model import Head, Source, VersionOrigin
 from agent.hub.domain.ports import StoreSession
 from agent.hub.domain.source_folders import ancestors, parent_path
 from agent.hub.domain.text import path_fault
-from agent.hub.scaidrive.contents import ReceivedContent, received_content, row_of, type_of
 from agent.hub.scaidrive.context import (
     DriveContext,
     ShareWriter,
+    check_size,
     file_of,
     folder_number,
     present_file,
@@ -53,7 +54,7 @@ def put_content(
 ) -> Head:
     """Make a content the head of a loaded path, with all its folders."""
     writer.folders.ensure(ancestors(path))
-    row = row_of(context, writer, content)
+    row = row_of(context.blobs, writer.session, writer.source.workspace_number, content)
     if row is not None:
         writer.transaction.add_content(content.hash, row)
     elif content.upload is not None:
@@ -76,7 +77,8 @@ def create_file(context: DriveContext, request: DriveRequest) -> object:
         DriveRefusal: 409 if its name is taken.
     """
     form = form_of(request)
-    content = received_content(context, form.content)
+    check_size(context, len(form.content))
+    content = received_content(context.blobs, context.new_id, form.content)
     try:
         with share_writer(context, request.caller, text(form.fields, "share_id")) as writer:
             folder = writer.folder_path(folder_number(writer.source, maybe_text(form.fields, "folder_id")))

@@ -7,9 +7,9 @@ import posixpath
 from msgspec import Struct
 
 from agent.hub.answers import timestamp
+from agent.hub.domain.contents import type_of
 from agent.hub.domain.model import Head, VersionOrigin
 from agent.hub.domain.source_folders import ancestors
-from agent.hub.scaidrive.contents import type_of
 from agent.hub.scaidrive.context import DriveContext, ShareWriter
 from agent.hub.scaidrive.request import not_found
 from agent.hub.scaidrive.uploads import is_published, published

@@ -25,6 +25,7 @@ class DriveRoute:
         status: of a success.
         body_limit: bytes of the largest body.
         writes: it takes the database's write lock.
+        needs_token: only a signed-in caller may use it.
     """
 
     method: str
@@ -34,6 +35,7 @@ class DriveRoute:
     status: int = 200
     body_limit: int = SMALL_BODY
     writes: bool = False
+    needs_token: bool = True
 
     @property
     def name(self) -> str:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from agent.hub.domain.drive_model import UploadSession
+from agent.hub.domain.contents import ReceivedContent, row_of, uploaded_content
+from agent.hub.domain.drive_model import UPLOAD_IDLE_MS, UploadSession
 from agent.hub.domain.ports import Growth, StoreSession
-from agent.hub.scaidrive.contents import ReceivedContent, check_size, row_of, uploaded_content
+from agent.hub.domain.stale_uploads import sweep_uploads
 from agent.hub.scaidrive.context import (
     DriveContext,
+    check_size,
     folder_number,
     present_file,
     share_writer,
@@ -20,10 +22,7 @@ from agent.hub.scaidrive.wire import Shown, file_id, parsed_id, upload_version_i
 
 LEAST_CHUNK: Final = 65_536
 MOST_CHUNK: Final = 16_777_216
-IDLE_MS: Final = 24 * 3_600_000
-"""Milliseconds without activity after which an upload ends."""
 _HASH_LENGTH: Final = 64
-_SWEPT: Final = 100
 
 
 def begin_upload(context: DriveContext, request: DriveRequest) -> object:
@@ -41,7 +40,7 @@ def begin_upload(context: DriveContext, request: DriveRequest) -> object:
     if chunk is not None and (chunk > MOST_CHUNK or chunk & (chunk - 1)):
         raise wrong_field("body", "chunk_size", f"Input should be a power of two from {LEAST_CHUNK} to {MOST_CHUNK}")
     share = with_folders(context, request.caller, text(fields, "share_id"))
-    sweep_uploads(context)
+    sweep_uploads(context.store, context.blobs, now)
     with context.store.write(Growth.SMALL) as session:
         identity = None if replaced is None else _replaced(session, request, share.number, replaced)
         folder = folder_number(share, maybe_text(fields, "folder_id"))
@@ -143,7 +142,7 @@ def complete_upload(context: DriveContext, request: DriveRequest) -> object:
     if len(received) != upload.total_chunks:
         raise DriveRefusal(400, f"{upload.total_chunks - len(received)} chunks are missing")
     try:
-        content = uploaded_content(context, upload.id, upload.size)
+        content = uploaded_content(context.blobs, upload.id, upload.size)
     except (LookupError, FileNotFoundError):
         raise DriveRefusal(410, "The upload's bytes are gone: begin a new one") from None
     if upload.hash is not None and upload.hash != content.hash:
@@ -165,7 +164,7 @@ def _record(context: DriveContext, request: DriveRequest, upload: UploadSession,
             # Another request completed it meanwhile.
             return dict(known.result)
         if upload.replaces is not None:
-            row = row_of(context, writer, content)
+            row = row_of(context.blobs, writer.session, writer.source.workspace_number, content)
             if row is not None:
                 writer.transaction.add_content(content.hash, row)
             elif content.upload is not None:
@@ -191,7 +190,7 @@ def _open(context: DriveContext, request: DriveRequest) -> UploadSession:
         upload = session.upload(request.caller.workspace, request.caller.user, request.ids[0])
     if upload is None:
         raise DriveRefusal(404, "Upload not found", "NOT_FOUND")
-    if upload.touched_at + IDLE_MS < context.clock():
+    if upload.touched_at + UPLOAD_IDLE_MS < context.clock():
         raise DriveRefusal(410, "The upload ended after 24 hours without activity: begin a new one")
     return upload
 
@@ -204,14 +203,3 @@ def published(result: Shown, source: int, revision: int) -> Shown:
 def is_published(result: Shown) -> bool:
     """Return True if the version of a completed upload is among the file's versions."""
     return parsed_id("ver", str(result["version_id"])) is not None
-
-
-def sweep_uploads(context: DriveContext) -> None:
-    """Remove uploads that ended a day ago, with the bytes of those that were never complete."""
-    with context.store.read() as session:
-        stale = session.stale_uploads(context.clock() - 2 * IDLE_MS, _SWEPT)
-    if not stale:
-        return
-    with context.store.write(Growth.SMALL) as session:
-        session.remove_uploads([upload for upload, _ in stale])
-    context.blobs.discard([upload for upload, is_open in stale if is_open])

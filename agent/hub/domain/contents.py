@@ -5,20 +5,29 @@ from __future__ import annotations
 import hashlib
 import mimetypes
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, Protocol
 
 from msgspec import Struct
 
 from agent.core.hashes import sha256_hex
 from agent.hub.domain.compression import CompressedContent, pack
 from agent.hub.domain.drive_model import INLINE_BYTES
-from agent.hub.domain.model import DEFAULT_CONTENT_TYPE, Encoding
+from agent.hub.domain.drive_ports import Blobs
+from agent.hub.domain.model import DEFAULT_CONTENT_TYPE, Encoding, NewId
 from agent.hub.domain.ports import StoreSession
 from agent.hub.domain.text import is_text
-from agent.hub.scaidrive.context import DriveContext, ShareWriter
-from agent.hub.scaidrive.request import DriveRefusal
 
 BINARY_TYPE: Final = "application/octet-stream"
+
+
+class Digest(Protocol):
+    """A hash that is computed piece by piece, as in `hashlib`."""
+
+    def update(self, data: bytes, /) -> object:
+        """Add bytes."""
+
+    def hexdigest(self) -> str:
+        """Return the hash so far, in lower-case hexadecimal digits."""
 
 
 class ReceivedContent(Struct, frozen=True):
@@ -42,60 +51,56 @@ def small_content(data: bytes) -> ReceivedContent:
     return ReceivedContent(sha256_hex(data), len(data), not is_text(data), pack(data))
 
 
-def check_size(context: DriveContext, size: int) -> None:
-    """Refuse a file that is too large.
-
-    Raises:
-        DriveRefusal: 413.
-    """
-    if size > context.largest_file:
-        message = f"The file is larger than the {context.largest_file} bytes that this hub takes"
-        raise DriveRefusal(413, message, "PAYLOAD_TOO_LARGE")
-
-
-def received_content(context: DriveContext, data: bytes) -> ReceivedContent:
-    """Return a content that came in one request. A large one is made durable first.
-
-    Raises:
-        DriveRefusal: 413 if it is too large.
-    """
-    check_size(context, len(data))
+def received_content(blobs: Blobs, new_id: NewId, data: bytes) -> ReceivedContent:
+    """Return a content that came in one request. A large one is made durable first."""
     if len(data) <= INLINE_BYTES:
         return small_content(data)
-    upload = context.new_id()
-    context.blobs.put(upload, 0, data)
+    upload = new_id()
+    blobs.put(upload, 0, data)
     return ReceivedContent(sha256_hex(data), len(data), True, None, upload)
 
 
-def uploaded_content(context: DriveContext, upload: str, size: int) -> ReceivedContent:
-    """Return the content of a complete upload."""
+def uploaded_content(blobs: Blobs, upload: str, size: int, other: Digest | None = None) -> ReceivedContent:
+    """Return the content of a complete upload.
+
+    Args:
+        other: a second hash of the same bytes, computed on the way.
+
+    Raises:
+        LookupError, FileNotFoundError: the bytes are gone.
+    """
     if size <= INLINE_BYTES:
-        return small_content(b"".join(context.blobs.uploaded(upload, size)) if size else b"")
+        data = b"".join(blobs.uploaded(upload, size)) if size else b""
+        if other is not None:
+            other.update(data)
+        return small_content(data)
     found = hashlib.sha256()
-    for piece in context.blobs.uploaded(upload, size):
+    for piece in blobs.uploaded(upload, size):
         found.update(piece)
+        if other is not None:
+            other.update(piece)
     return ReceivedContent(found.hexdigest(), size, True, None, upload)
 
 
-def row_of(context: DriveContext, writer: ShareWriter, content: ReceivedContent) -> CompressedContent | None:
+def row_of(blobs: Blobs, session: StoreSession, workspace: int, content: ReceivedContent) -> CompressedContent | None:
     """Return the row to record for a content, or None if it is recorded already. Bytes of a large one are adopted."""
     if content.stored is not None:
         return content.stored
-    if writer.session.hold_contents(writer.source.workspace_number, [content.hash]):
+    if session.hold_contents(workspace, [content.hash]):
         return None
     assert content.upload is not None
-    reference = context.blobs.adopt(content.upload, content.hash)
+    reference = blobs.adopt(content.upload, content.hash)
     return CompressedContent(content.size, Encoding.BLOB, reference)
 
 
 def read_content(
-    context: DriveContext, session: StoreSession, workspace: int, hash_: str, start: int, length: int
+    blobs: Blobs, session: StoreSession, workspace: int, hash_: str, start: int, length: int
 ) -> Iterator[bytes]:
     """Return bytes of a recorded content in pieces. The transaction may end before they are read."""
     data = session.content_bytes(workspace, hash_)
     if data is not None:
         return iter((data[start : start + length],) if length else ())
-    return context.blobs.read(workspace, hash_, start, length)
+    return blobs.read(workspace, hash_, start, length)
 
 
 def type_of(name: str, given: str | None, *, hidden: bool) -> str:
