@@ -14,6 +14,7 @@ import orjson
 
 from agent.hub.auth import DEFAULT_DAYS, SecretError, hub_secret, mint
 from agent.hub.domain.ids import system_clock
+from agent.hub.pinakes.hashes import ALGORITHMS, SHA256
 from agent.hub.raven.endpoints import BODY_LIMIT
 from agent.hub.serve import DEFAULT_HOST, HubReady, HubSettings, ServeError, serve
 from agent.hub.store.sql_store import StoreError
@@ -33,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--public-key", type=Path, help="check tokens with this PEM instead of the hub's secret")
     parser.add_argument("--body-limit", type=int, default=BODY_LIMIT)
     parser.add_argument("--door", metavar="HOST:PORT", help="a second address, for other machines, with TLS")
+    parser.add_argument("--pinakes-hash", choices=ALGORITHMS, default=SHA256, help="hashes of Pinakes' API")
     parser.add_argument("--parent-pid", type=int, help="stop when this process ends")
     parser.add_argument("--mint", metavar="WORKSPACE:USER", help="print a token and exit; nothing is served")
     parser.add_argument("--token-for", metavar="WORKSPACE:USER", help="add a token to the JSON line")
@@ -51,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
         body_limit=options.body_limit,
         parent_pid=options.parent_pid,
         door=_door(options.door),
+        pinakes_hash=options.pinakes_hash,
     )
     try:
         if options.mint:

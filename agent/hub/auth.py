@@ -10,7 +10,7 @@ import hashlib
 import re
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Protocol
@@ -52,11 +52,23 @@ _TIMES_ASIDE: Options = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """A valid token: its caller, its public id (see `token_id`), and its end in milliseconds since the epoch."""
+
+    caller: Caller
+    id: str
+    expires_at: int
+
+
 class Tokens(Protocol):
     """Verifier of tokens."""
 
     def caller(self, token: str, now: int) -> Caller | None:
         """Return the caller of a token at `now` (milliseconds since the epoch), or None if it is not valid."""
+
+    def signed_in(self, token: str, now: int) -> SignedIn | None:
+        """Return the caller of a token with its id and its end, or None if it is not valid at `now`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +103,18 @@ class JwtTokens:
 
     def caller(self, token: str, now: int) -> Caller | None:
         """Return the caller of a token at `now` (milliseconds since the epoch), or None if it is not valid."""
+        verified = self._valid(token, now)
+        return None if verified is None else _caller_of(verified)
+
+    def signed_in(self, token: str, now: int) -> SignedIn | None:
+        """Return the caller of a token with its id and its end, or None if it is not valid at `now`."""
+        verified = self._valid(token, now)
+        caller = None if verified is None else _caller_of(verified)
+        if verified is None or caller is None:
+            return None
+        return SignedIn(caller, verified.id, int(verified.claims["exp"] * 1000))
+
+    def _valid(self, token: str, now: int) -> _VerifiedToken | None:
         if len(token) > MAX_TOKEN_BYTES:
             return None
         # The whole token is the key: the id says nothing about the signature.
@@ -101,13 +125,7 @@ class JwtTokens:
             if verified is None:
                 return None
             self._remember(digest, verified)
-        claims = verified.claims
-        if not _is_current(claims, now) or self._is_revoked(verified.id):
-            return None
-        user, workspace = claims.get("sub"), claims.get("workspaceId")
-        if claims.get("type") != "access" or not isinstance(user, str) or not isinstance(workspace, str):
-            return None
-        return Caller(user, workspace, verified.id) if user and workspace else None
+        return None if not _is_current(verified.claims, now) or self._is_revoked(verified.id) else verified
 
     def _remember(self, digest: bytes, verified: _VerifiedToken) -> None:
         self._verified[digest] = verified
@@ -123,6 +141,14 @@ class JwtTokens:
         except (jwt.PyJWTError, ValueError):
             return None
         return _VerifiedToken(token_id(token), claims)
+
+
+def _caller_of(verified: _VerifiedToken) -> Caller | None:
+    claims = verified.claims
+    user, workspace = claims.get("sub"), claims.get("workspaceId")
+    if claims.get("type") != "access" or not isinstance(user, str) or not isinstance(workspace, str):
+        return None
+    return Caller(user, workspace, verified.id) if user and workspace else None
 
 
 def _is_current(claims: dict[str, Any], now: int) -> bool:
@@ -147,6 +173,12 @@ def _is_canonical_part(part: str) -> bool:
         return False
     content = base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
     return base64.urlsafe_b64encode(content).rstrip(b"=") == part.encode()
+
+
+def bearer_token(headers: Mapping[str, str]) -> str | None:
+    """Return the token of a request, or None if it has none. Header names are lower case."""
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None
 
 
 def _digest(token: str) -> bytes:

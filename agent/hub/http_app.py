@@ -16,6 +16,7 @@ from anyio import CapacityLimiter
 import agent
 from agent.core.net import is_loopback
 from agent.hub.answers import HubError, Response
+from agent.hub.auth import bearer_token
 from agent.hub.connection_table import ConnectionStage
 from agent.hub.domain.model import Caller
 from agent.hub.domain.ports import StoreFull, StoreUnavailable
@@ -37,7 +38,7 @@ from agent.hub.http_request import (
 from agent.hub.joining import JOIN_PATH, MAX_BODY, Joining
 from agent.hub.memory_budget import MemoryBudget
 from agent.hub.metrics import CONTENT_TYPE, HubMetrics
-from agent.hub.raven.endpoints import Hub, bearer_token, endpoint_of
+from agent.hub.raven.endpoints import Hub, endpoint_of
 from agent.hub.raven.validation import LARGE_ANSWERS, WRITERS
 from agent.hub.response_sender import BUDGET_SECONDS, SMALL_BODY, ResponseSender
 from agent.hub.store.token_registry import Revocations
@@ -184,9 +185,9 @@ class HubApp:
                 readers, writers = self._limiters()
                 if not found.route.writes and not await self._answers.wait_for_room(user, 0, BUDGET_SECONDS):
                     raise HubError(503, "Too many unread answers at once", retry_after=1)
-                limited = not is_loopback(raw.client)
+                local = is_loopback(raw.client)
                 response = await anyio.to_thread.run_sync(
-                    lambda: face.handle(found, caller, raw.query, raw.headers, body, limited=limited),
+                    lambda: face.handle(found, caller, raw.query, raw.headers, body, limited=not local),
                     limiter=writers if found.route.writes else readers,
                 )
                 self._note_database(raw, response.store_error)
@@ -201,8 +202,7 @@ class HubApp:
         """Return the caller: of the hub's tokens, of the face's own ones, or of an endpoint that needs none."""
         if not found.route.needs_token:
             return Caller("", "")
-        token = bearer_token(raw.headers)
-        owner = None
+        token, owner = bearer_token(raw.headers), None
         if token and face.made_token(token):
             owner = await anyio.to_thread.run_sync(face.session_caller, token, limiter=self._limiters()[0])
         authorize = self._hub.signed_in if owner is None else lambda _: owner
@@ -220,8 +220,7 @@ class HubApp:
             if not is_local and self._hub.caller_of(raw.headers) is None:
                 raise HubError(401, "Unauthorized")
             return Response(200, self.metrics.render(), {"content-type": CONTENT_TYPE})
-        document = description_of(self._faces, raw.method, raw.path)
-        if document is not None:
+        if document := description_of(self._faces, raw.method, raw.path):
             return Response(200, document)
         return self._hub.handle(raw.method, raw.path, raw.headers, b"")
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from agent.hub.listening import DEFAULT_HOST
+from agent.hub.pinakes.hashes import SHA256
 from agent.hub.raven.endpoints import BODY_LIMIT
 
 
@@ -26,6 +27,7 @@ class HubSettings:
         write_threads: requests that write at once, None for the database's default.
         rate_limit: requests a minute of one token, None for no limit.
         parent_pid: stop when this process ends.
+        pinakes_hash: algorithm of the content hashes in Pinakes' API, one of `agent.hub.pinakes.hashes.ALGORITHMS`.
         door: a second address to listen on, for other machines, with the hub's own certificate. None for none.
     """
 
@@ -42,4 +44,5 @@ class HubSettings:
     write_threads: int | None = None
     rate_limit: int | None = None
     parent_pid: int | None = None
+    pinakes_hash: str = SHA256
     door: tuple[str, int] | None = None

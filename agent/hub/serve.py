@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import os
+import secrets
 import signal
 import socket
 import threading
@@ -33,11 +34,14 @@ from agent.hub.listening import PORT_FILE as PORT_FILE
 from agent.hub.listening import FolderLock
 from agent.hub.listening import ServeError as ServeError
 from agent.hub.parent import watch_parent
+from agent.hub.pinakes.context import PinakesContext
+from agent.hub.pinakes.face import PinakesFace
+from agent.hub.pinakes.hashes import ContentHashes, UnusableAlgorithm
 from agent.hub.raven.endpoints import Hub
 from agent.hub.scaidrive.context import DriveContext
 from agent.hub.scaidrive.face import DriveFace
 from agent.hub.scaidrive.limits import RateLimits
-from agent.hub.store.blobs import blobs_of
+from agent.hub.store.blobs import FileBlobs, TableBlobs, blobs_of
 from agent.hub.store.listener import CommitListener
 from agent.hub.store.reserve import RESERVE_FILE, DiskReserve
 from agent.hub.store.sql_store import SqlStore, StoreError, sqlite_url
@@ -186,9 +190,31 @@ def _application(
         open_metrics=not settings.behind_proxy,
         gauges={"open_connections": lambda: float(len(table))},
         rates=TokenRates(settings.rate_limit, time.monotonic),
-        faces=(drive,),
+        faces=(drive, _pinakes(settings, hub, store, blobs, revocations)),
         sockets=sockets,
         joining=joining,
+    )
+
+
+def _pinakes(
+    settings: HubSettings, hub: Hub, store: SqlStore, blobs: FileBlobs | TableBlobs, revocations: Revocations
+) -> PinakesFace:
+    try:
+        hashes = ContentHashes(store, blobs, settings.pinakes_hash)
+    except UnusableAlgorithm as error:
+        raise ServeError(str(error)) from error
+    return PinakesFace(
+        PinakesContext(
+            store,
+            blobs,
+            hub.now,
+            new_uuid,
+            hub.announce,
+            hashes,
+            hub.signed_in_with,
+            revocations.contains,
+            lambda: secrets.token_urlsafe(32),
+        )
     )
 
 

@@ -50,6 +50,12 @@ def hub_command() -> None:
     metavar="N",
     help="Requests a minute that one token may make of this process; by default there is no limit.",
 )
+@click.option(
+    "--pinakes-hash",
+    type=click.Choice(["sha256", "blake3"]),
+    default="sha256",
+    help="Content hashes of the Pinakes API; blake3 needs the package blake3.",
+)
 @place_options
 def serve_command(
     app: App,
@@ -62,6 +68,7 @@ def serve_command(
     public_key: Path | None,
     write_threads: int | None,
     rate_limit: int | None,
+    pinakes_hash: str,
 ) -> ExitCode:
     """Run the hub alone, until interrupted.
 
@@ -86,6 +93,7 @@ def serve_command(
             public_key=public_key,
             write_threads=write_threads,
             rate_limit=rate_limit,
+            pinakes_hash=pinakes_hash,
         )
 
         manager = SdNotify.taken_from(os.environ)

@@ -20,7 +20,7 @@ from agent.hub.domain.text import is_text
 BINARY_TYPE: Final = "application/octet-stream"
 
 
-class Digest(Protocol):
+class RunningHash(Protocol):
     """A hash that is computed piece by piece, as in `hashlib`."""
 
     def update(self, data: bytes, /) -> object:
@@ -60,7 +60,7 @@ def received_content(blobs: Blobs, new_id: NewId, data: bytes) -> ReceivedConten
     return ReceivedContent(sha256_hex(data), len(data), True, None, upload)
 
 
-def uploaded_content(blobs: Blobs, upload: str, size: int, other: Digest | None = None) -> ReceivedContent:
+def uploaded_content(blobs: Blobs, upload: str, size: int, other: RunningHash | None = None) -> ReceivedContent:
     """Return the content of a complete upload.
 
     Args:

@@ -1,4 +1,4 @@
-"""Records of what the drive face has and Raven's has not: folders, devices, uploads, conflicts between versions."""
+"""Records of the APIs beside Raven's: folders, devices, uploads, conflicts between versions, sessions."""
 
 from __future__ import annotations
 
@@ -56,7 +56,12 @@ class DriveVersion(Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A registered client of one user. The id is made by the client."""
+    """A registered client of one user.
+
+    Attributes:
+        id: made by the client in ScaiDrive's API, by the hub in Pinakes'.
+        os_info, token: of Pinakes' API only; `token` is the sha256 of the device's token.
+    """
 
     number: int
     workspace: str
@@ -68,6 +73,8 @@ class Device:
     is_active: bool
     last_seen_at: int
     created_at: int
+    os_info: str | None = None
+    token: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +105,7 @@ class VersionConflict:
         path, new_path: present path of the resource, and the wanted one of a move.
         base, server: revisions (cursors) of the version that the device had, and of the head. None: none.
         client: the upload of the refused content, None if none was sent.
-        metadata: hash and size of the refused content, in the words of the wire.
+        metadata: hash and size of the refused content, in the words of ScaiDrive's wire.
         resolution, resolved_at: None while it is open.
     """
 
@@ -129,6 +136,8 @@ class UploadSession:
         hash: sha256 that the client promised, None for none.
         replaces: identity of the file that gets a new version, None for a new file.
         result: the answer of its completion, None while it is open.
+        target, base, device: of Pinakes' API only: the path of the file, the hash that it was made on (None: it must
+            not exist), and the device that sends it.
     """
 
     id: str
@@ -145,6 +154,9 @@ class UploadSession:
     created_at: int
     touched_at: int
     result: Mapping[str, object] | None = None
+    target: str | None = None
+    base: str | None = None
+    device: str | None = None
 
     @property
     def total_chunks(self) -> int:
@@ -155,3 +167,22 @@ class UploadSession:
         """Return the offset and the length of a chunk in bytes."""
         start = chunk * self.chunk_size
         return start, min(self.chunk_size, self.size - start)
+
+
+@dataclass(frozen=True, slots=True)
+class LoginSession:
+    """A session of Pinakes' API.
+
+    Attributes:
+        id: sha256 of its token, which is not stored.
+        hub_token: public id of the hub's token that opened it. It ends with that one.
+        expires_at, ends_at: it is valid until the first; it can be extended up to the second.
+    """
+
+    id: str
+    workspace: str
+    user: str
+    hub_token: str
+    created_at: int
+    expires_at: int
+    ends_at: int

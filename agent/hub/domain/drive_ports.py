@@ -77,10 +77,10 @@ class DriveStoreSession(FileStoreSession, Protocol):
     """Devices, their cursors and preferences, conflicts and uploads."""
 
     def device(self, workspace: str, user: str, device: str) -> Device | None:
-        """Return the user's device, or None."""
+        """Return the user's device of ScaiDrive's API, or None."""
 
     def devices(self, workspace: str, user: str) -> list[Device]:
-        """Return the user's devices, oldest first."""
+        """Return the user's devices of ScaiDrive's API, oldest first."""
 
     def add_device(self, device: Device) -> None:
         """Add a device. The store assigns its number and ignores the one passed."""
@@ -113,7 +113,7 @@ class DriveStoreSession(FileStoreSession, Protocol):
         """Add a conflict, or replace the one with the same id."""
 
     def upload(self, workspace: str, user: str, session: str) -> UploadSession | None:
-        """Return the user's upload, or None."""
+        """Return the user's upload to a folder, or None."""
 
     def add_upload(self, upload: UploadSession) -> None:
         """Add an upload."""

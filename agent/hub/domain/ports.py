@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from enum import Enum, auto
 from typing import Protocol
 
+from agent.hub.domain.account_ports import AccountStoreSession
 from agent.hub.domain.compression import CompressedContent
 from agent.hub.domain.drive_ports import DriveStoreSession
 from agent.hub.domain.model import (
@@ -42,7 +43,7 @@ class Growth(Enum):
     """A few rows. Accepted on a full disk too, in the space of the reserve."""
 
 
-class StoreSession(DriveStoreSession, Protocol):
+class StoreSession(DriveStoreSession, AccountStoreSession, Protocol):
     """One transaction. Reads see one snapshot; writes are atomic, and durable when the block ends."""
 
     def ping(self) -> None:

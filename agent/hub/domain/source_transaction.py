@@ -83,6 +83,11 @@ class SourceTransaction:
         head = self._heads.get(path)
         return None if head is None or head.hash is None else head
 
+    def identity(self, path: str) -> int:
+        """Return the identity of the file that is or was at a loaded path, 0 if there was never one."""
+        head = self._heads.get(path)
+        return 0 if head is None else head.identity
+
     def add_content(self, hash_: str, text: CompressedContent) -> None:
         """Store a text. A refused text is stored too, although it becomes no head."""
         self._contents[hash_] = text

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from agent.hub.answers import QUOTA_MESSAGE, HubError, Response
-from agent.hub.auth import Tokens
+from agent.hub.auth import SignedIn, Tokens, bearer_token
 from agent.hub.domain.ids import new_uuid, system_clock
 from agent.hub.domain.model import Caller, Clock, NewId
 from agent.hub.domain.ports import QuotaExceeded, Store, StoreFull, StoreUnavailable
@@ -55,12 +55,6 @@ def endpoint_of(method: str, path: str) -> str | None:
     clean = _SLASHES.sub("/", path).removesuffix("/")
     name = clean.removeprefix(PREFIX)
     return name if method == "POST" and name != clean and name in HANDLERS else None
-
-
-def bearer_token(headers: Mapping[str, str]) -> str | None:
-    """Return the token of a request, or None if it has none. Header names are lower case."""
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None
 
 
 class Hub:
@@ -141,6 +135,10 @@ class Hub:
     def caller_of_token(self, token: str) -> Caller | None:
         """Return the caller that a token speaks for, or None if it is not valid now."""
         return self._tokens.caller(token, self._context.clock())
+
+    def signed_in_with(self, token: str) -> SignedIn | None:
+        """Return the caller of a token with its id and its end, or None if it is not valid now."""
+        return self._tokens.signed_in(token, self._context.clock())
 
     def signed_in(self, headers: Mapping[str, str]) -> Caller:
         """Return the caller of a request whose token names its workspace.

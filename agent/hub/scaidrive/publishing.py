@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import posixpath
-
 from msgspec import Struct
 
-from agent.hub.answers import timestamp
 from agent.hub.domain.contents import type_of
 from agent.hub.domain.model import Head, VersionOrigin
+from agent.hub.domain.siblings import free_sibling
 from agent.hub.domain.source_folders import ancestors
 from agent.hub.scaidrive.context import DriveContext, ShareWriter
 from agent.hub.scaidrive.request import not_found
 from agent.hub.scaidrive.uploads import is_published, published
 from agent.hub.scaidrive.wire import parsed_id, upload_of_version
-
-_DATE: int = 10
-"""Characters of the date in a time of RFC 3339."""
 
 
 class ClientVersion(Struct, frozen=True):
@@ -105,15 +100,5 @@ def publish(context: DriveContext, writer: ShareWriter, path: str, client: Clien
 
 def publish_beside(context: DriveContext, writer: ShareWriter, path: str, client: ClientVersion) -> Head:
     """Make a recorded content a new file beside a path."""
-    number = 1
-    while writer.is_taken(wanted := sibling(path, number, timestamp(writer.now)[:_DATE])):
-        number += 1
+    wanted = free_sibling(path, writer.now, lambda each: not writer.is_taken(each))
     return publish(context, writer, wanted, client)
-
-
-def sibling(path: str, number: int, day: str) -> str:
-    """Return a name beside a path for the content of a conflict. `number` counts from 1."""
-    folder, name = posixpath.split(path)
-    stem, suffix = posixpath.splitext(name)
-    mark = f" (conflict {day})" if number == 1 else f" (conflict {day} {number})"
-    return posixpath.join(folder, f"{stem}{mark}{suffix}")

@@ -21,7 +21,11 @@ from agent.hub.store.file_queries import FileQueries
 from agent.hub.store.rows import hex_hash, raw_hash, to_json
 from agent.hub.store.statements import Statement, insert_into, is_value, removal
 
-_MINE = (is_value(t.devices.c.workspace, "w"), is_value(t.devices.c.user_id, "u"))
+_MINE = (
+    is_value(t.devices.c.workspace, "w"),
+    is_value(t.devices.c.user_id, "u"),
+    t.devices.c.token.is_(None),
+)
 _DEVICE = Statement(select(t.devices).where(*_MINE, is_value(t.devices.c.id, "i")))
 _DEVICES = Statement(select(t.devices).where(*_MINE).order_by(t.devices.c.number))
 _ADD_DEVICE = Statement(insert_into(t.devices, "number"))
@@ -66,6 +70,7 @@ _UPLOAD = Statement(
         is_value(t.upload_sessions.c.id, "i"),
         is_value(t.upload_sessions.c.workspace, "w"),
         is_value(t.upload_sessions.c.user_id, "u"),
+        t.upload_sessions.c.target.is_(None),
     )
 )
 _FINISH = Statement(
@@ -97,10 +102,12 @@ _PIECE = Statement(
 )
 
 
-def _device(row: Sequence[Any]) -> Device:
-    number, workspace, user, id_, name, platform, version, is_active, last_seen_at, created_at = row
+def device_of_row(row: Sequence[Any]) -> Device:
+    """Return the device in a row of `devices`."""
+    number, workspace, user, id_, name, platform, version, is_active, last_seen_at, created_at, os_info, token = row
     return Device(
-        number, workspace, user, id_, name, platform, version, bool(is_active), last_seen_at, created_at
+        number, workspace, user, id_, name, platform, version, bool(is_active), last_seen_at, created_at, os_info,
+        hex_hash(token),
     )  # fmt: skip
 
 
@@ -113,12 +120,13 @@ def _version_conflict(row: Sequence[Any]) -> VersionConflict:
     )  # fmt: skip
 
 
-def _upload(row: Sequence[Any]) -> UploadSession:
+def upload_of_row(row: Sequence[Any]) -> UploadSession:
+    """Return the upload in a row of `upload_sessions`."""
     id_, workspace, user, source, folder, name, size, chunk_size, mime_type, hash_, replaces, *rest = row
-    created_at, touched_at, result = rest
+    created_at, touched_at, result, target, base, device = rest
     return UploadSession(
         id_, workspace, user, source, folder, name, size, chunk_size, mime_type, hex_hash(hash_), replaces,
-        created_at, touched_at, None if result is None else orjson.loads(result),
+        created_at, touched_at, None if result is None else orjson.loads(result), target, hex_hash(base), device,
     )  # fmt: skip
 
 
@@ -135,10 +143,10 @@ class DriveSession(FileQueries):
 
     def device(self, workspace: str, user: str, device: str) -> Device | None:
         row = _DEVICE.first(self._db, w=workspace, u=user, i=device)
-        return None if row is None else _device(row)
+        return None if row is None else device_of_row(row)
 
     def devices(self, workspace: str, user: str) -> list[Device]:
-        return [_device(row) for row in _DEVICES.rows(self._db, w=workspace, u=user)]
+        return [device_of_row(row) for row in _DEVICES.rows(self._db, w=workspace, u=user)]
 
     def add_device(self, device: Device) -> None:
         _ADD_DEVICE.run(
@@ -152,6 +160,8 @@ class DriveSession(FileQueries):
             is_active=int(device.is_active),
             last_seen_at=device.last_seen_at,
             created_at=device.created_at,
+            os_info=device.os_info,
+            token=raw_hash(device.token),
         )
 
     def save_device(self, device: Device) -> None:
@@ -212,13 +222,14 @@ class DriveSession(FileQueries):
 
     def upload(self, workspace: str, user: str, session: str) -> UploadSession | None:
         row = _UPLOAD.first(self._db, i=session, w=workspace, u=user)
-        return None if row is None else _upload(row)
+        return None if row is None else upload_of_row(row)
 
     def add_upload(self, upload: UploadSession) -> None:
         u = upload
         row = (
             u.id, u.workspace, u.user, u.source, u.folder, u.name, u.size, u.chunk_size, u.mime_type,
             raw_hash(u.hash), u.replaces, u.created_at, u.touched_at, None,
+            u.target, raw_hash(u.base), u.device,
         )  # fmt: skip
         add_rows(self._db, t.upload_sessions, [row])
 

@@ -20,9 +20,9 @@ from agent.hub.domain.model import (
     VersionOrigin,
 )
 from agent.hub.store import tables as t
+from agent.hub.store.account_queries import AccountSession
 from agent.hub.store.bulk import BulkLookup, add_rows, save_rows
 from agent.hub.store.content_queries import content_of
-from agent.hub.store.drive_session import DriveSession
 from agent.hub.store.rows import (
     MAX_PARAMETERS,
     batched,
@@ -158,7 +158,7 @@ CHANNEL = "raven_hub"
 """PostgreSQL channel on which commits are announced. The payload is the source's id."""
 
 
-class SqlSession(DriveSession):
+class SqlSession(AccountSession):
     """`agent.hub.domain.ports.StoreSession` inside one transaction."""
 
     def __init__(self, transaction: Transaction) -> None:

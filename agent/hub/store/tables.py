@@ -25,7 +25,7 @@ from sqlalchemy.dialects import postgresql
 
 from agent.hub.domain.model import EventType, ItemStatus
 
-SCHEMA_VERSION = 5
+SCHEMA_VERSION = 6
 """Number of the newest file in `migrations`, which create exactly these tables."""
 
 # Paths sort by their UTF-8 bytes in both databases. PostgreSQL would otherwise use the locale's collation.
@@ -248,6 +248,8 @@ devices = Table(
     Column("is_active", SmallInteger, nullable=False),
     Column("last_seen_at", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
+    Column("os_info", Text),
+    Column("token", LargeBinary),  # sha256 of its token; NULL: a device of ScaiDrive's API
     UniqueConstraint("workspace", "user_id", "id"),
 )
 
@@ -312,6 +314,9 @@ upload_sessions = Table(
     Column("created_at", BigInteger, nullable=False),
     Column("touched_at", BigInteger, nullable=False),
     Column("result", Text),  # the answer of its completion, a JSON object; NULL: open
+    Column("target", Text),  # path of the file; NULL: an upload of ScaiDrive's API
+    Column("base", LargeBinary),  # hash that the file must have; NULL: it must not exist
+    Column("device", Text),
     Index("upload_sessions_touched", "touched_at"),
 )
 
@@ -331,6 +336,36 @@ pieces = Table(
     Column("owner", Text, primary_key=True),
     Column("start", BigInteger, primary_key=True),
     Column("data", LargeBinary, nullable=False),
+)
+
+# The source that Pinakes' API shows of a workspace. It is chosen once.
+accounts = Table(
+    "accounts",
+    metadata,
+    Column("workspace", Text, primary_key=True),
+    Column("source", Integer, ForeignKey("sources.number")),  # NULL only inside the transaction that chooses it
+)
+
+login_sessions = Table(
+    "login_sessions",
+    metadata,
+    Column("id", LargeBinary, primary_key=True),  # sha256 of the session's token
+    Column("workspace", Text, nullable=False),
+    Column("user_id", Text, nullable=False),
+    Column("hub_token", Text, nullable=False),  # public id of the token that opened it
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("ends_at", BigInteger, nullable=False),  # of the hub's token, so no extension passes it
+    Index("login_sessions_expire", "expires_at"),
+)
+
+# The blake3 hash of a content, once an API that shows blake3 hashes has needed it. It is the same in every workspace.
+blake3_hashes = Table(
+    "blake3_hashes",
+    metadata,
+    Column("hash", LargeBinary, primary_key=True),
+    Column("blake3", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
 )
 
 HIDDEN_CODE = 16
