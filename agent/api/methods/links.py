@@ -16,6 +16,7 @@ from agent.api.methods.rules import checked_patterns, rules
 from agent.api.methods.skips import reason_words
 from agent.api.schema.links import (
     LinkDocument,
+    LinkNames,
     LinkParams,
     LinkPlan,
     MoveDocument,
@@ -45,6 +46,8 @@ from agent.settings.links import SourceEntry
 
 _NAMED: Final = 20
 """Skipped files that a plan names; the others are only counted."""
+_PLANNED: Final = 200
+"""Other files that a dry run names, of each kind."""
 
 
 def sources(agent: Agent, params: SourcesParams) -> list[RemoteSourceDocument]:
@@ -119,6 +122,7 @@ def link(agent: Agent, params: LinkParams) -> LinkDocument:
         private=private,
         twins=list(twins),
         minutes=_minutes(remote.capabilities, planner.counts),
+        names=planner.names if params.dry_run else LinkNames(),
     )
 
 
@@ -220,10 +224,12 @@ class _Planner:
         self._joined = joined
         self.counts = LinkPlan()
         self.skipped: list[SkippedName] = []
+        self.names = LinkNames()
 
     def run(self, record: Callable[[m.ScanResults], None]) -> None:
         """Scan the folder, compare it with the server, and pass the scan's results on to ``record``."""
         remote = {path: file for path, file in self._remote_files().items() if paths.check(path) is None}
+        seen: set[str] = set()
         if self._draft.root.is_dir():
             with opened_folder(self._agent, self._draft) as folder:
                 remote = {path: file for path, file in remote.items() if folder.selection.verdict(path).selected}
@@ -231,9 +237,12 @@ class _Planner:
                     self._count(batch.seen, remote)
                     for skipped in batch.skipped:
                         self._skip(skipped.raw_path, skipped.text)
+                    seen.update(one.path for one in batch.seen if one.path in remote)
                     record(m.ScanResults(batch.seen, batch.skipped, frozenset(batch.mounts)))
         if self._draft.mode is Mode.BIDIRECTIONAL:
             self.counts.download = len(remote) - self.counts.adopt - self.counts.park
+            for path in sorted(remote.keys() - seen)[:_PLANNED]:
+                _name(self.names.download, path)
 
     def _count(self, seen: Sequence[Observation], remote: dict[str, RemoteFile]) -> None:
         for one in seen:
@@ -241,10 +250,13 @@ class _Planner:
             if listed is not None:
                 if _may_be_equal(one.side, listed):
                     self.counts.adopt += 1
+                    _name(self.names.adopt, one.path)
                 else:
                     self.counts.park += 1
+                    _name(self.names.park, one.path)
             elif one.side.reason is None:
                 self.counts.upload += 1
+                _name(self.names.upload, one.path)
             else:
                 self._skip(one.path, reason_words(one.side.reason))
 
@@ -262,6 +274,11 @@ class _Planner:
             return {}
         remote = self._agent.server(self._draft.server).remote()
         return {file.path: file for page in remote.listing(self._joined.id) for file in page}
+
+
+def _name(names: list[str], path: str) -> None:
+    if len(names) < _PLANNED:
+        names.append(readable(path))
 
 
 def _may_be_equal(side: Side, listed: RemoteFile) -> bool:

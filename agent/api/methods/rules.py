@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from shlex import quote
-from typing import Final
 
 from agent.api.methods.common import opened_folder, path_param, readable
 from agent.api.methods.selective import wanted_preference
@@ -18,9 +17,6 @@ from agent.disk.selection.rules import DEFAULT_INCLUDE
 from agent.runtime.agent import Agent
 from agent.settings import links as reg
 from agent.settings.links import SourceEntry
-
-_NAMED: Final = 20
-"""Files that are named; the others are only counted."""
 
 
 def checked_patterns(patterns: Iterable[str]) -> tuple[str, ...]:
@@ -72,8 +68,8 @@ def rules(agent: Agent, params: RulesParams) -> RulesDocument:
         excluded_folders=list(kept.excluded),
         starts=len(starts),
         stops=len(stops),
-        started=[readable(path) for path in starts[:_NAMED]],
-        stopped=[readable(path) for path in stops[:_NAMED]],
+        started=[readable(path) for path in starts[: params.named]],
+        stopped=[readable(path) for path in stops[: params.named]],
         warning=f"no file matches {', '.join(added)}" if added and changed and not starts else None,
     )
 

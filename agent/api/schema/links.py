@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from agent.api.schema.common import FolderParams
 from agent.core.model import Mode
@@ -76,6 +76,7 @@ class RulesParams(FolderParams, frozen=True, kw_only=True):
             stored by a server that has selective sync.
         no_folder: folders to leave out on this machine.
         dry_run: only say which files would start or stop being synced.
+        named: number of files that are named.
     """
 
     include: tuple[str, ...] = ()
@@ -85,6 +86,7 @@ class RulesParams(FolderParams, frozen=True, kw_only=True):
     keep_folder: tuple[str, ...] = ()
     no_folder: tuple[str, ...] = ()
     dry_run: bool = False
+    named: int = 20
 
 
 class RemoteSourceDocument(Struct, frozen=True, kw_only=True):
@@ -131,6 +133,22 @@ class SkippedName(Struct, frozen=True):
     reason: str
 
 
+class LinkNames(Struct, kw_only=True):
+    """The first 200 files of each kind, in a dry run.
+
+    Attributes:
+        upload: only here.
+        download: only on the server.
+        adopt: equal on both sides.
+        park: different on both sides.
+    """
+
+    upload: list[str] = field(default_factory=list)
+    download: list[str] = field(default_factory=list)
+    adopt: list[str] = field(default_factory=list)
+    park: list[str] = field(default_factory=list)
+
+
 class LinkDocument(Struct, frozen=True, kw_only=True):
     """The result of a link.
 
@@ -142,6 +160,7 @@ class LinkDocument(Struct, frozen=True, kw_only=True):
         private: those of the joined source's patterns that select dotfiles or files with secrets.
         twins: ids of other sources of the same name that no folder here is linked with; empty if a source was joined.
         minutes: least time of the first sync by the server's limit of calls; null if it states none.
+        names: the files of the plan; empty unless it is a dry run.
     """
 
     changed: bool
@@ -158,6 +177,7 @@ class LinkDocument(Struct, frozen=True, kw_only=True):
     private: list[str] = []
     twins: list[str] = []
     minutes: int | None = None
+    names: LinkNames = field(default_factory=LinkNames)
 
 
 class UnlinkDocument(Struct, frozen=True, kw_only=True):
