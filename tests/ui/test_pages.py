@@ -28,6 +28,10 @@ PAGES = {
     "trash": "/trash",
     "activity": "/activity",
     "activity-filtered": "/activity?kind=pushed&span=24h&q=todo",
+    "rules": "/rules/{source}",
+    "rules-tested": "/rules/{source}?test=journal/2026/x.org",
+    "servers": "/servers",
+    "add": "/add",
     "health": "/health",
     "settings": "/settings",
     "history-text": "/history/{source}/%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E.md?view=text",
@@ -184,3 +188,41 @@ def test_the_first_page_is_small(watched: Watched) -> None:
     parts = [page.url, *(url for url in loaded if url.startswith(watched.origin) and "/events" not in url)]
     sizes = [len(gzip.compress(page.request.get(url).body())) for url in parts]
     assert len(sizes) >= 3 and sum(sizes) <= 60_000, dict(zip(parts, sizes, strict=True))
+
+
+def test_rules_are_shown_before_they_are_saved(browser: Browser, world: World) -> None:
+    """The preview names the files that stop; nothing changes before the save, and no file is deleted."""
+    with signed_in(browser, world, java_script_enabled=False) as watched:
+        page = watched.go(f"/rules/{world.source}")
+        page.fill("#exclude", "journal/")
+        page.click("text=Preview")
+        assert "stops 2 files" in page.inner_text("main")
+        assert "journal/2026/january.md" in page.inner_text("main")
+        assert world.daemon.call("rules", folder=str(world.home.folder))["exclude"] == []
+        page.click("text=Save")
+        assert world.daemon.call("rules", folder=str(world.home.folder))["exclude"] == ["journal/"]
+        assert (world.home.folder / "journal/2026/january.md").exists()
+        page.check("text=remove journal/")
+        page.click("text=Preview")
+        page.click("text=Save")
+        assert world.daemon.call("rules", folder=str(world.home.folder))["exclude"] == []
+
+
+def test_a_folder_is_planned_then_linked(browser: Browser, world: World, tmp_path: Path) -> None:
+    """The plan names each file before anything is sent; a folder that is not there needs a tick."""
+    folder = tmp_path / "recipes"
+    with signed_in(browser, world, java_script_enabled=False) as watched:
+        page = watched.go("/add")
+        page.fill("#folder", str(folder))
+        page.select_option("#server", "raven")
+        page.click("text=Show what it would do")
+        assert "there is no folder" in page.inner_text(".notice")
+        folder.mkdir()
+        (folder / "soup.md").write_text("water\n")
+        page.click("text=Show what it would do")
+        assert "1 file sent to the server" in page.inner_text("main")
+        assert len(world.daemon.call("status")["sources"]) == 1
+        page.click("section button.primary")
+        assert "Linked" in page.inner_text(".notice")
+    assert len(world.daemon.call("status")["sources"]) == 2
+    world.daemon.call("unlink", folder=str(folder), force=True)

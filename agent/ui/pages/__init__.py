@@ -9,7 +9,21 @@ from typing import Final
 
 from agent.ui import live
 from agent.ui.page_route import NavigationEntry, PageRoute
-from agent.ui.pages import activity, conflicts, files, footer, health, history, merge, overview, rewind, trash
+from agent.ui.pages import (
+    activity,
+    add,
+    conflicts,
+    files,
+    footer,
+    health,
+    history,
+    merge,
+    overview,
+    rewind,
+    rules,
+    servers,
+    trash,
+)
 
 ROUTES: Final[tuple[PageRoute, ...]] = (
     *overview.ROUTES,
@@ -20,6 +34,9 @@ ROUTES: Final[tuple[PageRoute, ...]] = (
     *rewind.ROUTES,
     *trash.ROUTES,
     *activity.ROUTES,
+    *rules.ROUTES,
+    *servers.ROUTES,
+    *add.ROUTES,
     *health.ROUTES,
     *live.ROUTES,
     *footer.ROUTES,
@@ -32,6 +49,7 @@ NAVIGATION: Final[tuple[NavigationEntry, ...]] = (
     NavigationEntry("/rewind", "Rewind", "r"),
     NavigationEntry("/trash", "Trash", "t"),
     NavigationEntry("/activity", "Activity", "a"),
+    NavigationEntry("/servers", "Servers", "v"),
     NavigationEntry("/health", "Health", "h"),
     NavigationEntry("/settings", "Settings", "s"),
 )
