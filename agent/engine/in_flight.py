@@ -12,6 +12,7 @@ from msgspec import Struct, field
 
 from agent.core.events import Span
 from agent.core.model import Intent
+from agent.core.quiet import PendingChange, report
 from agent.engine.births import Births
 from agent.engine.large_contents import LargeContents
 from agent.engine.large_reads import LargeReads
@@ -54,7 +55,7 @@ class InFlight(Struct):
         scan_began: begin of the last whole scan or recovery.
         scanning_paths: single paths being scanned.
         reading: large files being read.
-        changed_paths: paths the watcher reported: (first, last) report; scanned once they are quiet.
+        changed_paths: paths the watcher reported; scanned once they are quiet.
         racy: paths modified within 2 s of their scan: the time when their stat becomes proof.
         confirmed_racy: racy paths that are scanned again after that time.
         unstable: paths that changed while they were read.
@@ -113,7 +114,7 @@ class InFlight(Struct):
     scan_began: float = 0.0
     scanning_paths: set[str] = field(default_factory=set)
     reading: LargeReads = field(default_factory=LargeReads)
-    changed_paths: dict[str, tuple[float, float]] = field(default_factory=dict)
+    changed_paths: dict[str, PendingChange] = field(default_factory=dict)
     racy: dict[str, float] = field(default_factory=dict)
     confirmed_racy: set[str] = field(default_factory=set)
     unstable: set[str] = field(default_factory=set)
@@ -189,10 +190,9 @@ class InFlight(Struct):
         self.racy[path] = moment
         self.confirmed_racy.discard(path)
 
-    def path_changed(self, path: str, now: float) -> None:
-        """Have a path scanned once it is quiet."""
-        first, _ = self.changed_paths.get(path, (now, now))
-        self.changed_paths[path] = (first, now)
+    def path_changed(self, path: str, now: float, *, finished: bool = False, repeated: bool = False) -> None:
+        """Have a path scanned once it is quiet; see ``PendingChange`` for the two flags."""
+        self.changed_paths[path] = report(self.changed_paths.get(path), now, finished=finished, repeated=repeated)
 
     def folder_failed(self, error: str | None, now: float) -> None:
         """Record that the folder could not be reached, so that recovery and scans are tried again later."""
@@ -376,7 +376,7 @@ class InFlight(Struct):
         self.clear_deferrals()
         self.next_poll_at = now
         self.last_event_at = min(self.last_event_at, now)
-        self.changed_paths = dict.fromkeys(self.changed_paths, (now, now))
+        self.changed_paths = dict.fromkeys(self.changed_paths, PendingChange(now, now))
         self.racy = dict.fromkeys(self.racy, now)
         self.scan_began = now
         self.last_delete_at = now

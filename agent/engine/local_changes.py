@@ -5,6 +5,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from agent.core.model import ABSENT, Observation, Presence, Reason, Side, SkippedEntry
+from agent.core.quiet import PendingChange
 from agent.core.reconcile import Step
 from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
@@ -25,6 +26,8 @@ from agent.index.trees import PathRow
 
 _RACY_SECONDS = 2.1
 _AT_ONCE = 1000
+_FINISHED_MOST = 10_000
+"""Files whose last end of writing is remembered."""
 _MANY = 50
 """Number of observations from which on it is worth asking if any of the paths has a row."""
 _SERVER_REASONS = frozenset({Reason.REFUSED, Reason.TOO_LARGE})
@@ -36,6 +39,8 @@ class LocalChanges:
     def __init__(self, ctx: EngineContext, path_store: PathStore) -> None:
         self._ctx = ctx
         self._path_store = path_store
+        self._finished_at: dict[str, float] = {}
+        """The last time that a file was closed by its writer, or renamed into place."""
 
     def on_paths_changed(self, message: PathsChanged) -> None:
         """Scan these paths once they are quiet."""
@@ -43,14 +48,21 @@ class LocalChanges:
             self._ctx.in_flight.request_scan()
         # Sorted, so that paths of one folder are scanned together.
         for path in sorted(message.paths):
-            self._path_changed(path)
+            self._path_changed(path, finished=path in message.finished)
 
     def on_rescan_requested(self, _message: RescanRequested) -> None:
         """Scan the whole folder."""
         self._ctx.in_flight.request_scan()
 
-    def _path_changed(self, path: str) -> None:
-        self._ctx.in_flight.path_changed(path, self._ctx.now)
+    def _path_changed(self, path: str, *, finished: bool = False) -> None:
+        now = self._ctx.now
+        repeated = finished and now < self._finished_at.get(path, 0.0) + self._ctx.setup.quiet
+        if finished:
+            if len(self._finished_at) >= _FINISHED_MOST:
+                # To forget them is safe: a file that is finished again is then scanned once more.
+                self._finished_at.clear()
+            self._finished_at[path] = now
+        self._ctx.in_flight.path_changed(path, now, finished=finished, repeated=repeated)
 
     def on_scan_results(self, message: ScanResults) -> None:
         """Write the results of a scan into the local tree."""
@@ -217,13 +229,14 @@ class LocalChanges:
             return
         for path in [path for path, due in in_flight.racy.items() if ctx.now >= due]:
             del in_flight.racy[path]
-            in_flight.changed_paths.setdefault(path, (ctx.now - ctx.setup.quiet, ctx.now - ctx.setup.quiet))
+            quiet_since = ctx.now - ctx.setup.quiet
+            in_flight.changed_paths.setdefault(path, PendingChange(quiet_since, quiet_since))
             if not in_flight.scan.running:
                 # A running whole scan may have read it too early.
                 in_flight.confirmed_racy.add(path)
         ready: list[str] = []
-        for path, (first, last) in in_flight.changed_paths.items():
-            due = min(last + ctx.setup.quiet, first + ctx.setup.quiet_most)
+        for path, change in in_flight.changed_paths.items():
+            due = change.due(ctx.setup.quiet, ctx.setup.quiet_most)
             if path in in_flight.scanning_paths or path in in_flight.applying:
                 continue  # the end of that scan or change causes the next step
             if due > ctx.now:

@@ -25,10 +25,16 @@ class TimePassed(Struct, frozen=True, gc=False):
 
 
 class PathsChanged(Struct, frozen=True, gc=False):
-    """The watcher reported changes at these paths; ``rescan``: also at unknown ones."""
+    """The watcher reported changes at these paths.
+
+    Attributes:
+        rescan: also at unknown ones.
+        finished: those of the paths that their writer closed, or renamed into place.
+    """
 
     paths: frozenset[str]
     rescan: bool = False
+    finished: frozenset[str] = frozenset()
 
 
 class ScanResults(Struct, frozen=True, gc=False):

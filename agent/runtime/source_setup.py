@@ -168,7 +168,7 @@ def make_watcher(fs: Fs, source: SourceEntry, runner: SourceRunner) -> Watcher |
     """Return a watcher that posts changed paths to the runner; None while the folder cannot be opened."""
 
     def post(changed: ChangedPaths) -> None:
-        runner.deliver(m.PathsChanged(changed.paths, changed.rescan))
+        runner.deliver(m.PathsChanged(changed.paths, changed.rescan, changed.finished))
 
     try:
         root = Root(fs, str(source.root))

@@ -70,7 +70,10 @@ class Settings:
     """Values a person may change. ``TABLE`` holds the meaning, unit and limits of each field."""
 
     quiet_ms: int = _setting(
-        defaults.QUIET_MS, "ms", "how long a changed file must be quiet before it is looked at", most=60_000
+        defaults.QUIET_MS,
+        "ms",
+        "how long a changed file must be quiet before it is looked at; a fifth of it once it was closed",
+        most=60_000,
     )
     quiet_max_ms: int = _setting(
         defaults.QUIET_MAX_MS, "ms", "longest wait for a file that keeps changing", most=600_000

@@ -318,3 +318,41 @@ def test_a_stop_amid_changes_is_prompt_and_releases_everything(room: Room, notic
     assert notices.rescans() == 0
     assert descriptors() == before
     assert watches() == 0
+
+
+def _pause(notices: Notices, room: Room) -> None:
+    """Wait until the reader has posted everything of before."""
+    (room.folder / "mark.md").write_text("x")
+    eventually(lambda: "mark.md" in notices.paths())
+    (room.folder / "mark.md").unlink()
+    notices.forget()
+
+
+def test_a_file_is_finished_when_its_writer_has_closed_it(room: Room, linux: Watcher, notices: Notices) -> None:
+    """Closed after writing, or renamed into place; later permissions change nothing. An open file is not finished."""
+    with open(room.folder / "open.md", "w") as still_written:
+        still_written.write("half of a ")
+        still_written.flush()
+        (room.folder / "closed.md").write_text("x")
+        (room.folder / "closed.md").chmod(0o600)
+        (room.folder / ".new").write_text("x")
+        (room.folder / ".new").rename(room.folder / "placed.md")
+        (room.folder / "gone.md").write_text("x")
+        (room.folder / "gone.md").unlink()
+        (room.folder / "last.md").write_text("x")
+        eventually(partial(notices.hold, "open.md", "closed.md", "placed.md", "gone.md", "last.md"))
+        eventually(lambda: notices.finished() == {"closed.md", "placed.md", "last.md"})
+    eventually(lambda: "open.md" in notices.finished())
+
+
+def test_a_file_renamed_within_the_selection_is_not_finished(room: Room, linux: Watcher, notices: Notices) -> None:
+    """Both its paths are scanned together. An editor that renames the old text away writes a file that is finished."""
+    (room.folder / "old.md").write_text("x")
+    (room.folder / "note.md").write_text("x")
+    eventually(partial(notices.hold, "old.md", "note.md"))
+    _pause(notices, room)
+    (room.folder / "old.md").rename(room.folder / "new.md")
+    (room.folder / "note.md").rename(room.folder / "note.md~")
+    (room.folder / "note.md").write_text("y")
+    eventually(partial(notices.hold, "old.md", "new.md"))
+    eventually(lambda: notices.finished() == {"note.md"})

@@ -16,11 +16,13 @@ class Notices:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._paths: set[str] = set()
+        self._finished: frozenset[str] = frozenset()
         self._rescans = 0
 
     def __call__(self, noticed: ChangedPaths, /) -> None:
         with self._lock:
             self._paths |= noticed.paths
+            self._finished = self._finished - noticed.paths | noticed.finished
             self._rescans += noticed.rescan
 
     def paths(self) -> set[str]:
@@ -30,9 +32,15 @@ class Notices:
     def hold(self, *paths: str) -> bool:
         return self.paths().issuperset(paths)
 
+    def finished(self) -> set[str]:
+        """The paths whose last notice said that they are finished."""
+        with self._lock:
+            return set(self._finished)
+
     def forget(self) -> None:
         with self._lock:
             self._paths.clear()
+            self._finished = frozenset()
 
     def rescans(self) -> int:
         with self._lock:

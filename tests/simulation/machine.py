@@ -198,7 +198,7 @@ class Machine:
         self._world = world
         self._seed = seed
         self._make_carrier = make_carrier
-        self._lives = self._passes = 0
+        self._lives = self._passes = self._reports = 0
         self._http: HttpClient | None = None
         write_marker(fs, f"/{ROOT}", f"/{STATE}", world.source_id)
         self.fs.settle()
@@ -438,8 +438,14 @@ class Machine:
     def hear(self, paths: Sequence[str]) -> None:
         """The watcher saw something at these paths; at none of them: somewhere. A single pass has no watcher."""
         if self.alive and self.habits.run_mode is RunMode.DAEMON:
-            heard = [m.PathsChanged(frozenset([path])) for path in paths]
+            heard = [self._report(path) for path in paths]
             self.said[WATCHER_LANE].extend(heard or [m.PathsChanged(frozenset(), rescan=True)])
+
+    def _report(self, path: str) -> m.PathsChanged:
+        """Every second report says that the writer has finished the file, true or not: it may be half of a text."""
+        self._reports += 1
+        one = frozenset([path])
+        return m.PathsChanged(one, finished=one if self._reports % 2 else frozenset())
 
     # Work
 

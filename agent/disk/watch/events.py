@@ -19,10 +19,12 @@ class ChangedPaths(Struct, frozen=True):
     Attributes:
         paths: selected paths, relative to the root, that must be observed again.
         rescan: True if the changed paths cannot all be named, so the whole folder must be scanned.
+        finished: those of ``paths`` that their writer closed or renamed into place, without a later change.
     """
 
     paths: frozenset[str]
     rescan: bool = False
+    finished: frozenset[str] = frozenset()
 
 
 class WatchGap(enum.Enum):

@@ -27,6 +27,7 @@ from watchdog.observers.inotify_c import (
 )
 
 from agent.disk.watch.events import ChangedPaths, Degrade, PostChanges, ScopeFilter, WatchGap
+from agent.disk.watch.finished import FinishedFiles
 from agent.disk.watch.losses import LossResponse, LossTracker
 from agent.disk.watch.mounts import MountTable
 
@@ -140,6 +141,7 @@ class InotifyBackend:
         self._walks = 0
         self._losses = LossTracker()
         self._paths: set[str] = set()
+        self._finished = FinishedFiles()
         self._rescan = False
         self._scope_changed = False
         self._renewals: set[str] = set()
@@ -182,6 +184,7 @@ class InotifyBackend:
                 self._on_folder(self._reader, event, path)
         elif (wanted := self._names.wanted(path)) is not None:
             self._paths.add(wanted)
+            self._finished.record(wanted, event.mask, event.cookie)
 
     def on_watch_deleted(self, wd: WatchDescriptor) -> None:
         """Forget a watch that the kernel ended (folder deleted or unmounted), or that ``stop`` ended."""
@@ -225,7 +228,7 @@ class InotifyBackend:
         self._paths.clear()
         self._rescan = self._scope_changed = False
         if paths or rescan:
-            self._post(ChangedPaths(paths, rescan))
+            self._post(ChangedPaths(paths, rescan, self._finished.among(paths)))
         self._names.release()
 
     def _respond_to_losses(self, reader: _Reader, now: float) -> None:
