@@ -12,12 +12,15 @@ from pathlib import Path
 
 import orjson
 
-from agent.hub.auth import DEFAULT_DAYS, SecretError, hub_secret, mint
-from agent.hub.domain.ids import system_clock
-from agent.hub.pinakes.hashes import ALGORITHMS, SHA256
-from agent.hub.raven.endpoints import BODY_LIMIT
-from agent.hub.serve import DEFAULT_HOST, HubReady, HubSettings, ServeError, serve
-from agent.hub.store.sql_store import StoreError
+from agent.process.imports import quick_imports
+
+with quick_imports():
+    from agent.hub.auth import DEFAULT_DAYS, SecretError, hub_secret, mint
+    from agent.hub.domain.ids import system_clock
+    from agent.hub.pinakes.hashes import ALGORITHMS, SHA256
+    from agent.hub.raven.endpoints import BODY_LIMIT
+    from agent.hub.serve import DEFAULT_HOST, HubReady, HubSettings, ServeError, serve
+    from agent.hub.store.sql_store import StoreError
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -1,51 +1,20 @@
-"""uvicorn's WebSocket protocol, counted among the hub's connections."""
+"""The choice of uvicorn's WebSocket protocol. Its library is imported with the first WebSocket."""
 
 from __future__ import annotations
 
-import asyncio
+from importlib.util import find_spec
 from typing import Any
-
-from agent.hub.client_timeouts import CONNECTION_KEY, TimeoutH11Protocol
-from agent.hub.connection_table import ConnectionStage
-
-try:
-    from uvicorn.protocols.websockets.wsproto_impl import WSProtocol
-except ImportError:  # wsproto is not installed: clients poll
-    WSProtocol = None  # type: ignore[assignment,misc]
 
 MAX_FRAME_BYTES = 65_536
 """Bytes of the longest frame that a client may send."""
 
 
 def websocket_protocol() -> Any:
-    """Return the protocol class for uvicorn, or "none" if the library for it is not installed."""
-    return "none" if WSProtocol is None else CountedWebSocket
+    """Return what makes uvicorn's protocol of one connection; "none" without the library for it: clients poll."""
+    return "none" if find_spec("wsproto") is None else _make
 
 
-if WSProtocol is not None:
+def _make(**settings: Any) -> Any:
+    from agent.hub.counted_websocket import CountedWebSocket
 
-    class CountedWebSocket(WSProtocol):
-        """A WebSocket that is in the table of connections, and whose scope names it."""
-
-        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-            """Count the connection."""
-            super().connection_made(transport)
-            TimeoutH11Protocol.table.add(self, self.client[0] if self.client else "")
-
-        def connection_lost(self, exc: Exception | None) -> None:
-            """Stop counting the connection."""
-            super().connection_lost(exc)
-            TimeoutH11Protocol.table.remove(self)
-
-        def handle_connect(self, event: Any) -> None:
-            """Begin the application. Its scope names this connection."""
-            super().handle_connect(event)
-            self.scope[CONNECTION_KEY] = self  # type: ignore[typeddict-unknown-key]
-
-        def set_stage(self, stage: ConnectionStage) -> None:
-            """Record that the client has shown a valid token."""
-            TimeoutH11Protocol.table.set_stage(self, stage)
-
-        def abort(self) -> None:
-            """Close the connection at once."""
-            self.transport.abort()
+    return CountedWebSocket(**settings)

@@ -33,3 +33,12 @@ for wrong in ({"known": 0}, {"other": ""}, {"known": 1, "other": 2}):
 def test_quick_imports_change_no_meaning() -> None:
     """msgspec takes the same names from elsewhere; later imports and collections work as ever."""
     subprocess.run([sys.executable, "-c", _PROGRAM], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_a_hub_imports_neither_postgresql_nor_websockets() -> None:
+    """Most hubs keep their data in SQLite, and each start pays for imports."""
+    program = (
+        "import sys\nimport agent.hub.__main__\n"
+        "assert not [name for name in sys.modules if name.startswith(('sqlalchemy.dialects.postgresql', 'wsproto'))]\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[2])

@@ -7,7 +7,7 @@ benchmark: "agents pushing 100-item batches" in tests/benchmarks/test_hub.py. Pl
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
@@ -15,9 +15,9 @@ from itertools import chain
 from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Select, Table, bindparam, insert, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
-from agent.hub.store.statements import DIALECTS, SQLITE, Transaction
+from agent.hub.store.statements import SQLITE, Transaction, dialect_of
 
 _VALUE: Final = "one_value"
 _GROUP: Final = 20
@@ -84,7 +84,7 @@ class BulkLookup:
 def _lookup(dialect: str, lookup: BulkLookup) -> tuple[str, str, str]:
     """Return the statement before its values, the placeholder of one value, and the statement behind them."""
     narrowed = lookup.query.where(lookup.column.in_([bindparam(_VALUE)]))
-    compiled = narrowed.compile(dialect=DIALECTS[dialect])
+    compiled = narrowed.compile(dialect=dialect_of(dialect))
     before, _, rest = str(compiled).partition(" IN (")
     one, _, after = rest.partition(")")
     # The values are passed after all other parameters.
@@ -107,8 +107,16 @@ def _insert_one(dialect: str, table: Table, known: OnDuplicate) -> str:
     if known is OnDuplicate.REFUSED:
         return _driver_sql(dialect, insert(table).values(values), tuple(values))
     # The SQL is the same in both databases, but SQLAlchemy has a construct for each.
-    own = sqlite.insert(table) if dialect == SQLITE else postgresql.insert(table)
+    own = _insert_of(dialect)(table)
     return _driver_sql(dialect, own.values(values).on_conflict_do_nothing(), tuple(values))
+
+
+def _insert_of(dialect: str) -> Callable[[Table], Any]:
+    if dialect == SQLITE:
+        return sqlite.insert
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql.insert
 
 
 @cache
@@ -122,7 +130,7 @@ def _update_of(dialect: str, table: Table, kept: tuple[str, ...]) -> str:
 
 
 def _driver_sql(dialect: str, statement: Any, order: tuple[str, ...]) -> str:
-    compiled = statement.compile(dialect=DIALECTS[dialect])
+    compiled = statement.compile(dialect=dialect_of(dialect))
     # The values are passed by position.
     assert tuple(compiled.positiontup) == order, (compiled.positiontup, order)
     return str(compiled)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import ColumnElement, bindparam, func, literal_column, select
-from sqlalchemy.dialects import postgresql
+from sqlalchemy import ColumnElement, func, literal_column, select, text
 
 from agent.hub.domain.compression import CompressedContent, unpack
 from agent.hub.domain.drive_model import INLINE_BYTES
@@ -35,8 +34,8 @@ _SIZE = Statement(select(t.contents.c.size).where(_OF_WORKSPACE, is_value(t.cont
 _REFERENCE = Statement(
     select(t.contents.c.encoding, t.contents.c.data).where(_OF_WORKSPACE, is_value(t.contents.c.hash, "h"))
 )
-# Both databases have the same SQL for this, and SQLAlchemy has it in the constructs of each.
-_ADD_WORKSPACE = Statement(postgresql.insert(t.workspaces).values(id=bindparam("i")).on_conflict_do_nothing().inline())
+# Both databases have the same SQL for this. SQLAlchemy has it in each dialect only, and importing one costs its start.
+_ADD_WORKSPACE = Statement(text("INSERT INTO workspaces (id) VALUES (:i) ON CONFLICT DO NOTHING"))
 _WORKSPACE = Statement(select(t.workspaces.c.number).where(is_value(t.workspaces.c.id, "i")))
 _WORKSPACES = Statement(select(t.workspaces.c.number).order_by(t.workspaces.c.number))
 _USED = Statement(

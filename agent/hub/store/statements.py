@@ -8,18 +8,25 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Final, Protocol
 
 from sqlalchemy import ClauseElement, ColumnElement, Connection, Dialect, Insert, Table, bindparam, delete, insert
 from sqlalchemy.dialects import sqlite
-from sqlalchemy.dialects.postgresql import psycopg
 
 SQLITE: Final = "sqlite"
 POSTGRES: Final = "postgresql"
-DIALECTS: Final[Mapping[str, Dialect]] = {
-    SQLITE: sqlite.dialect(paramstyle="qmark"),
-    POSTGRES: psycopg.dialect(paramstyle="format"),  # type: ignore[no-untyped-call]
-}
+
+
+@cache
+def dialect_of(name: str) -> Dialect:
+    """Return SQLAlchemy's dialect for `SQLITE` or `POSTGRES`."""
+    if name == SQLITE:
+        return sqlite.dialect(paramstyle="qmark")
+    # Imported here: it is a seventh of all imports of a hub, and most hubs need SQLite only.
+    from sqlalchemy.dialects.postgresql import psycopg
+
+    return psycopg.dialect(paramstyle="format")  # type: ignore[no-untyped-call]
 
 
 class Transaction(Protocol):
@@ -114,7 +121,7 @@ class Statement:
 
     def _compile(self, dialect: str) -> tuple[str, tuple[str, ...], dict[str, Any]]:
         """Return the SQL, the names of its parameters in their order, and those with a value of their own."""
-        compiled: Any = self._built.compile(dialect=DIALECTS[dialect])
+        compiled: Any = self._built.compile(dialect=dialect_of(dialect))
         # SQLite's LIMIT comes with an OFFSET of 0 as a parameter.
         fixed = {name: value for name, value in compiled.params.items() if value is not None}
         found = self._compiled[dialect] = str(compiled), tuple(compiled.positiontup or ()), fixed

@@ -21,7 +21,6 @@ from sqlalchemy import (
     UniqueConstraint,
     text,
 )
-from sqlalchemy.dialects import postgresql
 
 from agent.hub.domain.model import EventType, ItemStatus
 
@@ -29,7 +28,7 @@ SCHEMA_VERSION = 6
 """Number of the newest file in `migrations`, which create exactly these tables."""
 
 # Paths sort by their UTF-8 bytes in both databases. PostgreSQL would otherwise use the locale's collation.
-PathText = Text().with_variant(postgresql.TEXT(collation="C"), "postgresql")
+PathText = Text().with_variant(Text(collation="C"), "postgresql")
 
 metadata = MetaData()
 
@@ -228,8 +227,8 @@ folders = Table(
     Column("modified_at", BigInteger, nullable=False),
     Column("deleted_at", BigInteger),  # NULL: present
     Index(
-        "folders_by_path", "source", "path", unique=True,
-        sqlite_where=text("deleted_at IS NULL"), postgresql_where=text("deleted_at IS NULL"),
+        # PostgreSQL has the same condition. Naming it here would import that dialect for every hub.
+        "folders_by_path", "source", "path", unique=True, sqlite_where=text("deleted_at IS NULL"),
     ),
     Index("folders_by_parent", "source", "parent"),
     sqlite_with_rowid=False,
