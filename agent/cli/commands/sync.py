@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,6 +11,9 @@ from agent.cli.command import App, command, dry_run_option, folder_option, witho
 from agent.cli.exit_codes import ExitCode, for_retry, for_sync
 from agent.cli.humanize import file_path, folder_path, parse_duration, path_params
 from agent.core.errors import UsageError
+
+if TYPE_CHECKING:
+    from agent.cli.client import Client
 
 everywhere_option = click.option(
     "--everywhere", is_flag=True, help="The server's source, for all machines, not only this one."
@@ -49,18 +52,19 @@ def sync_command(
         "dry_run": dry_run,
         "undo_deletes": undo_deletes,
     }
-    return one_pass(app, params, conflicts_ok)
+    with app.connect() as client:
+        code = pass_of(app, client, params)
+    return ExitCode.DONE if conflicts_ok and code is ExitCode.CONFLICTS else code
 
 
-def one_pass(app: App, params: dict[str, Any], conflicts_ok: bool) -> ExitCode:
+def pass_of(app: App, client: Client, params: dict[str, Any]) -> ExitCode:
     """Run a pass, with a progress line on a terminal, and show what it did."""
     from agent.cli.live import progress_beside
 
-    with app.connect() as client, progress_beside(app.output, client):
+    with progress_beside(app.output, client):
         document = client.call("sync", params)
     app.output.done(document, render.sync)
-    code = for_sync(document)
-    return ExitCode.DONE if conflicts_ok and code is ExitCode.CONFLICTS else code
+    return for_sync(document)
 
 
 @command("retry")

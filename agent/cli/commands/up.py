@@ -51,7 +51,7 @@ def up_command(
     A folder that is not linked yet is linked to --server, else to a hub that runs inside the agent. Ctrl-C ends it.
     With --all-files that hub keeps images, PDFs and videos too.
     """
-    from agent.cli.commands.sync import one_pass
+    from agent.cli.commands.sync import pass_of
     from agent.settings.links import LOCAL_FILES
 
     if all_files and server not in (None, LOCAL_FILES):
@@ -65,8 +65,9 @@ def up_command(
     with app.connect() as client:
         _ensure_linked(app, client, root, server=server, include=include, port=port, yes=yes)
         is_daemon = client.is_daemon
-    if once:
-        return one_pass(app, {**path_params("folder", root), "dry_run": False, "undo_deletes": False}, False)
+        if once:
+            # In the same session: a second one would start the embedded hub again.
+            return pass_of(app, client, {**path_params("folder", root), "dry_run": False, "undo_deletes": False})
     if is_daemon:
         _watch(app)
     else:
