@@ -139,6 +139,16 @@ class FetchStateDigest(Struct, frozen=True, gc=False):
     """Ask for the digest of the server's files; post StateDigestArrived."""
 
 
+class CheckDeleted(Struct, frozen=True, gc=False):
+    """Ask which of these files the server deleted or moved, as its listing proves neither; post DeletedChecked.
+
+    Attributes:
+        files: path and the server's id of each.
+    """
+
+    files: tuple[tuple[str, str], ...]
+
+
 class CheckFeedContinuity(Struct, frozen=True, gc=False):
     """Ask if the server's feed still holds what was read up to ``state``; post FeedContinuityChecked."""
 
@@ -261,6 +271,7 @@ Effect = (
     | FetchHeadsAndConflicts
     | FetchListing
     | FetchStateDigest
+    | CheckDeleted
     | CheckFeedContinuity
     | FetchConflicts
     | CloseConflicts

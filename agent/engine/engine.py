@@ -113,6 +113,7 @@ class Engine:
             m.HeadArrived: self._on_head,
             m.ListingArrived: self._verification.on_listing,
             m.StateDigestArrived: self._verification.on_digest,
+            m.DeletedChecked: self._verification.on_deleted_checked,
             m.FeedContinuityChecked: self._polling.on_continuity_checked,
             m.ConnectionsReset: self._polling.on_connections_reset,
             m.Nudged: self._polling.on_nudged,

@@ -166,6 +166,16 @@ class StateDigestArrived(Struct, frozen=True, gc=False):
     digest: str
 
 
+class DeletedChecked(Struct, frozen=True, gc=False):
+    """Answer to CheckDeleted.
+
+    Attributes:
+        gone: those of the files that are no longer at their paths, as the server says itself.
+    """
+
+    gone: tuple[tuple[str, str], ...]
+
+
 class FeedContinuityChecked(Struct, frozen=True, gc=False):
     """Comparison of the server's feed with the position it was read to.
 
@@ -367,6 +377,7 @@ Message = (
     | HeadArrived
     | ListingArrived
     | StateDigestArrived
+    | DeletedChecked
     | FeedContinuityChecked
     | ConnectionsReset
     | Nudged

@@ -2,9 +2,10 @@
 
 The feed is read to its end, the files are listed, and the feed is read to its end again. Only paths without a change
 in between are compared. If a path differs, its head is fetched; if a path is missing, it counts as deleted after a
-second listing. A server that hides files proves no delete in this way: a missing file stays and is shown to the
-person, except after a lost cursor. Where the server lists no hashes, a file whose mark moved since its head was
-fetched differs.
+second listing. Where the server lists no hashes, a file whose mark moved since its head was fetched differs.
+
+A server that hides files proves no delete by its listing. It is asked about each missing file; one of which it says
+nothing stays, and is shown to the person. After a lost cursor two listings count: no feed repeats the deletes.
 
 A server may state one digest of its files instead. Where it equals that of the remote tree, nothing is listed.
 """
@@ -24,8 +25,8 @@ from agent.core.version import is_same_version
 from agent.engine.config import RunMode
 from agent.engine.conflicts import ConflictTracker
 from agent.engine.context import EngineContext
-from agent.engine.effects import FetchListing, FetchStateDigest
-from agent.engine.messages import Call, ListingArrived, StateDigestArrived
+from agent.engine.effects import CheckDeleted, FetchListing, FetchStateDigest
+from agent.engine.messages import Call, DeletedChecked, ListingArrived, StateDigestArrived
 from agent.engine.path_store import PathStore
 from agent.index.activity import ActivityKind
 from agent.index.operations import OperationState, StoredOperation
@@ -49,6 +50,7 @@ class VerificationPhase(enum.Enum):
     DIGEST = "digest"
     LISTING = "listing"
     DRAIN_AFTER = "drain_after"
+    CHECKING = "checking"
     ASKING = "asking"
 
 
@@ -66,6 +68,8 @@ class Verification:
         self._marks: dict[str, str] = {}
         """Listed marks of differing paths, confirmed once their head arrived."""
         self._missing_once: set[str] = set()
+        self._unlisted: set[str] = set()
+        """Paths that the newest listing lacks, while the server is asked about them."""
         self._is_cursor_lost = False
         """True until the listings after a lost cursor were compared: the feed will not report its deletes."""
         self._acked_before: set[str] = set()
@@ -157,7 +161,8 @@ class Verification:
         else:
             self._fetch_listing()
             return
-        self._ask()
+        if self._phase is VerificationPhase.ASKING:
+            self._ask()
 
     def on_digest(self, message: StateDigestArrived) -> None:
         """Take in the digest of the server's files."""
@@ -252,12 +257,17 @@ class Verification:
         self._take_newer_revisions()
         self._keep_marks()
         missing = {path for path in listing.missing(ctx.source) if self._quiet(path)}
-        if ctx.setup.hides_files and not self._is_cursor_lost:
-            self._keep(missing)
-        else:
-            self._remove(missing)
-        listing.clear(ctx.source)
         self._phase = VerificationPhase.ASKING
+        if not ctx.setup.hides_files or self._is_cursor_lost:
+            self._remove(missing)
+        elif missing:
+            self._phase = VerificationPhase.CHECKING
+            self._unlisted = missing
+            rows = self._path_store.rows(sorted(missing)).values()
+            ctx.emit(CheckDeleted(tuple((row.path, row.remote.remote_id) for row in rows if row.remote.remote_id)))
+        else:
+            self._clear_problems(Reason.NOT_LISTED)
+        listing.clear(ctx.source)
 
     def _remove(self, missing: set[str]) -> None:
         """Take files that two listings lack for deleted, and those that one lacks for the next listing."""
@@ -270,14 +280,29 @@ class Verification:
         else:
             self._is_cursor_lost = False
 
-    def _keep(self, missing: set[str]) -> None:
-        """Show the files that the server no longer lists. Both sides keep them: a right may have been taken away."""
+    def on_deleted_checked(self, message: DeletedChecked) -> None:
+        """Take in which of the files that the server no longer lists are gone by its own word.
+
+        Both sides keep the others: a right may have been taken away.
+        """
         ctx = self._ctx
+        if self._phase is not VerificationPhase.CHECKING:
+            return
+        ctx.retry_state.answered(Call.LISTING)
+        rows = self._path_store.rows([path for path, _ in message.gone])
+        # An event that came meanwhile may have put another file there.
+        gone = [
+            rows[path] for path, known in message.gone if self._quiet(path) and rows[path].remote.remote_id == known
+        ]
+        self._path_store.change(replace(row, remote=ABSENT) for row in gone)
+        missing = {path for path in self._unlisted - rows.keys() if self._quiet(path)}
         for path in missing:
             if not any(p.reason is Reason.NOT_LISTED for p in ctx.problems.get(path, ())):
                 text = "the server does not show it any more and reported no delete"
                 ctx.set_problem(PathProblem(path, ProblemOrigin.REMOTE, Reason.NOT_LISTED, text, ctx.now))
         self._clear_problems(Reason.NOT_LISTED, missing)
+        self._phase = VerificationPhase.ASKING
+        self._ask()
 
     def _drop_deletes_of_listed(self) -> None:
         """Drop every delete of a file that the server lists again with the agreed text.

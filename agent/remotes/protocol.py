@@ -351,6 +351,13 @@ class Remote(Protocol):
         """Read the digest of every file of the source; see ``core.state_digest``. Only with ``state_digest``."""
         ...
 
+    def is_gone(self, source_id: str, path: str, remote_id: str) -> bool:
+        """Return True if the server says itself that this file was deleted or moved away. Only with ``hides_files``.
+
+        False proves nothing: the account may not see the file any more.
+        """
+        ...
+
     def head(self, source_id: str, path: str) -> RemoteHead | None:
         """Read the head of a path, with the hashes of its history; None if the server has no file there."""
         ...

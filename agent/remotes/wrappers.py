@@ -207,6 +207,11 @@ class ObservedRemote:
         with self._observed("state_digest"):
             return self._inner.state_digest(source_id)
 
+    def is_gone(self, source_id: str, path: str, remote_id: str) -> bool:
+        """See ``Remote``."""
+        with self._observed("is_gone"):
+            return self._inner.is_gone(source_id, path, remote_id)
+
     def head(self, source_id: str, path: str) -> RemoteHead | None:
         """See ``Remote``."""
         with self._observed("head"):

@@ -237,18 +237,28 @@ class EffectExecutor:
                 yield m.FeedContinuityChecked(
                     remote.was_restored_from_older_copy(source, state), remote.is_paused(source)
                 )
-            case e.FetchListing():
-                for files in remote.listing(source):
-                    yield m.ListingArrived(tuple(files), last=False)
-                yield m.ListingArrived((), last=True)
-            case e.FetchStateDigest():
-                yield m.StateDigestArrived(remote.state_digest(source))
+            case e.FetchListing() | e.FetchStateDigest() | e.CheckDeleted():
+                yield from self._verify(effect, remote)
             case e.FetchConflicts(with_texts):
                 yield from conflict_list(remote.conflicts(source), with_texts)
             case e.CloseConflicts(closes):
                 yield from close_conflicts(remote, source, closes, self._save)
             case _:
                 raise TypeError(f"no effect for the server: {effect}")
+
+    def _verify(
+        self, effect: e.FetchListing | e.FetchStateDigest | e.CheckDeleted, remote: Remote
+    ) -> Iterator[m.Message]:
+        source = self._source_id
+        match effect:
+            case e.FetchListing():
+                for files in remote.listing(source):
+                    yield m.ListingArrived(tuple(files), last=False)
+                yield m.ListingArrived((), last=True)
+            case e.FetchStateDigest():
+                yield m.StateDigestArrived(remote.state_digest(source))
+            case e.CheckDeleted(files):
+                yield m.DeletedChecked(tuple(file for file in files if remote.is_gone(source, *file)))
 
     def _head(self, remote: Remote, path: str) -> Iterator[m.Message]:
         """Read the head of a file whose bytes are wanted here. A file that the rules leave out is not read."""
@@ -311,7 +321,7 @@ def _failure(effect: e.Effect, problem: Problem) -> m.CallFailed:
             return m.CallFailed(m.Call.STANDING, problem)
         case e.Recall(operation):
             return m.CallFailed(m.Call.RECALL, problem, operation.id)
-        case e.FetchListing() | e.FetchStateDigest():
+        case e.FetchListing() | e.FetchStateDigest() | e.CheckDeleted():
             return m.CallFailed(m.Call.LISTING, problem)
         case _:
             return m.CallFailed(m.Call.CONFLICTS, problem)

@@ -98,6 +98,8 @@ class EngineHarness:
         self.cursor = 0
         self.listing: tuple[RemoteFile, ...] | None = None
         """What the server lists; None: just what the remote tree holds."""
+        self.gone: set[str] = set()
+        """Paths whose files are gone, as the server says when it is asked."""
         self.listed: tuple[RemoteConflict, ...] | None = None
         """The conflicts the server lists; None: just those the engine knows."""
         self.effects: list[e.Effect | e.CloseConflict | e.TextForTrash] = []
@@ -191,6 +193,9 @@ class EngineHarness:
                 rows = [row for row in self.index.trees.all(SOURCE) if row.remote.hash]
                 held = tuple(RemoteFile(row.path, row.remote.hash or "") for row in rows)
                 self.tell(m.ListingArrived(self.listing if self.listing is not None else held, last=True))
+            elif self.wants(e.CheckDeleted):
+                asked = self.take(e.CheckDeleted)
+                self.tell(m.DeletedChecked(tuple(file for file in asked.files if file[0] in self.gone)))
             elif self.wants(e.FetchConflicts):
                 self.take(e.FetchConflicts)
                 self.tell(m.ConflictsArrived(self.listed if self.listed is not None else self._known_conflicts()))

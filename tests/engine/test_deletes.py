@@ -338,18 +338,25 @@ def test_fb5_a_spent_rename_excuses_no_delete_of_its_text() -> None:
     assert held_paths(harness) == set(NAMES[10:20]) and not harness.wants(e.Send)
 
 
-def test_a_server_that_hides_files_proves_no_delete_by_a_list() -> None:
-    """The file stays on both sides and is named; it is an ordinary file once it is listed again."""
+def test_a_hidden_file_is_deleted_only_by_the_servers_word() -> None:
+    """Both sides keep the others, which are named; they are ordinary files once they are listed again."""
     texts = {name: name for name in NAMES}
     harness = synced(texts)
     harness.setup = replace(harness.setup, hides_files=True)
     harness.engine.configure(harness.now, harness.setup)
+    listed = tuple(RemoteFile(name, sha(name), None, f"id of {name}") for name in NAMES)
+    harness.listing = listed
+    verified(harness)
     harness.listing = ()
     verified(harness)
     assert held_paths(harness) == set() and not harness.wants(e.ApplyChanges)
     problems = harness.index.problems.all(SOURCE)
     assert {(p.path, p.reason) for p in problems} == {(name, Reason.NOT_LISTED) for name in NAMES}
-    harness.listing = listing_of(texts)
+    harness.listing = listed
     verified(harness)
     assert harness.index.problems.all(SOURCE) == []
     assert all(harness.trees(name) == (sha(name),) * 3 for name in NAMES)
+    harness.listing, harness.gone = listed[2:], {NAMES[0]}
+    verified(harness)
+    assert [harness.trees(name)[2] for name in NAMES[:3]] == [None, sha(NAMES[1]), sha(NAMES[2])]
+    assert [p.path for p in harness.index.problems.all(SOURCE)] == [NAMES[1]]

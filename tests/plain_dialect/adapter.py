@@ -220,6 +220,10 @@ class PlainRemote:
         """See ``Remote``. Never called: the server has no digest."""
         raise _cannot("state_digest")
 
+    def is_gone(self, source_id: str, path: str, remote_id: str) -> bool:
+        """See ``Remote``. The server hides no files."""
+        return False
+
     def head(self, source_id: str, path: str) -> RemoteHead | None:
         """See ``Remote``."""
         for identifier in (self._known_id(source_id, path), self._tree.file(source_id, path)):

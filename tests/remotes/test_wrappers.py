@@ -40,6 +40,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "is_paused": ("s",),
     "listing": ("s",),
     "state_digest": ("s",),
+    "is_gone": ("s", "a.md", "id"),
     "head": ("s", "a.md"),
     "history": ("s", "a.md"),
     "conflicts": ("s",),

@@ -185,6 +185,10 @@ class PinakesRemote:
         path = scope_of(source_id).full(transfer.path)
         self._contents.fetch(path, transfer.rev, transfer.hash, transfer.size, offset, sink)
 
+    def is_gone(self, source_id: str, path: str, remote_id: str) -> bool:
+        """See ``Remote``. The server hides no files."""
+        return False
+
     def head(self, source_id: str, path: str) -> RemoteHead | None:
         """See ``Remote``. There are no versions."""
         found = self._contents.head(scope_of(source_id).full(path), self._books(source_id), path)

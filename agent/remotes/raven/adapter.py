@@ -195,6 +195,10 @@ class RavenRemote:
         """See ``Remote``."""
         return text(self._row("sources/digest", {"sourceId": source_id}), "digest")
 
+    def is_gone(self, source_id: str, path: str, remote_id: str) -> bool:
+        """See ``Remote``. The server hides no files."""
+        return False
+
     def head(self, source_id: str, path: str) -> RemoteHead | None:
         """See ``Remote``. The versions come without their texts.
 

@@ -189,6 +189,16 @@ class ScaiDriveRemote:
         """See ``Remote``. Never called: the server has no digest."""
         raise _cannot("state_digest")
 
+    def is_gone(self, source_id: str, path: str, remote_id: str) -> bool:
+        """See ``Remote``. A deleted file is 410, or is shown as deleted; 404 proves nothing."""
+        try:
+            found = self._calls.file(remote_id)
+        except RemoteCallError as failure:
+            if failure.problem.kind not in MISSING:
+                raise
+            return failure.problem.kind is ProblemKind.GONE
+        return found.deleted or found.path != path
+
     @property
     def selective_sync(self) -> SelectiveSync:
         """See ``Remote``."""
