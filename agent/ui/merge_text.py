@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -14,6 +15,8 @@ from agent.ui.visit import Fields
 
 CHOICES: Final[Mapping[str, str]] = {"mine": "Mine", "server": "Server", "both": "Both", "base": "Base"}
 _SIDES: Final[Mapping[bytes, str]] = {b"local": "Mine", b"raven": "Server", b"draft": "Your merge"}
+
+_MARKER_LINES: Final = re.compile(r"^(?:<<<<<<< [^\n]*|=======|>>>>>>> [^\n]*)\n", re.MULTILINE)
 
 Hunk = Mapping[str, Any]
 """One region in conflict, as ``diff`` lists it."""
@@ -110,7 +113,8 @@ def has_windows_line_ends(text: str) -> bool:
 
 
 def has_mixed_line_ends(text: str) -> bool:
-    """Return True if a text field would change some line ends of a text."""
+    """Return True if a text field would change some line ends of a text. Markers always end with a line feed."""
+    text = _MARKER_LINES.sub("", text)
     return 0 < text.count("\r\n") < text.count("\n") or text.count("\r") > text.count("\r\n")
 
 

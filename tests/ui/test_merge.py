@@ -60,20 +60,22 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         home.login(server)
         theirs = dict.fromkeys(MERGES, THEIRS) | {
             HOSTILE: THEIRS + SCRIPT,
-            "windows.md": THEIRS.replace("\n", "\r\n").replace("End.\r\n", "End.\n"),
+            "windows.md": THEIRS.replace("\n", "\r\n"),
+            "mixed.md": THEIRS.replace("\n", "\r\n").replace("End.\r\n", "End.\n"),
             "clean-1.md": "A\nb\nc\nd\n",
             "clean-2.md": "A\nb\nc\nd\n",
             "gone.md": "their edit\n",
         }
         mine = dict.fromkeys(MERGES, MINE) | {
             HOSTILE: MINE + SCRIPT.replace("2", "4"),
-            "windows.md": MINE.replace("\n", "\r\n").replace("End.\r\n", "End.\n"),
+            "windows.md": MINE.replace("\n", "\r\n"),
+            "mixed.md": MINE.replace("\n", "\r\n").replace("End.\r\n", "End.\n"),
             "clean-1.md": "a\nb\nc\nD\n",
             "clean-2.md": "a\nb\nc\nD\n",
         }
         for name in theirs:
             first = {"clean-1.md": "a\nb\nc\nd\n", "clean-2.md": "a\nb\nc\nd\n"}.get(name, BASE)
-            home.write(name, first.replace("\n", "\r\n") if name == "windows.md" else first)
+            home.write(name, first.replace("\n", "\r\n") if name in ("windows.md", "mixed.md") else first)
         source = home.link()
         for name, text in theirs.items():
             server.replace(source, name, text)
@@ -180,14 +182,20 @@ def test_a_merge_without_javascript(world: World) -> None:
     assert world.text("plain.md") == MERGED + "Added.\n"
 
 
-def test_line_ends_are_kept(world: World, window: Screen) -> None:
-    """A file with two kinds of line ends keeps each of them."""
-    page = window.open(f"/conflicts/{world.number('windows.md')}")
-    page.keyboard.press("Alt+1")
+@pytest.mark.parametrize("name", ["windows.md", "mixed.md"])
+def test_line_ends_are_kept(world: World, window: Screen, name: str) -> None:
+    """A file with Windows line ends keeps them, in typed lines too; a file with two kinds keeps each of them."""
+    page = window.open(f"/conflicts/{world.number(name)}")
+    page.keyboard.press("Alt+3")
     page.keyboard.press("Alt+2")
+    if name == "windows.md":
+        page.keyboard.press("Control+End")
+        page.keyboard.type("Typed.\n")
     page.get_by_role("button", name="Finish").click()
     expect(page.locator(".notice.good")).to_contain_text("Solved")
-    assert world.text("windows.md") == MERGED.replace("\n", "\r\n").replace("End.\r\n", "End.\n")
+    merged = MERGED.replace("euros.\n", "euros.\nThe budget is 90 dollars.\n").replace("\n", "\r\n")
+    expected = {"windows.md": merged + "Typed.\r\n", "mixed.md": merged.replace("End.\r\n", "End.\n")}
+    assert world.text(name) == expected[name]
 
 
 def test_a_moved_side_keeps_the_draft(world: World, window: Screen) -> None:
@@ -292,7 +300,7 @@ def test_a_text_for_a_conflict_that_is_over_is_kept(world: World) -> None:
 
 
 def test_a_killed_agent_loses_no_older_keystroke(world: World) -> None:
-    """SIGKILL in the middle of typing: everything typed two seconds before is in the draft."""
+    """SIGKILL in the middle of typing: all typed two seconds before is in the draft, the rest after a new sign-in."""
     number = world.number("narrow.md")
     with screen(world.browser, world.daemon) as window:
         page = window.open(f"/conflicts/{number}")
@@ -304,8 +312,13 @@ def test_a_killed_agent_loses_no_older_keystroke(world: World) -> None:
             typed.append(time.monotonic())
             page.wait_for_timeout(100)
         world.daemon.kill()
-        killed = time.monotonic()
-    draft = world.home.json("drafts", number)["text"]
-    older = sum(killed - moment > 2 for moment in typed)
-    assert older > 5
-    assert all(f"<{count}>" in draft for count in range(older))
+        older = sum(time.monotonic() - moment > 2 for moment in typed)
+        draft = world.home.json("drafts", number)["text"]
+        assert older > 5
+        assert all(f"<{count}>" in draft for count in range(older))
+        page.keyboard.type("<after the end>")
+        expect(page.locator("#merge-problem")).to_contain_text("not kept")
+        with world.home.daemon() as again:
+            Screen(page.context, again)
+            expect(page.locator("#merge-problem")).to_be_hidden(timeout=20_000)
+            assert "<39><after the end>" in again.call("draft", id=number)["text"]

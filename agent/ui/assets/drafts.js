@@ -69,11 +69,20 @@ export class Drafts {
         this.say(`Draft kept ${new Date().toLocaleTimeString()}`, "");
         if (document_.moved) this.moved();
       } else {
+        if (answer.status === 403) await this.renew();
         this.failed(`The draft is not kept: ${document_.error?.message ?? answer.statusText}.`, document_.error?.hint);
       }
     } catch {
       this.failed("The draft is not kept: the agent does not answer. The text stays in this page.", "raven-agent ui");
     }
+  }
+
+  /** After a restart of the agent and a new sign-in, in any window, this page continues with the new session. */
+  async renew() {
+    const answer = await fetch("/conflicts/session", { headers: { accept: "application/json" } });
+    if (!answer.ok) return;
+    const { csrf } = await answer.json();
+    for (const field of document.querySelectorAll('input[name="csrf"]')) field.value = csrf;
   }
 
   failed(words, hint) {

@@ -1,5 +1,5 @@
 // The merge editor. It takes the place of the text field of the form, and the form works without it.
-import { Annotation, Compartment, EditorState, Prec, StateField } from "@codemirror/state";
+import { Annotation, Compartment, EditorState, Prec, StateField, Text } from "@codemirror/state";
 import {
   Decoration, EditorView, WidgetType, drawSelection, highlightActiveLine, highlightWhitespace, keymap, lineNumbers,
 } from "@codemirror/view";
@@ -24,16 +24,20 @@ function findBlocks(doc, hunks) {
   const blocks = [];
   let open = null;
   let middles = [];
-  for (let number = 1; number <= doc.lines; number++) {
-    const line = doc.line(number);
-    const text = line.text.endsWith("\r") ? line.text.slice(0, -1) : line.text;
+  let position = 0;
+  for (const text of doc.iterLines()) {
+    const at = position;
+    position += text.length + 1;
+    const first = text.charCodeAt(0);
+    if (first !== 60 && first !== 61 && first !== 62) continue;
+    const plain = text.endsWith("\r") ? text.slice(0, -1) : text;
     if (text.startsWith(OPEN)) {
-      open = line;
+      open = doc.lineAt(at);
       middles = [];
-    } else if (open && text === MIDDLE) {
-      middles.push(line);
+    } else if (open && plain === MIDDLE) {
+      middles.push(doc.lineAt(at));
     } else if (open && middles.length && text.startsWith(CLOSE)) {
-      blocks.push(makeBlock(doc, open, middles, line, hunks));
+      blocks.push(makeBlock(doc, open, middles, doc.lineAt(at), hunks));
       open = null;
     }
   }
@@ -220,7 +224,7 @@ function take(view, choice, block = current(view)) {
   const text = { mine: left, server: right, both: block.left + right, base }[choice];
   const to = Math.min(doc.length, block.to + 1);
   view.dispatch({
-    changes: { from: block.from, to, insert: view.state.toText(text) },
+    changes: { from: block.from, to, insert: Text.of(text.split("\n")) },
     selection: { anchor: block.from },
     annotations: [decided.of(true), isolateHistory.of("full")],
     userEvent: "input.take",
@@ -279,25 +283,24 @@ function theme() {
   });
 }
 
-/** The line separator that keeps every byte: with mixed line ends a carriage return is a character of its line. */
-function separatorOf(text) {
-  const all = text.split("\n").length - 1;
+/** The kind of line ends. With mixed ones a carriage return is a character of its line, so that none is changed. */
+function endsOf(marked) {
+  // The agent ends its markers with a line feed in every file.
+  const text = marked.replaceAll(/^(?:<<<<<<< .*|=======|>>>>>>> .*)\n/gm, "");
   const windows = text.split("\r\n").length - 1;
-  return all > 0 && all === windows ? "\r\n" : "\n";
+  if (!text.includes("\r")) return "unix";
+  return windows === text.split("\n").length - 1 && windows === text.split("\r").length - 1 ? "windows" : "mixed";
 }
 
 function start(form) {
   const data = JSON.parse(document.getElementById("merge-data").textContent);
-  hunksOfPage = data.hunks.map((hunk) => ({
-    base: hunk.base === null ? null : hunk.base.replaceAll("\r\n", "\n"),
-    local: hunk.local.replaceAll("\r\n", "\n"),
-    remote: hunk.remote.replaceAll("\r\n", "\n"),
-  }));
-  const separator = separatorOf(data.text);
-  if (separator === "\n" && data.text.includes("\r")) hunksOfPage = data.hunks;
+  const ends = endsOf(data.text);
+  const unix = (text) => (text === null || ends === "mixed" ? text : text.replaceAll("\r\n", "\n"));
+  hunksOfPage = data.hunks.map(({ base, local, remote }) => ({ base: unix(base), local: unix(local), remote: unix(remote) }));
+  const exact = ({ doc }) => (ends === "windows" ? doc.toString().replaceAll("\n", "\r\n") : doc.toString());
   field = conflictField(hunksOfPage);
   const whitespace = new Compartment();
-  const drafts = new Drafts(form, data, () => view.state.sliceDoc());
+  const drafts = new Drafts(form, data, () => exact(view.state));
   const submit = (name) => form.querySelector(`button[name="do"][value="${name}"]`).click();
   const keys = [
     { key: "Alt-ArrowDown", run: (one) => step(one, 1) },
@@ -321,7 +324,7 @@ function start(form) {
       doc: data.text,
       extensions: [
         EditorView.cspNonce.of(form.dataset.nonce),
-        EditorState.lineSeparator.of(separator),
+        ends === "mixed" ? EditorState.lineSeparator.of("\n") : [],
         Prec.highest(keymap.of(keys)),
         field, protect,
         lineNumbers(), history(), drawSelection(), highlightActiveLine(), search(), highlightSelectionMatches(),
@@ -370,7 +373,7 @@ function start(form) {
   });
   form.addEventListener("formdata", (event) => {
     // A form changes line ends; JSON keeps them.
-    event.formData.set("exact", JSON.stringify(view.state.sliceDoc()));
+    event.formData.set("exact", JSON.stringify(exact(view.state)));
     event.formData.set("replaces", drafts.kept ?? "");
     drafts.stop();
   });

@@ -116,6 +116,11 @@ def keep(visit: Visit) -> Response:
     return JSONResponse({**document, "moved": document["conflict"] != document["id"]})
 
 
+def session(visit: Visit) -> Response:
+    """Return the token of the session. Only a page of this program can read it, and only while it is signed in."""
+    return JSONResponse({"csrf": "" if visit.session is None else visit.session.csrf})
+
+
 def finish(visit: Visit) -> Response:
     """Keep the posted text, then do what the pressed button says: finish, keep, or decide one block."""
     shown = _shown(visit)
@@ -211,6 +216,7 @@ def _next(visit: Visit, undo: str = "", fields: Mapping[str, str] | None = None)
 
 
 ROUTES: Final = (
+    PageRoute("/conflicts/session", session),
     PageRoute("/conflicts/undo", undo, "POST"),
     PageRoute("/conflicts/{number}", merge),
     PageRoute("/conflicts/{number}/draft", keep, "POST"),
