@@ -34,6 +34,9 @@ def test_the_wheel_has_every_module_and_the_service_templates(wheel: Path) -> No
     templates = {Path(name).name for name in inside if name.startswith("agent/service/templates/")}
     ours = [*(CHECKOUT / "systemd").glob("*.service"), *(CHECKOUT / "launchd").glob("*.plist")]
     assert {path.name for path in ours} <= templates
+    pages = {str(path.relative_to(CHECKOUT)) for path in (CHECKOUT / "agent/ui").rglob("*.*") if path.suffix != ".pyc"}
+    sources = {name for name in pages if name.startswith("agent/ui/assets/")}
+    assert sources and pages - sources <= inside and not sources & inside
     assert units["raven-agent.service"] == (CHECKOUT / "systemd/raven-agent.service").read_bytes()
     assert not [name for name in inside if name.startswith(("tests/", "packaging/"))]
 

@@ -96,3 +96,18 @@ def test_the_inbox_changes_by_itself(world: World) -> None:
         expect(page.locator("#live")).to_contain_text("The last one was solved")
         window.picture("inbox-empty")
         assert window.problems == []
+
+
+def test_the_overview_changes_by_itself(world: World) -> None:
+    """A pause in the terminal is shown without a reload, and said once to a screen reader."""
+    _, _, daemon, browser = world
+    with screen(browser, daemon) as window:
+        page = window.open("/")
+        expect(page.locator("#live")).to_contain_text("up to date", timeout=20_000)
+        daemon.call("pause")
+        expect(page.locator("#live")).to_contain_text("paused", timeout=20_000)
+        expect(page.locator("#live-said")).to_contain_text("paused", timeout=20_000)
+        daemon.call("resume")
+        expect(page.locator("#live")).to_contain_text("up to date", timeout=20_000)
+        assert window.violations() == []
+        assert window.problems == []
