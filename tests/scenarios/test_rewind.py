@@ -131,3 +131,18 @@ def test_an_undo_that_left_a_file_out_can_be_repeated(home: Home, server: Server
     home.write("edited.md", THEN["edited.md"])
     assert home.run("restore", home.folder, "--undo", "--yes").code == 0
     assert home.texts() == NOW
+
+
+def test_a_part_of_a_folder_goes_back_alone(home: Home, server: Server) -> None:
+    """A folder in the linked one, or a single file, is brought back; the rest stays as it is now."""
+    home.write("sub/a.md", "a then\n")
+    home.write("sub/b.md", "b then\n")
+    home.write("sub-2.md", "beside then\n")
+    at, _ = prepared(home)
+    for name in ("sub/a.md", "sub/b.md", "sub-2.md"):
+        home.write(name, "now\n")
+    done = home.json("restore", home.folder / "sub" / "a.md", "--at", at, "--yes")
+    assert [row["path"] for row in done["files"]] == ["sub/a.md"]
+    done = home.json("restore", home.folder / "sub", "--at", at, "--yes")
+    assert [row["path"] for row in done["files"]] == ["sub/b.md"]
+    assert home.texts() == {**NOW, "sub/a.md": "a then\n", "sub/b.md": "b then\n", "sub-2.md": "now\n"}

@@ -11,6 +11,7 @@ from agent.api.methods.common import (
     chosen_sources,
     live_conflicts,
     opened_folder,
+    path_param,
     readable,
     remote_of,
     row_of,
@@ -44,7 +45,7 @@ def rewind(agent: Agent, params: RewindParams) -> RewindDocument:
         RemoteError: the server cannot be asked for the versions.
         UsageError: the time lies before the activity log, the folder is not linked, or there is nothing to undo.
     """
-    (source,) = chosen_sources(agent, params)
+    source, below = _scope(agent, params)
     if params.undo == (params.at is not None):
         raise UsageError("exactly one of at and undo is needed")
     if params.dry_run:
@@ -53,6 +54,7 @@ def rewind(agent: Agent, params: RewindParams) -> RewindDocument:
         working_runner(agent, source).pass_once().result()
     parked = {conflict.path for conflict in live_conflicts(agent, source) if conflict.parks}
     rows = _undo_rows(agent, source, parked) if params.at is None else _rows(agent, source, _moment(params.at), parked)
+    rows = [row for row in rows if not below or row.path == below or row.path.startswith(f"{below}/")]
     plan = plan_id("rewind", (f"{row.path}\0{row.step}\0{row.before}\0{row.after}" for row in rows))
     changed = 0
     if not params.dry_run:
@@ -68,6 +70,15 @@ def rewind(agent: Agent, params: RewindParams) -> RewindDocument:
         dry_run=params.dry_run,
         files=rows,
     )
+
+
+def _scope(agent: Agent, params: RewindParams) -> tuple[SourceEntry, str]:
+    """Return the source, and the readable path of the folder or file in it that is meant; empty for all of it."""
+    if params.folder is None and params.folder_base64 is None:
+        (source,) = chosen_sources(agent, params)
+        return source, ""
+    source, below = agent.source_over(path_param(params.folder, params.folder_base64, "folder"))
+    return source, "" if below == "." else readable(below)
 
 
 def _records(agent: Agent) -> Rewinds:

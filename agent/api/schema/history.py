@@ -145,6 +145,7 @@ class RewindParams(FolderParams, frozen=True, kw_only=True):
     """The time to go back to, or the undo of the last rewind: exactly one of ``at`` and ``undo``.
 
     Attributes:
+        folder: also a folder or a file in a linked one; only it is changed then.
         at: RFC 3339 time.
         undo: bring back what the last rewind of this folder changed.
         dry_run: only list the files.

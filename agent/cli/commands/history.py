@@ -67,7 +67,7 @@ def show_command(app: App, path: str, version: str | None) -> ExitCode:
 @version_option
 @click.option("--trash", "trash_id", type=TRASH_ID, metavar="ID", help="This entry, as trash shows it.")
 @click.option("--to", metavar="FILE", help="Write it there instead of to PATH.")
-@click.option("--at", metavar="TIME", help="The folder PATH as it was then: 2h, 14:30 or '2026-03-01 14:30'.")
+@click.option("--at", metavar="TIME", help="The folder or file PATH as it was then: 2h, 14:30 or '2026-03-01 14:30'.")
 @click.option("--undo", is_flag=True, help="Undo the last --at of the folder PATH.")
 @dry_run_option
 @yes_option

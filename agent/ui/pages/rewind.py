@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -39,10 +40,11 @@ def rewind(visit: Visit) -> Response:
     since = now - (dt.timedelta(hours=_SPANS["hour"]) if by == "hour" else dt.timedelta(days=_SPANS["day"]))
     counts = visit.call("activity_counts", folder=root, by=by, since=since.isoformat())
     at = _time(visit.query.text("at"))
+    below = _below(visit.query.text("below"))
     plan, problem = None, ""
     if at is not None:
         try:
-            plan = visit.call("rewind", folder=root, at=at.isoformat(), dry_run=True)
+            plan = visit.call("rewind", folder=_joined(root, below), at=at.isoformat(), dry_run=True)
         except AgentError as error:
             problem = error.message
     return visit.page(
@@ -51,6 +53,8 @@ def rewind(visit: Visit) -> Response:
         bars=histogram(counts, now, by, _SPANS[by]),
         size=(WIDTH, HEIGHT),
         by=by,
+        below=below,
+        whole=_joined(root, below),
         at=at,
         at_field=(at or now).strftime("%Y-%m-%dT%H:%M"),
         latest=now.strftime("%Y-%m-%dT%H:%M"),
@@ -67,6 +71,18 @@ def _source(visit: Visit) -> Mapping[str, Any]:
         if source["id"] == wanted:
             return dict(source)
     raise UsageError("no linked folder has this address", "raven-agent status lists them")
+
+
+def _below(text: str) -> str:
+    """Return a path below the root of the folder. Raises UsageError for one that leads out of it."""
+    found = posixpath.normpath(text.strip().strip("/")) if text.strip(" /") else ""
+    if found.startswith(".."):
+        raise UsageError(f"{text!r} leads out of the folder", "give a path below it")
+    return "" if found == "." else found
+
+
+def _joined(root: str, below: str) -> str:
+    return f"{root}/{below}" if below else root
 
 
 def _time(text: str) -> dt.datetime | None:
@@ -89,7 +105,8 @@ def apply(visit: Visit) -> Response:
     at = _time(visit.form.text("at"))
     if at is None:
         raise UsageError("the form names no time", "load the page again")
-    document = visit.call("rewind", folder=source["root"], at=at.isoformat(), plan=visit.form.text("plan"))
+    folder = _joined(source["root"], _below(visit.form.text("below")))
+    document = visit.call("rewind", folder=folder, at=at.isoformat(), plan=visit.form.text("plan"))
     undo = f"/rewind/{source['id']}/undo"
     return visit.go(f"/rewind/{source['id']}", Notice(_result(document, "The folder is back"), undo=undo))
 
