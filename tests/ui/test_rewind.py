@@ -50,7 +50,10 @@ def test_a_folder_goes_back_and_forward_again(world: World) -> None:
         page.get_by_text("The numbers, and a link to each time").click()
         assert page.locator("svg rect").count() >= 1
         assert window.violations() == []
-        page.goto(f"{window.origin}/rewind/{source}?at={at.isoformat().replace('+', '%2B')}")
+        when = at.isoformat().replace("+", "%2B")
+        page.goto(f"{window.origin}/rewind/{source}?at={when}&below=edited.md")
+        expect(page.locator("main")).to_contain_text("1 file would be restored")
+        page.goto(f"{window.origin}/rewind/{source}?at={when}")
         expect(page.locator("main")).to_contain_text("2 files would be restored")
         expect(page.locator("main")).to_contain_text("1 file made later would go to the trash")
         window.picture("rewind-light")
@@ -103,11 +106,28 @@ def test_the_overview_changes_by_itself(world: World) -> None:
     _, _, daemon, browser = world
     with screen(browser, daemon) as window:
         page = window.open("/")
-        expect(page.locator("#live")).to_contain_text("up to date", timeout=20_000)
+        expect(page.locator("#live")).to_contain_text("in step", timeout=20_000)
         daemon.call("pause")
         expect(page.locator("#live")).to_contain_text("paused", timeout=20_000)
         expect(page.locator("#live-said")).to_contain_text("paused", timeout=20_000)
         daemon.call("resume")
-        expect(page.locator("#live")).to_contain_text("up to date", timeout=20_000)
+        expect(page.locator("#live")).to_contain_text("in step", timeout=20_000)
         assert window.violations() == []
+        assert window.problems == []
+
+
+def test_the_activity_changes_by_itself(world: World) -> None:
+    """A new entry appears; a paused list stays, and catches up afterwards."""
+    home, _, daemon, browser = world
+    with screen(browser, daemon) as window:
+        page = window.open("/activity")
+        home.write("seen-1.md", "1\n")
+        expect(page.locator("#live")).to_contain_text("seen-1.md", timeout=20_000)
+        page.get_by_role("button", name="Pause the list").click()
+        home.write("seen-2.md", "2\n")
+        with page.expect_response(lambda answer: "/activity" in answer.url, timeout=20_000):
+            pass
+        assert "seen-2.md" not in page.inner_text("#live")
+        page.get_by_role("button", name="Pause the list").click()
+        expect(page.locator("#live")).to_contain_text("seen-2.md", timeout=20_000)
         assert window.problems == []

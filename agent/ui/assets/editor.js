@@ -388,7 +388,7 @@ function start(form) {
 /** Show a banner once a side of this conflict has moved, or once it was solved elsewhere. */
 function follow(form, id) {
   const [number] = id.split(".");
-  const source = new EventSource(`/events?after=${encodeURIComponent(form.dataset.after)}`);
+  const source = new window.AgentEvents(`/events?after=${encodeURIComponent(form.dataset.after)}`);
   source.addEventListener("conflicts", (event) => {
     const found = JSON.parse(event.data).conflicts.find((one) => one.split(".")[0] === number);
     document.getElementById("merge-moved").hidden = found === undefined || found === id;

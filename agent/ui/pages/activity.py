@@ -10,6 +10,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from agent.ui.folders import all_sources
+from agent.ui.live import live_position
 from agent.ui.page_route import PageRoute
 from agent.ui.visit import Visit
 from agent.ui.words import address
@@ -22,6 +23,7 @@ SPANS: Final = {"1h": 3600, "24h": 86_400, "7d": 7 * 86_400}
 
 def activity(visit: Visit) -> Response:
     """Show the newest entries that the filters select, and a chart of the last day."""
+    position = live_position(visit)
     folder, kind, part = (visit.query.text(name) for name in ("folder", "kind", "q"))
     span = visit.query.text("span")
     before = visit.query.number("before", 0)
@@ -32,6 +34,7 @@ def activity(visit: Visit) -> Response:
         following = address("/activity", folder=folder, kind=kind, q=part, span=span, before=rows[-1]["id"])
     return visit.page(
         "activity.html",
+        live_after=position,
         groups=groups(rows),
         total=len(rows),
         sources=all_sources(visit),

@@ -8,14 +8,22 @@
   // which every value is escaped. There is no way from text to a script or to a script's address.
   if (window.trustedTypes) window.trustedTypes.createPolicy("default", { createHTML: (text) => text });
 
+  // The extension asks for this before it connects; htmx is loaded by then.
+  document.addEventListener("DOMContentLoaded", () => {
+    if (window.htmx) window.htmx.createEventSource = (url) => new window.AgentEvents(url);
+  });
+
   const part = () => document.getElementById("live");
   let waiting = null;
+  let opened = [];
   let saidAt = 0;
   let timer = null;
 
-  // A part that a person is using is not replaced under them: ticked rows, and the focus.
+  // A part that a person is using is not replaced under them: a paused list, ticked rows, and the focus.
+  const pause = document.getElementById("live-pause");
   const inUse = (target) =>
-    target.querySelector("input:checked") !== null
+    pause?.getAttribute("aria-pressed") === "true"
+    || target.querySelector("input:checked") !== null
     || target.contains(document.activeElement) && document.activeElement.matches("a, button, input, select, textarea, summary");
 
   const say = () => {
@@ -28,7 +36,9 @@
 
   document.addEventListener("htmx:beforeSwap", (event) => {
     const { target, requestConfig } = event.detail;
-    if (target?.id !== "live" || !inUse(target)) return;
+    if (target?.id !== "live") return;
+    opened = [...target.querySelectorAll("details[open] > summary")].map((one) => one.textContent);
+    if (!inUse(target)) return;
     event.detail.shouldSwap = false;
     waiting = requestConfig.elt;
     const stale = document.getElementById("live-stale");
@@ -38,18 +48,31 @@
   document.addEventListener("htmx:afterSettle", () => {
     const stale = document.getElementById("live-stale");
     if (stale) stale.hidden = true;
+    for (const summary of part()?.querySelectorAll("details > summary") ?? []) {
+      if (opened.includes(summary.textContent)) summary.parentElement.open = true;
+    }
+    opened = [];
     if (timer === null) timer = setTimeout(say, Math.max(0, SAY_EVERY - (Date.now() - saidAt)));
     readyList();
   });
 
-  document.addEventListener("focusout", () => setTimeout(() => {
+  const resume = () => {
     const target = part();
     if (!waiting || !target || inUse(target)) return;
     const source = waiting;
     waiting = null;
     const names = source.getAttribute("hx-trigger").split(",");
     window.htmx.trigger(source, names[0].trim());
-  }));
+  };
+  document.addEventListener("focusout", () => setTimeout(resume));
+
+  if (pause) {
+    pause.hidden = false;
+    pause.addEventListener("click", () => {
+      pause.setAttribute("aria-pressed", String(pause.getAttribute("aria-pressed") !== "true"));
+      resume();
+    });
+  }
 
   const readyList = () => {
     const all = document.getElementById("tick-all");
