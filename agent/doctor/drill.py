@@ -20,9 +20,9 @@ from msgspec import Struct
 
 from agent.core.errors import AgentError, ProblemKind, RemoteError
 from agent.core.model import Mode, Resolution
-from agent.core.remote_records import Operation, RemoteConflict, Result, Verb
+from agent.core.remote_records import Operation, RemoteConflict, RemoteFile, Result, Verb
 from agent.doctor.drill_machine import ACCOUNT, SOURCE_NAME, DrillMachine, PromiseBroken, content_hash, drill_machine
-from agent.remotes.protocol import Outgoing
+from agent.remotes.protocol import Outgoing, RemoteSource
 from agent.settings.links import ServerEntry
 from agent.settings.settings import Settings
 
@@ -109,7 +109,9 @@ class _Drill:
         self._source = known[0].id if known else self._first.link(None)
         # Files of a drill that was cut short must not take part in this one.
         self._remove_files()
-        joined = next(s for s in self._first.remote.sources() if s.id == self._source)
+        # A server may list a source only once it holds a file.
+        listed = (each for each in self._first.remote.sources() if each.id == self._source)
+        joined = next(listed, RemoteSource(self._source, SOURCE_NAME, Mode.BIDIRECTIONAL, None, False))
         if known:
             self._first.link(joined)
         self._second.link(joined)
@@ -218,14 +220,16 @@ class _Drill:
         self._push("stale.md", "one\n", None)
         self._push("stale.md", "two\n", "one\n")
         self._push("stale.md", "an edit of one\n", "one\n")
-        self._conflict_holding("stale.md", "an edit of one\n", "two\n")
-        return Keeper.SERVER, "it refused the edit and kept both texts in a conflict"
+        conflict = self._conflict_holding("stale.md", "an edit of one\n", "two\n")
+        kept = "kept both texts in a conflict" if conflict.local_text else "opened a conflict with the hash of the edit"
+        return Keeper.SERVER, f"it refused the edit and {kept}"
 
     def _blind_create(self) -> tuple[Keeper, str]:
         self._push("blind.md", "another person's text\n", None)
         self._push("blind.md", "another machine's first text\n", None)
         self._conflict_holding("blind.md", "another machine's first text\n", "another person's text\n")
-        if self._first.remote.capabilities.item_results:
+        can = self._first.remote.capabilities
+        if can.item_results or can.blind_resolve:
             return Keeper.SERVER, "it refuses a new file over another text, with and without a base"
         return Keeper.AGENT, "the agent always names a base; this server would overwrite without one"
 
@@ -234,7 +238,9 @@ class _Drill:
         held = self._first.remote.head(self._source, path)
         if held is None or (held.content or b"").decode() != head:
             raise PromiseBroken("the newer text was replaced")
-        if found is None or found.local_text != refused.encode():
+        # A server that compares before an upload has the hash of a refused text only. Its machine keeps the text.
+        holds = found is not None and (found.local_text or b"") in (refused.encode(), b"")
+        if found is None or not holds or found.local_hash != content_hash(refused):
             raise PromiseBroken("the refused text is in no conflict")
         return found
 
@@ -265,6 +271,11 @@ class _Drill:
         conflict = self._conflict_holding("late.md", "a first text\n", "shown\n")
         self._push("late.md", "saved after it was shown\n", "shown\n")
         remote = self._first.remote
+        if remote.capabilities.blind_resolve:
+            remote.resolve(self._source, conflict.id, Resolution.KEEP_LOCAL, None, content_hash("shown\n"))
+            self._push("late.md", "decided\n", "shown\n")
+            self._conflict_holding("late.md", "decided\n", "saved after it was shown\n")
+            return Keeper.SERVER, "a resolution only closes the conflict; the decided text is compared like any edit"
         if not remote.capabilities.expected_hash:
             return Keeper.AGENT, "the agent reads the head before it resolves; the server takes any resolution"
         try:
@@ -313,13 +324,22 @@ class _Drill:
                     expected = None if head is None else head.hash
                     remote.resolve(self._source, conflict.id, Resolution.KEEP_RAVEN, None, expected)
             files = [file for page in list(remote.listing(self._source)) for file in page]
-            batch = [Outgoing(Operation(_id(), file.path, Verb.DELETE, None, 0, file.hash)) for file in files]
+            batch = [Outgoing(removal) for file in files if (removal := self._removal(file)) is not None]
             if batch:
                 remote.push(self._source, connector, batch)
             left = [file.path for page in remote.listing(self._source) for file in page]
         except RemoteError as error:
             return (f"the files of the source {SOURCE_NAME!r}: {error.message}",)
         return tuple(f"{path} in the source {SOURCE_NAME!r}" for path in left)
+
+    def _removal(self, file: RemoteFile) -> Operation | None:
+        if file.hash is not None:
+            return Operation(_id(), file.path, Verb.DELETE, None, 0, file.hash, file.rev, file.remote_id)
+        # This listing has no hashes; the head has.
+        head = self._first.remote.head(self._source, file.path)
+        if head is None:
+            return None
+        return Operation(_id(), file.path, Verb.DELETE, None, 0, head.hash, head.rev, head.remote_id)
 
 
 def _id() -> str:

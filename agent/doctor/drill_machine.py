@@ -116,7 +116,9 @@ class DrillMachine:
         if not found:
             raise PromiseBroken(f"{path} has no conflict on the machine that saved it second")
         conflict = found[0]
-        decision = m.Resolve(conflict.id, conflict.generation, choice)
+        # A server that compares before an upload has no copy of the local text: it comes with the decision.
+        kept = self.read(path) if choice is Resolution.KEEP_LOCAL else None
+        decision = m.Resolve(conflict.id, conflict.generation, choice, None if kept is None else kept.encode())
         (refused,) = agent.control.call(lambda: runner.decide([decision]))
         if refused is not None:
             raise PromiseBroken(f"the resolution was refused: {refused}")

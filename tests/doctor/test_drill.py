@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import tempfile
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,10 +14,23 @@ from agent.doctor import drill
 from agent.doctor.drill import Keeper, run_drill
 from agent.settings.links import ServerEntry
 from agent.settings.settings import Settings
+from hub.fixtures import token
 from strict_raven.faults import Fault, Strikes
 from strict_raven.wire import Response
 from support.processes import Home
 from support.servers import HubServer, StrictServer
+
+BY_AGENT = {"an operation that is sent twice is applied once", "two edits of one file are both kept"}
+"""Kept by the agent where a server compares before an upload and knows no ids of operations."""
+WITHOUT_HISTORY = {
+    "a version that an edit replaced stays restorable",
+    "a deleted file's text stays restorable",
+}
+
+
+def secret_of(hub: HubServer) -> bytes:
+    """The secret that signs a hub's tokens."""
+    return (hub.running.data / "secret").read_bytes()
 
 
 @pytest.fixture
@@ -33,6 +47,20 @@ def test_a_drill_on_the_hub_is_kept_by_the_server(shared_hub: HubServer, scratch
     report = run_drill(entry, shared_hub.token, Settings())
     assert {row.promise: row.detail for row in report.rows if row.kept_by is not Keeper.SERVER} == {}
     assert report.ok and report.left_behind == () and report.server == "office"
+    assert scratch.exists()
+
+
+@pytest.mark.parametrize(("dialect", "base"), [("scaidrive", ""), ("pinakes", "/pinakes")])
+def test_a_drill_names_what_other_dialects_keep(shared_hub: HubServer, scratch: Path, dialect: str, base: str) -> None:
+    """Every promise is kept. Without a history, the trash of an agent has the texts that were replaced."""
+    entry = ServerEntry("office", shared_hub.url + base, "", dialect=dialect)
+    bearer = token(str(uuid.uuid4()), secret=secret_of(shared_hub))
+    for _ in range(2):
+        report = run_drill(entry, bearer, Settings())
+        assert [row for row in report.rows if not row.ok] == []
+        by_agent = {row.promise for row in report.rows if row.kept_by is Keeper.AGENT}
+        assert by_agent == BY_AGENT | (WITHOUT_HISTORY if dialect == "pinakes" else set())
+        assert report.left_behind == ()
     assert scratch.exists()
 
 
