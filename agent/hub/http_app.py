@@ -316,9 +316,8 @@ class HubApp:
         source, wait = poll_request(body)
         if source is None or wait <= 0:
             return await self._run(raw, body, readers), 0.0
-        loop = asyncio.get_running_loop()
+        loop, waited = asyncio.get_running_loop(), 0.0
         deadline = loop.time() + wait
-        waited = 0.0
         with self.notifier.subscribe(source) as woken:
             while True:
                 response = await self._run(raw, body, readers)
@@ -328,7 +327,8 @@ class HubApp:
                 in_time = await woken_within(woken, deadline - began)
                 waited += loop.time() - began
                 if not in_time:
-                    return await self._run(raw, body, readers), waited
+                    # Looking again would double the cost of idle agents; the next poll looks first of all.
+                    return response, waited
 
     def _log_failure(self, raw: RawRequest, error: Exception) -> None:
         if not isinstance(error, HubError):

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import MutableMapping
 from typing import Any
+from unittest.mock import patch
 
 import httpx
 import orjson
@@ -78,7 +79,7 @@ def test_closing_the_bell_lets_everybody_go_also_later_ones() -> None:
 
 
 def test_a_poll_without_events_answers_empty_after_its_wait(light: InProcess) -> None:
-    """Not before, and not much later."""
+    """Not before, and not much later. The database was asked once."""
     source = light.source()
 
     async def claim() -> float:
@@ -87,7 +88,9 @@ def test_a_poll_without_events_answers_empty_after_its_wait(light: InProcess) ->
             assert (await poll(http, light, sourceId=source, waitMs=300))["events"] == []
             return time.monotonic() - begun
 
-    assert 0.3 <= run(claim()) < 3
+    with patch.object(light.store, "read", wraps=light.store.read) as reads:
+        assert 0.3 <= run(claim()) < 3
+    assert reads.call_count == 1
 
 
 @pytest.mark.parametrize("wait", [{}, {"waitMs": 0}, {"waitMs": None}])
@@ -212,6 +215,6 @@ def test_only_large_answers_wait_for_slow_readers(light: InProcess, monkeypatch:
 
 
 def test_every_endpoint_has_a_known_size_of_answer() -> None:
-    """A new endpoint is either a writer, a small listing, or bounded by the answers' budget."""
-    assert HANDLERS.keys() - LARGE_ANSWERS - WRITERS == {"sources/list", "sources/digest"}
+    """A new endpoint is either a writer, a small answer, or bounded by the answers' budget."""
+    assert HANDLERS.keys() - LARGE_ANSWERS - WRITERS == {"sources/list", "sources/digest", "connectors/heartbeat"}
     assert not LARGE_ANSWERS & WRITERS
