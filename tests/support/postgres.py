@@ -34,11 +34,13 @@ class PostgresServer:
         programs: the folder of its programs.
         folder: of its data, socket and log.
         user: the system user it runs as, None for our own. PostgreSQL refuses to run as root.
+        durable: commits are flushed to the disk, as no test but a measurement needs.
     """
 
     programs: Path
     folder: Path
     user: str | None
+    durable: bool = False
 
     @property
     def url(self) -> str:
@@ -47,7 +49,7 @@ class PostgresServer:
 
     @classmethod
     @contextlib.contextmanager
-    def running(cls) -> Iterator[PostgresServer]:
+    def running(cls, *, durable: bool = False) -> Iterator[PostgresServer]:
         """A server of its own, stopped at the end of the block."""
         programs = find_postgres()
         assert programs is not None
@@ -55,7 +57,7 @@ class PostgresServer:
         with tempfile.TemporaryDirectory(prefix="pg") as folder:
             if user is not None:
                 shutil.chown(folder, user)
-            server = cls(programs, Path(folder), user)
+            server = cls(programs, Path(folder), user, durable)
             server.run("initdb", "-D", f"{folder}/db", "-A", "trust", "-U", "hub", "--no-sync", "-E", "UTF8")
             server.start()
             try:
@@ -71,7 +73,8 @@ class PostgresServer:
 
     def start(self) -> None:
         """Start it, and wait until it takes connections."""
-        options = f"-c listen_addresses='' -c unix_socket_directories={self.folder} -c fsync=off"
+        flushed = "on" if self.durable else "off"
+        options = f"-c listen_addresses='' -c unix_socket_directories={self.folder} -c fsync={flushed}"
         self.run("pg_ctl", "-D", f"{self.folder}/db", "-w", "-o", options, "-l", f"{self.folder}/log", "start")
 
     def stop(self) -> None:
