@@ -8,8 +8,11 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
@@ -256,3 +259,66 @@ def test_pairs_have_one_winner_with_any_number_of_hubs(tmp_path: Path, postgres:
         cursors = [event["cursor"] for event in pushers[1].events(source)]
         assert cursors == list(range(1, 61))
         assert len(pushers[0].conflicts(source)) == 30
+
+
+class Stubborn:
+    """A client that asks one hub after the other until its item was applied, as an agent does."""
+
+    def __init__(self, hubs: list[Running], first: int) -> None:
+        self._clients = [hub.client() for hub in hubs]
+        self._next = first
+        self.statuses: set[int] = set()
+
+    def push(self, source: str, item: dict[str, Any]) -> None:
+        """Push an item, again with the same operation id after every failure."""
+        deadline = time.monotonic() + 120
+        while time.monotonic() < deadline:
+            client = self._clients[self._next % len(self._clients)]
+            self._next += 1
+            try:
+                status, answer = client.ask("sources/push-batch", {"sourceId": source, "items": [item]})
+            except httpx.TransportError:
+                continue
+            self.statuses.add(status)
+            if status == 200:
+                result = answer["data"]["items"][0]
+                assert result.get("first", result["status"]) == "applied", result
+                return
+        raise AssertionError("the item was never applied")
+
+
+@pytest.mark.long
+def test_nothing_is_lost_or_doubled_over_kills(tmp_path: Path, postgres: str, postgres_server: PostgresServer) -> None:
+    """Six pushers at three hubs while a hub, all connections and the server are killed: each item once, no 500."""
+    with cluster(tmp_path, postgres, 3) as hubs:
+        source = hubs[0].client().source()
+        pushers = [Stubborn(hubs, number) for number in range(6)]
+
+        def push(pusher: Stubborn, number: int) -> None:
+            for turn in range(60):
+                pusher.push(source, upsert(f"{number}/{turn}.md", f"{number} {turn}"))
+
+        def kill() -> None:
+            survivor = hubs[0].client()
+
+            def pushed(count: int) -> bool:
+                with contextlib.suppress(httpx.TransportError):
+                    return bool(survivor.ask("sources/list", {})[1]["data"][0]["lastRemoteCursor"] >= count)
+                return False
+
+            eventually(lambda: pushed(40), 120, "forty items are there")
+            hubs[2].process.kill()
+            for count in (80, 120, 160):
+                eventually(partial(pushed, count), 120, f"{count} items are there")
+                postgres_server.sql(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'raven-hub%'"
+                )
+            postgres_server.stop()
+            postgres_server.start()
+
+        jobs = [partial(push, pusher, number) for number, pusher in enumerate(pushers)]
+        together(kill, *jobs)
+        assert set().union(*[pusher.statuses for pusher in pushers]) <= {200, 503}
+        events = hubs[1].client().events(source)
+        assert [event["cursor"] for event in events] == list(range(1, 361))
+        assert len({event["relativePath"] for event in events}) == 360

@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from sqlalchemy import exc
 
@@ -159,6 +160,9 @@ class OperationalError(DriverError):
         (exc.OperationalError("s", {}, OperationalError(None)), None, StoreFailure.UNAVAILABLE),
         (exc.ProgrammingError("s", {}, DriverError("42P01")), None, StoreFailure.BROKEN),
         (exc.IntegrityError("s", {}, DriverError("23505")), None, StoreFailure.BROKEN),
+        (psycopg.OperationalError("the connection is lost"), None, StoreFailure.UNAVAILABLE),
+        (psycopg.errors.AdminShutdown("x"), None, StoreFailure.UNAVAILABLE),
+        (psycopg.errors.UndefinedTable("x"), None, StoreFailure.BROKEN),
         (ValueError("x"), 0, StoreFailure.BROKEN),
     ],
 )

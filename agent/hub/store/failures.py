@@ -56,7 +56,8 @@ def classify(error: BaseException, free_bytes: int | None) -> StoreFailure:
         return StoreFailure.UNAVAILABLE
     if isinstance(error, exc.DBAPIError):
         return _of_driver(error.orig, free_bytes, lost=error.connection_invalidated)
-    if isinstance(error, sqlite3.Error):
+    # The limits of a transaction are set on the driver's own connection, whose errors SQLAlchemy does not wrap.
+    if isinstance(error, sqlite3.Error) or type(error).__module__.partition(".")[0] == "psycopg":
         return _of_driver(error, free_bytes, lost=False)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return StoreFailure.FULL
