@@ -29,7 +29,7 @@ class EngineConfig(Struct, frozen=True):
     Attributes:
         source: the source's key in the registry.
         long_poll, ordered_feed, item_results, keeps_history, expected_hash, hides_files, blind_resolve,
-            inline_limit, resumable_uploads, moves, state_digest: see remotes.protocol.Capabilities.
+            conflict_events, inline_limit, resumable_uploads, moves, state_digest: see remotes.protocol.Capabilities.
         accepts: the contents that the server takes, as far as it states that.
         quiet, quiet_most: quiet time before a changed file is scanned, and the longest delay by further changes.
         deletes_quiet, deletes_quiet_most: the same before due deletes are judged.
@@ -55,6 +55,7 @@ class EngineConfig(Struct, frozen=True):
     expected_hash: bool = False
     hides_files: bool = False
     blind_resolve: bool = False
+    conflict_events: bool = True
     inline_limit: int | None = None
     resumable_uploads: bool = False
     moves: bool = False

@@ -132,7 +132,7 @@ class Verification:
             if entry.state is OperationState.ACKED
         }
         ctx.in_flight.forget_continuity()
-        if not ctx.setup.ordered_feed:
+        if not (ctx.setup.ordered_feed and ctx.setup.conflict_events):
             ctx.in_flight.request_conflicts()
         self._goal = ctx.request_drain()
 

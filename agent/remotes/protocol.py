@@ -19,8 +19,7 @@ Obligations of every adapter, checked by one conformance suite (``tests/remotes/
 - Content that does not match its hash is never returned: GARBLED, or REJECTED for an operation. ``fetch`` streams, so
   its receiver checks the hash. An upload that is sent in chunks promises its hash to the server where the server checks
   it, and is never committed after its file changed.
-- An event is the echo of one of our operations only if the server or the ``Book`` proves it; otherwise its
-  ``operation_id`` is None.
+- An event is the echo of our operation only if the server or the ``Book`` proves it; else its ``operation_id`` is None.
 - "Not found" proves no delete where the server hides what an account may not see.
 """
 
@@ -85,11 +84,11 @@ class Capabilities(Struct, frozen=True):
         text_only: only UTF-8 text without NUL bytes is taken.
         max_bytes: bytes of the largest content that the server takes; None if it states no limit.
         moves: a file can be moved with its id and history (``Verb.MOVE``).
-        inline_limit: bytes of the largest content that events, heads and ``Outgoing.body`` carry. A larger one is
-            fetched with ``fetch`` and pushed from an opened file. None: every content travels inline.
+        inline_limit: bytes of the largest content in events, heads and ``Outgoing.body``; None for no limit. A larger
+            one is fetched with ``fetch`` and pushed from an opened file.
         listing: see ``ListingCost``.
-        blind_resolve: ``resolve`` only closes the conflict, whatever the choice. The decided content is then pushed on
-            the current head.
+        blind_resolve: ``resolve`` only closes the conflict. The decided content is then pushed on the current head.
+        conflict_events: the feed names the conflicts of all machines; otherwise each verification reads their list.
         nudges: ``listen`` reports changes as they happen.
         client_made_id: ``register`` uses the id that this machine made.
         server_mode: the server stores the mode of a source.
@@ -117,6 +116,7 @@ class Capabilities(Struct, frozen=True):
     inline_limit: int | None = None
     listing: ListingCost = ListingCost.CHEAP
     blind_resolve: bool = False
+    conflict_events: bool = True
     nudges: bool = False
     client_made_id: bool = False
     server_mode: bool = True

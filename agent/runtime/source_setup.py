@@ -107,6 +107,7 @@ def with_capabilities(config: EngineConfig, capabilities: Capabilities) -> Engin
         expected_hash=capabilities.expected_hash,
         hides_files=capabilities.hides_files,
         blind_resolve=capabilities.blind_resolve,
+        conflict_events=capabilities.conflict_events,
         inline_limit=capabilities.inline_limit,
         resumable_uploads=capabilities.resumable_uploads,
         moves=capabilities.moves,

@@ -219,6 +219,19 @@ class SourceTransaction:
         extra: dict[str, object] = {"conflictId": conflict.id, "resolution": resolution.value}
         self._event(EventType.RESOLVED, before, outcome, None, extra)
 
+    def announce_opened(self, conflict: OpenConflict) -> None:
+        """Add an event about a conflict that another API opened. The state of the path stays as it is."""
+        extra: dict[str, object] = {
+            "conflictId": conflict.id, "localHash": conflict.local_hash, "remoteHash": conflict.remote_hash,
+        }  # fmt: skip
+        self._event(EventType.OPENED, self._row(conflict.path), None, None, extra)
+
+    def announce_closed(self, path: str, conflict: str, resolution: Resolution) -> None:
+        """Add an event about the end of a conflict that another API opened. The head of a loaded path is its result."""
+        head = self._row(path)
+        extra: dict[str, object] = {"conflictId": conflict, "resolution": resolution.value}
+        self._event(EventType.RESOLVED, head, None if head.hidden else head.hash, None, extra)
+
     def record_outcome(self, outcome: RecordedOutcome) -> None:
         """Record the first outcome of an operation."""
         self._outcomes.append(outcome)

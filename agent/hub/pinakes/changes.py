@@ -43,8 +43,10 @@ def changes(context: PinakesContext, request: PinakesRequest) -> ChangesBody:
     account_of(context, request.caller)
     with context.store.read() as session:
         source = account_source(context, session, request.caller)
-        if cursor > source.last_cursor:
+        if cursor > (0 if source is None else source.last_cursor):
             raise HubError(400, "The cursor is beyond the newest change")
+        if source is None:
+            return ChangesBody([], 0, False)
         events = session.drive_events(source.number, cursor, limit)
         reached = events[-1].cursor if events else cursor
         shown = [event for event in events if _is_shown(event)]
@@ -97,12 +99,14 @@ def acknowledge(context: PinakesContext, request: PinakesRequest) -> CursorBody:
     account_of(context, request.caller)
     with context.store.write(Growth.SMALL) as session:
         device, source = device_of(session, request), account_source(context, session, request.caller)
-        if wanted > source.last_cursor:
+        if wanted > (0 if source is None else source.last_cursor):
             raise HubError(400, "The cursor is beyond the newest change")
+        session.save_device(replace(device, last_seen_at=now))
+        if source is None:
+            return CursorBody(0)
         known = session.device_cursor(device.number, source.number)
         position = max(wanted, 0 if known is None else known.position)
         session.save_device_cursor(device.number, source.number, DeviceCursor(position, now))
-        session.save_device(replace(device, last_seen_at=now))
     return CursorBody(position)
 
 

@@ -8,12 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Final
 
 from msgspec import Struct
 
 from agent.hub.answers import HubError, timestamp
 from agent.hub.domain.contents import type_of
 from agent.hub.domain.drive_model import Device, VersionConflict
+from agent.hub.domain.listed_conflicts import (
+    DELETED,
+    HASH_KEY,
+    UPDATED,
+    announce_closed,
+    announce_opened,
+    refused_and_head,
+)
 from agent.hub.domain.model import OpenConflict, Source, VersionOrigin
 from agent.hub.domain.ports import StoreSession
 from agent.hub.domain.siblings import free_sibling
@@ -21,9 +30,9 @@ from agent.hub.domain.source_transaction import SourceTransaction
 from agent.hub.pinakes.context import PinakesContext, PinakesRequest, account_of, account_source, account_writer
 from agent.hub.pinakes.wire import CLIENT_WINS, KEEP_BOTH, ConflictBody, ResolveRequest
 
-SHA256_KEY, OTHER_KEY, SIZE_KEY = "checksum_sha256", "other_hash", "size"
-"""Details of a refused content in a stored conflict. The first and the last one are ScaiDrive's words."""
-UPDATED, DELETED = "updated", "deleted"
+OTHER_KEY: Final = "other_hash"
+SIZE_KEY: Final = "size"
+"""Details of a refused content in a stored conflict, beside `HASH_KEY`."""
 
 
 class RefusedChange(Struct, frozen=True):
@@ -57,7 +66,7 @@ def record_conflict(
     source = transaction.source
     details: dict[str, object] = {} if refused.hash is None else {SIZE_KEY: refused.size, **refused.details}
     if refused.hash is not None:
-        details[SHA256_KEY if context.hashes.is_sha256 else OTHER_KEY] = refused.hash
+        details[HASH_KEY if context.hashes.is_sha256 else OTHER_KEY] = refused.hash
     made = VersionConflict(
         id=context.new_id(),
         source=source.number,
@@ -78,6 +87,7 @@ def record_conflict(
         if _is_same(known, made):
             return known
     session.save_version_conflict(made)
+    announce_opened(session, transaction, made)
     return made
 
 
@@ -126,9 +136,9 @@ def _hash(context: PinakesContext, session: StoreSession, source: Source, hash_:
 def _local_hash(
     context: PinakesContext, session: StoreSession, source: Source, details: Mapping[str, object]
 ) -> str | None:
-    found = details.get(SHA256_KEY)
+    found = details.get(HASH_KEY)
     if context.hashes.is_sha256 or not isinstance(found, str):
-        other = details.get(SHA256_KEY if context.hashes.is_sha256 else OTHER_KEY)
+        other = details.get(HASH_KEY if context.hashes.is_sha256 else OTHER_KEY)
         return other if isinstance(other, str) else None
     # A content that another API refused has a hash here only if its bytes arrived.
     is_here = session.known_content(source.workspace_number, found) is not None
@@ -140,6 +150,8 @@ def list_conflicts(context: PinakesContext, request: PinakesRequest) -> list[Con
     account_of(context, request.caller)
     with context.store.read() as session:
         source = account_source(context, session, request.caller)
+        if source is None:
+            return []
         found = list(_own(context, session, source))
         found += [_of_raven(context, session, source, conflict) for conflict in session.open_conflicts(source.number)]
     return sorted(found, key=lambda conflict: (conflict.detected_at, conflict.id), reverse=True)
@@ -153,14 +165,16 @@ def _own(context: PinakesContext, session: StoreSession, source: Source) -> Iter
 
 
 def _of_raven(context: PinakesContext, session: StoreSession, source: Source, conflict: OpenConflict) -> ConflictBody:
-    sides = [conflict.local_hash, *([] if conflict.remote_hash is None else [conflict.remote_hash])]
-    hashes = context.hashes.stored(session, source.workspace_number, sides)
+    refused, head = refused_and_head(conflict)
+    hashes = context.hashes.stored(
+        session, source.workspace_number, [hash_ for hash_ in (refused, head) if hash_ is not None]
+    )
     return ConflictBody(
         id=conflict.id,
         device_id=conflict.connector,
         path=conflict.path,
-        local_hash=hashes[conflict.local_hash],
-        server_hash=None if conflict.remote_hash is None else hashes[conflict.remote_hash],
+        local_hash=None if refused is None else hashes[refused],
+        server_hash=None if head is None else hashes[head],
         detected_at=timestamp(conflict.created_at),
         resolved_at=None,
         resolution=None,
@@ -190,6 +204,7 @@ def resolve(context: PinakesContext, request: PinakesRequest) -> ConflictBody:
         word = decision.upper()
         closed = replace(conflict, resolution=word, resolved_at=context.clock())
         session.save_version_conflict(closed)
+        announce_closed(session, transaction, closed)
         return conflict_document(context, session, transaction.source, closed)
 
 
@@ -218,7 +233,7 @@ def _publish(
     conflict: VersionConflict,
     path: str,
 ) -> None:
-    hash_, workspace = conflict.metadata.get(SHA256_KEY), transaction.source.workspace_number
+    hash_, workspace = conflict.metadata.get(HASH_KEY), transaction.source.workspace_number
     if conflict.client is None or not isinstance(hash_, str) or session.known_content(workspace, hash_) is None:
         raise HubError(400, "The refused content was never uploaded")
     transaction.load_heads([path])

@@ -109,10 +109,11 @@ def secret_hash(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-def account_of(context: PinakesContext, caller: Caller) -> str:
-    """Return the id of the source that is the workspace's account. The first call of a workspace chooses it.
+def account_of(context: PinakesContext, caller: Caller) -> str | None:
+    """Return the id of the source that is the workspace's account, or None while the workspace has no source.
 
-    It is the oldest source in both directions, and a new one where there is none.
+    It is the oldest source in both directions, chosen when it is first needed. Reading makes none: a person who signs
+    in here first and links a folder through another API then wants that source.
     """
     known = context.accounts.get(caller.workspace)
     if known is not None:
@@ -120,18 +121,29 @@ def account_of(context: PinakesContext, caller: Caller) -> str:
     with context.store.read() as session:
         number = session.account_source(caller.workspace)
         source = None if number is None else session.source_by_number(caller.workspace, number)
-    if source is None:
-        with context.store.write(Growth.SMALL) as session:
-            source = _chosen(context, session, caller)
+        has_sources = bool(_in_both_directions(session, caller))
+    if source is not None:
+        context.accounts[caller.workspace] = source.id
+        return source.id
+    return _choose(context, caller) if has_sources else None
+
+
+def _choose(context: PinakesContext, caller: Caller) -> str:
+    with context.store.write(Growth.SMALL) as session:
+        source = _chosen(context, session, caller)
     context.accounts[caller.workspace] = source.id
     return source.id
+
+
+def _in_both_directions(session: StoreSession, caller: Caller) -> list[Source]:
+    return [each for each in session.sources(caller.workspace) if each.mode is Mode.BIDIRECTIONAL]
 
 
 def _chosen(context: PinakesContext, session: StoreSession, caller: Caller) -> Source:
     number = session.locked_account(caller.workspace)
     found = None if number is None else session.source_by_number(caller.workspace, number)
     if found is None:
-        both = [each for each in session.sources(caller.workspace) if each.mode is Mode.BIDIRECTIONAL]
+        both = _in_both_directions(session, caller)
         found = both[-1] if both else _made(context, session, caller)
         session.save_account(caller.workspace, found.number)
     return found
@@ -153,24 +165,24 @@ def _made(context: PinakesContext, session: StoreSession, caller: Caller) -> Sou
     return found
 
 
-def account_source(context: PinakesContext, session: StoreSession, caller: Caller) -> Source:
+def account_source(context: PinakesContext, session: StoreSession, caller: Caller) -> Source | None:
     """Return the workspace's account as a reader's snapshot has it. Call `account_of` before the snapshot begins."""
-    source = session.source(caller.workspace, context.accounts[caller.workspace])
-    assert source is not None
-    return source
+    known = context.accounts.get(caller.workspace)
+    return None if known is None else session.source(caller.workspace, known)
 
 
 @contextmanager
 def account_writer(
     context: PinakesContext, caller: Caller, growth: Growth = Growth.CONTENT
 ) -> Iterator[tuple[StoreSession, SourceTransaction]]:
-    """Open one transaction on the locked account.
+    """Open one transaction on the locked account. A workspace without a source gets one.
 
     Raises:
         HubError: 503 while the source is paused for all machines.
     """
+    account = account_of(context, caller) or _choose(context, caller)
     try:
-        with locked_source(context, caller.workspace, account_of(context, caller), growth) as (session, transaction):
+        with locked_source(context, caller.workspace, account, growth) as (session, transaction):
             if transaction.source.status is SourceStatus.PAUSED:
                 raise HubError(503, "The account is paused", retry_after=_PAUSED_SECONDS)
             yield session, transaction

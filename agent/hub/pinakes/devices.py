@@ -26,7 +26,6 @@ from agent.hub.pinakes.wire import (
 def register(context: PinakesContext, request: PinakesRequest) -> RegistrationBody:
     """Register a device under an id that the hub makes."""
     wanted, now, token = request.decoded(DeviceRequest), context.clock(), context.new_token()
-    account_of(context, request.caller)
     made = Device(
         number=0,
         workspace=request.caller.workspace,
@@ -105,7 +104,7 @@ def _own(session: StoreSession, request: PinakesRequest) -> Device:
 
 def _document(context: PinakesContext, session: StoreSession, request: PinakesRequest, device: Device) -> DeviceBody:
     source = account_source(context, session, request.caller)
-    return _shown(device, session.device_cursor(device.number, source.number))
+    return _shown(device, None if source is None else session.device_cursor(device.number, source.number))
 
 
 def _shown(device: Device, cursor: DeviceCursor | None) -> DeviceBody:

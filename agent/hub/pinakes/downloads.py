@@ -21,8 +21,9 @@ def download(context: PinakesContext, request: PinakesRequest) -> Response:
     path = request.ids[0]
     with context.store.read() as session:
         source = account_source(context, session, request.caller)
-        head = session.heads(source.number, [path]).get(path) if "\0" not in path else None
-        if head is None or head.hash is None:
+        heads = {} if source is None or "\0" in path else session.heads(source.number, [path])
+        head = heads.get(path)
+        if source is None or head is None or head.hash is None:
             raise HubError(404, "File not found")
         tag = f'"{shown_hash(context, session, source, head)}"'
         size = session.known_content(source.workspace_number, head.hash) or 0

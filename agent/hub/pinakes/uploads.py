@@ -7,18 +7,17 @@ from typing import Final
 from agent.hub.answers import HubError, timestamp
 from agent.hub.domain.contents import ReceivedContent, row_of, type_of, uploaded_content
 from agent.hub.domain.drive_model import UPLOAD_IDLE_MS, Device, UploadSession
+from agent.hub.domain.listed_conflicts import HASH_KEY
 from agent.hub.domain.model import VersionOrigin
 from agent.hub.domain.ports import Growth, StoreSession
 from agent.hub.domain.source_transaction import SourceTransaction
 from agent.hub.domain.stale_uploads import sweep_uploads
-from agent.hub.pinakes.conflicts import SHA256_KEY, RefusedChange, base_revision, record_conflict
+from agent.hub.pinakes.conflicts import RefusedChange, base_revision, record_conflict
 from agent.hub.pinakes.context import (
     LEAST_CHUNK,
     MOST_CHUNK,
     PinakesContext,
     PinakesRequest,
-    account_of,
-    account_source,
     account_writer,
     device_of,
 )
@@ -49,15 +48,14 @@ def begin_upload(context: PinakesContext, request: PinakesRequest) -> UploadBody
     check_path(wanted.target_path)
     if wanted.expected_size > context.largest_file:
         raise HubError(400, f"The file is larger than the {context.largest_file} bytes that this hub takes")
-    account_of(context, request.caller)
     sweep_uploads(context.store, context.blobs, now)
-    with context.store.write(Growth.SMALL) as session:
-        source, device = account_source(context, session, request.caller), device_of(session, request)
+    with account_writer(context, request.caller, Growth.SMALL) as (session, transaction):
+        device = device_of(session, request)
         upload = UploadSession(
             id=context.new_id(),
             workspace=request.caller.workspace,
             user=request.caller.user,
-            source=source.number,
+            source=transaction.source.number,
             folder=0,
             name="",
             size=wanted.expected_size,
@@ -229,7 +227,7 @@ def _refused(
 ) -> str:
     if device is None:
         raise HubError(401, "The device was removed")
-    refused = RefusedChange(str(upload.target), upload.hash, upload.size, base, upload.id, {SHA256_KEY: content.hash})
+    refused = RefusedChange(str(upload.target), upload.hash, upload.size, base, upload.id, {HASH_KEY: content.hash})
     return record_conflict(context, session, transaction, device, refused).id
 
 

@@ -9,7 +9,9 @@ from typing import Any, Final
 import orjson
 
 from agent.core.diff import DiffBlock, diff_lines
+from agent.core.model import EMPTY_HASH
 from agent.hub.answers import HubError
+from agent.hub.domain.listed_conflicts import for_raven
 from agent.hub.domain.model import Caller, OpenConflict
 from agent.hub.raven.context import HubContext, source_of
 from agent.hub.raven.text_stream import records_with_texts, with_array
@@ -20,17 +22,28 @@ PIECE_LINES: Final = 2000
 
 
 def list_conflicts(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> object:
-    """List open conflicts with the text of both sides, newest first."""
+    """List open conflicts with the text of both sides, newest first.
+
+    Those of the other APIs are among them. A text is None if its bytes never arrived.
+    """
     with context.store.read() as session:
         source = source_of(session, caller, body["sourceId"])
         found = session.open_conflicts(source.number)
+        others = for_raven(session, source)
+        if others:
+            found = sorted([*found, *others], key=lambda each: (each.created_at, each.id), reverse=True)
 
         def view(conflict: OpenConflict, texts: Mapping[str, str]) -> dict[str, object]:
-            remote = None if conflict.remote_hash is None else texts[conflict.remote_hash]
-            return conflict_view(source, conflict, texts[conflict.local_hash], remote)
+            remote = None if conflict.remote_hash is None else texts.get(conflict.remote_hash)
+            return conflict_view(source, conflict, _text(texts, conflict.local_hash), remote)
 
         listed = records_with_texts(context, session, source, found, _sides, view)
     return listed if isinstance(listed, list) else Stream(listed)
+
+
+def _text(texts: Mapping[str, str], hash_: str) -> str | None:
+    # A refused delete is shown as an empty text, which no other API stores.
+    return "" if hash_ == EMPTY_HASH else texts.get(hash_)
 
 
 def _sides(conflict: OpenConflict) -> tuple[str, ...]:
@@ -45,11 +58,17 @@ def preview(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> obj
     """
     with context.store.read() as session:
         source = source_of(session, caller, body["sourceId"])
-        conflict = session.find_open_conflict(source.number, body["conflictId"])
+        wanted = body["conflictId"]
+        conflict = session.find_open_conflict(source.number, wanted) or next(
+            (each for each in for_raven(session, source) if each.id == wanted), None
+        )
         if conflict is None:
             raise HubError(404, "Open conflict not found")
         texts = session.contents(source.workspace_number, set(_sides(conflict)))
-    local = texts[conflict.local_hash].split("\n")
+    refused = _text(texts, conflict.local_hash)
+    if refused is None:
+        raise HubError(404, "The refused text never arrived here")
+    local = refused.split("\n")
     remote = [] if conflict.remote_hash is None else texts[conflict.remote_hash].split("\n")
     blocks = diff_lines(local, remote).blocks
     changes = _changes(local, remote, blocks, body.get("contextLines") or 0)

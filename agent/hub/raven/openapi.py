@@ -105,7 +105,7 @@ _CONFLICT_SIDES: Schema = {"baseHash": _maybe(TEXT), "localHash": HASH, "remoteH
 _CONFLICT = _record(
     {"id": UUID, "sourceId": UUID, "fileId": UUID, "relativePath": TEXT}
     | _CONFLICT_SIDES
-    | {"localContent": TEXT, "remoteContent": _maybe(TEXT), "status": _words(["open"]), "createdAt": TIME}
+    | {"localContent": _maybe(TEXT), "remoteContent": _maybe(TEXT), "status": _words(["open"]), "createdAt": TIME}
 )
 _PREVIEW = _record(
     {"conflictId": UUID, "relativePath": TEXT}

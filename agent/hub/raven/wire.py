@@ -131,7 +131,7 @@ def file_view(source: Source, head: Head) -> dict[str, object]:
     }
 
 
-def conflict_view(source: Source, conflict: OpenConflict, local: str, remote: str | None) -> dict[str, object]:
+def conflict_view(source: Source, conflict: OpenConflict, local: str | None, remote: str | None) -> dict[str, object]:
     """Return an open conflict in wire form, with the text of both sides."""
     return {
         "id": conflict.id,

@@ -14,6 +14,7 @@ from typing import Any, Final
 from msgspec import Struct
 
 from agent.hub.domain.drive_model import FolderRow, VersionConflict
+from agent.hub.domain.listed_conflicts import announce_opened
 from agent.hub.domain.model import Head
 from agent.hub.domain.source_folders import ancestors
 from agent.hub.domain.text import path_fault
@@ -324,6 +325,8 @@ class ChangeApplier:
             if settled is None and _is_same(known, made):
                 return known
         writer.session.save_version_conflict(made)
+        if settled is None:
+            announce_opened(writer.session, writer.transaction, made)
         return made
 
 

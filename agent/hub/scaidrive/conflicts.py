@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from agent.hub.domain.drive_model import VersionConflict
+from agent.hub.domain.listed_conflicts import announce_closed, of_raven
 from agent.hub.domain.source_folders import ancestors
 from agent.hub.scaidrive.applying import CLIENT_PREVAILS, ConflictRule
 from agent.hub.scaidrive.context import DriveContext, ShareWriter, share_of, share_writer
@@ -15,13 +16,19 @@ from agent.hub.scaidrive.wire import conflict_view
 
 
 def list_conflicts(context: DriveContext, request: DriveRequest) -> object:
-    """List the conflicts of the workspace, newest first: of a share, of a device, with or without resolved ones."""
+    """List the conflicts of the workspace, newest first: of a share, of a device, with or without resolved ones.
+
+    Those of the other APIs are among them. A conflict of Raven's is resolved there.
+    """
     share, device = request.query.get("share_id"), request.query.get("device_id")
     with context.store.read() as session:
         source = None if share is None else share_of(session, request.caller, share)
         number = None if source is None else source.number
         found = session.version_conflicts(request.caller.workspace, number, resolved=request.flag("include_resolved"))
         sources = {each.number: each for each in session.sources(request.caller.workspace)}
+        for each in sources.values() if source is None else (source,):
+            found += of_raven(session, each)
+    found.sort(key=lambda conflict: (conflict.created_at, conflict.id), reverse=True)
     return [conflict_view(sources[each.source], each) for each in found if device in (None, each.device)]
 
 
@@ -51,6 +58,7 @@ def resolve(context: DriveContext, request: DriveRequest) -> object:
             publish_beside(context, writer, conflict.path, _client(writer, conflict))
         closed = replace(conflict, resolution=rule.value, resolved_at=writer.now)
         writer.session.save_version_conflict(closed)
+        announce_closed(writer.session, writer.transaction, closed)
     return conflict_view(source, closed)
 
 

@@ -68,7 +68,7 @@ class PinakesRemote:
         self._books = books
         self.capabilities = Capabilities(
             ordered_feed=True, keeps_history=False, history=False, text_only=False, inline_limit=limits.inline,
-            listing=ListingCost.FOLD, blind_resolve=True, client_made_id=True, server_mode=False,
+            listing=ListingCost.FOLD, blind_resolve=True, conflict_events=False, client_made_id=True, server_mode=False,
             server_patterns=False, server_pause=False, resumable_uploads=True, heartbeat_seconds=HEARTBEAT_SECONDS,
         )  # fmt: skip
         self._calls = PinakesCalls(http, limits)

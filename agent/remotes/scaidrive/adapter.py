@@ -82,7 +82,7 @@ class ScaiDriveRemote:
         self._capabilities = Capabilities(
             ordered_feed=True, keeps_history=False, hides_files=True, text_only=False, moves=True,
             inline_limit=limits.inline, listing=ListingCost.WALK, blind_resolve=True, client_made_id=True,
-            server_mode=False, server_patterns=False, server_pause=False, resumable_uploads=True,
+            conflict_events=False, server_mode=False, server_patterns=False, server_pause=False, resumable_uploads=True,
             heartbeat_seconds=HEARTBEAT_SECONDS, nudges=True,
         )  # fmt: skip
         self._device = ""
