@@ -83,6 +83,26 @@ def move(document: Document) -> View:
 
 
 @_for_any_release
+def change_source(document: Document) -> View:
+    """Confirm a change of a source on the server, and say what the machines that are linked with it see."""
+    name, server, source = document["name"], document["server"], document["id"]
+    match document["action"]:
+        case "rename":
+            return [TextLine(f"the source is called {name} on {server} now; no folder or file is renamed", Style.GOOD)]
+        case "archive":
+            said = f"{name} is archived on {server}: linked folders stay as they are, and nothing more is sent"
+            undo = f"to bring it back: raven-agent sources archive {source} --undo"
+            return [TextLine(said, Style.GOOD), TextLine(undo, Style.ASIDE)]
+        case "restore":
+            return [TextLine(f"{name} takes edits again; linked folders go on by themselves", Style.GOOD)]
+    lines = [TextLine(f"{name} is deleted on {server}, with its history; no file on any disk is deleted", Style.GOOD)]
+    if document.get("root"):
+        unlink = f"next: raven-agent unlink {typed_path(document['root'])}, here and on every machine linked with it"
+        lines.append(TextLine(unlink, Style.ASIDE))
+    return lines
+
+
+@_for_any_release
 def rules(document: Document) -> View:
     """Show the patterns of a folder, and the files a change starts or stops to sync."""
     root = short_home(document["root"])

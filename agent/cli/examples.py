@@ -47,7 +47,12 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
         ("rules ~/notes --only '**/*.md'", "sync Markdown files and nothing else"),
         ("rules ~/notes --no-folder archive", "leave a folder of the server out on this machine"),
     ),
-    "sources": (("sources", "list them on every account"), ("sources --server work", "on one account")),
+    "sources": (
+        ("sources", "list them on every account"),
+        ("sources rename notes field-notes", "rename one, for all machines"),
+        ("sources archive 5f0c", "keep it readable, and take no more edits"),
+        ("sources delete 5f0c --yes", "delete it on the server; files on disks stay"),
+    ),
     "run": (("run", "run without a view, as the service does"), ("run -v", "with the program's own log")),
     "sync": (
         ("sync", "make one pass over all folders"),

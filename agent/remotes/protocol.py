@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import enum
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from msgspec import Struct
@@ -36,8 +36,9 @@ from agent.core.errors import Problem
 from agent.core.events import Page, Span
 from agent.core.model import Mode, Resolution
 from agent.core.remote_records import Operation, Outcome, RemoteConflict, RemoteFile, RemoteHead, RemoteVersion
-from agent.core.scope import PreferredFolder, SyncPreference
 from agent.core.supply import Pieces, Transfer
+from agent.remotes.selective_sync import SelectiveSync as SelectiveSync
+from agent.remotes.source_admin import SourceAdmin
 
 
 class ListingCost(enum.StrEnum):
@@ -140,7 +141,8 @@ class RemoteSource(Struct, frozen=True):
     """A source as the server lists it.
 
     Attributes:
-        paused: it is paused for all machines.
+        paused: it takes no writes: it is paused for all machines, or archived.
+        archived: it is archived.
         writable: the account may change its files.
     """
 
@@ -152,6 +154,7 @@ class RemoteSource(Struct, frozen=True):
     include: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ()
     writable: bool = True
+    archived: bool = False
 
 
 class Outgoing(Struct, frozen=True, gc=False):
@@ -214,25 +217,6 @@ def not_resumable(operation_id: str, state: str) -> None:
     """Drop the state: this upload is not continued in another process."""
 
 
-class SelectiveSync(Protocol):
-    """The server's preferences of this machine's connector. Safe to use from several threads, after ``register``."""
-
-    def read(self, source_ids: Collection[str]) -> dict[str, SyncPreference]:
-        """Return the preference of each of these sources; ``EVERYTHING`` for one without.
-
-        A folder carries the server's path and the one that this machine's index still has.
-        """
-        ...
-
-    def write(self, source_id: str, preference: SyncPreference) -> None:
-        """Set the preference of one source. Its folders are sent by their ids."""
-        ...
-
-    def folder(self, source_id: str, path: str) -> PreferredFolder:
-        """Return the folder at a relative path. Raises NOT_FOUND if the server has none there."""
-        ...
-
-
 class Remote(Protocol):
     """One account on one server. Safe to use from several threads."""
 
@@ -245,6 +229,10 @@ class Remote(Protocol):
     def selective_sync(self) -> SelectiveSync | None:
         """The server's selective sync; None if it has none."""
         ...
+
+    @property
+    def source_admin(self) -> SourceAdmin | None:
+        """Changes of the server's sources; None if the dialect has none."""
 
     def register(self, name: str, platform: str, version: str, wanted_id: str | None = None) -> Registration:
         """Register this machine as a connector.

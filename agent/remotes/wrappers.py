@@ -32,6 +32,7 @@ from agent.remotes.protocol import (
     Sink,
     not_resumable,
 )
+from agent.remotes.source_admin import SourceAdmin
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +121,11 @@ class ObservedRemote:
     def selective_sync(self) -> SelectiveSync | None:
         """See ``Remote``. Its calls are not observed."""
         return self._inner.selective_sync
+
+    @property
+    def source_admin(self) -> SourceAdmin | None:
+        """See ``Remote``. Its calls are not observed."""
+        return self._inner.source_admin
 
     def register(self, name: str, platform: str, version: str, wanted_id: str | None = None) -> Registration:
         """See ``Remote``."""

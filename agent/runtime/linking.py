@@ -119,10 +119,13 @@ def choose_mode(joined: RemoteSource | None, wanted: Mode | None) -> Mode:
     """Choose the mode of a link: ``wanted``, else the joined source's own, else bidirectional.
 
     Raises:
-        UsageError: ``wanted`` would write more than the joined source's own mode.
+        UsageError: ``wanted`` would write more than the joined source's own mode, or the source is archived.
     """
     if joined is None:
         return wanted or Mode.BIDIRECTIONAL
+    if joined.archived:
+        words = f"the source {joined.name!r} is archived, so nothing can be sent to it"
+        raise UsageError(words, f"raven-agent sources archive {joined.id} --undo")
     mode = wanted or joined.mode
     if _WRITE_RANK[mode] > _WRITE_RANK[joined.mode]:
         raise UsageError(

@@ -30,7 +30,7 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "unlink": ("FOLDER", "--yes", "--json"),
     "move": ("OLD", "NEW", "--json"),
     "rules": ("FOLDER", "--include", "--exclude", "--remove", "--only", "--dry-run", "--yes", "--json"),
-    "sources": ("--server", "--json"),
+    "sources": ("--server", "--undo", "--yes", "--json"),
     "run": (),
     "sync": ("FOLDER", "--dry-run", "--approve-deletes", "--undo-deletes", "--conflicts-ok", "--json"),
     "status": ("FOLDER", "--watch", "--check", "--max-age", "--json"),

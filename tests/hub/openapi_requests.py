@@ -30,10 +30,8 @@ CONFORMANCE = [
 ]
 
 _hub = InProcess(SqlStore("sqlite://"))
-_source = _hub.source()
 _round = itertools.count()
 _known: dict[str, object] = {
-    "sourceId": _source,
     "connectorId": _hub.connector(),
     "relativePath": "a.md",
     "waitMs": 1,
@@ -43,10 +41,11 @@ schema = schemathesis.openapi.from_asgi("/openapi.json", HubApp(_hub.hub).asgi)
 
 @pytest.fixture(autouse=True)
 def furnished() -> None:
-    """A file and an open conflict, so that generated requests also find something."""
-    _hub.ok("sources/resume", sourceId=_source)
-    _hub.push(_source, upsert("a.md", "one"))
-    _known["conflictId"] = _hub.outcome(_source, upsert("a.md", f"mine {next(_round)}"))["conflictId"]
+    """A source with a file and an open conflict, so that generated requests also find something."""
+    source = _hub.source()
+    _hub.push(source, upsert("a.md", "one"))
+    _known["sourceId"] = source
+    _known["conflictId"] = _hub.outcome(source, upsert("a.md", f"mine {next(_round)}"))["conflictId"]
 
 
 @schema.parametrize()

@@ -219,6 +219,9 @@ def test_a_heartbeat_answers_capabilities_or_not_found(hub: InProcess) -> None:
 REQUESTS: dict[str, dict[str, Any]] = {
     "sources/pause": {},
     "sources/resume": {},
+    "sources/rename": {"name": "stolen"},
+    "sources/archive": {},
+    "sources/delete": {},
     "sources/files": {},
     "sources/digest": {},
     "sources/file": {"relativePath": "a.md"},

@@ -43,6 +43,7 @@ from agent.remotes.protocol import (
     Sink,
     not_resumable,
 )
+from agent.remotes.source_admin import SourceAdmin
 from plain_dialect.feed import Feed
 from plain_dialect.files import Files, conflict_of, remote_versions
 from plain_dialect.push import Pusher
@@ -95,6 +96,11 @@ class PlainRemote:
     def capabilities(self) -> Capabilities:
         """See ``Remote``."""
         return self._capabilities
+
+    @property
+    def source_admin(self) -> SourceAdmin | None:
+        """See ``Remote``. There is none."""
+        return None
 
     @property
     def selective_sync(self) -> SelectiveSync | None:

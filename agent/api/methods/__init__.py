@@ -30,6 +30,7 @@ from agent.api.methods import (
     rewind,
     rules,
     settings,
+    source_changes,
     status,
     sync,
 )
@@ -39,7 +40,7 @@ from agent.api.schema.conflicts import DiffParams, DraftParams, DraftSaveParams,
 from agent.api.schema.dashboard import DashboardParams
 from agent.api.schema.doctor import DrillParams
 from agent.api.schema.history import CompareParams, RestoreParams, RewindParams, ShowParams
-from agent.api.schema.links import LinkParams, MoveParams, RulesParams, SourcesParams, UnlinkParams
+from agent.api.schema.links import LinkParams, MoveParams, RulesParams, SourceChangeParams, SourcesParams, UnlinkParams
 from agent.api.schema.settings import ChangeSettingParams, LogTailParams
 from agent.api.schema.status import ActivityCountsParams, ActivityParams, EventsParams, FilesParams, TreeParams
 from agent.api.schema.sync import PauseParams, ResumeParams, RetryParams, SyncParams
@@ -61,6 +62,7 @@ METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
     "ensure_local_hub": (accounts.ensure_local_hub, HubParams),
     "sources": (links.sources, SourcesParams),
     "link": (links.link, LinkParams),
+    "change_source": (source_changes.change_source, SourceChangeParams),
     "unlink": (links.unlink, UnlinkParams),
     "move": (links.move, MoveParams),
     "rules": (rules.rules, RulesParams),
@@ -97,7 +99,7 @@ CONTEXT_METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
 }
 """Handlers that also need the provisioner or the dashboard, so they take the whole context."""
 
-CHANGES_LINKS: Final = frozenset({"link", "unlink", "move", "rules", "login", "join", "logout"})
+CHANGES_LINKS: Final = frozenset({"link", "change_source", "unlink", "move", "rules", "login", "join", "logout"})
 """Methods that make or change accounts and links: one at a time."""
 
 

@@ -63,7 +63,7 @@ def sources(agent: Agent, params: SourcesParams) -> list[RemoteSourceDocument]:
             id=found.id,
             name=found.name,
             mode=found.mode.value,
-            status="paused" if found.paused else "active",
+            status="archived" if found.archived else "paused" if found.paused else "active",
             connector_id=found.connector_id,
             root=readable(str(linked[found.id].root)) if found.id in linked else None,
             include=list(found.include),

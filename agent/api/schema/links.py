@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import enum
+
 from msgspec import Struct, field
 
 from agent.api.schema.common import FolderParams
@@ -16,6 +18,48 @@ class SourcesParams(Struct, frozen=True, kw_only=True):
     """
 
     server: str | None = None
+
+
+class SourceAction(enum.StrEnum):
+    """A change of a source on the server."""
+
+    RENAME = "rename"
+    ARCHIVE = "archive"
+    RESTORE = "restore"
+    """Bring an archived source back."""
+    DELETE = "delete"
+
+
+class SourceChangeParams(Struct, frozen=True, kw_only=True):
+    """A source of the server to change for all machines.
+
+    Attributes:
+        source: its id or name.
+        server: name of the account; not needed when there is one.
+        action: the change.
+        name: the new name, for ``rename``.
+    """
+
+    source: str
+    action: SourceAction
+    server: str | None = None
+    name: str | None = None
+
+
+class SourceChangeDocument(Struct, frozen=True, kw_only=True):
+    """A changed source of the server.
+
+    Attributes:
+        action: the change that was made.
+        root: the folder that is linked with it here; null if there is none.
+    """
+
+    changed: bool
+    id: str
+    name: str
+    server: str
+    action: str
+    root: str | None
 
 
 class LinkParams(FolderParams, frozen=True, kw_only=True):

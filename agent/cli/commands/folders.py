@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -208,12 +208,40 @@ def rules_command(
     return ExitCode.DONE
 
 
+_SOURCE_WORDS: Final = {"rename": 3, "archive": 2, "delete": 2}
+"""The changes of a source, and the number of words each takes."""
+
+
 @command("sources")
+@click.argument("words", nargs=-1, type=SOURCE, metavar="[rename ID NAME | archive ID | delete ID]")
 @server_option
-def sources_command(app: App, server: str | None) -> ExitCode:
+@click.option("--undo", is_flag=True, help="With archive: bring an archived source back.")
+@yes_option
+def sources_command(app: App, words: tuple[str, ...], server: str | None, undo: bool, yes: bool) -> ExitCode:
     """List the server's sources.
 
-    With the folder each is linked to here, if any.
+    With the folder each is linked to here, if any. The changes are made on the server, for all machines: an archived
+    source can be read and takes no edits; a deleted one is gone with its history. No file on any disk is deleted.
     """
-    app.output.data(app.call("sources", without_none(server=server)), render.sources)
+    action = words[0] if words else ""
+    if words and (action not in _SOURCE_WORDS or len(words) != _SOURCE_WORDS[action]):
+        raise UsageError(
+            "that is no change of a source", "sources rename ID NAME, sources archive ID, sources delete ID"
+        )
+    if undo and action != "archive":
+        raise UsageError("--undo goes with archive", "a deleted source cannot be brought back")
+    if not words:
+        app.output.data(app.call("sources", without_none(server=server)), render.sources)
+        return ExitCode.DONE
+    if action == "delete" and not yes:
+        app.confirm(
+            f"Delete the source {words[1]} on the server, with its history? No file on any disk is deleted.", "--yes"
+        )
+    params = without_none(
+        source=words[1],
+        server=server,
+        action="restore" if undo else action,
+        name=words[2] if action == "rename" else None,
+    )
+    app.output.done(app.call("change_source", params), confirmations.change_source)
     return ExitCode.DONE

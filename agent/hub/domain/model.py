@@ -21,6 +21,9 @@ class SourceStatus(StrEnum):
 
     ACTIVE = "active"
     PAUSED = "paused"
+    ARCHIVED = "archived"
+    DELETED = "deleted"
+    """Unknown to every request, as if it had never been. Its rows are kept."""
 
 
 class FileState(StrEnum):

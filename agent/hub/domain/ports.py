@@ -73,6 +73,9 @@ class StoreSession(DriveStoreSession, AccountStoreSession, Protocol):
     def save_source(self, source: Source) -> None:
         """Write status, counters and time of change of a locked source."""
 
+    def rename_source(self, source: int, name: str, now: int) -> None:
+        """Write the name of a locked source."""
+
     def used_by_workspace(self, workspace: str) -> int:
         """Return the bytes of all contents of a workspace, before compression."""
 

@@ -237,9 +237,9 @@ class SourceTransaction:
         self._outcomes.append(outcome)
 
     def set_status(self, status: SourceStatus) -> None:
-        """Pause or resume the source, and add the event for it."""
+        """Change the status, and add the event for it. Readers see every status but the active one as a pause."""
         self._status = status
-        kind = EventType.PAUSED if status is SourceStatus.PAUSED else EventType.RESUMED
+        kind = EventType.RESUMED if status is SourceStatus.ACTIVE else EventType.PAUSED
         self._event(kind, None, None, None, {})
 
     def flush(self) -> Source:

@@ -183,11 +183,12 @@ def account_writer(
     account = account_of(context, caller) or _choose(context, caller)
     try:
         with locked_source(context, caller.workspace, account, growth) as (session, transaction):
-            if transaction.source.status is SourceStatus.PAUSED:
-                raise HubError(503, "The account is paused", retry_after=_PAUSED_SECONDS)
+            if transaction.source.status is not SourceStatus.ACTIVE:
+                raise HubError(503, f"The account is {transaction.source.status.value}", retry_after=_PAUSED_SECONDS)
             yield session, transaction
     except UnknownSource as missing:
-        raise AssertionError("no source is ever removed") from missing
+        # It was deleted a moment ago; the next call chooses another one.
+        raise HubError(503, "The account's source was deleted", retry_after=_PAUSED_SECONDS) from missing
 
 
 def device_of(session: StoreSession, request: PinakesRequest) -> Device:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from agent.hub.answers import HubError
 from agent.hub.domain.heartbeats import HeartbeatBuffer
 from agent.hub.domain.locked_source import UnknownSource, locked_source
-from agent.hub.domain.model import Caller, Clock, Connector, NewId, Source
+from agent.hub.domain.model import Caller, Clock, Connector, NewId, Source, SourceStatus
 from agent.hub.domain.ports import Growth, Store, StoreFull, StoreSession, StoreUnavailable
 from agent.hub.domain.source_transaction import SourceTransaction
 
@@ -104,6 +104,16 @@ def record_heartbeat(context: HubContext, connector: str) -> None:
 def _check_owner(caller: Caller, owner: str) -> None:
     if owner != caller.user:
         raise HubError(403, "The connector belongs to another user")
+
+
+def require_active(source: Source) -> None:
+    """Refuse a write to a source that takes none.
+
+    Raises:
+        HubError: 400 with the source's status.
+    """
+    if source.status is not SourceStatus.ACTIVE:
+        raise HubError(400, f"Source is {source.status.value}")
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from agent.core.hashes import sha256_hex
 from agent.core.model import EMPTY_HASH, SENTINEL_BASE
-from agent.hub.answers import HubError, printable
+from agent.hub.answers import printable
 from agent.hub.domain.compression import CompressedContent, pack
 from agent.hub.domain.model import (
     DEFAULT_CONTENT_TYPE,
@@ -23,13 +23,12 @@ from agent.hub.domain.model import (
     HubConflictKind,
     ItemStatus,
     RecordedOutcome,
-    SourceStatus,
     VersionOrigin,
 )
 from agent.hub.domain.ports import StoreSession
 from agent.hub.domain.source_transaction import SourceTransaction
 from agent.hub.domain.text import encoded, path_fault, storable
-from agent.hub.raven.context import HubContext, is_own_connector, locked_source_tx
+from agent.hub.raven.context import HubContext, is_own_connector, locked_source_tx, require_active
 
 MAX_OPERATION = 255
 MAX_HASH = 64
@@ -96,8 +95,7 @@ def push_batch(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> 
     raw: Sequence[Mapping[str, Any]] = body["items"]
     checked = [_checked(item) for item in raw]
     with locked_source_tx(context, caller, body["sourceId"]) as (session, transaction):
-        if transaction.source.status is SourceStatus.PAUSED:
-            raise HubError(400, "Source is paused")
+        require_active(transaction.source)
         results = _apply(
             session, transaction, checked, _connector_of(context, session, caller, body.get("connectorId"))
         )

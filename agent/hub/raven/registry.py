@@ -97,6 +97,26 @@ def resume(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict
     return _set_status(context, caller, body["sourceId"], SourceStatus.ACTIVE)
 
 
+def rename(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+    """Rename a source. Names need not be unique, and no file or folder is renamed."""
+    now = context.clock()
+    with locked_source_tx(context, caller, body["sourceId"], Growth.SMALL) as (session, transaction):
+        session.rename_source(transaction.source.number, body["name"], now)
+        after = replace(transaction.source, name=body["name"], updated_at=now)
+    return source_view(after)
+
+
+def archive(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+    """Archive a source, or bring it back with `archived` false. An archived one can be read, and takes no writes."""
+    wanted = SourceStatus.ACTIVE if body.get("archived") is False else SourceStatus.ARCHIVED
+    return _set_status(context, caller, body["sourceId"], wanted)
+
+
+def delete(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+    """Delete a source: no request knows it any more. Its rows stay in the database."""
+    return _set_status(context, caller, body["sourceId"], SourceStatus.DELETED)
+
+
 def _set_status(context: HubContext, caller: Caller, source: str, status: SourceStatus) -> dict[str, object]:
     with locked_source_tx(context, caller, source, Growth.SMALL) as (_, transaction):
         before = transaction.source

@@ -13,11 +13,10 @@ from agent.hub.domain.model import (
     Caller,
     HubConflictKind,
     OpenConflict,
-    SourceStatus,
     VersionOrigin,
 )
 from agent.hub.domain.source_transaction import SourceTransaction
-from agent.hub.raven.context import HubContext, locked_source_tx
+from agent.hub.raven.context import HubContext, locked_source_tx, require_active
 
 
 def update_file(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
@@ -33,8 +32,7 @@ def update_file(context: HubContext, caller: Caller, body: Mapping[str, Any]) ->
     with locked_source_tx(context, caller, body["sourceId"]) as (_, transaction):
         if transaction.source.mode is not Mode.BIDIRECTIONAL:
             raise HubError(400, "Raven-side editing is only allowed for bidirectional sources")
-        if transaction.source.status is SourceStatus.PAUSED:
-            raise HubError(400, "Source is paused")
+        require_active(transaction.source)
         transaction.load_heads([path])
         head = transaction.head(path)
         if head is None or head.hash is None or head.hidden:

@@ -110,8 +110,8 @@ def share_writer(
     """
     try:
         with locked_source(context, caller.workspace, share.lower(), growth) as (session, transaction):
-            if transaction.source.status is SourceStatus.PAUSED:
-                raise DriveRefusal(403, "The share is paused")
+            if transaction.source.status is not SourceStatus.ACTIVE:
+                raise DriveRefusal(403, f"The share is {transaction.source.status.value}")
             now = context.clock()
             folders = SourceFolders(session, transaction, caller.user, now)
             folders.load()

@@ -17,6 +17,7 @@ from agent.hub.domain.model import (
     OpenConflict,
     RecordedOutcome,
     Source,
+    SourceStatus,
     VersionOrigin,
 )
 from agent.hub.store import tables as t
@@ -101,7 +102,8 @@ _HEARTBEAT = Statement(
     .where(t.connectors.c.id == bindparam("i"))
     .values(heartbeat_at=bindparam("at"), updated_at=bindparam("at"))
 )
-_IS_SOURCE = (t.sources.c.workspace == bindparam("w"), t.sources.c.id == bindparam("i"))
+_IS_THERE = t.sources.c.status != literal_column(f"'{SourceStatus.DELETED.value}'")
+_IS_SOURCE = (t.sources.c.workspace == bindparam("w"), t.sources.c.id == bindparam("i"), _IS_THERE)
 _ONE_SOURCE = select(t.sources).where(*_IS_SOURCE)
 _SOURCE = Statement(_ONE_SOURCE)
 _LOCKED_SOURCE = Statement(
@@ -113,7 +115,7 @@ _LOCKED_SOURCE = Statement(
 """SQLite has no such clause, and one writer at a time anyway."""
 _SOURCES = Statement(
     select(t.sources)
-    .where(t.sources.c.workspace == bindparam("w"))
+    .where(t.sources.c.workspace == bindparam("w"), _IS_THERE)
     .order_by(t.sources.c.number.desc())
     .limit(bindparam("n"))
 )
@@ -129,6 +131,11 @@ _SAVE_SOURCE = Statement(
         stored_bytes=bindparam("new_stored"),
     )
 )  # fmt: skip
+_RENAME = Statement(
+    update(t.sources)
+    .where(t.sources.c.number == bindparam("s"))
+    .values(name=bindparam("new"), updated_at=bindparam("at"))
+)
 _OPEN_CONFLICTS = (
     select(t.conflicts, t.files.c.path)
     .join(t.files, (t.files.c.source == t.conflicts.c.source) & (t.files.c.number == t.conflicts.c.file))
@@ -247,6 +254,9 @@ class SqlSession(AccountSession):
             new_folders=source.folders_cursor,
             new_stored=source.stored_bytes,
         )
+
+    def rename_source(self, source: int, name: str, now: int) -> None:
+        _RENAME.run(self._db, s=source, new=name, at=now)
 
     def heads(self, source: int, paths: Collection[str]) -> dict[str, Head]:
         rows = _HEADS.rows(self._db, paths, source) if paths else ()

@@ -39,6 +39,7 @@ from agent.remotes.protocol import (
     Sink,
     not_resumable,
 )
+from agent.remotes.source_admin import SourceAdmin
 from agent.remotes.tokens import MemorySecret, SecretStore
 
 HEARTBEAT_SECONDS: Final = 300.0
@@ -92,6 +93,11 @@ class PinakesRemote:
         return None if found is None else found.rev
 
     # Account
+
+    @property
+    def source_admin(self) -> SourceAdmin | None:
+        """See ``Remote``. There is none."""
+        return None
 
     @property
     def selective_sync(self) -> SelectiveSync | None:

@@ -38,6 +38,7 @@ from agent.remotes.protocol import (
 from agent.remotes.raven.feed import Feed
 from agent.remotes.raven.position import FeedPosition
 from agent.remotes.raven.push import Pusher
+from agent.remotes.raven.source_admin import RavenSourceAdmin
 from agent.remotes.raven.wire import (
     NO_CONFLICT,
     NO_FILE,
@@ -50,6 +51,7 @@ from agent.remotes.raven.wire import (
     stale,
     version_of,
 )
+from agent.remotes.source_admin import SourceAdmin
 
 LISTING_PAGE: Final = 1000
 """Files requested at once. A server that does not page answers with all of them."""
@@ -79,6 +81,11 @@ class RavenRemote:
     def selective_sync(self) -> SelectiveSync | None:
         """See ``Remote``. The server has none."""
         return None
+
+    @property
+    def source_admin(self) -> SourceAdmin:
+        """See ``Remote``. The released server has none of its calls."""
+        return RavenSourceAdmin(self._http)
 
     def register(self, name: str, platform: str, version: str, wanted_id: str | None = None) -> Registration:
         """See ``Remote``. The released server creates a new connector with an id of its own each time."""

@@ -20,6 +20,11 @@ NO_SOURCE: Final = "Local sync source not found"
 
 _BROKEN: Final = Refusal(ProblemKind.UPSTREAM_FAULT, UPSTREAM_SENTENCE, complete=True)
 _PAUSED: Final = Refusal(ProblemKind.PAUSED, "the source is paused on the server", complete=True)
+_ARCHIVED: Final = Refusal(
+    ProblemKind.PAUSED,
+    "the source is archived on {server}, so nothing is sent; to go on: raven-agent sources archive NAME --undo",
+    complete=True,
+)
 _GONE: Final = Refusal(
     ProblemKind.NOT_FOUND,
     "the source was deleted on {server}, or the account cannot see it; to sync the folder to a new source: "
@@ -79,6 +84,8 @@ def _meaning(status: int, endpoint: str, body: Any) -> Refusal | None:
     match status:
         case 400 if reason == "Source is paused":
             return _PAUSED
+        case 400 if reason == "Source is archived":
+            return _ARCHIVED
         case 403:
             return _TAKEN if reason == OTHER_USER else _REFUSED
         case 404 if reason == NO_SOURCE:

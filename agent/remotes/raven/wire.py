@@ -59,7 +59,9 @@ def source_of(value: Mapping[str, Any]) -> RemoteSource | None:
         name=text(value, "name"),
         mode=Mode(mode),
         connector_id=maybe_text(value, "connectorId"),
-        paused=maybe_text(value, "status") == "paused",
+        # Both take no writes, until a person changes that on the server.
+        paused=maybe_text(value, "status") in ("paused", "archived"),
+        archived=maybe_text(value, "status") == "archived",
         include=texts(value, "includePatterns"),
         exclude=texts(value, "excludePatterns"),
     )

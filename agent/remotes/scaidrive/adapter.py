@@ -57,6 +57,7 @@ from agent.remotes.scaidrive.wire import (
     share_of,
     shares_page_of,
 )
+from agent.remotes.source_admin import SourceAdmin
 
 SHARES_PAGE: Final = 100
 """Shares requested at once."""
@@ -198,6 +199,11 @@ class ScaiDriveRemote:
                 raise
             return failure.problem.kind is ProblemKind.GONE
         return found.deleted or found.path != path
+
+    @property
+    def source_admin(self) -> SourceAdmin | None:
+        """See ``Remote``. There is none."""
+        return None
 
     @property
     def selective_sync(self) -> SelectiveSync:
