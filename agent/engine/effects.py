@@ -119,6 +119,13 @@ class DiscardDownloads(Struct, frozen=True, gc=False):
     transfer_ids: tuple[str, ...]
 
 
+class KeepDownload(Struct, frozen=True, gc=False):
+    """Move a finished download into the trash; post Fetched."""
+
+    transfer: Transfer
+    reason: str
+
+
 class FetchHead(Struct, frozen=True, gc=False):
     """Ask for the server's head of a path; post HeadArrived."""
 
@@ -267,6 +274,7 @@ Effect = (
     | Fetch
     | CancelFetch
     | DiscardDownloads
+    | KeepDownload
     | FetchHead
     | FetchHeadsAndConflicts
     | FetchListing

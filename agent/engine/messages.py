@@ -121,14 +121,14 @@ class FetchResult(enum.Enum):
 
     COMPLETE = "complete"
     """It is durable and has the promised hash."""
+    KEPT = "kept"  # in the trash, instead of an install
     CANCELLED = "cancelled"
     FAILED = "failed"
     """The server or the connection failed; ``Fetched.problem`` says how. What has arrived is kept."""
     GARBLED = "garbled"
     """Wrong bytes came. They were removed."""
     NO_ROOM = "no_room"
-    DISK = "disk"
-    """The disk refused the file."""
+    DISK = "disk"  # the disk refused the file
 
 
 class Fetched(Struct, frozen=True, gc=False):

@@ -189,6 +189,9 @@ class Resolutions:
             self._finish(conflict, row, head.version if head else None)
         elif self._needs_text(step) and self._text(step) is None and not self._is_in_folder(step, row):
             self._refuse(conflict, row, _NO_TEXT)
+        elif isinstance(step, Push) and not self._large.keep_replaced(row, head):
+            # The server keeps no history: the head that was shown is in the trash before it is replaced.
+            return
         elif isinstance(step, Push):
             self._push(conflict, row, step, head, listed)
         elif ctx.may_call(Call.CLOSE):

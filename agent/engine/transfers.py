@@ -13,12 +13,13 @@ from msgspec.structs import replace
 from agent.core.backoff import CALM, Backoff
 from agent.core.conflict import ConflictState
 from agent.core.errors import Problem, ProblemKind
-from agent.core.model import ApplyOutcome, ApplyResult, Intent, Reason
+from agent.core.model import ApplyOutcome, ApplyResult, Intent, Reason, side_of
 from agent.core.reconcile import Step
+from agent.core.remote_records import RemoteHead
 from agent.core.supply import Transfer
 from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
-from agent.engine.effects import CancelFetch, DiscardDownloads, Fetch
+from agent.engine.effects import CancelFetch, DiscardDownloads, Fetch, KeepDownload
 from agent.engine.incoming_moves import IncomingMoves
 from agent.engine.messages import OF_ONE_FILE, Advanced, Call, Fetched, FetchResult
 from agent.engine.path_store import PathStore
@@ -74,6 +75,8 @@ class LargeDownloads:
         self._moves = moves
         self._decided: dict[str, int] = {}
         """Parked paths whose decided text is to be fetched, with its bytes."""
+        self._kept: set[tuple[str, str]] = set()
+        """(path, sha256) of texts of the server that are in the trash, so that a decision may replace them."""
         self._live = {transfer.id: _Download(transfer) for transfer in ctx.index.transfers.all(ctx.source)}
 
     def transfers(self) -> tuple[Transfer, ...]:
@@ -93,6 +96,8 @@ class LargeDownloads:
 
     def awaits_decided(self, row: PathRow) -> bool:
         """Return True while the text that a person decided for is being fetched, and still is the server's."""
+        if any(each.path == row.path and self._is_kept_now(each) for each in self.transfers()):
+            return True
         if row.path not in self._decided:
             return False
         complete = any(each.path == row.path and each.hash == row.remote.hash for each in self.complete())
@@ -103,7 +108,36 @@ class LargeDownloads:
 
     def _is_decided(self, path: str, digest: str | None) -> bool:
         conflict = self._ctx.parked.get(path)
-        return conflict is not None and conflict.state is ConflictState.RESOLVING and conflict.wanted_hash == digest
+        if conflict is None or conflict.state is not ConflictState.RESOLVING:
+            return False
+        return digest == conflict.wanted_hash or self._is_replaced(path, digest, conflict.head_hash)
+
+    def _is_replaced(self, path: str, digest: str | None, head: str | None) -> bool:
+        """Return True if a decision replaces this text of the server, and it must be kept before."""
+        return (
+            not self._ctx.setup.history and digest is not None and digest == head and (path, digest) not in self._kept
+        )
+
+    def keep_replaced(self, row: PathRow, head: RemoteHead | None) -> bool:
+        """Return True once the head that a decision replaces is in the trash, on a server without history.
+
+        A small one is there already. A large one is downloaded first.
+        """
+        ctx = self._ctx
+        if ctx.setup.history or head is None or head.content is not None or (row.path, head.hash) in self._kept:
+            return True
+        if row.remote.hash != head.hash or row.remote.size is None:
+            row = replace(row, remote=side_of(head.version))
+            self._path_store.change([row])
+        found = self.fetch_decided(row)
+        if found is not None and not self._is_kept_now(found):
+            ctx.in_flight.writing_to_trash.add(found.id)
+            ctx.emit(KeepDownload(found, "conflict"))
+        return False
+
+    def _is_kept_now(self, transfer: Transfer) -> bool:
+        """Return True while a download is on its way into the trash."""
+        return transfer.id in self._ctx.in_flight.writing_to_trash
 
     @property
     def bytes_present(self) -> int:
@@ -129,6 +163,7 @@ class LargeDownloads:
         """Take the end of a download, complete or not."""
         ctx = self._ctx
         ctx.in_flight.fetching.discard(message.transfer_id)
+        ctx.in_flight.writing_to_trash.discard(message.transfer_id)
         found = self._live.get(message.transfer_id)
         if found is None:
             return
@@ -138,6 +173,9 @@ class LargeDownloads:
             case FetchResult.COMPLETE:
                 found.phase, found.present, found.backoff = _Phase.COMPLETE, found.transfer.size, CALM
                 ctx.retry_state.answered(Call.FETCH)
+            case FetchResult.KEPT:
+                self._kept.add((path, found.transfer.hash))
+                self._forget(found)
             case FetchResult.GARBLED:
                 ctx.retry_state.answered(Call.FETCH)
                 found.present = found.failed_at = 0

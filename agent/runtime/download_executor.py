@@ -47,7 +47,7 @@ class DownloadExecutor:
         self._cancelled: set[str] = set()
         """Ids of downloads that end before their next piece. An id is never used for another download."""
 
-    def carry_out(self, effect: e.Fetch | e.CancelFetch | e.DiscardDownloads) -> Iterator[m.Message]:
+    def carry_out(self, effect: e.Fetch | e.CancelFetch | e.DiscardDownloads | e.KeepDownload) -> Iterator[m.Message]:
         """Execute the effect; iterate over the messages with its results."""
         match effect:
             case e.Fetch(transfer):
@@ -57,6 +57,8 @@ class DownloadExecutor:
                 self._cancelled.add(transfer_id)
             case e.DiscardDownloads(transfer_ids):
                 self._discard(transfer_ids)
+            case e.KeepDownload(transfer, reason):
+                yield self._keep(transfer, reason)
 
     def _fetch(self, transfer: Transfer) -> m.Fetched:
         """Append what is missing, check the whole file and make it durable. A failure keeps what has arrived."""
@@ -81,6 +83,19 @@ class DownloadExecutor:
         finally:
             self._cancelled.discard(transfer.id)
         return m.Fetched(transfer.id, result, problem, text)
+
+    def _keep(self, transfer: Transfer, reason: str) -> m.Fetched:
+        """Move a download into the trash."""
+        result, text = m.FetchResult.KEPT, None
+        try:
+            self._folder.keep_download(transfer, reason, self._clock())
+        except ReadInterrupted:
+            result = m.FetchResult.CANCELLED
+        except DiskError as error:
+            result, text = m.FetchResult.DISK, error.message
+        except OSError as error:
+            result, text = m.FetchResult.DISK, explain(error, "the trash")
+        return m.Fetched(transfer.id, result, None, text)
 
     def _discard(self, transfer_ids: tuple[str, ...]) -> None:
         for transfer_id in transfer_ids:

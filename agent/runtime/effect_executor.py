@@ -83,7 +83,7 @@ class EffectExecutor:
                 yield from self._write_to_trash(texts)
             case e.FetchDeletedTexts(files):
                 yield from self._find_deleted_texts(files)
-            case e.Fetch() | e.CancelFetch() | e.DiscardDownloads():
+            case e.Fetch() | e.CancelFetch() | e.DiscardDownloads() | e.KeepDownload():
                 if isinstance(effect, e.Fetch):
                     left_out = self._folder.left_out(effect.transfer.path, self._accepts())
                     if left_out is not None:

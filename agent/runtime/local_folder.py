@@ -274,6 +274,11 @@ class LocalFolder:
         with self._use() as opened:
             opened.downloads.discard(transfer_id)
 
+    def keep_download(self, transfer: Transfer, reason: str, now: float) -> None:
+        """Move a finished download into the trash; durable on return. Raises as ``StagedDownloads.keep``."""
+        with self._use() as opened:
+            opened.downloads.keep(transfer, reason, now)
+
     def apply(
         self, jobs: Sequence[tuple[Intent, Supply]], now: float, mounts: frozenset[str] = frozenset()
     ) -> list[ApplyResult]:

@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 _FOLDER_EFFECTS: Final = (
     e.ScanFolder, e.ScanPaths, e.ApplyChanges, e.Recover, e.ReleaseJournal, e.WriteToTrash, e.DiscardDownloads,
+    e.KeepDownload,
 )  # fmt: skip
 """Effects for the folder's thread, in order. All others get a thread each."""
 _SERVER_EFFECTS_ON_FOLDER: Final = (e.Send, e.CloseConflicts, e.FetchDeletedTexts, e.Fetch)

@@ -104,6 +104,7 @@ def with_capabilities(config: EngineConfig, capabilities: Capabilities) -> Engin
         ordered_feed=capabilities.ordered_feed,
         item_results=capabilities.item_results,
         keeps_history=capabilities.keeps_history,
+        history=capabilities.history,
         expected_hash=capabilities.expected_hash,
         hides_files=capabilities.hides_files,
         blind_resolve=capabilities.blind_resolve,

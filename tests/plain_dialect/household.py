@@ -45,6 +45,7 @@ class Household:
         self._remote = world.adapter(self._reader.book())  # type: ignore[arg-type]
         self._connector = self._remote.register(name, "linux", "1", f"id-of-{name}").connector_id
         self._folder: LocalFolder | None = None
+        self._rng = random.Random(1)
         self.done: list[e.Effect] = []
         """Every effect that was carried out by the present process."""
         self.restart()
@@ -55,7 +56,7 @@ class Household:
             self._folder.close()
         self._folder = LocalFolder(PosixFs(), str(self.root), Rules(), str(self._state), "1")
         setup = with_capabilities(EngineConfig(SOURCE, Mode.BIDIRECTIONAL, RunMode.ONE_SHOT), self._remote.capabilities)
-        self.engine = Engine(self.index, setup, random.Random(1))
+        self.engine = Engine(self.index, setup, self._rng)
         line = ServerConnection(self._remote, self._connector)
         self._executor = EffectExecutor(
             self.world.source, self._folder, self._reader, lambda: line, lambda: TEXT, self.world.clock, self

@@ -16,6 +16,7 @@ from simulation.user import sha
 
 if TYPE_CHECKING:
     from simulation.machine import Machine
+    from simulation.pinakes_face import PinakesFace
     from simulation.plain_face import PlainFace
     from simulation.world import World
 
@@ -153,7 +154,7 @@ def check_removals(world: World, to_recheck: Container[tuple[str, str]], effect:
                 raise WrongDelete(f"{intent.path} is removed here, and was never deleted on the server")
 
 
-def _check_on_plain(plain: PlainFace, effect: e.ApplyChanges) -> None:
+def _check_on_plain(plain: PlainFace | PinakesFace, effect: e.ApplyChanges) -> None:
     """A path that the server never lost is not removed, whatever is listed or hidden there.
 
     A file that is known ahead of the feed, from its head or from our own push, seems to follow an older move of its
@@ -164,10 +165,10 @@ def _check_on_plain(plain: PlainFace, effect: e.ApplyChanges) -> None:
     if removed:
         lost = {event["relativePath"] for event in plain.told() if event["type"] == "file.delete"}
         held = plain.heads(plain.source)
-        left = {entry.old_path for entry in plain.server.state.log if entry.resource == "folder" and entry.old_path}
+        left = {old for old, _ in plain.folder_moves()}
         lost |= {path for path in removed - held.keys() if any(path.startswith(f"{folder}/") for folder in left)}
         texts = {sha(text.encode()) for text in held.values()}
-        entered = {entry.new_path for entry in plain.server.state.log if entry.resource == "folder" and entry.old_path}
+        entered = {new for _, new in plain.folder_moves()}
         lost |= {
             intent.path
             for intent in intents

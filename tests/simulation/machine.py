@@ -51,6 +51,7 @@ FOLDER_EFFECTS = (
     e.ReleaseJournal,
     e.WriteToTrash,
     e.DiscardDownloads,
+    e.KeepDownload,
 )
 FOLDER_LANE = "folder"
 WATCHER_LANE = "watcher"

@@ -55,6 +55,7 @@ from simulation.disk_mutations import DISK_MUTANTS
 from simulation.fault_rates import Chances
 from simulation.mutant import Mutant, instead, nothing
 from simulation.people import PATHS
+from simulation.pinakes_mutations import PINAKES_MUTANTS
 from simulation.plain_mutations import PLAIN_MUTANTS
 from simulation.simfs import SimFs
 
@@ -368,6 +369,7 @@ MUTANTS = (
     *DELETE_MUTANTS,
     *DISK_MUTANTS,
     *PLAIN_MUTANTS,
+    *PINAKES_MUTANTS,
     Mutant(
         "no check after the swap",
         "what an exchange brings out goes to the trash unlooked at",

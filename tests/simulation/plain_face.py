@@ -94,6 +94,11 @@ class PlainFace:
         told = frozenset((path, digest) for _, path, digest in self.log(source) if digest)
         return Evidence(self.heads(source), frozenset(kept), len(conflicts), {}, told)
 
+    def folder_moves(self) -> list[tuple[str, str | None]]:
+        """Old and new path of each folder that was moved or deleted."""
+        log = self.server.state.log
+        return [(entry.old_path, entry.new_path) for entry in log if entry.resource == "folder" and entry.old_path]
+
     def told(self) -> list[dict[str, Any]]:
         """What happened, in the form of a Raven feed: a move is a delete and an upsert of the same device."""
         found: list[dict[str, Any]] = []

@@ -47,6 +47,7 @@ def _cancel_forgotten() -> AbstractContextManager[object]:
 
 
 def _echo_by_path() -> AbstractContextManager[object]:
+
     def by_path(self: Operations, source: int, path: str, *_: object) -> str | None:
         own = [entry.operation.id for entry in self.of_path(source, path)]
         return own[-1] if own else None

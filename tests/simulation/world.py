@@ -26,6 +26,7 @@ from simulation.machine import Habits, Knows, Machine
 from simulation.memory_fs import Clock, Crash, Disk
 from simulation.network import Network
 from simulation.people import MANY, PATHS, TWINS, People
+from simulation.pinakes_face import PinakesFace
 from simulation.plain_face import FILLERS, NAMES, PlainFace
 from simulation.programs import Programs
 from simulation.schedule import Turns
@@ -36,8 +37,12 @@ from simulation.stranger import Stranger
 from simulation.user import sha
 from strict_raven import WORKSPACE, Response
 
-SERVERS: dict[str, Callable[[int, Callable[[], float]], Server]] = {**RAVEN, "plain": PlainFace}
-"""Two Raven servers, and one of another dialect."""
+SERVERS: dict[str, Callable[[int, Callable[[], float]], Server]] = {
+    **RAVEN,
+    "plain": PlainFace,
+    "pinakes": PinakesFace,
+}
+"""Two Raven servers, and two of other dialects."""
 
 START = 1_700_000_000.0
 _FILLING = frozenset(
@@ -103,9 +108,9 @@ class World:
         return SERVERS[self.plan.server](self.plan.seed, self.clock)
 
     @property
-    def plain(self) -> PlainFace | None:
-        """The server, if it is that of the plain dialect."""
-        return self.server if isinstance(self.server, PlainFace) else None
+    def plain(self) -> PlainFace | PinakesFace | None:
+        """The server, if it is that of another dialect than Raven's."""
+        return self.server if isinstance(self.server, PlainFace | PinakesFace) else None
 
     def _machine_names(self) -> str:
         return "ABC" if self.rng.random() < 0.2 else "AB"

@@ -245,6 +245,9 @@ class PinakesApi:
                 answer["upload_required"].append(self._path(path))
         if server.traps.forgets and answer["accepted"]:
             answer["accepted"].pop()
+        server.state.reports += 1
+        if server.traps.forgets_uploads and server.state.reports % 2 == 0 and answer["upload_required"]:
+            answer["upload_required"].pop()
         return document(answer)
 
     # Conflicts

@@ -94,6 +94,7 @@ class PinState:
     cut: int = 0
     """Cursors between 0 and this one are unknown by now."""
     numbers: int = 0
+    reports: int = 0
     logins: dict[str, float] = field(default_factory=dict)
     """Session token -> the time it ends."""
 
@@ -120,6 +121,7 @@ class PinTraps:
         knows_contents: a report of a content that the server has is carried out without an upload.
         complete_once: a second completion of a session is refused.
         forgets: the answer of a report leaves out its last accepted change, which was carried out all the same.
+        forgets_uploads: the answer of each second report leaves out its last change that must be uploaded.
         sparse_pages: the limit of a page also counts entries that are not shown, so that a page may be empty.
         slashes: paths in answers begin with a slash.
         no_os_info: devices are shown without the text that the client chose.
@@ -139,6 +141,7 @@ class PinTraps:
     knows_contents: bool = False
     complete_once: bool = False
     forgets: bool = False
+    forgets_uploads: bool = False
     sparse_pages: bool = False
     slashes: bool = False
     no_os_info: bool = False

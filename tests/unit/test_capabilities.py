@@ -24,7 +24,6 @@ READ_ELSEWHERE = {
     "server_pause": "api/methods/sync.py",
     "heartbeat_seconds": "runtime/server_session.py",
     "rate": "api/methods/links.py",
-    "history": "api/methods/history.py",
     "nudges": "runtime/server_session.py",
     "poll_heartbeat": "remotes/raven/adapter.py",
 }

@@ -244,6 +244,35 @@ class StagedDownloads:
             self.verified.add(transfer_id, read.stat, read.digest)
         return read
 
+    def keep(self, transfer: Transfer, reason: str, now: float) -> None:
+        """Move a finished download into the trash, as a version that is to be found there; durable on return.
+
+        Raises:
+            DiskError: it is missing, or has other bytes than promised.
+            OSError: the disk refused.
+            ReadInterrupted: the process is stopping.
+        """
+        found = self.verify(transfer.id)
+        if found is None or found.sha256 != transfer.hash:
+            raise DiskError(f"the download of {transfer.path} is not complete")
+        name = transfer.id + StagingMark.DOWN
+        try:
+            self._trash.move_in(
+                name,
+                transfer.path,
+                sha256=transfer.hash,
+                hashed=found.stat,
+                reason=reason,
+                entry_id=transfer.id,
+                now=now,
+            )
+        except FileExistsError:
+            # A crash hid that it was there already, and the same bytes came once more.
+            self.discard(transfer.id)
+        self.fs.fsync_dir(self._trash.folder)
+        self.fs.fsync_dir(self._trash.staging)
+        self.verified.forget(transfer.id)
+
     def discard(self, transfer_id: str) -> None:
         """Remove a download, if it exists: it is not wanted any more, or was installed. Raises OSError."""
         self.verified.forget(transfer_id)

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterator
 
 from agent.core.errors import ProblemKind
 from agent.core.remote_records import Operation, RemoteConflict
+from agent.core.version import Version
 from agent.remotes.book import Book, PushedContent
 from agent.remotes.http.failures import RemoteCallError
 from agent.remotes.pinakes.calls import PinakesCalls
-from agent.remotes.pinakes.contents import AccountContents
+from agent.remotes.pinakes.contents import AccountContents, AccountHead
 from agent.remotes.pinakes.hashing import ContentHashing
 from agent.remotes.pinakes.scope import AccountScope
 from agent.remotes.pinakes.wire import ConflictLine, conflicts_of, resolve_body
@@ -63,19 +64,31 @@ class AccountConflicts:
         """Return a conflict in the form of the port. With the operation, its hash and bytes are the local side."""
         path = scope.inside(found.path) or found.path
         head = None if found.server is None else self._contents.head(found.path, book, path)
-        is_head = head is not None and head.rev == found.server
-        local_hash = self._known(found.local, path, book) if operation is None else operation.hash
-        remote_hash = head.hash if head is not None and is_head else self._known(found.server, path, book)
+        remote = self._remote(found, head, path, book)
+        local_hash = self._local(found, path, book) if operation is None else operation.hash
         base_hash, base_rev = self._base(found, path, local_hash, book, operation)
         return RemoteConflict(
-            found.id, path, base_hash, local_hash, remote_hash, body,
-            head.content if head is not None and is_head else None,
-            found.at or None, base_rev, found.local, found.server,
+            found.id, path, base_hash, local_hash, None if remote is None else remote.hash, body,
+            head.content if head is not None and remote is not None and remote.hash == head.hash else None,
+            found.at or None, base_rev, found.local, None if remote is None else remote.rev,
         )  # fmt: skip
 
-    def _known(self, rev: str | None, path: str, book: Book) -> str | None:
-        """Return the sha256 of a side; the server's own hash if that is not known, as None would be "no file"."""
-        return None if rev is None else self._hashing.sha256_of(rev, path, book) or rev
+    def _remote(self, found: ConflictLine, head: AccountHead | None, path: str, book: Book) -> Version | None:
+        """Return the server's side; the head of now if that of then cannot be named by its sha256 any more."""
+        if found.server is None:
+            return None
+        if head is None or head.rev != found.server:
+            known = self._hashing.sha256_of(found.server, path, book)
+            if known is not None:
+                return Version(known, None, found.server)
+        return None if head is None else Version(head.hash, head.size, head.rev)
+
+    def _local(self, found: ConflictLine, path: str, book: Book) -> str | None:
+        """Return the sha256 of the refused content; the server's own hash of it if that is not known.
+
+        It is another machine's then, and None would mean "no file".
+        """
+        return None if found.local is None else self._hashing.sha256_of(found.local, path, book) or found.local
 
     def _base(
         self, found: ConflictLine, path: str, local: str | None, book: Book, operation: Operation | None

@@ -236,10 +236,9 @@ class _Push:
             self._end(operation, Result.UNCERTAIN)
 
     def _keep_pair(self, prepared: _Prepared) -> None:
-        """Have the pair of hashes of a small content stored; that of a large one is stored with its session."""
+        """Have the pair of hashes of a content stored, so that a later process knows what the server says of it."""
         operation, parts = prepared.operation, self._parts
-        large = operation.size > parts.calls.limits.inline
-        if prepared.item.hash is not None and operation.hash is not None and not parts.hashing.is_sha256 and not large:
+        if prepared.item.hash is not None and operation.hash is not None and not parts.hashing.is_sha256:
             self._on_resumable(operation.id, state_of(None, operation.hash, prepared.item.hash))
 
     def _report_failed(self, items: list[_Prepared], failure: RemoteCallError) -> None:

@@ -1,0 +1,224 @@
+"""The strict Pinakes server in the simulation: no history, no ids, contents by hash, everything in pieces.
+
+Its inline limit is 16 bytes and its chunks have 8, so that ordinary texts are large.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import httpx
+
+from agent.index.store import Index
+from agent.remotes.http.client import HttpClient
+from agent.remotes.pinakes.adapter import PinakesRemote
+from agent.remotes.pinakes.calls import PinakesLimits
+from agent.remotes.pinakes.profile import pinakes_profile
+from agent.remotes.tokens import MemorySecret
+from agent.runtime.index_book import IndexBook
+from simulation.indexes import SOURCE
+from simulation.plain_face import NAMES
+from simulation.revisions import WrongRevision
+from simulation.servers import Evidence
+from simulation.user import sha
+from strict_pinakes.api import PinakesApi
+from strict_pinakes.server import PinError, StrictPinakes
+from strict_pinakes.state import PinState, PinTraps
+
+if TYPE_CHECKING:
+    from simulation.machine import Machine
+    from simulation.world import World
+
+LIMITS = PinakesLimits(inline=16, page=40, contents=200, together=10)
+_TOP = "notes/"
+_WRITES = ("/report", "/complete", "/resolve")
+_YEARS = 20 * 365 * 86_400.0
+
+
+class PinakesFace:
+    """``Server`` over the strict server, with some of its traps and one of its hashes, drawn by the seed."""
+
+    def __init__(self, seed: int, clock: Callable[[], float]) -> None:
+        rng = random.Random(f"traps {seed}")
+        traps = _traps(rng)
+        self.server = StrictPinakes(clock, traps, "blake3" if rng.random() < 0.3 else "sha256")
+        self._api = PinakesApi(self.server)
+        self.bearer = self.server.log_in(_YEARS)
+        self.handle = self._api.handle
+        self.source = f"folder:{_TOP.rstrip('/')}"
+        self._secrets: dict[str, MemorySecret] = {}
+        """The stored secret of each machine: it outlives its processes."""
+        self._hashes: dict[str, str] = {}
+        """Server's hash -> sha256, of every text that there ever was."""
+        self._world: World | None = None
+        self._earlier: set[str] = set()
+        """sha256 of what the server's own people replaced, moved away or deleted."""
+
+    def create_source(self) -> str:
+        """The id of the source that all machines share."""
+        return self.source
+
+    def is_write(self, method: str, path: str) -> bool:
+        """Whether a request may change what every client sees."""
+        return method == "POST" and path.endswith(_WRITES)
+
+    def snapshot(self) -> PinState:
+        """A copy of all it holds."""
+        return self.server.snapshot()
+
+    def restore(self, copy: PinState) -> None:
+        """Hold what a backup holds."""
+        now = self.server.state
+        self.server.restore_backup(copy)
+        # Devices and sessions are of the account, not of its files.
+        self.server.state.devices.update(now.devices)
+        self.server.state.logins.update(now.logins)
+
+    def heads(self, source: str) -> dict[str, str]:
+        """Path -> text of every file."""
+        return {path.removeprefix(_TOP): content.decode() for path, content in self.server.heads().items()}
+
+    def log(self, source: str) -> list[tuple[int, str, str | None]]:
+        """As in ``Server``."""
+        return [
+            (event["cursor"], event["relativePath"], event["payload"]["hash"])
+            for event in self.told()
+            if event["type"].startswith("file.")
+        ]
+
+    def sha_of(self, digest: str | None) -> str | None:
+        """The sha256 behind a hash of the server; its own hash of a text that no person wrote."""
+        if digest is None:
+            return None
+        if digest not in self._hashes and self._world is not None:
+            self._hashes.update({self.server.hash(text): sha(text) for text in self._world.people.texts})
+        return self._hashes.get(digest, digest)
+
+    def evidence(self, source: str) -> Evidence:
+        """What it shows: heads only. A text that a person gave up, here or on a machine, need not be anywhere."""
+        heads = self.heads(source)
+        told = frozenset((path, digest) for _, path, digest in self.log(source) if digest)
+        ever = {digest for _, digest in told} | self._earlier
+        given_up = set() if self._world is None else {d for m in self._world.machines for d in m.user.given_up}
+        kept = {sha(text.encode()) for text in heads.values()} | self._earlier | (ever & given_up)
+        open_ones = [each for each in self.server.state.conflicts.values() if each.resolution is None]
+        return Evidence(heads, frozenset(kept), len(open_ones), {}, told)
+
+    def folder_moves(self) -> list[tuple[str, str | None]]:
+        """Old and new path of each folder that was moved or deleted: there are no folders here."""
+        return []
+
+    def told(self) -> list[dict[str, Any]]:
+        """What happened, in the form of a Raven feed: a move is a delete and an upsert of the same device."""
+        found: list[dict[str, Any]] = []
+
+        def add(kind: str, at: int, path: str, **payload: Any) -> None:
+            found.append({"type": kind, "cursor": at, "relativePath": path.removeprefix(_TOP), "payload": payload})
+
+        for entry in self.server.state.log:
+            by = self._name_of(entry.by)
+            if entry.old_path is not None:
+                add("file.delete", entry.sequence, entry.old_path, hash=None, device=by)
+            kind = "file.delete" if entry.hash is None else "file.upsert"
+            add(kind, entry.sequence, entry.path, hash=self.sha_of(entry.hash), device=by)
+        for each in self.server.state.conflicts.values():
+            hashes = {"localHash": self.sha_of(each.local), "remoteHash": self.sha_of(each.server)}
+            add("conflict.opened", 0, each.path, **hashes, conflictId=each.id)
+        return found
+
+    def _name_of(self, device: str | None) -> str:
+        found = self.server.state.devices.get(device or "")
+        return "" if found is None else found.os_info.rpartition(" ")[2]
+
+    def open_conflicts(self) -> dict[str, tuple[str, str, str | None]]:
+        """Id of each open conflict -> (device, path, hash of its text), but for those whose sides are equal."""
+        return {
+            each.id: (self._name_of(each.device), each.path.removeprefix(_TOP), self.sha_of(each.local))
+            for each in self.server.state.conflicts.values()
+            if each.resolution is None and each.local != each.server
+        }
+
+    def close(self) -> None:
+        """Nothing is kept."""
+
+    # Acts of the server's own people
+
+    def act(self, world: World) -> None:
+        """Somebody edits, moves or deletes a file."""
+        rng, files = world.rng, self.heads(self.source)
+        path = rng.choice(sorted(files)) if files and rng.random() < 0.8 else rng.choice(NAMES)
+        kind = rng.choices(["edit", "move", "delete"], [6, 4, 2])[0]
+        before = files.get(path)
+        with contextlib.suppress(PinError):
+            if kind == "edit" or before is None:
+                text = world.people.text((before or "").encode())
+                self.server.put(_TOP + path, text)
+                self._replaced(before)
+                world.people.accepted.add(sha(text))
+                world.note("server", f"edit {path} = {world.people.name(text)}")
+            elif kind == "move":
+                new = rng.choice(NAMES)
+                self.server.move(_TOP + path, _TOP + new)
+                world.note("server", f"moves {path} to {new}")
+            else:
+                self.server.remove(_TOP + path)
+                self._replaced(before)
+                world.note("server", f"deletes {path}")
+
+    def _replaced(self, text: str | None) -> None:
+        if text is not None:
+            self._earlier.add(sha(text.encode()))
+
+    # A machine's way to it
+
+    def connect(
+        self, world: World, machine: Machine, transport: httpx.BaseTransport
+    ) -> tuple[HttpClient, PinakesRemote]:
+        """A connection and the adapter over it, which reads the machine's index."""
+        self._world = world
+        http = HttpClient(
+            "http://127.0.0.1", lambda: world.bearer, pinakes_profile(""), transport=transport, clock=machine.clock,
+            ticks=world.clock,
+        )  # fmt: skip
+
+        def reading() -> contextlib.AbstractContextManager[Index]:
+            return contextlib.nullcontext(machine.index)
+
+        algorithm = "sha256" if self.server.hash(b"") == sha(b"") else "blake3"
+        secret = self._secrets.setdefault(machine.name, MemorySecret())
+        book = IndexBook(reading, SOURCE)
+        return http, PinakesRemote(http, lambda _: book, algorithm=algorithm, secret=secret, limits=LIMITS)
+
+    def check_revisions(self, index: Index, source: int, table: str) -> None:
+        """Compare every revision in the trees with the server's hash of its content. Raises WrongRevision."""
+        if table != "files":
+            return
+        for row in index.trees.all(source):
+            for what, side in (("base", row.base), ("remote side", row.remote)):
+                if side.rev is not None and self.sha_of(side.rev) != side.hash:
+                    raise WrongRevision(f"{what} of {row.path}: the content {side.hash} has the revision {side.rev}")
+
+    def complaints(self, world: World) -> list[str]:
+        """At rest, each machine knows the revision of every file it has in common with the server."""
+        found = []
+        for machine in world.machines:
+            for row in machine.index.trees.all(SOURCE):
+                head = self.server.head_hash(_TOP + row.path)
+                if head is not None and row.remote.hash == self.sha_of(head) and row.remote.rev not in (head, None):
+                    found.append(f"revisions: {machine.name} has {row.remote.rev} at {row.path}, not {head}")
+        return found
+
+
+def _traps(rng: random.Random) -> PinTraps:
+    """The faults of one server. The first draw decides if it has any."""
+    if rng.random() < 0.3:
+        return PinTraps()
+    chances: Mapping[str, float] = {
+        "silent_400": 0.3, "ignores_ranges": 0.2, "wrong_etag": 0.2, "ack_ahead": 0.3, "only_versioned": 0.2,
+        "knows_contents": 0.3, "complete_once": 0.3, "forgets": 0.2, "forgets_uploads": 0.2,
+        "sparse_pages": 0.3, "slashes": 0.2,
+    }  # fmt: skip
+    return PinTraps(**{name: rng.random() < chance for name, chance in chances.items()})
