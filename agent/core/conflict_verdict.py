@@ -213,8 +213,9 @@ def _excluded(conflict: Conflict, known: Knowledge) -> Verdict:
         return _close(conflict, "left the selection", _trash(lost, unless=(known.remote.hash,)))
     if conflict.is_waiting:
         return Verdict(Action.KEEP, conflict)
-    # It is open on the server and ours: closing it only here would make it look like another machine's.
-    shown = replace(_with_head(conflict, known.remote), note=EXCLUDED)
+    # It is open on the server and ours: closing it only here would make it look like another machine's. A decision that
+    # comes here was refused, or its head has moved: it must not be carried out on a head that no person has seen.
+    shown = replace(_with_head(_undecided(conflict, known), known.remote), note=EXCLUDED)
     if shown == conflict:
         return Verdict(Action.KEEP, conflict)
     if replace(shown, note=conflict.note) == conflict:

@@ -218,6 +218,10 @@ CASES = [
         "FC4: decided while excluded", resolving(between(), Resolution.KEEP_RAVEN, HEAD),
         known(None, OUT_OF_SCOPE, HEAD), Action.KEEP,
     ),
+    Case(
+        "FC4: decided while excluded, and the head moves", resolving(between(), Resolution.KEEP_RAVEN, HEAD),
+        known(None, OUT_OF_SCOPE, NEWER), Action.SHOW, (MINE, NEWER, NEWER), note=EXCLUDED,
+    ),
     # Not ours
     Case(
         "another machine's moves", between(origin=ConflictOrigin.FOREIGN, mine=False), known(BASE, MINE, NEWER),
@@ -294,3 +298,10 @@ def test_a_resolution_closes_its_equals_only() -> None:
     ]
     own = (PUSH, OwnPush(HEAD, BASE))
     assert {found.id for found in to_close(conflict, listed, own, ("equal",))} == {"k1", "equal"}
+
+
+def test_a_decision_ends_with_the_head_that_it_was_made_on() -> None:
+    """Law 4: also where the rules exclude the file, nothing is carried out on a head that no person has seen."""
+    verdict = judge(resolving(between(), Resolution.MANUAL_MERGE, MINE), known(None, OUT_OF_SCOPE, NEWER))
+    assert (verdict.conflict.state, verdict.conflict.choice) == (ConflictState.OPEN, None)
+    assert verdict.conflict.wanted_hash is None
