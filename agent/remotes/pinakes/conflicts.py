@@ -63,7 +63,7 @@ class AccountConflicts:
     ) -> RemoteConflict:  # fmt: skip
         """Return a conflict in the form of the port. With the operation, its hash and bytes are the local side."""
         path = scope.inside(found.path) or found.path
-        head = None if found.server is None else self._contents.head(found.path, book, path)
+        head = None if found.server is None else self._contents.head(found.path, book, path, found.server)
         remote = self._remote(found, head, path, book)
         local_hash = self._local(found, path, book) if operation is None else operation.hash
         base_hash, base_rev = self._base(found, path, local_hash, book, operation)

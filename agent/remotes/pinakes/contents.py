@@ -59,20 +59,21 @@ class AccountContents:
         self._hashing = hashing
         self._stated = stated
 
-    def head(self, path: str, book: Book, inside: str) -> AccountHead | None:
+    def head(self, path: str, book: Book, inside: str, likely: str | None = None) -> AccountHead | None:
         """Return the head of a path; None if there is no file.
 
         Args:
             inside: the path within the source, as ``book`` has it.
+            likely: a hash that the server has stated for the path. Bytes that have it need no other name.
         """
         try:
-            return self._head(path, book, inside)
+            return self._head(path, book, inside, likely)
         except RemoteCallError as failure:
             if failure.problem.kind not in MISSING:
                 raise
             return None
 
-    def _head(self, path: str, book: Book, inside: str) -> AccountHead | None:
+    def _head(self, path: str, book: Book, inside: str, likely: str | None) -> AccountHead | None:
         most = self._calls.limits.inline
         try:
             begun, total, tag = self._beginning(_request(path, {"range": f"bytes=0-{most}"}), most)
@@ -81,12 +82,13 @@ class AccountContents:
                 raise
             # There is no byte in an empty file.
             begun, total, tag = self._beginning(_request(path), most)
-        rev = tag or self._stated(path)
+        whole = self._hashing.both(begun) if len(begun) <= most and total in (None, len(begun)) else None
+        named = likely if whole is not None and whole.server == likely else tag
+        rev = named or self._stated(path)
         if rev is None:
             return None
-        if len(begun) <= most and total in (None, len(begun)):
-            both = self._hashing.both(begun)
-            return _checked(AccountHead(both.sha256, both.server, len(begun), begun), rev)
+        if whole is not None:
+            return _checked(AccountHead(whole.sha256, whole.server, len(begun), begun), rev)
         known = None if tag is None else self._hashing.sha256_of(rev, inside, book)
         if known is not None and total is not None:
             return AccountHead(known, rev, total, None)

@@ -186,7 +186,7 @@ class _ChangesReading:
         head = None
         digest = self._hashing.sha256_of(change.hash, path, self._book)
         if digest is None and not again:
-            head = self._contents.head(change.path, self._book, path)
+            head = self._contents.head(change.path, self._book, path, change.hash)
             digest = head.hash if head is not None and head.rev == change.hash else None
         if digest is None:
             # Another version has replaced it, and a later change says so. Only the old path must be left here.
@@ -207,7 +207,7 @@ class _ChangesReading:
         is_large = change.size is not None and change.size > self._calls.limits.inline
         if is_large or (known is not None and known.hash == digest):
             return None
-        found = head or self._contents.head(change.path, self._book, path)
+        found = head or self._contents.head(change.path, self._book, path, change.hash)
         if found is None or found.hash != digest or found.content is None:
             return None
         self._size += len(found.content)

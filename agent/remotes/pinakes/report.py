@@ -226,7 +226,7 @@ class _Push:
         """Take a change that the answer leaves out: it was carried out if the path holds what it wanted."""
         operation = prepared.operation
         try:
-            head = self._parts.contents.head(prepared.item.path, self._book, operation.path)
+            head = self._parts.contents.head(prepared.item.path, self._book, operation.path, prepared.item.hash)
         except RemoteCallError as failure:
             self._failed(operation, failure.problem, Result.UNCERTAIN)
             return
