@@ -113,7 +113,17 @@ def archive(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dic
 
 
 def delete(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
-    """Delete a source: no request knows it any more. Its rows stay in the database."""
+    """Delete a source: no request knows it any more. Its rows stay in the database.
+
+    Raises:
+        HubError: 400 for the source that is the workspace's account in another API. Its clients would get the files of
+            another source in its place.
+    """
+    with context.store.read() as session:
+        account = session.account_source(caller.workspace)
+        found = session.source(caller.workspace, body["sourceId"])
+    if found is not None and found.number == account:
+        raise HubError(400, "The source is the workspace's account for Pinakes clients: archive it instead")
     return _set_status(context, caller, body["sourceId"], SourceStatus.DELETED)
 
 

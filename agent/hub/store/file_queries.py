@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from typing import Final
 
 import orjson
 from sqlalchemy import bindparam, func, literal_column, select
 
 from agent.hub.domain.drive_model import DriveVersion, FolderRow, ListedFile
-from agent.hub.domain.model import Event, Head, Source
+from agent.hub.domain.model import Event, Head, Source, SourceStatus
 from agent.hub.store import tables as t
 from agent.hub.store.bulk import BulkLookup, add_rows
 from agent.hub.store.content_queries import ContentQueries, content_of
@@ -18,8 +19,10 @@ from agent.hub.store.statements import Statement, is_value, removal
 _PRESENT = t.folders.c.deleted_at.is_(None)
 
 
+IS_THERE: Final = t.sources.c.status != literal_column(f"'{SourceStatus.DELETED.value}'")
+"""Condition that a source was not deleted."""
 _SOURCE_BY_NUMBER = Statement(
-    select(t.sources).where(is_value(t.sources.c.number, "s"), is_value(t.sources.c.workspace, "w"))
+    select(t.sources).where(is_value(t.sources.c.number, "s"), is_value(t.sources.c.workspace, "w"), IS_THERE)
 )
 _PLACES = Statement(
     select(t.places.c.file)

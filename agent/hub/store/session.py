@@ -17,13 +17,13 @@ from agent.hub.domain.model import (
     OpenConflict,
     RecordedOutcome,
     Source,
-    SourceStatus,
     VersionOrigin,
 )
 from agent.hub.store import tables as t
 from agent.hub.store.account_queries import AccountSession
 from agent.hub.store.bulk import BulkLookup, add_rows, save_rows
 from agent.hub.store.content_queries import content_of
+from agent.hub.store.file_queries import IS_THERE
 from agent.hub.store.rows import (
     MAX_PARAMETERS,
     batched,
@@ -102,8 +102,7 @@ _HEARTBEAT = Statement(
     .where(t.connectors.c.id == bindparam("i"))
     .values(heartbeat_at=bindparam("at"), updated_at=bindparam("at"))
 )
-_IS_THERE = t.sources.c.status != literal_column(f"'{SourceStatus.DELETED.value}'")
-_IS_SOURCE = (t.sources.c.workspace == bindparam("w"), t.sources.c.id == bindparam("i"), _IS_THERE)
+_IS_SOURCE = (t.sources.c.workspace == bindparam("w"), t.sources.c.id == bindparam("i"), IS_THERE)
 _ONE_SOURCE = select(t.sources).where(*_IS_SOURCE)
 _SOURCE = Statement(_ONE_SOURCE)
 _LOCKED_SOURCE = Statement(
@@ -115,7 +114,7 @@ _LOCKED_SOURCE = Statement(
 """SQLite has no such clause, and one writer at a time anyway."""
 _SOURCES = Statement(
     select(t.sources)
-    .where(t.sources.c.workspace == bindparam("w"), _IS_THERE)
+    .where(t.sources.c.workspace == bindparam("w"), IS_THERE)
     .order_by(t.sources.c.number.desc())
     .limit(bindparam("n"))
 )
