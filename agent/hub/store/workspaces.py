@@ -102,6 +102,9 @@ class WorkspaceRegistry:
     def claim(self, now: int) -> list[Workspace]:
         """Return the workspaces whose retention is due, for this process alone: no other one gets them today."""
         due = [workspace for workspace in self.all() if workspace.retention.removes]
+        if not due:
+            # An idle hub writes nothing.
+            return []
         with self._store.write(Growth.SMALL) as session:
             return [
                 workspace
