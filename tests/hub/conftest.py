@@ -62,3 +62,13 @@ def process(tmp_path: Path) -> Iterator[Running]:
     """A hub process on a free port."""
     with running_hub(tmp_path / "data", "--port", "0") as running:
         yield running
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Running]:
+    """A hub process on a free port, on either database."""
+    arguments = ["--port", "0"]
+    if request.param == "postgresql":
+        arguments += ["--database", request.getfixturevalue("postgres")]
+    with running_hub(tmp_path / "data", *arguments) as running:
+        yield running

@@ -35,9 +35,9 @@ from support.certificates import self_signed
 from support.eventually import eventually
 
 
-def test_of_two_pushes_on_one_base_exactly_one_wins_fifty_times(process: Running) -> None:
+def test_of_two_pushes_on_one_base_exactly_one_wins_fifty_times(either: Running) -> None:
     """50 accepted, 50 conflicts; every accepted text is the head or in history, every refused one in a conflict."""
-    one, other = process.client(), process.client()
+    one, other = either.client(), either.client()
     source = one.source()
     one.push(source, upsert("a.md", "start"))
     base, texts = "start", ["start"]
@@ -57,9 +57,9 @@ def test_of_two_pushes_on_one_base_exactly_one_wins_fifty_times(process: Running
     assert not refused & set(texts)
 
 
-def test_of_a_push_and_a_page_edit_on_one_base_one_wins(process: Running) -> None:
+def test_of_a_push_and_a_page_edit_on_one_base_one_wins(either: Running) -> None:
     """So does a delete against an edit, and one operation sent twice at once is applied once."""
-    one, other = process.client(), process.client()
+    one, other = either.client(), either.client()
     source = one.source()
     for number in range(20):
         path = f"{number}.md"
@@ -80,9 +80,9 @@ def test_of_a_push_and_a_page_edit_on_one_base_one_wins(process: Running) -> Non
         assert sorted(result["status"] for result in results) == ["applied", "duplicate"]
 
 
-def test_the_second_of_two_opposite_resolutions_is_refused(process: Running) -> None:
+def test_the_second_of_two_opposite_resolutions_is_refused(either: Running) -> None:
     """One 200 and one 404, each time."""
-    one, other = process.client(), process.client()
+    one, other = either.client(), either.client()
     source = one.source()
     one.push(source, upsert("a.md", "head"))
     for number in range(20):
@@ -95,15 +95,15 @@ def test_the_second_of_two_opposite_resolutions_is_refused(process: Running) -> 
         assert sorted(answer[0] for answer in answers) == [200, 404]
 
 
-def test_a_poller_beside_eight_writers_misses_no_event(process: Running) -> None:
+def test_a_poller_beside_eight_writers_misses_no_event(either: Running) -> None:
     """A reader at cursor N never later finds an event below N: cursors come in the order of the commits."""
-    client = process.client()
+    client = either.client()
     source = client.source()
     done = threading.Event()
     seen: list[int] = []
 
     def write(writer: int) -> None:
-        mine = process.client()
+        mine = either.client()
         for batch in range(125):
             mine.push(source, *[upsert(f"{writer}/{batch}/{i}.md", "x") for i in range(10)])
 
@@ -161,9 +161,9 @@ def test_kill_9_under_load_loses_no_acknowledged_push(tmp_path: Path) -> None:
         assert database.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
-def test_a_long_poll_is_woken_by_the_event(process: Running) -> None:
+def test_a_long_poll_is_woken_by_the_event(either: Running) -> None:
     """The answer comes with the event, not at the end of the wait."""
-    reader, writer = process.client(), process.client()
+    reader, writer = either.client(), either.client()
     source = reader.source()
     results = together(
         lambda: reader.ok("sources/deltas", sourceId=source, waitMs=20_000),
