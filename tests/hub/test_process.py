@@ -238,9 +238,14 @@ def test_a_second_hub_for_the_same_folder_is_refused_by_name(process: Running) -
     assert f"(process {process.process.pid})" in refusal("--data", str(process.data), "--port", "0")
 
 
-def test_off_loopback_the_hub_wants_tls_or_a_proxy(tmp_path: Path) -> None:
-    """Without either it does not listen; with a certificate and no key neither."""
-    assert "plain HTTP" in refusal("--data", str(tmp_path), "--host", "0.0.0.0", "--port", "0")
+def test_off_loopback_the_hub_speaks_tls_unless_told_otherwise(tmp_path: Path) -> None:
+    """With a certificate of its own, or in plain HTTP behind a proxy; a certificate without its key is refused."""
+    with running_hub(tmp_path / "own", "--host", "0.0.0.0", "--port", "0") as process:
+        assert process.url.startswith("https://0.0.0.0:")
+        own = ssl.create_default_context(cafile=str(next(tmp_path.rglob("certificate.pem"))))
+        own.check_hostname = False
+        url = process.url.replace("0.0.0.0", "127.0.0.1")
+        assert httpx.get(f"{url}/healthz", verify=own).json() == {"status": "ok"}
     assert "certificate" in refusal("--data", str(tmp_path), "--tls-cert", "cert.pem", "--port", "0")
     with running_hub(tmp_path, "--host", "0.0.0.0", "--port", "0", "--behind-proxy") as process:
         assert httpx.get(f"{process.url}/healthz").json() == {"status": "ok"}
