@@ -92,12 +92,11 @@ class InFlight(Struct):
     Questions to the server:
         asking: path to (remote hash, position) at the time its head was asked for. A later answer is ignored.
         closing: conflicts being closed on the server.
-        conflicts_wanted, listing_conflicts, conflicts_asked: the list of conflicts is wanted; is in flight; and the ids
-            known when it was asked for.
+        conflicts_wanted, listing_conflicts, conflicts_asked: the list is wanted; is in flight; the ids known by then.
         changed_during_check: paths that changed since the running verification began.
 
     The whole source:
-        writing_to_trash: ids of texts being written to the trash.
+        writing_to_trash, keeping_downloads: ids of texts and of large downloads on their way into the trash.
         retry_at: path to the time of its next try.
         paused_until: end of a person's pause.
         held_deletes: deletes that wait for a person.
@@ -162,6 +161,7 @@ class InFlight(Struct):
     changed_during_check: set[str] = field(default_factory=set)
 
     writing_to_trash: set[str] = field(default_factory=set)
+    keeping_downloads: set[str] = field(default_factory=set)
     retry_at: dict[str, float] = field(default_factory=dict)
     paused_until: float = 0.0
     held_deletes: HeldDeletes | None = None

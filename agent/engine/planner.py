@@ -152,6 +152,7 @@ class Planner:
             or in_flight.asking
             or in_flight.closing
             or in_flight.writing_to_trash
+            or in_flight.keeping_downloads
             or in_flight.restoring
             or in_flight.listing_conflicts
             or in_flight.checking_continuity

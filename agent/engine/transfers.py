@@ -131,13 +131,13 @@ class LargeDownloads:
             self._path_store.change([row])
         found = self.fetch_decided(row)
         if found is not None and not self._is_kept_now(found):
-            ctx.in_flight.writing_to_trash.add(found.id)
+            ctx.in_flight.keeping_downloads.add(found.id)
             ctx.emit(KeepDownload(found, "conflict"))
         return False
 
     def _is_kept_now(self, transfer: Transfer) -> bool:
         """Return True while a download is on its way into the trash."""
-        return transfer.id in self._ctx.in_flight.writing_to_trash
+        return transfer.id in self._ctx.in_flight.keeping_downloads
 
     @property
     def bytes_present(self) -> int:
@@ -163,7 +163,7 @@ class LargeDownloads:
         """Take the end of a download, complete or not."""
         ctx = self._ctx
         ctx.in_flight.fetching.discard(message.transfer_id)
-        ctx.in_flight.writing_to_trash.discard(message.transfer_id)
+        ctx.in_flight.keeping_downloads.discard(message.transfer_id)
         found = self._live.get(message.transfer_id)
         if found is None:
             return
