@@ -123,11 +123,6 @@ REGRESSIONS = (
         ("server  is put back from the copy", "base=a, base_rev=ver_00008, remote_id=fil_00007)"),
     ),
     Regression(
-        "a_late_commit_below_a_moved_folder_opens_a_conflict_that_no_machine_can_know",
-        Plan(254, "plain"),
-        ("moves the folder d to h", "hash=c, size=2"),
-    ),
-    Regression(
         "a_file_that_seemed_to_follow_an_older_move_of_its_folder_is_removed_again",
         Plan(640367, "plain"),
         ("moves the folder d to h", "moves the folder h to d", "moves a.md to d/a.md"),

@@ -13,7 +13,9 @@ from simulation.world import World
 
 ROUNDS = 14
 _STEPS = 600
-"""Ten times what the longest pass of a sound product took."""
+"""Without time passing: ten times what the longest pass of a sound product took."""
+_SLEEPS = 1500
+"""In one pass: half a day, while another machine asks the server every 25 seconds."""
 _RETRIES = 2
 """Rounds in which a person has files tried again that were set aside: that may happen as late as in the first."""
 _BETWEEN = 70.0
@@ -71,9 +73,12 @@ class Ending:
 
     def _settle(self) -> None:
         """Until every pass is over and nothing can be done at this moment."""
-        for _ in range(_STEPS):
-            if self._work():
-                continue
+        for _ in range(_SLEEPS):
+            steps = 0
+            while self._work():
+                steps += 1
+                if steps > _STEPS:
+                    raise NeverAtRest(f"a pass does not end: {self._state()}")
             if not any(machine.alive and machine.tickets for machine in self._world.machines):
                 return
             self._sleep()
