@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from agent.engine import messages as m
 from plain_dialect.household import SOURCE, Household
 from strict_raven.faults import Fault, cut_json, drop_answer, drop_request, html, unavailable
 from strict_scaidrive.state import DriveTraps
@@ -122,6 +123,11 @@ class DriveLife:
                 for path, content in home.files().items():
                     self.seen[hashlib.sha256(content).hexdigest()] = path
                 home.sync()
+                held = home.engine.held
+                if held is not None:
+                    # A person agrees. Later rounds carry out what is still due.
+                    home.deliver(m.ApproveDeletes(held.plan))
+                    home.sync()
 
     def kept(self) -> set[str]:
         """sha256 of every text that is on the server, in a folder, in a trash or in an index."""
