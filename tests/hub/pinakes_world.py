@@ -11,9 +11,8 @@ from agent.hub.answers import HubError
 from agent.hub.auth import JwtTokens, mint
 from agent.hub.domain.contents import received_content, row_of, type_of
 from agent.hub.domain.ids import new_uuid
-from agent.hub.domain.locked_source import locked_source
-from agent.hub.domain.model import Head, VersionOrigin
-from agent.hub.pinakes.context import PinakesContext
+from agent.hub.domain.model import Caller, Head, VersionOrigin
+from agent.hub.pinakes.context import PinakesContext, account_source, account_writer
 from agent.hub.pinakes.face import PinakesFace, match
 from agent.hub.pinakes.hashes import ContentHashes
 from agent.hub.raven.endpoints import Hub
@@ -110,7 +109,7 @@ class PinakesHubWorld(World):
         return scope_of(self.source).full(path)
 
     def _writing(self) -> Any:
-        return locked_source(self.context, WORKSPACE, self.context.accounts[WORKSPACE])
+        return account_writer(self.context, Caller(USER, WORKSPACE))
 
     def put(self, path: str, content: str | bytes) -> None:
         """See ``World``."""
@@ -145,8 +144,9 @@ class PinakesHubWorld(World):
 
     def _heads(self) -> dict[str, Head]:
         with self.store.read() as session:
-            source = session.source(WORKSPACE, self.context.accounts[WORKSPACE])
-            assert source is not None
+            source = account_source(self.context, session, Caller(USER, WORKSPACE))
+            if source is None:
+                return {}
             return {each.head.path: each.head for each in session.files_below(source.number, "", "\U0010ffff", 10_000)}
 
     def held(self) -> dict[str, bytes]:
@@ -176,3 +176,4 @@ class PinakesHubWorld(World):
     def restore(self, copy: Any) -> None:
         """See ``World``."""
         self.store.restore(copy)
+        self.context.accounts.clear()

@@ -53,7 +53,9 @@ def test_the_version_stands_in_one_place() -> None:
     named = re.compile(rf"""(?i)\bversion\b["']?\s*[:=]+\s*["']?{re.escape(__version__)}\b""")
     code = [name for name in listed.split() if not name.startswith("tests/") and not name.endswith((".lock", ".toml"))]
     places = [name for name in code if named.search((CHECKOUT / name).read_text("utf-8", "replace"))]
-    places += [name for name in code if f'__version__ = "{__version__}"' in (CHECKOUT / name).read_text("utf-8")]
+    places += [
+        name for name in code if f'__version__ = "{__version__}"' in (CHECKOUT / name).read_text("utf-8", "replace")
+    ]
     assert places == ["agent/__init__.py"]
 
 
