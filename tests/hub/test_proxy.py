@@ -53,12 +53,14 @@ class Behind:
         url: nginx's address, over TLS.
         hubs: the processes, by service.
         context: trusts nginx's certificate.
+        closing: closes the clients with the hubs.
     """
 
     url: str
     hubs: Mapping[str, subprocess.Popen[str]]
     context: ssl.SSLContext
     secret: bytes
+    closing: contextlib.ExitStack
 
     def client(self) -> OverHttp:
         """A client of its own connection with a good token."""
@@ -66,6 +68,7 @@ class Behind:
         made = OverHttp(self.url, bearer)
         made.http.close()
         made.http = httpx.Client(base_url=self.url, headers=headers(bearer), timeout=60, verify=self.context)
+        self.closing.callback(made.http.close)
         return made
 
 
@@ -115,7 +118,7 @@ def behind(tmp_path: Path, postgres: str) -> Iterator[Behind]:
             hubs[name] = stack.enter_context(service)
         stack.enter_context(nginx(configuration))
         context = ssl.create_default_context(cafile=str(made.certificate))
-        yield Behind(f"https://127.0.0.1:{port}", hubs, context, (secrets / "hub_secret").read_bytes())
+        yield Behind(f"https://127.0.0.1:{port}", hubs, context, (secrets / "hub_secret").read_bytes(), stack)
 
 
 def test_the_compose_file_names_only_what_there_is() -> None:
