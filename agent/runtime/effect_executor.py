@@ -84,13 +84,6 @@ class EffectExecutor:
             case e.FetchDeletedTexts(files):
                 yield from self._find_deleted_texts(files)
             case e.Fetch() | e.CancelFetch() | e.DiscardDownloads() | e.KeepDownload():
-                if isinstance(effect, e.Fetch):
-                    left_out = self._folder.left_out(effect.transfer.path, self._accepts())
-                    if left_out is not None:
-                        # The download is given up with the row's step; it would be dropped once it was complete.
-                        yield m.ScanResults((left_out,))
-                        yield m.Fetched(effect.transfer.id, m.FetchResult.CANCELLED)
-                        return
                 yield from self._downloads.carry_out(effect)
             case e.Send():
                 yield self._sender.send(effect)
@@ -230,7 +223,7 @@ class EffectExecutor:
             case e.Recall(operation, resume):
                 yield m.Recalled(remote.recall(source, operation, resume))
             case e.FetchHead(path):
-                yield from self._head(remote, path)
+                yield m.HeadArrived(path, remote.head(source, path))
             case e.FetchHeadsAndConflicts(paths):
                 yield from self._heads_and_conflicts(remote, paths)
             case e.CheckFeedContinuity(state):
@@ -259,13 +252,6 @@ class EffectExecutor:
                 yield m.StateDigestArrived(remote.state_digest(source))
             case e.CheckDeleted(files):
                 yield m.DeletedChecked(tuple(file for file in files if remote.is_gone(source, *file)))
-
-    def _head(self, remote: Remote, path: str) -> Iterator[m.Message]:
-        """Read the head of a file whose bytes are wanted here. A file that the rules leave out is not read."""
-        left_out = self._folder.left_out(path, self._accepts())
-        if left_out is not None:
-            yield m.ScanResults((left_out,))
-        yield m.HeadArrived(path, None if left_out is not None else remote.head(self._source_id, path))
 
     def _pages(self, remote: Remote, poll: e.Poll) -> Iterator[m.Message]:
         """Read pages while there is room. The next page is fetched while the engine processes the one before."""

@@ -226,17 +226,6 @@ class LocalFolder:
             policy = ReadPolicy(defer_large, self.interrupted)
             return observe_paths(opened.root, opened.selection, paths, known, accepts, again, policy)
 
-    def left_out(self, path: str, accepts: Accepts) -> Observation | None:
-        """Return the observation of a path that the rules leave out; None if they select it, or the folder is away."""
-        try:
-            with self._use() as opened:
-                if opened.selection.verdict(path).selected:
-                    return None
-                return observe_paths(opened.root, opened.selection, [path], {}, accepts)[0]
-        except (RootError, DiskError, OSError):
-            # The change itself will say what is wrong.
-            return None
-
     @contextlib.contextmanager
     def reader(self, mounts: frozenset[str] = frozenset()) -> Iterator[FileReader]:
         """Yield a reader for the bytes of several files; ``mounts`` as in ``Root``. Raises RootError."""
