@@ -12,8 +12,8 @@ from urllib.parse import urlsplit
 from agent.core.errors import AgentError, ProblemKind, RemoteError
 from agent.core.net import is_loopback
 from agent.doctor.rows import CheckRow, failed, ok, unknown
+from agent.remotes.dialects import AdapterOptions, open_remote
 from agent.remotes.http.probe import Probe, probe
-from agent.remotes.open import AdapterOptions, open_remote
 from agent.remotes.protocol import Capabilities, Remote
 from agent.runtime.device_secret import StoredDeviceSecret
 from agent.runtime.server_session import EXPIRY_UNCLEAR, expiry_words

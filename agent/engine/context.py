@@ -312,15 +312,15 @@ class EngineContext:
 
     def operations_by_id(self, ids: Sequence[str]) -> dict[str, StoredOperation]:
         """Return our own operations with these ids, closed ones too."""
-        self.flush()
+        self.write_collected()
         return self.index.operations.by_ids(self.source, ids)
 
     def operations_of(self, path: str) -> list[StoredOperation]:
         """Return every stored operation on a path, oldest first."""
-        self.flush()
+        self.write_collected()
         return self.index.operations.of_path(self.source, path)
 
-    def flush(self) -> None:
+    def write_collected(self) -> None:
         """Write the rows collected in this step, many with one statement."""
         if self._moves:
             self.index.operations.move(self._moves)

@@ -25,10 +25,10 @@ from agent.engine.delete_guard import DeleteGuard
 from agent.engine.effects import ApplyChanges, ScanPaths
 from agent.engine.in_flight import CONTENTS_LIMIT
 from agent.engine.incoming_moves import IncomingMoves
+from agent.engine.large_downloads import LargeDownloads
 from agent.engine.messages import Call, PathScanFinished, Restore
 from agent.engine.path_store import WAITING, PathStore, installed
 from agent.engine.phases import RecoveryPhase
-from agent.engine.transfers import LargeDownloads
 from agent.index.activity import ActivityKind
 from agent.index.problems import PathProblem, ProblemOrigin
 from agent.index.trees import PathRow

@@ -29,6 +29,7 @@ from agent.engine.feed_polling import FeedPolling
 from agent.engine.in_doubt import InDoubt
 from agent.engine.in_flight import HeldDeletes, SyncCounters
 from agent.engine.incoming_moves import IncomingMoves
+from agent.engine.large_downloads import LargeDownloads
 from agent.engine.local_changes import LocalChanges
 from agent.engine.lost_cursor import LostCursor
 from agent.engine.path_store import PathStore
@@ -38,7 +39,6 @@ from agent.engine.remote_feed import RemoteFeed
 from agent.engine.resolutions import Resolutions
 from agent.engine.server_conflicts import ServerConflicts
 from agent.engine.status import Alerts, SourceView, alerts, view
-from agent.engine.transfers import LargeDownloads
 from agent.engine.trash_outbox import TrashOutbox
 from agent.engine.undone_deletes import UndoneDeletes
 from agent.engine.uploads import Uploads
@@ -212,7 +212,7 @@ class Engine:
             for message in messages:
                 self._handlers[type(message)](message)
             self._planner.plan()
-            ctx.flush()
+            ctx.write_collected()
         self._path_store.clear_cache()
         return ctx.effects
 

@@ -10,11 +10,11 @@ from agent.engine.context import EngineContext
 from agent.engine.downloads import Downloads
 from agent.engine.effects import Recover, ReleaseJournal
 from agent.engine.in_doubt import InDoubt
+from agent.engine.large_downloads import LargeDownloads
 from agent.engine.messages import ChangesApplied, RecoveryFailed, Started
 from agent.engine.path_store import PathStore
 from agent.engine.phases import RecoveryPhase
 from agent.engine.resolutions import Resolutions
-from agent.engine.transfers import LargeDownloads
 
 _OPERATIONS_KEPT = 14 * 86400.0
 _ACTIVITY_KEPT = 90 * 86400.0

@@ -19,10 +19,10 @@ from agent.engine.conflicts import ConflictTracker
 from agent.engine.context import EngineContext
 from agent.engine.downloads import Downloads, seen_at
 from agent.engine.effects import CloseConflict, CloseConflicts
+from agent.engine.large_downloads import LargeDownloads
 from agent.engine.messages import Call, ConflictCloseAnswered, Resolve
 from agent.engine.path_store import PathStore, installed
 from agent.engine.server_conflicts import own_pushes
-from agent.engine.transfers import LargeDownloads
 from agent.engine.trash_outbox import TrashOutbox
 from agent.index.activity import ActivityKind
 from agent.index.operations import OperationState, PushReason

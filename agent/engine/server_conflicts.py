@@ -111,15 +111,15 @@ class ServerConflicts:
                 self._conflicts.close_quietly(row, found.id)
             case Claim.UNSURE:
                 self._want_base(found)
-                self._list(row, found)
+                self._open_foreign(row, found)
             case _:
-                self._list(row, found)
+                self._open_foreign(row, found)
 
     def _want_base(self, found: ConflictEvidence) -> None:
         if not found.base_known:
             self._ctx.in_flight.request_conflicts()
 
-    def _list(self, row: PathRow, found: ConflictEvidence) -> None:
+    def _open_foreign(self, row: PathRow, found: ConflictEvidence) -> None:
         """Note another machine's conflict; it parks nothing."""
         ctx = self._ctx
         if found.id in ctx.foreign:

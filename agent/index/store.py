@@ -11,7 +11,7 @@ from typing import Final
 from agent.core.errors import IndexDamaged, IndexUnavailable
 from agent.index.activity import ActivityLog
 from agent.index.approvals import Approvals
-from agent.index.clean_shutdown import mark_clean, was_clean
+from agent.index.clean_mark import mark_clean, was_clean
 from agent.index.conflicts import Conflicts
 from agent.index.folders import Folders
 from agent.index.journal import Journal

@@ -14,7 +14,7 @@ from typing import Final
 
 from agent.core.errors import Problem, ProblemKind, RemoteError
 from agent.remotes.http.failures import RemoteCallError, SideEffect
-from agent.remotes.tokens import IssuedTokens
+from agent.remotes.issued_tokens import IssuedTokens
 from agent.remotes.wrappers import CallRecord
 from agent.settings.credentials import CredentialStore, Token
 from agent.settings.links import ServerEntry

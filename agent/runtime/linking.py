@@ -192,7 +192,7 @@ def create_link(agent: Agent, draft: SourceEntry, joined: RemoteSource | None) -
 def _require_separate_source(agent: Agent, draft: SourceEntry) -> None:
     """Check that the source has no file in common with another linked one: its files would be synced twice."""
     # Imported here: a single command starts sooner without it.
-    from agent.remotes.open import sources_overlap
+    from agent.remotes.dialects import sources_overlap
 
     dialect = agent.server_entry(draft.server).dialect
     for linked in agent.registry.sources_of(draft.server):

@@ -15,10 +15,10 @@ from typing import Final
 
 from agent import __version__
 from agent.core.errors import Problem, ProblemKind, RemoteError, UsageError
+from agent.remotes.dialects import AdapterOptions, open_remote, renew_tokens
 from agent.remotes.http.failures import RemoteCallError, SideEffect
-from agent.remotes.open import AdapterOptions, open_remote, renew_tokens
+from agent.remotes.issued_tokens import IssuedTokens
 from agent.remotes.protocol import Capabilities, Nudge, Registration, Remote
-from agent.remotes.tokens import IssuedTokens
 from agent.remotes.wrappers import CallCounter
 from agent.runtime.account_tokens import AccountTokens
 from agent.runtime.books import Books

@@ -10,9 +10,9 @@ import pytest
 
 from agent.core.errors import Problem, ProblemKind, RemoteError
 from agent.remotes.http.client import HttpClient
+from agent.remotes.issued_tokens import IssuedTokens
 from agent.remotes.scaidrive.profile import scaidrive_profile
 from agent.remotes.scaidrive.tokens import renew
-from agent.remotes.tokens import IssuedTokens
 from agent.remotes.wrappers import CallRecord
 from agent.runtime.account_tokens import AccountTokens
 from agent.settings.credentials import CredentialStore

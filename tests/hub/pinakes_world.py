@@ -19,12 +19,12 @@ from agent.hub.raven.endpoints import Hub
 from agent.hub.store.blobs import TableBlobs
 from agent.hub.store.sql_store import SqlStore
 from agent.remotes.http.client import HttpClient
+from agent.remotes.issued_tokens import MemorySecret
 from agent.remotes.pinakes.adapter import PinakesRemote
 from agent.remotes.pinakes.calls import PinakesLimits
 from agent.remotes.pinakes.profile import pinakes_profile
 from agent.remotes.pinakes.scope import WHOLE, scope_of
 from agent.remotes.protocol import Outgoing, RemoteSource
-from agent.remotes.tokens import MemorySecret
 from hub.fixtures import SECRET, STRANGER, USER, WORKSPACE
 from remotes.suite.book import MemoryBook
 from remotes.suite.commits import COMMITS, CommitFaults

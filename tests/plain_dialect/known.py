@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from agent.remotes import open as factory
+from agent.remotes import dialects as factory
 from plain_dialect.adapter import PlainRemote, plain_profile
 
 factory._DIALECTS["plain"] = factory.Dialect(plain_profile, lambda http, options: PlainRemote(http, options.books))

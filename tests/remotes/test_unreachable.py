@@ -11,8 +11,8 @@ import pytest
 
 from agent.core.errors import ProblemKind, RemoteError
 from agent.core.remote_records import Result
+from agent.remotes.dialects import open_remote
 from agent.remotes.http.failures import EXCEPTIONS, of_exception, of_status
-from agent.remotes.open import open_remote
 from remotes.fixtures import World, edit
 
 

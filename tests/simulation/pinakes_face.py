@@ -14,10 +14,10 @@ import httpx
 
 from agent.index.store import Index
 from agent.remotes.http.client import HttpClient
+from agent.remotes.issued_tokens import MemorySecret
 from agent.remotes.pinakes.adapter import PinakesRemote
 from agent.remotes.pinakes.calls import PinakesLimits
 from agent.remotes.pinakes.profile import pinakes_profile
-from agent.remotes.tokens import MemorySecret
 from agent.runtime.index_book import IndexBook
 from simulation.indexes import SOURCE
 from simulation.plain_face import NAMES

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from agent.core.remote_records import Operation
 from agent.core.supply import Pieces
-from agent.engine.transfers import LargeDownloads
+from agent.engine.large_downloads import LargeDownloads
 from agent.remotes.http.request import FilePart
 from agent.remotes.pinakes import feed, report, upload
 from agent.remotes.pinakes.upload import PinakesUploads

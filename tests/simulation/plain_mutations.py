@@ -8,7 +8,7 @@ from typing import Any
 
 from agent.core.remote_records import Operation
 from agent.core.supply import Pieces
-from agent.engine.transfers import LargeDownloads
+from agent.engine.large_downloads import LargeDownloads
 from agent.index.operations import Operations
 from agent.remotes.http.request import FilePart
 from plain_dialect import push

@@ -10,10 +10,10 @@ import pytest
 from agent.core.errors import ProblemKind, RemoteError
 from agent.core.remote_records import Result
 from agent.remotes.http.client import HttpClient
+from agent.remotes.issued_tokens import MemorySecret
 from agent.remotes.pinakes.adapter import PinakesRemote
 from agent.remotes.pinakes.profile import pinakes_profile
 from agent.remotes.pinakes.scope import sources_overlap
-from agent.remotes.tokens import MemorySecret
 from remotes.suite.world import sha
 from strict_pinakes.state import PinTraps
 from strict_pinakes.world import PinakesWorld

@@ -7,13 +7,13 @@ from dataclasses import replace
 from typing import Any
 
 from agent.remotes.http.client import HttpClient
+from agent.remotes.issued_tokens import MemorySecret
 from agent.remotes.pinakes.adapter import PinakesRemote
 from agent.remotes.pinakes.calls import PinakesLimits
 from agent.remotes.pinakes.devices import PinakesDevices
 from agent.remotes.pinakes.profile import pinakes_profile
 from agent.remotes.pinakes.scope import WHOLE, scope_of
 from agent.remotes.protocol import Outgoing, RemoteSource
-from agent.remotes.tokens import MemorySecret
 from remotes.suite.book import MemoryBook
 from remotes.suite.commits import COMMITS, CommitFaults
 from remotes.suite.world import Clock, World, as_bytes

@@ -34,7 +34,7 @@ def login(agent: Agent, params: LoginParams) -> LoginDocument:
         RemoteError: the server does not take the token, or cannot be reached.
     """
     from agent.remotes.detect import AUTO, detect_dialect
-    from agent.remotes.open import extends_session, require_dialect
+    from agent.remotes.dialects import extends_session, require_dialect
 
     url = clean_url(params.url, insecure_http=params.insecure_http)
     if params.dialect == AUTO:
@@ -115,7 +115,7 @@ def _pair(agent: Agent, entry: ServerEntry, params: LoginParams) -> TokenPair:
         UsageError: the dialect's tokens are not renewed.
         RemoteError: the server does not take the refresh token, or cannot be reached.
     """
-    from agent.remotes.open import renew_tokens
+    from agent.remotes.dialects import renew_tokens
 
     check_token(params.refresh_token)
     if params.token:
@@ -141,7 +141,7 @@ def _store_session(agent: Agent, entry: ServerEntry, params: LoginParams) -> Non
         UsageError: a refresh token was given.
         RemoteError: the server does not take the session, or cannot be reached.
     """
-    from agent.remotes.open import renew_tokens
+    from agent.remotes.dialects import renew_tokens
 
     if params.refresh_token:
         raise UsageError(f"a session of {entry.dialect} has no refresh token", "give its token with --token-stdin")
@@ -162,7 +162,7 @@ def _store_session(agent: Agent, entry: ServerEntry, params: LoginParams) -> Non
 
 def _check(agent: Agent, entry: ServerEntry, token: str) -> None:
     """Ask the server for its sources with this token. Raises RemoteError if it does not take the token."""
-    from agent.remotes.open import AdapterOptions, open_remote
+    from agent.remotes.dialects import AdapterOptions, open_remote
 
     remote = open_remote(
         entry.dialect,

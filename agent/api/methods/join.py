@@ -31,7 +31,7 @@ def join(agent: Agent, params: JoinParams) -> LoginDocument:
         UsageError: the invite is damaged, or the name is taken.
         RemoteError: the hub cannot be reached, has another certificate, or does not take the invite.
     """
-    from agent.remotes.open import require_dialect
+    from agent.remotes.dialects import require_dialect
 
     require_dialect(params.dialect)
     invite = Invite.from_text(params.invite)

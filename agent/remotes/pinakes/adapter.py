@@ -17,6 +17,7 @@ from agent.core.supply import Transfer
 from agent.remotes.book import BookOf, no_books
 from agent.remotes.http.client import HttpClient
 from agent.remotes.http.failures import RemoteCallError, SideEffect
+from agent.remotes.issued_tokens import MemorySecret, SecretStore
 from agent.remotes.pinakes.calls import PinakesCalls, PinakesLimits
 from agent.remotes.pinakes.conflicts import AccountConflicts
 from agent.remotes.pinakes.contents import AccountContents
@@ -40,7 +41,6 @@ from agent.remotes.protocol import (
     not_resumable,
 )
 from agent.remotes.source_admin import SourceAdmin
-from agent.remotes.tokens import MemorySecret, SecretStore
 
 HEARTBEAT_SECONDS: Final = 300.0
 ACKNOWLEDGE_SECONDS: Final = 60.0

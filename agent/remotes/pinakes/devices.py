@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from agent.core.errors import Problem, ProblemKind
 from agent.remotes.http.failures import RemoteCallError, SideEffect
+from agent.remotes.issued_tokens import SecretStore
 from agent.remotes.pinakes.calls import MISSING, PinakesCalls
 from agent.remotes.pinakes.wire import (
     DeviceRow,
@@ -24,7 +25,6 @@ from agent.remotes.pinakes.wire import (
     devices_of,
     registered_of,
 )
-from agent.remotes.tokens import SecretStore
 
 
 class DeviceCredential(Struct, frozen=True):

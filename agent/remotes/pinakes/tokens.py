@@ -11,9 +11,9 @@ from agent.remotes.http.client import HttpClient
 from agent.remotes.http.decode import DecodeLimits
 from agent.remotes.http.failures import RemoteCallError
 from agent.remotes.http.request import ApiRequest
+from agent.remotes.issued_tokens import IssuedTokens
 from agent.remotes.pinakes.profile import SPELLINGS
 from agent.remotes.pinakes.wire import session_end_of
-from agent.remotes.tokens import IssuedTokens
 
 UNSTATED_SECONDS: Final = 900.0
 """Life of a session whose end the server does not say. It is extended well before."""

@@ -13,7 +13,7 @@ from agent.remotes.http.client import HttpClient
 from agent.remotes.http.decode import DecodeLimits
 from agent.remotes.http.failures import RemoteCallError
 from agent.remotes.http.request import ApiRequest
-from agent.remotes.tokens import IssuedTokens
+from agent.remotes.issued_tokens import IssuedTokens
 
 _FORM: Final = "application/x-www-form-urlencoded"
 _REFUSED: Final = (400, 401, 403, 404, 422)

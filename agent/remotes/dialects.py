@@ -11,6 +11,7 @@ from agent.remotes.book import BookOf, no_books
 from agent.remotes.http.address import PlainHttp
 from agent.remotes.http.client import HttpClient
 from agent.remotes.http.profile import ApiProfile
+from agent.remotes.issued_tokens import IssuedTokens, SecretStore
 from agent.remotes.pinakes.adapter import PinakesRemote
 from agent.remotes.pinakes.hashing import SHA256
 from agent.remotes.pinakes.profile import pinakes_profile
@@ -22,7 +23,6 @@ from agent.remotes.raven.profile import raven_profile
 from agent.remotes.scaidrive.adapter import ScaiDriveRemote
 from agent.remotes.scaidrive.profile import scaidrive_profile
 from agent.remotes.scaidrive.tokens import renew
-from agent.remotes.tokens import IssuedTokens, SecretStore
 from agent.remotes.wrappers import ObservedRemote, Observer, log_call
 
 
