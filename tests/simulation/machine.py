@@ -165,6 +165,7 @@ class Machine:
         acked: hashes of texts the server said it applied for this machine.
         decided: paths at which a person had something brought from the server, or gave a text of their own.
         has_programs: whether programs keep files open here.
+        copied: a file of which a person made a copy, and that will be deleted.
         rescues: how often each late version was to be put into the folder.
         ledger: its deletes, as counted by somebody else than the agent.
     """
@@ -188,6 +189,7 @@ class Machine:
         self.strange = Strange(self.user, strange_rng)
         self.rescues: dict[str, int] = {}
         self.has_programs = False
+        self.copied: str | None = None
         self.decided: set[str] = set()
         self.ledger = delete_audit.Ledger()
         self.index = index_of()
@@ -223,6 +225,8 @@ class Machine:
         self._transfers = TransferAudit(self)
         self.lists = False
         """Whether the server's listing is being read."""
+        self.at_work: list[str] = []
+        """Paths of the moves and large uploads that are being carried out."""
         self._passing = False
         self._numbers = 0
         transport = HandlerTransport(lambda *request: self._world.touch_network(self, *request))
@@ -474,6 +478,7 @@ class Machine:
     def _carry_out(self, carrier: EffectExecutor, effect: e.Effect, lane: str) -> None:
         self._world.note(self.name, "does", effect)
         self.lists = isinstance(effect, e.FetchListing)
+        self.at_work = _at_work(effect)
         self._working += 1
         try:
             for message in carrier.carry_out(effect):
@@ -510,6 +515,13 @@ class Machine:
             raise Crash
         if self._working:
             self._world.touch_disk(self, primitive)
+
+
+def _at_work(effect: e.Effect) -> list[str]:
+    """The paths of the moves and large uploads of an effect."""
+    if isinstance(effect, e.ApplyChanges):
+        return [path for intent, _ in effect.jobs if intent.origin is not None for path in (intent.origin, intent.path)]
+    return [p.operation.path for p in effect.parcels] if isinstance(effect, e.Send) and effect.is_large else []
 
 
 def _path_of(top: Node, folder: Node, prefix: str = "") -> str | None:

@@ -97,12 +97,16 @@ class Network:
     def _hide(self, faulty: f.Faulty, machine: Machine, method: str, path: str) -> None:
         """A file that is there is said to be missing, or a folder to be empty while it is listed."""
         rng = self._world.rng
-        if method == "GET" and _HEAD.search(path) and rng.random() < 0.06:
+        if method == "GET" and _HEAD.search(path) and rng.random() < self._world.chances.hidden:
             self._world.note(machine.name, "network: a file is not to be seen")
             faulty.inject(_missing(), on=path)
-        elif machine.lists and "/children" in path and rng.random() < 0.1:
+        elif machine.lists and "/children" in path and rng.random() < max(_EMPTY, self._world.chances.hidden):
             self._world.note(machine.name, "network: an empty folder is listed")
             faulty.inject(_empty_folder(), on=path)
+        cut = self._world.chances.cut_content
+        if cut and method == "GET" and _CONTENT.search(path) and self._world.side.random() < cut:
+            self._world.note(machine.name, "network: a content breaks off")
+            faulty.inject(_broken_off(), on=path)
 
     def fail_for_a_while(self) -> None:
         """From now on the server answers 500 to everything, for seconds or a minute."""
@@ -147,7 +151,10 @@ def _writes(path: str, body: bytes) -> bool:
     return path.endswith(("/push-batch", "/commits")) and b'"items":[]' not in body
 
 
+_EMPTY = 0.1
+"""The least chance that an empty folder is listed."""
 _HEAD = re.compile(r"/files/[^/]+$")
+_CONTENT = re.compile(r"/content\b|/download/")
 
 
 def _missing() -> f.Fault:
@@ -156,6 +163,17 @@ def _missing() -> f.Fault:
 
 def _empty_folder() -> f.Fault:
     return f.Fault("empty folder", f.Strikes.BEFORE, lambda _: Response(200, _JSON, b'{"items": [], "more": false}'))
+
+
+def _broken_off() -> f.Fault:
+    """The connection ends in the middle of an answer that stated its whole length."""
+
+    def half(whole: Response | None) -> Response:
+        assert whole is not None
+        stated = {**whole.headers, "content-length": str(len(whole.body))}
+        return Response(whole.status, stated, whole.body[: len(whole.body) // 2])
+
+    return f.Fault("broken off", f.Strikes.AFTER, half)
 
 
 _JSON = {"content-type": "application/json"}

@@ -195,9 +195,12 @@ def _strange(path: str, machine: Machine) -> bool:
 
 
 def invented(world: World) -> list[str]:
-    """Every file is wholly a text that somebody wrote."""
+    """Every file is wholly a text that somebody wrote, in the folders and on the server."""
     known = {sha(text) for text in world.people.texts}
-    found = []
+    found = [
+        f"invented: the server holds {digest}, which nobody wrote"
+        for digest in sorted(world.server.evidence(world.source_id).kept - known - {EMPTY_HASH})
+    ]
     for machine in world.machines:
         for path, data in sorted(machine.user.tree().items()):
             if sha(data) not in known:

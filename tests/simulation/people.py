@@ -96,6 +96,29 @@ class People:
         self.last = f"renames {path} to {new}"
         return [path, new, *self._around(new)]
 
+    def save(self, user: User, path: str) -> list[str]:
+        """Save a new text of the same length at this path, where it can have that; the paths it touched."""
+        label = _label(len(self.texts))
+        filler = "." * (len(user.read(path) or b"") - len(label) - 1)
+        self._save(user, self.rng.choice(["write", "replace"]), path, self.add(f"{label}{filler}\n".encode()))
+        return [path, *self._around(path)]
+
+    def move_by_copy(self, user: User, copied: str | None) -> str | None:
+        """Copy a file to a free name, or delete the one that was copied before; the file copied now."""
+        there = user.paths()
+        if copied is not None:
+            user.delete(copied)
+            self.last = f"deletes {copied}, of which there is a copy"
+            return None
+        free = [path for path in self.names if path not in there and not set(self._around(path)) & set(there)]
+        if not there or not free:
+            self.last = "finds nothing to copy"
+            return None
+        old, new = self.rng.choice(there), self.rng.choice(free)
+        self._save(user, "write", new, user.read(old) or b"")
+        self.last = f"copies {old} to {new}"
+        return old
+
     def stock(self, user: User) -> None:
         """Fill a folder: a text of its own under every name that is free."""
         for path in self.names:

@@ -149,11 +149,14 @@ class PlainFace:
         rng, files = world.rng, self._files()
         path = rng.choice(sorted(files)) if files and rng.random() < 0.8 else rng.choice(NAMES)
         kind = rng.choices(["edit", "move", "folder", "delete"], [6, 4, 1, 2])[0]
+        if world.chances.page_moves and rng.random() < world.chances.page_moves:
+            kind = "move"
         with contextlib.suppress(ApiError):
             if kind == "edit" or path not in files:
                 self._edit(world, path, files.get(path))
             elif kind == "move":
-                new = rng.choice(NAMES)
+                free = [name for name in NAMES if name not in files]
+                new = rng.choice(free if free and world.chances.page_moves else NAMES)
                 if new not in files:
                     folder, name = posixpath.split(new)
                     self.server.move(files[path], self.server.ensure_folder(self.source, folder), name)

@@ -151,6 +151,7 @@ class Turns:
                     lambda machine=machine: bool(machine.user.paths()),  # type: ignore[misc]
                     lambda machine=machine: world.churn(machine),  # type: ignore[misc]
                 ),
+                Act(world.chances.copies, _always, lambda machine=machine: world.move_by_copy(machine)),  # type: ignore[misc]
                 Act(
                     world.chances.sync,
                     lambda machine=machine: machine.alive and machine.habits.run_mode is RunMode.DAEMON,  # type: ignore[misc]

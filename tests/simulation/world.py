@@ -72,6 +72,7 @@ class World:
 
     Attributes:
         rng: where everything is drawn from; begun anew with every turn.
+        side: where chances of single profiles are drawn from, so that they move no other draw; begun anew likewise.
         restored: what was lost or put back from an older copy: "server", or the machines whose indexes were.
         forgotten: (path, sha256) the server told before it was put back.
         calm: no more edits, faults, crashes; from here on everything must come to rest.
@@ -79,7 +80,7 @@ class World:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.rng = random.Random()
+        self.rng, self.side = random.Random(), random.Random()
         self.reseed("surroundings")
         self.chances = c.profile_of(plan.seed)
         self.now = START
@@ -135,6 +136,7 @@ class World:
     def reseed(self, stretch: object) -> None:
         """Begin a new random stream, which depends on nothing that happened before."""
         self.rng.seed(f"{self.plan.server} {self.plan.seed} {stretch}")
+        self.side.seed(f"{self.plan.server} {self.plan.seed} {stretch} beside")
 
     def close(self) -> None:
         """Give everything back."""
@@ -195,6 +197,11 @@ class World:
         if self.rng.random() < chances.user_between_calls:
             self.note(machine.name, f"before {primitive}:")
             self.meddle(machine)
+        if chances.at_work and machine.at_work and self.rng.random() < chances.at_work:
+            paths = self.people.save(machine.user, self.rng.choice(machine.at_work))
+            self.note(machine.name, f"before {primitive}: {self.people.last}")
+            if self.rng.random() >= chances.unheard:
+                machine.hear(paths)
 
     def touch_network(
         self, machine: Machine, method: str, path: str, headers: Mapping[str, str], body: bytes
@@ -268,6 +275,13 @@ class World:
         paths = self.people.churn(machine.user)
         self.note(machine.name, self.people.last)
         machine.hear(paths)
+
+    def move_by_copy(self, machine: Machine) -> None:
+        """A person at a machine copies a file, or deletes the one that was copied."""
+        before = machine.copied
+        machine.copied = self.people.move_by_copy(machine.user, before)
+        self.note(machine.name, self.people.last)
+        machine.hear([path for path in machine.user.paths() if before is None] or [before or ""])
 
     def run_program(self, machine: Machine) -> None:
         """A program at a machine opens, writes or closes a file, or a file gets a second name."""
