@@ -100,7 +100,8 @@ def posted_text(form: Fields, like: str) -> str:
         except ValueError:
             found = None
         if isinstance(found, str):
-            return found
+            # Half of a character that takes two is in no file; a text of a script can hold it.
+            return found.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if "text" not in form:
         raise UsageError("the form holds no text", "load the page again")
     unix = form.text("text").replace("\r\n", "\n")
