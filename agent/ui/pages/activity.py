@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from agent.ui.charts import HEIGHT, WIDTH, histogram
 from agent.ui.folders import all_sources
 from agent.ui.live import live_position
 from agent.ui.page_route import PageRoute
@@ -16,6 +17,8 @@ from agent.ui.visit import Visit
 from agent.ui.words import address
 
 ROWS: Final = 200
+HOURS: Final = 48
+"""Hours of the chart."""
 _MANY: Final = 20
 """Entries of one second and one kind that are shown as one row."""
 SPANS: Final = {"1h": 3600, "24h": 86_400, "7d": 7 * 86_400}
@@ -27,6 +30,9 @@ def activity(visit: Visit) -> Response:
     folder, kind, part = (visit.query.text(name) for name in ("folder", "kind", "q"))
     span = visit.query.text("span")
     before = visit.query.number("before", 0)
+    now = dt.datetime.now().astimezone()
+    since = (now - dt.timedelta(hours=HOURS)).isoformat()
+    counts = visit.call("activity_counts", folder=folder or None, by="hour", since=since)
     entries = _selected(visit, before, 5000)
     rows = entries[:ROWS]
     following = ""
@@ -36,7 +42,8 @@ def activity(visit: Visit) -> Response:
         "activity.html",
         live_after=position,
         groups=groups(rows),
-        total=len(rows),
+        bars=histogram(counts, now, "hour", HOURS),
+        size=(WIDTH, HEIGHT),
         sources=all_sources(visit),
         kinds=KINDS,
         folder=folder,
