@@ -68,11 +68,29 @@ def logout(document: Document) -> View:
 
 @_for_any_release
 def unlink(document: Document) -> View:
-    """Confirm that a folder is not synced any more."""
+    """Confirm that a folder is not synced any more, or say what would stay."""
+    if document.get("dry_run"):
+        return _unlink_plan(document)
     lines = [TextLine(f"{short_home(document['root'])} is not synced any more; its files stay here and on the server")]
     if document.get("unsent"):
         lines.append(TextLine(f"{count_of(document['unsent'], 'change')} never reached the server", Style.CARE))
     lines.append(TextLine(f"earlier versions: raven-agent trash {typed_path(document['root'])}", Style.ASIDE))
+    return lines
+
+
+def _unlink_plan(document: Document) -> list[TextLine]:
+    root, server = short_home(document["root"]), document["server"]
+    stays = f"{count_of(document['files'], 'file')}, {size_words(document['bytes'])}"
+    lines = [
+        TextLine(f"{root} would not be synced any more; nothing is deleted"),
+        TextLine(f"stays in the folder: {stays}"),
+        TextLine(f"stays on {server}: the source {document['name']}, with what it holds now"),
+    ]
+    if document["unsent"]:
+        lines.append(TextLine(f"{count_of(document['unsent'], 'change')} would never reach the server", Style.CARE))
+    if document["conflicts"]:
+        words = f"{count_of(document['conflicts'], 'open conflict')} would end; texts held only here go to the trash"
+        lines.append(TextLine(words, Style.CARE))
     return lines
 
 

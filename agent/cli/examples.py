@@ -35,6 +35,7 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
     ),
     "unlink": (
         ("unlink ~/notes", "stop syncing it; no file is deleted"),
+        ("unlink ~/notes --dry-run", "see what stays, and what has not been sent"),
         ("unlink ~/notes --yes", "the same without a question"),
     ),
     "move": (

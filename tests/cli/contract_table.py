@@ -27,7 +27,7 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
         "--wait",
         "--json",
     ),
-    "unlink": ("FOLDER", "--yes", "--json"),
+    "unlink": ("FOLDER", "--dry-run", "--yes", "--json"),
     "move": ("OLD", "NEW", "--json"),
     "rules": ("FOLDER", "--include", "--exclude", "--remove", "--only", "--dry-run", "--yes", "--json"),
     "sources": ("--server", "--undo", "--yes", "--json"),

@@ -225,6 +225,9 @@ def test_unlink_without_a_daemon_looks_first(strict_home: Home, strict: StrictSe
     strict_home.write("a.md", "edited\n")
     strict_home.write("b.md", "new\n")
     assert strict_home.run("unlink", strict_home.folder).code == 2
+    planned = strict_home.json("unlink", strict_home.folder, "--dry-run")
+    assert (planned["changed"], planned["unsent"], planned["files"]) == (False, 2, 2)
+    assert "would never reach the server" in strict_home.run("unlink", strict_home.folder, "--dry-run").out
     assert strict_home.json("unlink", strict_home.folder, "--yes")["unsent"] == 2
 
 

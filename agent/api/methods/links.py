@@ -11,7 +11,7 @@ from typing import Final
 
 from msgspec import structs
 
-from agent.api.methods.common import Unsent, opened_folder, path_param, readable
+from agent.api.methods.common import Unsent, live_conflicts, opened_folder, path_param, readable
 from agent.api.methods.rules import checked_patterns, rules
 from agent.api.methods.skips import reason_words
 from agent.api.schema.links import (
@@ -299,12 +299,26 @@ def unlink(agent: Agent, params: UnlinkParams) -> UnlinkDocument:
         agent.stop_source(source.key)
         agent.start_source(source, RunMode.DRY_RUN).pass_once().result()
     unsent = linking.count_unsent(agent, source)
-    if unsent and not params.force:
+    if unsent and not (params.force or params.dry_run):
         words = "1 change" if unsent == 1 else f"{unsent} changes"
         verb = "is" if unsent == 1 else "are"
         raise Unsent(f"{words} of {source.root} {verb} not on the server yet", "sync first, or unlink --yes")
-    linking.remove_link(agent, source)
-    return UnlinkDocument(changed=True, source_id=source.source_id, root=readable(str(source.root)), unsent=unsent)
+    files, size = agent.control.call(lambda: agent.index.trees.totals(source.key))
+    conflicts = len(live_conflicts(agent, source))
+    if not params.dry_run:
+        linking.remove_link(agent, source)
+    return UnlinkDocument(
+        changed=not params.dry_run,
+        source_id=source.source_id,
+        root=readable(str(source.root)),
+        unsent=unsent,
+        server=source.server,
+        name=source.name,
+        files=files,
+        bytes=size,
+        conflicts=conflicts,
+        dry_run=params.dry_run,
+    )
 
 
 def refuse_declared(source: SourceEntry, remedy: str) -> None:

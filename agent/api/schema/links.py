@@ -89,9 +89,11 @@ class UnlinkParams(FolderParams, frozen=True, kw_only=True):
 
     Attributes:
         force: also if changes have not reached the server.
+        dry_run: only say what stays and what ends.
     """
 
     force: bool = False
+    dry_run: bool = False
 
 
 class MoveParams(Struct, frozen=True, kw_only=True):
@@ -225,16 +227,28 @@ class LinkDocument(Struct, frozen=True, kw_only=True):
 
 
 class UnlinkDocument(Struct, frozen=True, kw_only=True):
-    """The result of an unlink.
+    """The result of an unlink, or of its dry run.
 
     Attributes:
-        unsent: changes that had not reached the server.
+        unsent: changes that have not reached the server, and do not any more.
+        server: name of the account that keeps the source.
+        name: name of the source.
+        files: selected files in the folder, which stay.
+        bytes: their size.
+        conflicts: open conflicts that end; a text that only the agent holds goes to the trash.
+        dry_run: true if nothing was done.
     """
 
     changed: bool
     source_id: str
     root: str
     unsent: int
+    server: str
+    name: str
+    files: int
+    bytes: int
+    conflicts: int
+    dry_run: bool
 
 
 class MoveDocument(Struct, frozen=True, kw_only=True):

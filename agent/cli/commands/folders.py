@@ -116,10 +116,14 @@ def needs_consent(planned: Mapping[str, Any]) -> bool:
 
 @command("unlink")
 @click.argument("folder")
+@dry_run_option
 @yes_option
-def unlink_command(app: App, folder: str, yes: bool) -> ExitCode:
+def unlink_command(app: App, folder: str, dry_run: bool, yes: bool) -> ExitCode:
     """Stop syncing FOLDER. Deletes nothing on either side."""
     params = path_params("folder", folder_path(folder))
+    if dry_run:
+        app.output.data(app.call("unlink", {**params, "dry_run": True}), confirmations.unlink)
+        return ExitCode.DONE
     with app.connect() as client:
         try:
             document = client.call("unlink", {**params, "force": yes})
