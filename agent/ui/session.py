@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import secrets
 import threading
 import time
@@ -13,12 +14,13 @@ from msgspec import Struct
 
 CODE_SECONDS: Final = 60.0
 SESSION_SECONDS: Final = 12 * 3600.0
+UNDO_SECONDS: Final = 30.0
 _MOST_CODES: Final = 16
 _MOST_SESSIONS: Final = 64
 
 
 class Notice(Struct, frozen=True):
-    """A message that the next page of a session shows once.
+    """A message that the next page of a session shows once. With an undo, every page shows it for 30 seconds.
 
     Attributes:
         text: one sentence.
@@ -33,6 +35,22 @@ class Notice(Struct, frozen=True):
     fields: Mapping[str, str] = {}
 
 
+class UndoOffer(Struct, frozen=True):
+    """The way back from the last change of a session.
+
+    Attributes:
+        notice: the message about the change, with its undo.
+        ends_at: end of the offer, on the clock of ``BrowserSessions``. The form itself stays good.
+    """
+
+    notice: Notice
+    ends_at: float
+
+    def seconds_left(self, now: float) -> int:
+        """Return the whole seconds that the offer lasts, rounded up; 0 once it has ended."""
+        return max(0, math.ceil(self.ends_at - now))
+
+
 class BrowserSession(Struct):
     """One signed-in browser.
 
@@ -40,11 +58,19 @@ class BrowserSession(Struct):
         csrf: token that every form of this session carries.
         ends_at: end of the session, on the clock of ``BrowserSessions``.
         notices: messages that no page has shown yet.
+        offer: the way back from the last change; None if that cannot be undone.
     """
 
     csrf: str
     ends_at: float
     notices: list[Notice] = []
+    offer: UndoOffer | None = None
+
+    def say(self, notice: Notice, now: float) -> None:
+        """Keep a message for the next page. An earlier undo ends: it belongs to a change that is not the last one."""
+        self.offer = UndoOffer(notice, now + UNDO_SECONDS) if notice.undo else None
+        if not notice.undo:
+            self.notices.append(notice)
 
 
 def uptime() -> float:

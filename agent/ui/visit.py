@@ -15,7 +15,7 @@ from starlette.responses import HTMLResponse, RedirectResponse, Response
 from agent.core.errors import AgentError
 from agent.ui.guard import NONCE_KEY, SESSION_KEY
 from agent.ui.preferences import DashboardPreferences, PreferencesFile
-from agent.ui.session import BrowserSession, Notice
+from agent.ui.session import BrowserSession, Notice, uptime
 
 Call = Callable[[str, Mapping[str, Any]], Any]
 """Answers one method of the control API with its document. Raises AgentError."""
@@ -38,12 +38,14 @@ class DashboardParts(Struct, frozen=True):
         templates: the templates, with autoescape.
         preferences: what a person chose about the look of the pages.
         is_ending: returns True once the listener ends, so that an answer without end stops too.
+        clock: the clock of the sessions.
     """
 
     call: Call
     templates: jinja2.Environment
     preferences: PreferencesFile
     is_ending: Callable[[], bool] = lambda: False
+    clock: Callable[[], float] = uptime
 
 
 class Fields:
@@ -135,15 +137,20 @@ class Visit:
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         """Return a page made from a template, with the messages that wait for one."""
-        notices = []
+        notices: list[Notice] = []
+        offer, seconds = None, 0
         if self.session is not None:
             notices, self.session.notices = self.session.notices, []
+            offer = self.session.offer
+            seconds = 0 if offer is None else offer.seconds_left(self._parts.clock())
         text: str = self._parts.templates.get_template(template).render(
             visit=self,
             nonce=self.request.scope[NONCE_KEY],
             csrf="" if self.session is None else self.session.csrf,
             preferences=self.preferences,
             notices=notices,
+            offer=offer.notice if offer is not None and seconds else None,
+            offer_seconds=seconds,
             here=self.request.url.path,
             **values,
         )
@@ -159,7 +166,7 @@ class Visit:
     def go(self, address: str, notice: str | Notice = "") -> Response:
         """Send the browser to another page of this program, and show a message there."""
         if notice and self.session is not None:
-            self.session.notices.append(Notice(notice) if isinstance(notice, str) else notice)
+            self.session.say(Notice(notice) if isinstance(notice, str) else notice, self._parts.clock())
         return RedirectResponse(local_address(address), 303)
 
 

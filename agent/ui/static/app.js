@@ -25,6 +25,23 @@
     list.addEventListener("click", () => keys.showModal());
   }
 
+  // The undo is offered for a while. The time stands still under the pointer and the focus, so that nobody has to hurry.
+  const bar = document.getElementById("undo-bar");
+  if (bar) {
+    const left = document.getElementById("undo-left");
+    let seconds = Number(bar.dataset.seconds);
+    const show = () => { left.textContent = `${seconds} s`; };
+    left.hidden = false;
+    show();
+    const timer = setInterval(() => {
+      if (bar.matches(":hover") || bar.contains(document.activeElement)) return;
+      seconds -= 1;
+      if (seconds > 0) return show();
+      clearInterval(timer);
+      bar.remove();
+    }, 1000);
+  }
+
   if (!document.body || document.body.dataset.keys !== "on") return;
 
   let prefix = "";
