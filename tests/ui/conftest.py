@@ -12,6 +12,8 @@ import pytest
 
 from agent.ui.server import DashboardServer
 from support.fixtures import shared_hub as shared_hub
+from support.fixtures import signed_in as signed_in
+from support.fixtures import strict as strict
 
 EMPTY_STATUS: dict[str, Any] = {
     "schema": 1,

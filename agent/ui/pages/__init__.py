@@ -23,6 +23,7 @@ from agent.ui.pages import (
     rules,
     servers,
     trash,
+    unlink,
 )
 
 ROUTES: Final[tuple[PageRoute, ...]] = (
@@ -37,6 +38,7 @@ ROUTES: Final[tuple[PageRoute, ...]] = (
     *rules.ROUTES,
     *servers.ROUTES,
     *add.ROUTES,
+    *unlink.ROUTES,
     *health.ROUTES,
     *live.ROUTES,
     *footer.ROUTES,
