@@ -103,6 +103,35 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
+_SHELL_COMMAND = """#!{python} -IS
+import json, os, signal, socket, sys
+
+forwarded = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+signal.pthread_sigmask(signal.SIG_BLOCK, forwarded)
+line = socket.socket(socket.AF_UNIX)
+line.connect({address!r})
+mask = os.umask(0o077)
+wish = json.dumps(dict(words=sys.argv[1:], env=dict(os.environ), cwd=os.getcwd(), umask=mask)).encode() + b"\\n"
+sent = socket.send_fds(line, [wish[:4096]], [0, 1, 2])
+line.sendall(wish[sent:])
+answers = line.makefile("rb")
+pid = int(answers.readline())
+for number in forwarded:
+    signal.signal(number, lambda received, _frame: os.kill(pid, received))
+signal.pthread_sigmask(signal.SIG_UNBLOCK, forwarded)
+code = int(answers.read())
+if code < 0:
+    signal.signal(-code, signal.SIG_DFL)
+    os.kill(os.getpid(), -code)
+sys.exit(code)
+"""
+
+
+def shell_command() -> str:
+    """Return a program that a shell can call as ``raven-agent``: a fork does its work, with its streams and signals."""
+    return _SHELL_COMMAND.format(python=sys.executable, address=_address())
+
+
 def _umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)

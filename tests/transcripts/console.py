@@ -12,7 +12,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -20,6 +20,7 @@ from types import TracebackType
 from agent.cli.client import daemon_of
 from agent.settings.home import Home
 from support.eventually import eventually
+from support.fork_server import shell_command
 
 PORT = "8674"
 """The hub's port in the documents; a free one stands for it."""
@@ -36,6 +37,7 @@ _PASSING = (
     (re.compile(r"\b\d\d:\d\d\b"), "TIME"),
     (re.compile(r"pid \d+"), "pid N"),
     (re.compile(r"\d+ (ms|s|min)\b( ago)?"), "A WHILE"),
+    (re.compile(r"\d+\.\d [KM]iB"), "SIZE"),
     (re.compile(r"[ \t]+"), " "),
 )
 """What differs from run to run, and the width of columns that follows from it."""
@@ -85,6 +87,10 @@ class Machine:
     top: Path
     prefix: tuple[str, ...] = ()
     """Words before each command, which lead into a network of the machine's own."""
+    servers: dict[str, str] = field(default_factory=dict)
+    """Words in the document, such as addresses, and what is typed for each."""
+    acts: Mapping[str, Callable[[], None]] = field(default_factory=dict)
+    """Commands in the document that the test carries out itself; they print nothing."""
     _started: list[subprocess.Popen[bytes]] = field(default_factory=list)
     _port: str = ""
     _count: int = 0
@@ -93,7 +99,9 @@ class Machine:
         for folder in ("home/ada", "etc/raven-agent/conf.d", "srv", "bin"):
             (self.top / folder).mkdir(parents=True)
         program = self.top / "bin" / "raven-agent"
-        program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -P -m agent "$@"\n')
+        # What is forked has the network of the process that it is forked from.
+        own = f'#!/bin/sh\nexec "{sys.executable}" -P -m agent "$@"\n'
+        program.write_text(own if self.prefix else shell_command())
         program.chmod(0o755)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -111,14 +119,18 @@ class Machine:
             process.wait(15)
 
     @property
+    def home(self) -> Path:
+        """The home folder of ada."""
+        return self.top / "home" / "ada"
+
+    @property
     def env(self) -> dict[str, str]:
         """The environment of ada's shell."""
-        home = self.top / "home" / "ada"
         kept = {name: os.environ[name] for name in ("LANG", "LC_ALL", "PYTHONPATH") if name in os.environ}
         return {
             **kept,
             "PATH": f"{self.top / 'bin'}:{os.environ['PATH']}",
-            "HOME": str(home),
+            "HOME": str(self.home),
             "RAVEN_AGENT_ETC": str(self.top / "etc/raven-agent"),
             "RAVEN_AGENT_NOTIFICATIONS": "off",
             "PYTHON_KEYRING_BACKEND": "keyring.backends.fail.Keyring",
@@ -128,6 +140,11 @@ class Machine:
     def run(self, command: str) -> str:
         """What a command prints, as a document shows it; one that ends with ``&`` is left running."""
         self._settle()
+        if command in self.acts:
+            self.acts[command]()
+            return ""
+        for shown, typed in self.servers.items():
+            command = command.replace(shown, typed)
         real = re.sub(r"(?<![\w/.])/(home/ada|etc/raven-agent|srv)\b", lambda m: f"{self.top}/{m[1]}", command)
         real = real.replace(PORT, self._port)
         self._count += 1
@@ -137,20 +154,23 @@ class Machine:
             process = subprocess.Popen(
                 [*self.prefix, "/bin/sh", "-c", real.removesuffix("&")],
                 stdin=subprocess.DEVNULL, stdout=printed, stderr=printed,
-                env=self.env, cwd=self.top / "home" / "ada", start_new_session=True,
+                env=self.env, cwd=self.home, start_new_session=True,
             )  # fmt: skip
             if command.endswith("&"):
                 self._started.append(process)
-                eventually(lambda: file.read_text() or daemon_of(self._home), 30, f"{command} works")
+                eventually(lambda: file.read_text() or daemon_of(self._agent_home), 30, f"{command} works")
             else:
                 process.wait(60)
-        return file.read_text().replace(str(self.top), "").replace(self._port, PORT)
+        text = file.read_text().replace(str(self.top), "").replace(self._port, PORT)
+        for shown, typed in self.servers.items():
+            text = text.replace(typed, shown)
+        return text
 
     def _settle(self) -> None:
         """Wait until the agent has nothing to do: a person types more slowly than it works."""
 
         def at_rest() -> bool:
-            daemon = daemon_of(self._home)
+            daemon = daemon_of(self._agent_home)
             if daemon is None:
                 return True
             status = daemon.call("status", {})
@@ -160,8 +180,8 @@ class Machine:
         eventually(at_rest, 30, "the agent is at rest")
 
     @property
-    def _home(self) -> Home:
-        state = self.top / "home/ada/.local/state/raven-agent"
+    def _agent_home(self) -> Home:
+        state = self.home / ".local/state/raven-agent"
         return Home(state, state, state, state / "agent.sock", pinned=False)
 
 
