@@ -110,6 +110,10 @@ class StrictRaven:
             self.log.append(Logged(method, path, response.status, len(body), len(response.body), now))
             return response
 
+    def sign_with(self, secret: str) -> None:
+        """Change the secret of the tokens. Every token that was given out before is refused."""
+        self._secret = secret
+
     def _answer(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
         route = re.sub("/+", "/", path.partition("?")[0]).removesuffix("/")
         name = route.removeprefix(PREFIX)
