@@ -1,6 +1,6 @@
-"""Clients of Raven-compatible servers: the ``Remote`` port, one HTTP client, and one folder for each dialect.
+"""Clients of the document servers: the ``Remote`` port, one HTTP client, and one folder for each dialect.
 
-Begin with ``protocol.py`` (what every adapter owes), then ``open.py`` (the only place that builds an adapter).
+Begin with ``protocol.py`` (what every adapter owes), then ``dialects.py`` (the only place that builds one).
 """
 
 import sys

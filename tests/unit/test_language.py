@@ -197,6 +197,20 @@ def test_every_package_says_where_to_begin() -> None:
     assert short == []
 
 
+def test_files_that_a_package_names_exist() -> None:
+    """A module that the docstring of a package names is in that package."""
+    named = 0
+    missing = []
+    for path in PRODUCT:
+        if path.name == "__init__.py":
+            for name in re.findall(r"``([\w/]+\.py)``", ast.get_docstring(_tree(path)) or ""):
+                named += 1
+                if not (path.parent / name).exists():
+                    missing.append(f"{_name(path)}: {name}")
+    assert missing == []
+    assert named > 20
+
+
 def test_the_checks_find_what_they_look_for() -> None:
     """The word lists match whole words and phrases, and nothing inside other words."""
     assert _forbidden_in_prose("It stands there, told by nobody.") == ["stands", "told", "nobody"]
