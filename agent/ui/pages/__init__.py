@@ -22,6 +22,7 @@ from agent.ui.pages import (
     rewind,
     rules,
     servers,
+    source_changes,
     trash,
     unlink,
 )
@@ -37,6 +38,7 @@ ROUTES: Final[tuple[PageRoute, ...]] = (
     *activity.ROUTES,
     *rules.ROUTES,
     *servers.ROUTES,
+    *source_changes.ROUTES,
     *add.ROUTES,
     *unlink.ROUTES,
     *health.ROUTES,
