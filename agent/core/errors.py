@@ -23,6 +23,7 @@
     ├── DeclarationError          a declared account or folder is invalid
     ├── HubStartFailed            the embedded hub did not start
     ├── HubCommandFailed          a ``hub`` command failed
+    ├── InviteFailed              the embedded hub gave no invite
     ├── HomeLocked                another agent holds this home
     ├── NotRunning                no agent runs where one is needed
     ├── UsageError                the request makes no sense as asked

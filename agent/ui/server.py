@@ -25,7 +25,8 @@ from agent.ui.visit import Call, DashboardParts
 
 log = logging.getLogger(__name__)
 
-USUAL_PORT: Final = 8675
+USUAL_PORT: Final = 8676
+"""Beside the port at which the hub listens for other machines, which is 8675."""
 _END_SECONDS: Final = 4.0
 _IN_USE: Final = frozenset({errno.EADDRINUSE, errno.EACCES})
 

@@ -24,6 +24,7 @@ from agent.api.methods import (
     events,
     files,
     history,
+    invites,
     join,
     links,
     resolve,
@@ -40,6 +41,7 @@ from agent.api.schema.conflicts import DiffParams, DraftParams, DraftSaveParams,
 from agent.api.schema.dashboard import DashboardParams
 from agent.api.schema.doctor import DrillParams
 from agent.api.schema.history import CompareParams, RestoreParams, RewindParams, ShowParams
+from agent.api.schema.invites import InviteParams
 from agent.api.schema.links import LinkParams, MoveParams, RulesParams, SourceChangeParams, SourcesParams, UnlinkParams
 from agent.api.schema.settings import ChangeSettingParams, LogTailParams
 from agent.api.schema.status import ActivityCountsParams, ActivityParams, EventsParams, FilesParams, TreeParams
@@ -96,6 +98,7 @@ CONTEXT_METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
     "change_setting": (settings.change_setting, ChangeSettingParams),
     "log_tail": (settings.log_tail, LogTailParams),
     "ui": (dashboard.ui, DashboardParams),
+    "invite": (invites.invite, InviteParams),
 }
 """Handlers that also need the provisioner or the dashboard, so they take the whole context."""
 

@@ -17,7 +17,7 @@ from agent.cli.output import TextLine, View
 
 
 @command("ui")
-@click.option("--port", type=click.IntRange(1, 65_535), metavar="P", help="Port to listen on, by default 8675.")
+@click.option("--port", type=click.IntRange(1, 65_535), metavar="P", help="Port to listen on, by default 8676.")
 @click.option("--no-open", is_flag=True, help="Print the address, and open no browser.")
 def ui_command(app: App, port: int | None, no_open: bool) -> ExitCode:
     """Open the dashboard in the browser.

@@ -24,7 +24,13 @@ def servers(visit: Visit) -> Response:
         servers=[{**one, "days": days_until(one["token_expires_at"])} for one in found],
         sources={one["name"]: _sources(visit, one) for one in found},
         dialects=DIALECTS,
+        hub_listen=next((one["value"] for one in _settings(visit) if one["name"] == "hub_listen"), ""),
     )
+
+
+def _settings(visit: Visit) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = visit.call("settings")["settings"]
+    return found
 
 
 def _sources(visit: Visit, server: dict[str, Any]) -> list[dict[str, Any]]:
