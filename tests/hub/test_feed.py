@@ -212,6 +212,7 @@ def test_a_heartbeat_answers_capabilities_or_not_found(hub: InProcess) -> None:
         "connector_id",
         "state_digest",
         "poll_heartbeat",
+        "machines",
     ]
     assert hub.refused("connectors/heartbeat", connectorId=UNKNOWN) == (404, "Connector not found")
 
@@ -222,6 +223,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "sources/rename": {"name": "stolen"},
     "sources/archive": {},
     "sources/delete": {},
+    "sources/machines": {},
     "sources/files": {},
     "sources/digest": {},
     "sources/file": {"relativePath": "a.md"},

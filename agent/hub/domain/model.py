@@ -111,6 +111,27 @@ class Connector:
 
 
 @dataclass(frozen=True, slots=True)
+class ConnectorPosition:
+    """Position of a connector in a source's feed, and the time at which it was first heard of."""
+
+    position: int
+    at: int
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDevice:
+    """A device of another API that reads a source. `synced_at` is None until it reported a position."""
+
+    id: str
+    name: str
+    platform: str
+    version: str | None
+    seen_at: int
+    position: int
+    synced_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class Source:
     """One synced folder.
 

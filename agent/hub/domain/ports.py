@@ -10,15 +10,18 @@ from typing import Protocol
 from agent.hub.domain.account_ports import AccountStoreSession
 from agent.hub.domain.compression import CompressedContent
 from agent.hub.domain.drive_ports import DriveStoreSession
+from agent.hub.domain.heartbeats import HeartbeatBatch
 from agent.hub.domain.model import (
     ConflictClosure,
     Connector,
+    ConnectorPosition,
     Event,
     FileVersion,
     Head,
     OpenConflict,
     RecordedOutcome,
     Source,
+    SourceDevice,
 )
 
 
@@ -55,8 +58,17 @@ class StoreSession(DriveStoreSession, AccountStoreSession, Protocol):
     def add_connector(self, connector: Connector) -> None:
         """Add a new connector."""
 
-    def save_heartbeats(self, seen: Mapping[str, int]) -> None:
-        """Write the newest heartbeats in milliseconds, by connector."""
+    def save_heartbeats(self, batch: HeartbeatBatch) -> None:
+        """Write the newest heartbeats and positions of connectors."""
+
+    def connector_positions(self, source: int) -> dict[str, ConnectorPosition]:
+        """Return the positions of connectors in the feed of a source, by connector."""
+
+    def source_devices(self, source: int) -> list[SourceDevice]:
+        """Return the devices of other APIs that read a source, of every user, oldest first."""
+
+    def events_behind(self, source: int, cursor: int) -> int:
+        """Return the number of events behind the cursor that Raven's face shows."""
 
     def source(self, workspace: str, source: str) -> Source | None:
         """Return the source, or None if this workspace has none with that id."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -92,13 +91,19 @@ def is_known_connector(context: HubContext, caller: Caller, connector: str) -> b
     return True
 
 
-def record_heartbeat(context: HubContext, connector: str) -> None:
-    """Record that a connector is alive. It is written soon, with others."""
-    seen = context.heartbeats.add(connector, context.clock())
-    if seen:
-        # Only the time of a sign of life is lost if this fails.
-        with contextlib.suppress(StoreUnavailable, StoreFull), context.store.write(Growth.SMALL) as session:
-            session.save_heartbeats(seen)
+def record_heartbeat(context: HubContext, connector: str, source: Source | None = None, cursor: int = 0) -> None:
+    """Record that a connector is alive, and has read a source up to `cursor`. It is written soon, with others."""
+    # A client may name any cursor. It has read no more than there is.
+    position = 0 if source is None else min(cursor, source.last_cursor)
+    batch = context.heartbeats.add(connector, context.clock(), None if source is None else source.number, position)
+    if batch is None:
+        return
+    try:
+        with context.store.write(Growth.SMALL) as session:
+            session.save_heartbeats(batch)
+    except (StoreUnavailable, StoreFull):
+        # Only the time of a sign of life is lost.
+        context.heartbeats.put_back(batch)
 
 
 def _check_owner(caller: Caller, owner: str) -> None:

@@ -14,7 +14,7 @@ from agent.hub.auth import SignedIn, Tokens, bearer_token
 from agent.hub.domain.ids import new_uuid, system_clock
 from agent.hub.domain.model import Caller, Clock, NewId
 from agent.hub.domain.ports import QuotaExceeded, Store, StoreFull, StoreUnavailable
-from agent.hub.raven import conflicts, feed, files, push, registry, resolve
+from agent.hub.raven import conflicts, feed, files, machines, push, registry, resolve
 from agent.hub.raven.context import HubContext
 from agent.hub.raven.decode import decode
 from agent.hub.raven.openapi import document
@@ -38,6 +38,7 @@ HANDLERS: dict[str, Handler] = {
     "sources/rename": registry.rename,
     "sources/archive": registry.archive,
     "sources/delete": registry.delete,
+    "sources/machines": machines.list_machines,
     "sources/files": files.list_files,
     "sources/digest": files.digest,
     "sources/file": files.read_file,

@@ -21,15 +21,15 @@ def deltas(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict
     """Return the events behind `cursor`, up to `limit` events and PAGE_BYTES of text.
 
     With `latestOnly`, an event whose file changes again within the page has no content. An event whose text is still
-    the file's text is marked `latest`. A `connectorId` counts as a heartbeat of that connector.
+    the file's text is marked `latest`. A `connectorId` counts as a heartbeat of that connector, and as its report
+    that it has read everything up to `cursor`.
 
     Raises:
         HubError: 404 for an unknown source, 403 for another user's connector.
     """
     cursor = body.get("cursor") or 0
     connector = body.get("connectorId")
-    if connector is not None and is_known_connector(context, caller, connector):
-        record_heartbeat(context, connector)
+    is_known = connector is not None and is_known_connector(context, caller, connector)
     latest_only = body.get("latestOnly")
     with context.store.read() as session:
         source = source_of(session, caller, body["sourceId"])
@@ -37,6 +37,8 @@ def deltas(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict
         page, superseded = _latest_page(events, PAGE_BYTES) if latest_only else (_full_page(events, PAGE_BYTES), set())
         hashes = {e.hash for e in page if e.hash is not None and e.cursor not in superseded}
         texts = session.contents(source.workspace_number, hashes)
+    if connector is not None and is_known:
+        record_heartbeat(context, connector, source, cursor)
     view = latest_view if latest_only else event_view
     return {
         "sourceId": source.id,

@@ -137,6 +137,19 @@ _CONNECTOR = _record(
     {"version": TEXT},
 )
 
+_MACHINE = _record(
+    {
+        "id": TEXT,
+        "name": TEXT,
+        "platform": TEXT,
+        "version": _maybe(TEXT),
+        "lastSeenAt": TIME,
+        "cursor": COUNT,
+        "reachedAt": _maybe(TIME),
+        "behind": COUNT,
+    }
+)
+
 ANSWERS: dict[str, Schema] = {
     "connectors/register": _CONNECTOR,
     "connectors/heartbeat": _record(
@@ -149,6 +162,7 @@ ANSWERS: dict[str, Schema] = {
     "sources/rename": _SOURCE,
     "sources/archive": _SOURCE,
     "sources/delete": _SOURCE,
+    "sources/machines": _record({"sourceId": UUID, "lastCursor": COUNT, "machines": _list(_MACHINE)}),
     "sources/files": _list(_record(_FILE_FIELDS)),
     "sources/digest": _record({"sourceId": UUID, "digest": TEXT}),
     "sources/file": _record(_FILE_FIELDS | {"content": TEXT, "versions": _VERSIONS}),

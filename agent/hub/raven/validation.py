@@ -107,6 +107,7 @@ FIELDS: dict[str, tuple[Field, ...]] = {
     "sources/rename": (_SOURCE, Field("name", FieldType.STRING, longest=255)),
     "sources/archive": (_SOURCE, Field("archived", FieldType.BOOLEAN, Requirement.OPTIONAL)),
     "sources/delete": (_SOURCE,),
+    "sources/machines": (_SOURCE,),
     "sources/files": (
         _SOURCE,
         Field("limit", FieldType.INTEGER, Requirement.OPTIONAL, least=1, most=10_000),

@@ -20,6 +20,7 @@ CAPABILITIES = (
     "connector_id",
     "state_digest",
     "poll_heartbeat",
+    "machines",
 )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import orjson
@@ -24,6 +24,7 @@ from agent.hub.store.account_queries import AccountSession
 from agent.hub.store.bulk import BulkLookup, add_rows, save_rows
 from agent.hub.store.content_queries import content_of
 from agent.hub.store.file_queries import IS_THERE
+from agent.hub.store.machine_queries import MachineQueries
 from agent.hub.store.rows import (
     MAX_PARAMETERS,
     batched,
@@ -97,11 +98,6 @@ _CONNECTOR = Statement(
     select(t.connectors).where(t.connectors.c.workspace == bindparam("w"), t.connectors.c.id == bindparam("i"))
 )
 _ADD_CONNECTOR = Statement(insert_into(t.connectors))
-_HEARTBEAT = Statement(
-    update(t.connectors)
-    .where(t.connectors.c.id == bindparam("i"))
-    .values(heartbeat_at=bindparam("at"), updated_at=bindparam("at"))
-)
 _IS_SOURCE = (t.sources.c.workspace == bindparam("w"), t.sources.c.id == bindparam("i"), IS_THERE)
 _ONE_SOURCE = select(t.sources).where(*_IS_SOURCE)
 _SOURCE = Statement(_ONE_SOURCE)
@@ -164,7 +160,7 @@ CHANNEL = "raven_hub"
 """PostgreSQL channel on which commits are announced. The payload is the source's id."""
 
 
-class SqlSession(AccountSession):
+class SqlSession(MachineQueries, AccountSession):
     """`agent.hub.domain.ports.StoreSession` inside one transaction."""
 
     def __init__(self, transaction: Transaction) -> None:
@@ -192,10 +188,6 @@ class SqlSession(AccountSession):
             created_at=connector.created_at,
             updated_at=connector.updated_at,
         )
-
-    def save_heartbeats(self, seen: Mapping[str, int]) -> None:
-        # Sorted, so that two hubs that write the same rows cannot deadlock.
-        _HEARTBEAT.many(self._db, [{"i": connector, "at": at} for connector, at in sorted(seen.items())])
 
     def source(self, workspace: str, source: str) -> Source | None:
         row = _SOURCE.first(self._db, w=workspace, i=source)

@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from agent.hub.domain.model import EventType, ItemStatus
 
-SCHEMA_VERSION = 6
+SCHEMA_VERSION = 7
 """Number of the newest file in `migrations`, which create exactly these tables."""
 
 # Paths sort by their UTF-8 bytes in both databases. PostgreSQL would otherwise use the locale's collation.
@@ -62,6 +62,16 @@ connectors = Table(
     Column("heartbeat_at", BigInteger, nullable=False),
     Column("created_at", BigInteger, nullable=False),
     Column("updated_at", BigInteger, nullable=False),
+)
+
+# No foreign keys: a check would lock the source's row, and polls would wait for pushes.
+connector_positions = Table(
+    "connector_positions",
+    metadata,
+    Column("connector", Text, primary_key=True),
+    Column("source", Integer, primary_key=True),
+    Column("position", BigInteger, nullable=False),
+    Column("reached_at", BigInteger, nullable=False),
 )
 
 sources = Table(

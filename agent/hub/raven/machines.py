@@ -1,0 +1,65 @@
+"""The endpoint that shows the position of every machine of a source."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cache
+from typing import Any
+
+from agent.hub.answers import timestamp
+from agent.hub.domain.model import Caller, Connector, ConnectorPosition, Source, SourceDevice
+from agent.hub.domain.ports import StoreSession
+from agent.hub.raven.context import HubContext, source_of
+
+
+def list_machines(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+    """List the connectors and devices that read a source, and the number of changes that each has not read yet.
+
+    A connector reads this API. A device reads another API of this hub, and reports its position about once a minute.
+    """
+    with context.store.read() as session:
+        source = source_of(session, caller, body["sourceId"])
+        connectors = [*_connectors(context, session, caller, source)]
+        devices = [_of_device(source, device) for device in session.source_devices(source.number)]
+    return {"sourceId": source.id, "lastCursor": source.last_cursor, "machines": [*connectors, *devices]}
+
+
+def _connectors(
+    context: HubContext, session: StoreSession, caller: Caller, source: Source
+) -> Iterator[dict[str, object]]:
+    @cache
+    def behind(position: int) -> int:
+        return session.events_behind(source.number, position)
+
+    places = {**session.connector_positions(source.number), **context.heartbeats.positions(source.number)}
+    for id_, place in sorted(places.items()):
+        connector = session.connector(caller.workspace, id_)
+        if connector is not None:
+            seen_at = max(connector.heartbeat_at, context.heartbeats.seen_at(id_))
+            yield _of_connector(connector, seen_at, place, behind(place.position))
+
+
+def _of_connector(connector: Connector, seen_at: int, place: ConnectorPosition, behind: int) -> dict[str, object]:
+    return {
+        "id": connector.id,
+        "name": connector.name,
+        "platform": connector.platform,
+        "version": connector.version,
+        "lastSeenAt": timestamp(seen_at),
+        "cursor": place.position,
+        "reachedAt": timestamp(place.at),
+        "behind": behind,
+    }
+
+
+def _of_device(source: Source, device: SourceDevice) -> dict[str, object]:
+    return {
+        "id": device.id,
+        "name": device.name,
+        "platform": device.platform,
+        "version": device.version,
+        "lastSeenAt": timestamp(device.seen_at),
+        "cursor": device.position,
+        "reachedAt": None if device.synced_at is None else timestamp(device.synced_at),
+        "behind": max(0, source.last_cursor - device.position),
+    }
