@@ -37,6 +37,7 @@ from agent.core.events import Page, Span
 from agent.core.model import Mode, Resolution
 from agent.core.remote_records import Operation, Outcome, RemoteConflict, RemoteFile, RemoteHead, RemoteVersion
 from agent.core.supply import Pieces, Transfer
+from agent.remotes.machine_list import MachineList
 from agent.remotes.selective_sync import SelectiveSync as SelectiveSync
 from agent.remotes.source_admin import SourceAdmin
 
@@ -98,6 +99,7 @@ class Capabilities(Struct, frozen=True):
         resumable_uploads: an interrupted upload continues with its missing chunks.
         heartbeat_seconds: the least number of seconds between two heartbeats.
         poll_heartbeat: a poll that names this machine counts as a heartbeat.
+        machines: the server lists the machines of a source with their positions.
         rate: the calls that the server allows; None if it states no limit.
         state_digest: the server states one hash over all its files, and its revisions are the contents' hashes.
     """
@@ -128,6 +130,7 @@ class Capabilities(Struct, frozen=True):
     rate: CallRate | None = None
     state_digest: bool = False
     poll_heartbeat: bool = False
+    machines: bool = False
 
 
 class Registration(Struct, frozen=True):
@@ -233,6 +236,10 @@ class Remote(Protocol):
     @property
     def source_admin(self) -> SourceAdmin | None:
         """Changes of the server's sources; None if the dialect has none."""
+
+    @property
+    def machine_list(self) -> MachineList | None:
+        """The machines of a source; None if the server does not list them."""
 
     def register(self, name: str, platform: str, version: str, wanted_id: str | None = None) -> Registration:
         """Register this machine as a connector.

@@ -19,6 +19,7 @@ from agent.core.events import Page, Span
 from agent.core.model import Mode, Resolution
 from agent.core.remote_records import Operation, Outcome, RemoteConflict, RemoteFile, RemoteHead, RemoteVersion
 from agent.core.supply import Transfer
+from agent.remotes.machine_list import MachineList
 from agent.remotes.protocol import (
     Capabilities,
     Nudge,
@@ -126,6 +127,11 @@ class ObservedRemote:
     def source_admin(self) -> SourceAdmin | None:
         """See ``Remote``. Its calls are not observed."""
         return self._inner.source_admin
+
+    @property
+    def machine_list(self) -> MachineList | None:
+        """See ``Remote``. Its calls are not observed."""
+        return self._inner.machine_list
 
     def register(self, name: str, platform: str, version: str, wanted_id: str | None = None) -> Registration:
         """See ``Remote``."""

@@ -30,6 +30,7 @@ from agent.remotes.http.download import download
 from agent.remotes.http.failures import RemoteCallError, SideEffect
 from agent.remotes.http.profile import ApiProfile, Refusal
 from agent.remotes.http.request import ApiRequest, Priority, encode_json
+from agent.remotes.machine_list import MachineList
 from agent.remotes.protocol import (
     Capabilities,
     ListingCost,
@@ -99,6 +100,11 @@ class PlainRemote:
 
     @property
     def source_admin(self) -> SourceAdmin | None:
+        """See ``Remote``. There is none."""
+        return None
+
+    @property
+    def machine_list(self) -> MachineList | None:
         """See ``Remote``. There is none."""
         return None
 

@@ -40,6 +40,7 @@ class TestAccount:
         can = fresh.capabilities
         flags = (can.long_poll, can.ordered_feed, can.item_results, can.expected_hash, can.keeps_history)
         assert {*flags, can.latest_only, can.connector_id, can.state_digest, can.poll_heartbeat} == {world.hub}
+        assert can.machines == (fresh.machine_list is not None) == world.hub
 
     def test_sources_are_listed_newest_first_with_their_patterns(self, world: World) -> None:
         """Name, mode and patterns come back as they were given."""

@@ -155,9 +155,10 @@ class PinakesApi:
         return found
 
     def _shown_device(self, device: PinDevice) -> JSON:
+        synced_at = None if device.synced_at is None else self._at(device.synced_at)
         shown = {
             "id": device.id, "name": device.name, "device_type": device.kind, "client_version": device.version,
-            "os_info": device.os_info, "last_sync_at": None, "last_seen_at": None, "sync_cursor": device.cursor,
+            "os_info": device.os_info, "last_sync_at": synced_at, "last_seen_at": None, "sync_cursor": device.cursor,
             "enabled": device.enabled, "created_at": self._at(device.created_at),
         }  # fmt: skip
         if self._server.traps.no_os_info:
@@ -215,7 +216,9 @@ class PinakesApi:
 
     def _ack(self, request: PinRequest) -> Response:
         cursor = int(request.json()["cursor"]) + (1000 if self._server.traps.ack_ahead else 0)
-        self._server.state.devices[request.device.id] = replace(request.device, cursor=cursor)
+        self._server.state.devices[request.device.id] = replace(
+            request.device, cursor=cursor, synced_at=self._server.clock()
+        )
         return document({"cursor": cursor})
 
     def _report(self, request: PinRequest) -> Response:

@@ -21,6 +21,7 @@ class PinDevice(Struct, frozen=True):
     token: str
     created_at: float
     cursor: int = 0
+    synced_at: float | None = None
     enabled: bool = True
 
 

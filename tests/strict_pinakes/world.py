@@ -48,6 +48,7 @@ class PinakesWorld(World):
     def __init__(self, traps: PinTraps | None = None, algorithm: str = "sha256") -> None:
         clock = Clock()
         self.algorithm = algorithm
+        self.records_positions = traps is None or not traps.ack_ahead
         self.server = StrictPinakes(clock, traps, algorithm)
         self.api = PinakesApi(self.server)
         faults = CommitFaults(self.api.handle, re.compile(r"/api/(v1/)?sync/upload/[^/]+/complete"))

@@ -89,7 +89,7 @@ class ScaiDriveApi:
         is_open = any(each.share == share and each.resolution is None for each in server.state.conflicts.values())
         shown = {
             "cursor_position": position,
-            "last_sync_at": None,
+            "last_sync_at": server.state.synced.get((device, share)),
             "pending_changes": pending,
             "has_conflicts": is_open,
         }
@@ -133,7 +133,7 @@ class ScaiDriveApi:
         if position > state.position:
             raise DriveError(400, "The position is beyond the newest change")
         state.cursors[device, share] = max(position, state.cursors.get((device, share), 0))
-        at = iso_time(self._server.clock())
+        at = state.synced[device, share] = iso_time(self._server.clock())
         return self._answer({"cursor_position": state.cursors[device, share], "last_sync_at": at})
 
     # Changes of devices

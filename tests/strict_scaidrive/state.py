@@ -141,6 +141,7 @@ class DriveState:
     sessions: dict[str, DriveSession] = field(default_factory=dict)
     conflicts: dict[str, DriveConflict] = field(default_factory=dict)
     cursors: dict[tuple[str, str], int] = field(default_factory=dict)
+    synced: dict[tuple[str, str], str] = field(default_factory=dict)
     preferences: dict[tuple[str, str], JSON] = field(default_factory=dict)
     log: list[DriveChange] = field(default_factory=list)
     position: int = 0

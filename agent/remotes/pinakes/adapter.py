@@ -18,12 +18,14 @@ from agent.remotes.book import BookOf, no_books
 from agent.remotes.http.client import HttpClient
 from agent.remotes.http.failures import RemoteCallError, SideEffect
 from agent.remotes.issued_tokens import MemorySecret, SecretStore
+from agent.remotes.machine_list import MachineList
 from agent.remotes.pinakes.calls import PinakesCalls, PinakesLimits
 from agent.remotes.pinakes.conflicts import AccountConflicts
 from agent.remotes.pinakes.contents import AccountContents
 from agent.remotes.pinakes.devices import PinakesDevices
 from agent.remotes.pinakes.feed import AccountFeed
 from agent.remotes.pinakes.hashing import SHA256, ContentHashing
+from agent.remotes.pinakes.machines import AccountMachines
 from agent.remotes.pinakes.report import PinakesParts, push_operations
 from agent.remotes.pinakes.scope import folder_source, scope_of, whole_source
 from agent.remotes.pinakes.upload import PinakesUploads, pair_of, session_of
@@ -71,6 +73,7 @@ class PinakesRemote:
             ordered_feed=True, keeps_history=False, history=False, text_only=False, inline_limit=limits.inline,
             listing=ListingCost.FOLD, blind_resolve=True, conflict_events=False, client_made_id=True, server_mode=False,
             server_patterns=False, server_pause=False, resumable_uploads=True, heartbeat_seconds=HEARTBEAT_SECONDS,
+            machines=True,
         )  # fmt: skip
         self._calls = PinakesCalls(http, limits)
         self._hashing = ContentHashing(algorithm, pair_of)
@@ -98,6 +101,11 @@ class PinakesRemote:
     def source_admin(self) -> SourceAdmin | None:
         """See ``Remote``. There is none."""
         return None
+
+    @property
+    def machine_list(self) -> MachineList:
+        """See ``Remote``. The devices of the account; their positions count the whole account."""
+        return AccountMachines(self._calls, self.devices)
 
     @property
     def selective_sync(self) -> SelectiveSync | None:

@@ -82,6 +82,9 @@ class DeviceRow(Struct, frozen=True):
     Attributes:
         mark: a text that the client chose at the registration; "" if the server does not repeat it.
         enabled: False if the device was switched off on the server.
+        seen_at: RFC 3339 time at which the server last heard of it; None if the server does not tell.
+        synced_at: RFC 3339 time of its last report of a position; None if it never made one.
+        position: that position, in the changes of the account.
     """
 
     id: str
@@ -89,6 +92,9 @@ class DeviceRow(Struct, frozen=True):
     version: str
     mark: str
     enabled: bool
+    seen_at: str | None = None
+    synced_at: str | None = None
+    position: int = 0
 
 
 def device_body(name: str, platform: str, version: str, mark: str) -> dict[str, Any]:
@@ -111,7 +117,11 @@ def device_of(data: Any) -> DeviceRow:
     """Decode a device."""
     found = row(data, "device")
     version, mark = maybe_text(found, "client_version") or "", maybe_text(found, "os_info") or ""
-    return DeviceRow(_id(found, "id"), text(found, "name"), version, mark, found.get("enabled") is not False)
+    return DeviceRow(
+        _id(found, "id"), text(found, "name"), version, mark, found.get("enabled") is not False,
+        maybe_text(found, "last_seen_at"), maybe_text(found, "last_sync_at"),
+        0 if found.get("sync_cursor") is None else number(found, "sync_cursor"),
+    )  # fmt: skip
 
 
 def devices_of(data: Any) -> list[DeviceRow]:

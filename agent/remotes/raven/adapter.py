@@ -23,6 +23,7 @@ from agent.remotes.fields import row, rows, text
 from agent.remotes.http.client import HttpClient
 from agent.remotes.http.decode import DecodeLimits
 from agent.remotes.http.failures import AnswerTooLarge, RemoteCallError, SideEffect, malformed
+from agent.remotes.machine_list import MachineList
 from agent.remotes.protocol import (
     Capabilities,
     Nudge,
@@ -36,6 +37,7 @@ from agent.remotes.protocol import (
     not_resumable,
 )
 from agent.remotes.raven.feed import Feed
+from agent.remotes.raven.machines import RavenMachines
 from agent.remotes.raven.position import FeedPosition
 from agent.remotes.raven.push import Pusher
 from agent.remotes.raven.source_admin import RavenSourceAdmin
@@ -86,6 +88,11 @@ class RavenRemote:
     def source_admin(self) -> SourceAdmin:
         """See ``Remote``. The released server has none of its calls."""
         return RavenSourceAdmin(self._http)
+
+    @property
+    def machine_list(self) -> MachineList | None:
+        """See ``Remote``. The released server has none."""
+        return RavenMachines(self._http, self._connector_id) if self._capabilities.machines else None
 
     def register(self, name: str, platform: str, version: str, wanted_id: str | None = None) -> Registration:
         """See ``Remote``. The released server creates a new connector with an id of its own each time."""

@@ -89,7 +89,7 @@ class Feed:
         """Read one page; ``more`` is True while the next page is there without waiting. See ``Remote.pull``.
 
         Args:
-            alive: the connector whose heartbeat a waiting poll is, None for none.
+            alive: the connector whose heartbeat the poll is, and whose position it reports; None for none.
         """
         position = FeedPosition.from_json(state)
         past = 0
@@ -153,8 +153,8 @@ class Feed:
             extra["latestOnly"] = True
         if wait > 0:
             extra["waitMs"] = int(wait * 1000)
-            if alive is not None:
-                extra["connectorId"] = alive
+        if alive is not None:
+            extra["connectorId"] = alive
         page = self._fetch(source_id, start, extra, wait)
         reached = max((raw.cursor for raw in page), default=start)
         if page:

@@ -27,6 +27,7 @@ from agent.remotes.book import BookOf, no_books
 from agent.remotes.fields import row
 from agent.remotes.http.client import HttpClient
 from agent.remotes.http.failures import RemoteCallError, SideEffect
+from agent.remotes.machine_list import MachineList
 from agent.remotes.protocol import (
     CallRate,
     Capabilities,
@@ -44,6 +45,7 @@ from agent.remotes.protocol import (
 from agent.remotes.scaidrive.calls import CONTENT_COST, LIST_COST, MISSING, WRITE_COST, Calls, Limits, no_version
 from agent.remotes.scaidrive.conflicts import ShareConflicts
 from agent.remotes.scaidrive.feed import ShareFeed
+from agent.remotes.scaidrive.machines import ShareMachines
 from agent.remotes.scaidrive.preferences import SharePreferences
 from agent.remotes.scaidrive.push import Sender
 from agent.remotes.scaidrive.tree import ShareFolders
@@ -84,7 +86,7 @@ class ScaiDriveRemote:
             ordered_feed=True, keeps_history=False, hides_files=True, text_only=False, moves=True,
             inline_limit=limits.inline, listing=ListingCost.WALK, blind_resolve=True, client_made_id=True,
             conflict_events=False, server_mode=False, server_patterns=False, server_pause=False, resumable_uploads=True,
-            heartbeat_seconds=HEARTBEAT_SECONDS, nudges=True,
+            heartbeat_seconds=HEARTBEAT_SECONDS, nudges=True, machines=True,
         )  # fmt: skip
         self._device = ""
         self._calls = Calls(http, limits)
@@ -204,6 +206,11 @@ class ScaiDriveRemote:
     def source_admin(self) -> SourceAdmin | None:
         """See ``Remote``. There is none."""
         return None
+
+    @property
+    def machine_list(self) -> MachineList:
+        """See ``Remote``. The devices of the account's user."""
+        return ShareMachines(self._calls, self._device)
 
     @property
     def selective_sync(self) -> SelectiveSync:

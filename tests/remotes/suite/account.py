@@ -55,6 +55,33 @@ class AccountPromises:
         if world.can.server_patterns:
             assert (made.include, made.exclude) == (("**/*.txt",), ("tmp/**",))
 
+    def test_machines_are_listed_with_their_positions(self, world: World) -> None:
+        """Each has read all or not; only this machine is marked; one that never read is left out, or not current."""
+        needs(world.can.machines and world.records_positions, "list of machines")
+        machines = {"laptop": world, "desktop": world.other("desktop")}
+        world.other("phone")
+
+        def read(name: str) -> None:
+            _, state = machines[name].drain()
+            # A position is reported when it is committed, and once a minute where that costs a call.
+            world.clock.now += 61
+            machines[name].remote.pull(world.source, state, 0.0, world.clock.now)
+
+        def found() -> dict[str, tuple[bool | None, bool]]:
+            listing = world.remote.machine_list
+            assert listing is not None
+            return {each.name: (each.is_current, each.is_this) for each in listing.machines(world.source)}
+
+        world.put("a.md", "A\n")
+        read("laptop")
+        read("desktop")
+        assert found() == {"laptop": (True, True), "desktop": (True, False)}
+        world.put("b.md", "B\n")
+        read("desktop")
+        assert found() == {"laptop": (False, True), "desktop": (True, False)}
+        read("laptop")
+        assert found() == {"laptop": (True, True), "desktop": (True, False)}
+
     def test_more_sources_than_one_page_are_all_listed(self, world: World) -> None:
         """Also the sixtieth."""
         names = [f"s{number}" for number in range(60)]

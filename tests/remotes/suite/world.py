@@ -184,6 +184,7 @@ class World(Machine, abc.ABC):
         silent_calls: calls whose success has no content.
         local_calls: calls that send nothing.
         states_limit: the server states the largest file that it takes.
+        records_positions: the server keeps the positions that machines report, unchanged.
         refusals: requests that must be refused before a call ends as signed out.
     """
 
@@ -196,6 +197,7 @@ class World(Machine, abc.ABC):
     local_calls: frozenset[str] = frozenset()
     states_limit = True
     refusals = 1
+    records_positions = True
 
     def __init__(self, faults: Faulty, clock: Clock, bearer: str) -> None:
         self.faults = faults
