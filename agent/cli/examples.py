@@ -63,6 +63,7 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
     "status": (
         ("status", "one line for each folder"),
         ("status --watch", "keep showing it"),
+        ("status ~/notes --machines", "also show which machine is behind"),
         ("status --check --max-age 1h", "end with an error unless all was synced within the hour"),
     ),
     "files": (

@@ -33,7 +33,7 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "sources": ("--server", "--undo", "--yes", "--json"),
     "run": (),
     "sync": ("FOLDER", "--dry-run", "--approve-deletes", "--undo-deletes", "--conflicts-ok", "--json"),
-    "status": ("FOLDER", "--watch", "--check", "--max-age", "--json"),
+    "status": ("FOLDER", "--watch", "--machines", "--check", "--max-age", "--json"),
     "files": ("FOLDER", "--state", "--match", "--limit", "--after", "--json"),
     "explain": ("PATH", "--json"),
     "retry": ("PATH", "--json"),

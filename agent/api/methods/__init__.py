@@ -44,7 +44,14 @@ from agent.api.schema.history import CompareParams, RestoreParams, RewindParams,
 from agent.api.schema.invites import InviteParams
 from agent.api.schema.links import LinkParams, MoveParams, RulesParams, SourceChangeParams, SourcesParams, UnlinkParams
 from agent.api.schema.settings import ChangeSettingParams, LogTailParams
-from agent.api.schema.status import ActivityCountsParams, ActivityParams, EventsParams, FilesParams, TreeParams
+from agent.api.schema.status import (
+    ActivityCountsParams,
+    ActivityParams,
+    EventsParams,
+    FilesParams,
+    StatusParams,
+    TreeParams,
+)
 from agent.api.schema.sync import PauseParams, ResumeParams, RetryParams, SyncParams
 from agent.core.errors import UsageError
 
@@ -90,7 +97,7 @@ METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
 """Handlers that take the agent, and the type of their request. Each answers with structs."""
 
 CONTEXT_METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
-    "status": (status.status, FolderParams),
+    "status": (status.status, StatusParams),
     "events": (events.events, EventsParams),
     "doctor": (doctor.doctor, NoParams),
     "reload": (settings.reload, NoParams),

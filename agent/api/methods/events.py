@@ -12,8 +12,14 @@ from agent.api.context import ApiContext
 from agent.api.methods.common import live_conflicts
 from agent.api.methods.files import activity
 from agent.api.methods.status import status
-from agent.api.schema.common import FolderParams
-from agent.api.schema.status import ActivityParams, EventDocument, EventsParams, StatusDocument, StreamEventKind
+from agent.api.schema.status import (
+    ActivityParams,
+    EventDocument,
+    EventsParams,
+    StatusDocument,
+    StatusParams,
+    StreamEventKind,
+)
 from agent.core.errors import UsageError
 
 _AT_ONCE: Final = 1000
@@ -50,7 +56,7 @@ def events(context: ApiContext, params: EventsParams) -> list[EventDocument]:
     at = _position(params.after)
     found: list[EventDocument] = []
     # Read first, so that a change that follows is seen by the next call.
-    report = status(context, FolderParams())
+    report = status(context, StatusParams())
     newest = report.last_event.id if report.last_event is not None else 0
     if params.after is None or newest < at.entry:
         # The stream begins with the present state. An older newest entry is that of another index.

@@ -7,10 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
 
+from msgspec import UNSET
+
 from agent import __version__
 from agent.api.context import ApiContext
 from agent.api.methods.common import chosen_sources, held_message, readable, stamp, stamp_or_none
 from agent.api.methods.files import activity
+from agent.api.methods.machines import source_machines
 from agent.api.methods.skips import failures, not_sent, skips
 from agent.api.schema.common import ErrorDocument, FileError, FolderParams, HeldDeletesDocument, NoParams
 from agent.api.schema.status import (
@@ -23,6 +26,7 @@ from agent.api.schema.status import (
     ServerDocument,
     SourceDocument,
     StatusDocument,
+    StatusParams,
 )
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import SourceState
@@ -46,7 +50,7 @@ _COUNTED_ROWS: Final = 5000
 """Pending files whose bytes are added up; with more, the source's average is taken, so that a status stays cheap."""
 
 
-def status(context: ApiContext, params: FolderParams) -> StatusDocument:
+def status(context: ApiContext, params: StatusParams) -> StatusDocument:
     """Report everything, source by source. Without a daemon the disk is scanned and the server asked first."""
     agent = context.agent
     sources = chosen_sources(agent, params)
@@ -68,6 +72,7 @@ def status(context: ApiContext, params: FolderParams) -> StatusDocument:
         sources=[source_status(agent, source) for source in sources],
         last_event=_last_event(agent, params),
         declarations=[_declaration(outcome.document()) for outcome in context.declaration_outcomes()],
+        machines=source_machines(agent, sources) if params.machines else UNSET,
     )
 
 

@@ -7,6 +7,17 @@ import enum
 from msgspec import UNSET, Struct, UnsetType
 
 from agent.api.schema.common import ErrorDocument, FolderParams, HeldDeletesDocument, ListParams
+from agent.api.schema.machines import SourceMachinesDocument
+
+
+class StatusParams(FolderParams, frozen=True, kw_only=True):
+    """The sources to report.
+
+    Attributes:
+        machines: also ask the servers how far every machine of these sources has come.
+    """
+
+    machines: bool = False
 
 
 class FilesParams(ListParams, frozen=True, kw_only=True):
@@ -235,6 +246,7 @@ class StatusDocument(Struct, frozen=True, kw_only=True):
         schema: version of this form.
         version: release of the agent that answers.
         last_event: the newest entry of the activity log; null if there is none.
+        machines: the machines of each source; only where they were asked for.
     """
 
     schema: int
@@ -245,6 +257,7 @@ class StatusDocument(Struct, frozen=True, kw_only=True):
     sources: list[SourceDocument]
     declarations: list[DeclarationDocument]
     last_event: ActivityDocument | None
+    machines: list[SourceMachinesDocument] | UnsetType = UNSET
 
 
 class EventsParams(Struct, frozen=True, kw_only=True):
@@ -358,5 +371,6 @@ __all__ = [
     "SourceDocument",
     "SpanLength",
     "StatusDocument",
+    "StatusParams",
     "StreamEventKind",
 ]

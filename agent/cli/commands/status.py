@@ -20,14 +20,19 @@ from agent.core.errors import UsageError
 @command("status")
 @folder_option
 @click.option("--watch", is_flag=True, help="Go on until interrupted.")
+@click.option("--machines", is_flag=True, help="Also show how far every machine has come.")
 @click.option("--check", is_flag=True, help="Exit as sync would.")
 @click.option("--max-age", metavar="D", help="With --check: exit 1 if a source was last synced longer ago.")
-def status_command(app: App, folder: str | None, watch: bool, check: bool, max_age: str | None) -> ExitCode:
+def status_command(
+    app: App, *, folder: str | None, watch: bool, machines: bool, check: bool, max_age: str | None
+) -> ExitCode:
     """Show the state of each source, one line each."""
     if max_age and not check:
         raise UsageError("--max-age goes with --check")
     if watch and check:
         raise UsageError("--watch and --check exclude each other")
+    if watch and machines:
+        raise UsageError("--watch and --machines exclude each other", "raven-agent status --machines shows them once")
     oldest = None if max_age is None else parse_duration(max_age)
     params = folder_params(folder)
     if watch:
@@ -35,7 +40,7 @@ def status_command(app: App, folder: str | None, watch: bool, check: bool, max_a
 
         watch_status(app, params)
         return ExitCode.DONE
-    document = app.call("status", params)
+    document = app.call("status", {**params, **({"machines": True} if machines else {})})
     app.output.data(document, render.status)
     if not check:
         return ExitCode.DONE

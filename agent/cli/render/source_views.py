@@ -19,6 +19,7 @@ from agent.cli.humanize import (
 )
 from agent.cli.output import Style, TextLine, View
 from agent.cli.render.base import TONES, Document, nothing
+from agent.cli.render.machine_views import machines
 from agent.core.states import Reason
 
 _OF_FILES: Final = frozenset(Reason)
@@ -44,7 +45,7 @@ def status(document: Document) -> View:
         )
     elif daemon is not None and document["sources"]:
         view.append(TextLine("no agent runs: changes wait for raven-agent run, up or sync", Style.CARE))
-    return view
+    return [*view, *machines(document.get("machines") or ())]
 
 
 def accounts(document: Document) -> list[TextLine]:
