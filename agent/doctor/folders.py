@@ -14,6 +14,7 @@ from typing import Final
 from agent.core.errors import AgentError
 from agent.core.paths import OWN_NAME
 from agent.disk.fs.protocol import Fs
+from agent.disk.selection.rules import IGNORE_FILES
 from agent.doctor.machine import room
 from agent.doctor.rows import CheckRow, failed, ok, unknown
 from agent.settings.links import SourceEntry
@@ -26,24 +27,29 @@ class OtherSyncTool:
     Attributes:
         marks: patterns of the names it leaves in the folder it syncs, or whole paths there.
         folders: patterns of the name of a folder it syncs, or of a part of the way there.
+        ignores: name of the file in which a person lists what it leaves out; empty if there is none in the folder.
     """
 
     name: str
     marks: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
+    ignores: str = ""
 
 
 TOOLS: Final = (
-    OtherSyncTool("Syncthing", (".stfolder", ".stfolder (*)")),
+    OtherSyncTool("Syncthing", (".stfolder", ".stfolder (*)"), ignores=".stignore"),
+    OtherSyncTool("Maestral", (".maestral.cache",), ignores=".mignore"),
     OtherSyncTool("Dropbox", (".dropbox.cache",), ("Dropbox", "Dropbox (*)")),
     OtherSyncTool("iCloud Drive", (), ("Mobile Documents", "com~apple~CloudDocs", "iCloudDrive")),
     OtherSyncTool("OneDrive", (".849C9593-D756-4E56-8D6E-42412F2A707B",), ("OneDrive", "OneDrive - *", "OneDrive-*")),
     OtherSyncTool(
         "Google Drive", (".tmp.drivedownload", ".tmp.driveupload"), ("Google Drive", "GoogleDrive", "GoogleDrive-*")
     ),
-    OtherSyncTool("Nextcloud", (".sync_*.db", "._sync_*.db", ".nextcloudsync.log"), ("Nextcloud",)),
+    OtherSyncTool(
+        "Nextcloud", (".sync_*.db", "._sync_*.db", ".nextcloudsync.log"), ("Nextcloud",), ".sync-exclude.lst"
+    ),
     OtherSyncTool("ownCloud", (".owncloudsync.log",), ("ownCloud",)),
-    OtherSyncTool("Resilio Sync", (".sync/ID",), ("Resilio Sync",)),
+    OtherSyncTool("Resilio Sync", (".sync/ID",), ("Resilio Sync",), ".sync/IgnoreList"),
     OtherSyncTool("Seafile", (".seafile-data",), ("Seafile",)),
     OtherSyncTool("MEGA", (".megaignore",), ("MEGAsync",)),
 )
@@ -102,14 +108,33 @@ def _swap(check: str, source: SourceEntry, fs: Fs, state_dir: Path) -> CheckRow:
 
 
 def _others(check: str, root: Path) -> CheckRow:
+    found = other_tool(root)
+    if found is None:
+        return ok(check, "none known syncs this folder")
+    tool, place = found
+    detail = f"{tool.name} syncs {place} as well: each would take the other's work for a person's"
+    return failed(check, detail, f"let {tool.name} leave this folder out, or link one outside {place}")
+
+
+def other_tool(root: Path) -> tuple[OtherSyncTool, Path] | None:
+    """Return a known program that syncs a folder as well, and the folder in which its sign was found; None for none."""
     for place in (root, *root.parents):
         if place == place.parent or (place == Path.home() and place != root):
             break
-        found = _tool_at(place)
-        if found is not None:
-            detail = f"{found.name} syncs {place} as well: each would take the other's work for a person's"
-            return failed(check, detail, f"let {found.name} leave this folder out, or link one outside {place}")
-    return ok(check, "none known syncs this folder")
+        tool = _tool_at(place)
+        if tool is not None:
+            return tool, place
+    return None
+
+
+def unread_ignores(root: Path) -> list[str]:
+    """Return the names of other programs' ignore files in a folder, none of which is read.
+
+    Empty if the folder has an ignore file that is read: then a person has said what to leave out.
+    """
+    if any((root / name).is_file() for name in IGNORE_FILES):
+        return []
+    return [tool.ignores for tool in TOOLS if tool.ignores and (root / tool.ignores).is_file()]
 
 
 def _tool_at(place: Path) -> OtherSyncTool | None:

@@ -103,6 +103,22 @@ def test_linking_over_files_needs_confirmation_or_the_flag(
     assert raven("link", "d", "--yes").code == 0
 
 
+def test_an_unread_ignore_file_needs_a_yes(raven: Callable[..., Ran], fake: FakeAgent) -> None:
+    """What another program leaves out may be private: it is not sent without an answer."""
+    fake.answers["link"] = {**plan(upload=3), "unread_ignores": [".stignore"]}
+    ran = raven("link", "d")
+    assert ran.code == 2 and ".stignore is not read here; .ravenignore is" in ran.err
+    assert [params["dry_run"] for _, params in fake.calls] == [True]
+    assert raven("link", "d", "--yes").code == 0
+
+
+def test_a_link_names_another_program_of_the_folder(raven: Callable[..., Ran], fake: FakeAgent) -> None:
+    """The line is there with the link, not only in the doctor's list."""
+    fake.answers["link"] = {**plan(upload=3), "other_tool": "Syncthing"}
+    ran = raven("link", "d")
+    assert ran.code == 0 and "Syncthing syncs this folder too" in ran.out
+
+
 def test_a_link_that_fills_an_empty_folder_needs_no_answer(raven: Callable[..., Ran], fake: FakeAgent) -> None:
     fake.answers["link"] = plan(download=3)
     assert raven("link", "d").code == 0

@@ -49,6 +49,14 @@ def test_other_endings_are_not_selected_by_default(room: Room, path: str) -> Non
         ("4913", "4913"),
         ("a.md.swp", "*.sw[a-p]"),
         ("a.tmp", "*.tmp"),
+        ("film.mp4.nextcloud", "*.nextcloud"),
+        ("film.mp4.owncloud", "*.owncloud"),
+        ("~syncthing~a.md.tmp", "*.tmp"),
+        (".syncthing.a.md.tmp", "*.tmp"),
+        (".stversions/a~20260101-101010.md", ".*"),
+        ("._sync_0a1b.db", ".*"),
+        (".dropbox.cache/a.md", ".*"),
+        (".obsidian/app.json", ".*"),
     ],
 )
 def test_built_in_excludes_hold_even_if_all_is_included(room: Room, path: str, rule: str) -> None:

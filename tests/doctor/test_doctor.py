@@ -18,6 +18,7 @@ from typing import Any
 import jwt
 import pytest
 
+from agent.doctor.folders import unread_ignores
 from strict_raven import token
 from strict_raven.faults import Fault, Strikes, delay, unauthorized
 from strict_raven.wire import Response
@@ -158,7 +159,8 @@ def test_the_known_fault_of_a_server_is_recognised(home: Home, strict: StrictSer
     ("tool", "mark"),
     [
         ("Syncthing", ".stfolder/"), ("Dropbox", ".dropbox.cache/"), ("Nextcloud", ".sync_0a1b.db"),
-        ("Resilio Sync", ".sync/ID"), ("OneDrive", ".849C9593-D756-4E56-8D6E-42412F2A707B"),
+        ("Maestral", ".maestral.cache/"), ("Resilio Sync", ".sync/ID"),
+        ("OneDrive", ".849C9593-D756-4E56-8D6E-42412F2A707B"),
     ],
 )  # fmt: skip
 def test_another_sync_tool_in_the_folder_is_named(home: Home, tool: str, mark: str) -> None:
@@ -175,6 +177,16 @@ def test_another_sync_tool_in_the_folder_is_named(home: Home, tool: str, mark: s
         (home.folder.parent / ".sync").rmdir()
         (home.folder / ".sync").rmdir()
     assert doctor(home)["other tools notes"]["ok"]
+
+
+def test_ignore_files_of_other_programs_are_named(tmp_path: Path) -> None:
+    """None is read; one that is read says that a person has decided."""
+    assert unread_ignores(tmp_path) == []
+    for name in (".stignore", ".mignore", ".sync-exclude.lst"):
+        (tmp_path / name).write_text("private\n")
+    assert unread_ignores(tmp_path) == [".stignore", ".mignore", ".sync-exclude.lst"]
+    (tmp_path / ".ravenignore").write_text("private/\n")
+    assert unread_ignores(tmp_path) == []
 
 
 @pytest.mark.parametrize("place", ["Dropbox", "OneDrive - Contoso", "Library/Mobile Documents/com~apple~CloudDocs"])

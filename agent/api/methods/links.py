@@ -7,7 +7,7 @@ from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from shlex import quote
-from typing import Final
+from typing import Any, Final
 
 from msgspec import structs
 
@@ -94,18 +94,16 @@ def link(agent: Agent, params: LinkParams) -> LinkDocument:
     joined = linking.find_source(remote, params.source)
     mode = linking.choose_mode(joined, params.mode)
     private = _private_patterns(joined, own_include, params)
-    include = (*(joined.include if joined else ()), *own_include) or _usual_include(remote.capabilities)
-    exclude = (*(joined.exclude if joined else ()), *own_exclude)
+    include = _merged(joined.include if joined else (), own_include) or _usual_include(remote.capabilities)
+    exclude = _merged(joined.exclude if joined else (), own_exclude)
     draft = SourceEntry(
         agent.registry.next_key, name, joined.id if joined else "", params.name or root.name, root, mode,
-        tuple(dict.fromkeys(include)), tuple(dict.fromkeys(exclude)), agent.clock(),
+        include, exclude, agent.clock(),
     )  # fmt: skip
     twins = () if joined else _unlinked_twins(agent, name, draft.name)
     planner = _Planner(agent, draft, joined)
-    if params.dry_run:
-        planner.run(lambda _results: None)
-    else:
-        planner.run(linking.scan_recorder(agent, draft))
+    planner.run(_discard if params.dry_run else linking.scan_recorder(agent, draft))
+    if not params.dry_run:
         draft = linking.create_link(agent, draft, joined)
     return LinkDocument(
         changed=not params.dry_run,
@@ -123,7 +121,26 @@ def link(agent: Agent, params: LinkParams) -> LinkDocument:
         twins=list(twins),
         minutes=_minutes(remote.capabilities, planner.counts),
         names=planner.names if params.dry_run else LinkNames(),
+        **_other_programs(root),
     )
+
+
+def _other_programs(root: Path) -> dict[str, Any]:
+    """Return the fields about another program that syncs a folder as well."""
+    # Imported here: other commands start sooner without it.
+    from agent.doctor.folders import other_tool, unread_ignores
+
+    found = other_tool(root)
+    return {"other_tool": None if found is None else found[0].name, "unread_ignores": unread_ignores(root)}
+
+
+def _discard(_results: m.ScanResults) -> None:
+    """Keep nothing of a scan: a dry run only counts."""
+
+
+def _merged(theirs: Sequence[str], own: Sequence[str]) -> tuple[str, ...]:
+    """Return the patterns of the source and the person's own, each once."""
+    return tuple(dict.fromkeys((*theirs, *own)))
 
 
 def _usual_include(can: Capabilities) -> tuple[str, ...]:

@@ -207,6 +207,8 @@ class LinkDocument(Struct, frozen=True, kw_only=True):
         twins: ids of other sources of the same name that no folder here is linked with; empty if a source was joined.
         minutes: least time of the first sync by the server's limit of calls; null if it states none.
         names: the files of the plan; empty unless it is a dry run.
+        other_tool: another program that syncs the same folder; null if none is known.
+        unread_ignores: ignore files of other programs in the folder. They are not read; empty if one is there that is.
     """
 
     changed: bool
@@ -224,6 +226,8 @@ class LinkDocument(Struct, frozen=True, kw_only=True):
     twins: list[str] = []
     minutes: int | None = None
     names: LinkNames = field(default_factory=LinkNames)
+    other_tool: str | None = None
+    unread_ignores: list[str] = []
 
 
 class UnlinkDocument(Struct, frozen=True, kw_only=True):

@@ -86,7 +86,8 @@ def link_command(
 
 
 def link_with_consent(app: App, client: Client, params: Mapping[str, Any], yes: bool) -> dict[str, Any]:
-    """Link, after a yes where both sides hold files, or where the source's patterns select private files.
+    """Link, after a yes where both sides hold files, the source's patterns select private files, or another program's
+    ignore file is not read.
 
     Raises:
         Declined: the answer was no.
@@ -103,6 +104,10 @@ def link_with_consent(app: App, client: Client, params: Mapping[str, Any], yes: 
             words = ", ".join(private)
             app.confirm(f"The source selects dotfiles or files with secrets ({words}). Sync them?", "--yes")
             accepted = {"accept_private": True}
+        ignores = planned.get("unread_ignores")
+        if ignores:
+            words = f"{', '.join(ignores)} is not read here; .ravenignore is"
+            app.confirm(f"{words}. Sync also what it leaves out ({render.plan_line(planned).text})?", "--yes")
     done: dict[str, Any] = client.call("link", {**params, **accepted, "dry_run": False})
     return done
 

@@ -183,6 +183,13 @@ def link(document: Document) -> View:
     lines.append(TextLine(f"{words}: {short_home(document['root'])} with {document.get('server')}{way}"))
     lines += _patterns(document)
     lines += [TextLine(f"  skipped: {s['path']} ({s['reason']})", Style.ASIDE) for s in document.get("skipped") or ()]
+    if other := document.get("other_tool"):
+        words = f"{other} syncs this folder too, and each takes the other's work for a person's: let one of them end"
+        lines.append(TextLine(words, Style.CARE))
+    ignores = [] if document.get("changed") else document.get("unread_ignores") or []
+    lines += [
+        TextLine(f"{name} is not read here: write what to leave out into .ravenignore", Style.CARE) for name in ignores
+    ]
     for twin in document.get("twins") or ():
         typed = f"raven-agent link {typed_path(document['root'])} --source {twin}"
         first = f"raven-agent unlink {typed_path(document['root'])}, then " if document.get("changed") else ""

@@ -36,6 +36,9 @@ _BUILT_IN_NAMES: Final = (
     "*.vsctmp",
     "*___jb_tmp___",
     "*___jb_old___",
+    # placeholders of files whose content is only on a server of that program
+    "*.nextcloud",
+    "*.owncloud",
 )
 _BUILT_IN_REGEX: Final = re.compile(
     "|".join(f"(?P<p{i}>{fnmatch.translate(p)})" for i, p in enumerate(_BUILT_IN_NAMES)), re.IGNORECASE
