@@ -45,6 +45,15 @@ _IMPORTED = (
     "agent.disk.watch.inotify", "jwt", "keyring", "sqlite_utils", "tempfile", "tomllib", "uuid",
 )  # fmt: skip
 
+_IMPORTED_FOR_HUB = (
+    "agent.cli.commands.hub",
+    "agent.cli.commands.hub_data",
+    "agent.cli.commands.hub_invite",
+    "agent.cli.commands.hub_limits",
+    "agent.hub.serve",
+)
+"""Imported as well once a command of the hub is forked; most tests need none of it."""
+
 PRELUDE = "FORKED_PRELUDE"
 """Environment variable: the module of the tests that a process imports before the command begins.
 
@@ -200,6 +209,8 @@ class _Nursery:
         while not message.endswith(b"\n"):
             message += line.recv(1 << 16)
         wish = json.loads(message)
+        if wish["words"][:1] == ["hub"]:
+            _import_all(_IMPORTED_FOR_HUB)
         pid = os.fork()
         if pid:
             self._lines[pid] = line
@@ -229,14 +240,18 @@ class _Nursery:
                 line.close()
 
 
-def _main(address: str) -> None:
+def _import_all(names: Sequence[str]) -> None:
     import gc
     import importlib
 
-    for name in _IMPORTED:
+    for name in names:
         importlib.import_module(name)
     # What is here now is never freed by a child, nor looked through for it.
     gc.freeze()
+
+
+def _main(address: str) -> None:
+    _import_all(_IMPORTED)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(address)
         listener.listen(64)
@@ -244,6 +259,8 @@ def _main(address: str) -> None:
         words = _Nursery(listener).serve()
     if words is None:
         return
+    import importlib
+
     from agent.cli.main import main
 
     sys.argv = ["raven-agent", *words]

@@ -126,9 +126,11 @@ class Machine:
     @property
     def env(self) -> dict[str, str]:
         """The environment of ada's shell."""
-        kept = {name: os.environ[name] for name in ("LANG", "LC_ALL", "PYTHONPATH") if name in os.environ}
+        kept = {name: os.environ[name] for name in ("LANG", "PYTHONPATH") if name in os.environ}
         return {
             **kept,
+            # The order of names does not depend on the language of the machine that runs the tests.
+            "LC_ALL": "C.UTF-8",
             "PATH": f"{self.top / 'bin'}:{os.environ['PATH']}",
             "HOME": str(self.home),
             "RAVEN_AGENT_ETC": str(self.top / "etc/raven-agent"),

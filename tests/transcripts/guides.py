@@ -25,10 +25,11 @@ class Hosts:
     """The machines of one guide, by the words before its prompts.
 
     Attributes:
-        url: the server that ``https://hub.example`` stands for.
+        url: the server.
         token: a token for it, in ``~/token`` on each machine.
         words: more words of the document, and what is typed for each.
         acts: commands that the test carries out.
+        address: the server's address in the guide.
     """
 
     top: Path
@@ -36,6 +37,7 @@ class Hosts:
     token: str
     words: dict[str, str] = field(default_factory=dict)
     acts: Mapping[str, Callable[[], None]] = field(default_factory=dict)
+    address: str = HUB
 
     @classmethod
     def of_hub(cls, top: Path, hub: HubServer) -> Hosts:
@@ -49,7 +51,7 @@ class Hosts:
         with contextlib.ExitStack() as stack:
             made = []
             for name in names:
-                words = {HUB: self.url, **self.words}
+                words = {self.address: self.url, **self.words}
                 machine = stack.enter_context(Machine(self.top / name, servers=words, acts=self.acts))
                 write_token(machine, self.token)
                 made.append(machine)
@@ -74,19 +76,19 @@ def now() -> str:
     return dt.datetime.now(dt.UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
-def sections(document: str) -> dict[str, str]:
-    """The parts below second-level headings, by heading. The part before the first heading is left out."""
-    parts = document.split("\n## ")[1:]
+def sections(document: str, mark: str = "\n## ") -> dict[str, str]:
+    """The parts of a document below the headings that ``mark`` begins, by heading."""
+    parts = document.split(mark)[1:]
     return {part.partition("\n")[0]: part.partition("\n")[2] for part in parts}
 
 
-def hold(file: Path, heading: str, *machines: Machine) -> None:
+def hold(file: Path, heading: str, *machines: Machine, mark: str = "\n## ") -> None:
     """Play one section of a guide, or all of it for an empty heading, and compare it with what is written.
 
     With ``WRITE_TRANSCRIPTS=1`` the guide is written anew where it differs.
     """
     document = file.read_text("utf-8")
-    part = sections(document)[heading] if heading else document
+    part = sections(document, mark)[heading] if heading else document
     played = play(part, *machines)
     if os.environ.get("WRITE_TRANSCRIPTS"):
         file.write_text(document.replace(part, played), "utf-8")

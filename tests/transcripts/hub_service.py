@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
 
-from hub.fixtures import running_hub, token
+from hub.fixtures import WORKSPACE, running_hub, token
 
 
 class HubService:
@@ -15,11 +15,12 @@ class HubService:
 
     Attributes:
         url: its address, the same after each start.
-        token: a token for it.
+        token: a token for its workspace.
     """
 
-    def __init__(self, data: Path) -> None:
+    def __init__(self, data: Path, workspace: str = WORKSPACE) -> None:
         self.data = data
+        self._workspace = workspace
         self.url = ""
         self.token = ""
         self._port = 0
@@ -37,7 +38,7 @@ class HubService:
 
     def __enter__(self) -> HubService:
         self.start()
-        self.token = token(secret=(self.data / "secret").read_bytes())
+        self.token = token(self._workspace, secret=(self.data / "secret").read_bytes())
         return self
 
     def __exit__(

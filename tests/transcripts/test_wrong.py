@@ -72,6 +72,7 @@ def test_a_new_token_signs_in_again(tmp_path: Path, strict: StrictServer) -> Non
         hold(GUIDE, SIGNED_OUT, ada)
 
 
+@pytest.mark.long
 def test_a_restored_server_is_noticed(tmp_path: Path) -> None:
     """The texts that the backup lacks are sent again."""
     with HubService(tmp_path / "data") as service:
