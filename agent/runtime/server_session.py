@@ -155,8 +155,14 @@ class ServerSession:
             if url != self.entry.url:
                 self.entry = replace(self.entry, url=url)
                 self._save_entry(self.entry)
+            if self._remote is not None:
+                self._remote.close()
             self._remote = self._open()
             self._registration = None
+        if self._stopped.is_set():
+            # ``stop`` may have looked before there was an adapter to close.
+            self._remote.close()
+            raise RemoteError(Problem(ProblemKind.OFFLINE, f"the session of {self.entry.name} is closed"))
         return self._remote
 
     def _url(self) -> str:

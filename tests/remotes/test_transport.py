@@ -8,6 +8,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import httpcore
 import httpx
@@ -172,6 +173,32 @@ def test_a_connection_is_used_again_for_the_next_call() -> None:
         for _ in range(5):
             http.call("sources/list", {})
     assert len(connections) == 1
+
+
+def test_a_closed_client_connects_no_more() -> None:
+    """A thread that still has the client sends nothing, and leaves no connection open."""
+    with talking(lambda connection, ending: None) as url, short(url) as http:
+        http.close()
+        with pytest.raises(RemoteCallError) as error:
+            http.call("sources/list", {})
+    assert (error.value.problem.kind, error.value.effect.value) == (ProblemKind.OFFLINE, "none")
+
+
+def test_a_connection_made_during_the_close_is_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The pool of connections does not know it yet, so it would stay open."""
+    connect, made = socket.create_connection, list[socket.socket]()
+
+    def connect_late(*arguments: Any, **keywords: Any) -> socket.socket:
+        made.append(connect(*arguments, **keywords))
+        http.close()
+        return made[0]
+
+    monkeypatch.setattr(socket, "create_connection", connect_late)
+    with talking(lambda connection, ending: None) as url, short(url) as http:
+        with pytest.raises(RemoteCallError) as error:
+            http.call("sources/list", {})
+        assert (error.value.problem.kind, error.value.effect.value) == (ProblemKind.OFFLINE, "none")
+        assert made[0].fileno() == -1
 
 
 class TestProxy:

@@ -11,6 +11,7 @@ import math
 import ssl
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final
@@ -78,13 +79,14 @@ class DeadlineTransport(httpx.BaseTransport):
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
         self._deadline = _Deadline(ticks)
+        self._streams = _OpenStreams()
         self._pool = httpcore.ConnectionPool(
             ssl_context=trust,
             proxy=_proxy_for(url) if trust_env else None,
             max_connections=_CONNECTIONS,
             max_keepalive_connections=_KEPT,
             keepalive_expiry=keep,
-            network_backend=_Backend(self._deadline),
+            network_backend=_Backend(self._deadline, self._streams),
         )
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
@@ -112,8 +114,10 @@ class DeadlineTransport(httpx.BaseTransport):
         )
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections; a call in progress fails, a later one too, and neither leaves a connection open."""
+        self._streams.refuse()
         self._pool.close()
+        self._streams.close()
 
 
 class _Deadline(threading.local):
@@ -140,6 +144,39 @@ class _Deadline(threading.local):
         return timeout if math.isinf(left) else min(left, math.inf if timeout is None else timeout)
 
 
+class _OpenStreams:
+    """The streams of one transport. None is left open, also by a thread that connects while the transport closes.
+
+    The pool forgets a connection that is not made yet when it closes, so the pool alone is not enough.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._open: weakref.WeakSet[_Stream] = weakref.WeakSet()
+        self._refused = False
+
+    def add(self, stream: _Stream) -> _Stream:
+        """Return the stream. Raises ``httpcore.ConnectError``, and closes the stream, if the transport is closed."""
+        with self._lock:
+            refused = self._refused
+            if not refused:
+                self._open.add(stream)
+        if refused:
+            stream.close()
+            raise httpcore.ConnectError("the client is closed")
+        return stream
+
+    def refuse(self) -> None:
+        """Refuse every stream from now on."""
+        with self._lock:
+            self._refused = True
+
+    def close(self) -> None:
+        """Close the streams that are open."""
+        for stream in list(self._open):
+            stream.close()
+
+
 class _Body(httpx.SyncByteStream):
     """An answer's body; each chunk must arrive within the time of one read."""
 
@@ -163,9 +200,10 @@ class _Body(httpx.SyncByteStream):
 
 
 class _Stream(httpcore.NetworkStream):
-    def __init__(self, inner: httpcore.NetworkStream, deadline: _Deadline) -> None:
+    def __init__(self, inner: httpcore.NetworkStream, deadline: _Deadline, streams: _OpenStreams) -> None:
         self._inner = inner
         self._deadline = deadline
+        self._streams = streams
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         # The parser takes more than it asked for, so a large answer comes in few chunks.
@@ -189,16 +227,17 @@ class _Stream(httpcore.NetworkStream):
             if session is None or not ssl_context.accepts(session):
                 secured.close()
                 raise httpcore.ConnectError(WRONG_CERTIFICATE)
-        return _Stream(secured, self._deadline)
+        return self._streams.add(_Stream(secured, self._deadline, self._streams))
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
 
 
 class _Backend(httpcore.NetworkBackend):
-    def __init__(self, deadline: _Deadline) -> None:
+    def __init__(self, deadline: _Deadline, streams: _OpenStreams) -> None:
         self._inner = httpcore.SyncBackend()
         self._deadline = deadline
+        self._streams = streams
 
     def connect_tcp(
         self,
@@ -210,7 +249,7 @@ class _Backend(httpcore.NetworkBackend):
     ) -> httpcore.NetworkStream:
         left = self._deadline.limit(timeout, httpcore.ConnectTimeout)
         stream = self._inner.connect_tcp(host, port, left, local_address, socket_options)
-        return _Stream(stream, self._deadline)
+        return self._streams.add(_Stream(stream, self._deadline, self._streams))
 
     def sleep(self, seconds: float) -> None:
         self._inner.sleep(seconds)
