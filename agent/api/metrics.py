@@ -12,8 +12,6 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Final
 
-from agent.api import methods
-from agent.api.context import ApiContext
 from agent.core.model import SourceState
 from agent.engine.in_flight import SyncCounters
 from agent.remotes.wrappers import CallCounts
@@ -67,17 +65,6 @@ class Family:
         for suffix, labels, value in self.samples:
             inside = ",".join(f'{key}="{_escaped(said)}"' for key, said in labels.items())
             yield f"{name}{suffix}{{{inside}}} {_number(value)}" if inside else f"{name}{suffix} {_number(value)}"
-
-
-def exposition(context: ApiContext) -> str:
-    """Return all metrics of a running agent."""
-    agent = context.agent
-    tallies = {}
-    for source in agent.registry.sources:
-        runner = agent.runner(source.key)
-        if runner is not None:
-            tallies[source.source_id] = runner.engine.tally
-    return render(methods.call(context, "status", {}), tallies, agent.call_counts())
 
 
 def render(

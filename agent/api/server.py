@@ -90,7 +90,8 @@ class ControlServer:
         return JSONResponse({"result": result})
 
     async def _metrics(self, _request: Request) -> Response:
-        return Response(await run_in_threadpool(metrics.exposition, self._context), media_type=metrics.CONTENT_TYPE)
+        found = await run_in_threadpool(methods.call, self._context, "metrics", {})
+        return Response(found["text"], media_type=metrics.CONTENT_TYPE)
 
     async def _follow(self, method: str, params: dict[str, Any]) -> AsyncIterator[bytes]:
         followed = FOLLOWED[method]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import datetime as dt
 import re
 import time
-from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from agent.cli.humanize import moment_before, parse_time
-from agent.cli.logsetup import FILES
+from agent.process.log_files import last_file_lines
 
 TAIL_SECONDS: Final = 0.25
 LEVELS: Final = ("debug", "info", "warning", "error")
@@ -60,19 +59,7 @@ class LogFilter:
 
 def last_lines(file: Path, count: int, wanted: LogFilter | None = None) -> list[str]:
     """Return the last ``count`` lines of the wanted records, from older files too if needed; none without a file."""
-    found: deque[str] = deque()
-    for part in (file, *(file.with_name(f"{file.name}.{number}") for number in range(1, FILES))):
-        try:
-            with part.open(encoding="utf-8", errors="replace") as lines:
-                # A rotation falls between two records, so each file begins with one.
-                chosen = (wanted or LogFilter()).choose(line.rstrip("\n") for line in lines)
-                rest = deque(chosen, maxlen=count - len(found))
-        except FileNotFoundError:
-            break
-        found.extendleft(reversed(rest))
-        if len(found) >= count:
-            break
-    return list(found)
+    return last_file_lines(file, count, (wanted or LogFilter()).choose)
 
 
 def follow(file: Path, count: int, wanted: LogFilter) -> Iterator[str]:

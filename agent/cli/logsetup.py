@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 from agent.cli.output import Verbosity, stderr_is_journal
 from agent.core.scrub import scrub as scrub
+from agent.process.log_files import FILES
 from agent.settings.home import Home
 from agent.settings.owner_only_files import private
 from agent.settings.settings import Settings
@@ -20,7 +21,6 @@ from agent.settings.settings import Settings
 if TYPE_CHECKING:
     from io import TextIOWrapper
 
-FILES: Final = 5
 FILE_BYTES: Final = 5_000_000
 
 PRIORITIES: Final = {"DEBUG": 7, "INFO": 6, "WARNING": 4, "ERROR": 3, "CRITICAL": 2}

@@ -16,6 +16,7 @@ from msgspec import Struct
 from agent.api.context import ApiContext
 from agent.api.methods import (
     accounts,
+    bundle,
     compare,
     conflicts,
     dashboard,
@@ -100,6 +101,8 @@ CONTEXT_METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
     "status": (status.status, StatusParams),
     "events": (events.events, EventsParams),
     "doctor": (doctor.doctor, NoParams),
+    "bundle": (bundle.bundle, NoParams),
+    "metrics": (bundle.metrics, NoParams),
     "reload": (settings.reload, NoParams),
     "settings": (settings.settings, NoParams),
     "change_setting": (settings.change_setting, ChangeSettingParams),

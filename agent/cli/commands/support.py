@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import io
-import json
 import os
-import platform
-import sys
-import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,14 +19,12 @@ from agent.cli.file_param import FILE
 from agent.cli.journal import follow_journal, is_in_journal, journal_lines
 from agent.cli.log_reader import LEVELS, LogFilter, last_lines
 from agent.cli.log_reader import follow as follow_file
-from agent.cli.logsetup import scrub
 from agent.cli.output import TextLine
 from agent.cli.param_types import Words
 from agent.core.errors import AgentError, UsageError
 from agent.service.model import USER_UNIT
 
 LOG_LINES: Final = 100
-BUNDLE_LINES: Final = 5000
 
 
 class NoLog(AgentError):
@@ -109,69 +102,33 @@ def _alone(app: App) -> list[dict[str, Any]]:
 
 
 def write_bundle(app: App, target: Path, document: dict[str, Any]) -> None:
-    """A zip of versions, checks, status, settings and the end of the log.
-
-    Tokens, and what looks like one, are blotted out, and the person's own folder is ``~``. Names of folders and files
-    stay; no file's text is in it. An existing file is never replaced.
+    """Write the bundle for a helper. An existing file is never replaced.
 
     Raises:
         AgentError: the file cannot be written, or there is one.
     """
     from agent.cli.client import daemon_of
+    from agent.doctor.bundle import bundle_texts, packed
+    from agent.settings.settings import Settings
 
-    parts = {"doctor.json": json.dumps(document, indent=2), "versions.json": json.dumps(_versions(), indent=2)}
     daemon = daemon_of(app.home)
+    status: Any = "no agent runs"
     try:
-        parts["status.json"] = json.dumps(daemon.call("status", {}), indent=2) if daemon else '"no agent runs"'
+        status = daemon.call("status", {}) if daemon else status
     except AgentError as error:
-        parts["status.json"] = json.dumps(error.message)
-    if app.home.config_file.exists():
-        parts["config.toml"] = app.home.config_file.read_text("utf-8", "replace")
-    parts["agent.log"] = "\n".join(last_lines(app.home.log_file, BUNDLE_LINES))
-    secrets = _secrets(app)
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, text in parts.items():
-            archive.writestr(name, _redacted(text, secrets))
+        status = error.message
+    settings = Settings()
+    with contextlib.suppress(AgentError):
+        settings = app.settings()
+    content = packed(bundle_texts(app.home, settings, os.environ, document, status))
     try:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         with os.fdopen(descriptor, "wb") as out:
-            out.write(packed.getvalue())
+            out.write(content)
     except FileExistsError as error:
         raise AgentError(f"{target} exists; nothing was replaced", "give --bundle the name of a new file") from error
     except OSError as error:
         raise AgentError(f"cannot write {target}: {error.strerror}") from error
-
-
-def _redacted(text: str, secrets: Iterable[str]) -> str:
-    for secret in secrets:
-        text = text.replace(secret, "[token]")
-    own = str(Path.home())
-    return scrub(text.replace(own, "~") if len(own) > 1 else text)
-
-
-def _secrets(app: App) -> list[str]:
-    """Every token of this home, as far as it can be read: one that is no JWT is known by nothing else."""
-    from agent.settings.credentials import CredentialStore
-    from agent.settings.registry_file import load_registry
-
-    found = [os.environ.get(name, "") for name in ("RAVEN_TOKEN", "RAVEN_JWT")]
-    with contextlib.suppress(AgentError):
-        store = CredentialStore(app.home, app.settings(), os.environ)
-        for entry in load_registry(app.home.registry_file).servers:
-            with contextlib.suppress(AgentError):
-                token = store.token_for(entry)
-                found.append(token.value if token else "")
-    return [secret for secret in found if secret]
-
-
-def _versions() -> dict[str, str]:
-    return {
-        "raven-agent": __version__,
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "encoding": sys.getfilesystemencoding(),
-    }
 
 
 @command("logs")
