@@ -221,6 +221,10 @@ _OF_COMMANDS: Final = frozenset({"--json", "-q", "--quiet", "-v", "--verbose", "
 folder_option = click.argument("folder", required=False, metavar="[FOLDER]")
 limit_option = click.option("--limit", type=click.IntRange(min=1), metavar="N", help="At most this many.")
 after_option = click.option("--after", metavar="MARK", help="Go on behind this entry (its path or id).")
+order_option = click.option("--order", type=click.Choice(["oldest", "newest"]), help="Order of the list.")
+match_option = click.option(
+    "--match", metavar="TEXT", help="Only paths with this part, or that fit a pattern such as '*.md'."
+)
 include_option = click.option(
     "--include", multiple=True, metavar="GLOB", help="Pattern of files to sync (gitignore rules); may be repeated."
 )

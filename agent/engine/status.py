@@ -69,9 +69,10 @@ def view(ctx: EngineContext, *, at_rest: bool) -> SourceView:
     """Return the status, from the index and the work in flight."""
     files, size = ctx.totals()
     steps = ctx.index.trees.work(ctx.source)
-    for row in ctx.index.trees.get(ctx.source, list(ctx.parked)).values():
-        if row.step is not Step.NOTHING and row.step in steps:
-            steps[row.step] -= 1
+    # A parked path is waiting for a person, and not for us. Rows without work are not in ``steps``.
+    for step, count in ctx.index.trees.steps_at(ctx.source, list(ctx.parked)).items():
+        if step in steps:
+            steps[step] -= count
     push = steps.get(Step.PUSH, 0) + steps.get(Step.PUSH_DELETE, 0)
     pull = steps.get(Step.PULL, 0) + steps.get(Step.PULL_DELETE, 0) + _to_bring_back(ctx)
     conflicts = sum(1 for c in ctx.parked.values() if c.state is not ConflictState.CLOSED)

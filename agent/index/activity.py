@@ -10,7 +10,10 @@ from typing import Any, Final
 from msgspec import Struct
 
 from agent.index.bulk_insert import Insert
+from agent.index.trees import glob_of
 
+_COLUMNS: Final = "id, source, at, path, what, detail, operation_id"
+_LARGEST: Final = (1 << 63) - 1
 _APPEND: Final = Insert("INSERT INTO activity (source, at, path, what, detail, operation_id)", 6)
 
 
@@ -55,6 +58,23 @@ class ActivityEntry(Struct, frozen=True, gc=False):
     operation_id: str | None
 
 
+class ActivityFilter(Struct, frozen=True):
+    """The lines that are wanted; by default all.
+
+    Attributes:
+        since: only lines of this time and later, in seconds since the epoch.
+        kind: only lines of this kind; empty for all.
+        match: only lines whose path matches, as in ``Trees.matching``; empty for all.
+    """
+
+    since: float = 0.0
+    kind: str = ""
+    match: str = ""
+
+
+EVERY_LINE: Final = ActivityFilter()
+
+
 class ActivityLog:
     """Reads and writes the activity log; decides nothing."""
 
@@ -65,20 +85,33 @@ class ActivityLog:
         """Add lines, each (path, kind, detail, operation id)."""
         _APPEND.write(self._db, [(source, now, *entry) for entry in entries])
 
-    def entries(self, sources: Collection[int], after: int, limit: int, since: float = 0.0) -> Iterator[ActivityEntry]:
+    def entries(
+        self, sources: Collection[int], after: int, limit: int, wanted: ActivityFilter = EVERY_LINE
+    ) -> Iterator[ActivityEntry]:
         """Return lines of these sources behind the id ``after``, oldest first; with ``after`` 0 the newest ``limit``.
 
         Args:
             limit: number of lines at most; -1 for all.
-            since: only lines of this time and later, in seconds since the epoch.
         """
-        marks = ", ".join("?" * len(sources))
         order = "ASC" if after else "DESC"
-        sql = (
-            "SELECT * FROM (SELECT id, source, at, path, what, detail, operation_id FROM activity "
-            f"WHERE id > ? AND at >= ? AND source IN ({marks}) ORDER BY id {order} LIMIT ?) ORDER BY id"
-        )
-        rows: Iterable[Any] = self._db.execute(sql, (after, since, *sources, limit))
+        where, values = _condition(sources, wanted)
+        chosen = f"SELECT {_COLUMNS} FROM activity WHERE id > ? AND {where} ORDER BY id {order} LIMIT ?"
+        sql = f"SELECT * FROM ({chosen}) ORDER BY id"
+        rows: Iterable[Any] = self._db.execute(sql, (after, *values, limit))
+        return (ActivityEntry(*row) for row in rows)
+
+    def before(
+        self, sources: Collection[int], before: int, limit: int, wanted: ActivityFilter = EVERY_LINE
+    ) -> Iterator[ActivityEntry]:
+        """Return the ``limit`` newest lines of these sources ahead of the id ``before``, newest first.
+
+        Args:
+            before: 0 to begin with the newest line.
+            limit: number of lines at most; -1 for all.
+        """
+        where, values = _condition(sources, wanted)
+        sql = f"SELECT {_COLUMNS} FROM activity WHERE id < ? AND {where} ORDER BY id DESC LIMIT ?"
+        rows: Iterable[Any] = self._db.execute(sql, (before or _LARGEST, *values, limit))
         return (ActivityEntry(*row) for row in rows)
 
     def counts(self, sources: Collection[int], since: float, seconds: int, offset: int) -> list[tuple[float, int, int]]:
@@ -104,3 +137,16 @@ class ActivityLog:
             self._db.execute("DELETE FROM activity")
         else:
             self._db.execute("DELETE FROM activity WHERE id < ?", first)
+
+
+def _condition(sources: Collection[int], wanted: ActivityFilter) -> tuple[str, list[Any]]:
+    """Return a condition of SQL and its values."""
+    terms = ["at >= ?", f"source IN ({', '.join('?' * len(sources))})"]
+    values: list[Any] = [wanted.since, *sources]
+    if wanted.kind:
+        terms.append("what = ?")
+        values.append(wanted.kind)
+    if wanted.match:
+        terms.append("lower(path) GLOB ?")
+        values.append(glob_of(wanted.match))
+    return " AND ".join(terms), values

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Final
 
+from msgspec import Struct
 from msgspec.structs import replace
 
 from agent.core.conflict import Conflict, ConflictOrigin, ConflictState
@@ -16,6 +17,20 @@ _COLUMNS: Final = (
     "id, generation, path, kind, origin, base_hash, local_hash, remote_hash, head_hash, server_ids, "
     "opened_at, state, mine, choice, wanted_hash, note, base_rev, local_rev, remote_rev"
 )
+
+
+_HEAD: Final = "id, source, path, kind"
+_PARKS: Final = "source = ? AND state <> 'closed' AND mine = 1"
+_CHUNK: Final = 500
+
+
+class ConflictHead(Struct, frozen=True, gc=False):
+    """The few fields of a conflict by which lists are filtered and sorted."""
+
+    id: int
+    source: int
+    path: str
+    kind: str
 
 
 class Conflicts:
@@ -51,6 +66,38 @@ class Conflicts:
         """Return the conflicts of a source that are not closed, oldest first."""
         sql = f"SELECT {_COLUMNS} FROM conflicts WHERE source = ? AND state <> 'closed' ORDER BY id"
         return [_conflict(row) for row in self._db.execute(sql, (source,))]
+
+    def heads(self, sources: Collection[int]) -> list[ConflictHead]:
+        """Return the heads of the conflicts of these sources that are not closed, oldest first."""
+        marks = ", ".join("?" * len(sources))
+        sql = f"SELECT {_HEAD} FROM conflicts WHERE source IN ({marks}) AND state <> 'closed' ORDER BY id"
+        return [ConflictHead(*row) for row in self._db.execute(sql, tuple(sources))]
+
+    def head(self, identifier: int) -> ConflictHead | None:
+        """Return the head of a conflict, also of a closed one; None if there is none."""
+        sql = f"SELECT {_HEAD} FROM conflicts WHERE id = ?"
+        row = self._db.execute(sql, (identifier,)).fetchone()
+        return ConflictHead(*row) if row else None
+
+    def by_ids(self, identifiers: Sequence[int]) -> dict[int, Conflict]:
+        """Return the conflicts with these ids, by id."""
+        found: dict[int, Conflict] = {}
+        for start in range(0, len(identifiers), _CHUNK):
+            chunk = identifiers[start : start + _CHUNK]
+            marks = ",".join("?" * len(chunk))
+            rows = self._db.execute(f"SELECT {_COLUMNS} FROM conflicts WHERE id IN ({marks})", tuple(chunk))
+            found.update((row[0], _conflict(row)) for row in rows)
+        return found
+
+    def parked_paths(self, source: int) -> set[str]:
+        """Return the paths that a conflict of this machine parks; see ``Conflict.parks``."""
+        sql = f"SELECT path FROM conflicts WHERE {_PARKS}"
+        return {path for (path,) in self._db.execute(sql, (source,))}
+
+    def parked_keys(self, source: int) -> list[str]:
+        """Return the ids with generation of the conflicts of this machine that are not closed, oldest first."""
+        sql = f"SELECT id || '.' || generation FROM conflicts WHERE {_PARKS} ORDER BY id"
+        return [key for (key,) in self._db.execute(sql, (source,))]
 
     def get(self, identifier: int) -> tuple[int, Conflict] | None:
         """Return a conflict, also a closed one, with its source; None if there is none."""

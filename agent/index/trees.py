@@ -87,6 +87,17 @@ class Trees:
             rows.update((found[0], _row(found)) for found in self._db.execute(sql, (source, *chunk)))
         return rows
 
+    def steps_at(self, source: int, paths: Sequence[str]) -> dict[Step, int]:
+        """Return the number of rows of each step among these paths. A path without a row is not counted."""
+        found: dict[Step, int] = {}
+        for start in range(0, len(paths), _CHUNK):
+            chunk = paths[start : start + _CHUNK]
+            marks = ",".join("?" * len(chunk))
+            sql = f"SELECT step, count(*) FROM files WHERE source = ? AND path IN ({marks}) GROUP BY step"
+            for step, count in self._db.execute(sql, (source, *chunk)):
+                found[_STEPS[step]] = found.get(_STEPS[step], 0) + count
+        return found
+
     def put(self, source: int, rows: Iterable[PathRow]) -> None:
         """Write rows; empty rows are deleted."""
         keep: list[tuple[Any, ...]] = []
@@ -171,10 +182,7 @@ class Trees:
                 else a part of the path.
         """
         sql = f"SELECT {_COLUMNS} FROM files WHERE source = ? AND path > ? AND lower(path) GLOB ? ORDER BY path"
-        wanted = pattern.lower()
-        if not any(sign in wanted for sign in "*?["):
-            wanted = f"*{wanted}*"
-        return map(_row, self._db.execute(sql, (source, after, wanted)))
+        return map(_row, self._db.execute(sql, (source, after, glob_of(pattern))))
 
     def with_remote_id(self, source: int, remote_id: str) -> str | None:
         """Return the path at which the server has the file with this id; None if no row says so. Reads every row."""
@@ -239,6 +247,16 @@ class Trees:
         """Return rows whose local file cannot be sent or read, in path order."""
         return [row for row in self.with_step(source, Step.SKIP, Step.UNKNOWN) if row.local.reason is not None]
 
+    def remote_hashes_among(self, source: int, hashes: Sequence[str]) -> set[str]:
+        """Return those of some hashes that are the server's head of some path. Reads every row, and keeps few."""
+        found: set[str] = set()
+        for start in range(0, len(hashes), _CHUNK):
+            chunk = hashes[start : start + _CHUNK]
+            marks = ",".join("?" * len(chunk))
+            sql = f"SELECT remote_hash FROM files WHERE source = ? AND remote_hash IN ({marks})"
+            found.update(digest for (digest,) in self._db.execute(sql, (source, *chunk)))
+        return found
+
     def remote_hashes(self, source: int) -> set[str]:
         """Return every hash that is the server's head of some path."""
         sql = "SELECT DISTINCT remote_hash FROM files WHERE source = ? AND remote_hash IS NOT NULL"
@@ -270,6 +288,12 @@ class Trees:
     def forget(self, source: int) -> None:
         """Delete every row of a source."""
         self._db.execute("DELETE FROM files WHERE source = ?", (source,))
+
+
+def glob_of(pattern: str) -> str:
+    """Return the SQL GLOB for a pattern of a whole path, or for a part of one; to be compared with ``lower(path)``."""
+    wanted = pattern.lower()
+    return wanted if any(sign in wanted for sign in "*?[") else f"*{wanted}*"
 
 
 def _row(found: Sequence[Any]) -> PathRow:

@@ -242,8 +242,8 @@ class LocalFolder:
     def find_in_trash(self, path: str, digest: str) -> bytes | None:
         """Return a text from the trash of this source; None if it is not there. Raises DiskError or OSError."""
         with self._one_at_a_time, self._use() as opened:
-            for entry in opened.trash.entries():
-                if (entry.path, entry.hash) == (path, digest):
+            for entry in opened.trash.entries_of(path):
+                if entry.hash == digest:
                     return opened.trash.read(entry.id)
             return None
 

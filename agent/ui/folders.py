@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import os
 from typing import Any
 
 from agent.core.errors import UsageError
@@ -31,12 +33,25 @@ def source_of(visit: Visit) -> dict[str, Any]:
 def file_path(visit: Visit, source: dict[str, Any]) -> tuple[dict[str, str], str]:
     """Return the parameters that name the file of this address, and its path relative to the root.
 
-    A name that is not UTF-8 is in the address as the base64 of the whole path.
+    A name that is not UTF-8 is in the address as it can be read, and as the base64 of the path's bytes in ``raw``.
     """
     path = str(visit.route["path"])
-    if raw := visit.query.text("raw") or visit.form.text("raw"):
-        return {"path_base64": raw}, path
-    return {"path": f"{source['root']}/{path}"}, path
+    return whole_path(source["root"], path, visit.query.text("raw") or visit.form.text("raw")), path
+
+
+def whole_path(root: str, path: str, raw: str) -> dict[str, str]:
+    """Return the parameters that name a file.
+
+    Args:
+        raw: base64 of the relative path's bytes where these are not UTF-8; else empty.
+    """
+    if not raw:
+        return {"path": f"{root}/{path}"}
+    try:
+        relative = base64.b64decode(raw, validate=True)
+    except ValueError:
+        raise UsageError("the address names no file", "open the page from the list of files") from None
+    return {"path_base64": base64.b64encode(os.fsencode(root) + b"/" + relative).decode("ascii")}
 
 
 def address_of(kind: str, source_id: str, path: str, anchor: str = "") -> str:

@@ -20,10 +20,19 @@ _SILENT_LOOKS: Final = 15
 """Looks without an event after which a comment is sent, so that the end of a connection is noticed."""
 
 
+def live_status(visit: Visit) -> tuple[str, dict[str, Any]]:
+    """Return the present position of the stream, and the status at that position.
+
+    A page reads both before its other data, so that it misses no change. The status is computed once.
+    """
+    events = visit.call("events")
+    found = next((event["status"] for event in reversed(events) if event["status"] is not None), None)
+    return str(events[-1]["id"]) if events else "", visit.call("status") if found is None else found
+
+
 def live_position(visit: Visit) -> str:
     """Return the present position of the stream. A page reads it before its data, so that it misses no change."""
-    events = visit.call("events")
-    return str(events[-1]["id"]) if events else ""
+    return live_status(visit)[0]
 
 
 def events(visit: Visit) -> Response:

@@ -18,6 +18,7 @@ from agent.api.methods import (
     accounts,
     bundle,
     compare,
+    conflict_lists,
     conflicts,
     dashboard,
     doctor,
@@ -35,10 +36,11 @@ from agent.api.methods import (
     source_changes,
     status,
     sync,
+    trash,
 )
 from agent.api.schema.accounts import HubParams, JoinParams, LoginParams, LogoutParams
-from agent.api.schema.common import FolderParams, ListParams, NoParams, PathParams
-from agent.api.schema.conflicts import DiffParams, DraftParams, DraftSaveParams, ResolveParams
+from agent.api.schema.common import FolderParams, NoParams, PathParams, TimedListParams
+from agent.api.schema.conflicts import ConflictsParams, DiffParams, DraftParams, DraftSaveParams, ResolveParams
 from agent.api.schema.dashboard import DashboardParams
 from agent.api.schema.doctor import DrillParams
 from agent.api.schema.history import CompareParams, RestoreParams, RewindParams, ShowParams
@@ -80,7 +82,8 @@ METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
     "retry": (sync.retry, RetryParams),
     "pause": (sync.pause, PauseParams),
     "resume": (sync.resume, ResumeParams),
-    "conflicts": (conflicts.conflicts, ListParams),
+    "conflicts": (conflict_lists.conflicts, ConflictsParams),
+    "conflict_counts": (conflict_lists.conflict_counts, ConflictsParams),
     "diff": (conflicts.diff, DiffParams),
     "resolve": (resolve.resolve, ResolveParams),
     "drafts": (drafts.drafts, FolderParams),
@@ -91,9 +94,9 @@ METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
     "show": (history.show, ShowParams),
     "restore": (history.restore, RestoreParams),
     "rewind": (rewind.rewind, RewindParams),
-    "trash": (history.trash, ListParams),
+    "trash": (trash.trash, TimedListParams),
     "drill": (doctor.drill, DrillParams),
-    "trash_prune": (history.trash_prune, NoParams),
+    "trash_prune": (trash.trash_prune, NoParams),
 }
 """Handlers that take the agent, and the type of their request. Each answers with structs."""
 

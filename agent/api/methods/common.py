@@ -145,6 +145,11 @@ def live_conflicts(agent: Agent, source: SourceEntry) -> list[Conflict]:
     return agent.control.call(lambda: agent.index.conflicts.live(source.key))
 
 
+def parked_paths(agent: Agent, source: SourceEntry) -> set[str]:
+    """Read the paths of a source that a conflict parks."""
+    return agent.control.call(lambda: agent.index.conflicts.parked_paths(source.key))
+
+
 def file_state(row: PathRow, *, parked: bool) -> str:
     """Return a file's state as ``files`` shows it."""
     if parked:

@@ -1,4 +1,4 @@
-"""Conflicts as people see them: the list, and one conflict with its three texts."""
+"""Conflicts as people see them: their documents, and one conflict with its three texts."""
 
 from __future__ import annotations
 
@@ -10,8 +10,6 @@ from typing import Final
 from msgspec import Struct
 
 from agent.api.methods.common import (
-    chosen_sources,
-    first_rows,
     live_conflicts,
     opened_folder,
     readable,
@@ -19,7 +17,6 @@ from agent.api.methods.common import (
     row_of,
     stamp,
 )
-from agent.api.schema.common import ListParams
 from agent.api.schema.conflicts import (
     ConflictDocument,
     DiffDocument,
@@ -46,26 +43,6 @@ class Shown(Struct, frozen=True):
 
     source: SourceEntry
     conflict: Conflict
-
-
-def conflicts(agent: Agent, params: ListParams) -> list[ConflictDocument]:
-    """List parked conflicts, oldest first."""
-    shown = [
-        Shown(source, found) for source in chosen_sources(agent, params) for found in live_conflicts(agent, source)
-    ]
-    # One order over all folders, so that the pages of a list leave none out.
-    shown.sort(key=lambda one: one.conflict.id)
-    if params.after is not None:
-        last = _number(str(params.after))
-        shown = [one for one in shown if one.conflict.id > last]
-    return documents(agent, first_rows(shown, params.limit))
-
-
-def _number(key: str) -> int:
-    try:
-        return int(key.split(".", maxsplit=1)[0])
-    except ValueError:
-        raise UsageError(f"{key!r} is no conflict id", "raven-agent conflicts lists them") from None
 
 
 def documents(agent: Agent, shown: Iterable[Shown]) -> list[ConflictDocument]:

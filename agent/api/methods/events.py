@@ -9,7 +9,6 @@ import msgspec
 from msgspec import Struct
 
 from agent.api.context import ApiContext
-from agent.api.methods.common import live_conflicts
 from agent.api.methods.files import activity
 from agent.api.methods.status import status
 from agent.api.schema.status import (
@@ -65,7 +64,8 @@ def events(context: ApiContext, params: EventsParams) -> list[EventDocument]:
         for line in activity(agent, ActivityParams(after=at.entry, limit=_AT_ONCE)):
             at.entry = line.id
             found.append(EventDocument(id=at.key, kind=StreamEventKind.ACTIVITY, activity=line))
-    ids = [c.key for source in agent.registry.sources for c in live_conflicts(agent, source) if c.mine]
+    keys = [source.key for source in agent.registry.sources]
+    ids = agent.control.call(lambda: [one for key in keys for one in agent.index.conflicts.parked_keys(key)])
     if (digest := _digest(ids)) != at.conflicts:
         at.conflicts = digest
         found.append(EventDocument(id=at.key, kind=StreamEventKind.CONFLICTS, conflicts=ids))

@@ -13,8 +13,8 @@ from agent.api.methods.common import (
     chosen_sources,
     file_state,
     hash_of,
-    live_conflicts,
     opened_folder,
+    parked_paths,
     path_param,
     raw_bytes,
     raw_path,
@@ -23,7 +23,7 @@ from agent.api.methods.common import (
     stamp,
 )
 from agent.api.methods.skips import Skip, skips
-from agent.api.schema.common import PathParams
+from agent.api.schema.common import ListOrder, PathParams
 from agent.api.schema.status import (
     ActivityCount,
     ActivityCountsParams,
@@ -40,6 +40,7 @@ from agent.core.errors import UsageError
 from agent.core.model import Presence
 from agent.core.reconcile import Step
 from agent.disk.selection.rules import SelectionVerdict
+from agent.index.activity import ActivityFilter, ActivityKind
 from agent.index.trees import PathRow
 from agent.runtime.agent import Agent
 from agent.settings.links import SourceEntry
@@ -93,7 +94,7 @@ def _files_of(
     agent: Agent, source: SourceEntry, params: FilesParams, after: str, limit: int | None
 ) -> list[FileDocument]:
     wanted = params.state
-    parked = {conflict.path for conflict in live_conflicts(agent, source) if conflict.parks}
+    parked = parked_paths(agent, source)
     skipped = {skip.path: skip for skip in skips(agent, source)}
     # Links and names that are not UTF-8 have no row in the trees.
     found = {
@@ -155,7 +156,7 @@ def tree(agent: Agent, params: TreeParams) -> list[TreeDocument]:
     """
     source = agent.source_for(path_param(params.folder, params.folder_base64, "folder"))
     under, after, limit = params.under.strip("/"), str(params.after or ""), params.limit or _TREE_ROWS
-    parked = {conflict.path for conflict in live_conflicts(agent, source) if conflict.parks}
+    parked = parked_paths(agent, source)
     names = agent.control.call(lambda: agent.index.trees.names_in(source.key, under, after, limit))
     return [
         TreeDocument(
@@ -208,7 +209,7 @@ def explain(agent: Agent, params: PathParams) -> ExplainDocument:
     if is_folder:
         return _explained_folder(path, verdict)
     row = row_of(agent, source, shown)
-    parked = any(conflict.path == path and conflict.parks for conflict in live_conflicts(agent, source))
+    parked = path in parked_paths(agent, source)
     skipped = {skip.path: skip.text for skip in skips(agent, source)}
     if shown in skipped:
         state: str | None = "skipped"
@@ -255,12 +256,20 @@ def _unselected(verdict: SelectionVerdict) -> str | None:
 
 
 def activity(agent: Agent, params: ActivityParams) -> list[ActivityDocument]:
-    """List what happened to files, oldest first; of folders that were unlinked since, too."""
-    since = _moment(params.since)
+    """List what happened to files; of folders that were unlinked since, too. Without an order the oldest first.
+
+    Raises:
+        UsageError: the kind, the time or ``after`` is none, or the folder neither is nor was linked.
+    """
+    if params.kind is not None and params.kind not in set(ActivityKind):
+        raise UsageError(f"there is no kind {params.kind!r}", f"one of {', '.join(ActivityKind)}")
+    wanted = ActivityFilter(_moment(params.since), params.kind or "", params.match or "")
     chosen = {source.key: source for source in chosen_or_unlinked(agent, params)}
     limit = params.limit if params.limit is not None else _NEWEST if params.since is None else -1
     after = _entry_id(params.after)
-    lines = agent.control.call(lambda: list(agent.index.activity.entries(chosen, after, limit, since)))
+    log = agent.index.activity
+    read = log.before if params.order is ListOrder.NEWEST else log.entries
+    lines = agent.control.call(lambda: list(read(chosen, after, limit, wanted)))
     return [
         ActivityDocument(
             id=line.id,

@@ -1,27 +1,23 @@
-"""history, show, restore, trash: earlier versions of files, and bringing one of them back."""
+"""history, show, restore: earlier versions of files, and bringing one of them back."""
 
 from __future__ import annotations
 
 import base64
-import functools
 import hashlib
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from agent.api.methods.common import (
     RequestRefused,
-    chosen_or_unlinked,
     first_rows,
-    live_conflicts,
     opened_folder,
+    parked_paths,
     path_param,
     readable,
     remote_of,
     rows_after,
-    stamp,
     stamp_or_none,
 )
-from agent.api.methods.late_writes import rescue_quietly
 from agent.api.methods.sync import working_runner
 from agent.api.methods.versions import (
     find_version,
@@ -31,26 +27,21 @@ from agent.api.methods.versions import (
     version_content,
     write_version,
 )
-from agent.api.schema.common import ErrorDocument, ListParams, NoParams, PathParams
+from agent.api.schema.common import ErrorDocument, PathParams
 from agent.api.schema.history import (
     HistoryDocument,
-    PruneDocument,
     RestoreDocument,
     RestoreParams,
     ShowDocument,
     ShowParams,
-    TrashDocument,
     VersionDocument,
 )
-from agent.core.errors import AgentError, RemoteError, UsageError
-from agent.runtime import linking
+from agent.core.errors import RemoteError, UsageError
 from agent.runtime.agent import Agent
-from agent.settings import links as reg
-from agent.settings.drafts import Drafts
 from agent.settings.links import SourceEntry
 
 if TYPE_CHECKING:
-    from agent.disk.apply.trash import TrashEntry
+    pass
 
 
 def history(agent: Agent, params: PathParams) -> HistoryDocument:
@@ -66,7 +57,7 @@ def history(agent: Agent, params: PathParams) -> HistoryDocument:
     rows = _trash_versions(agent, source, path)
     problem: ErrorDocument | None = None
     kept = True
-    if not _is_unlinked(agent, source):
+    if not is_unlinked(agent, source):
         try:
             kept = remote_of(agent, source).capabilities.history
             rows += _server_versions(agent, source, path)
@@ -108,8 +99,7 @@ def _trash_versions(agent: Agent, source: SourceEntry, path: str) -> list[Versio
                 where="trash",
                 trash_id=entry.id,
             )
-            for entry in folder.trash.entries()
-            if entry.path == path
+            for entry in folder.trash.entries_of(path)
         ]
 
 
@@ -124,7 +114,8 @@ def source_over(agent: Agent, path: str) -> tuple[SourceEntry, str]:
         raise
 
 
-def _is_unlinked(agent: Agent, source: SourceEntry) -> bool:
+def is_unlinked(agent: Agent, source: SourceEntry) -> bool:
+    """Return True if a link is only remembered for its trash."""
     return all(one.key != source.key for one in agent.registry.sources)
 
 
@@ -152,7 +143,7 @@ def restore(agent: Agent, params: RestoreParams) -> RestoreDocument:
             replaced=None,
         )
     source, path = agent.source_over(str(target))
-    if any(conflict.path == path and conflict.parks for conflict in live_conflicts(agent, source)):
+    if path in parked_paths(agent, source):
         raise RequestRefused(f"{path} is parked by a conflict", "raven-agent resolve it first")
     runner = working_runner(agent, source)
     runner.pass_once().result()
@@ -172,7 +163,7 @@ def restore(agent: Agent, params: RestoreParams) -> RestoreDocument:
 
 def _trash_ids(agent: Agent, source: SourceEntry, path: str) -> list[str]:
     with opened_folder(agent, source) as folder:
-        return [entry.id for entry in folder.trash.entries() if entry.path == path]
+        return [entry.id for entry in folder.trash.entries_of(path)]
 
 
 def show(agent: Agent, params: ShowParams) -> ShowDocument:
@@ -199,94 +190,3 @@ def show(agent: Agent, params: ShowParams) -> ShowDocument:
         size=len(content),
         content_base64=base64.b64encode(content).decode("ascii"),
     )
-
-
-def trash(agent: Agent, params: ListParams) -> list[TrashDocument]:
-    """List what was replaced or removed here, oldest first; of folders that were unlinked since, too."""
-    rows: list[TrashDocument] = []
-    for source in chosen_or_unlinked(agent, params):
-        unlinked = _is_unlinked(agent, source)
-        try:
-            entries = _entries(agent, source)
-        except AgentError:
-            # An unlinked folder may be gone for good; of a linked one the error is worth showing.
-            if not unlinked:
-                raise
-            continue
-        known = set() if unlinked else _on_server(agent, source)
-        rows += [_trash_document(source, entry, known, unlinked=unlinked) for entry in entries]
-    return first_rows(rows_after(rows, [row.id for row in rows], params.after), params.limit)
-
-
-def _trash_document(source: SourceEntry, entry: TrashEntry, known: set[str], *, unlinked: bool) -> TrashDocument:
-    return TrashDocument(
-        id=entry.id,
-        path=readable(entry.path),
-        hash=entry.hash,
-        size=entry.size,
-        reason=entry.reason,
-        moved_at=stamp(entry.moved_at),
-        on_server=entry.hash in known,
-        root=readable(str(source.root)),
-        unlinked=unlinked,
-    )
-
-
-def _entries(agent: Agent, source: SourceEntry) -> list[TrashEntry]:
-    if _is_unlinked(agent, source):
-        # A folder that was away at the unlink has texts that were not written to its trash then.
-        linking.write_pending_trash(agent, source)
-    rescue_quietly(agent, source)
-    with opened_folder(agent, source) as folder:
-        return list(folder.trash.entries())
-
-
-def _on_server(agent: Agent, source: SourceEntry) -> set[str]:
-    return agent.control.call(lambda: agent.index.trees.remote_hashes(source.key))
-
-
-def _prune(agent: Agent, source: SourceEntry) -> list[TrashEntry]:
-    settings = agent.settings
-    rescue_quietly(agent, source)
-
-    @functools.cache
-    def known() -> set[str]:
-        # A large set, and every start prunes: it is read only if a trash over its size asks for it.
-        return _on_server(agent, source)
-
-    with opened_folder(agent, source) as folder:
-        return folder.trash.prune(
-            agent.clock(), settings.trash_days * 86400.0, settings.trash_max_bytes, lambda digest: digest in known()
-        )
-
-
-def trash_prune(agent: Agent, _params: NoParams) -> PruneDocument:
-    """Delete trash entries that are past their time, and drafts as old whose conflict is over."""
-    removed, size = 0, 0
-    for source in agent.registry.sources:
-        gone = _prune(agent, source)
-        removed += len(gone)
-        size += sum(entry.size for entry in gone)
-    empty: list[int] = []
-    for one in agent.registry.unlinked:
-        try:
-            gone = _prune(agent, one.source)
-            if not _entries(agent, one.source):
-                empty.append(one.source.key)
-        except AgentError:
-            continue
-        removed += len(gone)
-        size += sum(entry.size for entry in gone)
-    if empty:
-        agent.change_registry(lambda registry: reg.without_unlinked(registry, empty))
-    _prune_drafts(agent)
-    return PruneDocument(changed=removed > 0, removed=removed, bytes=size)
-
-
-def _prune_drafts(agent: Agent) -> None:
-    oldest = agent.clock() - agent.settings.trash_days * 86400.0
-    drafts = Drafts(agent.home.drafts_dir)
-    live = {(source.key, c.id) for source in agent.registry.sources for c in live_conflicts(agent, source)}
-    for draft in drafts.list():
-        if draft.written_at < oldest and (draft.source, draft.conflict) not in live:
-            drafts.delete(draft.source, draft.conflict)

@@ -9,8 +9,8 @@ from typing import Final
 from agent.api.methods.common import (
     RequestRefused,
     chosen_sources,
-    live_conflicts,
     opened_folder,
+    parked_paths,
     path_param,
     readable,
     remote_of,
@@ -52,7 +52,7 @@ def rewind(agent: Agent, params: RewindParams) -> RewindDocument:
         looking_runner(agent, source)
     else:
         working_runner(agent, source).pass_once().result()
-    parked = {conflict.path for conflict in live_conflicts(agent, source) if conflict.parks}
+    parked = parked_paths(agent, source)
     rows = _undo_rows(agent, source, parked) if params.at is None else _rows(agent, source, _moment(params.at), parked)
     rows = [row for row in rows if not below or row.path == below or row.path.startswith(f"{below}/")]
     plan = plan_id("rewind", (f"{row.path}\0{row.step}\0{row.before}\0{row.after}" for row in rows))

@@ -60,18 +60,14 @@ def find_version(
     rescue_quietly(agent, source)
     with opened_folder(agent, source) as folder:
         if trash_id:
-            found = [entry for entry in folder.trash.entries() if entry.id.startswith(trash_id)]
+            found = folder.trash.entries_with_id(trash_id)
             if len(found) != 1:
                 words = "several trash entries start" if found else "no trash entry starts"
                 raise UsageError(f"{words} with {trash_id}", "raven-agent trash lists them")
             return _of_entry(source, folder, found[0])
         if not wanted:
             raise UsageError("version or trash_id is needed", "raven-agent history lists them")
-        trashed = {
-            entry.hash: entry
-            for entry in folder.trash.entries()
-            if entry.path == path and entry.hash.startswith(wanted)
-        }
+        trashed = {entry.hash: entry for entry in folder.trash.entries_of(path) if entry.hash.startswith(wanted)}
         if wanted in trashed:
             return _of_entry(source, folder, trashed[wanted])
         sent = _sent_versions(agent, source, path, wanted, known=trashed)

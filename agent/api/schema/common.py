@@ -5,6 +5,8 @@ A path that is not UTF-8 is given and answered with U+FFFD in ``path``, and with
 
 from __future__ import annotations
 
+import enum
+
 from msgspec import UNSET, Struct, UnsetType
 
 
@@ -50,6 +52,23 @@ class ListParams(FolderParams, frozen=True, kw_only=True):
 
     limit: int | None = None
     after: str | int | None = None
+
+
+class ListOrder(enum.StrEnum):
+    """Order of a list by time."""
+
+    OLDEST = "oldest"
+    NEWEST = "newest"
+
+
+class TimedListParams(ListParams, frozen=True, kw_only=True):
+    """A request for a list that has an order by time.
+
+    Attributes:
+        order: oldest or newest first; ``after`` goes on in that order.
+    """
+
+    order: ListOrder = ListOrder.OLDEST
 
 
 class ErrorDocument(Struct, frozen=True):

@@ -6,7 +6,45 @@ import enum
 
 from msgspec import UNSET, Struct, UnsetType
 
-from agent.core.model import Resolution
+from agent.api.schema.common import ListParams
+from agent.core.model import ConflictKind, Resolution
+
+
+class ConflictOrder(enum.StrEnum):
+    """Order of a list of conflicts; equal ones by age."""
+
+    OLDEST = "oldest"
+    NEWEST = "newest"
+    PATH = "path"
+    KIND = "kind"
+
+
+class ConflictsParams(ListParams, frozen=True, kw_only=True):
+    """The conflicts to list.
+
+    Attributes:
+        kind: only conflicts of this kind.
+        match: only conflicts whose path has this part; with ``*``, ``?`` or ``[`` a pattern for the whole path.
+        order: ``after`` goes on in this order, also behind a conflict that was closed since.
+    """
+
+    kind: ConflictKind | None = None
+    match: str | None = None
+    order: ConflictOrder = ConflictOrder.OLDEST
+
+
+class ConflictCount(Struct, frozen=True, kw_only=True):
+    """The number of conflicts of one folder that has any.
+
+    Attributes:
+        conflicts: all of them.
+        matching: those that the kind and the pattern select.
+    """
+
+    source_id: str
+    root: str
+    conflicts: int
+    matching: int
 
 
 class DiffParams(Struct, frozen=True, kw_only=True):

@@ -204,6 +204,7 @@ class TrashDocument(Struct, frozen=True, kw_only=True):
 
     id: str
     path: str
+    path_base64: str | UnsetType = UNSET
     hash: str
     size: int
     reason: str

@@ -6,7 +6,13 @@ import enum
 
 from msgspec import UNSET, Struct, UnsetType
 
-from agent.api.schema.common import ErrorDocument, FolderParams, HeldDeletesDocument, ListParams
+from agent.api.schema.common import (
+    ErrorDocument,
+    FolderParams,
+    HeldDeletesDocument,
+    ListParams,
+    TimedListParams,
+)
 from agent.api.schema.machines import SourceMachinesDocument
 
 
@@ -59,14 +65,18 @@ class TreeDocument(Struct, frozen=True, kw_only=True):
     size: int | None
 
 
-class ActivityParams(ListParams, frozen=True, kw_only=True):
+class ActivityParams(TimedListParams, frozen=True, kw_only=True):
     """The entries to list.
 
     Attributes:
         since: only entries of this time and later; RFC 3339.
+        kind: only entries of this kind.
+        match: only entries whose path has this part; with ``*``, ``?`` or ``[`` a pattern for the whole path.
     """
 
     since: str | None = None
+    kind: str | None = None
+    match: str | None = None
 
 
 class ActivityDocument(Struct, frozen=True, kw_only=True):

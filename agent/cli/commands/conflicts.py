@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from agent.cli import confirmations, render
-from agent.cli.command import App, after_option, command, dry_run_option, folder_option, limit_option, without_none
+from agent.cli.command import (
+    App,
+    after_option,
+    command,
+    dry_run_option,
+    folder_option,
+    limit_option,
+    match_option,
+    without_none,
+)
 from agent.cli.commands.sync import folder_params
 from agent.cli.completions import VERSION
 from agent.cli.editor import edit_text, needs_terminal, run_and_wait
@@ -38,12 +47,27 @@ class NotMerged(AgentError):
 @folder_option
 @limit_option
 @after_option
-def conflicts_command(app: App, folder: str | None, limit: int | None, after: str | None) -> ExitCode:
+@click.option(
+    "--kind", type=click.Choice(["edit_edit", "edit_delete", "delete_edit", "no_base"]), help="Only this kind."
+)
+@match_option
+@click.option("--order", type=click.Choice(["oldest", "newest", "path", "kind"]), help="Order of the list.")
+def conflicts_command(
+    app: App,
+    *,
+    folder: str | None,
+    limit: int | None,
+    after: str | None,
+    kind: str | None,
+    match: str | None,
+    order: str | None,
+) -> ExitCode:
     """List parked conflicts."""
-    params = {**folder_params(folder), **without_none(limit=limit, after=after)}
+    chosen = without_none(limit=limit, after=after, kind=kind, match=match)
+    params = {**folder_params(folder), **chosen, **without_none(order=order)}
     document = app.call("conflicts", params)
     app.output.data(document, render.conflicts)
-    if folder is None and limit is None and after is None:
+    if folder is None and not chosen:
         _note_old_drafts(app, {row["draft"]["file"] for row in document if row.get("draft")})
     return ExitCode.DONE
 

@@ -8,7 +8,16 @@ import sys
 import click
 
 from agent.cli import confirmations, render
-from agent.cli.command import App, after_option, command, dry_run_option, limit_option, without_none, yes_option
+from agent.cli.command import (
+    App,
+    after_option,
+    command,
+    dry_run_option,
+    limit_option,
+    order_option,
+    without_none,
+    yes_option,
+)
 from agent.cli.commands.sync import folder_params
 from agent.cli.completions import TRASH_ID, VERSION
 from agent.cli.exit_codes import ExitCode, for_history
@@ -127,16 +136,17 @@ def _rewind(app: App, folder: str, at: str | None, *, dry_run: bool, yes: bool) 
 @click.argument("folder", required=False, metavar="[FOLDER|prune]")
 @limit_option
 @after_option
-def trash_command(app: App, folder: str | None, limit: int | None, after: str | None) -> ExitCode:
+@order_option
+def trash_command(app: App, folder: str | None, limit: int | None, after: str | None, order: str | None) -> ExitCode:
     """List what was replaced or removed here.
 
     "trash prune" drops what is past its time; a folder of that name is written ./prune.
     """
     if folder == "prune":
-        if limit is not None or after is not None:
-            raise UsageError("trash prune takes no --limit or --after")
+        if limit is not None or after is not None or order is not None:
+            raise UsageError("trash prune takes no --limit, --after or --order")
         app.output.done(app.call("trash_prune", {}), confirmations.trash_prune)
         return ExitCode.DONE
-    params = {**folder_params(folder), **without_none(limit=limit, after=after)}
+    params = {**folder_params(folder), **without_none(limit=limit, after=after, order=order)}
     app.output.data(app.call("trash", params), render.trash)
     return ExitCode.DONE

@@ -9,7 +9,16 @@ from typing import Any
 import click
 
 from agent.cli import render
-from agent.cli.command import App, after_option, command, folder_option, limit_option, without_none
+from agent.cli.command import (
+    App,
+    after_option,
+    command,
+    folder_option,
+    limit_option,
+    match_option,
+    order_option,
+    without_none,
+)
 from agent.cli.commands.sync import folder_params
 from agent.cli.exit_codes import ExitCode, for_status, worst
 from agent.cli.humanize import file_path, moment_before, parse_duration, parse_time, path_params
@@ -63,7 +72,7 @@ def too_old(document: Mapping[str, Any], oldest: float | None) -> bool:
     type=click.Choice(["ok", "pending_push", "pending_pull", "conflict", "skipped"]),
     help="Only files in this state.",
 )
-@click.option("--match", metavar="TEXT", help="Only paths with this part, or that fit a pattern such as '*.md'.")
+@match_option
 @limit_option
 @after_option
 def files_command(
@@ -93,6 +102,9 @@ def explain_command(app: App, path: str) -> ExitCode:
 @after_option
 @click.option("--since", metavar="D", help="Only the last part, for example 2h or 3d.")
 @click.option("--by", type=click.Choice(["hour", "day"]), help="Count the changes of each hour or day.")
+@click.option("--kind", metavar="KIND", help="Only entries of this kind, for example pushed or conflict.")
+@match_option
+@order_option
 def activity_command(
     app: App,
     *,
@@ -102,19 +114,25 @@ def activity_command(
     after: str | None,
     since: str | None,
     by: str | None,
+    kind: str | None,
+    match: str | None,
+    order: str | None,
 ) -> ExitCode:
     """Show what happened to files."""
+    rows = without_none(limit=limit, after=after, kind=kind, match=match, order=order)
     if by is not None:
-        if follow or limit is not None or after is not None:
+        if follow or rows:
             raise UsageError("--by takes FOLDER and --since only")
         counted = {**folder_params(folder), "by": by}
         if since is not None:
             counted["since"] = moment_before(since).isoformat()
         app.output.data(app.call("activity_counts", counted), render.activity_counts)
         return ExitCode.DONE
-    params = {**folder_params(folder), **without_none(limit=limit, after=after)}
+    params = {**folder_params(folder), **rows}
     if since is not None:
         params["since"] = moment_before(since).isoformat()
+    if follow and order is not None:
+        raise UsageError("--follow shows the newest entry last, and takes no --order")
     if not follow:
         app.output.data(app.call("activity", params), render.activity)
         return ExitCode.DONE

@@ -7,21 +7,20 @@ long for a name is cut and ends with '+'. The whole path is then in ``TIME-ID.pa
 from __future__ import annotations
 
 import contextlib
-import datetime
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
-from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 from msgspec import Struct, structs
 
 from agent.core.errors import DiskError
 from agent.core.model import SENTINEL_BASE
 from agent.core.os_errors import explain
-from agent.core.paths import MAX_PART_BYTES, OWN_NAME
+from agent.core.paths import OWN_NAME
 from agent.core.retention import expired
+from agent.disk.apply.trash_names import TrashName, entry_name, parse_name, sidecar_name
 from agent.disk.apply.trash_texts import TrashText, write_texts
 from agent.disk.apply.watch_records import (
     WatchRecord,
@@ -36,12 +35,8 @@ from agent.disk.fs.protocol import Dir, FileType, Fs, Stat
 from agent.disk.root import Root
 from agent.disk.scan.digest import CHUNK
 
-_STAMP: Final = "%Y%m%dT%H%M%SZ"
-_ENTRY: Final = re.compile(r"(\d{8}T\d{6}Z)-([0-9A-Za-z_.]+)-([0-9a-f]{64})-([a-z_]+)-(.+)")
 _ID: Final = re.compile(r"[0-9A-Za-z_.]{1,64}")
 _REASON: Final = re.compile(r"[a-z_]{1,20}")
-_CUT_MARK: Final = "+"
-_SIDECAR: Final = ".path"
 _PRIVATE: Final = 0o700
 _COMPOSED: Final = "\u00e9"
 _DECOMPOSED: Final = "e\u0301"
@@ -120,10 +115,36 @@ class Trash:
 
     def entries(self) -> Iterator[TrashEntry]:
         """Yield every entry, the oldest first. Other names are ignored."""
-        for entry in sorted(self._fs.entries(self.folder), key=lambda entry: entry.name):
-            found = self._parse(entry.name) if entry.kind is FileType.FILE else None
-            if found is not None:
-                yield found
+        return self._read(self.names())
+
+    def names(self) -> list[TrashName]:
+        """Return the names of the entries, the oldest first. No entry is opened, so this is cheap for a large trash."""
+        files = sorted(found.name for found in self._fs.entries(self.folder) if found.kind is FileType.FILE)
+        return [name for file in files if (name := parse_name(file)) is not None]
+
+    def entry(self, name: TrashName) -> TrashEntry | None:
+        """Return the entry with this name; None if it is gone."""
+        try:
+            raw = name.raw_path
+            if sidecar := sidecar_name(name.name):
+                with contextlib.suppress(FileNotFoundError):
+                    raw = read_file(self._fs, self.folder, sidecar)
+            size = self._fs.stat(self.folder, name.name).size
+        except FileNotFoundError:
+            return None
+        path = raw.decode("utf-8", "replace" if name.is_cut else "surrogateescape")
+        return TrashEntry(name.id, path, name.hash, size, name.reason, name.moved_at, name.name)
+
+    def entries_of(self, path: str) -> Iterator[TrashEntry]:
+        """Yield the entries of one path, the oldest first. Only these are read."""
+        return (one for one in self._read(name for name in self.names() if name.may_be_of(path)) if one.path == path)
+
+    def entries_with_id(self, begin: str) -> list[TrashEntry]:
+        """Return the entries whose id begins like this, the oldest first."""
+        return list(self._read(name for name in self.names() if name.id.startswith(begin)))
+
+    def _read(self, names: Iterable[TrashName]) -> Iterator[TrashEntry]:
+        return (found for name in names if (found := self.entry(name)) is not None)
 
     def read(self, entry_id: str) -> bytes:
         """Return the bytes of one entry.
@@ -131,19 +152,19 @@ class Trash:
         Raises:
             DiskError: there is no such entry, it cannot be read, or its bytes are not the ones of its hash.
         """
-        for entry in self.entries():
-            if entry.id == entry_id:
-                try:
-                    content = read_file(self._fs, self.folder, entry.name)
-                except OSError as failure:
-                    raise DiskError(f"The trash entry {entry_id} cannot be read: {explain(failure)}.") from failure
-                if entry.hash not in (SENTINEL_BASE, hashlib.sha256(content).hexdigest()):
-                    raise DiskError(
-                        f"A program changed {entry.path} after it was moved to the trash (entry {entry_id}).",
-                        "raven-agent trash shows it again once the program has closed the file",
-                    )
-                return content
-        raise DiskError(f"There is no trash entry {entry_id}.")
+        entry = next((one for one in self.entries_with_id(entry_id) if one.id == entry_id), None)
+        if entry is None:
+            raise DiskError(f"There is no trash entry {entry_id}.")
+        try:
+            content = read_file(self._fs, self.folder, entry.name)
+        except OSError as failure:
+            raise DiskError(f"The trash entry {entry_id} cannot be read: {explain(failure)}.") from failure
+        if entry.hash not in (SENTINEL_BASE, hashlib.sha256(content).hexdigest()):
+            raise DiskError(
+                f"A program changed {entry.path} after it was moved to the trash (entry {entry_id}).",
+                "raven-agent trash shows it again once the program has closed the file",
+            )
+        return content
 
     def pieces(self, entry: TrashEntry) -> Iterator[bytes]:
         """Iterate over an entry's bytes; their receiver checks the hash. Raises DiskError."""
@@ -345,34 +366,15 @@ class Trash:
     def _name(self, path: str, sha256: str, reason: str, entry_id: str, now: float) -> str:
         if not _ID.fullmatch(entry_id) or not _REASON.fullmatch(reason):
             raise ValueError(f"not usable in a name: id {entry_id!r}, reason {reason!r}")
-        stamp = datetime.datetime.fromtimestamp(now, datetime.UTC).strftime(_STAMP)
-        head = f"{stamp}-{entry_id}-{sha256}-{reason}-"
-        quoted = quote_from_bytes(path.encode("utf-8", "surrogateescape"), safe="")
-        if len(head) + len(quoted) > MAX_PART_BYTES:
-            quoted = quoted[: MAX_PART_BYTES - len(head) - len(_CUT_MARK)] + _CUT_MARK
-        return head + quoted
+        return entry_name(path, sha256, reason, entry_id, now)
 
     def _parse(self, name: str) -> TrashEntry | None:
-        parts = _ENTRY.fullmatch(name)
-        if parts is None:
-            return None
-        stamp, entry_id, sha256, reason, quoted = parts.groups()
-        moved_at = datetime.datetime.strptime(stamp, _STAMP).replace(tzinfo=datetime.UTC).timestamp()
-        raw = unquote_to_bytes(quoted.removesuffix(_CUT_MARK))
-        try:
-            if quoted.endswith(_CUT_MARK):
-                with contextlib.suppress(FileNotFoundError):
-                    raw = read_file(self._fs, self.folder, _sidecar_name(name))
-            size = self._fs.stat(self.folder, name).size
-        except FileNotFoundError:
-            return None
-        path = raw.decode("utf-8", "surrogateescape" if not quoted.endswith(_CUT_MARK) else "replace")
-        return TrashEntry(entry_id, path, sha256, size, reason, moved_at, name)
+        parsed = parse_name(name)
+        return None if parsed is None else self.entry(parsed)
 
     def _sidecar(self, name: str, path: str) -> None:
         """Write the whole path beside an entry whose name cuts it. A half-written one of a crash is replaced."""
-        if name.endswith(_CUT_MARK):
-            sidecar = _sidecar_name(name)
+        if sidecar := sidecar_name(name):
             with contextlib.suppress(FileNotFoundError):
                 self._fs.unlink(self.folder, sidecar)
             write_file(self._fs, self.folder, sidecar, path.encode("utf-8", "surrogateescape"))
@@ -383,16 +385,11 @@ class Trash:
     def _remove(self, entry: TrashEntry) -> None:
         self.unwatch(entry.id)
         self._fs.unlink(self.folder, entry.name)
-        if entry.name.endswith(_CUT_MARK):
+        if sidecar := sidecar_name(entry.name):
             with contextlib.suppress(FileNotFoundError):
-                self._fs.unlink(self.folder, _sidecar_name(entry.name))
+                self._fs.unlink(self.folder, sidecar)
 
 
 def same_bytes(one: Stat | WatchedEntry, other: Stat | WatchedEntry) -> bool:
     """Return True if neither the size nor the modification time differs."""
     return (one.size, one.mtime_ns) == (other.size, other.mtime_ns)
-
-
-def _sidecar_name(name: str) -> str:
-    stamp, entry_id = name.split("-", 2)[:2]
-    return f"{stamp}-{entry_id}{_SIDECAR}"

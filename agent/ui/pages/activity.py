@@ -7,11 +7,11 @@ import json
 from itertools import groupby
 from typing import Any, Final
 
+from msgspec import Struct
 from starlette.responses import Response
 
 from agent.ui.charts import HEIGHT, WIDTH, histogram
-from agent.ui.folders import all_sources
-from agent.ui.live import live_position
+from agent.ui.live import live_status
 from agent.ui.page_route import PageRoute
 from agent.ui.visit import Visit
 from agent.ui.words import address
@@ -24,51 +24,73 @@ _MANY: Final = 20
 SPANS: Final = {"1h": 3600, "24h": 86_400, "7d": 7 * 86_400}
 
 
+class _Filters(Struct, frozen=True):
+    """The entries that the address selects.
+
+    Attributes:
+        folder, kind, part: folder, kind and part of the path; empty for all.
+        span: one of ``SPANS``; empty for all.
+    """
+
+    folder: str
+    kind: str
+    part: str
+    span: str
+
+    def address(self, path: str, **more: object) -> str:
+        """Return the address of a page with these filters."""
+        return address(path, folder=self.folder, kind=self.kind, q=self.part, span=self.span, **more)
+
+    def words(self) -> list[str]:
+        """Return the same as words of the command."""
+        flags = (("--kind", self.kind), ("--match", self.part), ("--since", self.span))
+        chosen = [word for flag, value in flags if value for word in (flag, value)]
+        return [*([self.folder] if self.folder else []), *chosen]
+
+    def entries(self, visit: Visit, before: int, limit: int) -> list[dict[str, Any]]:
+        """Return the newest entries ahead of an id (0 for all), newest first."""
+        seconds = SPANS.get(self.span)
+        since = None if seconds is None else (dt.datetime.now(dt.UTC) - dt.timedelta(seconds=seconds)).isoformat()
+        found: list[dict[str, Any]] = visit.call(
+            "activity",
+            folder=self.folder or None,
+            kind=self.kind or None,
+            match=self.part or None,
+            since=since,
+            order="newest",
+            after=before or None,
+            limit=limit,
+        )
+        return found
+
+
+def _filters(visit: Visit) -> _Filters:
+    folder, kind, part, span = (visit.query.text(name) for name in ("folder", "kind", "q", "span"))
+    return _Filters(folder, kind if kind in KINDS else "", part, span if span in SPANS else "")
+
+
 def activity(visit: Visit) -> Response:
-    """Show the newest entries that the filters select, and a chart of the last day."""
-    position = live_position(visit)
-    folder, kind, part = (visit.query.text(name) for name in ("folder", "kind", "q"))
-    span = visit.query.text("span")
-    before = visit.query.number("before", 0)
+    """Show the newest entries that the filters select, and a chart of the last hours."""
+    position, state = live_status(visit)
+    filters = _filters(visit)
     now = dt.datetime.now().astimezone()
     since = (now - dt.timedelta(hours=HOURS)).isoformat()
-    counts = visit.call("activity_counts", folder=folder or None, by="hour", since=since)
-    entries = _selected(visit, before, 5000)
+    counts = visit.call("activity_counts", folder=filters.folder or None, by="hour", since=since)
+    entries = filters.entries(visit, visit.query.number("before", 0), ROWS + 1)
     rows = entries[:ROWS]
-    following = ""
-    if len(entries) > ROWS:
-        following = address("/activity", folder=folder, kind=kind, q=part, span=span, before=rows[-1]["id"])
     return visit.page(
         "activity.html",
         live_after=position,
         groups=groups(rows),
         bars=histogram(counts, now, "hour", HOURS),
         size=(WIDTH, HEIGHT),
-        sources=all_sources(visit),
+        sources=state["sources"],
         kinds=KINDS,
-        folder=folder,
-        kind=kind,
-        part=part,
-        span=span,
+        filters=filters,
         spans=SPANS,
-        following=following,
-        export=address("/activity/export", folder=folder, kind=kind, q=part, span=span),
+        following=filters.address("/activity", before=rows[-1]["id"]) if len(entries) > ROWS else "",
+        export=filters.address("/activity/export"),
     )
-
-
-def _selected(visit: Visit, before: int, limit: int) -> list[dict[str, Any]]:
-    """Return the newest entries that the filters of the address select, newest first."""
-    folder, kind, part = (visit.query.text(name) for name in ("folder", "kind", "q"))
-    seconds = SPANS.get(visit.query.text("span"))
-    since = None if seconds is None else (dt.datetime.now(dt.UTC) - dt.timedelta(seconds=seconds)).isoformat()
-    found = visit.call("activity", folder=folder or None, since=since, limit=limit)
-    return [
-        line
-        for line in reversed(found)
-        if (not before or line["id"] < before)
-        and (not kind or line["what"] == kind)
-        and (not part or part.lower() in (line["path"] or "").lower())
-    ]
 
 
 def groups(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
@@ -82,7 +104,7 @@ def groups(rows: list[dict[str, Any]]) -> list[list[dict[str, Any]]]:
 
 def export(visit: Visit) -> Response:
     """Send the selected entries as JSON, one a line, as ``activity --json`` prints them."""
-    lines = "".join(json.dumps(line) + "\n" for line in reversed(_selected(visit, 0, 100_000)))
+    lines = "".join(json.dumps(line) + "\n" for line in reversed(_filters(visit).entries(visit, 0, 100_000)))
     headers = {"content-disposition": 'attachment; filename="activity.jsonl"'}
     return Response(lines, media_type="application/x-ndjson", headers=headers)
 

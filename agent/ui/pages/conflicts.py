@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -15,7 +15,6 @@ from agent.ui.page_route import PageRoute
 from agent.ui.visit import Visit
 
 PAGE_ROWS: Final = 50
-_SEARCHED_ACTIVITY: Final = 1000
 
 KINDS: Final[Mapping[str, str]] = {
     "edit_edit": "edited here and on the server",
@@ -42,57 +41,70 @@ _COMMANDS: Final[Mapping[str, tuple[str, ...]]] = {
 }
 Row = Mapping[str, Any]
 
-SORTS: Final[Mapping[str, tuple[str, Callable[[Row], Any], bool]]] = {
-    "new": ("newest first", lambda row: row["opened_at"], True),
-    "old": ("oldest first", lambda row: row["opened_at"], False),
-    "path": ("path", lambda row: (row["root"], row["path"]), False),
-    "kind": ("kind", lambda row: row["kind"], False),
+SORTS: Final[Mapping[str, str]] = {
+    "newest": "newest first",
+    "oldest": "oldest first",
+    "path": "path",
+    "kind": "kind",
 }
+"""Orders of the list, as the command names them, and their words."""
 
 
 def conflicts(visit: Visit) -> Response:
-    """Show the parked conflicts of all folders, or the chosen ones."""
+    """Show the parked conflicts of all folders, or the chosen ones, one page of them."""
     position = live_position(visit)
-    everything = visit.call("conflicts")
-    chosen = _chosen(visit, everything)
-    first = min(visit.query.number("from", 0), max(0, len(chosen) - 1)) // PAGE_ROWS * PAGE_ROWS
-    shown = chosen[first : first + PAGE_ROWS]
+    query = {name: visit.query.text(name) for name in ("folder", "kind", "q", "sort", "after")}
+    # A bookmark of another release, or a folder that is not linked any more, shows everything.
+    query["kind"] = query["kind"] if query["kind"] in KINDS else ""
+    query["sort"] = query["sort"] if query["sort"] in SORTS else "newest"
+    selected = {"kind": query["kind"] or None, "match": query["q"] or None}
+    counts = visit.call("conflict_counts", **selected)
+    roots = sorted(row["root"] for row in counts)
+    query["folder"] = query["folder"] if query["folder"] in roots else ""
+    rows = visit.call(
+        "conflicts",
+        **selected,
+        folder=query["folder"] or None,
+        order=query["sort"],
+        limit=PAGE_ROWS + 1,
+        after=query["after"] or None,
+    )
+    shown = rows[:PAGE_ROWS]
     groups: dict[str, list[Row]] = defaultdict(list)
     for row in shown:
         groups[row["root"]].append(row)
+    total = sum(row["conflicts"] for row in counts)
     return visit.page(
         "conflicts.html",
         live_after=position,
         groups=groups,
-        total=len(everything),
-        found=len(chosen),
-        first=first,
-        next_page=first + PAGE_ROWS if first + PAGE_ROWS < len(chosen) else None,
-        page_rows=PAGE_ROWS,
-        roots=sorted({row["root"] for row in everything}),
+        total=total,
+        found=sum(row["matching"] for row in counts if query["folder"] in ("", row["root"])),
+        shown=len(shown),
+        following=_number(shown[-1]) if len(rows) > PAGE_ROWS else "",
+        roots=roots,
         kinds=KINDS,
-        sorts={name: words for name, (words, _, _) in SORTS.items()},
-        query={name: visit.query.text(name) for name in ("folder", "kind", "q", "sort")},
+        sorts=SORTS,
+        query=query,
         decisions=DECISIONS,
-        chips=_chips(visit, [row["id"].split(".")[0] for row in shown]) if visit.query.text("differences") else (),
-        solved=None if everything else _last_solved(visit),
+        line=_line(query),
+        chips=_chips(visit, [_number(row) for row in shown]) if visit.query.text("differences") else (),
+        solved=None if total else _last_solved(visit),
     )
 
 
-def _chosen(visit: Visit, everything: Sequence[Row]) -> list[Row]:
-    folder, kind, text = (visit.query.text(name) for name in ("folder", "kind", "q"))
-    _, key, reverse = SORTS.get(visit.query.text("sort"), SORTS["new"])
-    found = [
-        row
-        for row in everything
-        if folder in ("", row["root"]) and kind in ("", row["kind"]) and text.lower() in row["path"].lower()
-    ]
-    return sorted(found, key=key, reverse=reverse)
+def _line(query: Mapping[str, str]) -> list[str]:
+    flags = (("--kind", "kind"), ("--match", "q"), ("--order", "sort"), ("--after", "after"))
+    words = [word for flag, name in flags if query[name] for word in (flag, query[name])]
+    return [*([query["folder"]] if query["folder"] else []), *words]
+
+
+def _number(row: Row) -> str:
+    return str(row["id"]).split(".", maxsplit=1)[0]
 
 
 def _last_solved(visit: Visit) -> Row | None:
-    entries = visit.call("activity", limit=_SEARCHED_ACTIVITY)
-    return next((entry for entry in reversed(entries) if entry["what"] == "conflict_closed"), None)
+    return next(iter(visit.call("activity", kind="conflict_closed", order="newest", limit=1)), None)
 
 
 def chips(visit: Visit) -> Response:

@@ -75,7 +75,9 @@ def one_file(visit: Visit) -> Response:
     found = visit.call("explain", **params)
     conflict = None
     if found["state"] == "conflict":
-        waiting = visit.call("conflicts", folder=source["root"])
+        # A name that is itself a pattern is looked for among all.
+        match = None if any(sign in found["path"] for sign in "*?[") else found["path"]
+        waiting = visit.call("conflicts", folder=source["root"], match=match)
         conflict = next((one for one in waiting if one["path"] == found["path"]), None)
     raw = visit.query.text("raw")
     return visit.page(

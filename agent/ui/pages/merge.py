@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from msgspec import Struct
@@ -17,6 +17,8 @@ from agent.ui.session import Notice
 from agent.ui.three_columns import three_columns
 from agent.ui.visit import Visit
 
+_LOOKED_AT: Final = 50
+"""Conflicts that are read at once to find the next one."""
 MARKERS: Final = ("<<<<<<< ", ">>>>>>> ")
 _SIDES: Final[Mapping[str, Mapping[str, Any]]] = {
     "mine": {"choice": "keep_local"},
@@ -203,12 +205,21 @@ def undo(visit: Visit) -> Response:
     return visit.go("/conflicts", "The other text is back. The one it replaced is in the history of the file.")
 
 
+def _open(visit: Visit, after: str | None) -> Sequence[Mapping[str, Any]]:
+    """Return the first undecided conflict of this machine behind another one, and some that follow."""
+    while True:
+        rows = visit.call("conflicts", after=after, limit=_LOOKED_AT)
+        found = [row for row in rows if row["mine"] and row["state"] == "open"]
+        if found or len(rows) < _LOOKED_AT:
+            return found
+        after = rows[-1]["id"]
+
+
 def _next(visit: Visit, undo: str = "", fields: Mapping[str, str] | None = None) -> Response:
     """Open the next conflict; the inbox after the last one. ``undo`` is the address that takes the decision back."""
-    rows = [row for row in visit.call("conflicts") if row["mine"] and row["state"] == "open"]
+    rows = _open(visit, _number(visit)) or _open(visit, None)
     words = "Solved. The text that lost is in the history of the file."
-    later = [row for row in rows if int(row["id"].split(".")[0]) > int(_number(visit))]
-    following = next(iter(later or rows), None)
+    following = next(iter(rows), None)
     if following is None:
         return visit.go("/conflicts", Notice(words, undo=undo, fields=fields or {}))
     notice = Notice(f"{words} This is the next conflict.", undo=undo, fields=fields or {})

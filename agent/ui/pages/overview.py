@@ -7,7 +7,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from agent.core.humanize import count_of, seconds_words
-from agent.ui.live import live_position
+from agent.ui.live import live_status
 from agent.ui.page_route import PageRoute
 from agent.ui.session import Notice
 from agent.ui.visit import Visit
@@ -26,8 +26,7 @@ def overview(visit: Visit) -> Response:
 
 
 def _values(visit: Visit) -> dict[str, Any]:
-    position = live_position(visit)
-    state = visit.call("status")
+    position, state = live_status(visit)
     held = {s["id"]: _held_files(visit, s) for s in state["sources"] if s["held_deletes"]}
     local = {s["name"] for s in state["servers"] if s["name"] in _LOCAL}
     return {

@@ -8,6 +8,7 @@ from typing import Final
 from starlette.responses import Response
 
 from agent.core.humanize import parse_time
+from agent.ui.folders import whole_path
 from agent.ui.page_route import PageRoute
 from agent.ui.pages.history import copy_path
 from agent.ui.session import Notice
@@ -20,15 +21,15 @@ ROWS: Final = 100
 def trash(visit: Visit) -> Response:
     """List what was replaced or removed here, newest first."""
     folder = visit.query.text("folder")
-    rows = visit.call("trash", folder=folder or None)[::-1]
-    start = max(0, visit.query.number("from", 0))
+    after = visit.query.text("after")
+    rows = visit.call("trash", folder=folder or None, order="newest", limit=ROWS + 1, after=after or None)
     days = next((int(one["value"]) for one in visit.call("settings")["settings"] if one["name"] == "trash_days"), 30)
-    shown = [{**row, "left": days_left(row["moved_at"], days)} for row in rows]
-    following = address("/trash", folder=folder, **{"from": start + ROWS}) if start + ROWS < len(rows) else ""
+    shown = [{**row, "left": days_left(row["moved_at"], days)} for row in rows[:ROWS]]
+    following = address("/trash", folder=folder, after=shown[-1]["id"]) if len(rows) > ROWS else ""
     return visit.page(
         "trash.html",
-        rows=shown[start : start + ROWS],
-        total=len(rows),
+        rows=shown,
+        after=after,
         folder=folder,
         following=following,
         copy_path=lambda row: copy_path(f"{row['root']}/{row['path']}", {"recorded_at": row["moved_at"]}),
@@ -46,10 +47,11 @@ def days_left(moved_at: str, days: int, now: dt.datetime | None = None) -> int:
 def restore(visit: Visit) -> Response:
     """Bring one entry back, in its place or as a copy."""
     form = visit.form
-    root, path, target = form.text("root"), form.text("path"), form.text("to")
-    done = visit.call("restore", path=f"{root}/{path}", trash_id=form.text("trash_id"), to=target or None)
+    root, path, raw, target = form.text("root"), form.text("path"), form.text("raw"), form.text("to")
+    params = whole_path(root, path, raw)
+    done = visit.call("restore", **params, trash_id=form.text("trash_id"), to=target or None)
     if not target and done["replaced"]:
-        fields = {"root": root, "path": path, "trash_id": done["replaced"]}
+        fields = {"root": root, "path": path, "raw": raw, "trash_id": done["replaced"]}
         return visit.go("/trash", Notice(f"Restored {path}. What was there is in the trash.", "good", "/trash", fields))
     return visit.go("/trash", f"Restored: {done['path']}")
 
