@@ -225,6 +225,10 @@ class _Nursery:
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
             os.close(stream)
+        for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+            if os.isatty(number):
+                # The stream of this process was made for a file or a pipe.
+                setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
         os.environ.clear()
         os.environ.update(wish["env"])
         os.umask(wish["umask"])

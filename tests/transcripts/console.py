@@ -21,6 +21,7 @@ from agent.cli.client import daemon_of
 from agent.settings.home import Home
 from support.eventually import eventually
 from support.fork_server import shell_command
+from transcripts.terminal import run_on_terminal
 
 PORT = "8674"
 """The hub's port in the documents; a free one stands for it."""
@@ -145,10 +146,7 @@ class Machine:
         if command in self.acts:
             self.acts[command]()
             return ""
-        for shown, typed in self.servers.items():
-            command = command.replace(shown, typed)
-        real = re.sub(r"(?<![\w/.])/(home/ada|etc/raven-agent|srv)\b", lambda m: f"{self.top}/{m[1]}", command)
-        real = real.replace(PORT, self._port)
+        real = self._typed(command)
         self._count += 1
         # One each: what still runs goes on writing into its own.
         file = self.top / f"printed-{self._count}"
@@ -163,7 +161,22 @@ class Machine:
                 eventually(lambda: file.read_text() or daemon_of(self._agent_home), 30, f"{command} works")
             else:
                 process.wait(60)
-        text = file.read_text().replace(str(self.top), "").replace(self._port, PORT)
+        return self._shown(file.read_text())
+
+    def run_on_terminal(self, command: str, columns: int) -> str:
+        """What a command writes to a terminal of so many columns, control sequences included."""
+        self._settle()
+        env = {**self.env, "TERM": "xterm-256color", "COLUMNS": str(columns), "PAGER": "cat"}
+        return self._shown(run_on_terminal(self._typed(command), env, self.home, columns))
+
+    def _typed(self, command: str) -> str:
+        for shown, typed in self.servers.items():
+            command = command.replace(shown, typed)
+        real = re.sub(r"(?<![\w/.])/(home/ada|etc/raven-agent|srv)\b", lambda m: f"{self.top}/{m[1]}", command)
+        return real.replace(PORT, self._port)
+
+    def _shown(self, text: str) -> str:
+        text = text.replace(str(self.top), "").replace(self._port, PORT)
         for shown, typed in self.servers.items():
             text = text.replace(typed, shown)
         return text
