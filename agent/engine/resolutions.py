@@ -172,6 +172,10 @@ class Resolutions:
         if conflict is None or conflict.state is not ConflictState.RESOLVING or ctx.is_busy(row.path):
             return
         closing = self._to_close(conflict, listed)
+        for found in closing:
+            # The decision is not over before the server has closed each of them.
+            self._conflicts.join(ctx.parked[row.path], found.id, found.local_version)
+        conflict = ctx.parked[row.path]
         self._keep_texts(conflict, head, listed)
         digest = head.hash if head else None
         if conflict.origin is ConflictOrigin.STALE_OWN:

@@ -60,6 +60,23 @@ def test_the_one_who_resolves_closes_the_equal_too() -> None:
     assert harness.conflicts() == []
 
 
+def test_an_equal_first_seen_in_the_list_is_closed_as_well() -> None:
+    """FC3: the feed shows that our conflict is closed before the next list; the decision is not over by that."""
+    harness = parked()
+    decide(harness, Resolution.KEEP_RAVEN)
+    harness.shows("a.md", head("a.md", "theirs", "one"), OURS, EQUAL)
+    effect = harness.take(e.CloseConflict)
+    assert effect.server_id == "k1"
+    harness.tell(m.ConflictCloseAnswered(effect.conflict))
+    drain(harness, ConflictClosed("a.md", "k1", 30, sha("theirs")), upsert("a.md", "theirs", 31, "resolve-k1"))
+    assert not harness.wants(e.ApplyChanges)
+    harness.shows("a.md", head("a.md", "theirs", "one"), EQUAL)
+    assert close(harness) == "k9"
+    harness.shows("a.md", head("a.md", "theirs", "one"))
+    harness.land("theirs")
+    assert harness.conflicts() == []
+
+
 def test_an_equal_that_comes_late_is_closed_quietly() -> None:
     """FC3: the other machine's equal conflict opens after ours was resolved; what was decided stays the head."""
     harness = parked()
