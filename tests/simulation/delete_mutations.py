@@ -99,6 +99,7 @@ _EMPTY_LISTINGS = Chances(
     crash_at_disk=0.0, crash_at_network=0.0, user_between_calls=0.0,
 )  # fmt: skip
 _UNDO = dataclasses.replace(_TIDY, fault=0.15, crash_at_network=0.05, crash_at_disk=0.005)
+_NO_HISTORY = dataclasses.replace(_TIDY, no_history=0.5)
 _RENAMES = dataclasses.replace(_TIDY, same_text=0.0)
 
 DELETE_MUTANTS = (
@@ -130,7 +131,7 @@ DELETE_MUTANTS = (
         "a new file with the inode of a deleted one counts as that file renamed",
         _inode_alone_is_a_rename,
         chances=_REUSE,
-        rare=True,
+        seeds=(7,),
     ),
     Mutant(
         "undo lost by a crash",
@@ -138,15 +139,15 @@ DELETE_MUTANTS = (
         _undo_lost_by_a_crash,
         chances=_UNDO,
         turns=400,
-        rare=True,
+        seeds=(42,),
     ),
     Mutant(
         "undo lost by a failed request",
         "a text that cannot be fetched at once is not brought back",
         _undo_lost_by_a_failed_request,
-        chances=_UNDO,
-        turns=400,
-        rare=True,
+        chances=_NO_HISTORY,
+        turns=200,
+        seeds=(0, 13),
     ),
     Mutant(
         "old names made again",
@@ -154,6 +155,6 @@ DELETE_MUTANTS = (
         _old_names_made_again,
         chances=_RENAMES,
         turns=400,
-        rare=True,
+        seeds=(12,),
     ),
 )

@@ -43,7 +43,7 @@ DISK_MUTANTS = (
         "what a program writes to a file after its move to the trash is not looked for",
         _trash_not_watched,
         chances=_PROGRAMS,
-        rare=True,
+        seeds=(5,),
     ),
     Mutant(
         "links not counted",
@@ -51,6 +51,6 @@ DISK_MUTANTS = (
         _links_not_counted,
         chances=_PROGRAMS,
         turns=200,
-        rare=True,
+        seeds=(7,),
     ),
 )

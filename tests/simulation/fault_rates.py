@@ -22,11 +22,13 @@ class Chances:
         clock, older: weight of somebody setting a clock, or putting an older copy of an index or the server in its
             place, among the acts of a turn.
         folding: that a machine's disk takes some names for one.
-        page_edit, stranger, outage, restore, put_back, churn, sync, copies: weights among the acts of a turn: of an
-            edit on the server, of a push by a connector of no machine here, of a stretch of time in which the server
-            answers 500 to everything, of a person who takes an older text back, of one who puts deleted files back by
-            hand, of one who deletes several files and makes as many others, of one who runs ``sync`` beside a daemon,
-            of one who moves a file by making a copy and deleting the old one later.
+        page_edit, stranger, outage, restore, put_back, churn, sync, copies, alike, apart: weights among the acts of a
+            turn: of an edit on the server, of a push by a connector of no machine here, of a stretch of time in which
+            the server answers 500 to everything, of a person who takes an older text back, of one who puts deleted
+            files back by hand, of one who deletes several files and makes as many others, of one who runs ``sync``
+            beside a daemon, of one who moves a file by making a copy and deleting the old one later, of people at all
+            machines who save the same text over the same version while the server gets another one, of people at all
+            machines who save different texts over the same version.
         least: number of files from which on deletes are held, in folders that are full at the beginning; 0: the
             product's own, in folders as they are.
         mounts: that folders of a machine may be mounted and unmounted.
@@ -36,9 +38,11 @@ class Chances:
         proposed: that a person who decides takes the proposed merge, where there is a clean one.
         stale_base: that an edit on the server is based on an older text.
         same_text: that a text saved is one that was written before.
-        at_work: that a person saves at a path whose move or large upload is under way, before a call to the disk.
+        at_work: that a person saves where a move, a removal or a large upload is under way, before a call to the disk.
         page_moves: that an act on the plain server moves a file, whatever was drawn for it; to a free name, if not 0.
         hidden: that the plain server says of a file that is there that it is missing, or lists an empty folder.
+        skipped: that the strict server's feed leaves an event out for longer than anybody reads it again.
+        no_history: that a request for the versions of a file fails, also at the end of a run.
         cut_content: that a connection ends in the middle of a large content.
         visits: 1.0 if each visit of a text has a revision of its own (``visits.py``), 0.0 if the hash is the revision.
     """
@@ -64,6 +68,8 @@ class Chances:
     churn: float = 0.0
     sync: float = 0.0
     copies: float = 0.0
+    alike: float = 0.0
+    apart: float = 0.0
     least: int = 0
     mounts: float = 0.0
     programs: float = 0.0
@@ -75,6 +81,8 @@ class Chances:
     at_work: float = 0.0
     page_moves: float = 0.0
     hidden: float = 0.06
+    skipped: float = 0.0
+    no_history: float = 0.0
     cut_content: float = 0.0
     visits: float = 0.0
 

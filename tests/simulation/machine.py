@@ -518,9 +518,10 @@ class Machine:
 
 
 def _at_work(effect: e.Effect) -> list[str]:
-    """The paths of the moves and large uploads of an effect."""
+    """The paths of the moves, removals and large uploads of an effect."""
     if isinstance(effect, e.ApplyChanges):
-        return [path for intent, _ in effect.jobs if intent.origin is not None for path in (intent.origin, intent.path)]
+        moves = [(intent.origin, intent.path) for intent, _ in effect.jobs if intent.origin is not None]
+        return [*(path for move in moves for path in move), *(x.path for x, _ in effect.jobs if x.new is None)]
     return [p.operation.path for p in effect.parcels] if isinstance(effect, e.Send) and effect.is_large else []
 
 

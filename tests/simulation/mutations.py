@@ -267,13 +267,20 @@ def _merged_without_a_base() -> AbstractContextManager[object]:
     return instead(merge, "propose", lambda base, local, remote: careful(base or local, local, remote))
 
 
-def _equals_left_open() -> AbstractContextManager[object]:
-    careful = claim.to_close
+@contextlib.contextmanager
+def _equals_left_open() -> Iterator[None]:
+    """Only the first conflict of a disagreement is kept in its record, and only what is in the record is closed."""
+    careful, join = claim.to_close, ConflictTracker.join
+
+    def joined(self: ConflictTracker, conflict: Any, server_id: str, refused: Version | None) -> None:
+        if not conflict.server_ids:
+            join(self, conflict, server_id, refused)
 
     def own_records(conflict: Any, listed: Sequence[RemoteConflict], *rest: Any) -> list[RemoteConflict]:
         return [found for found in careful(conflict, listed, *rest) if found.id in conflict.server_ids]
 
-    return instead(resolutions, "to_close", own_records)
+    with instead(resolutions, "to_close", own_records), instead(ConflictTracker, "join", joined):
+        yield
 
 
 def _any_event_counts_as_read() -> AbstractContextManager[object]:
@@ -354,12 +361,15 @@ _CRASHES = Chances(crash_at_disk=0.02, strange=0.02)
 _OUTAGES = Chances(crash_at_disk=0.08, strange=0.0, clock=0.0, user_between_calls=0.0)
 _HALTING = Chances(crash_at_disk=0.02, user_between_calls=0.02, folding=1.0, strange=0.0)
 _MEDDLING = Chances(user_between_calls=0.03, strange=0.25, fault=0.02)
-_SAVING = Chances(user_between_calls=0.1, strange=0.0, clock=0.0, crash_at_disk=0.0)
+_AT_WORK = Chances(at_work=0.2, strange=0.0, clock=0.0, crash_at_disk=0.0, crash_at_network=0.0, user_between_calls=0.0)
 _NETWORK = Chances(crash_at_network=0.02, fault=0.18, late=0.08, bystander=0.2, strange=0.02)
-_DEATHS = Chances(crash_at_network=0.1, bystander=0.4, strange=0.0)
-_RACES = Chances(bystander=0.5, strange=0.0, clock=0.0, crash_at_disk=0.0, crash_at_network=0.0)
+_DEATHS = Chances(page_edit=2.0, stale_base=0.9, crash_at_network=0.08, crash_at_disk=0.01, strange=0.0, clock=0.0)
+_APART = Chances(
+    apart=2.0, same_text=0.0, bystander=0.5, strange=0.0, clock=0.0, crash_at_disk=0.0, fault=0.0, late=0.0
+)
+_SKIPPED = Chances(skipped=0.2, strange=0.0, clock=0.0, crash_at_disk=0.0)
 _PAGES = Chances(page_edit=1.5, stale_base=0.6, proposed=0.8, strange=0.0, clock=0.0)
-_EQUALS = Chances(same_text=0.7, bystander=0.3, strange=0.0, clock=0.0)
+_EQUALS = Chances(alike=0.6, same_text=0.3, bystander=0.0, strange=0.0, clock=0.0, crash_at_disk=0.0)
 _STRANGERS = Chances(same_text=0.6, stranger=0.6, page_edit=0.6, strange=0.0, clock=0.0)
 _VISITS = Chances(same_text=0.6, stranger=0.6, page_edit=1.0, restore=0.4, strange=0.0, clock=0.0, visits=1.0)
 _FAILING_WRITES = Chances(outage=0.6, strange=0.0, clock=0.0, crash_at_disk=0.0, crash_at_network=0.0)
@@ -388,29 +398,30 @@ MUTANTS = (
         "names are not durable before the index is",
         _names_not_made_durable,
         chances=_CRASHES,
-        rare=True,
+        seeds=(10,),
     ),
     Mutant(
         "swapped before it is durable",
         "the new files of a group are put in place before the sync that makes them durable",
         _swapped_before_it_is_durable,
         chances=_OUTAGES,
-        rare=True,
+        seeds=(24,),
     ),
     Mutant(
         "refusals not written down",
         "one of a group that was refused looks as though it had been put in place",
         _refusals_not_written_down,
         chances=_HALTING,
-        rare=True,
+        seeds=(48,),
     ),
     Mutant("no base", "a push does not say what it was based on", _no_base),
     Mutant(
         "cursor saved first",
         "the place in the feed is committed before what it told",
         _cursor_saved_first,
+        ("hub",),
         chances=_DEATHS,
-        rare=True,
+        seeds=(31,),
     ),
     Mutant(
         "unreadable taken for absent",
@@ -437,16 +448,16 @@ MUTANTS = (
         "the listing is never compared with what the feed told",
         _verification_skipped,
         _STRICT,
-        chances=_RACES,
-        rare=True,
+        chances=_SKIPPED,
+        seeds=(1,),
     ),
     Mutant(
         "expected file not asked for",
         "a remote delete removes whatever stands at its path",
         _expected_file_not_asked_for,
-        chances=_SAVING,
-        turns=400,
-        rare=True,
+        ("plain", "pinakes"),
+        chances=_AT_WORK,
+        seeds=(7, 5),
     ),
     Mutant(
         "recovery skipped", "after a crash every journalled change counts as made", _recovery_skipped, chances=_CRASHES
@@ -472,8 +483,8 @@ MUTANTS = (
         "a version our push replaced unseen is passed over",
         _lost_updates_not_looked_for,
         _STRICT,
-        chances=_RACES,
-        rare=True,
+        chances=_APART,
+        seeds=(15,),
     ),
     Mutant(
         "head not received first",
@@ -487,7 +498,7 @@ MUTANTS = (
         "a conflict with our text counts as ours, whatever its base",
         _conflicts_claimed_by_text,
         chances=_STRANGERS,
-        rare=True,
+        seeds=(15,),
     ),
     Mutant(
         "merged on the head",
@@ -505,9 +516,8 @@ MUTANTS = (
         "equals left open",
         "a decision closes only the conflict of its own push, not another machine's on the same text and base",
         _equals_left_open,
-        _STRICT,
         chances=_EQUALS,
-        rare=True,
+        seeds=(1, 15),
     ),
     Mutant(
         "any event counts as read",
@@ -521,7 +531,7 @@ MUTANTS = (
         "a file is set aside for good whenever a push of it alone failed",
         _every_failure_is_the_files,
         chances=_FAILING_WRITES,
-        rare=True,
+        seeds=(0,),
     ),
     Mutant("rev forgotten", "the revision that an event of the feed states is dropped", _rev_forgotten),
     Mutant(

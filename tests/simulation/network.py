@@ -56,6 +56,9 @@ class Network:
     def carry(self, machine: Machine, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
         """One request of a machine. Raises ConnectionLost and Crash."""
         world = self._world
+        if path.endswith("/history") and world.chances.no_history and world.side.random() < world.chances.no_history:
+            world.note(machine.name, "network: no history")
+            return f.internal_error().change(None)
         if world.calm:
             return self._serve(method, path, headers, body)
         if not machine.alive:

@@ -96,11 +96,13 @@ class People:
         self.last = f"renames {path} to {new}"
         return [path, new, *self._around(new)]
 
-    def save(self, user: User, path: str) -> list[str]:
-        """Save a new text of the same length at this path, where it can have that; the paths it touched."""
-        label = _label(len(self.texts))
-        filler = "." * (len(user.read(path) or b"") - len(label) - 1)
-        self._save(user, self.rng.choice(["write", "replace"]), path, self.add(f"{label}{filler}\n".encode()))
+    def save(self, user: User, path: str, text: bytes | None = None) -> list[str]:
+        """Save a text at this path, by default a new one of the same length, if it can have that; the paths touched."""
+        if text is None:
+            label = _label(len(self.texts))
+            filler = "." * (len(user.read(path) or b"") - len(label) - 1)
+            text = self.add(f"{label}{filler}\n".encode())
+        self._save(user, self.rng.choice(["write", "replace"]), path, text)
         return [path, *self._around(path)]
 
     def move_by_copy(self, user: User, copied: str | None) -> str | None:

@@ -127,6 +127,8 @@ class Turns:
         acts = [
             Act(world.chances.stranger, _always, world.stranger.push),
             Act(world.chances.outage, _always, world.network.fail_for_a_while),
+            Act(world.chances.alike, lambda: world.plain is None, world.save_alike),
+            Act(world.chances.apart, _always, world.save_apart),
         ]
         for machine in world.machines:
             acts += [

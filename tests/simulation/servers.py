@@ -7,7 +7,7 @@ import hashlib
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import orjson
@@ -219,11 +219,17 @@ _LOG = Statement(
 )
 
 
+_FORGOTTEN = 600.0
+"""Seconds after which nobody reads a skipped event again."""
+
+
 class StrictServer(_Raven):
     """The server with every fault of the real one, its races included."""
 
-    def __init__(self, seed: int, clock: Callable[[], float]) -> None:
+    def __init__(self, seed: int, clock: Callable[[], float], skipped: float = 0.0) -> None:
         races = Races(seed, overwrite=0.5, skip=0.05, twice=0.5)
+        if skipped:
+            races = replace(races, skip=skipped, hold=_FORGOTTEN, reads=10**6)
         self.raven = StrictRaven(clock=clock, races=races)
         self.bearer = token()
         self.handle = self.raven.handle

@@ -20,6 +20,7 @@ from agent.core.paths import collision_key
 from agent.core.remote_records import Operation, Result
 from agent.engine import effects as e
 from agent.engine import messages as m
+from simulation.decision_audit import DecisionAudit
 from simulation.indexes import SOURCE
 from simulation.machine import Machine
 from simulation.memory_fs import Names, Node
@@ -80,7 +81,7 @@ class TraceAudit:
         self._of = {machine.name: MachineTrace() for machine in world.machines}
         for machine in world.machines:
             _watch_person(machine, self._of[machine.name])
-            _watch_decisions(machine, self._of[machine.name])
+            _watch_decisions(world, machine, self._of[machine.name])
             overheard: Any = functools.partial(_Overheard, self._of[machine.name], machine._make_carrier)
             machine._make_carrier = overheard
         self._earlier: list[dict[str, Any]] = []
@@ -234,7 +235,7 @@ class TraceAudit:
                     yield f"not brought back: the delete of {self._word(digest)} at {path} was undone on {machine.name}"
 
     def _left_open(self) -> Iterator[str]:
-        """Check that every conflict on the server is shown to a person who can decide it.
+        """Check that every machine shows every conflict on the server: to a person who can decide it, or in a list.
 
         Only asked on the hub: the strict server's feed can leave the event out that tells of a conflict, and no
         listing says which of them were edits made on the server.
@@ -246,10 +247,13 @@ class TraceAudit:
         if self._world.plan.server != "hub":
             yield from self._equals_left_open(call(self._world.server, "sources/conflicts", body)[1]["data"])
             return
-        shown = {i for machine in self._world.machines for found in machine.conflicts() for i in found.server_ids}
+        shown = {
+            machine.name: {i for found in machine.conflicts() for i in found.server_ids}
+            for machine in self._world.machines
+        }
         for listed in call(self._world.server, "sources/conflicts", body)[1]["data"]:
-            if listed["id"] not in shown:
-                yield f"left open: nobody is shown the conflict on {listed['relativePath']} that stands on the server"
+            for name in (name for name, ids in shown.items() if listed["id"] not in ids):
+                yield f"left open: {name} is not shown the conflict on {listed['relativePath']} of the server"
 
     def _left_open_on_plain(self, listed: dict[str, tuple[str, str, str | None]]) -> Iterator[str]:
         """A conflict is its machine's; one that lost its index cannot know it.
@@ -361,9 +365,9 @@ def _watch_person(machine: Machine, of: MachineTrace) -> None:
             setattr(actor, name, functools.partial(noted, getattr(actor, name)))
 
 
-def _watch_decisions(machine: Machine, of: MachineTrace) -> None:
+def _watch_decisions(world: World, machine: Machine, of: MachineTrace) -> None:
     """Record the texts that a decided conflict showed, and those that an undo of deletes brings back."""
-    tell = machine.tell
+    tell, decisions = machine.tell, DecisionAudit()
 
     def told(*messages: m.Message) -> None:
         for message in messages:
@@ -383,6 +387,8 @@ def _watch_decisions(machine: Machine, of: MachineTrace) -> None:
         undo = any(isinstance(message, m.UndoDeletes) for message in messages)
         held = machine.engine.held if undo else None
         tell(*messages)
+        if world.plain is None:
+            of.complaints += decisions.check(world, machine, messages)
         of.disputes |= {_dispute(c.path, c.base_hash, c.local_hash) for c in machine.engine._ctx.parked.values()}
         if undo:
             undone = {*machine.engine._ctx.undone.items(), *(() if held is None else held.files)}

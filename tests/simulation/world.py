@@ -31,7 +31,7 @@ from simulation.plain_face import FILLERS, NAMES, PlainFace
 from simulation.programs import Programs
 from simulation.schedule import Turns
 from simulation.script import Script
-from simulation.servers import RAVEN, WRITES, Server, call
+from simulation.servers import RAVEN, WRITES, Server, StrictServer, call
 from simulation.simfs import SimFs
 from simulation.stranger import Stranger
 from simulation.user import sha
@@ -106,6 +106,8 @@ class World:
         self._turns = Turns(self)
 
     def _make_server(self) -> Server:
+        if self.chances.skipped and self.plan.server == "strict":
+            return StrictServer(self.plan.seed, self.clock, self.chances.skipped)
         return SERVERS[self.plan.server](self.plan.seed, self.clock)
 
     @property
@@ -290,6 +292,32 @@ class World:
         if paths:
             machine.hear(paths)
 
+    def save_alike(self) -> None:
+        """The server gets a new text, and people at all machines with the old one save the same other text over it."""
+        path, holders = self._shared()
+        if holders:
+            self._update(path, self.people.text(b""), sha(holders[0].user.read(path) or b""))
+            text = self.people.text(b"")
+            for machine in holders:
+                self._save(machine, path, text)
+
+    def save_apart(self) -> None:
+        """People at all machines with the same version of a file save different texts over it."""
+        path, holders = self._shared()
+        for machine in holders:
+            self._save(machine, path, None)
+
+    def _shared(self) -> tuple[str, list[Machine]]:
+        """A path whose head several machines hold, and these machines; none of them if there is no such path."""
+        heads = self.server.heads(self.source_id)
+        holders = {p: [x for x in self.machines if x.user.read(p) == heads[p].encode()] for p in sorted(heads)}
+        return self.rng.choice([(p, machines) for p, machines in holders.items() if len(machines) > 1] or [("", [])])
+
+    def _save(self, machine: Machine, path: str, text: bytes | None) -> None:
+        paths = self.people.save(machine.user, path, text)
+        self.note(machine.name, self.people.last)
+        machine.hear(paths)
+
     def edit_on_server(self) -> None:
         """Somebody changes a file on the server."""
         if self.plain is not None:
@@ -300,8 +328,10 @@ class World:
         if not heads:
             return
         path = self.rng.choice(sorted(heads))
-        text = self.people.text(heads[path].encode())
-        base = self.people.base(heads[path])
+        self._update(path, self.people.text(heads[path].encode()), self.people.base(heads[path]))
+
+    def _update(self, path: str, text: bytes, base: str | None) -> None:
+        """An edit on the server."""
         more = {} if base is None else {"baseHash": base}
         status, answer = self.ask(
             "sources/file/update", sourceId=self.source_id, relativePath=path, content=text.decode(), **more

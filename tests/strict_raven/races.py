@@ -26,6 +26,7 @@ class Races:
         resolve: chance that a conflict resolved within the window can be resolved again.
         window: seconds within which two requests are at the same time.
         hold: seconds after which a skipped event can be read at the latest.
+        reads: the most reads that pass a skipped event by.
     """
 
     seed: int = 0
@@ -35,6 +36,7 @@ class Races:
     resolve: float = 0.0
     window: float = 0.25
     hold: float = 5.0
+    reads: int = 3
 
 
 class Dice:
@@ -72,7 +74,7 @@ class Dice:
     def maybe_hide(self, source: Source, event: Event, now: float) -> None:
         """Roll whether the new event is late for its readers."""
         if self._happens(self._races.skip):
-            source.hidden[event.cursor] = Hidden(self._random.randint(1, 3), now + self._races.hold)
+            source.hidden[event.cursor] = Hidden(self._random.randint(1, self._races.reads), now + self._races.hold)
 
 
 def readable(source: Source, event: Event, now: float) -> bool:
