@@ -197,7 +197,7 @@ class Uploads:
 
     def retry_refused(self) -> None:
         """Try every refused file again: a start may follow an update of the server."""
-        rows = self._path_store.with_step(Step.SKIP)
+        rows = self._path_store.with_step(Step.SKIP, Step.PARK)
         self._retry([row for row in rows if row.local.reason is Reason.REFUSED])
 
     def _retry_due(self) -> None:

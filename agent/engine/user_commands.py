@@ -92,14 +92,14 @@ class UserCommands:
             if chosen is None or path in chosen:
                 ctx.clear_problem(path, *_RETRIED)
                 in_flight.clear_deferral(path)
-        rows = [
-            row for row in self._path_store.with_step(Step.SKIP, Step.UNKNOWN) if chosen is None or row.path in chosen
-        ]
+        # A parked file that was refused would be set aside once its conflict is over.
+        aside = self._path_store.with_step(Step.SKIP, Step.UNKNOWN, Step.PARK)
+        rows = [row for row in aside if chosen is None or row.path in chosen]
         refused = [row for row in rows if row.local.reason in _REFUSALS]
         if refused or chosen is None:
             # Also if nothing was refused: a limit learned from one bad answer would refuse the next file.
             ctx.update_source_row(max_bytes=None)
-        known = [row for row in refused if row.step is Step.SKIP]
+        known = [row for row in refused if row.step is not Step.UNKNOWN]
         if known:
             self._path_store.change(replace(row, local=replace(row.local, reason=None)) for row in known)
         # Without a fingerprint, a file that had shrunk is taken as an edit: the person asked for it.

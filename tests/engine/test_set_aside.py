@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec import structs
 
 from agent.core.errors import Problem, ProblemKind
@@ -11,7 +12,7 @@ from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.engine.config import RunMode
 from agent.engine.status import SourceView
-from engine.harness import SOURCE, EngineHarness, seen, sha, started, text_of
+from engine.harness import SOURCE, EngineHarness, delete, seen, sha, started, text_of, upsert
 
 OFFLINE = Problem(ProblemKind.OFFLINE, "the server cannot be reached")
 FAULT = Problem(ProblemKind.SERVER_FAULT, "the server failed")
@@ -221,3 +222,25 @@ def test_op1_a_failed_try_is_over_once_a_later_one_passed() -> None:
     harness.answer(Result.APPLIED)
     view = looked_at(harness, {"a.md": "two"})
     assert (view.state, view.failed_tries, view.pending_push) == (SourceState.SYNCING, (), 1)
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_fs7_a_parked_file_is_tried_again_as_well(restarts: bool) -> None:
+    """FS7: it was refused while it was parked. Once the server's file is gone, nothing else would send it again."""
+    harness = EngineHarness(hub=True)
+    harness.begin({"a.md": "mine"}, upsert("a.md", "theirs", 1))
+    send = harness.take(e.Send)
+    result = Result.REJECTED if restarts else Result.TOO_LARGE
+    refusal = Outcome(send.parcels[0].operation.id, result, detail="refused", limit=None if restarts else 3)
+    harness.tell(m.BatchAnswered(send.number, (refusal,)))
+    harness.rest()
+    assert harness.row("a.md").local.reason is not None and harness.conflicts()
+    if restarts:
+        harness.restart()
+        harness.tell(m.ChangesApplied(()))
+    else:
+        harness.tell(m.Retry(("a.md",)))
+    harness.look({})
+    harness.feed(delete("a.md", 2))
+    assert [parcel.operation.path for parcel in harness.take(e.Send).parcels] == ["a.md"]
+    assert not harness.index.problems.all(SOURCE) and harness.engine.accepts.max_bytes is None

@@ -137,4 +137,9 @@ REGRESSIONS = (
         Plan(158, "plain"),
         ("moves the folder d to g", "writes d/e/b.md = f"),
     ),
+    Regression(
+        "a_parked_file_that_was_refused_is_tried_again",
+        Plan(810195, "hub"),
+        ("network: too large at sources/push-batch", "deletes d/e/b.md"),
+    ),
 )
