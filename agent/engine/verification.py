@@ -237,14 +237,15 @@ class Verification:
             # Its head is asked for if the mark moved, as for every other path.
             return
         held = listed.version if listed else None
-        if is_same_version(held, entry.operation.base_version):
+        row = self._path_store.row(path)
+        is_newest = row.remote.hash == entry.operation.hash and self._quiet(path)
+        if is_newest and is_same_version(held, entry.operation.base_version):
             # The server does not know the acknowledged version any more: the listing shows the one before it. Without
             # a base that is no edit, so the folder's file is not set back.
-            row = self._path_store.row(path)
             self._path_store.change([replace(row, base=ABSENT, remote=side_of(held))])
         elif (held.hash if held else None) == entry.operation.hash:
             for suspect in entry.suspects:
-                self._conflicts.lost_update(self._path_store.row(path), entry.operation, suspect.version)
+                self._conflicts.lost_update(row, entry.operation, suspect.version)
 
     def _compare(self) -> None:
         ctx = self._ctx

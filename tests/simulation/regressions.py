@@ -142,4 +142,9 @@ REGRESSIONS = (
         Plan(810195, "hub"),
         ("network: too large at sources/push-batch", "deletes d/e/b.md"),
     ),
+    Regression(
+        "an_acknowledged_push_of_an_earlier_server_life_sets_no_newer_file_back",
+        Plan(810045, "plain"),
+        ("server  is put back from the copy", "replaces d/a.md = m"),
+    ),
 )
