@@ -252,8 +252,9 @@ class RemoteFeed:
         if version is None or version.rev is None or version.hash != remote.hash or row.position != position:
             return
         newest = replace(remote, rev=version.rev, remote_id=version.remote_id or remote.remote_id)
-        if newest != remote:
-            reading.rows[row.path] = replace(row, remote=newest)
+        completed = _with_known_base(replace(row, remote=newest), version)
+        if completed != row:
+            reading.rows[row.path] = completed
             reading.changed.add(row.path)
 
     def _ours(self, reading: _PageContext, operation_id: str | None) -> StoredOperation | None:
@@ -301,7 +302,7 @@ class RemoteFeed:
             row.remote.hash == operation.hash and all(e.state is not OperationState.ACKED for e in later)
         ):
             # The server holds this version until a later operation of ours is acknowledged.
-            row = replace(row, remote=side_of(made))
+            row = _with_known_base(replace(row, remote=side_of(made)), made)
         ctx.move_operations([self._in_doubt.record_result(entry, made)], OperationState.ECHOED, position)
         row = replace(row, position=max(row.position, position))
         for suspect in entry.suspects:
@@ -339,6 +340,17 @@ class RemoteFeed:
         in_flight.keep_content(event.path, event.hash, content)
         if event.latest:
             in_flight.latest.add(event.path)
+
+
+def _with_known_base(row: PathRow, made: Version | None) -> PathRow:
+    """Return the row with this revision at its base, if that has the same content and its revision was not known.
+
+    The next event of the same page may put another version at the remote side.
+    """
+    base = row.base
+    if made is None or made.rev is None or base.hash != made.hash or base.rev is not None:
+        return row
+    return replace(row, base=replace(base, rev=made.rev, remote_id=made.remote_id or base.remote_id))
 
 
 def _echo_state(entry: StoredOperation | None, path: str, position: int) -> EchoState:

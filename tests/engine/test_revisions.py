@@ -100,6 +100,16 @@ def test_an_answer_without_a_revision_is_completed_by_its_event() -> None:
     assert sides(harness) == (held("one", "v1"),) * 2
 
 
+def test_a_base_is_completed_by_its_event_below_a_newer_one() -> None:
+    """The remote side goes on to the next version; an edit of the base still names the revision."""
+    for answered, more in (("OWN_ECHO", {}), ("COUNTED", {"position": 1})):
+        harness = EngineHarness(hub=True)
+        harness.begin({"a.md": "one"})
+        first = answer(harness, None, None, **more)
+        harness.feed(told("a.md", "one", 1, "v1", operation=first.id), told("a.md", "two", 2, "v2"))
+        assert sides(harness) == (held("one", "v1"), held("two", "v2")), answered
+
+
 def test_an_answer_without_a_file_keeps_the_one_of_the_feed() -> None:
     """The event came first; an answer that repeats its revision must not take the file's id away."""
     harness = EngineHarness()

@@ -195,9 +195,9 @@ class PlainRemote:
             before = versions[index + 1].rev if index + 1 < len(versions) else None
             if (version.by, version.hash) == (self._device, operation.hash) and before == operation.base_rev:
                 return Outcome(operation.id, Result.APPLIED, rev=version.rev, remote_id=identifier)
-        wanted = (operation.path, operation.hash, operation.base_rev)
+        wanted = (operation.path, operation.hash)
         own = self._own_conflicts(source_id) if operation.verb is not Verb.MOVE else ()
-        found = next((c for c in own if (c.path, c.local_hash, c.base_rev) == wanted), None)
+        found = next((c for c in own if (c.path, c.local_hash) == wanted and _is_base_of(c, operation)), None)
         return Outcome(operation.id, Result.UNCERTAIN if found is None else Result.CONFLICT, found)
 
     def fetch(self, source_id: str, transfer: Transfer, offset: int, sink: Sink) -> None:
@@ -296,6 +296,13 @@ class PlainRemote:
 
     def _id_at(self, source: str, path: str) -> str | None:
         return self._known_id(source, path) or self._tree.file(source, path)
+
+
+def _is_base_of(found: RemoteConflict, operation: Operation) -> bool:
+    """Whether a conflict may be about this base. Without a known revision it was sent with the head's, or none."""
+    if operation.base is None or operation.base_rev is not None:
+        return found.base_rev == operation.base_rev
+    return found.base_rev is not None
 
 
 def _source(value: Any) -> RemoteSource:

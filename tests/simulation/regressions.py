@@ -147,4 +147,9 @@ REGRESSIONS = (
         Plan(810045, "plain"),
         ("server  is put back from the copy", "replaces d/a.md = m"),
     ),
+    Regression(
+        "an_edit_on_a_base_of_unknown_revision_leaves_no_conflict_open",
+        Plan(810782, "plain"),
+        ("server  edit d/e/b.md = e", "replaces d/e/b.md = EMPTY"),
+    ),
 )
