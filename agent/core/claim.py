@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from agent.core.conflict import Conflict, ConflictOrigin
 from agent.core.remote_records import RemoteConflict
-from agent.core.version import Version, is_same_version, version_of
+from agent.core.version import Version, is_base, version_of
 
 
 class OwnPush(Struct, frozen=True):
@@ -117,7 +117,7 @@ def claim(
     same_text = [push for push in own if push.hash == found.local_hash]
     if any(push.in_doubt for push in same_text):
         return Claim.IN_DOUBT
-    mine = [p for p in same_text if not found.base_known or is_same_version(p.base_version, found.base_version)]
+    mine = [p for p in same_text if not found.base_known or is_base(p.base_version, found.base_hash, found.base_rev)]
     if not mine:
         # No push of ours carried this text on this base, so another machine's did.
         return Claim.FOREIGN
@@ -141,7 +141,7 @@ def is_same_disagreement(conflict: Conflict, found: ConflictEvidence | RemoteCon
     if conflict.origin is not ConflictOrigin.TREES or found.local_hash != conflict.local_hash:
         return False
     base_known = found.base_known if isinstance(found, ConflictEvidence) else True
-    return not base_known or is_same_version(found.base_version, conflict.base_version)
+    return not base_known or is_base(conflict.base_version, found.base_hash, found.base_rev)
 
 
 def _was_decided(past: Conflict, found: ConflictEvidence, head: str | None) -> bool:
@@ -181,4 +181,4 @@ def to_close(
 
 
 def _is_refusal_of(push: OwnPush, found: RemoteConflict) -> bool:
-    return push.hash == found.local_hash and is_same_version(push.base_version, found.base_version)
+    return push.hash == found.local_hash and is_base(push.base_version, found.base_hash, found.base_rev)

@@ -6,7 +6,7 @@ import enum
 from collections.abc import Sequence
 
 from agent.core.remote_records import Operation, RemoteConflict, Verb
-from agent.core.version import Version, is_same_version
+from agent.core.version import Version, is_base, is_same_version
 
 
 class InDoubtVerdict(enum.StrEnum):
@@ -44,7 +44,7 @@ def judge_in_doubt(
         # An open conflict wins over the history: a refused text may be in the history from an earlier time. The base
         # must be ours too, because another machine may have been refused the same text on another base.
         same = conflict.path == operation.path and conflict.local_hash == operation.hash
-        if same and is_same_version(conflict.base_version, base) and not holds_ours:
+        if same and is_base(base, conflict.base_hash, conflict.base_rev) and not holds_ours:
             return InDoubtVerdict.CONFLICT, conflict
     if holds_ours:
         # The server holds the bytes. It makes no difference which writer put them there.

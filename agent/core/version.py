@@ -38,5 +38,15 @@ def is_same_version(one: Version | None, other: Version | None) -> bool:
     return one.hash == other.hash and not (_differ(one.rev, other.rev) or _differ(one.remote_id, other.remote_id))
 
 
+def is_base(version: Version | None, digest: str | None, rev: str | None) -> bool:
+    """Return True if this is the version that a conflict names as the base of its refused text.
+
+    A server that no longer knows the base's content names its revision alone.
+    """
+    if digest is None and rev is not None:
+        return version is not None and version.rev == rev
+    return is_same_version(version, version_of(digest, rev))
+
+
 def _differ(one: str | None, other: str | None) -> bool:
     return one is not None and other is not None and one != other

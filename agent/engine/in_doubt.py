@@ -138,6 +138,15 @@ class InDoubt:
         self._path_store.change([self._conflicts.refused(row, entry, found)])
         ctx.in_flight.mark_changed([row.path])
 
+    def late_answer(self, outcome: Outcome) -> None:
+        """Take the answer to an operation that is over: it was given up, or the feed has shown its event.
+
+        A conflict that it opened is known from here alone on a server without events for them. The list says of it
+        all that is needed to judge whose it is.
+        """
+        if outcome.result is Result.CONFLICT:
+            self._ctx.in_flight.request_conflicts()
+
     def refused(self, entry: StoredOperation, text: str) -> None:
         """Record that the server rejects an operation for good. ``text``: why, for people."""
         ctx = self._ctx

@@ -74,10 +74,10 @@ class Uploads:
         doubtful: list[StoredOperation] = []
         failed: list[tuple[StoredOperation, Outcome]] = []
         for identifier, entry in live.items():
-            if entry is None:
-                continue
             outcome = outcomes.get(identifier) or Outcome(identifier, Result.UNCERTAIN)
-            if outcome.result is Result.APPLIED:
+            if entry is None:
+                self._in_doubt.late_answer(outcome)
+            elif outcome.result is Result.APPLIED:
                 applied.append((entry, outcome))
             elif outcome.result is Result.UNCERTAIN or (outcome.result is Result.CONFLICT and outcome.conflict is None):
                 doubtful.append(entry)

@@ -152,4 +152,9 @@ REGRESSIONS = (
         Plan(810782, "plain"),
         ("server  edit d/e/b.md = e", "replaces d/e/b.md = EMPTY"),
     ),
+    Regression(
+        "a_conflict_of_an_operation_given_up_is_closed",
+        Plan(820307, "plain"),
+        ("server  is put back from the copy", "deletes g/c.md"),
+    ),
 )

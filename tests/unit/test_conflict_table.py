@@ -254,6 +254,7 @@ def test_what_happens_next(case: Case) -> None:
 
 PUSH = OwnPush(MINE, BASE)
 LISTED = ConflictEvidence("k9", MINE, HEAD, base_hash=BASE, base_known=True)
+FORGOTTEN = ConflictEvidence("k9", MINE, HEAD, base_rev="v1", base_known=True)
 RESOLVED = resolving(between(server_ids=()), Resolution.KEEP_RAVEN, HEAD)
 
 CLAIMS = [
@@ -267,6 +268,12 @@ CLAIMS = [
     ("FC3: a late equal of what we resolved", LISTED, (PUSH,), None, (RESOLVED,), Claim.RESOLVED),
     ("an equal, the head moved on", LISTED, (PUSH,), None, (replace(RESOLVED, wanted_hash=NEWER),), Claim.FOREIGN),
     ("given up, and arrived after all", LISTED, (OwnPush(MINE, BASE, abandoned=True),), None, (), Claim.STALE_OWN),
+    ("the server forgot our base's content, and names its revision", FORGOTTEN,
+     (OwnPush(MINE, BASE, abandoned=True, base_rev="v1"),), None, (), Claim.STALE_OWN),
+    ("the server forgot the content of another base", FORGOTTEN,
+     (OwnPush(MINE, BASE, abandoned=True, base_rev="v2"),), None, (), Claim.FOREIGN),
+    ("our push had no base, and the server forgot that of another one", FORGOTTEN,
+     (OwnPush(MINE, None, abandoned=True),), None, (), Claim.FOREIGN),
     ("our push was applied; theirs was refused", LISTED, (PUSH,), None, (), Claim.FOREIGN),
     ("we show a newer text than theirs", LISTED, (PUSH,), between(local_hash=NEWER), (), Claim.FOREIGN),
 ]  # fmt: skip

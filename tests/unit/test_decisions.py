@@ -122,6 +122,14 @@ def test_a_conflict_on_another_visit_of_the_base_is_not_ours() -> None:
     assert verdicts == [Verdict.NOT_APPLIED, Verdict.CONFLICT, Verdict.CONFLICT]
 
 
+def test_a_conflict_on_a_forgotten_base_is_known_by_its_revision() -> None:
+    """The server was restored: it knows the revision that our operation named, and no content of it."""
+    operation = replace(_operation(), base_rev="v3")
+    listed = [replace(_conflict(B), base_hash=None, base_rev=rev) for rev in ("v1", "v3", None)]
+    verdicts = [judge_in_doubt(operation, Version(C, rev="v4"), [], [found])[0] for found in listed]
+    assert verdicts == [Verdict.NOT_APPLIED, Verdict.CONFLICT, Verdict.NOT_APPLIED]
+
+
 SAME = [
     (None, None, True),
     (None, Version(A), False),
