@@ -267,7 +267,11 @@ class Pusher:
             detail = failure.reason or failure.problem.message
             outcomes.append(Outcome(items[0].operation.id, Result.REJECTED, detail=detail))
             return None
-        outcomes += [Outcome(item.operation.id, _unless_sent(failure)) for item in items]
+        is_gone = failure.problem.kind in MISSING
+        for item in items:
+            # An upload session that is gone may have ended with an earlier copy of this very commit.
+            in_doubt = is_gone and "upload" in item.fields
+            outcomes.append(Outcome(item.operation.id, Result.UNCERTAIN if in_doubt else _unless_sent(failure)))
         return failure.problem
 
     def _one_by_one(self, source: str, device: str, items: list[Item], outcomes: list[Outcome]) -> Problem | None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
+import msgspec
 import pytest
 
 from agent.core.errors import ProblemKind, RemoteError
@@ -18,6 +19,7 @@ from remotes.suite import promises
 from remotes.suite.account import kind_of
 from remotes.suite.transfers import LARGE, OpenedFile, joined, opening, received, transfer_of
 from remotes.suite.world import replay, sha
+from strict_raven import Response
 
 HARMLESS = {
     "an envelope": Traps(envelope=True),
@@ -108,6 +110,50 @@ class TestCommits:
         assert world.results(one, two) == [Result.APPLIED, Result.UNCERTAIN]
         outcome = world.remote.recall(world.source, two.operation, None)
         assert (outcome.result, (outcome.rev, outcome.remote_id)) == (Result.APPLIED, world.identity("b.md"))
+
+    def test_a_commit_that_arrives_twice_is_in_doubt(self, trapped: Make) -> None:
+        """CR4: the second copy finds its upload session gone, and is no proof that nothing was done."""
+        world = trapped(Traps())
+        world.put("a.md", "theirs")
+        edit, handle = opening(world, "a.md", OpenedFile(LARGE)), world.faults.handle
+
+        def twice(method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
+            if path.endswith("/commits"):
+                handle(method, path, headers, body)
+            return handle(method, path, headers, body)
+
+        world.faults.handle = twice  # type: ignore[method-assign]
+        assert world.results(edit) == [Result.UNCERTAIN]
+        outcome = world.remote.recall(world.source, edit.operation, None)
+        assert outcome.result is Result.CONFLICT
+        assert outcome.conflict is not None
+        assert outcome.conflict.local_hash == edit.operation.hash
+
+    def test_a_conflict_on_a_base_of_unknown_revision_is_recalled(self, trapped: Make) -> None:
+        """CR4: it was sent without one, so the conflict names none either; a new file's conflict is another one."""
+        world = trapped(Traps())
+        world.results(world.edit("a.md", "A1"))
+        edit = world.edit("a.md", "A2", "A1")
+        unnamed = msgspec.structs.replace(edit, operation=msgspec.structs.replace(edit.operation, base_rev=None))
+        world.put("a.md", "theirs")
+        assert world.results(unnamed) == [Result.CONFLICT]
+        assert world.remote.recall(world.source, unnamed.operation, None).result is Result.CONFLICT
+        new = msgspec.structs.replace(unnamed.operation, base=None)
+        assert world.remote.recall(world.source, new, None).result is Result.UNCERTAIN
+
+    def test_a_moved_folder_is_not_remembered_from_the_book(self, trapped: Make) -> None:
+        """The page that tells of the move is read, and a question in between takes the old id from the book."""
+        world = trapped(Traps())
+        world.put("d/a.md", "A")
+        _, state = world.drain()
+        world.move("d", "e")
+        first = world.remote.pull(world.source, state, 0, 0)
+        world.book.commit_page(first)
+        page = world.remote.pull(world.source, first.state, 0, 0)
+        assert world.remote.head(world.source, "d/b.md") is None
+        world.book.commit_page(page)
+        world.results(world.edit("d/b.md", "B"))
+        assert sorted(world.held()) == ["d/b.md", "e/a.md"]
 
     def test_a_replaced_version_is_reported(self, trapped: Make) -> None:
         """A server that does not compare the base put our edit over a version that nobody here has seen."""

@@ -31,6 +31,8 @@ class Tree:
         self._refused: set[str] = set()
         """Ids of the book that the server did not know."""
         self._ids: dict[tuple[str, str], str] = {}
+        self._of_book: dict[str, set[str]] = {}
+        """Source to the ids of the book that were used. They are asked of the book each time: it follows the moves."""
         self._lock = threading.Lock()
 
     def forget(self, source: str) -> None:
@@ -42,6 +44,7 @@ class Tree:
         """Ask for every folder again, whatever the book says: the server did not know one of them."""
         with self._lock:
             self._refused |= {identifier for (of, _), identifier in self._ids.items() if of == source}
+            self._refused |= self._of_book.pop(source, set())
         self.forget(source)
 
     def children(self, source: str, folder: str | None, offset: int) -> tuple[list[Row], bool]:
@@ -114,7 +117,11 @@ class Tree:
 
     def _in_book(self, source: str, path: str) -> str | None:
         found = self._books(source).folder_id(path)
-        return None if found is None or found in self._refused else self._keep(source, path, found)
+        if found is None or found in self._refused:
+            return None
+        with self._lock:
+            self._of_book.setdefault(source, set()).add(found)
+        return found
 
     def _look(self, source: str, parent: str | None, name: str, path: str) -> str:
         for child in self.all_children(source, parent):

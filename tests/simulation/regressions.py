@@ -109,8 +109,8 @@ REGRESSIONS = (
     ),
     Regression(
         "a_decided_text_that_the_server_lost_is_not_fetched",
-        Plan(401, "plain"),
-        ("decides g/c.md: keep_raven", "deletes g/c.md"),
+        Plan(493, "plain"),
+        ("decides d/a.md: keep_raven", "deletes d/a.md"),
     ),
     Regression(
         "a_file_moved_onto_a_new_one_in_doubt_does_not_replace_it",
@@ -156,5 +156,15 @@ REGRESSIONS = (
         "a_conflict_of_an_operation_given_up_is_closed",
         Plan(820307, "plain"),
         ("server  is put back from the copy", "deletes g/c.md"),
+    ),
+    Regression(
+        "a_commit_that_arrived_twice_leaves_no_conflict_open",
+        Plan(810553, "plain"),
+        ("commits arrives twice", "moves b.txt to d/a.md"),
+    ),
+    Regression(
+        "a_new_file_does_not_follow_a_folder_move_that_was_just_read",
+        Plan(820082, "plain"),
+        ("server  moves the folder d to h", "writes d/a.md = j"),
     ),
 )
