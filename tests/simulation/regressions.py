@@ -167,4 +167,9 @@ REGRESSIONS = (
         Plan(820082, "plain"),
         ("server  moves the folder d to h", "writes d/a.md = j"),
     ),
+    Regression(
+        "marks_of_single_passes_are_cleared_by_their_next_start",
+        Plan(811537, "plain"),
+        ("writes A.md = g", "replaces D/a.md = f"),
+    ),
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from agent.core.model import Reason
 from agent.engine import effects as e
 from agent.engine import messages as m
+from agent.engine.config import RunMode
 from simulation import deciding
 from simulation.indexes import SOURCE
 from simulation.machine import Machine, Waiting
@@ -57,6 +58,11 @@ class Ending:
             for machine in world.machines:
                 machine.kill()
                 world.revive(machine)
+                if machine.habits.run_mode is RunMode.ONE_SHOT:
+                    # Its processes end with their passes, before the last marks are cleared: each pass may leave some.
+                    machine.work()
+            if not left_over(world):
+                return
             world.now += _BETWEEN
         raise NeverAtRest(f"not at rest after {ROUNDS} rounds: {self._state()}")
 
