@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from agent.core.conflict_verdict import EXCLUDED
 from agent.core.model import Resolution
 from agent.engine import effects as e
 from agent.engine import messages as m
@@ -67,6 +68,24 @@ def test_our_text_replaces_the_servers(home: Household, world: PlainWorld, large
     assert home.files() == world.held() == {PATH: ours}
     assert home.index.conflicts.live(SOURCE) == []
     assert theirs in {revision.hash for revision in world.file(PATH).revisions}
+
+
+@pytest.mark.parametrize("choice", [Resolution.KEEP_RAVEN, Resolution.KEEP_LOCAL])
+@pytest.mark.parametrize(("large_here", "large_there"), SIZES)
+def test_an_excluded_file_is_decided_by_what_the_server_has(
+    home: Household, world: PlainWorld, large_here: bool, large_there: bool, choice: Resolution
+) -> None:
+    """FC4: rules exclude a parked file. The server is still asked for it, and the folder's file stays as it is."""
+    parked(home, world, large_here=large_here, large_there=large_there)
+    ours, theirs = (home.root / PATH).read_bytes(), world.held()[PATH]
+    (home.root / ".gitignore").write_text("d/\n")
+    home.sync()
+    (shown,) = home.index.conflicts.live(SOURCE)
+    assert shown.note == EXCLUDED and shown.remote_hash == world.file(PATH).head.hash
+    decide(home, choice, ours if choice is Resolution.KEEP_LOCAL else None)
+    assert home.index.conflicts.live(SOURCE) == [] and not home.leftovers()
+    assert (home.root / PATH).read_bytes() == ours
+    assert world.held()[PATH] == (theirs if choice is Resolution.KEEP_RAVEN else ours)
 
 
 def test_the_text_is_fetched_by_another_process(home: Household, world: PlainWorld) -> None:
