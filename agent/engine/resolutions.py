@@ -191,7 +191,7 @@ class Resolutions:
             self._refuse(conflict, row, "the server's version changed; please look again")
         elif isinstance(step, Done):
             self._finish(conflict, row, head.version if head else None)
-        elif self._needs_text(step) and self._text(step) is None and not self._is_in_folder(step, row):
+        elif self._lacks_text(step, row) or self._cannot_follow(conflict, row, digest):
             self._refuse(conflict, row, _NO_TEXT)
         elif isinstance(step, Push) and not self._large.keep_replaced(row, head):
             # The server keeps no history: the head that was shown is in the trash before it is replaced.
@@ -254,8 +254,19 @@ class Resolutions:
         texts = (self._ctx.index.texts.get(digest) for digest in (found.local_hash, found.remote_hash))
         return tuple(text for text in texts if text)
 
-    def _needs_text(self, step: CloseOnServer | Push) -> bool:
-        return step.hash is not None if isinstance(step, Push) else step.text_hash is not None
+    def _lacks_text(self, step: CloseOnServer | Push, row: PathRow) -> bool:
+        needed = step.hash if isinstance(step, Push) else step.text_hash
+        return needed is not None and self._text(step) is None and not self._is_in_folder(step, row)
+
+    def _cannot_follow(self, conflict: Conflict, row: PathRow, head: str | None) -> bool:
+        """Return True if the push behind a close will lack its text: no excluded file is read in the folder.
+
+        The conflict stays on the server then. Closed there, it would be over with the head that was not chosen.
+        """
+        wanted = conflict.wanted_hash
+        if not self._ctx.setup.blind_resolve or row.local.presence is not Presence.OUT_OF_SCOPE:
+            return False
+        return wanted is not None and wanted != head and not self._ctx.index.texts.has(wanted)
 
     def _is_in_folder(self, step: CloseOnServer | Push, row: PathRow) -> bool:
         """Return True if the step pushes a large text that the folder holds: it is read there."""

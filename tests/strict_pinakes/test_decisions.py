@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from agent.core.conflict import ConflictState
+from agent.core.conflict_verdict import EXCLUDED
 from agent.core.model import Resolution
 from agent.engine import effects as e
 from agent.engine import messages as m
@@ -60,6 +62,38 @@ def test_a_replaced_head_is_in_the_trash(home: Household, world: PinakesWorld, h
     assert home.files() == world.held() == {PATH: here.encode()}
     assert there.encode() in trashed(home)
     assert home.index.conflicts.live(SOURCE) == [] and not home.leftovers()
+
+
+def decide_excluded(home: Household, text: str | None) -> None:
+    """The rules exclude the parked file, and the person decides for the folder's text."""
+    (home.root / ".gitignore").write_text("d/\n")
+    home.sync()
+    (shown,) = home.index.conflicts.live(SOURCE)
+    home.deliver(m.Resolve(shown.id, shown.generation, Resolution.KEEP_LOCAL, text.encode() if text else None))
+    home.sync()
+
+
+@pytest.mark.parametrize("there", [THERE, "there"])
+def test_the_replaced_head_of_an_excluded_file_is_kept(home: Household, world: PinakesWorld, there: str) -> None:
+    """FC4: nothing is installed there, and a large head is still fetched for the trash before it is replaced."""
+    parked(home, world, "here", there)
+    decide_excluded(home, "here")
+    assert world.held() == {PATH: b"here"} and (home.root / PATH).read_text() == "here"
+    assert there.encode() in trashed(home)
+    assert home.index.conflicts.live(SOURCE) == [] and not home.leftovers()
+
+
+@pytest.mark.parametrize("there", [THERE, "there"])
+def test_a_large_excluded_file_cannot_be_chosen(home: Household, world: PinakesWorld, there: str) -> None:
+    """FC4: it is not read in the folder. The conflict stays and says so; the server's text is not kept in its place."""
+    parked(home, world, HERE, there)
+    decide_excluded(home, None)
+    (shown,) = home.index.conflicts.live(SOURCE)
+    assert (shown.state, shown.note) == (ConflictState.OPEN, EXCLUDED) and shown.server_ids
+    assert world.held() == {PATH: there.encode()} and (home.root / PATH).read_text() == HERE
+    home.deliver(m.Resolve(shown.id, shown.generation, Resolution.KEEP_RAVEN))
+    home.sync()
+    assert home.index.conflicts.live(SOURCE) == [] and world.held() == {PATH: there.encode()}
 
 
 @pytest.mark.parametrize("killed_by", [e.Fetch, e.KeepDownload, e.Send])
