@@ -25,6 +25,7 @@ from agent.api.methods import (
     drafts,
     events,
     files,
+    folder_names,
     history,
     invites,
     join,
@@ -45,7 +46,15 @@ from agent.api.schema.dashboard import DashboardParams
 from agent.api.schema.doctor import DrillParams
 from agent.api.schema.history import CompareParams, RestoreParams, RewindParams, ShowParams
 from agent.api.schema.invites import InviteParams
-from agent.api.schema.links import LinkParams, MoveParams, RulesParams, SourceChangeParams, SourcesParams, UnlinkParams
+from agent.api.schema.links import (
+    CompleteFolderParams,
+    LinkParams,
+    MoveParams,
+    RulesParams,
+    SourceChangeParams,
+    SourcesParams,
+    UnlinkParams,
+)
 from agent.api.schema.settings import ChangeSettingParams, LogTailParams
 from agent.api.schema.status import (
     ActivityCountsParams,
@@ -74,6 +83,7 @@ METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
     "ensure_local_hub": (accounts.ensure_local_hub, HubParams),
     "sources": (links.sources, SourcesParams),
     "link": (links.link, LinkParams),
+    "complete_folder": (folder_names.complete_folder, CompleteFolderParams),
     "change_source": (source_changes.change_source, SourceChangeParams),
     "unlink": (links.unlink, UnlinkParams),
     "move": (links.move, MoveParams),

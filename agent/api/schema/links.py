@@ -84,6 +84,30 @@ class LinkParams(FolderParams, frozen=True, kw_only=True):
     accept_private: bool = False
 
 
+class CompleteFolderParams(Struct, frozen=True, kw_only=True):
+    """The beginning of a folder's path, as a person types it.
+
+    Attributes:
+        typed: begins with / or ~; empty for the person's own folder.
+    """
+
+    typed: str = ""
+
+
+class FolderNamesDocument(Struct, frozen=True, kw_only=True):
+    """Folders of this machine.
+
+    Attributes:
+        above: the typed path up to its last slash.
+        folders: paths in name order; each begins as typed.
+        more: true if there are others.
+    """
+
+    above: str
+    folders: list[str]
+    more: bool
+
+
 class UnlinkParams(FolderParams, frozen=True, kw_only=True):
     """A folder to unlink.
 

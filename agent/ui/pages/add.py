@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final
 
-from starlette.responses import Response
+from starlette.responses import JSONResponse, Response
 
 from agent.core.errors import AgentError, UsageError
 from agent.ui.page_route import PageRoute
@@ -19,8 +19,24 @@ FIELDS: Final = ("folder", "server", "source", "name", "mode", "include", "exclu
 
 
 def add(visit: Visit) -> Response:
-    """Show the form; an address can fill it, as the list of sources does."""
-    return visit.page("add.html", **_values(visit, {name: visit.query.text(name) for name in FIELDS}))
+    """Show the form; an address can fill it, as the list of sources does. With ``browse``, also list folders."""
+    form = {name: visit.query.text(name) for name in FIELDS}
+    values = _values(visit, form)
+    if "browse" in visit.query:
+        values |= _listed(visit, form["folder"])
+    return visit.page("add.html", **values)
+
+
+def folders(visit: Visit) -> Response:
+    """Return the folders whose paths begin as typed, for the script of the page."""
+    return JSONResponse({"folders": _listed(visit, visit.query.text("typed"))["folders"]["folders"]})
+
+
+def _listed(visit: Visit, typed: str) -> dict[str, Any]:
+    """Return the folders whose paths begin as typed, and the one above them. Raises AgentError."""
+    found = visit.call("complete_folder", typed=typed)
+    above = found["above"].rstrip("/").rpartition("/")
+    return {"folders": found, "up": f"{above[0]}/" if above[1] else ""}
 
 
 def _values(visit: Visit, form: dict[str, str]) -> dict[str, Any]:
@@ -33,6 +49,8 @@ def _values(visit: Visit, form: dict[str, str]) -> dict[str, Any]:
         "problem": "",
         "hint": "",
         "line": "",
+        "folders": None,
+        "up": "",
     }
 
 
@@ -41,6 +59,8 @@ def link(visit: Visit) -> Response:
     form = {name: visit.form.text(name).strip() for name in FIELDS}
     values = _values(visit, form)
     try:
+        if "browse" in visit.form:
+            return visit.page("add.html", **{**values, **_listed(visit, form["folder"])})
         asked = _asked(visit, form)
         if form["server"] in LOCAL:
             visit.call("ensure_local_hub")
@@ -89,4 +109,4 @@ def _line(asked: dict[str, Any]) -> str:
     return command(*words, *(["--create"] if asked["create"] else []))
 
 
-ROUTES: Final = (PageRoute("/add", add), PageRoute("/add", link, "POST"))
+ROUTES: Final = (PageRoute("/add", add), PageRoute("/add/folders", folders), PageRoute("/add", link, "POST"))
