@@ -164,6 +164,13 @@ def connect(home: Home, settings: Settings) -> Iterator[Client]:
     if isinstance(taken, SocketClient):
         yield taken
         return
+    import logging
+
+    from agent.runtime.activity_log import not_reported
+
+    if logging.lastResort is not None:
+        # It prints warnings on stderr where no log is set up, as for a single command.
+        logging.lastResort.addFilter(not_reported)
     with taken as session:
         yield LocalClient(session)
 

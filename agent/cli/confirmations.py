@@ -36,7 +36,12 @@ def login(document: Document) -> View:
     lines = [TextLine(f"signed in to {document['name']} ({document['url']}{workspace})", Style.GOOD)]
     if where:
         lines.append(TextLine(f"the token is kept in {where}", Style.ASIDE))
-    lines.append(TextLine(f"next: raven-agent link FOLDER --server {document['name']}", Style.ASIDE))
+    folders = document.get("folders")
+    words = f"link FOLDER --server {document['name']}"
+    if folders:
+        lines.append(TextLine(f"{count_of(folders, 'folder')} of it can go on", Style.ASIDE))
+        words = "sync"
+    lines.append(TextLine(f"next: raven-agent {words}", Style.ASIDE))
     return lines
 
 

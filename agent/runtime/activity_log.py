@@ -23,6 +23,15 @@ _LEVELS: Final = {
 """
 
 
+_REPORTED: Final = frozenset({"conflict", "halted", "deletes_held"})
+"""Kinds that the answer of a single command names as well. It also names a problem with the server."""
+
+
+def not_reported(record: logging.LogRecord) -> bool:
+    """Filter of a log beside an answer: it leaves out what the answer says."""
+    return not hasattr(record, "reported")
+
+
 class ActivityLogger:
     """Logger of one source. Not safe to use from several threads.
 
@@ -41,12 +50,14 @@ class ActivityLogger:
             if log.isEnabledFor(level):
                 words = kind.replace("_", " ")
                 fields = {"source": self._source, "path": path or None, "operation": operation}
+                fields |= {"reported": "yes"} if kind in _REPORTED else {}
                 log.log(level, "%s", f"{words}: {detail}" if detail else words, extra=fields)
         self._log_problem(problem)
 
     def _log_problem(self, problem: Problem | None) -> None:
         before, self._problem = self._problem, problem
         if problem is not None and (before is None or before.kind is not problem.kind):
-            log.warning("%s: %s", problem.kind.value.replace("_", " "), problem.message, extra={"source": self._source})
+            words = problem.kind.value.replace("_", " ")
+            log.warning("%s: %s", words, problem.message, extra={"source": self._source, "reported": "yes"})
         elif problem is None and before is not None:
             log.info("the server answers again", extra={"source": self._source})

@@ -52,6 +52,19 @@ def test_login_takes_the_workspace_from_the_token(raven: Callable[..., Ran], fak
     assert (fake.params("login")["workspace"], fake.params("login")["name"]) == ("w-9", "n")
 
 
+@pytest.mark.parametrize(("folders", "next_step"), [(0, "link FOLDER --server home"), (2, "sync")])
+def test_a_login_names_the_next_step(
+    raven: Callable[..., Ran], fake: FakeAgent, monkeypatch: pytest.MonkeyPatch, folders: int, next_step: str
+) -> None:
+    """An account with folders is one that was signed in to again: nothing has to be linked."""
+    monkeypatch.setattr(sys, "stdin", io.StringIO("t\n"))
+    document = {"name": "home", "url": "https://r.example", "workspace": "w", "stored_in": "file", "changed": True}
+    fake.answers["login"] = {**document, "folders": folders}
+    ran = raven("login", "https://r.example", "--name", "home", "--workspace", "w", "--token-stdin")
+    assert ran.out.endswith(f"next: raven-agent {next_step}\n")
+    assert ("2 folders of it can go on" in ran.out) == (folders == 2)
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [

@@ -59,6 +59,7 @@ def login(agent: Agent, params: LoginParams) -> LoginDocument:
         url=url,
         workspace=entry.workspace,
         stored_in=token.origin.value if token else None,
+        folders=sum(1 for _ in agent.registry.sources_of(entry.name)),
     )
 
 

@@ -25,7 +25,7 @@ from agent.api.schema.sync import (
     SyncDocument,
     SyncParams,
 )
-from agent.core.errors import RemoteError, RootError, UsageError
+from agent.core.errors import Problem, ProblemKind, RemoteError, RootError, UsageError
 from agent.core.model import SourceState
 from agent.core.reconcile import Step
 from agent.engine import messages as m
@@ -100,6 +100,13 @@ def _held(runner: SourceRunner) -> str | None:
     return held.plan if held is not None else None
 
 
+def _trouble_words(agent: Agent, source: SourceEntry, trouble: Problem) -> str:
+    """Return the message of a problem with the server; signed out, with the command that helps."""
+    if trouble.kind is not ProblemKind.SIGNED_OUT:
+        return trouble.message
+    return f"{trouble.message}; sign in again: {agent.server_entry(source.server).login_hint}"
+
+
 def _report(
     agent: Agent, source: SourceEntry, runner: SourceRunner, before: SyncCounters, seconds: float
 ) -> SourceResult:
@@ -108,7 +115,9 @@ def _report(
     skipped = skips(agent, source)
     errors = failures(skipped)
     if view.trouble is not None:
-        errors.append(FileError(path="", code=view.trouble.kind.value, message=view.trouble.message))
+        errors.append(
+            FileError(path="", code=view.trouble.kind.value, message=_trouble_words(agent, source, view.trouble))
+        )
     errors += [FileError(path=path, code="not_sent", message=not_sent([path])) for path in view.failed_tries]
     if view.halted:
         errors.append(FileError(path="", code="halted", message=view.halted))

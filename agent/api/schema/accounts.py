@@ -44,6 +44,7 @@ class LoginDocument(Struct, frozen=True, kw_only=True):
 
     Attributes:
         stored_in: keyring or file, or where the token comes from.
+        folders: linked folders of the account; they go on.
     """
 
     changed: bool
@@ -51,6 +52,7 @@ class LoginDocument(Struct, frozen=True, kw_only=True):
     url: str
     workspace: str
     stored_in: str | None
+    folders: int = 0
 
 
 class LogoutParams(Struct, frozen=True, kw_only=True):
