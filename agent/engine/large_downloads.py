@@ -180,7 +180,11 @@ class LargeDownloads:
                 ctx.retry_state.answered(Call.FETCH)
                 found.present = found.failed_at = 0
                 found.wrong += 1
-                if found.wrong >= _TRIES_OF_WRONG_BYTES:
+                self._take_newest_revision(found)
+                if found.wrong < _TRIES_OF_WRONG_BYTES:
+                    # The server may hold another version by now. Once the file is set aside, its head is not asked for.
+                    ctx.fetch_head(path, self._path_store.row(path))
+                else:
                     self._set_aside(path, Reason.GARBLED, message.text or "wrong bytes came", _GARBLED_SECONDS)
             case FetchResult.NO_ROOM:
                 self._set_aside(path, Reason.DISK, message.text or "the disk is full", _NO_ROOM_SECONDS)

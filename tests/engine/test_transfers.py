@@ -182,6 +182,19 @@ def test_wrong_bytes_are_fetched_once_more() -> None:
     assert reason(harness, "a") is None
 
 
+def test_wrong_bytes_have_the_head_asked_for() -> None:
+    """What the feed said of the path may be old. The head's version is fetched instead, and nothing is set aside."""
+    harness = begun(large_upsert("a", LARGE, 1))
+    (transfer,) = fetches(harness)
+    harness.tell(m.Fetched(transfer.id, m.FetchResult.GARBLED, text="wrong bytes"))
+    newer = LARGE + "!"
+    harness.shows("a", RemoteHead("a", sha(newer), None, "rev-2", "f1", size=len(newer)))
+    harness.tell(m.Fetched(transfer.id, m.FetchResult.CANCELLED))
+    (first, second) = fetches(harness)
+    assert (first, second.hash, second.rev, second.remote_id) == (transfer, sha(newer), "rev-2", "f1")
+    assert reason(harness, "a") is None
+
+
 def test_a_lost_connection_is_tried_with_one_download() -> None:
     """The backoff of the calls holds for all of them; the first that is complete ends it."""
     harness = begun(*(large_upsert(name, name * 20, at) for at, name in enumerate("abc", start=1)))

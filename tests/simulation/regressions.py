@@ -172,4 +172,9 @@ REGRESSIONS = (
         Plan(811537, "plain"),
         ("writes A.md = g", "replaces D/a.md = f"),
     ),
+    Regression(
+        "a_moved_file_of_which_an_old_text_is_known_has_its_head_asked_for",
+        Plan(656, "plain"),
+        ("server  edit g/c.md = g", "server  moves the folder g to h"),
+    ),
 )
