@@ -19,6 +19,9 @@ _SLEEPS = 1500
 """In one pass: half a day, while another machine asks the server every 25 seconds."""
 _RETRIES = 2
 """Rounds in which a person has files tried again that were set aside: that may happen as late as in the first."""
+_NOT_TRIED = (Reason.REFUSED, Reason.TEXT_LOST)
+"""Reasons of files that are not tried again there: the agent does so by itself, or nothing is left that could be tried.
+A retry would only end the report of a lost text."""
 _BETWEEN = 70.0
 """Seconds between two rounds: a server may show an event so late that only the re-reading of a minute finds it."""
 
@@ -81,7 +84,7 @@ class Ending:
             return
         if number < _RETRIES:
             # A file set aside because the server failed is tried again by itself, or the run ends with a difference.
-            aside = {p.path for p in machine.index.problems.all(SOURCE) if p.reason is not Reason.REFUSED}
+            aside = {p.path for p in machine.index.problems.all(SOURCE) if p.reason not in _NOT_TRIED}
             aside |= {r.path for r in machine.index.trees.unsendable(SOURCE) if r.local.reason is not Reason.REFUSED}
             machine.tell(m.Retry(tuple(sorted(aside))))
         machine.begin_pass()
