@@ -14,7 +14,6 @@ from msgspec.structs import replace
 
 from agent.core.conflict import Conflict
 from agent.core.errors import Problem
-from agent.core.model import Side
 from agent.core.remote_records import Operation
 from agent.engine.config import EngineConfig, RunMode
 from agent.engine.effects import Effect, FetchHead, FetchHeadsAndConflicts
@@ -22,6 +21,7 @@ from agent.engine.in_flight import InFlight, SyncCounters
 from agent.engine.messages import Call
 from agent.engine.move_state import MoveState
 from agent.engine.retry_state import RetryState
+from agent.engine.traffic import TrafficCounter
 from agent.index.activity import ActivityKind
 from agent.index.operations import OPEN_STATES, OperationState, PushReason, StoredOperation
 from agent.index.problems import PathProblem
@@ -63,7 +63,7 @@ class EngineContext:
         self.effects: list[Effect] = []
         self.moved: set[str] = set()
         self.changes = 0
-        self._totals: tuple[int, int] | None = None
+        self.traffic = TrafficCounter(index, setup.source)
         self.due: float | None = None
         self.source_row: SourceRow = index.sources.get(setup.source)
         self.problems: dict[str, list[PathProblem]] = {}
@@ -237,25 +237,6 @@ class EngineContext:
             else:
                 del self.problems[path]
 
-    def totals(self) -> tuple[int, int]:
-        """Return the number of local files and their bytes. Counted once, then updated with each change."""
-        if self._totals is None:
-            self._totals = self.index.trees.totals(self.source)
-        return self._totals
-
-    def recount(self, before: Iterable[Side | None], after: Iterable[Side]) -> None:
-        """Update the totals. An unknown old side (None) makes the next ``totals`` count again."""
-        if self._totals is None:
-            return
-        files, size = self._totals
-        for old, new in zip(before, after, strict=True):
-            if old is None:
-                self._totals = None
-                return
-            files += new.is_file - old.is_file
-            size += (new.size or 0 if new.is_file else 0) - (old.size or 0 if old.is_file else 0)
-        self._totals = files, size
-
     def is_busy(self, path: str) -> bool:
         """True if an operation on this path has an unknown outcome, or the folder is being changed there."""
         in_flight = self.in_flight
@@ -327,6 +308,7 @@ class EngineContext:
             self._moves.clear()
         if self._unwritten_activity:
             self.index.activity.append(self.source, self.now, self._unwritten_activity)
+            self.traffic.write(self.now, sum(1 for path, *_ in self._unwritten_activity if path))
             self._unwritten_activity.clear()
 
     def approve_deletes(self, files: Iterable[tuple[str, str]]) -> None:

@@ -123,6 +123,7 @@ class Downloads:
             self._unblock()
         else:
             ctx.tally.pulled += 1
+            ctx.traffic.received += row.local.size or 0
             ctx.record_activity(row.path, ActivityKind.PULLED)
         return installed(row, intent)
 

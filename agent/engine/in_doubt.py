@@ -48,6 +48,8 @@ class InDoubt:
             ctx.tally.deleted_remote += 1
         else:
             ctx.tally.pushed += 1
+            # A move sends no content.
+            ctx.traffic.sent += operation.size if operation.verb is Verb.UPSERT else 0
         kind = ActivityKind.DELETED_REMOTE if operation.verb is Verb.DELETE else ActivityKind.PUSHED
         moved = None if operation.old_path is None else f"moved from {operation.old_path}"
         ctx.record_activity(row.path, kind, moved, operation.id)

@@ -79,7 +79,7 @@ class PathStore:
         ctx.index.trees.put(ctx.source, decided)
         self._unused.difference_update([row.step for row in decided])
         previous = map(self._cache.get, (row.path for row in decided))
-        ctx.recount((None if old is None else old.local for old in previous), (row.local for row in decided))
+        ctx.traffic.recount((None if old is None else old.local for old in previous), (row.local for row in decided))
         # The index keeps no empty row.
         self._cache.update((row.path, PathRow(row.path) if row.is_empty else row) for row in decided)
         for old, new in zip(before, decided, strict=True):
@@ -118,7 +118,7 @@ class PathStore:
         there = [seen for seen in found if seen.side.category not in nothing] if nothing else found
         ctx.index.trees.add(ctx.source, there, steps)
         self._unused.difference_update(steps.values())
-        ctx.recount((ABSENT for _ in there), (seen.side for seen in there))
+        ctx.traffic.recount((ABSENT for _ in there), (seen.side for seen in there))
         conflicted = ctx.parked.keys() | ctx.waiting.keys()
         ctx.moved.update(conflicted & {seen.path for seen in found} if conflicted else ())
         ctx.changes += len(found)

@@ -52,6 +52,7 @@ class Recovery:
         ctx.moved.update(ctx.parked, ctx.waiting)
         ctx.index.operations.prune(ctx.source, ctx.now - _OPERATIONS_KEPT)
         ctx.index.activity.prune(ctx.now - _ACTIVITY_KEPT)
+        ctx.index.traffic.prune(ctx.now - _ACTIVITY_KEPT)
         ctx.in_flight.begin_intents(ctx.index.journal.all(ctx.source))
         self.recover()
 

@@ -67,7 +67,7 @@ def alerts(ctx: EngineContext) -> Alerts:
 
 def view(ctx: EngineContext, *, at_rest: bool) -> SourceView:
     """Return the status, from the index and the work in flight."""
-    files, size = ctx.totals()
+    files, size = ctx.traffic.totals(ctx.now)
     steps = ctx.index.trees.work(ctx.source)
     # A parked path is waiting for a person, and not for us. Rows without work are not in ``steps``.
     for step, count in ctx.index.trees.steps_at(ctx.source, list(ctx.parked)).items():

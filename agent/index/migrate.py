@@ -18,7 +18,7 @@ from agent.core.errors import IndexTooNew
 if TYPE_CHECKING:
     from sqlite_utils import Database, Migrations
 
-SCHEMA_VERSION: Final = 3
+SCHEMA_VERSION: Final = 4
 """Value of ``PRAGMA user_version`` and number of the newest migration. A larger value is refused."""
 
 MIGRATIONS: Final = Path(__file__).with_name("migrations")

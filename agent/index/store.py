@@ -23,6 +23,7 @@ from agent.index.problems import Problems
 from agent.index.recent_deletes import RecentDeletes
 from agent.index.sources import Sources
 from agent.index.texts import Texts
+from agent.index.traffic import Traffic
 from agent.index.transfers import Transfers
 from agent.index.trash_outbox import TrashOutboxTable
 from agent.index.trees import Trees
@@ -60,6 +61,7 @@ class Index:
         self.problems = Problems(connection)
         self.approvals = Approvals(connection)
         self.activity = ActivityLog(connection)
+        self.traffic = Traffic(connection)
         self.recent_deletes = RecentDeletes(connection)
         self.trash_outbox = TrashOutboxTable(connection)
         self.undone_deletes = UndoneDeletesTable(connection)
@@ -78,7 +80,7 @@ class Index:
         self.connection.execute("COMMIT")
 
     def forget_source(self, source: int) -> None:
-        """Delete everything of a source but its activity. Its files stay on both sides."""
+        """Delete everything of a source but its activity and traffic. Its files stay on both sides."""
         self.trees.forget(source)
         self.listing.forget(source)
         self.operations.forget(source)

@@ -57,7 +57,7 @@ _COUNTERS: Final = frozenset(
     {
         "next_poll", "next_batch", "_number", "_taken", "_taken_before", "_judged", "_files", "newest_position",
         "drain_goal", "drained", "echo_goal", "_goal", "acknowledged_spans", "settle_goal", "contents_size", "batches",
-        "batch", "polls", "_compare_after", "changes", "_totals", "waiting_passes",
+        "batch", "polls", "_compare_after", "changes", "waiting_passes",
     }
 )  # fmt: skip
 """Numbers that matter only against each other; ``_progress`` has what follows from them."""
@@ -66,7 +66,7 @@ _ELSEWHERE: Final = frozenset(
         "index", "setup", "rng", "_rng", "tally", "effects", "due", "now", "_unused", "_cache", "_unwritten_activity",
         "new_activity", "_moves", "source_row", "open_operations", "unanswered", "approved", "undone", "parked",
         "waiting", "foreign", "problems", "intents", "moved", "undone_moved", "_ids", "_chosen", "_groups", "births",
-        "_observers", "_actors",
+        "_observers", "_actors", "traffic",
     }
 )  # fmt: skip
 """Mirrors of the index, caches, and what lasts no longer than a step."""

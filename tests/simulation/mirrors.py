@@ -46,7 +46,7 @@ def _problems(engine: Engine, _stored: Mapping[str, Any]) -> dict[str, Any]:
 
 def _files(engine: Engine, stored: Mapping[str, Any]) -> dict[str, Any]:
     # The engine counts only after somebody asked, and knows of a step only that no row has it.
-    totals = engine._ctx._totals or stored["totals"]
+    totals = engine._ctx.traffic._totals or stored["totals"]
     return {"totals": totals, "steps in use": stored["steps in use"] - engine._path_store._unused}
 
 

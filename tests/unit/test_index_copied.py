@@ -80,7 +80,7 @@ def test_conflicts_of_a_copied_index_are_listed_and_not_decided(index: Index) ->
 
 
 def test_a_source_is_forgotten_whole_and_alone(index: Index) -> None:
-    """Nothing of it is left but its activity and the texts that its trash still needs; others keep everything."""
+    """Only its activity, its traffic and the texts that its trash still needs are left; others keep everything."""
     for source in (ONE, OTHER):
         index.trees.put(source, [PathRow("a.md", file_side(A), file_side(A), None, file_side(B), step=Step.PULL)])
         index.listing.add(source, [RemoteFile("a.md", B)])
@@ -94,6 +94,7 @@ def test_a_source_is_forgotten_whole_and_alone(index: Index) -> None:
         index.approvals.add(source, [("a.md", A)])
         index.undone_deletes.add(source, [("a.md", A)])
         index.activity.append(source, 1.0, [("a.md", "pushed", None, None)])
+        index.traffic.add(source, 1.0, 1, 7, 0, (1, 7))
         index.trash_outbox.add(source, PendingTrashWrite(f"t{source}", "a.md", A, "overwritten"))
 
     def rows(source: int) -> dict[str, int]:
@@ -108,7 +109,7 @@ def test_a_source_is_forgotten_whole_and_alone(index: Index) -> None:
 
     before = rows(OTHER)
     index.forget_source(ONE)
-    assert {table for table, count in rows(ONE).items() if count} == {"activity", "stashes"}
+    assert {table for table, count in rows(ONE).items() if count} == {"activity", "stashes", "traffic"}
     assert rows(OTHER) == before and sum(map(bool, before.values())) >= 10
 
 

@@ -37,6 +37,7 @@ from agent.api.methods import (
     source_changes,
     status,
     sync,
+    traffic,
     trash,
 )
 from agent.api.schema.accounts import HubParams, JoinParams, LoginParams, LogoutParams
@@ -65,6 +66,7 @@ from agent.api.schema.status import (
     TreeParams,
 )
 from agent.api.schema.sync import PauseParams, ResumeParams, RetryParams, SyncParams
+from agent.api.schema.traffic import TrafficParams
 from agent.core.errors import UsageError
 
 Handler = Callable[[Any, Any], Any]
@@ -77,6 +79,7 @@ METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
     "explain": (files.explain, PathParams),
     "activity": (files.activity, ActivityParams),
     "activity_counts": (files.activity_counts, ActivityCountsParams),
+    "traffic": (traffic.traffic, TrafficParams),
     "login": (accounts.login, LoginParams),
     "join": (join.join, JoinParams),
     "logout": (accounts.logout, LogoutParams),

@@ -38,6 +38,20 @@ class RequestRefused(AgentError):
     code = "refused"
 
 
+def moment_param(text: str | None) -> float:
+    """Return an RFC 3339 time as seconds since the epoch; 0 for None.
+
+    Raises:
+        UsageError: the text is no time.
+    """
+    if text is None:
+        return 0.0
+    try:
+        return dt.datetime.fromisoformat(text).timestamp()
+    except ValueError as error:
+        raise UsageError(f"{text!r} is not a time", "for example 2026-03-01T12:00:00Z") from error
+
+
 def stamp(moment: float) -> str:
     """Format seconds since the epoch as RFC 3339 UTC."""
     return dt.datetime.fromtimestamp(moment, dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -13,6 +13,7 @@ from agent.api.methods.common import (
     chosen_sources,
     file_state,
     hash_of,
+    moment_param,
     opened_folder,
     parked_paths,
     path_param,
@@ -263,7 +264,7 @@ def activity(agent: Agent, params: ActivityParams) -> list[ActivityDocument]:
     """
     if params.kind is not None and params.kind not in set(ActivityKind):
         raise UsageError(f"there is no kind {params.kind!r}", f"one of {', '.join(ActivityKind)}")
-    wanted = ActivityFilter(_moment(params.since), params.kind or "", params.match or "")
+    wanted = ActivityFilter(moment_param(params.since), params.kind or "", params.match or "")
     chosen = {source.key: source for source in chosen_or_unlinked(agent, params)}
     limit = params.limit if params.limit is not None else _NEWEST if params.since is None else -1
     after = _entry_id(params.after)
@@ -287,7 +288,7 @@ def activity(agent: Agent, params: ActivityParams) -> list[ActivityDocument]:
 
 def activity_counts(agent: Agent, params: ActivityCountsParams) -> list[ActivityCount]:
     """Count what happened to files by hour or by day, oldest first."""
-    since = _moment(params.since)
+    since = moment_param(params.since)
     chosen = [source.key for source in chosen_or_unlinked(agent, params)]
     seconds = 3600 if params.by is SpanLength.HOUR else 86400
     here = dt.datetime.fromtimestamp(agent.clock()).astimezone().utcoffset() or dt.timedelta()
@@ -301,12 +302,3 @@ def _entry_id(mark: str | int | None) -> int:
         return int(mark or 0)
     except ValueError:
         raise UsageError(f"{mark!r} is no id of an entry", "raven-agent activity --json shows the ids") from None
-
-
-def _moment(text: str | None) -> float:
-    if text is None:
-        return 0.0
-    try:
-        return dt.datetime.fromisoformat(text).timestamp()
-    except ValueError as error:
-        raise UsageError(f"{text!r} is not a time", "for example 2026-03-01T12:00:00Z") from error

@@ -9,6 +9,7 @@ from typing import Final
 from agent.api.methods.common import (
     RequestRefused,
     chosen_sources,
+    moment_param,
     opened_folder,
     parked_paths,
     path_param,
@@ -53,7 +54,11 @@ def rewind(agent: Agent, params: RewindParams) -> RewindDocument:
     else:
         working_runner(agent, source).pass_once().result()
     parked = parked_paths(agent, source)
-    rows = _undo_rows(agent, source, parked) if params.at is None else _rows(agent, source, _moment(params.at), parked)
+    rows = (
+        _undo_rows(agent, source, parked)
+        if params.at is None
+        else _rows(agent, source, moment_param(params.at), parked)
+    )
     rows = [row for row in rows if not below or row.path == below or row.path.startswith(f"{below}/")]
     plan = plan_id("rewind", (f"{row.path}\0{row.step}\0{row.before}\0{row.after}" for row in rows))
     changed = 0
@@ -83,13 +88,6 @@ def _scope(agent: Agent, params: RewindParams) -> tuple[SourceEntry, str]:
 
 def _records(agent: Agent) -> Rewinds:
     return Rewinds(agent.home.rewinds_dir)
-
-
-def _moment(text: str) -> float:
-    try:
-        return dt.datetime.fromisoformat(text).timestamp()
-    except ValueError as error:
-        raise UsageError(f"{text!r} is not a time", "for example 2026-03-01T12:00:00Z") from error
 
 
 def _rows(agent: Agent, source: SourceEntry, at: float, parked: set[str]) -> list[RewindRow]:

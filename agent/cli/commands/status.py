@@ -102,6 +102,7 @@ def explain_command(app: App, path: str) -> ExitCode:
 @after_option
 @click.option("--since", metavar="D", help="Only the last part, for example 2h or 3d.")
 @click.option("--by", type=click.Choice(["hour", "day"]), help="Count the changes of each hour or day.")
+@click.option("--bytes", "sizes", is_flag=True, help="With --by: the bytes sent and received, and those in the folder.")
 @click.option("--kind", metavar="KIND", help="Only entries of this kind, for example pushed or conflict.")
 @match_option
 @order_option
@@ -114,6 +115,7 @@ def activity_command(
     after: str | None,
     since: str | None,
     by: str | None,
+    sizes: bool,
     kind: str | None,
     match: str | None,
     order: str | None,
@@ -126,8 +128,13 @@ def activity_command(
         counted = {**folder_params(folder), "by": by}
         if since is not None:
             counted["since"] = moment_before(since).isoformat()
-        app.output.data(app.call("activity_counts", counted), render.activity_counts)
+        if sizes:
+            app.output.data(app.call("traffic", counted), render.traffic)
+        else:
+            app.output.data(app.call("activity_counts", counted), render.activity_counts)
         return ExitCode.DONE
+    if sizes:
+        raise UsageError("--bytes goes with --by")
     params = {**folder_params(folder), **rows}
     if since is not None:
         params["since"] = moment_before(since).isoformat()

@@ -6,7 +6,7 @@ of commands that change something.
 
 from agent.cli.render.base import Document, changed, grid, nothing
 from agent.cli.render.conflict_views import compare, conflicts, diff, draft, draft_rebased, drafts, resolve
-from agent.cli.render.file_views import activity, activity_counts, events, explain, files, history, trash
+from agent.cli.render.file_views import activity, activity_counts, events, explain, files, history, traffic, trash
 from agent.cli.render.list_views import doctor, servers, settings, sources, word
 from agent.cli.render.source_views import (
     NO_FOLDER,
@@ -55,6 +55,7 @@ __all__ = [
     "state_words",
     "status",
     "sync",
+    "traffic",
     "trash",
     "word",
 ]

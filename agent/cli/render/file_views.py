@@ -99,6 +99,22 @@ def activity_counts(document: Sequence[Document]) -> View:
     return grid(("FROM", "CHANGES", "FILES", ""), rows, "no activity in that time")
 
 
+def traffic(document: Sequence[Document]) -> View:
+    """Show changes and transferred bytes of each span, with the size of the folders at its end."""
+    rows = [
+        (
+            _local_minute(row["at"]),
+            row["changes"],
+            size(row["sent"]),
+            size(row["received"]),
+            "" if row["files"] is None else row["files"],
+            "" if row["bytes"] is None else size(row["bytes"]),
+        )
+        for row in document
+    ]
+    return grid(("FROM", "CHANGES", "SENT", "RECEIVED", "FILES", "SIZE"), rows, "no activity in that time")
+
+
 def _local_minute(stamp: str) -> str:
     then = parse_time(stamp)
     return stamp if then is None else then.astimezone().strftime("%Y-%m-%d %H:%M")

@@ -10,15 +10,14 @@ from typing import Any, Final
 from msgspec import Struct
 from starlette.responses import Response
 
-from agent.ui.charts import HEIGHT, WIDTH, histogram
+from agent.ui.charts import SPANS as CHART_SPANS
+from agent.ui.charts import charts, first_span
 from agent.ui.live import live_status
 from agent.ui.page_route import PageRoute
 from agent.ui.visit import Visit
 from agent.ui.words import address
 
 ROWS: Final = 200
-HOURS: Final = 48
-"""Hours of the chart."""
 _MANY: Final = 20
 """Entries of one second and one kind that are shown as one row."""
 SPANS: Final = {"1h": 3600, "24h": 86_400, "7d": 7 * 86_400}
@@ -70,20 +69,22 @@ def _filters(visit: Visit) -> _Filters:
 
 
 def activity(visit: Visit) -> Response:
-    """Show the newest entries that the filters select, and a chart of the last hours."""
+    """Show the newest entries that the filters select, and charts of the last hours or days."""
     position, state = live_status(visit)
     filters = _filters(visit)
     now = dt.datetime.now().astimezone()
-    since = (now - dt.timedelta(hours=HOURS)).isoformat()
-    counts = visit.call("activity_counts", folder=filters.folder or None, by="hour", since=since)
+    by = visit.query.text("by")
+    by = by if by in CHART_SPANS else "hour"
+    since = first_span(now, by).isoformat()
+    counts = visit.call("traffic", folder=filters.folder or None, by=by, since=since)
     entries = filters.entries(visit, visit.query.number("before", 0), ROWS + 1)
     rows = entries[:ROWS]
     return visit.page(
         "activity.html",
         live_after=position,
         groups=groups(rows),
-        bars=histogram(counts, now, "hour", HOURS),
-        size=(WIDTH, HEIGHT),
+        charts=charts(counts, now, by),
+        chart_spans={name: f"last {number} {name}s" for name, number in CHART_SPANS.items()},
         sources=state["sources"],
         kinds=KINDS,
         filters=filters,

@@ -11,12 +11,11 @@ from starlette.responses import Response
 
 from agent.core.errors import AgentError, UsageError
 from agent.core.humanize import count_of
-from agent.ui.charts import HEIGHT, WIDTH, histogram
+from agent.ui.charts import SPANS, charts, first_span
 from agent.ui.page_route import PageRoute
 from agent.ui.session import Notice
 from agent.ui.visit import Visit
 
-_SPANS: Final[Mapping[str, int]] = {"hour": 48, "day": 30}
 _MOST_ROWS: Final = 500
 _NO_ROWS: Final[Mapping[str, Sequence[Any]]] = {"restore": [], "remove": [], "unknown": []}
 
@@ -34,11 +33,10 @@ def rewind(visit: Visit) -> Response:
     source = _source(visit)
     root = source["root"]
     by = visit.query.text("by", "hour")
-    if by not in _SPANS:
+    if by not in SPANS:
         by = "hour"
     now = dt.datetime.now().astimezone()
-    since = now - (dt.timedelta(hours=_SPANS["hour"]) if by == "hour" else dt.timedelta(days=_SPANS["day"]))
-    counts = visit.call("activity_counts", folder=root, by=by, since=since.isoformat())
+    counts = visit.call("traffic", folder=root, by=by, since=first_span(now, by).isoformat())
     at = _time(visit.query.text("at"))
     below = _below(visit.query.text("below"))
     plan, problem = None, ""
@@ -50,8 +48,7 @@ def rewind(visit: Visit) -> Response:
     return visit.page(
         "rewind.html",
         source=source,
-        bars=histogram(counts, now, by, _SPANS[by]),
-        size=(WIDTH, HEIGHT),
+        charts=charts(counts, now, by),
         by=by,
         below=below,
         whole=_joined(root, below),
