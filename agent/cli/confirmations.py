@@ -137,6 +137,14 @@ def rules(document: Document) -> View:
         lines.append(TextLine(f"  only these folders: {', '.join(document['selected_folders'])}"))
     if document.get("excluded_folders"):
         lines.append(TextLine(f"  without these folders: {', '.join(document['excluded_folders'])}"))
+    for file in document.get("ignore_files", ()):
+        patterns = [line["text"].strip() for line in file["lines"] if line["kind"] == "pattern"]
+        lines.append(TextLine(f"  {file['path']}: {', '.join(patterns) or 'no patterns'}", Style.ASIDE))
+        lines += [
+            TextLine(f"  {file['path']}:{line['number']} is no valid pattern: {line['text']}", Style.CARE)
+            for line in file["lines"]
+            if line["kind"] == "malformed"
+        ]
     for count, names, verb, style in (
         (document.get("starts"), document.get("started"), "start", Style.PLAIN),
         (document.get("stops"), document.get("stopped"), "stop", Style.CARE),

@@ -14,6 +14,7 @@ from pathspec.patterns.gitignore.spec import GitIgnoreSpecPattern
 
 from agent.disk.selection.bulk_filter import ExcludeChain
 from agent.disk.selection.glob import InvalidPattern, translate
+from agent.disk.selection.ignore_lines import ignore_lines
 from agent.disk.selection.patterns import MAX_IGNORE_PATTERNS, MAX_PATTERNS, PatternList, built_in, check_pattern
 from agent.disk.selection.review import refused_patterns, risky_patterns
 from agent.disk.selection.rules import Rules
@@ -188,3 +189,21 @@ def test_fh2_a_folder_filtered_at_once_hides_secrets_too(folder: Path, state: Pa
 def test_fh2_patterns_for_private_files_are_risky(pattern: str, risky: bool) -> None:
     """FH2: a pattern that names dotfiles or secrets needs a person's yes; one for whole kinds of files does not."""
     assert risky_patterns(Rules(include=(pattern, "*.md"))) == ([pattern] if risky else [])
+
+
+def test_lines_of_an_ignore_file_are_told_apart() -> None:
+    """Numbers are those of the origins; a line that is no valid pattern is told, and does not count."""
+    text = "# notes\r\n\ndrafts/\n[z-a]x\n!drafts/keep.md\n"
+    found = [(line.number, line.text, line.kind.value) for line in ignore_lines(text)]
+    assert found == [
+        (1, "# notes", "comment"),
+        (2, "", "comment"),
+        (3, "drafts/", "pattern"),
+        (4, "[z-a]x", "malformed"),
+        (5, "!drafts/keep.md", "pattern"),
+    ]
+    counted = PatternList.read(text, ".gitignore")
+    assert len(counted) == 2
+    match = counted.match("drafts/a.md")
+    assert match is not None and match.origin == ".gitignore:3"
+    assert ignore_lines("") == []

@@ -180,3 +180,21 @@ def test_an_unreadable_ignore_file_leaves_its_subtree_unknown(folder: Path, stat
     seen = observe_path(room.root, room.selection, "a.md")
     assert (seen.side.presence, seen.side.reason) == (Presence.UNKNOWN, Reason.UNREADABLE)
     room.close()
+
+
+def test_the_ignore_files_of_a_folder_are_listed(room: Room, tmp_path: Path) -> None:
+    """From the root down, each with its text; a linked file, a missing folder and a file beside are left out."""
+    (room.folder / "a/b").mkdir(parents=True)
+    (room.folder / "other").mkdir()
+    (room.folder / ".gitignore").write_text("\ufeffx.md\n")
+    (room.folder / "a/.ravenignore").write_text("y.md\n")
+    (room.folder / "other/.gitignore").write_text("z.md\n")
+    (tmp_path / "rules").write_text("w.md\n")
+    (room.folder / "a/b/.gitignore").symlink_to(tmp_path / "rules")
+    selection = select(room)
+    found = [(".gitignore", "x.md\n"), ("a/.ravenignore", "y.md\n")]
+    assert selection.ignore_texts("a/b") == selection.ignore_texts("a/missing/more") == found
+    assert selection.ignore_texts("") == found[:1]
+    (room.folder / ".ravenignore").write_text("#" * ((1 << 20) + 1))
+    with pytest.raises(OSError, match=r"\.ravenignore is larger"):
+        selection.ignore_texts("")

@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from shlex import quote
+from typing import Final
 
 from agent.api.methods.common import opened_folder, path_param, readable
 from agent.api.methods.selective import wanted_preference
-from agent.api.schema.links import RulesDocument, RulesParams
+from agent.api.schema.links import IgnoreFileDocument, IgnoreLineDocument, RulesDocument, RulesParams
 from agent.core.accepts import TEXT
-from agent.core.errors import UsageError
+from agent.core.errors import AgentError, UsageError
 from agent.core.scope import WHOLE
+from agent.disk.selection.ignore_lines import ignore_lines
 from agent.disk.selection.review import refused_patterns
 from agent.disk.selection.rules import DEFAULT_INCLUDE
 from agent.runtime.agent import Agent
 from agent.settings import links as reg
 from agent.settings.links import SourceEntry
+
+_IGNORE_LINES: Final = 1000
+"""Lines of one ignore file that are listed."""
 
 
 def checked_patterns(patterns: Iterable[str]) -> tuple[str, ...]:
@@ -70,6 +75,7 @@ def rules(agent: Agent, params: RulesParams) -> RulesDocument:
         stops=len(stops),
         started=[readable(path) for path in starts[: params.named]],
         stopped=[readable(path) for path in stops[: params.named]],
+        ignore_files=_ignore_files(agent, source, params.under),
         warning=f"no file matches {', '.join(added)}" if added and changed and not starts else None,
     )
 
@@ -95,6 +101,24 @@ def _changed(source: SourceEntry, params: RulesParams) -> SourceEntry:
         include=tuple(dict.fromkeys(g for g in (*kept, *include) if g not in gone)),
         exclude=tuple(dict.fromkeys(g for g in (*source.exclude, *exclude) if g not in gone)),
     )
+
+
+def _ignore_files(agent: Agent, source: SourceEntry, under: str) -> list[IgnoreFileDocument]:
+    """Return the ignore files that count in a folder; none if one cannot be read, which the status reports."""
+    try:
+        with opened_folder(agent, source) as folder:
+            texts = folder.selection.ignore_texts(under.strip("/"))
+    except (AgentError, OSError):
+        return []
+    found = []
+    for path, text in texts:
+        lines = ignore_lines(text)
+        rows = [
+            IgnoreLineDocument(number=line.number, text=readable(line.text), kind=line.kind.value)
+            for line in lines[:_IGNORE_LINES]
+        ]
+        found.append(IgnoreFileDocument(path=readable(path), lines=rows, more=max(0, len(lines) - _IGNORE_LINES)))
+    return found
 
 
 def _selected(agent: Agent, source: SourceEntry) -> set[str]:

@@ -147,6 +147,7 @@ class RulesParams(FolderParams, frozen=True, kw_only=True):
         no_folder: folders to leave out on this machine.
         dry_run: only say which files would start or stop being synced.
         named: number of files that are named.
+        under: folder relative to the root; the ignore files on the way to it are listed, too.
     """
 
     include: tuple[str, ...] = ()
@@ -157,6 +158,7 @@ class RulesParams(FolderParams, frozen=True, kw_only=True):
     no_folder: tuple[str, ...] = ()
     dry_run: bool = False
     named: int = 20
+    under: str = ""
 
 
 class RemoteSourceDocument(Struct, frozen=True, kw_only=True):
@@ -292,6 +294,33 @@ class MoveDocument(Struct, frozen=True, kw_only=True):
     root: str
 
 
+class IgnoreLineDocument(Struct, frozen=True, kw_only=True):
+    """One line of an ignore file.
+
+    Attributes:
+        number: from 1.
+        kind: pattern, comment (or empty), or malformed: a line that is no valid pattern and does not count.
+    """
+
+    number: int
+    text: str
+    kind: str
+
+
+class IgnoreFileDocument(Struct, frozen=True, kw_only=True):
+    """An ignore file that counts.
+
+    Attributes:
+        path: relative to the root. Its patterns count in its folder and below.
+        lines: the first 1,000 lines.
+        more: number of lines behind these.
+    """
+
+    path: str
+    lines: list[IgnoreLineDocument]
+    more: int
+
+
 class RulesDocument(Struct, frozen=True, kw_only=True):
     """This machine's patterns of a folder.
 
@@ -303,6 +332,7 @@ class RulesDocument(Struct, frozen=True, kw_only=True):
         stops: files that stop being synced; they are deleted nowhere.
         started: the first of them, as the next.
         warning: a sentence about a pattern that matches no file.
+        ignore_files: ``.gitignore`` and ``.ravenignore`` of the root, and on the way to the folder ``under``.
     """
 
     changed: bool
@@ -316,3 +346,4 @@ class RulesDocument(Struct, frozen=True, kw_only=True):
     started: list[str]
     stopped: list[str]
     warning: str | None
+    ignore_files: list[IgnoreFileDocument]

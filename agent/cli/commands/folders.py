@@ -171,6 +171,7 @@ def move_command(app: App, old: str, new: str) -> ExitCode:
 @click.option(
     "--no-folder", multiple=True, metavar="PATH", help="Leave out this folder of the server's; may be repeated."
 )
+@click.option("--under", metavar="PATH", help="List the ignore files on the way to this folder, too.")
 @dry_run_option
 @yes_option
 def rules_command(
@@ -183,6 +184,7 @@ def rules_command(
     only: tuple[str, ...],
     keep_folder: tuple[str, ...],
     no_folder: tuple[str, ...],
+    under: str | None,
     dry_run: bool,
     yes: bool,
 ) -> ExitCode:
@@ -204,6 +206,7 @@ def rules_command(
         "keep_folder": list(keep_folder),
         "no_folder": list(no_folder),
         "dry_run": dry_run,
+        **without_none(under=under),
     }
     with app.connect() as client:
         if (exclude or remove or only or keep_folder or no_folder) and not dry_run and not yes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import threading
 from collections.abc import Collection
@@ -11,7 +12,7 @@ from msgspec import Struct
 
 from agent.core.paths import parent_of
 from agent.core.scope import WHOLE, Scope
-from agent.disk.fs.protocol import Dir, FileType, Stat
+from agent.disk.fs.protocol import Dir, FileType, Fs, Stat
 from agent.disk.root import PathBlocked, Root, UnsafePath
 from agent.disk.selection.bulk_filter import ExcludeChain, FilterResult, IncludeFilter
 from agent.disk.selection.patterns import (
@@ -160,6 +161,29 @@ class Selection:
         selected = self.may_contain(folder)
         return SelectionVerdict(selected, " ".join(self._include), _INCLUDE_ORIGIN, unmatched=not selected)
 
+    def ignore_texts(self, folder: str) -> list[tuple[str, str]]:
+        """Return path and text of each ignore file that counts in a folder, from the root down; "" is the root.
+
+        Raises:
+            OSError: as ``verdict``.
+        """
+        fs = self._root.fs
+        parts = folder.split("/") if folder else []
+        found: list[tuple[str, str]] = []
+        for depth in range(len(parts) + 1):
+            inside = "/".join(parts[:depth])
+            try:
+                with self._root.folder(inside) as handle:
+                    for name in IGNORE_FILES:
+                        path = f"{inside}/{name}" if inside else name
+                        with contextlib.suppress(FileNotFoundError):
+                            stat = fs.stat(handle, name)
+                            if stat.kind is FileType.FILE:
+                                found.append((path, _ignore_text(fs, handle, path, stat)))
+            except (FileNotFoundError, UnsafePath, PathBlocked):
+                break
+        return found
+
     def learn_folder(self, folder: str, names: Collection[str], handle: Dir | None = None) -> None:
         """Learn the rules of a folder that was just listed, without another access to the disk.
 
@@ -286,19 +310,23 @@ class Selection:
         stamp = _stamp(found)
         parsed = self._parsed.get(prefix + name)
         if parsed is None or parsed.stamp != stamp:
-            # A file over a limit is refused as a whole: files it excludes would be sent if a part of it were dropped.
-            if found.size > _IGNORE_LIMIT:
-                raise OSError(errno.EFBIG, f"{prefix}{name} is larger than {_IGNORE_LIMIT} bytes")
-            file = fs.open_file(handle, name)
-            try:
-                text = fs.read(file, _IGNORE_LIMIT).decode("utf-8", "surrogateescape").removeprefix("\ufeff")
-            finally:
-                fs.close(file)
-            patterns = PatternList.read(text, prefix + name)
+            patterns = PatternList.read(_ignore_text(fs, handle, prefix + name, found), prefix + name)
             if len(patterns) > MAX_IGNORE_PATTERNS:
                 raise OSError(errno.EFBIG, f"{prefix}{name} has more than {MAX_IGNORE_PATTERNS} patterns")
             parsed = self._parsed[prefix + name] = _Parsed(stamp, patterns)
         return parsed.patterns
+
+
+def _ignore_text(fs: Fs, handle: Dir, path: str, found: Stat) -> str:
+    """Return the text of an ignore file in an open folder. Raises OSError, also if it is too large."""
+    # A file over a limit is refused as a whole: files it excludes would be sent if a part of it were dropped.
+    if found.size > _IGNORE_LIMIT:
+        raise OSError(errno.EFBIG, f"{path} is larger than {_IGNORE_LIMIT} bytes")
+    file = fs.open_file(handle, path.rpartition("/")[2])
+    try:
+        return fs.read(file, _IGNORE_LIMIT).decode("utf-8", "surrogateescape").removeprefix("\ufeff")
+    finally:
+        fs.close(file)
 
 
 def _stamp(found: Stat) -> tuple[int, int, int, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -29,7 +30,7 @@ def _values(visit: Visit, source: dict[str, Any]) -> dict[str, Any]:
     return {
         "source": source,
         "at": f"/rules/{path_segment(source['id'])}",
-        "patterns": visit.call("rules", folder=source["root"]),
+        "patterns": visit.call("rules", folder=source["root"], under=_folder_of(tested) or None),
         "usual": _USUAL,
         "tested": tested,
         "verdict": _verdict(visit, source, tested) if tested else None,
@@ -40,9 +41,18 @@ def _values(visit: Visit, source: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _folder_of(tested: str) -> str:
+    """Return the folder of a tested path; empty for a pattern."""
+    return "" if _is_pattern(tested) else posixpath.dirname(tested.strip("/"))
+
+
+def _is_pattern(tested: str) -> bool:
+    return any(sign in tested for sign in "*?[")
+
+
 def _verdict(visit: Visit, source: dict[str, Any], tested: str) -> dict[str, Any] | None:
     """Return the verdict on a tested path; None for a pattern, which is no path."""
-    if any(sign in tested for sign in "*?["):
+    if _is_pattern(tested):
         return None
     try:
         found: dict[str, Any] = visit.call("explain", path=f"{source['root']}/{tested.strip('/')}")
