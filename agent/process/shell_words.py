@@ -17,7 +17,15 @@ def typed_path(path: object) -> str:
     """Return a path as a person types it into a shell: with ``~``, and quoted where that is needed."""
     import shlex
 
+    if any("\udc80" <= character <= "\udcff" for character in str(path)):
+        return _escaped(os.fsencode(str(path)))
     shown = short_home(path)
     if shown == "~":
         return shown
     return f"~/{shlex.quote(shown[2:])}" if shown.startswith("~/") else shlex.quote(shown)
+
+
+def _escaped(raw: bytes) -> str:
+    """Return bytes that are not UTF-8 as shells take them: ``$'a\\xff.md'``."""
+    plain = (chr(byte) if 32 <= byte < 127 and chr(byte) not in "'\\" else f"\\x{byte:02x}" for byte in raw)
+    return f"$'{''.join(plain)}'"

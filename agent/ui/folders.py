@@ -54,6 +54,12 @@ def whole_path(root: str, path: str, raw: str) -> dict[str, str]:
     return {"path_base64": base64.b64encode(os.fsencode(root) + b"/" + relative).decode("ascii")}
 
 
+def shell_path(root: str, path: str, raw: str) -> str:
+    """Return the absolute path for a command line; bytes that are not UTF-8 are half surrogates, as in ``os``."""
+    found = whole_path(root, path, raw)
+    return found["path"] if "path" in found else os.fsdecode(base64.b64decode(found["path_base64"]))
+
+
 def address_of(kind: str, source_id: str, path: str, anchor: str = "") -> str:
     """Return the address of a page about one file: ``file``, ``history`` or another kind."""
     return f"/{kind}/{path_segment(source_id)}/{path_segment(path)}{anchor}"

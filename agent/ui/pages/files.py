@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from agent.ui.folders import address_of, all_sources, file_path, parents, source_of
+from agent.ui.folders import address_of, all_sources, file_path, parents, shell_path, source_of
 from agent.ui.page_route import PageRoute
 from agent.ui.visit import Visit
 from agent.ui.words import address, command, path_segment
@@ -88,6 +88,7 @@ def one_file(visit: Visit) -> Response:
         conflict=conflict,
         crumbs=parents(path),
         raw=raw,
+        whole=shell_path(source["root"], path, raw),
         history_at=address(address_of("history", source["id"], path), raw=raw),
     )
 

@@ -13,10 +13,11 @@ from starlette.responses import Response
 from agent.core.errors import AgentError, UsageError
 from agent.core.humanize import parse_time, short_hash
 from agent.ui.diff_view import split_rows, unified_rows
-from agent.ui.folders import address_of, file_path, parents, source_of
+from agent.ui.folders import address_of, file_path, parents, shell_path, source_of
 from agent.ui.page_route import PageRoute
 from agent.ui.session import Notice
 from agent.ui.visit import Visit
+from agent.ui.words import address
 
 LINES: Final = 5000
 """Lines of a text on one page."""
@@ -27,6 +28,7 @@ def history(visit: Visit) -> Response:
     """Show the versions of a file, and one of them as text or as a difference."""
     source = source_of(visit)
     params, path = file_path(visit, source)
+    raw = visit.query.text("raw")
     listed = visit.call("history", **params, limit=VERSIONS)
     versions = listed["versions"]
     chosen = _chosen(versions, visit.query.text("v"))
@@ -48,6 +50,8 @@ def history(visit: Visit) -> Response:
         against=against,
         shown=shown,
         wrap=visit.query.text("wrap") != "off",
+        raw=raw,
+        whole=shell_path(source["root"], path, raw),
         at=address_of("history", source["id"], path),
         address_of=address_of,
         start=visit.query.number("from", 1),
@@ -62,7 +66,7 @@ def _chosen(versions: list[dict[str, Any]], wanted: str) -> dict[str, Any] | Non
 
 def _days(versions: list[dict[str, Any]]) -> list[tuple[str, list[dict[str, Any]]]]:
     """Return the versions by local day, each with the change of its size against the one before it."""
-    for one, older in zip(versions, [*versions[1:], None], strict=True):
+    for one, older in zip(versions, [*versions, None][1:], strict=True):
         one["change"] = one["size"] - older["size"] if older else None
 
     def day(version: dict[str, Any]) -> str:
@@ -140,7 +144,7 @@ def restore(visit: Visit) -> Response:
     """Bring a version back, in its place or as a copy. What was there goes to the trash."""
     source = source_of(visit)
     params, path = file_path(visit, source)
-    back = address_of("history", source["id"], path)
+    back = address(address_of("history", source["id"], path), raw=visit.form.text("raw"))
     target = visit.form.text("to")
     if target and not target.startswith(f"{source['root']}/"):
         raise UsageError("the copy would be outside this folder", "raven-agent restore PATH --version HASH --to FILE")
