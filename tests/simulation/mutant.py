@@ -25,11 +25,10 @@ class Mutant:
         name: what people call it.
         broken: one sentence: what the product does now.
         breaking: makes it so for as long as it is entered.
-        servers: where it can show at all.
+        servers: its faces: where it can show.
         make_fs: a disk under which it is likelier.
         turns: how long a run must be for it.
         chances: under which its occasion is likelier; None: those of every run.
-        rare: whether it takes more than a few seeds until it shows.
         seeds: seeds that are known to meet its occasion; they are tried first.
     """
 
@@ -40,7 +39,6 @@ class Mutant:
     chances: Chances | None = None
     make_fs: Callable[..., SimFs] = SimFs
     turns: int = 100
-    rare: bool = False
     seeds: tuple[int, ...] = ()
 
     def complaints(self, seed: int, server: str) -> tuple[str, ...]:

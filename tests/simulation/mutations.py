@@ -374,6 +374,7 @@ _STRANGERS = Chances(same_text=0.6, stranger=0.6, page_edit=0.6, strange=0.0, cl
 _VISITS = Chances(same_text=0.6, stranger=0.6, page_edit=1.0, restore=0.4, strange=0.0, clock=0.0, visits=1.0)
 _FAILING_WRITES = Chances(outage=0.6, strange=0.0, clock=0.0, crash_at_disk=0.0, crash_at_network=0.0)
 _STRICT = ("strict",)
+_FACES = ("hub", "strict", "plain", "pinakes")
 
 MUTANTS = (
     *DELETE_MUTANTS,
@@ -427,16 +428,22 @@ MUTANTS = (
         "unreadable taken for absent",
         "what cannot be looked at is reported as not there",
         _unreadable_taken_for_absent,
+        _FACES,
         make_fs=Stubborn,
     ),
-    Mutant("operation id reused", "every push of a path bears the same operation id", _operation_id_reused),
+    Mutant("operation id reused", "every push of a path bears the same operation id", _operation_id_reused, _FACES),
     Mutant(
-        "removal without the trash", "a file deleted elsewhere is unlinked here", _removal_without_the_trash, seeds=(4,)
+        "removal without the trash",
+        "a file deleted elsewhere is unlinked here",
+        _removal_without_the_trash,
+        _FACES,
+        seeds=(4,),
     ),
     Mutant(
         "link followed",
         "folders are opened by their whole path, links included",
         _link_followed,
+        _FACES,
         chances=_MEDDLING,
         seeds=(2,),
     ),
@@ -460,7 +467,11 @@ MUTANTS = (
         seeds=(7, 5),
     ),
     Mutant(
-        "recovery skipped", "after a crash every journalled change counts as made", _recovery_skipped, chances=_CRASHES
+        "recovery skipped",
+        "after a crash every journalled change counts as made",
+        _recovery_skipped,
+        _FACES,
+        chances=_CRASHES,
     ),
     Mutant(
         "texts thrown away",
@@ -476,6 +487,7 @@ MUTANTS = (
         "silence taken for consent",
         "a push without an answer counts as applied",
         _silence_taken_for_consent,
+        _FACES,
         chances=_NETWORK,
     ),
     Mutant(
@@ -533,7 +545,12 @@ MUTANTS = (
         chances=_FAILING_WRITES,
         seeds=(0,),
     ),
-    Mutant("rev forgotten", "the revision that an event of the feed states is dropped", _rev_forgotten),
+    Mutant(
+        "rev forgotten",
+        "the revision that an event of the feed states is dropped",
+        _rev_forgotten,
+        ("hub", "strict", "plain"),
+    ),
     Mutant(
         "base rev of an older visit",
         "a base keeps its revision when the server comes back to its text",
@@ -541,7 +558,7 @@ MUTANTS = (
         chances=_VISITS,
         seeds=(5,),
     ),
-    Mutant("conflict pushed over", "edits on both sides are pushed on the head", _conflict_pushed_over),
+    Mutant("conflict pushed over", "edits on both sides are pushed on the head", _conflict_pushed_over, _FACES),
     Mutant(
         "decision on a head nobody saw",
         "a decision is carried out whatever the head is by then",

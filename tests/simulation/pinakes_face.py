@@ -79,7 +79,8 @@ class PinakesFace:
 
     def heads(self, source: str) -> dict[str, str]:
         """Path -> text of every file."""
-        return {path.removeprefix(_TOP): content.decode() for path, content in self.server.heads().items()}
+        found = self.server.heads().items()
+        return {path.removeprefix(_TOP): content.decode() for path, content in found if path.startswith(_TOP)}
 
     def log(self, source: str) -> list[tuple[int, str, str | None]]:
         """As in ``Server``."""
@@ -203,7 +204,8 @@ class PinakesFace:
 
     def complaints(self, world: World) -> list[str]:
         """At rest, each machine knows the revision of every file it has in common with the server."""
-        found = []
+        outside = sorted(path for path in self.server.heads() if not path.startswith(_TOP))
+        found = [f"law 2: {path} stands outside the source" for path in outside]
         for machine in world.machines:
             for row in machine.index.trees.all(SOURCE):
                 head = self.server.head_hash(_TOP + row.path)

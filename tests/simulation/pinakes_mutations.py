@@ -13,6 +13,7 @@ from agent.core.supply import Pieces
 from agent.engine.large_downloads import LargeDownloads
 from agent.remotes.http.request import FilePart
 from agent.remotes.pinakes import feed, report, upload
+from agent.remotes.pinakes.scope import AccountScope
 from agent.remotes.pinakes.upload import PinakesUploads
 from agent.remotes.pinakes.wire import UploadLine
 from simulation.fault_rates import Chances
@@ -62,6 +63,10 @@ def _servers_cursor() -> AbstractContextManager[object]:
     return instead(feed, "changes_query", without)
 
 
+def _prefix_ignored() -> AbstractContextManager[object]:
+    return instead(AccountScope, "full", lambda _self, path: path)
+
+
 def _replaced_head_is_lost() -> AbstractContextManager[object]:
     return instead(LargeDownloads, "keep_replaced", lambda _self, _row, _head: True)
 
@@ -74,7 +79,7 @@ PINAKES_MUTANTS: Sequence[Mutant] = (
     Mutant("Pinakes: chunk off by one", "a chunk begins a byte early", _chunk_off_by_one, _PINAKES, chances=_CALM),
     Mutant(
         "Pinakes: session reused for other bytes", "chunks of a path's former content count as received",
-        _session_reused, _PINAKES, chances=_CALM,
+        _session_reused, _PINAKES, chances=_CALM, seeds=(7,),
     ),
     Mutant(
         "Pinakes: base of the head", "a change names the head as its base, whatever it was made on",
@@ -82,7 +87,7 @@ PINAKES_MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "Pinakes: left out is applied", "a change in no list of the answer counts as carried out",
-        _left_out_is_applied, _PINAKES, chances=_CALM,
+        _left_out_is_applied, _PINAKES, chances=_CALM, seeds=(52,),
     ),
     Mutant(
         "Pinakes: server's cursor", "changes are read behind the device's cursor on the server", _servers_cursor,
@@ -90,6 +95,10 @@ PINAKES_MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "Pinakes: replaced head is lost", "a decision replaces a large head that is nowhere else",
-        _replaced_head_is_lost, _PINAKES, chances=_SAVES,
+        _replaced_head_is_lost, _PINAKES, chances=_SAVES, seeds=(17,),
+    ),
+    Mutant(
+        "Pinakes: prefix ignored", "a path within the source counts as one within the account", _prefix_ignored,
+        _PINAKES, chances=_CALM,
     ),
 )  # fmt: skip

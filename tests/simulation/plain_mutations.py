@@ -197,7 +197,7 @@ PLAIN_MUTANTS: Sequence[Mutant] = (
     Mutant("chunk off by one", "a chunk begins one byte too early", _chunk_off_by_one, _PLAIN, chances=_QUIET),
     Mutant(
         "session reused for other bytes", "chunks of a path's former content count as sent", _session_reused, _PLAIN,
-        chances=_QUIET, seeds=(20,),
+        chances=_QUIET, seeds=(19,),
     ),
     Mutant(
         "no hash promised", "nobody compares an upload with the content that was to be sent", _no_hash_promised, _PLAIN,
