@@ -34,6 +34,7 @@ class Sizes:
         files: of the large folder.
         middle: of the transfers that are repeated.
         growth: the sizes of the table of growth, on the way to ``files``.
+        face_files: of the folder that goes through each of the hub's APIs.
         rounds: samples of what is cheap, of which the median counts.
         saves: single saves whose way is timed.
         edits: made at once.
@@ -50,6 +51,7 @@ class Sizes:
 
     files: int = field(default_factory=lambda: _number("FILES", 100_000))
     middle: int = field(default_factory=lambda: _number("MIDDLE", 10_000))
+    face_files: int = field(default_factory=lambda: _number("FACE_FILES", 10_000))
     growth: tuple[int, ...] = field(default_factory=lambda: _numbers("GROWTH", (1_000, 10_000)))
     rounds: int = field(default_factory=lambda: _number("ROUNDS", 3))
     saves: int = field(default_factory=lambda: _number("SAVES", 20))

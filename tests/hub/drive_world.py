@@ -40,7 +40,11 @@ LARGEST = 4096
 
 
 class DriveHubWorld(World):
-    """The hub in this process, and machines with the adapter."""
+    """The hub in this process, and machines with the adapter.
+
+    Args:
+        batch_files: files of the largest batch; 0 for a hub that takes none.
+    """
 
     commits = COMMITS
     distinguishes_visits = True
@@ -49,14 +53,14 @@ class DriveHubWorld(World):
     keeps_refused = False
     silent_calls = frozenset({"heartbeat"})
 
-    def __init__(self) -> None:
+    def __init__(self, batch_files: int = 3) -> None:
         clock = Clock()
         self.store = SqlStore("sqlite://")
         self._hub = Hub(self.store, self._now, tokens=JwtTokens(SECRET))
         numbers = itertools.count(1)
         self.context = DriveContext(
             self.store, TableBlobs(self.store), self._now, lambda: f"00000000-0000-4000-8000-{next(numbers):012d}",
-            lambda _: None, lambda *_: None, CHUNK, LARGEST,
+            lambda _: None, lambda *_: None, CHUNK, LARGEST, batch_files,
         )  # fmt: skip
         self._face = DriveFace(self.context, RateLimits(self._now))
         self.clock = clock

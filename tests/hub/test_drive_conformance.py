@@ -10,10 +10,10 @@ from hub.drive_world import DriveHubWorld
 from remotes.suite import promises
 
 
-@pytest.fixture
-def world() -> Iterator[DriveHubWorld]:
-    """The hub in this process."""
-    made = DriveHubWorld()
+@pytest.fixture(params=[pytest.param(3, id="batches"), pytest.param(0, id="single", marks=pytest.mark.long)])
+def world(request: pytest.FixtureRequest) -> Iterator[DriveHubWorld]:
+    """The hub in this process, with batches of a few files, and with none as ScaiDrive's documentation has it."""
+    made = DriveHubWorld(request.param)
     yield made
     made.close()
 

@@ -29,7 +29,7 @@ TRAPS = (
 )  # fmt: skip
 """Traps in which every promise can be held."""
 EVERY_TRAP = replace(DriveTraps(), **dict.fromkeys(TRAPS, True))
-_COMMITTING = re.compile(r"/api/v1/(files|sync/apply|uploads/[^/]+/complete)")
+_COMMITTING = re.compile(r"/api/v1/(files|files/batch|sync/apply|uploads/[^/]+/complete)")
 
 
 class FaultyDrive(CommitFaults):

@@ -27,6 +27,9 @@ class FileStoreSession(Protocol):
     def head_by_identity(self, source: int, identity: int) -> Head | None:
         """Return the head of the file with this identity, or None if there was never one. Absent: `hash` is None."""
 
+    def present_heads(self, source: int, identities: Collection[int]) -> dict[int, Head]:
+        """Return the heads of those of the files that are present, by identity."""
+
     def files_below(self, source: int, after: str, before: str, limit: int) -> list[ListedFile]:
         """Return present files with `after` < path < `before`, in order."""
 
@@ -65,6 +68,9 @@ class FileStoreSession(Protocol):
 
     def content_bytes(self, workspace: int, hash_: str) -> bytes | None:
         """Return a content that is stored in its row, or None if it is a blob."""
+
+    def contents_in_rows(self, workspace: int, hashes: Collection[str]) -> dict[str, bytes]:
+        """Return those of the contents that are stored in their rows, by hash."""
 
     def is_hidden_content(self, workspace: int, hash_: str) -> bool:
         """Return True if a recorded content is a blob, larger than a row may be, or no text."""

@@ -21,6 +21,10 @@ DEFAULT_CHUNK: Final = 4_194_304
 LARGEST_FILE: Final = 2**42
 """Bytes of the largest file, 4 TiB."""
 
+BATCH_FILES: Final = 500
+BATCH_BYTES: Final = 4_194_304
+"""Bytes of the contents in one batch."""
+
 
 @dataclass(frozen=True, slots=True)
 class DriveContext:
@@ -31,6 +35,7 @@ class DriveContext:
         preference_changed: called with user, device and source after a preference was written.
         chunk_size: bytes of a chunk of an upload if the client asks for no size.
         largest_file: bytes of the largest file that is taken.
+        batch_files: files of the largest batch; 0: the hub takes and gives files one by one only.
     """
 
     store: Store
@@ -41,6 +46,7 @@ class DriveContext:
     preference_changed: Callable[[Caller, str, str], None]
     chunk_size: int = DEFAULT_CHUNK
     largest_file: int = LARGEST_FILE
+    batch_files: int = BATCH_FILES
 
 
 @dataclass(frozen=True, slots=True)

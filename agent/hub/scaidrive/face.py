@@ -14,7 +14,19 @@ from agent.hub.answers import JSON_TYPE, QUOTA_MESSAGE, HubError, Response
 from agent.hub.domain.model import Caller
 from agent.hub.domain.ports import QuotaExceeded, StoreFull, StoreUnavailable
 from agent.hub.face import FaceMatch, clean_path
-from agent.hub.scaidrive import applying, changes, conflicts, devices, downloads, files, folders, shares, uploads
+from agent.hub.scaidrive import (
+    applying,
+    batches,
+    changes,
+    conflicts,
+    devices,
+    downloads,
+    files,
+    folders,
+    shares,
+    uploads,
+)
+from agent.hub.scaidrive.batches import BATCH_BODY
 from agent.hub.scaidrive.context import DriveContext
 from agent.hub.scaidrive.limits import RateLimits
 from agent.hub.scaidrive.openapi import document as openapi_document
@@ -65,6 +77,8 @@ ROUTES: Final = (
     _get("sync/conflicts", 2, conflicts.list_conflicts),
     _write("POST", "sync/conflicts/{}/resolve", conflicts.resolve),
     _write("POST", "files", files.create_file, 201, 5, FORM_BODY),
+    _write("POST", "files/batch", batches.create_files, 200, 5, BATCH_BODY),
+    DriveRoute("POST", "files/contents", 5, batches.read_files),
     DriveRoute("GET", "files/{}", 1, files.read_file, writes=True),
     _write("PATCH", "files/{}", files.rename_file),
     _write("DELETE", "files/{}", files.delete_file, 204),

@@ -54,6 +54,17 @@ def put_content(
 ) -> Head:
     """Make a content the head of a loaded path, with all its folders."""
     writer.folders.ensure(ancestors(path))
+    return record_content(context, writer, path, content, mime_type)
+
+
+def record_content(
+    context: DriveContext,
+    writer: ShareWriter,
+    path: str,
+    content: ReceivedContent,
+    mime_type: str | None,
+) -> Head:
+    """Make a content the head of a loaded path whose folders have rows."""
     row = row_of(context.blobs, writer.session, writer.source.workspace_number, content)
     if row is not None:
         writer.transaction.add_content(content.hash, row)

@@ -168,6 +168,11 @@ _ITEM: Final = _record(
     {"id": TEXT, "name": TEXT, "type": _KIND, "modified_at": TIME, "is_deleted": FLAG},
     {"size": COUNT, "mime_type": TEXT},
 )
+_BATCH_LIMITS: Final = _record({"files": COUNT, "bytes": COUNT})
+_CREATED: Final = _record(
+    {"status": COUNT}, {"file_id": TEXT, "version_id": TEXT, "path": PATH, "checksum_sha256": HASH, "detail": TEXT}
+)
+_READ: Final = _record({"file_id": TEXT, "version": _maybe(_VERSION), "content": _maybe(TEXT)})
 _DONE: Final = _record({"file_id": TEXT, "version_id": TEXT, "checksum_sha256": HASH})
 
 ANSWERS: Final[dict[str, Schema]] = {
@@ -178,7 +183,8 @@ ANSWERS: Final[dict[str, Schema]] = {
             "groups": _list(TEXT),
             "scopes": _list(TEXT),
             "max_file_size_bytes": COUNT,
-        }
+        },
+        {"batch": _BATCH_LIMITS},
     ),
     "GET users/me/shares": _SHARES,
     "GET shares": _SHARES,
@@ -205,6 +211,8 @@ ANSWERS: Final[dict[str, Schema]] = {
     "GET sync/conflicts": _list(_CONFLICT),
     "POST sync/conflicts/{}/resolve": _CONFLICT,
     "POST files": _FILE,
+    "POST files/batch": _record({"files": _list(_CREATED)}),
+    "POST files/contents": _record({"files": _list(_READ)}),
     "GET files/{}": _FILE,
     "PATCH files/{}": _FILE,
     "POST files/{}/move": _FILE,
@@ -258,6 +266,15 @@ BODIES: Final[dict[str, Schema]] = {
     "POST sync/apply": _record(
         {"device_id": TEXT, "share_id": TEXT, "changes": _list(_DEVICE_CHANGE)},
         {"conflict_resolution": _maybe(_words(*ConflictRule))},
+    ),
+    "POST files/batch": _record(
+        {"share_id": TEXT, "files": _list(_record({"path": TEXT, "content": TEXT}, {"checksum_sha256": _maybe(TEXT)}))}
+    ),
+    "POST files/contents": _record(
+        {
+            "share_id": TEXT,
+            "files": _list(_record({"file_id": TEXT}, {"version": _maybe(COUNT), "known_sha256": _maybe(TEXT)})),
+        }
     ),
     "PATCH files/{}": _record({"name": TEXT}),
     "POST files/{}/move": _MOVE,

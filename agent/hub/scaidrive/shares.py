@@ -7,7 +7,7 @@ from typing import Final
 from agent.core.model import Mode
 from agent.hub.domain.model import Caller, Connector, Source, SourceStatus
 from agent.hub.domain.ports import Growth, StoreSession
-from agent.hub.scaidrive.context import DriveContext, share_of
+from agent.hub.scaidrive.context import BATCH_BYTES, DriveContext, share_of
 from agent.hub.scaidrive.request import MAX_INTEGER, DriveRequest, choice, text, wrong_field
 from agent.hub.scaidrive.wire import share_view
 
@@ -18,13 +18,15 @@ _CONNECTOR: Final = "scaidrive"
 
 
 def me(context: DriveContext, request: DriveRequest) -> object:
-    """Show the caller."""
+    """Show the caller. A hub that takes batches states their limits, which ScaiDrive's documentation does not have."""
+    batches = {"batch": {"files": context.batch_files, "bytes": BATCH_BYTES}} if context.batch_files else {}
     return {
         "id": request.caller.user,
         "tenant_id": request.caller.workspace,
         "groups": [],
         "scopes": ["files:read", "files:write"],
         "max_file_size_bytes": context.largest_file,
+        **batches,
     }
 
 

@@ -114,6 +114,14 @@ class ContentQueries:
         row = _CONTENT.first(self._db, w=workspace, h=to_blob(hash_))
         return None if row is None or row[1] == Encoding.BLOB else unpack(row[1], row[2])
 
+    def contents_in_rows(self, workspace: int, hashes: Collection[str]) -> dict[str, bytes]:
+        found: dict[str, bytes] = {}
+        for some in batched(hashes, MAX_PARAMETERS):
+            for hash_, encoding, data in _CONTENTS.rows(self._db, [to_blob(h) for h in some], workspace):
+                if encoding != Encoding.BLOB:
+                    found[hash_.hex()] = unpack(encoding, data)
+        return found
+
     def is_hidden_content(self, workspace: int, hash_: str) -> bool:
         row = _CONTENT.first(self._db, w=workspace, h=to_blob(hash_))
         if row is None or row[1] == Encoding.BLOB or row[0] > INLINE_BYTES:

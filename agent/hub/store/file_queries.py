@@ -32,6 +32,15 @@ _PLACES = Statement(
 _CREATED_AS = Statement(
     select(t.events.c.file).where(is_value(t.events.c.source, "s"), is_value(t.events.c.cursor, "i"))
 )
+_PLACES_OF = BulkLookup(
+    select(t.places.c.identity, t.places.c.cursor, t.places.c.file).where(is_value(t.places.c.source, "s")),
+    t.places.c.identity,
+)
+_CREATED_IN = BulkLookup(
+    select(t.events.c.cursor, t.events.c.cursor, t.events.c.file).where(is_value(t.events.c.source, "s")),
+    t.events.c.cursor,
+)
+_FILES = BulkLookup(select(t.files).where(is_value(t.files.c.source, "s")), t.files.c.number)
 _FILE = Statement(select(t.files).where(is_value(t.files.c.source, "s"), is_value(t.files.c.number, "f")))
 _BELOW = Statement(
     select(t.files, t.contents.c.size)
@@ -137,6 +146,19 @@ class FileQueries(ContentQueries):
             return head
         # Another file has taken the place where this one ended.
         return Head(head.number, head.path, None, head.content_type, head.state, head.synced_at, identity)
+
+    def present_heads(self, source: int, identities: Collection[int]) -> dict[int, Head]:
+        found: dict[int, Head] = {}
+        wanted = sorted(set(identities))
+        for start in range(0, len(wanted), MAX_PARAMETERS):
+            some = wanted[start : start + MAX_PARAMETERS]
+            rows = [*_CREATED_IN.rows(self._db, some, source), *_PLACES_OF.rows(self._db, some, source)]
+            # The newest place of each file comes last.
+            places = {identity: file for identity, _, file in sorted(rows, key=lambda row: row[1]) if file is not None}
+            numbers = sorted(set(places.values()))
+            heads = map(head_of, _FILES.rows(self._db, numbers, source)) if numbers else ()
+            found |= {head.identity: head for head in heads if head.hash is not None and head.identity in places}
+        return found
 
     def files_below(self, source: int, after: str, before: str, limit: int) -> list[ListedFile]:
         rows = _BELOW.rows(self._db, s=source, after=after, before=before, n=limit)

@@ -42,6 +42,7 @@ from agent.remotes.protocol import (
     Sink,
     not_resumable,
 )
+from agent.remotes.scaidrive.batches import FileBatches
 from agent.remotes.scaidrive.calls import CONTENT_COST, LIST_COST, MISSING, WRITE_COST, Calls, Limits, no_version
 from agent.remotes.scaidrive.conflicts import ShareConflicts
 from agent.remotes.scaidrive.feed import ShareFeed
@@ -91,10 +92,13 @@ class ScaiDriveRemote:
         self._device = ""
         self._calls = Calls(http, limits)
         self._tree = ShareFolders(self._calls)
-        self._feed = ShareFeed(self._calls, self._tree, lambda: self._device)
+        batches = FileBatches(self._calls)
+        self._feed = ShareFeed(self._calls, self._tree, batches, lambda: self._device)
         self._conflicts = ShareConflicts(self._calls)
         self._uploads = DriveUploads(self._calls)
-        self._sender = Sender(self._calls, self._tree, self._uploads, self._conflicts, self._is_writable)
+        self._sender = Sender(
+            self._calls, self._tree, self._uploads, batches, self._conflicts, self._is_writable
+        )  # fmt: skip
         self._preferences = SharePreferences(self._calls, self._tree, books, lambda: self._device)
         self._acknowledged: dict[str, tuple[float, str | None]] = {}
 

@@ -17,6 +17,8 @@ from agent.remotes.book import Book
 from agent.remotes.fields import row
 from agent.remotes.http.failures import RemoteCallError, malformed
 from agent.remotes.http.request import Priority
+from agent.remotes.scaidrive.ahead import ReadAhead
+from agent.remotes.scaidrive.batches import FileBatches
 from agent.remotes.scaidrive.calls import MISSING, Calls
 from agent.remotes.scaidrive.position import ChangePosition, Walked
 from agent.remotes.scaidrive.tree import ShareFolders
@@ -37,9 +39,10 @@ class ShareFeed:
         device: returns the id of this machine's device.
     """
 
-    def __init__(self, calls: Calls, tree: ShareFolders, device: Callable[[], str]) -> None:
+    def __init__(self, calls: Calls, tree: ShareFolders, batches: FileBatches, device: Callable[[], str]) -> None:
         self._calls = calls
         self._tree = tree
+        self._batches = batches
         self._device = device
 
     def pull(self, share: str, state: str | None, book: Book) -> Page:
@@ -47,7 +50,7 @@ class ShareFeed:
         position = ChangePosition.from_json(state)
         if position is None:
             position = self._begin(share)
-        reading = _PageReading(self._calls, self._tree, share, position, book)
+        reading = _PageReading(self._calls, self._tree, self._batches, share, position, book)
         if position.walk:
             return reading.walk()
         return reading.changes(self.read(share, position.cursor, self._calls.limits.page))
@@ -129,7 +132,9 @@ class ShareFeed:
 class _PageReading:
     """The reading of one page."""
 
-    def __init__(self, calls: Calls, tree: ShareFolders, share: str, position: ChangePosition, book: Book) -> None:
+    def __init__(
+        self, calls: Calls, tree: ShareFolders, batches: FileBatches, share: str, position: ChangePosition, book: Book
+    ) -> None:
         self._calls = calls
         self._tree = tree
         self._share = share
@@ -140,6 +145,10 @@ class _PageReading:
         self._gone: list[str] = []
         self._size = 0
         self._versions: dict[str, list[VersionRow]] = {}
+        self._ahead = ReadAhead(batches, share, book)
+        most = self._ahead.most
+        self._walked = calls.limits.walked if most is None else most
+        """Files of one page of the walk."""
 
     def _page(self, *, more: bool, barrier: bool = False) -> Page:
         position = self._position
@@ -159,7 +168,7 @@ class _PageReading:
         """Deliver the next files of the walk."""
         position = self._position
         before = position.to_json()
-        for _ in range(self._calls.limits.walked):
+        for _ in range(self._walked):
             if not position.walk or self._is_full:
                 break
             try:
@@ -171,8 +180,7 @@ class _PageReading:
 
     @property
     def _is_full(self) -> bool:
-        limits = self._calls.limits
-        return len(self._events) >= limits.walked or self._size >= limits.contents
+        return len(self._events) >= self._walked or self._size >= self._calls.limits.contents
 
     def _walk_folder(self, walked: Walked) -> None:
         position = self._position
@@ -185,11 +193,12 @@ class _PageReading:
             position.walk.remove(walked)
             return
         # In the order of ids: a file that comes or goes between two pages moves no other past the mark.
-        for child in sorted((each for each in children if not each.is_folder), key=lambda each: each.id):
-            if child.id <= walked.after:
-                continue
+        files = sorted((each for each in children if not each.is_folder), key=lambda each: each.id)
+        files = [child for child in files if child.id > walked.after]
+        for place, child in enumerate(files):
             if self._is_full:
                 return
+            self._ahead.read_files(walked.path, files, place)
             self._deliver(posixpath.join(walked.path, child.name), child.id)
             walked.after = child.id
         position.walk.remove(walked)
@@ -199,7 +208,7 @@ class _PageReading:
             position.walk.append(Walked(inside.id, inside.path))
 
     def _deliver(self, path: str, identifier: str) -> None:
-        head = self._calls.head(identifier)
+        head = self._ahead.head(identifier) or self._calls.head(identifier)
         if head is None:
             # It vanished since its folder was read: the changes say so.
             return
@@ -215,7 +224,9 @@ class _PageReading:
             return None
         if not self._book.is_kept(path):
             return None
-        content = self._calls.content(identifier, version)
+        content = self._ahead.content(identifier, version)
+        if content is None:
+            content = self._calls.content(identifier, version)
         self._size += len(content or b"")
         return content
 
@@ -231,12 +242,13 @@ class _PageReading:
         if changes and not done:
             position.before, position.first = position.cursor, changes[0].id
         begun = done
-        for change in changes[done:]:
+        for place, change in enumerate(changes[done:], done):
             if change.kind == "folder" and change.change in ("moved", "renamed", "deleted") and not position.settled:
                 # The files below it are read from the book, which must hold every event before this one.
                 position.settled = True
                 return self._page(more=True, barrier=True)
             try:
+                self._ahead.read_changes(changes, place)
                 self._deliver_change(change, changes[done + 1 :])
             except RemoteCallError as failure:
                 self._may_continue(failure, moved=done > begun)

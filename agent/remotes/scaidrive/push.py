@@ -21,6 +21,7 @@ from agent.remotes.fields import sha256
 from agent.remotes.http.failures import RemoteCallError
 from agent.remotes.protocol import OnResumable, Outgoing, PushAnswer
 from agent.remotes.scaidrive.apply import Applier, ApplyItem
+from agent.remotes.scaidrive.batches import FileBatches
 from agent.remotes.scaidrive.calls import MISSING, Calls
 from agent.remotes.scaidrive.conflicts import ShareConflicts
 from agent.remotes.scaidrive.tree import ShareFolders
@@ -58,12 +59,13 @@ class Sender:
     """
 
     def __init__(
-        self, calls: Calls, tree: ShareFolders, uploads: DriveUploads, conflicts: ShareConflicts,
+        self, calls: Calls, tree: ShareFolders, uploads: DriveUploads, batches: FileBatches, conflicts: ShareConflicts,
         is_writable: Callable[[str], bool],
     ) -> None:  # fmt: skip
         self._calls = calls
         self._tree = tree
         self._uploads = uploads
+        self._batches = batches
         self._applier = Applier(calls, tree, conflicts, is_writable)
 
     def push(
@@ -71,8 +73,13 @@ class Sender:
     ) -> PushAnswer:
         """See ``Remote.push``."""
         sending = _Sending(lambda items, outcomes: self._applier.apply(share, device, items, outcomes))
+        created = self._batches.create(share, batch)
+        sending.outcomes += created.outcomes.values()
+        sending.problem = created.problem
         for outgoing in batch:
             operation = outgoing.operation
+            if operation.id in created.outcomes:
+                continue
             sending.before(operation)
             if sending.stops(operation):
                 sending.outcomes.append(Outcome(operation.id, Result.NOT_SENT))

@@ -73,17 +73,36 @@ def maybe_digest(source: Row, key: str = "checksum_sha256") -> str | None:
 # Account
 
 
+class BatchLimits(Struct, frozen=True):
+    """The most files, and bytes of contents, in one batch. Only this project's hub has batches."""
+
+    files: int
+    bytes: int
+
+
 class AccountUser(Struct, frozen=True):
-    """The account's user. ``max_bytes``: the largest file that the tenant allows; None if the server does not say."""
+    """The account's user.
+
+    Attributes:
+        max_bytes: the largest file that the tenant allows; None if the server does not say.
+        batch: limits of the hub's batches; None for a server that has none.
+    """
 
     id: str
     max_bytes: int | None
+    batch: BatchLimits | None = None
 
 
 def user_of(data: Any) -> AccountUser:
     """Decode ``GET users/me``."""
     found = row(data, "user")
-    return AccountUser(text(found, "id"), maybe_number(found, "max_file_size_bytes"))
+    return AccountUser(text(found, "id"), maybe_number(found, "max_file_size_bytes"), _batch_of(found.get("batch")))
+
+
+def _batch_of(value: Any) -> BatchLimits | None:
+    stated: Row = value if isinstance(value, dict) else {}
+    files, size = maybe_number(stated, "files"), maybe_number(stated, "bytes")
+    return BatchLimits(files, size) if files and size else None
 
 
 def device_body(device: str, name: str, platform: str, version: str) -> dict[str, Any]:
@@ -150,11 +169,12 @@ class VersionRow(Struct, frozen=True):
 
 def versions_of(data: Any) -> list[VersionRow]:
     """Decode ``GET files/{id}/versions``, newest first."""
-    found = [_version_of(value) for value in rows(row(data, "history").get("versions"), "version")]
+    found = [version_of(value) for value in rows(row(data, "history").get("versions"), "version")]
     return sorted(found, key=lambda version: -version.number)
 
 
-def _version_of(value: Row) -> VersionRow:
+def version_of(value: Row) -> VersionRow:
+    """Decode one version of a file."""
     digest = maybe_digest(value)
     if digest is None:
         raise malformed("the server's answer holds a version without its checksum")
