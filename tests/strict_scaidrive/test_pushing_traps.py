@@ -255,3 +255,23 @@ def test_the_same_calls_give_the_same_server() -> None:
     assert replace(first.server.traps) == DriveTraps()
     first.close()
     second.close()
+
+
+@pytest.mark.parametrize("renamed", [True, False])
+def test_an_upload_outlives_the_folder_it_was_begun_in(trapped: Make, renamed: bool) -> None:
+    """The folder was renamed, with a file of this name in it, or deleted. The upload begins anew at its path."""
+    world = trapped(DriveTraps())
+    world.put("f/x.md", "x")
+    outgoing = opening(world, "f/large.md", OpenedFile(LARGE))
+    world.interrupt_chunks(1)
+    assert world.only(outgoing).result is not Result.APPLIED
+    world.put("f/large.md", "theirs")
+    if renamed:
+        world.move("f", "g")
+    else:
+        world.remove_folder("f")
+    resume = world.book.resumes[outgoing.operation.id]
+    again = structs.replace(outgoing, body=OpenedFile(LARGE), resume=resume)
+    assert world.only(again).result is Result.APPLIED
+    assert world.held()["f/large.md"] == LARGE
+    assert world.held().get("g/large.md") == (b"theirs" if renamed else None)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from agent.core.errors import Problem, ProblemKind
 from agent.core.remote_records import Operation, Outcome, Result, Verb
@@ -190,7 +191,11 @@ class Sender:
             return Outcome(operation.id, Result.CHANGED)
         except RemoteCallError as failure:
             if is_taken(failure):
-                return self._taken(share, outgoing)
+                return self._taken(share, outgoing, on_resumable)
+            if outgoing.resume is not None and failure.problem.kind in MISSING:
+                # The folder that the upload was begun in is gone, so it can never be completed.
+                self._tree.forget(share)
+                return self._new_file(share, replace(outgoing, resume=None), on_resumable)
             return self._unless_too_large(operation, failure)
         if path != operation.path:
             # The folder was renamed meanwhile, and the new file went with it. The feed says so.
@@ -206,12 +211,17 @@ class Sender:
             # The file was made, wherever it is.
             raise UploadInDoubt(failure) from failure
 
-    def _taken(self, share: str, outgoing: Outgoing) -> ApplyItem | Outcome:
+    def _taken(self, share: str, outgoing: Outgoing, on_resumable: OnResumable) -> ApplyItem | Outcome:
         """Return the conflict with the file that has the name of a new one."""
         operation = outgoing.operation
+        # The folder that was asked may have been renamed, and the name is then taken there and not at the path.
+        self._tree.forget(share)
         entry = self._tree.entry(share, operation.path)
         if entry is not None and entry.is_folder:
             return Outcome(operation.id, Result.REJECTED, detail=_TAKEN_BY_FOLDER)
+        if entry is None and outgoing.resume is not None:
+            # The upload belongs to the renamed folder and can never be completed: begin one at the path.
+            return self._new_file(share, replace(outgoing, resume=None), on_resumable)
         head = None if entry is None else self._calls.head(entry.id)
         if entry is None or head is None:
             return Outcome(operation.id, Result.UNCERTAIN)
