@@ -59,7 +59,17 @@ class Face:
     def pull(self, files: dict[str, str]) -> Cost:
         """Bring the newest source down onto an empty folder."""
         home = self._machine()
-        command = [*COMMAND, "link", home.folder, "--yes", "--wait", "--server", "hub", "--source", self.source]
+        command: list[str | Path] = [
+            *COMMAND,
+            "link",
+            home.folder,
+            "--yes",
+            "--wait",
+            "--server",
+            "hub",
+            "--source",
+            self.source,
+        ]
         cost = run(command, home.env, home.folder)
         assert home.texts() == files
         return cost

@@ -259,3 +259,12 @@ def test_the_cursor_of_a_quiet_share_is_reported_once_a_minute(trapped: Make) ->
     reports = [request for request in world.requests if "/sync/cursor" in request.path]
     assert len(reports) == 1
     assert world.server.state.cursors["id-of-laptop", world.source] == world.server.state.position
+
+
+def test_every_page_of_the_shares_is_read(trapped: Make) -> None:
+    """A hundred fit into one page: 250 shares are listed once each, the newest ones too."""
+    world = trapped(DriveTraps())
+    names = [f"share {number}" for number in range(250)]
+    made = [world.server.add_share(name).id for name in names]
+    found = [source.id for source in world.sources()]
+    assert sorted(found) == sorted([*made, world.source])

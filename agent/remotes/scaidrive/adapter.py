@@ -54,12 +54,11 @@ from agent.remotes.scaidrive.uploads import DriveUploads, session_of
 from agent.remotes.scaidrive.wire import (
     ListedShare,
     VersionRow,
-    device_body,
-    device_id_of,
     share_body,
     share_of,
     shares_page_of,
 )
+from agent.remotes.scaidrive.wire_devices import device_body, device_id_of
 from agent.remotes.source_admin import SourceAdmin
 
 SHARES_PAGE: Final = 100

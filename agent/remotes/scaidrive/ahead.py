@@ -13,7 +13,7 @@ from agent.remotes.scaidrive.wire_batches import ReadFile, WantedFile
 
 
 class ReadAhead:
-    """What batches have read for one page. Without batches it stays empty, and each file is requested alone."""
+    """Files that batches have read for one page. Without batches there are none, and each is requested alone."""
 
     def __init__(self, batches: FileBatches, share: str, book: Book) -> None:
         self._batches = batches

@@ -33,7 +33,7 @@ _LEFT_TO_SINGLE_CALLS: Final = (400, 403, 404, 405, 409, 410, 413, 422, 507)
 
 
 class BatchOutcome(Struct, frozen=True):
-    """What batches made of the new files of a push: an outcome by operation id, and the problem that ends the push."""
+    """The outcomes of the new files of a push by operation id, and the problem that ends the push."""
 
     outcomes: dict[str, Outcome]
     problem: Problem | None = None

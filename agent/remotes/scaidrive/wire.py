@@ -1,4 +1,4 @@
-"""Every body of ScaiDrive's API, both ways; those of uploads are in ``wire_uploads``.
+"""Every body of ScaiDrive's API, both ways; the modules ``wire_*`` have those of their parts.
 
 Parts of it are published and parts are this project's choice, as the published pages say nothing. A server that differs
 is matched by a change of this file.
@@ -23,7 +23,6 @@ READER: Final = "reader"
 MANUAL: Final = "MANUAL"
 SERVER_WINS: Final = "SERVER_WINS"
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
-_PLATFORMS: Final = {"darwin": "macos", "win32": "windows", "linux": "linux"}
 _MAX_INTEGER: Final = 2**53
 
 Row = Mapping[str, Any]
@@ -100,25 +99,8 @@ def user_of(data: Any) -> AccountUser:
 
 
 def _batch_of(value: Any) -> BatchLimits | None:
-    stated: Row = value if isinstance(value, dict) else {}
-    files, size = maybe_number(stated, "files"), maybe_number(stated, "bytes")
+    files, size = (maybe_number(value, key) if isinstance(value, dict) else None for key in ("files", "bytes"))
     return BatchLimits(files, size) if files and size else None
-
-
-def device_body(device: str, name: str, platform: str, version: str) -> dict[str, Any]:
-    """Encode ``POST sync/devices``."""
-    return {
-        "device_id": device,
-        "device_name": name,
-        "platform": _PLATFORMS.get(platform, "cli"),
-        "client_version": version,
-    }
-
-
-def device_id_of(data: Any) -> str:
-    """Decode the device in the answer of ``POST sync/devices``."""
-    found = row(data, "device")
-    return maybe_text(found, "device_id") or text(found, "id")
 
 
 def share_body(name: str, owner: str) -> dict[str, Any]:
