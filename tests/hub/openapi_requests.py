@@ -6,6 +6,7 @@ Drawing the requests takes seconds, and each process of a test run would do it w
 from __future__ import annotations
 
 import itertools
+import os
 from typing import Any
 
 import pytest
@@ -50,7 +51,7 @@ def furnished() -> None:
 
 @schema.parametrize()
 @settings(
-    max_examples=25,
+    max_examples=int(os.environ["REQUESTS_OF_AN_ENDPOINT"]),
     derandomize=True,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
