@@ -6,6 +6,7 @@ from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from agent.core.events import Move, Upsert
 from agent.core.model import Purpose
 from agent.core.remote_records import Verb
 from agent.engine import effects as e
@@ -112,18 +113,29 @@ def check_step(
         approved: deletes that a person approved. They may go in a later step: their plan is judged anew only then.
         parked: paths with a conflict. A delete that is sent there is known to be stale: the server keeps its head.
 
+    A delete whose text lives at another path is not counted: a page of this step that shows it there ends the plan.
+
     Raises:
         WrongDelete: a held delete is carried out, and no person approved the plan.
     """
+    messages = list(messages)
     if held is None or any(isinstance(message, m.ApproveDeletes | m.UndoDeletes) for message in messages):
         return
+    arrived = {
+        (event.path, event.hash)
+        for message in messages
+        if isinstance(message, m.PageArrived)
+        for event in message.page.events
+        if isinstance(event, Upsert | Move)
+    }
     for effect in effects:
         deletes = sent_deletes([effect])
         if isinstance(effect, e.ApplyChanges):
             intents = (intent for intent, _ in effect.jobs if intent.purpose is Purpose.PULL)
             deletes = [(intent.path, intent.expected) for intent in intents if intent.new is None]
         for delete in deletes:
-            if delete in held.files and delete not in approved and delete[0] not in parked:
+            lives_elsewhere = any(digest == delete[1] and path != delete[0] for path, digest in arrived)
+            if delete in held.files and delete not in approved and delete[0] not in parked and not lives_elsewhere:
                 raise WrongDelete(f"{delete[0]} is deleted, and the plan it is held under waits for a person")
 
 

@@ -177,4 +177,9 @@ REGRESSIONS = (
         Plan(656, "plain"),
         ("server  edit g/c.md = g", "server  moves the folder g to h"),
     ),
+    Regression(
+        "a_held_delete_goes_once_its_text_arrives_at_another_path",
+        Plan(821377, "plain"),
+        ("server  moves g/c.md to d/e/b.md", "server  deletes d/e/b.md"),
+    ),
 )
