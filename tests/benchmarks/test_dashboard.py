@@ -33,11 +33,12 @@ def _make(home: Home) -> None:
 
 
 def _park(home: Home, server: StrictServer, source: str) -> None:
-    """Have both sides edit the same files."""
+    """Have both sides edit the same files, and the server as many others, whose texts here go to the trash."""
     for number in range(CONFLICTS):
         path = f"007/note-{number:03}.md"
         server.replace(source, path, f"theirs {number}\n")
         home.write(path, f"mine {number}\n")
+        server.replace(source, f"008/note-{number:03}.md", f"newer {number}\n")
     assert home.run("sync", seconds=900).code == 3
 
 
@@ -73,6 +74,9 @@ def _times(daemon: Any, source: str) -> dict[str, float]:
             "/conflicts",
             "/trash",
             "/activity",
+            "/activity?kind=conflict&by=day",
+            "/activity?q=note-99",
+            f"/rewind/{source}",
         ):
             taken = []
             for _ in range(ASKED):
