@@ -41,8 +41,7 @@ class Chances:
         at_work: that a person saves where a move, a removal or a large upload is under way, before a call to the disk.
         page_moves: that an act on the plain server moves a file, whatever was drawn for it; to a free name, if not 0.
         hidden: that the plain server says of a file that is there that it is missing, or lists an empty folder.
-        skipped, skipped_for: that the strict server's feed leaves an event out, and for how many seconds; an event of
-            more than a minute ago is read again by nobody. For less than that, requests pass each other as long.
+        skipped: that the strict server's feed leaves an event out for longer than anybody reads it again.
         no_history: that a request for the versions of a file fails, also at the end of a run.
         cut_content: that a connection ends in the middle of a large content.
         visits: 1.0 if each visit of a text has a revision of its own (``visits.py``), 0.0 if the hash is the revision.
@@ -83,7 +82,6 @@ class Chances:
     page_moves: float = 0.0
     hidden: float = 0.06
     skipped: float = 0.0
-    skipped_for: float = 600.0
     no_history: float = 0.0
     cut_content: float = 0.0
     visits: float = 0.0

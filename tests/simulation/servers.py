@@ -219,19 +219,17 @@ _LOG = Statement(
 )
 
 
-_READ_AGAIN = 60.0
-"""Seconds of the feed that machines read again."""
+_FORGOTTEN = 600.0
+"""Seconds after which nobody reads a skipped event again."""
 
 
 class StrictServer(_Raven):
     """The server with every fault of the real one, its races included."""
 
-    def __init__(self, seed: int, clock: Callable[[], float], skipped: float = 0.0, hold: float = 600.0) -> None:
+    def __init__(self, seed: int, clock: Callable[[], float], skipped: float = 0.0) -> None:
         races = Races(seed, overwrite=0.5, skip=0.05, twice=0.5)
         if skipped:
-            forgotten = hold > _READ_AGAIN
-            races = replace(races, skip=skipped, hold=hold, reads=10**6 if forgotten else races.reads)
-            races = replace(races, window=races.window if forgotten else hold)
+            races = replace(races, skip=skipped, hold=_FORGOTTEN, reads=10**6)
         self.raven = StrictRaven(clock=clock, races=races)
         self.bearer = token()
         self.handle = self.raven.handle

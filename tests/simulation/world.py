@@ -107,7 +107,7 @@ class World:
 
     def _make_server(self) -> Server:
         if self.chances.skipped and self.plan.server == "strict":
-            return StrictServer(self.plan.seed, self.clock, self.chances.skipped, self.chances.skipped_for)
+            return StrictServer(self.plan.seed, self.clock, self.chances.skipped)
         return SERVERS[self.plan.server](self.plan.seed, self.clock)
 
     @property
