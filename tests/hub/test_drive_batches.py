@@ -110,6 +110,16 @@ def test_a_batch_of_contents_has_a_largest_size(drive: Drive) -> None:
     assert [content is not None for _, content in found] == [True] * 4 + [False] * 2
 
 
+def test_a_folder_is_listed_whole_whatever_is_between(drive: Drive) -> None:
+    """Folders with many files stand between its own ones, which are more than one page of any size."""
+    own = [f"{number:03}.md" for number in range(100)]
+    inner = [f"0{number:02}a/{each}.md" for number in (0, 15, 16, 17, 63, 64, 99) for each in range(20)]
+    create(drive, *((path, path.encode()) for path in own + inner))
+    items = drive.ok("GET", "folders/root/children", share_id=drive.share)["items"]
+    assert [each["name"] for each in items if each["type"] == "file"] == own
+    assert {each["name"] for each in items if each["type"] == "folder"} == {path.partition("/")[0] for path in inner}
+
+
 # The adapter
 
 

@@ -17,6 +17,8 @@ from agent.hub.domain.ports import StoreSession
 from agent.hub.domain.source_transaction import SourceTransaction
 
 _PAGE: Final = 1000
+_FIRST_PAGE: Final = 16
+"""Rows read where a folder inside the listed one may come next: the rows behind it would be read in vain."""
 
 
 def parent_path(path: str) -> str:
@@ -43,14 +45,15 @@ def files_below(session: StoreSession, source: int, path: str) -> Iterator[Liste
 def files_in(session: StoreSession, source: int, path: str) -> Iterator[ListedFile]:
     """Yield the present files directly in a folder. Each folder inside it costs one query, whatever it holds."""
     prefix = f"{path}/" if path else ""
-    after, before = prefix, f"{path}0" if path else "\U0010ffff"
-    while rows := session.files_below(source, after, before, _PAGE):
+    after, before, size = prefix, f"{path}0" if path else "\U0010ffff", _FIRST_PAGE
+    while rows := session.files_below(source, after, before, size):
+        size = min(4 * size, _PAGE)
         for row in rows:
             after = row.head.path
             inner = after.find("/", len(prefix))
             if inner >= 0:
                 # '0' follows '/' in the order of bytes, so nothing of this folder is behind it.
-                after = f"{after[:inner]}0"
+                after, size = f"{after[:inner]}0", _FIRST_PAGE
                 break
             yield row
 
