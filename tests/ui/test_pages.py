@@ -31,7 +31,9 @@ PAGES = {
     "rules": "/rules/{source}",
     "rules-tested": "/rules/{source}?test=journal/2026/x.org",
     "servers": "/servers",
-    "add": "/add",
+    "add": "/add?browse=1&folder=/",
+    "unlink": "/unlink/{source}",
+    "report": "/health/bundle",
     "health": "/health",
     "settings": "/settings",
     "history-text": "/history/{source}/%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E.md?view=text",
@@ -179,6 +181,33 @@ def test_a_folder_is_paused_and_goes_on(watched: Watched, world: World) -> None:
     assert world.daemon.source()["state"] == "paused"
     page.click(".notice >> text=Undo")
     assert world.daemon.source()["state"] != "paused"
+
+
+def test_the_undo_counts_down_and_waits_for_the_focus(browser: Browser, world: World) -> None:
+    """Keys alone reach the undo. The time stands still while the focus is on it, and the bar goes at its end."""
+    with signed_in(browser, world) as watched:
+        # The clock of the page moves only as the test says, however long the browser takes.
+        watched.page.clock.install(time=0)
+        watched.page.clock.pause_at(1000)
+        page = watched.go("/")
+        page.click("text=Pause 15 min")
+        page.mouse.move(0, 0)
+        seconds = int(page.locator("#undo-bar").get_attribute("data-seconds") or "0")
+        assert page.inner_text("#undo-left") == f"{seconds} s"
+        page.clock.run_for(1000)
+        assert page.locator("#undo-left").inner_text() == f"{seconds - 1} s"
+        page.focus("#undo-bar button")
+        page.clock.run_for(60_000)
+        assert page.locator("#undo-left").inner_text() == f"{seconds - 1} s"
+        page.keyboard.press("Tab")
+        page.clock.run_for(1000 * seconds)
+        assert page.locator("#undo-bar").count() == 0
+        page.click("text=Resume all")
+        page.click("text=Pause 15 min")
+        page.focus("#undo-bar button")
+        with page.expect_navigation():
+            page.keyboard.press("Enter")
+        assert world.daemon.source()["state"] != "paused"
 
 
 def test_targets_are_large_enough(browser: Browser, world: World) -> None:
