@@ -98,6 +98,8 @@ def window(world: World) -> Iterator[Screen]:
 
 def editor(page: Page) -> str:
     """The text of the editor, markers included."""
+    # A page that was just opened has its text before its editor.
+    expect(page.locator(".cm-content")).to_be_visible()
     # The script that holds the editor gives nothing away; its content element knows its view.
     return str(page.evaluate("document.querySelector('.cm-content').cmTile.view.state.sliceDoc()"))
 
