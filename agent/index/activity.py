@@ -114,6 +114,16 @@ class ActivityLog:
         rows: Iterable[Any] = self._db.execute(sql, (before or _LARGEST, *values, limit))
         return (ActivityEntry(*row) for row in rows)
 
+    def newest_of(self, source: int, path: str, kinds: Collection[str]) -> ActivityEntry | None:
+        """Return the newest line of these kinds about a path; None if the log has none. Reads it backwards."""
+        marks = ", ".join("?" * len(kinds))
+        sql = (
+            "SELECT id, source, at, path, what, detail, operation_id FROM activity "
+            f"WHERE source = ? AND path = ? AND what IN ({marks}) ORDER BY id DESC LIMIT 1"
+        )
+        row = self._db.execute(sql, (source, path, *kinds)).fetchone()
+        return None if row is None else ActivityEntry(*row)
+
     def counts(self, sources: Collection[int], since: float, seconds: int, offset: int) -> list[tuple[float, int, int]]:
         """Count the lines about files in spans of equal length: start of each span, lines, different files.
 

@@ -358,6 +358,16 @@ def test_an_older_copy_is_stopped_in_one_step_with_being_noticed(tmp_path: Path,
         assert index.sources.get(1).halted == WENT_BACK
 
 
+def test_the_newest_activity_of_a_path_is_found_by_kind(path: Path) -> None:
+    """Of the kinds asked for only, and of this source only."""
+    with _opened(path) as index, index.transaction():
+        index.activity.append(1, 5.0, [("a.md", "pushed", None, None), ("a.md", "conflict", None, None)])
+        index.activity.append(2, 6.0, [("a.md", "pulled", None, None)])
+        found = index.activity.newest_of(1, "a.md", ("pushed", "pulled"))
+        assert found is not None and (found.at, found.what) == (5.0, "pushed")
+        assert index.activity.newest_of(1, "a.md", ("pulled",)) is None
+
+
 def test_pruning_at_start_keeps_what_is_open_or_young(path: Path) -> None:
     """Of operations and activity: of 2,000 young ones none is looked at, however many were written since."""
     with _opened(path) as index:
