@@ -12,11 +12,13 @@ from typing import Final
 
 from agent import __version__
 from agent.core.errors import AgentError, DiskError
+from agent.core.humanize import count_of
 from agent.disk.fs.posix import PosixFs
 from agent.doctor import folders, machine, servers
 from agent.doctor.rows import CheckRow, CheckState, ok, unknown
 from agent.provisioning.plan import checks, standing
 from agent.remotes.protocol import Capabilities, Remote
+from agent.runtime import linking
 from agent.runtime.agent import Agent
 from agent.runtime.home_lock import HomeLock
 from agent.runtime.local_folder import LocalFolder
@@ -55,6 +57,8 @@ def examine(agent: Agent, declared: Iterable[DeclarationOutcome]) -> list[CheckR
         degraded = runner.degraded if runner is not None else None
         problem = _root_problem(agent.folder(source))
         rows += folders.folder(source, agent.fs, agent.home.state_dir, problem, degraded)
+    if agent.registry.sources:
+        rows.append(_lid(sum(linking.count_unsent(agent, source) for source in agent.registry.sources)))
     return [*rows, *_declarations(declared)]
 
 
@@ -80,6 +84,7 @@ def examine_alone(home: Home, settings: Settings, env: Mapping[str, str]) -> lis
 def _machine(home: Home, running: int | None) -> Iterator[CheckRow]:
     yield from machine.program()
     yield from machine.home(home)
+    yield machine.space(home)
     yield from machine.lock(home, running)
     yield from machine.index(home)
     yield from machine.watches()
@@ -131,6 +136,13 @@ def _register_alone(home: Home, entry: ServerEntry, env: Mapping[str, str]) -> C
             lock.release()
 
     return register
+
+
+def _lid(unsent: int) -> CheckRow:
+    """State whether other machines would miss changes if this one went to sleep now. It is never a failure."""
+    if not unsent:
+        return ok("lid", "it is safe to close the lid: nothing waits to be sent")
+    return ok("lid", f"wait with closing the lid: {count_of(unsent, 'change')} not sent or undecided; none is lost")
 
 
 def _root_problem(folder: LocalFolder) -> str | None:

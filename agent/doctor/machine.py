@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 import agent
+from agent.core.humanize import size_words
 from agent.doctor.rows import CheckRow, failed, ok, unknown
 from agent.index.migrate import SCHEMA_VERSION
 from agent.settings.home import Home
@@ -76,6 +77,29 @@ def room(check: str, place: Path) -> CheckRow:
     if free < LEAST_FREE:
         return failed(check, f"{free >> 20} MiB free at {place}", f"make room on the disk of {place}")
     return ok(check, f"{free >> 20} MiB free")
+
+
+def space(home: Home) -> CheckRow:
+    """State the space that the agent's own files take. The texts of linked folders are not among them."""
+    parts = (
+        ("the index", size_below(home.index_file, home.index_file.with_name(f"{home.index_file.name}-wal"))),
+        ("the trash and other texts", size_below(*(home.state_dir / name for name in ("trash", "slots", "kept")))),
+        ("the hub on this machine", size_below(home.state_dir / "hub")),
+        ("the log", size_below(home.log_file.parent)),
+    )
+    words = ", ".join(f"{name} {size_words(size)}" for name, size in parts if size)
+    return ok("space", f"the agent's own files take {words}" if words else "the agent has no files of its own yet")
+
+
+def size_below(*places: Path) -> int:
+    """Return the bytes of all files at or below some places. Files that cannot be read count as nothing."""
+    total = 0
+    for place in places:
+        files = [place] if place.is_file() else (Path(top, name) for top, _, names in os.walk(place) for name in names)
+        for file in files:
+            with contextlib.suppress(OSError):
+                total += file.lstat().st_size
+    return total
 
 
 def lock(home: Home, running: int | None) -> Iterator[CheckRow]:

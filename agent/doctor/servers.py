@@ -10,6 +10,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from agent.core.errors import AgentError, ProblemKind, RemoteError
+from agent.core.humanize import count_of
 from agent.core.net import is_loopback
 from agent.doctor.rows import CheckRow, failed, ok, unknown
 from agent.remotes.dialects import AdapterOptions, open_remote
@@ -168,7 +169,9 @@ def _answers(
     check = f"server {entry.name}"
     try:
         remote, can = connect()
+        began = time.monotonic()
         sources = remote.sources()
+        took = time.monotonic() - began
         if register is not None:
             register(remote)
     except RemoteError as error:
@@ -179,7 +182,7 @@ def _answers(
     except AgentError as error:
         yield failed(check, f"{entry.url}: {error.message}", error.hint or "raven-agent servers")
         return
-    yield ok(check, f"{entry.url}: answers, {len(sources)} {'source' if len(sources) == 1 else 'sources'}")
+    yield ok(check, f"{entry.url}: answers in {took * 1000:.0f} ms, {count_of(len(sources), 'source')}")
     limit = f"files up to {max_bytes} bytes" if max_bytes is not None else "no limit met yet (1 MiB a request is usual)"
     yield ok(f"capabilities {entry.name}", f"{_words(can)}; {limit}")
 
