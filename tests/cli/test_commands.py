@@ -21,7 +21,7 @@ def test_paths_go_out_absolute_from_the_working_directory(
     monkeypatch.chdir(tmp_path)
     fake.answers |= {"explain": {"path": "x", "synced": True}, "files": []}
     raven("explain", "sub/x.md")
-    assert fake.params("explain") == {"path": str(tmp_path / "sub" / "x.md")}
+    assert fake.params("explain") == {"path": str(tmp_path / "sub" / "x.md"), "facts": True}
     raven("files", "sub", "--state", "skipped", "--limit", "5", "--after", "m")
     assert fake.params("files") == {"folder": str(tmp_path / "sub"), "state": "skipped", "limit": 5, "after": "m"}
 

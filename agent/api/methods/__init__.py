@@ -24,6 +24,7 @@ from agent.api.methods import (
     doctor,
     drafts,
     events,
+    explain,
     files,
     folder_names,
     history,
@@ -45,6 +46,7 @@ from agent.api.schema.common import FolderParams, NoParams, PathParams, TimedLis
 from agent.api.schema.conflicts import ConflictsParams, DiffParams, DraftParams, DraftSaveParams, ResolveParams
 from agent.api.schema.dashboard import DashboardParams
 from agent.api.schema.doctor import DrillParams
+from agent.api.schema.explain import ExplainParams
 from agent.api.schema.history import CompareParams, RestoreParams, RewindParams, ShowParams
 from agent.api.schema.invites import InviteParams
 from agent.api.schema.links import (
@@ -76,7 +78,7 @@ METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
     "servers": (status.servers, NoParams),
     "files": (files.files, FilesParams),
     "tree": (files.tree, TreeParams),
-    "explain": (files.explain, PathParams),
+    "explain": (explain.explain, ExplainParams),
     "activity": (files.activity, ActivityParams),
     "activity_counts": (files.activity_counts, ActivityCountsParams),
     "traffic": (traffic.traffic, TrafficParams),

@@ -1,4 +1,4 @@
-"""files, explain, activity: single files and what happened to them. Nothing is changed."""
+"""files, tree, activity: single files and what happened to them. Nothing is changed."""
 
 from __future__ import annotations
 
@@ -14,23 +14,19 @@ from agent.api.methods.common import (
     file_state,
     hash_of,
     moment_param,
-    opened_folder,
     parked_paths,
     path_param,
     raw_bytes,
-    raw_path,
     readable,
-    row_of,
     stamp,
 )
 from agent.api.methods.skips import Skip, skips
-from agent.api.schema.common import ListOrder, PathParams
+from agent.api.schema.common import ListOrder
 from agent.api.schema.status import (
     ActivityCount,
     ActivityCountsParams,
     ActivityDocument,
     ActivityParams,
-    ExplainDocument,
     FileDocument,
     FilesParams,
     SpanLength,
@@ -40,7 +36,6 @@ from agent.api.schema.status import (
 from agent.core.errors import UsageError
 from agent.core.model import Presence
 from agent.core.reconcile import Step
-from agent.disk.selection.rules import SelectionVerdict
 from agent.index.activity import ActivityFilter, ActivityKind
 from agent.index.trees import PathRow
 from agent.runtime.agent import Agent
@@ -196,64 +191,6 @@ def _skipped_file(source: SourceEntry, skip: Skip) -> FileDocument:
         reason=skip.reason.value,
         reason_text=skip.text,
     )
-
-
-def explain(agent: Agent, params: PathParams) -> ExplainDocument:
-    """Explain why a path is or is not synced, with the hash each side holds."""
-    source, path = agent.source_over(path_param(params.path, params.path_base64))
-    whole = source.root / path
-    is_folder = whole.is_dir() and (path == "." or not whole.is_symlink())
-    with opened_folder(agent, source) as folder:
-        rules = folder.selection
-        verdict = rules.folder_verdict("" if path == "." else path) if is_folder else rules.verdict(path)
-    shown = readable(path)
-    if is_folder:
-        return _explained_folder(path, verdict)
-    row = row_of(agent, source, shown)
-    parked = path in parked_paths(agent, source)
-    skipped = {skip.path: skip.text for skip in skips(agent, source)}
-    if shown in skipped:
-        state: str | None = "skipped"
-    elif parked:
-        state = "conflict"
-    elif row.is_empty or not verdict.selected:
-        state = None
-    else:
-        state = file_state(row, parked=False)
-    return ExplainDocument(
-        path=shown,
-        path_base64=raw_path(path),
-        kind="file",
-        synced=verdict.selected and shown not in skipped,
-        rule=verdict.rule,
-        origin=verdict.origin,
-        state=state,
-        reason=skipped.get(shown) or _unselected(verdict),
-        hash=hash_of(row.local),
-        base_hash=hash_of(row.base),
-        remote_hash=hash_of(row.remote),
-    )
-
-
-def _explained_folder(path: str, verdict: SelectionVerdict) -> ExplainDocument:
-    return ExplainDocument(
-        path=readable(path),
-        path_base64=raw_path(path),
-        kind="folder",
-        synced=verdict.selected,
-        rule=verdict.rule,
-        origin=verdict.origin,
-        state=None,
-        reason=_unselected(verdict),
-        hash=None,
-        base_hash=None,
-        remote_hash=None,
-    )
-
-
-def _unselected(verdict: SelectionVerdict) -> str | None:
-    """Return the reason in words where no single rule excludes a path, and its rule are the patterns that miss it."""
-    return "no include pattern selects it" if not verdict.selected and verdict.unmatched else None
 
 
 def activity(agent: Agent, params: ActivityParams) -> list[ActivityDocument]:

@@ -337,30 +337,6 @@ class FileDocument(Struct, frozen=True, kw_only=True):
     reason_text: str | None = None
 
 
-class ExplainDocument(Struct, frozen=True, kw_only=True):
-    """The reason a path is or is not synced.
-
-    Attributes:
-        kind: file or folder. A folder is synced if files in it can be.
-        rule: pattern or built-in rule that decided.
-        origin: place of the rule: a file and line, or the kind of pattern.
-        state: as in ``files``; null for a path that no side holds, or that is not selected.
-        reason: the reason in words why a path is skipped, or that no include pattern selects it.
-    """
-
-    path: str
-    path_base64: str | UnsetType = UNSET
-    kind: str
-    synced: bool
-    rule: str | None
-    origin: str | None
-    state: str | None
-    reason: str | None
-    hash: str | None
-    base_hash: str | None
-    remote_hash: str | None
-
-
 __all__ = [
     "ActivityCount",
     "ActivityCountsParams",
@@ -371,7 +347,6 @@ __all__ = [
     "DeclarationIssue",
     "EventDocument",
     "EventsParams",
-    "ExplainDocument",
     "FileDocument",
     "FilesParams",
     "FolderParams",

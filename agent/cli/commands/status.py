@@ -89,9 +89,10 @@ def files_command(
 def explain_command(app: App, path: str) -> ExitCode:
     """Show why PATH is or is not synced.
 
-    The rule that decided, its place, and the hash each side holds.
+    Of a file also who changed it, where its old texts are and why it is in conflict. Of a linked folder also whether it
+    is up to date here and elsewhere, whether the lid can be closed, its space, and what an unlink would do.
     """
-    app.output.data(app.call("explain", path_params("path", file_path(path))), render.explain)
+    app.output.data(app.call("explain", {**path_params("path", file_path(path)), "facts": True}), render.explain)
     return ExitCode.DONE
 
 

@@ -9,10 +9,12 @@ from agent.cli.humanize import (
     parse_time,
     short_hash,
     short_home,
+    typed_path,
     when,
 )
 from agent.cli.output import Style, TextLine, View
 from agent.cli.render.base import Document, flat, grid, nothing, size
+from agent.cli.render.fact_views import file_answers, folder_answers
 
 _BAR: Final = 30
 """Cells of the longest bar."""
@@ -37,24 +39,37 @@ def files(document: Sequence[Document]) -> View:
     return grid(headings, rows, "no files")
 
 
+_STATES: Final = {
+    "ok": "the same here and on the server",
+    "pending_push": "waits to be sent",
+    "pending_pull": "waits to be fetched",
+    "conflict": "in conflict",
+    "skipped": "left out",
+}
+
+
 def explain(document: Document) -> View:
     """Show why a path is or is not synced."""
     synced = bool(document.get("synced"))
     is_folder = document.get("kind") == "folder"
     words = "files in it are synced" if is_folder and synced else "synced" if synced else "not synced"
-    lines = [TextLine(f"{document['path']}: {words}", Style.GOOD if synced else Style.CARE)]
+    shown = short_home(document["root"]) if document["path"] == "." and document.get("root") else document["path"]
+    lines = [TextLine(f"{shown}: {words}", Style.GOOD if synced else Style.CARE)]
     if document.get("rule"):
         where = f" ({document['origin']})" if document.get("origin") else ""
         lines.append(TextLine(f"  rule: {document['rule']}{where}"))
     if document.get("reason"):
         lines.append(TextLine(f"  reason: {document['reason']}", Style.CARE))
     if document.get("state"):
-        lines.append(TextLine(f"  state: {str(document['state']).replace('_', ' ')}"))
+        lines.append(TextLine(f"  state: {_STATES.get(document['state'], document['state'])}"))
+    if document.get("file"):
+        lines += file_answers(document["file"], typed_path(f"{document['root']}/{document['path']}"))
+    if document.get("folder"):
+        lines += folder_answers(document["folder"], typed_path(document["root"]))
     if synced and not is_folder:
-        lines += [
-            TextLine(f"  {name}: {document.get(key) or 'no such file'}", Style.ASIDE)
-            for name, key in (("here", "hash"), ("base", "base_hash"), ("server", "remote_hash"))
-        ]
+        hashes = (("here", "hash"), ("base", "base_hash"), ("server", "remote_hash"))
+        words = ", ".join(f"{name} {short_hash(document.get(key))}" for name, key in hashes)
+        lines.append(TextLine(f"  contents: {words}", Style.ASIDE))
     return lines
 
 
