@@ -9,6 +9,7 @@ from typing import Any, Final
 from agent.cli.humanize import clock, count_of, short_hash, short_home, size_words, typed_path
 from agent.cli.output import Style, TextLine, View
 from agent.cli.render.base import changed
+from agent.cli.render.source_views import NO_FOLDER
 
 Document = Mapping[str, Any]
 Sentence = Callable[[Document], View]
@@ -170,7 +171,7 @@ def _named(names: object, count: int) -> str:
 def retry(document: Document) -> View:
     """Report what still cannot be synced."""
     if not document.get("changed"):
-        return [TextLine("no folder is linked", Style.ASIDE)]
+        return [TextLine(NO_FOLDER, Style.ASIDE)]
     errors = document.get("errors") or []
     what = document.get("path") or "every skipped or failed file"
     if what == ".":
@@ -186,7 +187,7 @@ def pause(document: Document) -> View:
     """Confirm a pause."""
     roots = document.get("roots") or []
     if not roots:
-        return [TextLine("no folder is linked", Style.ASIDE)]
+        return [TextLine(NO_FOLDER, Style.ASIDE)]
     named = ", ".join(short_home(root) for root in roots)
     if document.get("everywhere"):
         return [TextLine(f"paused on the server, for all machines: {named}; resume with --everywhere")]
@@ -200,7 +201,7 @@ def resume(document: Document) -> View:
     """Confirm a resume."""
     roots = document.get("roots") or []
     if not roots:
-        return [TextLine("no folder is linked", Style.ASIDE)]
+        return [TextLine(NO_FOLDER, Style.ASIDE)]
     where = " on the server" if document.get("everywhere") else ""
     halted = {row["root"]: row["message"] for row in document.get("halted") or ()}
     going = [short_home(root) for root in roots if root not in halted]

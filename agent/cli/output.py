@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
-from agent.cli.humanize import printable
+from agent.cli.humanize import printable, short_homes
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -121,9 +121,9 @@ def show_error(form: OutputFormat, code: str, message: str, hint: str | None) ->
         return
     # The journal takes a line's priority from its beginning.
     priority = "<3>" if stderr_is_journal() else ""
-    draw([TextLine(f"{priority}error: {message}", Style.BAD)], sys.stderr)
+    draw([TextLine(f"{priority}error: {short_homes(message)}", Style.BAD)], sys.stderr)
     if hint:
-        draw([TextLine(f"{priority}hint: {hint}", Style.ASIDE)], sys.stderr)
+        draw([TextLine(f"{priority}hint: {short_homes(hint)}", Style.ASIDE)], sys.stderr)
 
 
 def stderr_is_journal() -> bool:

@@ -13,6 +13,19 @@ def short_home(path: object) -> str:
     return text
 
 
+def short_homes(text: str) -> str:
+    """Return a sentence with ``~`` for the home folder in its paths.
+
+    A quoted path stays as it is, because no shell expands ``~`` in quotes.
+    """
+    import re
+
+    home = os.environ.get("HOME", "")
+    if len(home) <= 1 or home not in text:
+        return text
+    return re.sub(rf"(?<![\w'\"/.~=-]){re.escape(home)}(?=[/\s,;:)?!]|$)", "~", text)
+
+
 def typed_path(path: object) -> str:
     """Return a path as a person types it into a shell: with ``~``, and quoted where that is needed."""
     import shlex

@@ -222,7 +222,8 @@ class Agent:
         """
         source = self.registry.source_over(Path(path))
         if source is None:
-            raise UsageError(f"{path} lies in no linked folder", "raven-agent status lists them")
+            hint = "raven-agent status lists the linked ones; raven-agent up FOLDER links another"
+            raise UsageError(f"{path} lies in no linked folder", hint)
         return source, Path(path).relative_to(source.root).as_posix()
 
     def runner(self, key: int) -> SourceRunner | None:

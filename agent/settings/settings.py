@@ -178,14 +178,18 @@ def parse_setting(name: str, text: str) -> Value:
     if isinstance(setting.default, bool):
         words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
         if text.lower() not in words:
-            raise ConfigError(f"{name} is true or false, not {text!r}")
+            raise ConfigError(f"{name} is true or false, not {text!r}", _meaning(name))
         return words[text.lower()]
     if isinstance(setting.default, int):
         try:
             return checked_value(setting, int(text.replace("_", "")))
         except ValueError:
-            raise ConfigError(f"{name} is a whole number, not {text!r}") from None
+            raise ConfigError(f"{name} is a whole number, not {text!r}", _meaning(name)) from None
     return checked_value(setting, text)
+
+
+def _meaning(name: str) -> str:
+    return f"raven-agent config get {name} shows its value and meaning"
 
 
 def known_setting(name: str, where: Path | None = None) -> Setting:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from msgspec import UNSET, UnsetType
 
 from agent.api.methods.common import (
@@ -59,6 +61,7 @@ def explain(agent: Agent, params: ExplainParams) -> ExplainDocument:
         base_hash=hash_of(row.base),
         remote_hash=hash_of(row.remote),
         root=readable(str(source.root)),
+        exists=os.path.lexists(whole),
         file=file_facts(agent, source, path) if params.facts and known else UNSET,
     )
 

@@ -1,4 +1,4 @@
-"""What ``explain`` tells of a file or a folder beside the rule: the answers to what people ask most."""
+"""Facts of ``explain`` beside the rule: the answers to the questions that people ask most."""
 
 from __future__ import annotations
 

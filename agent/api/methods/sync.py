@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import math
+import os
 import time
 from dataclasses import replace
 from functools import partial
+from shlex import quote
 
 from msgspec import structs
 
-from agent.api.methods.common import chosen_sources, held_message, opened_folder, path_param, readable, stamp
+from agent.api.methods.common import chosen_sources, held_message, opened_folder, path_param, readable, row_of, stamp
 from agent.api.methods.late_writes import rescue_quietly
 from agent.api.methods.skips import failures, not_sent, skips
 from agent.api.schema.common import FileError, HeldDeletesDocument
@@ -176,10 +178,24 @@ def retry(agent: Agent, params: RetryParams) -> RetryDocument:
         return RetryDocument(changed=bool(results), path=None, sources=results, errors=errors)
     source, path = agent.source_over(path_param(params.path, params.path_base64))
     whole = path == "."
+    if not whole and not _is_known(agent, source, path):
+        raise UsageError(
+            f"there is no file {readable(path)} in {source.root}, here or on the server",
+            f"raven-agent files {quote(str(source.root))} lists them",
+        )
     result = _retry(agent, source, None if whole else (path,))
     # A folder's own error (offline, halted) concerns each of its files.
     errors = [error for error in result.errors if whole or error.path in ("", readable(path))]
     return RetryDocument(changed=True, path=readable(path), sources=[result], errors=errors)
+
+
+def _is_known(agent: Agent, source: SourceEntry, path: str) -> bool:
+    """Return True if a path exists on this disk, in the trees, or among those that cannot be synced."""
+    shown = readable(path)
+    if os.path.lexists(source.root / path) or not row_of(agent, source, shown).is_empty:
+        return True
+    # A folder's files count for the folder.
+    return any(skip.path == shown or skip.path.startswith(f"{shown}/") for skip in skips(agent, source))
 
 
 def _retry(agent: Agent, source: SourceEntry, paths: tuple[str, ...] | None) -> SourceResult:

@@ -46,7 +46,7 @@ class ConflictFacts(Struct, frozen=True, kw_only=True):
 
 
 class FileFacts(Struct, frozen=True, kw_only=True):
-    """What people ask about a file.
+    """Answers to the questions about a file.
 
     Attributes:
         last_change: null if the log does not go back that far.
@@ -64,7 +64,7 @@ class FileFacts(Struct, frozen=True, kw_only=True):
 
 
 class FolderFacts(Struct, frozen=True, kw_only=True):
-    """What people ask about a linked folder.
+    """Answers to the questions about a linked folder.
 
     Attributes:
         source: as in ``status``.
@@ -95,6 +95,7 @@ class ExplainDocument(Struct, frozen=True, kw_only=True):
         state: as in ``files``; null for a path that no side holds, or that is not selected.
         reason: the reason in words why a path is skipped, or that no include pattern selects it.
         root: the linked folder.
+        exists: there is something at the path on this disk.
         file: of a file that either side holds or has held.
         folder: of a whole linked folder.
     """
@@ -111,5 +112,6 @@ class ExplainDocument(Struct, frozen=True, kw_only=True):
     base_hash: str | None
     remote_hash: str | None
     root: str | UnsetType = UNSET
+    exists: bool | UnsetType = UNSET
     file: FileFacts | UnsetType = UNSET
     folder: FolderFacts | UnsetType = UNSET

@@ -79,7 +79,12 @@ def _token(from_stdin: bool, file: Path | None) -> str:
     if from_stdin and file:
         raise UsageError("--token-stdin and --token-file exclude each other")
     if from_stdin:
-        return sys.stdin.read(TOKEN_LIMIT).strip()
+        found = sys.stdin.read(TOKEN_LIMIT).strip()
+        if not found:
+            raise UsageError(
+                "standard input holds no token", "for example: cat FILE | raven-agent login URL --token-stdin"
+            )
+        return found
     if file:
         from agent.settings.credentials import read_token_file
 

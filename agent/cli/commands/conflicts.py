@@ -223,7 +223,7 @@ def _read(name: str) -> str:
         data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
         return data.decode("utf-8")
     except OSError as error:
-        raise UsageError(f"cannot read {name}: {error.strerror}") from error
+        raise UsageError(f"cannot read {name}: {error.strerror}", "give the file that holds the merge") from error
     except UnicodeDecodeError:
         raise UsageError(f"{name} is not UTF-8 text") from None
 

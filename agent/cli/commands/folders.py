@@ -78,7 +78,9 @@ def link_command(
         if not wait:
             app.output.done(linked, render.link)
             if not client.is_daemon:
-                app.output.note("no agent runs, so nothing is sent yet: raven-agent sync, or service install")
+                app.output.note(
+                    "nothing is sent yet, as no agent runs: raven-agent sync, or raven-agent service install"
+                )
             return ExitCode.DONE
         passed = client.call("sync", {**path_params("folder", folder_path(folder)), "dry_run": False})
     app.output.done({**linked, "sync": passed}, render.link)

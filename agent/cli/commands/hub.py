@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
+from typing import Final
 
 import click
 
@@ -117,6 +119,9 @@ def _configure_log(app: App) -> None:
         log_as_hub()
 
 
+_LISTEN_EXAMPLE: Final = "for example 127.0.0.1:8674 or [::1]:8674"
+
+
 def _listen(text: str | None) -> tuple[str | None, int | None]:
     """Return host and port as they were given; None for what is left out."""
     if text is None:
@@ -124,7 +129,13 @@ def _listen(text: str | None) -> tuple[str | None, int | None]:
     try:
         host, port = host_and_port(text)
     except ValueError as error:
-        raise UsageError(str(error), "for example 127.0.0.1:8674 or [::1]:8674") from None
+        raise UsageError(str(error), _LISTEN_EXAMPLE) from None
+    if host and port is None:
+        # A word without a port is most often a typing error.
+        try:
+            socket.getaddrinfo(host, None)
+        except OSError:
+            raise UsageError(f"{text!r} is not HOST:PORT", _LISTEN_EXAMPLE) from None
     return host or None, port
 
 

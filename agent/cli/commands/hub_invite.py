@@ -189,4 +189,5 @@ def _notes(app: App, door: Door | None, *, embedded: bool, opened: bool, reachab
         close = "raven-agent config unset hub_listen"
         app.output.note(f"the hub now listens on {door.host}:{door.port} for other machines, encrypted; close: {close}")
     if embedded and daemon_of(app.home) is None:
-        app.output.note("no agent runs here, so nobody can join yet: raven-agent up FOLDER, or service install")
+        words = "raven-agent up FOLDER, or raven-agent service install"
+        app.output.note(f"no agent runs here, so nobody can join yet: {words}")

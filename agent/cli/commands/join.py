@@ -95,4 +95,4 @@ def _chosen(joined: dict[str, Any], found: list[dict[str, Any]], wanted: str | N
 
 def _next_step(app: App, client: Client) -> None:
     if not client.is_daemon:
-        app.output.note("no agent runs here, so nothing is synced yet: raven-agent run, or service install")
+        app.output.note("no agent runs here, so nothing is synced yet: raven-agent run, or raven-agent service install")

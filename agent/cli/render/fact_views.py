@@ -1,4 +1,4 @@
-"""What ``explain`` tells of a file or a folder, as answers to questions. Pure: facts in, lines out."""
+"""Facts of a file or a folder, as answers to questions. Pure: facts in, lines out."""
 
 from __future__ import annotations
 

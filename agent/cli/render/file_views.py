@@ -39,6 +39,10 @@ def files(document: Sequence[Document]) -> View:
     return grid(headings, rows, "no files")
 
 
+_NO_VERSIONS: Final = (
+    "no versions: neither the server nor the trash of this machine has any; raven-agent files lists the files"
+)
+_HASHES: Final = {"here": "hash", "base": "base_hash", "server": "remote_hash"}
 _STATES: Final = {
     "ok": "the same here and on the server",
     "pending_push": "waits to be sent",
@@ -53,6 +57,13 @@ def explain(document: Document) -> View:
     synced = bool(document.get("synced"))
     is_folder = document.get("kind") == "folder"
     words = "files in it are synced" if is_folder and synced else "synced" if synced else "not synced"
+    if document.get("exists") is False and not any(document.get(key) for key in ("state", *_HASHES.values())):
+        words = "would be synced, but neither side has this file" if synced else "neither side has this file, and it"
+        words = words if synced else f"{words} would not be synced"
+        return [
+            TextLine(f"{document['path']}: {words}", Style.CARE),
+            TextLine(f"  files in {short_home(document['root'])}: raven-agent files {typed_path(document['root'])}"),
+        ]
     shown = short_home(document["root"]) if document["path"] == "." and document.get("root") else document["path"]
     lines = [TextLine(f"{shown}: {words}", Style.GOOD if synced else Style.CARE)]
     if document.get("rule"):
@@ -67,8 +78,7 @@ def explain(document: Document) -> View:
     if document.get("folder"):
         lines += folder_answers(document["folder"], typed_path(document["root"]))
     if synced and not is_folder:
-        hashes = (("here", "hash"), ("base", "base_hash"), ("server", "remote_hash"))
-        words = ", ".join(f"{name} {short_hash(document.get(key))}" for name, key in hashes)
+        words = ", ".join(f"{name} {short_hash(document.get(key))}" for name, key in _HASHES.items())
         lines.append(TextLine(f"  contents: {words}", Style.ASIDE))
     return lines
 
@@ -153,13 +163,14 @@ def events(document: Any) -> View:
 def history(document: Any) -> View:
     """Show the versions of one file, newest first."""
     rows = document["versions"] if isinstance(document, Mapping) else document
+    asked = not (isinstance(document, Mapping) and document.get("error"))
     return grid(
         ("WHEN", "WHERE", "SIZE", "FROM", "HASH"),
         [
             (when(v.get("recorded_at")), v.get("where"), size(v.get("size")), v.get("origin"), short_hash(v["hash"]))
             for v in rows
         ],
-        "no versions",
+        _NO_VERSIONS if asked else "no versions in the trash of this machine",
     )
 
 

@@ -13,6 +13,7 @@ from agent.cli.humanize import (
     parse_time,
     seconds_words,
     short_home,
+    short_homes,
     size_words,
     typed_path,
     when,
@@ -26,6 +27,9 @@ _OF_FILES: Final = frozenset(Reason)
 """Error codes that are about single files."""
 
 NO_FOLDER: Final = "no folder is linked; start with: raven-agent up FOLDER"
+
+
+_LATER: Final = "  nothing is lost: it is tried again with each pass; raven-agent doctor looks for the cause"
 
 
 def status(document: Document) -> View:
@@ -150,7 +154,9 @@ def source_troubles(source: Document) -> list[TextLine]:
     error = source.get("error")
     # The error of held deletes names their plan, as the lines below do.
     if error and not (held and held["plan"] in error["message"]):
-        lines.append(TextLine(f"  {error['message']}", Style.BAD))
+        lines.append(TextLine(f"  {short_homes(error['message'])}", Style.BAD))
+    if source["state"] == "offline":
+        lines.append(TextLine(_LATER, Style.ASIDE))
     if held:
         lines.append(TextLine(f"  {count_of(held['count'], 'delete')} held back; to let them through:", Style.BAD))
         lines.append(TextLine(f"    raven-agent sync {typed_path(source['root'])} --approve-deletes {held['plan']}"))
@@ -259,7 +265,7 @@ def sync(document: Document) -> View:
         words = f"{would}{', '.join([*counted, took])}" if counted else took
         view.append(TextLine(f"{root}: {_pass_state(source)} ({words})", TONES.get(state, Style.PLAIN)))
         view += _pass_problems(source, root)
-    return view or nothing("no folder is linked")
+    return view or nothing(NO_FOLDER)
 
 
 def _pass_state(source: Document) -> str:
@@ -275,7 +281,9 @@ def _pass_problems(source: Document, root: str) -> list[TextLine]:
     named = set()
     for error in source.get("errors", ()):
         named.add(error.get("path"))
-        view.append(TextLine(f"  {error.get('path') or root}: {error['message']}", Style.BAD))
+        view.append(TextLine(f"  {error.get('path') or root}: {short_homes(error['message'])}", Style.BAD))
+    if source["state"] == "offline":
+        view.append(TextLine(_LATER, Style.ASIDE))
     view += [
         TextLine(f"  {s['path']}: skipped, {s.get('text') or s['reason']}", Style.ASIDE)
         for s in source.get("skipped", ())

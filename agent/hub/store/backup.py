@@ -183,7 +183,7 @@ def restore(copy: Path, data: HubData, overwrite: Overwrite) -> None:
         OSError: the data cannot be written.
     """
     if not copy.is_file():
-        raise StoreError(f"There is no backup at {copy}.")
+        raise StoreError(f"There is no backup at {copy}; raven-agent hub backup FILE makes one.")
     with copy.open("rb") as file:
         is_sqlite = file.read(len(_SQLITE_MAGIC)) == _SQLITE_MAGIC
     if not is_sqlite and not tarfile.is_tarfile(copy):
