@@ -4,74 +4,41 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from agent.core.errors import UsageError
-from agent.remotes.book import BookOf, no_books
+from agent.remotes.dialect_parts import AdapterOptions as AdapterOptions
+from agent.remotes.dialect_parts import Dialect
 from agent.remotes.http.address import PlainHttp
 from agent.remotes.http.client import HttpClient
-from agent.remotes.http.profile import ApiProfile
-from agent.remotes.issued_tokens import IssuedTokens, SecretStore
-from agent.remotes.pinakes.adapter import PinakesRemote
-from agent.remotes.pinakes.hashing import SHA256
-from agent.remotes.pinakes.profile import pinakes_profile
-from agent.remotes.pinakes.scope import sources_overlap as pinakes_overlap
-from agent.remotes.pinakes.tokens import extend
+from agent.remotes.issued_tokens import IssuedTokens
 from agent.remotes.protocol import Remote
-from agent.remotes.raven.adapter import RavenRemote
-from agent.remotes.raven.profile import raven_profile
-from agent.remotes.scaidrive.adapter import ScaiDriveRemote
-from agent.remotes.scaidrive.profile import scaidrive_profile
-from agent.remotes.scaidrive.tokens import renew
 from agent.remotes.wrappers import ObservedRemote, Observer, log_call
 
 
-class AdapterOptions(NamedTuple):
-    """Values that some dialects need beside the connection.
+def _raven() -> Dialect:
+    from agent.remotes.raven.dialect import RAVEN
 
-    Attributes:
-        books: returns what the index knows of a source; used by dialects that translate its ids or hashes.
-        content_hash: algorithm of the server's content hashes, where that is not known.
-        device_secret: keeps the device's token over restarts, where the server issues one; None: until the end.
-    """
-
-    books: BookOf = no_books
-    content_hash: str = SHA256
-    device_secret: SecretStore | None = None
+    return RAVEN
 
 
-def _never(one: str, other: str) -> bool:
-    return False
+def _scaidrive() -> Dialect:
+    from agent.remotes.scaidrive.dialect import SCAIDRIVE
+
+    return SCAIDRIVE
 
 
-class Dialect(NamedTuple):
-    """The parts of one dialect.
+def _pinakes() -> Dialect:
+    from agent.remotes.pinakes.dialect import PINAKES
 
-    Attributes:
-        profile: returns the conventions of its HTTP API for a workspace.
-        adapter: returns its adapter over a client.
-        renew: exchanges a refresh token, given a function that returns a client; None if its tokens are not renewed.
-        extends: the access token itself is renewed, and there is no refresh token.
-        overlap: returns True if two sources have files in common.
-    """
-
-    profile: Callable[[str], ApiProfile]
-    adapter: Callable[[HttpClient, AdapterOptions], Remote]
-    renew: Callable[[Callable[[Callable[[], str]], HttpClient], str], IssuedTokens] | None = None
-    extends: bool = False
-    overlap: Callable[[str, str], bool] = _never
+    return PINAKES
 
 
-def _pinakes(http: HttpClient, options: AdapterOptions) -> Remote:
-    return PinakesRemote(http, options.books, algorithm=options.content_hash, secret=options.device_secret)
+_DIALECTS: Final[dict[str, Callable[[], Dialect]]] = {"raven": _raven, "scaidrive": _scaidrive, "pinakes": _pinakes}
+"""Return the parts of a dialect, by the name in the account. A new dialect is one more entry.
 
-
-_DIALECTS: Final = {
-    "raven": Dialect(raven_profile, lambda http, _: RavenRemote(http)),
-    "scaidrive": Dialect(scaidrive_profile, lambda http, options: ScaiDriveRemote(http, options.books), renew),
-    "pinakes": Dialect(pinakes_profile, _pinakes, extend, extends=True, overlap=pinakes_overlap),
-}
-"""The dialects, by the name in the account. A new dialect is one more entry."""
+Imported when an account has it: most machines speak one dialect, and the others cost memory and time at each start.
+"""
 
 
 _DEFAULTS: Final = AdapterOptions()
@@ -151,11 +118,11 @@ def require_dialect(dialect: str) -> None:
 
 
 def _parts(dialect: str) -> Dialect:
-    parts = _DIALECTS.get(dialect)
-    if parts is None:
+    load = _DIALECTS.get(dialect)
+    if load is None:
         known = ", ".join(sorted(_DIALECTS))
         raise UsageError(f"this release does not speak the dialect {dialect!r}", f"it speaks: {known}")
-    return parts
+    return load()
 
 
 def _client(
