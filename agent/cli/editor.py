@@ -23,6 +23,8 @@ _IN_TERMINAL: Final = frozenset({"emacs", "helix", "hx", "joe", "micro", "nano",
 
 _EDITOR_END_SECONDS: Final = 5.0
 """Seconds that an editor has to end after a signal."""
+_LOOK_SECONDS: Final = 60.0
+"""Seconds of one wait for the editor."""
 
 
 class EditorFailed(AgentError):
@@ -103,7 +105,10 @@ def _wait(process: subprocess.Popen[bytes], name: str) -> int:
         EditorFailed: a signal cut it off.
     """
     try:
-        return process.wait()
+        while True:
+            # With a limit it looks again and again. A signal that comes just before a wait without one does not end it.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                return process.wait(_LOOK_SECONDS)
     except (_Signalled, KeyboardInterrupt) as signalled:
         number = signalled.args[0] if signalled.args else signal.SIGINT
         process.send_signal(number)
