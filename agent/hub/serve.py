@@ -298,14 +298,15 @@ def _run(
     gc.freeze()
 
     async def main() -> None:
+        if threading.current_thread() is threading.main_thread():
+            # uvicorn raises the signal that stopped it again when it is done. This handler receives it, so that a
+            # requested stop ends with exit code 0. It also makes each signal wake the event loop, by a byte: one that
+            # another thread receives, or that comes just before the loop's wait, would not end that wait.
+            for number in (signal.SIGTERM, signal.SIGINT):
+                asyncio.get_running_loop().add_signal_handler(number, server.end)
         with watch_parent(settings.parent_pid, server.end), _commits_of_others(store, app), _upkeep(store):
             await server.serve(sockets=listeners.sockets)
 
-    # uvicorn raises the signal that stopped it again when it is done. This handler receives it, so that a requested
-    # stop ends with exit code 0.
-    if threading.current_thread() is threading.main_thread():
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, lambda _number, _frame: server.end())
     asyncio.run(main())
 
 

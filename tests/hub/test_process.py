@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import os
 import signal
 import socket
 import sqlite3
@@ -188,6 +190,17 @@ def test_sigterm_ends_the_hub_cleanly_also_while_polls_wait(process: Running) ->
         process.process.send_signal(signal.SIGTERM)
         assert process.process.wait(10) == 0
         assert poll.recv(65536).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are named in /proc")
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_given_to_another_thread_ends_the_hub(process: Running, number: signal.Signals) -> None:
+    """The main thread sleeps until a request; a signal that does not interrupt its wait ends the hub all the same."""
+    pid = process.process.pid
+    process.client().ok("sources/list")
+    other = next(tid for tid in sorted(map(int, os.listdir(f"/proc/{pid}/task"))) if tid != pid)
+    assert ctypes.CDLL(None).tgkill(pid, other, int(number)) == 0
+    assert process.process.wait(20) == 0
 
 
 def test_the_hub_ends_when_its_parent_ends(tmp_path: Path) -> None:
