@@ -102,7 +102,7 @@ def test_other_machines_are_named_with_what_they_lack(machines: tuple[dict[str, 
 
 
 def test_a_silent_server_is_no_yes() -> None:
-    """Its own sentence stands there; of another server's folder the second machine links the source."""
+    """It has a sentence of its own; of another server's folder the second machine links the source."""
     silent = {"known": False, "message": "this server does not tell", "machines": []}
     assert of_folder(machines=silent)["is it up to date on my other machines"] == "this server does not tell"
     told = of_folder(LAPTOP, server="work", name="notes")["is it up to date on my other machines"]

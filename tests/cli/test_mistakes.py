@@ -131,7 +131,7 @@ def _break(trouble: str, top: Path, patch: pytest.MonkeyPatch, stack: contextlib
 
 
 def test_there_are_64_different_mistakes() -> None:
-    """Each command line stands once in each state of the machine."""
+    """The table has each command line once for each state of the machine."""
     assert len({(one.world, one.typed) for one in MISTAKES}) == len(MISTAKES) == 64
 
 

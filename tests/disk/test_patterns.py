@@ -192,7 +192,7 @@ def test_fh2_patterns_for_private_files_are_risky(pattern: str, risky: bool) -> 
 
 
 def test_lines_of_an_ignore_file_are_told_apart() -> None:
-    """Numbers are those of the origins; a line that is no valid pattern is told, and does not count."""
+    """Numbers are those of the origins; a line that is no valid pattern is reported, and does not count."""
     text = "# notes\r\n\ndrafts/\n[z-a]x\n!drafts/keep.md\n"
     found = [(line.number, line.text, line.kind.value) for line in ignore_lines(text)]
     assert found == [

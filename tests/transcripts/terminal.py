@@ -1,4 +1,4 @@
-"""Commands on a terminal of their own, and what stands on its screen afterwards: text with colours."""
+"""Commands on a terminal of their own, and what its screen shows afterwards: text with colours."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ten questions of ``docs/questions.md``: each command prints the answer that stands beside it."""
+"""The ten questions of ``docs/questions.md``: each command prints the answer beside it."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_there_are_ten_questions() -> None:
 @pytest.mark.long
 @pytest.mark.parametrize(("question", "command", "answer"), ROWS, ids=[row[0] for row in ROWS])
 def test_a_question_is_answered_as_the_document_says(laptop: Home, question: str, command: str, answer: str) -> None:
-    """The line stands in the output, but for times. The desktop is the machine that is not this one."""
+    """The output has this line, but for times. The desktop is the machine that is not this one."""
     words = [word.replace("~", str(laptop.folder.parent), 1) for word in command.split()]
     ran = laptop.run(*words)
     assert ran.code == 0, ran

@@ -43,7 +43,7 @@ def test_the_guide_has_ten_situations() -> None:
 
 @pytest.mark.parametrize("heading", ORDINARY)
 def test_a_situation_on_one_hub(heading: str, tmp_path: Path, shared_hub: HubServer) -> None:
-    """The commands of the section print what stands there."""
+    """The commands of the section print what the section shows."""
     hosts = Hosts.of_hub(tmp_path, shared_hub)
     with hosts.machines("ada", *(["bob"] if heading == TWO_PEOPLE else [])) as machines:
         prepare(machines[0])

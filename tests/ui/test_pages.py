@@ -184,7 +184,7 @@ def test_a_folder_is_paused_and_goes_on(watched: Watched, world: World) -> None:
 
 
 def test_the_undo_counts_down_and_waits_for_the_focus(browser: Browser, world: World) -> None:
-    """Keys alone reach the undo. The time stands still while the focus is on it, and the bar goes at its end."""
+    """Keys alone reach the undo. The countdown stops while the focus is on it, and the bar goes at its end."""
     with signed_in(browser, world) as watched:
         # The clock of the page moves only as the test says, however long the browser takes.
         watched.page.clock.install(time=0)

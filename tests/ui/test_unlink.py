@@ -54,7 +54,7 @@ def test_unsent_changes_need_a_tick(signed_in: Home, strict: StrictServer) -> No
 
 
 def test_a_paused_folder_is_unlinked_without_an_undo(signed_in: Home) -> None:
-    """A new link would sync at once, which is not what a paused folder was told to do."""
+    """A new link would sync at once, and a paused folder must not."""
     with signed_in.daemon() as daemon, plain_browser(daemon) as browser:
         daemon.call("pause")
         at = f"/unlink/{daemon.source()['id']}"

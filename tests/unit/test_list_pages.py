@@ -61,7 +61,7 @@ def test_pages_of_conflicts_are_the_whole_list(order: ConflictOrder, ids: list[i
 
 
 def test_conflicts_are_chosen_by_kind_and_path() -> None:
-    """Both conditions hold together; a part of a path and a pattern are told apart as in ``files``."""
+    """Both conditions hold together; a part of a path and a pattern are distinguished as in ``files``."""
     assert _ids(ConflictsParams(kind=ConflictKind.EDIT_EDIT)) == [1, 3]
     assert _ids(ConflictsParams(match="A.")) == [2, 3]
     assert _ids(ConflictsParams(match="sub/*")) == [4]

@@ -25,7 +25,7 @@
     list.addEventListener("click", () => keys.showModal());
   }
 
-  // The undo is offered for a while. The time stands still under the pointer and the focus, so that nobody has to hurry.
+  // The undo is offered for a while. The countdown stops under the pointer and the focus, so that there is no hurry.
   const bar = document.getElementById("undo-bar");
   if (bar) {
     const left = document.getElementById("undo-left");
