@@ -17,6 +17,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 from websockets.sync.client import connect
 
+from agent.hub.domain.heartbeats import HeartbeatBatch
+from agent.hub.domain.model import ConnectorPosition
 from agent.hub.store.sql_store import PostgresTimeouts, SqlStore
 from agent.hub.store.tables import SCHEMA_VERSION
 from hub.fixtures import InProcess, OverHttp, Running, running_hub, sha, together, upsert
@@ -63,6 +65,37 @@ def test_head_and_newest_version_agree_beside_a_writer(postgres: str) -> None:
 
     assert together(read, write)[0] == 0
     hub.store.close()
+
+
+def test_two_hubs_write_the_position_of_one_connector(postgres: str) -> None:
+    """A connector that polls both has its position at each. The second write waits for the first and then holds too."""
+    first, second = SqlStore(postgres), SqlStore(postgres)
+    batch = HeartbeatBatch({}, {("c", 1): ConnectorPosition(7, 1)})
+    written = threading.Event()
+
+    def write_first() -> None:
+        with first.write() as session:
+            session.save_heartbeats(batch)
+            written.set()
+            eventually(lambda: waiting_for_locks(postgres), 20, "the other hub waits")
+
+    def write_second() -> None:
+        assert written.wait(20)
+        with second.write() as session:
+            session.save_heartbeats(batch)
+
+    together(write_first, write_second)
+    with second.read() as session:
+        assert session.connector_positions(1) == {"c": ConnectorPosition(7, 1)}
+    first.close()
+    second.close()
+
+
+def waiting_for_locks(url: str) -> int:
+    """Locks of this database that somebody waits for."""
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.connect() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM pg_locks WHERE NOT granted")).scalar_one())
 
 
 def test_a_held_lock_is_503_within_its_limit(postgres: str) -> None:

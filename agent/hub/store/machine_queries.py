@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, func, literal_column, select, update
 from agent.hub.domain.heartbeats import HeartbeatBatch
 from agent.hub.domain.model import ConnectorPosition, SourceDevice
 from agent.hub.store import tables as t
-from agent.hub.store.bulk import add_rows
+from agent.hub.store.bulk import OnDuplicate, add_rows
 from agent.hub.store.statements import Statement, Transaction, is_value, removal
 
 _HEARTBEAT = Statement(
@@ -49,7 +49,10 @@ class MachineQueries:
         _HEARTBEAT.many(self._db, [{"i": connector, "at": at} for connector, at in sorted(batch.seen.items())])
         places = sorted(batch.positions.items())
         _NO_POSITION.many(self._db, [{"connector": connector, "source": source} for (connector, source), _ in places])
-        add_rows(self._db, t.connector_positions, [(*key, place.position, place.at) for key, place in places])
+        # Another hub may write the position of the same connector between the two statements. Its position stays then,
+        # until the connector moves on.
+        rows = [(*key, place.position, place.at) for key, place in places]
+        add_rows(self._db, t.connector_positions, rows, OnDuplicate.LEFT_ALONE)
 
     def connector_positions(self, source: int) -> dict[str, ConnectorPosition]:
         rows = _POSITIONS.rows(self._db, s=source)
