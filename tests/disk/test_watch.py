@@ -7,7 +7,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from watchdog.events import DirMovedEvent, FileMovedEvent
 
+from agent.disk.watch.events import ScopeFilter
 from agent.disk.watch.fsevents import FseventsBackend
 from agent.disk.watch.inotify import InotifyBackend
 from agent.disk.watch.watcher import Watcher
@@ -107,6 +109,15 @@ def test_a_renamed_folder_asks_for_a_scan_and_stays_watched(room: Room, watcher:
     (room.folder / "e/x.md").write_text("x")
     eventually(lambda: "e/x.md" in notices.paths())
     assert "d/x.md" not in notices.paths()
+
+
+def test_files_listed_in_a_moved_folder_are_not_named(room: Room, notices: Notices) -> None:
+    """The moved folder asks for a look at everything; a path that no file had is not posted."""
+    backend = FseventsBackend(str(room.folder), ScopeFilter(room.selection), notices, lambda gap, reason: None)
+    old, new = str(room.folder / "d"), str(room.folder / "e")
+    backend.on_any_event(DirMovedEvent(old, new))
+    backend.on_any_event(FileMovedEvent(f"{old}/x.md", f"{new}/x.md", is_synthetic=True))
+    assert (notices.rescans(), notices.paths()) == (1, set())
 
 
 @pytest.mark.parametrize("name", [".gitignore", "d/.ravenignore"])

@@ -32,7 +32,10 @@ class FseventsBackend(FileSystemEventHandler):
             self._observer.join()
 
     def on_any_event(self, event: FileSystemEvent) -> None:
-        """Post one event. An event for a folder does not name the files in it, so it asks for a rescan."""
+        """Post one event. An event for a folder asks for a rescan, so events made up for its files are dropped.
+
+        ``watchdog`` lists a moved folder some time later. The events it makes up can name old paths that no file had.
+        """
         if event.event_type in {"opened", "closed_no_write"}:
             return
         paths: set[str] = set()
@@ -45,6 +48,8 @@ class FseventsBackend(FileSystemEventHandler):
                 rescan = rescan or event.event_type in {"deleted", "moved"}
             elif self._names.changes_scope(path):
                 rescan = True
+            elif event.is_synthetic:
+                continue
             elif event.is_directory:
                 rescan = rescan or (event.event_type != "modified" and self._names.enters(path))
             elif (wanted := self._names.wanted(path)) is not None:
