@@ -71,10 +71,24 @@ def find_applied(operation: Operation, head: Version | None, versions: Sequence[
         head: the version that the server holds at the path now; None is "no file".
         versions: the file's history, newest first.
     """
-    if operation.base is None and head is not None and head.remote_id is not None:
-        # The history is that of a file, which may have moved here. A new file has our bytes as its first version.
-        versions = versions[-1:]
+    if not _is_history_of_ours(operation, head):
+        return None
     return next((each for each in _since(operation.base_version, versions) if each.hash == operation.hash), None)
+
+
+def _is_history_of_ours(operation: Operation, head: Version | None) -> bool:
+    """Return True if the history shown at the path is known to be that of the operation's own file.
+
+    Where files have ids, a file that moved to the path brings the history of its old path. A new file of ours has no id
+    until the server answers, so a history never proves it: the server itself was asked first, and had no proof.
+    """
+    if head is None or head.remote_id is None:
+        # The path is the only identity.
+        return True
+    if operation.remote_id is not None:
+        return operation.remote_id == head.remote_id
+    # The revision of the base names the file as well as the content.
+    return operation.base_rev is not None
 
 
 def _since(base: Version | None, versions: Sequence[Version]) -> Sequence[Version]:

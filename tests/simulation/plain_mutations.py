@@ -11,6 +11,7 @@ from typing import Any
 
 from msgspec import structs
 
+from agent.core import in_doubt
 from agent.core.model import ABSENT, Intent
 from agent.core.remote_records import Operation, RemoteHead
 from agent.core.supply import Pieces, Transfer
@@ -153,6 +154,10 @@ def _echo_by_path() -> AbstractContextManager[object]:
     return instead(Operations, "made_by_us", by_path)
 
 
+def _foreign_history() -> AbstractContextManager[object]:
+    return instead(in_doubt, "_is_history_of_ours", lambda _operation, _head: True)
+
+
 def _missing_is_deleted() -> AbstractContextManager[object]:
     careful = Engine._with_head
 
@@ -222,6 +227,10 @@ PLAIN_MUTANTS: Sequence[Mutant] = (
     Mutant(
         "echo by path", "any version at a path of ours counts as our own", _echo_by_path, _PLAIN, chances=_QUIET,
         seeds=(12,),
+    ),
+    Mutant(
+        "history of another file", "a file that moved to a path shows what became of a push to it", _foreign_history,
+        _PLAIN, seeds=(822153,),
     ),
     Mutant(
         "404 is a delete", "a file that is said to be missing counts as deleted", _missing_is_deleted, _PLAIN,

@@ -182,4 +182,9 @@ REGRESSIONS = (
         Plan(821377, "plain"),
         ("server  moves g/c.md to d/e/b.md", "server  deletes d/e/b.md"),
     ),
+    Regression(
+        "a_moved_file_that_once_had_our_text_does_not_replace_a_new_one",
+        Plan(822153, "plain"),
+        ("server  moves a.md to d/a.md", "B       replaces d/a.md = a"),
+    ),
 )

@@ -99,19 +99,26 @@ def test_settling_by_revisions(versions: list[Version], rev: str | None, verdict
     assert judge_in_doubt(operation, versions[0], versions, [])[0] is verdict
 
 
-CREATES = [
-    ("our bytes are the file's first version", "f1", [C, B], Verdict.SUPERSEDED),
-    ("the file had our bytes at another path before it moved here", "f1", [C, B, A], Verdict.NOT_APPLIED),
-    ("the path is the only identity", None, [C, B, A], Verdict.SUPERSEDED),
+FILES = [
+    ("a new file may have moved here with our bytes", None, None, None, "f1", Verdict.NOT_APPLIED),
+    ("a new file, the path is the only identity", None, None, None, None, Verdict.SUPERSEDED),
+    ("the file that we changed", A, None, "f1", "f1", Verdict.SUPERSEDED),
+    ("another file with the texts of ours", A, None, "f2", "f1", Verdict.NOT_APPLIED),
+    ("another file with the texts of ours, and a revision", A, "v1", "f2", "f1", Verdict.NOT_APPLIED),
+    ("the file is not known, its base's revision is", A, "v1", None, "f1", Verdict.SUPERSEDED),
+    ("neither the file nor its base's revision is known", A, None, None, "f1", Verdict.NOT_APPLIED),
+    ("neither is known, the path is the only identity", A, None, None, None, Verdict.SUPERSEDED),
 ]
 
 
-@pytest.mark.parametrize(("identifier", "history", "verdict"), [c[1:] for c in CREATES], ids=[c[0] for c in CREATES])
-def test_settling_a_new_file_by_the_history(identifier: str | None, history: list[str], verdict: Verdict) -> None:
-    """A file that moved to the path brings a history that says nothing about a new file of ours."""
-    shown = [Version(digest, rev=f"v{number}") for number, digest in enumerate(history)]
-    head = replace(shown[0], remote_id=identifier)
-    assert judge_in_doubt(_operation(base=None), head, shown, [])[0] is verdict
+@pytest.mark.parametrize(("base", "rev", "ours", "shown", "verdict"), [c[1:] for c in FILES], ids=[c[0] for c in FILES])
+def test_settling_by_the_history_of_our_own_file(
+    base: str | None, rev: str | None, ours: str | None, shown: str | None, verdict: Verdict
+) -> None:
+    """A file that moved to the path brings a history that says nothing about an operation on another file."""
+    operation = replace(_operation(base=base), base_rev=rev, remote_id=ours)
+    history = _history((C, "v3"), (B, "v2"), (A, "v1")) if base else _history((C, "v3"), (B, "v2"))
+    assert judge_in_doubt(operation, replace(history[0], remote_id=shown), history, [])[0] is verdict
 
 
 def test_a_conflict_on_another_visit_of_the_base_is_not_ours() -> None:

@@ -128,6 +128,22 @@ def test_distinct_revisions_never_lose_an_applied_operation() -> None:
                     assert operation.hash not in [each.hash for each in newer], (known, history)
 
 
+def test_the_history_of_another_file_supersedes_no_operation() -> None:
+    """Over every small history with ids: it counts on the same id alone, or on a base of known revision."""
+    ids, evidence = (None, "f1", "f2"), itertools.product(OPERATIONS, HISTORIES, (False, True))
+    for (operation, texts, dated), ours, shown in itertools.product(evidence, ids, ids):
+        history = [Version(text, rev=f"v{len(texts) - number}") for number, text in enumerate(texts)]
+        head = structs.replace(history[0], remote_id=shown) if history else None
+        rev = next((each.rev for each in history if dated and each.hash == operation.base), None)
+        known = structs.replace(operation, base_rev=rev, remote_id=ours if operation.base else None)
+        verdict, _ = judge_in_doubt(known, head, history, ())
+        foreign = shown is not None and (known.remote_id or (shown if rev else None)) != shown
+        plain, _ = judge_in_doubt(known, None if head is None else structs.replace(head, remote_id=None), history, ())
+        expected = Verdict.NOT_APPLIED if foreign and plain is Verdict.SUPERSEDED else plain
+        # Ids add no evidence: they only take away what the history of a path would show.
+        assert verdict is expected, (known, head, history)
+
+
 # Resolving
 
 
