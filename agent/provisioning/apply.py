@@ -268,7 +268,5 @@ def _follow(agent: Agent, link: SourceEntry, source: DeclaredSource) -> None:
         mode = linking.choose_mode(own, source.mode)
     include, exclude = _patterns(joined, source)
     entry = replace(link, name=source.name, mode=Mode(mode), include=include, exclude=exclude, declared=mark(source))
-    agent.stop_source(link.key)
-    agent.change_registry(lambda registry: reg.with_source(registry, entry))
-    agent.start_source_if_daemon(entry)
+    agent.restart_with(entry)
     log.info("%s follows %s", link.root, source.file)

@@ -235,11 +235,19 @@ class Agent:
 
         Args:
             run_mode: another mode than the agent's, for example DRY_RUN.
+
+        Raises:
+            UsageError: it was unlinked meanwhile.
         """
         with self._lock:
             runner = self._runners.get(source.key)
             if runner is not None:
                 return runner
+            # A caller may have read the link before a change that restarts its source.
+            current = next((one for one in self.registry.sources if one.key == source.key), None)
+            if current is None:
+                raise UsageError(f"{source.root} is not linked", "raven-agent status lists the linked folders")
+            source = current
             config = self.engine_config(source, run_mode or self.run_mode)
             runner = SourceRunner(self.control, self.index, config, self.clock, source.name)
             self._runners[source.key] = runner
@@ -265,6 +273,18 @@ class Agent:
         """Start a source in a daemon. A single command starts only the sources that it was asked about."""
         if self.run_mode is RunMode.DAEMON:
             self.start_source(source)
+
+    def restart_with(self, source: SourceEntry, run_mode: RunMode | None = None) -> None:
+        """Store a changed link and stop its source. A daemon starts it again.
+
+        Args:
+            run_mode: start it in any case, in this mode.
+        """
+        self.change_registry(lambda registry: reg.with_source(registry, source))
+        # Stored first: another thread that starts the source between these lines starts the changed one.
+        self.stop_source(source.key)
+        if run_mode is not None or self.run_mode is RunMode.DAEMON:
+            self.start_source(source, run_mode)
 
     def start_all(self) -> None:
         """Start every linked folder."""

@@ -212,6 +212,8 @@ def remove_link(agent: Agent, source: SourceEntry) -> int:
     _queue_conflict_texts(agent, source)
     write_pending_trash(agent, source)
     agent.change_registry(lambda registry: reg.without_source(registry, source.key, agent.clock()))
+    # A status that was being asked for may have started it again before the link was gone.
+    agent.stop_source(source.key)
     clear_index(agent, source.key)
     return unsent
 

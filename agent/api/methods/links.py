@@ -41,7 +41,6 @@ from agent.engine.config import RunMode
 from agent.remotes.protocol import Capabilities, RemoteSource
 from agent.runtime import linking
 from agent.runtime.agent import Agent
-from agent.settings import links as reg
 from agent.settings.links import SourceEntry
 
 _NAMED: Final = 20
@@ -368,8 +367,7 @@ def move(agent: Agent, params: MoveParams) -> MoveDocument:
     if marked or (found.st_dev, found.st_ino) != (source.root_device, source.root_inode):
         agent.control.call(lambda: _expect_copy(agent, source.key))
     entry = replace(source, root=new, root_device=found.st_dev, root_inode=found.st_ino)
-    agent.change_registry(lambda registry: reg.with_source(registry, entry))
-    agent.start_source_if_daemon(entry)
+    agent.restart_with(entry)
     return MoveDocument(changed=True, source_id=entry.source_id, old=readable(str(old)), root=readable(str(new)))
 
 

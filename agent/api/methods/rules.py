@@ -17,7 +17,6 @@ from agent.disk.selection.ignore_lines import ignore_lines
 from agent.disk.selection.review import refused_patterns
 from agent.disk.selection.rules import DEFAULT_INCLUDE
 from agent.runtime.agent import Agent
-from agent.settings import links as reg
 from agent.settings.links import SourceEntry
 
 _IGNORE_LINES: Final = 1000
@@ -58,9 +57,7 @@ def rules(agent: Agent, params: RulesParams) -> RulesDocument:
         if preference is not None and preference != source.preference:
             agent.preferences.change(source, preference)
         if new_patterns:
-            agent.stop_source(source.key)
-            agent.change_registry(lambda registry: reg.with_source(registry, entry))
-            agent.start_source_if_daemon(entry)
+            agent.restart_with(entry)
     kept = WHOLE if preference is None else preference.scope
     starts, stops = sorted(after - before), sorted(before - after)
     added = [pattern for pattern in (*params.include, *params.only) if pattern not in source.include]
