@@ -77,6 +77,15 @@ class SourceName(click.types.StringParamType):
         return _beginning_with(incomplete, ((str(row["name"]), str(row["id"])) for row in rows))
 
 
+class DeviceName(click.types.StringParamType):
+    """The name of a device of an account."""
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        """Complete the devices, each with its id."""
+        rows = _answer("devices", {"server": ctx.params["server"]} if ctx.params.get("server") else {})
+        return _beginning_with(incomplete, ((str(row["name"]), str(row["id"])) for row in rows))
+
+
 class VersionHash(click.types.StringParamType):
     """The hash of a version of the file that the command names."""
 
@@ -107,6 +116,7 @@ class TrashId(click.types.StringParamType):
 
 ACCOUNT: Final = AccountName()
 SOURCE: Final = SourceName()
+DEVICE: Final = DeviceName()
 VERSION: Final = VersionHash()
 TRASH_ID: Final = TrashId()
 SETTING: Final = SettingName()

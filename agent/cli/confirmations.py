@@ -127,6 +127,26 @@ def change_source(document: Document) -> View:
 
 
 @_for_any_release
+def change_device(document: Document) -> View:
+    """Confirm a change of a device on the server, and say what its machine sees."""
+    name, server, device = document["name"], document["server"], document["id"]
+    match document["action"]:
+        case "rename":
+            return [TextLine(f"the device is called {name} on {server} now", Style.GOOD)]
+        case "disable":
+            undo = f"to switch it on again: raven-agent devices enable {device}"
+            return [TextLine(f"{name} is switched off on {server}", Style.GOOD), TextLine(undo, Style.ASIDE)]
+        case "enable":
+            return [TextLine(f"{name} is switched on on {server}", Style.GOOD)]
+        case "new-token":
+            said = f"the token of {name} ended; the machine gets a new one by itself with its next call"
+            return [TextLine(said, Style.GOOD)]
+    said = f"{name} is deleted on {server}; no file on any disk is deleted"
+    aside = "a machine that is still signed in registers itself again: end its token on the server, too"
+    return [TextLine(said, Style.GOOD), TextLine(aside, Style.ASIDE)]
+
+
+@_for_any_release
 def rules(document: Document) -> View:
     """Show the patterns of a folder, and the files a change starts or stops to sync."""
     root = short_home(document["root"])

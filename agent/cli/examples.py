@@ -54,6 +54,11 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
         ("sources archive 5f0c", "keep it readable, and take no more edits"),
         ("sources delete 5f0c --yes", "delete it on the server; files on disks stay"),
     ),
+    "devices": (
+        ("devices", "list the machines that a ScaiDrive or Pinakes server knows"),
+        ("devices rename old-laptop laptop", "give one another name there"),
+        ("devices delete 5f0c --yes", "delete one that is no longer used; files on disks stay"),
+    ),
     "run": (("run", "run without a view, as the service does"), ("run -v", "with the program's own log")),
     "sync": (
         ("sync", "make one pass over all folders"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
 from msgspec import Struct
@@ -102,6 +102,22 @@ class SyncPreference(Struct, frozen=True):
 
 EVERYTHING: Final = SyncPreference()
 """The preference of a machine that set none."""
+
+
+def forgotten(
+    kept: Mapping[str, SyncPreference | None], listed: Mapping[str, SyncPreference]
+) -> dict[str, SyncPreference]:
+    """Return the preferences of this machine that a server lost together with its device, by source.
+
+    Args:
+        kept: the preference of each source as this machine knows it.
+        listed: the server's own, after the machine has registered anew. One that chooses something was made since.
+    """
+    return {
+        source: preference
+        for source, preference in kept.items()
+        if preference not in (None, EVERYTHING) and listed.get(source, EVERYTHING) == EVERYTHING
+    }
 
 
 def with_folder(preference: SyncPreference, folder: PreferredFolder) -> SyncPreference:

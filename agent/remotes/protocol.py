@@ -37,6 +37,7 @@ from agent.core.events import Page, Span
 from agent.core.model import Mode, Resolution
 from agent.core.remote_records import Operation, Outcome, RemoteConflict, RemoteFile, RemoteHead, RemoteVersion
 from agent.core.supply import Pieces, Transfer
+from agent.remotes.device_admin import DeviceAdmin
 from agent.remotes.machine_list import MachineList
 from agent.remotes.selective_sync import SelectiveSync as SelectiveSync
 from agent.remotes.source_admin import SourceAdmin
@@ -240,6 +241,10 @@ class Remote(Protocol):
     @property
     def machine_list(self) -> MachineList | None:
         """The machines of a source; None if the server does not list them."""
+
+    @property
+    def device_admin(self) -> DeviceAdmin | None:
+        """The devices of the account; None if the dialect does not let their user change them."""
 
     def register(self, name: str, platform: str, version: str, wanted_id: str | None = None) -> Registration:
         """Register this machine as a connector.

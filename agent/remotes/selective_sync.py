@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Protocol
 
 from agent.core.scope import PreferredFolder, SyncPreference
@@ -20,6 +20,10 @@ class SelectiveSync(Protocol):
 
     def write(self, source_id: str, preference: SyncPreference) -> None:
         """Set the preference of one source. Its folders are sent by their ids."""
+        ...
+
+    def write_all(self, preferences: Mapping[str, SyncPreference]) -> None:
+        """Set the preferences of several sources, by the id of each, in one call."""
         ...
 
     def folder(self, source_id: str, path: str) -> PreferredFolder:

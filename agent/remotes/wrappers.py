@@ -19,6 +19,7 @@ from agent.core.events import Page, Span
 from agent.core.model import Mode, Resolution
 from agent.core.remote_records import Operation, Outcome, RemoteConflict, RemoteFile, RemoteHead, RemoteVersion
 from agent.core.supply import Transfer
+from agent.remotes.device_admin import DeviceAdmin
 from agent.remotes.machine_list import MachineList
 from agent.remotes.protocol import (
     Capabilities,
@@ -132,6 +133,11 @@ class ObservedRemote:
     def machine_list(self) -> MachineList | None:
         """See ``Remote``. Its calls are not observed."""
         return self._inner.machine_list
+
+    @property
+    def device_admin(self) -> DeviceAdmin | None:
+        """See ``Remote``. Its calls are not observed."""
+        return self._inner.device_admin
 
     def register(self, name: str, platform: str, version: str, wanted_id: str | None = None) -> Registration:
         """See ``Remote``."""

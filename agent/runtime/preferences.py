@@ -11,12 +11,13 @@ from typing import Protocol
 
 from agent.core.errors import AgentError, RemoteError
 from agent.core.remote_records import RemoteFolder
-from agent.core.scope import EVERYTHING, SyncPreference
+from agent.core.scope import EVERYTHING, SyncPreference, forgotten
 from agent.engine import messages as m
 from agent.engine.config import RunMode
 from agent.index import Index
 from agent.runtime.control_loop import ControlLoop
 from agent.runtime.ports import ServerConnection
+from agent.runtime.server_session import ServerSession
 from agent.runtime.source_runner import SourceRunner
 from agent.settings import links as reg
 from agent.settings.links import Registry, SourceEntry
@@ -44,16 +45,16 @@ class PreferenceHost(Protocol):
         """Return the connection to an account's server, registered. Raises RemoteError."""
         ...
 
+    def server(self, name: str) -> ServerSession:
+        """Return the session of an account."""
+        ...
+
     def runner(self, key: int) -> SourceRunner | None:
         """Return the runner of a source; None if it is not running."""
         ...
 
-    def start_source(self, source: SourceEntry, run_mode: RunMode | None = None) -> SourceRunner:
-        """Start a source unless it is running; return its runner."""
-        ...
-
-    def stop_source(self, key: int) -> None:
-        """Stop a source if it is running."""
+    def restart_with(self, source: SourceEntry, run_mode: RunMode | None = None) -> None:
+        """Store a changed link and restart its source."""
         ...
 
 
@@ -81,7 +82,16 @@ class Preferences:
             linked = {source.source_id: source for source in self._agent.registry.sources_of(server)}
             if selective is None or not linked:
                 return
-            for source_id, found in selective.read(tuple(linked)).items():
+            listed = selective.read(tuple(linked))
+            session = self._agent.server(server)
+            if session.registered_anew:
+                # Without its rows the server would have this machine fetch every folder that was left out.
+                lost = forgotten({one: source.preference for one, source in linked.items()}, listed)
+                if lost:
+                    selective.write_all(lost)
+                session.registered_anew = False
+                listed = {**listed, **lost}
+            for source_id, found in listed.items():
                 self._apply(linked[source_id], found)
 
     def change(self, source: SourceEntry, wanted: SyncPreference) -> None:
@@ -139,10 +149,8 @@ class Preferences:
             log.info("%s: the server's preferences for this machine changed", entry.root)
             runner = agent.runner(entry.key)
             if runner is not None and wanted.scope != before.scope:
-                run_mode = runner.config.run_mode
                 # Its folder's threads hold the old rules.
-                agent.stop_source(entry.key)
-                agent.start_source(self._save(entry, wanted), run_mode)
+                agent.restart_with(changed(entry, preference=wanted), runner.config.run_mode)
                 return
             saved = self._save(entry, wanted)
             if runner is not None and saved.pause_until != entry.pause_until:

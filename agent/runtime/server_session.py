@@ -114,6 +114,8 @@ class ServerSession:
         self._answered_at = float("-inf")
         self.on_alive: Callable[[], None] | None = None
         """Called after each registration and heartbeat, on the thread that made it."""
+        self.registered_anew = False
+        """The server had forgotten this machine. Set back by the one who has put its preferences back."""
 
     @property
     def is_local_hub(self) -> bool:
@@ -127,6 +129,11 @@ class ServerSession:
             return self._registration.capabilities
         remote = self._remote
         return Capabilities() if remote is None else remote.capabilities
+
+    @property
+    def own_connector(self) -> str | None:
+        """Id of this machine's connector as it was registered last; None if it never was."""
+        return self.entry.connector_id if self.entry.machine_id == self._machine else None
 
     def remote(self) -> Remote:
         """Return the adapter, without registering this machine.
@@ -237,7 +244,7 @@ class ServerSession:
 
     def _register(self, remote: Remote) -> None:
         entry = self.entry
-        known = entry.connector_id if entry.machine_id == self._machine else None
+        known = self.own_connector
         registration = None
         if known:
             try:
@@ -257,6 +264,7 @@ class ServerSession:
             except RemoteError as error:
                 self.problem = error.problem
                 raise
+            self.registered_anew = self.registered_anew or known is not None
             self.entry = replace(entry, connector_id=registration.connector_id, machine_id=self._machine)
             self._save_entry(self.entry)
             log.info("registered with %s as connector %s on %s", entry.name, registration.connector_id, platform.node())

@@ -31,6 +31,7 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "move": ("OLD", "NEW", "--json"),
     "rules": ("FOLDER", "--include", "--exclude", "--remove", "--only", "--dry-run", "--yes", "--json"),
     "sources": ("--server", "--undo", "--yes", "--json"),
+    "devices": ("--server", "--yes", "--json"),
     "run": (),
     "sync": ("FOLDER", "--dry-run", "--approve-deletes", "--undo-deletes", "--conflicts-ok", "--json"),
     "status": ("FOLDER", "--watch", "--machines", "--check", "--max-age", "--json"),

@@ -24,6 +24,7 @@ from agent.core.remote_records import (
 )
 from agent.core.supply import Transfer
 from agent.remotes.book import BookOf, no_books
+from agent.remotes.device_admin import DeviceAdmin
 from agent.remotes.fields import number, row, rows, text
 from agent.remotes.http.client import HttpClient
 from agent.remotes.http.download import download
@@ -100,6 +101,11 @@ class PlainRemote:
 
     @property
     def source_admin(self) -> SourceAdmin | None:
+        """See ``Remote``. There is none."""
+        return None
+
+    @property
+    def device_admin(self) -> DeviceAdmin | None:
         """See ``Remote``. There is none."""
         return None
 

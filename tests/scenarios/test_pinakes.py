@@ -134,6 +134,26 @@ def test_each_resolution_of_a_conflict_on_pinakes(machine: Machines, trapped: Pi
     assert {hashlib.sha256(text).hexdigest() for text in lost} <= trashed
 
 
+def test_devices_are_given_new_tokens_and_switched_off(machine: Machines, pinakes: Pinakes) -> None:
+    """Both machines go on after their tokens ended; one that is switched off says so, and goes on when it is on."""
+    one, two = two_machines(machine, pinakes)
+    one.write("a.md", "a\n")
+    one.link("--name", "team")
+    two.link("--source", "team")
+    own, other = one.json("devices")
+    for device in (own, other):
+        assert one.run("devices", "new-token", device["id"]).code == 0
+    one.write("b.md", "b\n")
+    one.sync(code=0)
+    two.sync(code=0)
+    assert sorted(two.files()) == ["a.md", "b.md"]
+    assert one.run("devices", "disable", other["id"]).code == 0
+    ran = two.run("sync")
+    assert ran.code != 0 and "is switched off on the server" in ran.out + ran.err, ran
+    assert two.run("devices", "enable", other["id"]).code == 0
+    two.sync(code=0)
+
+
 def test_a_device_token_is_replaced_and_an_ended_session_said(machine: Machines, trapped: Pinakes) -> None:
     """The device's token is refused while the agent runs, and a file saved then arrives; an ended session is said."""
     one = machine("one")

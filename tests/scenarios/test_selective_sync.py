@@ -136,6 +136,37 @@ def test_a_running_agent_follows_preferences(machine: Machines, shared_hub: Serv
         eventually((two.folder / "other/new.md").exists, 30, "everything is kept again")
 
 
+def test_a_deleted_device_gets_its_choice_back(machine: Machines, shared_hub: Server) -> None:
+    """Its machine registers anew and puts its preferences back, so nothing that was left out is fetched."""
+    one, two, share = linked(machine, shared_hub, "keep/a.md", "drop/b.md")
+    assert two.run("rules", two.folder, "--no-folder", "drop", "--yes").code == 0
+    rows = one.json("devices")
+    (own,) = [row for row in rows if row["this_machine"]]
+    (wanted,) = [row["id"] for row in two.json("devices") if row["this_machine"]]
+    (other,) = [row for row in rows if row["id"] == wanted]
+    assert (rows[0], other["this_machine"], other["active"]) == (own, False, True)
+    assert one.run("devices", "delete", own["id"], "--yes").code == 1
+    renamed = one.json("devices", "rename", wanted, "phone")
+    assert (renamed["name"], renamed["id"], renamed["action"]) == ("phone", wanted, "rename")
+    assert "switched off" in one.run("devices", "disable", "phone").out
+    assert {row["id"]: row["active"] for row in one.json("devices")}[wanted] is False
+    assert ["phone", "off"] in [line.split()[:2] for line in one.run("devices").out.splitlines()]
+    assert one.run("devices", "enable", wanted[:18]).code == 0
+    refused = one.run("devices", "new-token", "phone")
+    assert refused.code == 1 and "no token of its own" in refused.err
+    assert one.run("devices", "delete", "phone").code == 2, "without a terminal the flag is needed"
+    assert one.run("devices", "delete", "phone", "--yes").code == 0
+    assert wanted not in {row["id"] for row in one.json("devices")}
+    assert one.run("devices", "enable", "phone").code == 2
+
+    one.write("drop/new.md", "not for two\n")
+    one.sync(code=0)
+    two.sync(code=0)
+    assert sorted(two.files()) == ["drop/b.md", "keep/a.md"]
+    with Api(shared_hub, share, two) as api:
+        assert api.preference()["excluded_folders"] == [api.folder("drop")]
+
+
 def test_a_choice_that_cannot_be_made_says_why(machine: Machines, shared_hub: Server, tmp_path: Path) -> None:
     """A folder that is not there, one outside, the only chosen one, and a server without selective sync."""
     _, two, _ = linked(machine, shared_hub, "a/x.md", "b/x.md")

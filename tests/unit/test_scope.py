@@ -12,6 +12,7 @@ from agent.core.scope import (
     PreferredFolder,
     Scope,
     SyncPreference,
+    forgotten,
     with_folder,
     without_folder,
 )
@@ -65,6 +66,14 @@ def test_a_moved_folder_keeps_its_earlier_path() -> None:
     assert before.moved([RemoteFolder("1", "a", None)]) == before
     left_out = SyncPreference(excluded=(A,)).moved([RemoteFolder("1", "z", None)])
     assert left_out.scope == Scope(None, ("z", "a"))
+
+
+def test_only_lost_preferences_are_put_back() -> None:
+    """One that was made since stays as it is, and one that chooses nothing needs no call."""
+    chosen, made = SyncPreference(excluded=(A,)), SyncPreference(enabled=False)
+    kept = {"lost": chosen, "made": chosen, "none": None, "all": EVERYTHING}
+    assert forgotten(kept, {"made": made, "lost": EVERYTHING, "all": EVERYTHING}) == {"lost": chosen}
+    assert forgotten(kept, {"made": made}) == {"lost": chosen}
 
 
 def test_folders_are_kept_and_left_out_one_by_one() -> None:

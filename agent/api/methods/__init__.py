@@ -21,6 +21,7 @@ from agent.api.methods import (
     conflict_lists,
     conflicts,
     dashboard,
+    devices,
     doctor,
     drafts,
     events,
@@ -45,6 +46,7 @@ from agent.api.schema.accounts import HubParams, JoinParams, LoginParams, Logout
 from agent.api.schema.common import FolderParams, NoParams, PathParams, TimedListParams
 from agent.api.schema.conflicts import ConflictsParams, DiffParams, DraftParams, DraftSaveParams, ResolveParams
 from agent.api.schema.dashboard import DashboardParams
+from agent.api.schema.devices import DeviceChangeParams, DevicesParams
 from agent.api.schema.doctor import DrillParams
 from agent.api.schema.explain import ExplainParams
 from agent.api.schema.history import CompareParams, RestoreParams, RewindParams, ShowParams
@@ -90,6 +92,8 @@ METHODS: Final[dict[str, tuple[Handler, type[Struct]]]] = {
     "link": (links.link, LinkParams),
     "complete_folder": (folder_names.complete_folder, CompleteFolderParams),
     "change_source": (source_changes.change_source, SourceChangeParams),
+    "devices": (devices.devices, DevicesParams),
+    "change_device": (devices.change_device, DeviceChangeParams),
     "unlink": (links.unlink, UnlinkParams),
     "move": (links.move, MoveParams),
     "rules": (rules.rules, RulesParams),

@@ -8,6 +8,7 @@ from agent.cli.render.base import Document, changed, grid, nothing
 from agent.cli.render.conflict_views import compare, conflicts, diff, draft, draft_rebased, drafts, resolve
 from agent.cli.render.file_views import activity, activity_counts, events, explain, files, history, traffic, trash
 from agent.cli.render.list_views import doctor, servers, settings, sources, word
+from agent.cli.render.machine_views import devices
 from agent.cli.render.source_views import (
     NO_FOLDER,
     accounts,
@@ -33,6 +34,7 @@ __all__ = [
     "compare",
     "conflicts",
     "declarations",
+    "devices",
     "diff",
     "doctor",
     "draft",

@@ -26,6 +26,25 @@ def machines(document: Sequence[Document]) -> View:
     return [*(grid(headings, rows, "") if rows else ()), *_sentences(document)]
 
 
+def devices(document: Sequence[Document]) -> View:
+    """Show the devices of an account."""
+    return grid(
+        ("NAME", "STATE", "ID", "PLATFORM", "VERSION", "LAST SEEN"),
+        [
+            (
+                machine_name(device),
+                "on" if device["active"] else "off",
+                device["id"],
+                device.get("platform"),
+                device.get("version"),
+                when(device.get("seen_at")),
+            )
+            for device in document
+        ],
+        "the server knows no device of this account yet",
+    )
+
+
 def machine_name(machine: Document) -> str:
     """Return the name of a machine; this one is marked."""
     name = machine["name"] or str(machine["id"])[:8]

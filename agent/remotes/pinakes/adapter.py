@@ -15,6 +15,7 @@ from agent.core.model import Mode, Resolution
 from agent.core.remote_records import Operation, Outcome, RemoteConflict, RemoteFile, RemoteHead, RemoteVersion, Result
 from agent.core.supply import Transfer
 from agent.remotes.book import BookOf, no_books
+from agent.remotes.device_admin import DeviceAdmin
 from agent.remotes.http.client import HttpClient
 from agent.remotes.http.failures import RemoteCallError, SideEffect
 from agent.remotes.issued_tokens import MemorySecret, SecretStore
@@ -22,6 +23,7 @@ from agent.remotes.machine_list import MachineList
 from agent.remotes.pinakes.calls import PinakesCalls, PinakesLimits
 from agent.remotes.pinakes.conflicts import AccountConflicts
 from agent.remotes.pinakes.contents import AccountContents
+from agent.remotes.pinakes.device_admin import AccountDevices
 from agent.remotes.pinakes.devices import PinakesDevices
 from agent.remotes.pinakes.feed import AccountFeed
 from agent.remotes.pinakes.hashing import SHA256, ContentHashing
@@ -106,6 +108,11 @@ class PinakesRemote:
     def machine_list(self) -> MachineList:
         """See ``Remote``. The devices of the account; their positions count the whole account."""
         return AccountMachines(self._calls, self.devices)
+
+    @property
+    def device_admin(self) -> DeviceAdmin:
+        """See ``Remote``."""
+        return AccountDevices(self.devices)
 
     @property
     def selective_sync(self) -> SelectiveSync | None:

@@ -134,6 +134,15 @@ class PinakesDevices:
         """Give a device a new token; the old one ends. Raises NOT_FOUND."""
         return device_token_of(self._calls.send_as_account("POST", "sync/devices/{}/token", (device,)))
 
+    def renew_token(self, device: str) -> None:
+        """End a device's token. This machine's new one is kept; another machine asks for its own. Raises NOT_FOUND."""
+        with self._lock:
+            found = self._credential()
+            if found is not None and found.device == device:
+                self._with_new_token(found)
+                return
+        self.new_token(device)
+
     # This machine
 
     def register(self, name: str, platform: str, version: str, connector: str) -> None:

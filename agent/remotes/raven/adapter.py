@@ -19,6 +19,7 @@ from agent.core.remote_records import (
     Result,
 )
 from agent.core.supply import Transfer
+from agent.remotes.device_admin import DeviceAdmin
 from agent.remotes.fields import row, rows, text
 from agent.remotes.http.client import HttpClient
 from agent.remotes.http.decode import DecodeLimits
@@ -88,6 +89,11 @@ class RavenRemote:
     def source_admin(self) -> SourceAdmin:
         """See ``Remote``. The released server has none of its calls."""
         return RavenSourceAdmin(self._http)
+
+    @property
+    def device_admin(self) -> DeviceAdmin | None:
+        """See ``Remote``. There is none."""
+        return None
 
     @property
     def machine_list(self) -> MachineList | None:

@@ -24,6 +24,7 @@ from agent.core.remote_records import (
 )
 from agent.core.supply import Transfer
 from agent.remotes.book import BookOf, no_books
+from agent.remotes.device_admin import DeviceAdmin
 from agent.remotes.fields import row
 from agent.remotes.http.client import HttpClient
 from agent.remotes.http.failures import RemoteCallError, SideEffect
@@ -45,6 +46,7 @@ from agent.remotes.protocol import (
 from agent.remotes.scaidrive.batches import FileBatches
 from agent.remotes.scaidrive.calls import CONTENT_COST, LIST_COST, MISSING, WRITE_COST, Calls, Limits, no_version
 from agent.remotes.scaidrive.conflicts import ShareConflicts
+from agent.remotes.scaidrive.devices import DriveDevices
 from agent.remotes.scaidrive.feed import ShareFeed
 from agent.remotes.scaidrive.machines import ShareMachines
 from agent.remotes.scaidrive.preferences import SharePreferences
@@ -214,6 +216,11 @@ class ScaiDriveRemote:
     def machine_list(self) -> MachineList:
         """See ``Remote``. The devices of the account's user."""
         return ShareMachines(self._calls, self._device)
+
+    @property
+    def device_admin(self) -> DeviceAdmin:
+        """See ``Remote``."""
+        return DriveDevices(self._calls, self._device)
 
     @property
     def selective_sync(self) -> SelectiveSync:

@@ -2,27 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
-from msgspec import Struct
-
-from agent.remotes.fields import maybe_text, number, row, rows, text
+from agent.remotes.fields import maybe_text, number, row
 from agent.remotes.http.failures import RemoteCallError
 from agent.remotes.machine_list import RemoteMachine
 from agent.remotes.scaidrive.calls import LIST_COST, MISSING, Calls
+from agent.remotes.scaidrive.wire_devices import DeviceListing, devices_of
 
 MOST_DEVICES: Final = 50
 """Devices whose position is requested, at one call each: those that the server heard of last."""
-
-
-class DeviceListing(Struct, frozen=True):
-    """A device as the server lists it."""
-
-    id: str
-    name: str
-    platform: str | None
-    version: str | None
-    seen_at: str | None
 
 
 class ShareMachines:
@@ -60,18 +49,3 @@ class ShareMachines:
             device.id, device.name, device.platform, device.version, device.seen_at, reached_at, behind == 0, behind,
             device.id == self._device,
         )  # fmt: skip
-
-
-def devices_of(data: Any) -> list[DeviceListing]:
-    """Decode ``GET sync/devices``. An object with ``devices`` is read too."""
-    found = data if isinstance(data, list) else row(data, "devices").get("devices")
-    return [
-        DeviceListing(
-            maybe_text(value, "device_id") or text(value, "id"),
-            maybe_text(value, "device_name") or maybe_text(value, "name") or "",
-            maybe_text(value, "platform"),
-            maybe_text(value, "client_version"),
-            maybe_text(value, "last_seen_at"),
-        )
-        for value in rows(found, "device")
-    ]

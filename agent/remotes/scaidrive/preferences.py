@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from agent.core.scope import EVERYTHING, PreferredFolder, SyncPreference
 from agent.remotes.book import BookOf
@@ -35,12 +36,18 @@ class SharePreferences:
 
     def write(self, source_id: str, preference: SyncPreference) -> None:
         """See ``SelectiveSync``."""
-        selected = None if preference.selected is None else [one.id for one in preference.selected]
-        body = preference_body(preference.enabled, selected, [one.id for one in preference.excluded] or None)
+        self._put("sync/devices/{}/preferences/{}", (self._device(), source_id), _body(preference))
+
+    def write_all(self, preferences: Mapping[str, SyncPreference]) -> None:
+        """See ``SelectiveSync``."""
+        rows = [{"share_id": share, **_body(preference)} for share, preference in preferences.items()]
+        self._put("sync/devices/{}/preferences", (self._device(),), {"preferences": rows})
+
+    def _put(self, endpoint: str, ids: tuple[str, ...], body: Mapping[str, Any]) -> None:
         self._calls.send(
             ApiRequest(
-                "PUT", "sync/devices/{}/preferences/{}", (self._device(), source_id), body=encode_json(body),
-                limits=DecodeLimits.RECORD, cost=WRITE_COST,
+                "PUT", endpoint, ids, body=encode_json(body), limits=DecodeLimits.PAGE, may_be_empty=True,
+                cost=WRITE_COST,
             )
         )  # fmt: skip
 
@@ -67,3 +74,8 @@ class SharePreferences:
             found = None
         paths = dict.fromkeys(path for path in (found, known) if path is not None)
         return PreferredFolder(identifier, tuple(paths))
+
+
+def _body(preference: SyncPreference) -> dict[str, Any]:
+    selected = None if preference.selected is None else [one.id for one in preference.selected]
+    return preference_body(preference.enabled, selected, [one.id for one in preference.excluded] or None)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from agent.core.errors import ProblemKind, RemoteError
+from agent.core.events import Upsert
 from agent.core.model import Mode, Resolution
 from agent.core.remote_records import Result
 from agent.core.supply import Transfer
@@ -81,6 +82,41 @@ class AccountPromises:
         assert found() == {"laptop": (False, True), "desktop": (True, False)}
         read("laptop")
         assert found() == {"laptop": (True, True), "desktop": (True, False)}
+
+    def test_devices_are_renamed_switched_and_deleted(self, world: World) -> None:
+        """Each change is of the named device alone; what is not there is not found, and deletes no machine's files."""
+        admin = world.remote.device_admin
+        needs(admin is not None, "devices that their user changes")
+        assert admin is not None
+        world.other("desktop")
+
+        def found() -> dict[str, tuple[bool, bool]]:
+            return {each.name: (each.active, each.is_this) for each in admin.devices()}
+
+        assert found() == {"laptop": (True, True), "desktop": (True, False)}
+        other = next(each.id for each in admin.devices() if not each.is_this)
+        admin.rename(other, "old desktop")
+        admin.set_active(other, False)
+        assert found() == {"laptop": (True, True), "old desktop": (False, False)}
+        admin.set_active(other, True)
+        assert found() == {"laptop": (True, True), "old desktop": (True, False)}
+        admin.delete(other)
+        assert found() == {"laptop": (True, True)}
+        for change in (lambda: admin.rename(other, "x"), lambda: admin.delete(other)):
+            assert kind_of(change) is ProblemKind.NOT_FOUND
+        assert world.remote.heartbeat(world.connector).connector_id == world.connector
+
+    def test_a_machine_whose_token_ended_goes_on(self, world: World) -> None:
+        """This machine keeps the new token; another one gets its own with its next call."""
+        admin = world.remote.device_admin
+        needs(admin is not None and admin.has_tokens, "tokens of devices")
+        assert admin is not None
+        other = world.other("desktop")
+        for device in admin.devices():
+            admin.renew_token(device.id)
+        world.put("a.md", "A\n")
+        for machine in (world, other):
+            assert {event.path for event in machine.drain()[0] if isinstance(event, Upsert)} == {"a.md"}
 
     def test_more_sources_than_one_page_are_all_listed(self, world: World) -> None:
         """Also the sixtieth."""
