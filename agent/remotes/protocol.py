@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import enum
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from typing import Protocol
 
 from msgspec import Struct
@@ -227,12 +227,10 @@ class Remote(Protocol):
     @property
     def capabilities(self) -> Capabilities:
         """Features as last stated by the server; before ``register`` or ``heartbeat`` those of the dialect itself."""
-        ...
 
     @property
     def selective_sync(self) -> SelectiveSync | None:
         """The server's selective sync; None if it has none."""
-        ...
 
     @property
     def source_admin(self) -> SourceAdmin | None:
@@ -341,7 +339,6 @@ class Remote(Protocol):
 
     def is_paused(self, source_id: str) -> bool:
         """Return True if the server lists the source as paused for all machines."""
-        ...
 
     def listing(self, source_id: str) -> Iterator[list[RemoteFile]]:
         """Iterate over every file of the source, in pages."""
@@ -366,10 +363,13 @@ class Remote(Protocol):
         """List the versions of a path with their contents, newest first. Reads the feed if a delete removed them."""
         ...
 
-    def conflicts(self, source_id: str) -> Iterator[RemoteConflict]:
+    def conflicts(
+        self, source_id: str, paths: Set[str] | None = None, with_texts: Set[str] | None = None
+    ) -> Iterator[RemoteConflict]:
         """Iterate over the open conflicts of the source, those of other machines included, newest first.
 
         The list is read as it is iterated, so that its texts need not fit into memory. It may raise on any step.
+        Conflicts at other ``paths``, and other texts than ``with_texts`` (ids), are left out where they cost requests.
         """
         ...
 

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
 from msgspec import Struct
 
@@ -240,10 +240,12 @@ class ObservedRemote:
         with self._observed("history"):
             return self._inner.history(source_id, path)
 
-    def conflicts(self, source_id: str) -> Iterator[RemoteConflict]:
+    def conflicts(
+        self, source_id: str, paths: Set[str] | None = None, with_texts: Set[str] | None = None
+    ) -> Iterator[RemoteConflict]:
         """See ``Remote``."""
         with self._observed("conflicts"):
-            yield from self._inner.conflicts(source_id)
+            yield from self._inner.conflicts(source_id, paths, with_texts)
 
     def resolve(
         self, source_id: str, conflict_id: str, choice: Resolution, content: bytes | None, expected_head: str | None

@@ -50,7 +50,7 @@ def keep_texts(remote: Remote, source_id: str, deleted: Set[str], save: Save) ->
     """Save the texts of conflicts that a delete of these paths would remove on the server, before it is sent."""
     if not deleted or remote.capabilities.keeps_history:
         return
-    for conflict in remote.conflicts(source_id):
+    for conflict in remote.conflicts(source_id, deleted):
         texts = [text for text in (conflict.local_text, conflict.remote_text) if text]
         if texts and conflict.path in deleted:
             save([_entry(conflict.id, conflict.path, text) for text in texts])

@@ -233,7 +233,7 @@ class EffectExecutor:
             case e.FetchListing() | e.FetchStateDigest() | e.CheckDeleted():
                 yield from self._verify(effect, remote)
             case e.FetchConflicts(with_texts):
-                yield from conflict_list(remote.conflicts(source), with_texts)
+                yield from conflict_list(remote.conflicts(source, with_texts=with_texts), with_texts)
             case e.CloseConflicts(closes):
                 yield from close_conflicts(remote, source, closes, self._save)
             case _:
@@ -279,7 +279,8 @@ class EffectExecutor:
                 # A head that cannot be read fails alone.
                 yield m.CallFailed(m.Call.HEAD, error.problem, path)
         # Other conflicts are dropped as they arrive: their texts need not fit into memory.
-        conflicts = [c for c in remote.conflicts(self._source_id) if c.path in heads] if heads else []
+        listed = remote.conflicts(self._source_id, heads.keys()) if heads else ()
+        conflicts = [conflict for conflict in listed if conflict.path in heads]
         for path, head in heads.items():
             yield m.HeadArrived(path, head, tuple(c for c in conflicts if c.path == path))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from typing import Any
 
 from msgspec.structs import replace
@@ -256,7 +256,9 @@ class PlainRemote:
         identifier = self._id_at(source_id, path) or self._feed.deleted_file(source_id, path)
         return [] if identifier is None else list(remote_versions(self._files.versions(identifier)))
 
-    def conflicts(self, source_id: str) -> Iterator[RemoteConflict]:
+    def conflicts(
+        self, source_id: str, paths: Set[str] | None = None, with_texts: Set[str] | None = None
+    ) -> Iterator[RemoteConflict]:
         """See ``Remote``."""
         yield from (conflict for _, conflict in self._conflicts(source_id))
 

@@ -43,7 +43,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "is_gone": ("s", "a.md", "id"),
     "head": ("s", "a.md"),
     "history": ("s", "a.md"),
-    "conflicts": ("s",),
+    "conflicts": ("s", {"a.md"}, frozenset()),
     "resolve": ("s", "c", Resolution.KEEP_LOCAL, b"x", "h"),
     "listen": (threading.Event(), lambda *_: None),
     "abort_connections": (),

@@ -102,10 +102,10 @@ class VisitRemote:
         """A digest of contents says nothing of visits: it never equals, so the files are listed."""
         return f"visits of {source_id}"
 
-    def conflicts(self, source_id: str) -> Iterator[RemoteConflict]:
+    def conflicts(self, source_id: str, *wanted: Any, **more: Any) -> Iterator[RemoteConflict]:
         """As in ``Remote``."""
         log = self._log()
-        return (self._conflict(log, found) for found in self._inner.conflicts(source_id))
+        return (self._conflict(log, found) for found in self._inner.conflicts(source_id, *wanted, **more))
 
     def _event(self, log: Sequence[Written], event: FeedEvent) -> FeedEvent:
         match event:

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from typing import Final
 
 from agent.core.errors import Problem, ProblemKind
@@ -263,9 +263,11 @@ class PinakesRemote:
 
     # Conflicts
 
-    def conflicts(self, source_id: str) -> Iterator[RemoteConflict]:
+    def conflicts(
+        self, source_id: str, paths: Set[str] | None = None, with_texts: Set[str] | None = None
+    ) -> Iterator[RemoteConflict]:
         """See ``Remote``. The text of a refused change is not on the server."""
-        return self._conflicts.all(scope_of(source_id), self._books(source_id))
+        return self._conflicts.all(scope_of(source_id), self._books(source_id), paths, with_texts)
 
     def resolve(
         self, source_id: str, conflict_id: str, choice: Resolution, content: bytes | None, expected_head: str | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 
 from agent.core.errors import ProblemKind
 from agent.core.remote_records import Operation, RemoteConflict
@@ -38,11 +38,14 @@ class AccountConflicts:
         found = [each for each in conflicts_of(self._calls.get("sync/conflicts")) if not each.resolved]
         return sorted(found, key=lambda each: each.at, reverse=True)
 
-    def all(self, scope: AccountScope, book: Book) -> Iterator[RemoteConflict]:
-        """Iterate over the open conflicts of a source, newest first."""
+    def all(
+        self, scope: AccountScope, book: Book, paths: Set[str] | None, with_texts: Set[str] | None
+    ) -> Iterator[RemoteConflict]:
+        """Iterate over the open conflicts of a source, newest first; see ``Remote.conflicts``."""
         for each in self.rows():
-            if scope.inside(each.path) is not None:
-                yield self.record(each, scope, book)
+            path = scope.inside(each.path)
+            if path is not None and (paths is None or path in paths):
+                yield self.record(each, scope, book, with_text=with_texts is None or each.id in with_texts)
 
     def own(self, path: str, local: str | None, words: str = "") -> ConflictLine | None:
         """Return the open conflict that refuses a change of this device; None if there is none.
@@ -59,11 +62,16 @@ class AccountConflicts:
 
     def record(
         self, found: ConflictLine, scope: AccountScope, book: Book, operation: Operation | None = None,
-        body: bytes | None = None,
+        body: bytes | None = None, *, with_text: bool = True,
     ) -> RemoteConflict:  # fmt: skip
-        """Return a conflict in the form of the port. With the operation, its hash and bytes are the local side."""
+        """Return a conflict in the form of the port. With the operation, its hash and bytes are the local side.
+
+        Without the text, the head is read only if its sha256 is not known here.
+        """
         path = scope.inside(found.path) or found.path
-        head = None if found.server is None else self._contents.head(found.path, book, path, found.server)
+        is_known = found.server is None or self._hashing.sha256_of(found.server, path, book) is not None
+        wanted = None if is_known and not with_text else found.server
+        head = None if wanted is None else self._contents.head(found.path, book, path, wanted)
         remote = self._remote(found, head, path, book)
         local_hash = self._local(found, path, book) if operation is None else operation.hash
         base_hash, base_rev = self._base(found, path, local_hash, book, operation)

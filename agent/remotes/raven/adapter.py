@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import Any, Final
 
 from agent.core.errors import Problem, ProblemKind
@@ -250,7 +250,9 @@ class RavenRemote:
             raise
         return newest_first([version_of(value) for value in rows(answer.get("versions"), "version")])
 
-    def conflicts(self, source_id: str) -> Iterator[RemoteConflict]:
+    def conflicts(
+        self, source_id: str, paths: Set[str] | None = None, with_texts: Set[str] | None = None
+    ) -> Iterator[RemoteConflict]:
         """See ``Remote``. A refused push of empty text is taken for a refused delete; see ``conflict_of``.
 
         A server that does not know ``limit`` answers with every conflict and both its texts. The answer is therefore

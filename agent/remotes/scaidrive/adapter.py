@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence, Set
 from typing import Final
 
 from msgspec.structs import replace
@@ -352,9 +352,11 @@ class ScaiDriveRemote:
 
     # Conflicts
 
-    def conflicts(self, source_id: str) -> Iterator[RemoteConflict]:
+    def conflicts(
+        self, source_id: str, paths: Set[str] | None = None, with_texts: Set[str] | None = None
+    ) -> Iterator[RemoteConflict]:
         """See ``Remote``. The text of a change that was refused before its upload is not on the server."""
-        return self._conflicts.all(source_id)
+        return self._conflicts.all(source_id, paths, with_texts)
 
     def resolve(
         self, source_id: str, conflict_id: str, choice: Resolution, content: bytes | None, expected_head: str | None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from agent.core.errors import ProblemKind, RemoteError
 from agent.core.model import Resolution
@@ -77,6 +78,20 @@ class ResolvePromises:
         }
         assert {c.remote_rev for c in conflicts} == {world.identity("a.md")[0]}
         assert all(c.opened_at for c in conflicts)
+
+    def test_a_list_without_texts_costs_one_request(self, world: World) -> None:
+        """A list is read after every change of a conflict: texts that are known here are not read with it again."""
+        for name in "abc":
+            world.put(f"{name}.md", f"theirs {name}")
+        world.results(*(world.edit(f"{name}.md", f"ours {name}") for name in "abc"))
+        whole = list(world.remote.conflicts(world.source))
+        world.requests.clear()
+        listed = list(world.remote.conflicts(world.source, with_texts=frozenset()))
+        assert len(world.requests) == 1
+        without = {"local_text": None, "remote_text": None}
+        assert [replace(found, **without) for found in listed] == [replace(found, **without) for found in whole]
+        wanted = world.remote.conflicts(world.source, {"b.md"}, {found.id for found in whole})
+        assert [found for found in wanted if found.path == "b.md"] == [found for found in whole if found.path == "b.md"]
 
     def test_more_conflicts_than_one_page_are_all_listed(self, world: World) -> None:
         """Sixty."""
