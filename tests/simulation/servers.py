@@ -23,8 +23,8 @@ from agent.hub.store.statements import SqliteTransaction, Statement
 from strict_raven import USER, WORKSPACE, Races, Response, StrictRaven, seeded_ids, token
 
 _SECRET = b"a secret of the simulation, long enough for HS256" * 2
-_AT_REST: list[tuple[SqlStore, bytes]] = []
-"""Stores no world uses now, each with what it held when it was new: one that is used again has compiled its queries."""
+_AT_REST: list[_OneConnection] = []
+"""Stores no world uses now: one that is used again has compiled its queries."""
 
 
 def sha_of(text: str) -> str:
@@ -131,6 +131,7 @@ class _OneConnection(SqlStore):
             connection = pooled.connection.driver_connection
         assert isinstance(connection, sqlite3.Connection)
         self._connection = connection
+        self._new = self.snapshot()
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[SqliteTransaction]:
@@ -144,16 +145,27 @@ class _OneConnection(SqlStore):
 
     _writing = _reading
 
+    def empty(self) -> None:
+        """Hold what it held when it was new."""
+        self.restore(self._new)
+
+    def give_back(self) -> None:
+        """No world uses it now."""
+        _AT_REST.append(self)
+
+
+def store_in_memory() -> _OneConnection:
+    """An empty store; it is given back at the end of its world."""
+    found = _AT_REST.pop() if _AT_REST else _OneConnection()
+    found.empty()
+    return found
+
 
 class HubServer(_Raven):
     """The embedded hub, in memory."""
 
     def __init__(self, seed: int, clock: Callable[[], float]) -> None:
-        if not _AT_REST:
-            fresh = _OneConnection()
-            _AT_REST.append((fresh, fresh.snapshot()))
-        self.store, self._empty = _AT_REST.pop()
-        self.store.restore(self._empty)
+        self.store = store_in_memory()
         self.snapshot, self.restore = self.store.snapshot, self.store.restore
 
         def milliseconds() -> int:
@@ -185,7 +197,7 @@ class HubServer(_Raven):
 
     def close(self) -> None:
         """Give the store back."""
-        _AT_REST.append((self.store, self._empty))
+        self.store.give_back()
 
     def heads(self, source: str) -> dict[str, str]:
         """Path -> text of every file."""

@@ -22,11 +22,12 @@ from agent.runtime.effect_executor import EffectExecutor
 from simulation import delete_audit, revisions, visits
 from simulation import fault_rates as c
 from simulation.copies import Copies
+from simulation.hub_pinakes_face import HubPinakesFace
 from simulation.machine import Habits, Knows, Machine
 from simulation.memory_fs import Clock, Crash, Disk
 from simulation.network import Network
 from simulation.people import MANY, PATHS, TWINS, People
-from simulation.pinakes_face import PinakesFace
+from simulation.pinakes_face import PinakesFace, StrictPinakesFace
 from simulation.plain_face import FILLERS, NAMES, PlainFace
 from simulation.programs import Programs
 from simulation.schedule import Turns
@@ -40,9 +41,10 @@ from strict_raven import WORKSPACE, Response
 SERVERS: dict[str, Callable[[int, Callable[[], float]], Server]] = {
     **RAVEN,
     "plain": PlainFace,
-    "pinakes": PinakesFace,
+    "pinakes": StrictPinakesFace,
+    "hub-pinakes": HubPinakesFace,
 }
-"""Two Raven servers, and two of other dialects."""
+"""Two Raven servers, and three of other dialects."""
 
 START = 1_700_000_000.0
 _FILLING = frozenset(
