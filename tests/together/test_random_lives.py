@@ -1,8 +1,12 @@
-"""Three agents of three dialects on one source: random work, kills, then rest."""
+"""Three agents of three dialects on one source: random work, kills, then rest.
+
+With ``-o log_cli=true`` a run tells how far it is.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import random
 
 import pytest
@@ -20,6 +24,9 @@ KILL_EVERY = 40
 BINARY_SHARE = 0.1
 LARGE_SHARE = 0.1
 """Share of large contents among the binary ones."""
+TELL_EVERY = 100
+"""Operations between two lines of progress, each after a pass through one machine."""
+_log = logging.getLogger(__name__)
 
 
 class AnyFileEditor(Editor):
@@ -60,10 +67,13 @@ def kill_and_start(stack: contextlib.ExitStack, daemons: dict[str, Daemon], home
 
 @pytest.mark.long
 @pytest.mark.parametrize("seed", range(1))
-def test_a_thousand_operations_lose_nothing(together_for_long: Together, seed: int) -> None:
+def test_a_thousand_operations_lose_nothing(
+    together_for_long: Together, seed: int, caplog: pytest.LogCaptureFixture
+) -> None:
     """Whatever the three did and wherever they were killed: equal at rest, each as its dialect can, and no text that a
     person wrote is gone.
     """
+    caplog.set_level(logging.INFO, _log.name)
     together, chance = together_for_long, random.Random(seed)
     people = [AnyFileEditor(home, chance) for home in together]
     with contextlib.ExitStack() as stack:
@@ -72,9 +82,11 @@ def test_a_thousand_operations_lose_nothing(together_for_long: Together, seed: i
             chance.choice(people).act()
             if chance.random() < 1 / KILL_EVERY:
                 kill_and_start(stack, daemons, chance.choice([*together]))
-            if number % 100 == 99:
+            if number % TELL_EVERY == TELL_EVERY - 1:
                 chance.choice([*daemons.values()]).call("sync")
-        resolve_all([*daemons.values()], chance)
+                _log.info("%d of %d operations", number + 1, OPERATIONS)
+        decisions = resolve_all([*daemons.values()], chance)
+        _log.info("%d conflicts decided", decisions)
         eventually(lambda: in_step([*daemons.values()]), what="all three are in step")
         for daemon in daemons.values():
             daemon.kill()
