@@ -73,7 +73,7 @@ def _replaced_head_is_lost() -> AbstractContextManager[object]:
 
 _CALM = Chances(strange=0.0, clock=0.0, crash_at_disk=0.0, crash_at_network=0.0)
 _SAVES = Chances(strange=0.0, clock=0.0, crash_at_disk=0.0, page_edit=1.0)
-_PINAKES = ("pinakes",)
+_PINAKES = ("pinakes", "hub-pinakes")
 
 PINAKES_MUTANTS: Sequence[Mutant] = (
     Mutant("Pinakes: chunk off by one", "a chunk begins a byte early", _chunk_off_by_one, _PINAKES, chances=_CALM),
