@@ -18,6 +18,9 @@ from simulation.run import run
 from simulation.shrink import script_of, shrink
 from simulation.world import SERVERS, Plan
 
+_TELL_EVERY = 100
+"""Runs between two lines about how far it is, on stderr."""
+
 
 def _wrong(job: tuple[int, str]) -> tuple[int, str, tuple[str, ...]]:
     seed, server = job
@@ -33,7 +36,9 @@ def _many(seeds: range, servers: list[str], jobs: int) -> int:
         else:
             pool = stack.enter_context(multiprocessing.Pool(jobs or os.cpu_count()))
             results = pool.imap_unordered(_wrong, work, chunksize=4)
-        for seed, server, wrong in results:
+        for done, (seed, server, wrong) in enumerate(results, 1):
+            if done % _TELL_EVERY == 0:
+                print(f"{done} of {len(work)} runs, {failed} failed", file=sys.stderr, flush=True)
             if wrong:
                 failed += 1
                 print(f"{server} {seed}: {wrong[0].splitlines()[0][:200]}", flush=True)

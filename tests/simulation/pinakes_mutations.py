@@ -12,7 +12,7 @@ from agent.core.remote_records import Operation
 from agent.core.supply import Pieces
 from agent.engine.large_downloads import LargeDownloads
 from agent.remotes.http.request import FilePart
-from agent.remotes.pinakes import feed, report, upload
+from agent.remotes.pinakes import conflicts, feed, report, upload
 from agent.remotes.pinakes.scope import AccountScope
 from agent.remotes.pinakes.upload import PinakesUploads
 from agent.remotes.pinakes.wire import UploadLine
@@ -71,9 +71,14 @@ def _replaced_head_is_lost() -> AbstractContextManager[object]:
     return instead(LargeDownloads, "keep_replaced", lambda _self, _row, _head: True)
 
 
+def _client_wins() -> AbstractContextManager[object]:
+    return instead(conflicts, "resolve_body", lambda: {"resolution": "client_wins"})
+
+
 _CALM = Chances(strange=0.0, clock=0.0, crash_at_disk=0.0, crash_at_network=0.0)
 _SAVES = Chances(strange=0.0, clock=0.0, crash_at_disk=0.0, page_edit=1.0)
-_PINAKES = ("pinakes", "hub-pinakes")
+_STRICT = ("pinakes",)
+_PINAKES = (*_STRICT, "hub-pinakes")
 
 PINAKES_MUTANTS: Sequence[Mutant] = (
     Mutant("Pinakes: chunk off by one", "a chunk begins a byte early", _chunk_off_by_one, _PINAKES, chances=_CALM),
@@ -87,7 +92,7 @@ PINAKES_MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "Pinakes: left out is applied", "a change in no list of the answer counts as carried out",
-        _left_out_is_applied, _PINAKES, chances=_CALM, seeds=(52,),
+        _left_out_is_applied, _STRICT, chances=_CALM, seeds=(52,),
     ),
     Mutant(
         "Pinakes: server's cursor", "changes are read behind the device's cursor on the server", _servers_cursor,
@@ -96,6 +101,10 @@ PINAKES_MUTANTS: Sequence[Mutant] = (
     Mutant(
         "Pinakes: replaced head is lost", "a decision replaces a large head that is nowhere else",
         _replaced_head_is_lost, _PINAKES, chances=_SAVES, seeds=(17,),
+    ),
+    Mutant(
+        "Pinakes: client wins", "a conflict is closed by the word that puts the refused content over the head",
+        _client_wins, ("hub-pinakes",), chances=_SAVES,
     ),
     Mutant(
         "Pinakes: prefix ignored", "a path within the source counts as one within the account", _prefix_ignored,

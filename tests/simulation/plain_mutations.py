@@ -196,8 +196,8 @@ _PLAIN = ("plain",)
 
 PLAIN_MUTANTS: Sequence[Mutant] = (
     Mutant(
-        "resume unhashed", "the bytes of an interrupted download count as whole", _resumed_unhashed, _PLAIN,
-        chances=_CUTS, seeds=(2,),
+        "resume unhashed", "the bytes of an interrupted download count as whole", _resumed_unhashed,
+        ("plain", "pinakes"), chances=_CUTS, seeds=(2,),
     ),
     Mutant("chunk off by one", "a chunk begins one byte too early", _chunk_off_by_one, _PLAIN, chances=_QUIET),
     Mutant(
