@@ -79,24 +79,46 @@ def run_and_wait(argv: Sequence[str], variables: Mapping[str, str] = MappingProx
         EditorFailed: it cannot be started, ended with an error, or was cut off by a signal.
     """
     try:
-        # Installed before the start: a signal in between would end this command and leave the editor open.
-        with _raising_on_signals():
+        # Taken before the start: a signal in between would end this command and leave the editor open.
+        with _taking_signals() as signals:
             # The editor inherits the lock of a merge's folder, so that the merge is in use for as long as it is open.
             process = subprocess.Popen(argv, env={**child_environment(), **variables}, close_fds=False)
-            code = _wait(process, argv[0])
+            code = _wait(process, argv[0], signals)
     except OSError as error:
         raise EditorFailed(f"cannot start {argv[0]}: {error.strerror}", "set EDITOR") from error
-    except _Signalled as signalled:
-        raise EditorFailed(f"{argv[0]} was cut off by {signal.Signals(signalled.args[0]).name}") from None
     if code:
         raise EditorFailed(f"{argv[0]} ended with code {code}; nothing was changed")
 
 
 class _Signalled(Exception):
-    """SIGHUP or SIGTERM came: the terminal was closed, or the command is to end."""
+    """A signal came: the terminal was closed, or the command is to end."""
 
 
-def _wait(process: subprocess.Popen[bytes], name: str) -> int:
+class _Signals:
+    """Handler of the signals that end a command. It raises the first one, once there is an editor to pass it to."""
+
+    def __init__(self) -> None:
+        self._can_raise = False
+        self._came: int | None = None
+
+    def __call__(self, number: int, _frame: object) -> None:
+        self._came = number
+        if self._can_raise:
+            self._raise(number)
+
+    def started(self) -> None:
+        """Raise a signal from now on, or the one that came before."""
+        self._can_raise = True
+        if self._came is not None:
+            self._raise(self._came)
+
+    def _raise(self, number: int) -> None:
+        # A later one would end the wait for the editor that got the first.
+        self._can_raise = False
+        raise _Signalled(number)
+
+
+def _wait(process: subprocess.Popen[bytes], name: str, signals: _Signals) -> int:
     """Wait for the editor and return its exit code.
 
     After a signal the editor gets it too, and time to save what it can.
@@ -105,37 +127,36 @@ def _wait(process: subprocess.Popen[bytes], name: str) -> int:
         EditorFailed: a signal cut it off.
     """
     try:
+        signals.started()
         while True:
             # With a limit it looks again and again. A signal that comes just before a wait without one does not end it.
             with contextlib.suppress(subprocess.TimeoutExpired):
                 return process.wait(_LOOK_SECONDS)
-    except (_Signalled, KeyboardInterrupt) as signalled:
-        number = signalled.args[0] if signalled.args else signal.SIGINT
+    except _Signalled as signalled:
+        number: int = signalled.args[0]
         process.send_signal(number)
         try:
             process.wait(_EDITOR_END_SECONDS)
         except subprocess.TimeoutExpired:
             raise EditorFailed(f"{signal.Signals(number).name} came, and {name} is still open") from None
-        if isinstance(signalled, KeyboardInterrupt):
-            raise
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt from None
         raise EditorFailed(f"{name} was cut off by {signal.Signals(number).name}; nothing was changed") from None
 
 
 @contextlib.contextmanager
-def _raising_on_signals() -> Iterator[None]:
-    """Raise _Signalled in this block instead of ending the process at once. A signal that is ignored stays so."""
-
-    def raise_it(number: int, _frame: object) -> None:
-        raise _Signalled(number)
-
-    taken = [n for n in (signal.SIGHUP, signal.SIGTERM) if signal.getsignal(n) is signal.SIG_DFL]
+def _taking_signals() -> Iterator[_Signals]:
+    """Take the signals that end a command in this block. A signal that is ignored stays so."""
+    signals = _Signals()
+    usual = {n: signal.getsignal(n) for n in (signal.SIGHUP, signal.SIGTERM, signal.SIGINT)}
+    taken = [n for n, handler in usual.items() if handler in (signal.SIG_DFL, signal.default_int_handler)]
     try:
         for number in taken:
-            signal.signal(number, raise_it)
-        yield
+            signal.signal(number, signals)
+        yield signals
     finally:
         for number in taken:
-            signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, usual[number])
 
 
 def _editor() -> list[str]:

@@ -98,6 +98,7 @@ def test_fd2_mounts_elsewhere_ask_for_nothing(room: Room, notices: Notices, tmp_
 
 def test_fd7_a_watcher_holds_no_handle_and_is_unmounted(room: Room, notices: Notices) -> None:
     """FD7: the root's own file system can be unmounted under the watcher; mounted again, it is watched again."""
+    others = len(descriptors())
     with tmpfs_mounted(room.folder):
         watcher = Watcher(str(room.folder), _selection(room), notices, backend=InotifyBackend)
         watcher.start()
@@ -112,7 +113,8 @@ def test_fd7_a_watcher_holds_no_handle_and_is_unmounted(room: Room, notices: Not
             notices.forget()
             eventually(lambda: _written_and_noticed(room.folder / "c.md", "c.md", notices))
         watcher.stop()
-    assert not any("inotify" in name for name in descriptors())
+    # The library's own observer, which other tests use, keeps its descriptors for the life of the process.
+    assert len(descriptors()) <= others
 
 
 def _selection(room: Room) -> Selection:
