@@ -30,6 +30,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, help="stop each search after that time")
     parser.add_argument("--rest", type=int, default=5, help="depth to which machines rest from each local state")
     parser.add_argument("--sample", type=int, default=300, help="worlds drawn from all, to be gone to at the end")
+    parser.add_argument("--compared", type=int, default=2000, help="worlds drawn from all, to be compared at the end")
     parser.add_argument("--mutant", choices=sorted(MUTANTS_BY_NAME), help="break this promise first")
     parser.add_argument("--show", type=int, default=5, help="violations to print")
     given = parser.parse_args()
@@ -47,7 +48,7 @@ def _searches(given: argparse.Namespace) -> int:
             depth = given.depth or _DEPTHS[files]
             report = Search(
                 server, files, depth, faults=given.faults, jobs=given.jobs, seconds=seconds, rest=given.rest,
-                sample=given.sample, tell=partial(print, flush=True),
+                sample=given.sample, compared=given.compared, tell=partial(print, flush=True),
             ).run()  # fmt: skip
             print(report.line(), flush=True)
             for violation in report.violations[: given.show]:

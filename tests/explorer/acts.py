@@ -23,6 +23,7 @@ from explorer.views import (
     HELD,
     PAGE,
     PROCESS,
+    RACY,
     SAID,
     STIRRED,
     STORED,
@@ -61,28 +62,35 @@ WRITES: Final = {
     STALE_EDIT: (CORE,),
 }
 """By kind of act: the parts of a local state that it can change. Each act that is carried out is checked against it."""
-_READS: Final = {
+READS: Final = {
     # A look reads the folder, but asks the server nothing.
-    LOOK: (FOLDER, UNSCANNED, AGES, STORED, PROCESS, STIRRED),
+    LOOK: (FOLDER, UNSCANNED, AGES, STORED, PROCESS),
     # A push reads the texts that it sends.
     PUSH: (FOLDER, STORED, PROCESS, CORE, STIRRED),
     LOST: (FOLDER, STORED, PROCESS, CORE, STIRRED),
-    # A pull gives the engine events; the work on the folder that follows from them is done by a look. Time passes.
-    PULL: (AGES, STORED, PROCESS, UNREAD, CORE, STIRRED),
-    RESOLVE: (STORED, PROCESS, STIRRED),
-    APPROVE: (STORED, PROCESS, STIRRED),
+    # A pull gives the engine events; the work on the folder that follows from them is done by a look.
+    PULL: (STORED, PROCESS, UNREAD, CORE, STIRRED),
+    RESOLVE: (STORED, PROCESS),
+    APPROVE: (STORED, PROCESS),
     # A new process knows nothing but what is stored.
     CRASH: (STORED,),
     POWER: (FOLDER, STORED),
     PAGE_EDIT: (CORE,),
     STALE_EDIT: (CORE,),
 }
+"""By kind of act: the parts of a local state that it depends on. Acts on states that are equal in them are carried out
+once.
+
+Two parts need not be read by acts that can only replace them whole. Files age while time passes, and a pull lets either
+no time pass or enough for every file to be old. The poll that waits for somebody else's write goes on doing so, or a
+new one takes its place. An act so keeps these parts, or makes them the same whatever they were (``execution._kept``).
+"""
 
 
 def reads(act: Act) -> tuple[int, ...]:
     """Return the parts of a local state that an act depends on."""
     # Who keeps the local text of a conflict gives the text in the folder, as the command does.
-    return (FOLDER, *_READS[RESOLVE]) if act[0] == RESOLVE and act[2] is Resolution.KEEP_LOCAL else _READS[act[0]]
+    return (FOLDER, *READS[RESOLVE]) if act[0] == RESOLVE and act[2] is Resolution.KEEP_LOCAL else READS[act[0]]
 
 
 _ROUNDS: Final = 60
@@ -214,6 +222,8 @@ def _look(world: SmallWorld, machine: Machine) -> None:
             world.now = max(world.now, due)
             machine.tick()
         else:
+            # How long the engine waited for its timers would tell states apart that do the same from here on.
+            world.now = until
             return
     raise AssertionError(f"{machine.name}: the work on the folder does not end")
 
@@ -233,8 +243,8 @@ def _push_and_lose(world: SmallWorld, machine: Machine) -> None:
 
 
 def _pull(world: SmallWorld, machine: Machine) -> None:
-    """Read one page of the feed."""
-    due = machine.due_at()
+    """Read one page of the feed. Whoever has to wait for it waits until no file is new any more."""
+    due, began = machine.due_at(), world.now
     if not any(isinstance(call.effect, e.Poll) for call in machine.calls) and due is not None:
         world.now = max(world.now, due)
         machine.tick()
@@ -242,6 +252,8 @@ def _pull(world: SmallWorld, machine: Machine) -> None:
         world.now = max(world.now, machine.ready_at(call))
         machine.call(call)
         _deliver_answers(machine)
+    if world.now > began:
+        world.now = max(world.now, began + RACY)
 
 
 def _deliver_answers(machine: Machine) -> None:

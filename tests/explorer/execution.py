@@ -26,10 +26,10 @@ from explorer.acts import (
 from explorer.snapshots import Snapshot
 from explorer.texts import Value, numbered, seen_by, with_hashes
 from explorer.transitions import Numbers, Outcome, still_open
-from explorer.views import CORE, PAGE, UNREAD, core_of, events_after, local_state
+from explorer.views import AGES, CORE, PAGE, STIRRED, UNREAD, core_of, events_after, local_state
 from explorer.world import HIDDEN, SmallWorld
 from simulation import deciding
-from simulation.machine import FOLDER_LANE, WATCHER_LANE, Machine
+from simulation.machine import FOLDER_LANE, WATCHER_LANE, Machine, Waiting
 from simulation.oracle import (
     applied_twice,
     complaints,
@@ -184,7 +184,7 @@ def _act(world: SmallWorld, step: Step, machine: Machine, found: tuple[Value, tu
         found: the machine's local state, the hashes of its texts, and the end of the feed.
     """
     before, known, end = found
-    act, changes = step[1], world.changes
+    act, moment = step[1], _moment(world, machine)
     # Somebody at the server holds no copy anywhere else.
     concerned = () if step[0] == PAGE else (machine,)
     had = to_be_had(world, concerned)
@@ -196,15 +196,41 @@ def _act(world: SmallWorld, step: Step, machine: Machine, found: tuple[Value, tu
     core, conflicts = core_of(world)
     added, _ = events_after(world, end, conflicts, world.owners())
     (now, core, added), _ = numbered((with_hashes(after, texts), *seen_by(machine.name, (core, added))), known)
-    changed = world.changes != changes
+    changed = world.changes != moment.changes
     writes = WRITES[act[0]]
     unread = (*still_open(before[UNREAD], before[CORE], core), *added)
     wrong = [] if step[0] == PAGE else _beyond(act, before, now, unread)
     if CORE not in writes and (added or changed):
         wrong.append(f"scope: {act[0]} wrote to the server")
-    parts = tuple(now[part] if part in writes else None for part in range(len(now)))
+    kept = _kept(moment, _moment(world, machine))
+    wrong += [f"scope: {act[0]} kept part {part}, which changed" for part in kept if now[part] != before[part]]
+    parts = tuple(now[part] if part in writes and part not in kept else None for part in range(len(now)))
     risky = not had <= to_be_had(world, concerned)
     return Outcome(parts, added, changed, risky), wrong + broken_now(world)
+
+
+@dataclass(frozen=True, slots=True)
+class _Moment:
+    """A machine's time, the polls that wait, and how often the server was written to."""
+
+    time: float
+    polls: list[Waiting]
+    changes: int
+
+
+def _moment(world: SmallWorld, machine: Machine) -> _Moment:
+    polls = [call for call in machine.calls if isinstance(call.effect, e.Poll)]
+    return _Moment(world.times[machine.name], polls, world.changes)
+
+
+def _kept(before: _Moment, after: _Moment) -> list[int]:
+    """Return parts that an act left alone whatever they were, so that it need not read them.
+
+    Files age only while time passes. A poll that is still the same one is answered at once if it was before, as long as
+    nobody writes to the server.
+    """
+    same = list(map(id, before.polls)) == list(map(id, after.polls)) and before.changes == after.changes
+    return [part for part, kept in ((AGES, before.time == after.time), (STIRRED, same)) if kept]
 
 
 def _beyond(act: Act, before: Value, now: Value, unread: Value) -> list[str]:

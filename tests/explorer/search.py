@@ -25,8 +25,10 @@ from explorer.world import SmallWorld
 
 _WORLDS: list[SmallWorld] = []
 """The world at the beginning, for worker processes."""
-_TOGETHER = 64
+_TOGETHER = 256
 """Tasks that one process is given at once."""
+_RARELY = 100_000
+"""New objects after which Python looks for cycles."""
 Carrier = Callable[[list[list[Task]]], Iterable[list[Finding]]]
 
 
@@ -40,6 +42,7 @@ class Level:
         states: distinct local states.
         acts: acts carried out for real.
         endings: worlds from which the machines were left to come to rest.
+        violations: laws found broken so far.
     """
 
     depth: int
@@ -48,13 +51,14 @@ class Level:
     states: int
     acts: int
     endings: int
+    violations: int
     seconds: float
 
     def line(self) -> str:
         """One row for people."""
         return (
             f"  depth {self.depth}: {self.worlds} states, {self.transitions} transitions, {self.states} local states, "
-            f"{self.acts} acts carried out, {self.endings} endings, {self.seconds:.0f} s"
+            f"{self.acts} acts carried out, {self.endings} endings, {self.violations} violations, {self.seconds:.0f} s"
         )
 
 
@@ -75,7 +79,7 @@ class Report:
 
     def line(self) -> str:
         """One row for people."""
-        last = self.levels[-1] if self.levels else Level(0, 1, 0, 1, 0, 0, 0.0)
+        last = self.levels[-1] if self.levels else Level(0, 1, 0, 1, 0, 0, 0, 0.0)
         state = "" if self.complete else ", time is up"
         return (
             f"{self.server}, {self.files} path{'s' * (self.files > 1)}, depth {last.depth}: {last.worlds} states, "
@@ -105,6 +109,7 @@ class Search:
         seconds: after that time no further act is carried out; None: no limit.
         rest: depth up to which the machines come to rest from a world of each new local state.
         sample: further worlds, drawn from all, that are gone to and from which the machines come to rest.
+        compared: further worlds, drawn from all, that are gone to and compared with what was foretold.
         until_broken: end with the first length of orders in which a law is broken.
     """
 
@@ -119,12 +124,14 @@ class Search:
         seconds: float | None = None,
         rest: int = 5,
         sample: int = 300,
+        compared: int = 0,
         until_broken: bool = False,
         make_world: Callable[[str, int], SmallWorld] = SmallWorld,
         tell: Callable[[str], None] = lambda _line: None,
     ) -> None:
         self._report = Report(server, files, depth)
-        self._faults, self._jobs, self._rest, self._sample = faults, jobs, rest, sample
+        self._faults, self._jobs, self._rest = faults, jobs, rest
+        self._sample, self._compared = sample, compared
         self._until = None if seconds is None else time.monotonic() + seconds
         self._until_broken = until_broken
         self._make_world = make_world
@@ -145,6 +152,9 @@ class Search:
         _WORLDS[:] = [world]
         gc.collect()
         gc.freeze()
+        thresholds = gc.get_threshold()
+        # Snapshots are many objects and no cycles: looking for cycles among them took a fifth of the time.
+        gc.set_threshold(_RARELY, *thresholds[1:])
         try:
             with _workers(self._jobs) as pool:
                 frontier = [first]
@@ -157,9 +167,12 @@ class Search:
                     self._tell(report.levels[-1].line())
                 if report.complete and report.depth <= self._rest and not report.violations:
                     self._carry_out(pool, {whole: [] for whole in frontier}, rest=True)
-                if report.complete and self._sample:
-                    self._draw(pool)
+                if report.complete:
+                    self._carry_out(pool, {whole: [] for whole in self._drawn(self._compared)}, rest=False)
+                    self._rested.clear()
+                    self._carry_out(pool, {whole: [] for whole in self._drawn(self._sample)}, rest=True)
         finally:
+            gc.set_threshold(*thresholds)
             gc.unfreeze()
             world.close()
             _WORLDS.clear()
@@ -169,7 +182,8 @@ class Search:
 
     def _level(self, depth: int, seconds: float) -> Level:
         states = len(self._known.states)
-        return Level(depth, len(self._spent), self._followed, states, self._acts, self._endings, seconds)
+        broken = len(self._report.violations)
+        return Level(depth, len(self._spent), self._followed, states, self._acts, self._endings, broken, seconds)
 
     def _beginning(self, world: SmallWorld) -> Whole:
         whole, swapped = whole_of(self._known, world)
@@ -277,11 +291,9 @@ class Search:
         for (place, act), outcome in finding.outcomes.items():
             known.learn(whole[1] if place else whole[0], act, outcome)
 
-    def _draw(self, pool: Carrier) -> None:
-        """Go to worlds drawn from all, and let the machines come to rest there."""
-        drawn = random.Random(0).sample(sorted(self._spent), min(self._sample, len(self._spent)))
-        self._rested.clear()
-        self._carry_out(pool, {whole: [] for whole in drawn}, rest=True)
+    def _drawn(self, number: int) -> list[Whole]:
+        """Return some of the worlds that were visited, the same ones in each run."""
+        return random.Random(number).sample(sorted(self._spent), min(number, len(self._spent))) if number else []
 
 
 @contextlib.contextmanager

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from explorer.acts import FAULTS, happen
+from explorer import acts
+from explorer.acts import CRASH, FAULTS, LOOK, PAGE_EDIT, PULL, happen
 from explorer.plain import PlainSearch
 from explorer.search import Search
 from explorer.snapshots import Snapshot
-from explorer.views import local_state
+from explorer.views import AGES, CORE, FOLDER, STORED, local_state
 from explorer.world import SmallWorld
 from simulation.mutations import MUTANTS
 
@@ -39,6 +40,30 @@ def test_merged_worlds_are_those_of_a_plain_search(server: str, depth: int) -> N
     assert plain.orders > report.levels[-1].transitions > 50
     assert search.worlds() == plain.worlds
     assert not plain.violations and not report.violations
+
+
+@pytest.mark.parametrize(
+    "kind, part, depth",
+    [
+        (LOOK, FOLDER, 2),
+        (PULL, STORED, 2),
+        (CRASH, STORED, 2),
+        (PAGE_EDIT, CORE, 2),
+        pytest.param(LOOK, AGES, 3, marks=pytest.mark.long),
+    ],
+)
+def test_an_act_that_reads_more_is_noticed(monkeypatch: pytest.MonkeyPatch, kind: str, part: int, depth: int) -> None:
+    """A part that an act depends on is left out of what it is said to read: a search fails, or foretells other worlds.
+
+    So it is not by silence that acts are taken for alike.
+    """
+    monkeypatch.setitem(acts.READS, kind, tuple(each for each in acts.READS[kind] if each != part))
+    search = Search("hub", 1, depth, faults=1, rest=-1, sample=0, compared=300)
+    try:
+        wrong = [violation.wrong[0] for violation in search.run().violations]
+    except AssertionError as error:
+        wrong = [str(error)]
+    assert any("another world was foretold" in one or "more than its scope" in one for one in wrong), wrong
 
 
 @pytest.mark.long

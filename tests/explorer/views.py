@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import enum
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from msgspec import Struct
@@ -33,7 +33,7 @@ UNDURABLE, ROWS, CONFLICTS, OPERATIONS = range(4)
 MEMORY, WORK, CALLS, SAID, HELD, WAKE = range(6)
 """Parts of a process."""
 DURABLE: Final = ((), ())
-_RACY: Final = 2.0
+RACY: Final = 2.0
 """Seconds from a write in which its time stamp is no proof of the content. From then on an age matters no more."""
 _QUERIES: Final = (
     "SELECT path, base_hash, local_presence, local_hash, local_reason, remote_hash, step, racy FROM files "
@@ -171,7 +171,7 @@ def _ages(world: SmallWorld, machine: Machine) -> Value:
     ages = (
         (path, round(now - node.mtime / 1e9, 3)) for path, node in machine.fs.files(machine.user.home) if path in tree
     )
-    return tuple(sorted((path, age) for path, age in ages if age < _RACY))
+    return tuple(sorted((path, age) for path, age in ages if age < RACY))
 
 
 def _undurable(machine: Machine) -> Value:
@@ -244,35 +244,35 @@ class _Dump:
 
     def of(self, value: Any) -> Value:
         """Return any value; a float is a moment."""
-        match value:
-            case None | bool():
-                return value
-            case enum.Enum():
-                return value.name
-            case float():
-                return self.moment(value)
-            case int():
-                return value
-            case str():
-                return self._ids.get(value, value)
-            case bytes():
-                return sha(value)
-            case list() | tuple() | deque():
-                return tuple(map(self.of, value))
-            case set() | frozenset():
-                return tuple(sorted(map(self.of, value), key=_masked))
-            case Mapping():
-                return tuple(sorted(((self.of(key), self.of(each)) for key, each in value.items()), key=_masked))
-        return self._record(value)
+        kind = type(value)
+        way = _WAYS.get(kind)
+        if way is None:
+            way = _WAYS[kind] = _way_of(kind)
+        return way(self, value)
 
-    def _record(self, value: Any) -> Value:
-        if isinstance(value, Struct):
-            names: tuple[str, ...] = value.__struct_fields__
-        elif dataclasses.is_dataclass(value):
-            names = tuple(field.name for field in dataclasses.fields(value))
-        else:
-            return self.part(value) if hasattr(value, "__dict__") else type(value).__name__
-        return (type(value).__name__, *(self.of(getattr(value, name)) for name in names if name not in _LEFT_OUT))
+    def text(self, value: str) -> Value:
+        """Return what an id stands for, and any other text as it is."""
+        return self._ids.get(value, value)
+
+    def sequence(self, value: Iterable[Any]) -> Value:
+        """Return values in their order."""
+        return tuple([self.of(each) for each in value])
+
+    def unordered(self, value: Iterable[Any]) -> Value:
+        """Return values in an order that does not depend on names."""
+        return tuple(sorted(self.sequence(value), key=_masked)) if value else ()
+
+    def mapping(self, value: Mapping[Any, Any]) -> Value:
+        """Return pairs in an order that does not depend on names."""
+        return self.unordered(value.items()) if value else ()
+
+    def record(self, names: tuple[str, ...], value: Any) -> Value:
+        """Return the name of a record's type, and what its fields hold."""
+        return (type(value).__name__, *[self.of(getattr(value, name)) for name in names])
+
+    def other(self, value: Any) -> Value:
+        """Return what an object of no known type holds, or the name of its type."""
+        return self.part(value) if hasattr(value, "__dict__") else type(value).__name__
 
     def part(self, part: object) -> Value:
         """Return what one part of an engine holds, without other parts and without what is empty."""
@@ -308,3 +308,32 @@ class _Dump:
             case e.ApplyChanges():
                 return name, tuple(sorted((i.path, i.new, i.expected) for i, _ in effect.jobs))
         return (name,)
+
+
+_WAYS: dict[type, Callable[[_Dump, Any], Value]] = {}
+"""How a value of a type is put into tuples."""
+_KINDS: Final[tuple[tuple[type | tuple[type, ...], Callable[[_Dump, Any], Value]], ...]] = (
+    ((type(None), bool), lambda _dump, value: value),
+    (enum.Enum, lambda _dump, value: value.name),
+    (float, _Dump.moment),
+    (int, lambda _dump, value: value),
+    (str, _Dump.text),
+    (bytes, lambda _dump, value: sha(value)),
+    ((list, tuple, deque), _Dump.sequence),
+    ((set, frozenset), _Dump.unordered),
+    (Mapping, _Dump.mapping),
+)
+
+
+def _way_of(kind: type) -> Callable[[_Dump, Any], Value]:
+    for kinds, way in _KINDS:
+        if issubclass(kind, kinds):
+            return way
+    if issubclass(kind, Struct):
+        names: tuple[str, ...] = kind.__struct_fields__
+    elif dataclasses.is_dataclass(kind):
+        names = tuple(field.name for field in dataclasses.fields(kind))
+    else:
+        return _Dump.other
+    told = tuple(name for name in names if name not in _LEFT_OUT)
+    return lambda dump, value: dump.record(told, value)
