@@ -70,6 +70,8 @@ def crash_and_come_to_rest(server: Server, top: Path, seed: int) -> None:
         last = stack.enter_context(left.daemon())
         resolve_all([last, other], chance)
         eventually(lambda: in_step([last, other]), what="both are in step")
+        # The note of a file that was open when it went to the trash stands until the daemon looks at it again.
+        eventually(lambda: not left.leftovers() + right.leftovers(), 60.0, "nothing temporary is left")
         for daemon in (last, other):
             # At rest nothing is under way, so nothing may be lost with this either.
             daemon.kill()
