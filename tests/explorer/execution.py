@@ -21,12 +21,13 @@ from explorer.acts import (
     Act,
     happen,
     possible,
+    reads,
     told,
 )  # fmt: skip
 from explorer.snapshots import Snapshot
 from explorer.texts import Value, numbered, seen_by, with_hashes
 from explorer.transitions import Numbers, Outcome, still_open
-from explorer.views import AGES, CORE, PAGE, STIRRED, UNREAD, core_of, events_after, local_state
+from explorer.views import AGES, CORE, PAGE, PROCESS, STIRRED, UNREAD, core_of, events_after, local_state
 from explorer.world import HIDDEN, SmallWorld
 from simulation import deciding
 from simulation.machine import FOLDER_LANE, WATCHER_LANE, Machine, Waiting
@@ -202,7 +203,8 @@ def _act(world: SmallWorld, step: Step, machine: Machine, found: tuple[Value, tu
     wrong = [] if step[0] == PAGE else _beyond(act, before, now, unread)
     if CORE not in writes and (added or changed):
         wrong.append(f"scope: {act[0]} wrote to the server")
-    kept = _kept(moment, _moment(world, machine))
+    # Who reads the process knows which poll waits. Who ends it leaves none.
+    kept = _kept(moment, _moment(world, machine)) if PROCESS in reads(act) else []
     wrong += [f"scope: {act[0]} kept part {part}, which changed" for part in kept if now[part] != before[part]]
     parts = tuple(now[part] if part in writes and part not in kept else None for part in range(len(now)))
     risky = not had <= to_be_had(world, concerned)

@@ -10,11 +10,12 @@ from pathlib import Path
 import pytest
 
 from explorer import acts
-from explorer.acts import CRASH, FAULTS, LOOK, PAGE_EDIT, PULL, happen
+from explorer.acts import CRASH, EDIT, FAULTS, LOOK, PAGE_EDIT, PULL, happen
+from explorer.execution import Task, find_out
 from explorer.plain import PlainSearch
 from explorer.search import Search
-from explorer.snapshots import Snapshot
-from explorer.views import AGES, CORE, FOLDER, STORED, local_state
+from explorer.snapshots import Snapshot, forget
+from explorer.views import AGES, CORE, FOLDER, STIRRED, STORED, local_state
 from explorer.world import SmallWorld
 from simulation.mutations import MUTANTS
 
@@ -64,6 +65,24 @@ def test_an_act_that_reads_more_is_noticed(monkeypatch: pytest.MonkeyPatch, kind
     except AssertionError as error:
         wrong = [str(error)]
     assert any("another world was foretold" in one or "more than its scope" in one for one in wrong), wrong
+
+
+def test_only_acts_that_know_the_poll_keep_it() -> None:
+    """A look leaves the poll that waits, whatever it waits for. A crash leaves none, even where none was before."""
+    world = SmallWorld("hub", 1)
+    crash, look = (CRASH,), (LOOK,)
+    tasks = [
+        Task(0, (("A", (EDIT, "a.md")),), ("A", "B"), ((0, look),), rest=False),
+        Task(1, (("A", crash),), ("A", "B"), ((0, crash),), rest=False),
+    ]
+    try:
+        found = {finding.number: finding for finding in find_out(world, tasks)}
+    finally:
+        world.close()
+        forget()
+    assert found[0].outcomes[0, look].parts[STIRRED] is None
+    assert found[1].outcomes[0, crash].parts[STIRRED] is False
+    assert not found[0].violations and not found[1].violations
 
 
 @pytest.mark.long
