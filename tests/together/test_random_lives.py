@@ -87,7 +87,7 @@ def test_a_thousand_operations_lose_nothing(
                 _log.info("%d of %d operations", number + 1, OPERATIONS)
         decisions = resolve_all([*daemons.values()], chance)
         _log.info("%d conflicts decided", decisions)
-        eventually(lambda: in_step([*daemons.values()]), what="all three are in step")
+        eventually(lambda: in_step([*daemons.values()]), 120, "all three are in step")
         for daemon in daemons.values():
             daemon.kill()
     together.assert_converged()
