@@ -193,11 +193,13 @@ _UNHEARD = replace(_MOVES, unheard=1.0, user_between_calls=0.0)
 _COPIES = replace(_QUIET, copies=2.0, page_edit=0.1, user_between_calls=0.0)
 _PASSES = replace(_QUIET, sync=2.0, page_edit=0.15, hidden=0.5, fault=0.0, bystander=0.0)
 _PLAIN = ("plain",)
+_LARGE = ("plain", "pinakes")
+"""Servers whose ordinary texts travel in pieces."""
 
 PLAIN_MUTANTS: Sequence[Mutant] = (
     Mutant(
         "resume unhashed", "the bytes of an interrupted download count as whole", _resumed_unhashed,
-        ("plain", "pinakes"), chances=_CUTS, seeds=(2,),
+        _LARGE, chances=_CUTS, seeds=(2,),
     ),
     Mutant("chunk off by one", "a chunk begins one byte too early", _chunk_off_by_one, _PLAIN, chances=_QUIET),
     Mutant(
@@ -209,12 +211,12 @@ PLAIN_MUTANTS: Sequence[Mutant] = (
         chances=_AT_WORK, seeds=(6,),
     ),
     Mutant(
-        "cancel forgotten", "a download goes on though another version is wanted", _cancel_forgotten, _PLAIN,
+        "cancel forgotten", "a download goes on though another version is wanted", _cancel_forgotten, _LARGE,
         chances=_SAVES, seeds=(9,),
     ),
     Mutant(
         "delete sent before its own large upload", "a delete does not wait for the upload of the same content",
-        _delete_before_its_upload, _PLAIN, chances=_COPIES, seeds=(8,),
+        _delete_before_its_upload, _LARGE, chances=_COPIES, seeds=(8,),
     ),
     Mutant(
         "move without hash check", "what a move takes from its old path counts as the expected file", _move_unhashed,
