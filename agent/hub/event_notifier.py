@@ -1,11 +1,17 @@
-"""Waiting for a source's next event, without missing one and without a thread for each waiter."""
+"""Waiting for a source's next event, without missing one and without a thread or a read for each waiter."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Hashable, Iterator
 from contextlib import contextmanager
+from typing import Any
+
+from agent.hub.answers import Response
+
+Read = Callable[[], Coroutine[Any, Any, Response]]
+"""Reader of what a request asks for."""
 
 
 class EventNotifier:
@@ -16,6 +22,7 @@ class EventNotifier:
 
     def __init__(self) -> None:
         self._waiting: defaultdict[str, set[asyncio.Event]] = defaultdict(set)
+        self._reads: dict[tuple[str, Hashable], asyncio.Task[Response]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._closed = False
 
@@ -59,7 +66,29 @@ class EventNotifier:
             if not self._waiting[source]:
                 del self._waiting[source]
 
+    async def read_once(self, source: str, request: Hashable, read: Read) -> Response:
+        """Read for a waiter that was woken. Waiters with an equal request share a read that began after all were woken.
+
+        So a thousand agents of one source cost one read a commit. A request that was not woken must read by itself: a
+        commit at another hub may be durable and not announced here yet.
+        """
+        key = (source, request)
+        running = self._reads.get(key)
+        if running is None:
+            running = asyncio.get_running_loop().create_task(read())
+            self._reads[key] = running
+            running.add_done_callback(lambda ended: self._forget(key, ended))
+        # One waiter may be cancelled: the others go on waiting for the read.
+        return await asyncio.shield(running)
+
+    def _forget(self, key: tuple[str, Hashable], ended: asyncio.Task[Response]) -> None:
+        if self._reads.get(key) is ended:
+            del self._reads[key]
+
     def _wake(self, source: str) -> None:
+        # A read under way may have missed the event, so those who are woken now begin another one.
+        for key in [key for key in self._reads if key[0] == source]:
+            del self._reads[key]
         for woken in self._waiting.get(source, ()):
             woken.set()
 

@@ -163,7 +163,7 @@ class HubApp:
                 raw.connection.set_stage(ConnectionStage.BUSY)
             user = f"{caller.workspace}\0{caller.user}"
             async with self._body(raw, user, receive, self._hub.body_limit) as body:
-                response, waited = await self._answer(raw, user, body)
+                response, waited = await self._answer(raw, caller, user, body)
                 return response, user, waited
         except ClientDisconnected:
             return None, "", 0.0
@@ -274,13 +274,13 @@ class HubApp:
         finally:
             self._bodies.remove(user, counted)
 
-    async def _answer(self, raw: RawRequest, user: str, body: bytes) -> tuple[Response, float]:
+    async def _answer(self, raw: RawRequest, caller: Caller, user: str, body: bytes) -> tuple[Response, float]:
         endpoint = endpoint_of(raw.method, raw.path)
         # Pushes and heartbeats have small answers, so they never wait for slow readers of the same user.
         if endpoint in LARGE_ANSWERS and not await self._answers.wait_for_room(user, 0, BUDGET_SECONDS):
             raise HubError(503, "Too many unread answers at once", retry_after=1)
         if endpoint == "sources/deltas":
-            return await self._deltas(raw, body)
+            return await self._deltas(raw, caller, body)
         if endpoint in WRITERS:
             return await self._write(raw, body), 0.0
         return await self._run(raw, body, self._limiters()[0]), 0.0
@@ -311,24 +311,27 @@ class HubApp:
         self._note_database(raw, response.store_error)
         return response
 
-    async def _deltas(self, raw: RawRequest, body: bytes) -> tuple[Response, float]:
-        readers, _ = self._limiters()
-        source, wait = poll_request(body)
-        if source is None or wait <= 0:
+    async def _deltas(self, raw: RawRequest, caller: Caller, body: bytes) -> tuple[Response, float]:
+        poll, (readers, _) = poll_request(body), self._limiters()
+        if poll.source is None:
             return await self._run(raw, body, readers), 0.0
         loop, waited = asyncio.get_running_loop(), 0.0
-        deadline = loop.time() + wait
-        with self.notifier.subscribe(source) as woken:
-            while True:
-                response = await self._run(raw, body, readers)
-                if not _is_empty(response) or self.notifier.closed:
-                    return response, waited
+        deadline = loop.time() + poll.wait
+        with self.notifier.subscribe(poll.source) as woken:
+            response = await self._run(raw, body, readers)
+            while _is_empty(response) and not self.notifier.closed:
                 began = loop.time()
                 in_time = await woken_within(woken, deadline - began)
                 waited += loop.time() - began
                 if not in_time:
                     # Looking again would double the cost of idle agents; the next poll looks first of all.
-                    return response, waited
+                    break
+                # The token may have ended or been revoked meanwhile.
+                self._hub.authorized(raw.headers)
+                response = await self.notifier.read_once(
+                    poll.source, (caller.workspace, poll.same), lambda: self._run(raw, body, readers)
+                )
+        return response, waited
 
     def _log_failure(self, raw: RawRequest, error: Exception) -> None:
         if not isinstance(error, HubError):

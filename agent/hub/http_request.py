@@ -19,6 +19,8 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
+_OF_THE_WAITER: Final = ("connectorId", "waitMs")
+"""Fields of a deltas request that do not change its answer."""
 _ID_CHARACTERS: Final = frozenset(string.ascii_letters + string.digits + "-_.")
 
 
@@ -120,10 +122,27 @@ def source_of_body(body: bytes) -> str | None:
     return source.lower() if isinstance(source, str) else None
 
 
-def poll_request(body: bytes) -> tuple[str | None, float]:
-    """Return the source and the wait in seconds of a deltas request. The endpoint validates the request itself."""
+@dataclass(frozen=True, slots=True)
+class PollRequest:
+    """The fields of a deltas request that decide about waiting. The endpoint validates the request itself.
+
+    Attributes:
+        source: the source, None if the request cannot wait.
+        wait: seconds.
+        same: equal for two requests of a workspace that have the same answer, whoever waits and for how long.
+    """
+
+    source: str | None
+    wait: float
+    same: bytes
+
+
+def poll_request(body: bytes) -> PollRequest:
+    """Return what a deltas request says about waiting."""
     value = _decoded(body)
     source, wait = value.get("sourceId"), value.get("waitMs")
-    if not isinstance(source, str) or isinstance(wait, bool) or not isinstance(wait, int | float):
-        return None, 0
-    return source.lower(), min(wait, MAX_WAIT_MS) / 1000
+    if not isinstance(source, str) or isinstance(wait, bool) or not isinstance(wait, int | float) or wait <= 0:
+        return PollRequest(None, 0, b"")
+    asked = {name: field for name, field in value.items() if name not in _OF_THE_WAITER}
+    same = orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)
+    return PollRequest(source.lower(), min(wait, MAX_WAIT_MS) / 1000, same)

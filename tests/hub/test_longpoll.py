@@ -13,6 +13,7 @@ import orjson
 import pytest
 
 from agent.hub import http_app
+from agent.hub.answers import Response
 from agent.hub.event_notifier import EventNotifier, woken_within
 from agent.hub.http_app import HubApp
 from agent.hub.raven.endpoints import HANDLERS
@@ -123,6 +124,85 @@ def test_two_hundred_waiting_polls_hear_of_one_event_at_once(light: InProcess) -
             return time.monotonic() - begun
 
     assert run(claim()) < 5
+
+
+def test_woken_waiters_share_a_read_and_later_ones_do_not() -> None:
+    """A read that began before a wake may have missed its event, so nobody who is woken then joins it."""
+
+    async def claim() -> None:
+        notifier, go = EventNotifier(), asyncio.Event()
+        begun: list[int] = []
+
+        async def read() -> Response:
+            begun.append(len(begun))
+            await go.wait()
+            return Response(200, b"%d" % begun[-1])
+
+        async def ask(request: str) -> bytes:
+            return (await notifier.read_once("s", request, read)).read()
+
+        with notifier.subscribe("s"):
+            first = [asyncio.create_task(ask("same")) for _ in range(3)]
+            other = asyncio.create_task(ask("other"))
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert len(begun) == 2
+            notifier.notify("s")
+            await asyncio.sleep(0)
+            later = asyncio.create_task(ask("same"))
+            first[0].cancel()
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            go.set()
+            await asyncio.gather(*first[1:], other, later)
+            assert len(begun) == 3
+        assert not notifier._reads
+
+    run(claim())
+
+
+def test_one_event_is_read_once_for_all_who_wait(light: InProcess) -> None:
+    """Each of them has looked once before; the machines differ, and the one that asks for more reads by itself."""
+    source, machines = light.source(), [light.connector() for _ in range(20)]
+
+    async def claim() -> None:
+        app = HubApp(light.hub)
+        async with over(app) as http:
+            asked = [{"connectorId": machine, "latestOnly": True, "waitMs": 30_000} for machine in machines]
+            asked.append({"waitMs": 30_000})
+            waiting = [asyncio.create_task(poll(http, light, sourceId=source, **body)) for body in asked]
+            # Each machine is looked up once, and each poll looks once before it waits.
+            before = len(machines) + len(asked)
+            while app.notifier.waiting < len(asked) or reads.call_count < before:
+                await asyncio.sleep(0.001)
+            body = orjson.dumps({"sourceId": source, "items": [upsert("a.md", "one")]})
+            await http.post("/api/local-sync/sources/push-batch", headers=light.headers, content=body)
+            pages = await asyncio.gather(*waiting)
+            assert [page["nextCursor"] for page in pages] == [1] * len(asked)
+            assert reads.call_count - before == 2
+            assert (await poll(http, light, sourceId=source, cursor=1))["events"] == []
+
+    with patch.object(light.store, "read", wraps=light.store.read) as reads:
+        run(claim())
+
+
+def test_a_waiter_whose_token_ended_meanwhile_is_refused(light: InProcess) -> None:
+    """It shares no read with those whose token is still valid."""
+    source = light.source()
+
+    async def claim() -> int:
+        app = HubApp(light.hub)
+        async with over(app) as http:
+            body = orjson.dumps({"sourceId": source, "waitMs": 30_000})
+            url = "/api/local-sync/sources/deltas"
+            waiting = asyncio.create_task(http.post(url, headers=light.headers, content=body))
+            while not app.notifier.waiting:
+                await asyncio.sleep(0.001)
+            light.wall.now += 400 * 86_400_000
+            app.notifier.notify(source)
+            return (await waiting).status_code
+
+    assert run(claim()) == 401
 
 
 def test_a_long_poll_usually_wakes_within_twenty_milliseconds(light: InProcess) -> None:

@@ -52,6 +52,9 @@ class StoreSession(DriveStoreSession, AccountStoreSession, Protocol):
     def ping(self) -> None:
         """Make one round trip to the database."""
 
+    def together(self) -> AbstractContextManager[object]:
+        """Open a block of writes. The database is waited for once, at its end, which may raise the error of each."""
+
     def connector(self, workspace: str, connector: str) -> Connector | None:
         """Return the connector, or None if this workspace has none with that id."""
 

@@ -7,6 +7,7 @@ cursors are assigned in commit order.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Final
 
@@ -250,6 +251,11 @@ class SourceTransaction:
         """
         number = self.source.number
         added_bytes = self._add_contents()
+        # A parked conflict may be a known one: its update tells whether it is, so it cannot wait for the end.
+        with nullcontext() if self._conflicts else self._session.together():
+            return self._write(number, added_bytes)
+
+    def _write(self, number: int, added_bytes: int) -> Source:
         self._session.add_files(number, [self._heads[p] for p in sorted(self._new_paths)])
         self._session.save_files(number, [self._heads[p] for p in sorted(self._changed_paths - self._new_paths)])
         self._session.add_versions(number, self._versions)

@@ -20,8 +20,8 @@ from sqlalchemy.dialects import sqlite
 from agent.hub.store.statements import SQLITE, Transaction, dialect_of
 
 _VALUE: Final = "one_value"
-_GROUP: Final = 20
-"""Rows a statement. Executing a statement costs the driver a quarter of the cost of a row."""
+_GROUPS: Final = (32, 16, 8, 4, 2, 1)
+"""Rows a statement. A few sizes serve any number of rows, so that the database has each statement prepared."""
 
 
 class OnDuplicate(Enum):
@@ -35,14 +35,13 @@ def add_rows(
     db: Transaction, table: Table, rows: Sequence[tuple[Any, ...]], known: OnDuplicate = OnDuplicate.REFUSED
 ) -> int:
     """Insert rows, each a tuple with one value a column, in the table's order. Return how many were new."""
-    added = 0
-    # Two statements a table for any number of rows, so that the database has both prepared.
-    grouped = len(rows) - len(rows) % _GROUP
-    if grouped:
-        groups = [tuple(chain.from_iterable(rows[start : start + _GROUP])) for start in range(0, grouped, _GROUP)]
-        added += db.many(_insert_into(db.dialect, table, known, _GROUP), groups)
-    if grouped < len(rows):
-        added += db.many(_insert_into(db.dialect, table, known), rows[grouped:])
+    added = start = 0
+    for size in _GROUPS:
+        end = len(rows) - (len(rows) - start) % size
+        if start < end:
+            groups = [tuple(chain.from_iterable(rows[at : at + size])) for at in range(start, end, size)]
+            added += db.many(_insert_into(db.dialect, table, known, size), groups)
+            start = end
     return added
 
 

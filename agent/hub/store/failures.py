@@ -71,7 +71,8 @@ def _of_driver(error: BaseException | None, free_bytes: int | None, *, lost: boo
     if state in _PG_FULL:
         return StoreFailure.FULL
     # Class 08 is "connection exception". No state at all means that the server sent none: the connection is gone.
-    is_connection = lost or (state is None and type(error).__name__ == "OperationalError")
+    names = {kind.__name__ for kind in type(error).__mro__}
+    is_connection = lost or (state is None and "OperationalError" in names)
     if is_connection or state in _PG_UNAVAILABLE or (state or "").startswith("08"):
         return StoreFailure.UNAVAILABLE
     return StoreFailure.BROKEN

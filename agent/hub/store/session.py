@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from contextlib import AbstractContextManager
 from typing import Final
 
 import orjson
@@ -222,10 +223,13 @@ class SqlSession(MachineQueries, AccountSession):
             stored_bytes=0,
         )
 
+    def together(self) -> AbstractContextManager[object]:
+        return self._db.together()
+
     def announce(self, source: str) -> None:
         # Delivered by PostgreSQL when this transaction commits. With SQLite there is no other hub to notify.
         if self._db.dialect == POSTGRES:
-            _NOTIFY.rows(self._db, c=CHANNEL, s=source)
+            _NOTIFY.run(self._db, c=CHANNEL, s=source)
 
     def newest_cursors(self, sources: Collection[str]) -> dict[str, int]:
         found: dict[str, int] = {}

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
-from sqlalchemy.pool import QueuePool, StaticPool
+from sqlalchemy.pool import NullPool, QueuePool, StaticPool
 
 from agent.hub.domain.ports import Growth, StoreFull, StoreUnavailable
 from agent.hub.store.failures import StoreFailure, classify
@@ -65,18 +65,27 @@ class SqlStore:
         self._reserve_retry_at = 0.0
         kind = self.url.get_backend_name()
         self.is_in_memory = memory = kind == "sqlite" and self.url.database in (None, "", ":memory:")
+        migrations: Engine | None = None
         if memory:
             self._writer = self._reader = _memory_engine(self.url)
         elif kind == "sqlite":
             self._writer, self._reader = _file_engines(self.url)
         elif kind == "postgresql":
-            self._writer, self._reader = _postgres_engines(self.url, timeouts or PostgresTimeouts())
+            limits = timeouts or PostgresTimeouts()
+            self._writer, migrations = _postgres_engines(self.url, limits)
+            self._reader = self._writer
+            # One round trip begins a transaction and sets its limits.
+            # Readers see one snapshot, or the head and its newest version could come from different moments. Writers
+            # stay at READ COMMITTED: after waiting for the lock on the source they must see what the previous writer
+            # committed.
+            self._begin = f"BEGIN; {_limits(limits)}"
+            self._begin_reading = f"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; {_limits(limits)}"
         else:
             raise StoreError(f"The hub keeps its data in SQLite or PostgreSQL, not in {kind}.")
         # An in-memory database has one connection, which threads must take in turn.
         self._turn: Any = threading.RLock() if memory else nullcontext()
         try:
-            self.migrated: MigrationResult = migrate(self._writer)
+            self.migrated: MigrationResult = migrate(migrations or self._writer)
         except StoreError:
             self.close()
             raise
@@ -128,10 +137,14 @@ class SqlStore:
             raise known from error
 
     def _reading(self) -> AbstractContextManager[Transaction]:
-        return _postgres_transaction(self._reader) if self.is_shared else _sqlite_transaction(self._reader, _READING)
+        if self.is_shared:
+            return _postgres_transaction(self._reader, self._begin_reading)
+        return _sqlite_transaction(self._reader, _READING)
 
     def _writing(self) -> AbstractContextManager[Transaction]:
-        return _postgres_transaction(self._writer) if self.is_shared else _sqlite_transaction(self._writer, _WRITING)
+        if self.is_shared:
+            return _postgres_transaction(self._writer, self._begin)
+        return _sqlite_transaction(self._writer, _WRITING)
 
     def ping(self) -> None:
         """Check that the database answers.
@@ -258,38 +271,57 @@ def _sqlite_transaction(engine: Engine, begin: str) -> Iterator[SqliteTransactio
 
 
 @contextmanager
-def _postgres_transaction(engine: Engine) -> Iterator[PostgresTransaction]:
-    with engine.begin() as connection:
-        yield PostgresTransaction(connection)
+def _postgres_transaction(engine: Engine, begin: str) -> Iterator[PostgresTransaction]:
+    """Open a transaction that commits at the end of the block and rolls back if the block raises."""
+    pooled = engine.raw_connection()
+    connection: Any = pooled.driver_connection
+    try:
+        connection.execute(begin, prepare=False)
+        try:
+            yield PostgresTransaction(connection)
+        except BaseException:
+            with contextlib.suppress(Exception):
+                connection.rollback()
+            raise
+        connection.commit()
+    finally:
+        if connection.closed:
+            # The server ended it, or the network did. The pool must not lend it again.
+            pooled.invalidate()
+        pooled.close()
 
 
 def _postgres_engines(url: URL, timeouts: PostgresTimeouts) -> tuple[Engine, Engine]:
+    """Return the engine of all transactions, whose driver begins none by itself, and the one of the migrations."""
     query = dict(url.query)
     threshold = query.pop("prepare_threshold", None)
     args: dict[str, Any] = {"connect_timeout": timeouts.connect_seconds}
     query.setdefault("application_name", "raven-hub")
     if threshold is not None:
         args["prepare_threshold"] = None if str(threshold).lower() == "none" else int(str(threshold))
-    writer = create_engine(
-        url.set(query=query),
+    own = url.set(query=query)
+    # hide_parameters: texts must not get into logs.
+    transactions = create_engine(
+        own,
         pool_size=READERS,
         max_overflow=0,
         pool_timeout=timeouts.lock / 1000,
         pool_pre_ping=True,
-        hide_parameters=True,  # texts must not get into logs
-        connect_args=args,
+        hide_parameters=True,
+        connect_args={**args, "autocommit": True},
     )
-    limits = (
+    migrations = create_engine(own, poolclass=NullPool, hide_parameters=True, connect_args=args)
+
+    @event.listens_for(migrations, "begin")
+    def _limit(connection: Any) -> None:
+        connection.connection.driver_connection.execute(_limits(timeouts), prepare=False)
+
+    return transactions, migrations
+
+
+def _limits(timeouts: PostgresTimeouts) -> str:
+    # Set in each transaction, not in the session: behind PgBouncer, transactions of one client share no session.
+    return (
         f"SET LOCAL lock_timeout = {timeouts.lock:d}; SET LOCAL statement_timeout = {timeouts.statement:d}; "
         f"SET LOCAL idle_in_transaction_session_timeout = {timeouts.idle_in_transaction:d}"
     )
-
-    # Set in each transaction, not in the session: behind PgBouncer, transactions of one client share no session.
-    @event.listens_for(writer, "begin")
-    def _begin(connection: Any) -> None:
-        connection.connection.driver_connection.execute(limits, prepare=False)
-
-    # Readers see one snapshot, or the head and its newest version could come from different moments. Writers stay at
-    # READ COMMITTED: after waiting for the lock on the source they must see what the previous writer committed.
-    reader = writer.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-    return writer, reader

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from sqlalchemy import ClauseElement, ColumnElement, Connection, Dialect, Insert, Table, bindparam, delete, insert
+from sqlalchemy import ClauseElement, ColumnElement, Dialect, Insert, Table, bindparam, delete, insert
 from sqlalchemy.dialects import sqlite
+
+if TYPE_CHECKING:
+    import psycopg
 
 SQLITE: Final = "sqlite"
 POSTGRES: Final = "postgresql"
@@ -47,6 +51,13 @@ class Transaction(Protocol):
     def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> int:
         """Run a statement once for each row of values; returns the number of rows that all of them changed."""
 
+    def together(self) -> AbstractContextManager[object]:
+        """Open a block whose statements need no answer of their own, so that the driver waits once for all of them.
+
+        Only for statements without rows. The numbers that they return mean nothing, and their errors are raised at the
+        latest at the end of the block.
+        """
+
 
 class SqliteTransaction:
     """A transaction on a connection of `sqlite3`."""
@@ -68,26 +79,42 @@ class SqliteTransaction:
         """As in `Transaction`."""
         return self._connection.executemany(sql, rows).rowcount
 
+    def together(self) -> AbstractContextManager[object]:
+        """As in `Transaction`."""
+        return nullcontext()
+
 
 class PostgresTransaction:
-    """A transaction on a connection of SQLAlchemy, which knows when the server closed it."""
+    """A transaction on a connection of psycopg."""
 
     dialect = POSTGRES
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
         self._connection = connection
+        # One for all statements: to make one costs a fifth of what a statement costs.
+        self._cursor = connection.cursor()
 
     def rows(self, sql: str, values: Sequence[Any] = ()) -> Sequence[Sequence[Any]]:
         """As in `Transaction`."""
-        return self._connection.exec_driver_sql(sql, tuple(values) or None).all()
+        return self._execute(sql, values).fetchall()
 
     def run(self, sql: str, values: Sequence[Any] = ()) -> int:
         """As in `Transaction`."""
-        return self._connection.exec_driver_sql(sql, tuple(values) or None).rowcount
+        return self._execute(sql, values).rowcount
 
     def many(self, sql: str, rows: Sequence[Sequence[Any]]) -> int:
         """As in `Transaction`."""
-        return self._connection.exec_driver_sql(sql, [tuple(row) for row in rows]).rowcount
+        if len(rows) == 1:
+            return self.run(sql, rows[0])
+        self._cursor.executemany(sql, rows)
+        return self._cursor.rowcount
+
+    def together(self) -> AbstractContextManager[object]:
+        """As in `Transaction`."""
+        return self._connection.pipeline()
+
+    def _execute(self, sql: str, values: Sequence[Any]) -> psycopg.Cursor[Any]:
+        return self._cursor.execute(sql, values or None)
 
 
 class Statement:
