@@ -73,10 +73,11 @@ class Tokens(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class _VerifiedToken:
-    """A token with a valid signature: its public id (see `token_id`) and its claims."""
+    """A token with a valid signature: its public id (see `token_id`), its claims, and the caller that they name."""
 
     id: str
     claims: dict[str, Any]
+    caller: Caller | None
 
 
 class JwtTokens:
@@ -104,15 +105,14 @@ class JwtTokens:
     def caller(self, token: str, now: int) -> Caller | None:
         """Return the caller of a token at `now` (milliseconds since the epoch), or None if it is not valid."""
         verified = self._valid(token, now)
-        return None if verified is None else _caller_of(verified)
+        return None if verified is None else verified.caller
 
     def signed_in(self, token: str, now: int) -> SignedIn | None:
         """Return the caller of a token with its id and its end, or None if it is not valid at `now`."""
         verified = self._valid(token, now)
-        caller = None if verified is None else _caller_of(verified)
-        if verified is None or caller is None:
+        if verified is None or verified.caller is None:
             return None
-        return SignedIn(caller, verified.id, int(verified.claims["exp"] * 1000))
+        return SignedIn(verified.caller, verified.id, int(verified.claims["exp"] * 1000))
 
     def _valid(self, token: str, now: int) -> _VerifiedToken | None:
         if len(token) > MAX_TOKEN_BYTES:
@@ -140,15 +140,15 @@ class JwtTokens:
             claims = dict(jwt.decode(token, self._key, algorithms=self._algorithms, options=_TIMES_ASIDE))
         except (jwt.PyJWTError, ValueError):
             return None
-        return _VerifiedToken(token_id(token), claims)
+        identifier = token_id(token)
+        return _VerifiedToken(identifier, claims, _caller_of(claims, identifier))
 
 
-def _caller_of(verified: _VerifiedToken) -> Caller | None:
-    claims = verified.claims
+def _caller_of(claims: dict[str, Any], identifier: str) -> Caller | None:
     user, workspace = claims.get("sub"), claims.get("workspaceId")
     if claims.get("type") != "access" or not isinstance(user, str) or not isinstance(workspace, str):
         return None
-    return Caller(user, workspace, verified.id) if user and workspace else None
+    return Caller(user, workspace, identifier) if user and workspace else None
 
 
 def _is_current(claims: dict[str, Any], now: int) -> bool:

@@ -7,12 +7,15 @@ import sqlite3
 from typing import Final
 
 from msgspec import Struct
-from msgspec.structs import replace
 
 _COLUMNS: Final = (
     "feed_state, cursor, remote_paused, max_bytes, looked_at, verified_at, synced_at, halted, rejoin, moved, "
     "held_since, mounts"
 )
+
+_NONE: Final = "[]"
+"""A list without mounts, as JSON."""
+_NO_MOUNTS: Final[frozenset[str]] = frozenset()
 
 
 class SourceRow(Struct, frozen=True, gc=False):
@@ -57,14 +60,14 @@ class Sources:
         row = self._db.execute(f"SELECT {_COLUMNS} FROM sources WHERE source = ?", (source,)).fetchone()
         if row is None:
             return SourceRow()
-        found = SourceRow(*row)
-        return replace(
-            found,
-            remote_paused=bool(found.remote_paused),
-            rejoin=bool(found.rejoin),
-            moved=bool(found.moved),
-            mounts=frozenset(json.loads(row[-1])),
-        )
+        (
+            feed_state, cursor, remote_paused, max_bytes, looked_at, verified_at, synced_at, halted, rejoin, moved,
+            held_since, mounts,
+        ) = row  # fmt: skip
+        return SourceRow(
+            feed_state, cursor, bool(remote_paused), max_bytes, looked_at, verified_at, synced_at, halted, bool(rejoin),
+            bool(moved), held_since, _NO_MOUNTS if mounts == _NONE else frozenset(json.loads(mounts)),
+        )  # fmt: skip
 
     def put(self, source: int, row: SourceRow) -> None:
         """Write the row of a source."""
@@ -73,7 +76,7 @@ class Sources:
             (
                 source, row.feed_state, row.cursor, int(row.remote_paused), row.max_bytes, row.looked_at,
                 row.verified_at, row.synced_at, row.halted, int(row.rejoin), int(row.moved), row.held_since,
-                json.dumps(sorted(row.mounts)),
+                json.dumps(sorted(row.mounts)) if row.mounts else _NONE,
             ),
         )  # fmt: skip
 

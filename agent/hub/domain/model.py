@@ -131,8 +131,7 @@ class SourceDevice:
     synced_at: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(Struct, frozen=True, gc=False):
     """One synced folder.
 
     Attributes:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import nullcontext
-from dataclasses import replace
 from typing import Final
 
 from msgspec import structs
@@ -268,7 +267,7 @@ class SourceTransaction:
         if not self._events and is_same and not added_bytes:
             return self.source
         changed_at = self._now if self._status is not self.source.status else self.source.updated_at
-        after = replace(
+        after = structs.replace(
             self.source,
             status=self._status,
             last_cursor=self._cursor,

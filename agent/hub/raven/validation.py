@@ -183,7 +183,12 @@ def validated(endpoint: str, body: object) -> dict[str, Any]:
     """
     fields = FIELDS[endpoint]
     given: Mapping[str, Any] = body if isinstance(body, dict) else {}
-    faults = [fault for field in fields for fault in _faults(field, given.get(field.name))]
+    faults = [
+        fault
+        for field in fields
+        if (value := given.get(field.name)) is not None or field.need is not Requirement.OPTIONAL
+        for fault in _faults(field, value)
+    ]
     if not faults and given is not body:
         faults = ["body must be an object"]
     if faults:
@@ -192,8 +197,6 @@ def validated(endpoint: str, body: object) -> dict[str, Any]:
 
 
 def _faults(field: Field, value: Any) -> Iterator[str]:
-    if value is None and field.need is Requirement.OPTIONAL:
-        return
     if field.kind is FieldType.ITEMS:
         yield from _item_faults(field, value)
         return

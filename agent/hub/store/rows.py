@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -55,33 +55,18 @@ def head_of(row: Sequence[Any]) -> Head:
     return Head(number, path, hex_hash(hash_), content_type, kind, synced_at, identity, version, revision, bool(hidden))
 
 
+_MODES: Final = {mode.value: mode for mode in Mode}
+_STATUSES: Final = {status.value: status for status in SourceStatus}
+
+
 def source_of_row(row: Sequence[Any]) -> Source:
     """Return the source in a row of `sources`."""
-    (
-        number, id_, workspace, created_by, name, mode, connector, status, includes, excludes, last_cursor, last_file,
-        created_at, updated_at, last_folder, folders_cursor, workspace_number, stored_bytes, *quota,
-    ) = row  # fmt: skip
+    number, id_, workspace, created_by, name, mode, connector, status, includes, excludes, *others = row
+    # The other columns stand in the order of the fields; the quota is selected under a lock only.
     return Source(
-        number=number,
-        id=id_,
-        workspace=workspace,
-        created_by=created_by,
-        name=name,
-        mode=Mode(mode),
-        connector=connector,
-        status=SourceStatus(status),
-        includes=tuple(orjson.loads(includes)),
-        excludes=tuple(orjson.loads(excludes)),
-        last_cursor=last_cursor,
-        last_file=last_file,
-        created_at=created_at,
-        updated_at=updated_at,
-        last_folder=last_folder,
-        folders_cursor=folders_cursor,
-        workspace_number=workspace_number,
-        stored_bytes=stored_bytes,
-        quota=quota[0] if quota else None,
-    )
+        number, id_, workspace, created_by, name, _MODES[mode], connector, _STATUSES[status],
+        tuple(orjson.loads(includes)), tuple(orjson.loads(excludes)), *others,
+    )  # fmt: skip
 
 
 def conflict_of_row(row: Sequence[Any]) -> OpenConflict:
