@@ -81,7 +81,10 @@ def index_of(copy: bytes | None = None) -> Index:
         ":memory:", isolation_level=None, check_same_thread=False, cached_statements=_STATEMENTS,
         factory=FollowedConnection,
     )  # fmt: skip
-    connection.deserialize(copy or _EMPTY[0])
+    # Copied, because a database that was deserialized writes each changed page twice, and locks an imagined file.
+    with contextlib.closing(sqlite3.connect(":memory:")) as past:
+        past.deserialize(copy or _EMPTY[0])
+        past.backup(connection)
     return Index(connection)
 
 
@@ -100,7 +103,7 @@ def empty(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN")
     for (table,) in connection.execute(tables, ("sqlite_%",)).fetchall():
         connection.execute(f"DELETE FROM {table}")
-        connection.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
+    connection.execute("DELETE FROM sqlite_sequence WHERE substr(name, 1, 1) <> '_'")
     connection.execute("COMMIT")
 
 

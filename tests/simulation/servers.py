@@ -7,6 +7,7 @@ import hashlib
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -19,7 +20,7 @@ from agent.hub.raven.endpoints import Hub
 from agent.hub.store import tables as t
 from agent.hub.store.session import SqlSession
 from agent.hub.store.sql_store import SqlStore
-from agent.hub.store.statements import SqliteTransaction, Statement
+from agent.hub.store.statements import SqliteTransaction, Statement, Transaction
 from strict_raven import USER, WORKSPACE, Races, Response, StrictRaven, seeded_ids, token
 
 _SECRET = b"a secret of the simulation, long enough for HS256" * 2
@@ -131,10 +132,20 @@ class _OneConnection(SqlStore):
             connection = pooled.connection.driver_connection
         assert isinstance(connection, sqlite3.Connection)
         self._connection = connection
-        self._new = self.snapshot()
+
+    def empty(self) -> None:
+        """Delete every row but the schema's number. A copy of an empty store would have all queries prepared anew."""
+        with self._writing() as transaction:
+            for table in reversed(t.metadata.sorted_tables):
+                if table is not t.schema_info:
+                    transaction.run(f"DELETE FROM {table.name}")
+
+    def _reading(self) -> AbstractContextManager[Transaction]:
+        # Nobody else writes while this reads, so each query alone shows the same snapshot.
+        return contextlib.nullcontext(SqliteTransaction(self._connection))
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[SqliteTransaction]:
+    def _writing(self) -> Iterator[Transaction]:
         self._connection.execute("BEGIN IMMEDIATE")
         try:
             yield SqliteTransaction(self._connection)
@@ -142,12 +153,6 @@ class _OneConnection(SqlStore):
             self._connection.rollback()
             raise
         self._connection.commit()
-
-    _writing = _reading
-
-    def empty(self) -> None:
-        """Hold what it held when it was new."""
-        self.restore(self._new)
 
     def give_back(self) -> None:
         """No world uses it now."""

@@ -16,6 +16,8 @@ from agent.index.store import Index
 _UNKNOWN = (OperationState.STORED, OperationState.UNSETTLED)
 _READING = frozenset({"SELECT", "BEGIN ", "COMMIT", "ROLLBA", "PRAGMA"})
 _WRITING = re.compile(r"\s*(?:INSERT(?: OR \w+)? INTO|UPDATE|DELETE FROM)\s+(\w+)")
+_COUNTED = ("INSERT", "UPDATE", "DELETE", "BEGIN", "COMMIT")
+"""Beginnings of statements whose every change SQLite counts."""
 _HARMLESS = re.compile(r"\s*(?:CREATE TEMP|DROP TABLE)|--")
 _ALL: Final = "every table"
 
@@ -24,22 +26,31 @@ class FollowedConnection(sqlite3.Connection):
     """A connection that reports each of its statements: the driver's trace writes out the values of each one as well.
 
     Attributes:
-        follow: called with the text of a statement before it is carried out.
+        follow: called with the text of a statement that may have changed something. One that changed no row of any
+            table is left out.
     """
 
     follow: Callable[[str], None] | None = None
 
     def execute(self, sql: str, *values: Any) -> sqlite3.Cursor:
         """As in ``sqlite3.Connection``."""
-        if self.follow is not None:
-            self.follow(sql)
-        return super().execute(sql, *values)
+        if self.follow is None or sql[:6] == "SELECT":
+            return super().execute(sql, *values)
+        before = self.total_changes
+        try:
+            return super().execute(sql, *values)
+        finally:
+            if self.total_changes != before or not sql.startswith(_COUNTED):
+                self.follow(sql)
 
     def executemany(self, sql: str, *rows: Any) -> sqlite3.Cursor:
         """As in ``sqlite3.Connection``."""
-        if self.follow is not None:
-            self.follow(sql)
-        return super().executemany(sql, *rows)
+        before = self.total_changes
+        try:
+            return super().executemany(sql, *rows)
+        finally:
+            if self.follow is not None and self.total_changes != before:
+                self.follow(sql)
 
     def rollback(self) -> None:
         """As in ``sqlite3.Connection``."""

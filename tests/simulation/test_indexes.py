@@ -1,4 +1,4 @@
-"""An index that was emptied for the next machine is as good as a new one."""
+"""An index or a store that was emptied for the next life is as good as a new one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import sqlite3
 
 from simulation.indexes import index_of, put_aside
 from simulation.run import run
+from simulation.servers import HubServer
 from simulation.world import Plan
 
 
@@ -24,3 +25,15 @@ def test_an_emptied_index_equals_a_new_one() -> None:
     used = life.machines[0].index
     assert any(used is not None and used.connection is copy.connection for copy in copies)
     assert _dump(used.connection) == new
+
+
+def test_an_emptied_store_equals_a_new_one() -> None:
+    """No row or number of a row is left of the life before, and the store is used for the next world."""
+    new = HubServer(0, lambda: 1.7e9)
+    dump = _dump(new.store._connection)
+    new.close()
+    life = run(Plan(3, "hub")).world.server
+    assert isinstance(life, HubServer) and life.store is new.store
+    assert _dump(life.store._connection) != dump
+    life.store.empty()
+    assert _dump(life.store._connection) == dump

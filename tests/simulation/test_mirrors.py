@@ -13,6 +13,7 @@ from agent.engine.context import EngineContext
 from agent.index.problems import PathProblem, ProblemOrigin
 from engine.harness import SOURCE, EngineHarness, sha, upsert
 from simulation import mirrors, revisions, visits
+from simulation.indexes import index_of, put_aside
 from simulation.stored import Stored
 
 BROKEN: dict[str, Callable[[EngineContext], object]] = {
@@ -53,6 +54,26 @@ def test_a_table_is_read_again_once_it_was_written() -> None:
     harness.engine._ctx.approved.clear()
     with pytest.raises(mirrors.MirrorDiffers, match="approved: the engine has"):
         compared()
+
+
+def test_a_table_is_read_again_after_a_change_alone() -> None:
+    """A statement that changed no row leaves what was read, and one that changed a row does not, in any form."""
+    index = index_of()
+    stored = Stored(index, SOURCE)
+    seen = stored.table("approved")
+    index.approvals.drop(SOURCE, ["a.md"])
+    index.connection.execute("DELETE FROM approved WHERE path = 'a.md'")
+    assert stored.table("approved") is seen
+    index.approvals.add(SOURCE, [("a.md", sha("one"))])
+    assert stored.table("approved")["approved"] == {"a.md": sha("one")}
+    index.connection.execute("UPDATE approved SET hash = ?", (sha("two"),))
+    assert stored.table("approved")["approved"] == {"a.md": sha("two")}
+    index.connection.execute("BEGIN")
+    index.connection.execute("DELETE FROM approved")
+    assert stored.table("approved")["approved"] == {}
+    index.connection.execute("ROLLBACK")
+    assert stored.table("approved")["approved"] == {"a.md": sha("two")}
+    put_aside(index)
 
 
 def test_a_content_beside_another_revision_is_named() -> None:

@@ -82,7 +82,7 @@ class World:
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
-        self.rng, self.side = random.Random(), random.Random()
+        self.rng, self._side = random.Random(), random.Random()
         self.reseed("surroundings")
         self.chances = c.profile_of(plan.seed)
         self.now = START
@@ -139,8 +139,17 @@ class World:
 
     def reseed(self, stretch: object) -> None:
         """Begin a new random stream, which depends on nothing that happened before."""
-        self.rng.seed(f"{self.plan.server} {self.plan.seed} {stretch}")
-        self.side.seed(f"{self.plan.server} {self.plan.seed} {stretch} beside")
+        self._stretch = f"{self.plan.server} {self.plan.seed} {stretch}"
+        self.rng.seed(self._stretch)
+        self._is_side_begun = False
+
+    @property
+    def side(self) -> random.Random:
+        """A second stream, beside that of the turns. It begins when it is used: most stretches never draw from it."""
+        if not self._is_side_begun:
+            self._is_side_begun = True
+            self._side.seed(f"{self._stretch} beside")
+        return self._side
 
     def close(self) -> None:
         """Give everything back."""
