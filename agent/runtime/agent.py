@@ -158,8 +158,10 @@ class Agent:
         return session
 
     def _on_nudge(self, server: str, nudge: Nudge) -> None:
-        if nudge.preferences:
+        if nudge.preferences or nudge.source_id is None:
+            # A new connection nudges every source: what changed before it was not reported, preferences too.
             self.preferences.refresh_soon(server)
+        if nudge.preferences:
             return
         for source in self.registry.sources_of(server):
             runner = self._runners.get(source.key)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace as changed
 from functools import partial
 from typing import Protocol
@@ -115,15 +115,18 @@ class Preferences:
         entry = self._current(source)
         if entry is None or entry.preference is None:
             return False
-        moved = entry.preference.moved(folders)
-        if moved == entry.preference:
+        given = tuple(folders)
+        if entry.preference.moved(given) == entry.preference:
             return False
-        threading.Thread(target=self._take_moved, args=(entry, moved), name="preferences", daemon=True).start()
+        threading.Thread(target=self._take_moved, args=(entry, given), name="preferences", daemon=True).start()
         return True
 
-    def _take_moved(self, source: SourceEntry, moved: SyncPreference) -> None:
+    def _take_moved(self, source: SourceEntry, folders: Sequence[RemoteFolder]) -> None:
         with self._lock:
-            self._apply(source, moved)
+            # Only here: a preference that was read meanwhile is newer than the one whose folders were compared.
+            entry = self._current(source)
+            if entry is not None and entry.preference is not None:
+                self._apply(entry, entry.preference.moved(folders))
 
     def _refresh(self, server: str) -> None:
         try:
