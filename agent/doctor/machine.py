@@ -34,13 +34,29 @@ def program() -> Iterator[CheckRow]:
     ours = Path(agent.__file__).parent
     remedy = "install raven-local-sync into an environment of its own, as pipx does"
     others = sorted(str(place) for place in _packages_named(ours.name, sys.path) if place != ours.resolve())
-    owners = sorted(set(importlib.metadata.packages_distributions().get(ours.name, [])) - {DISTRIBUTION})
+    owners = sorted(set(_owners(ours.name)) - {DISTRIBUTION})
     if owners:
         yield failed("program", f"{', '.join(owners)} brings a package called {ours.name} too, into {ours}", remedy)
     elif others:
         yield failed("program", f"another package called {ours.name} is in {', '.join(others)}", remedy)
     else:
         yield ok("program", f"{agent.__version__} from {ours}")
+
+
+def _owners(name: str) -> Iterator[str]:
+    """The distributions that bring a package of this name, by their lists of files.
+
+    ``importlib.metadata.packages_distributions`` knows the same, but looks at each file of all: half a second.
+    """
+    for distribution in importlib.metadata.distributions():
+        packages = distribution.read_text("top_level.txt")
+        if packages is None:
+            files = (distribution.read_text("RECORD") or "").splitlines()
+            brings = any(file.startswith((f"{name}/", f"{name}.py,")) and ".py," in file for file in files)
+        else:
+            brings = name in packages.split()
+        if brings:
+            yield distribution.metadata["Name"]
 
 
 def _packages_named(name: str, places: Sequence[str]) -> set[Path]:
