@@ -56,7 +56,7 @@ def scratch(request: pytest.FixtureRequest) -> Iterator[Path]:
 @pytest.fixture(scope="session")
 def hub(scratch: Path) -> Iterator[HubServer]:
     """A hub process; each figure has sources of its own."""
-    with HubServer.serving(scratch / "hub") as serving:
+    with HubServer.serving(scratch / "hub", fresh=True) as serving:
         yield serving
 
 

@@ -41,7 +41,7 @@ EVENT_BYTES: Final = 300
 @pytest.fixture(scope="module")
 def alone(scratch: Path) -> Iterator[HubServer]:
     """A hub of its own: what others left on it is not measured."""
-    with HubServer.serving(scratch / "hub-alone") as serving:
+    with HubServer.serving(scratch / "hub-alone", fresh=True) as serving:
         yield serving
 
 
@@ -91,7 +91,7 @@ def _note(number: int, version: int) -> str:
 
 def test_size_of_history(table: Table, sizes: Sizes, scratch: Path) -> None:
     """Every version of every file is kept, packed, and little beside it."""
-    with HubServer.serving(scratch / "hub-history") as hub:
+    with HubServer.serving(scratch / "hub-history", fresh=True) as hub:
         source = hub.new_source()
         heads = dict.fromkeys(range(sizes.versioned), SENTINEL)
         packed = 0

@@ -40,7 +40,7 @@ def database() -> Iterator[PostgresServer]:
 @pytest.fixture(scope="module")
 def hub(scratch: Path, database: PostgresServer) -> Iterator[HubServer]:
     """A hub process on it."""
-    with running_hub(scratch / "team", "--port", "0", "--database", database.url) as running:
+    with running_hub(scratch / "team", "--port", "0", "--database", database.url, fresh=True) as running:
         server = HubServer(running)
         yield server
         server.close()

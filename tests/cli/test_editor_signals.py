@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from support.eventually import patience
+
 _EDIT = """
 import signal, sys, threading
 from agent.cli.editor import EditorFailed, run_and_wait
@@ -31,7 +33,7 @@ def test_a_hangup_given_to_another_thread_ends_the_editor(tmp_path: Path) -> Non
     opened = tmp_path / "opened"
     os.mkfifo(opened)
     command = [sys.executable, "-c", _EDIT, str(opened)]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=patience(30), check=False)
     assert (ran.returncode, ran.stdout) == (0, "sh was cut off by SIGHUP; nothing was changed\n"), ran.stderr
 
 
@@ -69,5 +71,5 @@ except ChildProcessError:
 def test_a_signal_while_the_editor_starts_ends_it_too(number: signal.Signals, said: str) -> None:
     """FC6: no editor stays open without the command that keeps its text."""
     command = [sys.executable, "-c", _START, str(int(number))]
-    ran = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    ran = subprocess.run(command, capture_output=True, text=True, timeout=patience(30), check=False)
     assert (ran.returncode, ran.stdout) == (0, f"{said}\nnothing is left\n"), ran.stderr

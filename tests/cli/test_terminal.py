@@ -18,7 +18,7 @@ import pytest
 from agent.settings.home import Home
 from cli.documents import passed, plan, source, status
 from cli.fake_agent import FakeAgent, Refusal
-from support.eventually import eventually
+from support.eventually import eventually, patience
 
 SECONDS = 15
 Typed = Callable[..., tuple[int, str]]
@@ -40,7 +40,7 @@ def typed(home: Home) -> Typed:
         os.close(theirs)
         try:
             shown = _converse(ours, child, list(answers))
-            return child.wait(10), shown
+            return child.wait(patience(10)), shown
         finally:
             child.kill()
             child.wait()

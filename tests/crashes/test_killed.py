@@ -11,7 +11,7 @@ import pytest
 
 from crashes.kill_points import Death, MortalHome, arm, gone_within, link_params
 from crashes.people import Editor, Watchman
-from support.eventually import eventually
+from support.eventually import eventually, patience
 from support.processes import Daemon, Process
 from support.servers import Server
 from support.wait_idle import assert_equal, in_step, lost, resolve_all, settle
@@ -40,7 +40,7 @@ def die_while_both_edit(life: Process, death: Death, people: list[Editor], words
             person.act()
     else:
         raise AssertionError(f"it lives on past its {death}")
-    assert life.wait(10) == -signal.SIGKILL, (death, words.last_words(), words.log())
+    assert life.wait(patience(10)) == -signal.SIGKILL, (death, words.last_words(), words.log())
 
 
 def crash_and_come_to_rest(server: Server, top: Path, seed: int) -> None:

@@ -21,7 +21,7 @@ from agent.cli.log_reader import LogFilter, last_lines
 from agent.cli.logsetup import log_to_file
 from agent.settings.home import Home as AgentHome
 from agent.settings.settings import Settings
-from support.eventually import eventually
+from support.eventually import eventually, patience
 from support.fixtures import quiet_root as quiet_root
 from support.fixtures import signed_in as signed_in
 from support.fixtures import strict as strict
@@ -186,7 +186,7 @@ def test_a_service_logs_to_the_journal_and_logs_reads_it_there(home: Home, tmp_p
         followed = home.run("logs", "-f")
     finally:
         process.terminate()
-        process.wait(15)
+        process.wait(patience(15))
     assert re.search(rb"^<7>agent\.runtime\.activity_log: pushed source=notes path=b\.md", journal.said, re.MULTILINE)
     assert not (home.path / "logs" / "agent.log").exists()
     assert "--lines=7" in asked and "_SYSTEMD_USER_UNIT=raven-agent.service" in asked
@@ -216,7 +216,7 @@ def test_what_is_followed_comes_as_it_happens(home: Home, words: tuple[str, ...]
         told = re.compile(r'"files": ?2\b' if words[0] == "status" else r"new\.md")
         eventually(lambda: any(told.search(line) for line in lines), 20, "the change is told")
         follower.send_signal(2)
-        assert follower.wait(10) == 130
-        reader.join(10)
+        assert follower.wait(patience(10)) == 130
+        reader.join(patience(10))
         follower.stdout.close()
     assert all(isinstance(json.loads(line), dict) for line in lines)

@@ -12,6 +12,7 @@ import pytest
 from agent.core.errors import Problem, ProblemKind, RemoteError
 from agent.remotes.protocol import Nudge
 from agent.runtime.nudge_listener import STEADY_SECONDS, ListenRetry, NudgeListener
+from support.eventually import patience
 
 OFFLINE = Problem(ProblemKind.OFFLINE, "gone")
 REFUSED = Problem(ProblemKind.SIGNED_OUT, "refused")
@@ -61,7 +62,7 @@ class FakeRemote:
         if end is None:
             for nudge in self.nudges:
                 on_nudge(nudge)
-            self.closed.wait(10)
+            self.closed.wait(patience(10))
             assert stop.is_set()
             return
         raise RemoteError(end)
@@ -84,7 +85,7 @@ def test_the_first_nudge_says_that_changes_are_reported(told: SimpleQueue[object
     made = listener(remote, told)
     made.start()
     made.start()
-    assert [told.get(timeout=10) for _ in range(3)] == [True, Nudge(None), Nudge("s")]
+    assert [told.get(timeout=patience(10)) for _ in range(3)] == [True, Nudge(None), Nudge("s")]
     assert made.listening
     made.begin_stop()
     remote.closed.set()
@@ -100,9 +101,9 @@ def test_a_waking_machine_listens_at_once(told: SimpleQueue[object]) -> None:
     remote = FakeRemote([REFUSED, REFUSED, None], [Nudge(None)])
     made = listener(remote, told)
     made.start()
-    assert [remote.calls.get(timeout=10) for _ in range(2)] == [2, 1]
+    assert [remote.calls.get(timeout=patience(10)) for _ in range(2)] == [2, 1]
     made.wake()
-    assert told.get(timeout=10) is True
+    assert told.get(timeout=patience(10)) is True
     made.begin_stop()
     remote.closed.set()
     made.join()

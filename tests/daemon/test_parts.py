@@ -29,7 +29,7 @@ from agent.runtime.hub_process import HubProcess, HubStartFailed
 from agent.settings.credentials import claims
 from agent.settings.home import Home
 from agent.settings.settings import Settings
-from support.eventually import eventually
+from support.eventually import eventually, patience
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ def test_control_loop_followers_wake_after_each_work_and_at_end() -> None:
     done: list[bool] = []
     control.call(lambda: done.append(one.is_set()))
     assert done == [False]
-    assert one.wait(5) and other.wait(5)
+    assert one.wait(patience(5)) and other.wait(patience(5))
     one.clear()
     other.clear()
     assert not one.wait(0.1)
@@ -121,7 +121,7 @@ def test_the_control_thread_keeps_its_timers() -> None:
         done.set()
 
     control.call(lambda: control.set_timer("key", time.time() + 0.05, fire))
-    assert done.wait(10)
+    assert done.wait(patience(10))
     assert fired == ["new"]
     control.stop()
 
@@ -171,8 +171,8 @@ def test_a_stop_ends_a_hub_that_is_starting(tmp_path: Path, monkeypatch: pytest.
     eventually(mark.exists)
     began = time.monotonic()
     hub.stop()
-    thread.join(20)
-    assert time.monotonic() - began < 20 and not thread.is_alive()
+    thread.join(patience(20))
+    assert time.monotonic() - began < patience(20) and not thread.is_alive()
     assert len(errors) == 1 and "stopping" in errors[0].message
     with pytest.raises(HubStartFailed, match="stopping"):
         hub.ensure()
@@ -212,11 +212,11 @@ def foreground(home: Home) -> Iterator[None]:
     thread = threading.Thread(target=run_foreground, args=(home, Settings(), ready.set, stop))
     thread.start()
     try:
-        assert ready.wait(30)
+        assert ready.wait(patience(30))
         yield
     finally:
         stop.set()
-        thread.join(30)
+        thread.join(patience(30))
         assert not thread.is_alive()
 
 
@@ -256,7 +256,7 @@ def test_the_daemon_ends_while_somebody_follows_it(home: Home) -> None:
     with foreground(home):
         follower.start()
         eventually(lambda: lines, 10, "the follower is told")
-    follower.join(15)
+    follower.join(patience(15))
     assert not follower.is_alive()
 
 

@@ -24,7 +24,7 @@ from agent.runtime.control_loop import ControlLoop
 from agent.runtime.ports import NotCommitted
 from agent.runtime.source_executors import SourceExecutors
 from agent.runtime.source_runner import SourceRunner
-from support.eventually import eventually
+from support.eventually import eventually, patience
 
 START = 1_800_000_000.0
 FOREVER = float("inf")
@@ -149,14 +149,14 @@ def test_fd8_a_large_file_delays_neither_scans_nor_the_end(stage: Stage) -> None
 
     handlers: Any = SourceExecutors(folder, server, large, Recording(), None, lambda: None, release, lambda: None)  # type: ignore[arg-type]
     stage.runner.start(handlers)
-    assert large.began.wait(10)
-    assert released.wait(10)
+    assert large.began.wait(patience(10))
+    assert released.wait(patience(10))
     stage.runner.deliver(m.PathsChanged(frozenset({"small.md"}), rescan=True))
-    while not isinstance(folder.effects.get(timeout=10), e.ScanFolder):
+    while not isinstance(folder.effects.get(timeout=patience(10)), e.ScanFolder):
         pass
     began = time.monotonic()
     stage.runner.stop()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < patience(5)
 
 
 def test_a_committed_message_is_processed_on_return(stage: Stage) -> None:
@@ -183,10 +183,10 @@ def test_a_transfer_delays_neither_small_calls_nor_the_end(stage: Stage) -> None
     stage.runner.start(handlers)
     fetch, send = e.Fetch(Transfer("0" * 16, "a.mp4", None, None, "0" * 64, 1 << 40)), e.Send(1, ())
     stage.control.call(lambda: stage.runner._dispatch([fetch]))
-    assert transfers.began.wait(10)
+    assert transfers.began.wait(patience(10))
     stage.control.call(lambda: stage.runner._dispatch([send]))
-    while server.effects.get(timeout=10) is not send:
+    while server.effects.get(timeout=patience(10)) is not send:
         pass
     began = time.monotonic()
     stage.runner.stop()
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < patience(5)

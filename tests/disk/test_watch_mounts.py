@@ -20,7 +20,7 @@ from agent.disk.watch.losses import LossResponse, LossTracker
 from agent.disk.watch.mounts import mounts_of
 from agent.disk.watch.watcher import Watcher
 from disk.fixtures import Room
-from disk.watching import Notices, descriptors, watches
+from disk.watching import Notices, descriptors, opened_since, watches
 from support.eventually import eventually
 from support.mounts import bind_mounted, image_mounted, tmpfs_mounted, unmount
 
@@ -98,7 +98,7 @@ def test_fd2_mounts_elsewhere_ask_for_nothing(room: Room, notices: Notices, tmp_
 
 def test_fd7_a_watcher_holds_no_handle_and_is_unmounted(room: Room, notices: Notices) -> None:
     """FD7: the root's own file system can be unmounted under the watcher; mounted again, it is watched again."""
-    others = len(descriptors())
+    before_all = descriptors()
     with tmpfs_mounted(room.folder):
         watcher = Watcher(str(room.folder), _selection(room), notices, backend=InotifyBackend)
         watcher.start()
@@ -114,7 +114,7 @@ def test_fd7_a_watcher_holds_no_handle_and_is_unmounted(room: Room, notices: Not
             eventually(lambda: _written_and_noticed(room.folder / "c.md", "c.md", notices))
         watcher.stop()
     # The library's own observer, which other tests use, keeps its descriptors for the life of the process.
-    assert len(descriptors()) <= others
+    assert opened_since(before_all) == []
 
 
 def _selection(room: Room) -> Selection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import threading
+from collections import Counter
 from pathlib import Path
 
 from agent.disk.watch.events import ChangedPaths
@@ -54,6 +55,11 @@ def descriptors() -> list[str]:
         with contextlib.suppress(OSError):
             found.append(os.readlink(f"/proc/self/fd/{descriptor}"))
     return sorted(name for name in found if "inotify" in name or name.startswith("pipe:"))
+
+
+def opened_since(before: list[str]) -> list[str]:
+    """What of ``descriptors`` is open now and was not; what others closed meanwhile does not count."""
+    return sorted((Counter(descriptors()) - Counter(before)).elements())
 
 
 def watches() -> int:

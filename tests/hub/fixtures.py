@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import os
 import subprocess
 import sys
+import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 import orjson
@@ -20,6 +22,8 @@ from agent.hub.auth import JwtTokens, mint
 from agent.hub.domain.ids import system_clock
 from agent.hub.raven.endpoints import Hub
 from agent.hub.store.sql_store import SqlStore
+from support.eventually import patience
+from support.fork_server import FORKED_HUB, PRELUDE, Forked
 
 SENTINEL = "0" * 64
 SECRET = b"not a secret, long enough for HS256 and for nothing else" * 2
@@ -169,11 +173,14 @@ class OverHttp(Client):
         return answer.status_code, orjson.loads(answer.content)
 
 
+HubProcess = subprocess.Popen[bytes] | Forked
+
+
 @dataclass(frozen=True)
 class Running:
     """A hub process."""
 
-    process: subprocess.Popen[str]
+    process: HubProcess
     url: str
     data: Path
     clients: list[OverHttp] = field(default_factory=list)
@@ -186,15 +193,19 @@ class Running:
 
 
 @contextmanager
-def running_hub(data: Path, *arguments: str) -> Iterator[Running]:
-    """A hub process that is ready, ended at the end of the block if it still lives."""
-    command = [sys.executable, "-P", "-m", "agent.hub", "--data", str(data), *arguments]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+def running_hub(data: Path, *arguments: str, fresh: bool = False) -> Iterator[Running]:
+    """A hub process that is ready, ended at the end of the block if it still lives.
+
+    Args:
+        fresh: started by an interpreter of its own, for tests of its memory or command line; else forked.
+    """
+    with tempfile.TemporaryFile() as errors, _hub_process(data, arguments, fresh, errors) as (process, output):
         try:
-            assert process.stdout is not None
-            assert process.stderr is not None
-            line = process.stdout.readline()
-            assert line, process.stderr.read()
+            line = output.readline()
+            if not line:
+                process.wait(patience(15))
+                errors.seek(0)
+                raise AssertionError(errors.read().decode())
             ready = orjson.loads(line)
             assert ready["pid"] == process.pid
             running = Running(process, ready["url"], data)
@@ -204,7 +215,25 @@ def running_hub(data: Path, *arguments: str) -> Iterator[Running]:
         finally:
             if process.poll() is None:
                 process.terminate()
-            process.wait(15)
+            process.wait(patience(15))
+
+
+@contextmanager
+def _hub_process(
+    data: Path, arguments: Sequence[str], fresh: bool, errors: IO[bytes]
+) -> Iterator[tuple[HubProcess, IO[bytes]]]:
+    """The process, and what it prints."""
+    words = ["--data", str(data), *arguments]
+    reading, writing = os.pipe()
+    with open(reading, "rb") as output, open(os.devnull, "rb") as nothing:
+        with open(writing, "wb") as own:
+            streams = nothing.fileno(), own.fileno(), errors.fileno()
+            if fresh:
+                command = [sys.executable, "-P", "-m", "agent.hub", *words]
+                process: HubProcess = subprocess.Popen(command, stdin=streams[0], stdout=streams[1], stderr=streams[2])
+            else:
+                process = Forked(words, {**os.environ, PRELUDE: FORKED_HUB}, os.getcwd(), streams)
+        yield process, output
 
 
 def together(*jobs: Callable[[], Any]) -> list[Any]:

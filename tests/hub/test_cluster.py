@@ -18,7 +18,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
 from hub.fixtures import WORKSPACE, OverHttp, Running, running_hub, sha, together, token, upsert
-from support.eventually import eventually
+from support.eventually import eventually, patience
 from support.postgres import PostgresServer
 from support.processes import Home
 from support.proxies import free_port, nginx, pgbouncer
@@ -142,10 +142,10 @@ def test_a_stopped_hub_keeps_only_its_own_source(tmp_path: Path, postgres: str) 
             for number in range(5):
                 began = time.monotonic()
                 assert other.outcome(free, upsert(f"{number}.md", "x"))["status"] == "applied"
-                assert time.monotonic() - began < 1
+                assert time.monotonic() - began < patience(1)
             began = time.monotonic()
             status, _ = same.ask("sources/push-batch", {"sourceId": held, "items": [upsert("b.md", "x")]})
-            assert status == 503 and time.monotonic() - began < 10
+            assert status == 503 and time.monotonic() - began < patience(10)
             eventually(
                 lambda: same.ask("sources/push-batch", {"sourceId": held, "items": [upsert("b.md", "x")]})[0] == 200,
                 30,
@@ -153,7 +153,7 @@ def test_a_stopped_hub_keeps_only_its_own_source(tmp_path: Path, postgres: str) 
             )
         finally:
             stuck.process.send_signal(signal.SIGCONT)
-        pusher.join(30)
+        pusher.join(patience(30))
         # Its transaction was ended by PostgreSQL, and nothing of it is there. Its next request is answered.
         assert answers == [503]
         assert victim.text(held, "a.md") is None
@@ -195,7 +195,7 @@ def test_hubs_behind_pgbouncer_make_no_error(tmp_path: Path, postgres: str, post
         timer.start()
         page = reader.ok("sources/deltas", sourceId=source, cursor=cursor, waitMs=20_000)
         assert len(page["events"]) == 1
-        assert time.monotonic() - began < 1 + 7
+        assert time.monotonic() - began < patience(1 + 7)
         timer.join()
 
 

@@ -12,6 +12,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from hub.fixtures import STRANGER, Running, token, upsert
 from hub.test_drive_clients import Owner
+from support.eventually import patience
 
 DEVICE = {"device_id": "dev", "device_name": "d", "platform": "cli", "client_version": "1"}
 
@@ -39,7 +40,7 @@ def asked(socket: ClientConnection, kind: str) -> Any:
 
 def received(socket: ClientConnection) -> Any:
     """The next frame."""
-    return json.loads(socket.recv(timeout=20))
+    return json.loads(socket.recv(timeout=patience(20)))
 
 
 def test_a_bad_token_and_an_unknown_device_have_codes(owner: Owner, process: Running) -> None:
@@ -48,7 +49,7 @@ def test_a_bad_token_and_an_unknown_device_have_codes(owner: Owner, process: Run
     for device, bearer, code in (("dev", "x", 4401), ("dev", "", 4401), ("other", None, 4404), ("dev", stranger, 4404)):
         with opened(owner, device, bearer) as socket:
             with pytest.raises(ConnectionClosed):
-                socket.recv(timeout=20)
+                socket.recv(timeout=patience(20))
             assert socket.close_code == code
     url = owner.url.replace("http", "ws")
     with connect(

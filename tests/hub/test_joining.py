@@ -21,7 +21,7 @@ from agent.hub.store.token_registry import TokenRegistry
 from agent.remotes.hub_join import exchange, first_answer
 from agent.settings.invite import Invite
 from hub.fixtures import WORKSPACE, OverHttp, Running, running_hub, together
-from support.eventually import eventually
+from support.eventually import eventually, patience
 from support.processes import Home
 
 STORED = StoredInvite(WORKSPACE, "ada", 30)
@@ -159,7 +159,7 @@ def listening(certificate: Path) -> Iterator[tuple[int, list[bytes]]]:
         thread = threading.Thread(target=serve)
         thread.start()
         yield listener.getsockname()[1], received
-        thread.join(20)
+        thread.join(patience(20))
 
 
 def test_the_door_is_encrypted_and_the_inner_address_is_not(hub: Running) -> None:

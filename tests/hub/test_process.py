@@ -34,7 +34,7 @@ from hub.fixtures import (
     upsert,
 )
 from support.certificates import self_signed
-from support.eventually import eventually
+from support.eventually import eventually, patience
 
 
 def test_of_two_pushes_on_one_base_exactly_one_wins_fifty_times(either: Running) -> None:
@@ -97,7 +97,8 @@ def test_the_second_of_two_opposite_resolutions_is_refused(either: Running) -> N
         assert sorted(answer[0] for answer in answers) == [200, 404]
 
 
-def test_a_poller_beside_eight_writers_misses_no_event(either: Running) -> None:
+@pytest.mark.parametrize("batches", [25, pytest.param(125, marks=pytest.mark.long)])
+def test_a_poller_beside_eight_writers_misses_no_event(either: Running, batches: int) -> None:
     """A reader at cursor N never later finds an event below N: cursors come in the order of the commits."""
     client = either.client()
     source = client.source()
@@ -106,7 +107,7 @@ def test_a_poller_beside_eight_writers_misses_no_event(either: Running) -> None:
 
     def write(writer: int) -> None:
         mine = either.client()
-        for batch in range(125):
+        for batch in range(batches):
             mine.push(source, *[upsert(f"{writer}/{batch}/{i}.md", "x") for i in range(10)])
 
     def poll() -> None:
@@ -124,7 +125,7 @@ def test_a_poller_beside_eight_writers_misses_no_event(either: Running) -> None:
     together(*[lambda writer=writer: write(writer) for writer in range(8)])
     done.set()
     poller.join()
-    assert seen == list(range(1, 10_001))
+    assert seen == list(range(1, 8 * 10 * batches + 1))
 
 
 def test_kill_9_under_load_loses_no_acknowledged_push(tmp_path: Path) -> None:
@@ -188,7 +189,7 @@ def test_sigterm_ends_the_hub_cleanly_also_while_polls_wait(process: Running) ->
         # The hub reads connections in the order of arrival: once this is answered, the poll waits.
         client.ok("sources/list")
         process.process.send_signal(signal.SIGTERM)
-        assert process.process.wait(10) == 0
+        assert process.process.wait(patience(10)) == 0
         assert poll.recv(65536).startswith(b"HTTP/1.1 200 ")
 
 
@@ -200,7 +201,7 @@ def test_a_signal_given_to_another_thread_ends_the_hub(process: Running, number:
     process.client().ok("sources/list")
     other = next(tid for tid in sorted(map(int, os.listdir(f"/proc/{pid}/task"))) if tid != pid)
     assert ctypes.CDLL(None).tgkill(pid, other, int(number)) == 0
-    assert process.process.wait(20) == 0
+    assert process.process.wait(patience(20)) == 0
 
 
 def test_the_hub_ends_when_its_parent_ends(tmp_path: Path) -> None:
@@ -225,7 +226,7 @@ def _alive(pid: int) -> bool:
 def refusal(*arguments: str) -> str:
     """Return the message of a hub that does not start."""
     command = [sys.executable, "-P", "-m", "agent.hub", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=patience(30), check=False)
     assert (done.returncode, done.stdout) == (1, "")
     return done.stderr
 

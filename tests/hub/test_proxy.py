@@ -24,6 +24,7 @@ from websockets.sync.client import connect
 
 from hub.fixtures import WORKSPACE, OverHttp, headers, token, upsert
 from support.certificates import self_signed
+from support.eventually import patience
 from support.processes import Home
 from support.proxies import free_port, nginx
 
@@ -90,7 +91,7 @@ def hub_service(service: Mapping[str, Any], folder: Path, secrets: Path, port: i
             yield process
         finally:
             process.terminate()
-            process.wait(15)
+            process.wait(patience(15))
 
 
 @pytest.fixture
@@ -174,7 +175,7 @@ def test_everything_passes_the_proxy(behind: Behind) -> None:
     began = time.monotonic()
     timer.start()
     assert len(waiter.ok("sources/deltas", sourceId=source, waitMs=20_000)["events"]) == 1
-    assert time.monotonic() - began < 8
+    assert time.monotonic() - began < patience(8)
     timer.join()
     assert client.http.get("/readyz").status_code == 200
     assert client.http.get("/metrics").status_code == 200
@@ -189,10 +190,10 @@ def test_everything_passes_the_proxy(behind: Behind) -> None:
     address = f"{behind.url.replace('https', 'wss')}/api/v1/sync/ws/dev?token={token(secret=behind.secret)}"
     with connect(address, proxy=None, ssl=behind.context) as socket:
         socket.send('{"type":"subscribe"}')
-        socket.recv(timeout=20)
+        socket.recv(timeout=patience(20))
         client.http.put(f"/api/v1/uploads/{session}/chunks/0", content=bytes(chunk)).raise_for_status()
         client.http.post(f"/api/v1/uploads/{session}/complete").raise_for_status()
-        assert orjson.loads(socket.recv(timeout=20))["share_id"] == source
+        assert orjson.loads(socket.recv(timeout=patience(20)))["share_id"] == source
     for each in (client, waiter):
         each.http.close()
 

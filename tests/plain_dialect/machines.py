@@ -19,7 +19,7 @@ from agent.settings.settings import Settings
 from plain_dialect.api import TOKEN
 from plain_dialect.durable import Meter, read_journal
 from plain_dialect.state import Sizes
-from support.eventually import eventually
+from support.eventually import eventually, patience
 from support.fork_server import PRELUDE
 from support.processes import Home
 
@@ -78,7 +78,7 @@ class PlainProcess:
         assert self.process.poll() is None, self.errors()
         self.peak = max(self.peak, peak_memory(self.process.pid))
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(patience(10))
 
     def kill_and_restart(self) -> None:
         """End it with SIGKILL, and start it again."""

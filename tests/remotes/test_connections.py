@@ -15,7 +15,7 @@ from agent.remotes.raven.profile import raven_profile
 from strict_raven import WORKSPACE, StrictRaven, token
 from strict_raven.faults import Faulty, delay
 from strict_raven.serve import serving
-from support.eventually import eventually
+from support.eventually import eventually, patience
 
 
 @pytest.fixture
@@ -61,7 +61,7 @@ def failing(http: HttpClient, faulty: Faulty, body: bytes) -> RemoteError:
     caller.start()
     eventually(lambda: faulty.struck, 10, "the server has the request")
     http.abort_connections()
-    caller.join(5)
+    caller.join(patience(5))
     assert not caller.is_alive()
     return failures[0]
 

@@ -25,6 +25,7 @@ from remotes.fixtures import edit, results
 from strict_raven import WORKSPACE, StrictRaven, token
 from strict_raven.faults import Faulty, drop_answer
 from strict_raven.serve import serving
+from support.eventually import patience
 
 ORDINARY = Timeouts()
 SHORT = Timeouts(connect=2.0, read=0.3, write=2.0)
@@ -90,9 +91,9 @@ def test_a_waiting_pull_ends_when_something_happens(tmp_path: Path) -> None:
             waiter.start()
             batch = [edit("a.md", "A")]
             assert results(made.push(source, connector, batch), batch) == [Result.APPLIED]
-            waiter.join(15)
+            waiter.join(patience(15))
             assert [event.path for event in told] == ["a.md"]
-            assert time.monotonic() - started < 10
+            assert time.monotonic() - started < patience(10)
 
 
 def test_a_poll_longer_than_the_answer_timeout_is_no_timeout(tmp_path: Path) -> None:
@@ -180,5 +181,5 @@ class OneReply:
         return f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def __exit__(self, *_: object) -> None:
-        self._thread.join(10)
+        self._thread.join(patience(10))
         self._listener.close()

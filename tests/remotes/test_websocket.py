@@ -29,7 +29,7 @@ from agent.remotes.protocol import Nudge
 from agent.remotes.scaidrive import nudges
 from agent.remotes.scaidrive.profile import scaidrive_profile
 from support.certificates import self_signed
-from support.eventually import eventually
+from support.eventually import eventually, patience
 
 SHORT = Timeouts(connect=2.0, read=1.0, write=2.0)
 Talk = Callable[[ServerConnection], None]
@@ -51,7 +51,7 @@ def talking(talk: Talk, answer: Answer | None = None, trust: ssl.SSLContext | No
             yield f"{'http' if trust is None else 'https'}://127.0.0.1:{server.socket.getsockname()[1]}"
         finally:
             server.shutdown()
-            thread.join(10)
+            thread.join(patience(10))
 
 
 @contextlib.contextmanager
@@ -110,7 +110,7 @@ def test_texts_travel_and_pings_are_answered() -> None:
         connection.send(f"heard {connection.recv(decode=True)}")
         connection.send(["in ", "parts ", "é"])
         connection.send(b"bytes")
-        pongs.append(connection.ping().wait(5))
+        pongs.append(connection.ping().wait(patience(5)))
         connection.send("after the ping")
         connection.close(4999, "enough")
 
@@ -126,7 +126,7 @@ def test_a_silent_server_is_waited_for_and_no_longer() -> None:
     go = threading.Event()
 
     def talk(connection: ServerConnection) -> None:
-        go.wait(10)
+        go.wait(patience(10))
         connection.send("late")
 
     with talking(talk) as url, opened(url) as found:
@@ -190,7 +190,7 @@ def test_an_answer_that_opens_no_websocket_is_a_failure(said: str) -> None:
         thread = threading.Thread(target=answer)
         thread.start()
         found = failure(f"http://127.0.0.1:{listener.getsockname()[1]}")
-        thread.join(10)
+        thread.join(patience(10))
     assert found.problem.kind in (ProblemKind.GARBLED, ProblemKind.OFFLINE)
 
 
@@ -250,11 +250,11 @@ def test_a_subscribed_client_reports_changes_until_stopped() -> None:
 
     with talking(talk) as url, client(url) as made:
         listening = Listening(made)
-        assert [listening.nudges.get(timeout=5) for _ in range(2)] == [Nudge(None), Nudge("s")]
+        assert [listening.nudges.get(timeout=patience(5)) for _ in range(2)] == [Nudge(None), Nudge("s")]
         listening.stop.set()
         made.close()
-        assert listening.ended.get(timeout=5) is None
-        listening.thread.join(5)
+        assert listening.ended.get(timeout=patience(5)) is None
+        listening.thread.join(patience(5))
 
 
 def test_aborted_connections_end_the_listening() -> None:
@@ -267,16 +267,16 @@ def test_aborted_connections_end_the_listening() -> None:
 
     with talking(talk) as url, client(url) as made:
         listening = Listening(made)
-        assert listening.nudges.get(timeout=5) == Nudge(None)
+        assert listening.nudges.get(timeout=patience(5)) == Nudge(None)
         made.abort_connections()
-        ended = listening.ended.get(timeout=5)
+        ended = listening.ended.get(timeout=patience(5))
         assert ended is not None
         assert ended.problem.kind is ProblemKind.OFFLINE
         again = Listening(made)
-        assert again.nudges.get(timeout=5) == Nudge(None)
+        assert again.nudges.get(timeout=patience(5)) == Nudge(None)
         again.stop.set()
         made.close()
-        assert again.ended.get(timeout=5) is None
+        assert again.ended.get(timeout=patience(5)) is None
 
 
 @contextlib.contextmanager
@@ -298,7 +298,7 @@ def tunnel(server: str) -> Iterator[str]:
             back = threading.Thread(target=pipe, args=(far, near))
             back.start()
             pipe(near, far)
-            back.join(10)
+            back.join(patience(10))
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
@@ -311,7 +311,7 @@ def tunnel(server: str) -> Iterator[str]:
         thread.start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         listener.shutdown(socket.SHUT_RDWR)
-        thread.join(10)
+        thread.join(patience(10))
 
 
 @pytest.mark.parametrize("by_proxy", [False, True])
@@ -336,9 +336,9 @@ def test_an_encrypted_websocket_reports_and_is_aborted(
         http_client = HttpClient(url, lambda: "t", scaidrive_profile(""), timeouts=SHORT, ca_file=made.certificate)
         stack.enter_context(closing(http_client))
         listening = Listening(http_client)
-        assert listening.nudges.get(timeout=5) == Nudge(None)
+        assert listening.nudges.get(timeout=patience(5)) == Nudge(None)
         http_client.abort_connections()
-        ended = listening.ended.get(timeout=5)
+        ended = listening.ended.get(timeout=patience(5))
         assert ended is not None
         assert ended.problem.kind is ProblemKind.OFFLINE
 
@@ -355,7 +355,7 @@ def test_an_opening_handshake_in_progress_can_be_stopped() -> None:
                 listening.stop.set()
                 began = time.monotonic()
                 slow.close()
-                assert listening.ended.get(timeout=10) is None
+                assert listening.ended.get(timeout=patience(10)) is None
                 assert time.monotonic() < began + 5
 
 
@@ -413,10 +413,10 @@ def test_no_thread_is_left_when_the_server_vanishes() -> None:
     gone = threading.Event()
 
     def talk(_connection: ServerConnection) -> None:
-        gone.wait(10)
+        gone.wait(patience(10))
 
     with talking(talk) as url, client(url) as made:
         listening = Listening(made)
         gone.set()
-        assert listening.ended.get(timeout=5) is not None
+        assert listening.ended.get(timeout=patience(5)) is not None
         eventually(lambda: not listening.thread.is_alive(), 5, "the thread ends")

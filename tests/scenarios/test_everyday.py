@@ -13,7 +13,7 @@ from agent.index import open_reader
 from agent.runtime.home_lock import HomeLock
 from agent.settings.home import Home as AgentHome
 from scenarios.conftest import Machines
-from support.eventually import eventually
+from support.eventually import eventually, patience
 from support.processes import Home
 from support.servers import Server, sha
 
@@ -61,7 +61,7 @@ def test_an_agent_starts_while_a_command_holds_its_home(home: Home) -> None:
         assert found.call("status", {})["daemon"]["pid"] == process.pid
     finally:
         process.terminate()
-        process.wait(15)
+        process.wait(patience(15))
 
 
 def test_the_log_tells_when_an_agent_came_and_went(home: Home) -> None:

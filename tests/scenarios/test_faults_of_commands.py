@@ -17,7 +17,7 @@ import pytest
 
 from agent.index import open_index
 from agent.index.trash_outbox import PendingTrashWrite
-from support.eventually import eventually
+from support.eventually import eventually, patience
 from support.processes import COMMAND, Home
 from support.servers import StrictServer, sha
 
@@ -130,7 +130,7 @@ def test_a_merge_survives_the_end_of_its_terminal(strict_home: Home, strict: Str
     edit = _EditInTerminal(strict_home)
     os.killpg(edit.process.pid, signal.SIGHUP)
     shown = edit.shown()
-    edit.process.wait(30)
+    edit.process.wait(patience(30))
     os.close(edit.terminal)
     [draft] = (strict_home.path / "drafts").iterdir()
     assert "cut off by SIGHUP" in shown and draft.name in "".join(shown.split())
@@ -142,7 +142,7 @@ def test_a_merge_survives_a_closed_terminal(strict_home: Home, strict: StrictSer
     source = parked(strict_home, strict)
     edit = _EditInTerminal(strict_home)
     os.close(edit.terminal)
-    edit.process.wait(30)
+    edit.process.wait(patience(30))
     _taken_up(strict_home, strict, source)
 
 
@@ -151,7 +151,7 @@ def test_a_merge_survives_a_kill(strict_home: Home, strict: StrictServer) -> Non
     source = parked(strict_home, strict)
     edit = _EditInTerminal(strict_home)
     os.killpg(edit.process.pid, signal.SIGKILL)
-    edit.process.wait(30)
+    edit.process.wait(patience(30))
     os.close(edit.terminal)
     _taken_up(strict_home, strict, source)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from support.eventually import patience
 from support.processes import Home
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="threads are named in /proc")
@@ -22,4 +23,4 @@ def test_a_signal_handed_to_another_thread_ends_the_agent_with_0(home: Home, num
         pid = daemon.process.pid
         other = next(tid for tid in sorted(map(int, os.listdir(Path(f"/proc/{pid}/task")))) if tid != pid)
         assert ctypes.CDLL(None).tgkill(pid, other, int(number)) == 0
-        assert daemon.process.wait(20) == 0
+        assert daemon.process.wait(patience(20)) == 0

@@ -24,8 +24,8 @@ def wild() -> Iterator[WildServer]:
 
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[HubServer]:
-    """A hub process."""
-    with HubServer.serving(tmp_path / "hub") as server:
+    """A hub process of its own: its memory is measured."""
+    with HubServer.serving(tmp_path / "hub", fresh=True) as server:
         yield server
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from support.eventually import eventually
+from support.eventually import eventually, patience
 from support.processes import COMMAND, Home
 
 
@@ -57,7 +57,7 @@ def listening(address: str) -> Iterator[Heard]:
     finally:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as last:
             last.sendto(b"", inbox.getsockname())
-        reader.join(5)
+        reader.join(patience(5))
         inbox.close()
 
 
@@ -102,7 +102,7 @@ def unit(
         finally:
             process.terminate()
             try:
-                process.wait(15)
+                process.wait(patience(15))
             finally:
                 process.kill()
                 process.wait()

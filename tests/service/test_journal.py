@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from support.eventually import eventually
+from support.eventually import eventually, patience
 from support.processes import COMMAND, Home
 
 
@@ -26,7 +26,7 @@ def told_the_journal(home: Home, *words: str, until: bytes | None = None) -> lis
         if until is not None:
             eventually(lambda: until in journal.read_bytes(), 30, f"{until!r} in the journal")
             process.send_signal(signal.SIGTERM)
-        process.wait(15)
+        process.wait(patience(15))
     finally:
         process.kill()
         process.wait()

@@ -12,7 +12,7 @@ import httpx
 
 from agent.daemon.sd_notify import SdNotify
 from service.manager import listening, unit
-from support.eventually import eventually
+from support.eventually import eventually, patience
 from support.processes import COMMAND, Home
 
 
@@ -24,8 +24,8 @@ def test_ready_follows_the_socket_and_stopping_precedes_the_end(tmp_path: Path) 
         assert home.json("status")["daemon"]["running"] is True
         began = time.monotonic()
         running.process.send_signal(signal.SIGTERM)
-        assert running.process.wait(10) == 0
-        assert time.monotonic() - began < 10
+        assert running.process.wait(patience(10)) == 0
+        assert time.monotonic() - began < patience(10)
         assert running.heard.states == ["READY", "STOPPING"]
 
 
@@ -103,7 +103,7 @@ def test_a_service_that_cannot_start_says_why(tmp_path: Path) -> None:
     home.path.mkdir(parents=True)
     (home.path / "config.toml").write_text("no_such_setting = 1\n")
     with unit(home, tmp_path) as running:
-        assert running.process.wait(20) == 2
+        assert running.process.wait(patience(20)) == 2
         assert running.heard.states == []
         eventually(lambda: "no_such_setting" in running.heard.status, 5, "the reason")
 
@@ -153,5 +153,5 @@ def test_the_hub_says_ready_shows_life_and_says_when_it_ends(tmp_path: Path) -> 
         assert httpx.get(f"{address}/healthz").status_code == 200
         eventually(lambda: len(running.heard.having("WATCHDOG")) >= 6, 10, "six signs of life")
         running.process.send_signal(signal.SIGTERM)
-        assert running.process.wait(10) == 0
+        assert running.process.wait(patience(10)) == 0
         assert running.heard.states == ["READY", "STOPPING"]

@@ -17,6 +17,7 @@ from strict_raven import BODY_LIMIT, StrictRaven, faults, token
 from strict_raven.client import SENTINEL, Client, Clock, digest, server_and_client
 from strict_raven.faults import Faulty
 from strict_raven.serve import serving
+from support.eventually import patience
 
 
 def test_a_fresh_delete_wipes_conflicts_and_history_silently() -> None:
@@ -171,7 +172,7 @@ def test_a_socket_answers_at_once_and_keeps_connections(
     started = time.perf_counter()
     for _ in range(100):
         assert client.post("/api/local-sync/sources/list", json={}).json()["data"] == []
-    assert time.perf_counter() - started < 2.0
+    assert time.perf_counter() - started < patience(2.0)
 
 
 def test_a_socket_refuses_a_large_body_and_resets_a_huge_one(
@@ -216,7 +217,7 @@ def test_the_server_runs_as_a_process_of_its_own() -> None:
         with httpx.Client(headers=headers, trust_env=False) as client:
             answer = client.post(f"{told['url']}/api/local-sync/sources/list", json={})
         process.stdin.close()
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=patience(20)) == 0
     assert answer.status_code == 200
 
 

@@ -1,4 +1,7 @@
-"""Each trap alone: the promises about the feed, pushes, contents and conflicts. No trap changes the others."""
+"""Each trap alone: the promises about the feed, pushes, contents and conflicts. No trap changes the others.
+
+Those about hundreds of files are tested here in the long run, and in all traps at once by ``test_conformance.py``.
+"""
 
 from __future__ import annotations
 
@@ -21,4 +24,5 @@ def world(request: pytest.FixtureRequest) -> Iterator[ScaiDriveWorld]:
 
 
 _SAME = ("TestAccount", "TestFailure")
-globals().update({name: each for name, each in promises(__name__).items() if name not in _SAME})
+_BOUND = promises(__name__, crowded_in_long_run=True)
+globals().update({name: each for name, each in _BOUND.items() if name not in _SAME})

@@ -1,7 +1,8 @@
 """Processes of the agent without an interpreter's start: forked from one that has the agent imported already.
 
 What runs in such a process is the command from its entry point on, with a pid, an environment, a folder, streams and
-signals of its own. Only the imports are shared: they are the same every time and were most of what a test cost. Run as
+signals of its own. Only the imports are shared: they are the same every time and were most of what a test cost. It ends
+without freeing what it holds; the tests in ``service`` and ``cli`` that start an interpreter see the whole end. Run as
 a script this module is the process that is forked from; the tests use ``Forked``.
 """
 
@@ -19,6 +20,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -43,6 +45,13 @@ _IMPORTED = (
     "agent.provisioning.apply",
     "agent.daemon.foreground",
     "agent.disk.watch.inotify", "jwt", "keyring", "sqlite_utils", "tempfile", "tomllib", "uuid",
+    # Commands and the daemon load these when they are needed, and each process would compile them anew.
+    "agent.cli.commands.ui", "agent.cli.examples", "agent.remotes.detect",
+    "agent.remotes.raven.dialect", "agent.remotes.scaidrive.dialect", "agent.remotes.pinakes.dialect",
+    "agent.service.commands", "agent.service.detect", "click._textwrap", "email.policy", "encodings.ascii",
+    "encodings.idna", "importlib_metadata._adapters", "anyio._backends._asyncio", "uvicorn.lifespan.off",
+    "uvicorn.protocols.http.h11_impl", "uvicorn.protocols.websockets.auto",
+    "uvicorn.protocols.websockets.websockets_sansio_impl",
 )  # fmt: skip
 
 _IMPORTED_FOR_HUB = (
@@ -51,14 +60,18 @@ _IMPORTED_FOR_HUB = (
     "agent.cli.commands.hub_invite",
     "agent.cli.commands.hub_limits",
     "agent.hub.serve",
+    "agent.hub.__main__",
 )
-"""Imported as well once a command of the hub is forked; most tests need none of it."""
+"""Imported as well once a hub or a command of the hub is forked; most tests need none of it."""
 
 PRELUDE = "FORKED_PRELUDE"
 """Environment variable: the module of the tests that a process imports before the command begins.
 
 Its ``main``, if it has one, is run in the command's place.
 """
+
+FORKED_HUB = "hub.forked_hub"
+"""The prelude of a process that is the hub's own program."""
 
 
 class Forked:
@@ -209,7 +222,7 @@ class _Nursery:
         while not message.endswith(b"\n"):
             message += line.recv(1 << 16)
         wish = json.loads(message)
-        if wish["words"][:1] == ["hub"]:
+        if wish["words"][:1] == ["hub"] or wish["env"].get(PRELUDE) == FORKED_HUB:
             _import_all(_IMPORTED_FOR_HUB)
         pid = os.fork()
         if pid:
@@ -268,11 +281,32 @@ def _main(address: str) -> None:
     from agent.cli.main import main
 
     sys.argv = ["raven-agent", *words]
+    command = main
     if PRELUDE in os.environ:
         sys.path.append(str(Path(__file__).parents[1]))
-        getattr(importlib.import_module(os.environ[PRELUDE]), "main", main)()
-    else:
-        main()
+        command = getattr(importlib.import_module(os.environ[PRELUDE]), "main", main)
+    try:
+        command()
+    except SystemExit as end:
+        if isinstance(end.code, int):
+            _leave(end.code)
+        raise
+
+
+def _leave(code: int) -> None:
+    """End this process as the interpreter does, but free nothing: that was half of what a command cost.
+
+    Comes back if the last words cannot be written; the interpreter's own end then says so.
+    """
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    try:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+    except (OSError, ValueError):
+        return
+    os._exit(code)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from agent.cli.client import SocketClient, daemon_of
 from agent.settings.home import Home as AgentHome
-from support.eventually import eventually
+from support.eventually import eventually, patience
 from support.fork_server import Forked
 from support.hub_ports import next_hub_port
 from support.servers import Server
@@ -84,13 +84,13 @@ class Daemon:
     def kill(self) -> None:
         """End it with SIGKILL."""
         self.process.kill()
-        self.process.wait(10)
+        self.process.wait(patience(10))
 
     def stop(self, seconds: float = 10.0) -> int:
         """End it with SIGTERM; its exit code, which must come in time."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-        return self.process.wait(seconds)
+        return self.process.wait(patience(seconds))
 
 
 class Home:
@@ -132,7 +132,7 @@ class Home:
             cwd = self.folder if self.folder.is_dir() else self.path
             process = self._process(words, cwd, (into.fileno(), out.fileno(), err.fileno()))
             try:
-                code = process.wait(seconds)
+                code = process.wait(patience(seconds))
             except BaseException:
                 process.kill()
                 process.wait()
@@ -170,7 +170,7 @@ class Home:
             if process.poll() is None:
                 process.terminate()
             try:
-                process.wait(30)
+                process.wait(patience(30))
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

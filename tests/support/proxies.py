@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from support.eventually import eventually
+from support.eventually import eventually, patience
 from support.postgres import PostgresServer
 
 SBIN = "/usr/sbin:/usr/local/sbin:/sbin"
@@ -47,7 +47,7 @@ def _running(command: Sequence[str], port: int, user: str | None = None) -> Iter
             yield
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(patience(10))
 
 
 @contextlib.contextmanager

@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+from support.eventually import patience
+
 
 class Relay:
     """Passes bytes on until they are swallowed.
@@ -41,7 +43,7 @@ class Relay:
             yield relay
         finally:
             relay._close()
-            acceptor.join(5)
+            acceptor.join(patience(5))
 
     def swallow(self) -> int:
         """From now on every connection there is stays open and carries nothing, as after a change of network; new ones

@@ -114,9 +114,9 @@ class HubServer(Server):
 
     @classmethod
     @contextlib.contextmanager
-    def serving(cls, data: Path) -> Iterator[HubServer]:
-        """A hub that is ready; it is ended with the block."""
-        with running_hub(data, "--port", "0") as running:
+    def serving(cls, data: Path, *, fresh: bool = False) -> Iterator[HubServer]:
+        """A hub that is ready; it is ended with the block. A fresh one is not forked."""
+        with running_hub(data, "--port", "0", fresh=fresh) as running:
             server = cls(running)
             try:
                 yield server

@@ -19,7 +19,7 @@ from types import TracebackType
 
 from agent.cli.client import daemon_of
 from agent.settings.home import Home
-from support.eventually import eventually
+from support.eventually import eventually, patience
 from support.fork_server import shell_command
 from transcripts.terminal import run_on_terminal
 
@@ -117,7 +117,7 @@ class Machine:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGTERM)
         for process in self._started:
-            process.wait(15)
+            process.wait(patience(15))
 
     @property
     def home(self) -> Path:
