@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from service import fake_managers
+from service.called_as_script import SCRIPT as SCRIPT
+from support.fork_server import PRELUDE
 from support.processes import Home, Ran
-
-SCRIPT = Path(sys.prefix) / "bin" / "raven-agent"
 
 
 @dataclass
@@ -56,7 +55,6 @@ def person(tmp_path: Path) -> Iterator[Person]:
     """Somebody whose systemd is played, and whose program is installed for good as far as the computer knows."""
     played = fake_managers.install(tmp_path)
     home = Home(tmp_path)
-    home.command = (str(SCRIPT),)
     folder = tmp_path / "person"
     folder.mkdir()
     (tmp_path / "temporary").mkdir()
@@ -66,6 +64,7 @@ def person(tmp_path: Path) -> Iterator[Person]:
         # The tests' own folders must not count as temporary ones.
         "TMPDIR": str(tmp_path / "temporary"),
         "SUDO_USER": "root",
+        PRELUDE: "service.called_as_script",
     }
     yield Person(home, folder, played)
     fake_managers.finish(played)

@@ -46,10 +46,10 @@ _IMPORTED = (
     "agent.daemon.foreground",
     "agent.disk.watch.inotify", "jwt", "keyring", "sqlite_utils", "tempfile", "tomllib", "uuid",
     # Commands and the daemon load these when they are needed, and each process would compile them anew.
-    "agent.cli.commands.ui", "agent.cli.examples", "agent.remotes.detect",
+    "agent.cli.commands.service", "agent.cli.commands.ui", "agent.cli.examples", "agent.remotes.detect",
     "agent.remotes.raven.dialect", "agent.remotes.scaidrive.dialect", "agent.remotes.pinakes.dialect",
     "agent.service.commands", "agent.service.detect", "click._textwrap", "email.policy", "encodings.ascii",
-    "encodings.idna", "importlib_metadata._adapters", "anyio._backends._asyncio", "uvicorn.lifespan.off",
+    "encodings.idna", "anyio._backends._asyncio", "uvicorn.lifespan.off",
     "uvicorn.protocols.http.h11_impl", "uvicorn.protocols.websockets.auto",
     "uvicorn.protocols.websockets.websockets_sansio_impl",
 )  # fmt: skip
