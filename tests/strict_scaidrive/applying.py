@@ -13,6 +13,8 @@ from strict_scaidrive.state import JSON, USER, DriveConflict, DriveFile, DriveSe
 
 SESSION_SECONDS = 86_400.0
 LEAST_CHUNK = 64 * 1024
+FORCING = ("LAST_WRITER_WINS", "CLIENT_WINS")
+"""The words with which a change replaces a head that its machine has not seen."""
 
 
 class Applying:
@@ -38,6 +40,8 @@ class Applying:
         applied: list[JSON] = []
         conflicts: list[str] = []
         for change in changes:
+            if resolution in FORCING and self._is_stale(change):
+                server.forced.append(str(change["resource_id"]))
             found = self._change(share, device, change, resolution)
             if isinstance(found, DriveConflict):
                 conflicts.append(found.id)
@@ -51,13 +55,20 @@ class Applying:
             raise DriveError(409, "Version mismatch")
         return applied, conflicts
 
+    def _is_stale(self, change: JSON) -> bool:
+        """Whether the file of a change has another head than the one that the change was made of."""
+        file, version = self._server.file(change["resource_id"]), change.get("version_id")
+        made = next((each for each in file.versions if each.id == version), None)
+        before = file.head.id if made is None else made.parent
+        return change["change_type"] != "created" and not file.deleted and before != change.get("base_version_id")
+
     def _change(self, share: str, device: str, change: JSON, resolution: str) -> DriveFile | DriveConflict:
         server = self._server
         file = server.file(change["resource_id"])
         if file.share != share:
             raise DriveError(404, "File not found")
         base = change.get("base_version_id")
-        wins = server.traps.compares_no_base or resolution in ("LAST_WRITER_WINS", "CLIENT_WINS")
+        wins = server.traps.compares_no_base or resolution in FORCING
         match change["change_type"]:
             case "created":
                 return server.live_file(file.id)
@@ -137,7 +148,8 @@ class Applying:
         self._server.share(found.share)
         if found.resolution is not None:
             raise DriveError(409, "The conflict is resolved already")
-        if resolution in ("CLIENT_WINS", "LAST_WRITER_WINS") and found.client in state.staged:
+        if resolution in FORCING and found.client in state.staged:
+            self._server.forced.append(found.file)
             _, staged = state.staged.pop(found.client or "")
             self._server.add_version(self._server.live_file(found.file), staged)
         closed = replace(found, resolution=resolution, resolved_at=self._server.clock())

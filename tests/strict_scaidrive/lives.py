@@ -1,6 +1,8 @@
 """Lives of two machines on one share: edits, moves, deletes and failures are drawn from a seed, in every trap.
 
 At the end both folders and the server are equal but for open conflicts, and no text that a machine has seen is lost.
+No machine has replaced a version that it had not seen. In a part of the lives people work on the server while a machine
+reads it or sends, and decide conflicts. After a first pass without failures a folder holds what the server had.
 ``python -m strict_scaidrive.lives --seeds 0-9999`` lives any range, the traps in turn.
 """
 
@@ -8,17 +10,21 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import random
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
+from agent.core.model import Resolution
 from agent.engine import messages as m
 from plain_dialect.household import SOURCE, Household
+from simulation.mutant import nothing
 from strict_raven.faults import Fault, cut_json, drop_answer, drop_request, html, unavailable
+from strict_raven.wire import Response
 from strict_scaidrive.state import DriveTraps
 from strict_scaidrive.world import EVERY_TRAP, TRAPS, ScaiDriveWorld
 
@@ -28,6 +34,50 @@ FAULTS: tuple[Callable[[], Fault], ...] = (drop_request, drop_answer, cut_json, 
 ROUNDS = 12
 CHOICES = ("none", *TRAPS, "all")
 """The traps that a life may have; it has those of its seed."""
+DECISIONS = (Resolution.KEEP_LOCAL, Resolution.KEEP_RAVEN)
+
+
+class BusyWorld(ScaiDriveWorld):
+    """A world in which something may happen before each request."""
+
+    def __init__(self, traps: DriveTraps) -> None:
+        self.meanwhile: Callable[[str, bytes], None] = nothing
+        super().__init__(traps)
+
+    def handle(self, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Response:
+        """See ``World``."""
+        self.meanwhile(path, body)
+        return super().handle(method, path, headers, body)
+
+
+def drawn_path(rng: random.Random) -> str:
+    """One of the few paths, so that machines meet."""
+    return rng.choice(FOLDERS) + rng.choice(NAMES)
+
+
+def new_text(path: str, number: int) -> str:
+    """A text by its number; large ones do not fit into one request."""
+    return f"text {number}\n" * (8 if "large" in path else 1)
+
+
+def act_on(world: ScaiDriveWorld, rng: random.Random, number: int) -> None:
+    """A person changes something on the server. ``number``: of the act, so that its text or folder is a new one."""
+    held = sorted(world.held())
+    folders = sorted({path.rpartition("/")[0] for path in held} - {""})
+    match rng.randrange(6):
+        case 0 if held:
+            world.remove(rng.choice(held))
+        case 1 if held:
+            target = drawn_path(rng)
+            if target not in held:
+                world.move(rng.choice(held), target)
+        case 2 if folders:
+            world.move(rng.choice(folders), f"g{number}")
+        case 3 if folders and rng.random() < 0.3:
+            world.remove_folder(rng.choice(folders))
+        case _:
+            path = drawn_path(rng)
+            world.put(path, new_text(path, number))
 
 
 class DriveLife:
@@ -35,7 +85,9 @@ class DriveLife:
 
     def __init__(self, seed: int, traps: DriveTraps, top: Path) -> None:
         self.rng = random.Random(seed)
-        self.world = ScaiDriveWorld(replace(traps))
+        self.world = BusyWorld(replace(traps))
+        self.others = random.Random(f"others {seed}")
+        self.is_busy = self.others.random() < 0.4
         self.homes: list[Household] = []
         for name in ("one", "two"):
             (top / name).mkdir()
@@ -45,13 +97,13 @@ class DriveLife:
         self.count = 0
 
     def text(self, path: str) -> str:
-        """A text that was never there before; large ones do not fit into one request."""
+        """A text that was never there before."""
         self.count += 1
-        return f"text {self.count}\n" * (8 if "large" in path else 1)
+        return new_text(path, self.count)
 
     def path(self) -> str:
-        """One of the few paths, so that machines meet."""
-        return self.rng.choice(FOLDERS) + self.rng.choice(NAMES)
+        """One of the few paths."""
+        return drawn_path(self.rng)
 
     def act_locally(self, home: Household) -> None:
         """A person saves, moves or deletes a file."""
@@ -76,25 +128,28 @@ class DriveLife:
         if file.exists():
             self.seen.pop(hashlib.sha256(file.read_bytes()).hexdigest(), None)
 
-    def act_remotely(self) -> None:
+    def act_remotely(self, rng: random.Random) -> None:
         """A person changes something on the server."""
-        world, held = self.world, sorted(self.world.held())
-        folders = sorted({path.rpartition("/")[0] for path in held} - {""})
-        match self.rng.randrange(6):
-            case 0 if held:
-                world.remove(self.rng.choice(held))
-            case 1 if held:
-                target = self.path()
-                if target not in held:
-                    world.move(self.rng.choice(held), target)
-            case 2 if folders:
-                world.move(self.rng.choice(folders), f"g{self.count}")
-                self.count += 1
-            case 3 if folders and self.rng.random() < 0.3:
-                world.remove_folder(self.rng.choice(folders))
-            case _:
-                path = self.path()
-                world.put(path, self.text(path))
+        self.count += 1
+        act_on(self.world, rng, self.count)
+
+    def act_meanwhile(self, path: str, body: bytes) -> None:
+        """A person may change something on the server, between two requests of a machine."""
+        if path.endswith("/sync/apply") and self.others.random() < 0.3:
+            # Between the upload of a version and its place in the file.
+            server = self.world.server
+            file = server.state.files.get(json.loads(body)["changes"][0]["resource_id"])
+            if file is not None and not file.deleted:
+                edited = server.path_of(file)
+                self.world.put(edited, self.text(edited))
+        elif self.others.random() < 0.06:
+            self.act_remotely(self.others)
+
+    def decide(self, home: Household) -> None:
+        """A person decides some of the open conflicts."""
+        for conflict in list(home.index.conflicts.live(SOURCE)):
+            if self.others.random() < 0.5:
+                home.deliver(m.Resolve(conflict.id, conflict.generation, self.others.choice(DECISIONS)))
 
     def sync(self, home: Household) -> None:
         """One pass, in which calls may fail."""
@@ -102,14 +157,18 @@ class DriveLife:
             self.seen[hashlib.sha256(content).hexdigest()] = path
         for _ in range(self.rng.choice((0, 0, 0, 1, 3))):
             self.world.faults.inject(self.rng.choice(FAULTS)(), on=self.rng.choice(("", "", "commits")))
+        if self.is_busy:
+            self.decide(home)
+            self.world.meanwhile = self.act_meanwhile
         home.sync()
+        self.world.meanwhile = nothing
         self.world.faults.clear()
 
     def live(self) -> None:
         """Everything that happens."""
         for _ in range(ROUNDS):
             for _ in range(self.rng.randrange(3)):
-                self.act_remotely()
+                self.act_remotely(self.rng)
             home = self.rng.choice(self.homes)
             for _ in range(self.rng.randrange(3)):
                 self.act_locally(home)
@@ -148,6 +207,7 @@ class DriveLife:
             files = home.files()
             differing = {path for path in held.keys() | files.keys() if held.get(path) != files.get(path)} - parked
             assert not differing, (differing, parked)
+        assert not self.world.server.forced, self.world.server.forced
         lost = {path for digest, path in self.seen.items() if digest not in self.kept()}
         assert not lost, lost
 
@@ -158,9 +218,10 @@ class DriveLife:
         self.world.close()
 
 
-def lived(seed: int, traps: DriveTraps, top: Path) -> None:
-    """One life and its judgement."""
+def lived(seed: int, traps: DriveTraps, top: Path, *, is_busy: bool | None = None) -> None:
+    """One life and its judgement. ``is_busy``: None lets the seed decide."""
     life = DriveLife(seed, traps, top)
+    life.is_busy = life.is_busy if is_busy is None else is_busy
     try:
         life.live()
         life.check()
@@ -174,17 +235,25 @@ def chosen(traps: str) -> DriveTraps:
     return whole or replace(DriveTraps(), **{traps: True})
 
 
+def broken_law(seed: int, top: Path, traps: DriveTraps, *, is_busy: bool | None = None) -> str | None:
+    """Live one life; returns the law that it broke."""
+    try:
+        lived(seed, traps, top, is_busy=is_busy)
+    except Exception:
+        return traceback.format_exc().strip().splitlines()[-1]
+    return None
+
+
 def failures(seeds: range) -> list[tuple[int, str, str]]:
     """(seed, traps, last line of the failure) of every life that broke a law."""
     found = []
     for seed in seeds:
         traps = CHOICES[seed % len(CHOICES)]
         with tempfile.TemporaryDirectory() as top:
-            try:
-                lived(seed, chosen(traps), Path(top))
-            except Exception:
-                found.append((seed, traps, traceback.format_exc().strip().splitlines()[-1]))
-                print(*found[-1], flush=True)
+            law = broken_law(seed, Path(top), chosen(traps))
+        if law is not None:
+            found.append((seed, traps, law))
+            print(*found[-1], flush=True)
     return found
 
 

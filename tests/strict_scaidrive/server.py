@@ -36,6 +36,7 @@ class StrictScaiDrive:
         traps: see ``DriveTraps``; they can be changed at any time.
         state: everything it stores.
         most: bytes of the largest file.
+        forced: files whose head a client replaced by a word that does not compare it.
     """
 
     def __init__(self, clock: Callable[[], float], traps: DriveTraps | None = None, most: int = 4096) -> None:
@@ -43,6 +44,7 @@ class StrictScaiDrive:
         self.traps = traps or DriveTraps()
         self.most = most
         self.state = DriveState()
+        self.forced: list[str] = []
 
     # Copies
 

@@ -258,7 +258,7 @@ class _PageReading:
             if self._size >= self._calls.limits.contents and done < len(changes):
                 return self._page(more=True)
         position.skip(page.cursor)
-        return self._page(more=page.more)
+        return self._page(more=page.more or bool(position.walk))
 
     def _deliver_change(self, change: ChangeRow, later: Sequence[ChangeRow]) -> None:
         if change.kind == "file":
@@ -267,18 +267,30 @@ class _PageReading:
             self._of_folder(change)
 
     def _of_folder(self, change: ChangeRow) -> None:
-        old, new = change.old_path, change.path
+        new = change.path
         if change.change != "created":
             self._tree.forget(self._share)
         if change.is_delete:
             self._gone.append(change.resource)
-            self._events += self._below(old or self._book.folder_path(change.resource), None)
+            self._events += self._below(self._place_of(change), None)
             return
         assert new is not None
         if change.change in ("moved", "renamed"):
-            self._events += self._below(old or self._book.folder_path(change.resource), new)
+            self._events += self._below(self._place_of(change), new)
+            if self._book.folder_path(change.resource) is None:
+                # It came to a folder that the walk had passed, out of one that it had not reached.
+                self._position.walk.append(Walked(change.resource, new))
         parent = posixpath.dirname(new)
         self._folders.append(RemoteFolder(change.resource, new, self._book.folder_id(parent) if parent else None))
+
+    def _place_of(self, change: ChangeRow) -> str | None:
+        """Return the path at which the book has the files of a folder before a change; None if it has none of them.
+
+        The walk may be ahead of the changes: then another folder is at the path already, with files of its own.
+        """
+        old = change.old_path or self._book.folder_path(change.resource)
+        there = self._book.folder_id(old) if old else None
+        return old if there in (None, change.resource) else None
 
     def _below(self, old: str | None, new: str | None) -> Iterator[FeedEvent]:
         position = self._position
