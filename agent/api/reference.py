@@ -16,15 +16,18 @@ from msgspec import UNSET, Struct, UnsetType
 from msgspec.structs import FieldInfo, fields
 
 from agent.api import methods
+from agent.api.command_answers import COMMAND_ANSWERS
 
 _HEAD: Final = """\
 # JSON reference
 
 Generated from the types of the control API by `python -m agent.api.reference`; do not edit it by hand.
 
-With `--json` a command prints exactly one document on stdout, the answer of the method of the same name. The control
-socket takes the parameters as the body of `POST /v1/METHOD` and answers `{"result": ANSWER}`, or
-`{"error": {"code", "message", "hint"}}`. Times are RFC 3339 UTC. Fields are only ever added.
+With `--json` a command prints exactly one document on stdout; the table below names it. A command that goes on prints
+one document a line. A command that fails prints `{"error": {"code", "message", "hint"}}` on stderr and nothing on
+stdout; `hint` may be null. If its work began, its document is on stdout, whatever the exit code. The control socket
+takes the parameters as the body of `POST /v1/METHOD` and answers `{"result": ANSWER}`, or an error as above. Times are
+RFC 3339 UTC. Fields are only ever added.
 """
 
 _WORDS: Final = {str: "text", int: "integer", float: "number", bool: "true or false", type(None): "null"}
@@ -32,7 +35,7 @@ _WORDS: Final = {str: "text", int: "integer", float: "number", bool: "true or fa
 
 def reference() -> str:
     """Return the text of ``docs/json.md``."""
-    parts = [_HEAD, "## Methods\n"]
+    parts = [_HEAD, "## Commands\n", _commands(), "## Methods\n"]
     structs: dict[str, type[Struct]] = {}
     for name, (handler, params) in sorted({**methods.METHODS, **methods.CONTEXT_METHODS}.items()):
         answer = typing.get_type_hints(handler)["return"]
@@ -44,6 +47,16 @@ def reference() -> str:
     parts.append("## Documents\n")
     parts += [f"### {name}\n\n{_first_line(found)}\n\n{_table(found)}\n" for name, found in sorted(structs.items())]
     return "\n".join(parts).rstrip() + "\n"
+
+
+def _commands() -> str:
+    """Return the table of commands. A name in backquotes that is a method refers to its answer."""
+    known = methods.METHODS.keys() | methods.CONTEXT_METHODS.keys()
+    rows = []
+    for name, answer in COMMAND_ANSWERS.items():
+        linked = re.sub(r"`(\w+)`", lambda word: f"[{word[1]}](#{word[1]})" if word[1] in known else word[0], answer)
+        rows.append(f"| `{name}` | {linked} |")
+    return "\n".join(["| command with `--json` | document |", "|---|---|", *rows]) + "\n"
 
 
 def _first_line(described: object) -> str:

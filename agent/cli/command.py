@@ -66,14 +66,18 @@ class App(NamedTuple):
     def confirm(self, question: str, flag: str) -> None:
         """Ask a person and return on a yes.
 
+        Args:
+            flag: the flag that answers in advance, or a whole command where this one cannot be repeated.
+
         Raises:
             Declined: the answer was no.
-            UsageError: there is no terminal to ask on; ``flag`` answers in advance.
+            UsageError: there is no terminal to ask on.
         """
+        alone = flag.startswith("--")
         if not may_ask():
-            raise UsageError(question, f"repeat with {flag}")
+            raise UsageError(question, f"repeat with {flag}" if alone else flag)
         if not click.confirm(question, default=False, err=True):
-            raise Declined("nothing was changed")
+            raise Declined("nothing was changed", None if alone else f"later: {flag}")
 
 
 def command(
@@ -190,8 +194,8 @@ class LazyGroup(click.Group):
         from difflib import get_close_matches
 
         near = get_close_matches(name, self.places, n=1, cutoff=0.6)
-        hint = f"did you mean {near[0]}?" if near else f"{ctx.command_path} --help lists the commands"
-        raise click.UsageError(f"there is no command {name!r}; {hint}", ctx)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise click.UsageError(f"there is no command {name!r}{hint}", ctx)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse the group's own options. An option of the commands is named as such."""

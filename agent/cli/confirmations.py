@@ -289,12 +289,18 @@ def hub_backup(document: Document) -> View:
     ]
 
 
+def _serve_words(document: Document) -> str:
+    if document.get("embedded"):
+        return "raven-agent up FOLDER, or raven-agent run"
+    return f"raven-agent hub serve --data {typed_path(document['restored'])}"
+
+
 @_for_any_release
 def hub_restore(document: Document) -> View:
     """Confirm that a backup was put back."""
     return [
         TextLine(f"{short_home(document['file'])} is restored into {short_home(document['restored'])}", Style.GOOD),
-        TextLine("next: raven-agent hub serve, or raven-agent up FOLDER for the embedded hub", Style.ASIDE),
+        TextLine(f"next: {_serve_words(document)}", Style.ASIDE),
     ]
 
 

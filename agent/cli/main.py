@@ -91,7 +91,8 @@ def run(arguments: list[str]) -> int:
         return ExitCode.USAGE
     except click.UsageError as error:
         path = error.ctx.command_path if error.ctx else PROGRAM
-        show_error(form, "usage", error.format_message(), f"{path} --help")
+        lists = " lists the commands" if error.ctx and isinstance(error.ctx.command, click.Group) else ""
+        show_error(form, "usage", error.format_message(), f"{path} --help{lists}")
         return ExitCode.USAGE
     except click.ClickException as error:
         show_error(form, "error", error.format_message(), None)

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from agent.api import methods
 from agent.api.context import ApiContext
 from agent.api.schema.dashboard import DashboardDocument
 from agent.core.errors import AgentError
+from agent.core.net import host_and_port
 from agent.process.recent_log import RecentLog
 from agent.settings.home import Home
 
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
     from agent.ui.server import DashboardServer
 
 log = logging.getLogger(__name__)
+
+_DOOR_PORT: Final = 8675
+"""Port of the hub for other machines, where the settings name none."""
 
 
 class DashboardOnDemand:
@@ -41,7 +46,7 @@ class DashboardOnDemand:
             if self._server is None:
                 from agent.ui.server import DashboardServer
 
-                self._server = DashboardServer(self._call, self._home.ui_file)
+                self._server = DashboardServer(self._call, self._home.ui_file, self._hub_ports)
         return self._server.open(port)
 
     def log_lines(self, count: int, level: str | None) -> list[str]:
@@ -68,6 +73,15 @@ class DashboardOnDemand:
         with self._lock:
             if self._server is not None:
                 self._server.close()
+
+    def _hub_ports(self) -> frozenset[int]:
+        """Return the ports of the embedded hub: for this machine, and for others."""
+        assert self.context is not None
+        settings = self.context.agent.settings
+        with contextlib.suppress(ValueError):
+            _, port = host_and_port(settings.hub_listen)
+            return frozenset({settings.hub_port, port or _DOOR_PORT})
+        return frozenset({settings.hub_port, _DOOR_PORT})
 
     def _call(self, method: str, params: Mapping[str, Any]) -> Any:
         assert self.context is not None

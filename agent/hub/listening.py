@@ -10,6 +10,7 @@ import socket
 from pathlib import Path
 
 from agent.core.net import is_loopback
+from agent.process.ports import listener_on
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8674
@@ -36,7 +37,9 @@ def open_door(host: str, port: int) -> socket.socket:
     try:
         return _bind(host, port)
     except OSError as error:
-        raise ServeError(f"The hub cannot listen on {host}:{port} for other machines: {error.strerror}.") from error
+        raise ServeError(
+            f"The hub cannot listen on {host}:{port} for other machines: {_cause(error, port)}."
+        ) from error
 
 
 def open_listener(data_dir: Path, host: str, port: int | None) -> socket.socket:
@@ -53,7 +56,9 @@ def open_listener(data_dir: Path, host: str, port: int | None) -> socket.socket:
         try:
             return _bind(host, port)
         except OSError as error:
-            raise ServeError(f"The hub cannot listen on {host}:{port}: {error.strerror}.") from error
+            raise ServeError(
+                f"The hub cannot listen on {host}:{port}: {_cause(error, port)}. Choose another: --listen HOST:PORT."
+            ) from error
     try:
         return _bind(host, _remembered(memory))
     except OSError as error:
@@ -65,6 +70,14 @@ def open_listener(data_dir: Path, host: str, port: int | None) -> socket.socket:
         memory.write_text(f"{listener.getsockname()[1]}\n")
         memory.chmod(0o600)
     return listener
+
+
+def _cause(error: OSError, port: int) -> str:
+    """Return the reason in words, with the process that has the port where the system shows it."""
+    if error.errno != errno.EADDRINUSE:
+        return error.strerror or "it is refused"
+    holder = listener_on(port)
+    return "the port is in use" + (f" ({holder[0]}, pid {holder[1]})" if holder else "")
 
 
 def _remembered(memory: Path) -> int:
@@ -102,7 +115,10 @@ class FolderLock:
         except BlockingIOError:
             holder = os.read(self._descriptor, 32).decode(errors="replace").strip() or "unknown"
             os.close(self._descriptor)
-            raise ServeError(f"Another hub serves {self._path.parent} (process {holder}).") from None
+            raise ServeError(
+                f"Another hub serves {self._path.parent} (process {holder}); end it first: Ctrl-C there, or "
+                "raven-agent service stop."
+            ) from None
         with contextlib.suppress(OSError):
             os.ftruncate(self._descriptor, 0)
             os.write(self._descriptor, f"{os.getpid()}\n".encode())

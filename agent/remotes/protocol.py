@@ -359,8 +359,12 @@ class Remote(Protocol):
         """Read the head of a path, with the hashes of its history; None if the server has no file there."""
         ...
 
-    def history(self, source_id: str, path: str) -> list[RemoteVersion]:
-        """List the versions of a path with their contents, newest first. Reads the feed if a delete removed them."""
+    def history(self, source_id: str, path: str, limit: int | None = None) -> list[RemoteVersion]:
+        """List the versions of a path with their contents, newest first. Reads the feed if a delete removed them.
+
+        Args:
+            limit: number of versions that the caller needs; a server that cannot count sends more.
+        """
         ...
 
     def conflicts(

@@ -235,10 +235,10 @@ class ObservedRemote:
         with self._observed("head"):
             return self._inner.head(source_id, path)
 
-    def history(self, source_id: str, path: str) -> list[RemoteVersion]:
+    def history(self, source_id: str, path: str, limit: int | None = None) -> list[RemoteVersion]:
         """See ``Remote``."""
         with self._observed("history"):
-            return self._inner.history(source_id, path)
+            return self._inner.history(source_id, path, limit)
 
     def conflicts(
         self, source_id: str, paths: Set[str] | None = None, with_texts: Set[str] | None = None

@@ -7,12 +7,14 @@ any thread but the control thread. Callers that make or change links hold ``agen
 from __future__ import annotations
 
 import logging
+import os
 import random
 import secrets
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from shlex import quote
 from typing import Final
 
 from agent.core.conflict import HEAD_IS_LOCAL
@@ -75,6 +77,16 @@ def missing_folder(root: Path) -> UsageError:
     near = get_close_matches(root.name, beside, n=1, cutoff=0.6)
     hint = f"did you mean {root.parent / near[0]}? " if near else ""
     return UsageError(f"there is no folder {root}", f"{hint}(--create makes it)")
+
+
+def require_readable(root: Path) -> None:
+    """Check that a folder that exists can be listed and entered, before it is linked.
+
+    Raises:
+        UsageError: its permissions forbid it.
+    """
+    if root.is_dir() and not os.access(root, os.R_OK | os.X_OK):
+        raise UsageError(f"the folder {root} cannot be read", f"look at its permissions: ls -ld {quote(str(root))}")
 
 
 def require_linkable(agent: Agent, root: Path) -> None:

@@ -8,6 +8,7 @@ import errno
 import logging
 import socket
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -37,9 +38,13 @@ class DashboardServer:
     Args:
         call: the control API.
         preferences: the file with the port of the last time.
+        hub_ports: returns the ports of the embedded hub, which the dashboard must leave free.
     """
 
-    def __init__(self, call: Call, preferences: Path) -> None:
+    def __init__(self, call: Call, preferences: Path, hub_ports: Callable[[], frozenset[int]] = frozenset) -> None:
+        self._hub_ports = hub_ports
+        self.moved_from: int | None = None
+        """The port of the last time, if it could not be used again."""
         self._preferences = PreferencesFile(preferences)
         self._parts = DashboardParts(call, make_templates(), self._preferences, self._is_ending)
         self._sessions = BrowserSessions()
@@ -59,7 +64,7 @@ class DashboardServer:
                 self._start(port)
             # The fragment of an address is sent to no server and stored in no log.
             url = f"http://127.0.0.1:{self._port}{LOGIN_PATH}#{self._sessions.issue_code()}"
-            return DashboardDocument(url=url, port=self._port)
+            return DashboardDocument(url=url, port=self._port, moved_from=self.moved_from)
 
     def close(self) -> None:
         """End the listener. Every session ends with it."""
@@ -75,8 +80,13 @@ class DashboardServer:
 
     def _start(self, port: int | None) -> None:
         remembered = self._preferences.read()
-        sockets = _listen(port, remembered.port or USUAL_PORT)
+        # A release before remembered the port at which the hub listens for other machines.
+        kept = 0 if remembered.port in self._hub_ports() else remembered.port
+        sockets = _listen(port, kept or USUAL_PORT)
         self._port = sockets[0].getsockname()[1]
+        if port is None and remembered.port not in (0, self._port):
+            self.moved_from = remembered.port
+            log.info("port %d is in use, or the hub's; the dashboard takes another", remembered.port)
         if self._port != remembered.port:
             self._preferences.write(replace(remembered, port=self._port))
         app = make_app(self._parts, self._sessions, f"raven-agent-{self._port}")

@@ -37,6 +37,7 @@ MISTAKES: Final = (
     Mistake("fresh", "up ~", 2, ("~ is too much to sync", "link a folder inside it")),
     Mistake("fresh", "up /etc", 2, ("/etc is a folder of the system", "link a folder of your own")),
     Mistake("fresh", "explain ~nobody-here/x", 2, ("begins with a user who is not known here", "./~nobody-here/x")),
+    Mistake("fresh-locked", "link ~/more --server work", 2, ("the folder ~/more cannot be read", "ls -ld")),
     Mistake("linked", "link ~/notes/sub", 2, ("overlaps ~/notes, which is linked already", "unlink that one first")),
     Mistake("linked", "move ~/notes ~/moved", 2, ("~/moved is not a folder", "move the folder first")),
     Mistake("linked", "explain ~/notes/b.md", 0, ("neither side has this file", "files in ~/notes: raven-agent files")),
@@ -102,6 +103,10 @@ MISTAKES: Final = (
     Mistake("down-moved", "sync", 6, ("There is no folder at ~/notes any more", "raven-agent move ~/notes NEW")),
     Mistake("fresh-held", "sync", 7, ("holds this home", "stop that one first")),
     Mistake("fresh", "hub serve --listen foo", 2, ("'foo' is not HOST:PORT", "for example 127.0.0.1:8674")),
+    Mistake("fresh", "hub serve --listen TAKEN", 1, ("the port is in use (", "Choose another: --listen HOST:PORT")),
+    Mistake("fresh", "hub tokens --data ~/hub", 1, ("there is no hub in ~/hub", "--data DIR", "raven-agent up")),
+    Mistake("linked", "sync --undo-deletes", 0, ("no deletes were held", "raven-agent history FILE")),
+    Mistake("fresh", "service status", 7, ("not installed", "next: raven-agent service install")),
     Mistake("fresh", "hub restore ~/x.tar", 1, ("There is no backup at ~/x.tar", "raven-agent hub backup FILE")),
     # An environment that is not as it should be
     Mistake("fresh-relative", "status", 2, ("RAVEN_AGENT_HOME=agent is a relative path", "give the whole path")),

@@ -116,6 +116,18 @@ def test_linking_over_files_needs_confirmation_or_the_flag(
     assert raven("link", "d", "--yes").code == 0
 
 
+def test_a_join_over_files_names_the_link_to_repeat(raven: Callable[..., Ran], fake: FakeAgent, tmp_path: Path) -> None:
+    """The invite is used up by then, so the same command with a flag would be refused."""
+    fake.answers["join"] = {"changed": True, "name": "desk", "url": "https://h", "workspace": "w", "stored_in": "file"}
+    fake.answers["sources"] = [{"id": "s-1", "name": "team"}]
+    fake.answers["link"] = plan(upload=1, download=2)
+    ran = raven("join", "raven1_x", str(tmp_path), "--json")
+    assert ran.code == 2
+    again = f"raven-agent link {tmp_path} --server desk --source s-1 --yes"
+    assert json.loads(ran.err)["error"]["hint"] == again
+    assert raven(*again.split()[1:]).code == 0
+
+
 def test_an_unread_ignore_file_needs_a_yes(raven: Callable[..., Ran], fake: FakeAgent) -> None:
     """What another program leaves out may be private: it is not sent without an answer."""
     fake.answers["link"] = {**plan(upload=3), "unread_ignores": [".stignore"]}

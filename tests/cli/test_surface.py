@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 import subprocess
@@ -13,6 +14,7 @@ import click
 import pytest
 from click.shell_completion import ShellComplete
 
+from agent.api.command_answers import COMMAND_ANSWERS
 from agent.cli.command import LazyGroup
 from agent.cli.examples import EXAMPLES
 from agent.cli.main import cli
@@ -68,6 +70,21 @@ def test_every_command_that_prints_data_can_print_json() -> None:
     without = {name for name, command in LEAVES.items() if "--json" not in flags_of(command)}
     # A version is bytes, and no document.
     assert without == {"run", "config edit", "completion", "help", "show"}
+
+
+def test_the_json_reference_has_each_command_once() -> None:
+    """A command that can print a document has a row there, and each name in it is a method, a field or a flag."""
+    assert set(COMMAND_ANSWERS) == {name for name, command in LEAVES.items() if "--json" in flags_of(command)}
+
+
+@pytest.mark.parametrize("name", sorted(COMMAND_ANSWERS))
+def test_a_failed_command_prints_one_json_error(raven: Callable[..., Ran], name: str) -> None:
+    """Nothing is on stdout, and stderr is one document with code, message and hint."""
+    ran = raven(*name.split(), "--no-such-option", "--json")
+    assert (ran.code, ran.out) == (2, "")
+    error = json.loads(ran.err)["error"]
+    assert error["code"] == "usage" and "--no-such-option" in error["message"]
+    assert error["hint"] == f"raven-agent {name} --help"
 
 
 def test_the_contract_knows_every_command() -> None:

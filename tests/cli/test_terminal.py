@@ -10,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 
@@ -137,12 +138,31 @@ def test_a_pass_without_progress_to_show_goes_on(typed: Typed, fake: FakeAgent) 
     assert typed("sync")[0] == 0
 
 
-def test_up_shows_the_running_daemons_view_until_interrupted(typed: Typed, fake: FakeAgent, tmp_path: object) -> None:
+def test_up_shows_the_running_daemons_view_until_it_ends(typed: Typed, fake: FakeAgent, tmp_path: object) -> None:
+    """A view that outlived the agent would start and end the hub for each look."""
     fake.answers |= {"ensure_local_hub": {}, "link": plan(upload=1), "status_watch": [status(source())]}
-    code, shown = typed("up", str(tmp_path), answers=(("Ctrl-C ends this", signal.SIGINT),))
+    code, shown = typed("up", str(tmp_path))
     assert code == 0
     assert "linked" in plain(shown)
     assert "notes: up to date" in plain(shown)
+    assert "the agent has ended, and nothing is synced: raven-agent up FOLDER" in plain(shown)
+
+
+def test_an_interrupt_ends_only_the_view_of_the_daemon(typed: Typed, fake: FakeAgent, tmp_path: object) -> None:
+    """The agent still answers, so its end is not reported."""
+    ended = threading.Event()
+
+    def watch(_params: object) -> list[object]:
+        ended.wait(60.0)
+        return []
+
+    fake.answers |= {"ensure_local_hub": {}, "link": plan(upload=1), "status_watch": watch}
+    try:
+        code, shown = typed("up", str(tmp_path), answers=(("Ctrl-C ends only this view", signal.SIGINT),))
+    finally:
+        ended.set()
+    assert code == 0
+    assert "the agent has ended" not in plain(shown)
 
 
 def test_a_shown_version_cannot_steer_the_terminal(typed: Typed, fake: FakeAgent) -> None:

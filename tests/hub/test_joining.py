@@ -207,7 +207,12 @@ def test_an_account_that_joined_trusts_its_hub_alone(tmp_path: Path) -> None:
         assert (replayed.code, replayed.error["code"]) == (4, "signed_out")
         again = second.json("join", first.json("hub", "invite")["invite"])
         assert again["name"] == "desk"
-        assert [server["name"] for server in second.json("servers")] == ["desk"]
+        (account,) = second.json("servers")
+        assert account["name"] == "desk"
+        token = first.run("hub", "token", "--workspace", "local", "--user", "owner").out
+        # A login there needs neither the dialect nor the name: the pinned certificate identifies the account.
+        signed = second.json("login", account["url"], "--token-stdin", stdin=token)
+        assert (signed["name"], signed["folders"]) == ("desk", 1)
     port = int(made["addresses"][0].rpartition(":")[2])
     with running_hub(tmp_path / "thief", "--port", "0", "--door", f"127.0.0.1:{port}") as thief:
         assert door_of(thief).port == port

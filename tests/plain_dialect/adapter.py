@@ -251,10 +251,10 @@ class PlainRemote:
                 return RemoteHead(path, found.hash, found.content, found.rev, found.id, versions, found.size)
         return None
 
-    def history(self, source_id: str, path: str) -> list[RemoteVersion]:
+    def history(self, source_id: str, path: str, limit: int | None = None) -> list[RemoteVersion]:
         """See ``Remote``. A deleted file is found in the log."""
         identifier = self._id_at(source_id, path) or self._feed.deleted_file(source_id, path)
-        return [] if identifier is None else list(remote_versions(self._files.versions(identifier)))
+        return [] if identifier is None else list(remote_versions(self._files.versions(identifier)))[:limit]
 
     def conflicts(
         self, source_id: str, paths: Set[str] | None = None, with_texts: Set[str] | None = None

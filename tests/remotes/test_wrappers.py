@@ -42,7 +42,7 @@ ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "state_digest": ("s",),
     "is_gone": ("s", "a.md", "id"),
     "head": ("s", "a.md"),
-    "history": ("s", "a.md"),
+    "history": ("s", "a.md", 20),
     "conflicts": ("s", {"a.md"}, frozenset()),
     "resolve": ("s", "c", Resolution.KEEP_LOCAL, b"x", "h"),
     "listen": (threading.Event(), lambda *_: None),

@@ -102,7 +102,7 @@ def test_rt5_held_deletes_can_be_undone(home: Home, server: Server, side: str) -
         else:
             server.remove(source, path)
     home.sync(code=6)
-    home.sync("--undo-deletes", code=0)
+    assert home.json("sync", "--undo-deletes")["undone"] == 12
     assert home.texts() == {path: f"text of {path}\n" for path in PATHS}
     assert_equal(source, server, [home])
 
@@ -180,6 +180,8 @@ def test_rt7_an_unreadable_folder_is_no_delete(powerless: Home, strict: Server) 
     report = home.sync(code=1)
     assert set(strict.hashes(source)) == {"open.md", "shut/inside.md"}
     assert any("shut" in row["path"] for row in report["errors"])
+    explained = home.json("explain", home.folder / "shut")
+    assert (explained["synced"], explained["state"]) == (False, "skipped") and "cannot be read" in explained["reason"]
     with home.daemon() as daemon:
         eventually(lambda: "shut" in ((daemon.source()["error"] or {}).get("message", "")), what="the error names it")
         home.write("open.md", "edited\n")

@@ -173,5 +173,19 @@ def test_the_port_is_remembered(server: DashboardServer, api: ScriptedApi, opene
     again = DashboardServer(api, path)
     try:
         assert again.open().port == port
+        assert again.open().moved_from is None
+    finally:
+        again.close()
+
+
+def test_a_remembered_port_of_the_hub_is_left_to_it(server: DashboardServer, api: ScriptedApi, opened: Opened) -> None:
+    """A release before chose the port at which the hub listens for other machines; the move is reported."""
+    port = int(opened.origin.rsplit(":", 1)[1])
+    path = server._preferences._path
+    server.close()
+    again = DashboardServer(api, path, lambda: frozenset({port}))
+    try:
+        found = again.open()
+        assert found.port != port and found.moved_from == port
     finally:
         again.close()

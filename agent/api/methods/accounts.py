@@ -37,11 +37,17 @@ def login(agent: Agent, params: LoginParams) -> LoginDocument:
     from agent.remotes.dialects import extends_session, require_dialect
 
     url = clean_url(params.url, insecure_http=params.insecure_http)
+    pinned = _pinned(agent, params, url)
     if params.dialect == AUTO:
-        found = detect_dialect(url, agent.settings.ca_file)
+        # A certificate that only the pin trusts would end the detection. The account knows the dialect already.
+        found = pinned.dialect if pinned is not None else detect_dialect(url, agent.settings.ca_file)
         params = replace_struct(params, dialect=found)
+    if pinned is not None and params.name is None and _is_same(pinned, params):
+        params = replace_struct(params, name=pinned.name)
     require_dialect(params.dialect)
     entry = _account(agent, params, url)
+    if pinned is not None and not entry.pin:
+        entry = replace(entry, pin=pinned.pin)
     if extends_session(entry.dialect):
         _store_session(agent, entry, params)
     elif params.refresh_token:
@@ -61,6 +67,20 @@ def login(agent: Agent, params: LoginParams) -> LoginDocument:
         stored_in=token.origin.value if token else None,
         folders=sum(1 for _ in agent.registry.sources_of(entry.name)),
     )
+
+
+def _pinned(agent: Agent, params: LoginParams, url: str) -> ServerEntry | None:
+    """Return an account at this address whose certificate is pinned, the one of the wanted name and dialect first."""
+    found = [one for one in agent.registry.servers if one.pin and one.origin == origin_of(url)]
+    wanted = [one for one in found if one.name == params.name or (params.name is None and _is_same(one, params))]
+    return next(iter([*wanted, *found]), None)
+
+
+def _is_same(known: ServerEntry, params: LoginParams) -> bool:
+    """Return True if the login is one to this account's workspace and dialect."""
+    if params.dialect not in ("auto", known.dialect):
+        return False
+    return not has_workspaces(known.dialect) or params.workspace in (None, "", known.workspace)
 
 
 def _account(agent: Agent, params: LoginParams, url: str) -> ServerEntry:

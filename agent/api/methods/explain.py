@@ -33,12 +33,12 @@ def explain(agent: Agent, params: ExplainParams) -> ExplainDocument:
         rules = folder.selection
         verdict = rules.folder_verdict("" if path == "." else path) if is_folder else rules.verdict(path)
     shown = readable(path)
+    skipped = {skip.path: skip.text for skip in skips(agent, source)}
     if is_folder:
         facts = folder_facts(agent, source) if params.facts and path == "." else UNSET
-        return _explained_folder(source, path, verdict, facts)
+        return _explained_folder(source, path, verdict, facts, skipped.get(shown))
     row = row_of(agent, source, shown)
     parked = path in parked_paths(agent, source)
-    skipped = {skip.path: skip.text for skip in skips(agent, source)}
     if shown in skipped:
         state: str | None = "skipped"
     elif parked:
@@ -67,17 +67,17 @@ def explain(agent: Agent, params: ExplainParams) -> ExplainDocument:
 
 
 def _explained_folder(
-    source: SourceEntry, path: str, verdict: SelectionVerdict, facts: FolderFacts | UnsetType
+    source: SourceEntry, path: str, verdict: SelectionVerdict, facts: FolderFacts | UnsetType, skipped: str | None
 ) -> ExplainDocument:
     return ExplainDocument(
         path=readable(path),
         path_base64=raw_path(path),
         kind="folder",
-        synced=verdict.selected,
+        synced=verdict.selected and skipped is None,
         rule=verdict.rule,
         origin=verdict.origin,
-        state=None,
-        reason=_unselected(verdict),
+        state=None if skipped is None else "skipped",
+        reason=skipped or _unselected(verdict),
         hash=None,
         base_hash=None,
         remote_hash=None,

@@ -18,6 +18,8 @@ from agent.runtime import linking
 from agent.runtime.agent import Agent
 from agent.settings.links import SourceEntry
 
+SERVER_VERSIONS: Final = 20
+"""Versions that the server is asked for. Each comes with its text, and a busy file has thousands."""
 NO_HISTORY: Final = "this server keeps no earlier versions"
 
 _HERE: Final = (ActivityKind.PUSHED, ActivityKind.DELETED_REMOTE, ActivityKind.RESTORED)
@@ -32,7 +34,7 @@ def file_facts(agent: Agent, source: SourceEntry, path: str) -> FileFacts:
     server, message = None, None
     trash = 0
     try:
-        found = history(agent, PathParams(path=str(source.root / path)))
+        found = history(agent, PathParams(path=str(source.root / path)), server_limit=SERVER_VERSIONS)
     except AgentError as error:
         message = error.message
     else:
@@ -43,6 +45,7 @@ def file_facts(agent: Agent, source: SourceEntry, path: str) -> FileFacts:
     return FileFacts(
         last_change=None if newest is None else last_change(newest),
         server_versions=server,
+        server_has_more=server is not None and server >= SERVER_VERSIONS,
         server_message=message,
         trash_versions=trash,
         conflict=None

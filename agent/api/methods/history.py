@@ -44,8 +44,11 @@ if TYPE_CHECKING:
     pass
 
 
-def history(agent: Agent, params: PathParams) -> HistoryDocument:
+def history(agent: Agent, params: PathParams, *, server_limit: int | None = None) -> HistoryDocument:
     """List the versions of a file on the server and in the local trash, newest first.
+
+    Args:
+        server_limit: number of the server's versions that are needed. A page of all of them needs each.
 
     Raises:
         RemoteError: the server refuses the request.
@@ -60,7 +63,7 @@ def history(agent: Agent, params: PathParams) -> HistoryDocument:
     if not is_unlinked(agent, source):
         try:
             kept = remote_of(agent, source).capabilities.history
-            rows += _server_versions(agent, source, path)
+            rows += _server_versions(agent, source, path, server_limit)
         except RemoteError as error:
             if error.code not in ("offline", "busy", "signed_out", "garbled", "not_found"):
                 raise
@@ -72,7 +75,7 @@ def history(agent: Agent, params: PathParams) -> HistoryDocument:
     return HistoryDocument(versions=first_rows(rows, params.limit), error=problem, server_history=kept)
 
 
-def _server_versions(agent: Agent, source: SourceEntry, path: str) -> list[VersionDocument]:
+def _server_versions(agent: Agent, source: SourceEntry, path: str, limit: int | None = None) -> list[VersionDocument]:
     return [
         VersionDocument(
             # A text can be written again, so that its hash alone does not name a version.
@@ -83,7 +86,7 @@ def _server_versions(agent: Agent, source: SourceEntry, path: str) -> list[Versi
             origin=version.origin,
             where="server",
         )
-        for version in remote_of(agent, source).history(source.source_id, path)
+        for version in remote_of(agent, source).history(source.source_id, path, limit)
     ]
 
 

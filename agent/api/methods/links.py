@@ -88,6 +88,7 @@ def link(agent: Agent, params: LinkParams) -> LinkDocument:
         return _linked_already(agent, known, params)
     if not (root.is_dir() or params.create or params.source):
         raise linking.missing_folder(root)
+    linking.require_readable(root)
     name = linking.select_account(agent, params.server)
     remote = agent.server(name).remote()
     joined = linking.find_source(remote, params.source)

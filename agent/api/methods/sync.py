@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from shlex import quote
 
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from agent.api.methods.common import chosen_sources, held_message, opened_folder, path_param, readable, row_of, stamp
 from agent.api.methods.late_writes import rescue_quietly
@@ -32,7 +32,7 @@ from agent.core.model import SourceState
 from agent.core.reconcile import Step
 from agent.engine import messages as m
 from agent.engine.config import RunMode
-from agent.engine.in_flight import SyncCounters
+from agent.engine.in_flight import HeldDeletes, SyncCounters
 from agent.runtime.agent import Agent
 from agent.runtime.source_runner import SourceRunner
 from agent.settings import links as reg
@@ -52,11 +52,13 @@ def sync(agent: Agent, params: SyncParams) -> SyncDocument:
     before = {key: _counters(agent, runner) for key, runner in runners.items()}
     began = time.monotonic()
     _pass(runners)
+    decided = 0
     if params.approve_deletes or params.undo_deletes:
-        _decide_deletes(agent, runners, params)
+        decided = _decide_deletes(agent, runners, params)
         _pass(runners)
     seconds = time.monotonic() - began
-    return SyncDocument([_report(agent, s, runners[s.key], before[s.key], seconds) for s in sources])
+    undone = decided if params.undo_deletes and params.approve_deletes is None else UNSET
+    return SyncDocument([_report(agent, s, runners[s.key], before[s.key], seconds) for s in sources], undone)
 
 
 def _with_preferences(agent: Agent, sources: list[SourceEntry]) -> list[SourceEntry]:
@@ -87,19 +89,24 @@ def _pass(runners: dict[int, SourceRunner]) -> None:
         future.result()
 
 
-def _decide_deletes(agent: Agent, runners: dict[int, SourceRunner], params: SyncParams) -> None:
+def _decide_deletes(agent: Agent, runners: dict[int, SourceRunner], params: SyncParams) -> int:
+    """Approve or undo the held deletes, and return their number.
+
+    Raises:
+        UsageError: no deletes are held under the plan to approve.
+    """
     plan = params.approve_deletes
     held = {key: agent.control.call(partial(_held, runner)) for key, runner in runners.items()}
-    if plan is not None and plan not in held.values():
+    if plan is not None and all(one is None or one.plan != plan for one in held.values()):
         raise UsageError(f"no deletes are held under the plan {plan}", "raven-agent status shows the plan of held ones")
     for key, runner in runners.items():
         if held[key] is not None:
             runner.deliver(m.UndoDeletes() if plan is None else m.ApproveDeletes(plan))
+    return sum(len(one.files) for one in held.values() if one is not None)
 
 
-def _held(runner: SourceRunner) -> str | None:
-    held = runner.engine.held
-    return held.plan if held is not None else None
+def _held(runner: SourceRunner) -> HeldDeletes | None:
+    return runner.engine.held
 
 
 def _trouble_words(agent: Agent, source: SourceEntry, trouble: Problem) -> str:

@@ -21,7 +21,9 @@ class DashboardDocument(Struct, frozen=True, kw_only=True):
     Attributes:
         url: holds a one-time code that ends after 60 seconds.
         port: port on 127.0.0.1 and ::1.
+        moved_from: the port of the last time, which is in use or the hub's; null if the dashboard has not moved.
     """
 
     url: str
     port: int
+    moved_from: int | None = None

@@ -52,12 +52,14 @@ class FileFacts(Struct, frozen=True, kw_only=True):
         last_change: null if the log does not go back that far.
         server_versions: contents of the file that the server keeps, the present one included; null if it cannot be
             asked or keeps none.
+        server_has_more: the server may keep more than these; only that many are asked for.
         server_message: the reason in words why the server's versions are not known; null if they are.
         trash_versions: contents in the local trash.
     """
 
     last_change: LastChange | None
     server_versions: int | None
+    server_has_more: bool
     server_message: str | None
     trash_versions: int
     conflict: ConflictFacts | None

@@ -54,9 +54,14 @@ class SourceResult(Struct, frozen=True, kw_only=True):
 
 
 class SyncDocument(Struct, frozen=True):
-    """The results of a pass, source by source."""
+    """The results of a pass, source by source.
+
+    Attributes:
+        undone: number of held deletes that were undone; only where that was asked for.
+    """
 
     sources: list[SourceResult]
+    undone: int | UnsetType = UNSET
 
 
 class RetryParams(PathParams, frozen=True, kw_only=True):

@@ -87,29 +87,35 @@ def link_command(
     return for_sync(passed)
 
 
-def link_with_consent(app: App, client: Client, params: Mapping[str, Any], yes: bool) -> dict[str, Any]:
+def link_with_consent(
+    app: App, client: Client, params: Mapping[str, Any], yes: bool, again: str = ""
+) -> dict[str, Any]:
     """Link, after a yes where both sides hold files, the source's patterns select private files, or another program's
     ignore file is not read.
+
+    Args:
+        again: the command that links later, where this one cannot be repeated.
 
     Raises:
         Declined: the answer was no.
         UsageError: an answer is needed and there is no terminal to ask on.
     """
+    flag = f"{again} --yes".strip()
     accepted = {"accept_private": True} if yes else {}
     if not yes:
         planned = client.call("link", {**params, "dry_run": True})
         if needs_consent(planned):
             words = render.plan_line(planned).text
-            app.confirm(f"Both sides hold files ({words}). Link them?", "--yes")
+            app.confirm(f"Both sides hold files ({words}). Link them?", flag)
         private = planned.get("private")
         if private:
             words = ", ".join(private)
-            app.confirm(f"The source selects dotfiles or files with secrets ({words}). Sync them?", "--yes")
+            app.confirm(f"The source selects dotfiles or files with secrets ({words}). Sync them?", flag)
             accepted = {"accept_private": True}
         ignores = planned.get("unread_ignores")
         if ignores:
             words = f"{', '.join(ignores)} is not read here; .ravenignore is"
-            app.confirm(f"{words}. Sync also what it leaves out ({render.plan_line(planned).text})?", "--yes")
+            app.confirm(f"{words}. Sync also what it leaves out ({render.plan_line(planned).text})?", flag)
     done: dict[str, Any] = client.call("link", {**params, **accepted, "dry_run": False})
     return done
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import shlex
 import sys
 
 import click
@@ -98,7 +99,10 @@ def restore_command(
     sent, and held like any other if they are many. The times are the server's.
     """
     if (version, trash_id, at, undo or None).count(None) != 3:
-        raise UsageError("exactly one of --version, --trash, --at and --undo is needed", "raven-agent history PATH")
+        raise UsageError(
+            "exactly one of --version, --trash, --at and --undo is needed",
+            f"its versions: raven-agent history {shlex.quote(path)}",
+        )
     if at is not None or undo:
         if to is not None:
             raise UsageError("--to goes with --version and --trash")

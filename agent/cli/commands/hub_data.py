@@ -51,7 +51,7 @@ def tokens_command(app: App, *, place: HubPlace) -> ExitCode:
     with hub_errors():
         from agent.hub.store.token_registry import TokenRegistry
 
-        with contextlib.closing(place.store()) as store:
+        with contextlib.closing(place.existing_store()) as store:
             documents = [_token_document(token) for token in TokenRegistry(store).all()]
     app.output.data(documents, _token_list)
     return ExitCode.DONE
@@ -65,7 +65,7 @@ def revoke_command(app: App, *, place: HubPlace, token: str) -> ExitCode:
     with hub_errors():
         from agent.hub.store.token_registry import TokenRegistry
 
-        with contextlib.closing(place.store()) as store:
+        with contextlib.closing(place.existing_store()) as store:
             revoked = TokenRegistry(store).revoke(token, int(time.time() * 1000))
     app.output.done(_token_document(revoked), confirmations.hub_revoke)
     return ExitCode.DONE
@@ -139,7 +139,12 @@ def restore_command(app: App, *, place: HubPlace, file: Path, force: bool) -> Ex
         with FolderLock(place.folder):
             restore(file.absolute(), data, Overwrite.REPLACE if force else Overwrite.REFUSE)
             place.store().close()
-    app.output.done({"file": str(file.absolute()), "restored": str(place.folder)}, confirmations.hub_restore)
+    document = {
+        "file": str(file.absolute()),
+        "restored": str(place.folder),
+        "embedded": place.folder.absolute() == app.home.hub_dir.absolute(),
+    }
+    app.output.done(document, confirmations.hub_restore)
     return ExitCode.DONE
 
 
@@ -147,7 +152,7 @@ def restore_command(app: App, *, place: HubPlace, file: Path, force: bool) -> Ex
 @place_options
 def migrate_command(app: App, *, place: HubPlace) -> ExitCode:
     """Bring the database to this release's schema. `hub serve` does the same at its start."""
-    with hub_errors(), contextlib.closing(place.store()) as store:
+    with hub_errors(), contextlib.closing(place.existing_store()) as store:
         result = store.migrated
     document = {"changed": result.before != result.after, "before": result.before, "schema": result.after}
     app.output.done(document, confirmations.hub_migrate)

@@ -66,7 +66,7 @@ def workspaces_command(app: App, *, place: HubPlace) -> ExitCode:
     with hub_errors():
         from agent.hub.store.workspaces import WorkspaceRegistry
 
-        with contextlib.closing(place.store()) as store:
+        with contextlib.closing(place.existing_store()) as store:
             documents = [_document(workspace) for workspace in WorkspaceRegistry(store).all()]
     app.output.data(documents, _list)
     return ExitCode.DONE
@@ -95,7 +95,7 @@ def limit_command(
         from agent.hub.domain.retention import Retention
         from agent.hub.store.workspaces import WorkspaceRegistry
 
-        with contextlib.closing(place.store()) as store:
+        with contextlib.closing(place.existing_store()) as store:
             registry = WorkspaceRegistry(store)
             before = registry.one(workspace)
             rule = Retention(
@@ -116,7 +116,7 @@ def prune_command(app: App, *, place: HubPlace) -> ExitCode:
 
         now = int(time.time() * 1000)
         documents = []
-        with contextlib.closing(place.store()) as store:
+        with contextlib.closing(place.existing_store()) as store:
             for workspace in WorkspaceRegistry(store).all():
                 if workspace.retention.removes:
                     done = prune(store, workspace, now)

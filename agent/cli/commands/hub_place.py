@@ -15,6 +15,7 @@ import click
 from agent.cli.command import App
 from agent.cli.exit_codes import ExitCode
 from agent.cli.file_param import FILE
+from agent.cli.humanize import short_home
 from agent.core.errors import AgentError, UsageError
 from agent.settings.owner_only_files import ensure_private
 
@@ -59,6 +60,21 @@ class HubPlace:
 
         ensure_private(self.folder)
         return open_store(self.folder, self.url)
+
+    def existing_store(self) -> SqlStore:
+        """Open the database of a hub that was started before; a mistyped folder must not become an empty hub.
+
+        Raises:
+            HubCommandFailed: there is no hub in the folder.
+        """
+        from agent.hub.serve import DATABASE_FILE
+
+        if self.url is None and not (self.folder / DATABASE_FILE).exists():
+            raise HubCommandFailed(
+                f"there is no hub in {short_home(str(self.folder))}",
+                "name its folder with --data DIR; on this machine raven-agent up FOLDER makes one",
+            )
+        return self.store()
 
     def data(self) -> HubData:
         """Return the files of a backup or a restoration."""

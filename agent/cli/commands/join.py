@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from shlex import quote
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,7 +12,7 @@ from agent.cli import confirmations, render
 from agent.cli.command import App, command, without_none, yes_option
 from agent.cli.commands.folders import link_with_consent
 from agent.cli.exit_codes import ExitCode
-from agent.cli.humanize import folder_path, path_params
+from agent.cli.humanize import folder_path, path_params, typed_path
 from agent.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,10 +57,19 @@ def join_command(
             "exclude": [],
             "create": True,
         }
-        linked = link_with_consent(app, client, params, yes)
+        # The invite is used up from here on: the command to repeat is the link.
+        linked = link_with_consent(app, client, params, yes, again=_link_words(root, params))
         app.output.done({**joined, "link": linked}, lambda document: render.link(document["link"]))
         _next_step(app, client)
     return ExitCode.DONE
+
+
+def _link_words(root: str, params: Mapping[str, Any]) -> str:
+    """Return the command that links the folder with the joined account."""
+    words = f"raven-agent link {typed_path(root)} --server {params['server']}"
+    if params.get("source"):
+        words += f" --source {quote(params['source'])}"
+    return words + "".join(f" --include {quote(pattern)}" for pattern in params["include"])
 
 
 def _require_unlinked(app: App, root: str) -> None:

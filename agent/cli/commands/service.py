@@ -88,7 +88,7 @@ def status_command(app: App, *, user: str | None) -> ExitCode:
     from agent.service.detect import state_here
 
     found = state_here(_here(app)) if user is None else _managers(app, user)[0].state()
-    app.output.data(_document(found), _view)
+    app.output.data(_document(found), _status_view)
     if found.running:
         return ExitCode.FAILED if found.problem else ExitCode.DONE
     return ExitCode.AGENT
@@ -166,6 +166,16 @@ def _view(document: Any) -> View:
         lines.append(TextLine(document["problem"], Style.BAD))
         lines.append(TextLine(f"try: {document['remedy']}", Style.ASIDE))
     return lines + [TextLine(note, Style.CARE) for note in document.get("notes", ())]
+
+
+def _status_view(document: Any) -> View:
+    """Show the state of the service, and the command that has it run."""
+    lines = list(_view(document))
+    if not document["installed"]:
+        lines.append(TextLine("next: raven-agent service install", Style.ASIDE))
+    elif not document["running"] and not document["problem"]:
+        lines.append(TextLine("next: raven-agent service start", Style.ASIDE))
+    return lines
 
 
 def _is_single_file() -> bool:

@@ -69,6 +69,8 @@ def _lines(document: Mapping[str, Any], wanted: int | None, env: Mapping[str, st
     lines = [TextLine(document["url"])]
     if wanted not in (None, port):
         lines.append(TextLine(f"it runs already, on port {port}"))
+    if document.get("moved_from"):
+        lines.append(TextLine(f"port {document['moved_from']} is in use, or the hub's; it listens on {port} now"))
     connection = env.get("SSH_CONNECTION", "").split()
     if len(connection) == 4:
         lines.append(TextLine("from your own machine, first:"))

@@ -149,13 +149,22 @@ def _note_port(app: App, hub: dict[str, Any], wanted: int | None) -> None:
 
 
 def _watch(app: App) -> None:
-    """Show the running daemon. It continues when this ends, so a signal ends only the view."""
-    from agent.cli.live import watch_status
+    """Show the running daemon. It continues when this ends, so a signal ends only the view.
 
-    app.output.note("an agent is running already; Ctrl-C ends only this view")
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    The view ends with the daemon: a session of this process would start and end the hub for each look.
+    """
+    from agent.cli.client import daemon_of
+    from agent.cli.live import show_stream
+    from agent.core.errors import NotRunning
+
     with contextlib.suppress(KeyboardInterrupt):
-        watch_status(app, {})
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        app.output.note("an agent is running already; Ctrl-C ends only this view")
+        daemon = daemon_of(app.home)
+        with contextlib.suppress(NotRunning):
+            if daemon is not None:
+                show_stream(app.output, daemon.follow("status_watch", {}))
+        app.output.note("the agent has ended, and nothing is synced: raven-agent up FOLDER, or raven-agent run")
 
 
 def _run_with_view(app: App) -> None:

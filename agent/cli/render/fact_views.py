@@ -53,7 +53,8 @@ def file_answers(facts: Document, typed: str) -> Iterator[TextLine]:
 def _old_text(facts: Document, typed: str) -> str:
     server, trash = facts.get("server_versions"), facts["trash_versions"]
     older = None if server is None else max(0, server - 1)
-    kept = [f"{count_of(older, 'earlier version')} on the server"] if older else []
+    least = "at least " if facts.get("server_has_more") else ""
+    kept = [f"{least}{count_of(older, 'earlier version')} on the server"] if older else []
     kept += [f"{count_of(trash, 'text')} in the trash of this machine"] if trash else []
     words = f"{' and '.join(kept)}: raven-agent history {typed}" if kept else ""
     if server is None:

@@ -42,6 +42,9 @@ def files(document: Sequence[Document]) -> View:
 _NO_VERSIONS: Final = (
     "no versions: neither the server nor the trash of this machine has any; raven-agent files lists the files"
 )
+_EMPTY_TRASH: Final = (
+    "the trash is empty: no sync replaced or removed a file here; of a file that you deleted: raven-agent history FILE"
+)
 _HASHES: Final = {"here": "hash", "base": "base_hash", "server": "remote_hash"}
 _STATES: Final = {
     "ok": "the same here and on the server",
@@ -190,4 +193,4 @@ def trash(document: Any) -> View:
         for t in document
     ]
     headings = ("ID", "WHEN", "SIZE", "WHY", "ON SERVER", *(("FOLDER",) if several else ()), "PATH")
-    return grid(headings, rows, "the trash is empty")
+    return grid(headings, rows, _EMPTY_TRASH)

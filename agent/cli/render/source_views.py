@@ -265,6 +265,8 @@ def sync(document: Document) -> View:
         words = f"{would}{', '.join([*counted, took])}" if counted else took
         view.append(TextLine(f"{root}: {_pass_state(source)} ({words})", TONES.get(state, Style.PLAIN)))
         view += _pass_problems(source, root)
+    if view and document.get("undone") == 0:
+        view.append(TextLine("no deletes were held, so none is undone; a file's versions: raven-agent history FILE"))
     return view or nothing(NO_FOLDER)
 
 

@@ -217,7 +217,7 @@ class PinakesRemote:
             return None
         return RemoteHead(path, found.hash, found.content, found.rev, None, (), found.size)
 
-    def history(self, source_id: str, path: str) -> list[RemoteVersion]:
+    def history(self, source_id: str, path: str, limit: int | None = None) -> list[RemoteVersion]:
         """See ``Remote``. The server keeps none."""
         scope_of(source_id)
         return []

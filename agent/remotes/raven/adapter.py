@@ -237,9 +237,10 @@ class RavenRemote:
         content = matching(text(answer, "content"), digest)
         return _head(path, digest, content, newest_first(versions))
 
-    def history(self, source_id: str, path: str) -> list[RemoteVersion]:
+    def history(self, source_id: str, path: str, limit: int | None = None) -> list[RemoteVersion]:
         """See ``Remote``. Empty for a path that the server never had."""
-        body = {"sourceId": source_id, "relativePath": path, "allVersions": True}
+        # Without ``allVersions`` a server answers with its newest ones; their number is its own choice.
+        body = {"sourceId": source_id, "relativePath": path, **({} if limit else {"allVersions": True})}
         try:
             answer = self._row("sources/history", body, DecodeLimits.WHOLE)
         except AnswerTooLarge:
@@ -248,7 +249,7 @@ class RavenRemote:
             if _is_missing(failure, NO_FILE):
                 return self._feed.versions(source_id, path)
             raise
-        return newest_first([version_of(value) for value in rows(answer.get("versions"), "version")])
+        return newest_first([version_of(value) for value in rows(answer.get("versions"), "version")])[:limit]
 
     def conflicts(
         self, source_id: str, paths: Set[str] | None = None, with_texts: Set[str] | None = None

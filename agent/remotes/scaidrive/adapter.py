@@ -260,7 +260,7 @@ class ScaiDriveRemote:
                 raise
             return []
 
-    def history(self, source_id: str, path: str) -> list[RemoteVersion]:
+    def history(self, source_id: str, path: str, limit: int | None = None) -> list[RemoteVersion]:
         """See ``Remote``. A deleted file is found among the deleted ones of its folder."""
         for find in (self._known_id, self._tree.file, self._deleted_id):
             identifier = find(source_id, path)
@@ -272,7 +272,7 @@ class ScaiDriveRemote:
                 if failure.problem.kind not in MISSING:
                     raise
                 continue
-            return [_version(version, self._calls.content(identifier, version)) for version in versions]
+            return [_version(version, self._calls.content(identifier, version)) for version in versions[:limit]]
         return []
 
     def _known_id(self, share: str, path: str) -> str | None:

@@ -83,6 +83,7 @@ class LookingPromises:
         versions = world.remote.history(world.source, "a.md")
         assert [version.content for version in versions] == [f"A{n}".encode() for n in reversed(range(25))]
         assert all(version.rev is not None for version in versions)
+        assert world.remote.history(world.source, "a.md", 3) == versions[:3]
 
     def test_history_outlives_a_delete(self, world: World) -> None:
         """Where the server forgets it, the contents are found in the feed."""
