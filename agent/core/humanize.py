@@ -83,3 +83,17 @@ def short_hash(digest: object) -> str:
 def count_of(number: int, noun: str) -> str:
     """``1 file``, ``2 files``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def machine_progress(state: str, behind: int | None) -> str:
+    """Return how far a machine has come: ``every change``, ``all but 3 changes``.
+
+    Args:
+        state: up_to_date, behind or unknown.
+        behind: number of changes that it has not read; None if the server does not count them.
+    """
+    if state == "up_to_date":
+        return "every change"
+    if state == "behind":
+        return f"all but {count_of(behind, 'change')}" if behind else "not the newest changes"
+    return "not known"

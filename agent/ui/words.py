@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 
 from markupsafe import Markup
 
-from agent.core.humanize import count_of, parse_time, seconds_words, short_hash, size_words, when
+from agent.core.humanize import count_of, machine_progress, parse_time, seconds_words, short_hash, size_words, when
 from agent.process.shell_words import short_home, typed_path
 
 
@@ -89,6 +89,7 @@ FILTERS: Final[Mapping[str, Callable[..., Any]]] = {
     "address": address,
     "count_of": count_of,
     "local_time": local_time,
+    "machine_progress": machine_progress,
     "path_segment": path_segment,
     "plain": plain,
     "script_data": script_data,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from agent.cli.humanize import count_of, short_home, when
+from agent.cli.humanize import short_home, when
 from agent.cli.output import Style, TextLine, View
 from agent.cli.render.base import Document, grid
+from agent.core.humanize import machine_progress
 
 
 def machines(document: Sequence[Document]) -> View:
@@ -53,11 +54,7 @@ def machine_name(machine: Document) -> str:
 
 def progress_of(machine: Document) -> str:
     """Return how far a machine has come: ``every change``, ``all but 3 changes``."""
-    if machine["state"] == "up_to_date":
-        return "every change"
-    if machine["state"] == "behind":
-        return f"all but {count_of(machine['behind'], 'change')}" if machine.get("behind") else "not the newest changes"
-    return "not known"
+    return machine_progress(machine["state"], machine.get("behind"))
 
 
 def _sentences(document: Sequence[Document]) -> Iterator[TextLine]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -76,6 +77,7 @@ def sync(visit: Visit) -> Response:
     folder = visit.form.text("folder") or None
     plan = visit.form.text("approve") or None
     undo = True if visit.form.text("undo") else None
+    began = dt.datetime.now(dt.UTC).isoformat()
     done = visit.call("sync", folder=folder, approve_deletes=plan, undo_deletes=undo)
     errors = [error["message"] for source in done["sources"] for error in source["errors"]]
     if errors:
@@ -83,7 +85,16 @@ def sync(visit: Visit) -> Response:
     moved = sum(s["pushed"] + s["pulled"] + s["deleted_remote"] + s["deleted_local"] for s in done["sources"])
     if undo:
         return visit.go("/", "The held deletes are undone; the files are back.")
+    if plan:
+        return visit.go("/", _approved(done["sources"], began))
     return visit.go("/", f"Synced: {count_of(moved, 'change')}." if moved else "Synced: no changes.")
+
+
+def _approved(sources: list[dict[str, Any]], began: str) -> Notice:
+    """Return the message about deletes that went through. Its undo shows the files of the moment before."""
+    gone = sum(one["deleted_remote"] + one["deleted_local"] for one in sources)
+    words = f"{count_of(gone, 'delete')} went through. Undo shows the files that come back, before anything changes."
+    return Notice(words, "care", f"/rewind/{sources[0]['id']}/look", {"at": began})
 
 
 def pause(visit: Visit) -> Response:

@@ -6,6 +6,7 @@ import datetime as dt
 import posixpath
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
+from urllib.parse import urlencode
 
 from starlette.responses import Response
 
@@ -108,6 +109,14 @@ def apply(visit: Visit) -> Response:
     return visit.go(f"/rewind/{source['id']}", Notice(_result(document, "The folder is back"), undo=undo))
 
 
+def look(visit: Visit) -> Response:
+    """Lead to the files that going back to a time would change; nothing is changed yet."""
+    at = _time(visit.form.text("at"))
+    if at is None:
+        raise UsageError("the form names no time", "load the page again")
+    return visit.go(f"/rewind/{_source(visit)['id']}?{urlencode({'at': at.isoformat()})}")
+
+
 def undo(visit: Visit) -> Response:
     """Bring back what the last rewind changed."""
     source = _source(visit)
@@ -130,5 +139,6 @@ ROUTES: Final = (
     PageRoute("/rewind", choose),
     PageRoute("/rewind/{source}", rewind),
     PageRoute("/rewind/{source}", apply, "POST"),
+    PageRoute("/rewind/{source}/look", look, "POST"),
     PageRoute("/rewind/{source}/undo", undo, "POST"),
 )

@@ -23,6 +23,7 @@ def servers(visit: Visit) -> Response:
         "servers.html",
         servers=[{**one, "days": days_until(one["token_expires_at"])} for one in found],
         sources={one["name"]: _sources(visit, one) for one in found},
+        machines=_machines(visit, found),
         dialects=DIALECTS,
         hub_listen=next((one["value"] for one in _settings(visit) if one["name"] == "hub_listen"), ""),
     )
@@ -41,6 +42,16 @@ def _sources(visit: Visit, server: dict[str, Any]) -> list[dict[str, Any]]:
     except AgentError:
         # The account's own row has its state; its sources are not known now.
         return []
+    return found
+
+
+def _machines(visit: Visit, servers: list[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
+    """Return the machines of each linked source, by the account."""
+    if all(one["state"] != "ok" for one in servers):
+        return {}
+    found: dict[str, list[dict[str, Any]]] = {}
+    for source in visit.call("status", machines=True).get("machines") or ():
+        found.setdefault(source["server"], []).append(source)
     return found
 
 
