@@ -198,7 +198,9 @@ def retry(document: Document) -> View:
         what = ", ".join(short_home(source["root"]) for source in document.get("sources") or ()) or "the folder"
     if not errors:
         return [TextLine(f"tried again: {what}", Style.GOOD)]
-    words = [TextLine(f"  {error['path'] or 'the folder'}: {error['message']}", Style.BAD) for error in errors]
+    texts = [f"  {error['path'] or 'the folder'}: {error['message']}" for error in errors]
+    # Folders of one account have the same trouble.
+    words = [TextLine(text, Style.BAD) for text in dict.fromkeys(texts)]
     return [TextLine(f"tried again: {what}; still not synced:", Style.BAD), *words]
 
 

@@ -360,11 +360,7 @@ class Remote(Protocol):
         ...
 
     def history(self, source_id: str, path: str, limit: int | None = None) -> list[RemoteVersion]:
-        """List the versions of a path with their contents, newest first. Reads the feed if a delete removed them.
-
-        Args:
-            limit: number of versions that the caller needs; a server that cannot count sends more.
-        """
+        """List the newest ``limit`` versions (None: all) with contents; from the feed if a delete removed them."""
         ...
 
     def conflicts(

@@ -265,6 +265,19 @@ def test_a_source_says_what_is_wrong_with_it() -> None:
     assert "1 conflict" in shown
 
 
+def test_an_accounts_trouble_is_said_once() -> None:
+    """Each folder of a server that cannot be reached has the same cause; the state stands beside each of them."""
+    down = {"state": "offline", "error": {"code": "offline", "message": "home cannot be reached"}}
+    rows = [source(root=root, name=root[1:], **down) for root in ("/a", "/b")]
+    shown = texts(render.status(status(*rows)))
+    assert shown.count("offline") == 2
+    assert shown.count("home cannot be reached") == shown.count("nothing is lost") == 1
+    errors = [{"path": "", "code": "offline", "message": "home cannot be reached"}]
+    both = [passed(state="offline", root=root, errors=errors)["sources"][0] for root in ("/a", "/b")]
+    shown = texts(render.sync({"sources": both}))
+    assert shown.count("/a: offline") == shown.count("/b: offline") == shown.count("home cannot be reached") == 1
+
+
 def test_a_pass_names_every_file_it_left_out() -> None:
     document = passed(
         errors=[{"path": "b.md", "code": "unreadable", "message": "permission denied"}],

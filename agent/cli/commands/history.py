@@ -43,7 +43,8 @@ def history_command(app: App, path: str, limit: int | None, after: str | None) -
     params = {**path_params("path", file_path(path)), **without_none(limit=limit, after=after)}
     document = app.call("history", params)
     versions = document["versions"] if isinstance(document, dict) else document
-    app.output.data(versions, render.history)
+    # The whole document says whether the server was asked.
+    app.output.data(versions, lambda _: render.history(document))
     if isinstance(document, dict) and document.get("error"):
         app.output.note(f"only the local trash is listed: {document['error']['message']}")
     elif isinstance(document, dict) and not document.get("server_history", True):

@@ -21,8 +21,10 @@ from agent.cli.humanize import (
 from agent.cli.output import Style, TextLine, View
 from agent.cli.render.base import TONES, Document, nothing
 from agent.cli.render.machine_views import machines
-from agent.core.states import Reason
+from agent.core.states import Reason, SourceState
 
+_OF_ACCOUNTS: Final = frozenset({SourceState.OFFLINE, SourceState.SIGNED_OUT})
+"""States whose cause is the account, so that each of its folders has the same."""
 _OF_FILES: Final = frozenset(Reason)
 """Error codes that are about single files."""
 
@@ -90,12 +92,23 @@ def sources_in_lines(sources: Sequence[Document], now: dt.datetime, width: int |
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     fits = width is None or sum(widths) + 2 * sum(1 for cells in widths[1:] if cells) <= width
     shown = []
+    said: set[str] = set()
     for source, row in zip(sources, rows, strict=True):
         tone = TONES.get(source["state"], Style.PLAIN)
         aligned = [cell.ljust(cells) for cell, cells in zip(row, widths, strict=True) if cells]
         words = ["  ".join(aligned).rstrip()] if fits else [row[0], *(f"  {cell}" for cell in row[1:] if cell)]
-        shown.append([*(TextLine(line, tone) for line in words), *source_troubles(source)])
+        troubles = _not_said(source, source_troubles(source), said)
+        shown.append([*(TextLine(line, tone) for line in words), *troubles])
     return shown
+
+
+def _not_said(source: Document, lines: Sequence[TextLine], said: set[str]) -> list[TextLine]:
+    """Return the lines of a source; of an account's trouble only those that no source before it has shown."""
+    if source["state"] not in _OF_ACCOUNTS:
+        return list(lines)
+    new = [line for line in lines if line.text not in said]
+    said.update(line.text for line in lines)
+    return new
 
 
 def _source_cells(source: Document, now: dt.datetime) -> tuple[str, str, str, str, str]:
@@ -246,6 +259,7 @@ def _number(value: object) -> int:
 def sync(document: Document) -> View:
     """Show what a pass did, or would do, source by source. Nothing is named twice, and no zeros."""
     view: list[TextLine] = []
+    said: set[str] = set()
     for source in document["sources"]:
         root = short_home(source["root"])
         counted = [
@@ -264,7 +278,7 @@ def sync(document: Document) -> View:
         would = "would be: " if source.get("dry_run") else ""
         words = f"{would}{', '.join([*counted, took])}" if counted else took
         view.append(TextLine(f"{root}: {_pass_state(source)} ({words})", TONES.get(state, Style.PLAIN)))
-        view += _pass_problems(source, root)
+        view += _not_said(source, _pass_problems(source), said)
     if view and document.get("undone") == 0:
         view.append(TextLine("no deletes were held, so none is undone; a file's versions: raven-agent history FILE"))
     return view or nothing(NO_FOLDER)
@@ -277,13 +291,15 @@ def _pass_state(source: Document) -> str:
     return str(source["state"]).replace("_", " ")
 
 
-def _pass_problems(source: Document, root: str) -> list[TextLine]:
+def _pass_problems(source: Document) -> list[TextLine]:
     held = source.get("held_deletes")
     view = []
     named = set()
     for error in source.get("errors", ()):
         named.add(error.get("path"))
-        view.append(TextLine(f"  {error.get('path') or root}: {short_homes(error['message'])}", Style.BAD))
+        # The line above names the folder.
+        where = f"{error['path']}: " if error.get("path") else ""
+        view.append(TextLine(f"  {where}{short_homes(error['message'])}", Style.BAD))
     if source["state"] == "offline":
         view.append(TextLine(_LATER, Style.ASIDE))
     view += [
