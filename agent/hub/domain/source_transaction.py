@@ -250,7 +250,7 @@ class SourceTransaction:
         """
         number = self.source.number
         added_bytes = self._add_contents()
-        # A parked conflict may be a known one: its update tells whether it is, so it cannot wait for the end.
+        # A parked conflict may be a known one. The answer to its update decides, so it cannot wait for the end.
         with nullcontext() if self._conflicts else self._session.together():
             return self._write(number, added_bytes)
 
