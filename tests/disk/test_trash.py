@@ -53,6 +53,21 @@ def test_stashing_the_same_again_keeps_one(room: Room) -> None:
     assert room.staging() == []
 
 
+def test_a_move_cut_off_by_a_crash_makes_one_entry(room: Room) -> None:
+    """The file was linked into the trash, and recovery, seconds later, moves its other name in as well."""
+    staged = room.state / "slots/default/0a.old"
+    staged.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    staged.write_bytes(b"text")
+    given: dict[str, Any] = {"sha256": sha(b"text"), "hashed": None, "reason": "pull", "entry_id": "0a"}
+    room.trash.move_in("0a.old", "a.md", now=NOW, **given)
+    (entry,) = room.trash.entries()
+    os.link(room.state / "trash/default" / entry.name, staged)
+    with pytest.raises(FileExistsError):
+        room.trash.move_in("0a.old", "a.md", now=NOW + 5, **given)
+    assert [one.name for one in room.trash.entries()] == [entry.name]
+    assert room.staging() == ["0a.old"]
+
+
 def test_an_unknown_entry_is_a_disk_error(room: Room) -> None:
     with pytest.raises(DiskError):
         room.trash.read("nothing")

@@ -215,19 +215,24 @@ class Trash:
             found = self._fs.stat(self.staging, staged)
             hashed, links = hashed or found, found.links
             may_change = may_change or not same_bytes(found, hashed)
+            # An entry keeps the time that its name begins with when recovery moves the file in again.
+            now = self._entered_at(entry_id, found) or now
             if may_change or links > 1:
                 self.watch(entry_id, self._name(path, sha256, reason, entry_id, now), hashed)
         try:
             self._add(staged, path, sha256, reason, entry_id, now)
         except FileExistsError:
-            # A crash fell between the link and the unlink that replace a rename. The entry is one of the file's names,
-            # and the staged one is another, which the caller removes.
+            # A crash fell between link and unlink: the entry is one name of the file. The caller removes the other one.
             if not may_change and links <= 2:
                 self.unwatch(entry_id)
             raise
         except OSError:
             self.unwatch(entry_id)
             raise
+
+    def _entered_at(self, entry_id: str, found: Stat) -> float | None:
+        others = (name for name in self.names() if name.id == entry_id) if found.links > 1 else ()
+        return next((one.moved_at for one in others if self._fs.stat(self.folder, one.name).inode == found.inode), None)
 
     def _add(self, staged: str, path: str, sha256: str, reason: str, entry_id: str, now: float) -> None:
         name = self._name(path, sha256, reason, entry_id, now)
