@@ -129,7 +129,7 @@ class PollRequest:
     Attributes:
         source: the source, None if the request cannot wait.
         wait: seconds.
-        same: equal for two requests of a workspace that have the same answer, whoever waits and for how long.
+        same: equal for two requests of a workspace that have the same answer, for any connector and any wait.
     """
 
     source: str | None
