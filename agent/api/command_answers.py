@@ -39,7 +39,7 @@ COMMAND_ANSWERS: Final[Mapping[str, str]] = {
     "logout": "`logout`",
     "servers": "`servers`",
     "sources": "`sources`; of `rename`, `archive` and `delete` `change_source`",
-    "devices": "`devices`; of `rename` and `remove` `change_device`",
+    "devices": "`devices`; of its subcommands `change_device`",
     "link": "`link`; with `--wait` and `sync` in it",
     "unlink": "`unlink`",
     "move": "`move`",

@@ -8,12 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from agent.api.context import ApiContext
+from agent.api.methods.status import status
+from agent.api.schema.status import StatusParams
 from agent.core.errors import UsageError
 from agent.core.model import Mode
 from agent.core.scope import SyncPreference
 from agent.engine.config import RunMode
 from agent.runtime import linking
 from agent.runtime.agent import Agent
+from agent.runtime.source_runner import SourceRunner
 from agent.settings import links as reg
 from agent.settings.config_file import load_settings
 from agent.settings.home import Home
@@ -65,3 +69,21 @@ def test_an_unlinked_source_does_not_start_again(agent: Agent) -> None:
     assert agent.runner(old.key) is None
     with pytest.raises(UsageError, match="is not linked"):
         agent.start_source(old)
+
+
+def test_a_status_leaves_out_what_is_unlinked_meanwhile(agent: Agent, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The other folders are still reported."""
+    (old,) = agent.registry.sources
+    (old.root.parent / "papers").mkdir()
+    other = replace(old, key=2, source_id="t", name="papers", root=old.root.parent / "papers")
+    agent.change_registry(lambda registry: reg.with_source(registry, other))
+    start = agent.start_source
+
+    def unlinked_before(source: SourceEntry) -> SourceRunner:
+        if source.key == old.key:
+            agent.change_registry(lambda registry: reg.without_source(registry, old.key, agent.clock()))
+        return start(source)
+
+    monkeypatch.setattr(agent, "start_source", unlinked_before)
+    document = status(ApiContext(agent), StatusParams())
+    assert [source.name for source in document.sources] == ["papers"]

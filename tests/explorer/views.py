@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from msgspec import Struct
 
+from agent.disk.apply.staging import StagingMark
 from agent.engine import effects as e
 from explorer.texts import TEXT, Value, numbered, seen_by
 from explorer.world import HIDDEN, PATIENCE, SmallWorld
@@ -149,7 +150,7 @@ def _agent(world: SmallWorld, machine: Machine, conflicts: Mapping[str, Value], 
     lanes = ((lane if lane in (FOLDER_LANE, WATCHER_LANE) else "call", said) for lane, said in machine.said.items())
     calls = [dump.effect(call.effect) for call in machine.calls]
     stored = (
-        _undurable(machine),
+        _undurable(machine, named),
         tuple(tuple(connection.execute(query).fetchall()) for query in _QUERIES),
         tuple(_conflict(found, conflicts) for found in machine.conflicts()),
         _operations(world, machine),
@@ -174,15 +175,29 @@ def _ages(world: SmallWorld, machine: Machine) -> Value:
     return tuple(sorted((path, age) for path, age in ages if age < RACY))
 
 
-def _undurable(machine: Machine) -> Value:
-    """Return what a power loss takes back: names with the texts they stood for before, and paths of contents."""
+def _undurable(machine: Machine, named: Mapping[str, Value]) -> Value:
+    """Return what a power loss takes back: names with the texts they stood for before, and paths of contents.
+
+    Args:
+        named: what ids stand for.
+    """
     fs = machine.fs
     names = tuple(
-        (_path_of(fs.top, change.folder), change.name, None if change.old is None else sha(change.old.data))
+        (
+            _path_of(fs.top, change.folder),
+            _name(change.name, named),
+            None if change.old is None else sha(change.old.data),
+        )
         for done in fs._journal[fs._kept :]
         for change in done
     )
     return names, tuple(sorted(path for path, node in fs.files() if node.data != node.durable))
+
+
+def _name(name: str, named: Mapping[str, Value]) -> Value:
+    """Return a name; the mark of an intent that was not carried out bears a random id, which stands for its row."""
+    identifier, _, mark = name.partition(".")
+    return (named.get(identifier, "gone"), mark) if name.endswith(StagingMark.CANCELLED) else name
 
 
 def _conflict(found: Any, conflicts: Mapping[str, Value]) -> Value:

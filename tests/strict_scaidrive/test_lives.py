@@ -22,7 +22,7 @@ def test_a_life_ends_equal_and_loses_nothing(tmp_path: Path, seed: int, traps: s
 @pytest.mark.parametrize("thousand", range(10))
 def test_ten_thousand_lives_break_no_law(thousand: int) -> None:
     """The traps in turn. ``python -m strict_scaidrive.lives --seeds A-B`` lives any other range."""
-    assert failures(range(1000 * (thousand + 1), 1000 * (thousand + 2))) == []
+    assert failures(range(1000 * thousand + 2, 1000 * (thousand + 1) + 2)) == []
 
 
 @pytest.mark.parametrize("traps", CHOICES)

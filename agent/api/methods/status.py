@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Final
@@ -28,7 +29,7 @@ from agent.api.schema.status import (
     StatusDocument,
     StatusParams,
 )
-from agent.core.errors import Problem, ProblemKind
+from agent.core.errors import Problem, ProblemKind, UsageError
 from agent.core.model import SourceState
 from agent.core.reconcile import Step
 from agent.engine.config import RunMode
@@ -69,11 +70,23 @@ def status(context: ApiContext, params: StatusParams) -> StatusDocument:
             since=stamp(agent.since) if running else None,
         ),
         servers=_known_servers(agent),
-        sources=[source_status(agent, source) for source in sources],
+        sources=_reports(agent, sources),
         last_event=_last_event(agent, params),
         declarations=[_declaration(outcome.document()) for outcome in context.declaration_outcomes()],
         machines=source_machines(agent, sources) if params.machines else UNSET,
     )
+
+
+def _reports(agent: Agent, sources: Sequence[SourceEntry]) -> list[SourceDocument]:
+    """Report these sources. One that is unlinked meanwhile is left out, so that the others are still reported."""
+    reports = []
+    for source in sources:
+        try:
+            reports.append(source_status(agent, source))
+        except UsageError:
+            if any(one.key == source.key for one in agent.registry.sources):
+                raise
+    return reports
 
 
 def _last_event(agent: Agent, params: FolderParams) -> ActivityDocument | None:
@@ -90,7 +103,7 @@ def _declaration(document: dict[str, object]) -> DeclarationDocument:
 def progress(agent: Agent, params: FolderParams) -> ProgressDocument:
     """Report the sources that are at work, as they are at this moment."""
     working = [source for source in chosen_sources(agent, params) if agent.runner(source.key) is not None]
-    return ProgressDocument([source_status(agent, source) for source in working])
+    return ProgressDocument(_reports(agent, working))
 
 
 def servers(agent: Agent, _params: NoParams) -> list[ServerDocument]:
