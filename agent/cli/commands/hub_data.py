@@ -152,7 +152,8 @@ def restore_command(app: App, *, place: HubPlace, file: Path, force: bool) -> Ex
 @place_options
 def migrate_command(app: App, *, place: HubPlace) -> ExitCode:
     """Bring the database to this release's schema. `hub serve` does the same at its start."""
-    with hub_errors(), contextlib.closing(place.existing_store()) as store:
+    # A new hub is prepared so too, before its first start.
+    with hub_errors(), contextlib.closing(place.store()) as store:
         result = store.migrated
     document = {"changed": result.before != result.after, "before": result.before, "schema": result.after}
     app.output.done(document, confirmations.hub_migrate)
