@@ -10,7 +10,7 @@ from typing import TypeVar
 T = TypeVar("T")
 
 FIRST_SECONDS = 0.01
-MOST_SECONDS = 0.1
+MOST_SECONDS = 0.03
 SLOWER = 1.3
 """Each pause is so much longer than the one before it: a question costs processor time on both sides."""
 
