@@ -302,6 +302,8 @@ def hub_restore(document: Document) -> View:
     """Confirm that a backup was put back."""
     return [
         TextLine(f"{short_home(document['file'])} is restored into {short_home(document['restored'])}", Style.GOOD),
+        # A signed token is valid whether the list has it or not.
+        TextLine("  its list of tokens is that of the backup: revoke again what was revoked since then", Style.CARE),
         TextLine(f"next: {_serve_words(document)}", Style.ASIDE),
     ]
 

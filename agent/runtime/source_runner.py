@@ -74,7 +74,7 @@ class SourceRunner:
         self._handles_open = False
         self._large = LargeReader(self._read_large, lambda: self._folder_work.put((self._incarnation, None)))
         self._folder_thread = threading.Thread(target=self._work_on_folder, name=f"folder-{config.source}", daemon=True)
-        self._tickets: dict[int, Future[None]] = {}
+        self._tickets: dict[int, Future[SourceView | None]] = {}
         self._next_ticket = 1
         self._stopped = False
         self._busy_since: tuple[float, int] | None = None
@@ -185,9 +185,12 @@ class SourceRunner:
         elif isinstance(message, m.Resume):
             self._paused_until = 0.0
 
-    def pass_once(self) -> Future[None]:
-        """Run one full pass. The future is done when nothing is left that can be done now. From any thread."""
-        future: Future[None] = Future()
+    def pass_once(self) -> Future[SourceView | None]:
+        """Run one full pass. The future is done when nothing is left that can be done now. From any thread.
+
+        It has the status of that moment: work may come in before the caller can ask. None if the runner stopped.
+        """
+        future: Future[SourceView | None] = Future()
 
         def begin() -> None:
             ticket = self._next_ticket
@@ -312,7 +315,7 @@ class SourceRunner:
             if isinstance(effect, e.SetTimer):
                 self._control.set_timer(self, effect.moment, lambda: self._step(m.TimePassed()))
             elif isinstance(effect, e.PassFinished):
-                self._tickets.pop(effect.ticket).set_result(None)
+                self._tickets.pop(effect.ticket).set_result(self.view())
             elif isinstance(effect, e.ReadLargeFiles):
                 self._large.read(self._incarnation, effect)
             elif isinstance(effect, _FOLDER_EFFECTS):

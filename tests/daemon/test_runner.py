@@ -173,6 +173,16 @@ def test_a_committed_message_is_processed_on_return(stage: Stage) -> None:
         stage.runner.commit(m.Resume())
 
 
+def test_a_pass_has_the_status_of_its_end(stage: Stage) -> None:
+    """Also if new work comes in before anybody asks."""
+    done = stage.runner.pass_once()
+    stage.control.call(lambda: stage.runner._dispatch([e.PassFinished(1)]))
+    stage.runner.deliver(m.Pause(FOREVER))
+    assert stage.paused()
+    view = done.result(patience(10))
+    assert view is not None and view.paused_until is None
+
+
 def test_a_transfer_delays_neither_small_calls_nor_the_end(stage: Stage) -> None:
     """While it runs, a small batch reaches the server, and a stop does not wait for it."""
     folder: Any = Recording()

@@ -33,6 +33,7 @@ from agent.core.reconcile import Step
 from agent.engine import messages as m
 from agent.engine.config import RunMode
 from agent.engine.in_flight import HeldDeletes, SyncCounters
+from agent.engine.status import SourceView
 from agent.runtime.agent import Agent
 from agent.runtime.source_runner import SourceRunner
 from agent.settings import links as reg
@@ -51,14 +52,16 @@ def sync(agent: Agent, params: SyncParams) -> SyncDocument:
         rescue_quietly(agent, source)
     before = {key: _counters(agent, runner) for key, runner in runners.items()}
     began = time.monotonic()
-    _pass(runners)
+    views = _pass(runners)
     decided = 0
     if params.approve_deletes or params.undo_deletes:
         decided = _decide_deletes(agent, runners, params)
-        _pass(runners)
+        views = _pass(runners)
     seconds = time.monotonic() - began
     undone = decided if params.undo_deletes and params.approve_deletes is None else UNSET
-    return SyncDocument([_report(agent, s, runners[s.key], before[s.key], seconds) for s in sources], undone)
+    return SyncDocument(
+        [_report(agent, s, runners[s.key], before[s.key], seconds, views[s.key]) for s in sources], undone
+    )
 
 
 def _with_preferences(agent: Agent, sources: list[SourceEntry]) -> list[SourceEntry]:
@@ -84,9 +87,10 @@ def _counters(agent: Agent, runner: SourceRunner) -> SyncCounters:
     return agent.control.call(lambda: structs.replace(runner.engine.tally))
 
 
-def _pass(runners: dict[int, SourceRunner]) -> None:
-    for future in [runner.pass_once() for runner in runners.values()]:
-        future.result()
+def _pass(runners: dict[int, SourceRunner]) -> dict[int, SourceView | None]:
+    """Make a pass over all of them at once; return the status of each at the end of its pass."""
+    futures = {key: runner.pass_once() for key, runner in runners.items()}
+    return {key: future.result() for key, future in futures.items()}
 
 
 def _decide_deletes(agent: Agent, runners: dict[int, SourceRunner], params: SyncParams) -> int:
@@ -117,9 +121,15 @@ def _trouble_words(agent: Agent, source: SourceEntry, trouble: Problem) -> str:
 
 
 def _report(
-    agent: Agent, source: SourceEntry, runner: SourceRunner, before: SyncCounters, seconds: float
-) -> SourceResult:
-    view = agent.control.call(runner.view)
+    agent: Agent, source: SourceEntry, runner: SourceRunner, before: SyncCounters, seconds: float,
+    at_end: SourceView | None = None,
+) -> SourceResult:  # fmt: skip
+    """Report a source after a pass.
+
+    Args:
+        at_end: its status at the end of the pass; None for that of now.
+    """
+    view = at_end or agent.control.call(runner.view)
     done = _counters(agent, runner)
     skipped = skips(agent, source)
     errors = failures(skipped)
@@ -209,8 +219,8 @@ def _retry(agent: Agent, source: SourceEntry, paths: tuple[str, ...] | None) -> 
     runner = working_runner(agent, source)
     before, began = _counters(agent, runner), time.monotonic()
     runner.deliver(m.Retry(paths))
-    runner.pass_once().result()
-    return _report(agent, source, runner, before, time.monotonic() - began)
+    view = runner.pass_once().result()
+    return _report(agent, source, runner, before, time.monotonic() - began, view)
 
 
 def pause(agent: Agent, params: PauseParams) -> PauseDocument:
