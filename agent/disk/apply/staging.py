@@ -269,7 +269,7 @@ class StagingArea:
                 now=now,
             )
         except FileExistsError:
-            # A crash fell between the link and the unlink that replace a rename: the entry holds the same bytes.
+            # The entry of this id, hash and time holds the same bytes.
             if found is None:
                 raise
             self.drop(intent.id, mark)

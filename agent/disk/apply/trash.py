@@ -215,24 +215,27 @@ class Trash:
             found = self._fs.stat(self.staging, staged)
             hashed, links = hashed or found, found.links
             may_change = may_change or not same_bytes(found, hashed)
-            # An entry keeps the time that its name begins with when recovery moves the file in again.
-            now = self._entered_at(entry_id, found) or now
+            if links > 1 and self._finish_move(staged, entry_id, found, hashed if may_change or links > 2 else None):
+                return
             if may_change or links > 1:
                 self.watch(entry_id, self._name(path, sha256, reason, entry_id, now), hashed)
         try:
             self._add(staged, path, sha256, reason, entry_id, now)
-        except FileExistsError:
-            # A crash fell between link and unlink: the entry is one name of the file. The caller removes the other one.
-            if not may_change and links <= 2:
+        except OSError as error:
+            if not isinstance(error, FileExistsError):
+                # An equal entry would have a record of its own.
                 self.unwatch(entry_id)
             raise
-        except OSError:
-            self.unwatch(entry_id)
-            raise
 
-    def _entered_at(self, entry_id: str, found: Stat) -> float | None:
-        others = (name for name in self.names() if name.id == entry_id) if found.links > 1 else ()
-        return next((one.moved_at for one in others if self._fs.stat(self.folder, one.name).inode == found.inode), None)
+    def _finish_move(self, staged: str, entry_id: str, found: Stat, watched: Stat | None) -> bool:
+        """Finish a move that a crash cut off between link and unlink: the entry is another name of the staged file."""
+        for name in self.names():
+            if name.id == entry_id and self._fs.stat(self.folder, name.name).inode == found.inode:
+                self.unwatch(entry_id) if watched is None else self.watch(entry_id, name.name, watched)
+                self._fs.fsync_dir(self.folder)
+                self._fs.unlink(self.staging, staged)
+                return True
+        return False
 
     def _add(self, staged: str, path: str, sha256: str, reason: str, entry_id: str, now: float) -> None:
         name = self._name(path, sha256, reason, entry_id, now)
@@ -281,7 +284,8 @@ class Trash:
         """Yield the entry id of each record, and the entry; None if the entry is not there or the record is damaged."""
         for entry_id in recorded_ids(self._fs, self.staging) if self.exists() else ():
             record = read_record(self._fs, self.staging, entry_id)
-            entry = None if record is None else self._parse(record.name)
+            name = None if record is None else parse_name(record.name)
+            entry = None if name is None else self.entry(name)
             watched = record and entry and WatchedEntry(entry, record.size, record.mtime_ns)
             yield entry_id, watched or None
 
@@ -372,10 +376,6 @@ class Trash:
         if not _ID.fullmatch(entry_id) or not _REASON.fullmatch(reason):
             raise ValueError(f"not usable in a name: id {entry_id!r}, reason {reason!r}")
         return entry_name(path, sha256, reason, entry_id, now)
-
-    def _parse(self, name: str) -> TrashEntry | None:
-        parsed = parse_name(name)
-        return None if parsed is None else self.entry(parsed)
 
     def _sidecar(self, name: str, path: str) -> None:
         """Write the whole path beside an entry whose name cuts it. A half-written one of a crash is replaced."""
