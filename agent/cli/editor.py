@@ -86,6 +86,11 @@ def run_and_wait(argv: Sequence[str], variables: Mapping[str, str] = MappingProx
             code = _wait(process, argv[0], signals)
     except OSError as error:
         raise EditorFailed(f"cannot start {argv[0]}: {error.strerror}", "set EDITOR") from error
+    except _Signalled as signalled:
+        # It came after the editor's end.
+        if signalled.args[0] == signal.SIGINT:
+            raise KeyboardInterrupt from None
+        raise EditorFailed(f"{argv[0]} was cut off by {signal.Signals(signalled.args[0]).name}") from None
     if code:
         raise EditorFailed(f"{argv[0]} ended with code {code}; nothing was changed")
 
