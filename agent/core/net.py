@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+DEFAULT_DOOR_PORT: Final = 8675
+"""Port of the embedded hub for other machines. Its own machine uses another one, without encryption."""
+
 
 def host_and_port(text: str) -> tuple[str, int | None]:
     """Split ``HOST:PORT``, ``[v6]:PORT``, ``HOST`` or ``:PORT``; "" and None for what is left out.

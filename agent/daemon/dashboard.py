@@ -7,13 +7,13 @@ import logging
 import threading
 from collections.abc import Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from agent.api import methods
 from agent.api.context import ApiContext
 from agent.api.schema.dashboard import DashboardDocument
 from agent.core.errors import AgentError
-from agent.core.net import host_and_port
+from agent.core.net import DEFAULT_DOOR_PORT, host_and_port
 from agent.process.recent_log import RecentLog
 from agent.settings.home import Home
 
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from agent.ui.server import DashboardServer
 
 log = logging.getLogger(__name__)
-
-_DOOR_PORT: Final = 8675
-"""Port of the hub for other machines, where the settings name none."""
 
 
 class DashboardOnDemand:
@@ -80,8 +77,8 @@ class DashboardOnDemand:
         settings = self.context.agent.settings
         with contextlib.suppress(ValueError):
             _, port = host_and_port(settings.hub_listen)
-            return frozenset({settings.hub_port, port or _DOOR_PORT})
-        return frozenset({settings.hub_port, _DOOR_PORT})
+            return frozenset({settings.hub_port, port or DEFAULT_DOOR_PORT})
+        return frozenset({settings.hub_port, DEFAULT_DOOR_PORT})
 
     def _call(self, method: str, params: Mapping[str, Any]) -> Any:
         assert self.context is not None

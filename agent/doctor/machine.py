@@ -44,9 +44,9 @@ def program() -> Iterator[CheckRow]:
 
 
 def _owners(name: str) -> Iterator[str]:
-    """The distributions that bring a package of this name, by their lists of files.
+    """Return the distributions that bring a package of this name, by their lists of files.
 
-    ``importlib.metadata.packages_distributions`` knows the same, but looks at each file of all: half a second.
+    ``importlib.metadata.packages_distributions`` returns the same, but needs 10 to 20 times the processor time.
     """
     for distribution in importlib.metadata.distributions():
         packages = distribution.read_text("top_level.txt")

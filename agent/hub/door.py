@@ -19,8 +19,6 @@ from agent.core.net import is_loopback
 from agent.settings.owner_only_files import write_atomically
 
 DOOR_FILE: Final = "door.json"
-DEFAULT_DOOR_PORT: Final = 8675
-"""Port of the embedded hub for other machines. Its own machine uses another one, without encryption."""
 
 _SIOCGIFADDR: Final = 0xC0206921 if sys.platform == "darwin" else 0x8915
 _ANY: Final = frozenset({"0.0.0.0", "::", ""})  # noqa: S104 - compared, not bound

@@ -62,7 +62,7 @@ def test_an_error_of_the_command_keeps_its_words() -> None:
 
 def test_the_dashboard_and_the_hub_have_two_ports() -> None:
     """Listening on a port for all addresses fails while another listener has it on one: an invite needs both."""
-    from agent.hub.door import DEFAULT_DOOR_PORT
+    from agent.core.net import DEFAULT_DOOR_PORT
     from agent.settings.settings import TABLE
 
     assert len({USUAL_PORT, DEFAULT_DOOR_PORT, TABLE["hub_port"].default}) == 3

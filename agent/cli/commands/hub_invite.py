@@ -69,7 +69,7 @@ def invite_command(
 
 def _open_door(app: App, listen: str | None) -> bool:
     """Have the embedded hub listen for other machines. Return True if it did not before."""
-    from agent.hub.door import DEFAULT_DOOR_PORT
+    from agent.core.net import DEFAULT_DOOR_PORT
     from agent.settings.config_file import set_value
 
     before = app.settings().hub_listen

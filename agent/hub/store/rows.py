@@ -62,7 +62,7 @@ _STATUSES: Final = {status.value: status for status in SourceStatus}
 def source_of_row(row: Sequence[Any]) -> Source:
     """Return the source in a row of `sources`."""
     number, id_, workspace, created_by, name, mode, connector, status, includes, excludes, *others = row
-    # The other columns stand in the order of the fields; the quota is selected under a lock only.
+    # The other columns are in the order of the fields; the quota is selected under a lock only.
     return Source(
         number, id_, workspace, created_by, name, _MODES[mode], connector, _STATUSES[status],
         tuple(orjson.loads(includes)), tuple(orjson.loads(excludes)), *others,
