@@ -55,6 +55,7 @@ COMMAND_ANSWERS: Final[Mapping[str, str]] = {
     "hub workspaces": f"list of objects with {_WORKSPACE}",
     "hub limit": _WORKSPACE,
     "hub prune": "list of objects with `id`, `versions`, `contents`, `bytes`: what was removed",
+    "stop": "`changed`, `pid` (null without an agent), and `notes`",
     "service install": f"{_SERVICE}, with `changed` and `notes`",
     "service uninstall": f"{_SERVICE}, with `changed`, `notes` and the `removed` files",
     "service start": f"{_SERVICE}, with `changed` and `notes`",

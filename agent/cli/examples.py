@@ -60,6 +60,10 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
         ("devices delete 5f0c --yes", "delete one that is no longer used; files on disks stay"),
     ),
     "run": (("run", "run without a view, as the service does"), ("run -v", "with the program's own log")),
+    "stop": (
+        ("stop", "end the agent that `run &` or another terminal started"),
+        ("stop --json", "the same for a script"),
+    ),
     "sync": (
         ("sync", "make one pass over all folders"),
         ("sync ~/notes --dry-run", "show what a pass would do"),

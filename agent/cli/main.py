@@ -63,6 +63,7 @@ _PLACES: Final = {
     "move": CommandSpec("agent.cli.commands.folders", "Record that the folder OLD is now at NEW.", SERVERS),
     "hub": CommandSpec("agent.cli.commands.hub", "The document server that comes with the agent.", SERVERS),
     "run": CommandSpec("agent.cli.commands.run", "Run the agent in the foreground.", MACHINE),
+    "stop": CommandSpec("agent.cli.commands.stop", "End the agent of this home.", MACHINE),
     "service": CommandSpec("agent.cli.commands.service", "Start the agent at login or at boot.", MACHINE),
     "config": CommandSpec("agent.cli.commands.settings", "Settings.", MACHINE),
     "completion": CommandSpec("agent.cli.commands.support", "Print the completion script of a shell.", MACHINE),

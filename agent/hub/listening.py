@@ -116,8 +116,8 @@ class FolderLock:
             holder = os.read(self._descriptor, 32).decode(errors="replace").strip() or "unknown"
             os.close(self._descriptor)
             raise ServeError(
-                f"Another hub serves {self._path.parent} (process {holder}); end it first: Ctrl-C there, or "
-                "raven-agent service stop."
+                f"Another hub serves {self._path.parent} (process {holder}); end it first: Ctrl-C there, "
+                "raven-agent stop, or raven-agent service stop."
             ) from None
         with contextlib.suppress(OSError):
             os.ftruncate(self._descriptor, 0)

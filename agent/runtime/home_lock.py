@@ -52,7 +52,7 @@ class HomeLock:
             self._file.close()
             who = f"the agent with pid {holder}" if holder else "another agent"
             raise HomeLocked(
-                f"{who} holds this home", "use it through the running agent, or stop that one first"
+                f"{who} holds this home", "use it through the running agent, or end that one first: raven-agent stop"
             ) from error
         self.name(socket)
 

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import shlex
-import signal
-import socket
 import subprocess
 import time
 from dataclasses import dataclass
@@ -17,11 +14,11 @@ from typing import Final
 from agent.process.environment import child_environment
 from agent.service.errors import NotInstalled, ServiceFailed
 from agent.service.model import Host, InstallChange, InstallPlan, ManagerKind, ServiceState, StartAt
+from agent.service.running_agent import end_agent, running_pid
 from agent.service.unit_files import UnitFileOwner, left_alone, look, remove, signed, template, write
 
 ENTRY: Final = "raven-agent.desktop"
 START_SECONDS: Final = 30.0
-STOP_SECONDS: Final = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +92,7 @@ class Autostart:
         return None
 
     def _pid(self) -> int | None:
-        """Return the process id of the agent of this home; None if no agent answers."""
-        try:
-            said = json.loads(self.where.home.lock_file.read_text("utf-8"))
-            pid, path = int(said["pid"]), str(said["socket"])
-            with socket.socket(socket.AF_UNIX) as probe:
-                probe.settimeout(5)
-                probe.connect(path)
-        except (OSError, ValueError, KeyError, TypeError):
-            return None
-        return pid
+        return running_pid(self.where.home)
 
     def _run(self, program: Path) -> bool:
         if self._pid() is not None:
@@ -126,13 +114,7 @@ class Autostart:
         pid = self._pid()
         if pid is None:
             return False
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_SECONDS
-        while self._pid() == pid:
-            if time.monotonic() > deadline:
-                raise ServiceFailed(f"the agent with pid {pid} does not stop", f"kill {pid}")
-            time.sleep(0.05)
+        end_agent(self.where.home, pid)
         return True
 
 

@@ -116,9 +116,11 @@ def own_managers(where: Host) -> Iterator[Manager]:
 
 def state_here(where: Host) -> ServiceState:
     """Return the state of this user's service, or of the system's service for the user if they have none."""
-    found = [manager.state() for manager in own_managers(where)]
-    if where.platform == MACOS:
-        found.append(launch_daemon(where, where.user).state())
-    else:
-        found.append(system_manager(where, where.user).state())
+    found = states_here(where)
     return next((one for one in found if one.installed or one.files), found[0])
+
+
+def states_here(where: Host) -> list[ServiceState]:
+    """Return the state of every service that could run this user's agent, the most likely first."""
+    system = launch_daemon if where.platform == MACOS else system_manager
+    return [*(manager.state() for manager in own_managers(where)), system(where, where.user).state()]

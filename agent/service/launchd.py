@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from agent.service.commands import CommandLineTool
 from agent.service.errors import NotInstalled, ServiceFailed
-from agent.service.model import Host, InstallChange, InstallPlan, ManagerKind, ServiceState, StartAt
+from agent.service.model import Host, InstallChange, InstallPlan, ManagerKind, ServiceState, StartAt, daemon_label
 from agent.service.unit_files import UnitFileOwner, left_alone, look, remove, signed, template, write
 
 LABEL: Final = "ai.raven-local-sync.agent"
@@ -169,7 +169,7 @@ def launch_agent(where: Host) -> Launchd:
 
 def launch_daemon(where: Host, user: str) -> Launchd:
     """Return the system's service for a user, from boot on."""
-    label = f"{DAEMON_PLIST.removesuffix('.plist')}.{user}"
+    label = daemon_label(user)
     file = where.top / "Library" / "LaunchDaemons" / f"{label}.plist"
     # launchd creates the file for the user, but no folder.
     log = where.top / "Library" / "Logs" / f"raven-agent-{user}.log"

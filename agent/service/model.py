@@ -22,6 +22,11 @@ def system_unit(user: str) -> str:
     return f"raven-agent@{user}.service"
 
 
+def daemon_label(user: str) -> str:
+    """Return the label of launchd's daemon that runs a user's agent."""
+    return f"ai.raven-local-sync.daemon.{user}"
+
+
 class ManagerKind(enum.StrEnum):
     """The service manager that starts the agent."""
 
@@ -148,6 +153,12 @@ class ServiceState:
     detail: str = "not installed"
     problem: str | None = None
     remedy: str | None = None
+
+    @property
+    def stop_command(self) -> str:
+        """The command that stops it. A system's service names its user, and takes root."""
+        of_system = self.name in (system_unit(self.user), daemon_label(self.user))
+        return f"sudo raven-agent service stop --as {self.user}" if of_system else "raven-agent service stop"
 
 
 class Manager(Protocol):

@@ -33,6 +33,7 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "sources": ("--server", "--undo", "--yes", "--json"),
     "devices": ("--server", "--yes", "--json"),
     "run": (),
+    "stop": ("--json",),
     "sync": ("FOLDER", "--dry-run", "--approve-deletes", "--undo-deletes", "--conflicts-ok", "--json"),
     "status": ("FOLDER", "--watch", "--machines", "--check", "--max-age", "--json"),
     "files": ("FOLDER", "--state", "--match", "--limit", "--after", "--json"),

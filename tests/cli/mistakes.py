@@ -101,7 +101,7 @@ MISTAKES: Final = (
     Mistake("down", "sync", 5, ("cannot be reached: connection refused", "tried again")),
     Mistake("down", "history ~/notes/a.md", 5, ("only the local trash is listed", "connection refused")),
     Mistake("down-moved", "sync", 6, ("There is no folder at ~/notes any more", "raven-agent move ~/notes NEW")),
-    Mistake("fresh-held", "sync", 7, ("holds this home", "stop that one first")),
+    Mistake("fresh-held", "sync", 7, ("holds this home", "end that one first: raven-agent stop")),
     Mistake("fresh", "hub serve --listen foo", 2, ("'foo' is not HOST:PORT", "for example 127.0.0.1:8674")),
     Mistake("fresh", "hub serve --listen TAKEN", 1, ("the port is in use (", "Choose another: --listen HOST:PORT")),
     Mistake("fresh", "hub tokens --data ~/hub", 1, ("there is no hub in ~/hub", "--data DIR", "raven-agent up")),

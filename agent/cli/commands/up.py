@@ -159,7 +159,7 @@ def _watch(app: App) -> None:
 
     with contextlib.suppress(KeyboardInterrupt):
         signal.signal(signal.SIGTERM, signal.default_int_handler)
-        app.output.note("an agent is running already; Ctrl-C ends only this view")
+        app.output.note("an agent is running already; Ctrl-C ends only this view, raven-agent stop the agent")
         daemon = daemon_of(app.home)
         with contextlib.suppress(NotRunning):
             if daemon is not None:
