@@ -17,6 +17,7 @@ from agent.core.humanize import seconds_words as seconds_words
 from agent.core.humanize import short_hash as short_hash
 from agent.core.humanize import size_words as size_words
 from agent.core.humanize import when as when
+from agent.process.shell_words import quoted as quoted
 from agent.process.shell_words import short_home as short_home
 from agent.process.shell_words import short_homes as short_homes
 from agent.process.shell_words import typed_path as typed_path

@@ -38,6 +38,13 @@ def typed_path(path: object) -> str:
     return f"~/{shlex.quote(shown[2:])}" if shown.startswith("~/") else shlex.quote(shown)
 
 
+def quoted(word: str) -> str:
+    """Return one word, such as a pattern, as a person types it into a shell."""
+    import shlex
+
+    return shlex.quote(word)
+
+
 def _escaped(raw: bytes) -> str:
     """Return bytes that are not UTF-8 as shells take them: ``$'a\\xff.md'``."""
     plain = (chr(byte) if 32 <= byte < 127 and chr(byte) not in "'\\" else f"\\x{byte:02x}" for byte in raw)

@@ -75,6 +75,47 @@ def test_a_folder_is_explained_as_a_folder(strict_home: Home) -> None:
     assert (missed["kind"], missed["reason"]) == ("file", "no include pattern selects it")
 
 
+def test_an_unselected_path_is_explained_with_a_pattern(strict_home: Home) -> None:
+    """The pattern would have it synced; a file that would be skipped all the same gets the reason in its place."""
+    strict_home.write("pics/c.png", "c")
+    strict_home.write("d.png", b"\0\0")
+    strict_home.write("Makefile", "all:\n")
+    strict_home.write("a.md", "a\n")
+    strict_home.link("--include", "/notes/**")
+    found = {
+        name: strict_home.json("explain", strict_home.folder / name) for name in ("pics", "pics/c.png", "Makefile")
+    }
+    assert {name: row["include"] for name, row in found.items()} == {
+        "pics": "/pics/**",
+        "pics/c.png": "**/*.png",
+        "Makefile": "/Makefile",
+    }
+    shown = strict_home.run("explain", strict_home.folder / "pics/c.png").out
+    assert f"to sync it: raven-agent rules {strict_home.folder} --include '**/*.png'" in shown
+    binary = strict_home.json("explain", strict_home.folder / "d.png")
+    assert binary["include"] is None
+    assert binary["reason"] == "no include pattern selects it, and it would be skipped: not text"
+    for row in found.values():
+        strict_home.json("rules", strict_home.folder, "--include", row["include"])
+    assert all(strict_home.json("explain", strict_home.folder / name)["synced"] for name in found)
+
+
+@pytest.mark.parametrize("sent", [False, True])
+def test_a_deleted_file_is_explained_with_its_versions(strict_home: Home, sent: bool) -> None:
+    """Before and after the delete has reached the server; a name that was never there gets only a question."""
+    strict_home.write("stays.md", "stays\n")
+    file = strict_home.write("a.md", "a\n")
+    strict_home.link()
+    file.unlink()
+    if sent:
+        strict_home.sync(code=0)
+    shown = strict_home.run("explain", file).out
+    assert f"1 earlier version on the server: raven-agent history {file}" in shown
+    assert f"to bring it back: raven-agent restore {file} --version HASH" in shown
+    never = strict_home.run("explain", strict_home.folder / "never.md").out
+    assert f"if it was there once: raven-agent history {strict_home.folder / 'never.md'}" in never
+
+
 def test_a_version_is_chosen_only_by_a_unique_prefix(strict_home: Home, strict: StrictServer) -> None:
     """A prefix that a text of the trash and one of the server share names none of them; a whole hash names one."""
     local, remote = _texts_with_one_prefix()

@@ -56,6 +56,12 @@ def file_facts(agent: Agent, source: SourceEntry, path: str) -> FileFacts:
     )
 
 
+def was_changed(agent: Agent, source: SourceEntry, path: str) -> bool:
+    """Return True if the log knows a change of a file, which may be deleted by now."""
+    kinds = (*_HERE, *_ELSEWHERE)
+    return agent.control.call(lambda: agent.index.activity.newest_of(source.key, path, kinds)) is not None
+
+
 def last_change(entry: ActivityEntry) -> LastChange:
     """Return the newest change of a file, by this machine or from elsewhere."""
     return LastChange(at=stamp(entry.at), what=entry.what, by="this_machine" if entry.what in _HERE else "elsewhere")

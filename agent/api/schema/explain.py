@@ -96,6 +96,7 @@ class ExplainDocument(Struct, frozen=True, kw_only=True):
         origin: place of the rule: a file and line, or the kind of pattern.
         state: as in ``files``; null for a path that no side holds, or that is not selected.
         reason: the reason in words why a path is skipped, or that no include pattern selects it.
+        include: pattern that would select the path; null unless the include patterns alone leave it out.
         root: the linked folder.
         exists: there is something at the path on this disk.
         file: of a file that either side holds or has held.
@@ -110,6 +111,7 @@ class ExplainDocument(Struct, frozen=True, kw_only=True):
     origin: str | None
     state: str | None
     reason: str | None
+    include: str | UnsetType | None = UNSET
     hash: str | None
     base_hash: str | None
     remote_hash: str | None

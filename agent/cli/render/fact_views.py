@@ -32,16 +32,19 @@ _STOPPED: Final = {
 }
 
 
-def file_answers(facts: Document, typed: str) -> Iterator[TextLine]:
+def file_answers(facts: Document, typed: str, present: int = 1) -> Iterator[TextLine]:
     """Answer who changed a file, where its old texts are, and why it is in conflict.
 
     Args:
         typed: the file as a person types it behind a command.
+        present: number of the server's versions that are the file as it is here: 0 if it is gone.
     """
     change = facts.get("last_change")
     if change:
         yield _line("who changed it?", f"{_CHANGES.get(change['what'], change['what'])}, {when(change['at'])}")
-    yield _line("where is the old text?", _old_text(facts, typed))
+    yield _line("where is the old text?", _old_text(facts, typed, present))
+    if not present and (facts.get("server_versions") or facts["trash_versions"]):
+        yield TextLine(f"    to bring it back: raven-agent restore {typed} --version HASH", Style.ASIDE)
     conflict = facts.get("conflict")
     if conflict:
         words = f"{_CONFLICTS.get(conflict['kind'], conflict['kind'])}, {when(conflict['opened_at'])}"
@@ -50,9 +53,9 @@ def file_answers(facts: Document, typed: str) -> Iterator[TextLine]:
         yield TextLine(f"    raven-agent diff {number}, then raven-agent resolve {number}", Style.ASIDE)
 
 
-def _old_text(facts: Document, typed: str) -> str:
+def _old_text(facts: Document, typed: str, present: int) -> str:
     server, trash = facts.get("server_versions"), facts["trash_versions"]
-    older = None if server is None else max(0, server - 1)
+    older = None if server is None else max(0, server - present)
     least = "at least " if facts.get("server_has_more") else ""
     kept = [f"{least}{count_of(older, 'earlier version')} on the server"] if older else []
     kept += [f"{count_of(trash, 'text')} in the trash of this machine"] if trash else []
@@ -60,7 +63,8 @@ def _old_text(facts: Document, typed: str) -> str:
     if server is None:
         why = facts.get("server_message") or "the server was not asked"
         return f"{words}; {why}" if words else f"none in the trash of this machine; {why}"
-    return words or "there is none yet: this is the only version"
+    none = "there is none yet: this is the only version" if present else "none is kept here or on the server"
+    return words or none
 
 
 def folder_answers(facts: Document, typed: str) -> Iterator[TextLine]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from agent.cli.humanize import (
     parse_time,
+    quoted,
     short_hash,
     short_home,
     typed_path,
@@ -63,9 +64,14 @@ def explain(document: Document) -> View:
     if document.get("exists") is False and not any(document.get(key) for key in ("state", *_HASHES.values())):
         words = "would be synced, but neither side has this file" if synced else "neither side has this file, and it"
         words = words if synced else f"{words} would not be synced"
+        typed = typed_path(f"{document['root']}/{document['path']}")
+        if document.get("file"):
+            head = TextLine(f"{document['path']}: neither side has this file any more", Style.CARE)
+            return [head, *file_answers(document["file"], typed, present=0)]
         return [
             TextLine(f"{document['path']}: {words}", Style.CARE),
             TextLine(f"  files in {short_home(document['root'])}: raven-agent files {typed_path(document['root'])}"),
+            TextLine(f"  if it was there once: raven-agent history {typed}"),
         ]
     shown = short_home(document["root"]) if document["path"] == "." and document.get("root") else document["path"]
     lines = [TextLine(f"{shown}: {words}", Style.GOOD if synced else Style.CARE)]
@@ -74,10 +80,16 @@ def explain(document: Document) -> View:
         lines.append(TextLine(f"  rule: {document['rule']}{where}"))
     if document.get("reason"):
         lines.append(TextLine(f"  reason: {document['reason']}", Style.CARE))
+    if document.get("include"):
+        change = f"raven-agent rules {typed_path(document['root'])} --include {quoted(document['include'])}"
+        lines.append(TextLine(f"  to sync it: {change}", Style.ASIDE))
     if document.get("state"):
         lines.append(TextLine(f"  state: {_STATES.get(document['state'], document['state'])}"))
     if document.get("file"):
-        lines += file_answers(document["file"], typed_path(f"{document['root']}/{document['path']}"))
+        typed = typed_path(f"{document['root']}/{document['path']}")
+        # The server's present text is an old one for a person who has deleted the file.
+        gone = document.get("exists") is False and document.get("base_hash") is not None
+        lines += file_answers(document["file"], typed, present=0 if gone else 1)
     if document.get("folder"):
         lines += folder_answers(document["folder"], typed_path(document["root"]))
     if synced and not is_folder:
