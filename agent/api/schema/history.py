@@ -198,7 +198,8 @@ class TrashDocument(Struct, frozen=True, kw_only=True):
 
     Attributes:
         reason: cause of the move into the trash.
-        on_server: true if the server holds the text as the head of some file.
+        on_server: true if the text is the present version of some file on the server. False says nothing about earlier
+            versions, which ``history`` lists; in an unlinked folder the server is not asked.
         unlinked: true if the folder is not linked any more. Such an entry is restored with ``--to``.
     """
 

@@ -46,6 +46,9 @@ _NO_VERSIONS: Final = (
 _EMPTY_TRASH: Final = (
     "the trash is empty: no sync replaced or removed a file here; of a file that you deleted: raven-agent history FILE"
 )
+_ANOTHER: Final = "not this text"
+"""An earlier version of a file may have it."""
+_EARLIER: Final = "a text that the server does not hold now may be an earlier version there: raven-agent history FILE"
 _HASHES: Final = {"here": "hash", "base": "base_hash", "server": "remote_hash"}
 _STATES: Final = {
     "ok": "the same here and on the server",
@@ -198,11 +201,19 @@ def trash(document: Any) -> View:
             when(t.get("moved_at")),
             size(t.get("size")),
             t.get("reason"),
-            "yes" if t.get("on_server") else "no",
+            _server_now(t),
             *((short_home(t.get("root")) + (" (unlinked)" if t.get("unlinked") else ""),) if several else ()),
             t["path"],
         )
         for t in document
     ]
-    headings = ("ID", "WHEN", "SIZE", "WHY", "ON SERVER", *(("FOLDER",) if several else ()), "PATH")
-    return grid(headings, rows, _EMPTY_TRASH)
+    headings = ("ID", "WHEN", "SIZE", "WHY", "SERVER NOW", *(("FOLDER",) if several else ()), "PATH")
+    older = any(_server_now(t) == _ANOTHER for t in document)
+    return [*grid(headings, rows, _EMPTY_TRASH), *([TextLine(_EARLIER, Style.ASIDE)] if older else [])]
+
+
+def _server_now(entry: Document) -> str | None:
+    """Compare an entry with the server's present files. Of an unlinked folder they are not known."""
+    if entry.get("on_server"):
+        return "this text"
+    return None if entry.get("unlinked") else _ANOTHER
