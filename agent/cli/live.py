@@ -36,7 +36,7 @@ BAR_CELLS: Final = 30
 
 def sources_in(document: Any) -> Sequence[Mapping[str, Any]]:
     """Return the sources of a status or progress document."""
-    found: Sequence[Mapping[str, Any]] = document["sources"] if isinstance(document, Mapping) else document
+    found: Sequence[Mapping[str, Any]] = render.shown_sources(document) if isinstance(document, Mapping) else document
     return found
 
 

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from agent.cli import render
+from agent.cli.live import picture, sources_in
 from agent.cli.output import Grid, TextLine, View
+from cli.documents import passed, source, status
 
 
 def lines(view: View) -> str:
@@ -30,3 +32,25 @@ def test_the_trash_speaks_of_the_servers_present_version(changes: dict[str, Any]
     (grid,) = [block for block in view if isinstance(block, Grid)]
     assert dict(zip(grid.headings, grid.rows[0], strict=True))["SERVER NOW"] == word
     assert ("raven-agent history FILE" in lines(view)) is says
+
+
+@pytest.mark.parametrize(
+    ("daemon", "words"),
+    [
+        ({"running": False, "pid": None, "since": None}, "notes: waiting, no agent runs"),
+        ({"running": True, "pid": 3, "since": None}, "notes: syncing"),
+    ],
+)
+def test_without_an_agent_no_source_is_syncing(daemon: dict[str, Any], words: str) -> None:
+    """What is not sent yet waits; the state in the document stays."""
+    document = {**status(source(state="syncing", pending_push=1)), "daemon": daemon}
+    assert lines(render.status(document)).startswith(words)
+    assert render.change_line(sources_in(document)[0]).startswith(words)
+    assert picture(document, 200)
+    assert document["sources"][0]["state"] == "syncing"
+
+
+def test_a_pass_that_ended_is_not_syncing() -> None:
+    """Of a dry run, and of a pass that left something undone."""
+    for changes in ({"dry_run": True, "pushed": 1}, {"pending": 1}):
+        assert "not up to date" in lines(render.sync(passed(state="syncing", **changes)))

@@ -16,6 +16,7 @@ from agent.cli.humanize import (
 from agent.cli.output import Style, TextLine, View
 from agent.cli.render.base import Document, flat, grid, nothing, size
 from agent.cli.render.fact_views import file_answers, folder_answers
+from agent.cli.render.source_views import shown_sources
 
 _BAR: Final = 30
 """Cells of the longest bar."""
@@ -173,7 +174,9 @@ def events(document: Any) -> View:
         elif row["kind"] == "conflicts":
             lines.append(TextLine(f"conflicts: {len(row['conflicts'])}"))
         else:
-            states = [f"{short_home(one['root'])} {one['state'].replace('_', ' ')}" for one in row["status"]["sources"]]
+            states = [
+                f"{short_home(one['root'])} {one['state'].replace('_', ' ')}" for one in shown_sources(row["status"])
+            ]
             lines.append(TextLine(f"status: {', '.join(states) or 'no folder'}"))
     return lines or nothing("no new events")
 

@@ -31,6 +31,8 @@ _OF_FILES: Final = frozenset(Reason)
 NO_FOLDER: Final = "no folder is linked; start with: raven-agent up FOLDER"
 
 
+_WAITING: Final = "waiting, no agent runs"
+
 _LATER: Final = "  nothing is lost: it is tried again with each pass; raven-agent doctor looks for the cause"
 
 
@@ -38,7 +40,7 @@ def status(document: Document) -> View:
     """Show one line a source with its problems, then the servers that need care, then the daemon."""
     now = parse_time(document.get("checked_at")) or dt.datetime.now(dt.UTC)
     view: list[TextLine] = []
-    for lines in sources_in_lines(document["sources"], now):
+    for lines in sources_in_lines(shown_sources(document), now):
         view += lines
     if not document["sources"]:
         view.append(TextLine(NO_FOLDER, Style.ASIDE))
@@ -52,6 +54,15 @@ def status(document: Document) -> View:
     elif daemon is not None and document["sources"]:
         view.append(TextLine("no agent runs: changes wait for raven-agent run, up or sync", Style.CARE))
     return [*view, *machines(document.get("machines") or ())]
+
+
+def shown_sources(document: Document) -> Sequence[Document]:
+    """Return the sources of a status as a person sees them: without an agent nothing is syncing, it waits."""
+    sources: Sequence[Document] = document["sources"]
+    daemon = document.get("daemon")
+    if daemon is None or daemon.get("running"):
+        return sources
+    return [{**one, "state": _WAITING} if one["state"] == SourceState.SYNCING else one for one in sources]
 
 
 def accounts(document: Document) -> list[TextLine]:
@@ -288,7 +299,9 @@ def _pass_state(source: Document) -> str:
     named = [error for error in source.get("errors", ()) if error.get("path")]
     if source["state"] in ("error", "up_to_date") and named and len(named) == len(source.get("errors", ())):
         return f"up to date but for {count_of(len(named), 'file')}"
-    return str(source["state"]).replace("_", " ")
+    # A pass that has ended, or a dry run, is not syncing.
+    words = "not up to date" if source["state"] == SourceState.SYNCING else str(source["state"])
+    return words.replace("_", " ")
 
 
 def _pass_problems(source: Document) -> list[TextLine]:
