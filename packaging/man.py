@@ -28,7 +28,7 @@ _FILES: Final = (
 )
 _EXIT_CODES: Final = (
     ("0", "Done and in sync."),
-    ("1", "Something failed, or some files did."),
+    ("1", "Something failed, or some files did; or no folder takes part in a pass."),
     ("2", "Wrong usage."),
     ("3", "Done, but conflicts are parked."),
     ("4", "Signed out, or the token was refused."),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from agent.core.states import Reason, SourceState
@@ -82,7 +82,22 @@ def for_error(code: str) -> ExitCode:
 
 def for_sync(document: Mapping[str, Any]) -> ExitCode:
     """Return the exit code of a pass: of every source's state, errors, skipped files, conflicts and undone changes."""
-    return worst(code for source in document["sources"] for code in _of_pass(source))
+    sources = document["sources"]
+    return worst([*(code for source in sources for code in _of_pass(source)), _of_participation(sources)])
+
+
+def _of_participation(sources: Sequence[Mapping[str, Any]]) -> ExitCode:
+    """Return FAILED if no folder takes part in a pass: none is linked, or all that were chosen are paused.
+
+    A pass over others leaves out a paused folder, as the person wished.
+    """
+    taking_part = [one for one in sources if one["state"] != SourceState.PAUSED or one.get("dry_run")]
+    return ExitCode.DONE if taking_part else ExitCode.FAILED
+
+
+def for_chosen(document: Mapping[str, Any]) -> ExitCode:
+    """Return FAILED if a command for all folders found none."""
+    return ExitCode.DONE if document.get("roots", True) else ExitCode.FAILED
 
 
 def _of_source(source: Mapping[str, Any]) -> Iterable[ExitCode]:
@@ -98,14 +113,15 @@ def _of_pass(source: Mapping[str, Any]) -> Iterable[ExitCode]:
     yield from (for_error(error["code"]) for error in source.get("errors", ()))
     if any(skipped["reason"] not in _POLICY for skipped in source.get("skipped", ())):
         yield ExitCode.FAILED
-    # A disk or a mount may be away. A pause is a person's own wish, so it does not count.
+    # A disk or a mount may be away. What a paused folder has left is not counted, as long as others take part.
     if source.get("pending") and not source.get("dry_run") and source["state"] != SourceState.PAUSED:
         yield ExitCode.FAILED
 
 
 def for_retry(document: Mapping[str, Any]) -> ExitCode:
-    """Return the exit code of a retry: of the files that still cannot be synced, and of errors of their folders."""
-    return worst(for_error(error["code"]) for error in document.get("errors", ()))
+    """Return the exit code of a retry: of files that still cannot be synced, of their folders' errors, of no folder."""
+    found = ExitCode.DONE if document.get("changed", True) else ExitCode.FAILED
+    return worst([found, *(for_error(error["code"]) for error in document.get("errors", ()))])
 
 
 def for_history(document: Any) -> ExitCode:
@@ -117,7 +133,8 @@ def for_history(document: Any) -> ExitCode:
 def for_status(document: Mapping[str, Any]) -> ExitCode:
     """Return the exit code that ``sync`` would have, judged from the status."""
     declared = (row["error"]["code"] for row in document.get("declarations", ()) if row.get("error"))
-    return worst([*(code for s in document["sources"] for code in _of_status(s)), *map(for_error, declared)])
+    codes = (code for source in document["sources"] for code in _of_status(source))
+    return worst([*codes, *map(for_error, declared), _of_participation(document["sources"])])
 
 
 def _of_status(source: Mapping[str, Any]) -> Iterable[ExitCode]:

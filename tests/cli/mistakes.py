@@ -78,7 +78,11 @@ MISTAKES: Final = (
     Mistake("linked", "rules ~/notes --include !x", 2, ("it is negated", "give the opposite list a pattern")),
     # Nothing is linked, or no account is there
     Mistake("fresh", "status", 0, ("no folder is linked", "start with: raven-agent up FOLDER")),
-    Mistake("fresh", "sync", 0, ("no folder is linked", "start with: raven-agent up FOLDER")),
+    Mistake("fresh", "sync", 1, ("no folder is linked", "start with: raven-agent up FOLDER")),
+    Mistake("fresh", "status --check", 1, ("no folder is linked", "start with: raven-agent up FOLDER")),
+    Mistake("fresh", "retry", 1, ("no folder is linked", "start with: raven-agent up FOLDER")),
+    Mistake("fresh", "pause", 1, ("no folder is linked", "start with: raven-agent up FOLDER")),
+    Mistake("fresh", "resume", 1, ("no folder is linked", "start with: raven-agent up FOLDER")),
     Mistake("fresh", "sync ~/notes", 2, ("~/notes is not linked", "raven-agent link ~/notes")),
     Mistake("fresh", "unlink ~/notes", 2, ("~/notes is not linked", "raven-agent link ~/notes")),
     Mistake("fresh", "show ~/notes/a.md", 2, ("~/notes/a.md lies in no linked folder", "raven-agent up FOLDER")),

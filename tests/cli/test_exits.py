@@ -7,7 +7,17 @@ from typing import Any
 
 import pytest
 
-from agent.cli.exit_codes import STATES, ExitCode, for_error, for_resolutions, for_status, for_sync, worst
+from agent.cli.exit_codes import (
+    STATES,
+    ExitCode,
+    for_chosen,
+    for_error,
+    for_resolutions,
+    for_retry,
+    for_status,
+    for_sync,
+    worst,
+)
 from agent.core.errors import ProblemKind
 from agent.core.model import Reason, SourceState
 from cli.documents import passed, resolved, source, status
@@ -55,7 +65,8 @@ def test_any_other_error_is_a_failure() -> None:
     ("changes", "code"),
     [
         ({}, 0),
-        ({"state": "paused"}, 0),
+        ({"state": "paused"}, 1),
+        ({"state": "paused", "dry_run": True}, 0),
         ({"state": "conflict", "conflicts": 2}, 3),
         ({"state": "signed_out"}, 4),
         ({"state": "offline", "conflicts": 1}, 5),
@@ -100,7 +111,19 @@ def test_a_resolution_that_is_queued_or_refused_says_so(state: str, code: int) -
 
 
 def test_a_pass_that_left_changes_undone_is_no_success() -> None:
-    """FD6: 0 means that nothing is left to do; a pause is the person's own wish."""
+    """FD6: 0 means that nothing is left to do."""
     assert for_sync(passed(state="syncing", pending=1)) is ExitCode.FAILED
     assert for_sync(passed(state="up_to_date", pending=0)) is ExitCode.DONE
-    assert for_sync(passed(state="paused", pending=1)) is ExitCode.DONE
+
+
+def test_a_pass_without_a_folder_is_no_success() -> None:
+    """None is linked, or all are paused; beside others a pause is the person's own wish, also of what it left."""
+    paused, others = passed(state="paused", pending=1), passed()
+    assert for_sync(paused) is ExitCode.FAILED
+    assert for_sync({"sources": []}) is ExitCode.FAILED
+    assert for_sync({"sources": [*paused["sources"], *others["sources"]]}) is ExitCode.DONE
+    assert for_status(status()) is ExitCode.FAILED
+    assert for_status(status(source(state="paused"))) is ExitCode.FAILED
+    assert for_status(status(source(state="paused"), source())) is ExitCode.DONE
+    assert for_retry({"changed": False, "errors": []}) is ExitCode.FAILED
+    assert [for_chosen({"roots": roots}) for roots in ([], ["/notes"])] == [ExitCode.FAILED, ExitCode.DONE]

@@ -234,7 +234,12 @@ def test_a_local_pause_and_a_pause_on_the_server_differ(home: Home, server: Serv
             server.put(source, f"there-{len(everywhere)}.md", mark)
         home.json("pause", *everywhere)
         home.write("a.md", mark)
-        assert home.sync(code=0)["state"] == "paused"
+        passed = home.sync(code=1)
+        assert (passed["state"], passed["paused_by"]) == ("paused", None if everywhere else "person")
+        assert home.run("status", "--check").code == 1
+        shown = home.run("sync").out
+        assert f"nothing was sent or fetched: paused {'on the server' if everywhere else 'without an end'}" in shown
+        assert f"raven-agent resume{' --everywhere' if everywhere else ''}\n" in shown
         assert server.text(source, "a.md") != mark
         assert "there-0.md" not in home.files() or everywhere
         with home.daemon() as daemon:

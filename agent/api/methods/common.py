@@ -195,6 +195,19 @@ def held_message(view: SourceView) -> str | None:
     return f"{held} held; sync --approve-deletes {view.held_plan}, or --undo-deletes"
 
 
+def paused_until(view: SourceView) -> str | None:
+    """Return the end of this machine's pause; None without a pause or an end."""
+    return None if view.paused_until in (None, float("inf")) else stamp_or_none(view.paused_until)
+
+
+def paused_by(source: SourceEntry, view: SourceView) -> str | None:
+    """Return who paused a source on this machine: person, or server by its preferences; None without a pause here."""
+    if view.paused_until is None:
+        return None
+    is_off = source.preference is not None and not source.preference.enabled
+    return "server" if is_off else "person"
+
+
 @contextlib.contextmanager
 def opened_folder(agent: Agent, source: SourceEntry) -> Iterator[LocalFolder]:
     """Open a source's folder for the length of a block. Its properties raise RootError while the folder is away."""

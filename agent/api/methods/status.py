@@ -12,7 +12,15 @@ from msgspec import UNSET
 
 from agent import __version__
 from agent.api.context import ApiContext
-from agent.api.methods.common import chosen_sources, held_message, readable, stamp, stamp_or_none
+from agent.api.methods.common import (
+    chosen_sources,
+    held_message,
+    paused_by,
+    paused_until,
+    readable,
+    stamp,
+    stamp_or_none,
+)
 from agent.api.methods.files import activity
 from agent.api.methods.machines import source_machines
 from agent.api.methods.skips import failures, not_sent, skips
@@ -209,18 +217,13 @@ def source_status(agent: Agent, source: SourceEntry) -> SourceDocument:
         failed=len(failed),
         held_deletes=HeldDeletesDocument(view.held_plan, view.held_count) if view.held_plan else None,
         progress=_progress(agent, source, runner, view),
-        paused_until=None if view.paused_until in (None, float("inf")) else stamp_or_none(view.paused_until),
-        paused_by=None if view.paused_until is None else _paused_by(source),
+        paused_until=paused_until(view),
+        paused_by=paused_by(source, view),
         cursor=view.cursor,
         last_sync_at=stamp_or_none(view.synced_at),
         degraded=[runner.degraded] if runner.degraded else [],
         error=_error_of(runner, view, failed),
     )
-
-
-def _paused_by(source: SourceEntry) -> str:
-    is_off = source.preference is not None and not source.preference.enabled
-    return "server" if is_off else "person"
 
 
 def _error_of(runner: SourceRunner, view: SourceView, failed: list[FileError]) -> ErrorDocument | None:

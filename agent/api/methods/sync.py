@@ -12,7 +12,17 @@ from shlex import quote
 
 from msgspec import UNSET, structs
 
-from agent.api.methods.common import chosen_sources, held_message, opened_folder, path_param, readable, row_of, stamp
+from agent.api.methods.common import (
+    chosen_sources,
+    held_message,
+    opened_folder,
+    path_param,
+    paused_by,
+    paused_until,
+    readable,
+    row_of,
+    stamp,
+)
 from agent.api.methods.late_writes import rescue_quietly
 from agent.api.methods.skips import failures, not_sent, skips
 from agent.api.schema.common import FileError, HeldDeletesDocument
@@ -157,6 +167,8 @@ def _report(
         skipped=[skip.document() for skip in skipped],
         errors=errors,
         seconds=round(seconds, 3),
+        paused_until=paused_until(view),
+        paused_by=paused_by(source, view),
     )
 
 

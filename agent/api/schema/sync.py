@@ -33,6 +33,7 @@ class SourceResult(Struct, frozen=True, kw_only=True):
         conflicts: conflicts that are parked now.
         pending: changes that the pass could not carry out.
         errors: files that could not be synced, and a whole folder's error with an empty path.
+        paused_until, paused_by: as in ``status``. A paused folder was left out.
         dry_run: present and true where nothing was changed; the counts are then what a pass would do.
     """
 
@@ -50,6 +51,8 @@ class SourceResult(Struct, frozen=True, kw_only=True):
     skipped: list[SkippedFile]
     errors: list[FileError]
     seconds: float
+    paused_until: str | None
+    paused_by: str | None
     dry_run: bool | UnsetType = UNSET
 
 

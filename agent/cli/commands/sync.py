@@ -8,7 +8,7 @@ import click
 
 from agent.cli import confirmations, render
 from agent.cli.command import App, command, dry_run_option, folder_option, without_none
-from agent.cli.exit_codes import ExitCode, for_retry, for_sync
+from agent.cli.exit_codes import ExitCode, for_chosen, for_retry, for_sync
 from agent.cli.humanize import file_path, folder_path, parse_duration, path_params
 from agent.core.errors import UsageError
 
@@ -42,7 +42,7 @@ def sync_command(
 ) -> ExitCode:
     """Make one full pass now.
 
-    Through the running daemon if there is one.
+    Through the running daemon if there is one. A paused folder is left out; exits with 1 if no folder takes part.
     """
     if approve_deletes and undo_deletes:
         raise UsageError("--approve-deletes and --undo-deletes exclude each other")
@@ -90,8 +90,9 @@ def pause_command(app: App, folder: str | None, length: str | None, everywhere: 
         raise UsageError("--for holds for this machine only; --everywhere has no end of its own")
     seconds = None if length is None else parse_duration(length, needs_unit=True)
     params = {**folder_params(folder), **without_none(seconds=seconds), "everywhere": everywhere}
-    app.output.done(app.call("pause", params), confirmations.pause)
-    return ExitCode.DONE
+    document = app.call("pause", params)
+    app.output.done(document, confirmations.pause)
+    return for_chosen(document)
 
 
 @command("resume")
@@ -105,4 +106,4 @@ def resume_command(app: App, folder: str | None, everywhere: bool) -> ExitCode:
     params = {**folder_params(folder), "everywhere": everywhere}
     document = app.call("resume", params)
     app.output.done(document, confirmations.resume)
-    return ExitCode.HALTED if document.get("halted") else ExitCode.DONE
+    return ExitCode.HALTED if document.get("halted") else for_chosen(document)

@@ -189,15 +189,24 @@ def source_troubles(source: Document) -> list[TextLine]:
         )
     if source.get("conflicts"):
         lines.append(TextLine(f"  see: raven-agent conflicts {typed_path(source['root'])}", Style.CARE))
-    if source.get("paused_by") == "server":
-        words = "the server's preferences switch it off for this machine; to go on: raven-agent resume"
-        lines.append(TextLine(f"  {words}", Style.ASIDE))
-    elif source.get("paused_until"):
-        lines.append(
-            TextLine(f"  paused until {clock(source['paused_until'])}; to go on: raven-agent resume", Style.ASIDE)
-        )
+    if _pause_words(source):
+        lines.append(TextLine(f"  {_pause_words(source)}", Style.ASIDE))
     lines += [TextLine(f"  {text}", Style.CARE) for text in source.get("degraded") or ()]
     return lines
+
+
+def _pause_words(source: Document) -> str:
+    """Return who paused a source, until when, and the command that ends the pause; empty without a pause."""
+    by = source.get("paused_by", "person")
+    if by == "server":
+        return "the server's preferences switch it off for this machine; to go on: raven-agent resume"
+    if source.get("paused_until"):
+        return f"paused until {clock(source['paused_until'])}; to go on: raven-agent resume"
+    if source["state"] != SourceState.PAUSED:
+        return ""
+    if by is None:
+        return "paused on the server, for all machines; to go on: raven-agent resume --everywhere"
+    return "paused without an end; to go on: raven-agent resume"
 
 
 def link(document: Document) -> View:
@@ -315,6 +324,8 @@ def _pass_problems(source: Document) -> list[TextLine]:
         view.append(TextLine(f"  {where}{short_homes(error['message'])}", Style.BAD))
     if source["state"] == "offline":
         view.append(TextLine(_LATER, Style.ASIDE))
+    if source["state"] == SourceState.PAUSED:
+        view.append(TextLine(f"  nothing was sent or fetched: {_pause_words(source)}", Style.CARE))
     view += [
         TextLine(f"  {s['path']}: skipped, {s.get('text') or s['reason']}", Style.ASIDE)
         for s in source.get("skipped", ())
