@@ -127,6 +127,30 @@ def find_source(remote: Remote, wanted: str | None) -> RemoteSource | None:
     return matches[0]
 
 
+def earlier_source(agent: Agent, server: str, root: Path, mode: Mode | None) -> RemoteSource | None:
+    """Return the source that a folder was linked with before, if it can go on; None for a first link.
+
+    It must be on the server still, take edits, be linked nowhere here and write as ``mode`` asks. The folder must be
+    the same one: a new folder of an old name would be filled with what the old one held.
+
+    Raises:
+        RemoteError: the server cannot list its sources.
+    """
+    before = [u.source for u in agent.registry.unlinked if (u.source.root, u.source.server) == (root, server)]
+    if not root.is_dir() or not before:
+        return None
+    inode = root.stat().st_ino
+    linked = {source.source_id for source in agent.registry.sources_of(server)}
+    there = {found.id: found for found in agent.server(server).remote().sources()}
+    for source in reversed(before):
+        found = there.get(source.source_id)
+        if found is None or found.archived or found.id in linked or mode not in (None, found.mode):
+            continue
+        if source.root_inode in (None, inode):
+            return found
+    return None
+
+
 def choose_mode(joined: RemoteSource | None, wanted: Mode | None) -> Mode:
     """Choose the mode of a link: ``wanted``, else the joined source's own, else bidirectional.
 

@@ -149,7 +149,9 @@ class SourceEntry:
 
 @dataclass(frozen=True, slots=True)
 class UnlinkedSource:
-    """A link that was removed. It is kept as long as its trash holds something, so that people still find that.
+    """A link that was removed. It is kept for the time of the trash, and as long as its trash holds something.
+
+    People find their trash by it, and a link of the same folder goes on with the same source.
 
     Attributes:
         source: the link as it was.

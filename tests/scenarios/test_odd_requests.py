@@ -174,14 +174,44 @@ def test_a_folder_whose_name_is_not_utf8_is_named(strict_home: Home) -> None:
         assert (ran.code, ran.error["message"]) == (2, "no open conflict '7'")
 
 
+def test_an_unlinked_folder_goes_on_with_its_source(strict_home: Home) -> None:
+    """FRICTION 24: neither `link` nor `up` makes a second source of one name; equal files are adopted."""
+    strict_home.write("a.md", "a\n")
+    first = strict_home.link()
+    for words in (("link", "--wait"), ("up", "--once", "--server", "raven")):
+        strict_home.json("unlink", strict_home.folder)
+        strict_home.json("trash", "prune")
+        planned = strict_home.json("link", strict_home.folder, "--dry-run")
+        assert (planned["earlier"], planned["source_id"], planned["plan"]["adopt"]) == (True, first, 1)
+        assert "linked with before" in strict_home.run("link", strict_home.folder, "--dry-run").out
+        strict_home.json(words[0], strict_home.folder, *words[1:])
+        assert [(s["id"], s["root"]) for s in strict_home.json("sources")] == [(first, str(strict_home.folder))]
+
+
+def test_another_folder_of_an_old_name_gets_its_own_source(strict_home: Home, strict: StrictServer) -> None:
+    """A new folder would be filled with the old one's files; one edited since asks before files are mixed."""
+    file = strict_home.write("a.md", "a\n")
+    first = strict_home.link()
+    strict_home.json("unlink", strict_home.folder)
+    file.write_text("edited\n")
+    assert strict_home.run("up", strict_home.folder, "--once", "--server", "raven").code == 2
+    assert strict_home.json("sources")[0]["root"] is None
+    strict_home.folder.rename(strict_home.folder.with_name("kept"))
+    strict_home.write("b.md", "b\n")
+    again = strict_home.json("link", strict_home.folder)
+    assert (again["earlier"], again["twins"]) == (False, [first])
+    assert strict_home.texts() == {"b.md": "b\n"} and strict.text(first, "a.md") == "a\n"
+
+
 def test_a_second_source_of_one_name_is_pointed_out(strict_home: Home) -> None:
-    """After an unlink the next link makes another source; the one that was left is named, with the way to it."""
+    """A name asks for another source; the one that was left is named, with the way to it."""
     strict_home.write("a.md", "a\n")
     first = strict_home.link()
     strict_home.json("unlink", strict_home.folder)
-    planned = strict_home.run("link", strict_home.folder, "--dry-run")
+    own = ("--name", strict_home.folder.name)
+    planned = strict_home.run("link", strict_home.folder, "--dry-run", *own)
     assert f"raven-agent link {strict_home.folder} --source {first}" in planned.out
-    second = strict_home.json("link", strict_home.folder)
+    second = strict_home.json("link", strict_home.folder, *own)
     assert second["twins"] == [first] and second["source_id"] != first
     strict_home.json("unlink", strict_home.folder, "--yes")
     joined = strict_home.json("link", strict_home.folder, "--source", first)

@@ -86,12 +86,10 @@ def link(agent: Agent, params: LinkParams) -> LinkDocument:
     known = agent.registry.source_at(root)
     if known is not None:
         return _linked_already(agent, known, params)
-    if not (root.is_dir() or params.create or params.source):
-        raise linking.missing_folder(root)
-    linking.require_readable(root)
+    _require_folder(root, params)
     name = linking.select_account(agent, params.server)
     remote = agent.server(name).remote()
-    joined = linking.find_source(remote, params.source)
+    joined = linking.find_source(remote, params.source) or _earlier_source(agent, name, root, params)
     mode = linking.choose_mode(joined, params.mode)
     private = _private_patterns(joined, own_include, params)
     include = _merged(joined.include if joined else (), own_include) or _usual_include(remote.capabilities)
@@ -119,10 +117,23 @@ def link(agent: Agent, params: LinkParams) -> LinkDocument:
         exclude=list(draft.exclude),
         private=private,
         twins=list(twins),
+        earlier=joined is not None and not params.source,
         minutes=_minutes(remote.capabilities, planner.counts),
         names=planner.names if params.dry_run else LinkNames(),
         **_other_programs(root),
     )
+
+
+def _earlier_source(agent: Agent, name: str, root: Path, params: LinkParams) -> RemoteSource | None:
+    """Return the source that the folder was linked with before. A name asks for a source of its own."""
+    return None if params.name else linking.earlier_source(agent, name, root, params.mode)
+
+
+def _require_folder(root: Path, params: LinkParams) -> None:
+    """Check that the folder is there or may be made, and can be read. Raises UsageError."""
+    if not (root.is_dir() or params.create or params.source):
+        raise linking.missing_folder(root)
+    linking.require_readable(root)
 
 
 def _other_programs(root: Path) -> dict[str, Any]:

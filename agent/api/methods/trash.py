@@ -118,7 +118,8 @@ def trash_prune(agent: Agent, _params: NoParams) -> PruneDocument:
     for one in agent.registry.unlinked:
         try:
             gone = _prune(agent, one.source)
-            if not _names(agent, one.source):
+            # A later link of the folder finds its source here.
+            if one.at < agent.clock() - agent.settings.trash_days * 86400.0 and not _names(agent, one.source):
                 empty.append(one.source.key)
         except AgentError:
             continue

@@ -231,6 +231,7 @@ class LinkDocument(Struct, frozen=True, kw_only=True):
         include: patterns that select the files; empty for the defaults.
         private: those of the joined source's patterns that select dotfiles or files with secrets.
         twins: ids of other sources of the same name that no folder here is linked with; empty if a source was joined.
+        earlier: true if the source is the one that this folder was linked with before.
         minutes: least time of the first sync by the server's limit of calls; null if it states none.
         names: the files of the plan; empty unless it is a dry run.
         other_tool: another program that syncs the same folder; null if none is known.
@@ -250,6 +251,7 @@ class LinkDocument(Struct, frozen=True, kw_only=True):
     exclude: list[str]
     private: list[str] = []
     twins: list[str] = []
+    earlier: bool = False
     minutes: int | None = None
     names: LinkNames = field(default_factory=LinkNames)
     other_tool: str | None = None

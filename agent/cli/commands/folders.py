@@ -60,7 +60,8 @@ def link_command(
 ) -> ExitCode:
     """Keep FOLDER in step with a source on a server.
 
-    Says first what would be uploaded, downloaded, adopted, parked and skipped. Asks where both sides hold files.
+    Says first what would be uploaded, downloaded, adopted, parked and skipped. Asks where both sides hold files. A
+    folder that was unlinked goes on with its source; with --name it gets another one.
     """
     params = {
         **path_params("folder", folder_path(folder)),
@@ -132,7 +133,11 @@ def needs_consent(planned: Mapping[str, Any]) -> bool:
 @dry_run_option
 @yes_option
 def unlink_command(app: App, folder: str, dry_run: bool, yes: bool) -> ExitCode:
-    """Stop syncing FOLDER. Deletes nothing on either side."""
+    """Stop syncing FOLDER. Deletes nothing on either side.
+
+    Asks only if something has not reached the server; without a terminal --yes is needed then. A later link of the
+    same folder goes on with the same source.
+    """
     params = path_params("folder", folder_path(folder))
     if dry_run:
         app.output.data(app.call("unlink", {**params, "dry_run": True}), confirmations.unlink)

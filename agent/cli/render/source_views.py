@@ -229,6 +229,11 @@ def link(document: Document) -> View:
     lines += [
         TextLine(f"{name} is not read here: write what to leave out into .ravenignore", Style.CARE) for name in ignores
     ]
+    if document.get("earlier"):
+        typed = f"raven-agent link {typed_path(document['root'])} --name NEW"
+        words = "it goes on with the source that it was linked with before"
+        first = f"raven-agent unlink {typed_path(document['root'])}, then " if document.get("changed") else ""
+        lines.append(TextLine(f"{words}; for another one: {first}{typed}", Style.ASIDE))
     for twin in document.get("twins") or ():
         typed = f"raven-agent link {typed_path(document['root'])} --source {twin}"
         first = f"raven-agent unlink {typed_path(document['root'])}, then " if document.get("changed") else ""
