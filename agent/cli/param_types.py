@@ -30,7 +30,8 @@ class Words(click.types.StringParamType):
 
         near = get_close_matches(text, (*self.words, *self._aliases), n=1, cutoff=0.5)
         known = ", ".join(self.words)
-        words = f"did you mean {near[0]}?" if near else f"it is one of {known}"
+        # No list names an alias, so it is no suggestion.
+        words = f"did you mean {self._aliases.get(near[0], near[0])}?" if near else f"it is one of {known}"
         return self.fail(f"{value!r} is not one of {known}; {words}" if near else f"{value!r}: {words}", param, ctx)
 
     def get_missing_message(self, param: click.Parameter, ctx: click.Context | None = None) -> str:

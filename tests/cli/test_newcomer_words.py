@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import click
 import pytest
 
 from agent.cli import render
 from agent.cli.live import picture, sources_in
 from agent.cli.output import Grid, TextLine, View
+from agent.cli.param_types import RESOLUTION
 from cli.documents import passed, source, status
 
 
@@ -54,3 +56,13 @@ def test_a_pass_that_ended_is_not_syncing() -> None:
     """Of a dry run, and of a pass that left something undone."""
     for changes in ({"dry_run": True, "pushed": 1}, {"pending": 1}):
         assert "not up to date" in lines(render.sync(passed(state="syncing", **changes)))
+
+
+@pytest.mark.parametrize(
+    ("typed", "word"), [("our", "keep_local"), ("their", "keep_raven"), ("keep-locl", "keep_local")]
+)
+def test_a_suggestion_is_a_word_of_the_list(typed: str, word: str) -> None:
+    """An alias is taken, and never suggested: no list names it."""
+    with pytest.raises(click.BadParameter) as caught:
+        RESOLUTION.convert(typed, None, None)
+    assert caught.value.message.endswith(f"did you mean {word}?")
