@@ -21,6 +21,7 @@ from agent.cli.output import (
     draw,
     is_terminal,
     rich_block,
+    writing,
 )
 
 if TYPE_CHECKING:
@@ -107,8 +108,9 @@ def _show_changes(documents: Iterable[Any]) -> None:
             text = render.change_line(source)
             if shown.get(str(source["root"])) != text:
                 shown[str(source["root"])] = text
-                draw([TextLine(text), *render.source_troubles(source)], sys.stdout)
-        sys.stdout.flush()
+                troubles = render.source_troubles(source)
+                with writing() as out:
+                    draw([TextLine(text), *troubles], out)
 
 
 @contextlib.contextmanager

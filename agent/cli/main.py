@@ -13,7 +13,7 @@ import click
 from agent import __version__
 from agent.cli.command import CONTEXT, CommandSpec, LazyGroup
 from agent.cli.exit_codes import ExitCode, for_error
-from agent.cli.output import OutputFormat, show_error
+from agent.cli.output import OutputFormat, forget, show_error
 from agent.core.errors import AgentError
 
 PROGRAM: Final = "raven-agent"
@@ -105,7 +105,7 @@ def run(arguments: list[str]) -> int:
         show_error(form, "interrupted", "interrupted", None)
         return ExitCode.INTERRUPTED
     except BrokenPipeError:
-        _forget_stdout()
+        forget(sys.stdout)
         return ExitCode.FAILED
     except UnicodeError:
         show_error(form, "usage", "an argument or a name is not valid UTF-8", "type it in UTF-8, or use an id")
@@ -134,7 +134,8 @@ def _of_system(error: OSError) -> tuple[str, str]:
 
         return explain_refusal(Path(place or "."), error)
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return f"the disk of {place or 'the agent'} is full", "make room on it; nothing is lost, and the work goes on"
+        # Without a place it may be the disk of the agent, or that of a redirected output.
+        return f"the disk{f' of {place}' if place else ''} is full", "make room on it; nothing is lost"
     return (f"{place}: {reason}" if place else reason), "raven-agent doctor"
 
 
@@ -162,11 +163,3 @@ def main() -> None:
         with contextlib.suppress(AttributeError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.exit(run(sys.argv[1:]))
-
-
-def _forget_stdout() -> None:
-    """Point stdout at /dev/null after its reader went away, so that the interpreter's last flush does not fail."""
-    with contextlib.suppress(OSError, ValueError):
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())
-        os.close(null)

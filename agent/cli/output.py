@@ -7,13 +7,15 @@ terminal.
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, TextIO
 
 from agent.cli.humanize import printable, short_homes
+from agent.core.errors import AgentError
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -64,6 +66,41 @@ View = Sequence[OutputBlock]
 Renderer = Callable[[Any], View]
 
 
+class OutputFailed(AgentError):
+    """Standard output cannot be written: its disk is full, for example."""
+
+    code = "output"
+
+
+@contextlib.contextmanager
+def writing() -> Iterator[TextIO]:
+    """Give standard output for the length of a block. Its own errors get a type of their own.
+
+    Raises:
+        OutputFailed: it takes no text.
+        BrokenPipeError: its reader went away.
+    """
+    try:
+        yield sys.stdout
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        forget(sys.stdout)
+        reason = (error.strerror or "it refused").lower()
+        raise OutputFailed(
+            f"standard output cannot be written: {reason}", "what the command did stays done; send its output elsewhere"
+        ) from error
+
+
+def forget(stream: TextIO) -> None:
+    """Point a stream that cannot be written at /dev/null, so that the interpreter's last flush does not fail."""
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+
+
 class Output(NamedTuple):
     """The output of a command: result, notes and errors.
 
@@ -77,11 +114,15 @@ class Output(NamedTuple):
 
     def data(self, document: Any, render: Renderer) -> None:
         """Write the result; it is what was asked for, so quiet does not drop it."""
+        # Documents are made before, so that only the writing itself is at fault.
         if self.form is OutputFormat.JSON:
-            sys.stdout.write(_json(document, indent=2) + "\n")
+            text = _json(document, indent=2) + "\n"
+            with writing() as out:
+                out.write(text)
         else:
-            draw(render(document), sys.stdout)
-        sys.stdout.flush()
+            view = render(document)
+            with writing() as out:
+                draw(view, out)
 
     def done(self, document: Any, render: Renderer) -> None:
         """Write what an action changed; quiet drops the human form."""
@@ -91,10 +132,13 @@ class Output(NamedTuple):
     def each(self, document: Any, render: Renderer) -> None:
         """Write one document of a stream: a line of JSON, or its view."""
         if self.form is OutputFormat.JSON:
-            sys.stdout.write(_json(document, separators=(",", ":")) + "\n")
+            text = _json(document, separators=(",", ":")) + "\n"
+            with writing() as out:
+                out.write(text)
         else:
-            draw(render(document), sys.stdout)
-        sys.stdout.flush()
+            view = render(document)
+            with writing() as out:
+                draw(view, out)
 
     def note(self, text: str) -> None:
         """Say something beside the result, on stderr."""
@@ -115,7 +159,15 @@ def _json(document: Any, **style: Any) -> str:
 
 
 def show_error(form: OutputFormat, code: str, message: str, hint: str | None) -> None:
-    """Write an error to stderr."""
+    """Write an error to stderr. A stderr that does not take it changes no exit code."""
+    try:
+        _write_error(form, code, message, hint)
+        sys.stderr.flush()
+    except OSError:
+        forget(sys.stderr)
+
+
+def _write_error(form: OutputFormat, code: str, message: str, hint: str | None) -> None:
     if form is OutputFormat.JSON:
         sys.stderr.write(_json({"error": {"code": code, "message": message, "hint": hint}}) + "\n")
         return

@@ -168,3 +168,22 @@ def test_fd11_a_bad_value_in_a_variable_names_the_variable(
     ran = raven("config", "get")
     assert (ran.code, ran.out) == (2, "")
     assert "RAVEN_SERVER_URL=nonsense is refused" in ran.err
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+@pytest.mark.parametrize(
+    ("words", "full", "code"),
+    [(["status"], 1, 1), (["status", "--json"], 1, 1), (["help"], 1, 1), (["explain"], 2, 2)],
+)
+def test_a_full_output_is_not_a_full_disk(tmp_path: Path, words: list[str], full: int, code: int) -> None:
+    """The output is named, not the agent's disk; a full stderr leaves the exit code as it is."""
+    with open("/dev/full", "wb") as device:
+        streams: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        streams["stdout" if full == 1 else "stderr"] = device
+        # A buffered output fails again when the interpreter ends.
+        env = {**os.environ, "RAVEN_AGENT_HOME": str(tmp_path / "home"), "PYTHONUNBUFFERED": ""}
+        ran = subprocess.run([*COMMAND, *words], env=env, check=False, **streams)
+    assert ran.returncode == code
+    if full == 1:
+        assert b"standard output cannot be written: no space left on device" in ran.stderr
+        assert b"disk" not in ran.stderr and b"Exception" not in ran.stderr

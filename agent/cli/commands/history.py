@@ -23,7 +23,7 @@ from agent.cli.commands.sync import folder_params
 from agent.cli.completions import TRASH_ID, VERSION
 from agent.cli.exit_codes import ExitCode, for_history
 from agent.cli.humanize import count_of, file_path, moment, path_params
-from agent.cli.output import TextLine, is_terminal
+from agent.cli.output import TextLine, is_terminal, writing
 from agent.core.errors import UsageError
 
 version_option = click.option(
@@ -67,9 +67,9 @@ def show_command(app: App, path: str, version: str | None) -> ExitCode:
         lines = content.decode("utf-8", "replace").splitlines()
         app.output.data(lines, lambda shown: [TextLine(line.expandtabs(8)) for line in shown])
     else:
-        sys.stdout.flush()
-        sys.stdout.buffer.write(content)
-        sys.stdout.buffer.flush()
+        with writing() as out:
+            out.flush()
+            out.buffer.write(content)
     return ExitCode.DONE
 
 

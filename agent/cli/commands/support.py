@@ -19,7 +19,7 @@ from agent.cli.file_param import FILE
 from agent.cli.journal import follow_journal, is_in_journal, journal_lines
 from agent.cli.log_reader import LEVELS, LogFilter, last_lines
 from agent.cli.log_reader import follow as follow_file
-from agent.cli.output import TextLine
+from agent.cli.output import TextLine, writing
 from agent.cli.param_types import Words
 from agent.core.errors import AgentError, UsageError
 from agent.service.model import USER_UNIT
@@ -174,7 +174,9 @@ def help_command(app: App, words: tuple[str, ...]) -> ExitCode:
         _, inner, _ = found.resolve_command(context, [word])
         assert inner is not None
         found, context = inner, click.Context(inner, info_name=word, parent=context)
-    click.echo(found.get_help(context))
+    text = found.get_help(context)
+    with writing():
+        click.echo(text)
     return ExitCode.DONE
 
 
@@ -189,5 +191,7 @@ def completion_command(app: App, shell: str) -> ExitCode:
     from agent.cli.completions import script
     from agent.cli.main import PROGRAM, cli
 
-    click.echo(script(shell, PROGRAM, cli))
+    text = script(shell, PROGRAM, cli)
+    with writing():
+        click.echo(text)
     return ExitCode.DONE
