@@ -6,7 +6,7 @@ import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from agent.cli.humanize import clock, count_of, short_hash, short_home, size_words, typed_path
+from agent.cli.humanize import clock, count_of, short_hash, short_home, short_homes, size_words, typed_path
 from agent.cli.output import Style, TextLine, View
 from agent.cli.render.base import changed
 from agent.cli.render.source_views import NO_FOLDER
@@ -198,7 +198,7 @@ def retry(document: Document) -> View:
         what = ", ".join(short_home(source["root"]) for source in document.get("sources") or ()) or "the folder"
     if not errors:
         return [TextLine(f"tried again: {what}", Style.GOOD)]
-    texts = [f"  {error['path'] or 'the folder'}: {error['message']}" for error in errors]
+    texts = [f"  {error['path'] or 'the folder'}: {short_homes(error['message'])}" for error in errors]
     # Folders of one account have the same trouble.
     words = [TextLine(text, Style.BAD) for text in dict.fromkeys(texts)]
     return [TextLine(f"tried again: {what}; still not synced:", Style.BAD), *words]
@@ -228,7 +228,9 @@ def resume(document: Document) -> View:
     halted = {row["root"]: row["message"] for row in document.get("halted") or ()}
     going = [short_home(root) for root in roots if root not in halted]
     lines = [TextLine(f"resumed{where}: {', '.join(going)}", Style.GOOD)] if going else []
-    return lines + [TextLine(f"still stopped: {short_home(root)}: {why}", Style.BAD) for root, why in halted.items()]
+    return lines + [
+        TextLine(f"still stopped: {short_home(root)}: {short_homes(why)}", Style.BAD) for root, why in halted.items()
+    ]
 
 
 @_for_any_release
@@ -263,7 +265,7 @@ def rewind(document: Document) -> View:
     ]
     if len(due) > _REWIND_LINES:
         lines.append(TextLine(f"... and {count_of(len(due) - _REWIND_LINES, 'more file')}", Style.ASIDE))
-    lines += [TextLine(f"{row['path']}: stays as it is: {row['message']}", Style.CARE) for row in left]
+    lines += [TextLine(f"{row['path']}: stays as it is: {short_homes(row['message'])}", Style.CARE) for row in left]
     if due and not planned:
         lines.append(TextLine(f"{root}: {count_of(len(due), 'file')} changed", Style.GOOD))
         if document.get("at"):

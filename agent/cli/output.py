@@ -143,7 +143,7 @@ class Output(NamedTuple):
     def note(self, text: str) -> None:
         """Say something beside the result, on stderr."""
         if self.form is OutputFormat.HUMAN and self.loudness > Verbosity.QUIET:
-            draw([TextLine(text, Style.ASIDE)], sys.stderr)
+            draw([TextLine(short_homes(text), Style.ASIDE)], sys.stderr)
 
     def plan(self, document: Any, render: Renderer) -> None:
         """Show what would be done before a question about it, on stderr."""

@@ -7,7 +7,7 @@ from typing import Any
 import click
 import pytest
 
-from agent.cli import render
+from agent.cli import confirmations, render
 from agent.cli.live import picture, sources_in
 from agent.cli.output import Grid, TextLine, View
 from agent.cli.param_types import RESOLUTION
@@ -66,3 +66,23 @@ def test_a_suggestion_is_a_word_of_the_list(typed: str, word: str) -> None:
     with pytest.raises(click.BadParameter) as caught:
         RESOLUTION.convert(typed, None, None)
     assert caught.value.message.endswith(f"did you mean {word}?")
+
+
+def test_paths_in_answers_begin_with_the_home_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Details and remedies of checks, services, declarations, resolutions and files; a quoted path stays whole."""
+    monkeypatch.setenv("HOME", "/home/ada")
+    path = "/home/ada/notes"
+    row = {"check": "folder", "ok": False, "detail": f"{path} cannot be read", "remedy": f"ls -ld {path} '{path}'"}
+    assert lines(render.doctor({"checks": [row]})).count("~/notes") == 2
+    assert f"'{path}'" in lines(render.doctor({"checks": [row]}))
+    declared = {"kind": "source", "name": path, "file": f"{path}.toml", "state": "refused", "error": {"message": path}}
+    resolution = {"path": "a.md", "state": "refused", "choice": "keep_local", "message": f"{path} is gone"}
+    views: list[View] = [
+        render.declarations([declared]),
+        render.resolve({"resolved": [resolution]}),
+        render.status(status(source(root=path, degraded=[f"{path} is not watched"]))),
+        render.explain({"path": "a.md", "synced": False, "root": path, "reason": f"{path} is away"}),
+        confirmations.resume({"roots": [path], "halted": [{"root": path, "message": f"{path} is gone"}]}),
+    ]
+    for view in views:
+        assert "~/notes" in lines(view) and path not in lines(view)

@@ -10,6 +10,7 @@ import click
 
 from agent.cli.command import CONTEXT, App, command
 from agent.cli.exit_codes import ExitCode
+from agent.cli.humanize import short_home, short_homes
 from agent.cli.output import Style, TextLine, View
 from agent.core.errors import UsageError
 
@@ -148,9 +149,10 @@ def _document(state: ServiceState) -> dict[str, Any]:
 
 def _view(document: Any) -> View:
     runs = f"runs (pid {document['pid']})" if document["pid"] else "runs" if document["running"] else "does not run"
-    head = f"{document['detail']}: {runs}" if document["installed"] else document["detail"]
+    detail = short_homes(document["detail"])
+    head = f"{detail}: {runs}" if document["installed"] else detail
     # The removed files come first: what is said then is the state after the removal.
-    lines = [TextLine(f"removed: {file}", Style.ASIDE) for file in document.get("removed", ())]
+    lines = [TextLine(f"removed: {short_home(file)}", Style.ASIDE) for file in document.get("removed", ())]
     lines.append(TextLine(head, Style.GOOD if document["running"] else Style.PLAIN))
     if document.get("changed") is False:
         lines.append(TextLine("nothing had to be changed", Style.ASIDE))
@@ -158,14 +160,14 @@ def _view(document: Any) -> View:
         lines.append(TextLine(document["status"]))
     # A dry run writes nothing.
     verb = "wrote" if document.get("changed") else "written to"
-    lines += [TextLine(f"{verb}: {file}", Style.ASIDE) for file in document["files"]]
+    lines += [TextLine(f"{verb}: {short_home(file)}", Style.ASIDE) for file in document["files"]]
     if document["program"]:
-        lines.append(TextLine(f"starts: {document['program']}", Style.ASIDE))
+        lines.append(TextLine(f"starts: {short_home(document['program'])}", Style.ASIDE))
     # After a stop, "not running" is the wanted state.
     if document["problem"] and ("changed" not in document or document["running"]):
-        lines.append(TextLine(document["problem"], Style.BAD))
-        lines.append(TextLine(f"try: {document['remedy']}", Style.ASIDE))
-    return lines + [TextLine(note, Style.CARE) for note in document.get("notes", ())]
+        lines.append(TextLine(short_homes(document["problem"]), Style.BAD))
+        lines.append(TextLine(f"try: {short_homes(document['remedy'])}", Style.ASIDE))
+    return lines + [TextLine(short_homes(note), Style.CARE) for note in document.get("notes", ())]
 
 
 def _status_view(document: Any) -> View:

@@ -12,7 +12,7 @@ from agent.cli import render
 from agent.cli.command import CONTEXT, App, command
 from agent.cli.completions import SETTING
 from agent.cli.exit_codes import ExitCode
-from agent.cli.humanize import short_home
+from agent.cli.humanize import short_home, short_homes
 from agent.cli.output import TextLine
 from agent.core.errors import NotRunning
 from agent.settings.config_file import config_files, load_settings, set_value
@@ -102,7 +102,7 @@ def check_command(app: App) -> ExitCode:
     _check(app)
     files = [str(path) for path in config_files(app.home)]
     document = {"ok": True, "path": str(app.home.config_file), "read": files}
-    app.output.done(document, lambda d: [TextLine(f"{path} is fine") for path in d["read"] or [d["path"]]])
+    app.output.done(document, lambda d: [TextLine(f"{short_home(path)} is fine") for path in d["read"] or [d["path"]]])
     return ExitCode.DONE
 
 
@@ -117,7 +117,7 @@ def reload_command(app: App) -> ExitCode:
         raise NotRunning("no agent runs; the next one reads the settings by itself", "raven-agent run")
     if not said["ok"]:
         raise ConfigError(said["message"], "raven-agent config check")
-    app.output.done(said, lambda d: [TextLine(d["message"])])
+    app.output.done(said, lambda d: [TextLine(short_homes(d["message"]))])
     return ExitCode.DONE
 
 
@@ -145,7 +145,7 @@ def _reloaded(app: App) -> dict[str, Any] | None:
 
 
 def _reload_line(said: Mapping[str, Any] | None) -> list[TextLine]:
-    return [] if said is None else [TextLine(f"the running agent: {said['message']}")]
+    return [] if said is None else [TextLine(f"the running agent: {short_homes(said['message'])}")]
 
 
 for _made in (get_command, set_command, unset_command, edit_command, path_command, check_command, reload_command):

@@ -7,6 +7,7 @@ from typing import Final
 
 from agent.cli.humanize import (
     short_home,
+    short_homes,
     when,
 )
 from agent.cli.output import Style, TextLine, View
@@ -138,6 +139,6 @@ def resolve(document: Document) -> View:
     lines = []
     for row in document["resolved"]:
         words = f"{row['path']}: {_STATES.get(row['state'], row['state'])} ({row['choice']})"
-        tail = f", {row['message']}" if row.get("message") else ""
+        tail = f", {short_homes(row['message'])}" if row.get("message") else ""
         lines.append(TextLine(words + tail, tones.get(row["state"], Style.PLAIN)))
     return lines or nothing("no conflict matches")

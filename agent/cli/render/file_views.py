@@ -10,6 +10,7 @@ from agent.cli.humanize import (
     quoted,
     short_hash,
     short_home,
+    short_homes,
     typed_path,
     when,
 )
@@ -80,10 +81,10 @@ def explain(document: Document) -> View:
     shown = short_home(document["root"]) if document["path"] == "." and document.get("root") else document["path"]
     lines = [TextLine(f"{shown}: {words}", Style.GOOD if synced else Style.CARE)]
     if document.get("rule"):
-        where = f" ({document['origin']})" if document.get("origin") else ""
+        where = f" ({short_homes(document['origin'])})" if document.get("origin") else ""
         lines.append(TextLine(f"  rule: {document['rule']}{where}"))
     if document.get("reason"):
-        lines.append(TextLine(f"  reason: {document['reason']}", Style.CARE))
+        lines.append(TextLine(f"  reason: {short_homes(document['reason'])}", Style.CARE))
     if document.get("include"):
         change = f"raven-agent rules {typed_path(document['root'])} --include {quoted(document['include'])}"
         lines.append(TextLine(f"  to sync it: {change}", Style.ASIDE))

@@ -7,6 +7,7 @@ from typing import Any
 
 from agent.cli.humanize import (
     parse_time,
+    short_homes,
 )
 from agent.cli.output import Style, TextLine, View
 from agent.cli.render.base import Document, grid, root_or_dash
@@ -19,9 +20,9 @@ def doctor(document: Document) -> View:
         mark, tone = ("ok  ", Style.GOOD) if row["ok"] else ("FAIL", Style.BAD)
         if row.get("state") == "not_checked":
             mark, tone = "?   ", Style.ASIDE
-        lines.append(TextLine(f"{mark}  {row['check']}: {row.get('detail') or ''}", tone))
+        lines.append(TextLine(f"{mark}  {row['check']}: {short_homes(row.get('detail') or '')}", tone))
         if not row["ok"] and row.get("remedy"):
-            lines.append(TextLine(f"      {row['remedy']}"))
+            lines.append(TextLine(f"      {short_homes(row['remedy'])}"))
     return [*lines, *(_drill(document["drill"]) if "drill" in document else [])]
 
 
@@ -75,7 +76,7 @@ def servers(document: Any) -> View:
             ],
             "no server; raven-agent login URL adds one",
         ),
-        *(TextLine(text, Style.BAD) for text in dict.fromkeys(lines)),
+        *(TextLine(short_homes(text), Style.BAD) for text in dict.fromkeys(lines)),
     ]
 
 

@@ -87,9 +87,10 @@ def declarations(document: Iterable[Document]) -> list[TextLine]:
         tone = Style.BAD if row["state"] == "refused" else Style.CARE
         error = row.get("error") or {}
         words = error.get("message") or "not applied yet"
-        view.append(TextLine(f"{row['state']}: [[{row['kind']}]] {row['name']} in {row['file']}: {words}", tone))
+        where = f"[[{row['kind']}]] {short_home(row['name'])} in {short_home(row['file'])}"
+        view.append(TextLine(f"{row['state']}: {where}: {short_homes(words)}", tone))
         if error.get("hint"):
-            view.append(TextLine(f"  {error['hint']}", Style.ASIDE))
+            view.append(TextLine(f"  {short_homes(error['hint'])}", Style.ASIDE))
     return view
 
 
@@ -191,7 +192,7 @@ def source_troubles(source: Document) -> list[TextLine]:
         lines.append(TextLine(f"  see: raven-agent conflicts {typed_path(source['root'])}", Style.CARE))
     if _pause_words(source):
         lines.append(TextLine(f"  {_pause_words(source)}", Style.ASIDE))
-    lines += [TextLine(f"  {text}", Style.CARE) for text in source.get("degraded") or ()]
+    lines += [TextLine(f"  {short_homes(text)}", Style.CARE) for text in source.get("degraded") or ()]
     return lines
 
 
