@@ -22,6 +22,19 @@ _RECORD: Final = re.compile(
 """Beginning of a record, as text and as JSON."""
 
 
+_STAMP: Final = re.compile(r"(\d{4}-\d\d-\d\dT\S+(?:Z|\+00:00))(?= )")
+"""The time of a record as text, in UTC. The journal has local times already."""
+
+
+def in_local_time(line: str) -> str:
+    """Return a line for a person: the time at its beginning is that of the clock here."""
+    found = _STAMP.match(line)
+    written = None if found is None else parse_time(found[1])
+    if found is None or written is None:
+        return line
+    return f"{written.astimezone().replace(tzinfo=None).isoformat(' ', 'milliseconds')}{line[found.end() :]}"
+
+
 @dataclass(frozen=True, slots=True)
 class LogFilter:
     """The records to show.

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -9,8 +12,11 @@ import pytest
 
 from agent.cli import confirmations, render
 from agent.cli.live import picture, sources_in
+from agent.cli.log_reader import in_local_time
 from agent.cli.output import Grid, TextLine, View
 from agent.cli.param_types import RESOLUTION
+from agent.settings.home import Home
+from cli.conftest import Ran
 from cli.documents import passed, source, status
 
 
@@ -86,3 +92,34 @@ def test_paths_in_answers_begin_with_the_home_sign(monkeypatch: pytest.MonkeyPat
     ]
     for view in views:
         assert "~/notes" in lines(view) and path not in lines(view)
+
+
+def test_the_log_shows_local_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock of the other commands; a record in JSON, and a line that begins none, stay as they are."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        assert in_local_time("2026-01-28T23:49:53.216+00:00 INFO agent: a 2026-01-28T23:49:53.216+00:00") == (
+            "2026-01-29 00:49:53.216 INFO agent: a 2026-01-28T23:49:53.216+00:00"
+        )
+        for line in ('{"at": "2026-01-28T23:49:53.216+00:00", "level": "info"}', "Traceback", "", "2026 files"):
+            assert in_local_time(line) == line
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_logs_in_json_keep_utc(raven: Callable[..., Ran], home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 3339 UTC is public there; people get the time of their clock."""
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        record = "2026-01-28T23:49:53.216+00:00 INFO agent: started"
+        home.create()
+        home.log_file.parent.mkdir(parents=True, exist_ok=True)
+        home.log_file.write_text(f"{record}\n")
+        assert json.loads(raven("logs", "--json").out)["lines"] == [record]
+        assert raven("logs").out == "2026-01-29 00:49:53.216 INFO agent: started\n"
+    finally:
+        monkeypatch.undo()
+        time.tzset()

@@ -17,7 +17,7 @@ from agent.cli.command import App, command
 from agent.cli.exit_codes import ExitCode
 from agent.cli.file_param import FILE
 from agent.cli.journal import follow_journal, is_in_journal, journal_lines
-from agent.cli.log_reader import LEVELS, LogFilter, last_lines
+from agent.cli.log_reader import LEVELS, LogFilter, in_local_time, last_lines
 from agent.cli.log_reader import follow as follow_file
 from agent.cli.output import TextLine, writing
 from agent.cli.param_types import Words
@@ -139,21 +139,22 @@ def write_bundle(app: App, target: Path, document: dict[str, Any]) -> None:
 def logs_command(app: App, follow: bool, lines: int, since: str | None, level: str | None) -> ExitCode:
     """Show the program's own log.
 
-    Each line names the source, the path and the operation it is about. A service's log is read from the journal.
+    Each line names the source, the path and the operation it is about, in local time; with --json in UTC. A service's
+    log is read from the journal.
     """
     file = app.home.log_file
     in_journal = is_in_journal(app.home)
     wanted = LogFilter.of(since, level)
     if follow:
         for text in follow_journal(lines, wanted) if in_journal else follow_file(file, lines, wanted):
-            app.output.each({"line": text}, lambda d: [TextLine(d["line"])])
+            app.output.each({"line": text}, lambda d: [TextLine(in_local_time(d["line"]))])
         return ExitCode.DONE
     in_file = file.exists() and not in_journal
     known = last_lines(file, lines, wanted) if in_file else journal_lines(lines, wanted)
     if known is None:
         raise NoLog(f"there is no log at {file}", f"under systemd: journalctl --user -u {USER_UNIT}")
     document = {"file": str(file) if in_file else None, "lines": known}
-    app.output.data(document, lambda d: [TextLine(text) for text in d["lines"]])
+    app.output.data(document, lambda d: [TextLine(in_local_time(text)) for text in d["lines"]])
     return ExitCode.DONE
 
 
