@@ -34,26 +34,30 @@ def judge_in_doubt(
         conflicts: open conflicts that no other operation has claimed.
 
     Returns:
-        The verdict, and the conflict for CONFLICT.
+        The verdict, and the open conflict that refuses the operation: always for CONFLICT, perhaps for APPLIED.
     """
     base = operation.base_version
     if operation.verb is Verb.MOVE:
         return _judge_move(operation, head), None
-    holds_ours = (head.hash if head else None) == operation.hash
-    for conflict in conflicts:
-        # An open conflict wins over the history: a refused text may be in the history from an earlier time. The base
-        # must be ours too, because another machine may have been refused the same text on another base.
-        same = conflict.path == operation.path and conflict.local_hash == operation.hash
-        if same and is_base(base, conflict.base_hash, conflict.base_rev) and not holds_ours:
-            return InDoubtVerdict.CONFLICT, conflict
-    if holds_ours:
-        # The server holds the bytes. It makes no difference which writer put them there.
-        return InDoubtVerdict.APPLIED, None
+    # The base must be ours too, because another machine may have been refused the same text on another base.
+    refusal = next((each for each in conflicts if _refuses(each, operation)), None)
+    if (head.hash if head else None) == operation.hash:
+        # The server holds the bytes. It makes no difference which writer put them there. A conflict about them has
+        # nothing left to decide, and no other evidence will name it again.
+        return InDoubtVerdict.APPLIED, refusal
+    if refusal is not None:
+        # An open conflict wins over the history: a refused text may be in the history from an earlier time.
+        return InDoubtVerdict.CONFLICT, refusal
     if operation.verb is Verb.UPSERT and not is_same_version(head, base) and find_applied(operation, head, versions):
         # The bytes came after our base and another version replaced them.
         return InDoubtVerdict.SUPERSEDED, None
     # No evidence: a needless conflict is better than an edit that is taken for applied.
     return InDoubtVerdict.NOT_APPLIED, None
+
+
+def _refuses(conflict: RemoteConflict, operation: Operation) -> bool:
+    same = conflict.path == operation.path and conflict.local_hash == operation.hash
+    return same and is_base(operation.base_version, conflict.base_hash, conflict.base_rev)
 
 
 def _judge_move(operation: Operation, head: Version | None) -> InDoubtVerdict:

@@ -126,9 +126,31 @@ class ConflictTracker:
         else:
             if parked is not None:
                 # The folder's text was refused, so it does not hold the head: that disagreement comes first.
-                self.save(replace(parked, mine=False, state=ConflictState.OPEN, choice=None, wanted_hash=None))
+                self._set_back(parked)
             self.open_between_trees(row, (found.id,), found.local_rev if found.local_hash == row.local.hash else None)
         return row
+
+    def end_refusal(self, row: PathRow, entry: StoredOperation, found: RemoteConflict) -> None:
+        """Close the server's conflict about an operation of ours whose text is the head: nothing differs.
+
+        A server on which closing may change a head that was not compared again keeps it, as a line of the list.
+        """
+        ctx = self._ctx
+        if not (ctx.setup.blind_resolve or ctx.setup.expected_hash):
+            return
+        self.unlist(found.id)
+        parked = ctx.parked.get(row.path)
+        if parked is not None and (entry.reason is PushReason.RESOLVE or parked.origin not in HEAD_IS_LOCAL):
+            # Its own end closes it as well.
+            self.join(parked, found.id, found.local_version)
+            return
+        if parked is not None:
+            self._set_back(parked)
+        self.close_quietly(row, found.id)
+
+    def _set_back(self, parked: Conflict) -> None:
+        """Have a text beside the head wait behind another conflict of its path."""
+        self.save(replace(parked, mine=False, state=ConflictState.OPEN, choice=None, wanted_hash=None))
 
     def lost_update(self, row: PathRow, operation: Operation | None, other: Version) -> None:
         """Park a version that was replaced unseen, by a push of ours or (``operation`` None) by another writer's."""

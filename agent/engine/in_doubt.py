@@ -216,7 +216,10 @@ class InDoubt:
         if verdict is InDoubtVerdict.APPLIED and before is not None and operation.verb is not Verb.MOVE:
             # The feed showed another version after our base, and ours is the head: it was replaced, and seen by no one.
             self._replaced(row, operation, before)
-        return replace(row, remote=side_of(held))
+        row = replace(row, remote=side_of(held))
+        if found is not None:
+            self._conflicts.end_refusal(row, entry, found)
+        return row
 
     def _leave(self, operation: Operation) -> None:
         """Record at the old path of a move that its file is away."""

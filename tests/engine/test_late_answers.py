@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from agent.core.conflict import ConflictOrigin
+from agent.core.events import FeedEvent
+from agent.core.reconcile import Step
 from agent.core.remote_records import Result
 from agent.engine import effects as e
 from agent.engine import messages as m
-from engine.harness import EngineHarness, conflict, head, sha, started, upsert
+from engine.harness import EngineHarness, conflict, delete, head, sha, started, upsert
 
 
 def abandoned() -> tuple[EngineHarness, e.Send]:
@@ -55,3 +59,44 @@ def test_a_listing_without_an_event_spares_a_newer_version() -> None:
     harness.rest()
     assert harness.trees("a.md") == (sha("two"),) * 3
     assert not harness.wants(e.Send)
+
+
+def refused_unseen(text: str | None, *feed: FeedEvent, blind: bool = True) -> EngineHarness:
+    """An edit or delete of a.md without an answer. The server holds by now what it should have become."""
+    harness = started()
+    harness.engine.configure(harness.now, structs.replace(harness.setup, blind_resolve=blind))
+    harness.saves("a.md", text)
+    if harness.engine.held is not None:
+        harness.tell(m.ApproveDeletes(harness.engine.held.plan))
+    harness.answer(Result.UNCERTAIN)
+    harness.feed(*feed)
+    return harness
+
+
+def test_a_refused_delete_of_a_file_that_is_away_is_closed() -> None:
+    """CF3: the file was moved before the delete arrived. Nothing is left to decide, and nobody else would close it."""
+    harness = refused_unseen(None, delete("a.md", 20))
+    harness.shows("a.md", None, conflict("k1", "a.md", "one", None, "two"))
+    (known,) = harness.conflicts()
+    assert (known.server_ids, known.origin) == (("k1",), ConflictOrigin.STALE_OWN)
+    assert harness.take(e.CloseConflict).server_id == "k1"
+
+
+def test_a_refused_text_that_is_the_head_is_closed() -> None:
+    """CF3: somebody else wrote the same text. A person sees no conflict, and a later edit is one of that head."""
+    harness = refused_unseen("mine", upsert("a.md", "mine", 20))
+    harness.saves("a.md", "later")
+    harness.shows("a.md", head("a.md", "mine", "one"), conflict("k1", "a.md", "one", "mine", "two"))
+    assert harness.trees("a.md") == (sha("mine"), sha("later"), sha("mine"))
+    closed = harness.take(e.CloseConflict)
+    assert closed.server_id == "k1"
+    harness.closes(closed.conflict)
+    harness.shows("a.md", head("a.md", "mine", "one"))
+    assert not harness.conflicts() and harness.row("a.md").step is Step.PUSH
+
+
+def test_a_refusal_stays_where_closing_may_change_the_head() -> None:
+    """Its server would put the conflict's old head in the place of a newer one that nobody has seen."""
+    harness = refused_unseen(None, delete("a.md", 20), blind=False)
+    harness.shows("a.md", None, conflict("k1", "a.md", "one", None, "two"))
+    assert not harness.conflicts() and not harness.wants(e.CloseConflict)

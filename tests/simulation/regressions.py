@@ -187,4 +187,9 @@ REGRESSIONS = (
         Plan(822153, "plain"),
         ("server  moves a.md to d/a.md", "B       replaces d/a.md = a"),
     ),
+    Regression(
+        "a_refused_delete_of_a_file_that_was_moved_is_closed",
+        Plan(901694, "plain"),
+        ("server  moves a.md to b.txt", "server  late commits arrives"),
+    ),
 )

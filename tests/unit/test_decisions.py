@@ -63,6 +63,14 @@ SETTLING = [
     ("a delete was refused", _operation(Verb.DELETE, None), C, [C, A], [_conflict(None)], Verdict.CONFLICT),
     ("a create nobody took", _operation(base=None), None, [], [], Verdict.NOT_APPLIED),
 ]
+OVER = [
+    ("a refused text is the head by now", _operation(), B, [_conflict(B)], ["k"]),
+    ("a refused delete whose file is away by now", _operation(Verb.DELETE, None), None, [_conflict(None)], ["k"]),
+    ("another text was refused", _operation(), B, [_conflict(D)], []),
+    ("it was refused at another path", _operation(), B, [_conflict(B, path="o.md")], []),
+    ("it was refused on another base", _operation(base=D), B, [_conflict(B)], []),
+    ("nothing was refused", _operation(), B, [], []),
+]
 
 
 @pytest.mark.parametrize(
@@ -75,6 +83,16 @@ def test_settling(
     found, conflict = judge_in_doubt(op, version_of(head), [Version(each) for each in versions], conflicts)
     assert found is verdict
     assert (conflict is not None) == (verdict is Verdict.CONFLICT)
+
+
+@pytest.mark.parametrize(("op", "head", "conflicts", "closed"), [c[1:] for c in OVER], ids=[c[0] for c in OVER])
+def test_a_refusal_that_is_over_is_named(
+    op: Operation, head: str | None, conflicts: list[RemoteConflict], closed: list[str]
+) -> None:
+    """The server holds what was refused: the operation counts as applied, and its conflict is still to be closed."""
+    verdict, found = judge_in_doubt(op, version_of(head), [], conflicts)
+    assert verdict is Verdict.APPLIED
+    assert [each.id for each in (found,) if each is not None] == closed
 
 
 def _history(*versions: tuple[str, str]) -> list[Version]:
