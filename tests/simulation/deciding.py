@@ -37,10 +37,9 @@ def proposal(world: World, machine: Machine, conflict: Conflict) -> bytes | None
         return None
     if base is None:
         raise WrongMerge(f"{conflict.path} is merged without the text of its base")
-    listed = {
-        found["id"]: found["baseHash"] for found in world.ask("sources/conflicts", sourceId=world.source_id)[1]["data"]
-    }
-    for server_id in conflict.server_ids if conflict.origin is ConflictOrigin.SERVER_EDIT else ():
+    # Only Raven's dialect has conflicts about edits that were made on the server, and names their bases.
+    listed = world.open_conflicts() if conflict.origin is ConflictOrigin.SERVER_EDIT else {}
+    for server_id in conflict.server_ids:
         if listed.get(server_id, conflict.base_hash) != conflict.base_hash:
             raise WrongMerge(f"{conflict.path} is merged on {world.script.word(conflict.base_hash)}")
     world.people.add(offered.text)

@@ -43,8 +43,7 @@ class DecisionAudit:
                     self.due[decided.id] = decided, equals
         for decided, equals in [each for each in self.due.values() if each[0].id not in parked]:
             del self.due[decided.id]
-            still = {found["id"] for found in world.ask("sources/conflicts", sourceId=world.source_id)[1]["data"]}
-            for identifier in sorted(equals & still):
+            for identifier in sorted(equals & world.open_conflicts().keys()):
                 yield f"left open: the decision on {decided.path} is over, and {identifier}, its equal, is open"
 
 

@@ -6,6 +6,7 @@ from agent.core.model import Reason
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.engine.config import RunMode
+from agent.index.operations import OperationState
 from simulation import deciding
 from simulation.indexes import SOURCE
 from simulation.machine import Machine, Waiting
@@ -70,12 +71,14 @@ class Ending:
         raise NeverAtRest(f"not at rest after {ROUNDS} rounds: {self._state()}")
 
     def _lacks_ids(self) -> bool:
-        """Whether a file that a restored server had lost, and took again without naming it, is not known by its id.
+        """Whether a file is not known by its id, which the next round has the machine learn.
 
-        A verification during which it was sent leaves it to the next one.
+        A file that a restored server had lost, and took again without naming it, waits for the next verification if it
+        was sent during this one. A daemon reads the event of its own push with its next poll.
         """
         plain = self._world.plain
-        return plain is not None and "server" in self._world.restored and bool(plain.complaints(self._world))
+        learns = "server" in self._world.restored or any(map(_has_unread_echo, self._world.machines))
+        return plain is not None and learns and bool(plain.complaints(self._world))
 
     def _begin_pass(self, machine: Machine, number: int) -> None:
         """Of a machine where only single passes are made, a new process."""
@@ -150,6 +153,14 @@ class Ending:
     def _state(self) -> str:
         views = [f"{x.name}: {x.engine.view()}" for x in self._world.machines]
         return "\n".join([*differences(self._world), *views])
+
+
+def _has_unread_echo(machine: Machine) -> bool:
+    """Whether an acknowledged push was not seen in the feed yet. A single pass ends later than that."""
+    operations = machine.engine._ctx.open_operations.values() if machine.alive else ()
+    return machine.habits.run_mode is RunMode.DAEMON and any(
+        entry.state is OperationState.ACKED for entries in operations for entry in entries
+    )
 
 
 def _act(machine: Machine) -> bool:

@@ -232,6 +232,13 @@ class World:
         """As in ``Surroundings``."""
         delete_audit.check_removals(self, to_recheck, effect)
 
+    def open_conflicts(self) -> dict[str, str | None]:
+        """Id of each open conflict on the server -> the base hash that it names; only Raven's dialect names one."""
+        if self.plain is not None:
+            return dict.fromkeys(self.plain.open_conflicts())
+        listed = self.ask("sources/conflicts", sourceId=self.source_id)[1]["data"]
+        return {found["id"]: found["baseHash"] for found in listed}
+
     # The run
 
     def run(self) -> None:

@@ -54,8 +54,8 @@ def judged(
 
 
 def test_an_operation_has_one_verdict_and_one_named_conflict() -> None:
-    """Whatever a server shows, there is one verdict. A conflict that refuses the operation is named with it, and no other
-    one: nobody else would close it.
+    """Whatever a server shows, there is one verdict. A conflict that refuses the operation is named with it, and no
+    other: nobody else would close it.
     """
     for (operation, *_, listed), verdict, found in _settled():
         assert isinstance(verdict, Verdict)
