@@ -75,22 +75,25 @@ def find_applied(operation: Operation, head: Version | None, versions: Sequence[
         head: the version that the server holds at the path now; None is "no file".
         versions: the file's history, newest first.
     """
-    if not _is_history_of_ours(operation, head):
+    if not is_history_of_ours(operation, None if head is None else head.remote_id):
         return None
     return next((each for each in _since(operation.base_version, versions) if each.hash == operation.hash), None)
 
 
-def _is_history_of_ours(operation: Operation, head: Version | None) -> bool:
-    """Return True if the history shown at the path is known to be that of the operation's own file.
+def is_history_of_ours(operation: Operation, file: str | None) -> bool:
+    """Return True if the history of a file is known to be that of the operation's own file.
 
     Where files have ids, a file that moved to the path brings the history of its old path. A new file of ours has no id
-    until the server answers, so a history never proves it: the server itself was asked first, and had no proof.
+    until the server answers, so a history alone never proves it, even if its first version is ours and has our bytes.
+
+    Args:
+        operation: the operation. Its id of the file may be known by other evidence, as from an upload session.
+        file: the id of the file with this history; None where the path is the only identity.
     """
-    if head is None or head.remote_id is None:
-        # The path is the only identity.
+    if file is None:
         return True
     if operation.remote_id is not None:
-        return operation.remote_id == head.remote_id
+        return operation.remote_id == file
     # The revision of the base names the file as well as the content.
     return operation.base_rev is not None
 

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from agent.core.errors import Problem, ProblemKind
 from agent.core.events import Page, Span
+from agent.core.in_doubt import is_history_of_ours
 from agent.core.model import Mode, Resolution
 from agent.core.remote_records import (
     Operation,
@@ -187,11 +188,14 @@ class PlainRemote:
         self._pusher.cancel(operation_id)
 
     def recall(self, source_id: str, operation: Operation, resume: str | None) -> Outcome:
-        """See ``Remote``. A version is ours if this machine made it of our bytes, on our base."""
+        """See ``Remote``. A version is ours if this machine made it of our bytes, on our base.
+
+        A new file counts if the log says that it was made at this path, and did not move here.
+        """
         path = operation.old_path or operation.path
         identifier = operation.remote_id or self._id_at(source_id, path) or self._id_at(source_id, operation.path)
         versions = []
-        if identifier is not None:
+        if identifier is not None and self._is_of(source_id, operation, identifier):
             try:
                 versions = self._files.versions(identifier)
             except RemoteCallError as failure:
@@ -205,6 +209,12 @@ class PlainRemote:
         own = self._own_conflicts(source_id) if operation.verb is not Verb.MOVE else ()
         found = next((c for c in own if (c.path, c.local_hash) == wanted and _is_base_of(c, operation)), None)
         return Outcome(operation.id, Result.UNCERTAIN if found is None else Result.CONFLICT, found)
+
+    def _is_of(self, source: str, operation: Operation, identifier: str) -> bool:
+        """Whether the history of a file is that of the operation's own file."""
+        is_new = operation.verb is Verb.UPSERT and operation.base is None
+        made_here = is_new and self._feed.made_at(source, identifier) == operation.path
+        return made_here or is_history_of_ours(operation, identifier)
 
     def fetch(self, source_id: str, transfer: Transfer, offset: int, sink: Sink) -> None:
         """See ``Remote``."""

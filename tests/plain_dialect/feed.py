@@ -108,17 +108,29 @@ class Feed:
 
     def deleted_file(self, source: str, path: str) -> str | None:
         """The id of the file that was at a path last, from the whole log; None if the log does not say."""
-        cursor, more, found = 0, True, None
+        found = None
+        for each in self._whole_log(source):
+            if path in (each.get("old_path"), each.get("new_path")):
+                found = text(each, "resource_id")
+        return found
+
+    def made_at(self, source: str, identifier: str) -> str | None:
+        """The path at which a file was made, from the whole log; None if the log does not say."""
+        log = self._whole_log(source)
+        made = (each for each in log if (each["resource_id"], each["kind"]) == (identifier, "created"))
+        return next((maybe_text(each, "new_path") for each in made), None)
+
+    def _whole_log(self, source: str) -> list[Row]:
+        """Every change of a file, oldest first; none if the log begins later."""
+        cursor, more, found = 0, True, list[Row]()
         while more:
             try:
                 changes, cursor, more = self._read(source, cursor, LIMIT)
             except RemoteCallError as failure:
                 if failure.status == 400:
-                    return None
+                    return []
                 raise
-            for each in changes:
-                if each["resource"] == "file" and path in (each.get("old_path"), each.get("new_path")):
-                    found = text(each, "resource_id")
+            found += [each for each in changes if each["resource"] == "file"]
         return found
 
     def _read(self, source: str, cursor: int, limit: int) -> tuple[list[Row], int, bool]:

@@ -155,7 +155,7 @@ def _echo_by_path() -> AbstractContextManager[object]:
 
 
 def _foreign_history() -> AbstractContextManager[object]:
-    return instead(in_doubt, "_is_history_of_ours", lambda _operation, _head: True)
+    return instead(in_doubt, "is_history_of_ours", lambda _operation, _file: True)
 
 
 def _missing_is_deleted() -> AbstractContextManager[object]:

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from agent.core.errors import Problem, ProblemKind
 from agent.core.events import Page, Span
+from agent.core.in_doubt import is_history_of_ours
 from agent.core.model import Mode, Resolution
 from agent.core.remote_records import (
     Operation,
@@ -306,13 +307,14 @@ class ScaiDriveRemote:
         """See ``Remote``. A version is proof if this user made it of our bytes, on our base.
 
         The server knows users and no devices there. The same edit on the same base from another machine of the user is
-        as good as ours.
+        as good as ours. A file that is only found at the path of a new one may have been moved there, so it proves
+        nothing; the upload session names the file that it made.
         """
-        identifier = self._made_by_session(operation, resume) or operation.remote_id
-        identifier = identifier or self._id_at(source_id, operation.old_path or operation.path)
+        named = replace(operation, remote_id=self._made_by_session(operation, resume) or operation.remote_id)
+        identifier = named.remote_id or self._id_at(source_id, operation.old_path or operation.path)
         if identifier is None:
             identifier = self._id_at(source_id, operation.path)
-        if identifier is not None and operation.verb is Verb.UPSERT:
+        if identifier is not None and operation.verb is Verb.UPSERT and is_history_of_ours(named, identifier):
             made = self._made(identifier, operation)
             if made is not None:
                 return Outcome(operation.id, Result.APPLIED, rev=made.rev, remote_id=identifier)

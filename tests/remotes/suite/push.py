@@ -217,6 +217,16 @@ class PushPromises:
         unsent = world.edit("a.md", "A", "B")
         assert world.remote.recall(world.source, unsent.operation, None).result is Result.UNCERTAIN
 
+    def test_a_file_that_moved_here_proves_no_new_one(self, world: World) -> None:
+        """CR4: its first version is ours and has the bytes of the new file in doubt, which was made at another path."""
+        needs(world.can.moves, "moves")
+        world.results(world.edit("a.md", "A"))
+        world.drain()
+        world.move("a.md", "b.md")
+        world.put("b.md", "B")
+        unsent = world.edit("b.md", "A")
+        assert world.remote.recall(world.source, unsent.operation, None).result is Result.UNCERTAIN
+
 
 class MovePromises:
     """What a dialect that can move files promises."""
