@@ -37,6 +37,11 @@ class Folders:
         """Return the folder at this path; None if it is not known."""
         return self._one("path = ?", source, path)
 
+    def has_other(self, source: int, path: str, identifier: str) -> bool:
+        """Return True if a folder with another id is known at this path."""
+        sql = "SELECT 1 FROM folders WHERE source = ? AND path = ? AND id <> ? LIMIT 1"
+        return self._db.execute(sql, (source, path, identifier)).fetchone() is not None
+
     def all(self, source: int) -> list[RemoteFolder]:
         """Return the folders of a source in path order."""
         found = self._db.execute("SELECT id, path, parent FROM folders WHERE source = ? ORDER BY path", (source,))

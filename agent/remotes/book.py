@@ -69,6 +69,10 @@ class Book(Protocol):
         """Return the path of a folder; None if it is not known."""
         ...
 
+    def has_other_folder(self, path: str, folder_id: str) -> bool:
+        """Return True if another folder than this one is known at the path: one of them is known as of another time."""
+        ...
+
     def is_kept(self, path: str) -> bool:
         """Return False if the server's preferences leave a file out, so that its content need not be read."""
         ...
@@ -109,6 +113,10 @@ class EmptyBook:
     def folder_path(self, folder_id: str) -> str | None:
         """See ``Book``."""
         return None
+
+    def has_other_folder(self, path: str, folder_id: str) -> bool:
+        """See ``Book``."""
+        return False
 
     def is_kept(self, path: str) -> bool:
         """See ``Book``."""

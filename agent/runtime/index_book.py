@@ -53,6 +53,11 @@ class IndexBook:
             found = index.folders.get(self._source, folder_id)
             return None if found is None else found.path
 
+    def has_other_folder(self, path: str, folder_id: str) -> bool:
+        """See ``Book``."""
+        with self._reading() as index:
+            return index.folders.has_other(self._source, path, folder_id)
+
     def is_kept(self, path: str) -> bool:
         """See ``Book``."""
         return self._scope.rule_against(path) is None

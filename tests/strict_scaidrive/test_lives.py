@@ -36,6 +36,11 @@ def test_the_feed_follows_a_folder_that_the_walk_missed(tmp_path: Path) -> None:
     assert feed_lives.broken_law(120, tmp_path) is None
 
 
+def test_the_feed_tells_two_folders_of_one_path_apart(tmp_path: Path) -> None:
+    """The walk met the second one; the changes then filled, moved and emptied the first one."""
+    assert feed_lives.broken_law(528, tmp_path) is None
+
+
 def test_a_crash_never_ends_the_sign_in(tmp_path: Path) -> None:
     """Each refresh token is good once; the stored pair is the server's newest, unless its answer was lost."""
     for seed in range(30):

@@ -130,6 +130,11 @@ def test_folders_are_found_by_path_and_id_and_move_together(kept: Kept) -> None:
     kept.folders(RemoteFolder("d", "moved/d", None))
     assert (kept.book.folder_id("d/e"), kept.book.folder_id("moved/d/e")) == (None, "e")
     assert kept.book.folder_path("dd") == "dd"
+    kept.folders(RemoteFolder("d2", "moved/d", None))
+    others = [("moved/d", "d"), ("moved/d", "d2"), ("moved/d", "new"), ("moved/d/e", "e"), ("never", "d")]
+    assert [kept.book.has_other_folder(*each) for each in others] == [True, True, True, False, False]
+    kept.folders(gone=("d2",))
+    kept.folders(RemoteFolder("e", "moved/d/e", "d"))
     kept.folders(gone=("d", "never"))
     assert [kept.book.folder_path(each) for each in ("d", "e", "dd")] == [None, None, "dd"]
     assert kept.book.folder_id("d") is None

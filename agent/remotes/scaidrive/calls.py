@@ -110,6 +110,16 @@ class Calls:
         """Return a file's record. Raises NOT_FOUND, or GONE for a deleted one."""
         return file_of(self.get("files/{}", (identifier,), limits=DecodeLimits.RECORD))
 
+    def place(self, identifier: str) -> str | None:
+        """Return the relative path of a file; None if it was deleted. Raises NOT_FOUND, which may mean hidden."""
+        try:
+            found = self.file(identifier)
+        except RemoteCallError as failure:
+            if failure.problem.kind is ProblemKind.GONE:
+                return None
+            raise
+        return None if found.deleted else found.path
+
     def versions(self, identifier: str) -> list[VersionRow]:
         """Return every version of a file, newest first. Raises NOT_FOUND, or GONE for a deleted one."""
         found = versions_of(self.get("files/{}/versions", (identifier,)))

@@ -20,6 +20,7 @@ from agent.remotes.http.request import Priority
 from agent.remotes.scaidrive.ahead import ReadAhead
 from agent.remotes.scaidrive.batches import FileBatches
 from agent.remotes.scaidrive.calls import MISSING, Calls
+from agent.remotes.scaidrive.places import DoubtfulFile, corrections
 from agent.remotes.scaidrive.position import ChangePosition, Walked
 from agent.remotes.scaidrive.tree import ShareFolders
 from agent.remotes.scaidrive.wire import ChangeRow, ChangesPage, VersionRow, changes_of, cursor_of, is_beyond
@@ -235,6 +236,9 @@ class _PageReading:
     def changes(self, page: ChangesPage) -> Page:
         """Deliver the changes of a page of the server, or as many of them as the allowed calls resolve."""
         position, changes = self._position, page.changes
+        if position.doubtful and not changes and not page.more:
+            position.skip(page.cursor)
+            return self._compare_places()
         done = position.done if 0 < position.done <= len(changes) else 0
         if done and changes[done - 1].id != position.newest:
             # The log is another one than before. To deliver a change twice is harmless.
@@ -258,7 +262,7 @@ class _PageReading:
             if self._size >= self._calls.limits.contents and done < len(changes):
                 return self._page(more=True)
         position.skip(page.cursor)
-        return self._page(more=page.more or bool(position.walk))
+        return self._page(more=page.more or bool(position.walk or position.doubtful))
 
     def _deliver_change(self, change: ChangeRow, later: Sequence[ChangeRow]) -> None:
         if change.kind == "file":
@@ -270,36 +274,71 @@ class _PageReading:
         new = change.path
         if change.change != "created":
             self._tree.forget(self._share)
+        old = change.old_path or self._book.folder_path(change.resource)
         if change.is_delete:
             self._gone.append(change.resource)
-            self._events += self._below(self._place_of(change), None)
+            self._events += self._below(old, None, change.resource)
             return
         assert new is not None
         if change.change in ("moved", "renamed"):
-            self._events += self._below(self._place_of(change), new)
+            self._events += self._below(old, new, change.resource)
             if self._book.folder_path(change.resource) is None:
                 # It came to a folder that the walk had passed, out of one that it had not reached.
                 self._position.walk.append(Walked(change.resource, new))
         parent = posixpath.dirname(new)
         self._folders.append(RemoteFolder(change.resource, new, self._book.folder_id(parent) if parent else None))
 
-    def _place_of(self, change: ChangeRow) -> str | None:
-        """Return the path at which the book has the files of a folder before a change; None if it has none of them.
+    def _below(self, old: str | None, new: str | None, folder: str) -> Iterator[FeedEvent]:
+        """Yield the moves or deletes of the files below a folder that was moved or deleted.
 
-        The walk may be ahead of the changes: then another folder is at the path already, with files of its own.
+        The walk may be ahead of the changes: then another folder is at the path already. Nothing here says which of the
+        two holds a file, so the server is asked at the end.
         """
-        old = change.old_path or self._book.folder_path(change.resource)
-        there = self._book.folder_id(old) if old else None
-        return old if there in (None, change.resource) else None
-
-    def _below(self, old: str | None, new: str | None) -> Iterator[FeedEvent]:
         position = self._position
-        for file in list(self._book.files_below(old)) if old else ():
+        known = {(each.file, each.path) for each in position.doubtful}
+        files = [f for f in (self._book.files_below(old) if old else ()) if (f.remote_id, f.path) not in known]
+        if old and self._book.has_other_folder(old, folder):
+            position.doubtful += [DoubtfulFile(file.remote_id, file.path) for file in files if file.remote_id]
+            return
+        for file in files:
             if new is None:
                 yield Delete(file.path, position.next(), None, file.remote_id)
             else:
                 path = posixpath.join(new, file.path[len(old or "") + 1 :])
                 yield Move(file.path, path, file.hash, position.next(), None, file.rev, file.remote_id, file.size)
+
+    def _compare_places(self) -> Page:
+        """Compare the places of the doubtful files with the server, and deliver what differs."""
+        position = self._position
+        if not position.settled:
+            position.settled = True
+            return self._page(more=True, barrier=True)
+        begun = len(position.doubtful)
+        try:
+            while position.doubtful:
+                self._compare_place(position.doubtful[0])
+                del position.doubtful[0]
+        except RemoteCallError as failure:
+            self._may_continue(failure, moved=len(position.doubtful) < begun)
+        position.settled = False
+        return self._page(more=bool(position.doubtful))
+
+    def _compare_place(self, doubtful: DoubtfulFile) -> None:
+        try:
+            place = self._calls.place(doubtful.file)
+        except RemoteCallError as failure:
+            if failure.problem.kind is not ProblemKind.NOT_FOUND:
+                raise
+            # It may only be hidden from this account.
+            return
+        there = doubtful.file if place == doubtful.path else self._tree.file(self._share, doubtful.path)
+        entries = {path: self._book.entry_at(path) for path in (place, doubtful.path) if path is not None}
+        known = {path: None if entry is None else entry.remote_id for path, entry in entries.items()}
+        for path, identifier in corrections(doubtful, place, there, known).items():
+            if identifier is None:
+                self._events.append(Delete(path, self._position.next(), None, doubtful.file))
+            else:
+                self._deliver(path, identifier)
 
     def _of_file(self, change: ChangeRow, later: Sequence[ChangeRow]) -> list[FeedEvent]:
         position, book, identifier = self._position, self._book, change.resource

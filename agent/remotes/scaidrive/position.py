@@ -7,6 +7,8 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
+from agent.remotes.scaidrive.places import DoubtfulFile
+
 
 class Walked(Struct):
     """A folder that is still to be walked.
@@ -34,6 +36,7 @@ class ChangePosition(Struct):
         before, first: an earlier cursor and the id of the first change behind it. A server that was restored from an
             older copy has another change there, or none.
         settled: the book holds everything that was delivered.
+        doubtful: files whose places are compared with the server once every change was read.
     """
 
     cursor: str
@@ -44,6 +47,7 @@ class ChangePosition(Struct):
     before: str | None = None
     first: str | None = None
     settled: bool = False
+    doubtful: list[DoubtfulFile] = []
 
     @classmethod
     def from_json(cls, state: str | None) -> ChangePosition | None:

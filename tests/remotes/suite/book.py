@@ -102,6 +102,10 @@ class MemoryBook:
         found = self.folders.get(folder_id)
         return None if found is None else found.path
 
+    def has_other_folder(self, path: str, folder_id: str) -> bool:
+        """See ``Book``."""
+        return any(folder.path == path and folder.id != folder_id for folder in self.folders.values())
+
     def is_kept(self, path: str) -> bool:
         """See ``Book``."""
         return True
