@@ -5,8 +5,13 @@ from __future__ import annotations
 import itertools
 
 import pytest
+from msgspec.structs import replace
 
+from agent.core.events import Delete
 from agent.remotes.scaidrive.places import DoubtfulFile, corrections
+from simulation.mutant import nothing
+from strict_scaidrive.lives import BusyWorld
+from strict_scaidrive.state import DriveTraps
 
 FILE = DoubtfulFile("f1", "d/a.md")
 IDS = (None, "f1", "f2")
@@ -29,3 +34,30 @@ def test_the_book_holds_what_the_server_says(place: str | None) -> None:
         assert lost in ({}, {"d/a.md": "f1"})
         assert not lost or (place != "d/a.md" and there is None)
         assert all(known[path] != identifier for path, identifier in made.items())
+
+
+@pytest.mark.parametrize("is_hidden", [False, True])
+def test_a_file_of_a_replaced_folder_leaves_its_old_path(is_hidden: bool) -> None:
+    """The walk met the folder that took its name. A file that is hidden meanwhile is no deleted file."""
+    world = BusyWorld(DriveTraps())
+    reader = world.other("reader")
+
+    def replaces(path: str, _body: bytes) -> None:
+        if "/children" in path:
+            world.meanwhile = nothing
+            world.put("d/a.md", "old")
+            world.move("d", "g")
+            world.put("d/b.md", "new")
+
+    world.meanwhile = replaces
+    page = reader.remote.pull(world.source, None, 0.0, world.clock.now)
+    reader.book.commit_page(page)
+    if is_hidden:
+        folder = world.file("g/a.md").folder
+        assert folder is not None
+        world.server.state.folders[folder] = replace(world.server.state.folders[folder], hidden=True)
+    events, _ = reader.drain(page.state)
+    deleted = [event.path for event in events if isinstance(event, Delete)]
+    assert deleted == ([] if is_hidden else ["d/a.md"])
+    assert sorted(reader.book.files) == (["d/a.md"] if is_hidden else []) + ["d/b.md", "g/a.md"]
+    world.close()
