@@ -38,7 +38,7 @@ def proposal(world: World, machine: Machine, conflict: Conflict) -> bytes | None
     if base is None:
         raise WrongMerge(f"{conflict.path} is merged without the text of its base")
     # Only Raven's dialect has conflicts about edits that were made on the server, and names their bases.
-    listed = world.open_conflicts() if conflict.origin is ConflictOrigin.SERVER_EDIT else {}
+    listed = world.conflict_bases() if conflict.origin is ConflictOrigin.SERVER_EDIT else {}
     for server_id in conflict.server_ids:
         if listed.get(server_id, conflict.base_hash) != conflict.base_hash:
             raise WrongMerge(f"{conflict.path} is merged on {world.script.word(conflict.base_hash)}")

@@ -43,7 +43,7 @@ class DecisionAudit:
                     self.due[decided.id] = decided, equals
         for decided, equals in [each for each in self.due.values() if each[0].id not in parked]:
             del self.due[decided.id]
-            for identifier in sorted(equals & world.open_conflicts().keys()):
+            for identifier in sorted(equals & world.conflict_bases().keys()):
                 yield f"left open: the decision on {decided.path} is over, and {identifier}, its equal, is open"
 
 

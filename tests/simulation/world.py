@@ -232,7 +232,7 @@ class World:
         """As in ``Surroundings``."""
         delete_audit.check_removals(self, to_recheck, effect)
 
-    def open_conflicts(self) -> dict[str, str | None]:
+    def conflict_bases(self) -> dict[str, str | None]:
         """Id of each open conflict on the server -> the base hash that it names; only Raven's dialect names one."""
         if self.plain is not None:
             return dict.fromkeys(self.plain.open_conflicts())
