@@ -86,6 +86,8 @@ class Claim(enum.Enum):
     """The same disagreement as one that was resolved here; what was decided then is the head."""
     STALE_OWN = "stale_own"
     """A late old push of ours."""
+    OVER = "over"
+    """A push of ours that is over, or its equal, was refused, and its text is the head: nothing differs."""
     UNSURE = "unsure"
     """Perhaps ours; its base decides, and the feed does not say it. The list of conflicts does."""
     FOREIGN = "foreign"
@@ -129,8 +131,17 @@ def claim(
         return Claim.STALE_OWN
     if any(_was_decided(past, found, head) for past in resolved):
         return Claim.RESOLVED if found.base_known else Claim.UNSURE
+    if parked is None and _is_head(found, head):
+        # It may be the late second copy of our own push, which no other evidence names.
+        return Claim.OVER
     # A push of ours carried this text and was applied or resolved. This refusal is another machine's.
     return Claim.FOREIGN
+
+
+def _is_head(found: ConflictEvidence, head: str | None) -> bool:
+    """Return True if the head is what was refused. A text of unknown hash has a revision, which a delete has not."""
+    is_known = found.local_hash is not None or found.local_rev is None
+    return found.base_known and is_known and found.local_hash == head
 
 
 def is_same_disagreement(conflict: Conflict, found: ConflictEvidence | RemoteConflict) -> bool:

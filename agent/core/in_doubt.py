@@ -57,6 +57,9 @@ def judge_in_doubt(
 
 def _refuses(conflict: RemoteConflict, operation: Operation) -> bool:
     same = conflict.path == operation.path and conflict.local_hash == operation.hash
+    if operation.hash is None and conflict.local_rev is not None:
+        # A text of unknown hash was refused, and no delete.
+        return False
     return same and is_base(operation.base_version, conflict.base_hash, conflict.base_rev)
 
 

@@ -109,6 +109,10 @@ class ServerConflicts:
             case Claim.STALE_OWN | Claim.RESOLVED if parked is None:
                 self._conflicts.unlist(found.id)
                 self._conflicts.close_quietly(row, found.id)
+            case Claim.OVER if self._ctx.setup.blind_resolve:
+                # Closing leaves the head there.
+                self._conflicts.unlist(found.id)
+                self._conflicts.close_quietly(row, found.id)
             case Claim.UNSURE:
                 self._want_base(found)
                 self._open_foreign(row, found)

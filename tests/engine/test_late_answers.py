@@ -100,3 +100,29 @@ def test_a_refusal_stays_where_closing_may_change_the_head() -> None:
     harness = refused_unseen(None, delete("a.md", 20), blind=False)
     harness.shows("a.md", None, conflict("k1", "a.md", "one", None, "two"))
     assert not harness.conflicts() and not harness.wants(e.CloseConflict)
+
+
+def listed_late(*, blind: bool) -> EngineHarness:
+    """Both sides hold "mine", which was pushed here; the list holds the refusal of a second copy of that push."""
+    harness = started()
+    harness.engine.configure(harness.now, structs.replace(harness.setup, blind_resolve=blind))
+    harness.saves("a.md", "mine")
+    ids = harness.answer(Result.APPLIED)
+    harness.feed(upsert("a.md", "mine", 20, ids[0]))
+    harness.listed = (conflict("k1", "a.md", "one", "mine", "mine"),)
+    harness.engine._ctx.in_flight.request_conflicts()
+    harness.feed()
+    return harness
+
+
+def test_a_late_copy_of_an_applied_push_is_closed() -> None:
+    """CF3: listed as another machine's, it would stay open with nobody to close it."""
+    harness = listed_late(blind=True)
+    harness.shows("a.md", head("a.md", "mine", "one"), *harness.listed or ())
+    assert harness.take(e.CloseConflict).server_id == "k1"
+
+
+def test_a_late_copy_is_listed_where_closing_may_change_the_head() -> None:
+    """Its server would put the conflict's old head in the place of a newer one that nobody has seen."""
+    (known,) = listed_late(blind=False).conflicts()
+    assert known.origin is ConflictOrigin.FOREIGN

@@ -254,6 +254,7 @@ def test_what_happens_next(case: Case) -> None:
 
 PUSH = OwnPush(MINE, BASE)
 LISTED = ConflictEvidence("k9", MINE, HEAD, base_hash=BASE, base_known=True)
+AT_HEAD = ConflictEvidence("k9", HEAD, MINE, base_hash=BASE, base_known=True)
 FORGOTTEN = ConflictEvidence("k9", MINE, HEAD, base_rev="v1", base_known=True)
 RESOLVED = resolving(between(server_ids=()), Resolution.KEEP_RAVEN, HEAD)
 
@@ -275,6 +276,14 @@ CLAIMS = [
     ("our push had no base, and the server forgot that of another one", FORGOTTEN,
      (OwnPush(MINE, None, abandoned=True),), None, (), Claim.FOREIGN),
     ("our push was applied; theirs was refused", LISTED, (PUSH,), None, (), Claim.FOREIGN),
+    ("our push was applied, and its copy was refused", AT_HEAD, (OwnPush(HEAD, BASE),), None, (), Claim.OVER),
+    ("the feed does not say its base", replace(AT_HEAD, base_known=False), (OwnPush(HEAD, BASE),), None, (),
+     Claim.FOREIGN),
+    ("the copy of a push on another base", AT_HEAD, (OwnPush(HEAD, NEWER),), None, (), Claim.FOREIGN),
+    ("no push of ours, its text is the head", AT_HEAD, (), None, (), Claim.FOREIGN),
+    ("the path is parked", AT_HEAD, (OwnPush(HEAD, BASE),), between(), (), Claim.FOREIGN),
+    ("our delete, and a text of unknown hash", replace(AT_HEAD, local_hash=None, local_rev="v3"),
+     (OwnPush(None, BASE),), None, (), Claim.FOREIGN),
     ("we show a newer text than theirs", LISTED, (PUSH,), between(local_hash=NEWER), (), Claim.FOREIGN),
 ]  # fmt: skip
 
@@ -290,6 +299,15 @@ def test_whose_conflict_it_is(
 ) -> None:
     """One row of the table of claims."""
     assert claim(found, own, parked, resolved, HEAD) is expected, says
+
+
+@pytest.mark.parametrize(("rev", "head", "expected"), [
+    (None, None, Claim.OVER), (None, HEAD, Claim.FOREIGN), ("v3", None, Claim.FOREIGN),
+])  # fmt: skip
+def test_a_refused_delete_is_over_where_no_file_is(rev: str | None, head: str | None, expected: Claim) -> None:
+    """A refused text of unknown hash has a revision, and is no delete."""
+    found = ConflictEvidence("k9", None, MINE, base_hash=BASE, base_known=True, local_rev=rev)
+    assert claim(found, (OwnPush(None, BASE),), None, (), head) is expected
 
 
 def test_a_resolution_closes_its_equals_only() -> None:

@@ -69,6 +69,13 @@ OVER = [
     ("another text was refused", _operation(), B, [_conflict(D)], []),
     ("it was refused at another path", _operation(), B, [_conflict(B, path="o.md")], []),
     ("it was refused on another base", _operation(base=D), B, [_conflict(B)], []),
+    (
+        "a text of unknown hash was refused, and no delete",
+        _operation(Verb.DELETE, None),
+        None,
+        [replace(_conflict(None), local_rev="v2")],
+        [],
+    ),
     ("nothing was refused", _operation(), B, [], []),
 ]
 

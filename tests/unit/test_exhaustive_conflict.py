@@ -167,8 +167,10 @@ def test_a_claim_needs_base_and_text_of_ours() -> None:
                 for resolved in ((), tuple(itertools.islice(conflicts(ConflictOrigin.TREES), 1, 40, 3))):
                     answer = claim(found, [push], parked, resolved, "r")
                     ours = (push.hash, push.base) == (local, base)
-                    if answer in (Claim.OURS, Claim.RESOLVED, Claim.STALE_OWN):
+                    if answer in (Claim.OURS, Claim.RESOLVED, Claim.STALE_OWN, Claim.OVER):
                         assert ours
+                    if answer is Claim.OVER:
+                        assert parked is None and local == "r"
                     if answer is Claim.OURS:
                         assert parked is not None and (parked.base_hash, parked.local_hash) == (base, local)
                     assert answer is not Claim.UNSURE
