@@ -18,6 +18,11 @@ def test_a_life_ends_equal_and_loses_nothing(tmp_path: Path, seed: int, traps: s
     lived(seed, chosen(traps), tmp_path)
 
 
+def test_a_file_of_ours_follows_no_older_move_of_a_folder(tmp_path: Path) -> None:
+    """It was pushed to the old name of a folder whose move was not read yet. The moved folder keeps its own file."""
+    lived(20001, chosen("ignores_ranges"), tmp_path)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("thousand", range(10))
 def test_ten_thousand_lives_break_no_law(thousand: int) -> None:

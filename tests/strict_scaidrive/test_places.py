@@ -8,7 +8,8 @@ import pytest
 from msgspec.structs import replace
 
 from agent.core.events import Delete
-from agent.remotes.scaidrive.places import DoubtfulFile, corrections
+from agent.remotes.scaidrive.places import DoubtfulFile, came_later, corrections
+from agent.remotes.scaidrive.wire import ChangeRow
 from simulation.mutant import nothing
 from strict_scaidrive.lives import BusyWorld
 from strict_scaidrive.state import DriveTraps
@@ -34,6 +35,35 @@ def test_the_book_holds_what_the_server_says(place: str | None) -> None:
         assert lost in ({}, {"d/a.md": "f1"})
         assert not lost or (place != "d/a.md" and there is None)
         assert all(known[path] != identifier for path, identifier in made.items())
+
+
+def changed(change: str, old: str | None, new: str | None, file: str = "f1", kind: str = "file") -> ChangeRow:
+    """A change of a file or folder."""
+    return ChangeRow("c", kind, file, change, old, new, None, None, None, None)
+
+
+LATER = [
+    ("nothing follows", [], False),
+    ("it is made later", [changed("created", None, "d/a.md")], True),
+    ("it comes from elsewhere later", [changed("moved", "b.md", "d/a.md")], True),
+    ("it leaves later", [changed("moved", "d/a.md", "b.md")], False),
+    ("it moves, and the server does not say from where", [changed("renamed", None, "d/a.md")], False),
+    ("it is edited later", [changed("updated", "d/a.md", "d/a.md")], False),
+    ("it is deleted later", [changed("deleted", "d/a.md", None)], False),
+    ("another file is made later", [changed("created", None, "d/a.md", "f2")], False),
+    ("a folder is made later", [changed("created", None, "d/a.md", kind="folder")], False),
+    (
+        "only the first change counts",
+        [changed("updated", "d/a.md", "d/a.md"), changed("created", None, "d/a.md")],
+        False,
+    ),
+]
+
+
+@pytest.mark.parametrize(("later", "is_ahead"), [each[1:] for each in LATER], ids=[each[0] for each in LATER])
+def test_a_file_that_came_later_follows_no_folder(later: list[ChangeRow], is_ahead: bool) -> None:
+    """Our own push is known from its answer, before the changes that lead up to it are read."""
+    assert came_later("f1", "d/a.md", later) is is_ahead
 
 
 @pytest.mark.parametrize("is_hidden", [False, True])

@@ -20,7 +20,7 @@ from agent.remotes.http.request import Priority
 from agent.remotes.scaidrive.ahead import ReadAhead
 from agent.remotes.scaidrive.batches import FileBatches
 from agent.remotes.scaidrive.calls import MISSING, Calls
-from agent.remotes.scaidrive.places import DoubtfulFile, corrections
+from agent.remotes.scaidrive.places import DoubtfulFile, came_later, corrections
 from agent.remotes.scaidrive.position import ChangePosition, Walked
 from agent.remotes.scaidrive.tree import ShareFolders
 from agent.remotes.scaidrive.wire import ChangeRow, ChangesPage, VersionRow, changes_of, cursor_of, is_beyond
@@ -268,27 +268,27 @@ class _PageReading:
         if change.kind == "file":
             self._events += self._of_file(change, later)
         elif change.kind == "folder":
-            self._of_folder(change)
+            self._of_folder(change, later)
 
-    def _of_folder(self, change: ChangeRow) -> None:
+    def _of_folder(self, change: ChangeRow, later: Sequence[ChangeRow]) -> None:
         new = change.path
         if change.change != "created":
             self._tree.forget(self._share)
         old = change.old_path or self._book.folder_path(change.resource)
         if change.is_delete:
             self._gone.append(change.resource)
-            self._events += self._below(old, None, change.resource)
+            self._events += self._below(old, None, change.resource, later)
             return
         assert new is not None
         if change.change in ("moved", "renamed"):
-            self._events += self._below(old, new, change.resource)
+            self._events += self._below(old, new, change.resource, later)
             if self._book.folder_path(change.resource) is None:
                 # It came to a folder that the walk had passed, out of one that it had not reached.
                 self._position.walk.append(Walked(change.resource, new))
         parent = posixpath.dirname(new)
         self._folders.append(RemoteFolder(change.resource, new, self._book.folder_id(parent) if parent else None))
 
-    def _below(self, old: str | None, new: str | None, folder: str) -> Iterator[FeedEvent]:
+    def _below(self, old: str | None, new: str | None, folder: str, later: Sequence[ChangeRow]) -> Iterator[FeedEvent]:
         """Yield the moves or deletes of the files below a folder that was moved or deleted.
 
         The walk may be ahead of the changes: then another folder is at the path already. Nothing here says which of the
@@ -297,6 +297,7 @@ class _PageReading:
         position = self._position
         known = {(each.file, each.path) for each in position.doubtful}
         files = [f for f in (self._book.files_below(old) if old else ()) if (f.remote_id, f.path) not in known]
+        files = [file for file in files if not came_later(file.remote_id, file.path, later)]
         if old and self._book.has_other_folder(old, folder):
             position.doubtful += [DoubtfulFile(file.remote_id, file.path) for file in files if file.remote_id]
             return

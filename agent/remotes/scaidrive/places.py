@@ -6,9 +6,11 @@ such file, and ``corrections`` says what the feed must add.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from msgspec import Struct
+
+from agent.remotes.scaidrive.wire import ChangeRow
 
 
 class DoubtfulFile(Struct, frozen=True):
@@ -47,3 +49,17 @@ def corrections(
         elif there is None and held == doubtful.file:
             found[doubtful.path] = None
     return found
+
+
+def came_later(file: str | None, path: str, later: Sequence[ChangeRow]) -> bool:
+    """Return True if a file was not at its path yet before these changes: a push of ours is ahead of them.
+
+    Args:
+        file: its id.
+        path: the path at which it is known.
+        later: the changes that follow, oldest first.
+    """
+    first = next((each for each in later if each.kind == "file" and each.resource == file), None)
+    if first is None:
+        return False
+    return first.change == "created" or (first.change in ("moved", "renamed") and first.old_path not in (None, path))
