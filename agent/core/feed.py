@@ -11,6 +11,8 @@ from collections.abc import Iterable, Sequence
 
 from msgspec import Struct
 
+from agent.core.events import Span
+
 
 class EchoState(enum.Enum):
     """State of the operation of ours that an event names."""
@@ -169,3 +171,18 @@ def overwritten_late(
         if push.after < position < push.echoed and digest not in (push.base, push.hash):
             return push
     return None
+
+
+def still_unread(acknowledged: Iterable[Span], newest: int, *, at_end: bool) -> list[Span]:
+    """Return the spans of our acknowledged positions that the feed is still to show or to pass over. Total and pure.
+
+    Args:
+        acknowledged: the spans known so far.
+        newest: newest position that was read or passed over.
+        at_end: a poll that began after every one of these acknowledgements has read the feed to its end.
+    """
+    if at_end:
+        # A feed that ended before an acknowledged position does not hold it: the server was restored. It will give the
+        # number to another event, which must be read.
+        return []
+    return [span for span in acknowledged if span.last > newest]

@@ -61,6 +61,8 @@ class FeedPolling:
         if not message.page.more:
             in_flight.drained = max(in_flight.drained, message.poll)
             in_flight.drained_at = ctx.now
+            # An answer to a poll that began before an acknowledgement may lack its event.
+            in_flight.forget_acknowledged(at_end=message.poll >= in_flight.echo_goal)
         # A nudge during the poll may be of an event that its answer lacks.
         in_flight.next_poll_at = ctx.now if self._nudged else ctx.now + self._interval()
 

@@ -11,6 +11,7 @@ from typing import Final
 from msgspec import Struct, field
 
 from agent.core.events import Span
+from agent.core.feed import still_unread
 from agent.core.model import Intent
 from agent.core.quiet import PendingChange, report
 from agent.engine.births import Births
@@ -295,9 +296,9 @@ class InFlight(Struct):
         """Record the positions of our own events, so that the feed need not return them."""
         self.acknowledged_spans = _joined([*self.acknowledged_spans, *(Span(at, at) for at in positions)])
 
-    def forget_acknowledged(self, up_to: int | None = None) -> None:
-        """Forget own positions: those read already, or all, because the server may have lost some of them."""
-        self.acknowledged_spans = [] if up_to is None else [s for s in self.acknowledged_spans if s.last > up_to]
+    def forget_acknowledged(self, *, at_end: bool = True) -> None:
+        """Forget own positions as ``still_unread`` says; all by default, as the server may have lost some of them."""
+        self.acknowledged_spans = still_unread(self.acknowledged_spans, self.newest_position, at_end=at_end)
 
     def mark_changed(self, paths: Iterable[str]) -> None:
         """Record paths that changed during a verification, so that its listing does not count for them."""
@@ -394,7 +395,6 @@ def _paths_of(intent: Intent) -> tuple[str, ...]:
 def _joined(spans: list[Span]) -> list[Span]:
     """Merge adjacent spans; the result rises."""
     joined: list[Span] = []
-    for span in sorted(spans):
-        first = joined.pop().first if joined and joined[-1].last + 1 == span.first else span.first
-        joined.append(Span(first, span.last))
+    for first, last in sorted(spans):
+        joined.append(Span(joined.pop().first if joined and joined[-1].last + 1 == first else first, last))
     return joined

@@ -101,7 +101,7 @@ class RemoteFeed:
         if past:
             self._in_doubt.passed_over(past)
             in_flight.newest_position = max(in_flight.newest_position, past)
-        in_flight.forget_acknowledged(in_flight.newest_position)
+        in_flight.forget_acknowledged(at_end=False)
 
     def _apply(self, page: Page) -> None:
         ctx = self._ctx

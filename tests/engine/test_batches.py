@@ -165,6 +165,25 @@ def test_a_repeated_event_changes_nothing_and_later_ones_count() -> None:
     assert harness.trees("a.md") == (sha("a.md"), sha("a.md"), sha("newer"))
 
 
+def test_a_position_that_the_feed_ended_before_is_forgotten() -> None:
+    """A restored server has lost it. The next poll waits again, and names the position no more."""
+    harness = piloted(hub=True)
+    harness.setup = structs.replace(harness.setup, run_mode=RunMode.DAEMON, long_poll=True)
+    harness.effects += harness.engine.configure(harness.now, harness.setup)
+    earlier = polled(harness)
+    (mine,) = saved(harness, "a.md")
+    placed(harness, mine, 7)
+    harness.tell(m.PageArrived(earlier.number, Page((), "5", False, "5")))
+    harness.stands()
+    later = harness.take(e.Poll)
+    # An answer to the earlier question may lack the event, so it proves nothing.
+    assert later.known == (Span(7, 7),)
+    harness.tell(m.PageArrived(later.number, Page((), "5", False, "5")))
+    harness.stands()
+    waiting = harness.take(e.Poll)
+    assert (waiting.known, waiting.wait > 0) == ((), True)
+
+
 def test_after_a_failed_question_nothing_is_passed_over() -> None:
     """Who answers next may be an older copy of the server, with other events in those places."""
     harness = piloted(hub=True)

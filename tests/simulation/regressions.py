@@ -203,4 +203,9 @@ REGRESSIONS = (
         Plan(901625, "plain"),
         ("replaces d/e/b.md = h", "writes d/e/b.md = e"),
     ),
+    Regression(
+        "acknowledged_positions_that_a_restored_server_lost_are_forgotten",
+        Plan(901514, "hub"),
+        ("path=a.md, verb=UPSERT, hash=g", "server  is put back from the copy"),
+    ),
 )

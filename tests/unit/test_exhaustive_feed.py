@@ -6,6 +6,7 @@ import itertools
 
 import pytest
 
+from agent.core.events import Span
 from agent.core.feed import (
     EchoState,
     EventJudgement,
@@ -15,6 +16,7 @@ from agent.core.feed import (
     PendingPush,
     judge_event,
     overwritten_late,
+    still_unread,
 )
 
 OURS = PendingPush("ours", "base")
@@ -112,3 +114,14 @@ def test_a_late_version_is_ours_to_keep() -> None:
             assert found is None
         elif found is not None:
             assert found.after < position < found.echoed and digest not in (found.base, found.hash)
+
+
+def test_no_acknowledged_position_outlives_the_feeds_end() -> None:
+    """A position stays exactly while the feed may still show it; a server that lost it gives it to another event."""
+    spans = [Span(first, last) for first in range(1, 5) for last in range(first, 5)]
+    for acknowledged, newest in itertools.product(
+        [(), *((span,) for span in spans), *((a, b) for a in spans for b in spans if a.last + 1 < b.first)], range(6)
+    ):
+        assert still_unread(acknowledged, newest, at_end=True) == []
+        left = still_unread(acknowledged, newest, at_end=False)
+        assert left == [span for span in acknowledged if any(at > newest for at in range(span.first, span.last + 1))]
