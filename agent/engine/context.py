@@ -191,6 +191,14 @@ class EngineContext:
     def fetch_head(self, path: str, row: PathRow) -> None:
         """Ask for the server's head of a path, unless it is being asked for or the path is deferred."""
         if self.may_fetch_head(path):
+            self.verify_head(path, row)
+
+    def verify_head(self, path: str, row: PathRow) -> None:
+        """Ask for the server's head of a path, unless it is being asked for. Call it once in a verification.
+
+        A deferral is of work on the known version. It says nothing about a version that is not known.
+        """
+        if path not in self.in_flight.asking:
             self.in_flight.ask_head(path, row.remote.hash, row.position)
             self.emit(FetchHead(path))
 

@@ -291,10 +291,10 @@ class Engine:
     def _on_failed(self, message: m.CallFailed) -> None:
         ctx, in_flight = self._ctx, self._ctx.in_flight
         if message.call is m.Call.HEAD:
-            self._verification.on_head_failed()
             if message.problem.kind in m.OF_ONE_FILE:
                 self._on_bad_head(str(message.subject), message.problem)
                 return
+            self._verification.on_head_failed()
         if message.call is m.Call.RECALL and message.problem.kind in m.OF_ONE_FILE:
             # The question proves nothing about this operation. The evidence of other servers remains.
             self._in_doubt.on_recalled(m.Recalled(Outcome(str(message.subject), Result.UNCERTAIN)))

@@ -182,7 +182,7 @@ class LargeDownloads:
                 found.wrong += 1
                 self._take_newest_revision(found)
                 if found.wrong < _TRIES_OF_WRONG_BYTES:
-                    # The server may hold another version by now. Once the file is set aside, its head is not asked for.
+                    # The server may hold another version by now. Once the file is set aside, only a verification asks.
                     ctx.fetch_head(path, self._path_store.row(path))
                 else:
                     self._set_aside(path, Reason.GARBLED, message.text or "wrong bytes came", _GARBLED_SECONDS)

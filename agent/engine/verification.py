@@ -189,7 +189,7 @@ class Verification:
             self._answered()
 
     def on_head_failed(self) -> None:
-        """Verify again after a while: the head of a differing path could not be fetched."""
+        """Verify again after a while: the server gave no head. A refused head waits for the next verification."""
         if self._phase is VerificationPhase.ASKING:
             self._wanted_at = self._ctx.now + _HEAD_FAILED_SECONDS
 
@@ -351,7 +351,7 @@ class Verification:
         ctx = self._ctx
         while self._differing and ctx.may_call(Call.HEAD) and len(ctx.in_flight.asking) < _HEADS_AT_ONCE:
             path = self._differing.pop()
-            ctx.fetch_head(path, self._path_store.row(path))
+            ctx.verify_head(path, self._path_store.row(path))
         if not self._differing and not ctx.in_flight.asking:
             self._phase = VerificationPhase.IDLE
             ctx.update_source_row(verified_at=ctx.now)

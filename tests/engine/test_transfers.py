@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from agent.core.errors import Problem, ProblemKind
 from agent.core.events import Upsert
 from agent.core.model import ApplyOutcome, Reason
-from agent.core.remote_records import RemoteHead
+from agent.core.remote_records import RemoteFile, RemoteHead
 from agent.core.supply import Inline, Staged, Transfer
 from agent.engine import effects as e
 from agent.engine import messages as m
@@ -17,6 +17,7 @@ from engine.harness import SOURCE, EngineHarness, seen, sha, upsert
 
 LIMIT = 16
 LARGE = "a text of more than sixteen bytes"
+_NO_DELAY = (m.FetchResult.COMPLETE, m.FetchResult.KEPT, m.FetchResult.CANCELLED)
 
 
 def large_upsert(path: str, text: str, position: int, rev: str | None = None) -> Upsert:
@@ -243,6 +244,46 @@ def test_a_version_that_is_gone_has_the_feed_read(kind: ProblemKind) -> None:
     later(harness, 5)
     assert fetches(harness) == [replace(transfer, rev="rev-2")]
     assert stored(harness) == [replace(transfer, rev="rev-2")]
+
+
+@pytest.mark.parametrize("result", [r for r in m.FetchResult if r not in _NO_DELAY])
+def test_a_listed_version_is_taken_while_an_old_one_waits(result: m.FetchResult) -> None:
+    """A restored server shows the new version in no event. The delay was that of the old one."""
+    harness = begun(large_upsert("a", LARGE, 1, "old"))
+    for _ in range(2):
+        for transfer in fetches(harness):
+            problem = Problem(ProblemKind.GONE, "it has another version") if result is m.FetchResult.FAILED else None
+            harness.tell(m.Fetched(transfer.id, result, problem))
+            harness.rest()
+        if harness.wants(e.FetchHead):
+            harness.shows("a", RemoteHead("a", sha(LARGE), None, rev="old", size=len(LARGE)))
+    newer = LARGE + "!"
+    harness.listing = (RemoteFile("a", sha(newer), "new", size=len(newer)),)
+    harness.tell(m.SyncNow(1))
+    for transfer in fetches(harness):
+        harness.tell(m.Fetched(transfer.id, result, Problem(ProblemKind.GONE, "it has another version")))
+    harness.tell(m.ScanFinished())
+    harness.rest()
+    harness.shows("a", RemoteHead("a", sha(newer), None, rev="new", size=len(newer)))
+    assert [(each.rev, each.hash) for each in fetches(harness)] == [("new", sha(newer))]
+
+
+@pytest.mark.parametrize("kind", m.OF_ONE_FILE)
+def test_a_verification_asks_once_for_a_head_that_is_refused(kind: ProblemKind) -> None:
+    """Its file waits for the next verification; the server is not listed again and again."""
+    harness = begun(large_upsert("a", LARGE, 1, "old"))
+    fetches(harness)
+    newer = LARGE + "!"
+    harness.listing = (RemoteFile("a", sha(newer), "new", size=len(newer)),)
+    before = harness.listings
+    for number in (1, 2):
+        harness.tell(m.SyncNow(number))
+        harness.tell(m.ScanFinished())
+        harness.rest()
+        harness.take(e.FetchHead)
+        harness.tell(m.CallFailed(m.Call.HEAD, Problem(kind, "refused"), "a"))
+        later(harness, 10.0)
+        assert harness.listings == before + number and not harness.wants(e.FetchHead)
 
 
 def test_a_restart_continues_a_download() -> None:

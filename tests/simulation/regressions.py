@@ -208,4 +208,9 @@ REGRESSIONS = (
         Plan(901514, "hub"),
         ("path=a.md, verb=UPSERT, hash=g", "server  is put back from the copy"),
     ),
+    Regression(
+        "a_listed_version_is_taken_while_the_download_of_an_old_one_waits",
+        Plan(1000249, "pinakes"),
+        ("server  is put back from the copy", "server  edit g/c.md = i"),
+    ),
 )
