@@ -213,4 +213,9 @@ REGRESSIONS = (
         Plan(1000249, "pinakes"),
         ("server  is put back from the copy", "server  edit g/c.md = i"),
     ),
+    Regression(
+        "a_text_that_only_a_discarded_download_held_was_given_up",
+        Plan(1002179, "pinakes"),
+        ("replaces g/c.md = f", "does DiscardDownloads("),
+    ),
 )

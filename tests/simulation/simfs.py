@@ -23,6 +23,8 @@ from support.derived_fs import DerivedFsCalls
 __all__ = ["Crash", "Disk", "Node", "SimFs"]
 
 Hook = Callable[[str], None]
+_COPIES = (".part", ".down")
+"""Ends of the names of files that the agent writes on their way to their places."""
 
 
 def _fail(code: int) -> NoReturn:
@@ -120,8 +122,9 @@ class SimFs(DerivedFsCalls):
 
     def holds(self, data: bytes) -> bool:
         """Whether some file holds exactly these bytes; the agent's copy on the way to its place is none."""
-        # Whoever replaces a text while the agent copies it to the same place removes the text with their own hands.
-        return any(node.data == data and (node.user or not path.endswith(".part")) for path, node in self.files())
+        # Whoever replaces a text while the agent copies it to the same place removes the text with their own hands. A
+        # download is such a copy too: it is discarded when its version is not wanted any more.
+        return any(node.data == data and (node.user or not path.endswith(_COPIES)) for path, node in self.files())
 
     # Ends of the process and of the power
 
