@@ -81,6 +81,18 @@ class DeleteVerdict(enum.Enum):
     """Only a person lets it go."""
 
 
+class UnansweredVerdict(enum.Enum):
+    """The judgement of a delete whose operation was stored before, and has no answer yet."""
+
+    SEND = "send"
+    WAIT = "wait"
+    """The due deletes are about to be judged."""
+    GIVE_UP = "give_up"
+    """It has not reached the server. The guard decides about the file as if nothing had been sent."""
+    ASK = "ask"
+    """It may have reached the server. The server is asked, and nothing is sent again."""
+
+
 class MissingFile(Struct, frozen=True):
     """A file whose delete is due.
 
@@ -168,6 +180,20 @@ def _lost(evidence: DeleteEvidence) -> tuple[set[str], int]:
     excess = {digest: count - evidence.arrivals.get(digest, 0) for digest, count in deletes.items()}
     lost = {path for digest, paths in due.items() if excess[digest] > 0 for path in paths}
     return lost, sum(count for count in excess.values() if count > 0)
+
+
+def judge_unanswered(*, in_doubt: bool, held: bool, pending: bool) -> UnansweredVerdict:
+    """Return what becomes of a delete whose operation has no answer yet. Total and pure.
+
+    Args:
+        in_doubt: it was sent, and its outcome is not known.
+        held: a person is asked about this delete, or has undone it.
+        pending: the due deletes must be judged before any is carried out.
+    """
+    if held:
+        # Sent again, it would delete what the person was promised to decide about.
+        return UnansweredVerdict.ASK if in_doubt else UnansweredVerdict.GIVE_UP
+    return UnansweredVerdict.WAIT if pending else UnansweredVerdict.SEND
 
 
 def must_hold(deletes: int, files: int, limits: DeleteGuardLimits) -> bool:

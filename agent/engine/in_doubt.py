@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
+from agent.core.delete_guard import UnansweredVerdict, judge_unanswered
 from agent.core.in_doubt import InDoubtVerdict, find_applied, judge_in_doubt
 from agent.core.model import Presence, side_of
 from agent.core.remote_records import Operation, Outcome, RemoteConflict, RemoteHead, Result, Verb
@@ -315,15 +316,34 @@ class InDoubt:
             return False
         if entry.operation.id in ctx.in_flight.batch or self._must_recall(entry):
             return False
+        if self._judge_delete(entry) is UnansweredVerdict.ASK:
+            return False
         return entry.reason is PushReason.RESOLVE or self._still_there(entry.operation)
+
+    def sendable(self, entry: StoredOperation) -> bool:
+        """Return True if an operation without an answer may be sent now."""
+        may_send = self._judge_delete(entry) is UnansweredVerdict.SEND
+        return may_send and (entry.state is OperationState.STORED or self.resendable(entry))
+
+    def _judge_delete(self, entry: StoredOperation) -> UnansweredVerdict:
+        """Judge an operation without an answer. Only a delete that is no decision of a person is not simply sent."""
+        ctx, operation = self._ctx, entry.operation
+        if operation.verb is not Verb.DELETE or entry.reason is PushReason.RESOLVE:
+            return UnansweredVerdict.SEND
+        plan = ctx.in_flight.held_deletes
+        held = operation.path in ctx.undone or (plan is not None and (operation.path, operation.base) in plan.files)
+        in_doubt = entry.state is OperationState.UNSETTLED
+        return judge_unanswered(in_doubt=in_doubt, held=held, pending=ctx.in_flight.delete_check_pending)
 
     def _still_there(self, operation: Operation) -> bool:
         local = self._path_store.row(operation.path).local
         return local.hash == operation.hash and local.presence in (Presence.ABSENT, Presence.FILE)
 
     def plan(self) -> None:
-        """Ask for the heads of paths whose operations can be judged in no other way."""
+        """Give up deletes that are held by now, and ask for the heads of paths that can be judged in no other way."""
         ctx, in_flight = self._ctx, self._ctx.in_flight
+        unanswered = ctx.unanswered_operations(beside=in_flight.pushing)
+        self.abandon([entry for entry in unanswered if self._judge_delete(entry) is UnansweredVerdict.GIVE_UP])
         self._plan_recalls()
         if not ctx.may_call(Call.HEAD):
             return

@@ -340,7 +340,7 @@ class Uploads:
                 continue
             if path in in_flight.misses and ctx.retry_time(path) > ctx.now:
                 continue
-            if entry.state is OperationState.STORED or self._in_doubt.resendable(entry):
+            if self._in_doubt.sendable(entry):
                 waiting.append(entry)
         return waiting
 

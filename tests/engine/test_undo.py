@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import ApplyOutcome, ApplyResult, Mode
-from agent.core.remote_records import Result
+from agent.core.remote_records import Outcome, Result
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.index.problems import ProblemOrigin
@@ -214,10 +214,46 @@ def test_fb4_undo_takes_back_a_delete_that_is_on_its_way() -> None:
     harness.rest()
     fetched = harness.take(e.FetchDeletedTexts)
     assert set(dict(fetched.files)) == set(GONE[:7])
-    # The outcome of the last one is in doubt; it is asked again, and was applied.
-    harness.answers(next_batch(harness), Result.APPLIED)
+    # The outcome of the last one is in doubt. It is not sent again: the server is asked for the head, and has none.
+    assert not harness.wants(e.Send)
+    harness.shows(GONE[8], None)
     brought_back(harness, fetched)
     assert dict(harness.take(e.FetchDeletedTexts).files) == {GONE[8]: sha(GONE[8])}
+
+
+def test_fb4_an_undone_delete_that_was_not_sent_is_given_up() -> None:
+    """FB4: the server was busy when it was tried. Sent again, it would take the text from the one place that has it."""
+    harness, waiting = busy_and_held()
+    harness.tell(m.UndoDeletes())
+    harness.now += 600
+    harness.tell(m.TimePassed())
+    harness.rest()
+    assert not harness.wants(e.Send) and not harness.wants(e.FetchDeletedTexts)
+    assert {harness.trees(name) for name in waiting} == {(None, None, sha(name)) for name in waiting}
+
+
+def test_fb1_a_delete_that_was_not_sent_is_held_with_the_others() -> None:
+    """FB1: it waits for the person although it was tried before, and goes once it is approved."""
+    harness, waiting = busy_and_held()
+    harness.now += 600
+    harness.tell(m.TimePassed())
+    harness.rest()
+    assert not harness.wants(e.Send)
+    assert harness.engine.held is not None
+    harness.tell(m.ApproveDeletes(harness.engine.held.plan))
+    assert set(sent_deletes(harness)) == {*waiting, NAMES[9]}
+
+
+def busy_and_held() -> tuple[EngineHarness, set[str]]:
+    """The server was too busy for nine deletes, and the tenth file is deleted meanwhile; the paths of the nine."""
+    harness = synced({name: name for name in NAMES[:20]})
+    scanned(harness, dict.fromkeys(GONE))
+    sent = next_batch(harness)
+    unsent = tuple(Outcome(parcel.operation.id, Result.NOT_SENT) for parcel in sent.parcels)
+    harness.tell(m.BatchAnswered(sent.number, unsent, Problem(ProblemKind.BUSY, "too many calls", 10.0)))
+    scanned(harness, {NAMES[9]: None})
+    assert held_paths(harness) == {*GONE, NAMES[9]}
+    return harness, set(GONE)
 
 
 def test_fb4_a_folder_that_only_sends_gets_its_files_back() -> None:

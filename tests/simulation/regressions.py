@@ -218,4 +218,9 @@ REGRESSIONS = (
         Plan(1002179, "pinakes"),
         ("replaces g/c.md = f", "does DiscardDownloads("),
     ),
+    Regression(
+        "a_delete_that_was_not_sent_is_held_with_the_others",
+        Plan(1001136, "hub-pinakes"),
+        ("network: too many at /pinakes/api/sync/conflicts", "path=a.md, verb=DELETE"),
+    ),
 )

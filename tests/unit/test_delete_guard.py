@@ -15,9 +15,11 @@ from agent.core.delete_guard import (
     DeleteVerdict,
     DueDelete,
     MissingFile,
+    UnansweredVerdict,
     find_renames,
     is_rename,
     judge,
+    judge_unanswered,
 )
 
 GO, WAIT, HOLD = DeleteVerdict.GO, DeleteVerdict.WAIT, DeleteVerdict.HOLD
@@ -130,6 +132,25 @@ def test_every_small_state_keeps_the_promises_of_the_guard() -> None:
                 assert state.due[0].hash == next(d.hash for d in state.due if d.path == path) == "a"
                 assert state.arrivals["a"] > 0
     assert states > 15_000
+
+
+UNANSWERED = {
+    (False, False, False): UnansweredVerdict.SEND,
+    (True, False, False): UnansweredVerdict.SEND,
+    (False, False, True): UnansweredVerdict.WAIT,
+    (True, False, True): UnansweredVerdict.WAIT,
+    (False, True, False): UnansweredVerdict.GIVE_UP,
+    (True, True, False): UnansweredVerdict.ASK,
+    (False, True, True): UnansweredVerdict.GIVE_UP,
+    (True, True, True): UnansweredVerdict.ASK,
+}
+
+
+@pytest.mark.parametrize("state", UNANSWERED)
+def test_no_held_delete_is_sent_again(state: tuple[bool, bool, bool]) -> None:
+    """FB1: whatever was tried before; one that may have been applied is not given up unasked."""
+    in_doubt, held, pending = state
+    assert judge_unanswered(in_doubt=in_doubt, held=held, pending=pending) is UNANSWERED[state]
 
 
 OLD = MissingFile("old.md", "a", 7, 100)
