@@ -34,6 +34,19 @@ def to_nfc(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+def are_one_name(before: int, other: int | None, after: int) -> bool | None:
+    """Return True if a file system equates two spellings of a name, False if not, None if that is not proved.
+
+    Args:
+        before, after: inode of the file under the listed spelling, looked up before and after the other one.
+        other: inode under the other spelling; None if there is no file.
+    """
+    if other in (before, after):
+        return True
+    # A file that was replaced meanwhile has two inodes, and may be the one that the other spelling showed.
+    return False if before == after else None
+
+
 def spelling_key(name: str) -> str:
     """Return a key that is equal for all spellings of a name that some file system equates."""
     return name.lower() if name.isascii() else collision_key(_IGNORED_BY_HFS.sub("", name))

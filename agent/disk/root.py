@@ -11,11 +11,13 @@ from typing import Final
 from msgspec import Struct
 
 from agent.core.errors import DiskError, RootError
-from agent.core.paths import collision_key, to_nfc
+from agent.core.paths import are_one_name, collision_key, to_nfc
 from agent.disk.fs.protocol import Dir, FileType, FolderEntry, Fs, Listing, classify
 
 _NOT_A_FOLDER: Final = frozenset({errno.ENOTDIR, errno.ELOOP, errno.EMLINK})
 _BITS: Final = 1 << 64
+_CASE_TRIES: Final = 3
+"""Tries to learn the case rule from one name, while its file is being replaced."""
 FOLDER_MODE: Final = 0o777
 """Mode of folders created on the way to a file; the umask narrows it."""
 
@@ -251,17 +253,21 @@ class Root:
             other = name.swapcase()
             if other == name or other in names or collision_key(other) != collision_key(name):
                 continue
-            try:
-                inode = self.fs.stat(self.handle, name).inode
-                try:
-                    return self.fs.stat(self.handle, other).inode == inode
-                except FileNotFoundError:
-                    # The missing other spelling proves case sensitivity only while the name itself still exists.
-                    self.fs.stat(self.handle, name)
-                    return False
-            except OSError:
-                continue
+            with contextlib.suppress(OSError):
+                for _ in range(_CASE_TRIES):
+                    found = self._equates(name, other)
+                    if found is not None:
+                        return found
         return None
+
+    def _equates(self, name: str, other: str) -> bool | None:
+        """Return the verdict of ``are_one_name`` on a listed name. Raises OSError if it cannot be looked up."""
+        before = self.fs.stat(self.handle, name).inode
+        there = None
+        with contextlib.suppress(FileNotFoundError):
+            there = self.fs.stat(self.handle, other).inode
+        after = before if there == before else self.fs.stat(self.handle, name).inode
+        return are_one_name(before, there, after)
 
     def stores_nfd(self) -> bool:
         """Return True if this file system stores every name in NFD, however it was written, as HFS+ does."""

@@ -114,6 +114,26 @@ def test_a_probe_name_deleted_by_others_proves_nothing(folder: Path, state: Path
     room.close()
 
 
+def test_a_probe_name_replaced_by_others_proves_nothing(folder: Path, state: Path) -> None:
+    """Its two inodes are those of the old and the new file. Taken for two names, each would be a file of its own."""
+    (folder / "a.md").write_text("x")
+
+    class Replacing(FoldingFs):
+        looks = 0
+
+        def stat(self, folder: Dir, name: str) -> Stat:
+            if self.looks == 1:
+                (state / "new.md").write_text("y")
+                (state / "new.md").rename(lower)
+            Replacing.looks += 1
+            return super().stat(folder, name)
+
+    lower = folder / "a.md"
+    room = open_room(folder, state, Replacing())
+    assert room.root.is_case_insensitive()
+    room.close()
+
+
 def test_a_disk_that_tells_case_apart_has_no_twins(room: Room) -> None:
     (room.folder / "Notes.md").write_text("x")
     if room.root.is_case_insensitive():

@@ -223,4 +223,9 @@ REGRESSIONS = (
         Plan(1001136, "hub-pinakes"),
         ("network: too many at /pinakes/api/sync/conflicts", "path=a.md, verb=DELETE"),
     ),
+    Regression(
+        "a_file_that_is_replaced_meanwhile_does_not_show_that_case_is_told_apart",
+        Plan(1001195, "hub-pinakes"),
+        ("A       before stat:", "A       replaces A.md = f"),
+    ),
 )

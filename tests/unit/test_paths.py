@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import unicodedata
 
 import pytest
@@ -107,3 +108,11 @@ def test_ancestors_run_from_the_root_down_and_leave_the_path_out() -> None:
     assert paths.ancestors("c.md") == []
     assert paths.parent_of("a/b/c.md") == "a/b"
     assert paths.parent_of("c.md") == ""
+
+
+def test_a_name_is_compared_with_a_file_that_stayed() -> None:
+    """Of every state of two files, only a file that stayed in its place proves that the disk tells case apart."""
+    for before, other, after in itertools.product((1, 2), (None, 1, 2, 3), (1, 2)):
+        found = paths.are_one_name(before, other, after)
+        assert (found is True) == (other in (before, after))
+        assert (found is False) == (before == after and other != before)
