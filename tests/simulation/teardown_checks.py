@@ -82,15 +82,14 @@ class Ending:
 
     def _begin_pass(self, machine: Machine, number: int) -> None:
         """Of a machine where only single passes are made, a new process."""
-        if not machine.alive:
+        is_new = not machine.alive
+        if is_new:
             self._world.revive(machine)
-            return
-        if number < _RETRIES:
-            # A file set aside because the server failed is tried again by itself, or the run ends with a difference.
-            aside = {p.path for p in machine.index.problems.all(SOURCE) if p.reason not in _NOT_TRIED}
-            aside |= {r.path for r in machine.index.trees.unsendable(SOURCE) if r.local.reason is not Reason.REFUSED}
+        aside = _set_aside(machine) if number < _RETRIES else set()
+        if aside or (number < _RETRIES and not is_new):
             machine.tell(m.Retry(tuple(sorted(aside))))
-        machine.begin_pass()
+        if not is_new:
+            machine.begin_pass()
 
     def _settle(self) -> None:
         """Until every pass is over and nothing can be done at this moment."""
@@ -161,6 +160,15 @@ def _has_unread_echo(machine: Machine) -> bool:
     return machine.habits.run_mode is RunMode.DAEMON and any(
         entry.state is OperationState.ACKED for entries in operations for entry in entries
     )
+
+
+def _set_aside(machine: Machine) -> set[str]:
+    """Paths of the files that a person has tried again.
+
+    One set aside because the server failed is tried again by itself, or the run ends with a difference.
+    """
+    aside = {p.path for p in machine.index.problems.all(SOURCE) if p.reason not in _NOT_TRIED}
+    return aside | {r.path for r in machine.index.trees.unsendable(SOURCE) if r.local.reason is not Reason.REFUSED}
 
 
 def _act(machine: Machine) -> bool:
