@@ -18,6 +18,7 @@ from agent.hub.pinakes import wire
 from agent.hub.pinakes.face import PREFIXES, ROUTES, description, match
 from agent.hub.pinakes.openapi import ANSWERS, BODIES, QUERIES, WITH_DEVICE, key_of
 from agent.hub.pinakes.report import ReportVerdict, judge
+from agent.hub.pinakes.uploads import status_of
 from hub.drive import Drive, updated
 from hub.fixtures import STRANGER, InProcess, Running, delete, sha, token, upsert
 from hub.pinakes import CHUNK, Pinakes
@@ -331,9 +332,20 @@ def test_complete_compares_the_base_again(pinakes: Pinakes, content: bytes) -> N
     assert refusals == [(400, f"The file has changed since its base_hash: conflict {conflict['id']}")] * 2
     assert (conflict["local_hash"], conflict["server_hash"]) == (pinakes.hash(content), pinakes.hash("2"))
     assert conflict["device_id"] == pinakes.device and pinakes.content("a.md") == b"2"
+    # A device that did not get the refusal asks for the session: its content is not published.
+    shown = pinakes.ok("GET", f"sync/upload/{session['id']}")
+    assert (shown["status"], len(shown["received_chunks"])) == ("in_progress", session["chunk_count"])
     # The refused content is kept: a person may still choose it.
     assert pinakes.ok("POST", f"sync/conflicts/{conflict['id']}/resolve", {"resolution": "client_wins"})
     assert pinakes.content("a.md") == content and pinakes.conflicts() == []
+
+
+def test_only_a_published_content_is_shown_as_completed() -> None:
+    """Every state of a session: open with and without chunks, published, and refused."""
+    for received in (None, [], [0]):
+        assert status_of({}, received) == "completed"
+        assert status_of({"conflict": "id"}, received) == "in_progress"
+        assert status_of(None, received) == ("in_progress" if received else "pending")
 
 
 def test_an_upload_without_base_never_replaces_a_file(light_pinakes: Pinakes) -> None:

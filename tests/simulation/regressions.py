@@ -233,4 +233,9 @@ REGRESSIONS = (
         Plan(1001471, "pinakes"),
         ("network: too large at", "writes a.md = d"),
     ),
+    Regression(
+        "a_refused_upload_whose_refusal_was_lost_is_a_conflict",
+        Plan(1002697, "hub-pinakes"),
+        ("server  edit g/c.md = e", "network: unavailable at /api/sync/conflicts"),
+    ),
 )

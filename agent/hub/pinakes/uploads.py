@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from agent.hub.answers import HubError, timestamp
@@ -77,8 +78,18 @@ def _chunk_size(context: PinakesContext, wished: int | None) -> int:
     return context.chunk_size if wished is None else min(max(wished, LEAST_CHUNK), MOST_CHUNK)
 
 
+def status_of(result: Mapping[str, object] | None, received: Collection[int] | None) -> UploadStatus:
+    """Return the status of an upload from its result and its chunks.
+
+    A refused content never became the head. Shown as completed, it would count as published on a device that did not
+    get the refusal.
+    """
+    if result is not None and _CONFLICT not in result:
+        return COMPLETED
+    return IN_PROGRESS if received or result is not None else PENDING
+
+
 def _document(upload: UploadSession, received: list[int] | None, *, shown: bool = False) -> UploadBody:
-    status: UploadStatus = COMPLETED if upload.result is not None else IN_PROGRESS if received else PENDING
     return UploadBody(
         id=upload.id,
         target_path=str(upload.target),
@@ -86,7 +97,7 @@ def _document(upload: UploadSession, received: list[int] | None, *, shown: bool 
         expected_size=upload.size,
         chunk_size=upload.chunk_size,
         chunk_count=upload.total_chunks,
-        status=status,
+        status=status_of(upload.result, received),
         created_at=timestamp(upload.created_at),
         expires_at=timestamp(upload.touched_at + UPLOAD_IDLE_MS),
         received_chunks=received if shown else None,
