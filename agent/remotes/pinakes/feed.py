@@ -10,6 +10,7 @@ from msgspec import Struct
 from agent.core.errors import Problem, ProblemKind
 from agent.core.events import Delete, FeedEvent, Move, Page, Upsert
 from agent.remotes.book import Book
+from agent.remotes.change_log import is_other_log
 from agent.remotes.http.failures import RemoteCallError, malformed
 from agent.remotes.pinakes.calls import PinakesCalls
 from agent.remotes.pinakes.contents import AccountContents, AccountHead
@@ -20,7 +21,7 @@ from agent.remotes.pinakes.wire import PinakesChange, PinakesPage, ack_body, cha
 
 _BAD_REQUEST: Final = 400
 _FEW: Final = 20
-"""Changes requested to see the first one."""
+"""Least number of changes requested to see those that were read."""
 
 
 class AccountFile(Struct, frozen=True):
@@ -79,7 +80,8 @@ class AccountFeed:
         try:
             # A position that is unknown by now proves nothing about the change behind an earlier one.
             self._read(position.cursor, 1)
-            return self._first_behind(position.before) != position.first
+            found = self._ids_behind(position.before, position.length)
+            return is_other_log(found, position.first, position.last)
         except RemoteCallError as failure:
             if failure.status != _BAD_REQUEST:
                 raise
@@ -94,12 +96,15 @@ class AccountFeed:
             cursor, more = page.cursor, page.more
         return cursor
 
-    def _first_behind(self, cursor: int) -> str | None:
-        """Return the id of the first change behind a cursor; None if there is none. A page may be empty."""
+    def _ids_behind(self, cursor: int, most: int) -> list[str]:
+        """Return the ids of the first changes behind a cursor, at least one of them. A page may be empty."""
+        found: list[str] = []
+        most = max(most, 1)
         while True:
-            page = self._read(cursor, _FEW)
-            if page.changes or not page.more:
-                return page.changes[0].id if page.changes else None
+            page = self._read(cursor, max(_FEW, most))
+            found += [change.id for change in page.changes]
+            if len(found) >= most or not page.more:
+                return found[:most]
             cursor = page.cursor
 
     def fold(self) -> dict[str, AccountFile]:
@@ -155,11 +160,11 @@ class _ChangesReading:
             # The log is another one than before. To deliver a change twice is harmless.
             done = 0
         if changes and not done:
-            position.before, position.first = position.cursor, changes[0].id
+            position.begin(changes[0].id)
         for change in changes[done:]:
             self._events += self._of(change, changes[done + 1 :])
             done += 1
-            position.done, position.newest = done, change.id
+            position.delivered(done, change.id)
             if self._size >= self._calls.limits.contents and done < len(changes):
                 return self._page(more=True)
         position.skip(page.cursor)

@@ -16,8 +16,8 @@ class AccountPosition(Struct):
         count: events delivered so far. Events are numbered here, as changes of other sources lie between them.
         done: changes behind ``cursor`` that were delivered already, when a page ended early.
         newest: id of the last of these changes.
-        before, first: an earlier cursor and the id of the first change behind it. A server that was restored from an
-            older copy has another change there, or none.
+        before, first, last, length: an earlier cursor, the ids of the first and the last change behind it that were
+            read, and their number. A server that was restored from an older copy has other changes there, or none.
     """
 
     cursor: int = 0
@@ -26,6 +26,8 @@ class AccountPosition(Struct):
     newest: str = ""
     before: int | None = None
     first: str | None = None
+    last: str | None = None
+    length: int = 0
 
     @classmethod
     def from_json(cls, state: str | None) -> AccountPosition:
@@ -45,6 +47,16 @@ class AccountPosition(Struct):
         """Return the position of the next event."""
         self.count += 1
         return self.count
+
+    def begin(self, first: str) -> None:
+        """Record the first change behind the cursor, before it is delivered."""
+        self.before, self.first = self.cursor, first
+        self.length, self.last = 1, first
+
+    def delivered(self, number: int, change: str) -> None:
+        """Record that this many changes behind the cursor were delivered, the newest of them with this id."""
+        self.done, self.newest = number, change
+        self.length, self.last = number, change
 
     def skip(self, cursor: int) -> None:
         """Record that every change before a newer cursor was delivered."""

@@ -14,6 +14,7 @@ from agent.core.errors import ProblemKind
 from agent.core.events import Delete, FeedEvent, Move, Page, Unreadable, Upsert
 from agent.core.remote_records import RemoteFolder
 from agent.remotes.book import Book
+from agent.remotes.change_log import is_other_log
 from agent.remotes.fields import row
 from agent.remotes.http.failures import RemoteCallError, malformed
 from agent.remotes.http.request import Priority
@@ -30,7 +31,7 @@ NO_NUMBER: Final = 0
 """In place of a version's number, which begins at 1: its content is not requested with its event."""
 _BAD_REQUEST: Final = 400
 _FEW: Final = 20
-"""Changes requested to see the first one."""
+"""Least number of changes requested to see those that were read."""
 
 
 class ShareFeed:
@@ -94,22 +95,26 @@ class ShareFeed:
         if position.before is None:
             return False
         try:
-            return self._first_behind(share, position.before) != position.first
+            found = self._ids_behind(share, position.before, position.length)
+            return is_other_log(found, position.first, position.last)
         except RemoteCallError as failure:
             if failure.status == _BAD_REQUEST:
                 # The log begins later by now: it says nothing about this change.
                 return False
             raise
 
-    def _first_behind(self, share: str, cursor: str) -> str | None:
-        """Return the id of the first change behind a cursor; None if there is none.
+    def _ids_behind(self, share: str, cursor: str, most: int) -> list[str]:
+        """Return the ids of the first changes behind a cursor, at most so many and at least one.
 
         A page may be empty although more changes follow, as it also counts entries that are not shown.
         """
+        found: list[str] = []
+        most = max(most, 1)
         while True:
-            page = self.read(share, cursor, _FEW)
-            if page.changes or not page.more:
-                return page.changes[0].id if page.changes else None
+            page = self.read(share, cursor, max(_FEW, most))
+            found += [change.id for change in page.changes]
+            if len(found) >= most or not page.more:
+                return found[:most]
             cursor = page.cursor
 
     def acknowledge(self, share: str, state: str | None, acknowledged: str | None) -> str | None:
@@ -244,7 +249,7 @@ class _PageReading:
             # The log is another one than before. To deliver a change twice is harmless.
             done = 0
         if changes and not done:
-            position.before, position.first = position.cursor, changes[0].id
+            position.begin(changes[0].id)
         begun = done
         for place, change in enumerate(changes[done:], done):
             if change.kind == "folder" and change.change in ("moved", "renamed", "deleted") and not position.settled:
@@ -258,7 +263,8 @@ class _PageReading:
                 self._may_continue(failure, moved=done > begun)
                 return self._page(more=True)
             done += 1
-            position.done, position.newest, position.settled = done, change.id, False
+            position.delivered(done, change.id)
+            position.settled = False
             if self._size >= self._calls.limits.contents and done < len(changes):
                 return self._page(more=True)
         position.skip(page.cursor)

@@ -33,8 +33,8 @@ class ChangePosition(Struct):
         walk: folders to walk. While there are any, no change is read.
         done: changes behind ``cursor`` that were delivered already, when a page ended early.
         newest: id of the last of these changes.
-        before, first: an earlier cursor and the id of the first change behind it. A server that was restored from an
-            older copy has another change there, or none.
+        before, first, last, length: an earlier cursor, the ids of the first and the last change behind it that were
+            read, and their number. A server that was restored from an older copy has other changes there, or none.
         settled: the book holds everything that was delivered.
         doubtful: files whose places are compared with the server once every change was read.
     """
@@ -47,6 +47,8 @@ class ChangePosition(Struct):
     before: str | None = None
     first: str | None = None
     settled: bool = False
+    last: str | None = None
+    length: int = 0
     doubtful: list[DoubtfulFile] = []
 
     @classmethod
@@ -67,6 +69,16 @@ class ChangePosition(Struct):
         """Return the position of the next event."""
         self.count += 1
         return self.count
+
+    def begin(self, first: str) -> None:
+        """Record the first change behind the cursor, before it is delivered."""
+        self.before, self.first = self.cursor, first
+        self.length, self.last = 1, first
+
+    def delivered(self, number: int, change: str) -> None:
+        """Record that this many changes behind the cursor were delivered, the newest of them with this id."""
+        self.done, self.newest = number, change
+        self.length, self.last = number, change
 
     def skip(self, cursor: str) -> None:
         """Record that every change before a newer cursor was delivered."""

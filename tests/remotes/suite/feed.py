@@ -167,6 +167,19 @@ class FeedPromises:
             world.put(f"c{number}.md", "C")
         assert world.remote.was_restored_from_older_copy(world.source, state)
 
+    def test_a_restore_between_changes_of_one_page_is_noticed(self, world: World) -> None:
+        """The older copy holds the first change of the page that was read last, and not its last one."""
+        _, state = world.drain()
+        world.put("a.md", "A")
+        copy = world.snapshot()
+        world.put("b.md", "B")
+        _, state = world.drain(state)
+        world.restore(copy)
+        for number in range(5):
+            world.clock.now += 1
+            world.put(f"c{number}.md", "C")
+        assert world.remote.was_restored_from_older_copy(world.source, state)
+
     def test_a_server_that_only_went_on_is_not_a_restored_one(self, world: World) -> None:
         """At every state, the first one included."""
         states = [world.drain()[1]]

@@ -1,0 +1,20 @@
+"""Recognition of a change log that is another one than before, because the server was restored from an older copy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def is_other_log(found: Sequence[str], first: str | None, last: str | None) -> bool:
+    """Return True if the changes behind a cursor are not those that were read there. Total and pure.
+
+    Args:
+        found: ids of the changes that are there now, in order, as many as were read.
+        first: id of the first change that was read.
+        last: id of the last one; None if a release that did not keep it stored the position.
+    """
+    if (found[0] if found else None) != first:
+        return True
+    # The copy may have been made between two changes that were read in one page. A server may also drop a change that a
+    # later one replaced, so the last one can stand earlier now.
+    return last is not None and last not in found
