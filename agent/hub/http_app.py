@@ -7,8 +7,8 @@ import contextlib
 import logging
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import AsyncIterator, Callable, Hashable, Mapping, Sequence
+from typing import Any, Final, TypeVar
 
 import anyio.to_thread
 from anyio import CapacityLimiter
@@ -23,6 +23,7 @@ from agent.hub.domain.ports import StoreFull, StoreUnavailable
 from agent.hub.drive_sockets import DriveSockets
 from agent.hub.event_notifier import EventNotifier, woken_within
 from agent.hub.face import ApiFace, FaceMatch, description_of, face_of
+from agent.hub.fair_limit import FairLimit
 from agent.hub.http_request import (
     ClientDisconnected,
     RawRequest,
@@ -52,6 +53,8 @@ SHARED_WRITE_THREADS: Final = 12
 """Requests that write at once with PostgreSQL, where writers of different sources do not wait for each other."""
 EACH_SOURCE_WRITERS: Final = 2
 """Of those, requests that write to one source. They wait for its lock, and must leave threads to other sources."""
+LARGE_REQUEST: Final = 65_536
+"""Bytes of a body from which on it is parsed outside of the event loop, and waits behind smaller ones of its user."""
 BODY_BUDGET: Final = (64 << 20, 32 << 20)
 """Bytes of request bodies in memory: in total, and for one user."""
 ANSWER_BUDGET: Final = (64 << 20, 32 << 20)
@@ -59,6 +62,8 @@ ANSWER_BUDGET: Final = (64 << 20, 32 << 20)
 READY_SECONDS: Final = 3.0
 """Seconds within which the database must answer for `/readyz`."""
 _log = logging.getLogger("agent.hub")
+
+T = TypeVar("T")
 
 
 class HubApp:
@@ -105,7 +110,8 @@ class HubApp:
         self._open_metrics = open_metrics
         self._rates = rates or TokenRates(None, time.monotonic)
         self._limits: tuple[CapacityLimiter, CapacityLimiter] | None = None
-        self._source_writers: dict[str, CapacityLimiter] = {}
+        self._turns = FairLimit(write_threads)
+        self._source_turns: dict[str, FairLimit] = {}
         self._bodies = MemoryBudget(*BODY_BUDGET)
         self._answers = MemoryBudget(*ANSWER_BUDGET)
         self._database_lost = False
@@ -186,10 +192,13 @@ class HubApp:
                 if not found.route.writes and not await self._answers.wait_for_room(user, 0, BUDGET_SECONDS):
                     raise HubError(503, "Too many unread answers at once", retry_after=1)
                 local = is_loopback(raw.client)
-                response = await anyio.to_thread.run_sync(
-                    lambda: face.handle(found, caller, raw.query, raw.headers, body, limited=not local),
-                    limiter=writers if found.route.writes else readers,
-                )
+                writes = found.route.writes
+                client = user, len(body) > LARGE_REQUEST
+                async with self._turns.turn(client) if writes else contextlib.nullcontext():
+                    response = await anyio.to_thread.run_sync(
+                        lambda: face.handle(found, caller, raw.query, raw.headers, body, limited=not local),
+                        limiter=writers if writes else readers,
+                    )
                 self._note_database(raw, response.store_error)
                 return response, user, 0.0
         except ClientDisconnected:
@@ -282,21 +291,35 @@ class HubApp:
         if endpoint == "sources/deltas":
             return await self._deltas(raw, caller, body)
         if endpoint in WRITERS:
-            return await self._write(raw, body), 0.0
+            return await self._write(raw, user, body), 0.0
         return await self._run(raw, body, self._limiters()[0]), 0.0
 
-    async def _write(self, raw: RawRequest, body: bytes) -> Response:
+    async def _write(self, raw: RawRequest, user: str, body: bytes) -> Response:
+        # Large requests of a user do not delay the small ones, nor those of others by more than one request.
+        client = user, len(body) > LARGE_REQUEST
+        several = self._write_threads > EACH_SOURCE_WRITERS
+        source = await self._parsed(source_of_body, body) if several else None
         _, writers = self._limiters()
-        source = source_of_body(body) if self._write_threads > EACH_SOURCE_WRITERS else None
-        if source is None:
+        async with self._turn_of_source(source, client), self._turns.turn(client):
             return await self._run(raw, body, writers)
-        own = self._source_writers.setdefault(source, CapacityLimiter(EACH_SOURCE_WRITERS))
+
+    async def _parsed(self, parse: Callable[[bytes], T], body: bytes) -> T:
+        if len(body) <= LARGE_REQUEST:
+            return parse(body)
+        return await anyio.to_thread.run_sync(parse, body, limiter=self._limiters()[0])
+
+    @contextlib.asynccontextmanager
+    async def _turn_of_source(self, source: str | None, client: Hashable) -> AsyncIterator[None]:
+        if source is None:
+            yield
+            return
+        own = self._source_turns.setdefault(source, FairLimit(EACH_SOURCE_WRITERS))
         try:
-            async with own:
-                return await self._run(raw, body, writers)
+            async with own.turn(client):
+                yield
         finally:
-            if not own.borrowed_tokens and not own.statistics().tasks_waiting:
-                self._source_writers.pop(source, None)
+            if own.is_idle:
+                self._source_turns.pop(source, None)
 
     def _limiters(self) -> tuple[CapacityLimiter, CapacityLimiter]:
         if self._limits is None:
@@ -312,7 +335,7 @@ class HubApp:
         return response
 
     async def _deltas(self, raw: RawRequest, caller: Caller, body: bytes) -> tuple[Response, float]:
-        poll, (readers, _) = poll_request(body), self._limiters()
+        poll, (readers, _) = await self._parsed(poll_request, body), self._limiters()
         if poll.source is None:
             return await self._run(raw, body, readers), 0.0
         loop, waited = asyncio.get_running_loop(), 0.0

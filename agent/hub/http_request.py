@@ -12,6 +12,7 @@ import orjson
 
 from agent.hub.answers import HubError
 from agent.hub.client_timeouts import CONNECTION_KEY
+from agent.hub.json_size import MOST_VALUES, has_few_values
 from agent.hub.raven.validation import MAX_WAIT_MS
 
 Scope = MutableMapping[str, Any]
@@ -109,6 +110,9 @@ async def discard_body(receive: Receive, limit: int, raw: RawRequest) -> None:
 
 
 def _decoded(body: bytes) -> dict[str, Any]:
+    # The endpoint refuses what has too many values. Here it must not be parsed either.
+    if not has_few_values(body, MOST_VALUES):
+        return {}
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:

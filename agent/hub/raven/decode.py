@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 import orjson
 
 from agent.hub.answers import HubError
+from agent.hub.json_size import MOST_VALUES, has_few_values, is_deep
 
 NOT_JSON = "Body is not valid JSON but content-type is set to 'application/json'"
 EMPTY = "Body cannot be empty when content-type is set to 'application/json'"
@@ -22,6 +23,7 @@ def decode(body: bytes, content_type: str | None, content_encoding: str | None) 
 
     Raises:
         HubError: 400 for an empty, compressed, malformed or too deeply nested body, or one that names `__proto__`.
+            413 for more than MOST_VALUES values.
     """
     if not body:
         if content_type is not None and "json" in content_type:
@@ -29,6 +31,8 @@ def decode(body: bytes, content_type: str | None, content_encoding: str | None) 
         return {}
     if content_encoding not in (None, "", "identity"):
         raise HubError(400, NOT_JSON)
+    if not has_few_values(body, MOST_VALUES):
+        raise HubError(400, NOT_JSON) if is_deep(body) else HubError(413, "Request body holds too many values")
     try:
         value = orjson.loads(body)
     except orjson.JSONDecodeError:

@@ -11,6 +11,7 @@ import orjson
 from agent.hub.answers import HubError
 from agent.hub.domain.model import Caller
 from agent.hub.domain.text import storable
+from agent.hub.json_size import MOST_DRIVE_VALUES, has_few_values
 
 MAX_NAME: Final = 255
 MAX_INTEGER: Final = 2**53 - 1
@@ -64,8 +65,10 @@ class DriveRequest:
         """Return the body, a JSON object.
 
         Raises:
-            DriveRefusal: 422 if it is none.
+            DriveRefusal: 413 for more than MOST_DRIVE_VALUES values, 422 if it is no object.
         """
+        if not has_few_values(self.body, MOST_DRIVE_VALUES):
+            raise DriveRefusal(413, "The request holds too many values", "PAYLOAD_TOO_LARGE")
         try:
             found = orjson.loads(self.body)
         except orjson.JSONDecodeError:
