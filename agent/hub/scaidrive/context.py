@@ -105,6 +105,24 @@ class ShareWriter:
         return "" if number == ROOT else present_folder(self.folders.get(number)).path
 
 
+def writer_of(
+    context: DriveContext, caller: Caller, session: StoreSession, transaction: SourceTransaction
+) -> ShareWriter:
+    """Return the writer of a locked share.
+
+    Raises:
+        DriveRefusal: 403 while the share is paused.
+    """
+    source = transaction.source
+    if source.status is not SourceStatus.ACTIVE:
+        raise DriveRefusal(403, f"The share is {source.status.value}")
+    now = context.clock()
+    folders = SourceFolders(session, transaction, caller.user, now)
+    folders.load()
+    operation = f"drive-{caller.user}-{context.new_id()}"
+    return ShareWriter(session, source, transaction, folders, caller.user, operation, now)
+
+
 @contextmanager
 def share_writer(
     context: DriveContext, caller: Caller, share: str, growth: Growth = Growth.CONTENT
@@ -116,15 +134,9 @@ def share_writer(
     """
     try:
         with locked_source(context, caller.workspace, share.lower(), growth) as (session, transaction):
-            if transaction.source.status is not SourceStatus.ACTIVE:
-                raise DriveRefusal(403, f"The share is {transaction.source.status.value}")
-            now = context.clock()
-            folders = SourceFolders(session, transaction, caller.user, now)
-            folders.load()
-            operation = f"drive-{caller.user}-{context.new_id()}"
-            writer = ShareWriter(session, transaction.source, transaction, folders, caller.user, operation, now)
+            writer = writer_of(context, caller, session, transaction)
             yield writer
-            folders.flush()
+            writer.folders.flush()
     except UnknownSource:
         raise not_found("Share") from None
     if writer.unused:

@@ -8,7 +8,6 @@ from agent.hub.domain.contents import ReceivedContent, received_content, row_of,
 from agent.hub.domain.model import Head, Source, VersionOrigin
 from agent.hub.domain.ports import StoreSession
 from agent.hub.domain.source_folders import ancestors, parent_path
-from agent.hub.domain.text import path_fault
 from agent.hub.scaidrive.context import (
     DriveContext,
     ShareWriter,
@@ -16,33 +15,18 @@ from agent.hub.scaidrive.context import (
     file_of,
     folder_number,
     present_file,
+    share_of,
     share_writer,
     source_of_id,
     with_folders,
 )
 from agent.hub.scaidrive.forms import form_of
-from agent.hub.scaidrive.request import DriveRefusal, DriveRequest, maybe_text, text, wrong_field
+from agent.hub.scaidrive.paths import joined, name_taken
+from agent.hub.scaidrive.request import DriveRefusal, DriveRequest, maybe_text, text
+from agent.hub.scaidrive.share_moves import move_file_to_share
 from agent.hub.scaidrive.wire import Shown, file_view, version_view
 
 _Wanted = Callable[[ShareWriter, Head], str]
-
-
-def name_taken() -> DriveRefusal:
-    """Return the refusal of a name that a sibling has."""
-    return DriveRefusal(409, "A file or folder of this name exists already", "NAME_CONFLICT")
-
-
-def joined(folder: str, name: str) -> str:
-    """Return the path of a name in a folder.
-
-    Raises:
-        DriveRefusal: 422 for a name that no machine should write.
-    """
-    path = f"{folder}/{name}" if folder else name
-    fault = "holds a slash" if "/" in name else path_fault(path)
-    if fault is not None:
-        raise wrong_field("body", "name", fault.removeprefix("relativePath "))
-    return path
 
 
 def put_content(
@@ -143,13 +127,18 @@ def rename_file(context: DriveContext, request: DriveRequest) -> object:
 
 
 def move_file(context: DriveContext, request: DriveRequest) -> object:
-    """Move a file to another folder of its share."""
+    """Move a file to another folder of its share, or to another share, where it gets a new id."""
     fields = request.fields()
     target, share = maybe_text(fields, "target_folder_id"), maybe_text(fields, "target_share_id")
+    with context.store.read() as session:
+        source, identity = source_of_id(session, request.caller, "fil", request.ids[0])
+    if share is not None and share.lower() != source.id:
+        place = source.id, identity
+        made = move_file_to_share(context, request.caller, place, (share.lower(), target))
+        with context.store.read() as session:
+            return shown_file(session, share_of(session, request.caller, share), made)
 
     def wanted(writer: ShareWriter, head: Head) -> str:
-        if share is not None and share.lower() != writer.source.id:
-            raise DriveRefusal(400, "This hub does not move files between shares: copy the file, then delete it")
         folder = writer.folder_path(folder_number(writer.source, target))
         return joined(folder, head.path.rpartition("/")[2])
 

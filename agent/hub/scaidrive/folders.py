@@ -16,8 +16,9 @@ from agent.hub.scaidrive.context import (
     source_of_id,
     with_folders,
 )
-from agent.hub.scaidrive.files import joined, name_taken
+from agent.hub.scaidrive.paths import joined, name_taken
 from agent.hub.scaidrive.request import DriveRefusal, DriveRequest, maybe_text, text
+from agent.hub.scaidrive.share_moves import move_folder_to_share
 from agent.hub.scaidrive.wire import ROOT_ID, Shown, file_id, folder_id, folder_view
 
 
@@ -100,13 +101,15 @@ def rename_folder(context: DriveContext, request: DriveRequest) -> object:
 
 
 def move_folder(context: DriveContext, request: DriveRequest) -> object:
-    """Move a folder with everything below it to another folder of its share."""
+    """Move a folder with everything below it to another folder of its share, or to another share with new ids."""
     fields = request.fields()
     share, number = _place(context, request)
     target, wanted = maybe_text(fields, "target_folder_id"), maybe_text(fields, "target_share_id")
+    if wanted is not None and wanted.lower() != share:
+        made = move_folder_to_share(context, request.caller, (share, number), (wanted.lower(), target))
+        with context.store.read() as session:
+            return folder_view(share_of(session, request.caller, wanted), made)
     with share_writer(context, request.caller, share) as writer:
-        if wanted is not None and wanted.lower() != writer.source.id:
-            raise DriveRefusal(400, "This hub does not move folders between shares")
         folder = present_folder(writer.folders.get(number))
         above = writer.folder_path(folder_number(writer.source, target))
         return folder_view(writer.source, moved_folder(writer, folder, joined(above, folder.path.rpartition("/")[2])))

@@ -16,7 +16,8 @@ from agent.hub.scaidrive.context import (
     share_writer,
     with_folders,
 )
-from agent.hub.scaidrive.files import joined, name_taken, put_content
+from agent.hub.scaidrive.files import put_content
+from agent.hub.scaidrive.paths import joined, name_taken
 from agent.hub.scaidrive.request import DriveRefusal, DriveRequest, maybe_integer, maybe_text, text, wrong_field
 from agent.hub.scaidrive.wire import Shown, file_id, parsed_id, upload_version_id, upload_view, version_id
 
