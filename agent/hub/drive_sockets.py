@@ -1,11 +1,11 @@
-"""WebSockets that nudge the clients of the drive face: a change in a share, or a changed preference."""
+"""WebSockets that nudge the clients of the drive face: about changes, preferences and positions that are lost."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import parse_qs
@@ -40,12 +40,14 @@ class DriveSocket:
     Attributes:
         token: checked again before each frame.
         subscribed: the client wants changes.
+        ahead: shares in which the cursor of the device was beyond the newest change when it connected.
     """
 
     caller: Caller
     device: str
     token: str
     subscribed: bool = False
+    ahead: Sequence[str] = ()
     unsent: dict[tuple[str, str], Frame] = field(default_factory=dict)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -118,16 +120,20 @@ class DriveSockets:
     async def _refusal(self, socket: DriveSocket) -> tuple[int, str] | None:
         if sum(each.caller == socket.caller for each in self._open) >= EACH_USER:
             return TOO_MANY, "Too many connections"
-        caller = socket.caller
         try:
-            is_known = await anyio.to_thread.run_sync(self._knows, caller, socket.device)
+            found = await anyio.to_thread.run_sync(self._shares_ahead, socket.caller, socket.device)
         except (StoreUnavailable, StoreFull):
             return GOING_AWAY, "The hub's database is not available"
-        return None if is_known else (NO_DEVICE, "Device not found")
+        if found is None:
+            return NO_DEVICE, "Device not found"
+        socket.ahead = found
+        return None
 
-    def _knows(self, caller: Caller, device: str) -> bool:
+    def _shares_ahead(self, caller: Caller, device: str) -> list[str] | None:
+        """Return the shares that the device knows a later state of than the hub; None for an unknown device."""
         with self._store.read() as session:
-            return session.device(caller.workspace, caller.user, device) is not None
+            found = session.device(caller.workspace, caller.user, device)
+            return None if found is None else session.shares_ahead(found.number)
 
     async def _converse(self, socket: DriveSocket, receive: Receive, send: Send) -> None:
         sending = asyncio.create_task(self._send_frames(socket, send))
@@ -200,6 +206,9 @@ async def _receive_frames(socket: DriveSocket, receive: Receive) -> None:
         if kind == "subscribe":
             socket.subscribed = True
             socket.put("subscribed", "", {"type": "subscribed", "event_type": "subscribed"})
+            # The hub was restored from an older copy: no change behind a cursor tells the device what it lost.
+            for share in socket.ahead:
+                socket.put("force_sync", share, {"type": "force_sync", "event_type": "force_sync", "share_id": share})
         elif kind == "ping":
             socket.put("pong", "", {"type": "pong", "event_type": "pong"})
 

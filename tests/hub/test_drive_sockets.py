@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 from collections.abc import Iterator
 from typing import Any
 
@@ -88,3 +90,32 @@ def test_a_changed_preference_nudges_its_device_only(owner: Owner) -> None:
             "device_id": "dev",
         }
         assert asked(other, "ping")["type"] == "pong"
+
+
+def test_a_device_ahead_of_a_restored_hub_syncs_in_full(process: Running) -> None:
+    """It recorded a position that the older copy does not have: `force_sync` for that share, until it begins anew."""
+    owner = Owner(process)
+    owner.http.post("sync/devices", json=DEVICE).raise_for_status()
+    other, place = owner.add_share("second"), {"share_id": owner.share, "device_id": "dev"}
+    owner.create("a.md", b"1")
+    for share in (owner.share, other):
+        owner.http.get("sync/status", params={"share_id": share, "device_id": "dev"}).raise_for_status()
+    # What a copy of before looks like: the device is known with a position that the log has not reached.
+    with contextlib.closing(sqlite3.connect(process.data / "hub.db")) as database, database:
+        database.execute(
+            "UPDATE device_cursors SET position = 100"
+            " WHERE source = (SELECT number FROM sources WHERE id = ?)", (owner.share,)
+        )  # fmt: skip
+    with opened(owner) as socket:
+        assert asked(socket, "subscribe")["type"] == "subscribed"
+        assert received(socket) == {"type": "force_sync", "event_type": "force_sync", "share_id": owner.share}
+        assert asked(socket, "ping")["type"] == "pong"
+    status = owner.http.get("sync/status", params=place).json()
+    assert (status["cursor_position"], status["pending_changes"]) == (1, 0)
+    assert owner.http.get("sync/changes", params={"share_id": owner.share, "cursor": 1}).json()["changes"] == []
+    moved = owner.http.post("sync/cursor", params={**place, "position": 1}).json()
+    assert moved["cursor_position"] == 1
+    with opened(owner) as socket:
+        assert asked(socket, "subscribe")["type"] == "subscribed"
+        assert asked(socket, "ping")["type"] == "pong"
+    owner.http.close()

@@ -100,6 +100,9 @@ class DriveStoreSession(FileStoreSession, Protocol):
     def device_cursor(self, device: int, source: int) -> DeviceCursor | None:
         """Return the cursor of a device in a source, or None if it has none."""
 
+    def shares_ahead(self, device: int) -> list[str]:
+        """Return the ids of sources in which the cursor of a device is beyond the newest change, in order."""
+
     def save_device_cursor(self, device: int, source: int, cursor: DeviceCursor) -> None:
         """Write the cursor of a device in a source."""
 

@@ -127,23 +127,27 @@ def _save(context: DriveContext, request: DriveRequest, wanted: list[DevicePrefe
 
 
 def status(context: DriveContext, request: DriveRequest) -> object:
-    """Show the cursor of a device in a share. Without one, a cursor at the newest change is made."""
+    """Show the cursor of a device in a share. Without one, a cursor at the newest change is made.
+
+    A cursor beyond the newest change is of a log that was replaced by an older copy. It counts as none.
+    """
     with context.store.write(Growth.SMALL) as session:
         source, device, cursor = _cursor(session, request)
         if cursor is None:
             cursor = DeviceCursor(source.last_cursor, None)
             session.save_device_cursor(device.number, source.number, cursor)
+        position = min(cursor.position, source.last_cursor)
         conflicts = session.version_conflicts(request.caller.workspace, source.number, resolved=False)
     return {
-        "cursor_position": cursor.position,
+        "cursor_position": position,
         "last_sync_at": None if cursor.last_sync_at is None else timestamp(cursor.last_sync_at),
-        "pending_changes": source.last_cursor - cursor.position,
+        "pending_changes": source.last_cursor - position,
         "has_conflicts": bool(conflicts),
     }
 
 
 def advance(context: DriveContext, request: DriveRequest) -> object:
-    """Advance the cursor of a device. It never moves back.
+    """Advance the cursor of a device. It never moves back, unless it is beyond the newest change.
 
     Raises:
         DriveRefusal: 400 for a position beyond the newest change.
@@ -153,7 +157,8 @@ def advance(context: DriveContext, request: DriveRequest) -> object:
         source, device, cursor = _cursor(session, request)
         if wanted > source.last_cursor:
             raise DriveRefusal(400, "The position is beyond the newest change", "SYNC_CURSOR_INVALID")
-        position = max(wanted, 0 if cursor is None else cursor.position)
+        reached = 0 if cursor is None or cursor.position > source.last_cursor else cursor.position
+        position = max(wanted, reached)
         session.save_device_cursor(device.number, source.number, DeviceCursor(position, now))
     return {"cursor_position": position, "last_sync_at": timestamp(now)}
 

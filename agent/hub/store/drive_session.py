@@ -17,7 +17,7 @@ from agent.hub.domain.drive_model import (
 )
 from agent.hub.store import tables as t
 from agent.hub.store.bulk import OnDuplicate, add_rows
-from agent.hub.store.file_queries import FileQueries
+from agent.hub.store.file_queries import IS_THERE, FileQueries
 from agent.hub.store.rows import hex_hash, raw_hash, to_json
 from agent.hub.store.statements import Statement, insert_into, is_value, removal
 
@@ -46,6 +46,12 @@ _POSITION = Statement(
     select(t.device_cursors.c.position, t.device_cursors.c.last_sync_at).where(
         is_value(t.device_cursors.c.device, "d"), is_value(t.device_cursors.c.source, "s")
     )
+)
+_AHEAD = Statement(
+    select(t.sources.c.id)
+    .join(t.device_cursors, t.device_cursors.c.source == t.sources.c.number)
+    .where(is_value(t.device_cursors.c.device, "d"), t.device_cursors.c.position > t.sources.c.last_cursor, IS_THERE)
+    .order_by(t.sources.c.number)
 )
 _NO_POSITION = removal(t.device_cursors, t.device_cursors.c.device, t.device_cursors.c.source)
 _PREFERENCES = Statement(
@@ -183,6 +189,9 @@ class DriveSession(FileQueries):
     def device_cursor(self, device: int, source: int) -> DeviceCursor | None:
         row = _POSITION.first(self._db, d=device, s=source)
         return None if row is None else DeviceCursor(*row)
+
+    def shares_ahead(self, device: int) -> list[str]:
+        return [str(id_) for (id_,) in _AHEAD.rows(self._db, d=device)]
 
     def save_device_cursor(self, device: int, source: int, cursor: DeviceCursor) -> None:
         _NO_POSITION.run(self._db, device=device, source=source)
