@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
+from statistics import median
 from typing import Final
 
 import pytest
@@ -34,6 +35,7 @@ ROUNDS: Final = 5
 READS: Final = 2000
 SOME: Final = 20
 BREATH_SECONDS: Final = 2.0
+WAKE_BREATH_SECONDS: Final = 0.1
 EVENT_BYTES: Final = 300
 """What an event may take beside its text."""
 
@@ -79,6 +81,24 @@ def test_agents_waiting(table: Table, sizes: Sizes, alone: HubServer) -> None:
         seconds = max(answered(agents)) - began
     name = f"hub: {sizes.waiters} agents in a long poll, until all have one event"
     table.add(Line(Group.HUB, name, seconds, ("as many empty answers without waiting", plain)))
+
+
+def test_one_wake_up(table: Table, sizes: Sizes, alone: HubServer) -> None:
+    """A poll that waits hears of a push soon after its pusher does."""
+    source = alone.new_source()
+    cursor = int(alone.client.push(source)["eventCursor"])
+    pushes, delays = [], []
+    with connected(alone, 1) as agents:
+        for number in range(sizes.saves):
+            agents[0].socket.sendall(request(alone, "sources/deltas", sourceId=source, cursor=cursor, waitMs=25_000))
+            threading.Event().wait(WAKE_BREATH_SECONDS)
+            began = time.perf_counter()
+            cursor = int(alone.put(source, f"{number}.md", "news\n")["eventCursor"])
+            pushed = time.perf_counter()
+            pushes.append(pushed - began)
+            delays.append(max(answered(agents)[0] - pushed, 0.0))
+    name = "hub: one agent in a long poll, from the push's answer to its event, p50"
+    table.add(Line(Group.HUB, name, median(delays), ("the push", median(pushes)), AtMost(0.02)))
 
 
 def _note(number: int, version: int) -> str:
