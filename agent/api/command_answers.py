@@ -55,6 +55,8 @@ COMMAND_ANSWERS: Final[Mapping[str, str]] = {
     "hub workspaces": f"list of objects with {_WORKSPACE}",
     "hub limit": _WORKSPACE,
     "hub prune": "list of objects with `id`, `versions`, `contents`, `bytes`: what was removed",
+    "hub purge": "`removed`: false for a plan, the `sources` with `id`, `name`, `workspace`, `deleted_at` and "
+    "`versions`, and the `contents` with their `bytes`",
     "stop": "`changed`, `pid` (null without an agent), and `notes`",
     "service install": f"{_SERVICE}, with `changed` and `notes`",
     "service uninstall": f"{_SERVICE}, with `changed`, `notes` and the `removed` files",

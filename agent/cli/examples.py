@@ -215,6 +215,10 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
         ("hub prune", "remove old versions now, where a limit says so"),
         ("hub prune --data /srv/raven", "of a hub with another data folder"),
     ),
+    "hub purge": (
+        ("hub purge --dry-run", "show the sources that were deleted more than 30 days ago, and their bytes"),
+        ("hub purge --kept-days 90 --yes", "remove those of 90 days ago without a question"),
+    ),
     "help": (("help sync", "the help of a command"), ("help hub backup", "of a command in a group")),
     "completion": (
         ("completion fish > ~/.config/fish/completions/raven-agent.fish", "install it for fish"),

@@ -86,6 +86,7 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "hub workspaces": ("--data", "--json"),
     "hub limit": ("WORKSPACE", "--quota", "--keep-versions", "--keep-days", "--data", "--json"),
     "hub prune": ("--data", "--json"),
+    "hub purge": ("--kept-days", "--dry-run", "--yes", "--data", "--json"),
     "help": ("COMMAND",),
     "completion": ("bash", "zsh", "fish"),
 }

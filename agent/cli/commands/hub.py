@@ -21,6 +21,7 @@ from agent.cli.commands.hub_data import (
 from agent.cli.commands.hub_invite import invite_command
 from agent.cli.commands.hub_limits import limit_command, prune_command, workspaces_command
 from agent.cli.commands.hub_place import HubPlace, hub_errors, place_options
+from agent.cli.commands.hub_purge import purge_command
 from agent.cli.exit_codes import ExitCode
 from agent.cli.file_param import FILE
 from agent.cli.output import TextLine, Verbosity
@@ -151,5 +152,6 @@ for _made in (
     workspaces_command,
     limit_command,
     prune_command,
+    purge_command,
 ):
     hub_command.add_command(_made)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -118,17 +118,30 @@ def prune(store: SqlStore, workspace: Workspace, now: int) -> Pruned:
     with store.read() as session:
         sources = [(int(number), str(id_)) for number, id_ in _SOURCES.rows(session.transaction, w=workspace.number)]
     versions = sum(_prune_source(store, workspace, number, id_, now) for number, id_ in sources)
+    contents, freed = remove_contents(store, workspace, now, sources[0][0]) if sources else (0, 0)
+    return Pruned(versions, contents, freed)
+
+
+def remove_contents(
+    store: SqlStore, workspace: Workspace, now: int, source: int, among: Set[bytes] | None = None
+) -> tuple[int, int]:
+    """Remove the contents of a workspace that nothing names. Return their number and their bytes.
+
+    Args:
+        source: number of a source of the workspace, whose share of its use shrinks.
+        among: raw hashes that may be removed, None for all.
+    """
     contents, freed = 0, 0
     while True:
-        some, size = _remove_contents(store, workspace, now)
+        some, size = _remove_some(store, workspace, now, among)
         contents, freed = contents + some, freed + size
         if some < SOME_CONTENTS:
             break
-    if freed and sources:
+    if freed:
         # A transaction of its own: a push locks its source first and contents afterwards.
         with store.write(Growth.SMALL) as session:
-            _FREED.run(session.transaction, s=sources[0][0], freed=freed)
-    return Pruned(versions, contents, freed)
+            _FREED.run(session.transaction, s=source, freed=freed)
+    return contents, freed
 
 
 def _prune_source(store: SqlStore, workspace: Workspace, number: int, source: str, now: int) -> int:
@@ -163,14 +176,14 @@ def _expired(db: Transaction, source: int, after: int, rule: Retention, now: int
     ]
 
 
-def _remove_contents(store: SqlStore, workspace: Workspace, now: int) -> tuple[int, int]:
-    """Remove some contents that nothing names. Return their number and their bytes."""
+def _remove_some(store: SqlStore, workspace: Workspace, now: int, among: Set[bytes] | None) -> tuple[int, int]:
     since = workspace.retention.kept_since(now)
     with store.write(Growth.SMALL) as session:
         db = session.transaction
         if db.dialect == POSTGRES:
             db.run(f"SET LOCAL statement_timeout = {_SCAN_SECONDS * 1000:d}")
-        taken = _taken(session, workspace.number, _unnamed(db, workspace.number, since))
+        unnamed = [h for h in _unnamed(db, workspace.number, since) if among is None or h in among]
+        taken = _taken(session, workspace.number, unnamed)
         if db.dialect == POSTGRES:
             # A push may have named one between the query and the lock. Here none can any more.
             still = set(_unnamed(db, workspace.number, since))
