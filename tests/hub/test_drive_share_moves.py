@@ -20,7 +20,8 @@ def second_share(drive: Drive) -> Drive:
     """The same user and device in another share."""
     other = Drive(drive.raven, device=drive.device)
     other.context, other.face = drive.context, drive.face
-    other.share = drive.ok("POST", "shares", {"name": "t", "share_type": "project", "owner_id": drive.caller.user})["id"]
+    body = {"name": "t", "share_type": "project", "owner_id": drive.caller.user}
+    other.share = drive.ok("POST", "shares", body)["id"]
     return other
 
 

@@ -73,7 +73,7 @@ def test_a_body_of_many_values_is_refused(light: InProcess, start: bytes, values
 def test_the_drive_face_refuses_many_values(light: InProcess) -> None:
     """Its lists are longer, and bounded too."""
     drive = Drive(light)
-    changes = [{}] * 100_000
+    changes: list[dict[str, str]] = [{}] * 100_000
     assert drive.ask("POST", "sync/apply", {"changes": changes})[0] == 413
 
 
