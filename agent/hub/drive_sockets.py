@@ -206,7 +206,7 @@ async def _receive_frames(socket: DriveSocket, receive: Receive) -> None:
         if kind == "subscribe":
             socket.subscribed = True
             socket.put("subscribed", "", {"type": "subscribed", "event_type": "subscribed"})
-            # The hub was restored from an older copy: no change behind a cursor tells the device what it lost.
+            # The hub was restored from an older copy: no list of changes shows the device what it lost.
             for share in socket.ahead:
                 socket.put("force_sync", share, {"type": "force_sync", "event_type": "force_sync", "share_id": share})
         elif kind == "ping":

@@ -100,7 +100,7 @@ class DeletedSource:
 
 @dataclass(frozen=True, slots=True)
 class Purge:
-    """What a purge removes: sources, contents that nothing else names, and their bytes before compression."""
+    """Sources to remove, the number of contents that nothing else names, and their bytes before compression."""
 
     sources: Sequence[DeletedSource]
     contents: int
