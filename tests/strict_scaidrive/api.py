@@ -62,6 +62,7 @@ class ScaiDriveApi:
             DriveRoute("POST", "folders", 2, self._create_folder),
             DriveRoute("POST", "files", 5, self._create_file),
             DriveRoute("GET", "files/{}", 1, self._file),
+            DriveRoute("POST", "files/{}/move", 2, self._move_file),
             DriveRoute("GET", "files/{}/versions", 1, self._versions),
             DriveRoute("POST", "uploads", 2, self._begin_upload),
             DriveRoute("GET", "uploads/{}", 1, self._upload),
@@ -224,6 +225,16 @@ class ScaiDriveApi:
 
     def _file(self, request: DriveRequest) -> Response:
         return self._answer(self._shown(self._server.live_file(request.ids[0])))
+
+    def _move_file(self, request: DriveRequest) -> Response:
+        server, body = self._server, request.json()
+        file = server.live_file(request.ids[0])
+        server.share(file.share, writing=True)
+        share, folder = body.get("target_share_id") or file.share, body.get("target_folder_id")
+        if share != file.share:
+            return self._answer(self._shown(server.move_to_share(file, share, folder, USER)))
+        server.live_folder(share, folder)
+        return self._answer(self._shown(server.move(file, folder, file.name, USER)))
 
     def _shown(self, file: DriveFile) -> JSON:
         head, at = file.head, iso_time(file.modified_at)

@@ -264,6 +264,17 @@ class StrictScaiDrive:
         self.log_file(moved, change, old, self.path_of(moved), by)
         return moved
 
+    def move_to_share(self, file: DriveFile, share: str, folder: str | None, by: str = COLLEAGUE) -> DriveFile:
+        """Give a file a place in another share. It keeps its id and its versions; each share's log has one entry."""
+        self.share(share, writing=True)
+        self.live_folder(share, folder)
+        self.refuse_taken(share, folder, file.name)
+        self.log_file(file, "deleted", self.path_of(file), None, by)
+        moved = replace(file, share=share, folder=folder)
+        self.state.files[file.id] = moved
+        self.log_file(moved, "created", None, self.path_of(moved), by)
+        return moved
+
     def prune(self, file: DriveFile) -> DriveFile:
         """Delete every version but the head, as the server does by the hour."""
         pruned = replace(file, versions=file.versions[-1:])

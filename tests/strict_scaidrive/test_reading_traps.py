@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from agent.core.errors import ProblemKind, RemoteError
-from agent.core.events import FeedEvent, Move, Unreadable, Upsert
+from agent.core.events import Delete, FeedEvent, Move, Unreadable, Upsert
 from agent.core.supply import Transfer
 from remotes.suite.account import kind_of
 from remotes.suite.transfers import LARGE, joined, received, transfer_of
 from remotes.suite.world import replay, sha
 from strict_raven.wire import Response
-from strict_scaidrive.api import hide
+from strict_scaidrive.api import TOKEN, hide
 from strict_scaidrive.state import DriveTraps
 from strict_scaidrive.test_pushing_traps import Make, trapped
 from strict_scaidrive.world import LIMITS, ScaiDriveWorld
@@ -92,6 +92,27 @@ def test_the_cursor_moves_past_the_entries_of_others(trapped: Make) -> None:
     world.server.cut_log()
     world.put("b.md", "B")
     assert replay(world.drain(state)[0]) == {"b.md": sha("B")}
+
+
+def test_a_file_that_moves_to_another_share_changes_both(trapped: Make) -> None:
+    """It is gone in the one and new in the other, with its content, although it keeps its id."""
+    world = trapped(DriveTraps())
+    for path in ("a.md", "b.md"):
+        world.put(path, path)
+    _, state = world.drain()
+    here, there = world.source, world.server.add_share("other").id
+    folder = world.server.ensure_folder(there, "in")
+    body = json.dumps({"target_share_id": there, "target_folder_id": folder}).encode()
+    headers = {"authorization": f"Bearer {TOKEN}", "content-type": "application/json"}
+    file = world.file("a.md").id
+    answer = world.handle("POST", f"/api/v1/files/{file}/move", headers, body)
+    assert answer.status == 200
+    events, _ = world.drain(state)
+    assert [(type(event), event.path) for event in events] == [(Delete, "a.md")]
+    assert world.held() == {"b.md": b"b.md"}
+    world.source = there
+    assert replay(world.drain(None)[0]) == {"in/a.md": sha("a.md")}
+    assert world.held() == {"in/a.md": b"a.md"} and here != there
 
 
 def test_files_made_during_the_walk_are_in_the_changes(trapped: Make) -> None:
