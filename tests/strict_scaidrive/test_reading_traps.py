@@ -108,7 +108,7 @@ def test_a_file_that_moves_to_another_share_changes_both(trapped: Make) -> None:
     answer = world.handle("POST", f"/api/v1/files/{file}/move", headers, body)
     assert answer.status == 200
     events, _ = world.drain(state)
-    assert [(type(event), event.path) for event in events] == [(Delete, "a.md")]
+    assert [event.path for event in events if isinstance(event, Delete)] == ["a.md"] and len(events) == 1
     assert world.held() == {"b.md": b"b.md"}
     world.source = there
     assert replay(world.drain(None)[0]) == {"in/a.md": sha("a.md")}
