@@ -10,6 +10,7 @@ import orjson
 
 from agent.hub.answers import HubError, Response
 from agent.hub.auth import DAY_SECONDS, mint, token_id
+from agent.hub.domain.machine_names import machine_of_token
 from agent.hub.domain.model import Clock
 from agent.hub.store.invite_registry import InviteProblem, InviteRegistry
 from agent.hub.store.sql_store import SqlStore
@@ -19,8 +20,6 @@ JOIN_PATH: Final = "/api/hub/join"
 
 MAX_BODY: Final = 4096
 """Bytes of the request at most."""
-_LONGEST_NAME: Final = 64
-
 _WORDS: Final = {
     InviteProblem.UNKNOWN: "This hub gave out no such invite",
     InviteProblem.USED: "The invite was used already",
@@ -70,4 +69,4 @@ def _machine(body: bytes) -> str | None:
         name = orjson.loads(body)["name"]
     except (ValueError, KeyError, TypeError):
         return None
-    return "".join(char for char in name if char.isprintable())[:_LONGEST_NAME] if isinstance(name, str) else None
+    return machine_of_token(name) if isinstance(name, str) else None

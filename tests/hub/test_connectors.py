@@ -5,6 +5,8 @@ from __future__ import annotations
 import orjson
 import pytest
 
+from agent.hub.auth import token_id
+from agent.hub.store.token_registry import IssuedToken, TokenRegistry
 from hub.fixtures import STRANGER, UNKNOWN, WORKSPACE, Client, InProcess, headers, sha, token, upsert
 
 
@@ -49,3 +51,22 @@ def test_fu2_an_unknown_connector_updates_no_conflict(light: InProcess, member: 
     light.push(source, upsert("a.md", "mine", sha("older")), connectorId=UNKNOWN)
     member.push(source, upsert("a.md", "theirs", sha("older")), connectorId=UNKNOWN)
     assert {c["localContent"] for c in light.conflicts(source)} == {"mine", "theirs"}
+
+
+def test_a_connector_and_its_token_are_renamed(light: InProcess, member: Client) -> None:
+    """The token that a machine got for its invite is listed by the new name; one made by hand gets none."""
+    tokens, connector = TokenRegistry(light.store), light.connector()
+    own = token_id(token())
+    for id_, machine in ((own, "debian"), ("another", "debian"), ("by-hand", None)):
+        tokens.add(IssuedToken(id_, WORKSPACE, "ada", 1, 2, None, machine))
+    assert light.ok("connectors/rename", connectorId=connector, name="attic\n" + "x" * 200)["name"].startswith("attic")
+    assert {one.id: one.machine for one in tokens.all()} == {
+        own: "attic" + "x" * 59,
+        "another": "debian",
+        "by-hand": None,
+    }
+    assert member.refused("connectors/rename", connectorId=connector, name="mine") == (
+        403,
+        "The connector belongs to another user",
+    )
+    assert light.refused("connectors/rename", connectorId=UNKNOWN, name="x") == (404, "Connector not found")

@@ -61,6 +61,12 @@ class StoreSession(DriveStoreSession, AccountStoreSession, Protocol):
     def add_connector(self, connector: Connector) -> None:
         """Add a new connector."""
 
+    def rename_connector(self, connector: str, name: str, now: int) -> None:
+        """Write the name of a connector."""
+
+    def rename_machine_of_token(self, token: str, name: str) -> None:
+        """Write the name of the machine that joined and got the token with this id; no other token gets one."""
+
     def save_heartbeats(self, batch: HeartbeatBatch) -> None:
         """Write the newest heartbeats and positions of connectors."""
 

@@ -31,6 +31,7 @@ Handler = Callable[[HubContext, Caller, Mapping[str, Any]], object]
 HANDLERS: dict[str, Handler] = {
     "connectors/register": registry.register,
     "connectors/heartbeat": registry.heartbeat,
+    "connectors/rename": registry.rename_connector,
     "sources": registry.create_source,
     "sources/list": registry.list_sources,
     "sources/pause": registry.pause,

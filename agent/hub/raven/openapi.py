@@ -155,6 +155,7 @@ ANSWERS: dict[str, Schema] = {
     "connectors/heartbeat": _record(
         {"connectorId": UUID, "status": _words(["online"]), "lastHeartbeatAt": TIME, "capabilities": _list(TEXT)}
     ),
+    "connectors/rename": _CONNECTOR,
     "sources": _SOURCE,
     "sources/list": _list(_SOURCE),
     "sources/pause": _SOURCE,
@@ -182,7 +183,8 @@ ANSWERS: dict[str, Schema] = {
 """Schema of `data` by endpoint."""
 
 NOT_FOUND = frozenset(name for name, fields in FIELDS.items() if any(f.name == "sourceId" for f in fields)) | {
-    "connectors/heartbeat"
+    "connectors/heartbeat",
+    "connectors/rename",
 }
 """Endpoints that name a thing which may not exist."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from msgspec.structs import replace
 
 from agent.core.model import Mode
 from agent.hub.answers import HubError, timestamp
+from agent.hub.domain.machine_names import machine_of_token
 from agent.hub.domain.model import Caller, Connector, Source, SourceStatus
 from agent.hub.domain.ports import Growth
 from agent.hub.raven.context import HubContext, is_known_connector, locked_source_tx, own_connector, record_heartbeat
@@ -50,6 +52,22 @@ def heartbeat(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> d
         "lastHeartbeatAt": timestamp(context.clock()),
         "capabilities": CAPABILITIES,
     }
+
+
+def rename_connector(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+    """Rename a connector, and the caller's token in the list of tokens if a machine joined with it.
+
+    Raises:
+        HubError: 404 for a connector this workspace does not have, 403 for another user's.
+    """
+    now, name = context.clock(), body["name"]
+    with context.store.write(Growth.SMALL) as session:
+        found = own_connector(session, caller, body["connectorId"])
+        if found is None:
+            raise HubError(404, "Connector not found")
+        session.rename_connector(found.id, name, now)
+        session.rename_machine_of_token(caller.token, machine_of_token(name))
+    return connector_view(dataclasses.replace(found, name=name, updated_at=now), now)
 
 
 def create_source(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:

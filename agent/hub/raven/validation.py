@@ -94,6 +94,7 @@ FIELDS: dict[str, tuple[Field, ...]] = {
         Field("version", FieldType.STRING, Requirement.OPTIONAL, longest=64),
     ),
     "connectors/heartbeat": (Field("connectorId", FieldType.UUID),),
+    "connectors/rename": (Field("connectorId", FieldType.UUID), Field("name", FieldType.STRING, longest=255)),
     "sources": (
         Field("name", FieldType.STRING, longest=255),
         Field("mode", FieldType.CHOICE, choices=MODES),
@@ -150,6 +151,7 @@ FIELDS: dict[str, tuple[Field, ...]] = {
 WRITERS = frozenset(
     {
         "connectors/register",
+        "connectors/rename",
         "sources",
         "sources/pause",
         "sources/resume",

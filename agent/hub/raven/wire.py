@@ -21,6 +21,7 @@ CAPABILITIES = (
     "state_digest",
     "poll_heartbeat",
     "machines",
+    "rename_connector",
 )
 
 

@@ -15,6 +15,16 @@ _HEARTBEAT = Statement(
     .where(t.connectors.c.id == bindparam("i"))
     .values(heartbeat_at=bindparam("at"), updated_at=bindparam("at"))
 )
+_RENAME_CONNECTOR = Statement(
+    update(t.connectors)
+    .where(t.connectors.c.id == bindparam("i"))
+    .values(name=bindparam("new"), updated_at=bindparam("at"))
+)
+_RENAME_OF_TOKEN = Statement(
+    update(t.tokens)
+    .where(t.tokens.c.id == bindparam("i"), t.tokens.c.machine.is_not(None))
+    .values(machine=bindparam("new"))
+)
 _NO_POSITION = removal(t.connector_positions, t.connector_positions.c.connector, t.connector_positions.c.source)
 _POSITIONS = Statement(
     select(
@@ -53,6 +63,12 @@ class MachineQueries:
         # until the connector moves on.
         rows = [(*key, place.position, place.at) for key, place in places]
         add_rows(self._db, t.connector_positions, rows, OnDuplicate.LEFT_ALONE)
+
+    def rename_connector(self, connector: str, name: str, now: int) -> None:
+        _RENAME_CONNECTOR.run(self._db, i=connector, new=name, at=now)
+
+    def rename_machine_of_token(self, token: str, name: str) -> None:
+        _RENAME_OF_TOKEN.run(self._db, i=token, new=name)
 
     def connector_positions(self, source: int) -> dict[str, ConnectorPosition]:
         rows = _POSITIONS.rows(self._db, s=source)
