@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
@@ -22,6 +21,7 @@ from agent.runtime import linking
 from agent.runtime.agent import Agent
 from agent.runtime.home_lock import HomeLock
 from agent.runtime.local_folder import LocalFolder
+from agent.runtime.machine_names import machine_name
 from agent.runtime.registry_store import with_environment
 from agent.runtime.server_session import new_connector_id
 from agent.runtime.source_setup import open_folder
@@ -72,7 +72,7 @@ def examine_alone(home: Home, settings: Settings, env: Mapping[str, str]) -> lis
         registry = Registry()
     credentials = CredentialStore(home, settings, env)
     for entry in registry.servers:
-        register = None if entry.connector_id else _register_alone(home, entry, env)
+        register = None if entry.connector_id else _register_alone(home, entry, settings, env)
         rows += servers.account(entry, settings, credentials, remote=None, max_bytes=None, register=register)
     for source in registry.sources:
         rows += folders.folder(
@@ -106,7 +106,9 @@ def _register_with(agent: Agent, name: str) -> Callable[[Remote], None]:
     return register
 
 
-def _register_alone(home: Home, entry: ServerEntry, env: Mapping[str, str]) -> Callable[[Remote], None]:
+def _register_alone(
+    home: Home, entry: ServerEntry, settings: Settings, env: Mapping[str, str]
+) -> Callable[[Remote], None]:
     """Return a function that registers this machine and keeps the connector, so that a repeated check makes no other.
 
     The connector of an account that only the environment names is not kept, as the account itself is not.
@@ -129,8 +131,10 @@ def _register_alone(home: Home, entry: ServerEntry, env: Mapping[str, str]) -> C
                 # Durable before the call: if its answer is lost, the next call registers the same connector.
                 registry = with_server(registry, replace(known, connector_id=wanted, machine_id=machine))
                 save_registry(home.registry_file, registry)
-            made = remote.register(socket.gethostname(), sys.platform, __version__, wanted)
-            kept = replace(known, connector_id=made.connector_id, machine_id=machine)
+            made = remote.register(machine_name(settings), sys.platform, __version__, wanted)
+            kept = replace(
+                known, connector_id=made.connector_id, machine_id=machine, machine_name=settings.machine_name
+            )
             save_registry(home.registry_file, with_server(registry, kept))
         finally:
             lock.release()

@@ -17,6 +17,7 @@ from agent.remotes.dialects import AdapterOptions, open_remote
 from agent.remotes.http.probe import Probe, probe
 from agent.remotes.protocol import Capabilities, Remote
 from agent.runtime.device_secret import StoredDeviceSecret
+from agent.runtime.machine_names import needs_rename
 from agent.runtime.server_session import EXPIRY_UNCLEAR, expiry_words
 from agent.settings.credentials import CredentialStore
 from agent.settings.links import LOCAL_ACCOUNTS, ServerEntry
@@ -28,6 +29,7 @@ CERTIFICATE_DAYS: Final = 14
 """Days: a certificate that ends sooner was not renewed automatically."""
 
 _NO_ANSWER: Final = "the server was not reached"
+_OLD_NAME: Final = "the server may show a former name: it cannot rename a machine, or was not reached since"
 
 
 def account(
@@ -52,6 +54,8 @@ def account(
     if entry.name not in LOCAL_ACCOUNTS:
         yield _token(entry, credentials)
         yield from _line(entry, settings)
+    if entry.connector_id is not None and needs_rename(entry, settings):
+        yield unknown(f"name {entry.name}", _OLD_NAME)
     yield from _answers(entry, remote or (lambda: _own_remote(entry, settings, credentials)), max_bytes, register)
 
 

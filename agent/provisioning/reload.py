@@ -79,7 +79,7 @@ def _apply(agent: Agent, settings: Settings, changed: tuple[str, ...]) -> None:
         logging.getLogger().setLevel(logging.getLevelNamesMapping()[settings.log_level.upper()])
     if "hub_listen" in changed:
         agent.hub.use_door(settings.hub_listen)
-    if {"ca_file", "heartbeat_seconds", "credentials"} & set(changed):
+    if {"ca_file", "heartbeat_seconds", "credentials", "machine_name"} & set(changed):
         for server in agent.registry.servers:
             agent.drop_server(server.name)
     for source in agent.registry.sources:

@@ -100,6 +100,7 @@ class Capabilities(Struct, frozen=True):
         resumable_uploads: an interrupted upload continues with its missing chunks.
         heartbeat_seconds: the least number of seconds between two heartbeats.
         poll_heartbeat: a poll that names this machine counts as a heartbeat.
+        rename_connector: a connector's name can be changed.
         machines: the server lists the machines of a source with their positions.
         rate: the calls that the server allows; None if it states no limit.
         state_digest: the server states one hash over all its files, and its revisions are the contents' hashes.
@@ -132,6 +133,7 @@ class Capabilities(Struct, frozen=True):
     state_digest: bool = False
     poll_heartbeat: bool = False
     machines: bool = False
+    rename_connector: bool = False
 
 
 class Registration(Struct, frozen=True):
@@ -251,29 +253,30 @@ class Remote(Protocol):
             wanted_id: an id that this machine made and stored before the call. With ``client_made_id`` it becomes the
                 connector's id, and a repeated call registers no second connector. Other dialects ignore it.
         """
-        ...
 
     def heartbeat(self, connector_id: str) -> Registration:
         """Report that the connector is alive. Raises NOT_FOUND if the server does not know it."""
-        ...
+
+    def rename_connector(self, connector_id: str, name: str) -> bool:
+        """Give this machine another name on the server; return False where a connector keeps its first name.
+
+        Raises:
+            RemoteError: NOT_FOUND if the server does not know the connector; any other failed call.
+        """
 
     def sources(self) -> list[RemoteSource]:
         """List all sources of the workspace, newest first."""
-        ...
 
     def create_source(
         self, name: str, mode: Mode, connector_id: str, include: Sequence[str], exclude: Sequence[str]
     ) -> RemoteSource:
         """Create a source. Mode and patterns are sent where the server stores them."""
-        ...
 
     def pause(self, source_id: str) -> None:
         """Pause the source for all machines. Only with ``server_pause``."""
-        ...
 
     def resume(self, source_id: str) -> None:
         """Resume the source for all machines. Only with ``server_pause``."""
-        ...
 
     def pull(
         self, source_id: str, state: str | None, wait_seconds: float, now: float, known: Sequence[Span] = ()
@@ -290,7 +293,6 @@ class Remote(Protocol):
         Raises:
             RemoteError: CURSOR_LOST if the server cannot continue from ``state``.
         """
-        ...
 
     def push(
         self,
@@ -305,11 +307,9 @@ class Remote(Protocol):
         server lacks are sent; an upload that the server forgot begins anew, once. An operation whose file changes while
         it is sent is CHANGED, and its upload is discarded.
         """
-        ...
 
     def cancel(self, operation_id: str) -> None:
         """Stop a running upload before its next chunk; its outcome is CHANGED. Without effect if none is running."""
-        ...
 
     def recall(self, source_id: str, operation: Operation, resume: str | None) -> Outcome:
         """Return what the server can still prove about an operation in doubt, without sending it again.
@@ -317,7 +317,6 @@ class Remote(Protocol):
         UNCERTAIN if it proves nothing. The engine then sends the operation again where ``item_results`` holds, and
         otherwise judges by the feed, the open conflicts and the head.
         """
-        ...
 
     def fetch(self, source_id: str, transfer: Transfer, offset: int, sink: Sink) -> None:
         """Stream the content of a version from ``offset`` on, never more than ``transfer.size`` bytes in total.
@@ -328,40 +327,33 @@ class Remote(Protocol):
             RemoteError: NOT_FOUND or GONE if the server no longer has this version; GARBLED if its size is another one
                 or the answer was cut short; any other failed call.
         """
-        ...
 
     def was_restored_from_older_copy(self, source_id: str, state: str | None) -> bool:
         """Return True if the feed lacks what ``state`` has read: the server was restored from an older copy.
 
         False if the server cannot say, for example while the source is paused.
         """
-        ...
 
     def is_paused(self, source_id: str) -> bool:
         """Return True if the server lists the source as paused for all machines."""
 
     def listing(self, source_id: str) -> Iterator[list[RemoteFile]]:
         """Iterate over every file of the source, in pages."""
-        ...
 
     def state_digest(self, source_id: str) -> str:
         """Read the digest of every file of the source; see ``core.state_digest``. Only with ``state_digest``."""
-        ...
 
     def is_gone(self, source_id: str, path: str, remote_id: str) -> bool:
         """Return True if the server says itself that this file was deleted or moved away. Only with ``hides_files``.
 
         False proves nothing: the account may not see the file any more.
         """
-        ...
 
     def head(self, source_id: str, path: str) -> RemoteHead | None:
         """Read the head of a path, with the hashes of its history; None if the server has no file there."""
-        ...
 
     def history(self, source_id: str, path: str, limit: int | None = None) -> list[RemoteVersion]:
         """List the newest ``limit`` versions (None: all) with contents; from the feed if a delete removed them."""
-        ...
 
     def conflicts(
         self, source_id: str, paths: Set[str] | None = None, with_texts: Set[str] | None = None
@@ -371,7 +363,6 @@ class Remote(Protocol):
         The list is read as it is iterated, so that its texts need not fit into memory. It may raise on any step.
         Conflicts at other ``paths``, and other texts than ``with_texts`` (ids), are left out where they cost requests.
         """
-        ...
 
     def resolve(
         self, source_id: str, conflict_id: str, choice: Resolution, content: bytes | None, expected_head: str | None
@@ -380,7 +371,6 @@ class Remote(Protocol):
 
         With ``blind_resolve`` the head stays as it is, for every choice, and is not compared.
         """
-        ...
 
     def listen(self, stop: threading.Event, on_nudge: Callable[[Nudge], None]) -> None:
         """Report changes until ``stop`` is set and ``close`` is called; returns at once without ``nudges``.
@@ -389,12 +379,9 @@ class Remote(Protocol):
         before. Runs on a thread of its own, after ``register`` or ``heartbeat``. Raises RemoteError when the connection
         ends; the caller then waits and calls again.
         """
-        ...
 
     def abort_connections(self) -> None:
         """Close every connection, as it may be dead: calls in progress fail as OFFLINE, later ones connect again."""
-        ...
 
     def close(self) -> None:
         """Close the adapter and its connections."""
-        ...

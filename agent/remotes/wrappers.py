@@ -149,6 +149,11 @@ class ObservedRemote:
         with self._observed("heartbeat"):
             return self._inner.heartbeat(connector_id)
 
+    def rename_connector(self, connector_id: str, name: str) -> bool:
+        """See ``Remote``."""
+        with self._observed("rename_connector"):
+            return self._inner.rename_connector(connector_id, name)
+
     def sources(self) -> list[RemoteSource]:
         """See ``Remote``."""
         with self._observed("sources"):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import platform
-import socket
 import sys
 import threading
 import time
@@ -25,6 +24,7 @@ from agent.runtime.books import Books
 from agent.runtime.device_secret import StoredDeviceSecret
 from agent.runtime.effect_executor import ServerConnection
 from agent.runtime.hub_process import WORKSPACE, HubProcess, HubStartFailed
+from agent.runtime.machine_names import machine_name, send_name
 from agent.runtime.nudge_listener import NudgeListener
 from agent.settings.credentials import CredentialStore, Token
 from agent.settings.errors import CredentialsError
@@ -260,14 +260,24 @@ class ServerSession:
                 self.entry = replace(entry, connector_id=wanted, machine_id=self._machine)
                 self._save_entry(self.entry)
             try:
-                registration = remote.register(socket.gethostname(), sys.platform, __version__, wanted)
+                registration = remote.register(machine_name(self._settings), sys.platform, __version__, wanted)
             except RemoteError as error:
                 self.problem = error.problem
                 raise
             self.registered_anew = self.registered_anew or known is not None
-            self.entry = replace(entry, connector_id=registration.connector_id, machine_id=self._machine)
+            self.entry = replace(
+                entry,
+                connector_id=registration.connector_id,
+                machine_id=self._machine,
+                machine_name=self._settings.machine_name,
+            )
             self._save_entry(self.entry)
             log.info("registered with %s as connector %s on %s", entry.name, registration.connector_id, platform.node())
+        else:
+            sent = send_name(remote, entry, registration.connector_id, self._settings)
+            if sent != entry.machine_name:
+                self.entry = replace(entry, machine_name=sent)
+                self._save_entry(self.entry)
         self._take_answer(registration)
 
     def _take_answer(self, registration: Registration) -> None:

@@ -54,6 +54,7 @@ class ServerEntry:
         insecure_http: the user allowed plain http to another machine.
         declared_in: the configuration file that declares it; None for one given by ``login``.
         token_file: path of its token, as declared; empty for a token given by ``login``.
+        machine_name: the setting of that name as it was last sent to the server; empty for the host name.
         pin: sha256 of the certificate of a hub that was joined, in hexadecimal; empty to check it by its name.
     """
 
@@ -67,6 +68,7 @@ class ServerEntry:
     declared_in: str | None = None
     token_file: str = ""
     pin: str = ""
+    machine_name: str = ""
 
     @property
     def origin(self) -> str:

@@ -82,9 +82,10 @@ def _unlinked_from(row: Mapping[str, Any]) -> UnlinkedSource:
 
 def _server_row(server: ServerEntry) -> dict[str, Any]:
     row = dataclasses.asdict(server)
-    if not server.pin:
-        # Releases before 0.2 read no registry with a key they do not know.
-        del row["pin"]
+    # Releases before 0.2 read no registry with a key they do not know.
+    for later in ("pin", "machine_name"):
+        if not row[later]:
+            del row[later]
     return row
 
 

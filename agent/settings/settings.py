@@ -34,6 +34,9 @@ DECLARED: Final = ("server", "source")
 
 Value = int | str | bool
 
+LONGEST_MACHINE_NAME: Final = 64
+"""Characters. A hub keeps no more of the name of a machine that joins."""
+
 T = TypeVar("T")
 
 
@@ -158,6 +161,12 @@ class Settings:
         "where tokens are kept: the keyring if there is one, or a 0600 file",
         choices=("auto", "keyring", "file"),
     )
+    machine_name: str = _setting(
+        "",
+        "",
+        "name of this machine for servers and other machines; empty is its host name",
+        variable="RAVEN_AGENT_MACHINE_NAME",
+    )
     ca_file: str = _setting("", "", "certificates to trust besides the system's (PEM file)")
     server_url: str = _setting("", "", "a server account besides those logged in to", variable="RAVEN_SERVER_URL")
     workspace: str = _setting("", "", "workspace of that account", variable="RAVEN_WORKSPACE")
@@ -228,6 +237,8 @@ def checked_value(setting: Setting, value: object, where: Path | None = None) ->
         _check_url(str(value), place)
     if setting.name == "hub_listen" and value:
         _check_listen(str(value), place)
+    if setting.name == "machine_name" and value:
+        _check_machine_name(str(value), place)
     return value
 
 
@@ -250,6 +261,12 @@ def _check_listen(text: str, place: str) -> None:
         host, port = "", None
     if not host or port is None:
         raise ConfigError(f"hub_listen is HOST:PORT, not {text!r}{place}", "for example 0.0.0.0:8675")
+
+
+def _check_machine_name(text: str, place: str) -> None:
+    if text != text.strip() or not text.isprintable() or len(text) > LONGEST_MACHINE_NAME:
+        words = f"machine_name has 1 to {LONGEST_MACHINE_NAME} printable characters, without spaces at its ends"
+        raise ConfigError(f"{words}, not {text!r}{place}", "for example: laptop of Ada")
 
 
 def folded(setting: Setting, text: str) -> str:

@@ -133,6 +133,10 @@ class PlainRemote:
         call = ApiRequest("POST", "devices/{}/beat", (connector_id,), body=b"{}")
         return self._registered(self._http.request(call).data)
 
+    def rename_connector(self, connector_id: str, name: str) -> bool:
+        """See ``Remote``. The server keeps the first name."""
+        return False
+
     def _registered(self, data: Any) -> Registration:
         answer = row(data, "device")
         self._device = text(answer, "id")

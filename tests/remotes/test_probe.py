@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -96,3 +97,17 @@ def test_the_doctor_says_what_is_wrong_with_the_way_to_a_server(
     assert row["state"] == state
     assert words in row["detail"]
     assert (row["remedy"] is None) is (state == "ok")
+
+
+def test_the_doctor_names_a_server_that_has_a_former_name(tmp_path: Path) -> None:
+    """Only once this machine is registered there: until then the registration sends the name."""
+    home, settings = Home.from_environment({"RAVEN_AGENT_HOME": str(tmp_path)}), Settings(machine_name="attic")
+    registered = ServerEntry("raven", "http://127.0.0.1:9", "w", connector_id="mine")
+
+    def checks(entry: ServerEntry) -> set[str]:
+        rows = account(entry, settings, CredentialStore(home, settings, {}), remote=None, max_bytes=None)
+        return {row["check"] for row in rows}
+
+    assert "name raven" in checks(registered)
+    assert "name raven" not in checks(replace(registered, machine_name="attic"))
+    assert "name raven" not in checks(replace(registered, connector_id=None))

@@ -27,6 +27,7 @@ UNSEEN = frozenset({"capabilities", "cancel", "abort_connections", "close"})
 ARGUMENTS: dict[str, tuple[Any, ...]] = {
     "register": ("n", "linux", "1", "wanted"),
     "heartbeat": ("c",),
+    "rename_connector": ("c", "n"),
     "sources": (),
     "create_source": ("n", Mode.BIDIRECTIONAL, "c", ["a"], ["b"]),
     "pause": ("s",),

@@ -20,6 +20,7 @@ AGENT = Path(__file__).parents[2] / "agent"
 READ_ELSEWHERE = {
     "latest_only": "remotes/raven/feed.py",
     "connector_id": "remotes/raven/adapter.py",
+    "rename_connector": "remotes/raven/adapter.py",
     "client_made_id": "runtime/server_session.py",
     "server_pause": "api/methods/sync.py",
     "heartbeat_seconds": "runtime/server_session.py",

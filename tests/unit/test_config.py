@@ -115,6 +115,9 @@ def test_the_environment_stands_over_the_file(tmp_path: Path) -> None:
         ("auto_merge = 1", "true or false", None),
         ("brake_percent = 200", "between 1 and 100 %", None),
         ("log_level = 'loud'", "one of debug, info", None),
+        ('machine_name = "a\\u0007"', "printable characters", None),
+        ("machine_name = ' attic'", "without spaces at its ends", None),
+        (f"machine_name = '{'x' * 65}'", "1 to 64", None),
         ("quiet_ms = ", "not valid TOML", None),
     ],
 )

@@ -176,3 +176,13 @@ def test_the_machine_id_is_stable_and_tells_nothing(tmp_path: Path) -> None:
     home = Home.from_environment({"RAVEN_AGENT_HOME": str(tmp_path)})
     assert machine_id(home) == machine_id(home)
     assert len(machine_id(home)) == 32
+
+
+def test_later_keys_of_an_account_are_left_out_if_empty(tmp_path: Path) -> None:
+    """A release that does not know them reads no registry that has them."""
+    file = tmp_path / "h" / "registry.json"
+    for entry, later in ((SERVER, set()), (replace(SERVER, pin="ab", machine_name="attic"), {"pin", "machine_name"})):
+        save_registry(file, with_server(Registry(), entry))
+        (row,) = json.loads(file.read_text())["servers"]
+        assert {"pin", "machine_name"} & set(row) == later
+        assert load_registry(file).servers == (entry,)

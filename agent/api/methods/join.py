@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 from dataclasses import replace
 from typing import Final
 
@@ -12,6 +11,7 @@ from agent.core.errors import ProblemKind, RemoteError, UsageError
 from agent.remotes.hub_join import JoinAnswer, exchange, first_answer
 from agent.runtime import linking
 from agent.runtime.agent import Agent
+from agent.runtime.machine_names import machine_name
 from agent.settings import links as reg
 from agent.settings.credentials import check_token
 from agent.settings.invite import Invite
@@ -58,7 +58,7 @@ def join(agent: Agent, params: JoinParams) -> LoginDocument:
 
 def _exchanged(agent: Agent, urls: list[str], invite: Invite) -> tuple[str, JoinAnswer]:
     def ask(url: str) -> JoinAnswer:
-        return exchange(url, invite.pin, invite.code, socket.gethostname(), ca_file=agent.settings.ca_file)
+        return exchange(url, invite.pin, invite.code, machine_name(agent.settings), ca_file=agent.settings.ca_file)
 
     try:
         return first_answer(urls, ask)

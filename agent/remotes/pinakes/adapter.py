@@ -75,7 +75,7 @@ class PinakesRemote:
             ordered_feed=True, keeps_history=False, history=False, text_only=False, inline_limit=limits.inline,
             listing=ListingCost.FOLD, blind_resolve=True, conflict_events=False, client_made_id=True, server_mode=False,
             server_patterns=False, server_pause=False, resumable_uploads=True, heartbeat_seconds=HEARTBEAT_SECONDS,
-            machines=True,
+            machines=True, rename_connector=True,
         )  # fmt: skip
         self._calls = PinakesCalls(http, limits)
         self._hashing = ContentHashing(algorithm, pair_of)
@@ -131,6 +131,11 @@ class PinakesRemote:
         """See ``Remote``. The server has no heartbeat: the device is read."""
         self.devices.check(connector_id)
         return Registration(connector_id, self.capabilities)
+
+    def rename_connector(self, connector_id: str, name: str) -> bool:
+        """See ``Remote``. The device of the connector is renamed."""
+        self.devices.rename(connector_id, name)
+        return True
 
     def sources(self) -> list[RemoteSource]:
         """See ``Remote``. Every change is read: the server lists no files."""

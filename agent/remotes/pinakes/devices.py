@@ -162,17 +162,24 @@ class PinakesDevices:
             found = self.change(found.id, name=name)
         _require_enabled(found)
 
+    def rename(self, connector: str, name: str) -> None:
+        """Rename the device of a connector. Raises NOT_FOUND if the server has no such device."""
+        self.change(self._known_device(connector).id, name=name)
+
     def check(self, connector: str) -> None:
         """Take up the device of a connector.
 
         Raises:
             RemoteError: NOT_FOUND if the server has no such device; FORBIDDEN if it was switched off there.
         """
+        _require_enabled(self._known_device(connector))
+
+    def _known_device(self, connector: str) -> DeviceRow:
         found = self._find(connector)
         if found is None:
             problem = Problem(ProblemKind.NOT_FOUND, "the server does not know this device")
             raise RemoteCallError(problem, SideEffect.NONE)
-        _require_enabled(found)
+        return found
 
     def _find(self, connector: str) -> DeviceRow | None:
         known = self._credential()

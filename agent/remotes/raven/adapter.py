@@ -110,6 +110,14 @@ class RavenRemote:
         answer = self._row("connectors/heartbeat", {"connectorId": connector_id})
         return self._registered(text(answer, "connectorId"), answer)
 
+    def rename_connector(self, connector_id: str, name: str) -> bool:
+        """See ``Remote``. The released server has no such call."""
+        if not self._capabilities.rename_connector:
+            return False
+        body = {"connectorId": connector_id, "name": name}
+        self._http.call("connectors/rename", body, limits=DecodeLimits.RECORD)
+        return True
+
     def sources(self) -> list[RemoteSource]:
         """See ``Remote``. Sources with a mode this release does not know are left out."""
         answer = self._http.call("sources/list", {})

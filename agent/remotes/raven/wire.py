@@ -45,6 +45,7 @@ def capabilities_of(answer: Mapping[str, Any]) -> Capabilities:
         connector_id="connector_id" in offered,
         state_digest="state_digest" in offered,
         poll_heartbeat=polls_beat,
+        rename_connector="rename_connector" in offered,
         machines="machines" in offered,
         heartbeat_seconds=HEARTBEAT_BESIDE_POLLS if polls_beat else 0.0,
     )

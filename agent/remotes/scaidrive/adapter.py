@@ -89,7 +89,7 @@ class ScaiDriveRemote:
             ordered_feed=True, keeps_history=False, hides_files=True, text_only=False, moves=True,
             inline_limit=limits.inline, listing=ListingCost.WALK, blind_resolve=True, client_made_id=True,
             conflict_events=False, server_mode=False, server_patterns=False, server_pause=False, resumable_uploads=True,
-            heartbeat_seconds=HEARTBEAT_SECONDS, nudges=True, machines=True,
+            heartbeat_seconds=HEARTBEAT_SECONDS, nudges=True, machines=True, rename_connector=True,
         )  # fmt: skip
         self._device = ""
         self._calls = Calls(http, limits)
@@ -126,6 +126,11 @@ class ScaiDriveRemote:
         """See ``Remote``. The answer is empty."""
         self._calls.post("sync/devices/{}/heartbeat", (connector_id,), may_be_empty=True)
         return self._registered(connector_id)
+
+    def rename_connector(self, connector_id: str, name: str) -> bool:
+        """See ``Remote``. The connector is the device."""
+        self.device_admin.rename(connector_id, name)
+        return True
 
     def _registered(self, device: str) -> Registration:
         self._device = device

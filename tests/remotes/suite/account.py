@@ -83,6 +83,17 @@ class AccountPromises:
         read("laptop")
         assert found() == {"laptop": (True, True), "desktop": (True, False)}
 
+    def test_a_machine_takes_another_name(self, world: World) -> None:
+        """Where the server can rename a connector. It stays the same connector; an unknown one is not found."""
+        renamed = world.remote.rename_connector(world.connector, "attic")
+        assert renamed is world.can.rename_connector
+        needs(renamed, "renaming of connectors")
+        assert world.remote.heartbeat(world.connector).connector_id == world.connector
+        admin = world.remote.device_admin
+        if admin is not None:
+            assert [each.name for each in admin.devices() if each.is_this] == ["attic"]
+        assert kind_of(lambda: world.remote.rename_connector(UNKNOWN, "x")) is ProblemKind.NOT_FOUND
+
     def test_devices_are_renamed_switched_and_deleted(self, world: World) -> None:
         """Each change is of the named device alone; what is not there is not found, and deletes no machine's files."""
         admin = world.remote.device_admin
