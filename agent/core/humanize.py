@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import unicodedata
+from collections.abc import Iterable
 from typing import Final
 
+_SHORT_ID: Final = 8
 _UNSAFE: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs"})
 
 
@@ -83,6 +85,25 @@ def short_hash(digest: object) -> str:
 def count_of(number: int, noun: str) -> str:
     """``1 file``, ``2 files``."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def machine_names(machines: Iterable[tuple[str, str]]) -> list[str]:
+    """Return the names of machines, in their order. Those of one name have the beginning of their id beside it.
+
+    Args:
+        machines: id and name of each. The beginnings are as long as they must differ: ids made in one minute have
+            their first digits in common.
+    """
+    pairs = list(machines)
+    shown = []
+    for id_, name in pairs:
+        twins = [other for other, its_name in pairs if other != id_ and its_name == name]
+        length = _SHORT_ID
+        while length < len(id_) and any(other.startswith(id_[:length]) for other in twins):
+            length += 1
+        short = id_[:length]
+        shown.append(short if not name else f"{name} ({short})" if twins else name)
+    return shown
 
 
 def machine_progress(state: str, behind: int | None) -> str:

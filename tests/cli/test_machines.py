@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable
 from typing import Any
+
+import pytest
 
 from agent.api.methods.machines import ordered
 from agent.cli import render
 from agent.cli.output import Grid
+from agent.cli.render import machine_views
+from agent.cli.render.machine_views import words_of_one_behind
+from agent.core.humanize import machine_names
+from agent.core.states import SourceState
 from agent.remotes.machine_list import RemoteMachine
+from cli import documents
 from cli.conftest import Ran
 from cli.fake_agent import FakeAgent
 
@@ -44,8 +52,8 @@ def test_the_machine_that_is_behind_is_named(raven: Callable[..., Ran], fake: Fa
     ran = raven("status", "--machines")
     assert fake.params("status") == {"machines": True}
     assert "laptop (this machine)  every change       now" in ran.out
-    assert "desk                   all but 3 changes  2026-01-02" in ran.out
-    assert "/srv/notes: desk is behind; it catches up as soon as raven-agent runs there" in ran.out
+    assert "desk                   all but 3 changes  1 s ago" in ran.out
+    assert "/srv/notes: desk is behind; if it stays so, type there: raven-agent status" in ran.out
 
 
 def test_what_a_server_does_not_tell_is_said() -> None:
@@ -81,3 +89,57 @@ def test_this_machine_comes_first_and_knows_itself() -> None:
         ("old", "behind", 4),
     ]
     assert [each.state for each in ordered(found, this_is_current=False)] == ["behind", "unknown", "behind"]
+
+
+NOW = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
+
+
+@pytest.mark.parametrize(
+    ("state", "seconds", "words"),
+    [
+        (None, 60, "desk is behind; if it stays so, type there: raven-agent status"),
+        (None, 3600, "desk is behind and silent; start raven-agent there"),
+        ("up_to_date", 0, "this machine is behind and catches up by itself"),
+        ("syncing", 0, "this machine is behind and catches up by itself"),
+        ("conflict", 0, "this machine is behind and catches up by itself"),
+        ("offline", 0, "catches up when it reaches the server"),
+        ("signed_out", 0, "because it is signed out; the line above says how to sign in"),
+        ("halted", 0, "because it is stopped; the lines above say how to go on"),
+        ("error", 0, "raven-agent retry"),
+        ("paused", 0, "raven-agent resume"),
+    ],
+)
+def test_what_keeps_a_machine_behind_is_said(state: str | None, seconds: int, words: str) -> None:
+    """A machine that a person has stopped, or whose token ended, does not catch up by itself."""
+    seen_at = (NOW - dt.timedelta(seconds=seconds)).isoformat()
+    said = words_of_one_behind("desk", state, seen_at, NOW)
+    assert words in said
+    assert ("by itself" in said) is (state in ("up_to_date", "syncing", "conflict"))
+
+
+def test_every_state_of_a_source_has_its_words() -> None:
+    """So that a new state is not passed over."""
+    alone = {"up_to_date", "syncing", "conflict"}
+    assert {state.value for state in SourceState} - alone <= set(machine_views._OWN)
+
+
+def test_a_halted_machine_is_not_said_to_catch_up() -> None:
+    """The state comes from the source of the same answer."""
+    document = {
+        **status(of_source(machine("laptop", "behind", behind=2, this_machine=True))),
+        "sources": [documents.source(id="s", state="halted")],
+    }
+    words = [str(line) for line in render.status(document)]
+    assert any("this machine is behind because it is stopped" in line for line in words)
+
+
+def test_machines_of_one_name_have_their_ids_beside_it() -> None:
+    """As long as tells them apart, and of no other machine."""
+    ids = ["01a1fd56-f19c-1", "01a1fd56-f1a1-2", "77777777-0000-3"]
+    assert machine_names(zip(ids, ["debian", "debian", "attic"], strict=True)) == [
+        "debian (01a1fd56-f19)",
+        "debian (01a1fd56-f1a)",
+        "attic",
+    ]
+    assert machine_names([("abcdefghij", ""), ("12345678-9", "debian")]) == ["abcdefgh", "debian"]
+    assert machine_names([("aa", "debian"), ("b", "debian")]) == ["debian (aa)", "debian (b)"]

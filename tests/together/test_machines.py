@@ -33,7 +33,7 @@ def test_each_dialect_tells_who_is_behind(together: Together) -> None:
     behind = together.raven.json("status", "--machines")["machines"][0]["machines"]
     assert [machine["behind"] for machine in behind] == [0, 1, 1]
     shown = together.raven.run("status", "--machines").out
-    assert "(this machine)" in shown and "all but 1 change" in shown and "it catches up as soon as" in shown
+    assert "(this machine)" in shown and "all but 1 change" in shown and "is behind; if it stays so" in shown
     together.once(together.drive, together.pinakes)
     assert seen_by(together.raven) == {"own": ["up_to_date"], "others": ["up_to_date", "up_to_date"]}
     assert "every machine has read every change" in together.raven.run("status", "--machines").out

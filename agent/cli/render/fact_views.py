@@ -8,7 +8,7 @@ from typing import Final
 from agent.cli.humanize import count_of, seconds_words, size_words, typed_path, when
 from agent.cli.output import Style, TextLine
 from agent.cli.render.base import Document
-from agent.cli.render.machine_views import machine_name, progress_of
+from agent.cli.render.machine_views import named, progress_of
 from agent.settings.links import LOCAL_ACCOUNTS
 
 _CHANGES: Final = {
@@ -137,10 +137,10 @@ def _others(facts: Document, typed: str) -> str:
     others = [machine for machine in machines["machines"] if not machine["this_machine"]]
     if not others:
         return f"no other machine syncs this folder yet: raven-agent {_second_machine(source)}"
-    behind = [machine for machine in others if machine["state"] != "up_to_date"]
+    behind = [pair for pair in named(others) if pair[0]["state"] != "up_to_date"]
     if not behind:
-        return f"yes: every change was read by {', '.join(machine_name(machine) for machine in others)}"
-    words = ", ".join(f"{_share(one)} (last seen {when(one['seen_at'])})" for one in behind)
+        return f"yes: every change was read by {', '.join(name for _, name in named(others))}"
+    words = ", ".join(f"{_share(one, name)} (last seen {when(one['seen_at'])})" for one, name in behind)
     return f"no: {words}: raven-agent status {typed} --machines"
 
 
@@ -150,8 +150,7 @@ def _second_machine(source: Document) -> str:
     return "hub invite" if own else f"link FOLDER --source {typed_path(source['name'])}, typed there"
 
 
-def _share(machine: Document) -> str:
-    name = machine_name(machine)
+def _share(machine: Document, name: str) -> str:
     if machine["state"] == "unknown":
         return f"of {name} nothing is known"
     return f"{name} has read {progress_of(machine)}"

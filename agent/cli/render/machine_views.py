@@ -2,29 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import datetime as dt
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
-from agent.cli.humanize import short_home, when
+from agent.cli.humanize import parse_time, short_home, when
 from agent.cli.output import Style, TextLine, View
 from agent.cli.render.base import Document, grid
-from agent.core.humanize import machine_progress
+from agent.core.humanize import machine_names, machine_progress
+
+_BY_ITSELF: Final = "and catches up by itself while raven-agent runs"
+_OWN: Final = {
+    "signed_out": "because it is signed out; the line above says how to sign in",
+    "halted": "because it is stopped; the lines above say how to go on",
+    "error": "because of the error above; when it is put right: raven-agent retry",
+    "paused": "because it is paused; to go on: raven-agent resume",
+    "offline": "and catches up when it reaches the server",
+}
+"""What keeps this machine behind, by the state of the source. ``status`` shows the cause and the remedy above."""
+
+_RECENT_SECONDS: Final = 600
+"""The server hears of a machine that runs at least every five minutes."""
 
 
-def machines(document: Sequence[Document]) -> View:
-    """Show how far each machine of each source has come, then what a person should know about those behind."""
+def machines(document: Sequence[Document], states: Mapping[str, str], now: dt.datetime) -> View:
+    """Show how far each machine of each source has come, then what a person should know about those behind.
+
+    Args:
+        states: state of each source on this machine, by its id.
+    """
     several = len(document) > 1
     rows = [
         (
-            machine_name(machine),
+            name,
             *((short_home(source["root"]),) if several else ()),
             progress_of(machine),
-            "now" if machine["this_machine"] else when(machine.get("seen_at")),
+            "now" if machine["this_machine"] else when(machine.get("seen_at"), now),
         )
         for source in document
-        for machine in source["machines"]
+        for machine, name in named(source["machines"])
     ]
     headings = ("MACHINE", *(("FOLDER",) if several else ()), "HAS READ", "LAST SEEN")
-    return [*(grid(headings, rows, "") if rows else ()), *_sentences(document)]
+    return [*(grid(headings, rows, "") if rows else ()), *_sentences(document, states, now)]
 
 
 def devices(document: Sequence[Document]) -> View:
@@ -33,23 +52,40 @@ def devices(document: Sequence[Document]) -> View:
         ("NAME", "STATE", "ID", "PLATFORM", "VERSION", "LAST SEEN"),
         [
             (
-                machine_name(device),
+                name,
                 "on" if device["active"] else "off",
                 device["id"],
                 device.get("platform"),
                 device.get("version"),
                 when(device.get("seen_at")),
             )
-            for device in document
+            for device, name in named(document)
         ],
         "the server knows no device of this account yet",
     )
 
 
-def machine_name(machine: Document) -> str:
-    """Return the name of a machine; this one is marked."""
-    name = machine["name"] or str(machine["id"])[:8]
-    return f"{name} (this machine)" if machine["this_machine"] else name
+def named(machines: Sequence[Document]) -> list[tuple[Document, str]]:
+    """Return each machine with the name to show. This one is marked; equal names have a short id beside them."""
+    names = machine_names((str(machine["id"]), machine["name"]) for machine in machines)
+    return [
+        (machine, f"{name} (this machine)" if machine["this_machine"] else name)
+        for machine, name in zip(machines, names, strict=True)
+    ]
+
+
+def words_of_one_behind(name: str, state: str | None, seen_at: object, now: dt.datetime) -> str:
+    """Return what keeps a machine behind as far as that is known, and what to do.
+
+    Args:
+        state: of the source on this machine; None for another machine, of which only ``seen_at`` is known.
+    """
+    if state is not None:
+        return f"this machine is behind {_OWN.get(state, _BY_ITSELF)}"
+    then = parse_time(seen_at)
+    if then is not None and (now - then).total_seconds() < _RECENT_SECONDS:
+        return f"{name} is behind; if it stays so, type there: raven-agent status"
+    return f"{name} is behind and silent; start raven-agent there; raven-agent status there says if it is signed out"
 
 
 def progress_of(machine: Document) -> str:
@@ -57,20 +93,17 @@ def progress_of(machine: Document) -> str:
     return machine_progress(machine["state"], machine.get("behind"))
 
 
-def _sentences(document: Sequence[Document]) -> Iterator[TextLine]:
+def _sentences(document: Sequence[Document], states: Mapping[str, str], now: dt.datetime) -> Iterator[TextLine]:
     for source in document:
         where = short_home(source["root"])
         if not source["known"]:
             yield TextLine(f"{where}: {source['message']}", Style.CARE)
             continue
-        behind = [machine for machine in source["machines"] if machine["state"] == "behind"]
+        behind = [pair for pair in named(source["machines"]) if pair[0]["state"] == "behind"]
         others = [machine for machine in source["machines"] if not machine["this_machine"]]
-        for machine in behind:
-            words = "this machine" if machine["this_machine"] else machine_name(machine)
-            yield TextLine(
-                f"{where}: {words} is behind; it catches up as soon as raven-agent runs there and reaches the server",
-                Style.CARE,
-            )
+        for machine, name in behind:
+            state = states.get(source["source_id"], "") if machine["this_machine"] else None
+            yield TextLine(f"{where}: {words_of_one_behind(name, state, machine.get('seen_at'), now)}", Style.CARE)
         if not source["machines"]:
             yield TextLine(f"{where}: no machine has reported its position to the server yet", Style.ASIDE)
         elif not others:

@@ -53,7 +53,8 @@ def status(document: Document) -> View:
         )
     elif daemon is not None and document["sources"]:
         view.append(TextLine("no agent runs: changes wait for raven-agent run, up or sync", Style.CARE))
-    return [*view, *machines(document.get("machines") or ())]
+    states = {source["id"]: source["state"] for source in document["sources"]}
+    return [*view, *machines(document.get("machines") or (), states, now)]
 
 
 def shown_sources(document: Document) -> Sequence[Document]:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from agent.core.errors import AgentError
-from agent.core.humanize import parse_time
+from agent.core.humanize import machine_names, parse_time
 from agent.ui.page_route import PageRoute
 from agent.ui.session import Notice
 from agent.ui.visit import Visit
@@ -51,7 +51,9 @@ def _machines(visit: Visit, servers: list[dict[str, Any]]) -> dict[str, list[dic
         return {}
     found: dict[str, list[dict[str, Any]]] = {}
     for source in visit.call("status", machines=True).get("machines") or ():
-        found.setdefault(source["server"], []).append(source)
+        names = machine_names((one["id"], one["name"]) for one in source["machines"])
+        shown = [{**one, "shown_name": name} for one, name in zip(source["machines"], names, strict=True)]
+        found.setdefault(source["server"], []).append({**source, "machines": shown})
     return found
 
 
