@@ -78,7 +78,7 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     "hub token": ("--workspace", "--user", "--data", "--days"),
     "hub tokens": ("--data", "--json"),
     "hub revoke": ("ID", "--data", "--json"),
-    "hub invite": ("--url", "--listen", "--workspace", "--user", "--data", "--json"),
+    "hub invite": ("--url", "--listen", "--workspace", "--user", "--own-hub", "--data", "--json"),
     "hub backup": ("FILE", "--force", "--without-secret", "--json"),
     "hub restore": ("FILE", "--force", "--json"),
     "hub migrate": ("--data", "--json"),

@@ -11,11 +11,14 @@ from pathlib import Path
 import jwt
 import pytest
 
-from agent.cli.commands.hub_invite import qr_lines
+from agent.cli.commands.hub_invite import joined_elsewhere, qr_lines
 from agent.cli.log_reader import tail
 from agent.cli.logsetup import log_as_daemon, log_to_file, scrub
+from agent.core.model import Mode
 from agent.settings.home import Home
 from agent.settings.invite import Invite
+from agent.settings.links import Registry, ServerEntry, SourceEntry
+from agent.settings.registry_file import save_registry
 from agent.settings.settings import Settings
 from cli.conftest import Ran
 from cli.documents import source, status
@@ -89,6 +92,34 @@ def test_an_invitation_to_a_hub_with_a_name(raven: Callable[..., Ran], home: Hom
     assert raven("hub", "invite", "--data", "elsewhere").code == 2
     missing = raven("hub", "invite", "--data", "elsewhere", "--workspace", "w")
     assert (missing.code, "--listen HOST:PORT" in missing.err) == (2, True)
+
+
+def test_a_machine_that_joined_makes_no_second_hub(raven: Callable[..., Ran], home: Home) -> None:
+    """An invite from there is refused before anything is opened; a flag, or a folder with its own hub, allows it."""
+    joined = ServerEntry("desk", "https://desk:8675", "local", pin="ab" * 32)
+    save_registry(home.registry_file, Registry((ServerEntry("office", "https://o.example", "w"), joined)))
+    ran = raven("hub", "invite", "--listen", "127.0.0.1:0")
+    assert ran.code == 2 and "this machine joined the hub desk" in ran.err and "--own-hub" in ran.err
+    assert not home.hub_dir.exists() and not home.config_file.exists()
+    assert raven("hub", "invite", "--listen", "127.0.0.1:0", "--own-hub").code == 0
+    assert raven("hub", "invite").code == 0
+
+
+@pytest.mark.parametrize(
+    ("pin", "listen", "server", "expected"),
+    [
+        ("ab", "", "desk", "desk"),
+        ("", "", "desk", ""),
+        ("ab", "0.0.0.0:8675", "desk", ""),
+        ("ab", "", "local", ""),
+        ("ab", "", "local-files", ""),
+    ],
+)
+def test_a_second_hub_on_purpose_is_known(pin: str, listen: str, server: str, expected: str) -> None:
+    """By a folder that syncs with it, or by its address for other machines."""
+    source = SourceEntry(1, server, "s", "n", Path("/n"), Mode.BIDIRECTIONAL, (), (), 0.0)
+    registry = Registry((ServerEntry("desk", "https://desk:8675", "local", pin=pin),), (source,))
+    assert joined_elsewhere(registry, Settings(hub_listen=listen)) == expected
 
 
 def test_a_qr_code_is_drawn_in_half_lines() -> None:

@@ -19,9 +19,12 @@ from agent.core.errors import UsageError
 from agent.core.net import is_loopback
 from agent.runtime.hub_process import USER, WORKSPACE
 from agent.settings.invite import Invite
+from agent.settings.links import LOCAL_ACCOUNTS
 
 if TYPE_CHECKING:
     from agent.hub.door import Door
+    from agent.settings.links import Registry
+    from agent.settings.settings import Settings
 
 MAX_ADDRESSES: Final = 6
 """Addresses of one invite. More would make the line long, and the first ones are the likeliest."""
@@ -34,6 +37,7 @@ MAX_ADDRESSES: Final = 6
 )
 @click.option("--workspace", metavar="ID", help="By default the embedded hub's workspace.")
 @click.option("--user", default=USER, show_default=True, metavar="ID", help="The user the token speaks for.")
+@click.option("--own-hub", is_flag=True, help="Invite to this machine's hub, though it joined that of another machine.")
 @click.option("--no-qr", is_flag=True, help="Show no QR code on a terminal.")
 @place_options
 def invite_command(
@@ -44,6 +48,7 @@ def invite_command(
     listen: str | None,
     workspace: str | None,
     user: str,
+    own_hub: bool,
     no_qr: bool,
 ) -> ExitCode:
     """Print the one line with which another machine joins this hub. It works once, within 10 minutes.
@@ -55,6 +60,11 @@ def invite_command(
         raise UsageError("a hub that is not the embedded one has workspaces of its own", "give one with --workspace")
     if listen is not None and (not embedded or url is not None):
         raise UsageError("--listen is for the embedded hub, without --url", "see hub serve --listen")
+    if embedded and not own_hub and (joined := joined_elsewhere(_registry(app), app.settings())):
+        raise UsageError(
+            f"this machine joined the hub {joined}; an invite from here would be to a second, empty hub",
+            "type it on the machine of that hub; or for a hub of this machine too: raven-agent hub invite --own-hub",
+        )
     opened = _open_door(app, listen) if embedded and url is None else False
     door, addresses = _reachable(app, place, url, embedded=embedded)
     with hub_errors():
@@ -65,6 +75,23 @@ def invite_command(
     app.output.data(document, _view(app, no_qr=no_qr))
     _notes(app, door, embedded=embedded, opened=opened, reachable=not document["only_here"])
     return ExitCode.DONE
+
+
+def joined_elsewhere(registry: Registry, settings: Settings) -> str:
+    """Return the account of another machine's hub if an invite from here would be to a hub without files; or "".
+
+    A machine that syncs a folder with its own hub, or whose hub listens for others already, has two hubs on purpose.
+    A hub behind a proxy has no pinned certificate, so its account is not known from that of another server.
+    """
+    if settings.hub_listen or any(source.server in LOCAL_ACCOUNTS for source in registry.sources):
+        return ""
+    return next((server.name for server in registry.servers if server.pin), "")
+
+
+def _registry(app: App) -> Registry:
+    from agent.settings.registry_file import load_registry
+
+    return load_registry(app.home.registry_file)
 
 
 def _open_door(app: App, listen: str | None) -> bool:
