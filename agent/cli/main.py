@@ -57,7 +57,9 @@ _PLACES: Final = {
     "logout": CommandSpec("agent.cli.commands.accounts", "Forget an account and its token.", SERVERS),
     "servers": CommandSpec("agent.cli.commands.accounts", "List the accounts.", SERVERS),
     "sources": CommandSpec("agent.cli.commands.folders", "List the server's sources.", SERVERS),
-    "devices": CommandSpec("agent.cli.commands.devices", "List the devices of an account on its server.", SERVERS),
+    "devices": CommandSpec(
+        "agent.cli.commands.devices", "List the devices of a ScaiDrive or Pinakes account.", SERVERS
+    ),
     "link": CommandSpec("agent.cli.commands.folders", "Keep FOLDER in step with a source on a server.", SERVERS),
     "unlink": CommandSpec("agent.cli.commands.folders", "Stop syncing FOLDER.", SERVERS),
     "move": CommandSpec("agent.cli.commands.folders", "Record that the folder OLD is now at NEW.", SERVERS),

@@ -88,7 +88,17 @@ MISTAKES: Final = (
     Mistake("fresh", "show ~/notes/a.md", 2, ("~/notes/a.md lies in no linked folder", "raven-agent up FOLDER")),
     Mistake("linked", "link ~/more --server wrok", 2, ("no account named 'wrok' (known: work)", "raven-agent login")),
     Mistake("linked", "sources rename x y", 2, ("no source is called 'x'", "raven-agent sources lists them")),
-    Mistake("linked", "devices", 1, ("does not list the devices of an account", "status --machines")),
+    Mistake(
+        "linked",
+        "devices",
+        1,
+        (
+            "only ScaiDrive and Pinakes accounts have devices",
+            "status --machines",
+            "config set machine_name",
+            "hub tokens",
+        ),
+    ),
     Mistake("linked", "devices remove x", 2, ("that is no change of a device", "devices rename ID NAME")),
     Mistake("fresh", "logs", 1, ("there is no log at", "journalctl")),
     Mistake("fresh", "service start", 1, ("there is no service here", "raven-agent service install")),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from agent.api.methods.common import RequestRefused
 from agent.api.schema.devices import (
@@ -16,6 +17,11 @@ from agent.core.errors import UsageError
 from agent.remotes.device_admin import DeviceAdmin
 from agent.runtime import linking
 from agent.runtime.agent import Agent
+
+_INSTEAD: Final = (
+    "raven-agent status --machines lists its machines; raven-agent config set machine_name NAME renames this one; "
+    "raven-agent hub tokens, on the hub's machine, lists the tokens to revoke"
+)
 
 
 def devices(agent: Agent, params: DevicesParams) -> list[DeviceDocument]:
@@ -94,8 +100,8 @@ def _listed(agent: Agent, server: str, admin: DeviceAdmin) -> list[DeviceDocumen
 def _admin(agent: Agent, server: str) -> DeviceAdmin:
     found = agent.server(server).remote().device_admin
     if found is None:
-        words = f"the server of {server} does not list the devices of an account"
-        raise RequestRefused(words, "raven-agent status --machines shows the machines of each source")
+        words = f"{server} is a Raven account, and only ScaiDrive and Pinakes accounts have devices"
+        raise RequestRefused(words, _INSTEAD)
     return found
 
 

@@ -27,11 +27,14 @@ _WORDS: Final = {"rename": 3, "disable": 2, "enable": 2, "delete": 2, "new-token
 @server_option
 @yes_option
 def devices_command(app: App, words: tuple[str, ...], server: str | None, yes: bool) -> ExitCode:
-    """List the devices of an account on its server.
+    """List the devices of a ScaiDrive or Pinakes account.
 
-    ScaiDrive and Pinakes know each machine as a device of your account. The changes are made on the server: rename it,
+    These servers know each machine as a device of your account. The changes are made on the server: rename it,
     switch it off and on, delete one that is no longer used, or end its token (Pinakes), after which its machine gets
     a new one by itself. No file on any disk is deleted. An ID is the beginning of an id, or a name.
+
+    A Raven account, also on the hub, has no devices: status --machines lists its machines, config set machine_name
+    renames the machine where it is typed, and hub revoke ends the token of one on the hub's machine.
     """
     action = words[0] if words else ""
     if words and (action not in _WORDS or len(words) != _WORDS[action]):
