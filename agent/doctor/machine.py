@@ -236,13 +236,13 @@ def _watches_of(process: Path) -> int:
 
 def service(home: Home) -> Iterator[CheckRow]:
     """Check that the service manager starts the agent, if it is installed there."""
-    from agent.service import state
+    from agent.service import in_background, state
 
     found = state(home)
     if found.problem:
         remedy = found.remedy or "raven-agent service install"
         yield failed("service", found.problem, remedy)
     elif not found.installed:
-        yield ok("service", "not installed; raven-agent service install has it started by itself")
+        yield ok("service", f"not installed; to have it run by itself: {in_background(home)}")
     else:
         yield ok("service", f"{found.detail}; {'running' if found.running else 'not running'}")

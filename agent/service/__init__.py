@@ -8,7 +8,7 @@ from __future__ import annotations
 from agent.service.model import ServiceState
 from agent.settings.home import Home
 
-__all__ = ["ServiceState", "state"]
+__all__ = ["ServiceState", "in_background", "state"]
 
 
 def state(home: Home) -> ServiceState:
@@ -17,3 +17,11 @@ def state(home: Home) -> ServiceState:
     from agent.service.model import Host
 
     return state_here(Host.here(home))
+
+
+def in_background(home: Home) -> str:
+    """Return the step that has the agent run in the background on this computer. Changes nothing."""
+    from agent.service import detect
+    from agent.service.model import Host
+
+    return detect.in_background(Host.here(home))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pwd
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from agent.core.errors import UsageError
 from agent.service.autostart import autostart, has_desktop
@@ -14,6 +15,8 @@ from agent.service.model import Host, Linger, Manager, ServiceState, StartAt
 from agent.service.systemd import system_manager, tool_for, user_manager
 
 MACOS = "darwin"
+INSTALL: Final = "raven-agent service install"
+OWN_INIT: Final = "start `raven-agent run` from your own init, or for now: nohup raven-agent run &"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,20 @@ def fitting(where: Host, request: InstallRequest) -> tuple[Manager, Linger]:
     return _without_systemd(where, request), Linger.AS_IT_IS
 
 
+def in_background(where: Host) -> str:
+    """Return the step that has the agent run in the background here: the install, or what replaces it.
+
+    Nothing is installed. A refusal that only another option lifts leaves the install as the step: it says which.
+    """
+    try:
+        fitting(where, InstallRequest(StartAt.LOGIN, None, Linger.AS_IT_IS))
+    except ServiceFailed as error:
+        return error.hint or INSTALL
+    except UsageError:
+        return INSTALL
+    return INSTALL
+
+
 def system_wide(where: Host, user: str) -> Manager:
     """Return the system's manager for a user.
 
@@ -69,7 +86,7 @@ def system_wide(where: Host, user: str) -> Manager:
     if where.platform == MACOS:
         return launch_daemon(where, user)
     if not (where.top / "run/systemd/system").is_dir():
-        raise ServiceFailed("this system was not booted with systemd", "start `raven-agent run` from your own init")
+        raise ServiceFailed("this system was not booted with systemd", OWN_INIT)
     return system_manager(where, user)
 
 
@@ -91,13 +108,9 @@ def _without_systemd(where: Host, request: InstallRequest) -> Manager:
         hint = "log in directly (su opens no session), or: sudo raven-agent service install --at boot --as USER"
         raise ServiceFailed("this system has systemd, but your user's systemd does not answer", hint)
     if request.at is StartAt.BOOT or request.linger is Linger.ON:
-        raise ServiceFailed(
-            "only systemd starts an agent without a login", "start `raven-agent run` from your own init"
-        )
+        raise ServiceFailed("only systemd starts an agent without a login", OWN_INIT)
     if not has_desktop(where):
-        raise ServiceFailed(
-            "there is neither systemd nor a desktop session here", "start `raven-agent run` from your own init"
-        )
+        raise ServiceFailed("there is neither systemd nor a desktop session here", OWN_INIT)
     return autostart(where)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from agent.core.errors import AgentError, UsageError
 from agent.service.autostart import Autostart, has_desktop
-from agent.service.detect import InstallRequest, fitting, state_here
+from agent.service.detect import INSTALL, OWN_INIT, InstallRequest, fitting, in_background, state_here
 from agent.service.errors import NotInstalled, ServiceFailed
 from agent.service.launchd import Launchd, launch_daemon
 from agent.service.model import Host, InstallPlan, Linger, StartAt
@@ -274,6 +274,17 @@ def test_a_signature_covers_every_byte_before_it(tmp_path: Path) -> None:
     assert look(tmp_path / "link") is UnitFileOwner.FOREIGN
     file.write_bytes(b"\xff\xfe")
     assert look(file) is UnitFileOwner.FOREIGN
+
+
+def test_the_step_to_the_background_is_one_that_works(person: Person) -> None:
+    """The install where it will do; else the hint of its refusal, which names no install that is refused as well."""
+    assert in_background(surroundings(person)) == INSTALL
+    bare = surroundings(person, env={"PATH": "/nowhere"})
+    assert in_background(bare) == OWN_INIT
+    assert in_background(dataclasses.replace(bare, platform="darwin")) == INSTALL
+    assert in_background(dataclasses.replace(bare, env={**bare.env, "XDG_CURRENT_DESKTOP": "XFCE"})) == INSTALL
+    (bare.top / "run/systemd/system").mkdir(parents=True)
+    assert "--at boot --as USER" in in_background(bare)
 
 
 def test_asking_for_the_state_raises_nothing_and_changes_nothing(person: Person) -> None:

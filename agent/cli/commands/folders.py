@@ -79,9 +79,10 @@ def link_command(
         if not wait:
             app.output.done(linked, render.link)
             if not client.is_daemon:
-                app.output.note(
-                    "nothing is sent yet, as no agent runs: raven-agent sync, or raven-agent service install"
-                )
+                from agent.service import in_background
+
+                words = f"raven-agent sync, or {in_background(app.home)}"
+                app.output.note(f"nothing is sent yet, as no agent runs: {words}")
             return ExitCode.DONE
         passed = client.call("sync", {**path_params("folder", folder_path(folder)), "dry_run": False})
     app.output.done({**linked, "sync": passed}, render.link)

@@ -216,5 +216,7 @@ def _notes(app: App, door: Door | None, *, embedded: bool, opened: bool, reachab
         close = "raven-agent config unset hub_listen"
         app.output.note(f"the hub now listens on {door.host}:{door.port} for other machines, encrypted; close: {close}")
     if embedded and daemon_of(app.home) is None:
-        words = "raven-agent up FOLDER, or raven-agent service install"
+        from agent.service import in_background
+
+        words = f"raven-agent up FOLDER, or {in_background(app.home)}"
         app.output.note(f"no agent runs here, so nobody can join yet: {words}")

@@ -106,4 +106,7 @@ def _chosen(joined: dict[str, Any], found: list[dict[str, Any]], wanted: str | N
 
 def _next_step(app: App, client: Client) -> None:
     if not client.is_daemon:
-        app.output.note("no agent runs here, so nothing is synced yet: raven-agent run, or raven-agent service install")
+        from agent.service import in_background
+
+        words = f"raven-agent run, or {in_background(app.home)}"
+        app.output.note(f"no agent runs here, so nothing is synced yet: {words}")

@@ -86,10 +86,12 @@ def stop_command(app: App, *, user: str | None) -> ExitCode:
 @as_option
 def status_command(app: App, *, user: str | None) -> ExitCode:
     """Show the state of the service; exits 0 when it runs, 7 when it does not."""
-    from agent.service.detect import state_here
+    from agent.service.detect import INSTALL, in_background, state_here
 
-    found = state_here(_here(app)) if user is None else _managers(app, user)[0].state()
-    app.output.data(_document(found), _status_view)
+    where = _here(app)
+    found = state_here(where) if user is None else _managers(app, user)[0].state()
+    step = in_background(where) if user is None and not found.installed else INSTALL
+    app.output.data(_document(found), lambda document: _status_view(document, step))
     if found.running:
         return ExitCode.FAILED if found.problem else ExitCode.DONE
     return ExitCode.AGENT
@@ -115,9 +117,15 @@ def _managers(app: App, user: str | None) -> list[Manager]:
 
 
 def _on_the_installed(app: App, user: str | None, act: Callable[[Manager], InstallChange]) -> ExitCode:
+    from agent.service.detect import in_background
+    from agent.service.errors import NotInstalled
+
     managers = _managers(app, user)
     chosen = next((manager for manager in managers if manager.state().installed), managers[0])
-    change = act(chosen)
+    try:
+        change = act(chosen)
+    except NotInstalled as error:
+        raise NotInstalled(error.message, error.hint if user else in_background(_here(app))) from error
     return _done(app, [change], chosen.state(), change.notes)
 
 
@@ -170,11 +178,11 @@ def _view(document: Any) -> View:
     return lines + [TextLine(short_homes(note), Style.CARE) for note in document.get("notes", ())]
 
 
-def _status_view(document: Any) -> View:
-    """Show the state of the service, and the command that has it run."""
+def _status_view(document: Any, step: str) -> View:
+    """Show the state of the service, and what has it run: ``step`` where it is not installed."""
     lines = list(_view(document))
     if not document["installed"]:
-        lines.append(TextLine("next: raven-agent service install", Style.ASIDE))
+        lines.append(TextLine(f"next: {step}", Style.ASIDE))
     elif not document["running"] and not document["problem"]:
         lines.append(TextLine("next: raven-agent service start", Style.ASIDE))
     return lines

@@ -72,7 +72,9 @@ def up_command(
         _watch(app)
     else:
         _run_with_view(app)
-        app.output.note("stopped; to sync in the background: raven-agent service install")
+        from agent.service import in_background
+
+        app.output.note(f"stopped; to sync in the background: {in_background(app.home)}")
     return ExitCode.DONE
 
 
