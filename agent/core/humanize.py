@@ -4,8 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
+
+CONFLICT_KINDS: Final[Mapping[str, str]] = {
+    "edit_edit": "edited here and on the server",
+    "edit_delete": "edited here, deleted on the server",
+    "delete_edit": "deleted here, edited on the server",
+    "no_base": "different here and on the server",
+}
+"""Kinds of conflicts in words. The local side comes first.
+
+Without a base nothing is known of the edits: both sides may be new, or the server was restored to an older state.
+"""
 
 _SHORT_ID: Final = 8
 _UNSAFE: Final = frozenset({"Cc", "Cf", "Zl", "Zp", "Cs"})

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.cli import render
 from agent.cli.humanize import (
     ago,
     file_path,
@@ -22,7 +23,11 @@ from agent.cli.humanize import (
     size_words,
     typed_path,
 )
+from agent.cli.output import Grid, TextLine
 from agent.core.errors import UsageError
+from agent.core.humanize import CONFLICT_KINDS
+from agent.core.model import ConflictKind
+from cli import documents
 
 
 @pytest.mark.parametrize(
@@ -130,3 +135,13 @@ def test_sizes_and_times_read_well() -> None:
     now = dt.datetime(2026, 3, 1, 12, 1, tzinfo=dt.UTC)
     assert ago("2026-03-01T12:00:30Z", now) == "30 s ago"
     assert ago(None, now) == "never"
+
+
+@pytest.mark.parametrize("kind", [kind.value for kind in ConflictKind])
+def test_a_kind_of_conflict_is_said_in_words(kind: str) -> None:
+    """In the list and above the texts: what differs, without the word for a common version."""
+    view = [*render.conflicts([documents.conflict(kind=kind)]), *render.diff(documents.conflict(kind=kind))]
+    cells = [cell for block in view if isinstance(block, Grid) for row in block.rows for cell in row]
+    lines = [block.text for block in view if isinstance(block, TextLine)]
+    assert CONFLICT_KINDS[kind] in cells and f"7.2  a.md  ({CONFLICT_KINDS[kind]})" in lines
+    assert "base" not in CONFLICT_KINDS[kind] and "against" not in CONFLICT_KINDS[kind]

@@ -12,6 +12,7 @@ from agent.cli.humanize import (
 )
 from agent.cli.output import Style, TextLine, View
 from agent.cli.render.base import Document, grid, nothing, size
+from agent.core.humanize import CONFLICT_KINDS
 
 
 def conflicts(document: Sequence[Document]) -> View:
@@ -21,7 +22,7 @@ def conflicts(document: Sequence[Document]) -> View:
         (
             c["id"],
             when(c.get("opened_at")),
-            c["kind"].replace("_", " against "),
+            CONFLICT_KINDS.get(c["kind"], c["kind"]),
             c["state"],
             *((short_home(c.get("root")),) if several else ()),
             c["path"],
@@ -73,7 +74,7 @@ def draft_rebased(document: Document) -> View:
 
 def diff(document: Document) -> View:
     """Show one conflict: from the server's text to the local one, then the proposed merge."""
-    kind = document["kind"].replace("_", " against ")
+    kind = CONFLICT_KINDS.get(document["kind"], document["kind"])
     lines = [TextLine(f"{document['id']}  {document['path']}  ({kind})", Style.HEAD)]
     if document.get("unshown"):
         return [*lines, TextLine(str(document["unshown"]), Style.ASIDE)]

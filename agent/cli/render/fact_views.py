@@ -22,7 +22,7 @@ _CONFLICTS: Final = {
     "edit_edit": "it was edited here and on the server, and neither text was overwritten",
     "edit_delete": "it was edited here and deleted on the server",
     "delete_edit": "it was deleted here and edited on the server",
-    "no_base": "both sides had a file of this name before they were linked, with different texts",
+    "no_base": "it differs here and on the server, and no common version is known: both are new, or one was restored",
 }
 _STOPPED: Final = {
     "offline": "the server cannot be reached",

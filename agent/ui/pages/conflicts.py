@@ -9,20 +9,12 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from agent.core.errors import AgentError, UsageError
-from agent.core.humanize import count_of
+from agent.core.humanize import CONFLICT_KINDS, count_of
 from agent.ui.live import live_position
 from agent.ui.page_route import PageRoute
 from agent.ui.visit import Visit
 
 PAGE_ROWS: Final = 50
-
-KINDS: Final[Mapping[str, str]] = {
-    "edit_edit": "edited here and on the server",
-    "edit_delete": "edited here, deleted on the server",
-    "delete_edit": "deleted here, edited on the server",
-    "no_base": "made here and on the server",
-}
-"""Kinds of conflicts in words. The local side comes first."""
 
 DECISIONS: Final[Mapping[str, str]] = {
     "mine": "Keep mine",
@@ -55,7 +47,7 @@ def conflicts(visit: Visit) -> Response:
     position = live_position(visit)
     query = {name: visit.query.text(name) for name in ("folder", "kind", "q", "sort", "after")}
     # A bookmark of another release, or a folder that is not linked any more, shows everything.
-    query["kind"] = query["kind"] if query["kind"] in KINDS else ""
+    query["kind"] = query["kind"] if query["kind"] in CONFLICT_KINDS else ""
     query["sort"] = query["sort"] if query["sort"] in SORTS else "newest"
     selected = {"kind": query["kind"] or None, "match": query["q"] or None}
     counts = visit.call("conflict_counts", **selected)
@@ -83,7 +75,7 @@ def conflicts(visit: Visit) -> Response:
         shown=len(shown),
         following=_number(shown[-1]) if len(rows) > PAGE_ROWS else "",
         roots=roots,
-        kinds=KINDS,
+        kinds=CONFLICT_KINDS,
         sorts=SORTS,
         query=query,
         decisions=DECISIONS,

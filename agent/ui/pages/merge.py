@@ -9,10 +9,10 @@ from msgspec import Struct
 from starlette.responses import JSONResponse, Response
 
 from agent.core.errors import AgentError, UsageError
+from agent.core.humanize import CONFLICT_KINDS
 from agent.ui.live import live_position
 from agent.ui.merge_text import CHOICES, has_mixed_line_ends, open_blocks, posted_text, take
 from agent.ui.page_route import PageRoute
-from agent.ui.pages.conflicts import KINDS
 from agent.ui.session import Notice
 from agent.ui.three_columns import three_columns
 from agent.ui.visit import Visit
@@ -83,7 +83,7 @@ def _page(visit: Visit, shown: Mapping[str, Any], editing: _Editing, position: s
         status,
         live_after=position,
         shown=shown,
-        kind=KINDS.get(shown["kind"], shown["kind"]),
+        kind=CONFLICT_KINDS.get(shown["kind"], shown["kind"]),
         number=shown["id"].split(".", maxsplit=1)[0],
         versions=_versions(visit, shown),
         editing=editing,
