@@ -335,7 +335,12 @@ def hub_limit(document: Document) -> View:
 def hub_revoke(document: Document) -> View:
     """Confirm a revoked token."""
     whose = document.get("machine") or document["user"]
-    return [TextLine(f"{document['id']} of {whose} is refused by every hub within 5 s", Style.GOOD)]
+    return [
+        TextLine(
+            f"{document['id']} of {whose} is refused by every hub within 5 s; its machine may take 30 s to notice",
+            Style.GOOD,
+        )
+    ]
 
 
 @_for_any_release

@@ -106,6 +106,7 @@ class HubApp:
         self._sockets = sockets
         self._joining = joining
         self._revocations = revocations
+        self._revocations_read: asyncio.Task[None] | None = None
         self._write_threads = write_threads
         self._open_metrics = open_metrics
         self._rates = rates or TokenRates(None, time.monotonic)
@@ -245,8 +246,7 @@ class HubApp:
         self, raw: RawRequest, receive: Receive, authorize: Callable[[Mapping[str, str]], Caller], limit: int
     ) -> Caller:
         """Return the caller. Without a valid token, or beyond its rate, the body is read but not stored."""
-        if self._revocations is not None and self._revocations.is_stale(time.monotonic()):
-            await self._refresh_revocations(self._revocations)
+        await self._read_revocations()
         try:
             caller = authorize(raw.headers)
             wait = self._rates.take(caller.token)
@@ -256,6 +256,15 @@ class HubApp:
             await discard_body(receive, limit, raw)
             raise
         return caller
+
+    async def _read_revocations(self) -> None:
+        """Read the ids of revoked tokens again if they are old. Requests of one moment share a read."""
+        if self._revocations is None or not self._revocations.is_stale(time.monotonic()):
+            return
+        if self._revocations_read is None or self._revocations_read.done():
+            self._revocations_read = asyncio.create_task(self._refresh_revocations(self._revocations))
+        # One request may be cancelled: the others go on waiting for the read.
+        await asyncio.shield(self._revocations_read)
 
     async def _refresh_revocations(self, revocations: Revocations) -> None:
         # With a lost database the request itself fails soon, with the right status.
@@ -350,6 +359,7 @@ class HubApp:
                     # Looking again would double the cost of idle agents; the next poll looks first of all.
                     break
                 # The token may have ended or been revoked meanwhile.
+                await self._read_revocations()
                 self._hub.authorized(raw.headers)
                 response = await self.notifier.read_once(
                     poll.source, (caller.workspace, poll.same), lambda: self._run(raw, body, readers)

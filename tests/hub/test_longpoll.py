@@ -15,11 +15,13 @@ import pytest
 
 from agent.hub import http_app
 from agent.hub.answers import Response
+from agent.hub.auth import JwtTokens, token_id
 from agent.hub.event_notifier import EventNotifier, woken_within
 from agent.hub.http_app import HubApp
-from agent.hub.raven.endpoints import HANDLERS
+from agent.hub.raven.endpoints import HANDLERS, Hub
 from agent.hub.raven.validation import LARGE_ANSWERS, WRITERS
-from hub.fixtures import InProcess, upsert
+from agent.hub.store.token_registry import IssuedToken, Revocations, TokenRegistry
+from hub.fixtures import SECRET, WORKSPACE, InProcess, upsert
 
 
 def run(body: Any) -> Any:
@@ -308,3 +310,32 @@ def test_every_endpoint_has_a_known_size_of_answer() -> None:
     small = {"sources/list", "sources/digest", "sources/machines", "connectors/heartbeat"}
     assert HANDLERS.keys() - LARGE_ANSWERS - WRITERS == small
     assert not LARGE_ANSWERS & WRITERS
+
+
+def test_a_poll_of_a_revoked_token_gets_no_changes(light: InProcess, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It waits already when the token is revoked and another hub commits, so no request here read the list since."""
+    registry, source = TokenRegistry(light.store), light.source()
+    revocations = Revocations(registry, max_age=0)
+    given = light.headers["authorization"].removeprefix("Bearer ")
+    registry.add(IssuedToken(token_id(given), WORKSPACE, "ada", 1, light.wall() + 1_000_000))
+    tokens = JwtTokens(SECRET, is_revoked=revocations.contains)
+    app = HubApp(Hub(light.store, light.wall, tokens=tokens), revocations=revocations)
+
+    async def claim() -> int:
+        begun, body = asyncio.Event(), orjson.dumps({"sourceId": source, "waitMs": 20_000})
+
+        async def waits(woken: asyncio.Event, seconds: float) -> bool:
+            begun.set()
+            return await woken_within(woken, seconds)
+
+        monkeypatch.setattr(http_app, "woken_within", waits)
+        async with over(app) as http:
+            sent = http.post("/api/local-sync/sources/deltas", headers=light.headers, content=body)
+            waiting = asyncio.create_task(sent)
+            await begun.wait()
+            registry.revoke(token_id(given), light.wall())
+            light.push(source, upsert("a.md", "not for it"))
+            app.commit_elsewhere(source)
+            return (await waiting).status_code
+
+    assert run(claim()) == 401

@@ -61,7 +61,11 @@ def tokens_command(app: App, *, place: HubPlace) -> ExitCode:
 @click.argument("token", metavar="ID")
 @place_options
 def revoke_command(app: App, *, place: HubPlace, token: str) -> ExitCode:
-    """Revoke a token by its id from `hub tokens`. Every hub refuses it within 5 seconds."""
+    """Revoke a token by its id from `hub tokens`. Every hub refuses it within 5 seconds.
+
+    From then on its machine sends and gets nothing. It notices that it is signed out when it next asks: within 30
+    seconds if it waits for changes.
+    """
     with hub_errors():
         from agent.hub.store.token_registry import TokenRegistry
 
