@@ -221,8 +221,14 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
     ),
     "help": (("help sync", "the help of a command"), ("help hub backup", "of a command in a group")),
     "completion": (
-        ("completion fish > ~/.config/fish/completions/raven-agent.fish", "install it for fish"),
-        ("completion bash > ~/.local/share/bash-completion/completions/raven-agent", "install it for bash"),
+        (
+            "completion fish > ~/.config/fish/completions/raven-agent.fish",
+            "install it for fish; first: mkdir -p ~/.config/fish/completions",
+        ),
+        (
+            "completion bash > ~/.local/share/bash-completion/completions/raven-agent",
+            "install it for bash; first: mkdir -p ~/.local/share/bash-completion/completions",
+        ),
     ),
 }
 

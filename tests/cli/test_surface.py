@@ -107,6 +107,14 @@ def test_each_command_has_two_examples_in_its_help(raven: Callable[..., Ran]) ->
     assert all(f"  raven-agent {line}\n" in shown for line, _ in EXAMPLES["rules"])
 
 
+def test_an_example_that_writes_below_home_makes_its_folder() -> None:
+    """The shell makes none for a redirect, and a new machine has none."""
+    for line, purpose in (example for examples in EXAMPLES.values() for example in examples):
+        _, redirect, file = line.partition(" > ~/")
+        if redirect and "/" in file:
+            assert f"mkdir -p ~/{file.rpartition('/')[0]}" in purpose, line
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_examples_are_accepted_by_their_command(name: str) -> None:
     """click parses each example without an error; nothing runs."""
