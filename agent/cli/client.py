@@ -164,13 +164,10 @@ def connect(home: Home, settings: Settings) -> Iterator[Client]:
     if isinstance(taken, SocketClient):
         yield taken
         return
-    import logging
-
+    from agent.cli.logsetup import log_beside_an_answer
     from agent.runtime.activity_log import not_reported
 
-    if logging.lastResort is not None:
-        # It prints warnings on stderr where no log is set up, as for a single command.
-        logging.lastResort.addFilter(not_reported)
+    log_beside_an_answer(not_reported)
     with taken as session:
         yield LocalClient(session)
 

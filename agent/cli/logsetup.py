@@ -19,6 +19,7 @@ from agent.settings.owner_only_files import private
 from agent.settings.settings import Settings
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from io import TextIOWrapper
 
 FILE_BYTES: Final = 5_000_000
@@ -90,6 +91,14 @@ def log_to_stderr() -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_Text(_TEXT))
     _install([handler], logging.DEBUG)
+
+
+def log_beside_an_answer(is_shown: Callable[[logging.LogRecord], bool]) -> None:
+    """For a single command: the warnings that its answer does not say, on stderr, each with its file."""
+    if logging.lastResort is not None:
+        # Python's own handler, which serves where no log is set up.
+        logging.lastResort.setFormatter(_Text("%(message)s"))
+        logging.lastResort.addFilter(is_shown)
 
 
 def log_as_daemon(home: Home, settings: Settings, loudness: Verbosity = Verbosity.NORMAL) -> None:

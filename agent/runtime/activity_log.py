@@ -23,7 +23,7 @@ _LEVELS: Final = {
 """
 
 
-_REPORTED: Final = frozenset({"conflict", "halted", "deletes_held"})
+_REPORTED: Final = frozenset({"conflict", "halted", "deletes_held", "refused"})
 """Kinds that the answer of a single command names as well. It also names a problem with the server."""
 
 
