@@ -50,8 +50,9 @@ class ServerSessions:
         if entry is None and name in reg.LOCAL_ACCOUNTS:
             return local_entry(name)
         if entry is None:
-            names = ", ".join(server.name for server in self._store.current.servers) or "none yet"
-            raise UsageError(f"no account named {name!r} (known: {names})", "raven-agent login URL")
+            known = [server.name for server in self._store.current.servers]
+            words = f"no account named {name!r} (known: {', '.join(known) or 'none yet'})"
+            raise UsageError(words, reg.account_hint(name, known))
         return entry
 
     def get(self, name: str) -> ServerSession:

@@ -35,6 +35,15 @@ def has_workspaces(dialect: str) -> bool:
     return dialect == RAVEN
 
 
+def account_hint(name: str, known: Collection[str]) -> str:
+    """Return the next step where no account has this name: the nearest known name, then a login."""
+    import difflib
+
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    login = "raven-agent login URL"
+    return f"did you mean {near[0]!r}? For another account: {login}" if near else login
+
+
 def has_preferences(dialect: str) -> bool:
     """Return True if servers of this dialect keep preferences of each machine."""
     return dialect == SCAIDRIVE

@@ -86,7 +86,12 @@ MISTAKES: Final = (
     Mistake("fresh", "sync ~/notes", 2, ("~/notes is not linked", "raven-agent link ~/notes")),
     Mistake("fresh", "unlink ~/notes", 2, ("~/notes is not linked", "raven-agent link ~/notes")),
     Mistake("fresh", "show ~/notes/a.md", 2, ("~/notes/a.md lies in no linked folder", "raven-agent up FOLDER")),
-    Mistake("linked", "link ~/more --server wrok", 2, ("no account named 'wrok' (known: work)", "raven-agent login")),
+    Mistake(
+        "linked",
+        "link ~/more --server wrok",
+        2,
+        ("no account named 'wrok' (known: work)", "did you mean 'work'?", "raven-agent login"),
+    ),
     Mistake("linked", "sources rename x y", 2, ("no source is called 'x'", "raven-agent sources lists them")),
     Mistake(
         "linked",

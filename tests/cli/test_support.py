@@ -241,3 +241,14 @@ def test_a_followed_log_goes_on_after_a_rotation(tmp_path: Path) -> None:
     log.rename(tmp_path / "agent.log.1")
     log.write_text("new\n")
     assert next(lines) == "new"
+
+
+def test_a_mistyped_account_of_a_declared_folder_is_said(raven: Callable[..., Ran], home: Home) -> None:
+    """It is no error, because the login may follow. The nearest known name stands beside it."""
+    house = '[[server]]\nname = "house"\nurl = "https://h.example"\n'
+    home.create()
+    home.config_file.write_text(f'{house}[[source]]\nserver = "hose"\nroot = "/srv/n"\n')
+    ran = raven("config", "check")
+    assert ran.code == 0 and "no account is called 'hose' yet; did you mean 'house'?" in ran.err
+    home.config_file.write_text(f'{house}[[source]]\nserver = "house"\nroot = "/srv/n"\n')
+    assert raven("config", "check").err == ""

@@ -98,8 +98,13 @@ def path_command(app: App) -> ExitCode:
 
 @command("check")
 def check_command(app: App) -> ExitCode:
-    """Check the settings and declarations; exits 2 and names every invalid one."""
+    """Check the settings and declarations; exits 2 and names every invalid one.
+
+    A declared folder may name an account that is not there yet, as a login may follow: it is said, and is no mistake.
+    """
     _check(app)
+    for line in _unknown_accounts(app):
+        app.output.note(line)
     files = [str(path) for path in config_files(app.home)]
     document = {"ok": True, "path": str(app.home.config_file), "read": files}
     app.output.done(document, lambda d: [TextLine(f"{short_home(path)} is fine") for path in d["read"] or [d["path"]]])
@@ -134,6 +139,23 @@ def _check(app: App) -> None:
     if refused:
         words = "; ".join(f"[[{r.kind}]] {r.name} in {r.file}: {r.message}" for r in refused)
         raise ConfigError(words, refused[0].hint)
+
+
+def _unknown_accounts(app: App) -> list[str]:
+    """Return one line for each declared folder whose account is neither declared nor stored."""
+    from agent.settings.declarations import read_home
+    from agent.settings.links import LOCAL_ACCOUNTS, account_hint
+    from agent.settings.registry_file import load_registry
+
+    declared = read_home(app.home)
+    stored = {server.name for server in load_registry(app.home.registry_file).servers}
+    known = stored | {server.name for server in declared.servers} | LOCAL_ACCOUNTS
+    return [
+        f"[[source]] {source.name} in {short_home(source.file)}: "
+        f"no account is called {source.server!r} yet; {account_hint(source.server, known)}"
+        for source in declared.sources
+        if source.server and source.server not in known
+    ]
 
 
 def _reloaded(app: App) -> dict[str, Any] | None:
