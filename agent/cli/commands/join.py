@@ -108,5 +108,6 @@ def _next_step(app: App, client: Client) -> None:
     if not client.is_daemon:
         from agent.service import in_background
 
-        words = f"raven-agent run, or {in_background(app.home)}"
+        step = in_background(app.home)
+        words = step if "raven-agent run" in step else f"raven-agent run, or {step}"
         app.output.note(f"no agent runs here, so nothing is synced yet: {words}")
