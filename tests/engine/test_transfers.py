@@ -268,7 +268,7 @@ def test_a_listed_version_is_taken_while_an_old_one_waits(result: m.FetchResult)
     assert [(each.rev, each.hash) for each in fetches(harness)] == [("new", sha(newer))]
 
 
-@pytest.mark.parametrize("kind", m.OF_ONE_FILE)
+@pytest.mark.parametrize("kind", sorted(m.OF_ONE_FILE))
 def test_a_verification_asks_once_for_a_head_that_is_refused(kind: ProblemKind) -> None:
     """Its file waits for the next verification; the server is not listed again and again."""
     harness = begun(large_upsert("a", LARGE, 1, "old"))
