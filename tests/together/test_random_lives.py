@@ -14,7 +14,7 @@ import pytest
 from agent.hub.store.sql_store import SqlStore
 from crashes.people import Editor
 from support.eventually import eventually
-from support.processes import Daemon
+from support.processes import Daemon, Home
 from support.wait_idle import in_step, lost, resolve_all
 from together.machines import Together, TogetherHome, sha_of
 
@@ -59,7 +59,7 @@ class AnyFileEditor(Editor):
             super().act()
 
 
-def kill_and_start(stack: contextlib.ExitStack, daemons: dict[str, Daemon], home: TogetherHome) -> None:
+def kill_and_start(stack: contextlib.ExitStack, daemons: dict[str, Daemon], home: Home) -> None:
     """End an agent with SIGKILL and start it again."""
     daemons[home.name].kill()
     daemons[home.name] = stack.enter_context(home.daemon())
