@@ -108,15 +108,14 @@ class LargeDownloads:
 
     def _is_decided(self, path: str, digest: str | None) -> bool:
         conflict = self._ctx.parked.get(path)
-        if conflict is None or conflict.state is not ConflictState.RESOLVING:
+        # The server may have no file there any more. Then there is nothing to fetch, whatever was decided.
+        if digest is None or conflict is None or conflict.state is not ConflictState.RESOLVING:
             return False
         return digest == conflict.wanted_hash or self._is_replaced(path, digest, conflict.head_hash)
 
     def _is_replaced(self, path: str, digest: str | None, head: str | None) -> bool:
         """Return True if a decision replaces this text of the server, and it must be kept before."""
-        return (
-            not self._ctx.setup.history and digest is not None and digest == head and (path, digest) not in self._kept
-        )
+        return not self._ctx.setup.history and digest == head and (path, digest) not in self._kept
 
     def keep_replaced(self, row: PathRow, head: RemoteHead | None) -> bool:
         """Return True once the head that a decision replaces is in the trash, on a server without history.

@@ -238,4 +238,9 @@ REGRESSIONS = (
         Plan(1002697, "hub-pinakes"),
         ("server  edit g/c.md = e", "network: unavailable at /api/sync/conflicts"),
     ),
+    Regression(
+        "a_decided_file_that_was_moved_away_is_not_fetched",
+        Plan(1010319, "pinakes"),
+        ("decides d/e/b.md: keep_raven", "server  moves d/e/b.md to b.txt"),
+    ),
 )
