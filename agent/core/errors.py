@@ -35,6 +35,7 @@
     ├── EditorFailed              the editor could not be started, or its exit code was not 0
     ├── NotMerged                 a merge given by the person is unfinished
     ├── NoLog                     there is no log file
+    ├── OutputFailed              standard output cannot be written
     ├── ServiceFailed             the service manager refused or cannot be reached
     ├── ServiceRefused            a unit file of somebody else is in the way
     └── NotInstalled              there is no service to start or stop

@@ -213,6 +213,7 @@ def test_a_heartbeat_answers_capabilities_or_not_found(hub: InProcess) -> None:
         "state_digest",
         "poll_heartbeat",
         "machines",
+        "rename_connector",
     ]
     assert hub.refused("connectors/heartbeat", connectorId=UNKNOWN) == (404, "Connector not found")
 
@@ -242,6 +243,7 @@ def test_a_workspace_sees_nothing_of_another(hub: InProcess) -> None:
     assert REQUESTS.keys() == HANDLERS.keys() - {
         "connectors/register",
         "connectors/heartbeat",
+        "connectors/rename",
         "sources",
         "sources/list",
     }
@@ -257,6 +259,7 @@ def test_a_workspace_sees_nothing_of_another(hub: InProcess) -> None:
         assert known[1]["message"] == unknown[1]["message"] == "Local sync source not found"
     assert stranger.ok("sources/list") == []
     assert stranger.refused("connectors/heartbeat", connectorId=connector) == (404, "Connector not found")
+    assert stranger.refused("connectors/rename", connectorId=connector, name="x") == (404, "Connector not found")
     assert stranger.refused("sources", name="n", mode="bidirectional", connectorId=connector) == (
         400,
         "Invalid connectorId for this workspace",

@@ -77,7 +77,7 @@ def test_of_a_field_named_twice_one_value_counts_everywhere(hub: HubServer) -> N
 
 
 def test_bodies_that_unpack_or_nest_without_end_cost_nothing(hub: HubServer) -> None:
-    """A gzip bomb is not unpacked, a deep body not followed, both are 400; the hub's memory stays what it was."""
+    """A gzip bomb is not unpacked, a deep body not followed, one of many values not parsed; the memory stays."""
     sent = headers(hub.token, hub.workspace)
     bomb = gzip.compress(b"0" * 200_000_000, 1)[:1_000_000]
     process = next(p for p in psutil.Process(os.getpid()).children() if "agent.hub" in p.cmdline())
@@ -93,7 +93,7 @@ def test_bodies_that_unpack_or_nest_without_end_cost_nothing(hub: HubServer) -> 
     ):
         for endpoint in ("push-batch", "deltas"):
             answer = httpx.post(f"{hub.url}/api/local-sync/sources/{endpoint}", headers=sent | extra, content=body)
-            assert answer.status_code == 400, answer.text[:200]
+            assert answer.status_code in (400, 413), answer.text[:200]
     still_well(hub)
     assert process.memory_info().rss - before < 200 << 20
 
