@@ -16,7 +16,7 @@ from agent.disk.selection.bulk_filter import ExcludeChain
 from agent.disk.selection.glob import InvalidPattern, translate
 from agent.disk.selection.ignore_lines import ignore_lines
 from agent.disk.selection.patterns import MAX_IGNORE_PATTERNS, MAX_PATTERNS, PatternList, built_in, check_pattern
-from agent.disk.selection.review import refused_patterns, risky_patterns
+from agent.disk.selection.review import refused_patterns, risky_patterns, unmatched_patterns
 from agent.disk.selection.rules import Rules
 from disk.fixtures import open_room
 
@@ -207,3 +207,10 @@ def test_lines_of_an_ignore_file_are_told_apart() -> None:
     match = counted.match("drafts/a.md")
     assert match is not None and match.origin == ".gitignore:3"
     assert ignore_lines("") == []
+
+
+def test_a_pattern_is_unmatched_only_where_no_path_matches_it() -> None:
+    """A pattern that takes back what another one matched adds no file, so it is never unmatched."""
+    patterns = ["**/*.md", "proj/**", "*.org", "!proj/**", "old/"]
+    assert unmatched_patterns(patterns, {"proj/plan.md", "a.txt"}) == ["*.org", "old/"]
+    assert unmatched_patterns(patterns, set()) == ["**/*.md", "proj/**", "*.org", "old/"]

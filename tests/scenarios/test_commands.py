@@ -333,12 +333,14 @@ def test_rules_report_what_starts_and_stops_syncing(strict_home: Home, strict: S
     strict_home.write("a.md", "a\n")
     strict_home.write("b.csv", "b\n")
     source = strict_home.link()
-    shown = strict_home.json("rules", strict_home.folder, "--include", "*.csv", "--include", "*.md")
-    assert (shown["starts"], shown["stops"]) == (1, 0)
+    shown = strict_home.json("rules", strict_home.folder, "--include", "*.md")
+    assert (shown["starts"], shown["stops"], shown["warning"]) == (0, 0, None)
+    shown = strict_home.json("rules", strict_home.folder, "--include", "*.csv", "--include", "*.org")
+    assert (shown["starts"], shown["stops"], shown["warning"]) == (1, 0, "no file matches *.org")
     strict_home.sync(code=0)
     assert set(strict.hashes(source)) == {"a.md", "b.csv"}
     shown = strict_home.json("rules", strict_home.folder, "--remove", "*.csv", "--yes")
-    kept = ["**/*.md", "**/*.markdown", "**/*.txt", "*.md"]
+    kept = ["**/*.md", "**/*.markdown", "**/*.txt", "*.md", "*.org"]
     assert (shown["starts"], shown["stops"], shown["include"]) == (0, 1, kept)
     strict_home.sync(code=0)
     assert set(strict.hashes(source)) == set(strict_home.files()) == {"a.md", "b.csv"}

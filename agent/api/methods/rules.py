@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from shlex import quote
 from typing import Final
@@ -14,7 +14,7 @@ from agent.core.accepts import TEXT
 from agent.core.errors import AgentError, UsageError
 from agent.core.scope import WHOLE
 from agent.disk.selection.ignore_lines import ignore_lines
-from agent.disk.selection.review import refused_patterns
+from agent.disk.selection.review import refused_patterns, unmatched_patterns
 from agent.disk.selection.rules import DEFAULT_INCLUDE
 from agent.runtime.agent import Agent
 from agent.settings.links import SourceEntry
@@ -61,6 +61,7 @@ def rules(agent: Agent, params: RulesParams) -> RulesDocument:
     kept = WHOLE if preference is None else preference.scope
     starts, stops = sorted(after - before), sorted(before - after)
     added = [pattern for pattern in (*params.include, *params.only) if pattern not in source.include]
+    idle = _unmatched(agent, entry, added, after) if changed else []
     return RulesDocument(
         changed=changed and not params.dry_run,
         root=readable(str(source.root)),
@@ -73,7 +74,7 @@ def rules(agent: Agent, params: RulesParams) -> RulesDocument:
         started=[readable(path) for path in starts[: params.named]],
         stopped=[readable(path) for path in stops[: params.named]],
         ignore_files=_ignore_files(agent, source, params.under),
-        warning=f"no file matches {', '.join(added)}" if added and changed and not starts else None,
+        warning=f"no file matches {', '.join(idle)}" if idle else None,
     )
 
 
@@ -116,6 +117,14 @@ def _ignore_files(agent: Agent, source: SourceEntry, under: str) -> list[IgnoreF
         ]
         found.append(IgnoreFileDocument(path=readable(path), lines=rows, more=max(0, len(lines) - _IGNORE_LINES)))
     return found
+
+
+def _unmatched(agent: Agent, entry: SourceEntry, added: Sequence[str], selected: set[str]) -> list[str]:
+    """Return the added patterns that match no file on disk. One that is synced already, or left out, is a match."""
+    idle = unmatched_patterns(added, selected)
+    if not idle:
+        return []
+    return unmatched_patterns(idle, _selected(agent, replace(entry, include=tuple(added), exclude=(), preference=None)))
 
 
 def _selected(agent: Agent, source: SourceEntry) -> set[str]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Final
 
 from agent.disk.selection.glob import MAX_PATTERN_CHARACTERS
-from agent.disk.selection.patterns import MAX_PATTERNS, check_pattern, dot_parts, segments
+from agent.disk.selection.patterns import MAX_PATTERNS, PatternList, check_pattern, dot_parts, segments
 from agent.disk.selection.rules import Rules
 
 _SECRETS: Final = (
@@ -29,6 +29,15 @@ def refused_patterns(patterns: Sequence[str]) -> list[tuple[str, str]]:
     if len(patterns) > MAX_PATTERNS:
         return [(f"{len(patterns)} patterns", f"a source takes at most {MAX_PATTERNS}")]
     return [(pattern, reason) for pattern in patterns if (reason := check_pattern(pattern)) is not None]
+
+
+def unmatched_patterns(patterns: Sequence[str], paths: Collection[str]) -> list[str]:
+    """Return the patterns that match none of the paths. One that takes back an earlier one is never among them."""
+    return [
+        pattern
+        for pattern in patterns
+        if (one := PatternList.given([pattern], "")).adding and not any(map(one.touches, paths))
+    ]
 
 
 def oversized_patterns(patterns: Sequence[str]) -> str | None:
