@@ -310,3 +310,13 @@ def test_a_grid_never_has_a_row_of_another_width() -> None:
         for block in view:
             if isinstance(block, Grid):
                 assert {len(row) for row in block.rows} == {len(block.headings)}
+
+
+def test_a_dry_run_of_a_decision_says_what_becomes_of_the_file() -> None:
+    """An edit of a file that was deleted on the server is removed here; its text stays in the trash."""
+    row = {"id": "7.2", "path": "a.md", "choice": "keep_raven", "state": "would_resolve", "message": None}
+    (line,) = render.resolve({"resolved": [{**row, "here": "removed"}]})
+    words = "a.md: would be resolved (keep_raven): the file is removed here, and its text goes to the trash"
+    assert line.text == words
+    (line,) = render.resolve({"resolved": [row]})
+    assert line.text == "a.md: would be resolved (keep_raven)"

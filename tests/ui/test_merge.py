@@ -257,6 +257,7 @@ def test_many_conflicts_are_decided_after_a_dry_run(world: World, window: Screen
         page.get_by_label(f"Choose {name}").check()
     page.get_by_role("button", name="Take the clean merges").click()
     expect(page.locator("main")).to_contain_text("2 conflicts would be solved")
+    expect(page.locator("main")).to_contain_text("clean-1.md: the merged text replaces the file here")
     expect(page.locator("main")).to_contain_text("gone.md: the proposed merge is not clean")
     assert window.violations() == []
     assert "clean-1.md" in world.paths()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from agent.core.backoff import CALM, Backoff
+from agent.core.decided_file import DECIDED_WORDS, decided_file
 from agent.core.delete_guard import DeleteGuardLimits, must_hold, plan_id
 from agent.core.errors import Problem, ProblemKind
 from agent.core.in_doubt import InDoubtVerdict as Verdict
@@ -23,6 +24,29 @@ from agent.core.version import Version, is_same_version, version_of
 
 _LOCAL, _RAVEN, _MERGE = Resolution.KEEP_LOCAL, Resolution.KEEP_RAVEN, Resolution.MANUAL_MERGE
 A, B, C, D = (letter * 64 for letter in "abcd")
+
+
+@pytest.mark.parametrize(
+    ("choice", "local", "remote", "merged", "here"),
+    [
+        (_LOCAL, A, B, None, "kept"),
+        (_LOCAL, A, None, None, "kept"),
+        (_LOCAL, None, B, None, "absent"),
+        (_RAVEN, A, B, None, "replaced"),
+        (_RAVEN, A, None, None, "removed"),
+        (_RAVEN, None, B, None, "created"),
+        (_MERGE, A, B, C, "merged"),
+        (_MERGE, A, B, A, "kept"),
+        (_MERGE, A, None, C, "merged"),
+        (_MERGE, None, B, C, "created"),
+    ],
+)
+def test_a_dry_run_tells_what_becomes_of_the_file(
+    choice: Resolution, local: str | None, remote: str | None, merged: str | None, here: str
+) -> None:
+    """Each choice on each kind of conflict; a text that is replaced or removed is said to go to the trash."""
+    assert decided_file(choice, local, remote, merged) == here
+    assert ("goes to the trash" in DECIDED_WORDS[here]) is (here in ("replaced", "removed", "merged"))
 
 
 @pytest.mark.parametrize(

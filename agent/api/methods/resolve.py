@@ -17,7 +17,9 @@ from agent.api.methods.drafts import forget_draft
 from agent.api.methods.sync import working_runner
 from agent.api.schema.conflicts import ResolutionRow, ResolutionState, ResolveDocument, ResolveParams
 from agent.core.conflict import ConflictState
+from agent.core.decided_file import decided_file
 from agent.core.errors import UsageError
+from agent.core.hashes import sha256_hex
 from agent.core.model import Resolution
 from agent.disk.selection.patterns import PatternList
 from agent.engine import messages as m
@@ -103,7 +105,7 @@ def _decide(agent: Agent, folder: LocalFolder, group: Sequence[_Decision], param
     waiting = [decision for decision in waiting if decision.message is not None]
     if params.dry_run:
         for decision in waiting:
-            decision.row.state = ResolutionState.WOULD_RESOLVE
+            _foretell(decision)
         return
     if not waiting:
         return
@@ -113,6 +115,15 @@ def _decide(agent: Agent, folder: LocalFolder, group: Sequence[_Decision], param
     for decision, refusal in zip(waiting, refusals, strict=True):
         if refusal is not None:
             _refuse(decision.row, refusal)
+
+
+def _foretell(decision: _Decision) -> None:
+    """Complete the row of a dry run."""
+    conflict, row = decision.shown.conflict, decision.row
+    text = decision.message.text if decision.message is not None else None
+    merged = sha256_hex(text) if text is not None and row.choice is Resolution.MANUAL_MERGE else None
+    row.state = ResolutionState.WOULD_RESOLVE
+    row.here = decided_file(row.choice, conflict.local_hash, conflict.remote_hash, merged)
 
 
 def _message(agent: Agent, folder: LocalFolder, decision: _Decision, params: ResolveParams) -> m.Resolve | None:

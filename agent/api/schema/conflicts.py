@@ -7,6 +7,7 @@ import enum
 from msgspec import UNSET, Struct, UnsetType
 
 from agent.api.schema.common import ListParams
+from agent.core.decided_file import DecidedFile
 from agent.core.model import ConflictKind, Resolution
 
 
@@ -195,6 +196,8 @@ class ResolutionRow(Struct, kw_only=True):
         state: resolved, queued, refused or would_resolve.
         message: reason, where it is not resolved.
         code: what a queued one waits for: offline, signed_out, halted, paused or another error code.
+        here: change of the file in the folder, with ``would_resolve`` only: kept, absent (as before), replaced (by the
+            server's text), merged, created or removed. A text that is replaced or removed goes to the trash.
     """
 
     id: str
@@ -203,6 +206,7 @@ class ResolutionRow(Struct, kw_only=True):
     state: ResolutionState
     message: str | None = None
     code: str | None = None
+    here: DecidedFile | UnsetType = UNSET
 
 
 class ResolveDocument(Struct, frozen=True):

@@ -12,6 +12,7 @@ from agent.cli.humanize import (
 )
 from agent.cli.output import Style, TextLine, View
 from agent.cli.render.base import Document, grid, nothing, size
+from agent.core.decided_file import DECIDED_WORDS
 from agent.core.humanize import CONFLICT_KINDS
 
 
@@ -141,5 +142,6 @@ def resolve(document: Document) -> View:
     for row in document["resolved"]:
         words = f"{row['path']}: {_STATES.get(row['state'], row['state'])} ({row['choice']})"
         tail = f", {short_homes(row['message'])}" if row.get("message") else ""
+        tail += f": {DECIDED_WORDS[row['here']]}" if row.get("here") in DECIDED_WORDS else ""
         lines.append(TextLine(words + tail, tones.get(row["state"], Style.PLAIN)))
     return lines or nothing("no conflict matches")

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from agent.core.decided_file import DECIDED_WORDS
 from agent.core.errors import AgentError, UsageError
 from agent.core.humanize import CONFLICT_KINDS, count_of
 from agent.ui.live import live_position
@@ -136,6 +137,7 @@ def plan(visit: Visit) -> Response:
         words=_COMMANDS[decision],
         ready=[row for row in rows if row["state"] == "would_resolve"],
         refused=[row for row in rows if row["state"] != "would_resolve"],
+        effects=DECIDED_WORDS,
         back=_back(visit),
     )
 
