@@ -94,6 +94,20 @@ def test_an_invitation_to_a_hub_with_a_name(raven: Callable[..., Ran], home: Hom
     assert (missing.code, "--listen HOST:PORT" in missing.err) == (2, True)
 
 
+@pytest.mark.parametrize(("server", "tail"), [("local", ""), ("local-files", " --all-files")])
+def test_an_invitation_to_files_of_any_kind_says_so(
+    raven: Callable[..., Ran], home: Home, server: str, tail: str
+) -> None:
+    """A machine that joins with the printed line gets what is synced here, pictures too."""
+    source = SourceEntry(1, server, "s", "n", Path("/n"), Mode.BIDIRECTIONAL, (), (), 0.0)
+    save_registry(home.registry_file, Registry((ServerEntry(server, "http://127.0.0.1:1", "local"),), (source,)))
+    ran = raven("hub", "invite", "--url", "https://h.example/", "--json")
+    document = json.loads(ran.out)
+    assert document["join"] == f"raven-agent join {document['invite']}{tail}"
+    shown = raven("hub", "invite", "--url", "https://h.example/")
+    assert shown.out.strip().endswith(tail) and f"raven-agent join INVITE{tail} ~/notes" in shown.err
+
+
 def test_a_machine_that_joined_makes_no_second_hub(raven: Callable[..., Ran], home: Home) -> None:
     """An invite from there is refused before anything is opened; a flag, or a folder with its own hub, allows it."""
     joined = ServerEntry("desk", "https://desk:8675", "local", pin="ab" * 32)

@@ -19,7 +19,7 @@ from agent.core.errors import UsageError
 from agent.core.net import is_loopback
 from agent.runtime.hub_process import USER, WORKSPACE
 from agent.settings.invite import Invite
-from agent.settings.links import LOCAL_ACCOUNTS
+from agent.settings.links import LOCAL_ACCOUNTS, LOCAL_FILES
 
 if TYPE_CHECKING:
     from agent.hub.door import Door
@@ -71,9 +71,10 @@ def invite_command(
         code, ends = _code(app, place, workspace or WORKSPACE, user)
     pin = door.pin if door is not None and door.pin else ""
     invite = Invite(tuple(addresses[:MAX_ADDRESSES]), pin, code)
-    document = _document(invite, workspace or WORKSPACE, user, ends)
+    all_files = embedded and workspace in (None, WORKSPACE) and keeps_all_files(_registry(app))
+    document = _document(invite, workspace or WORKSPACE, user, ends, all_files=all_files)
     app.output.data(document, _view(app, no_qr=no_qr))
-    _notes(app, door, embedded=embedded, opened=opened, reachable=not document["only_here"])
+    _notes(app, door, document, embedded=embedded, opened=opened)
     return ExitCode.DONE
 
 
@@ -155,13 +156,21 @@ def _code(app: App, place: HubPlace, workspace: str, user: str) -> tuple[str, in
         return InviteRegistry(store).add(invite, int(time.time() * 1000))
 
 
-def _document(invite: Invite, workspace: str, user: str, ends: int) -> dict[str, Any]:
+def keeps_all_files(registry: Registry) -> bool:
+    """Return True if a folder here syncs files of any kind with the embedded hub.
+
+    A machine that joins for texts would get none of the others, and nothing there would name them.
+    """
+    return any(source.server == LOCAL_FILES for source in registry.sources)
+
+
+def _document(invite: Invite, workspace: str, user: str, ends: int, *, all_files: bool) -> dict[str, Any]:
     url = invite.urls[0]
     login = ["raven-agent", "login", url, "--workspace", workspace, "--token-stdin"]
     token = ["raven-agent", "hub", "token", "--workspace", workspace, "--user", user]
     return {
         "invite": invite.to_text(),
-        "join": f"raven-agent join {invite.to_text()}",
+        "join": f"raven-agent join {invite.to_text()}{' --all-files' if all_files else ''}",
         "expires_at": dt.datetime.fromtimestamp(ends // 1000, dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "url": url,
         "addresses": list(invite.addresses),
@@ -206,12 +215,13 @@ def qr_lines(text: str) -> list[str]:
     ]
 
 
-def _notes(app: App, door: Door | None, *, embedded: bool, opened: bool, reachable: bool) -> None:
+def _notes(app: App, door: Door | None, document: dict[str, Any], *, embedded: bool, opened: bool) -> None:
     from agent.cli.client import daemon_of
 
-    if not reachable:
+    if document["only_here"]:
         app.output.note("no other machine can reach that address: give --url, or --listen with another one")
-    app.output.note("add a folder to sync it there at once: raven-agent join INVITE ~/notes")
+    typed = str(document["join"]).replace(document["invite"], "INVITE")
+    app.output.note(f"add a folder to sync it there at once: {typed} ~/notes")
     if opened and door is not None:
         close = "raven-agent config unset hub_listen"
         app.output.note(f"the hub now listens on {door.host}:{door.port} for other machines, encrypted; close: {close}")
