@@ -158,6 +158,9 @@ def test_rt13_a_first_link_of_two_full_sides_is_their_union(machine: Machines, s
     home.write("picture.md", b"\x89PNG\0\0")
     planned = home.json("link", home.folder, "--source", source, "--dry-run")
     assert planned["plan"] == {"upload": 1, "download": 1, "adopt": 1, "park": 1, "skip": 1}
+    server.put(source, "notes.org", "no pattern selects this\n")
+    planned = home.json("link", home.folder.with_name("not-made-yet"), "--source", source, "--dry-run")
+    assert planned["plan"] == {"upload": 0, "download": 3, "adopt": 0, "park": 0, "skip": 0}
     assert home.run("link", home.folder, "--source", source).code == 2
     home.link("--source", source, codes=(3,))
     assert home.texts()["only-there.md"] == "there\n"

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from math import ceil
 from pathlib import Path
 from shlex import quote
-from typing import Any, Final
+from typing import Any
 
 from msgspec import structs
 
-from agent.api.methods.common import Unsent, live_conflicts, opened_folder, path_param, readable
+from agent.api.methods.common import Unsent, live_conflicts, path_param, readable
+from agent.api.methods.link_plan import LinkPlanner
 from agent.api.methods.rules import checked_patterns, rules
-from agent.api.methods.skips import reason_words
 from agent.api.schema.links import (
     LinkDocument,
     LinkNames,
@@ -23,16 +23,11 @@ from agent.api.schema.links import (
     MoveParams,
     RemoteSourceDocument,
     RulesParams,
-    SkippedName,
     SourcesParams,
     UnlinkDocument,
     UnlinkParams,
 )
-from agent.core import paths
-from agent.core.accepts import Accepts
 from agent.core.errors import UsageError
-from agent.core.model import Mode, Observation, Side
-from agent.core.remote_records import RemoteFile
 from agent.disk.root_marker import write_marker
 from agent.disk.selection.review import oversized_patterns, risky_patterns
 from agent.disk.selection.rules import ANY_FILE, Rules
@@ -42,11 +37,6 @@ from agent.remotes.protocol import Capabilities, RemoteSource
 from agent.runtime import linking
 from agent.runtime.agent import Agent
 from agent.settings.links import SourceEntry
-
-_NAMED: Final = 20
-"""Skipped files that a plan names; the others are only counted."""
-_PLANNED: Final = 200
-"""Other files that a dry run names, of each kind."""
 
 
 def sources(agent: Agent, params: SourcesParams) -> list[RemoteSourceDocument]:
@@ -99,7 +89,7 @@ def link(agent: Agent, params: LinkParams) -> LinkDocument:
         include, exclude, agent.clock(),
     )  # fmt: skip
     twins = () if joined else _unlinked_twins(agent, name, draft.name)
-    planner = _Planner(agent, draft, joined)
+    planner = LinkPlanner(agent, draft, joined)
     planner.run(_discard if params.dry_run else linking.scan_recorder(agent, draft))
     if not params.dry_run:
         draft = linking.create_link(agent, draft, joined)
@@ -241,77 +231,6 @@ def _refuse_another(agent: Agent, known: SourceEntry, params: LinkParams) -> Non
     found = linking.find_source(agent.server(known.server).remote(), params.source)
     if found is not None and found.id != known.source_id:
         raise UsageError(f"{known.root} is linked with another source ({known.source_id})", first)
-
-
-class _Planner:
-    """Counts what a link would do to every file: the union of the two sides. Of a large folder nothing is kept."""
-
-    def __init__(self, agent: Agent, draft: SourceEntry, joined: RemoteSource | None) -> None:
-        self._agent = agent
-        self._draft = draft
-        self._joined = joined
-        self.counts = LinkPlan()
-        self.skipped: list[SkippedName] = []
-        self.names = LinkNames()
-
-    def run(self, record: Callable[[m.ScanResults], None]) -> None:
-        """Scan the folder, compare it with the server, and pass the scan's results on to ``record``."""
-        remote = {path: file for path, file in self._remote_files().items() if paths.check(path) is None}
-        seen: set[str] = set()
-        if self._draft.root.is_dir():
-            with opened_folder(self._agent, self._draft) as folder:
-                remote = {path: file for path, file in remote.items() if folder.selection.verdict(path).selected}
-                for batch in folder.scan((), self._accepts()):
-                    self._count(batch.seen, remote)
-                    for skipped in batch.skipped:
-                        self._skip(skipped.raw_path, skipped.text)
-                    seen.update(one.path for one in batch.seen if one.path in remote)
-                    record(m.ScanResults(batch.seen, batch.skipped, frozenset(batch.mounts)))
-        if self._draft.mode is Mode.BIDIRECTIONAL:
-            self.counts.download = len(remote) - self.counts.adopt - self.counts.park
-            for path in sorted(remote.keys() - seen)[:_PLANNED]:
-                _name(self.names.download, path)
-
-    def _count(self, seen: Sequence[Observation], remote: dict[str, RemoteFile]) -> None:
-        for one in seen:
-            listed = remote.get(one.path)
-            if listed is not None:
-                if _may_be_equal(one.side, listed):
-                    self.counts.adopt += 1
-                    _name(self.names.adopt, one.path)
-                else:
-                    self.counts.park += 1
-                    _name(self.names.park, one.path)
-            elif one.side.reason is None:
-                self.counts.upload += 1
-                _name(self.names.upload, one.path)
-            else:
-                self._skip(one.path, reason_words(one.side.reason))
-
-    def _skip(self, path: str, reason: str) -> None:
-        self.counts.skip += 1
-        if len(self.skipped) < _NAMED:
-            self.skipped.append(SkippedName(readable(path), reason))
-
-    def _accepts(self) -> Accepts:
-        can = self._agent.server(self._draft.server).capabilities
-        return Accepts(can.text_only)
-
-    def _remote_files(self) -> dict[str, RemoteFile]:
-        if self._joined is None:
-            return {}
-        remote = self._agent.server(self._draft.server).remote()
-        return {file.path: file for page in remote.listing(self._joined.id) for file in page}
-
-
-def _name(names: list[str], path: str) -> None:
-    if len(names) < _PLANNED:
-        names.append(readable(path))
-
-
-def _may_be_equal(side: Side, listed: RemoteFile) -> bool:
-    """Compare by hash; where the server lists none, by size: a plan does not ask for each file."""
-    return side.hash == listed.hash if listed.hash is not None else side.size == listed.size
 
 
 def unlink(agent: Agent, params: UnlinkParams) -> UnlinkDocument:
