@@ -61,7 +61,7 @@ def moment_before(length: str) -> dt.datetime:
 def moment(text: str, now: dt.datetime | None = None) -> dt.datetime:
     """Return a past time: ``2h`` or ``3d`` ago, ``14:30`` today, ``2026-03-01``, ``2026-03-01 14:30``, or RFC 3339.
 
-    A time without a zone is local.
+    Seconds may follow the minutes: ``14:30:05``. A time without a zone is local.
 
     Raises:
         UsageError: none of those, or a time that is still to come.
@@ -70,12 +70,12 @@ def moment(text: str, now: dt.datetime | None = None) -> dt.datetime:
     plain = text.strip().removesuffix(" ago").replace(" ", "T")
     if _DURATION.fullmatch(plain.lower()):
         return local - dt.timedelta(seconds=parse_duration(plain, needs_unit=True))
-    if re.fullmatch(r"\d{1,2}:\d{2}", plain):
-        plain = f"{local.date()}T{plain.zfill(5)}"
+    if re.fullmatch(r"\d{1,2}(:\d{2}){1,2}", plain):
+        plain = f"{local.date()}T{plain if plain.index(':') == 2 else f'0{plain}'}"
     try:
         found = dt.datetime.fromisoformat(plain).astimezone()
     except ValueError:
-        raise UsageError(f"{text!r} is not a time", "for example 2h, 14:30, 2026-03-01 or '2026-03-01 14:30'") from None
+        raise UsageError(f"{text!r} is not a time", "for example 2h, 14:30, 14:30:05 or '2026-03-01 14:30'") from None
     if found > local:
         raise UsageError(f"{text!r} is still to come", "name a time that is past")
     return found

@@ -71,6 +71,18 @@ def clock(stamp: object) -> str:
     return local.strftime("%H:%M" if local.date() == today else "%Y-%m-%d %H:%M")
 
 
+def clock_after(stamp: str, earlier: str) -> str:
+    """Return ``clock`` of a time that lies after another; with seconds, rounded up, where both read the same.
+
+    The time that is shown is then late enough if a person types it.
+    """
+    shown, then = clock(stamp), parse_time(stamp)
+    if then is None or shown != clock(earlier):
+        return shown
+    rounded = then if not then.microsecond else then.replace(microsecond=0) + dt.timedelta(seconds=1)
+    return f"{clock(rounded.isoformat())}:{rounded.second:02}"
+
+
 def ago(stamp: str | None, now: dt.datetime) -> str:
     """Return the time from an RFC 3339 time to ``now``; ``never`` for None."""
     then = parse_time(stamp)

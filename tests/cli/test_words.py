@@ -25,7 +25,7 @@ from agent.cli.humanize import (
 )
 from agent.cli.output import Grid, TextLine
 from agent.core.errors import UsageError
-from agent.core.humanize import CONFLICT_KINDS
+from agent.core.humanize import CONFLICT_KINDS, clock_after
 from agent.core.model import ConflictKind
 from cli import documents
 
@@ -50,6 +50,8 @@ def test_what_is_no_length_of_time_is_refused(text: str) -> None:
         ("2h", "2026-03-05T10:00:00+00:00"),
         ("2h ago", "2026-03-05T10:00:00+00:00"),
         ("9:30", "2026-03-05T09:30:00+00:00"),
+        ("9:30:05", "2026-03-05T09:30:05+00:00"),
+        ("10:30:59", "2026-03-05T10:30:59+00:00"),
         ("2026-03-01", "2026-03-01T00:00:00+00:00"),
         ("2026-03-01 14:30", "2026-03-01T14:30:00+00:00"),
         ("2026-03-01T14:30:00.5Z", "2026-03-01T14:30:00.500000+00:00"),
@@ -64,7 +66,25 @@ def test_a_past_time_is_understood(text: str, expected: str, monkeypatch: pytest
     assert moment(text, now).astimezone(dt.UTC).isoformat() == expected
 
 
-@pytest.mark.parametrize("text", ["", "5", "noon", "25:00", "2026-13-01", "13:00", "2027-01-01"])
+@pytest.mark.parametrize(
+    ("begins", "asked", "shown"),
+    [
+        ("2026-03-05T01:27:56.200Z", "2026-03-05T01:27:00Z", "2026-03-05 01:27:57"),
+        ("2026-03-05T01:27:56Z", "2026-03-05T01:27:00Z", "2026-03-05 01:27:56"),
+        ("2026-03-05T01:27:59.5Z", "2026-03-05T01:27:59Z", "2026-03-05 01:28:00"),
+        ("2026-03-05T01:27:56Z", "2026-03-05T01:26:59Z", "2026-03-05 01:27"),
+    ],
+)
+def test_a_later_time_reads_as_a_later_one(
+    begins: str, asked: str, shown: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refusal that names the very minute that was typed is no answer."""
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    assert clock_after(begins, asked) == shown
+
+
+@pytest.mark.parametrize("text", ["", "5", "9:30:60", "noon", "25:00", "2026-13-01", "13:00", "2027-01-01"])
 def test_a_time_that_is_none_or_to_come_is_refused(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()

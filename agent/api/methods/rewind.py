@@ -24,7 +24,7 @@ from agent.api.methods.versions import find_version, install_version
 from agent.api.schema.history import RewindDocument, RewindParams, RewindRow
 from agent.core.delete_guard import plan_id
 from agent.core.errors import AgentError, RemoteError, UsageError
-from agent.core.humanize import clock
+from agent.core.humanize import clock_after
 from agent.core.reconcile import Step
 from agent.core.rewind import KnownChange, KnownVersion, RewindDecision, RewindStep, TrashedVersion, decide_rewind
 from agent.index.activity import ActivityKind
@@ -124,7 +124,7 @@ def _changes(agent: Agent, source: SourceEntry, at: float) -> dict[str, list[Kno
     """Return the activity of each path, oldest first. Raises UsageError if the log begins after ``at``."""
     lines = agent.control.call(lambda: list(agent.index.activity.entries([source.key], 0, -1)))
     if not lines or lines[0].at > at:
-        first = f"it begins at {clock(stamp(lines[0].at))}" if lines else "it is empty"
+        first = f"it begins at {clock_after(stamp(lines[0].at), stamp(at))}" if lines else "it is empty"
         raise UsageError(
             f"what happened in {source.root} is not known that far back: {first}", "raven-agent activity FOLDER"
         )
