@@ -56,7 +56,9 @@ _PLACES: Final = {
     "join": CommandSpec("agent.cli.commands.join", "Use the hub of another machine, with an invite.", SERVERS),
     "logout": CommandSpec("agent.cli.commands.accounts", "Forget an account and its token.", SERVERS),
     "servers": CommandSpec("agent.cli.commands.accounts", "List the accounts.", SERVERS),
-    "sources": CommandSpec("agent.cli.commands.folders", "List the server's sources.", SERVERS),
+    "sources": CommandSpec(
+        "agent.cli.commands.folders", "List the servers' sources, of all accounts or of one.", SERVERS
+    ),
     "devices": CommandSpec(
         "agent.cli.commands.devices", "List the devices of a ScaiDrive or Pinakes account.", SERVERS
     ),

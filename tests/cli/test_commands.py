@@ -7,9 +7,14 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from agent.cli.exit_codes import for_error
+from agent.settings.home import Home
+from agent.settings.links import Registry, ServerEntry
+from agent.settings.registry_file import save_registry
 from cli.conftest import Ran
 from cli.documents import conflict, passed, plan, resolved, source, status
 from cli.fake_agent import FakeAgent, Refusal
@@ -126,6 +131,29 @@ def test_a_join_over_files_names_the_link_to_repeat(raven: Callable[..., Ran], f
     again = f"raven-agent link {tmp_path} --server desk --source s-1 --yes"
     assert json.loads(ran.err)["error"]["hint"] == again
     assert raven(*again.split()[1:]).code == 0
+
+
+def test_sources_are_listed_on_every_account(raven: Callable[..., Ran], fake: FakeAgent, home: Home) -> None:
+    """Each with its account; one that cannot be asked hides none of the others, and gives the exit code."""
+    save_registry(
+        home.registry_file,
+        Registry((ServerEntry("desk", "https://d.example", "w"), ServerEntry("work", "https://w.example", "w"))),
+    )
+
+    def answer(params: dict[str, Any]) -> Any:
+        row = {"id": "s", "server": params["server"], "name": "notes", "mode": "bidirectional", "status": "active"}
+        return [{**row, "connector_id": None, "root": None, "include": [], "exclude": [], "dialect": "raven"}]
+
+    fake.answers["sources"] = answer
+    ran = raven("sources")
+    assert ran.code == 0 and "ACCOUNT" in ran.out
+    assert [line.split()[0] for line in ran.out.splitlines()[1:]] == ["desk", "work"]
+    one = raven("sources", "--server", "work")
+    assert one.code == 0 and "ACCOUNT" not in one.out
+    fake.answers["sources"] = lambda params: Refusal("offline") if params["server"] == "desk" else answer(params)
+    ran = raven("sources", "--json")
+    assert ran.code == for_error("offline") and [row["server"] for row in json.loads(ran.out)] == ["work"]
+    assert json.loads(ran.err)["error"]["code"] == "offline"
 
 
 def test_an_unread_ignore_file_needs_a_yes(raven: Callable[..., Ran], fake: FakeAgent) -> None:

@@ -40,16 +40,20 @@ from agent.settings.links import SourceEntry
 
 
 def sources(agent: Agent, params: SourcesParams) -> list[RemoteSourceDocument]:
-    """List the server's sources with their patterns, and the folder each is linked to here."""
-    if params.server is None and not agent.registry.servers:
-        # A list must not start the embedded hub and make it one of the accounts.
-        return []
-    name = linking.select_account(agent, params.server)
+    """List the sources of an account, or of all, with their patterns, and the folder each is linked to here."""
+    if params.server is not None:
+        return _sources_of(agent, linking.select_account(agent, params.server))
+    # Without an account the list is empty: it must not start the embedded hub and make it one of the accounts.
+    return [row for server in agent.registry.servers for row in _sources_of(agent, server.name)]
+
+
+def _sources_of(agent: Agent, name: str) -> list[RemoteSourceDocument]:
     linked = {source.source_id: source for source in agent.registry.sources_of(name)}
     dialect = agent.server_entry(name).dialect
     return [
         RemoteSourceDocument(
             id=found.id,
+            server=name,
             name=found.name,
             mode=found.mode.value,
             status="archived" if found.archived else "paused" if found.paused else "active",

@@ -14,7 +14,7 @@ class SourcesParams(Struct, frozen=True, kw_only=True):
     """The account whose sources to list.
 
     Attributes:
-        server: its name; not needed when there is one.
+        server: its name; null for all accounts.
     """
 
     server: str | None = None
@@ -165,11 +165,13 @@ class RemoteSourceDocument(Struct, frozen=True, kw_only=True):
     """One source of the server.
 
     Attributes:
+        server: name of the account.
         status: active or paused.
         root: the folder it is linked to here; null if none.
     """
 
     id: str
+    server: str
     name: str
     mode: str
     status: str

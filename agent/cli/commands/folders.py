@@ -234,6 +234,32 @@ def rules_command(
     return ExitCode.DONE
 
 
+def _list_sources(app: App, server: str | None) -> ExitCode:
+    """Show the sources of one account or of all. An account that cannot be asked hides none of the others.
+
+    Raises:
+        AgentError: an account cannot be asked; the others are shown before.
+    """
+    from agent.settings.registry_file import load_registry
+
+    known: list[str | None] = (
+        [server] if server else [entry.name for entry in load_registry(app.home.registry_file).servers]
+    )
+    rows: list[Any] = []
+    failed: AgentError | None = None
+    with app.connect() as client:
+        for name in known or [None]:
+            try:
+                rows += client.call("sources", without_none(server=name))
+            except AgentError as error:
+                failed = failed or error
+    if failed is None or rows:
+        app.output.data(rows, render.sources)
+    if failed is not None:
+        raise failed
+    return ExitCode.DONE
+
+
 _SOURCE_WORDS: Final = {"rename": 3, "archive": 2, "delete": 2}
 """The changes of a source, and the number of words each takes."""
 
@@ -244,7 +270,7 @@ _SOURCE_WORDS: Final = {"rename": 3, "archive": 2, "delete": 2}
 @click.option("--undo", is_flag=True, help="With archive: bring an archived source back.")
 @yes_option
 def sources_command(app: App, words: tuple[str, ...], server: str | None, undo: bool, yes: bool) -> ExitCode:
-    """List the server's sources.
+    """List the servers' sources, of all accounts or of one.
 
     With the folder each is linked to here, if any. The changes are made on the server, for all machines: an archived
     source can be read and takes no edits; a deleted one is gone with its history. No file on any disk is deleted.
@@ -257,8 +283,7 @@ def sources_command(app: App, words: tuple[str, ...], server: str | None, undo: 
     if undo and action != "archive":
         raise UsageError("--undo goes with archive", "a deleted source cannot be brought back")
     if not words:
-        app.output.data(app.call("sources", without_none(server=server)), render.sources)
-        return ExitCode.DONE
+        return _list_sources(app, server)
     if action == "delete" and not yes:
         app.confirm(
             f"Delete the source {words[1]} on the server, with its history? No file on any disk is deleted.", "--yes"

@@ -86,12 +86,16 @@ def _expiry(stamp: object) -> str:
 
 
 def sources(document: Any) -> View:
-    """Show the server's sources, and the folder each is linked to here."""
+    """Show the sources, each with the account if there are several, and the folder it is linked to here."""
     rows = document["sources"] if isinstance(document, Mapping) else document
+    several = len({s.get("server") for s in rows}) > 1
     return grid(
-        ("NAME", "MODE", "STATUS", "ID", "PATTERNS", "LINKED HERE"),
+        (*(("ACCOUNT",) if several else ()), "NAME", "MODE", "STATUS", "ID", "PATTERNS", "LINKED HERE"),
         [
-            (s["name"], s["mode"], s.get("status"), s["id"], _pattern_words(s), root_or_dash(s.get("root")))
+            (
+                *((s.get("server"),) if several else ()),
+                *(s["name"], s["mode"], s.get("status"), s["id"], _pattern_words(s), root_or_dash(s.get("root"))),
+            )
             for s in rows
         ],
         "no sources",
