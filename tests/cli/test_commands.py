@@ -341,8 +341,12 @@ def test_activity_cannot_be_followed_where_nothing_happens(raven: Callable[..., 
 def test_activity_is_followed_line_by_line(raven: Callable[..., Ran], fake: FakeAgent) -> None:
     rows = [{"at": "t", "what": "pushed", "path": f"{n}.md"} for n in range(3)]
     fake.answers["activity_follow"] = rows
-    assert [json.loads(line) for line in raven("activity", "-f", "--json").out.splitlines()] == rows
-    assert raven("activity", "-f").out.splitlines()[2] == "t  pushed  2.md"
+    ran = raven("activity", "-f", "--json")
+    assert [json.loads(line) for line in ran.out.splitlines()] == rows
+    assert (ran.code, json.loads(ran.err)["error"]["code"]) == (7, "not_running")
+    ran = raven("activity", "-f")
+    assert ran.out.splitlines()[2] == "t  pushed  2.md"
+    assert ran.code == 7 and "the agent has ended" in ran.err
 
 
 def test_up_links_an_unlinked_folder_to_the_embedded_hub(

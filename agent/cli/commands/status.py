@@ -165,7 +165,7 @@ def events_command(app: App, follow: bool, after: str | None) -> ExitCode:
 
 
 def _follow(app: App, method: str, params: Mapping[str, Any], view: Callable[[Any], View]) -> None:
-    """Show documents until interrupted. Raises NotRunning if no agent runs."""
+    """Show documents until interrupted. Raises NotRunning if no agent runs, or once it has ended."""
     from agent.cli.client import daemon_of
     from agent.core.errors import NotRunning
 
@@ -175,3 +175,4 @@ def _follow(app: App, method: str, params: Mapping[str, Any], view: Callable[[An
     for document in daemon.follow(method, params):
         if app.output.form is OutputFormat.JSON or document:
             app.output.each(document, view)
+    raise NotRunning("the agent has ended, so nothing more happens", "raven-agent run, or raven-agent up FOLDER")
