@@ -13,8 +13,8 @@ _WORKSPACE: Final = "`id`, `sources`, `bytes`, `quota`, `keep_versions`, `keep_d
 _ISSUED: Final = "`id`, `workspace`, `user`, `machine`, `created_at`, `expires_at`, `revoked_at`"
 
 COMMAND_ANSWERS: Final[Mapping[str, str]] = {
-    "up": "`status`, one document a line until Ctrl-C; with `--once` that of `sync`",
-    "status": "`status`; with `--watch` one document a line",
+    "up": "`status`, one document a line at each change until Ctrl-C; with `--once` that of `sync`",
+    "status": "`status`; with `--watch` one document a line at each change",
     "sync": "`sync`",
     "ui": "`ui`",
     "files": "`files`",

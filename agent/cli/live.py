@@ -49,14 +49,28 @@ def watch_status(app: App, params: Mapping[str, Any]) -> None:
 
 
 def show_stream(output: Output, documents: Iterable[Any]) -> None:
-    """Show status documents as they come: a line of JSON each, a live view on a terminal, else the changes."""
+    """Show status documents as they come: a live view on a terminal, else only what changes, as text or JSON."""
     if output.form is OutputFormat.JSON:
-        for document in documents:
+        for document in changed_documents(documents):
             output.each(document, render.status)
     elif is_terminal(sys.stdout):
         _show_live(documents)
     else:
         _show_changes(documents)
+
+
+def changed_documents(documents: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Yield the status documents that differ from the one before in more than their times.
+
+    An agent at rest agrees with its server again and again: ``checked_at`` and ``last_sync_at`` alone are no change.
+    """
+    shown: object = None
+    for document in documents:
+        sources = [{**source, "last_sync_at": None} for source in document.get("sources", ())]
+        state = {**document, "checked_at": None, "sources": sources}
+        if state != shown:
+            shown = state
+            yield document
 
 
 def _show_live(documents: Iterable[Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from agent.cli import confirmations, render
-from agent.cli.live import picture
+from agent.cli.live import changed_documents, picture
 from agent.cli.output import Grid, TextLine, View, console_for, draw
 from cli.conftest import Ran
 from cli.documents import conflict, passed, plan, resolved, source, status
@@ -320,3 +320,12 @@ def test_a_dry_run_of_a_decision_says_what_becomes_of_the_file() -> None:
     assert line.text == words
     (line,) = render.resolve({"resolved": [row]})
     assert line.text == "a.md: would be resolved (keep_raven)"
+
+
+def test_a_watch_shows_a_status_only_when_it_changes() -> None:
+    """The time of the look, and that both sides agreed once more, are no change; progress and trouble are."""
+    first = status(source(files=1))
+    later = {**status(source(files=1, last_sync_at="2026-03-01T12:05:00Z")), "checked_at": "2026-03-01T12:05:01Z"}
+    more = status(source(files=2))
+    stopped = {**more, "servers": []}
+    assert list(changed_documents([first, later, later, more, more, stopped, more])) == [first, more, stopped, more]
