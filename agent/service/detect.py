@@ -11,7 +11,7 @@ from agent.core.errors import UsageError
 from agent.service.autostart import autostart, has_desktop
 from agent.service.errors import ServiceFailed
 from agent.service.launchd import launch_agent, launch_daemon
-from agent.service.model import Host, Linger, Manager, ServiceState, StartAt
+from agent.service.model import Host, Linger, Manager, ManagerKind, ServiceState, StartAt
 from agent.service.systemd import system_manager, tool_for, user_manager
 
 MACOS = "darwin"
@@ -57,17 +57,27 @@ def fitting(where: Host, request: InstallRequest) -> tuple[Manager, Linger]:
 
 
 def in_background(where: Host) -> str:
-    """Return the step that has the agent run in the background here: the install, or what replaces it.
+    """Return the step that has the agent run in the background here: the install, or what replaces it."""
+    return background_here(where)[1]
+
+
+def background_here(where: Host) -> tuple[ManagerKind | None, str]:
+    """Return the manager that could start the agent here, None without one, and the step that has it run.
 
     Nothing is installed. A refusal that only another option lifts leaves the install as the step: it says which.
     """
     try:
-        fitting(where, InstallRequest(StartAt.LOGIN, None, Linger.AS_IT_IS))
+        manager, _ = fitting(where, InstallRequest(StartAt.LOGIN, None, Linger.AS_IT_IS))
     except ServiceFailed as error:
-        return error.hint or INSTALL
+        return None, error.hint or INSTALL
     except UsageError:
-        return INSTALL
-    return INSTALL
+        return own_kind(where), INSTALL
+    return manager.state().kind, INSTALL
+
+
+def own_kind(where: Host) -> ManagerKind:
+    """Return the kind of manager that an install would ask first."""
+    return next(own_managers(where)).state().kind
 
 
 def system_wide(where: Host, user: str) -> Manager:

@@ -10,9 +10,18 @@ from typing import Any
 
 import pytest
 
+from agent.cli.commands.service import status_document
 from agent.core.errors import AgentError, UsageError
 from agent.service.autostart import Autostart, has_desktop
-from agent.service.detect import INSTALL, OWN_INIT, InstallRequest, fitting, in_background, state_here
+from agent.service.detect import (
+    INSTALL,
+    OWN_INIT,
+    InstallRequest,
+    background_here,
+    fitting,
+    in_background,
+    state_here,
+)
 from agent.service.errors import NotInstalled, ServiceFailed
 from agent.service.launchd import Launchd, launch_daemon
 from agent.service.model import Host, InstallPlan, Linger, StartAt
@@ -285,6 +294,20 @@ def test_the_step_to_the_background_is_one_that_works(person: Person) -> None:
     assert in_background(dataclasses.replace(bare, env={**bare.env, "XDG_CURRENT_DESKTOP": "XFCE"})) == INSTALL
     (bare.top / "run/systemd/system").mkdir(parents=True)
     assert "--at boot --as USER" in in_background(bare)
+
+
+def test_the_state_names_a_manager_only_where_there_is_one(person: Person) -> None:
+    """Where nothing can start the agent, ``manager`` is null, and the remedy is what the words say."""
+    bare = surroundings(person, env={"PATH": "/nowhere"})
+    desktop = dataclasses.replace(bare, env={**bare.env, "XDG_CURRENT_DESKTOP": "XFCE"})
+    kinds = [background_here(where)[0] for where in (surroundings(person), desktop, bare)]
+    assert kinds == ["systemd", "autostart", None]
+    here = {"installed": False, "running": False, "manager": "systemd", "problem": None, "remedy": None}
+    assert status_document(here, *background_here(bare)) == {**here, "manager": None, "remedy": OWN_INIT}
+    stopped = {**here, "installed": True}
+    assert status_document(stopped, "systemd", INSTALL) == {**stopped, "remedy": "raven-agent service start"}
+    runs = {**stopped, "running": True}
+    assert status_document(runs, "systemd", INSTALL) == runs
 
 
 def test_asking_for_the_state_raises_nothing_and_changes_nothing(person: Person) -> None:

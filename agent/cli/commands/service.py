@@ -65,7 +65,8 @@ def uninstall_command(app: App, *, user: str | None) -> ExitCode:
     changes = [manager.uninstall() for manager in managers]
     removed = [str(file) for change in changes for file in change.files]
     notes = [note for change in changes for note in change.notes]
-    return _done(app, changes, managers[0].state(), notes, removed=removed)
+    chosen = next((one for one, change in zip(managers, changes, strict=True) if change.changed), managers[0])
+    return _done(app, changes, chosen.state(), notes, removed=removed)
 
 
 @command("start")
@@ -86,12 +87,12 @@ def stop_command(app: App, *, user: str | None) -> ExitCode:
 @as_option
 def status_command(app: App, *, user: str | None) -> ExitCode:
     """Show the state of the service; exits 0 when it runs, 7 when it does not."""
-    from agent.service.detect import INSTALL, in_background, state_here
+    from agent.service.detect import INSTALL, background_here, state_here
 
     where = _here(app)
     found = state_here(where) if user is None else _managers(app, user)[0].state()
-    step = in_background(where) if user is None and not found.installed else INSTALL
-    app.output.data(_document(found), lambda document: _status_view(document, step))
+    kind, step = background_here(where) if user is None and not found.installed else (found.kind, INSTALL)
+    app.output.data(status_document(_document(found), kind, step), _status_view)
     if found.running:
         return ExitCode.FAILED if found.problem else ExitCode.DONE
     return ExitCode.AGENT
@@ -178,13 +179,26 @@ def _view(document: Any) -> View:
     return lines + [TextLine(short_homes(note), Style.CARE) for note in document.get("notes", ())]
 
 
-def _status_view(document: Any, step: str) -> View:
-    """Show the state of the service, and what has it run: ``step`` where it is not installed."""
-    lines = list(_view(document))
+def status_document(document: dict[str, Any], kind: str | None, step: str) -> dict[str, Any]:
+    """Complete the document of a service that does not run.
+
+    Args:
+        document: the state.
+        kind: the manager that could start it here; None without one.
+        step: what has it run where it is not installed.
+    """
     if not document["installed"]:
-        lines.append(TextLine(f"next: {step}", Style.ASIDE))
-    elif not document["running"] and not document["problem"]:
-        lines.append(TextLine("next: raven-agent service start", Style.ASIDE))
+        return {**document, "manager": kind, "remedy": document["remedy"] or step}
+    if not document["running"] and not document["remedy"]:
+        return {**document, "remedy": "raven-agent service start"}
+    return document
+
+
+def _status_view(document: Any) -> View:
+    """Show the state of the service, and what has it run where it does not."""
+    lines = list(_view(document))
+    if not document["problem"] and document["remedy"]:
+        lines.append(TextLine(f"next: {document['remedy']}", Style.ASIDE))
     return lines
 
 
