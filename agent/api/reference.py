@@ -50,13 +50,21 @@ def reference() -> str:
 
 
 def _commands() -> str:
-    """Return the table of commands. A name in backquotes that is a method refers to its answer."""
-    known = methods.METHODS.keys() | methods.CONTEXT_METHODS.keys()
-    rows = []
-    for name, answer in COMMAND_ANSWERS.items():
-        linked = re.sub(r"`(\w+)`", lambda word: f"[{word[1]}](#{word[1]})" if word[1] in known else word[0], answer)
-        rows.append(f"| `{name}` | {linked} |")
+    """Return the table of commands. ``@NAME`` in it refers to the answer of a method."""
+    rows = [f"| `{name}` | {linked_answer(answer)} |" for name, answer in COMMAND_ANSWERS.items()]
     return "\n".join(["| command with `--json` | document |", "|---|---|", *rows]) + "\n"
+
+
+def linked_answer(answer: str) -> str:
+    """Return the words about a command's document with a link for each method that they name with ``@``.
+
+    A field may have the name of a method whose answer is another thing, so that no other word becomes a link.
+
+    Raises:
+        KeyError: there is no such method.
+    """
+    known = {name: f"[{name}](#{name})" for name in (*methods.METHODS, *methods.CONTEXT_METHODS)}
+    return re.sub(r"`@(\w+)`", lambda word: known[word[1]], answer)
 
 
 def _first_line(described: object) -> str:

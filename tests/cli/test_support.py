@@ -11,6 +11,7 @@ from pathlib import Path
 import jwt
 import pytest
 
+from agent import __version__
 from agent.cli.commands.hub_invite import joined_elsewhere, qr_lines
 from agent.cli.log_reader import tail
 from agent.cli.logsetup import log_as_daemon, log_to_file, scrub
@@ -163,6 +164,7 @@ def test_doctor_exits_by_what_it_found(raven: Callable[..., Ran], fake: FakeAgen
     ran = raven("doctor", "--json")
     document = json.loads(ran.out)
     assert (ran.code, document["ok"]) == (0, True)
+    assert document["version"] == __version__
     assert {"config", "registry", "permissions", "clock"} <= {row["check"] for row in document["checks"]}
 
 

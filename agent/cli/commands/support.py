@@ -69,15 +69,21 @@ def examine(app: App) -> dict[str, Any]:
 
     rows = list(own_checks(app.home))
     daemon = daemon_of(app.home)
+    version = __version__
     try:
-        found = _alone(app) if daemon is None else _asked(daemon.call("doctor", {}))
+        if daemon is None:
+            found = _alone(app)
+        else:
+            answer = daemon.call("doctor", {})
+            version = answer.get("version") or version
+            found = _asked(answer)
     except AgentError as error:
         found = [check("agent", error.message, error.hint or "raven-agent logs")]
     except Exception as error:
         # The other rows are worth showing, whatever is broken.
         found = [check("agent", f"{type(error).__name__}: {error}", "raven-agent status -v")]
     rows = list({row["check"]: row for row in (*rows, *found)}.values())
-    return {"ok": all(row["ok"] for row in rows), "checks": rows}
+    return {"ok": all(row["ok"] for row in rows), "version": version, "checks": rows}
 
 
 def _asked(document: Mapping[str, Any]) -> list[dict[str, Any]]:
