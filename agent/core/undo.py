@@ -15,6 +15,18 @@ _DELETES = (Step.PUSH_DELETE, Step.PULL_DELETE)
 _UNKNOWN = Presence.UNKNOWN
 
 
+class UndoPlan(Struct, frozen=True):
+    """The deletes that an undo takes back, as (path, hash).
+
+    Attributes:
+        held: those that wait for a person.
+        before: carried-out ones of the time shortly before, which count towards the held ones.
+    """
+
+    held: frozenset[tuple[str, str]]
+    before: frozenset[tuple[str, str]]
+
+
 def without_renames(gone: Iterable[tuple[str, str]], arrivals: Mapping[str, int]) -> list[tuple[str, str]]:
     """Return the deletes (path, hash) that an undo takes back.
 

@@ -18,7 +18,7 @@ from agent.core.delete_guard import (
     plan_id,
 )
 from agent.core.reconcile import Step
-from agent.core.undo import without_renames
+from agent.core.undo import UndoPlan, without_renames
 from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
 from agent.engine.in_flight import HeldDeletes
@@ -254,22 +254,33 @@ class DeleteGuard:
             self._rechecking = True
             self._verification.request()
 
-    def on_undo(self, _message: UndoDeletes) -> None:
-        """Have the held files come back, and those deleted within the window before them.
+    def undo_plan(self) -> UndoPlan | None:
+        """Return the deletes that an undo takes back: the held ones, and those within the window before them.
 
-        The index keeps each of them until it is back; ``UndoneDeletes`` does the rest.
+        None where none is held.
         """
-        ctx = self._ctx
+        ctx, before = self._ctx, set[tuple[str, str]]()
         held = ctx.in_flight.held_deletes
         if held is None:
-            return
+            return None
         since = self._window_began()
         for step in DELETES:
             gone = ctx.index.recent_deletes.to_undo(ctx.source, step, since)
             if gone:
                 taken = set(self._renames.values())
                 arrived = [new for new in self._arrived(step, since) if new.path not in taken]
-                arrivals = self._count_arrivals(step, since, arrived)
-                ctx.undo_deletes(without_renames(gone, arrivals))
-        ctx.undo_deletes(held.files)
+                before.update(without_renames(gone, self._count_arrivals(step, since, arrived)))
+        return UndoPlan(held.files, frozenset(before - held.files))
+
+    def on_undo(self, _message: UndoDeletes) -> None:
+        """Have the files of ``undo_plan`` come back.
+
+        The index keeps each of them until it is back; ``UndoneDeletes`` does the rest.
+        """
+        ctx, plan = self._ctx, self.undo_plan()
+        held = ctx.in_flight.held_deletes
+        if plan is None or held is None:
+            return
+        ctx.undo_deletes(plan.before)
+        ctx.undo_deletes(plan.held)
         ctx.record_activity("", ActivityKind.DELETES_UNDONE, held.plan)

@@ -18,6 +18,7 @@ from agent.core.conflict_verdict import LOOK_AGAIN
 from agent.core.errors import Problem
 from agent.core.model import ABSENT, Reason, side_of
 from agent.core.remote_records import Outcome, RemoteHead, Result
+from agent.core.undo import UndoPlan
 from agent.engine import messages as m
 from agent.engine.config import EngineConfig, RunMode
 from agent.engine.conflicts import ConflictTracker
@@ -155,6 +156,10 @@ class Engine:
     def held(self) -> HeldDeletes | None:
         """Deletes that wait for a person."""
         return self._ctx.in_flight.held_deletes
+
+    def undo_plan(self) -> UndoPlan | None:
+        """Return the deletes that ``UndoDeletes`` takes back; None where none is held."""
+        return self._delete_guard.undo_plan()
 
     def view(self) -> SourceView:
         """Return the source as ``status`` shows it."""

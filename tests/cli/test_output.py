@@ -316,9 +316,11 @@ def test_a_dry_run_of_a_decision_says_what_becomes_of_the_file() -> None:
     """An edit of a file that was deleted on the server is removed here; its text stays in the trash."""
     row = {"id": "7.2", "path": "a.md", "choice": "keep_raven", "state": "would_resolve", "message": None}
     (line,) = render.resolve({"resolved": [{**row, "here": "removed"}]})
+    assert isinstance(line, TextLine)
     words = "a.md: would be resolved (keep_raven): the file is removed here, and its text goes to the trash"
     assert line.text == words
     (line,) = render.resolve({"resolved": [row]})
+    assert isinstance(line, TextLine)
     assert line.text == "a.md: would be resolved (keep_raven)"
 
 
@@ -329,3 +331,18 @@ def test_a_watch_shows_a_status_only_when_it_changes() -> None:
     more = status(source(files=2))
     stopped = {**more, "servers": []}
     assert list(changed_documents([first, later, later, more, more, stopped, more])) == [first, more, stopped, more]
+
+
+def test_an_undo_of_deletes_names_the_files_that_come_back() -> None:
+    """Those whose delete was not held, but carried out shortly before, are named apart; a long list is cut."""
+    files = [{"root": "/notes", "path": f"{n:02}.md", "before": False} for n in range(30)]
+    files.append({"root": "/notes", "path": "alone.md", "before": True})
+    document = {**passed(), "undone": 30, "undone_before": 1, "undone_files": files}
+    shown = [line.text for line in render.sync(document) if isinstance(line, TextLine)][1:]
+    assert shown[:2] == ["30 deletes undone, held:", "  00.md"]
+    assert shown[20:] == [
+        "  19.md",
+        "  and 10 more: raven-agent activity",
+        "1 delete undone, carried out shortly before:",
+        "  alone.md",
+    ]

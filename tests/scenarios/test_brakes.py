@@ -231,7 +231,9 @@ def test_fb4_undo_brings_back_what_was_sent_before(home: Home, server: Server) -
         home.sync(code=0)
     (home.folder / gone[9]).unlink()
     assert home.sync(code=6)["held_deletes"]["count"] == 1
-    assert home.run("sync", "--undo-deletes").code == 0
+    done = home.json("sync", "--undo-deletes")
+    assert (done["undone"], done["undone_before"]) == (1, 9)
+    assert {row["path"]: row["before"] for row in done["undone_files"]} == {path: path != gone[9] for path in gone}
     assert home.texts() == NOTES
 
 

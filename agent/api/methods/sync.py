@@ -9,8 +9,9 @@ import time
 from dataclasses import replace
 from functools import partial
 from shlex import quote
+from typing import Final
 
-from msgspec import UNSET, structs
+from msgspec import structs
 
 from agent.api.methods.common import (
     chosen_sources,
@@ -36,10 +37,12 @@ from agent.api.schema.sync import (
     SourceResult,
     SyncDocument,
     SyncParams,
+    UndoneFile,
 )
 from agent.core.errors import Problem, ProblemKind, RemoteError, RootError, UsageError
 from agent.core.model import SourceState
 from agent.core.reconcile import Step
+from agent.core.undo import UndoPlan
 from agent.engine import messages as m
 from agent.engine.config import RunMode
 from agent.engine.in_flight import HeldDeletes, SyncCounters
@@ -48,6 +51,9 @@ from agent.runtime.agent import Agent
 from agent.runtime.source_runner import SourceRunner
 from agent.settings import links as reg
 from agent.settings.links import SourceEntry, has_preferences
+
+_UNDONE_NAMED: Final = 200
+"""Files that come back and are named, of each kind for each source; the others are only counted."""
 
 
 def sync(agent: Agent, params: SyncParams) -> SyncDocument:
@@ -63,14 +69,22 @@ def sync(agent: Agent, params: SyncParams) -> SyncDocument:
     before = {key: _counters(agent, runner) for key, runner in runners.items()}
     began = time.monotonic()
     views = _pass(runners)
-    decided = 0
-    if params.approve_deletes or params.undo_deletes:
-        decided = _decide_deletes(agent, runners, params)
+    undone: dict[int, UndoPlan] | None = None
+    if params.approve_deletes is not None:
+        _approve_deletes(agent, runners, params.approve_deletes)
+        views = _pass(runners)
+    elif params.undo_deletes:
+        undone = _undo_deletes(agent, runners)
         views = _pass(runners)
     seconds = time.monotonic() - began
-    undone = decided if params.undo_deletes and params.approve_deletes is None else UNSET
+    results = [_report(agent, s, runners[s.key], before[s.key], seconds, views[s.key]) for s in sources]
+    if undone is None:
+        return SyncDocument(results)
     return SyncDocument(
-        [_report(agent, s, runners[s.key], before[s.key], seconds, views[s.key]) for s in sources], undone
+        results,
+        sum(len(plan.held) for plan in undone.values()),
+        sum(len(plan.before) for plan in undone.values()),
+        [row for source in sources if source.key in undone for row in _undone_files(source, undone[source.key])],
     )
 
 
@@ -103,20 +117,39 @@ def _pass(runners: dict[int, SourceRunner]) -> dict[int, SourceView | None]:
     return {key: future.result() for key, future in futures.items()}
 
 
-def _decide_deletes(agent: Agent, runners: dict[int, SourceRunner], params: SyncParams) -> int:
-    """Approve or undo the held deletes, and return their number.
+def _approve_deletes(agent: Agent, runners: dict[int, SourceRunner], plan: str) -> None:
+    """Approve the held deletes of a plan.
 
     Raises:
-        UsageError: no deletes are held under the plan to approve.
+        UsageError: no deletes are held under the plan.
     """
-    plan = params.approve_deletes
     held = {key: agent.control.call(partial(_held, runner)) for key, runner in runners.items()}
-    if plan is not None and all(one is None or one.plan != plan for one in held.values()):
+    if all(one is None or one.plan != plan for one in held.values()):
         raise UsageError(f"no deletes are held under the plan {plan}", "raven-agent status shows the plan of held ones")
     for key, runner in runners.items():
         if held[key] is not None:
-            runner.deliver(m.UndoDeletes() if plan is None else m.ApproveDeletes(plan))
-    return sum(len(one.files) for one in held.values() if one is not None)
+            runner.deliver(m.ApproveDeletes(plan))
+
+
+def _undo_deletes(agent: Agent, runners: dict[int, SourceRunner]) -> dict[int, UndoPlan]:
+    """Undo the held deletes, and return those of each source that holds some."""
+
+    def undo(runner: SourceRunner) -> UndoPlan | None:
+        plan = runner.engine.undo_plan()
+        if plan is not None:
+            runner.tell(m.UndoDeletes())
+        return plan
+
+    found = {key: agent.control.call(partial(undo, runner)) for key, runner in runners.items()}
+    return {key: plan for key, plan in found.items() if plan is not None}
+
+
+def _undone_files(source: SourceEntry, plan: UndoPlan) -> list[UndoneFile]:
+    root = readable(str(source.root))
+    kinds = ((plan.held, False), (plan.before, True))
+    return [
+        UndoneFile(root, readable(path), before) for files, before in kinds for path, _ in sorted(files)[:_UNDONE_NAMED]
+    ]
 
 
 def _held(runner: SourceRunner) -> HeldDeletes | None:

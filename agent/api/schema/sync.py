@@ -56,15 +56,31 @@ class SourceResult(Struct, frozen=True, kw_only=True):
     dry_run: bool | UnsetType = UNSET
 
 
+class UndoneFile(Struct, frozen=True):
+    """A file that an undo of deletes brings back.
+
+    Attributes:
+        before: true if its delete was not held but carried out shortly before, and counted towards the held ones.
+    """
+
+    root: str
+    path: str
+    before: bool
+
+
 class SyncDocument(Struct, frozen=True):
     """The results of a pass, source by source.
 
     Attributes:
-        undone: number of held deletes that were undone; only where that was asked for.
+        undone: number of held deletes that were undone; this and the next only where that was asked for.
+        undone_before: number of deletes that were carried out shortly before the held ones, and undone with them.
+        undone_files: the files of both, at most 200 of each kind for each source.
     """
 
     sources: list[SourceResult]
     undone: int | UnsetType = UNSET
+    undone_before: int | UnsetType = UNSET
+    undone_files: list[UndoneFile] | UnsetType = UNSET
 
 
 class RetryParams(PathParams, frozen=True, kw_only=True):

@@ -306,9 +306,33 @@ def sync(document: Document) -> View:
         words = f"{would}{', '.join([*counted, took])}" if counted else took
         view.append(TextLine(f"{root}: {_pass_state(source)} ({words})", TONES.get(state, Style.PLAIN)))
         view += _not_said(source, _pass_problems(source), said)
+    view += _undone(document)
     if view and document.get("undone") == 0:
         view.append(TextLine("no deletes were held, so none is undone; a file's versions: raven-agent history FILE"))
     return view or nothing(NO_FOLDER)
+
+
+_UNDONE_SHOWN: Final = 20
+"""Files of an undo of deletes that are shown, of each kind."""
+
+
+def _undone(document: Document) -> list[TextLine]:
+    """Name the files that an undo of deletes brings back; those whose delete was not held apart."""
+    view = []
+    files = document.get("undone_files") or ()
+    for field, before, words in (("undone", False, "held"), ("undone_before", True, "carried out shortly before")):
+        count = document.get(field) or 0
+        named = [row for row in files if row["before"] is before][:_UNDONE_SHOWN]
+        if named:
+            view.append(TextLine(f"{count_of(count, 'delete')} undone, {words}:"))
+            several = len({row["root"] for row in files}) > 1
+            view += [
+                TextLine(f"  {short_home(row['root'])}/{row['path']}" if several else f"  {row['path']}")
+                for row in named
+            ]
+        if count > len(named) > 0:
+            view.append(TextLine(f"  and {count - len(named)} more: raven-agent activity", Style.ASIDE))
+    return view
 
 
 def _pass_state(source: Document) -> str:

@@ -84,10 +84,21 @@ def sync(visit: Visit) -> Response:
         return visit.go("/", Notice(f"The pass ended with an error: {errors[0]}", "bad"))
     moved = sum(s["pushed"] + s["pulled"] + s["deleted_remote"] + s["deleted_local"] for s in done["sources"])
     if undo:
-        return visit.go("/", "The held deletes are undone; the files are back.")
+        return visit.go("/", _undone_words(done))
     if plan:
         return visit.go("/", _approved(done["sources"], began))
     return visit.go("/", f"Synced: {count_of(moved, 'change')}." if moved else "Synced: no changes.")
+
+
+def _undone_words(done: dict[str, Any]) -> str:
+    """Return the message about deletes that were undone, with the names of some that were not held."""
+    words = "The held deletes are undone; the files are back."
+    before = [row["path"] for row in done.get("undone_files", ()) if row["before"]]
+    if not before:
+        return words
+    count, named = done["undone_before"], before[:5]
+    more = ", …" if count > len(named) else ""
+    return f"{words} So is what was deleted shortly before ({count_of(count, 'file')}): {', '.join(named)}{more}"
 
 
 def _approved(sources: list[dict[str, Any]], began: str) -> Notice:
