@@ -186,12 +186,12 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
         ("hub invite --url https://hub.example --workspace 5f0c --data /srv/raven", "for a hub behind a proxy"),
     ),
     "hub backup": (
-        ("hub backup /backup/hub.tar", "copy the database and the secret"),
-        ("hub backup /backup/hub.tar --without-secret", "the database only"),
+        ("hub backup /backup/hub.db", "copy the database and the secret"),
+        ("hub backup /backup/hub.db --without-secret", "the database only"),
     ),
     "hub restore": (
-        ("hub restore /backup/hub.tar", "restore into an empty hub"),
-        ("hub restore /backup/hub.tar --force", "replace the data that is there"),
+        ("hub restore /backup/hub.db", "restore into an empty hub"),
+        ("hub restore /backup/hub.db --force", "replace the data that is there"),
     ),
     "hub migrate": (
         ("hub migrate", "bring the database to this release's schema"),

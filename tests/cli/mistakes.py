@@ -126,7 +126,7 @@ MISTAKES: Final = (
     Mistake("fresh", "hub tokens --data ~/hub", 1, ("there is no hub in ~/hub", "--data DIR", "raven-agent up")),
     Mistake("linked", "sync --undo-deletes", 0, ("no deletes were held", "raven-agent history FILE")),
     Mistake("fresh", "service status", 7, ("not installed", "next: raven-agent service install")),
-    Mistake("fresh", "hub restore ~/x.tar", 1, ("There is no backup at ~/x.tar", "raven-agent hub backup FILE")),
+    Mistake("fresh", "hub restore ~/x.db", 1, ("There is no backup at ~/x.db", "raven-agent hub backup FILE")),
     # An environment that is not as it should be
     Mistake("fresh-relative", "status", 2, ("RAVEN_AGENT_HOME=agent is a relative path", "give the whole path")),
     Mistake("fresh-loud", "status", 2, ("RAVEN_AGENT_LOG=loud is refused", "log_level is one of")),

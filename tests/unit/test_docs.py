@@ -13,6 +13,7 @@ import pytest
 
 import agent
 from agent.settings.declarations import KEYS
+from agent.settings.home import Home
 from agent.settings.settings import TABLE
 
 TOP = Path(__file__).parents[2]
@@ -41,6 +42,28 @@ def test_every_declaration_key_is_documented_with_its_meaning() -> None:
     for kind, keys in KEYS.items():
         first = lines.index(f"| key of `[[{kind}]]` | meaning |") + 2
         assert lines[first : first + len(keys) + 1] == [*(f"| `{key}` | {words} |" for key, words in keys.items()), ""]
+
+
+def test_examples_name_a_hub_backup_by_its_form() -> None:
+    """A backup is a database and no archive: every example gives its file the ending of one."""
+    documents = [*(TOP / "docs").rglob("*.md"), TOP / "README.md", TOP / "agent" / "cli" / "examples.py"]
+    named = [
+        file for path in documents for file in re.findall(r"hub (?:backup|restore) ([~/][^\s\"`]+)", path.read_text())
+    ]
+    assert named
+    assert {file.rpartition("/")[2] for file in named} == {"hub.db"}
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the folders of Linux")
+def test_operations_name_the_log_and_the_socket(tmp_path: Path) -> None:
+    """docs/operations.md names the log file and the control socket for each way to choose the agent's folder."""
+    text = (TOP / "docs" / "operations.md").read_text()
+    user = Home.from_environment({})
+    paths = (user.log_file, user.socket)
+    assert [f"~/{path.relative_to(Path.home())}" in text for path in paths] == [True, True]
+    pinned = Home.from_environment({"RAVEN_AGENT_HOME": str(tmp_path)})
+    assert f"`{pinned.log_file.relative_to(tmp_path)}`" in text and f"`{pinned.socket.name}`" in text
+    assert "`$XDG_RUNTIME_DIR/raven-agent/agent.sock`" in text
 
 
 def test_the_changelog_knows_this_version() -> None:
