@@ -39,6 +39,13 @@ def test_the_state_is_the_first_of_several_that_hold() -> None:
     assert harness.engine.obstacle() == ("signed_out", REFUSED.message)
 
 
+def test_a_used_up_quota_is_an_error_of_a_server_that_answers() -> None:
+    """It is in reach, and no wait helps: a person has to raise the quota or make room."""
+    harness = started()
+    failing(harness, Problem(ProblemKind.NO_SPACE, "the quota is used up", 30.0))
+    assert harness.engine.view().state is SourceState.ERROR
+
+
 def test_an_unreadable_file_is_an_error_also_while_offline() -> None:
     """The order of the states: an error comes before an unreachable server, which the problem still names."""
     harness = started()

@@ -11,12 +11,17 @@ import httpx
 import pytest
 from msgspec import structs
 
+from agent.cli.exit_codes import ExitCode, for_error
 from agent.core.errors import ContentChanged, ProblemKind
+from agent.hub.answers import QUOTA_MESSAGE
 from agent.remotes.http.client import HttpClient
 from agent.remotes.http.download import download
 from agent.remotes.http.failures import RemoteCallError, SideEffect, of_exception
 from agent.remotes.http.profile import PLAIN, ApiProfile, Refusal
 from agent.remotes.http.request import BYTES, ApiRequest, FilePart
+from agent.remotes.pinakes.profile import pinakes_profile
+from agent.remotes.raven.profile import raven_profile
+from agent.remotes.scaidrive.profile import scaidrive_profile
 from remotes.scripted import TOKEN, Handler
 from remotes.suite.transfers import OpenedFile
 
@@ -173,6 +178,17 @@ class TestRefusals:
         """507 with Retry-After."""
         failure = self.refused(httpx.Response(507, headers={"retry-after": "30"}))
         assert failure.problem.retry_after == 30.0
+
+    @pytest.mark.parametrize("profile", [raven_profile("w"), scaidrive_profile("w"), pinakes_profile("w")])
+    def test_a_used_up_quota_is_named_with_who_can_raise_it(self, profile: ApiProfile) -> None:
+        """The hub's quota, in each of its APIs, is no full disk and no server that cannot be reached."""
+        body = {"statusCode": 507, "message": QUOTA_MESSAGE, "detail": QUOTA_MESSAGE}
+        failure = self.refused(httpx.Response(507, json=body), profile)
+        assert failure.problem.kind is ProblemKind.NO_SPACE
+        assert "quota on https://s.test is used up" in failure.problem.message
+        assert "raven-agent hub limit WORKSPACE --quota SIZE" in failure.problem.message
+        assert "disk" not in failure.problem.message
+        assert for_error(failure.problem.kind.value) is ExitCode.FAILED
 
     def test_a_reset_under_a_chunk_is_a_lost_connection(self) -> None:
         """Where the dialect does not hang up on large requests, it says nothing about the size."""

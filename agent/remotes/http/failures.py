@@ -187,7 +187,7 @@ def of_status(
     decoded = _decoded(body)
     words = profile.words(decoded)
     reason = _clean(words, token) if words else None
-    refusal = profile.meaning(status, endpoint, decoded) or _general_meaning(status)
+    refusal = _of_the_hub(status, words) or profile.meaning(status, endpoint, decoded) or _general_meaning(status)
     sentence = refusal.sentence.format(server=server)
     if not refusal.complete:
         sentence += f" ({status})" if reason is None else f" ({status}: {reason})"
@@ -220,6 +220,21 @@ _STATUSES: Final = MappingProxyType(
     }
 )
 """The general meaning of a status, where the dialect has no other."""
+
+
+HUB_QUOTA: Final = "The workspace's quota is used up"
+"""The reason of a hub whose administrator limited the workspace, in each of its APIs."""
+_QUOTA: Final = Refusal(
+    ProblemKind.NO_SPACE,
+    "the workspace's quota on {server} is used up: what is to be sent stays queued; whoever runs the hub can raise it: "
+    "raven-agent hub limit WORKSPACE --quota SIZE",
+    complete=True,
+)
+
+
+def _of_the_hub(status: int, reason: str | None) -> Refusal | None:
+    """Return the meaning of a refusal that the hub words alike in each of its APIs."""
+    return _QUOTA if status == 507 and reason == HUB_QUOTA else None
 
 
 def _general_meaning(status: int) -> Refusal:
