@@ -96,8 +96,10 @@ def _line(entry: ServerEntry, settings: Settings) -> Iterator[CheckRow]:
     except RemoteError as error:
         yield unknown(clock, _NO_ANSWER)
         if "certificate" in error.message:
+            repin = f'put the sha256 of its present certificate into {entry.declared_in}: pin = "…"'
+            pinned = repin if entry.declared_in is not None else entry.login_hint
             renew = "have its certificate renewed, or name its authority: raven-agent config set ca_file FILE"
-            remedy = entry.login_hint if entry.pin else renew
+            remedy = pinned if entry.pin else error.hint or renew
             yield failed(tls, error.message, remedy)
         else:
             yield unknown(tls, _NO_ANSWER)

@@ -79,10 +79,14 @@ def gone_servers(wanted: Declarations, registry: Registry) -> list[ServerEntry]:
 
 
 def as_declared(known: ServerEntry, server: DeclaredServer, workspace: str) -> ServerEntry:
-    """Return the account as declared, with ``workspace`` if the declaration names none."""
+    """Return the account as declared, with ``workspace`` if the declaration names none.
+
+    A pin stays where the declaration names none: a hub that was joined has no other trusted certificate.
+    """
     return replace(
         known, url=server.url, workspace=server.workspace or workspace, insecure_http=server.insecure_http,
         declared_in=server.file, token_file=server.token_file,
+        pin=server.pin or known.pin,
     )  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import difflib
 import enum
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +26,8 @@ from agent.settings.home import Home
 from agent.settings.links import LOCAL_ACCOUNTS
 from agent.settings.server_url import clean_url
 
+_PIN: Final = re.compile(r"[0-9a-f]{64}")
+
 
 class DeclarationKind(enum.StrEnum):
     """Kind of a declared table; the value is the table's name."""
@@ -40,6 +43,7 @@ KEYS: Final[Mapping[DeclarationKind, Mapping[str, str]]] = {
         "workspace": "workspace id; by default the one the token in token_file names",
         "token_file": "file with the token, read again whenever it is needed; without it, sign in with login",
         "insecure_http": "allow plain http to another machine",
+        "pin": "sha256 of the one certificate to accept, whatever names it has; for a hub that made its own",
     },
     DeclarationKind.SOURCE: {
         "root": "the folder: an absolute path, or one that begins with ~/; needed",
@@ -61,6 +65,7 @@ class DeclaredServer(Struct, frozen=True):
         file: the configuration file.
         workspace: empty for the workspace that its token names.
         token_file: absolute, or below ``$CREDENTIALS_DIRECTORY/``; empty for a token given by ``login``.
+        pin: sha256 of the certificate in lower-case hexadecimal; empty to check it by its name.
     """
 
     file: str
@@ -69,6 +74,7 @@ class DeclaredServer(Struct, frozen=True):
     workspace: str
     token_file: str
     insecure_http: bool
+    pin: str = ""
 
 
 class DeclaredSource(Struct, frozen=True):
@@ -208,7 +214,21 @@ def _server(file: Path, table: object) -> DeclaredServer:
     token_file = said.text("token_file")
     if token_file and not token_file.startswith(CREDENTIALS_PREFIX):
         token_file = os.path.normpath(file.parent / _expanded(token_file))
-    return DeclaredServer(str(file), name, address, said.text("workspace"), token_file, insecure)
+    return DeclaredServer(str(file), name, address, said.text("workspace"), token_file, insecure, _pin(said, address))
+
+
+def _pin(said: _Table, address: str) -> str:
+    """Return the pin as digits alone; openssl writes it with colons and in capitals."""
+    text = said.text("pin")
+    digits = text.replace(":", "").lower()
+    if text and not _PIN.fullmatch(digits):
+        raise DeclarationError(
+            f"pin is the sha256 of a certificate, 64 hexadecimal digits, not {text!r}",
+            "on the hub's machine: openssl x509 -noout -fingerprint -sha256 -in certificate.pem",
+        )
+    if text and not address.startswith("https:"):
+        raise DeclarationError("pin is for an https address", 'url = "https://…"')
+    return digits
 
 
 def _source(file: Path, table: object) -> DeclaredSource:

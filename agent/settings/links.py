@@ -64,7 +64,7 @@ class ServerEntry:
         declared_in: the configuration file that declares it; None for one given by ``login``.
         token_file: path of its token, as declared; empty for a token given by ``login``.
         machine_name: the setting of that name as it was last sent to the server; empty for the host name.
-        pin: sha256 of the certificate of a hub that was joined, in hexadecimal; empty to check it by its name.
+        pin: sha256 of the one certificate to accept, in hexadecimal; empty to check it by its name.
     """
 
     name: str
@@ -89,7 +89,7 @@ class ServerEntry:
         """Hint that says how to sign in. ``login`` refuses an account whose declaration names its token file."""
         if self.token_file:
             return f"put a valid token into {self.token_file}"
-        if self.pin:
+        if self.pin and self.declared_in is None:
             return f"raven-agent hub invite on the hub's machine, and here: raven-agent join INVITE --name {self.name}"
         dialect = "" if self.dialect == RAVEN else f" --dialect {self.dialect}"
         return f"raven-agent login {self.url} --name {self.name}{dialect}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import tomllib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,8 +15,12 @@ import pytest
 
 from agent.core.errors import RemoteError
 from agent.doctor.servers import account
+from agent.hub.certificate import fingerprint
+from agent.provisioning.plan import as_declared
+from agent.remotes.detect import detect_dialect
 from agent.remotes.http.probe import probe
 from agent.settings.credentials import CredentialStore
+from agent.settings.declarations import read
 from agent.settings.home import Home
 from agent.settings.links import ServerEntry
 from agent.settings.settings import Settings
@@ -40,9 +45,9 @@ class _Answers(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def https(folder: Path, days: float) -> Iterator[tuple[str, Path, list[dict[str, str]]]]:
+def https(folder: Path, days: float, host: str = "127.0.0.1") -> Iterator[tuple[str, Path, list[dict[str, str]]]]:
     """A server that speaks https: its address, its certificate, and the headers of what it was asked."""
-    made = self_signed(folder, days=days)
+    made = self_signed(folder, host, days)
     seen: list[dict[str, str]] = []
     server = HTTPServer(("127.0.0.1", 0), type("Handler", (_Answers,), {"seen": seen}))
     server.socket = made.server_context().wrap_socket(server.socket, server_side=True)
@@ -70,8 +75,30 @@ def test_the_clock_encryption_and_certificate_end_are_found(tmp_path: Path) -> N
 
 def test_a_certificate_nobody_vouches_for_is_named(tmp_path: Path) -> None:
     """It is not an address that cannot be reached."""
-    with https(tmp_path, 90) as (url, _, _), pytest.raises(RemoteError, match="certificate is not trusted"):
+    with https(tmp_path, 90) as (url, _, _), pytest.raises(RemoteError, match="certificate is not trusted") as caught:
         probe(url)
+    assert caught.value.hint is not None
+    assert all(words in caught.value.hint for words in ("hub invite there", "join INVITE here", "ca_file FILE"))
+
+
+def test_a_certificate_of_another_host_is_no_matter_of_trust(tmp_path: Path) -> None:
+    """A hub's own certificate names no host: the next step is an invite, or a certificate with the host's name."""
+    with https(tmp_path, 90, host="127.0.0.2") as (url, file, _), pytest.raises(RemoteError) as caught:
+        probe(url, file)
+    assert "IP address mismatch" in caught.value.message
+    assert caught.value.hint is not None
+    assert all(words in caught.value.hint for words in ("hub invite there", "join INVITE here", "certificate with"))
+
+
+def test_a_login_names_the_step_for_an_untrusted_certificate(tmp_path: Path) -> None:
+    """Neither the address, the workspace nor the token is the cause. A declared pin accepts the same server."""
+    with https(tmp_path, 90, host="127.0.0.2") as (url, file, _):
+        with pytest.raises(RemoteError) as caught:
+            detect_dialect(url)
+        assert "hub invite there" in str(caught.value.hint)
+        text = f'[[server]]\nurl = "{url}"\nworkspace = "w"\npin = "{fingerprint(file).upper()}"'
+        [server] = read([(tmp_path / "config.toml", tomllib.loads(text))]).servers
+        assert probe(url, pin=as_declared(ServerEntry("raven", url, "w"), server, "w").pin).protocol is not None
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,15 @@ def test_a_source_has_its_folder_s_name_and_every_key_its_place(monkeypatch: pyt
     assert (source.include, source.exclude, source.source, source.server) == (("*.md",), ("x/",), "all", None)
 
 
+def test_a_pin_is_taken_as_openssl_prints_it() -> None:
+    """Capitals and colons; a pin without encryption would check nothing."""
+    pin = ":".join(["AB"] * 32)
+    [server] = declared(f'[[server]]\nurl = "https://r.example"\npin = "{pin}"').servers
+    assert server.pin == "ab" * 32
+    plain = declared(f'[[server]]\nurl = "http://127.0.0.1:9"\npin = "{pin}"')
+    assert "https" in plain.refusals[0].message
+
+
 @pytest.mark.parametrize(
     ("text", "says", "hint"),
     [
@@ -43,6 +52,7 @@ def test_a_source_has_its_folder_s_name_and_every_key_its_place(monkeypatch: pyt
         ('[[server]]\nurl = "https://u:hush@r.example"', "password in it", None),
         ('[[server]]\nurl = "https://r.example"\nname = "local"', "embedded hub's", None),
         ('[[server]]\nurl = "https://r.example"\ntoken = "t"', "unknown key 'token'", "token_file"),
+        ('[[server]]\nurl = "https://r.example"\npin = "ab:cd"', "64 hexadecimal digits", "openssl x509"),
         ("[server]\nurl = 3", "url is text in quotes", None),
         ("server = 3", "written as a [[server]] table", None),
         ('[[source]]\nname = "a"', "needs its root", None),

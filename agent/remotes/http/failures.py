@@ -10,7 +10,7 @@ import enum
 import errno
 import socket
 import ssl
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from types import MappingProxyType
 from typing import Any, Final
@@ -45,9 +45,14 @@ class RemoteCallError(RemoteError):
     """
 
     def __init__(
-        self, problem: Problem, effect: SideEffect, reason: str | None = None, status: int | None = None
+        self,
+        problem: Problem,
+        effect: SideEffect,
+        reason: str | None = None,
+        status: int | None = None,
+        hint: str | None = None,
     ) -> None:
-        super().__init__(problem)
+        super().__init__(problem, hint)
         self.effect = effect
         self.reason = reason
         self.status = status
@@ -140,17 +145,43 @@ def of_exception(
         return RemoteCallError(Problem(ProblemKind.TOO_LARGE, refused), SideEffect.NONE)
     cause = _cause(exc)
     if isinstance(exc, httpx.ConnectError) and str(exc) == WRONG_CERTIFICATE:
-        sentence = "{server}: its certificate is not the one of the hub that was joined, so nothing was sent to it"
+        sentence = "{server}: its certificate is not the one of the hub joined or declared, so nothing was sent to it"
     elif isinstance(exc, httpx.ConnectError) and "CERTIFICATE" in str(exc).upper():
         sentence = "{server}: its certificate is not trusted"
     words = sentence.format(server=server)
-    return RemoteCallError(Problem(kind, f"{words}: {cause}" if cause else words), effect)
+    return RemoteCallError(Problem(kind, f"{words}: {cause}" if cause else words), effect, hint=_certificate_hint(exc))
+
+
+_JOIN: Final = (
+    "if it is a hub with a certificate of its own: raven-agent hub invite there, raven-agent join INVITE here"
+)
+_WRONG_NAMES: Final = (62, 64)
+"""OpenSSL's codes for a certificate of another host name, and of another IP address."""
+_NO_AUTHORITY: Final = (18, 19, 20, 21)
+"""OpenSSL's codes for a self-signed certificate, alone or in a chain, and for an authority that is not known here."""
+
+
+def _certificate_hint(exc: BaseException) -> str | None:
+    """Return the next step for a certificate that is not trusted; None for any other failure."""
+    code = next((e.verify_code for e in _chain(exc) if isinstance(e, ssl.SSLCertVerificationError)), None)
+    if code in _WRONG_NAMES:
+        return f"{_JOIN}; else give that server a certificate with the name or address that you use for it"
+    if code in _NO_AUTHORITY:
+        return f"{_JOIN}; if you know its authority: raven-agent config set ca_file FILE"
+    return None
+
+
+def _chain(exc: BaseException) -> Iterator[BaseException]:
+    """Yield the exception and those that led to it."""
+    seen: BaseException | None = exc
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
 
 
 def _cause(exc: BaseException) -> str | None:
     """Return the operating system's reason behind an exception, in words that cannot hold a header."""
-    seen: BaseException | None = exc
-    while seen is not None:
+    for seen in _chain(exc):
         if isinstance(seen, ssl.SSLCertVerificationError):
             return str(getattr(seen, "verify_message", "certificate verify failed"))
         if isinstance(seen, ssl.SSLError):
@@ -160,7 +191,6 @@ def _cause(exc: BaseException) -> str | None:
             return f"its name cannot be looked up ({(seen.strerror or 'no such name').lower()})"
         if isinstance(seen, OSError) and seen.errno is not None:
             return _CAUSES.get(seen.errno) or (seen.strerror or f"error {seen.errno}").lower()
-        seen = seen.__cause__ or seen.__context__
     return None
 
 
