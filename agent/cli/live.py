@@ -101,7 +101,7 @@ def picture(document: Mapping[str, Any], width: int) -> RenderableType:
             # A bar ends without a new line of its own; the padding gives it one.
             blocks.append(Padding(ProgressBar(total=total, completed=done, width=min(BAR_CELLS, width)), 0))
     if not sources:
-        blocks.append(rich_block(TextLine(render.NO_FOLDER, Style.ASIDE)))
+        blocks.append(rich_block(TextLine(render.no_folder(document), Style.ASIDE)))
     blocks += map(rich_block, render.accounts(document))
     if document.get("last_event"):
         blocks += map(rich_block, render.activity(document["last_event"]))

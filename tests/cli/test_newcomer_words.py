@@ -58,6 +58,23 @@ def test_without_an_agent_no_source_is_syncing(daemon: dict[str, Any], words: st
     assert document["sources"][0]["state"] == "syncing"
 
 
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ((), "start with: raven-agent up FOLDER"),
+        (("local",), "start with: raven-agent up FOLDER"),
+        (("desk",), "next: raven-agent link FOLDER --source NAME (raven-agent sources lists the names)"),
+        (("desk", "local"), "link FOLDER --server desk --source NAME (raven-agent sources --server desk lists"),
+        (("desk", "work"), "link FOLDER --server NAME --source NAME (raven-agent sources --server NAME lists"),
+    ],
+)
+def test_without_a_folder_the_next_step_is_that_of_the_account(names: tuple[str, ...], words: str) -> None:
+    """After a join the hub of another machine is there: its sources are the next step."""
+    document = {**status(), "servers": [{"name": name, "state": "ok"} for name in names]}
+    assert words in lines(render.status(document))
+    assert picture(document, 200)
+
+
 def test_a_pass_that_ended_is_not_syncing() -> None:
     """Of a dry run, and of a pass that left something undone."""
     for changes in ({"dry_run": True, "pushed": 1}, {"pending": 1}):

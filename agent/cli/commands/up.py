@@ -48,21 +48,20 @@ def up_command(
 ) -> ExitCode:
     """Sync FOLDER: nothing else is needed.
 
-    A folder that is not linked yet is linked to --server, else to a hub that runs inside the agent. Ctrl-C ends it.
-    With --all-files that hub keeps images, PDFs and videos too.
+    A folder that is not linked yet is linked to --server, else to the account that is known, else to a hub that runs
+    inside the agent. Ctrl-C ends it. With --all-files that hub keeps images, PDFs and videos too.
     """
     from agent.cli.commands.sync import pass_of
-    from agent.settings.links import LOCAL_FILES
+    from agent.settings.links import LOCAL_FILES, LOCAL_HUB
 
     if all_files and server not in (None, LOCAL_FILES):
         raise UsageError("--all-files is for the embedded hub", "leave one of --all-files and --server out")
-    if all_files:
-        server = LOCAL_FILES
-
     root = folder_path(folder)
     if not create:
         _require_folder(app, root)
     with app.connect() as client:
+        if server is None:
+            server = _account(app, root, LOCAL_FILES if all_files else LOCAL_HUB if port is not None else None)
         _ensure_linked(app, client, root, server=server, include=include, port=port, yes=yes)
         is_daemon = client.is_daemon
         if once:
@@ -96,6 +95,25 @@ def _require_folder(app: App, root: str) -> None:
     from agent.runtime.linking import missing_folder
 
     raise missing_folder(path)
+
+
+def _account(app: App, root: str, hub: str | None) -> str | None:
+    """Return the account for a folder without ``--server``; None to go on with the one that it is linked with.
+
+    Args:
+        hub: the account of the embedded hub that a flag asks for; None where no flag does.
+
+    Raises:
+        UsageError: several accounts are known, or a hub would start beside the account that is.
+    """
+    from agent.runtime.registry_store import with_environment
+    from agent.settings.links import LOCAL_FILES, account_for_up
+    from agent.settings.registry_file import load_registry
+
+    registry = with_environment(load_registry(app.home.registry_file), app.settings())
+    if registry.source_at(Path(root)) is not None:
+        return LOCAL_FILES if hub == LOCAL_FILES else None
+    return account_for_up(registry, hub)
 
 
 def _ensure_linked(

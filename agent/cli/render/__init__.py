@@ -10,11 +10,11 @@ from agent.cli.render.file_views import activity, activity_counts, events, expla
 from agent.cli.render.list_views import doctor, servers, settings, sources, word
 from agent.cli.render.machine_views import devices
 from agent.cli.render.source_views import (
-    NO_FOLDER,
     accounts,
     change_line,
     declarations,
     link,
+    no_folder,
     plan_line,
     shown_sources,
     source_troubles,
@@ -25,7 +25,6 @@ from agent.cli.render.source_views import (
 )
 
 __all__ = [
-    "NO_FOLDER",
     "Document",
     "accounts",
     "activity",
@@ -47,6 +46,7 @@ __all__ = [
     "grid",
     "history",
     "link",
+    "no_folder",
     "nothing",
     "plan_line",
     "resolve",

@@ -22,6 +22,7 @@ from agent.cli.output import Style, TextLine, View
 from agent.cli.render.base import TONES, Document, nothing
 from agent.cli.render.machine_views import machines
 from agent.core.states import Reason, SourceState
+from agent.settings.links import LOCAL_ACCOUNTS
 
 _OF_ACCOUNTS: Final = frozenset({SourceState.OFFLINE, SourceState.SIGNED_OUT})
 """States whose cause is the account, so that each of its folders has the same."""
@@ -29,6 +30,19 @@ _OF_FILES: Final = frozenset(Reason)
 """Error codes that are about single files."""
 
 NO_FOLDER: Final = "no folder is linked; start with: raven-agent up FOLDER"
+
+
+def no_folder(document: Document) -> str:
+    """Return the next step where no folder is linked: with an account of another machine, a source of it."""
+    names = [str(server["name"]) for server in document.get("servers", ())]
+    others = [name for name in names if name not in LOCAL_ACCOUNTS]
+    if not others:
+        return NO_FOLDER
+    server = "" if len(names) == 1 else f" --server {others[0] if len(others) == 1 else 'NAME'}"
+    return (
+        f"no folder is linked; next: raven-agent link FOLDER{server} --source NAME "
+        f"(raven-agent sources{server} lists the names)"
+    )
 
 
 _WAITING: Final = "waiting, no agent runs"
@@ -43,7 +57,7 @@ def status(document: Document) -> View:
     for lines in sources_in_lines(shown_sources(document), now):
         view += lines
     if not document["sources"]:
-        view.append(TextLine(NO_FOLDER, Style.ASIDE))
+        view.append(TextLine(no_folder(document), Style.ASIDE))
     view += accounts(document)
     view += declarations(document.get("declarations") or ())
     daemon = document.get("daemon")
