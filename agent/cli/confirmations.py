@@ -64,6 +64,15 @@ def join(document: Document, sources: Sequence[Document]) -> list[TextLine]:
 @_for_any_release
 def logout(document: Document) -> View:
     """Confirm that an account is forgotten."""
+    if document.get("data"):
+        back = f"raven-agent up FOLDER --server {document['name']}"
+        place = short_home(document["data"])
+        return [
+            TextLine(
+                f"the account {document['name']} is forgotten; what the hub on this machine holds stays in {place}"
+            ),
+            TextLine(f"to use it again: {back}", Style.ASIDE),
+        ]
     lines = [TextLine(f"signed out of {document['name']}; its token is deleted here")]
     linked = document.get("linked") or []
     if linked:

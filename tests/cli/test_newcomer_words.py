@@ -75,6 +75,12 @@ def test_without_a_folder_the_next_step_is_that_of_the_account(names: tuple[str,
     assert picture(document, 200)
 
 
+def test_the_forgotten_hub_is_named_with_its_way_back() -> None:
+    """What it holds stays on the disk; the sentence says where, and the next one how it comes back."""
+    said = lines(confirmations.logout({"changed": True, "name": "local", "linked": [], "data": "/srv/agent/hub"}))
+    assert "stays in /srv/agent/hub" in said and "raven-agent up FOLDER --server local" in said
+
+
 def test_a_pass_that_ended_is_not_syncing() -> None:
     """Of a dry run, and of a pass that left something undone."""
     for changes in ({"dry_run": True, "pushed": 1}, {"pending": 1}):

@@ -48,13 +48,19 @@ def test_a_list_of_sources_makes_no_account(machine: Machines) -> None:
     assert not (home.path / "hub").exists()
 
 
-def test_the_embedded_hub_is_no_account_to_forget(machine: Machines) -> None:
+def test_the_embedded_hubs_account_is_forgotten_when_unused(machine: Machines) -> None:
     home = machine()
     home.write("a.md", "a\n")
     home.json("up", home.folder, "--once")
     for words in (("logout", "local"), ("logout",)):
         assert home.run(*words).code == 2
     assert home.json("status", "--check")["servers"][0]["state"] == "ok"
+    home.json("unlink", home.folder, "--yes")
+    assert home.json("logout", "local")["data"] == str(home.path / "hub")
+    assert home.json("servers") == [] and home.run("logout", "local").code == 2
+    # What the hub holds is still there, and the folder goes on with its source.
+    assert home.json("up", home.folder, "--once")["sources"][0]["state"] == "up_to_date"
+    assert [source["name"] for source in home.json("sources")] == [home.folder.name]
 
 
 def test_a_folder_is_explained_as_a_folder(strict_home: Home) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from shlex import quote
 from urllib.parse import urlsplit
 
 from msgspec.structs import replace as replace_struct
@@ -208,13 +209,11 @@ def logout(agent: Agent, params: LogoutParams) -> LogoutDocument:
     """Forget an account and its token. Its links stay and wait for the next login of that name.
 
     Raises:
-        UsageError: no account is meant, it is the embedded hub, or its token is declared.
+        UsageError: no account is meant, it is that of the embedded hub and has links, or its token is declared.
     """
-    names = [server.name for server in agent.registry.servers if server.name not in reg.LOCAL_ACCOUNTS]
     if params.name in reg.LOCAL_ACCOUNTS:
-        raise UsageError(
-            f"{params.name} is the embedded hub, which has no token to forget", "raven-agent unlink FOLDER"
-        )
+        return _forget_hub(agent, params.name)
+    names = [server.name for server in agent.registry.servers if server.name not in reg.LOCAL_ACCOUNTS]
     if params.name is None and not names:
         raise UsageError("there is no account to forget", "raven-agent servers lists them")
     if params.name is None and len(names) > 1:
@@ -231,6 +230,27 @@ def logout(agent: Agent, params: LogoutParams) -> LogoutDocument:
         agent.change_registry(lambda registry: reg.without_server(registry, entry.name))
     agent.drop_server(entry.name)
     return LogoutDocument(changed=True, name=entry.name, linked=[readable(str(source.root)) for source in linked])
+
+
+def _forget_hub(agent: Agent, name: str) -> LogoutDocument:
+    """Forget an account of the embedded hub. The hub's data stays, and the next link with that name uses it again.
+
+    Raises:
+        UsageError: there is no such account, or a folder is linked with it: no login would bring that one back.
+    """
+    entry = agent.registry.server(name)
+    if entry is None:
+        raise UsageError(f"there is no account {name} to forget", "raven-agent servers lists the accounts")
+    roots = [readable(str(source.root)) for source in agent.registry.sources_of(name)]
+    if roots:
+        raise UsageError(
+            f"the embedded hub's account {name} syncs {', '.join(roots)}",
+            f"raven-agent unlink {quote(roots[0])} first; no file is deleted",
+        )
+    agent.credentials.forget(entry)
+    agent.change_registry(lambda registry: reg.without_server(registry, name))
+    agent.drop_server(name)
+    return LogoutDocument(changed=True, name=name, linked=[], data=readable(str(agent.home.hub_dir)))
 
 
 def ensure_local_hub(agent: Agent, params: HubParams) -> HubDocument:

@@ -70,11 +70,13 @@ class LogoutDocument(Struct, frozen=True, kw_only=True):
 
     Attributes:
         linked: folders that stay linked and wait for the next login of that name.
+        data: folder of the embedded hub, whose data stays; null for any other account.
     """
 
     changed: bool
     name: str
     linked: list[str]
+    data: str | None = None
 
 
 class HubParams(Struct, frozen=True, kw_only=True):

@@ -100,7 +100,8 @@ def _token(from_stdin: bool, file: Path | None) -> str:
 def logout_command(app: App, name: str | None) -> ExitCode:
     """Forget an account and its token.
 
-    Its links stay, and wait for the next login of that name.
+    Its links stay, and wait for the next login of that name. That of the hub on this machine, local, is forgotten only
+    when no folder is linked with it, and the hub's data stays.
     """
     app.output.done(app.call("logout", without_none(name=name)), confirmations.logout)
     return ExitCode.DONE
