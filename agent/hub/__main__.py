@@ -37,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--public-key", type=Path, help="check tokens with this PEM instead of the hub's secret")
     parser.add_argument("--body-limit", type=int, default=BODY_LIMIT)
     parser.add_argument("--door", metavar="HOST:PORT", help="a second address, for other machines, with TLS")
+    parser.add_argument("--name", default="", help="name of this machine for those that join; by default its host name")
     parser.add_argument("--pinakes-hash", choices=ALGORITHMS, default=SHA256, help="hashes of Pinakes' API")
     parser.add_argument("--parent-pid", type=int, help="stop when this process ends")
     parser.add_argument("--mint", metavar="WORKSPACE:USER", help="print a token and exit; nothing is served")
@@ -57,6 +58,7 @@ def main(arguments: list[str] | None = None) -> int:
         parent_pid=options.parent_pid,
         door=_door(options.door),
         pinakes_hash=options.pinakes_hash,
+        name=options.name,
     )
     try:
         if options.mint:

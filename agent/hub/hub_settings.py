@@ -29,6 +29,7 @@ class HubSettings:
         parent_pid: stop when this process ends.
         pinakes_hash: algorithm of the content hashes in Pinakes' API, one of `agent.hub.pinakes.hashes.ALGORITHMS`.
         door: a second address to listen on, for other machines, with the hub's own certificate. None for none.
+        name: name of this machine for those that join, see the setting `machine_name`. Empty for its host name.
     """
 
     data_dir: Path
@@ -46,3 +47,4 @@ class HubSettings:
     parent_pid: int | None = None
     pinakes_hash: str = SHA256
     door: tuple[str, int] | None = None
+    name: str = ""

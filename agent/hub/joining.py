@@ -33,9 +33,11 @@ class Joining:
     Args:
         secret: signs the tokens.
         clock: milliseconds since the epoch.
+        name: name of this machine for those that join; empty for its host name.
     """
 
-    def __init__(self, store: SqlStore, secret: bytes, clock: Clock) -> None:
+    def __init__(self, store: SqlStore, secret: bytes, clock: Clock, name: str = "") -> None:
+        self._name = name or socket.gethostname()
         self._invites = InviteRegistry(store)
         self._tokens = TokenRegistry(store)
         self._secret = secret
@@ -61,7 +63,7 @@ class Joining:
         token = mint(self._secret, workspace=found.workspace, user=found.user, now=now, days=found.token_days)
         expires = now + found.token_days * DAY_SECONDS * 1000
         self._tokens.add(IssuedToken(token_id(token), found.workspace, found.user, now, expires, None, _machine(body)))
-        return Response(200, orjson.dumps({"token": token, "workspace": found.workspace, "hub": socket.gethostname()}))
+        return Response(200, orjson.dumps({"token": token, "workspace": found.workspace, "hub": self._name}))
 
 
 def _machine(body: bytes) -> str | None:

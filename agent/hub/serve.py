@@ -108,7 +108,7 @@ def serve(
             secret = _secret(settings)
             tokens = _tokens(settings, secret, revocations)
             hub = Hub(store, tokens=tokens, body_limit=settings.body_limit)
-            joining = None if secret is None else Joining(store, secret, hub.now)
+            joining = None if secret is None else Joining(store, secret, hub.now, settings.name)
             app = _application(settings, hub, store, revocations, joining)
             _run(settings, app, store, listeners, on_ready, hooks)
         finally:

@@ -79,6 +79,8 @@ def _apply(agent: Agent, settings: Settings, changed: tuple[str, ...]) -> None:
         logging.getLogger().setLevel(logging.getLevelNamesMapping()[settings.log_level.upper()])
     if "hub_listen" in changed:
         agent.hub.use_door(settings.hub_listen)
+    if "machine_name" in changed:
+        agent.hub.use_name(settings.machine_name)
     if {"ca_file", "heartbeat_seconds", "credentials", "machine_name"} & set(changed):
         for server in agent.registry.servers:
             agent.drop_server(server.name)

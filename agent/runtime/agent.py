@@ -77,7 +77,9 @@ class Agent:
         self.since = clock()
         self.env: Mapping[str, str] = os.environ if env is None else env
         self.credentials = CredentialStore(home, settings, self.env)
-        self.hub = HubProcess(home.hub_dir, settings.hub_port, settings.hub_token_days, settings.hub_listen)
+        self.hub = HubProcess(
+            home.hub_dir, settings.hub_port, settings.hub_token_days, settings.hub_listen, settings.machine_name
+        )
         self.control = ControlLoop(clock)
         self.links_lock = threading.RLock()
         """Held while accounts and links are created or changed, which takes several steps."""

@@ -63,13 +63,16 @@ class HubProcess:
         port: the preferred port. If it is in use, the hub takes a free one and remembers it.
         token_days: days that its tokens are valid.
         door: ``HOST:PORT`` at which other machines reach it; empty for this machine only.
+        name: name of this machine for those that join; empty for its host name.
     """
 
-    def __init__(self, data: Path, port: int, token_days: float, door: str = "") -> None:
+    def __init__(self, data: Path, port: int, token_days: float, door: str = "", name: str = "") -> None:
         self._data = data
         self._port = port
         self._wanted_door = door
-        self._started_door = ""
+        self._wanted_name = name
+        self._started_with = ("", "")
+        """The address for other machines and the name that the hub which runs was started with."""
         self.door: HubDoor | None = None
         """The address for other machines of the hub that runs; None if there is none."""
         self.door_error = ""
@@ -103,15 +106,19 @@ class HubProcess:
         """Use another address for other machines. The next ``ensure`` starts the hub again for it."""
         self._wanted_door = door
 
+    def use_name(self, name: str) -> None:
+        """Use another name for machines that join. The next ``ensure`` starts the hub again for it."""
+        self._wanted_name = name
+
     def ensure(self) -> str:
-        """Return the hub's address. Starts the hub if it does not run, or runs with another address than is wanted.
+        """Return the hub's address. Starts the hub if it does not run, or not with the wanted address and name.
 
         Raises:
             HubStartFailed: the hub did not start; the message holds the hub's own error.
         """
         with self._lock:
             self._refuse_if_stopping()
-            if self.running and self._started_door != self._wanted_door:
+            if self.running and self._started_with != (self._wanted_door, self._wanted_name):
                 _end(self._process)
             if not self.running:
                 if time.monotonic() - self._failed_at < _FAILED_SECONDS:
@@ -128,10 +135,12 @@ class HubProcess:
 
     def _start(self) -> None:
         self._data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        door = self._wanted_door
+        door, name = self._wanted_door, self._wanted_name
         for port in self._ports():
             command = [*self._command("--token-for"), "--parent-pid", str(os.getpid()), *port]
-            command += ["--door", door] if door else []
+            command += [f"--door={door}"] if door else []
+            # One word with its value: a name may begin with a dash.
+            command += [f"--name={name}"] if name else []
             with open(self._data / "hub.log", "ab", opener=private) as log:
                 process = self._spawn(command, log)
             ready = _first_line(process)
@@ -140,7 +149,7 @@ class HubProcess:
                 self._process = process
                 self._url = str(ready["url"])
                 self._keep_token(str(ready["token"]))
-                self._started_door, self.door = door, HubDoor.from_answer(ready.get("door"))
+                self._started_with, self.door = (door, name), HubDoor.from_answer(ready.get("door"))
                 self.door_error = str(ready.get("door_error", ""))
                 return
             process.kill()

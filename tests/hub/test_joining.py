@@ -7,7 +7,7 @@ import ssl
 import stat
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from agent.hub.store.invite_registry import INVITE_SECONDS, InviteProblem, Invit
 from agent.hub.store.sql_store import SqlStore, sqlite_url
 from agent.hub.store.token_registry import TokenRegistry
 from agent.remotes.hub_join import exchange, first_answer
+from agent.runtime.hub_process import HubProcess
 from agent.settings.invite import Invite
 from hub.fixtures import WORKSPACE, OverHttp, Running, running_hub, together
 from support.eventually import eventually, patience
@@ -106,6 +107,21 @@ def test_an_exchanged_token_works_and_is_listed_by_machine(hub: Running) -> None
     store.close()
     assert (listed.machine, listed.user, listed.workspace) == ("laptop", "ada", WORKSPACE)
     assert listed.expires_at - listed.created_at == 30 * 86_400_000
+
+
+def test_a_hub_has_the_name_that_its_machine_was_given(tmp_path: Path) -> None:
+    """The setting machine_name names the account of those that join; a new name holds from the next look at the hub."""
+    hub = HubProcess(tmp_path / "hub", 0, 90, "127.0.0.1:0", "-server 1")
+    try:
+        for name in ("-server 1", "attic"):
+            hub.use_name(name)
+            hub.ensure()
+            assert hub.door is not None
+            with closing(SqlStore(sqlite_url(tmp_path / "hub" / "hub.db"))) as store:
+                code, _ = InviteRegistry(store).add(STORED, hub_now())
+            assert exchange(f"https://{hub.door.listen}", hub.door.pin, code, "laptop").hub == name
+    finally:
+        hub.stop()
 
 
 def test_a_guessed_code_is_refused(hub: Running) -> None:

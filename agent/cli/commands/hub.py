@@ -97,6 +97,7 @@ def serve_command(
             write_threads=write_threads,
             rate_limit=rate_limit,
             pinakes_hash=pinakes_hash,
+            name=app.settings().machine_name,
         )
 
         manager = SdNotify.taken_from(os.environ)
