@@ -10,7 +10,7 @@ _SERVICE: Final = (
     "and `remedy`"
 )
 _WORKSPACE: Final = "`id`, `sources`, `bytes`, `quota`, `keep_versions`, `keep_days`"
-_ISSUED: Final = "`id`, `workspace`, `user`, `machine`, `created_at`, `expires_at`, `revoked_at`"
+_ISSUED: Final = "`id`, `workspace`, `user`, `machine`, `machine_id`, `created_at`, `expires_at`, `revoked_at`"
 
 COMMAND_ANSWERS: Final[Mapping[str, str]] = {
     "up": "`@status`, one document a line at each change until Ctrl-C; with `--once` that of `@sync`",

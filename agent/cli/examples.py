@@ -179,6 +179,7 @@ EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
     "hub tokens": (("hub tokens", "list them"), ("hub tokens --json", "the same for a script")),
     "hub revoke": (
         ("hub revoke 4f1d", "refuse this token from now on"),
+        ("hub revoke laptop", "the token of the machine of that name"),
         ("hub revoke 4f1d --data /srv/raven", "on a hub with another data folder"),
     ),
     "hub invite": (

@@ -77,7 +77,7 @@ COMMANDS: Final[dict[str, tuple[str, ...]]] = {
     ),
     "hub token": ("--workspace", "--user", "--data", "--days"),
     "hub tokens": ("--data", "--json"),
-    "hub revoke": ("ID", "--data", "--json"),
+    "hub revoke": ("ID|MACHINE", "--data", "--json"),
     "hub invite": ("--url", "--listen", "--workspace", "--user", "--own-hub", "--data", "--json"),
     "hub backup": ("FILE", "--force", "--without-secret", "--json"),
     "hub restore": ("FILE", "--force", "--json"),

@@ -10,6 +10,7 @@ import pytest
 
 from agent.api.methods.machines import ordered
 from agent.cli import render
+from agent.cli.commands.hub_data import _token_list
 from agent.cli.output import Grid
 from agent.cli.render import machine_views
 from agent.cli.render.machine_views import words_of_one_behind
@@ -19,6 +20,19 @@ from agent.remotes.machine_list import RemoteMachine
 from cli import documents
 from cli.conftest import Ran
 from cli.fake_agent import FakeAgent
+
+
+def test_tokens_name_machines_as_the_status_does() -> None:
+    """Machines of one name have the beginning of their id beside it, the one that hub revoke takes."""
+    ids = ["aaaaaaaa-1", "bbbbbbbb-1", None, "cccccccc-1"]
+    times = {"created_at": "2026-01-02T03:04:05Z", "expires_at": None, "revoked_at": None}
+    rows = [
+        {"id": str(n), "machine": "attic" if n == 3 else "debian", "machine_id": id_, "workspace": "w", "user": "u"}
+        | times
+        for n, id_ in enumerate(ids)
+    ]
+    (grid,) = [block for block in _token_list(rows) if isinstance(block, Grid)]
+    assert [row[1] for row in grid.rows] == ["debian (aaaaaaaa)", "debian (bbbbbbbb)", "debian", "attic"]
 
 
 def machine(name: str, state: str = "up_to_date", **more: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import orjson
 import pytest
 
 from agent.hub.auth import token_id
+from agent.hub.store.migrations import StoreError
 from agent.hub.store.token_registry import IssuedToken, TokenRegistry
 from hub.fixtures import STRANGER, UNKNOWN, WORKSPACE, Client, InProcess, headers, sha, token, upsert
 
@@ -51,6 +52,23 @@ def test_fu2_an_unknown_connector_updates_no_conflict(light: InProcess, member: 
     light.push(source, upsert("a.md", "mine", sha("older")), connectorId=UNKNOWN)
     member.push(source, upsert("a.md", "theirs", sha("older")), connectorId=UNKNOWN)
     assert {c["localContent"] for c in light.conflicts(source)} == {"mine", "theirs"}
+
+
+def test_a_token_is_found_by_its_machine(light: InProcess) -> None:
+    """A registration notes the connector, a heartbeat that of a later token: its id is the one of status --machines."""
+    tokens, own = TokenRegistry(light.store), token_id(token())
+    tokens.add(IssuedToken("ffff0000", WORKSPACE, "ada", 1, light.wall() + 1000, None, "debian"))
+    tokens.add(IssuedToken(own, WORKSPACE, "ada", 2, light.wall() + 1000, None, "debian"))
+    first = light.connector()
+    assert {one.id: one.connector for one in tokens.all()} == {own: first, "ffff0000": None}
+    second = light.connector()
+    light.ok("connectors/heartbeat", connectorId=first)
+    assert {one.id: one.connector for one in tokens.all()} == {own: first, "ffff0000": None} != {own: second}
+    with pytest.raises(StoreError, match=f"give the id of one: ffff0000, {own}"):
+        tokens.revoke("debian", light.wall())
+    assert tokens.revoke(first[:8], light.wall()).id == own
+    # The other one is revoked: the name means the one that still works.
+    assert tokens.revoke("debian", light.wall()).id == "ffff0000"
 
 
 def test_a_connector_and_its_token_are_renamed(light: InProcess, member: Client) -> None:

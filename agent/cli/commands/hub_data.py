@@ -17,6 +17,7 @@ from agent.cli.exit_codes import ExitCode
 from agent.cli.file_param import FILE
 from agent.cli.humanize import clock
 from agent.cli.output import TextLine, View
+from agent.core.humanize import machine_names
 from agent.settings.owner_only_files import ensure_private
 
 
@@ -58,10 +59,12 @@ def tokens_command(app: App, *, place: HubPlace) -> ExitCode:
 
 
 @command("revoke")
-@click.argument("token", metavar="ID")
+@click.argument("token", metavar="ID|MACHINE")
 @place_options
 def revoke_command(app: App, *, place: HubPlace, token: str) -> ExitCode:
-    """Revoke a token by its id from `hub tokens`. Every hub refuses it within 5 seconds.
+    """Revoke a token. Every hub refuses it within 5 seconds.
+
+    By its id or its machine's from `hub tokens`, by the machine's id from `status --machines`, or by a machine's name.
 
     From then on its machine sends and gets nothing. It notices that it is signed out when it next asks: within 30
     seconds if it waits for changes.
@@ -81,6 +84,7 @@ def _token_document(token: Any) -> dict[str, object]:
         "workspace": token.workspace,
         "user": token.user,
         "machine": token.machine,
+        "machine_id": token.connector,
         "created_at": _time(token.created_at),
         "expires_at": _time(token.expires_at),
         "revoked_at": _time(token.revoked_at),
@@ -94,11 +98,13 @@ def _time(milliseconds: int | None) -> str | None:
 
 
 def _token_list(document: Any) -> View:
+    # As status --machines names them: machines of one name have the beginning of their id beside it.
+    names = machine_names((row["machine_id"] or "", row["machine"] or "") for row in document)
     return render.grid(
         ("ID", "MACHINE", "WORKSPACE", "USER", "CREATED", "ENDS", "REVOKED"),
-        [(*(row[name] or "-" for name in ("id", "machine", "workspace", "user")),
+        [(row["id"], name if row["machine_id"] else row["machine"] or "-", row["workspace"], row["user"],
           *(clock(row[name]) if row[name] else "-" for name in ("created_at", "expires_at", "revoked_at")))
-         for row in document],
+         for row, name in zip(document, names, strict=True)],
         "no tokens; raven-agent hub token and hub invite give them",
     )  # fmt: skip
 

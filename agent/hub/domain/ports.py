@@ -67,6 +67,9 @@ class StoreSession(DriveStoreSession, AccountStoreSession, Protocol):
     def rename_machine_of_token(self, token: str, name: str) -> None:
         """Write the name of the machine that joined and got the token with this id; no other token gets one."""
 
+    def note_connector_of_token(self, token: str, connector: str) -> None:
+        """Write that the connector uses the token with this id. A token that the hub did not record is left out."""
+
     def save_heartbeats(self, batch: HeartbeatBatch) -> None:
         """Write the newest heartbeats and positions of connectors."""
 

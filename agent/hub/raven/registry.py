@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Mapping
 from typing import Any
@@ -12,8 +13,15 @@ from agent.core.model import Mode
 from agent.hub.answers import HubError, timestamp
 from agent.hub.domain.machine_names import machine_of_token
 from agent.hub.domain.model import Caller, Connector, Source, SourceStatus
-from agent.hub.domain.ports import Growth
-from agent.hub.raven.context import HubContext, is_known_connector, locked_source_tx, own_connector, record_heartbeat
+from agent.hub.domain.ports import Growth, StoreFull, StoreUnavailable
+from agent.hub.raven.context import (
+    MAX_CACHED_OWNERS,
+    HubContext,
+    is_known_connector,
+    locked_source_tx,
+    own_connector,
+    record_heartbeat,
+)
 from agent.hub.raven.wire import CAPABILITIES, connector_view, source_view
 
 
@@ -33,6 +41,7 @@ def register(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> di
     )
     with context.store.write(Growth.SMALL) as session:
         session.add_connector(connector)
+        session.note_connector_of_token(caller.token, connector.id)
     return connector_view(connector, now)
 
 
@@ -46,12 +55,27 @@ def heartbeat(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> d
     if not is_known_connector(context, caller, connector):
         raise HubError(404, "Connector not found")
     record_heartbeat(context, connector)
+    _note_connector(context, caller.token, connector)
     return {
         "connectorId": connector,
         "status": "online",
         "lastHeartbeatAt": timestamp(context.clock()),
         "capabilities": CAPABILITIES,
     }
+
+
+def _note_connector(context: HubContext, token: str, connector: str) -> None:
+    """Write which connector uses a token. A machine that joined again has another token, and registers no more."""
+    known = context.token_connectors
+    if known.get(token) == connector:
+        return
+    if len(known) >= MAX_CACHED_OWNERS:
+        known.clear()
+    # Only the list of tokens needs it: a heartbeat does not fail for it, and the next one writes it.
+    with contextlib.suppress(StoreUnavailable, StoreFull):
+        with context.store.write(Growth.SMALL) as session:
+            session.note_connector_of_token(token, connector)
+        known[token] = connector
 
 
 def rename_connector(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:

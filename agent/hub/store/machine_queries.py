@@ -25,6 +25,11 @@ _RENAME_OF_TOKEN = Statement(
     .where(t.tokens.c.id == bindparam("i"), t.tokens.c.machine.is_not(None))
     .values(machine=bindparam("new"))
 )
+_CONNECTOR_OF_TOKEN = Statement(
+    update(t.tokens)
+    .where(t.tokens.c.id == bindparam("i"), func.coalesce(t.tokens.c.connector, literal_column("''")) != bindparam("c"))
+    .values(connector=bindparam("c"))
+)
 _NO_POSITION = removal(t.connector_positions, t.connector_positions.c.connector, t.connector_positions.c.source)
 _POSITIONS = Statement(
     select(
@@ -69,6 +74,9 @@ class MachineQueries:
 
     def rename_machine_of_token(self, token: str, name: str) -> None:
         _RENAME_OF_TOKEN.run(self._db, i=token, new=name)
+
+    def note_connector_of_token(self, token: str, connector: str) -> None:
+        _CONNECTOR_OF_TOKEN.run(self._db, i=token, c=connector)
 
     def connector_positions(self, source: int) -> dict[str, ConnectorPosition]:
         rows = _POSITIONS.rows(self._db, s=source)

@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from agent.hub.domain.model import EventType, ItemStatus
 
-SCHEMA_VERSION = 7
+SCHEMA_VERSION = 8
 """Number of the newest file in `migrations`, which create exactly these tables."""
 
 # Paths sort by their UTF-8 bytes in both databases. PostgreSQL would otherwise use the locale's collation.
@@ -199,6 +199,7 @@ tokens = Table(
     Column("expires_at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger),  # NULL: valid
     Column("machine", Text),  # that joined with an invite; NULL for a token of `hub token`
+    Column("connector", Text),  # that was last seen with it; NULL for none yet
     Index("tokens_revoked", "revoked_at"),
 )
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from sqlalchemy import Integer, bindparam, func, literal_column, select, update
+from sqlalchemy import bindparam, select, update
 
 from agent.hub.domain.ports import Growth
 from agent.hub.store import tables as t
@@ -15,13 +16,8 @@ from agent.hub.store.statements import Statement, insert_into
 SHORTEST_PREFIX = 4
 
 _KNOWN = Statement(select(t.tokens.c.id).where(t.tokens.c.id == bindparam("i")))
-_ADD = Statement(insert_into(t.tokens, "revoked_at"))
+_ADD = Statement(insert_into(t.tokens, "revoked_at", "connector"))
 _ALL = Statement(select(t.tokens).order_by(t.tokens.c.created_at, t.tokens.c.id))
-_FIRST_TWO = Statement(
-    select(t.tokens)
-    .where(func.substr(t.tokens.c.id, literal_column("1"), bindparam("length", type_=Integer)) == bindparam("prefix"))
-    .limit(literal_column("2"))
-)
 _REVOKE = Statement(update(t.tokens).where(t.tokens.c.id == bindparam("i")).values(revoked_at=bindparam("at")))
 _REVOKED = Statement(
     select(t.tokens.c.id).where(t.tokens.c.revoked_at.is_not(None), t.tokens.c.expires_at > bindparam("now"))
@@ -36,6 +32,7 @@ class IssuedToken:
         id: see `agent.hub.auth.token_id`. The token itself is not stored.
         revoked_at: None while it is valid.
         machine: name of the machine that joined with an invite; None for a token of `hub token`.
+        connector: id of the connector that was last seen with it; None for none yet.
     """
 
     id: str
@@ -45,6 +42,36 @@ class IssuedToken:
     expires_at: int
     revoked_at: int | None = None
     machine: str | None = None
+    connector: str | None = None
+
+
+def chosen_token(tokens: Sequence[IssuedToken], text: str, now: int) -> IssuedToken:
+    """Return the one token that a person means: by the beginning of its id or its connector's, or by a machine name.
+
+    Args:
+        now: milliseconds since the epoch. Of several, those that still work are meant.
+
+    Raises:
+        StoreError: no token, or more than one, is meant.
+    """
+    by_id = [one for one in tokens if len(text) >= SHORTEST_PREFIX and _begins(one, text)]
+    # A name may look like the beginning of an id. The tokens of both are meant then, so that neither hides the other.
+    found = [*by_id, *(one for one in tokens if one.machine == text and one not in by_id)]
+    valid = [one for one in found if one.revoked_at is None and one.expires_at > now]
+    meant = found if len(found) == 1 else valid
+    if len(meant) == 1:
+        return meant[0]
+    if meant:
+        ids = ", ".join(one.id for one in meant)
+        raise StoreError(f"more than one token is meant by {text!r}: give the id of one: {ids}.")
+    raise StoreError(
+        f"no token is meant by {text!r}: give a machine's name, or at least {SHORTEST_PREFIX} digits of an id from "
+        "hub tokens or status --machines."
+    )
+
+
+def _begins(token: IssuedToken, prefix: str) -> bool:
+    return token.id.startswith(prefix) or (token.connector or "").startswith(prefix)
 
 
 class TokenRegistry:
@@ -72,25 +99,14 @@ class TokenRegistry:
         with self._store.read() as session:
             return [IssuedToken(*row) for row in _ALL.rows(session.transaction)]
 
-    def revoke(self, prefix: str, now: int) -> IssuedToken:
-        """Revoke the token whose id begins with `prefix`. Revoking it again keeps the first time.
+    def revoke(self, text: str, now: int) -> IssuedToken:
+        """Revoke the token that `chosen_token` returns. Revoking it again keeps the first time.
 
         Raises:
-            StoreError: no token, or more than one, has an id that begins so.
+            StoreError: no token, or more than one, is meant.
         """
         with self._store.write(Growth.SMALL) as session:
-            rows = (
-                _FIRST_TWO.rows(session.transaction, prefix=prefix, length=len(prefix))
-                if len(prefix) >= SHORTEST_PREFIX
-                else ()
-            )
-            if len(rows) != 1:
-                count = "no token has" if not rows else "more than one token has"
-                raise StoreError(
-                    f"{count} an id that begins with {prefix!r}: give at least {SHORTEST_PREFIX} digits "
-                    "of one from hub tokens."
-                )
-            found = IssuedToken(*rows[0])
+            found = chosen_token([IssuedToken(*row) for row in _ALL.rows(session.transaction)], text, now)
             if found.revoked_at is not None:
                 return found
             _REVOKE.run(session.transaction, i=found.id, at=now)
