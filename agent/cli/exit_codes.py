@@ -131,14 +131,19 @@ def for_history(document: Any) -> ExitCode:
 
 
 def for_status(document: Mapping[str, Any]) -> ExitCode:
-    """Return the exit code that ``sync`` would have, judged from the status."""
+    """Return the exit code that ``sync`` would have, judged from the status; AGENT if only an agent is missing."""
     declared = (row["error"]["code"] for row in document.get("declarations", ()) if row.get("error"))
-    codes = (code for source in document["sources"] for code in _of_status(source))
+    runs = document["daemon"]["running"]
+    codes = (code for source in document["sources"] for code in _of_status(source, agent_runs=runs))
     return worst([*codes, *map(for_error, declared), _of_participation(document["sources"])])
 
 
-def _of_status(source: Mapping[str, Any]) -> Iterable[ExitCode]:
+def _of_status(source: Mapping[str, Any], *, agent_runs: bool) -> Iterable[ExitCode]:
     yield from _of_source(source)
+    # A running agent is at work on them. Every state but these names a cause of its own, or is a person's wish.
+    waits = source.get("pending_push") or source.get("pending_pull")
+    if waits and not agent_runs and source["state"] in (SourceState.SYNCING, SourceState.UP_TO_DATE):
+        yield ExitCode.AGENT
     if source.get("error"):
         yield for_error(source["error"]["code"])
     # ``failed`` counts the skipped files that are not left out by policy.

@@ -101,6 +101,19 @@ def test_a_checked_status_exits_as_the_pass_would(changes: dict[str, Any], code:
     assert for_status(status(source(**changes))) == code
 
 
+@pytest.mark.parametrize("waiting", ["pending_push", "pending_pull"])
+def test_changes_that_wait_for_an_agent_are_not_in_sync(waiting: str) -> None:
+    """7: none runs where one is needed. A running agent is at work on them, and a pause is the person's own wish."""
+    waits, alone = source(state="syncing", **{waiting: 1}), {"running": False, "pid": None, "since": None}
+    assert for_status(status(waits)) is ExitCode.DONE
+    assert for_status({**status(waits), "daemon": alone}) is ExitCode.AGENT
+    assert for_status({**status(source()), "daemon": alone}) is ExitCode.DONE
+    conflict = source(state="conflict", conflicts=1, **{waiting: 1})
+    assert for_status({**status(conflict), "daemon": alone}) is ExitCode.CONFLICTS
+    paused = source(state="paused", **{waiting: 1})
+    assert for_status({**status(paused, source()), "daemon": alone}) is ExitCode.DONE
+
+
 def test_the_worst_source_counts() -> None:
     assert for_status(status(source(), source(state="offline"), source(state="conflict"))) is ExitCode.OFFLINE
 

@@ -30,7 +30,7 @@ from agent.core.errors import UsageError
 @folder_option
 @click.option("--watch", is_flag=True, help="Go on until interrupted.")
 @click.option("--machines", is_flag=True, help="Also show how far every machine has come.")
-@click.option("--check", is_flag=True, help="Exit as sync would.")
+@click.option("--check", is_flag=True, help="Exit as sync would; with 7 if changes wait and no agent runs.")
 @click.option("--max-age", metavar="D", help="With --check: exit 1 if a source was last synced longer ago.")
 def status_command(
     app: App, *, folder: str | None, watch: bool, machines: bool, check: bool, max_age: str | None
