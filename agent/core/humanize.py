@@ -134,7 +134,7 @@ def machine_progress(state: str, behind: int | None) -> str:
 
     Args:
         state: up_to_date, behind or unknown.
-        behind: number of changes that it has not read; None if the server does not count them.
+        behind: number of changes that it has not applied; None if the server does not count them.
     """
     if state == "up_to_date":
         return "every change"

@@ -30,6 +30,7 @@ class EngineConfig(Struct, frozen=True):
         source: the source's key in the registry.
         long_poll, ordered_feed, item_results, keeps_history, history, expected_hash, hides_files, blind_resolve,
             conflict_events, inline_limit, resumable_uploads, moves, state_digest: see remotes.protocol.Capabilities.
+        reports_position: the server learns from a poll how far this machine has come.
         accepts: the contents that the server takes, as far as it states that.
         quiet, quiet_most: quiet time before a changed file is scanned, and the longest delay by further changes.
         deletes_quiet, deletes_quiet_most: the same before due deletes are judged.
@@ -61,6 +62,7 @@ class EngineConfig(Struct, frozen=True):
     resumable_uploads: bool = False
     moves: bool = False
     state_digest: bool = False
+    reports_position: bool = False
     accepts: Accepts = TEXT
     limits: DeleteGuardLimits = field(default_factory=DeleteGuardLimits)
     quiet: float = defaults.QUIET_MS / 1000

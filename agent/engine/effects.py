@@ -43,6 +43,7 @@ class Poll(Struct, frozen=True, gc=False):
         wait: seconds the server may wait for an event.
         known: positions of our own events, which the server need not return.
         room: bytes of texts; further pages are read while less has arrived.
+        applied: nothing up to ``state`` is left to fetch or apply, so the server may be told this position.
     """
 
     number: int
@@ -50,6 +51,7 @@ class Poll(Struct, frozen=True, gc=False):
     wait: float
     known: tuple[Span, ...] = ()
     room: int = 0
+    applied: bool = False
 
 
 class OutgoingOperation(WithoutTexts, frozen=True):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.core.reconcile import Step
 from agent.engine.config import RunMode
 from agent.engine.context import EngineContext
 from agent.engine.effects import CheckFeedContinuity, Poll
@@ -29,6 +30,8 @@ class FeedPolling:
         self._nudged = False
         self.others = False
         self._last_poll_at = 0.0
+        self._unreported = False
+        """The server was not told the position of the newest poll, because changes before it were not applied."""
 
     def is_current(self, message: PageArrived) -> bool:
         """Take in the answer to a poll; return True if the saved position is still the one it was asked with."""
@@ -40,6 +43,7 @@ class FeedPolling:
         if call is None or call.state != ctx.source_row.feed_state:
             return False
         if not message.last:
+            self._unreported = True
             in_flight.polls[message.poll] = PollCall(message.page.state, 0.0)
         return True
 
@@ -93,6 +97,9 @@ class FeedPolling:
             # Reading our own operations while more of them are sent would not end.
             if not draining and self._is_due(beside if self._more and not self.others else 0.0):
                 self._poll(behind, 0.0)
+        elif not draining and self._is_report_due():
+            # Beside a poll that waits, and at the end of a pass: other machines would be told an old position.
+            self._poll(behind, 0.0)
         elif ctx.setup.run_mode is RunMode.DAEMON and not current and self._is_due(max(in_flight.next_poll_at, beside)):
             self._poll(
                 behind, ctx.setup.long_poll_seconds if ctx.setup.long_poll and not in_flight.acknowledged_spans else 0.0
@@ -102,6 +109,22 @@ class FeedPolling:
         if moment > self._ctx.now:
             self._ctx.wake(moment)
         return moment <= self._ctx.now
+
+    def _is_report_due(self) -> bool:
+        """Return True if the server can be told a position now that it could not be told before."""
+        setup = self._ctx.setup
+        is_told = setup.reports_position and setup.run_mode is not RunMode.DRY_RUN
+        return is_told and self._unreported and self._is_applied()
+
+    def _is_applied(self) -> bool:
+        """Return True if no change that was read is left to fetch or apply. A parked path waits for a person."""
+        ctx = self._ctx
+        most = len(ctx.parked) + 1
+        return not any(
+            row.path not in ctx.parked
+            for step in (Step.PULL, Step.PULL_DELETE)
+            for row in ctx.index.trees.with_step(ctx.source, step, limit=most)
+        )
 
     def _is_same_server(self) -> bool:
         """Return True if the server still holds the feed that was read; ask it if that is not known."""
@@ -152,5 +175,7 @@ class FeedPolling:
         self._nudged = False
         # While batches are on their way the pages come one at a time, and each decides whether to read on.
         room = 0 if wait or in_flight.batch else CONTENTS_LIMIT - in_flight.contents_size
-        ctx.emit(Poll(in_flight.next_poll, state, wait, tuple(in_flight.acknowledged_spans), room))
+        applied = self._is_applied()
+        self._unreported = not applied
+        ctx.emit(Poll(in_flight.next_poll, state, wait, tuple(in_flight.acknowledged_spans), room, applied))
         in_flight.next_poll += 1

@@ -15,8 +15,8 @@ class RemoteMachine(Struct, frozen=True):
         platform, version: as the machine stated them; None if the server does not repeat them.
         seen_at: RFC 3339 time at which the server last heard of it; None if the server does not tell.
         reached_at: RFC 3339 time at which it reached its position; None if it never reported one.
-        is_current: it has read every change of the source; None if the server does not tell.
-        behind: number of changes that it has not read; None if the server does not count them.
+        is_current: it has applied every change of the source; None if the server does not tell.
+        behind: number of changes that it has not applied; None if the server does not count them.
         is_this: it is this machine.
     """
 

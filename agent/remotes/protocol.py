@@ -279,7 +279,14 @@ class Remote(Protocol):
         """Resume the source for all machines. Only with ``server_pause``."""
 
     def pull(
-        self, source_id: str, state: str | None, wait_seconds: float, now: float, known: Sequence[Span] = ()
+        self,
+        source_id: str,
+        state: str | None,
+        wait_seconds: float,
+        now: float,
+        known: Sequence[Span] = (),
+        *,
+        applied: bool = True,
     ) -> Page:
         """Read the next events after ``state`` (None: from the beginning). Works while the source is paused.
 
@@ -289,6 +296,8 @@ class Remote(Protocol):
             wait_seconds: how long the server may wait for a new event, where it offers that.
             known: spans of positions of our own operations, in order, whose outcomes are known from their answers.
                 Where they come next, they are skipped.
+            applied: this machine holds everything up to ``state`` and ``known``. Only then may the server be told that
+                it has come so far.
 
         Raises:
             RemoteError: CURSOR_LOST if the server cannot continue from ``state``.

@@ -177,11 +177,18 @@ class ObservedRemote:
             self._inner.resume(source_id)
 
     def pull(
-        self, source_id: str, state: str | None, wait_seconds: float, now: float, known: Sequence[Span] = ()
+        self,
+        source_id: str,
+        state: str | None,
+        wait_seconds: float,
+        now: float,
+        known: Sequence[Span] = (),
+        *,
+        applied: bool = True,
     ) -> Page:
         """See ``Remote``."""
         with self._observed("pull"):
-            return self._inner.pull(source_id, state, wait_seconds, now, known)
+            return self._inner.pull(source_id, state, wait_seconds, now, known, applied=applied)
 
     def push(
         self,

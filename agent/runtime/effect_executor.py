@@ -255,9 +255,9 @@ class EffectExecutor:
 
     def _pages(self, remote: Remote, poll: e.Poll) -> Iterator[m.Message]:
         """Read pages while there is room. The next page is fetched while the engine processes the one before."""
-        state, wait, room = poll.state, poll.wait, poll.room
+        state, wait, room, applied = poll.state, poll.wait, poll.room, poll.applied
         while True:
-            page = remote.pull(self._source_id, state, wait, self._clock(), poll.known)
+            page = remote.pull(self._source_id, state, wait, self._clock(), poll.known, applied=applied)
             if page.folders and self._has_moved(page.folders):
                 raise RemoteError(Problem(ProblemKind.BUSY, "folders of selective sync were moved", 1.0))
             room -= page.size
@@ -265,7 +265,8 @@ class EffectExecutor:
             yield m.PageArrived(poll.number, page, last)
             if last:
                 return
-            state, wait = page.state, 0.0
+            # The engine has not applied the page yet.
+            state, wait, applied = page.state, 0.0, False
 
     def _heads_and_conflicts(self, remote: Remote, paths: tuple[str, ...]) -> Iterator[m.Message]:
         """Read the heads, then list the conflicts, so that every conflict that explains a head is in the list."""

@@ -101,6 +101,7 @@ def with_capabilities(config: EngineConfig, capabilities: Capabilities) -> Engin
         config,
         verify_every=config.verify_every if cheap else max(config.verify_every, _DEAR_LISTING_SECONDS),
         long_poll=capabilities.long_poll,
+        reports_position=capabilities.machines,
         ordered_feed=capabilities.ordered_feed,
         item_results=capabilities.item_results,
         keeps_history=capabilities.keeps_history,

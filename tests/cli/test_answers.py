@@ -90,8 +90,8 @@ def test_each_cause_of_slowness_is_named(changes: dict[str, Any], answer: str) -
 @pytest.mark.parametrize(
     ("machines", "answer"),
     [
-        ((LAPTOP, DESK), "yes: every change was read by desk"),
-        ((LAPTOP, {**DESK, "state": "behind", "behind": 3}), "no: desk has read all but 3 changes (last seen"),
+        ((LAPTOP, DESK), "yes: every change is on desk"),
+        ((LAPTOP, {**DESK, "state": "behind", "behind": 3}), "no: desk has all but 3 changes (last seen"),
         ((LAPTOP, {**DESK, "state": "unknown"}), "no: of desk nothing is known (last seen"),
         ((LAPTOP,), "no other machine syncs this folder yet: raven-agent hub invite"),
     ],

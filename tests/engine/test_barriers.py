@@ -25,7 +25,7 @@ class Pages:
     def __init__(self, *pages: Page) -> None:
         self._pages = list(pages)
 
-    def pull(self, *_: object) -> Page:
+    def pull(self, *_: object, **__: object) -> Page:
         """See ``Remote``."""
         return self._pages.pop(0)
 

@@ -10,6 +10,7 @@ from agent.core.model import ABSENT, ApplyOutcome, ApplyResult, Observation, fil
 from agent.core.reconcile import Step
 from agent.engine import effects as e
 from agent.engine import messages as m
+from agent.engine.config import RunMode
 from agent.engine.in_flight import CONTENTS_LIMIT
 from engine.harness import SOURCE, EngineHarness, delete, seen, sha, text_of
 
@@ -262,3 +263,28 @@ def test_a_pause_stops_installs_while_the_feed_is_read_on() -> None:
         page(harness, harness.take(e.Poll), latest(f"{position}.md", f"{position}{text}", position))
     assert not harness.wants(e.ApplyChanges)
     assert harness.engine._ctx.in_flight.contents_size <= CONTENTS_LIMIT
+
+
+def test_a_position_is_told_only_when_everything_before_it_is_applied() -> None:
+    """Other machines read it as "this machine has these files". A poll that waits is not waited for."""
+    harness = joining(reports_position=True)
+    harness.stands()
+    poll = harness.take(e.Poll)
+    assert poll.applied
+    page(harness, poll, latest("a.md", "A", 1))
+    poll = harness.take(e.Poll)
+    assert (poll.state, poll.applied) == ("1", False)
+    harness.tell(m.PageArrived(poll.number, Page((), "1", False, "1")))
+    land(harness, harness.take(e.ApplyChanges))
+    poll = harness.take(e.Poll)
+    assert (poll.state, poll.applied, poll.wait) == ("1", True, 0.0)
+    harness.tell(m.PageArrived(poll.number, Page((), "1", False, "1")))
+    assert not harness.wants(e.Poll)
+
+
+def test_a_pass_that_changes_nothing_tells_no_position_that_it_only_read() -> None:
+    """``status`` without an agent reads the feed and applies nothing."""
+    harness = joining(reports_position=True, run_mode=RunMode.DRY_RUN)
+    harness.stands()
+    page(harness, harness.take(e.Poll), latest("a.md", "A", 1))
+    assert not harness.take(e.Poll).applied

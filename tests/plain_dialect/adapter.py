@@ -172,7 +172,14 @@ class PlainRemote:
         raise _cannot("resume")
 
     def pull(
-        self, source_id: str, state: str | None, wait_seconds: float, now: float, known: Sequence[Span] = ()
+        self,
+        source_id: str,
+        state: str | None,
+        wait_seconds: float,
+        now: float,
+        known: Sequence[Span] = (),
+        *,
+        applied: bool = True,
     ) -> Page:
         """See ``Remote``."""
         return self._feed.pull(source_id, state, self._books(source_id))

@@ -61,8 +61,8 @@ class Recording:
         self.calls: list[tuple[str, tuple[Any, ...]]] = []
 
     def __getattr__(self, name: str) -> Any:
-        def method(*args: Any) -> Any:
-            self.calls.append((name, args))
+        def method(*args: Any, **named: Any) -> Any:
+            self.calls.append((name, (*args, *named.values())))
             if isinstance(self.answer, Exception):
                 raise self.answer
             return iter([self.answer]) if name in LISTS else self.answer
@@ -104,7 +104,9 @@ def test_a_call_passes_unchanged_and_is_seen_once(name: str) -> None:
     answer = PushAnswer(()) if name == "push" else object()
     inner, ticks = Recording(answer), iter([1.0, 3.5])
     returned = called(ObservedRemote(inner, seen.append, ticks=lambda: next(ticks)), name)
-    assert inner.calls == [(name, ARGUMENTS[name])]
+    # A parameter that is named has its default here.
+    named = (True,) if name == "pull" else ()
+    assert inner.calls == [(name, (*ARGUMENTS[name], *named))]
     assert seen == ([] if name in UNSEEN else [CallRecord(name, 2.5)])
     if get_type_hints(getattr(Remote, name)).get("return") is not type(None):
         assert returned == ([answer] if name in LISTS else answer)

@@ -36,6 +36,6 @@ def test_each_dialect_tells_who_is_behind(together: Together) -> None:
     assert "(this machine)" in shown and "all but 1 change" in shown and "is behind; if it stays so" in shown
     together.once(together.drive, together.pinakes)
     assert seen_by(together.raven) == {"own": ["up_to_date"], "others": ["up_to_date", "up_to_date"]}
-    assert "every machine has read every change" in together.raven.run("status", "--machines").out
+    assert "every machine has every change" in together.raven.run("status", "--machines").out
     assert seen_by(together.drive)["own"] == seen_by(together.pinakes)["own"] == ["up_to_date"]
     assert "machines" not in together.raven.json("status")

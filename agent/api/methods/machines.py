@@ -40,25 +40,27 @@ def _asked(agent: Agent, source: SourceEntry) -> SourceMachinesDocument:
     if found is None:
         return _document(source, None, NO_LISTING)
     view = agent.control.call(agent.start_source(source).view)
-    return _document(source, ordered(found, this_is_current=view.state is SourceState.UP_TO_DATE), None)
+    own = True if view.state is SourceState.UP_TO_DATE else False if view.pending_pull else None
+    return _document(source, ordered(found, this_is_current=own), None)
 
 
-def ordered(found: Sequence[RemoteMachine], *, this_is_current: bool) -> list[MachineDocument]:
+def ordered(found: Sequence[RemoteMachine], *, this_is_current: bool | None) -> list[MachineDocument]:
     """Return this machine first, then the others by the time they were last seen, newest first.
 
     Args:
-        this_is_current: this machine knows itself that it is in sync. A server may learn it a minute later.
+        this_is_current: this machine knows itself that it is in sync, or that it has changes left to apply; None if it
+            knows neither. A server may learn it a minute later.
     """
     newest = sorted(found, key=lambda machine: machine.seen_at or "", reverse=True)
     return [
-        machine_document(machine, known_current=machine.is_this and this_is_current)
+        machine_document(machine, known_current=this_is_current if machine.is_this else None)
         for machine in sorted(newest, key=lambda machine: not machine.is_this)
     ]
 
 
-def machine_document(machine: RemoteMachine, *, known_current: bool) -> MachineDocument:
-    """Return one machine. ``known_current`` overrides the server's word."""
-    is_current = True if known_current else machine.is_current
+def machine_document(machine: RemoteMachine, *, known_current: bool | None) -> MachineDocument:
+    """Return one machine. ``known_current``, unless it is None, overrides the server's word."""
+    is_current = machine.is_current if known_current is None else known_current
     state = "unknown" if is_current is None else "up_to_date" if is_current else "behind"
     return MachineDocument(
         id=machine.id,
@@ -67,7 +69,7 @@ def machine_document(machine: RemoteMachine, *, known_current: bool) -> MachineD
         version=machine.version,
         this_machine=machine.is_this,
         state=state,
-        behind=0 if is_current else machine.behind,
+        behind=0 if is_current else machine.behind or None,
         seen_at=machine.seen_at,
         reached_at=machine.reached_at,
     )

@@ -12,7 +12,8 @@ class MachineDocument(Struct, frozen=True, kw_only=True):
         id: of its connector or device on the server.
         this_machine: it is the machine that answers.
         state: up_to_date, behind, or unknown where the server does not tell.
-        behind: changes of the source that it has not read yet; null if the server does not count them.
+        behind: changes of the source that it has not applied yet; null if the server does not count them. A conflict
+            that waits there counts as applied.
         seen_at: time at which the server last heard of it.
         reached_at: time at which it reached its position.
     """

@@ -139,7 +139,7 @@ def _others(facts: Document, typed: str) -> str:
         return f"no other machine syncs this folder yet: raven-agent {_second_machine(source)}"
     behind = [pair for pair in named(others) if pair[0]["state"] != "up_to_date"]
     if not behind:
-        return f"yes: every change was read by {', '.join(name for _, name in named(others))}"
+        return f"yes: every change is on {', '.join(name for _, name in named(others))}"
     words = ", ".join(f"{_share(one, name)} (last seen {when(one['seen_at'])})" for one, name in behind)
     return f"no: {words}: raven-agent status {typed} --machines"
 
@@ -153,7 +153,7 @@ def _second_machine(source: Document) -> str:
 def _share(machine: Document, name: str) -> str:
     if machine["state"] == "unknown":
         return f"of {name} nothing is known"
-    return f"{name} has read {progress_of(machine)}"
+    return f"{name} has {progress_of(machine)}"
 
 
 def _space(facts: Document, typed: str) -> str:

@@ -42,7 +42,7 @@ def machines(document: Sequence[Document], states: Mapping[str, str], now: dt.da
         for source in document
         for machine, name in named(source["machines"])
     ]
-    headings = ("MACHINE", *(("FOLDER",) if several else ()), "HAS READ", "LAST SEEN")
+    headings = ("MACHINE", *(("FOLDER",) if several else ()), "HAS", "LAST SEEN")
     return [*(grid(headings, rows, "") if rows else ()), *_sentences(document, states, now)]
 
 
@@ -109,4 +109,4 @@ def _sentences(document: Sequence[Document], states: Mapping[str, str], now: dt.
         elif not others:
             yield TextLine(f"{where}: no other machine syncs this folder yet", Style.ASIDE)
         elif not behind and all(machine["state"] == "up_to_date" for machine in others):
-            yield TextLine(f"{where}: every machine has read every change", Style.GOOD)
+            yield TextLine(f"{where}: every machine has every change", Style.GOOD)

@@ -13,7 +13,7 @@ from agent.hub.raven.context import HubContext, source_of
 
 
 def list_machines(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
-    """List the connectors and devices that read a source, and the number of changes that each has not read yet.
+    """List the connectors and devices that read a source, and the number of changes behind the position of each.
 
     A connector reads this API. A device reads another API of this hub, and reports its position about once a minute.
     """

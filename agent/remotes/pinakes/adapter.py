@@ -171,12 +171,19 @@ class PinakesRemote:
     # Feed
 
     def pull(
-        self, source_id: str, state: str | None, wait_seconds: float, now: float, known: Sequence[Span] = ()
+        self,
+        source_id: str,
+        state: str | None,
+        wait_seconds: float,
+        now: float,
+        known: Sequence[Span] = (),
+        *,
+        applied: bool = True,
     ) -> Page:
         """See ``Remote``. The cursor of a quiet source is reported to the server, for its display only."""
         page = self._feed.pull(scope_of(source_id), state, self._books(source_id))
         reported_at, cursor = self._acknowledged.get(source_id, (float("-inf"), 0))
-        if state is not None and not page.more and now >= reported_at + ACKNOWLEDGE_SECONDS:
+        if applied and state is not None and not page.more and now >= reported_at + ACKNOWLEDGE_SECONDS:
             # The given state, not the new one: it is committed.
             self._acknowledged[source_id] = now, self._feed.acknowledge(state, cursor)
         return page

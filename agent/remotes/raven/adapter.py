@@ -148,10 +148,18 @@ class RavenRemote:
         self._http.call("sources/resume", {"sourceId": source_id}, limits=DecodeLimits.RECORD)
 
     def pull(
-        self, source_id: str, state: str | None, wait_seconds: float, now: float, known: Sequence[Span] = ()
+        self,
+        source_id: str,
+        state: str | None,
+        wait_seconds: float,
+        now: float,
+        known: Sequence[Span] = (),
+        *,
+        applied: bool = True,
     ) -> Page:
         """See ``Remote``. The last minute of a feed that is not ordered is read again a few times."""
-        alive = self._connector_id if self._capabilities.poll_heartbeat else None
+        # The server takes the position of a poll that names its connector for what that connector has.
+        alive = self._connector_id if applied and self._capabilities.poll_heartbeat else None
         return self._feed.pull(source_id, state, wait_seconds, now, self._capabilities, known, alive)
 
     def push(

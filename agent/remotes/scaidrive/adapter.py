@@ -98,9 +98,7 @@ class ScaiDriveRemote:
         self._feed = ShareFeed(self._calls, self._tree, batches, lambda: self._device)
         self._conflicts = ShareConflicts(self._calls)
         self._uploads = DriveUploads(self._calls)
-        self._sender = Sender(
-            self._calls, self._tree, self._uploads, batches, self._conflicts, self._is_writable
-        )  # fmt: skip
+        self._sender = Sender(self._calls, self._tree, self._uploads, batches, self._conflicts, self._is_writable)
         self._preferences = SharePreferences(self._calls, self._tree, books, lambda: self._device)
         self._acknowledged: dict[str, tuple[float, str | None]] = {}
 
@@ -178,12 +176,19 @@ class ScaiDriveRemote:
     # Feed
 
     def pull(
-        self, source_id: str, state: str | None, wait_seconds: float, now: float, known: Sequence[Span] = ()
+        self,
+        source_id: str,
+        state: str | None,
+        wait_seconds: float,
+        now: float,
+        known: Sequence[Span] = (),
+        *,
+        applied: bool = True,
     ) -> Page:
         """See ``Remote``. The cursor of a quiet share is reported to the server, for its display only."""
         page = self._feed.pull(source_id, state, self._books(source_id))
         reported_at, cursor = self._acknowledged.get(source_id, (float("-inf"), None))
-        if not page.more and now >= reported_at + ACKNOWLEDGE_SECONDS:
+        if applied and not page.more and now >= reported_at + ACKNOWLEDGE_SECONDS:
             self._acknowledged[source_id] = now, self._feed.acknowledge(source_id, state, cursor)
         return page
 

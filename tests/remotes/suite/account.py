@@ -83,6 +83,20 @@ class AccountPromises:
         read("laptop")
         assert found() == {"laptop": (True, True), "desktop": (True, False)}
 
+    def test_a_machine_that_only_read_is_not_listed_as_current(self, world: World) -> None:
+        """What was read and is not applied here may be missing in the folder, as while this machine is paused."""
+        needs(world.can.machines and world.records_positions, "list of machines")
+        world.put("a.md", "A\n")
+        state = None
+        for _ in range(5):
+            page = world.remote.pull(world.source, state, 0.0, world.clock.now, applied=False)
+            state = page.state
+            world.clock.now += 61
+        assert not page.more
+        listing = world.remote.machine_list
+        assert listing is not None
+        assert not any(each.is_current for each in listing.machines(world.source))
+
     def test_a_machine_takes_another_name(self, world: World) -> None:
         """Where the server can rename a connector. It stays the same connector; an unknown one is not found."""
         renamed = world.remote.rename_connector(world.connector, "attic")
