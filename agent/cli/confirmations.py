@@ -235,10 +235,19 @@ def resume(document: Document) -> View:
         return [TextLine(NO_FOLDER, Style.ASIDE)]
     where = " on the server" if document.get("everywhere") else ""
     halted = {row["root"]: row["message"] for row in document.get("halted") or ()}
-    going = [short_home(root) for root in roots if root not in halted]
+    elsewhere = document.get("paused_on_server") or ()
+    going = [short_home(root) for root in roots if root not in halted and root not in elsewhere]
     lines = [TextLine(f"resumed{where}: {', '.join(going)}", Style.GOOD)] if going else []
-    return lines + [
+    lines += [
         TextLine(f"still stopped: {short_home(root)}: {short_homes(why)}", Style.BAD) for root, why in halted.items()
+    ]
+    return lines + [
+        TextLine(
+            f"still paused: {short_home(root)}: it is paused on the server, for all machines; to go on: "
+            f"raven-agent resume {typed_path(root)} --everywhere",
+            Style.CARE,
+        )
+        for root in elsewhere
     ]
 
 

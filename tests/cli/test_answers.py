@@ -74,7 +74,7 @@ def test_the_lid_can_be_closed_when_nothing_waits(changes: dict[str, Any], answe
         ({"notices": "asking"}, "the server does not report changes"),
         ({"agent_runs": False}, "no agent runs"),
         ({"calls_a_minute": 1000}, "the server allows 1000 calls a minute"),
-        ({"state": "paused"}, "it is paused: raven-agent resume"),
+        ({"state": "paused"}, "it is paused: raven-agent status"),
         ({"degraded": ["too many folders are watched"]}, "too many folders are watched"),
         (
             {"progress": {"files_done": 1, "files_total": 4, "eta_seconds": 90.0}},

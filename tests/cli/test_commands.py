@@ -234,6 +234,10 @@ def test_pausing_takes_a_length_of_time(raven: Callable[..., Ran], fake: FakeAge
     assert fake.params("pause") == {"seconds": 5400.0, "everywhere": False}
     assert raven("resume", "--everywhere").code == 0
     assert fake.params("resume") == {"everywhere": True}
+    fake.answers["resume"] = {"changed": True, "roots": ["/n", "/m"], "paused_on_server": ["/n"]}
+    ran = raven("resume")
+    assert ran.code == 1
+    assert "resumed: /m" in ran.out and "to go on: raven-agent resume /n --everywhere" in ran.out
     assert raven("pause", "--for", "1h", "--everywhere").code == 2
     assert raven("pause", "--for", "soon").code == 2
 

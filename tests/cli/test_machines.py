@@ -120,7 +120,7 @@ NOW = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
         ("signed_out", 0, "because it is signed out; the line above says how to sign in"),
         ("halted", 0, "because it is stopped; the lines above say how to go on"),
         ("error", 0, "raven-agent retry"),
-        ("paused", 0, "raven-agent resume"),
+        ("paused", 0, "because it is paused; the line above says how to go on"),
     ],
 )
 def test_what_keeps_a_machine_behind_is_said(state: str | None, seconds: int, words: str) -> None:

@@ -245,6 +245,9 @@ def test_a_local_pause_and_a_pause_on_the_server_differ(home: Home, server: Serv
         with home.daemon() as daemon:
             daemon.call("sync")
             assert daemon.source()["state"] == "paused"
+        if everywhere:
+            said = home.run("resume")
+            assert said.code == 1 and "resumed" not in said.out and "--everywhere" in said.out
         home.json("resume", *everywhere)
         home.sync(code=0)
         assert server.text(source, "a.md") == mark

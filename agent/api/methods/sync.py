@@ -11,7 +11,7 @@ from functools import partial
 from shlex import quote
 from typing import Final
 
-from msgspec import structs
+from msgspec import UNSET, structs
 
 from agent.api.methods.common import (
     chosen_sources,
@@ -286,13 +286,18 @@ def resume(agent: Agent, params: ResumeParams) -> PauseDocument:
             agent.preferences.change(source, structs.replace(source.preference, enabled=True))
     sources = chosen_sources(agent, params)
     document = _set_pause(agent, params, None)
-    found = [_still_halted(agent, source) for source in sources]
-    halted = [one for one in found if one is not None]
-    return structs.replace(document, halted=halted) if halted else document
+    halted, on_server = [], []
+    for source in sources:
+        reason, is_paused = _still_stopped(agent, source)
+        if reason:
+            halted.append(HaltedFolder(readable(str(source.root)), reason))
+        elif is_paused:
+            on_server.append(readable(str(source.root)))
+    return structs.replace(document, halted=halted or UNSET, paused_on_server=on_server or UNSET)
 
 
-def _still_halted(agent: Agent, source: SourceEntry) -> HaltedFolder | None:
-    """Look again after a halt was lifted: its cause may still be there."""
+def _still_stopped(agent: Agent, source: SourceEntry) -> tuple[str | None, bool]:
+    """Look again after a resume: return the cause of a halt that is still there, and if the source is still paused."""
     runner = agent.runner(source.key) or agent.start_source(source, RunMode.DRY_RUN)
     alone = agent.run_mode is not RunMode.DAEMON
     if alone:
@@ -300,7 +305,8 @@ def _still_halted(agent: Agent, source: SourceEntry) -> HaltedFolder | None:
     view = agent.control.call(runner.view)
     # A daemon's view is as old as its last scan, and the folder may have come back since.
     reason = (view.halted if alone else _root_error(agent, source)) or held_message(view)
-    return HaltedFolder(readable(str(source.root)), reason) if reason else None
+    # The pause of this machine is over, so one that is left is the server's.
+    return reason, view.state is SourceState.PAUSED
 
 
 def _root_error(agent: Agent, source: SourceEntry) -> str | None:

@@ -144,6 +144,7 @@ class PauseDocument(Struct, frozen=True, kw_only=True):
         paused_until: null for "until resumed", and after a resume.
         everywhere: true if the server's sources were paused or resumed.
         halted: the folders that do not go on, because their cause to stop is still there.
+        paused_on_server: the folders that do not go on, because their source is paused on the server for all machines.
     """
 
     changed: bool
@@ -151,3 +152,4 @@ class PauseDocument(Struct, frozen=True, kw_only=True):
     paused_until: str | None = None
     everywhere: bool | UnsetType = UNSET
     halted: list[HaltedFolder] | UnsetType = UNSET
+    paused_on_server: list[str] | UnsetType = UNSET

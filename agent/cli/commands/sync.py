@@ -101,9 +101,12 @@ def pause_command(app: App, folder: str | None, length: str | None, everywhere: 
 def resume_command(app: App, folder: str | None, everywhere: bool) -> ExitCode:
     """Continue after a pause.
 
-    Also after a safety stop. Exits with 6 and says why if a folder is still stopped.
+    Also after a safety stop. Exits with 6 and says why if a folder is still stopped, with 1 if it is still paused on
+    the server.
     """
     params = {**folder_params(folder), "everywhere": everywhere}
     document = app.call("resume", params)
     app.output.done(document, confirmations.resume)
-    return ExitCode.HALTED if document.get("halted") else for_chosen(document)
+    if document.get("halted"):
+        return ExitCode.HALTED
+    return ExitCode.FAILED if document.get("paused_on_server") else for_chosen(document)

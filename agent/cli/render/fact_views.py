@@ -27,7 +27,7 @@ _CONFLICTS: Final = {
 _STOPPED: Final = {
     "offline": "the server cannot be reached",
     "signed_out": "you are signed out: raven-agent servers",
-    "paused": "it is paused: raven-agent resume",
+    "paused": "it is paused: raven-agent status",
     "halted": "a safety brake stopped it: raven-agent status",
 }
 

@@ -16,7 +16,7 @@ _OWN: Final = {
     "signed_out": "because it is signed out; the line above says how to sign in",
     "halted": "because it is stopped; the lines above say how to go on",
     "error": "because of the error above; when it is put right: raven-agent retry",
-    "paused": "because it is paused; to go on: raven-agent resume",
+    "paused": "because it is paused; the line above says how to go on",
     "offline": "and catches up when it reaches the server",
 }
 """What keeps this machine behind, by the state of the source. ``status`` shows the cause and the remedy above."""

@@ -122,6 +122,9 @@ def resume(visit: Visit) -> Response:
     done = visit.call("resume", folder=visit.form.text("folder") or None)
     if halted := done.get("halted"):
         return visit.go("/", Notice(f"Still stopped: {halted[0]['message']}", "bad"))
+    if on_server := done.get("paused_on_server"):
+        words = f"Still paused: {on_server[0]} is paused on the server, for all machines."
+        return visit.go("/", Notice(words, "care"))
     return visit.go("/", "It goes on.")
 
 
