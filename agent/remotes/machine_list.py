@@ -41,3 +41,11 @@ class MachineList(Protocol):
             RemoteError: NOT_FOUND if the server does not know the call; any other failed call.
         """
         ...
+
+    def leave(self, source_id: str) -> None:
+        """Take this machine off the list of a source that it no longer syncs, where the server has such a call.
+
+        Raises:
+            RemoteError: NOT_FOUND if the server does not know the call; any other failed call.
+        """
+        ...

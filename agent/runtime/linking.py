@@ -6,6 +6,7 @@ any thread but the control thread. Callers that make or change links hold ``agen
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import random
@@ -34,6 +35,8 @@ from agent.settings.links import LOCAL_HUB, SourceEntry
 
 log = logging.getLogger(__name__)
 
+_RECENT_SECONDS: Final = 60.0
+"""Seconds for which an answer proves that a server can be asked."""
 _WRITE_RANK: Final = {Mode.IMPORT_ONLY: 0, Mode.LOCAL_TO_CLOUD: 1, Mode.BIDIRECTIONAL: 2}
 """Modes by how much they write. A link may write less than its source's own mode, never more."""
 
@@ -251,7 +254,20 @@ def remove_link(agent: Agent, source: SourceEntry) -> int:
     # A status that was being asked for may have started it again before the link was gone.
     agent.stop_source(source.key)
     clear_index(agent, source.key)
+    _leave(agent, source)
     return unsent
+
+
+def _leave(agent: Agent, source: SourceEntry) -> None:
+    """Take this machine off the server's list of the source. A server that cannot be reached goes on listing it."""
+    if any((one.server, one.source_id) == (source.server, source.source_id) for one in agent.registry.sources):
+        return
+    with contextlib.suppress(AgentError):
+        if agent.server(source.server).check(_RECENT_SECONDS) is not None:
+            return
+        listing = agent.connection(source.server).remote.machine_list
+        if listing is not None:
+            listing.leave(source.source_id)
 
 
 def _queue_conflict_texts(agent: Agent, source: SourceEntry) -> None:

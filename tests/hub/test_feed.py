@@ -225,6 +225,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
     "sources/archive": {},
     "sources/delete": {},
     "sources/machines": {},
+    "sources/leave": {"connectorId": UNKNOWN},
     "sources/files": {},
     "sources/digest": {},
     "sources/file": {"relativePath": "a.md"},

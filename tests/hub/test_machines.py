@@ -74,6 +74,22 @@ def test_a_position_that_stands_is_not_written_again(hub: InProcess) -> None:
     assert written[0] == written[1] == written[2]
 
 
+def test_a_machine_that_leaves_a_source_is_not_listed(hub: InProcess) -> None:
+    """Until it reads the source again. No other machine leaves by that, and no other user can have it leave."""
+    source, connector, other = hub.source(), hub.connector(), hub.connector()
+    for each in (connector, other):
+        hub.wall.now += 2 * FLUSH_MS
+        hub.ok("sources/deltas", sourceId=source, connectorId=each)
+    hub.ok("sources/leave", sourceId=source, connectorId=connector)
+    hub.wall.now += 2 * FLUSH_MS
+    hub.ok("connectors/heartbeat", connectorId=other)
+    assert machines(hub, source).keys() == machines(restarted(hub), source).keys() == {other}
+    assert hub.refused("sources/leave", sourceId=source, connectorId=UNKNOWN) == (404, "Connector not found")
+    assert hub.beside(STRANGER).refused("sources/leave", sourceId=source, connectorId=other)[0] == 404
+    hub.ok("sources/deltas", sourceId=source, connectorId=connector)
+    assert machines(hub, source).keys() == {connector, other}
+
+
 def test_strangers_move_and_see_no_position(hub: InProcess) -> None:
     """An unknown connector and one of another workspace are not recorded."""
     source = hub.source()

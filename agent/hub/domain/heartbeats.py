@@ -60,6 +60,12 @@ class HeartbeatBuffer:
             self._seen, self._new = {}, {}
             return batch
 
+    def forget(self, connector: str, source: int) -> None:
+        """Forget the position of a connector in a source, given by its number."""
+        with self._lock:
+            self._known.pop((connector, source), None)
+            self._new.pop((connector, source), None)
+
     def put_back(self, batch: HeartbeatBatch) -> None:
         """Take back the positions of a batch that could not be written. Newer ones stay."""
         with self._lock:

@@ -73,6 +73,9 @@ class StoreSession(DriveStoreSession, AccountStoreSession, Protocol):
     def save_heartbeats(self, batch: HeartbeatBatch) -> None:
         """Write the newest heartbeats and positions of connectors."""
 
+    def remove_connector_position(self, connector: str, source: int) -> None:
+        """Remove the position of a connector in the feed of a source."""
+
     def connector_positions(self, source: int) -> dict[str, ConnectorPosition]:
         """Return the positions of connectors in the feed of a source, by connector."""
 

@@ -40,6 +40,7 @@ HANDLERS: dict[str, Handler] = {
     "sources/archive": registry.archive,
     "sources/delete": registry.delete,
     "sources/machines": machines.list_machines,
+    "sources/leave": machines.leave,
     "sources/files": files.list_files,
     "sources/digest": files.digest,
     "sources/file": files.read_file,

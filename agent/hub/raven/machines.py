@@ -1,4 +1,4 @@
-"""The endpoint that shows the position of every machine of a source."""
+"""The endpoints for the positions of the machines of a source."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import Any
 
-from agent.hub.answers import timestamp
+from agent.hub.answers import HubError, timestamp
 from agent.hub.domain.model import Caller, Connector, ConnectorPosition, Source, SourceDevice
-from agent.hub.domain.ports import StoreSession
-from agent.hub.raven.context import HubContext, source_of
+from agent.hub.domain.ports import Growth, StoreSession
+from agent.hub.raven.context import HubContext, is_own_connector, source_of
 
 
 def list_machines(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
@@ -22,6 +22,22 @@ def list_machines(context: HubContext, caller: Caller, body: Mapping[str, Any]) 
         connectors = [*_connectors(context, session, caller, source)]
         devices = [_of_device(source, device) for device in session.source_devices(source.number)]
     return {"sourceId": source.id, "lastCursor": source.last_cursor, "machines": [*connectors, *devices]}
+
+
+def leave(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
+    """Forget the position of a connector in a source, so that it is not listed until it reads the source again.
+
+    Raises:
+        HubError: 404 for an unknown source or connector, 403 for another user's connector.
+    """
+    connector = body["connectorId"]
+    with context.store.write(Growth.SMALL) as session:
+        source = source_of(session, caller, body["sourceId"])
+        if not is_own_connector(context, session, caller, connector):
+            raise HubError(404, "Connector not found")
+        context.heartbeats.forget(connector, source.number)
+        session.remove_connector_position(connector, source.number)
+    return {"sourceId": source.id, "connectorId": connector}
 
 
 def _connectors(

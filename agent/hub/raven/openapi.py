@@ -164,6 +164,7 @@ ANSWERS: dict[str, Schema] = {
     "sources/archive": _SOURCE,
     "sources/delete": _SOURCE,
     "sources/machines": _record({"sourceId": UUID, "lastCursor": COUNT, "machines": _list(_MACHINE)}),
+    "sources/leave": _record({"sourceId": UUID, "connectorId": UUID}),
     "sources/files": _list(_record(_FILE_FIELDS)),
     "sources/digest": _record({"sourceId": UUID, "digest": TEXT}),
     "sources/file": _record(_FILE_FIELDS | {"content": TEXT, "versions": _VERSIONS}),

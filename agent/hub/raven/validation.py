@@ -109,6 +109,7 @@ FIELDS: dict[str, tuple[Field, ...]] = {
     "sources/archive": (_SOURCE, Field("archived", FieldType.BOOLEAN, Requirement.OPTIONAL)),
     "sources/delete": (_SOURCE,),
     "sources/machines": (_SOURCE,),
+    "sources/leave": (_SOURCE, Field("connectorId", FieldType.UUID)),
     "sources/files": (
         _SOURCE,
         Field("limit", FieldType.INTEGER, Requirement.OPTIONAL, least=1, most=10_000),
@@ -158,6 +159,7 @@ WRITERS = frozenset(
         "sources/rename",
         "sources/archive",
         "sources/delete",
+        "sources/leave",
         "sources/file/update",
         "sources/push-batch",
         "sources/conflicts/resolve",

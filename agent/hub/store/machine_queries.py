@@ -69,6 +69,9 @@ class MachineQueries:
         rows = [(*key, place.position, place.at) for key, place in places]
         add_rows(self._db, t.connector_positions, rows, OnDuplicate.LEFT_ALONE)
 
+    def remove_connector_position(self, connector: str, source: int) -> None:
+        _NO_POSITION.run(self._db, connector=connector, source=source)
+
     def rename_connector(self, connector: str, name: str, now: int) -> None:
         _RENAME_CONNECTOR.run(self._db, i=connector, new=name, at=now)
 

@@ -23,6 +23,9 @@ class AccountMachines:
         newest = self._newest(max((device.position for device in reported), default=0))
         return [self._machine(device, newest) for device in reported]
 
+    def leave(self, source_id: str) -> None:
+        """See ``MachineList``. The server has no such call; its user deletes a device that is not used any more."""
+
     def _machine(self, device: DeviceRow, newest: int | None) -> RemoteMachine:
         is_current = None if newest is None else device.position >= newest
         return RemoteMachine(

@@ -7,6 +7,7 @@ from typing import Any
 
 from agent.remotes.fields import maybe_text, number, row, rows, text
 from agent.remotes.http.client import HttpClient
+from agent.remotes.http.decode import DecodeLimits
 from agent.remotes.machine_list import RemoteMachine
 
 
@@ -25,6 +26,12 @@ class RavenMachines:
         """See ``MachineList``."""
         answer = row(self._http.call("sources/machines", {"sourceId": source_id}).data, "record")
         return [self._machine(value) for value in rows(answer.get("machines"), "machine")]
+
+    def leave(self, source_id: str) -> None:
+        """See ``MachineList``."""
+        if self._connector_id is not None:
+            body = {"sourceId": source_id, "connectorId": self._connector_id}
+            self._http.call("sources/leave", body, limits=DecodeLimits.RECORD)
 
     def _machine(self, value: Mapping[str, Any]) -> RemoteMachine:
         behind = number(value, "behind")

@@ -32,6 +32,9 @@ class ShareMachines:
         found = (self._machine(source_id, device) for device in newest)
         return [machine for machine in found if machine is not None]
 
+    def leave(self, source_id: str) -> None:
+        """See ``MachineList``. The server has no such call; its user deletes a device that is not used any more."""
+
     def _machine(self, share: str, device: DeviceListing) -> RemoteMachine | None:
         """Return a device with its position; None if it never reported one for this share."""
         query: dict[str, str | int] = {"share_id": share, "device_id": device.id}
