@@ -112,7 +112,8 @@ NOW = dt.datetime(2026, 1, 2, 3, 4, 5, tzinfo=dt.UTC)
     ("state", "seconds", "words"),
     [
         (None, 60, "desk is behind; if it stays so, type there: raven-agent status"),
-        (None, 3600, "desk is behind and silent; start raven-agent there"),
+        (None, 3600, "desk is behind and silent: it is off, signed out, revoked or unlinked"),
+        (None, 40 * 86400, "desk is behind and was not heard of for 40 days; if it no longer syncs this folder"),
         ("up_to_date", 0, "this machine is behind and catches up by itself"),
         ("syncing", 0, "this machine is behind and catches up by itself"),
         ("conflict", 0, "this machine is behind and catches up by itself"),

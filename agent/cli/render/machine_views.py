@@ -23,6 +23,8 @@ _OWN: Final = {
 
 _RECENT_SECONDS: Final = 600
 """The server hears of a machine that runs at least every five minutes."""
+_GONE_SECONDS: Final = 30 * 86400
+"""After this silence a machine is more likely gone than switched off."""
 
 
 def machines(document: Sequence[Document], states: Mapping[str, str], now: dt.datetime) -> View:
@@ -83,9 +85,19 @@ def words_of_one_behind(name: str, state: str | None, seen_at: object, now: dt.d
     if state is not None:
         return f"this machine is behind {_OWN.get(state, _BY_ITSELF)}"
     then = parse_time(seen_at)
-    if then is not None and (now - then).total_seconds() < _RECENT_SECONDS:
+    silence = None if then is None else (now - then).total_seconds()
+    if silence is not None and silence >= _GONE_SECONDS:
+        days = int(silence // 86400)
+        return (
+            f"{name} is behind and was not heard of for {days} days; if it no longer syncs this folder "
+            "or its token was revoked, leave it so; else start raven-agent there"
+        )
+    if silence is not None and silence < _RECENT_SECONDS:
         return f"{name} is behind; if it stays so, type there: raven-agent status"
-    return f"{name} is behind and silent; start raven-agent there; raven-agent status there says if it is signed out"
+    return (
+        f"{name} is behind and silent: it is off, signed out, revoked or unlinked; to go on, start raven-agent there; "
+        "raven-agent status there says if it is signed out"
+    )
 
 
 def progress_of(machine: Document) -> str:
