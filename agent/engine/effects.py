@@ -43,7 +43,7 @@ class Poll(Struct, frozen=True, gc=False):
         wait: seconds the server may wait for an event.
         known: positions of our own events, which the server need not return.
         room: bytes of texts; further pages are read while less has arrived.
-        applied: nothing up to ``state`` is left to fetch or apply, so the server may be told this position.
+        applied: nothing up to ``state`` is left to fetch or apply, so the server may learn this position.
     """
 
     number: int

@@ -31,7 +31,7 @@ class FeedPolling:
         self.others = False
         self._last_poll_at = 0.0
         self._unreported = False
-        """The server was not told the position of the newest poll, because changes before it were not applied."""
+        """The newest poll did not report its position to the server, because changes before it were not applied."""
 
     def is_current(self, message: PageArrived) -> bool:
         """Take in the answer to a poll; return True if the saved position is still the one it was asked with."""
@@ -98,7 +98,7 @@ class FeedPolling:
             if not draining and self._is_due(beside if self._more and not self.others else 0.0):
                 self._poll(behind, 0.0)
         elif not draining and self._is_report_due():
-            # Beside a poll that waits, and at the end of a pass: other machines would be told an old position.
+            # Beside a poll that waits, and at the end of a pass: other machines would see an old position.
             self._poll(behind, 0.0)
         elif ctx.setup.run_mode is RunMode.DAEMON and not current and self._is_due(max(in_flight.next_poll_at, beside)):
             self._poll(
@@ -111,10 +111,10 @@ class FeedPolling:
         return moment <= self._ctx.now
 
     def _is_report_due(self) -> bool:
-        """Return True if the server can be told a position now that it could not be told before."""
+        """Return True if a position can be reported now that could not be reported before."""
         setup = self._ctx.setup
-        is_told = setup.reports_position and setup.run_mode is not RunMode.DRY_RUN
-        return is_told and self._unreported and self._is_applied()
+        reports = setup.reports_position and setup.run_mode is not RunMode.DRY_RUN
+        return reports and self._unreported and self._is_applied()
 
     def _is_applied(self) -> bool:
         """Return True if no change that was read is left to fetch or apply. A parked path waits for a person."""

@@ -296,7 +296,7 @@ class Remote(Protocol):
             wait_seconds: how long the server may wait for a new event, where it offers that.
             known: spans of positions of our own operations, in order, whose outcomes are known from their answers.
                 Where they come next, they are skipped.
-            applied: this machine holds everything up to ``state`` and ``known``. Only then may the server be told that
+            applied: this machine holds everything up to ``state`` and ``known``. Only then may the server learn that
                 it has come so far.
 
         Raises:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from msgspec import structs
 
 from agent.core.errors import Problem, ProblemKind
@@ -25,7 +27,7 @@ def superseded(path: str, text: str, position: int) -> Upsert:
     return Upsert(path, sha(text), position, text.encode())
 
 
-def joining(here: dict[str, str] | None = None, **groups: int) -> EngineHarness:
+def joining(here: dict[str, str] | None = None, **groups: Any) -> EngineHarness:
     """Has looked at its folder and read nothing of the feed yet."""
     harness = EngineHarness(hub=True)
     harness.setup = structs.replace(harness.setup, **groups)
@@ -265,7 +267,7 @@ def test_a_pause_stops_installs_while_the_feed_is_read_on() -> None:
     assert harness.engine._ctx.in_flight.contents_size <= CONTENTS_LIMIT
 
 
-def test_a_position_is_told_only_when_everything_before_it_is_applied() -> None:
+def test_a_position_is_reported_once_it_is_applied() -> None:
     """Other machines read it as "this machine has these files". A poll that waits is not waited for."""
     harness = joining(reports_position=True)
     harness.stands()
@@ -282,7 +284,22 @@ def test_a_position_is_told_only_when_everything_before_it_is_applied() -> None:
     assert not harness.wants(e.Poll)
 
 
-def test_a_pass_that_changes_nothing_tells_no_position_that_it_only_read() -> None:
+def test_an_applied_position_is_reported_beside_a_poll() -> None:
+    """That poll may wait for a minute, and began before the change was applied."""
+    harness = joining(reports_position=True, run_mode=RunMode.DAEMON, long_poll=True)
+    harness.stands()
+    page(harness, harness.take(e.Poll), latest("a.md", "A", 1))
+    harness.tell(m.PageArrived(harness.take(e.Poll).number, Page((), "1", False, "1")))
+    waiting = harness.take(e.Poll)
+    assert (waiting.applied, waiting.wait > 0) == (False, True)
+    land(harness, harness.take(e.ApplyChanges))
+    report = harness.take(e.Poll)
+    assert (report.state, report.applied, report.wait) == ("1", True, 0.0)
+    harness.tell(m.PageArrived(report.number, Page((), "1", False, "1")))
+    assert not harness.wants(e.Poll)
+
+
+def test_a_dry_run_reports_no_position_that_it_only_read() -> None:
     """``status`` without an agent reads the feed and applies nothing."""
     harness = joining(reports_position=True, run_mode=RunMode.DRY_RUN)
     harness.stands()

@@ -6,9 +6,7 @@ from scenarios.conftest import Machines
 from support.servers import HubServer
 
 
-def test_a_machine_is_listed_by_what_it_has_applied_and_leaves_with_its_link(
-    machine: Machines, shared_hub: HubServer
-) -> None:
+def test_a_machine_is_listed_by_what_it_has_applied(machine: Machines, shared_hub: HubServer) -> None:
     """A status without an agent reads the changes of others and applies none; an unlinked machine syncs nothing."""
     one, two = machine("one"), machine("two")
     one.login(shared_hub)

@@ -397,5 +397,4 @@ def _version(version: VersionRow, content: bytes | None) -> RemoteVersion:
 
 
 def _cannot(what: str) -> RemoteCallError:
-    problem = Problem(ProblemKind.BAD_REQUEST, f"the server has no {what}")
-    return RemoteCallError(problem, SideEffect.NONE)
+    return RemoteCallError(Problem(ProblemKind.BAD_REQUEST, f"the server has no {what}"), SideEffect.NONE)
