@@ -27,7 +27,6 @@ READ_ELSEWHERE = {
     "rate": "api/methods/links.py",
     "nudges": "runtime/server_session.py",
     "poll_heartbeat": "remotes/raven/adapter.py",
-    "machines": "remotes/raven/adapter.py",
 }
 """Fields that no engine needs: the file that reads each."""
 
