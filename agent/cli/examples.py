@@ -11,7 +11,7 @@ Example = tuple[str, str]
 
 EXAMPLES: Final[dict[str, tuple[Example, ...]]] = {
     "up": (
-        ("up ~/notes", "sync a folder, without an account with a hub on this machine, until Ctrl-C"),
+        ("up ~/notes", "sync a folder with the hub on this machine, until Ctrl-C"),
         ("up ~/notes --once", "sync it once and come back"),
         ("up ~/papers --include '**/*.tex'", "also sync the LaTeX files"),
     ),

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from agent.core.errors import UsageError
 from agent.core.model import Mode
 from agent.core.scope import SyncPreference
 from agent.settings.server_url import origin_of
@@ -211,30 +210,6 @@ def with_server(registry: Registry, server: ServerEntry) -> Registry:
 def without_server(registry: Registry, name: str) -> Registry:
     """Remove the account. Its links stay and wait for a login of the same name."""
     return dataclasses.replace(registry, servers=tuple(s for s in registry.servers if s.name != name))
-
-
-def account_for_up(registry: Registry, hub: str | None) -> str:
-    """Return the account for a folder that ``up`` links without ``--server``: the only one, else the embedded hub.
-
-    Args:
-        hub: the account of the embedded hub that a flag asks for; None where no flag does.
-
-    Raises:
-        UsageError: several accounts are known, or a hub would start beside the account that is.
-    """
-    names = [server.name for server in registry.servers]
-    others = [name for name in names if name not in LOCAL_ACCOUNTS]
-    if not others:
-        return hub or LOCAL_HUB
-    if len(names) > 1:
-        raise UsageError("several servers are known", f"choose one with --server: {', '.join(names)}")
-    if hub is not None:
-        # Two hubs would hold one person's files apart from each other, and nothing would say so.
-        raise UsageError(
-            f"that flag is for a hub on this machine, and the account here is {others[0]}",
-            f"leave the flag out to sync with {others[0]}; or for a hub of this machine too: --server {hub}",
-        )
-    return others[0]
 
 
 def with_source(registry: Registry, source: SourceEntry) -> Registry:

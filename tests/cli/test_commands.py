@@ -364,20 +364,16 @@ def test_up_links_an_unlinked_folder_to_the_embedded_hub(
     assert fake.params("sync")["folder"] == str(tmp_path)
 
 
-def test_up_uses_the_account_that_is_known(
+def test_up_says_that_a_known_account_is_not_used(
     raven: Callable[..., Ran], fake: FakeAgent, home: Home, tmp_path: Path
 ) -> None:
-    """It starts no hub beside it, and refuses a flag that would, with the next step."""
+    """After a join, a hub of this machine's own beside the joined one would keep the files apart without a word."""
     joined = ServerEntry("desk", "https://desk:8675", "local", pin="ab" * 32)
     save_registry(home.registry_file, Registry((joined,)))
-    fake.answers |= {"link": plan(upload=1), "sync": passed()}
-    for flag in ("--port=9", "--all-files"):
-        ran = raven("up", str(tmp_path), "--once", flag)
-        assert ran.code == 2 and "the account here is desk" in ran.err and "--server local" in ran.err
-    assert fake.calls == []
-    assert raven("up", str(tmp_path), "--once").code == 0
-    assert fake.params("link")["server"] == "desk"
-    assert "ensure_local_hub" not in {method for method, _ in fake.calls}
+    fake.answers |= {"ensure_local_hub": {"url": "http://127.0.0.1:9"}, "link": plan(upload=1), "sync": passed()}
+    ran = raven("up", str(tmp_path), "--once")
+    assert ran.code == 0 and fake.params("link")["server"] == "local"
+    assert "not with desk" in ran.err and "--server desk" in ran.err
 
 
 def test_up_with_a_server_needs_no_hub(raven: Callable[..., Ran], fake: FakeAgent, tmp_path: Path) -> None:

@@ -23,7 +23,6 @@ from agent.settings.links import (
     Registry,
     ServerEntry,
     SourceEntry,
-    account_for_up,
     with_server,
     with_source,
     without_server,
@@ -177,33 +176,6 @@ def test_the_machine_id_is_stable_and_tells_nothing(tmp_path: Path) -> None:
     home = Home.from_environment({"RAVEN_AGENT_HOME": str(tmp_path)})
     assert machine_id(home) == machine_id(home)
     assert len(machine_id(home)) == 32
-
-
-@pytest.mark.parametrize(
-    ("names", "hub", "expected"),
-    [
-        ((), None, "local"),
-        ((), "local-files", "local-files"),
-        (("local",), None, "local"),
-        (("local", "local-files"), "local", "local"),
-        (("desk",), None, "desk"),
-        (("desk",), "local", None),
-        (("desk",), "local-files", None),
-        (("desk", "local"), None, None),
-        (("desk", "work"), None, None),
-    ],
-)
-def test_up_chooses_the_only_account_before_a_hub(
-    names: tuple[str, ...], hub: str | None, expected: str | None
-) -> None:
-    """Where it is not certain which one is meant, or a hub would start beside the account, it asks for --server."""
-    registry = Registry(tuple(replace(SERVER, name=name) for name in names))
-    if expected is None:
-        with pytest.raises(UsageError) as caught:
-            account_for_up(registry, hub)
-        assert "--server" in str(caught.value.hint)
-    else:
-        assert account_for_up(registry, hub) == expected
 
 
 def test_later_keys_of_an_account_are_left_out_if_empty(tmp_path: Path) -> None:

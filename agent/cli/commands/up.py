@@ -12,8 +12,9 @@ import click
 
 from agent.cli import render
 from agent.cli.command import App, command, include_option, yes_option
-from agent.cli.commands.folders import link_with_consent, server_option
+from agent.cli.commands.folders import link_with_consent
 from agent.cli.commands.run import once_no_command_holds_it, stop_on_signal
+from agent.cli.completions import ACCOUNT
 from agent.cli.exit_codes import ExitCode
 from agent.cli.humanize import folder_path, path_params, short_home
 from agent.core.errors import UsageError
@@ -27,7 +28,7 @@ VIEW_END_SECONDS = 2.0
 
 @command("up")
 @click.argument("folder")
-@server_option
+@click.option("--server", type=ACCOUNT, metavar="NAME", help="The account; else the hub on this machine.")
 @include_option
 @click.option("--all-files", is_flag=True, help="Sync files of any kind and size, not only notes.")
 @click.option("--port", type=click.IntRange(0, 65_535), metavar="P", help="Port of the embedded hub.")
@@ -48,20 +49,21 @@ def up_command(
 ) -> ExitCode:
     """Sync FOLDER: nothing else is needed.
 
-    A folder that is not linked yet is linked to --server, else to the account that is known, else to a hub that runs
-    inside the agent. Ctrl-C ends it. With --all-files that hub keeps images, PDFs and videos too.
+    A folder that is not linked yet is linked to --server, else to a hub that runs inside the agent. Ctrl-C ends it.
+    With --all-files that hub keeps images, PDFs and videos too.
     """
     from agent.cli.commands.sync import pass_of
-    from agent.settings.links import LOCAL_FILES, LOCAL_HUB
+    from agent.settings.links import LOCAL_FILES
 
     if all_files and server not in (None, LOCAL_FILES):
         raise UsageError("--all-files is for the embedded hub", "leave one of --all-files and --server out")
+    if all_files:
+        server = LOCAL_FILES
+
     root = folder_path(folder)
     if not create:
         _require_folder(app, root)
     with app.connect() as client:
-        if server is None:
-            server = _account(app, root, LOCAL_FILES if all_files else LOCAL_HUB if port is not None else None)
         _ensure_linked(app, client, root, server=server, include=include, port=port, yes=yes)
         is_daemon = client.is_daemon
         if once:
@@ -97,25 +99,6 @@ def _require_folder(app: App, root: str) -> None:
     raise missing_folder(path)
 
 
-def _account(app: App, root: str, hub: str | None) -> str | None:
-    """Return the account for a folder without ``--server``; None to go on with the one that it is linked with.
-
-    Args:
-        hub: the account of the embedded hub that a flag asks for; None where no flag does.
-
-    Raises:
-        UsageError: several accounts are known, or a hub would start beside the account that is.
-    """
-    from agent.runtime.registry_store import with_environment
-    from agent.settings.links import LOCAL_FILES, account_for_up
-    from agent.settings.registry_file import load_registry
-
-    registry = with_environment(load_registry(app.home.registry_file), app.settings())
-    if registry.source_at(Path(root)) is not None:
-        return LOCAL_FILES if hub == LOCAL_FILES else None
-    return account_for_up(registry, hub)
-
-
 def _ensure_linked(
     app: App,
     client: Client,
@@ -129,7 +112,8 @@ def _ensure_linked(
     from agent.settings.links import LOCAL_ACCOUNTS, LOCAL_FILES, LOCAL_HUB
     from agent.settings.registry_file import load_registry
 
-    known = load_registry(app.home.registry_file).source_at(Path(root))
+    registry = load_registry(app.home.registry_file)
+    known = registry.source_at(Path(root))
     chosen = server or (known.server if known else LOCAL_HUB)
     hub: dict[str, Any] | None = None
     if chosen in LOCAL_ACCOUNTS:
@@ -152,6 +136,14 @@ def _ensure_linked(
         place = short_home(hub.get("data") or app.home.hub_dir)
         app.output.note(f"your files are kept on this machine only, by the hub at {hub['url']} (in {place})")
         app.output.note("another machine: raven-agent hub invite")
+        others = [account.name for account in registry.servers if account.name not in LOCAL_ACCOUNTS]
+        if others and known is None and server is None:
+            # Two hubs would hold one person's files apart from each other, and nothing would say so.
+            typed = short_home(root)
+            app.output.note(
+                f"not with {' or '.join(others)}; for that: raven-agent unlink {typed}, "
+                f"then raven-agent link {typed} --server {others[0]}"
+            )
 
 
 def _note_port(app: App, hub: dict[str, Any], wanted: int | None) -> None:
