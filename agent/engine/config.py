@@ -30,6 +30,7 @@ class EngineConfig(Struct, frozen=True):
         source: the source's key in the registry.
         long_poll, ordered_feed, item_results, keeps_history, history, expected_hash, hides_files, blind_resolve,
             conflict_events, inline_limit, resumable_uploads, moves, state_digest: see remotes.protocol.Capabilities.
+            None is assumed before the server states it: a head that a decision replaces is then kept first.
         reports_position: the server learns from a poll how far this machine has come.
         accepts: the contents that the server takes, as far as it states that.
         quiet, quiet_most: quiet time before a changed file is scanned, and the longest delay by further changes.
@@ -53,7 +54,7 @@ class EngineConfig(Struct, frozen=True):
     ordered_feed: bool = False
     item_results: bool = False
     keeps_history: bool = False
-    history: bool = True
+    history: bool = False
     expected_hash: bool = False
     hides_files: bool = False
     blind_resolve: bool = False

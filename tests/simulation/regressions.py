@@ -243,4 +243,9 @@ REGRESSIONS = (
         Plan(1010319, "pinakes"),
         ("decides d/e/b.md: keep_raven", "server  moves d/e/b.md to b.txt"),
     ),
+    Regression(
+        "a_head_is_kept_before_a_decision_while_the_server_is_not_known",
+        Plan(1021150, "pinakes"),
+        ("server  edit g/c.md = a", "decides g/c.md: manual_merge"),
+    ),
 )
