@@ -23,7 +23,7 @@ class HubContext:
     Attributes:
         heartbeats: those that are not written yet.
         connector_owners: user by (workspace, connector id), a cache: a connector never changes its owner.
-        token_connectors: connector id by token id, as last written: a heartbeat writes it only when it is another one.
+        noted_tokens: ids of the tokens whose connector was written by a heartbeat.
         committed: called with a source's id after a transaction that added events to it is durable.
     """
 
@@ -32,7 +32,7 @@ class HubContext:
     new_id: NewId
     committed: Callable[[str], None]
     connector_owners: dict[tuple[str, str], str] = field(default_factory=dict)
-    token_connectors: dict[str, str] = field(default_factory=dict)
+    noted_tokens: set[str] = field(default_factory=set)
     heartbeats: HeartbeatBuffer = field(default_factory=HeartbeatBuffer)
 
 

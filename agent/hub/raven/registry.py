@@ -65,9 +65,13 @@ def heartbeat(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> d
 
 
 def _note_connector(context: HubContext, token: str, connector: str) -> None:
-    """Write which connector uses a token. A machine that joined again has another token, and registers no more."""
-    known = context.token_connectors
-    if known.get(token) == connector:
+    """Write which connector uses a token, once for each token that this process sees.
+
+    A machine that joined again has another token, and registers no more. Several machines may share a token: written
+    with each heartbeat, their connectors would replace each other without end.
+    """
+    known = context.noted_tokens
+    if token in known:
         return
     if len(known) >= MAX_CACHED_OWNERS:
         known.clear()
@@ -75,7 +79,7 @@ def _note_connector(context: HubContext, token: str, connector: str) -> None:
     with contextlib.suppress(StoreUnavailable, StoreFull):
         with context.store.write(Growth.SMALL) as session:
             session.note_connector_of_token(token, connector)
-        known[token] = connector
+        known.add(token)
 
 
 def rename_connector(context: HubContext, caller: Caller, body: Mapping[str, Any]) -> dict[str, object]:
