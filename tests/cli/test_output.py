@@ -339,10 +339,10 @@ def test_an_undo_of_deletes_names_the_files_that_come_back() -> None:
     files.append({"root": "/notes", "path": "alone.md", "before": True})
     document = {**passed(), "undone": 30, "undone_before": 1, "undone_files": files}
     shown = [line.text for line in render.sync(document) if isinstance(line, TextLine)][1:]
-    assert shown[:2] == ["30 deletes undone, held:", "  00.md"]
+    assert shown[:2] == ["30 held deletes undone:", "  00.md"]
     assert shown[20:] == [
         "  19.md",
         "  and 10 more: raven-agent activity",
-        "1 delete undone, carried out shortly before:",
+        "1 earlier delete undone:",
         "  alone.md",
     ]

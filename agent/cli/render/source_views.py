@@ -334,11 +334,11 @@ def _undone(document: Document) -> list[TextLine]:
     """Name the files that an undo of deletes brings back; those whose delete was not held apart."""
     view = []
     files = document.get("undone_files") or ()
-    for field, before, words in (("undone", False, "held"), ("undone_before", True, "carried out shortly before")):
+    for field, before, words in (("undone", False, "held delete"), ("undone_before", True, "earlier delete")):
         count = document.get(field) or 0
         named = [row for row in files if row["before"] is before][:_UNDONE_SHOWN]
         if named:
-            view.append(TextLine(f"{count_of(count, 'delete')} undone, {words}:"))
+            view.append(TextLine(f"{count_of(count, words)} undone:"))
             several = len({row["root"] for row in files}) > 1
             view += [
                 TextLine(f"  {short_home(row['root'])}/{row['path']}" if several else f"  {row['path']}")
