@@ -9,6 +9,7 @@ import pytest
 
 from plain_dialect.machines import PlainHome, PlainProcess
 from plain_dialect.state import Sizes
+from support.eventually import eventually
 from support.processes import Daemon
 from support.wait_idle import settle
 
@@ -50,7 +51,7 @@ def test_conflicts_of_large_and_binary_files(server: PlainProcess, tmp_path: Pat
         settle([first])
         with there.daemon() as second:
             settle([second])
-            assert there.files() == CONTENTS["base"]
+            eventually(lambda: there.files() == CONTENTS["base"], 60, "both files are on the other machine")
         put(there, "there")
         put(here, "here")
         settle([first])

@@ -209,11 +209,6 @@ REGRESSIONS = (
         ("path=a.md, verb=UPSERT, hash=g", "server  is put back from the copy"),
     ),
     Regression(
-        "a_listed_version_is_taken_while_the_download_of_an_old_one_waits",
-        Plan(1000249, "pinakes"),
-        ("server  is put back from the copy", "server  edit g/c.md = i"),
-    ),
-    Regression(
         "a_text_that_only_a_discarded_download_held_was_given_up",
         Plan(1002179, "pinakes"),
         ("replaces g/c.md = f", "does DiscardDownloads("),
