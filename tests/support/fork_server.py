@@ -13,7 +13,6 @@ import contextlib
 import functools
 import json
 import os
-import select
 import selectors
 import signal
 import socket
@@ -104,7 +103,10 @@ class Forked:
             subprocess.TimeoutExpired: it still runs after ``timeout`` seconds.
         """
         if self.returncode is None:
-            ended, _, _ = select.select([self._line], [], [], timeout)
+            # Not select(): a process of a long run may hold more descriptors than that can number.
+            with selectors.DefaultSelector() as ready:
+                ready.register(self._line, selectors.EVENT_READ)
+                ended = ready.select(timeout)
             if not ended:
                 raise subprocess.TimeoutExpired("raven-agent", timeout or 0)
             self.returncode = int(self._line.recv(64))
