@@ -251,6 +251,11 @@ class EngineContext:
         known = path in in_flight.applying or path in self.unanswered or path in in_flight.restoring
         return known or self.moves.is_leaving(path)
 
+    def is_withheld(self, path: str, base: str | None) -> bool:
+        """Return True if a person is asked about the delete of this version, or has undone it."""
+        held = self.in_flight.held_deletes
+        return path in self.undone or (held is not None and (path, base) in held.files)
+
     def replace_operation(self, entry: StoredOperation) -> None:
         """Mirror a changed operation: open ones are kept, closed ones removed."""
         path = entry.operation.path

@@ -218,11 +218,10 @@ class DeleteGuard:
 
     def may_delete(self, row: PathRow) -> bool:
         """True if this delete may be carried out."""
-        in_flight = self._ctx.in_flight
-        if in_flight.delete_check_pending or (self._rechecking and row.step is Step.PULL_DELETE):
+        ctx = self._ctx
+        if ctx.in_flight.delete_check_pending or (self._rechecking and row.step is Step.PULL_DELETE):
             return False
-        held = in_flight.held_deletes
-        return row.path not in self._ctx.undone and (held is None or (row.path, row.base.hash) not in held.files)
+        return not ctx.is_withheld(row.path, row.base.hash)
 
     def count(self, step: Step, rows: Iterable[PathRow]) -> None:
         """Record deletes that are carried out now; unapproved ones count towards the next ones.

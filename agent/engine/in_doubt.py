@@ -330,8 +330,7 @@ class InDoubt:
         ctx, operation = self._ctx, entry.operation
         if operation.verb is not Verb.DELETE or entry.reason is PushReason.RESOLVE:
             return UnansweredVerdict.SEND
-        plan = ctx.in_flight.held_deletes
-        held = operation.path in ctx.undone or (plan is not None and (operation.path, operation.base) in plan.files)
+        held = ctx.is_withheld(operation.path, operation.base)
         in_doubt = entry.state is OperationState.UNSETTLED
         return judge_unanswered(in_doubt=in_doubt, held=held, pending=ctx.in_flight.delete_check_pending)
 
@@ -342,8 +341,9 @@ class InDoubt:
     def plan(self) -> None:
         """Give up deletes that are held by now, and ask for the heads of paths that can be judged in no other way."""
         ctx, in_flight = self._ctx, self._ctx.in_flight
-        unanswered = ctx.unanswered_operations(beside=in_flight.pushing)
-        self.abandon([entry for entry in unanswered if self._judge_delete(entry) is UnansweredVerdict.GIVE_UP])
+        if in_flight.held_deletes is not None or ctx.undone:
+            unanswered = ctx.unanswered_operations(beside=in_flight.pushing)
+            self.abandon([entry for entry in unanswered if self._judge_delete(entry) is UnansweredVerdict.GIVE_UP])
         self._plan_recalls()
         if not ctx.may_call(Call.HEAD):
             return

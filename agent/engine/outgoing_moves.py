@@ -55,9 +55,7 @@ class OutgoingMoves:
 
     def _may_leave(self, row: PathRow) -> bool:
         """Return True if the file is known to the server by its id, and no person decides about its delete."""
-        held = self._ctx.in_flight.held_deletes
-        decided = row.path in self._ctx.undone or (held is not None and (row.path, row.base.hash) in held.files)
-        return row.base.remote_id is not None and not decided
+        return row.base.remote_id is not None and not self._ctx.is_withheld(row.path, row.base.hash)
 
     def _has_failed(self, old: PathRow, new: PathRow) -> bool:
         return FailedMove(old.path, new.path, new.local.hash or "") in self._ctx.moves.failed
