@@ -30,7 +30,7 @@ class EngineConfig(Struct, frozen=True):
         source: the source's key in the registry.
         long_poll, ordered_feed, item_results, keeps_history, history, expected_hash, hides_files, blind_resolve,
             conflict_events, inline_limit, resumable_uploads, moves, state_digest: see remotes.protocol.Capabilities.
-            None is assumed before the server states it: a head that a decision replaces is then kept first.
+            Before the server states its features, the engine assumes that it has none of them.
         reports_position: the server learns from a poll how far this machine has come.
         accepts: the contents that the server takes, as far as it states that.
         quiet, quiet_most: quiet time before a changed file is scanned, and the longest delay by further changes.
@@ -58,7 +58,7 @@ class EngineConfig(Struct, frozen=True):
     expected_hash: bool = False
     hides_files: bool = False
     blind_resolve: bool = False
-    conflict_events: bool = True
+    conflict_events: bool = False
     inline_limit: int | None = None
     resumable_uploads: bool = False
     moves: bool = False

@@ -91,6 +91,7 @@ class EngineHarness:
             item_results=hub,
             keeps_history=hub,
             expected_hash=hub,
+            conflict_events=True,
             deletes_quiet=deletes_quiet,
         )
         self.now = 1.8e9

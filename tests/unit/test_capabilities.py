@@ -65,6 +65,14 @@ def test_each_field_reaches_the_engine_or_its_reader(name: str) -> None:
         assert name in attributes_of(AGENT / READ_ELSEWHERE[name])
 
 
+def test_no_feature_of_an_unknown_server_is_assumed() -> None:
+    """FC4: taken for one with a history, a server without one lost the head that a decision replaced."""
+    config = EngineConfig(1, Mode.BIDIRECTIONAL)
+    switches = [name for name in NAMES if isinstance(getattr(config, name, None), bool)]
+    assert "history" in switches and len(switches) >= 12
+    assert [name for name in switches if getattr(config, name)] == []
+
+
 @pytest.mark.parametrize("name", sorted(UNREAD))
 def test_a_field_counts_as_unread_only_while_it_is(name: str) -> None:
     """Whoever uses it takes it off the list."""
