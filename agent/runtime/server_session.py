@@ -123,12 +123,20 @@ class ServerSession:
         return self.entry.name in LOCAL_ACCOUNTS
 
     @property
-    def capabilities(self) -> Capabilities:
-        """Features of the server as last stated; before the first answer those of its dialect."""
+    def known_capabilities(self) -> Capabilities | None:
+        """Features of the server as last stated; before the first answer those of its dialect; None before it is used.
+
+        The engine assumes no feature then. The default ones are those of one dialect, and another may have no history.
+        """
         if self._registration is not None:
             return self._registration.capabilities
         remote = self._remote
-        return Capabilities() if remote is None else remote.capabilities
+        return None if remote is None else remote.capabilities
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """The same; the default ones before the server is used."""
+        return self.known_capabilities or Capabilities()
 
     @property
     def own_connector(self) -> str | None:

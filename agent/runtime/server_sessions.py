@@ -65,9 +65,9 @@ class ServerSessions:
             return session
 
     def capabilities(self, name: str) -> Capabilities | None:
-        """Return the features of an account's server; None if the account has no session."""
+        """Return the features of an account's server; None before the account is used."""
         session = self._sessions.get(name)
-        return None if session is None else session.capabilities
+        return None if session is None else session.known_capabilities
 
     def is_listening(self, name: str) -> bool:
         """Return True while an account's server reports changes as they happen."""

@@ -105,6 +105,17 @@ def test_a_registered_machine_keeps_its_connector(
     assert [name for name, _ in server.calls] == ["register", "heartbeat"]
 
 
+def test_the_features_of_a_server_are_unknown_before_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """FC4: those of another dialect are not taken for its own."""
+    server, saved = Server(Capabilities(history=False)), [ENTRY]
+    made = session(server, ENTRY, saved, tmp_path, monkeypatch)
+    assert made.known_capabilities is None
+    made.connection()
+    assert made.known_capabilities == Capabilities(history=False)
+
+
 def test_a_lost_answer_leaves_one_connector(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The id was durable before the call, so the next process asks for the same connector."""
     server, saved = Server(Capabilities(client_made_id=True), loses=1), [ENTRY]
