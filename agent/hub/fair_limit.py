@@ -54,18 +54,17 @@ class FairLimit:
             raise
 
     def _end(self) -> None:
-        client = next(iter(self._waiting), None)
-        if client is None:
-            self._free += 1
-            return
-        queue = self._waiting.pop(client)
-        turn = queue.popleft()
-        if queue:
-            self._waiting[client] = queue
-        if turn.cancelled():
-            self._end()
-        else:
-            turn.set_result(None)
+        while self._waiting:
+            client = next(iter(self._waiting))
+            queue = self._waiting.pop(client)
+            turn = queue.popleft()
+            if queue:
+                self._waiting[client] = queue
+            # A cancelled task may not have run yet.
+            if not turn.cancelled():
+                turn.set_result(None)
+                return
+        self._free += 1
 
     def _forget(self, client: Hashable, turn: asyncio.Future[None]) -> None:
         queue = self._waiting.get(client)

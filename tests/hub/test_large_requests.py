@@ -123,6 +123,27 @@ def test_a_turn_that_is_cancelled_goes_to_the_next() -> None:
     asyncio.run(claim())
 
 
+def test_a_turn_passes_over_thousands_that_are_cancelled() -> None:
+    """As when a hub is stopped: they were cancelled, and none of them has run since."""
+
+    async def claim() -> None:
+        limit, begun = FairLimit(1), asyncio.Event()
+
+        async def work() -> None:
+            async with limit.turn("b"):
+                begun.set()
+
+        async with limit.turn("a"):
+            tasks = [asyncio.create_task(work()) for _ in range(3000)]
+            await asyncio.sleep(0)
+            for task in tasks[:-1]:
+                task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        assert begun.is_set() and limit.is_idle
+
+    asyncio.run(claim())
+
+
 def waiting(app: HubApp) -> int:
     """Writing requests that wait for their turn."""
     limits = [app._turns, *app._source_turns.values()]
