@@ -11,10 +11,18 @@ from typing import Any
 from msgspec.structs import replace
 
 from agent.core import delete_guard as guard
-from agent.core.delete_guard import ArrivedFile, DeleteEvidence, DeleteGuardLimits, DeleteVerdict, MissingFile
+from agent.core.delete_guard import (
+    ArrivedFile,
+    DeleteEvidence,
+    DeleteGuardLimits,
+    DeleteVerdict,
+    MissingFile,
+    UnansweredVerdict,
+)
 from agent.core.reconcile import Step
 from agent.engine import delete_guard as guard_in_engine
 from agent.engine.delete_guard import DeleteGuard
+from agent.engine.in_doubt import InDoubt
 from agent.engine.messages import ApproveDeletes, CallFailed
 from agent.engine.undone_deletes import UndoneDeletes
 from agent.engine.verification import Verification
@@ -53,6 +61,10 @@ def _inode_alone_is_a_rename() -> AbstractContextManager[object]:
         return old.identity is not None and old.identity == new.identity
 
     return instead(guard, "is_rename", same_inode)
+
+
+def _unsent_delete_outlives_its_plan() -> AbstractContextManager[object]:
+    return instead(InDoubt, "_judge_delete", lambda _self, _entry: UnansweredVerdict.SEND)
 
 
 def _undo_lost_by_a_crash() -> AbstractContextManager[object]:
@@ -132,6 +144,13 @@ DELETE_MUTANTS = (
         _inode_alone_is_a_rename,
         chances=_REUSE,
         seeds=(7,),
+    ),
+    Mutant(
+        "an unsent delete outlives its plan",
+        "a delete that failed to reach the server is sent under a plan that is held since",
+        _unsent_delete_outlives_its_plan,
+        ("hub-pinakes",),
+        seeds=(1001136,),
     ),
     Mutant(
         "undo lost by a crash",
