@@ -6,6 +6,7 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
+from typing import Self
 from urllib.parse import urlsplit
 
 from support.eventually import patience
@@ -34,7 +35,7 @@ class Relay:
 
     @classmethod
     @contextlib.contextmanager
-    def before(cls, server: str) -> Iterator[Relay]:
+    def before(cls, server: str) -> Iterator[Self]:
         """A relay that listens; its connections end with the block."""
         relay = cls(server)
         acceptor = threading.Thread(target=relay._accept, name="relay", daemon=True)

@@ -12,12 +12,12 @@ from support.servers import HubServer
 
 MIB = 1 << 20
 _IMAGE = b"\x89PNG\r\n\x1a\n"
-_WRITTEN_AT_ONCE = 200
-"""Folders hold so many files."""
+_FILES_OF_A_FOLDER = 200
+"""Files in each of the first folders."""
 
 
 def signed_in(top: Path, name: str, server: HubServer, url: str | None = None) -> Home:
-    """A machine with the account; ``url``: of what stands before the hub."""
+    """A machine with the account. ``url``: the address of a relay before the hub."""
     home = Home(top, name)
     flags = ("--name", "drive", "--dialect", "scaidrive", "--token-stdin")
     ran = home.run("login", url or server.url, *flags, stdin=server.token)
@@ -56,7 +56,7 @@ class Person:
         """Write a file of each of these sizes, in bytes."""
         for number, size in enumerate(sizes):
             suffix = self._chance.choice(["md", "png", "bin"])
-            self._save(self.home.folder / f"f{number // _WRITTEN_AT_ONCE}/n{number}.{suffix}", size)
+            self._save(self.home.folder / f"f{number // _FILES_OF_A_FOLDER}/n{number}.{suffix}", size)
 
     def act(self) -> None:
         """One random edit, new file, move, delete, or rename of a folder."""
@@ -94,7 +94,7 @@ class Person:
         return 5 * MIB if self._chance.random() < 0.03 else self._chance.randint(1, 20_000)
 
     def _save(self, file: Path, size: int) -> None:
-        # One byte has few values; the others are told apart by their beginning.
+        # One byte has few values; the others differ in their first bytes.
         data = self._chance.randbytes(min(size, 16)) + self._chance.randbytes(1) * max(size - 16, 0)
         if file.suffix == ".png" and size > len(_IMAGE) + 16:
             data = _IMAGE + data[: -len(_IMAGE)]

@@ -71,7 +71,7 @@ def test_five_thousand_files_lose_nothing(server: HubServer, tmp_path: Path, cap
         for number in range(OPERATIONS):
             chance.choice(people).act()
             if chance.random() < 0.1:
-                both = sorted(tree_of_names(homes[0]) & tree_of_names(homes[1]))
+                both = sorted(paths_of(homes[0]) & paths_of(homes[1]))
                 path = chance.choice(both)
                 for person in people:
                     person.edit(path)
@@ -90,8 +90,8 @@ def test_five_thousand_files_lose_nothing(server: HubServer, tmp_path: Path, cap
         assert owed - here - trashed - session.known_anywhere(owed) == set()
 
 
-def tree_of_names(home: Home) -> set[str]:
-    """The files of a folder."""
+def paths_of(home: Home) -> set[str]:
+    """The paths of the files of a folder."""
     return {file.relative_to(home.folder).as_posix() for file in home.folder.rglob("*") if file.is_file()}
 
 
