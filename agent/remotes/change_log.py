@@ -16,5 +16,5 @@ def is_other_log(found: Sequence[str], first: str | None, last: str | None) -> b
     if (found[0] if found else None) != first:
         return True
     # The copy may have been made between two changes that were read in one page. A server may also drop a change that a
-    # later one replaced, so the last one can stand earlier now.
+    # later one replaced, so the last one can be at an earlier place now.
     return last is not None and last not in found

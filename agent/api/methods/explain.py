@@ -146,7 +146,7 @@ def _unselected(verdict: SelectionVerdict, source: SourceEntry, fitting: _Fittin
         return None
     words = "no include pattern selects it"
     if source.declared is not None:
-        return f"{words}; the patterns stand in {source.declared.file}"
+        return f"{words}; the patterns are in {source.declared.file}"
     if fitting.misfit is not None:
         return f"{words}, and it would be skipped: {reason_words(fitting.misfit)}"
     return words

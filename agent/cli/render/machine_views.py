@@ -22,7 +22,7 @@ _OWN: Final = {
 """What keeps this machine behind, by the state of the source. ``status`` shows the cause and the remedy above."""
 
 _RECENT_SECONDS: Final = 600
-"""The server hears of a machine that runs at least every five minutes."""
+"""A machine that runs calls the server at least every five minutes."""
 _GONE_SECONDS: Final = 30 * 86400
 """After this silence a machine is more likely gone than switched off."""
 

@@ -256,8 +256,8 @@ HUB_QUOTA: Final = "The workspace's quota is used up"
 """The reason of a hub whose administrator limited the workspace, in each of its APIs."""
 _QUOTA: Final = Refusal(
     ProblemKind.NO_SPACE,
-    "the workspace's quota on {server} is used up: what is to be sent stays queued; whoever runs the hub can raise it: "
-    "raven-agent hub limit WORKSPACE --quota SIZE",
+    "the workspace's quota on {server} is used up, and changes to send stay queued: an administrator of the hub can "
+    "raise it: raven-agent hub limit WORKSPACE --quota SIZE",
     complete=True,
 )
 
