@@ -78,10 +78,10 @@ class Root:
         self._case_insensitive: bool | None = None
         self._nfd: bool | None = None
         self._handle: Dir | None = self._open_root()
-        self.identity = self._identity(self._handle)
-        if expected is not None and not expected.is_same(self.identity):
-            self.release()
-            raise RootError(f"The folder at {path} is not the one that was linked.")
+        with self._closed_on_failure(self._handle):
+            self.identity = self._identity(self._handle)
+            if expected is not None and not expected.is_same(self.identity):
+                raise RootError(f"The folder at {path} is not the one that was linked.")
 
     def __enter__(self) -> Root:
         return self
@@ -98,9 +98,8 @@ class Root:
         """The open folder. After ``release`` it is opened again; raises RootError if it is no longer the same one."""
         if self._handle is None:
             handle = self._open_root()
-            if not self.identity.is_same(self._identity(handle)):
-                self.fs.close(handle)
-                raise RootError(f"The folder {self.path} was replaced by another one.")
+            with self._closed_on_failure(handle):
+                self._check_identity(handle)
             self._handle = handle
         return self._handle
 
@@ -136,10 +135,21 @@ class Root:
         """
         other = self._open_root()
         try:
-            if not self.identity.is_same(self._identity(other)):
-                raise RootError(f"The folder {self.path} was replaced by another one.")
+            self._check_identity(other)
         finally:
             self.fs.close(other)
+
+    def _check_identity(self, handle: Dir) -> None:
+        if not self.identity.is_same(self._identity(handle)):
+            raise RootError(f"The folder {self.path} was replaced by another one.")
+
+    @contextlib.contextmanager
+    def _closed_on_failure(self, handle: Dir) -> Iterator[None]:
+        try:
+            yield
+        except BaseException:
+            self.fs.close(handle)
+            raise
 
     def _identity(self, handle: Dir) -> RootIdentity:
         found = self.fs.fstat(handle)
@@ -207,9 +217,10 @@ class Root:
     def _step(self, handle: Dir, part: str, so_far: str, create: list[str] | None, mounts: list[str]) -> Dir:
         try:
             below = self._open(handle, part, so_far)
-            if so_far in mounts and self.is_unmounted(so_far, below, handle):
-                self.fs.close(below)
-                raise MountMissing(not_mounted(so_far))
+            if so_far in mounts:
+                with self._closed_on_failure(below):
+                    if self.is_unmounted(so_far, below, handle):
+                        raise MountMissing(not_mounted(so_far))
             return below
         except FileNotFoundError:
             # A missing folder above a mount point hides the mount. A missing folder below it was deleted as usual.

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -84,6 +86,34 @@ class FoldingFs(WrappedFs):
 
     def stat(self, folder: Dir, name: str) -> Stat:
         return self._real.stat(folder, self._name(folder, name))
+
+
+@pytest.mark.parametrize("use", ["link", "open again", "verify", "walk"])
+def test_a_folder_that_cannot_be_looked_up_is_closed_again(folder: Path, use: str) -> None:
+    """A disk that fails after the opening leaves no descriptor, however often the agent tries."""
+
+    def refuse(name: str, _: tuple[Any, ...]) -> None:
+        if name in {"fstat", "mount_of"}:
+            raise OSError(errno.EIO, "fails")
+
+    fs = WrappedFs()
+    (folder / "disk").mkdir()
+    with Root(fs, str(folder)) as root:
+        root.mounts = frozenset({"disk"})
+        if use == "open again":
+            root.release()
+        attempts: dict[str, Callable[[], object]] = {
+            "link": lambda: Root(fs, str(folder)),
+            "open again": lambda: root.handle,
+            "verify": root.verify,
+            "walk": lambda: root.open_folder("disk/notes"),
+        }
+        fs.before = refuse
+        before = len(os.listdir("/dev/fd"))
+        for _ in range(3):
+            with pytest.raises(OSError):
+                attempts[use]()
+        assert len(os.listdir("/dev/fd")) == before
 
 
 def test_a_folding_disk_is_recognised_and_a_twin_is_named(folder: Path, state: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import os
 import tracemalloc
 from pathlib import Path
@@ -66,6 +67,30 @@ def test_a_move_cut_off_by_a_crash_makes_one_entry(room: Room) -> None:
     assert [one.name for one in room.trash.entries()] == [entry.name]
     assert room.staging() == []
     assert room.trash.read(entry.id) == b"text"
+
+
+@pytest.mark.parametrize("made", range(4))
+def test_a_trash_that_cannot_be_opened_leaves_no_folder_open(folder: Path, state: Path, made: int) -> None:
+    """CR6: a full disk refuses one of its folders, and the agent tries again for days."""
+    count = 0
+
+    def refuse(name: str, _: tuple[Any, ...]) -> None:
+        nonlocal count
+        count += name == "mkdir"
+        if count > made:
+            raise OSError(errno.ENOSPC, "full")
+
+    fs = WrappedFs()
+    room = open_room(folder, state, fs)
+    before = len(os.listdir("/dev/fd"))
+    fs.before = refuse
+    for _ in range(3):
+        with pytest.raises(DiskError):
+            room.trash.store("a.md", b"text", "resolve", "00ff", NOW)
+    assert len(os.listdir("/dev/fd")) == before
+    fs.before = None
+    room.trash.store("a.md", b"text", "resolve", "00ff", NOW)
+    room.close()
 
 
 def test_an_unknown_entry_is_a_disk_error(room: Room) -> None:

@@ -349,28 +349,24 @@ class Trash:
         return True
 
     def _open(self) -> tuple[Dir, Dir]:
-        base = self._fs.open_root(self._state_folder)
-        try:
+        with contextlib.ExitStack() as passed, contextlib.ExitStack() as kept:
+            base = self._fs.open_root(self._state_folder)
+            passed.callback(self._fs.close, base)
             if not self._fs.same_volume(base, self._root.handle):
-                inside = self._private(self._root.handle, OWN_NAME)
-                self._fs.close(base)
-                base = inside
-            return self._own(base, "trash"), self._own(base, _STAGING)
-        finally:
-            self._fs.close(base)
+                base = self._private(self._root.handle, OWN_NAME, passed)
+            own = [self._private(base, name, passed) for name in ("trash", _STAGING)]
+            entries, staging = (self._private(folder, self._source, kept) for folder in own)
+            kept.pop_all()
+            return entries, staging
 
-    def _own(self, base: Dir, name: str) -> Dir:
-        shared = self._private(base, name)
-        try:
-            return self._private(shared, self._source)
-        finally:
-            self._fs.close(shared)
-
-    def _private(self, parent: Dir, name: str) -> Dir:
+    def _private(self, parent: Dir, name: str, opened: contextlib.ExitStack) -> Dir:
+        """Open a private folder, made if it is missing. It is closed with ``opened``."""
         with contextlib.suppress(FileExistsError):
             self._fs.mkdir(parent, name, _PRIVATE)
             self._fs.fsync_dir(parent)
-        return self._fs.open_dir(parent, name)
+        handle = self._fs.open_dir(parent, name)
+        opened.callback(self._fs.close, handle)
+        return handle
 
     def _name(self, path: str, sha256: str, reason: str, entry_id: str, now: float) -> str:
         if not _ID.fullmatch(entry_id) or not _REASON.fullmatch(reason):

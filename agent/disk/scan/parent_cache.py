@@ -53,12 +53,15 @@ class ParentCache:
         """Close the folder, after a check that its path still leads to it."""
         if self._above is None or self._handle is None:
             return
-        if self._handle != self._root.handle:
-            if not self._is_in_place(self._above, self._handle):
-                self.moved_away.update(self._used)
-            self._root.fs.close(self._handle)
-        self._above = self._handle = None
-        self._used = []
+        above, handle, used = self._above, self._handle, self._used
+        self._above, self._handle, self._used = None, None, []
+        if handle == self._root.handle:
+            return
+        try:
+            if not self._is_in_place(above, handle):
+                self.moved_away.update(used)
+        finally:
+            self._root.fs.close(handle)
 
     def _is_in_place(self, above: str, handle: Dir) -> bool:
         fs = self._root.fs
