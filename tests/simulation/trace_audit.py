@@ -386,6 +386,7 @@ def _watch_decisions(world: World, machine: Machine, of: MachineTrace) -> None:
                 of.seen.add(wanted)
         undo = any(isinstance(message, m.UndoDeletes) for message in messages)
         held = machine.engine.held if undo else None
+        unseen = _unseen_deletes(machine) if undo else set()
         tell(*messages)
         if world.plain is None:
             of.complaints += decisions.check(world, machine, messages)
@@ -393,7 +394,7 @@ def _watch_decisions(world: World, machine: Machine, of: MachineTrace) -> None:
         if undo:
             undone = {*machine.engine._ctx.undone.items(), *(() if held is None else held.files)}
             of.done |= {spot(path, digest) for path, digest in undone}
-            of.undone.update(undone)
+            of.undone.update((path, digest) for path, digest in undone if path not in unseen)
             # A folder that only sends gets back what its person asks for.
             machine.decided.update(path for path, _ in undone)
             of.complaints += renamed_back(machine)
@@ -455,6 +456,12 @@ class _Overheard:
         for seen in found:
             if seen.side.is_file:
                 self._of.undone.pop(seen.path, None)
+
+
+def _unseen_deletes(machine: Machine) -> set[str]:
+    """Return the files that their person has deleted since the last scan. An undo is for deletes that came before."""
+    known = {row.path for row in machine.index.trees.all(SOURCE) if row.local.is_file}
+    return known - machine.user.tree().keys()
 
 
 def renamed_back(machine: Machine) -> Iterator[str]:
