@@ -56,6 +56,7 @@ class MachineTrace:
         disputes: path, base and local side of the conflicts that parked a path there.
         taken: texts that the server acknowledged, each at the path of its operation.
         pulled: texts that a pull put at a path.
+        replaced: own sides of conflicts that a person decided for another text.
         undone: files whose delete was undone and that did not stand in the folder since.
         complaints: what was found wrong at once.
     """
@@ -69,6 +70,7 @@ class MachineTrace:
     disputes: set[tuple[str, str | None, str]] = field(default_factory=set)
     taken: set[Spot] = field(default_factory=set)
     pulled: set[Spot] = field(default_factory=set)
+    replaced: set[str | None] = field(default_factory=set)
     undone: dict[str, str] = field(default_factory=dict)
     complaints: list[str] = field(default_factory=list)
 
@@ -260,7 +262,7 @@ class TraceAudit:
 
         A commit that arrived late, below a folder that had moved meanwhile, opens one at a path to which its machine
         sent nothing, so the machine cannot know it. It is let off if the server took its text at the path to which the
-        machine sent it, or if the person deleted the text.
+        machine sent it, or if the person deleted the text or decided for another one.
         """
         shown = {i for machine in self._world.machines for found in machine.conflicts() for i in found.server_ids}
         for identifier, (device, path, digest) in listed.items():
@@ -270,7 +272,8 @@ class TraceAudit:
             of = self._of[name]
             sent_there = any(path in operation.paths for operation in of.sent.values())
             person = next(machine.user for machine in self._world.machines if machine.name == name)
-            if sent_there or digest not in {*(each for _, each in of.taken), *person.given_up}:
+            settled = {*(each for _, each in of.taken), *person.given_up, *of.replaced}
+            if sent_there or digest not in settled:
                 yield f"left open: nobody is shown the conflict of {device} on {path} that stands on the server"
 
     def _equals_left_open(self, listed: list[dict[str, Any]]) -> Iterator[str]:
@@ -375,6 +378,8 @@ def _watch_decisions(world: World, machine: Machine, of: MachineTrace) -> None:
                 shown = machine.conflict(message.conflict)
                 # The head is not shown where it is neither side: then it must have been in the folder.
                 of.seen |= {spot(shown.path, each) for each in (shown.local_hash, shown.remote_hash)}
+                if message.choice is not Resolution.KEEP_LOCAL:
+                    of.replaced.add(shown.local_hash)
             lost = machine.lost_mounts if isinstance(message, m.Resume) else ()
             for name in lost:
                 # The person goes on without the disk: its files are forgotten, and new if they come back.
