@@ -30,7 +30,6 @@ _FINISHED_MOST = 10_000
 """Files whose last end of writing is remembered."""
 _MANY = 50
 """Number of observations from which on it is worth asking if any of the paths has a row."""
-_SERVER_REASONS = frozenset({Reason.REFUSED, Reason.TOO_LARGE})
 
 
 class LocalChanges:
@@ -119,7 +118,8 @@ class LocalChanges:
 
     def _observed(self, row: PathRow, seen: Observation) -> PathRow:
         side = seen.side
-        if side.is_file and side.hash == row.local.hash and side.reason is None and row.local.reason in _SERVER_REASONS:
+        same = side.is_file and side.hash == row.local.hash and side.reason is None
+        if same and row.local.reason is not None and self._is_refused(row):
             # The server refused these bytes; a new modification time does not change that.
             side = replace(side, reason=row.local.reason)
         if seen.path in self._ctx.in_flight.confirmed_racy:
@@ -128,6 +128,13 @@ class LocalChanges:
         # The inode of a deleted file stays known until the delete is agreed: by it a rename is recognised.
         kept = row.fingerprint if side.presence is Presence.ABSENT and row.base.is_file else None
         return replace(row, local=side, fingerprint=seen.fingerprint or kept)
+
+    def _is_refused(self, row: PathRow) -> bool:
+        if row.local.reason is Reason.TOO_LARGE:
+            # A scan gives this reason too. It ends with the limit that the scan compared with.
+            problems = self._ctx.problems.get(row.path, ())
+            return any(p.origin is ProblemOrigin.PUSH and p.reason is Reason.TOO_LARGE for p in problems)
+        return row.local.reason is Reason.REFUSED
 
     def _without_racy(self, row: PathRow, seen: Observation) -> Observation:
         """Clear the racy mark of a file that is the same at its second scan: from now on its stat is proof.

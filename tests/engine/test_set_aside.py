@@ -244,3 +244,33 @@ def test_fs7_a_parked_file_is_tried_again_as_well(restarts: bool) -> None:
     harness.feed(delete("a.md", 2))
     assert [parcel.operation.path for parcel in harness.take(e.Send).parcels] == ["a.md"]
     assert not harness.index.problems.all(SOURCE) and harness.engine.accepts.max_bytes is None
+
+
+def test_fs7_a_file_that_only_a_scan_found_too_large_goes_with_the_limit() -> None:
+    """FS7: one file is tried again, and the limit learned from it ends for all."""
+    harness = EngineHarness(hub=True)
+    harness.begin({"a.md": "first"})
+    send = harness.take(e.Send)
+    refusal = Outcome(send.parcels[0].operation.id, Result.TOO_LARGE, detail="refused", limit=1)
+    harness.tell(m.BatchAnswered(send.number, (refusal,)))
+    harness.rest()
+    other = seen("b.md", "second")
+    harness.tell(m.ScanResults((structs.replace(other, side=structs.replace(other.side, reason=Reason.TOO_LARGE)),)))
+    assert skipped(harness) == ["a.md", "b.md"] and not harness.wants(e.Send)
+    harness.tell(m.Retry(("a.md",)))
+    harness.saves("b.md", "second")
+    assert skipped(harness) == []
+    sent = [parcel.operation.path for send in harness.effects if isinstance(send, e.Send) for parcel in send.parcels]
+    assert sent == ["a.md", "b.md"]
+
+
+def test_fs7_bytes_that_the_server_refused_are_not_sent_again_after_another_save() -> None:
+    """FS7: the refusal is about the bytes, and a scan that knows no limit does not end it."""
+    harness = EngineHarness(hub=True)
+    harness.begin({"a.md": "first"})
+    send = harness.take(e.Send)
+    refusal = Outcome(send.parcels[0].operation.id, Result.TOO_LARGE, detail="refused")
+    harness.tell(m.BatchAnswered(send.number, (refusal,)))
+    harness.rest()
+    harness.saves("a.md", "first")
+    assert skipped(harness) == ["a.md"] and not harness.wants(e.Send)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable
+from collections.abc import Callable, Container, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -106,6 +106,7 @@ def check_step(
     effects: Iterable[e.Effect],
     parked: Container[str],
     approved: Container[tuple[str, str | None]],
+    paths_of: Callable[[str | None], set[str]],
 ) -> None:
     """Check the deletes of one step against the plan that was held before it.
 
@@ -113,7 +114,10 @@ def check_step(
         approved: deletes that a person approved. They may go in a later step: their plan is judged anew only then.
         parked: paths with a conflict. A delete that is sent there is known to be stale: the server keeps its head.
 
-    A delete whose text lives at another path is not counted: a page of this step that shows it there ends the plan.
+        paths_of: the files of the folder with this text, as far as the agent knows.
+
+    A delete whose text lives at another path is not counted: a page of this step that shows it there ends the plan, or
+    the quiet second after an earlier one does.
 
     Raises:
         WrongDelete: a held delete is carried out, and no person approved the plan.
@@ -134,8 +138,10 @@ def check_step(
             intents = (intent for intent, _ in effect.jobs if intent.purpose is Purpose.PULL)
             deletes = [(intent.path, intent.expected) for intent in intents if intent.new is None]
         for delete in deletes:
-            lives_elsewhere = any(digest == delete[1] and path != delete[0] for path, digest in arrived)
-            if delete in held.files and delete not in approved and delete[0] not in parked and not lives_elsewhere:
+            if delete not in held.files or delete in approved or delete[0] in parked:
+                continue
+            lives_at = {path for path, digest in arrived if digest == delete[1]} | paths_of(delete[1])
+            if not lives_at - {delete[0]}:
                 raise WrongDelete(f"{delete[0]} is deleted, and the plan it is held under waits for a person")
 
 

@@ -346,11 +346,14 @@ class Machine:
         self._world.note(self.name, "<-", *messages)
         held = self.engine.held
         effects = self.engine.step(self.clock(), *messages)
-        delete_audit.check_step(held, messages, effects, self.engine._ctx.parked, self.ledger.approved)
+        delete_audit.check_step(held, messages, effects, self.engine._ctx.parked, self.ledger.approved, self._paths_of)
         self.ledger.check(self, held, messages, effects)
         mirrors.check(self.engine, self.stored)
         self._transfers.check_step(effects)
         self._take(effects)
+
+    def _paths_of(self, digest: str | None) -> set[str]:
+        return {row.path for row in self.index.trees.all(SOURCE) if row.local.is_file and row.local.hash == digest}
 
     def _take(self, effects: list[e.Effect]) -> None:
         for effect in effects:

@@ -243,4 +243,9 @@ REGRESSIONS = (
         Plan(1021150, "pinakes"),
         ("server  edit g/c.md = a", "decides g/c.md: manual_merge"),
     ),
+    Regression(
+        "a_file_over_a_limit_that_another_file_had_taught_is_tried_again",
+        Plan(3101943, "hub-pinakes"),
+        ("network: too large at", "tidies up: deletes ['b.txt', 'g/c.md', 'd/e/b.md']"),
+    ),
 )

@@ -24,6 +24,7 @@ __all__ = ["Crash", "Disk", "Node", "SimFs"]
 
 Hook = Callable[[str], None]
 _COPIES = (".part", ".down")
+_PUT_BACK = ".old"
 """Ends of the names of files that the agent writes on their way to their places."""
 
 
@@ -120,11 +121,20 @@ class SimFs(DerivedFsCalls):
             for change in done:
                 self.after(change)
 
-    def holds(self, data: bytes) -> bool:
-        """Whether some file holds exactly these bytes; the agent's copy on the way to its place is none."""
+    def holds(self, data: bytes, removed: Node | None = None) -> bool:
+        """Whether some file holds exactly these bytes; the agent's copy on the way to its place is none.
+
+        ``removed`` lost the name that its person saw. On a disk that renames in two steps the agent may have put it
+        back there, and not have taken its second name away yet: that name keeps nothing.
+        """
         # Whoever replaces a text while the agent copies it to the same place removes the text with their own hands. A
         # download is such a copy too: it is discarded when its version is not wanted any more.
-        return any(node.data == data and (node.user or not path.endswith(_COPIES)) for path, node in self.files())
+        return any(
+            node.data == data
+            and (node.user or not path.endswith(_COPIES))
+            and not (node is removed and path.endswith(_PUT_BACK))
+            for path, node in self.files()
+        )
 
     # Ends of the process and of the power
 

@@ -25,10 +25,15 @@ def page(path: str, digest: str) -> m.PageArrived:
 def test_a_held_delete_waits_for_its_person(messages: list[m.Message]) -> None:
     """Nothing of this shows the text at another path."""
     with pytest.raises(WrongDelete):
-        check_step(HELD, messages, [SENT], (), ())
+        check_step(HELD, messages, [SENT], (), (), lambda _: {"a.md"})
 
 
 @pytest.mark.parametrize("message", [page("b.md", TEXT), m.ApproveDeletes("plan"), m.UndoDeletes()])
 def test_a_rename_or_a_decision_ends_the_plan(message: m.Message) -> None:
     """The text lives at another path now, or the person has answered."""
-    check_step(HELD, [message], [SENT], (), ())
+    check_step(HELD, [message], [SENT], (), (), lambda _: set())
+
+
+def test_a_text_that_is_known_at_another_path_was_moved() -> None:
+    """An earlier page had shown it there."""
+    check_step(HELD, [m.TimePassed()], [SENT], (), (), lambda _: {"b.md"})

@@ -147,10 +147,10 @@ class User:
 
     def _give_up(self, node: Node) -> None:
         if node.kind is FileType.FILE:
-            self._gave_up(node.data)
+            self._gave_up(node.data, node)
 
-    def _gave_up(self, data: bytes) -> None:
-        if not self.fs.holds(data):
+    def _gave_up(self, data: bytes, node: Node | None = None) -> None:
+        if not self.fs.holds(data, node):
             self.given_up.add(sha(data))
 
     def find(self, path: str) -> Node | None:
