@@ -22,7 +22,7 @@ from agent.core.conflict import ConflictOrigin
 from agent.core.conflict_verdict import Knowledge
 from agent.core.errors import DiskError
 from agent.core.events import Page
-from agent.core.model import ABSENT, ApplyOutcome, ApplyResult, Intent, Observation, side_of
+from agent.core.model import ABSENT, ApplyOutcome, ApplyResult, Intent, Observation, Reason, side_of
 from agent.core.reconcile import Step, reconcile
 from agent.core.remote_records import Operation, Outcome, RemoteConflict, Result
 from agent.core.resolution import next_step
@@ -40,6 +40,7 @@ from agent.engine import path_store, remote_feed, resolutions
 from agent.engine.conflicts import ConflictTracker
 from agent.engine.context import EngineContext
 from agent.engine.in_doubt import InDoubt
+from agent.engine.local_changes import LocalChanges
 from agent.engine.remote_feed import RemoteFeed
 from agent.engine.resolutions import Resolutions
 from agent.engine.server_conflicts import ServerConflicts
@@ -77,6 +78,12 @@ _ORDINARY = {path.split("/")[0] for path in PATHS if "/" in path}
 
 
 # The folder
+
+
+def _limit_outlives_itself() -> AbstractContextManager[object]:
+    return instead(
+        LocalChanges, "_is_refused", lambda _self, row: row.local.reason in {Reason.REFUSED, Reason.TOO_LARGE}
+    )
 
 
 def _no_check_after_the_swap() -> AbstractContextManager[object]:
@@ -381,6 +388,13 @@ MUTANTS = (
     *DISK_MUTANTS,
     *PLAIN_MUTANTS,
     *PINAKES_MUTANTS,
+    Mutant(
+        "a limit outlives itself",
+        "a file that a scan set aside stays so when the limit has ended",
+        _limit_outlives_itself,
+        ("hub-pinakes",),
+        seeds=(3101943,),
+    ),
     Mutant(
         "no check after the swap",
         "what an exchange brings out goes to the trash unlooked at",
