@@ -53,10 +53,11 @@ _RESEND_FIRST, _RESEND_MOST = 1.0, 300.0
 
 
 def resend_delay(misses: int) -> float:
-    """Return the delay in seconds before a file is sent again whose bytes were not those of its scan.
+    """Return the delay in seconds before a file is sent again that missed.
 
-    One miss is ordinary: the file was saved between its scan and its upload. Each further one, without a change that a
-    scan could find, doubles the delay: a file system that gives other bytes at each read must not be read in a loop.
+    A miss is an upload whose bytes were not those of the scan, or whose answer proved nothing although no call failed.
+    One is ordinary: the file was saved between its scan and its upload. Each further one, without a change that a scan
+    could find, doubles the delay: no file system is read and no server is sent the same file in a loop.
 
     Args:
         misses: number of misses in a row, at least 1.

@@ -93,6 +93,9 @@ class Uploads:
                 self._failed_beside.pop(entry.operation.path, None)
                 self._refusals.pop(entry.operation.path, None)
         self._in_doubt.acknowledge(applied)
+        # Where no call failed, no other delay applies. The server may keep something of each try, such as a conflict.
+        for entry in doubtful if message.problem is None else ():
+            self._send_later(entry.operation.path)
         self._in_doubt.doubt(doubtful + unproven)
         problem = message.problem or fault
         if problem is None:
@@ -156,12 +159,13 @@ class Uploads:
                 ctx.moved.add(entry.operation.path)
 
     def _on_changed(self, operation: Operation) -> None:
-        """Scan a file whose bytes are not those of its operation. It is sent again after a delay that grows.
-
-        A change that a scan finds ends the delay.
-        """
-        ctx, path = self._ctx, operation.path
+        """Scan a file whose bytes are not those of its operation."""
         self._local_changes.on_paths_changed(PathsChanged(frozenset(operation.paths)))
+        self._send_later(operation.path)
+
+    def _send_later(self, path: str) -> None:
+        """Delay the next try of a file that missed, each time longer. A change that a scan finds ends the delay."""
+        ctx = self._ctx
         delay = resend_delay(ctx.in_flight.missed(path))
         if delay:
             ctx.in_flight.defer(path, ctx.now + delay)

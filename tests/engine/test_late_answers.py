@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec import structs
 
 from agent.core.conflict import ConflictOrigin
@@ -10,6 +11,7 @@ from agent.core.reconcile import Step
 from agent.core.remote_records import Result
 from agent.engine import effects as e
 from agent.engine import messages as m
+from agent.engine.config import RunMode
 from engine.harness import EngineHarness, conflict, delete, head, sha, started, upsert
 
 
@@ -126,3 +128,26 @@ def test_a_late_copy_is_listed_where_closing_may_change_the_head() -> None:
     """Its server would put the conflict's old head in the place of a newer one that nobody has seen."""
     (known,) = listed_late(blind=False).conflicts()
     assert known.origin is ConflictOrigin.FOREIGN
+
+
+@pytest.mark.parametrize("hub", [True, False])
+def test_a_push_whose_answer_proves_nothing_is_sent_ever_later(hub: bool) -> None:
+    """Some servers keep a conflict of each try, at a path of which this machine knows nothing."""
+    harness = EngineHarness(hub=hub)
+    harness.setup = structs.replace(harness.setup, run_mode=RunMode.DAEMON)
+    harness.engine.configure(harness.now, harness.setup)
+    harness.begin({"a.md": "mine"})
+    waited = []
+    for _ in range(5):
+        before = harness.now
+        while not harness.wants(e.Send):
+            if harness.wants(e.FetchHeadsAndConflicts):
+                harness.shows("a.md", None)
+            else:
+                harness.now += 1
+                harness.tell(m.TimePassed())
+            harness.rest()
+        waited.append(harness.now - before)
+        harness.answer(Result.UNCERTAIN)
+        harness.rest()
+    assert waited == [0, 0, 1, 2, 4]
