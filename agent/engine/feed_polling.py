@@ -152,9 +152,11 @@ class FeedPolling:
     def on_connections_reset(self, _message: ConnectionsReset) -> None:
         """Read the feed and scan the folder again: answers that were waited for may never come.
 
-        The answer to a poll that is given up here is ignored; the new poll brings the same events.
+        The answer to a poll that is given up here is ignored; the new poll brings the same events. The server may have
+        been restored from an older copy while this machine slept.
         """
         ctx, in_flight = self._ctx, self._ctx.in_flight
+        in_flight.forget_continuity()
         ctx.retry_state.connection_restored(ctx.now)
         in_flight.polls.clear()
         in_flight.next_poll_at = ctx.now

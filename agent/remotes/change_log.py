@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from agent.remotes.http.failures import RemoteCallError, malformed
+
 
 def is_other_log(found: Sequence[str], first: str | None, last: str | None) -> bool:
     """Return True if the changes behind a cursor are not those that were read there. Total and pure.
@@ -18,3 +20,11 @@ def is_other_log(found: Sequence[str], first: str | None, last: str | None) -> b
     # The copy may have been made between two changes that were read in one page. A server may also drop a change that a
     # later one replaced, so the last one can be at an earlier place now.
     return last is not None and last not in found
+
+
+def other_log() -> RemoteCallError:
+    """Return the failure of a read behind a position that the server does not have: its events belong to another log.
+
+    The engine then asks whether the server was restored.
+    """
+    return malformed("the server's changes are not those that were read before: it may have been restored")

@@ -300,7 +300,8 @@ class Remote(Protocol):
                 it has come so far.
 
         Raises:
-            RemoteError: CURSOR_LOST if the server cannot continue from ``state``.
+            RemoteError: CURSOR_LOST if the server cannot continue from ``state``; GARBLED if it was restored from an
+                older copy since ``state`` was read and has new events by now, unless its request was held open.
         """
 
     def push(

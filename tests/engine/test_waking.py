@@ -31,14 +31,26 @@ def test_after_a_sleep_the_feed_is_polled_and_the_root_scanned() -> None:
     """Though a poll that waits is under way: whether its connection lives is not known."""
     harness, _ = waiting()
     harness.tell(m.ConnectionsReset())
+    harness.stands()
     assert harness.take(e.Poll).wait == 0
     assert harness.wants(e.ScanFolder)
+
+
+def test_after_a_sleep_nothing_is_read_from_a_server_that_was_restored_meanwhile() -> None:
+    """Its new changes may have the numbers of those that it lost."""
+    harness, _ = waiting()
+    harness.tell(m.ConnectionsReset())
+    harness.take(e.CheckFeedContinuity)
+    assert not harness.wants(e.Poll)
+    harness.tell(m.FeedContinuityChecked(behind=True))
+    assert harness.engine.view().state is SourceState.HALTED
 
 
 def test_a_poll_that_was_given_up_says_nothing_by_its_end() -> None:
     """Neither its failure, which is of a connection that is no more, nor its answer, which the fresh one tells too."""
     harness, old = waiting()
     harness.tell(m.ConnectionsReset())
+    harness.stands()
     fresh = harness.take(e.Poll)
     harness.tell(m.CallFailed(m.Call.POLL, GONE, old.number))
     assert harness.engine.view().state is not SourceState.OFFLINE

@@ -11,6 +11,7 @@ from typing import Any
 from agent.core.events import Delete, FeedEvent, Move, Page, Unreadable, Upsert
 from agent.core.remote_records import RemoteFolder
 from agent.remotes.book import Book
+from agent.remotes.change_log import other_log
 from agent.remotes.fields import maybe_text, number, row, rows, text
 from agent.remotes.http.client import HttpClient
 from agent.remotes.http.failures import RemoteCallError, malformed
@@ -32,6 +33,7 @@ class Position:
         walk: folders to walk: (id or None, path, offset).
         last: (position, id) of the newest change read, by which a restored server is known.
         settled: the book holds everything delivered so far.
+        ended: no change was left behind the cursor when it was read last.
     """
 
     cursor: int = 0
@@ -39,12 +41,16 @@ class Position:
     walk: list[tuple[str | None, str, int]] = field(default_factory=list)
     last: tuple[int, str] | None = None
     settled: bool = False
+    ended: bool = False
 
     def to_json(self) -> str:
         """The state that the engine keeps."""
         return json.dumps(
-            {"cursor": self.cursor, "n": self.count, "walk": self.walk, "last": self.last, "settled": self.settled}
-        )
+            {
+                "cursor": self.cursor, "n": self.count, "walk": self.walk, "last": self.last, "settled": self.settled,
+                "ended": self.ended,
+            }
+        )  # fmt: skip
 
     @classmethod
     def from_json(cls, state: str | None) -> Position | None:
@@ -53,7 +59,9 @@ class Position:
             kept = json.loads(state or "null")
             walk = [(folder, str(path), int(offset)) for folder, path, offset in kept["walk"]]
             last = None if kept["last"] is None else (int(kept["last"][0]), str(kept["last"][1]))
-            return cls(int(kept["cursor"]), int(kept["n"]), walk, last, kept["settled"] is True)
+            return cls(
+                int(kept["cursor"]), int(kept["n"]), walk, last, kept["settled"] is True, kept.get("ended") is True
+            )
         except (ValueError, KeyError, TypeError):
             return None
 
@@ -95,6 +103,10 @@ class Feed:
             return False
         if self.head(source) < position.cursor:
             return True
+        return self._is_other_log(source, position)
+
+    def _is_other_log(self, source: str, position: Position) -> bool:
+        """Whether the change that was read last is not there any more."""
         if position.last is None:
             return False
         try:
@@ -174,6 +186,8 @@ class Feed:
 
     def _changes(self, source: str, position: Position, book: Book) -> Page:
         found, reached, more = self._read(source, position.cursor, LIMIT)
+        if found and position.ended and self._is_other_log(source, position):
+            raise other_log()
         events: list[FeedEvent] = []
         folders: list[RemoteFolder] = []
         gone: list[str] = []
@@ -198,7 +212,7 @@ class Feed:
             position.cursor = number(each, "position")
             position.last = (position.cursor, text(each, "id"))
             position.settled = False
-        position.cursor = reached
+        position.cursor, position.ended = reached, not more
         return _page(events, position, more=more, folders=folders, gone=gone)
 
     def _of_folder(self, change: Row, position: Position, book: Book) -> Iterator[FeedEvent]:

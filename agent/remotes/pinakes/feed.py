@@ -10,7 +10,7 @@ from msgspec import Struct
 from agent.core.errors import Problem, ProblemKind
 from agent.core.events import Delete, FeedEvent, Move, Page, Upsert
 from agent.remotes.book import Book
-from agent.remotes.change_log import is_other_log
+from agent.remotes.change_log import is_other_log, other_log
 from agent.remotes.http.failures import RemoteCallError, malformed
 from agent.remotes.pinakes.calls import PinakesCalls
 from agent.remotes.pinakes.contents import AccountContents, AccountHead
@@ -51,6 +51,9 @@ class AccountFeed:
         """Return the next page; see ``Remote.pull``."""
         position = AccountPosition.from_json(state)
         page = self._read(position.cursor, self._calls.limits.page)
+        if page.changes and position.ended and self.lacks(state):
+            # It was restored since the last read, and went on. From here on nothing else would show it.
+            raise other_log()
         reading = _ChangesReading(self._calls, self._contents, self._hashing, self._device(), scope, position, book)
         return reading.read(page)
 
@@ -167,7 +170,7 @@ class _ChangesReading:
             position.delivered(done, change.id)
             if self._size >= self._calls.limits.contents and done < len(changes):
                 return self._page(more=True)
-        position.skip(page.cursor)
+        position.skip(page.cursor, ended=not page.more)
         return self._page(more=page.more)
 
     def _page(self, *, more: bool) -> Page:

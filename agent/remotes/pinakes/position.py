@@ -18,6 +18,7 @@ class AccountPosition(Struct):
         newest: id of the last of these changes.
         before, first, last, length: an earlier cursor, the ids of the first and the last change behind it that were
             read, and their number. A server that was restored from an older copy has other changes there, or none.
+        ended: no change was left behind the cursor when it was read last.
     """
 
     cursor: int = 0
@@ -28,6 +29,7 @@ class AccountPosition(Struct):
     first: str | None = None
     last: str | None = None
     length: int = 0
+    ended: bool = False
 
     @classmethod
     def from_json(cls, state: str | None) -> AccountPosition:
@@ -50,6 +52,7 @@ class AccountPosition(Struct):
 
     def begin(self, first: str) -> None:
         """Record the first change behind the cursor, before it is delivered."""
+        self.ended = False
         self.before, self.first = self.cursor, first
         self.length, self.last = 1, first
 
@@ -58,9 +61,9 @@ class AccountPosition(Struct):
         self.done, self.newest = number, change
         self.length, self.last = number, change
 
-    def skip(self, cursor: int) -> None:
+    def skip(self, cursor: int, *, ended: bool) -> None:
         """Record that every change before a newer cursor was delivered."""
-        self.cursor, self.done, self.newest = max(cursor, self.cursor), 0, ""
+        self.cursor, self.done, self.newest, self.ended = max(cursor, self.cursor), 0, "", ended
 
 
 _ENCODER: Final = msgspec.json.Encoder()

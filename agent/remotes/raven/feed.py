@@ -23,6 +23,7 @@ from agent.core.events import (
     Upsert,
 )
 from agent.core.remote_records import RemoteVersion
+from agent.remotes.change_log import other_log
 from agent.remotes.fields import maybe_text, number, row, rows, text
 from agent.remotes.http.client import HttpClient
 from agent.remotes.http.decode import DecodeLimits
@@ -103,8 +104,19 @@ class Feed:
         if position.reread_at is not None:
             events, _ = self._read(source_id, position, now, can)
             return _page(events, position, 0, more=True)
+        was_quiet, before = position.quiet_since is None, FeedPosition.from_json(state)
         wait = min(wait_seconds, MAX_WAIT, position.idle_for(now)) if can.long_poll else 0.0
         events, progressed = self._read(source_id, position, now, can, wait, alive)
+        if (
+            progressed
+            and was_quiet
+            and not can.long_poll
+            and before.id_suffix
+            and not self.still_has(source_id, before)
+        ):
+            # It was restored since the last read, and went on. From here on nothing else would show it. A held request
+            # ends with its server.
+            raise other_log()
         return _page(events, position, past, more=progressed)
 
     def versions(self, source_id: str, path: str) -> list[RemoteVersion]:

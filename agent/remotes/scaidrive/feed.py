@@ -14,7 +14,7 @@ from agent.core.errors import ProblemKind
 from agent.core.events import Delete, FeedEvent, Move, Page, Unreadable, Upsert
 from agent.core.remote_records import RemoteFolder
 from agent.remotes.book import Book
-from agent.remotes.change_log import is_other_log
+from agent.remotes.change_log import is_other_log, other_log
 from agent.remotes.fields import row
 from agent.remotes.http.failures import RemoteCallError, malformed
 from agent.remotes.http.request import Priority
@@ -55,7 +55,11 @@ class ShareFeed:
         reading = _PageReading(self._calls, self._tree, self._batches, share, position, book)
         if position.walk:
             return reading.walk()
-        return reading.changes(self.read(share, position.cursor, self._calls.limits.page))
+        page = self.read(share, position.cursor, self._calls.limits.page)
+        if page.changes and position.ended and self._is_other_log(share, position):
+            # It was restored since the last read, and went on. From here on nothing else would show it.
+            raise other_log()
+        return reading.changes(page)
 
     def _begin(self, share: str) -> ChangePosition:
         """Return the position before the walk: the newest one, so that what changes meanwhile is read afterwards."""
@@ -92,6 +96,10 @@ class ShareFeed:
         head = self.head(share)
         if head is not None and is_beyond(position.cursor, head):
             return True
+        return self._is_other_log(share, position)
+
+    def _is_other_log(self, share: str, position: ChangePosition) -> bool:
+        """Return True if the changes that were read last are not there any more."""
         if position.before is None:
             return False
         try:
@@ -242,7 +250,7 @@ class _PageReading:
         """Deliver the changes of a page of the server, or as many of them as the allowed calls resolve."""
         position, changes = self._position, page.changes
         if position.doubtful and not changes and not page.more:
-            position.skip(page.cursor)
+            position.skip(page.cursor, ended=True)
             return self._compare_places()
         done = position.done if 0 < position.done <= len(changes) else 0
         if done and changes[done - 1].id != position.newest:
@@ -267,7 +275,7 @@ class _PageReading:
             position.settled = False
             if self._size >= self._calls.limits.contents and done < len(changes):
                 return self._page(more=True)
-        position.skip(page.cursor)
+        position.skip(page.cursor, ended=not page.more)
         return self._page(more=page.more or bool(position.walk or position.doubtful))
 
     def _deliver_change(self, change: ChangeRow, later: Sequence[ChangeRow]) -> None:

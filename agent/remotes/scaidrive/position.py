@@ -35,6 +35,7 @@ class ChangePosition(Struct):
         newest: id of the last of these changes.
         before, first, last, length: an earlier cursor, the ids of the first and the last change behind it that were
             read, and their number. A server that was restored from an older copy has other changes there, or none.
+        ended: no change was left behind the cursor when it was read last.
         settled: the book holds everything that was delivered.
         doubtful: files whose places are compared with the server once every change was read.
     """
@@ -50,6 +51,7 @@ class ChangePosition(Struct):
     last: str | None = None
     length: int = 0
     doubtful: list[DoubtfulFile] = []
+    ended: bool = False
 
     @classmethod
     def from_json(cls, state: str | None) -> ChangePosition | None:
@@ -72,6 +74,7 @@ class ChangePosition(Struct):
 
     def begin(self, first: str) -> None:
         """Record the first change behind the cursor, before it is delivered."""
+        self.ended = False
         self.before, self.first = self.cursor, first
         self.length, self.last = 1, first
 
@@ -80,9 +83,9 @@ class ChangePosition(Struct):
         self.done, self.newest = number, change
         self.length, self.last = number, change
 
-    def skip(self, cursor: str) -> None:
+    def skip(self, cursor: str, *, ended: bool) -> None:
         """Record that every change before a newer cursor was delivered."""
-        self.cursor, self.done, self.newest = cursor, 0, ""
+        self.cursor, self.done, self.newest, self.ended = cursor, 0, "", ended
 
 
 _ENCODER: Final = msgspec.json.Encoder()

@@ -180,6 +180,29 @@ class FeedPromises:
             world.put(f"c{number}.md", "C")
         assert world.remote.was_restored_from_older_copy(world.source, state)
 
+    @pytest.mark.parametrize("burst", [1, 30])
+    def test_a_server_that_was_restored_between_two_reads_is_not_read_on(self, world: World, burst: int) -> None:
+        """It has given the numbers out again, so the next read would find nothing wrong and lose the old place."""
+        if world.can.long_poll:
+            pytest.skip("a held request ends with its server")
+        _, state = world.drain()
+        copy = world.snapshot()
+        for number in range(burst):
+            world.put(f"b{number}.md", "B")
+        _, state = world.drain(state)
+        for _ in range(4):
+            # A feed that is not ordered is read again for a minute.
+            world.clock.now += 61
+            _, state = world.drain(state)
+        world.restore(copy)
+        for number in range(burst + 5):
+            world.clock.now += 1
+            world.put(f"c{number}.md", "C")
+        with pytest.raises(RemoteError) as raised:
+            world.drain(state)
+        assert raised.value.problem.kind in (ProblemKind.GARBLED, ProblemKind.CURSOR_LOST)
+        assert world.remote.was_restored_from_older_copy(world.source, state)
+
     def test_a_server_that_only_went_on_is_not_a_restored_one(self, world: World) -> None:
         """At every state, the first one included."""
         states = [world.drain()[1]]
