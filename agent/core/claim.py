@@ -128,7 +128,7 @@ def claim(
         return Claim.OURS if found.base_known else Claim.UNSURE
     if any(push.abandoned for push in mine) and parked is None:
         # It was given up and arrived late; a newer text of ours has taken its place.
-        return Claim.STALE_OWN
+        return Claim.STALE_OWN if found.base_known else Claim.UNSURE
     if any(_was_decided(past, found, head) for past in resolved):
         return Claim.RESOLVED if found.base_known else Claim.UNSURE
     if parked is None and _is_head(found, head):

@@ -351,6 +351,11 @@ class Resolutions:
             self._path_store.change([replace(row, base=side_of(held))])
             self._conflicts.close(conflict, f"resolved: {conflict.choice}")
             return
+        if conflict.local_hash == wanted and conflict.origin not in HEAD_IS_LOCAL:
+            # The folder's own text was kept. What it holds by now was made of it, and is an edit like any other.
+            self._path_store.change([replace(row, base=side_of(held))])
+            self._conflicts.close(conflict, f"resolved: {conflict.choice}")
+            return
         text = self._ctx.index.texts.get(wanted)
         if wanted is None or text is not None:
             self._installs.append((conflict, held, Inline(text or b"")))

@@ -8,7 +8,7 @@ from agent.core.model import OUT_OF_SCOPE, ApplyOutcome, Mode, Observation, Reso
 from agent.core.remote_records import Result, Verb
 from agent.engine import effects as e
 from agent.engine import messages as m
-from engine.harness import EngineHarness, conflict, delete, drain, head, sha, started, text_of, upsert
+from engine.harness import EngineHarness, conflict, delete, drain, head, seen, sha, started, text_of, upsert
 
 
 def test_another_machine_s_conflict_is_listed_and_left_alone() -> None:
@@ -248,6 +248,21 @@ def test_an_edit_during_a_resolution_is_parked_again() -> None:
     (shown,) = harness.conflicts()
     assert shown.state is ConflictState.OPEN and shown.local_hash == sha("edited meanwhile")
     assert not harness.wants(e.Send)
+
+
+def test_an_edit_of_the_text_that_is_kept_is_an_edit_of_the_head() -> None:
+    """keep_local, and the edit is met together with the end: nothing is installed, and the edit is sent."""
+    harness = parked_pair()
+    decide(harness, Resolution.KEEP_LOCAL, "mine")
+    harness.shows("a.md", head("a.md", "theirs", "one"), conflict("k1", "a.md", "one", "mine", "theirs"))
+    harness.take(e.CloseConflict)
+    harness.closes(harness.conflicts()[0].id)
+    harness.take(e.FetchHeadsAndConflicts)
+    edited = m.ScanResults((seen("a.md", "mine and more"),))
+    harness.tell(edited, m.HeadArrived("a.md", head("a.md", "mine", "theirs"), ()))
+    assert not harness.conflicts() and not harness.wants(e.ApplyChanges)
+    (parcel,) = harness.take(e.Send).parcels
+    assert (parcel.operation.hash, parcel.operation.base) == (sha("mine and more"), sha("mine"))
 
 
 def test_a_delete_is_put_where_conflicts_are_wiped_by_it() -> None:

@@ -269,6 +269,8 @@ CLAIMS = [
     ("FC3: a late equal of what we resolved", LISTED, (PUSH,), None, (RESOLVED,), Claim.RESOLVED),
     ("an equal, the head moved on", LISTED, (PUSH,), None, (replace(RESOLVED, wanted_hash=NEWER),), Claim.FOREIGN),
     ("given up, and arrived after all", LISTED, (OwnPush(MINE, BASE, abandoned=True),), None, (), Claim.STALE_OWN),
+    ("given up, and the feed does not say the base", replace(LISTED, base_known=False),
+     (OwnPush(MINE, BASE, abandoned=True),), None, (), Claim.UNSURE),
     ("the server forgot our base's content, and names its revision", FORGOTTEN,
      (OwnPush(MINE, BASE, abandoned=True, base_rev="v1"),), None, (), Claim.STALE_OWN),
     ("the server forgot the content of another base", FORGOTTEN,

@@ -174,6 +174,11 @@ def test_a_claim_needs_base_and_text_of_ours() -> None:
                     if answer is Claim.OURS:
                         assert parked is not None and (parked.base_hash, parked.local_hash) == (base, local)
                     assert answer is not Claim.UNSURE
+                    unsaid = replace(found, base_hash=None, base_known=False)
+                    # None of these closes a conflict or joins it to one.
+                    assert claim(unsaid, [push], parked, resolved, "r") in (
+                        Claim.UNSURE, Claim.IN_DOUBT, Claim.FOREIGN,
+                    )  # fmt: skip
 
 
 def test_one_way_folders_never_follow() -> None:
