@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct, field
 
 from agent.core import defaults
+from agent.core.model import EMPTY_HASH
 
 
 class DeleteGuardLimits(Struct, frozen=True):
@@ -126,8 +127,9 @@ class ArrivedFile(Struct, frozen=True):
 def is_rename(old: MissingFile, new: ArrivedFile) -> bool:
     """True if ``new`` is the missing file under another path.
 
-    A file system gives the inode of a deleted file to a new one. So an inode is the old file only if it was born no
-    later than the last known change of the old file. Without a birth time the texts must be equal too.
+    A file system gives the inode of a deleted file to a new one. So an inode is the old file only if it was born before
+    the last known change of the old file. Without a birth time the texts must be equal too. So must they if both times
+    are equal, as some file systems count in seconds; but an empty file was never changed, and may have been filled.
     """
     if old.identity is None or old.identity != new.identity:
         return False
@@ -135,7 +137,9 @@ def is_rename(old: MissingFile, new: ArrivedFile) -> bool:
         return True
     if new.born_ns is None:
         return old.hash == new.hash
-    return new.born_ns <= old.changed_ns
+    if new.born_ns == old.changed_ns:
+        return old.hash in (new.hash, EMPTY_HASH)
+    return new.born_ns < old.changed_ns
 
 
 def find_renames(missing: Iterable[MissingFile], arrived: Iterable[ArrivedFile]) -> dict[str, ArrivedFile]:

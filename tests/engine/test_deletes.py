@@ -230,7 +230,7 @@ def test_fb5_other_names_of_one_hard_link_are_deletes() -> None:
         harness.answers(send, *[Result.APPLIED] * len(send.parcels))
         harness.rest()
     harness.now += 4000
-    harness.tell(m.ScanResults((*(seen(name, None) for name in names[1:]), seen("new.md", "other", 7, 1))))
+    harness.tell(m.ScanResults((*(seen(name, None) for name in names[1:]), seen("new.md", "other", 7, 0))))
     while harness.wants(e.Send):
         send = next_batch(harness)
         assert [parcel.operation.path for parcel in send.parcels] in (["new.md"], [names[1]])
@@ -265,11 +265,11 @@ def test_fb5_an_inode_without_birth_time_needs_the_same_text() -> None:
 
 def test_fb5_birth_times_are_kept_as_long_as_arrivals_count() -> None:
     """FB5: a file that was renamed while its delete waited is a rename; an hour later the birth time is dropped."""
-    harness = reused(1, "other")
+    harness = reused(0, "other")
     births = harness.engine._ctx.in_flight.births
     mark = seen(NAMES[0], "").fingerprint
     assert mark is not None and held_paths(harness) == set()
-    assert births.of(f"new {NAMES[0]}", mark.inode) == 1 and births.of(f"new {NAMES[0]}", 5) is None
+    assert births.of(f"new {NAMES[0]}", mark.inode) == 0 and births.of(f"new {NAMES[0]}", 5) is None
     harness.now += 3601
     scanned(harness, {})
     assert births.of(f"new {NAMES[0]}", mark.inode) is None
@@ -314,8 +314,8 @@ def test_fb5_a_folder_renamed_to_and_fro_is_no_delete() -> None:
         for name, inode in inodes.items():
             text = "edited" if number == 2 else texts[name]
             moved.append(seen(name.replace("old", source), None))
-            moved.append(seen(name.replace("old", target), text + name, inode, 1) if number == 2 else
-                         seen(name.replace("old", target), text, inode, 1))  # fmt: skip
+            moved.append(seen(name.replace("old", target), text + name, inode, 0) if number == 2 else
+                         seen(name.replace("old", target), text, inode, 0))  # fmt: skip
         harness.tell(m.ScanResults(tuple(moved)))
         while harness.wants(e.Send):
             send = next_batch(harness)

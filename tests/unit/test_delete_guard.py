@@ -21,6 +21,7 @@ from agent.core.delete_guard import (
     judge,
     judge_unanswered,
 )
+from agent.core.model import EMPTY_HASH
 
 GO, WAIT, HOLD = DeleteVerdict.GO, DeleteVerdict.WAIT, DeleteVerdict.HOLD
 LIMITS = DeleteGuardLimits(least=2, share=0.2, most=1000)
@@ -156,7 +157,10 @@ def test_no_held_delete_is_sent_again(state: tuple[bool, bool, bool]) -> None:
 OLD = MissingFile("old.md", "a", 7, 100)
 RENAMES = {
     "born before the last change": (OLD, ArrivedFile("new.md", "b", 7, 99), True),
-    "born with the last change": (OLD, ArrivedFile("new.md", "b", 7, 100), True),
+    "born with the last change, the same text": (OLD, ArrivedFile("new.md", "a", 7, 100), True),
+    "born with the last change, another text": (OLD, ArrivedFile("new.md", "b", 7, 100), False),
+    "born empty, and filled": (MissingFile("old.md", EMPTY_HASH, 7, 100), ArrivedFile("new.md", "b", 7, 100), True),
+    "born empty, and reused": (MissingFile("old.md", EMPTY_HASH, 7, 100), ArrivedFile("new.md", "b", 7, 101), False),
     "born later: a reused inode": (OLD, ArrivedFile("new.md", "b", 7, 101), False),
     "born later with the same text: counted as an arrival": (OLD, ArrivedFile("new.md", "a", 7, 101), False),
     "another inode": (OLD, ArrivedFile("new.md", "a", 8, 99), False),
