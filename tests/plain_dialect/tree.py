@@ -30,7 +30,9 @@ class Tree:
         self._books = books
         self._refused: set[str] = set()
         """Ids of the book that the server did not know."""
-        self._ids: dict[tuple[str, str], str] = {}
+        self._ids: dict[tuple[str, str | None, str], str] = {}
+        """By the folder above, not by the path: a folder that moves takes the folders in it along."""
+        self._forgotten = 0
         self._of_book: dict[str, set[str]] = {}
         """Source to the ids of the book that were used. They are asked of the book each time: it follows the moves."""
         self._lock = threading.Lock()
@@ -39,11 +41,12 @@ class Tree:
         """Ask for every folder again: one was moved or deleted."""
         with self._lock:
             self._ids = {key: value for key, value in self._ids.items() if key[0] != source}
+            self._forgotten += 1
 
     def distrust(self, source: str) -> None:
         """Ask for every folder again, whatever the book says: the server did not know one of them."""
         with self._lock:
-            self._refused |= {identifier for (of, _), identifier in self._ids.items() if of == source}
+            self._refused |= {identifier for (of, _, _), identifier in self._ids.items() if of == source}
             self._refused |= self._of_book.pop(source, set())
         self.forget(source)
 
@@ -84,10 +87,13 @@ class Tree:
         so_far = ""
         for name in path.split("/") if path else ():
             so_far = posixpath.join(so_far, name)
-            with self._lock:
-                cached = self._ids.get((source, so_far))
-            known = cached or self._in_book(source, so_far) or self._look(source, known, name, so_far)
+            known = self._below(source, known, name, so_far)
         return known
+
+    def _below(self, source: str, parent: str | None, name: str, path: str) -> str:
+        with self._lock:
+            cached = self._ids.get((source, parent, name))
+        return cached or self._in_book(source, path) or self._look(source, parent, name, path)
 
     def ensure(self, source: str, path: str, device: str) -> str | None:
         """The id of the folder at a path; missing ones are created."""
@@ -96,7 +102,7 @@ class Tree:
         for name in path.split("/") if path else ():
             parent, so_far = known, posixpath.join(so_far, name)
             try:
-                known = self.folder(source, so_far)
+                known = self._below(source, parent, name, so_far)
             except RemoteCallError as failure:
                 if failure.problem.kind is not ProblemKind.NOT_FOUND:
                     raise
@@ -124,13 +130,15 @@ class Tree:
         return found
 
     def _look(self, source: str, parent: str | None, name: str, path: str) -> str:
+        begun = self._forgotten
         for child in self.all_children(source, parent):
             if (child["type"], child["name"]) == ("folder", name):
-                return self._keep(source, path, text(child, "id"))
+                return self._keep(source, parent, name, text(child, "id"), begun)
         raise _no_folder(path)
 
     def _create(self, source: str, parent: str | None, name: str, path: str, device: str) -> str:
         body = encode_json({"parent": parent, "name": name, "device": device})
+        begun = self._forgotten
         try:
             answer = self._http.request(ApiRequest("POST", "sources/{}/folders", (source,), body=body, cost=2)).data
         except RemoteCallError as failure:
@@ -138,11 +146,12 @@ class Tree:
                 # Another machine created it meanwhile.
                 return self._look(source, parent, name, path)
             raise
-        return self._keep(source, path, text(row(answer, "folder"), "id"))
+        return self._keep(source, parent, name, text(row(answer, "folder"), "id"), begun)
 
-    def _keep(self, source: str, path: str, identifier: str) -> str:
+    def _keep(self, source: str, parent: str | None, name: str, identifier: str, begun: int) -> str:
         with self._lock:
-            self._ids[source, path] = identifier
+            if begun == self._forgotten:
+                self._ids[source, parent, name] = identifier
         return identifier
 
 

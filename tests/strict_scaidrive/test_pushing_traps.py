@@ -213,6 +213,22 @@ def test_a_folder_that_was_deleted_is_made_again(trapped: Make) -> None:
     assert world.held() == {"d/b.md": b"B"}
 
 
+def test_a_folder_that_is_made_in_one_that_moves_is_looked_up_again(trapped: Make) -> None:
+    """The feed has shown the move before the new folder is known: from then on it is not at the path any more."""
+    world = trapped(DriveTraps())
+    world.results(world.edit("d/a.md", "A"))
+    _, state = world.drain()
+
+    def move() -> None:
+        world.move("d", "h")
+        world.drain(state)
+
+    between(world, "/folders", move)
+    world.push(world.edit("d/e/b.md", "B"))
+    assert world.results(world.edit("d/e/c.md", "C")) == [Result.APPLIED]
+    assert sorted(world.held()) == ["d/e/c.md", "h/a.md", "h/e/b.md"]
+
+
 @pytest.mark.parametrize("size", [5, 200])
 def test_a_file_that_went_with_its_folder_is_uncertain(trapped: Make, size: int) -> None:
     """The folder was renamed while the file was sent: it is at another path, and the feed says so."""

@@ -28,12 +28,15 @@ class ShareFolders:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
         self._lock = threading.Lock()
-        self._ids: dict[tuple[str, str], str] = {}
+        self._ids: dict[tuple[str, str | None, str], str] = {}
+        """By the folder above, not by the path: a folder that moves takes the folders in it along."""
+        self._forgotten = 0
 
     def forget(self, share: str) -> None:
         """Look every folder up again: one was moved or deleted, or the server does not know it."""
         with self._lock:
             self._ids = {key: value for key, value in self._ids.items() if key[0] != share}
+            self._forgotten += 1
 
     def children(
         self, share: str, folder: str | None, *, deleted: bool = False, priority: Priority = Priority.OWN
@@ -83,10 +86,13 @@ class ShareFolders:
         so_far = ""
         for name in path.split("/") if path else ():
             so_far = posixpath.join(so_far, name)
-            with self._lock:
-                cached = self._ids.get((share, so_far))
-            known = cached or self._look(share, known, name, so_far)
+            known = self._below(share, known, name, so_far)
         return known
+
+    def _below(self, share: str, parent: str | None, name: str, path: str) -> str:
+        with self._lock:
+            cached = self._ids.get((share, parent, name))
+        return cached or self._look(share, parent, name, path)
 
     def ensure(self, share: str, path: str) -> str | None:
         """Return the id of the folder at a path; missing ones are created."""
@@ -95,7 +101,7 @@ class ShareFolders:
         for name in path.split("/") if path else ():
             parent, so_far = known, posixpath.join(so_far, name)
             try:
-                known = self.folder(share, so_far)
+                known = self._below(share, parent, name, so_far)
             except RemoteCallError as failure:
                 if failure.problem.kind is not ProblemKind.NOT_FOUND:
                     raise
@@ -131,19 +137,21 @@ class ShareFolders:
         return known
 
     def _look(self, share: str, parent: str | None, name: str, path: str) -> str:
+        begun = self._forgotten
         for child in self.children(share, parent):
             if child.is_folder and child.name == name:
-                return self._keep(share, path, child.id)
+                return self._keep(share, parent, name, child.id, begun)
         raise no_folder(path)
 
     def _create(self, share: str, parent: str | None, name: str, path: str) -> str:
+        begun = self._forgotten
         try:
             answer = self._calls.post("folders", body=folder_body(share, parent, name))
         except RemoteCallError as failure:
             if failure.status == _CONFLICT:
                 return self._look_again(share, parent, name, path)
             raise
-        return self._keep(share, path, text(row(answer, "folder"), "id"))
+        return self._keep(share, parent, name, text(row(answer, "folder"), "id"), begun)
 
     def _look_again(self, share: str, parent: str | None, name: str, path: str) -> str:
         """Return the folder that another machine created meanwhile.
@@ -159,7 +167,9 @@ class ShareFolders:
             problem = Problem(ProblemKind.FORBIDDEN, f"the server has something else at {path}")
             raise RemoteCallError(problem, SideEffect.NONE, problem.message) from failure
 
-    def _keep(self, share: str, path: str, identifier: str) -> str:
+    def _keep(self, share: str, parent: str | None, name: str, identifier: str, begun: int) -> str:
         with self._lock:
-            self._ids[share, path] = identifier
+            if begun == self._forgotten:
+                # Otherwise the answer may be older than the move that made the others forgotten.
+                self._ids[share, parent, name] = identifier
         return identifier
