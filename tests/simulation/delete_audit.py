@@ -176,7 +176,7 @@ def _check_on_plain(plain: PlainFace | PinakesFace, effect: e.ApplyChanges) -> N
     """A path that the server never lost is not removed, whatever is listed or hidden there.
 
     A file that is known ahead of the feed, from its head or from our own push, seems to follow an older move of its
-    new folder. It is removed again by the folder's next move, or by a listing; the server has its text elsewhere.
+    new folder. It is removed again by the folder's next move, or by a listing; the server keeps its text.
     """
     intents = [intent for intent, _ in effect.jobs if intent.new is None and intent.purpose is Purpose.PULL]
     removed = {intent.path for intent in intents}
@@ -185,13 +185,13 @@ def _check_on_plain(plain: PlainFace | PinakesFace, effect: e.ApplyChanges) -> N
         held = plain.heads(plain.source)
         left = {old for old, _ in plain.folder_moves()}
         lost |= {path for path in removed - held.keys() if any(path.startswith(f"{folder}/") for folder in left)}
-        texts = {sha(text.encode()) for text in held.values()}
+        kept = plain.evidence(plain.source).kept
         entered = {new for _, new in plain.folder_moves()}
         lost |= {
             intent.path
             for intent in intents
             if intent.path not in held
-            and intent.expected in texts
+            and intent.expected in kept
             and any(intent.path.startswith(f"{folder}/") for folder in entered)
         }
         for path in sorted(removed - lost):

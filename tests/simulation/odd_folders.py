@@ -132,6 +132,9 @@ class Strange:
     def _put_folder_back(self, aside: str) -> None:
         name, folder = self._aside.pop(aside)
         home = self._user.home
+        if name in self._disks and home.names.get(name) is self._disks[name]:
+            # A disk that came to its place since goes with what it holds.
+            del self._disks[name]
         self._user.discard(home, name)
         self._fs.change((self._fs.top, aside, None), (home, name, folder))
         self._fs.settle()

@@ -248,4 +248,29 @@ REGRESSIONS = (
         Plan(3101943, "hub-pinakes"),
         ("network: too large at", "tidies up: deletes ['b.txt', 'g/c.md', 'd/e/b.md']"),
     ),
+    Regression(
+        "a_conflict_whose_base_the_feed_leaves_out_is_a_stranger_s_until_the_list_says_more",
+        Plan(6204763, "strict"),
+        ("stranger pushes d/e/b.md = b on a: 200",),
+    ),
+    Regression(
+        "an_edit_after_keep_local_is_sent_without_a_change_of_the_folder",
+        Plan(6201054, "strict"),
+        ("decides d/a.md: keep_local c", "B       replaces d/a.md = a"),
+    ),
+    Regression(
+        "a_restored_server_that_went_on_is_noticed_by_the_next_read",
+        Plan(6000545, "plain"),
+        ("server  is put back from the copy", "server  moves the folder d to g"),
+    ),
+    Regression(
+        "a_folder_made_in_one_that_moves_is_not_known_by_its_old_path",
+        Plan(6002416, "plain"),
+        ("server  moves the folder d to h", "A       replaces d/e/b.md = i"),
+    ),
+    Regression(
+        "a_reused_inode_of_the_same_moment_with_another_text_is_no_rename",
+        Plan(6004839, "plain"),
+        ("tidies up: deletes ['g/c.md', 'a.md'] and makes ['b.txt', 'd/a.md']",),
+    ),
 )

@@ -266,10 +266,11 @@ class TraceAudit:
         """A conflict is its machine's; one that lost its index cannot know it.
 
         A commit that arrived late, below a folder that had moved meanwhile, opens one at a path to which its machine
-        sent nothing, so the machine cannot know it. It is let off if the server took its text at the path to which the
-        machine sent it, or if the person deleted the text or decided for another one.
+        sent nothing, so the machine cannot know it. It is let off if the server has held its text at the path to which
+        the machine sent it, or if the person deleted the text or decided for another one.
         """
         shown = {i for machine in self._world.machines for found in machine.conflicts() for i in found.server_ids}
+        told = self._world.server.evidence(self._world.source_id).told
         for identifier, (device, path, digest) in listed.items():
             name = device.removeprefix("id-of-")
             if identifier in shown or name in self._world.restored:
@@ -277,7 +278,8 @@ class TraceAudit:
             of = self._of[name]
             sent_there = any(path in operation.paths for operation in of.sent.values())
             person = next(machine.user for machine in self._world.machines if machine.name == name)
-            settled = {*(each for _, each in of.taken), *person.given_up, *of.replaced}
+            held = {operation.hash for operation in of.sent.values() if (operation.path, operation.hash) in told}
+            settled = {*(each for _, each in of.taken), *held, *person.given_up, *of.replaced}
             if sent_there or digest not in settled:
                 yield f"left open: nobody is shown the conflict of {device} on {path} that stands on the server"
 
