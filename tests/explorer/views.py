@@ -58,7 +58,7 @@ _COUNTERS: Final = frozenset(
     {
         "next_poll", "next_batch", "_number", "_taken", "_taken_before", "_judged", "_files", "newest_position",
         "drain_goal", "drained", "echo_goal", "_goal", "acknowledged_spans", "settle_goal", "contents_size", "batches",
-        "batch", "polls", "_compare_after", "changes", "waiting_passes",
+        "batch", "polls", "_compare_after", "changes", "waiting_passes", "_closed",
     }
 )  # fmt: skip
 """Numbers that matter only against each other; ``_progress`` has what follows from them."""
@@ -75,7 +75,7 @@ _LONG_AGO: Final = frozenset(
     {
         "_judged_at", "synced_at", "drained_at", "last_event_at", "scan_began", "_last_poll_at", "changed_since_rest",
         "pass_began", "wake_at", "changed_during_check", "_marks", "conflicts_asked", "_acked_before", "_listed",
-        "_parts", "_gone",
+        "_parts", "_gone", "_finished_at",
     }
 )  # fmt: skip
 """Moments of the past, and notes of a question whose answer comes within the same act."""
@@ -227,9 +227,10 @@ def _progress(machine: Machine, dump: _Dump) -> Value:
     polls = (
         (call.state == behind, call.wait > 0, number >= flight.drain_goal) for number, call in flight.polls.items()
     )
+    closed = sorted((path, flight.drained >= poll) for path, poll in engine._resolutions._closed.items())
     return (
         flight.drained >= flight.drain_goal, flight.drained >= flight.echo_goal,
-        flight.drained >= engine._verification._goal, goals, tuple(sorted(polls)),
+        flight.drained >= engine._verification._goal, goals, tuple(closed), tuple(sorted(polls)),
         tuple(sorted((dump.of(identifier) for identifier in flight.batch), key=_masked)),
     )  # fmt: skip
 
