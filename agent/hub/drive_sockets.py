@@ -41,6 +41,7 @@ class DriveSocket:
         token: checked again before each frame.
         subscribed: the client wants changes.
         ahead: shares in which the cursor of the device was beyond the newest change when it connected.
+        newest: by share, the change announced last. On PostgreSQL a commit of this process is notified twice.
     """
 
     caller: Caller
@@ -48,6 +49,7 @@ class DriveSocket:
     token: str
     subscribed: bool = False
     ahead: Sequence[str] = ()
+    newest: dict[str, Frame] = field(default_factory=dict)
     unsent: dict[tuple[str, str], Frame] = field(default_factory=dict)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -165,15 +167,17 @@ class DriveSockets:
     async def _announce(self) -> None:
         while self._due:
             source = self._due.pop()
-            workspaces = {socket.caller.workspace for socket in self._open if socket.subscribed}
+            workspaces = {socket.caller.workspace for socket in self._open}
             # With a lost database clients find the change by their timer.
             with contextlib.suppress(StoreUnavailable, StoreFull):
                 newest = await anyio.to_thread.run_sync(self._newest, source, workspaces)
                 for workspace, change in newest:
                     frame = {"type": "change", "event_type": "change", "share_id": source, "data": change}
                     for socket in self._open:
-                        if socket.subscribed and socket.caller.workspace == workspace:
-                            socket.put("change", source, frame)
+                        if socket.caller.workspace == workspace and socket.newest.get(source) != change:
+                            socket.newest[source] = change
+                            if socket.subscribed:
+                                socket.put("change", source, frame)
 
     def _newest(self, share: str, workspaces: set[str]) -> list[tuple[str, Frame]]:
         """Return the workspace of a share and its newest change, if a client of that workspace is here."""
