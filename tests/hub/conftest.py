@@ -57,18 +57,22 @@ def light() -> Iterator[InProcess]:
     made.close()
 
 
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest) -> tuple[str, ...]:
+    """Arguments of a hub command for each of the two databases."""
+    on_sqlite = request.param == "sqlite"
+    return () if on_sqlite else ("--database", request.getfixturevalue("postgres"))
+
+
 @pytest.fixture
-def process(tmp_path: Path) -> Iterator[Running]:
-    """A hub process on a free port."""
-    with running_hub(tmp_path / "data", "--port", "0") as running:
+def process(tmp_path: Path, database: tuple[str, ...]) -> Iterator[Running]:
+    """A hub process on a free port, on either database."""
+    with running_hub(tmp_path / "data", "--port", "0", *database) as running:
         yield running
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def either(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Running]:
-    """A hub process on a free port, on either database."""
-    arguments = ["--port", "0"]
-    if request.param == "postgresql":
-        arguments += ["--database", request.getfixturevalue("postgres")]
-    with running_hub(tmp_path / "data", *arguments) as running:
+@pytest.fixture
+def on_sqlite(tmp_path: Path) -> Iterator[Running]:
+    """A hub process on a free port, with its database in its folder."""
+    with running_hub(tmp_path / "data", "--port", "0") as running:
         yield running

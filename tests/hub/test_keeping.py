@@ -73,11 +73,11 @@ def test_sqlite_commits_durably_and_holds_references(tmp_path: Path) -> None:
     store.close()
 
 
-def test_a_database_failure_is_a_500_in_the_usual_shape(process: Running) -> None:
+def test_a_database_failure_is_a_500_in_the_usual_shape(on_sqlite: Running) -> None:
     """Nothing of the cause reaches the client; the hub goes on with what works."""
-    client = process.client()
+    client = on_sqlite.client()
     source = client.source()
-    with closing(sqlite3.connect(process.data / "hub.db")) as database:
+    with closing(sqlite3.connect(on_sqlite.data / "hub.db")) as database:
         database.execute("ALTER TABLE operations RENAME TO lost")
     assert client.refused("sources/push-batch", sourceId=source, items=[upsert("a.md", "one")]) == (
         500,
@@ -168,14 +168,14 @@ def test_the_cost_of_a_push_does_not_grow_with_history(light: InProcess) -> None
         assert not any(step.startswith("SCAN") for step in steps), (statement, steps)
 
 
-def test_a_backup_taken_under_load_is_consistent_and_private(process: Running, tmp_path: Path) -> None:
+def test_a_backup_taken_under_load_is_consistent_and_private(on_sqlite: Running, tmp_path: Path) -> None:
     """The copy serves every event up to its newest cursor, whole, and only its owner can read it."""
-    client = process.client()
+    client = on_sqlite.client()
     source = client.source()
     stop = threading.Event()
 
     def write() -> None:
-        mine = process.client()
+        mine = on_sqlite.client()
         number = 0
         while not stop.is_set():
             mine.push(source, *[upsert(f"{number}/{i}.md", f"{number} {i}") for i in range(10)])
@@ -185,7 +185,7 @@ def test_a_backup_taken_under_load_is_consistent_and_private(process: Running, t
     writer.start()
     assert eventually(lambda: bool(client.ok("sources/deltas", sourceId=source, cursor=100, limit=1)["events"]))
     target = tmp_path / "copy.db"
-    backup(hub_data(process.data), target, Overwrite.REFUSE, with_secret=True)
+    backup(hub_data(on_sqlite.data), target, Overwrite.REFUSE, with_secret=True)
     stop.set()
     writer.join()
     assert stat.S_IMODE(target.stat().st_mode) == 0o600

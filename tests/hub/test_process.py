@@ -37,9 +37,9 @@ from support.certificates import self_signed
 from support.eventually import eventually, patience
 
 
-def test_of_two_pushes_on_one_base_exactly_one_wins_fifty_times(either: Running) -> None:
+def test_of_two_pushes_on_one_base_exactly_one_wins_fifty_times(process: Running) -> None:
     """50 accepted, 50 conflicts; every accepted text is the head or in history, every refused one in a conflict."""
-    one, other = either.client(), either.client()
+    one, other = process.client(), process.client()
     source = one.source()
     one.push(source, upsert("a.md", "start"))
     base, texts = "start", ["start"]
@@ -59,9 +59,9 @@ def test_of_two_pushes_on_one_base_exactly_one_wins_fifty_times(either: Running)
     assert not refused & set(texts)
 
 
-def test_of_a_push_and_a_page_edit_on_one_base_one_wins(either: Running) -> None:
+def test_of_a_push_and_a_page_edit_on_one_base_one_wins(process: Running) -> None:
     """So does a delete against an edit, and one operation sent twice at once is applied once."""
-    one, other = either.client(), either.client()
+    one, other = process.client(), process.client()
     source = one.source()
     for number in range(20):
         path = f"{number}.md"
@@ -82,9 +82,9 @@ def test_of_a_push_and_a_page_edit_on_one_base_one_wins(either: Running) -> None
         assert sorted(result["status"] for result in results) == ["applied", "duplicate"]
 
 
-def test_the_second_of_two_opposite_resolutions_is_refused(either: Running) -> None:
+def test_the_second_of_two_opposite_resolutions_is_refused(process: Running) -> None:
     """One 200 and one 404, each time."""
-    one, other = either.client(), either.client()
+    one, other = process.client(), process.client()
     source = one.source()
     one.push(source, upsert("a.md", "head"))
     for number in range(20):
@@ -98,15 +98,15 @@ def test_the_second_of_two_opposite_resolutions_is_refused(either: Running) -> N
 
 
 @pytest.mark.parametrize("batches", [25, pytest.param(125, marks=pytest.mark.long)])
-def test_a_poller_beside_eight_writers_misses_no_event(either: Running, batches: int) -> None:
+def test_a_poller_beside_eight_writers_misses_no_event(process: Running, batches: int) -> None:
     """A reader at cursor N never later finds an event below N: cursors come in the order of the commits."""
-    client = either.client()
+    client = process.client()
     source = client.source()
     done = threading.Event()
     seen: list[int] = []
 
     def write(writer: int) -> None:
-        mine = either.client()
+        mine = process.client()
         for batch in range(batches):
             mine.push(source, *[upsert(f"{writer}/{batch}/{i}.md", "x") for i in range(10)])
 
@@ -128,11 +128,11 @@ def test_a_poller_beside_eight_writers_misses_no_event(either: Running, batches:
     assert seen == list(range(1, 8 * 10 * batches + 1))
 
 
-def test_kill_9_under_load_loses_no_acknowledged_push(tmp_path: Path) -> None:
+def test_kill_9_under_load_loses_no_acknowledged_push(tmp_path: Path, database: tuple[str, ...]) -> None:
     """Every acknowledged push is there after the restart, complete and in one sequence."""
     acknowledged: dict[str, str] = {}
     guard = threading.Lock()
-    with running_hub(tmp_path, "--port", "0") as process:
+    with running_hub(tmp_path, "--port", "0", *database) as process:
         source = process.client().source()
 
         def write(writer: int) -> None:
@@ -153,20 +153,22 @@ def test_kill_9_under_load_loses_no_acknowledged_push(tmp_path: Path) -> None:
         process.process.kill()
         for thread in writers:
             thread.join()
-    with running_hub(tmp_path, "--port", "0") as process:
+    with running_hub(tmp_path, "--port", "0", *database) as process:
         client = process.client()
         kept = {f["relativePath"]: f["lastSyncedHash"] for f in client.ok("sources/files", sourceId=source)}
         assert acknowledged.items() <= kept.items()
         events = client.events(source)
         assert [event["cursor"] for event in events] == list(range(1, len(kept) + 1))
-    with closing(sqlite3.connect(tmp_path / "hub.db")) as database:
-        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert database.execute("PRAGMA foreign_key_check").fetchall() == []
+    if database:
+        return
+    with closing(sqlite3.connect(tmp_path / "hub.db")) as file:
+        assert file.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        assert file.execute("PRAGMA foreign_key_check").fetchall() == []
 
 
-def test_a_long_poll_is_woken_by_the_event(either: Running) -> None:
+def test_a_long_poll_is_woken_by_the_event(process: Running) -> None:
     """The answer comes with the event, not at the end of the wait."""
-    reader, writer = either.client(), either.client()
+    reader, writer = process.client(), process.client()
     source = reader.source()
     results = together(
         lambda: reader.ok("sources/deltas", sourceId=source, waitMs=20_000),
@@ -247,9 +249,9 @@ def test_a_hub_with_an_emptied_secret_does_not_start(tmp_path: Path) -> None:
     assert "too short" in refusal("--data", str(tmp_path), "--mint", "w:u")
 
 
-def test_a_second_hub_for_the_same_folder_is_refused_by_name(process: Running) -> None:
+def test_a_second_hub_for_the_same_folder_is_refused_by_name(on_sqlite: Running) -> None:
     """Two would not hear of each other's commits."""
-    assert f"(process {process.process.pid})" in refusal("--data", str(process.data), "--port", "0")
+    assert f"(process {on_sqlite.process.pid})" in refusal("--data", str(on_sqlite.data), "--port", "0")
 
 
 def test_off_loopback_the_hub_speaks_tls_unless_told_otherwise(tmp_path: Path) -> None:
@@ -294,23 +296,23 @@ def test_another_port_is_found_and_remembered_if_one_is_taken(tmp_path: Path) ->
     assert first.endswith(f":{int((tmp_path / 'port').read_text())}")
 
 
-def test_everything_in_the_data_folder_is_for_its_owner_only(process: Running) -> None:
+def test_everything_in_the_data_folder_is_for_its_owner_only(on_sqlite: Running) -> None:
     """Folder 0700; secret, database and its log 0600."""
-    process.client().source()
-    assert stat.S_IMODE(process.data.stat().st_mode) == 0o700
-    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in process.data.iterdir()}
+    on_sqlite.client().source()
+    assert stat.S_IMODE(on_sqlite.data.stat().st_mode) == 0o700
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in on_sqlite.data.iterdir()}
     assert {"secret", "hub.db", "hub.db-wal"} <= modes.keys()
     assert {mode for name, mode in modes.items() if name != "port"} == {0o600}
 
 
-def test_the_secret_and_the_data_survive_a_restart(tmp_path: Path) -> None:
+def test_the_secret_and_the_data_survive_a_restart(tmp_path: Path, database: tuple[str, ...]) -> None:
     """A token of before is good afterwards."""
-    with running_hub(tmp_path, "--port", "0") as process:
+    with running_hub(tmp_path, "--port", "0", *database) as process:
         client = process.client()
         source = client.source()
         client.push(source, upsert("a.md", "one"))
         bearer = token(secret=(tmp_path / "secret").read_bytes())
-    with running_hub(tmp_path, "--port", "0") as process:
+    with running_hub(tmp_path, "--port", "0", *database) as process:
         url = f"{process.url}/api/local-sync/sources/file"
         sent = headers(bearer)
         body = orjson.dumps({"sourceId": source, "relativePath": "a.md"})
@@ -328,9 +330,9 @@ def test_a_body_over_the_limit_is_refused_before_anything_else(process: Running,
     assert httpx.post(url, content=b" " * 1_048_576).status_code == 401
 
 
-def test_the_body_limit_is_settable(tmp_path: Path) -> None:
+def test_the_body_limit_is_settable(tmp_path: Path, database: tuple[str, ...]) -> None:
     """A hub for larger files takes larger bodies."""
-    with running_hub(tmp_path, "--port", "0", "--body-limit", "3000000") as process:
+    with running_hub(tmp_path, "--port", "0", "--body-limit", "3000000", *database) as process:
         client = process.client()
         source = client.source()
         assert client.outcome(source, upsert("a.md", "x" * 2_000_000))["status"] == "applied"
