@@ -294,9 +294,14 @@ class LargeDownloads:
         ctx = self._ctx
         most = ctx.setup.fetches if ctx.retry_state.is_well(Call.FETCH) else 1
         room = most - len(ctx.in_flight.fetching)
-        # A conflict may have ended otherwise, for example by a delete on the server.
+        # A conflict may have ended otherwise, for example by a delete on the server. A version whose size is not known
+        # any more cannot be downloaded; its head, which is asked for again, names the size.
         rows = self._path_store.rows(list(self._decided))
-        self._decided = {p: size for p, size in self._decided.items() if self._is_decided(p, rows[p].remote.hash)}
+        self._decided = {
+            p: size
+            for p, size in self._decided.items()
+            if rows[p].remote.size is not None and self._is_decided(p, rows[p].remote.hash)
+        }
         wanted = ctx.in_flight.large.pulls | self._decided
         if room <= 0 or not wanted:
             return

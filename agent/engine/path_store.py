@@ -130,6 +130,13 @@ class PathStore:
             ctx.rows_written([seen.path for seen in found])
 
     def _decide(self, row: PathRow) -> PathRow:
+        remote = row.remote
+        if remote.is_file and remote.size is None:
+            # Not every statement of a version names its size. Equal hashes have equal sizes.
+            before = self._cache.get(row.path)
+            known = (row.local, row.base, *((before.remote,) if before else ()))
+            size = next((side.size for side in known if side.size is not None and side.same_content(remote)), None)
+            row = replace(row, remote=replace(remote, size=size)) if size is not None else row
         decision = reconcile(row.base, row.local, row.remote, self._ctx.setup.mode)
         base = decision.base
         if base.is_file and base.size is None and row.local.same_content(base):

@@ -7,8 +7,8 @@ from msgspec.structs import replace
 
 from agent.core.errors import Problem, ProblemKind
 from agent.core.events import Upsert
-from agent.core.model import ApplyOutcome, Reason
-from agent.core.remote_records import RemoteFile, RemoteHead
+from agent.core.model import ApplyOutcome, Reason, Resolution
+from agent.core.remote_records import RemoteConflict, RemoteFile, RemoteHead, Result
 from agent.core.supply import Inline, Staged, Transfer
 from agent.engine import effects as e
 from agent.engine import messages as m
@@ -382,3 +382,31 @@ def test_a_large_local_file_is_no_download() -> None:
     harness = begun()
     harness.tell(m.ScanResults((seen("mine", LARGE),)))
     assert not harness.wants(e.Fetch) and not stored(harness)
+
+
+def keeps_local(harness: EngineHarness, text: str) -> None:
+    """A person decides for the folder's text in the conflict that is shown."""
+    (conflict,) = harness.conflicts()
+    assert conflict.local_hash == sha(text)
+    harness.tell(m.Resolve(conflict.id, conflict.generation, Resolution.KEEP_LOCAL, text.encode()))
+
+
+def test_a_refusal_that_leaves_the_size_out_does_not_take_it_away() -> None:
+    """The head that a decision replaces is downloaded once it is known what the server can do."""
+    harness = EngineHarness()
+    known = replace(harness.setup, inline_limit=LIMIT, history=False, blind_resolve=True)
+    harness.setup = replace(known, inline_limit=None, run_mode=RunMode.DAEMON)
+    harness.restart()
+    harness.begin({"a.md": "mine"}, large_upsert("a.md", LARGE, 1, "rev-1"))
+    keeps_local(harness, "mine")
+    harness.answer(Result.CHANGED)
+    harness.shows("a.md", RemoteHead("a.md", sha(LARGE), None, rev="rev-1", size=len(LARGE)))
+    later(harness, 1.0)
+    harness.saves("a.md", "mine too")
+    harness.tell(m.PathScanFinished(harness.take(e.ScanPaths).paths))
+    send = harness.take(e.Send)
+    keeps_local(harness, "mine too")
+    found = RemoteConflict("k1", "a.md", None, sha("mine too"), sha(LARGE), remote_rev="rev-1")
+    harness.answers(send, Result.CONFLICT, found=found)
+    harness.effects += harness.engine.configure(harness.now, known)
+    assert [(transfer.path, transfer.size) for transfer in fetches(harness)] == [("a.md", len(LARGE))]

@@ -273,4 +273,9 @@ REGRESSIONS = (
         Plan(6004839, "plain"),
         ("tidies up: deletes ['g/c.md', 'a.md'] and makes ['b.txt', 'd/a.md']",),
     ),
+    Regression(
+        "a_refusal_that_leaves_the_size_of_the_head_out_does_not_take_it_away",
+        Plan(7103024, "hub-pinakes"),
+        ("server  edit a.md = c", "B       decides a.md: keep_local b", "B       decides a.md: keep_local e"),
+    ),
 )
