@@ -274,6 +274,11 @@ REGRESSIONS = (
         ("tidies up: deletes ['g/c.md', 'a.md'] and makes ['b.txt', 'd/a.md']",),
     ),
     Regression(
+        "a_file_set_aside_once_its_folder_is_back_is_tried_again",
+        Plan(7102756, "hub-pinakes"),
+        ("network: too large at", "B       moves the root away", "B       writes b.txt = g"),
+    ),
+    Regression(
         "a_refusal_that_leaves_the_size_of_the_head_out_does_not_take_it_away",
         Plan(7103024, "hub-pinakes"),
         ("server  edit a.md = c", "B       decides a.md: keep_local b", "B       decides a.md: keep_local e"),

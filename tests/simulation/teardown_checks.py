@@ -6,6 +6,7 @@ from agent.core.model import Reason
 from agent.engine import effects as e
 from agent.engine import messages as m
 from agent.engine.config import RunMode
+from agent.engine.phases import RecoveryPhase
 from agent.index.operations import OperationState
 from simulation import deciding
 from simulation.indexes import SOURCE
@@ -19,7 +20,9 @@ _STEPS = 600
 _SLEEPS = 1500
 """In one pass: half a day, while another machine asks the server every 25 seconds."""
 _RETRIES = 2
-"""Rounds in which a person has files tried again that were set aside: that may happen as late as in the first."""
+"""Rounds in which a person has files tried again that were set aside: that may happen as late as in the first.
+
+A round in which the agent could not read its folder is not counted: it set nothing aside then."""
 _NOT_TRIED = (Reason.REFUSED, Reason.TEXT_LOST)
 """Reasons of files that are not tried again there: the agent does so by itself, or nothing is left that could be tried.
 A retry would only end the report of a lost text."""
@@ -36,6 +39,8 @@ class Ending:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._unread = dict.fromkeys((machine.name for machine in world.machines), 0)
+        """Rounds in which each machine's folder could not be read."""
 
     def run(self) -> None:
         """Raises NeverAtRest."""
@@ -85,8 +90,11 @@ class Ending:
         is_new = not machine.alive
         if is_new:
             self._world.revive(machine)
-        aside = _set_aside(machine) if number < _RETRIES else set()
-        if aside or (number < _RETRIES and not is_new):
+        elif number and machine.engine._ctx.in_flight.recovery is not RecoveryPhase.DONE:
+            self._unread[machine.name] += 1
+        is_early = number - self._unread[machine.name] < _RETRIES
+        aside = _set_aside(machine) if is_early else set()
+        if aside or (is_early and not is_new):
             machine.tell(m.Retry(tuple(sorted(aside))))
         if not is_new:
             machine.begin_pass()
