@@ -283,4 +283,9 @@ REGRESSIONS = (
         Plan(7103024, "hub-pinakes"),
         ("server  edit a.md = c", "B       decides a.md: keep_local b", "B       decides a.md: keep_local e"),
     ),
+    Regression(
+        "a_disk_that_comes_and_goes_between_two_scans_is_an_emptied_folder",
+        Plan(7103454, "hub-pinakes"),
+        ("A       mounts a disk at d", "A       loses power", "A       unmounts d"),
+    ),
 )

@@ -59,6 +59,8 @@ class MachineTrace:
         pulled: texts that a pull put at a path.
         replaced: own sides of conflicts that a person decided for another text.
         undone: files whose delete was undone and that did not stand in the folder since.
+        scanned_mounts: folders that were mounted when the newest scan began.
+        mounts: those of each scan of which the engine took in the end.
         complaints: what was found wrong at once.
     """
 
@@ -73,6 +75,8 @@ class MachineTrace:
     pulled: set[Spot] = field(default_factory=set)
     replaced: set[str | None] = field(default_factory=set)
     undone: dict[str, str] = field(default_factory=dict)
+    scanned_mounts: set[str] = field(default_factory=set)
+    mounts: set[str] = field(default_factory=set)
     complaints: list[str] = field(default_factory=list)
 
 
@@ -85,7 +89,7 @@ class TraceAudit:
         for machine in world.machines:
             _watch_person(machine, self._of[machine.name])
             _watch_decisions(world, machine, self._of[machine.name])
-            overheard: Any = functools.partial(_Overheard, self._of[machine.name], machine._make_carrier)
+            overheard: Any = functools.partial(_Overheard, machine, self._of[machine.name], machine._make_carrier)
             machine._make_carrier = overheard
         self._earlier: list[dict[str, Any]] = []
         self._respelling = {machine.name for machine in world.machines if machine.fs.disk.names is Names.DECOMPOSED}
@@ -362,9 +366,11 @@ def _watch_person(machine: Machine, of: MachineTrace) -> None:
             after = User.tree(machine.user)
             changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
             spots = {spot(path, sha(after[path]) if path in after else None) for path in changed}
-            # Whoever takes a disk away deletes none of its files.
-            away = f"{machine.strange.taken_away}/"
-            of.done |= {(path, digest) for path, digest in spots if digest or not path.startswith(collision_key(away))}
+            # Whoever takes a disk away deletes none of its files. One that came and went between two scans was an
+            # ordinary folder to the agent, and looks emptied.
+            taken = machine.strange.taken_away
+            away = collision_key(f"{taken}/") if taken in of.mounts else None
+            of.done |= {(path, digest) for path, digest in spots if digest or not away or not path.startswith(away)}
             machine.strange.taken_away = None
             of.seen |= spots
             for path in changed:
@@ -387,7 +393,10 @@ def _watch_decisions(world: World, machine: Machine, of: MachineTrace) -> None:
                 of.seen |= {spot(shown.path, each) for each in (shown.local_hash, shown.remote_hash)}
                 if message.choice is not Resolution.KEEP_LOCAL:
                     of.replaced.add(shown.local_hash)
-            lost = machine.lost_mounts if isinstance(message, m.Resume) else ()
+            lost = machine.lost_mounts if isinstance(message, m.Resume) else frozenset()
+            if isinstance(message, m.ScanFinished) and message.trouble is None:
+                of.mounts |= of.scanned_mounts
+            of.mounts -= lost
             for name in lost:
                 # The person goes on without the disk: its files are forgotten, and new if they come back.
                 files = {**machine.user.tree(), **machine.strange.files_away()}
@@ -417,7 +426,8 @@ def _watch_decisions(world: World, machine: Machine, of: MachineTrace) -> None:
 class _Overheard:
     """A carrier whose messages and effects the audit notes."""
 
-    def __init__(self, of: MachineTrace, make: Callable[..., Any], *given: Any) -> None:
+    def __init__(self, machine: Machine, of: MachineTrace, make: Callable[..., Any], *given: Any) -> None:
+        self._machine = machine
         self._of = of
         self._carrier = make(*given)
         self._intents: dict[str, Intent] = {}
@@ -429,6 +439,8 @@ class _Overheard:
             self._of.decided |= {
                 parcel.operation.id for parcel in effect.parcels if parcel.content_override is not None
             }
+        if isinstance(effect, e.ScanFolder):
+            self._of.scanned_mounts = self._machine.strange.mounted
         if isinstance(effect, e.CloseConflicts):
             self._of.closings |= {close.server_id for close in effect.closes}
             self._of.closed |= {c.server_id for c in effect.closes if c.choice is not Resolution.KEEP_RAVEN}
