@@ -79,15 +79,20 @@ def _meaning(status: int, endpoint: str, body: Any) -> Refusal | None:
 
 
 class PlainRemote:
-    """``Remote`` for the plain server."""
+    """``Remote`` for the plain server.
 
-    def __init__(self, http: HttpClient, books: BookOf = no_books) -> None:
+    Args:
+        conflict_events: what it states. True is false: the feed names no conflicts. Runs of the simulation that were
+            found while it stated this need it to reach their situation.
+    """
+
+    def __init__(self, http: HttpClient, books: BookOf = no_books, *, conflict_events: bool = False) -> None:
         self._http = http
         self._books = books
         self._capabilities = Capabilities(
             ordered_feed=True, text_only=False, moves=True, inline_limit=INLINE, listing=ListingCost.WALK,
-            blind_resolve=True, client_made_id=True, server_mode=False, server_patterns=False, server_pause=False,
-            resumable_uploads=True,
+            blind_resolve=True, conflict_events=conflict_events, client_made_id=True, server_mode=False,
+            server_patterns=False, server_pause=False, resumable_uploads=True,
         )  # fmt: skip
         self._device = ""
         self._tree = Tree(http, books)

@@ -30,6 +30,7 @@ class Mutant:
         turns: how long a run must be for it.
         chances: under which its occasion is likelier; None: those of every run.
         seeds: seeds that are known to meet its occasion; they are tried first.
+        lists_conflicts: see ``Plan``; False if its known seeds were found before.
     """
 
     name: str
@@ -40,12 +41,14 @@ class Mutant:
     make_fs: Callable[..., SimFs] = SimFs
     turns: int = 100
     seeds: tuple[int, ...] = ()
+    lists_conflicts: bool = True
 
     def complaints(self, seed: int, server: str) -> tuple[str, ...]:
         """What is found wrong with a run in these surroundings: of the mutant while it is in, else of the product."""
         profiles = fault_rates.PROFILES if self.chances is None else (self.chances,)
         with instead(fault_rates, "PROFILES", profiles):
-            return run(Plan(seed, server, self.turns, make_fs=self.make_fs)).wrong
+            plan = Plan(seed, server, self.turns, make_fs=self.make_fs, lists_conflicts=self.lists_conflicts)
+            return run(plan).wrong
 
 
 @contextlib.contextmanager

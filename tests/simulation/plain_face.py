@@ -202,7 +202,8 @@ class PlainFace:
         def reading() -> contextlib.AbstractContextManager[Index]:
             return contextlib.nullcontext(machine.index)
 
-        return http, PlainRemote(http, lambda _: IndexBook(reading, SOURCE))
+        remote = PlainRemote(http, lambda _: IndexBook(reading, SOURCE), conflict_events=not world.plan.lists_conflicts)
+        return http, remote
 
     def check_revisions(self, index: Index, source: int, table: str) -> None:
         """Compare every revision in the trees with the server's. Raises WrongRevision."""

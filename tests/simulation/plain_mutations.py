@@ -232,7 +232,7 @@ PLAIN_MUTANTS: Sequence[Mutant] = (
     ),
     Mutant(
         "history of another file", "a file that moved to a path shows what became of a push to it", _foreign_history,
-        _PLAIN, seeds=(822153,),
+        _PLAIN, seeds=(822153,), lists_conflicts=False,
     ),
     Mutant(
         "404 is a delete", "a file that is said to be missing counts as deleted", _missing_is_deleted, _PLAIN,

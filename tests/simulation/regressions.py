@@ -109,32 +109,32 @@ REGRESSIONS = (
     ),
     Regression(
         "a_decided_text_that_the_server_lost_is_not_fetched",
-        Plan(493, "plain"),
+        Plan(493, "plain", lists_conflicts=False),
         ("decides d/a.md: keep_raven", "deletes d/a.md"),
     ),
     Regression(
         "a_file_moved_onto_a_new_one_in_doubt_does_not_replace_it",
-        Plan(87, "plain"),
+        Plan(87, "plain", lists_conflicts=False),
         ("moves d/a.md to d/e/b.md", "does Recall("),
     ),
     Regression(
         "an_edit_of_a_file_that_a_restored_server_lost_ends",
-        Plan(640435, "plain"),
+        Plan(640435, "plain", lists_conflicts=False),
         ("server  is put back from the copy", "base=a, base_rev=ver_00008, remote_id=fil_00007)"),
     ),
     Regression(
         "a_file_that_seemed_to_follow_an_older_move_of_its_folder_is_removed_again",
-        Plan(640367, "plain"),
+        Plan(640367, "plain", lists_conflicts=False),
         ("moves the folder d to h", "moves the folder h to d", "moves a.md to d/a.md"),
     ),
     Regression(
         "an_event_adds_the_id_that_an_answer_with_a_revision_left_out",
-        Plan(427, "plain"),
+        Plan(427, "plain", lists_conflicts=False),
         ("replaces b.txt = f", "writes b.txt = f"),
     ),
     Regression(
         "a_new_file_that_seemed_to_follow_an_older_folder_move_is_kept",
-        Plan(158, "plain"),
+        Plan(158, "plain", lists_conflicts=False),
         ("moves the folder d to g", "writes d/e/b.md = f"),
     ),
     Regression(
@@ -144,63 +144,63 @@ REGRESSIONS = (
     ),
     Regression(
         "an_acknowledged_push_of_an_earlier_server_life_sets_no_newer_file_back",
-        Plan(810045, "plain"),
+        Plan(810045, "plain", lists_conflicts=False),
         ("server  is put back from the copy", "replaces d/a.md = m"),
     ),
     Regression(
         "an_edit_on_a_base_of_unknown_revision_leaves_no_conflict_open",
-        Plan(810782, "plain"),
+        Plan(810782, "plain", lists_conflicts=False),
         ("server  edit d/e/b.md = e", "replaces d/e/b.md = EMPTY"),
     ),
     Regression(
         "a_conflict_of_an_operation_given_up_is_closed",
-        Plan(820307, "plain"),
+        Plan(820307, "plain", lists_conflicts=False),
         ("server  is put back from the copy", "deletes g/c.md"),
     ),
     Regression(
         "a_commit_that_arrived_twice_leaves_no_conflict_open",
-        Plan(810553, "plain"),
+        Plan(810553, "plain", lists_conflicts=False),
         ("commits arrives twice", "moves b.txt to d/a.md"),
     ),
     Regression(
         "a_new_file_does_not_follow_a_folder_move_that_was_just_read",
-        Plan(820082, "plain"),
+        Plan(820082, "plain", lists_conflicts=False),
         ("server  moves the folder d to h", "writes d/a.md = j"),
     ),
     Regression(
         "marks_of_single_passes_are_cleared_by_their_next_start",
-        Plan(811537, "plain"),
+        Plan(811537, "plain", lists_conflicts=False),
         ("writes A.md = g", "replaces D/a.md = f"),
     ),
     Regression(
         "a_moved_file_of_which_an_old_text_is_known_has_its_head_asked_for",
-        Plan(656, "plain"),
+        Plan(656, "plain", lists_conflicts=False),
         ("server  edit g/c.md = g", "server  moves the folder g to h"),
     ),
     Regression(
         "a_held_delete_goes_once_its_text_arrives_at_another_path",
-        Plan(821377, "plain"),
+        Plan(821377, "plain", lists_conflicts=False),
         ("server  moves g/c.md to d/e/b.md", "server  deletes d/e/b.md"),
     ),
     Regression(
         "a_moved_file_that_once_had_our_text_does_not_replace_a_new_one",
-        Plan(822153, "plain"),
+        Plan(822153, "plain", lists_conflicts=False),
         ("server  moves a.md to d/a.md", "B       replaces d/a.md = a"),
     ),
     Regression(
         "a_refused_delete_of_a_file_that_was_moved_is_closed",
-        Plan(901694, "plain"),
+        Plan(901694, "plain", lists_conflicts=False),
         ("server  moves a.md to b.txt", "commits will arrive late"),
     ),
     Regression(
         "a_merge_is_proposed_on_a_server_of_another_dialect",
-        Plan(1100187, "plain"),
+        Plan(1100187, "plain", lists_conflicts=False),
         ("server  moves g/c.md to d/e/b.md", "writes g/c.md = l"),
     ),
     # The server stated no revision of a new file, and the run ended before the daemon's next poll.
     Regression(
         "a_daemon_learns_the_id_of_its_own_new_file",
-        Plan(901625, "plain"),
+        Plan(901625, "plain", lists_conflicts=False),
         ("replaces d/e/b.md = h", "writes d/e/b.md = e"),
     ),
     Regression(
@@ -260,17 +260,17 @@ REGRESSIONS = (
     ),
     Regression(
         "a_restored_server_that_went_on_is_noticed_by_the_next_read",
-        Plan(6000545, "plain"),
+        Plan(6000545, "plain", lists_conflicts=False),
         ("server  is put back from the copy", "server  moves the folder d to g"),
     ),
     Regression(
         "a_folder_made_in_one_that_moves_is_not_known_by_its_old_path",
-        Plan(6002416, "plain"),
+        Plan(6002416, "plain", lists_conflicts=False),
         ("server  moves the folder d to h", "A       replaces d/e/b.md = i"),
     ),
     Regression(
         "a_reused_inode_of_the_same_moment_with_another_text_is_no_rename",
-        Plan(6004839, "plain"),
+        Plan(6004839, "plain", lists_conflicts=False),
         ("tidies up: deletes ['g/c.md', 'a.md'] and makes ['b.txt', 'd/a.md']",),
     ),
     Regression(
@@ -287,5 +287,10 @@ REGRESSIONS = (
         "a_disk_that_comes_and_goes_between_two_scans_is_an_emptied_folder",
         Plan(7103454, "hub-pinakes"),
         ("A       mounts a disk at d", "A       loses power", "A       unmounts d"),
+    ),
+    Regression(
+        "a_push_that_was_given_up_and_arrives_late_leaves_no_conflict_open",
+        Plan(7003294, "plain"),
+        ("commits will arrive late",),
     ),
 )

@@ -57,7 +57,6 @@ class MachineTrace:
         disputes: path, base and local side of the conflicts that parked a path there.
         taken: texts that the server acknowledged, each at the path of its operation.
         pulled: texts that a pull put at a path.
-        replaced: own sides of conflicts that a person decided for another text.
         undone: files whose delete was undone and that did not stand in the folder since.
         scanned_mounts: folders that were mounted when the newest scan began.
         mounts: those of each scan of which the engine took in the end.
@@ -73,7 +72,6 @@ class MachineTrace:
     disputes: set[tuple[str, str | None, str]] = field(default_factory=set)
     taken: set[Spot] = field(default_factory=set)
     pulled: set[Spot] = field(default_factory=set)
-    replaced: set[str | None] = field(default_factory=set)
     undone: dict[str, str] = field(default_factory=dict)
     scanned_mounts: set[str] = field(default_factory=set)
     mounts: set[str] = field(default_factory=set)
@@ -267,25 +265,11 @@ class TraceAudit:
                 yield f"left open: {name} is not shown the conflict on {listed['relativePath']} of the server"
 
     def _left_open_on_plain(self, listed: dict[str, tuple[str, str, str | None]]) -> Iterator[str]:
-        """A conflict is its machine's; one that lost its index cannot know it.
-
-        A commit that arrived late, below a folder that had moved meanwhile, opens one at a path to which its machine
-        sent nothing, so the machine cannot know it. It is let off if the server has held its text at the path to which
-        the machine sent it, or if the person deleted the text or decided for another one.
-        """
+        """Each verification reads the list of conflicts, so every conflict is shown somewhere."""
         shown = {i for machine in self._world.machines for found in machine.conflicts() for i in found.server_ids}
-        told = self._world.server.evidence(self._world.source_id).told
-        for identifier, (device, path, digest) in listed.items():
-            name = device.removeprefix("id-of-")
-            if identifier in shown or name in self._world.restored:
-                continue
-            of = self._of[name]
-            sent_there = any(path in operation.paths for operation in of.sent.values())
-            person = next(machine.user for machine in self._world.machines if machine.name == name)
-            held = {operation.hash for operation in of.sent.values() if (operation.path, operation.hash) in told}
-            settled = {*(each for _, each in of.taken), *held, *person.given_up, *of.replaced}
-            if sent_there or digest not in settled:
-                yield f"left open: nobody is shown the conflict of {device} on {path} that stands on the server"
+        for identifier, (device, path, _) in listed.items():
+            if identifier not in shown:
+                yield f"left open: nobody is shown the conflict of {device} on {path} of the server"
 
     def _equals_left_open(self, listed: list[dict[str, Any]]) -> Iterator[str]:
         """Of two conflicts on the same text and base, the one that resolves closes both."""
@@ -391,8 +375,6 @@ def _watch_decisions(world: World, machine: Machine, of: MachineTrace) -> None:
                 shown = machine.conflict(message.conflict)
                 # The head is not shown where it is neither side: then it must have been in the folder.
                 of.seen |= {spot(shown.path, each) for each in (shown.local_hash, shown.remote_hash)}
-                if message.choice is not Resolution.KEEP_LOCAL:
-                    of.replaced.add(shown.local_hash)
             lost = machine.lost_mounts if isinstance(message, m.Resume) else frozenset()
             if isinstance(message, m.ScanFinished) and message.trouble is None:
                 of.mounts |= of.scanned_mounts

@@ -58,6 +58,8 @@ class Plan:
 
     Attributes:
         keep: the turns to take, where others are left out; None: all of them.
+        lists_conflicts: each verification on the plain server reads its list of conflicts. False for runs that were
+            found before it did so: its requests change the order of everything that follows.
     """
 
     seed: int
@@ -67,6 +69,7 @@ class Plan:
     make_fs: Callable[..., SimFs] = SimFs
     disks: tuple[Disk, ...] = c.DISKS
     keep: tuple[int, ...] | None = None
+    lists_conflicts: bool = True
 
 
 class World:

@@ -7,7 +7,7 @@ from itertools import pairwise
 import pytest
 
 from agent.core.errors import ProblemKind, RemoteError
-from agent.core.events import Delete, Move, Upsert
+from agent.core.events import ConflictOpened, Delete, Move, Upsert
 from agent.core.remote_records import Result
 from remotes.suite.world import World, needs, replay, sha
 
@@ -42,6 +42,14 @@ class FeedPromises:
         upserts = [event for event in events if isinstance(event, Upsert)]
         assert [event.path for event in upserts] == ["a.md", "b.md"]
         assert ours.operation.id not in {event.operation_id for event in upserts}
+
+    def test_the_feed_names_conflicts_where_the_server_says_so(self, world: World) -> None:
+        """The engine reads the list of conflicts in each verification only where the feed does not name them."""
+        _, state = world.drain()
+        world.put("a.md", "theirs")
+        assert world.results(world.edit("a.md", "ours")) == [Result.CONFLICT]
+        events, _ = world.drain(state)
+        assert any(isinstance(event, ConflictOpened) for event in events) == world.can.conflict_events
 
     def test_reading_goes_on_where_the_state_says(self, world: World) -> None:
         """Nothing is told twice in order, and a kept state still works in another process."""
