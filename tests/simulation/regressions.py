@@ -293,4 +293,9 @@ REGRESSIONS = (
         Plan(7003294, "plain"),
         ("commits will arrive late",),
     ),
+    Regression(
+        "a_text_that_our_own_refused_move_took_along_may_be_replaced",
+        Plan(7003844, "plain", lists_conflicts=False),
+        ("A       writes g/c.md = a", "server  moves d/a.md to g/c.md"),
+    ),
 )

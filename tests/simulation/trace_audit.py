@@ -316,6 +316,10 @@ class TraceAudit:
         of = self._of[machine.name]
         known = {each for _, each in held}
         had = {*held, *of.taken, *(each for each in of.pulled if each[1] in known)}
+        # Both sides moved one file, and the server edited it too: our move was refused, and the text that the edit
+        # replaces here was the server's at the old path.
+        moves = [operation for operation in of.sent.values() if operation.old_path is not None]
+        had |= {spot(each.path, each.hash) for each in moves if spot(each.old_path or "", each.hash) in held}
         if reason == "pull" and not identifier.endswith(".found") and spot(path, there) not in had and not late:
             yield f"set back: a pull took {self._word(there)} from {path} of {machine.name}, and no server ever had it"
 
