@@ -302,7 +302,7 @@ class Uploads:
         the deletes of its own content.
         """
         self._moves.choose(self._free)
-        waiting = self._waiting(large=False)[: self._ctx.setup.batch_items]
+        waiting = self._without_returned(self._waiting(large=False)[: self._ctx.setup.batch_items])
         rows = self._ready(Step.PUSH, self._ctx.setup.batch_items - len(waiting))
         if waiting or rows:
             return waiting + self._store(rows, Verb.UPSERT)
@@ -314,6 +314,17 @@ class Uploads:
             return []
         self._delete_guard.count(Step.PUSH_DELETE, deletes)
         return self._store(deletes, Verb.DELETE)
+
+    def _without_returned(self, entries: list[StoredOperation]) -> list[StoredOperation]:
+        """Give up deletes that have not reached the server and whose file is back: that is an edit of the same file."""
+        deletes = [
+            each for each in entries if each.operation.verb is Verb.DELETE and each.reason is not PushReason.RESOLVE
+        ]
+        unsent = [each for each in deletes if each.state is OperationState.STORED]
+        rows = self._path_store.rows([each.operation.path for each in unsent])
+        returned = [each for each in unsent if rows[each.operation.path].local.is_file]
+        self._in_doubt.abandon(returned)
+        return [each for each in entries if each not in returned] if returned else entries
 
     def _new_names_to_come(self) -> bool:
         """True if a scan may still find a new file: it may be a renamed one, whose old path is due for a delete.

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from msgspec.structs import replace
 
+from agent.core.errors import Problem, ProblemKind
 from agent.core.model import Mode, Reason
-from agent.core.remote_records import RemoteFile, Result
+from agent.core.remote_records import Outcome, RemoteFile, Result, Verb
 from agent.engine import effects as e
 from agent.engine import messages as m
 from engine.harness import SOURCE, EngineHarness, delete, drain, seen, sha, upsert
@@ -360,3 +362,28 @@ def test_a_hidden_file_is_deleted_only_by_the_servers_word() -> None:
     verified(harness)
     assert [harness.trees(name)[2] for name in NAMES[:3]] == [None, sha(NAMES[1]), sha(NAMES[2])]
     assert [p.path for p in harness.index.problems.all(SOURCE)] == [NAMES[1]]
+
+
+@pytest.mark.parametrize("hub", [True, False])
+def test_a_delete_that_was_not_sent_ends_when_its_file_is_back(hub: bool) -> None:
+    """Offline, a person deletes a file and makes it anew: that is one edit, and the file keeps its history."""
+    harness = EngineHarness(hub=hub)
+    harness.begin({}, upsert("a.md", "one", 1), upsert("b.md", "two", 2))
+    harness.land("one", "two")
+    harness.rest()
+    scanned(harness, {"a.md": None})
+    send = harness.take(e.Send)
+    (parcel,) = send.parcels
+    assert parcel.operation.verb is Verb.DELETE
+    offline = Problem(ProblemKind.OFFLINE, "offline")
+    harness.tell(m.BatchAnswered(send.number, (Outcome(parcel.operation.id, Result.NOT_SENT),), offline))
+    scanned(harness, {"a.md": "anew"})
+    harness.now += 600
+    harness.tell(m.Retry(None))
+    harness.rest()
+    (parcel,) = harness.take(e.Send).parcels
+    assert (parcel.operation.verb, parcel.operation.base, parcel.operation.hash) == (
+        Verb.UPSERT,
+        sha("one"),
+        sha("anew"),
+    )

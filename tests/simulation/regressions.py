@@ -298,4 +298,9 @@ REGRESSIONS = (
         Plan(7003844, "plain", lists_conflicts=False),
         ("A       writes g/c.md = a", "server  moves d/a.md to g/c.md"),
     ),
+    Regression(
+        "a_delete_that_was_not_sent_ends_when_its_file_is_back",
+        Plan(7304598, "pinakes"),
+        ("network: too many at", "tidies up: deletes ['a.md', 'd/e/b.md'] and makes ['b.txt', 'd/a.md']"),
+    ),
 )
