@@ -11,7 +11,7 @@ from typing import Any, Final
 from agent.core.model import Resolution
 from agent.engine import effects as e
 from agent.engine import messages as m
-from explorer.texts import Value, token
+from explorer.texts import NO_HEAD, Value, token
 from explorer.views import (
     AGES,
     ASIDE,
@@ -292,7 +292,7 @@ def _page_edit(world: SmallWorld, path: str, *, stale: bool) -> None:
     """Somebody edits a file on the server, on its head or on a text that was never the head."""
     head = world.server.heads(world.source_id)[path]
     text = world.new_text(PAGE)
-    base = sha(b"never a head") if stale else sha(head.encode())
+    base = NO_HEAD if stale else sha(head.encode())
     status, answer = world.ask(
         "sources/file/update", sourceId=world.source_id, relativePath=path, content=text.decode(), baseHash=base
     )

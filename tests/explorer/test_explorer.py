@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from explorer import acts
-from explorer.acts import CRASH, EDIT, FAULTS, LOOK, PAGE_EDIT, PULL, happen
-from explorer.execution import Task, find_out
+from explorer.acts import CRASH, EDIT, FAULTS, LOOK, PAGE_EDIT, PULL, PUSH, RESOLVE, STALE_EDIT, happen
+from explorer.execution import Step, Task, find_out
 from explorer.plain import PlainSearch
 from explorer.search import Search
 from explorer.snapshots import Snapshot, forget
-from explorer.views import AGES, CORE, FOLDER, STIRRED, STORED, local_state
+from explorer.texts import Value, number_of
+from explorer.views import AGES, CORE, FOLDER, PAGE, STIRRED, STORED, local_state
 from explorer.world import SmallWorld
 from simulation.mutations import MUTANTS
 
@@ -83,6 +84,39 @@ def test_only_acts_that_know_the_poll_keep_it() -> None:
     assert found[0].outcomes[0, look].parts[STIRRED] is None
     assert found[1].outcomes[0, crash].parts[STIRRED] is False
     assert not found[0].violations and not found[1].violations
+
+
+def states_after(server: str, *orders: list[Step]) -> list[tuple[Value, tuple[str, ...]]]:
+    """Return A's local state and its texts after each order of acts."""
+    world, states = SmallWorld(server, 1), []
+    try:
+        for order in orders:
+            before = Snapshot(world)
+            for step in order:
+                happen(world, *step)
+            states.append(local_state(world, world.machines[0]))
+            before.restore()
+    finally:
+        world.close()
+        forget()
+    return states
+
+
+def test_an_unknown_base_is_no_text_of_somebody() -> None:
+    """All edits on no head have the same base. A conflict of a machine has a base that others may not share."""
+    strange: list[Step] = [(PAGE, (STALE_EDIT, "a.md"))]
+    known: list[Step] = [("A", (EDIT, "a.md")), ("A", (LOOK,)), (PAGE, (PAGE_EDIT, "a.md")), ("A", (PUSH,))]
+    (one, _), (other, _) = states_after("strict", strange, known)
+    (_, (of_page,)), (_, (of_machine,)) = one[CORE], other[CORE]
+    assert of_page[2] == "no head" and number_of(of_machine[2]) is not None
+
+
+def test_how_many_events_came_before_a_question_does_not_matter() -> None:
+    """The position for which a head was asked counts only against the position now."""
+    stale, edit = (PAGE, (STALE_EDIT, "a.md")), (PAGE, (PAGE_EDIT, "a.md"))
+    decided: list[Step] = [("A", (PULL,)), ("A", (LOOK,)), ("A", (RESOLVE, "0", "keep_raven"))]
+    (one, _), (other, _) = states_after("strict", [stale, edit, *decided], [stale, edit, edit, *decided])
+    assert one == other
 
 
 @pytest.mark.long

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import re
 from collections.abc import Mapping
 from typing import Any, Final
@@ -10,6 +11,8 @@ from typing import Any, Final
 ME, YOU = "\uf000", "\uf001"
 """The machine itself, and the other machine."""
 TEXT: Final = re.compile(r"[0-9a-f]{64}")
+NO_HEAD: Final = hashlib.sha256(b"never a head").hexdigest()
+"""The base of an edit that is not based on a head. All such edits have it, so it is no text that can be renamed."""
 _FIRST: Final = 0xE000
 _LAST: Final = 0xEFFF
 Value = Any
@@ -46,7 +49,7 @@ def number_of(value: Value) -> int | None:
 
 
 def numbered(value: Value, known: tuple[str, ...] = ()) -> tuple[Value, tuple[str, ...]]:
-    """Return a value with each hash as the token of its number, and the hashes in the order of their numbers.
+    """Return a value with each text's hash as the token of its number, and the hashes in the order of their numbers.
 
     Args:
         known: hashes that have the first numbers.
@@ -56,6 +59,8 @@ def numbered(value: Value, known: tuple[str, ...] = ()) -> tuple[Value, tuple[st
     def of(part: Value) -> Value:
         if isinstance(part, tuple):
             return tuple(map(of, part))
+        if part == NO_HEAD:
+            return "no head"
         if isinstance(part, str) and len(part) == 64 and TEXT.fullmatch(part):
             return numbers.setdefault(part, token(len(numbers)))
         return part

@@ -58,7 +58,7 @@ _COUNTERS: Final = frozenset(
     {
         "next_poll", "next_batch", "_number", "_taken", "_taken_before", "_judged", "_files", "newest_position",
         "drain_goal", "drained", "echo_goal", "_goal", "acknowledged_spans", "settle_goal", "contents_size", "batches",
-        "batch", "polls", "_compare_after", "changes", "waiting_passes", "_closed",
+        "batch", "polls", "_compare_after", "changes", "waiting_passes", "_closed", "asking",
     }
 )  # fmt: skip
 """Numbers that matter only against each other; ``_progress`` has what follows from them."""
@@ -227,10 +227,16 @@ def _progress(machine: Machine, dump: _Dump) -> Value:
     polls = (
         (call.state == behind, call.wait > 0, number >= flight.drain_goal) for number, call in flight.polls.items()
     )
+    remote = "SELECT remote_hash, position FROM files WHERE path = ?"
+    # The answer to a question counts only if the row's remote side is still the one for which it was asked.
+    asked = sorted(
+        (path, (machine.index.connection.execute(remote, (path,)).fetchone() or (None, 0)) == side)
+        for path, side in flight.asking.items()
+    )
     closed = sorted((path, flight.drained >= poll) for path, poll in engine._resolutions._closed.items())
     return (
         flight.drained >= flight.drain_goal, flight.drained >= flight.echo_goal,
-        flight.drained >= engine._verification._goal, goals, tuple(closed), tuple(sorted(polls)),
+        flight.drained >= engine._verification._goal, goals, tuple(closed), tuple(asked), tuple(sorted(polls)),
         tuple(sorted((dump.of(identifier) for identifier in flight.batch), key=_masked)),
     )  # fmt: skip
 
