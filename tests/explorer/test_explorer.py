@@ -145,7 +145,7 @@ def test_every_order_of_many_acts_keeps_every_law(server: str, paths: int, depth
 @pytest.mark.parametrize(
     "mutant, server, depth, trace, law",
     [
-        ("operation id reused", "hub", 1, "A edits a.md", "a pass does not end"),
+        ("operation id reused", "hub", 1, "A edits a.md", "law 4: A holds A3 at a.md, the server A1"),
         ("texts thrown away", "strict", 2, "A deletes a.md; page edit on an old base of a.md", "law 1"),
         ("texts of conflicts not kept", "strict", 2, "A edits a.md; page edit of a.md", "law 4"),
         pytest.param(
