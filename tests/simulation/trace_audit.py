@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote
 
+from agent.core.conflict import ConflictState
 from agent.core.model import EMPTY_HASH, ApplyOutcome, Intent, Observation, Purpose, Resolution
 from agent.core.paths import collision_key
 from agent.core.remote_records import Operation, Result
@@ -377,6 +378,8 @@ def _watch_decisions(world: World, machine: Machine, of: MachineTrace) -> None:
         for message in messages:
             if isinstance(message, m.Resolve):
                 shown = machine.conflict(message.conflict)
+                # What is decided comes after what was undone before.
+                of.undone.pop(shown.path, None)
                 # The head is not shown where it is neither side: then it must have been in the folder.
                 of.seen |= {spot(shown.path, each) for each in (shown.local_hash, shown.remote_hash)}
             lost = machine.lost_mounts if isinstance(message, m.Resume) else frozenset()
@@ -393,7 +396,7 @@ def _watch_decisions(world: World, machine: Machine, of: MachineTrace) -> None:
                 of.seen.add(wanted)
         undo = any(isinstance(message, m.UndoDeletes) for message in messages)
         held = machine.engine.held if undo else None
-        unseen = _unseen_deletes(machine) if undo else set()
+        beyond = _beyond_undo(machine) if undo else set()
         tell(*messages)
         if world.plain is None:
             of.complaints += decisions.check(world, machine, messages)
@@ -401,7 +404,7 @@ def _watch_decisions(world: World, machine: Machine, of: MachineTrace) -> None:
         if undo:
             undone = {*machine.engine._ctx.undone.items(), *(() if held is None else held.files)}
             of.done |= {spot(path, digest) for path, digest in undone}
-            of.undone.update((path, digest) for path, digest in undone if path not in unseen)
+            of.undone.update((path, digest) for path, digest in undone if path not in beyond)
             # A folder that only sends gets back what its person asks for.
             machine.decided.update(path for path, _ in undone)
             of.complaints += renamed_back(machine)
@@ -468,10 +471,16 @@ class _Overheard:
                 self._of.undone.pop(seen.path, None)
 
 
-def _unseen_deletes(machine: Machine) -> set[str]:
-    """Return the files that their person has deleted since the last scan. An undo is for deletes that came before."""
+def _beyond_undo(machine: Machine) -> set[str]:
+    """Return the files that an undo leaves as they are.
+
+    These are the files that their person has deleted since the last scan, as an undo is for deletes that came before;
+    and those of conflicts that the person has decided, as the decision is carried out.
+    """
     known = {row.path for row in machine.index.trees.all(SOURCE) if row.local.is_file}
-    return known - machine.user.tree().keys()
+    parked = machine.engine._ctx.parked.values()
+    decided = {conflict.path for conflict in parked if conflict.state is ConflictState.RESOLVING}
+    return (known - machine.user.tree().keys()) | decided
 
 
 def renamed_back(machine: Machine) -> Iterator[str]:
