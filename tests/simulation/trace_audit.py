@@ -297,8 +297,9 @@ class TraceAudit:
         known = {digest for _, digest in held}
         for machine in self._world.machines:
             for digest, by in machine.fs.destroyed.items():
-                # A new file put in and out again is the server's text still, though its person saved it as it was.
-                if not (by.endswith(".new") and digest in known):
+                # A new file put in and out again is the server's text still, though its person saved it as it was. One
+                # that was downloaded in parts becomes a download again.
+                if not (by.endswith((".new", ".down")) and digest in known):
                     yield f"past the trash: {machine.name} took its last copy of {self._word(digest)} away by {by}"
             for path, node in machine.fs.files():
                 _, in_trash, name = path.rpartition("/trash/s/")
