@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from explorer import acts
-from explorer.acts import CRASH, EDIT, FAULTS, LOOK, PAGE_EDIT, PULL, PUSH, RESOLVE, STALE_EDIT, happen
+from explorer.acts import CRASH, DELETE, EDIT, FAULTS, LOOK, PAGE_EDIT, PULL, PUSH, RESOLVE, STALE_EDIT, happen
 from explorer.execution import Step, Task, find_out
 from explorer.plain import PlainSearch
 from explorer.search import Search
 from explorer.snapshots import Snapshot, forget
-from explorer.texts import Value, number_of
+from explorer.texts import Value
 from explorer.views import AGES, CORE, FOLDER, PAGE, STIRRED, STORED, local_state
 from explorer.world import SmallWorld
 from simulation.mutations import MUTANTS
@@ -102,13 +102,17 @@ def states_after(server: str, *orders: list[Step]) -> list[tuple[Value, tuple[st
     return states
 
 
-def test_an_unknown_base_is_no_text_of_somebody() -> None:
-    """All edits on no head have the same base. A conflict of a machine has a base that others may not share."""
-    strange: list[Step] = [(PAGE, (STALE_EDIT, "a.md"))]
-    known: list[Step] = [("A", (EDIT, "a.md")), ("A", (LOOK,)), (PAGE, (PAGE_EDIT, "a.md")), ("A", (PUSH,))]
-    (one, _), (other, _) = states_after("strict", strange, known)
-    (_, (of_page,)), (_, (of_machine,)) = one[CORE], other[CORE]
-    assert of_page[2] == "no head" and number_of(of_machine[2]) is not None
+def test_a_hash_that_is_everywhere_the_same_is_no_text_of_somebody() -> None:
+    """All edits on no head have one base, and all deletes one text. A conflict of two edits of people has neither."""
+    no_head: list[Step] = [(PAGE, (STALE_EDIT, "a.md"))]
+    edit, delete = (
+        [("A", act), ("A", (LOOK,)), (PAGE, (PAGE_EDIT, "a.md")), ("A", (PUSH,))]
+        for act in ((EDIT, "a.md"), (DELETE, "a.md"))
+    )
+    conflicts = [state[CORE][1][0] for state, _ in states_after("strict", no_head, edit, delete)]
+    assert [(base == "no head", local == "empty") for _, _, base, local, *_ in conflicts] == [
+        (True, False), (False, False), (False, True),
+    ]  # fmt: skip
 
 
 def test_how_many_events_came_before_a_question_does_not_matter() -> None:

@@ -12,7 +12,10 @@ ME, YOU = "\uf000", "\uf001"
 """The machine itself, and the other machine."""
 TEXT: Final = re.compile(r"[0-9a-f]{64}")
 NO_HEAD: Final = hashlib.sha256(b"never a head").hexdigest()
-"""The base of an edit that is not based on a head. All such edits have it, so it is no text that can be renamed."""
+"""The base of an edit that is not based on a head."""
+_CONSTANT: Final = {NO_HEAD: "no head", hashlib.sha256(b"").hexdigest(): "empty"}
+"""What a hash stands for that is the same in every world, so that it is no text that can be renamed. The strict server
+gives the hash of nothing as the text of a delete."""
 _FIRST: Final = 0xE000
 _LAST: Final = 0xEFFF
 Value = Any
@@ -59,10 +62,8 @@ def numbered(value: Value, known: tuple[str, ...] = ()) -> tuple[Value, tuple[st
     def of(part: Value) -> Value:
         if isinstance(part, tuple):
             return tuple(map(of, part))
-        if part == NO_HEAD:
-            return "no head"
         if isinstance(part, str) and len(part) == 64 and TEXT.fullmatch(part):
-            return numbers.setdefault(part, token(len(numbers)))
+            return _CONSTANT.get(part) or numbers.setdefault(part, token(len(numbers)))
         return part
 
     return of(value), tuple(numbers)
