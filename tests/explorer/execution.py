@@ -228,10 +228,11 @@ def _moment(world: SmallWorld, machine: Machine) -> _Moment:
 def _kept(before: _Moment, after: _Moment) -> list[int]:
     """Return parts that an act left alone whatever they were, so that it need not read them.
 
-    Files age only while time passes. A poll that is still the same one is answered at once if it was before, as long as
-    nobody writes to the server.
+    Files age only while time passes. A poll that still waits is answered at once if it was before, as long as nobody
+    writes to the server. One that is new beside it is not answered at once.
     """
-    same = list(map(id, before.polls)) == list(map(id, after.polls)) and before.changes == after.changes
+    left = {id(poll) for poll in before.polls} <= {id(poll) for poll in after.polls}
+    same = left and before.changes == after.changes
     return [part for part, kept in ((AGES, before.time == after.time), (STIRRED, same)) if kept]
 
 
