@@ -28,7 +28,7 @@ from explorer.snapshots import Snapshot
 from explorer.texts import Value, numbered, seen_by, with_hashes
 from explorer.transitions import Numbers, Outcome, still_open
 from explorer.views import AGES, CORE, PAGE, PROCESS, STIRRED, UNREAD, core_of, events_after, local_state
-from explorer.world import HIDDEN, SmallWorld
+from explorer.world import BETWEEN_POLLS, HIDDEN, SmallWorld
 from simulation import deciding
 from simulation.machine import FOLDER_LANE, WATCHER_LANE, Machine, Waiting
 from simulation.oracle import (
@@ -47,7 +47,7 @@ from simulation.teardown_checks import Ending, NeverAtRest
 Step = tuple[str, Act]
 """A machine's name, or ``PAGE``, and its act."""
 Result = tuple[Outcome | None, list[str]]
-_AGREE = 10.0
+_AGREE = 2.5 * BETWEEN_POLLS
 """Seconds in which daemons agree by themselves, unless a person or a verification is needed."""
 _STEPS = 400
 

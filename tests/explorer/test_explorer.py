@@ -15,8 +15,8 @@ from explorer.execution import Step, Task, find_out
 from explorer.plain import PlainSearch
 from explorer.search import Search
 from explorer.snapshots import Snapshot, forget
-from explorer.texts import Value
-from explorer.views import AGES, CORE, FOLDER, PAGE, STIRRED, STORED, local_state
+from explorer.texts import Value, renumbered
+from explorer.views import AGES, CORE, FOLDER, PAGE, PROCESS, STIRRED, STORED, local_state
 from explorer.world import SmallWorld
 from simulation.mutations import MUTANTS
 
@@ -127,6 +127,15 @@ def test_how_many_events_came_before_a_question_does_not_matter() -> None:
     decided: list[Step] = [("A", (PULL,)), ("A", (LOOK,)), ("A", (RESOLVE, "0", "keep_raven"))]
     (one, _), (other, _) = states_after("strict", [stale, edit, *decided], [stale, edit, edit, *decided])
     assert one == other
+
+
+def test_how_often_a_machine_looked_does_not_matter_to_a_pull() -> None:
+    """A look takes time, but brings the next poll of a server that holds no request no nearer."""
+    edit, look = ("A", (EDIT, "a.md")), ("A", (LOOK,))
+    ending: list[Step] = [("A", (PUSH,)), ("A", (PULL,))]
+    orders: list[list[Step]] = [[edit, look, edit, *ending], [edit, look, edit, look, *ending]]
+    pulled = [renumbered((state[STORED], state[PROCESS])) for state, _ in states_after("strict", *orders)]
+    assert pulled[0][0] == pulled[1][0]
 
 
 @pytest.mark.long

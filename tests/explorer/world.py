@@ -6,8 +6,10 @@ import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
+from msgspec import structs
+
 from agent.core.model import Mode
-from agent.engine.config import RunMode
+from agent.engine.config import EngineConfig, RunMode
 from simulation.fault_rates import Chances
 from simulation.machine import Habits, Knows, Machine
 from simulation.memory_fs import Clock, Disk
@@ -22,6 +24,9 @@ from strict_raven.faults import ConnectionLost
 FILES = ("a.md", "b.md")
 PATIENCE = 1.5
 """Seconds that a look waits for the timers of the engine: the quiet periods of edits and of deletes."""
+BETWEEN_POLLS = 60.0
+"""Seconds between two polls of a server that cannot hold a request. The looks of one order last less in all: so the
+next poll is neither due nor soon, but for a pull, which waits for it."""
 HIDDEN = "hidden.bin"
 """A name that is not selected, for renames."""
 _UNTOUCHED = "keep.md"
@@ -40,6 +45,15 @@ class OrderlyStrictServer(StrictServer):
         self.bearer = token()
         self.handle = self.raven.handle
         self.snapshot, self.restore = self.raven.snapshot, self.raven.restore
+
+
+class SmallMachine(Machine):
+    """A machine that polls at even intervals, however long ago the last event was."""
+
+    def _setup(self) -> EngineConfig:
+        return structs.replace(
+            super()._setup(), poll_least=BETWEEN_POLLS, poll_most=BETWEEN_POLLS, poll_idle=BETWEEN_POLLS
+        )
 
 
 class SmallWorld(World):
@@ -142,7 +156,8 @@ class SmallWorld(World):
     def _machine(self, name: str) -> Machine:
         clock = Clock(self.clock)
         habits = Habits(Mode.BIDIRECTIONAL, RunMode.DAEMON)
-        return Machine(name, self, 0, self.plan.make_fs(clock, Disk()), clock, self.rng, self.plan.make_carrier, habits)
+        fs = self.plan.make_fs(clock, Disk())
+        return SmallMachine(name, self, 0, fs, clock, self.rng, self.plan.make_carrier, habits)
 
     def _begin(self) -> None:
         """Let both machines agree on the files, then come to rest with a poll waiting."""
