@@ -334,6 +334,17 @@ class InDoubt:
         in_doubt = entry.state is OperationState.UNSETTLED
         return judge_unanswered(in_doubt=in_doubt, held=held, pending=ctx.in_flight.delete_check_pending)
 
+    def without_returned(self, entries: list[StoredOperation]) -> list[StoredOperation]:
+        """Give up deletes that have not reached the server and whose file is back: that is an edit of the same file."""
+        deletes = [
+            each for each in entries if each.operation.verb is Verb.DELETE and each.reason is not PushReason.RESOLVE
+        ]
+        unsent = [each for each in deletes if each.state is OperationState.STORED]
+        rows = self._path_store.rows([each.operation.path for each in unsent])
+        returned = [each for each in unsent if rows[each.operation.path].local.is_file]
+        self.abandon(returned)
+        return [each for each in entries if each not in returned] if returned else entries
+
     def _still_there(self, operation: Operation) -> bool:
         local = self._path_store.row(operation.path).local
         return local.hash == operation.hash and local.presence in (Presence.ABSENT, Presence.FILE)

@@ -88,8 +88,7 @@ class InFlight(Struct):
         batch, next_batch: operations in flight by id, never two of one path, and the next batch's number.
         recalling: operations in doubt about which the server is asked.
         settle_goal: operation id to the poll that must have drained before the operation in doubt is judged.
-        misses: path to the number of its uploads in a row whose bytes were not those of the last scan, or whose answer
-            proved nothing.
+        misses: path to the number of its uploads in a row that missed (see ``core.backoff.resend_delay``).
 
     Questions to the server:
         asking: path to (remote hash, position) at the time its head was asked for. A later answer is ignored.

@@ -347,12 +347,9 @@ class Resolutions:
         if row.local.presence is Presence.UNKNOWN:
             self._ctx.in_flight.defer(row.path, self._ctx.now + _RETRY_SECONDS)
             return
-        if row.local.hash == wanted:
-            self._path_store.change([replace(row, base=side_of(held))])
-            self._conflicts.close(conflict, f"resolved: {conflict.choice}")
-            return
-        if conflict.local_hash == wanted and conflict.origin not in HEAD_IS_LOCAL:
-            # The folder's own text was kept. What it holds by now was made of it, and is an edit like any other.
+        kept = conflict.local_hash == wanted and conflict.origin not in HEAD_IS_LOCAL
+        if row.local.hash == wanted or kept:
+            # Where the folder's own text was kept, what it holds by now was made of it and is an edit like any other.
             self._path_store.change([replace(row, base=side_of(held))])
             self._conflicts.close(conflict, f"resolved: {conflict.choice}")
             return

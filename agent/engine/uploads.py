@@ -93,8 +93,8 @@ class Uploads:
                 self._failed_beside.pop(entry.operation.path, None)
                 self._refusals.pop(entry.operation.path, None)
         self._in_doubt.acknowledge(applied)
-        # Where no call failed, no other delay applies. The server may keep something of each try, such as a conflict.
         for entry in doubtful if message.problem is None else ():
+            # No other delay applies, and the server may keep a conflict of each try.
             self._send_later(entry.operation.path)
         self._in_doubt.doubt(doubtful + unproven)
         problem = message.problem or fault
@@ -165,10 +165,8 @@ class Uploads:
 
     def _send_later(self, path: str) -> None:
         """Delay the next try of a file that missed, each time longer. A change that a scan finds ends the delay."""
-        ctx = self._ctx
-        delay = resend_delay(ctx.in_flight.missed(path))
-        if delay:
-            ctx.in_flight.defer(path, ctx.now + delay)
+        if delay := resend_delay(self._ctx.in_flight.missed(path)):
+            self._ctx.in_flight.defer(path, self._ctx.now + delay)
 
     def _refuse(self, entry: StoredOperation, outcome: Outcome) -> None:
         """Set aside one file that the server refuses, with the reason. A refused move travels as two changes."""
@@ -242,9 +240,9 @@ class Uploads:
 
     def _wake_for_misses(self) -> None:
         ctx = self._ctx
-        later = [due for path in ctx.in_flight.misses if ctx.now < (due := ctx.retry_time(path)) < float("inf")]
-        if later:
-            ctx.wake(min(later))
+        for path in ctx.in_flight.misses:
+            if ctx.now < (due := ctx.retry_time(path)) < float("inf"):
+                ctx.wake(due)
 
     # Large contents: each is a batch of its own, beside the others
 
@@ -302,29 +300,19 @@ class Uploads:
         the deletes of its own content.
         """
         self._moves.choose(self._free)
-        waiting = self._without_returned(self._waiting(large=False)[: self._ctx.setup.batch_items])
-        rows = self._ready(Step.PUSH, self._ctx.setup.batch_items - len(waiting))
+        most = self._ctx.setup.batch_items
+        waiting = self._in_doubt.without_returned(self._waiting(large=False)[:most])
+        rows = self._ready(Step.PUSH, most - len(waiting))
         if waiting or rows:
             return waiting + self._store(rows, Verb.UPSERT)
         batch = self._ctx.in_flight.batch.values()
         if any(entry.operation.verb is Verb.UPSERT and not self._is_large(entry) for entry in batch):
             return []
-        deletes = self._ready(Step.PUSH_DELETE, self._ctx.setup.batch_items)
+        deletes = self._ready(Step.PUSH_DELETE, most)
         if not deletes or self._new_names_to_come():
             return []
         self._delete_guard.count(Step.PUSH_DELETE, deletes)
         return self._store(deletes, Verb.DELETE)
-
-    def _without_returned(self, entries: list[StoredOperation]) -> list[StoredOperation]:
-        """Give up deletes that have not reached the server and whose file is back: that is an edit of the same file."""
-        deletes = [
-            each for each in entries if each.operation.verb is Verb.DELETE and each.reason is not PushReason.RESOLVE
-        ]
-        unsent = [each for each in deletes if each.state is OperationState.STORED]
-        rows = self._path_store.rows([each.operation.path for each in unsent])
-        returned = [each for each in unsent if rows[each.operation.path].local.is_file]
-        self._in_doubt.abandon(returned)
-        return [each for each in entries if each not in returned] if returned else entries
 
     def _new_names_to_come(self) -> bool:
         """True if a scan may still find a new file: it may be a renamed one, whose old path is due for a delete.

@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Final, TypeVar
 
 from agent.remotes.http.failures import RemoteCallError, malformed
+
+_C = TypeVar("_C")
+_FEW: Final = 20
+"""Least number of changes requested to see those that were read."""
+
+
+def ids_behind(read: Callable[[_C, int], tuple[list[str], bool, _C]], cursor: _C, most: int) -> list[str]:
+    """Return the ids of the first changes behind a cursor, at most so many and at least one.
+
+    A page may be empty although more changes follow, as a server may count entries that it does not show.
+
+    Args:
+        read: returns the ids of a page, if more changes follow, and the cursor behind it; given a cursor and a limit.
+    """
+    found: list[str] = []
+    most = max(most, 1)
+    while True:
+        page, more, behind = read(cursor, max(_FEW, most))
+        found += page
+        if len(found) >= most or not more:
+            return found[:most]
+        cursor = behind
 
 
 def is_other_log(found: Sequence[str], first: str | None, last: str | None) -> bool:

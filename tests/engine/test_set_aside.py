@@ -246,7 +246,7 @@ def test_fs7_a_parked_file_is_tried_again_as_well(restarts: bool) -> None:
     assert not harness.index.problems.all(SOURCE) and harness.engine.accepts.max_bytes is None
 
 
-def test_fs7_a_file_that_only_a_scan_found_too_large_goes_with_the_limit() -> None:
+def test_fs7_a_file_that_only_a_scan_set_aside_is_sent_again() -> None:
     """FS7: one file is tried again, and the limit learned from it ends for all."""
     harness = EngineHarness(hub=True)
     harness.begin({"a.md": "first"})
@@ -264,7 +264,7 @@ def test_fs7_a_file_that_only_a_scan_found_too_large_goes_with_the_limit() -> No
     assert sent == ["a.md", "b.md"]
 
 
-def test_fs7_bytes_that_the_server_refused_are_not_sent_again_after_another_save() -> None:
+def test_fs7_refused_bytes_are_not_sent_again_when_saved_anew() -> None:
     """FS7: the refusal is about the bytes, and a scan that knows no limit does not end it."""
     harness = EngineHarness(hub=True)
     harness.begin({"a.md": "first"})

@@ -391,7 +391,7 @@ def keeps_local(harness: EngineHarness, text: str) -> None:
     harness.tell(m.Resolve(conflict.id, conflict.generation, Resolution.KEEP_LOCAL, text.encode()))
 
 
-def test_a_refusal_that_leaves_the_size_out_does_not_take_it_away() -> None:
+def test_a_refusal_without_the_size_does_not_take_it_away() -> None:
     """The head that a decision replaces is downloaded once it is known what the server can do."""
     harness = EngineHarness()
     known = replace(harness.setup, inline_limit=LIMIT, history=False, blind_resolve=True)

@@ -36,7 +36,7 @@ def test_after_a_sleep_the_feed_is_polled_and_the_root_scanned() -> None:
     assert harness.wants(e.ScanFolder)
 
 
-def test_after_a_sleep_nothing_is_read_from_a_server_that_was_restored_meanwhile() -> None:
+def test_after_a_sleep_a_restored_server_is_not_read_on() -> None:
     """Its new changes may have the numbers of those that it lost."""
     harness, _ = waiting()
     harness.tell(m.ConnectionsReset())

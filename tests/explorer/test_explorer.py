@@ -108,7 +108,7 @@ def states_after(server: str, *orders: list[Step]) -> list[tuple[Value, tuple[st
     return states
 
 
-def test_a_hash_that_is_everywhere_the_same_is_no_text_of_somebody() -> None:
+def test_a_hash_that_is_the_same_everywhere_is_nobodys_text() -> None:
     """All edits on no head have one base, and all deletes one text. A conflict of two edits of people has neither."""
     no_head: list[Step] = [(PAGE, (STALE_EDIT, "a.md"))]
     edit, delete = (

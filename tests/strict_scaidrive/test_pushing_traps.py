@@ -213,7 +213,7 @@ def test_a_folder_that_was_deleted_is_made_again(trapped: Make) -> None:
     assert world.held() == {"d/b.md": b"B"}
 
 
-def test_a_folder_that_is_made_in_one_that_moves_is_looked_up_again(trapped: Make) -> None:
+def test_a_folder_made_in_one_that_moves_is_looked_up_again(trapped: Make) -> None:
     """The feed has shown the move before the new folder is known: from then on it is not at the path any more."""
     world = trapped(DriveTraps())
     world.results(world.edit("d/a.md", "A"))

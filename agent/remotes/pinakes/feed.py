@@ -10,7 +10,7 @@ from msgspec import Struct
 from agent.core.errors import Problem, ProblemKind
 from agent.core.events import Delete, FeedEvent, Move, Page, Upsert
 from agent.remotes.book import Book
-from agent.remotes.change_log import is_other_log, other_log
+from agent.remotes.change_log import ids_behind, is_other_log, other_log
 from agent.remotes.http.failures import RemoteCallError, malformed
 from agent.remotes.pinakes.calls import PinakesCalls
 from agent.remotes.pinakes.contents import AccountContents, AccountHead
@@ -20,8 +20,6 @@ from agent.remotes.pinakes.scope import AccountScope
 from agent.remotes.pinakes.wire import PinakesChange, PinakesPage, ack_body, changes_of, changes_query
 
 _BAD_REQUEST: Final = 400
-_FEW: Final = 20
-"""Least number of changes requested to see those that were read."""
 
 
 class AccountFile(Struct, frozen=True):
@@ -83,7 +81,7 @@ class AccountFeed:
         try:
             # A position that is unknown by now proves nothing about the change behind an earlier one.
             self._read(position.cursor, 1)
-            found = self._ids_behind(position.before, position.length)
+            found = ids_behind(self._ids, position.before, position.length)
             return is_other_log(found, position.first, position.last)
         except RemoteCallError as failure:
             if failure.status != _BAD_REQUEST:
@@ -99,16 +97,9 @@ class AccountFeed:
             cursor, more = page.cursor, page.more
         return cursor
 
-    def _ids_behind(self, cursor: int, most: int) -> list[str]:
-        """Return the ids of the first changes behind a cursor, at least one of them. A page may be empty."""
-        found: list[str] = []
-        most = max(most, 1)
-        while True:
-            page = self._read(cursor, max(_FEW, most))
-            found += [change.id for change in page.changes]
-            if len(found) >= most or not page.more:
-                return found[:most]
-            cursor = page.cursor
+    def _ids(self, cursor: int, limit: int) -> tuple[list[str], bool, int]:
+        page = self._read(cursor, limit)
+        return [change.id for change in page.changes], page.more, page.cursor
 
     def fold(self) -> dict[str, AccountFile]:
         """Read every change; return the files that there are, by their path in the account."""

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Final
 
 from agent.core.errors import ProblemKind
 from agent.core.events import Delete, FeedEvent, Move, Page, Unreadable, Upsert
 from agent.core.remote_records import RemoteFolder
 from agent.remotes.book import Book
-from agent.remotes.change_log import is_other_log, other_log
+from agent.remotes.change_log import ids_behind, is_other_log, other_log
 from agent.remotes.fields import row
 from agent.remotes.http.failures import RemoteCallError, malformed
 from agent.remotes.http.request import Priority
@@ -30,8 +31,6 @@ _UNRESOLVED: Final = "the server does not say which content this change made"
 NO_NUMBER: Final = 0
 """In place of a version's number, which begins at 1: its content is not requested with its event."""
 _BAD_REQUEST: Final = 400
-_FEW: Final = 20
-"""Least number of changes requested to see those that were read."""
 
 
 class ShareFeed:
@@ -103,7 +102,7 @@ class ShareFeed:
         if position.before is None:
             return False
         try:
-            found = self._ids_behind(share, position.before, position.length)
+            found = ids_behind(partial(self._ids, share), position.before, position.length)
             return is_other_log(found, position.first, position.last)
         except RemoteCallError as failure:
             if failure.status == _BAD_REQUEST:
@@ -111,19 +110,9 @@ class ShareFeed:
                 return False
             raise
 
-    def _ids_behind(self, share: str, cursor: str, most: int) -> list[str]:
-        """Return the ids of the first changes behind a cursor, at most so many and at least one.
-
-        A page may be empty although more changes follow, as it also counts entries that are not shown.
-        """
-        found: list[str] = []
-        most = max(most, 1)
-        while True:
-            page = self.read(share, cursor, max(_FEW, most))
-            found += [change.id for change in page.changes]
-            if len(found) >= most or not page.more:
-                return found[:most]
-            cursor = page.cursor
+    def _ids(self, share: str, cursor: str, limit: int) -> tuple[list[str], bool, str]:
+        page = self.read(share, cursor, limit)
+        return [change.id for change in page.changes], page.more, page.cursor
 
     def acknowledge(self, share: str, state: str | None, acknowledged: str | None) -> str | None:
         """Report the cursor of a state to the server, once; returns the newest reported one. It never raises.

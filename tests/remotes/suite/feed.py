@@ -189,7 +189,7 @@ class FeedPromises:
         assert world.remote.was_restored_from_older_copy(world.source, state)
 
     @pytest.mark.parametrize("burst", [1, 30])
-    def test_a_server_that_was_restored_between_two_reads_is_not_read_on(self, world: World, burst: int) -> None:
+    def test_a_server_restored_between_two_reads_is_not_read_on(self, world: World, burst: int) -> None:
         """It has given the numbers out again, so the next read would find nothing wrong and lose the old place."""
         if world.can.long_poll:
             pytest.skip("a held request ends with its server")
