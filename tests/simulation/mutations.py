@@ -436,7 +436,7 @@ MUTANTS = (
         _cursor_saved_first,
         ("hub",),
         chances=_DEATHS,
-        seeds=(31,),
+        seeds=(153,),
     ),
     Mutant(
         "unreadable taken for absent",

@@ -106,7 +106,7 @@ DRIVE_MUTANTS: Sequence[DriveMutant] = (
         0,
     ),
     DriveMutant("LAST_WRITER_WINS", "a change replaces a head nobody saw here", _last_writer_wins, _life, 0),
-    DriveMutant("CLIENT_WINS", "a closed conflict replaces the head", _client_wins, _life, 5),
+    DriveMutant("CLIENT_WINS", "a closed conflict replaces the head", _client_wins, _life, 6),
     DriveMutant(
         "refresh token saved after use", "a new pair is used first", _saved_after_use, token_lives.broken_law, 0
     ),

@@ -87,7 +87,9 @@ class Forked:
         self._line.connect(_address())
         wish = json.dumps({"words": list(words), "env": dict(env), "cwd": cwd, "umask": _umask()}).encode() + b"\n"
         sent = socket.send_fds(self._line, [wish[:4096]], list(streams))
-        self._line.sendall(wish[sent:])
+        if rest := wish[sent:]:
+            # To send nothing is an error as well, if the command has ended already.
+            self._line.sendall(rest)
         self.pid = int(self._line.makefile("rb").readline())
 
     def poll(self) -> int | None:
@@ -137,7 +139,8 @@ line.connect({address!r})
 mask = os.umask(0o077)
 wish = json.dumps(dict(words=sys.argv[1:], env=dict(os.environ), cwd=os.getcwd(), umask=mask)).encode() + b"\\n"
 sent = socket.send_fds(line, [wish[:4096]], [0, 1, 2])
-line.sendall(wish[sent:])
+if sent < len(wish):
+    line.sendall(wish[sent:])
 answers = line.makefile("rb")
 pid = int(answers.readline())
 for number in forwarded:
