@@ -221,7 +221,7 @@ def test_agents_lose_nothing_when_a_hub_moves(tmp_path: Path, postgres: str, pos
     shared = ("--port", "0", "--database", postgres, "--behind-proxy")
     with running_hub(data, *shared) as new, nginx(balanced(port, [new])):
         (one.folder / "c.md").write_text("three, on the new machine")
-        assert "restored from an older copy" in one.run("sync").err
+        assert "restored from an older copy" in one.run("sync").out
         assert sorted(path.name for path in one.folder.glob("*.md")) == ["a.md", "b.md", "c.md"]
         assert one.run("resume").code == 0
         # The text of the copy and the later one differ: a person decides, and both are there until then.
