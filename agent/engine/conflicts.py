@@ -39,6 +39,8 @@ class ConflictTracker:
         self._moves = moves
         self.changed: set[str] = set()
         """Paths whose conflicts changed since the server's list was asked for: the list may be older."""
+        self._busy: set[str] = set()
+        """Paths whose trees disagree, and whose work under way comes first."""
 
     # Opening
 
@@ -216,6 +218,8 @@ class ConflictTracker:
         if not ctx.in_flight.scan.complete or not ctx.first_drain_done or ctx.setup.run_mode is RunMode.DRY_RUN:
             # Trees that were read in part disagree for no reason. The paths stay in ``moved`` for later.
             return
+        ctx.moved |= self._busy
+        self._busy.clear()
         for _ in range(_ROUNDS):
             moved, ctx.moved = ctx.moved, set()
             if not moved:
@@ -230,8 +234,12 @@ class ConflictTracker:
             self._carry_out(parked, self._judge(parked, row), row)
         # An edited file that the server moved takes its edit to the new path.
         waits = ctx.is_busy(row.path) or self._moves.awaits(row.path)
-        if row.path not in ctx.parked and row.step is Step.PARK and not waits:
-            self.open_between_trees(row)
+        if row.path not in ctx.parked and row.step is Step.PARK:
+            if waits:
+                # The work under way may end without a change of the row.
+                self._busy.add(row.path)
+            else:
+                self.open_between_trees(row)
         # A text beside the head comes after a disagreement about the head, and one at a time.
         for waiting in ctx.waiting.get(row.path, ()):
             self._carry_out(waiting, self._judge(waiting, row), row)

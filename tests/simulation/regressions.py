@@ -311,4 +311,9 @@ REGRESSIONS = (
         Plan(7304598, "pinakes"),
         ("network: too many at", "tidies up: deletes ['a.md', 'd/e/b.md'] and makes ['b.txt', 'd/a.md']"),
     ),
+    Regression(
+        "a_disagreement_found_while_a_text_is_fetched_is_parked_afterwards",
+        Plan(7606428, "pinakes"),
+        ("B       replaces g/c.md = b",),
+    ),
 )
