@@ -53,11 +53,11 @@ _RESEND_FIRST, _RESEND_MOST = 1.0, 300.0
 
 
 def resend_delay(misses: int) -> float:
-    """Return the delay in seconds before a file is sent again that missed.
+    """Return the delay in seconds before a file is sent again after misses.
 
     A miss is an upload whose bytes were not those of the scan, or whose answer proved nothing although no call failed.
     One is ordinary: the file was saved between its scan and its upload. Each further one, without a change that a scan
-    could find, doubles the delay: no file system is read and no server is sent the same file in a loop.
+    could find, doubles the delay. So the agent neither reads nor sends one file in a loop.
 
     Args:
         misses: number of misses in a row, at least 1.

@@ -128,8 +128,8 @@ def is_rename(old: MissingFile, new: ArrivedFile) -> bool:
     """True if ``new`` is the missing file under another path.
 
     A file system gives the inode of a deleted file to a new one. So an inode is the old file only if it was born before
-    the last known change of the old file. Without a birth time the texts must be equal too. So must they if both times
-    are equal, as some file systems count in seconds; but an empty file was never changed, and may have been filled.
+    the last known change of the old file. The texts must be equal too if there is no birth time, or if both times are
+    equal, because some file systems count in seconds. An empty file may have been filled since.
     """
     if old.identity is None or old.identity != new.identity:
         return False

@@ -88,7 +88,7 @@ class InFlight(Struct):
         batch, next_batch: operations in flight by id, never two of one path, and the next batch's number.
         recalling: operations in doubt about which the server is asked.
         settle_goal: operation id to the poll that must have drained before the operation in doubt is judged.
-        misses: path to the number of its uploads in a row that missed (see ``core.backoff.resend_delay``).
+        misses: path to the number of its misses in a row (see ``core.backoff.resend_delay``).
 
     Questions to the server:
         asking: path to (remote hash, position) at the time its head was asked for. A later answer is ignored.
@@ -261,7 +261,7 @@ class InFlight(Struct):
         return {identifier: self.batch.pop(identifier) for identifier in self.batches.pop(number, ())}
 
     def missed(self, path: str) -> int:
-        """Count an upload that missed; returns the number in a row."""
+        """Count a miss of a path; returns the number of its misses in a row."""
         self.misses[path] = self.misses.get(path, 0) + 1
         return self.misses[path]
 

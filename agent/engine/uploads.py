@@ -164,7 +164,7 @@ class Uploads:
         self._send_later(operation.path)
 
     def _send_later(self, path: str) -> None:
-        """Delay the next try of a file that missed, each time longer. A change that a scan finds ends the delay."""
+        """Delay the next try of a file after a miss, each time longer. A change that a scan finds ends the delay."""
         if delay := resend_delay(self._ctx.in_flight.missed(path)):
             self._ctx.in_flight.defer(path, self._ctx.now + delay)
 

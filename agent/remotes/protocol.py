@@ -301,7 +301,8 @@ class Remote(Protocol):
 
         Raises:
             RemoteError: CURSOR_LOST if the server cannot continue from ``state``; GARBLED if it was restored from an
-                older copy since ``state`` was read and has new events by now, unless its request was held open.
+                older copy since ``state`` was read and has new events by now. A server that holds requests open is not
+                checked: its restart ends them.
         """
 
     def push(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from agent.core.errors import Problem, ProblemKind
 from agent.core.model import ApplyOutcome, ApplyResult, Mode
+from agent.core.reconcile import Step
 from agent.core.remote_records import Outcome, Result
 from agent.engine import effects as e
 from agent.engine import messages as m
@@ -173,6 +174,19 @@ def test_fb4_a_path_that_was_filled_meanwhile_is_left_alone() -> None:
     assert not harness.wants(e.ApplyChanges)
     assert [parcel.operation.path for parcel in next_batch(harness).parcels] == [GONE[0]]
     assert GONE[0] not in harness.index.undone_deletes.all(SOURCE)
+
+
+def test_fb4_a_path_filled_on_both_sides_meanwhile_is_parked() -> None:
+    """FB4: while its old text is fetched, the server gets a file there and the person writes another one."""
+    harness = nine_gone_and_one_held()
+    harness.tell(m.UndoDeletes())
+    harness.take(e.FetchDeletedTexts)
+    harness.saves(GONE[0], "mine")
+    harness.feed(upsert(GONE[0], "theirs", 900))
+    assert harness.row(GONE[0]).step is Step.PARK and not harness.conflicts()
+    harness.tell(m.DeletedTextFound(GONE[0], GONE[0].encode()))
+    (parked,) = harness.conflicts()
+    assert (parked.path, parked.local_hash, parked.remote_hash) == (GONE[0], sha("mine"), sha("theirs"))
 
 
 def test_fb4_a_path_that_left_the_selection_is_given_up() -> None:

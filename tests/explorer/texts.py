@@ -14,8 +14,9 @@ TEXT: Final = re.compile(r"[0-9a-f]{64}")
 NO_HEAD: Final = hashlib.sha256(b"never a head").hexdigest()
 """The base of an edit that is not based on a head."""
 _CONSTANT: Final = {NO_HEAD: "no head", hashlib.sha256(b"").hexdigest(): "empty"}
-"""What a hash stands for that is the same in every world, so that it is no text that can be renamed. The strict server
-gives the hash of nothing as the text of a delete."""
+"""Names for hashes that are the same in every world: nobody's text has them. The strict server gives the hash of
+nothing as the text of a delete.
+"""
 _FIRST: Final = 0xE000
 _LAST: Final = 0xEFFF
 Value = Any

@@ -103,8 +103,10 @@ def test_waiting_clients_are_taken_in_turn() -> None:
     asyncio.run(claim())
 
 
-def test_a_turn_that_is_cancelled_goes_to_the_next() -> None:
-    """Also in the moment in which it comes."""
+@pytest.mark.parametrize("has_begun", [True, False], ids=["its turn has come", "it still waits"])
+@pytest.mark.parametrize("cancelled", [1, 3000])
+def test_a_turn_goes_past_tasks_that_are_cancelled(cancelled: int, has_begun: bool) -> None:
+    """One when its turn has just come, or thousands that have not run since, as when a hub is stopped."""
 
     async def claim() -> None:
         limit, begun = FairLimit(1), asyncio.Event()
@@ -113,33 +115,19 @@ def test_a_turn_that_is_cancelled_goes_to_the_next() -> None:
             async with limit.turn("b"):
                 begun.set()
 
-        async with limit.turn("a"):
-            first, second = asyncio.create_task(work()), asyncio.create_task(work())
-            await asyncio.sleep(0)
-        first.cancel()
-        await second
-        assert begun.is_set() and first.cancelled() and limit.is_idle
-
-    asyncio.run(claim())
-
-
-def test_a_turn_passes_over_thousands_that_are_cancelled() -> None:
-    """As when a hub is stopped: they were cancelled, and none of them has run since."""
-
-    async def claim() -> None:
-        limit, begun = FairLimit(1), asyncio.Event()
-
-        async def work() -> None:
-            async with limit.turn("b"):
-                begun.set()
-
-        async with limit.turn("a"):
-            tasks = [asyncio.create_task(work()) for _ in range(3000)]
-            await asyncio.sleep(0)
+        def cancel(tasks: list[asyncio.Task[None]]) -> None:
             for task in tasks[:-1]:
                 task.cancel()
+
+        async with limit.turn("a"):
+            tasks = [asyncio.create_task(work()) for _ in range(cancelled + 1)]
+            await asyncio.sleep(0)
+            if not has_begun:
+                cancel(tasks)
+        if has_begun:
+            cancel(tasks)
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert begun.is_set() and limit.is_idle
+        assert begun.is_set() and all(task.cancelled() for task in tasks[:-1]) and limit.is_idle
 
     asyncio.run(claim())
 

@@ -356,7 +356,7 @@ def _watch_person(machine: Machine, of: MachineTrace) -> None:
             after = User.tree(machine.user)
             changed = {path for path in before.keys() | after.keys() if before.get(path) != after.get(path)}
             spots = {spot(path, sha(after[path]) if path in after else None) for path in changed}
-            # Whoever takes a disk away deletes none of its files. One that came and went between two scans was an
+            # To take a disk away deletes none of its files. A disk that came and went between two scans was an
             # ordinary folder to the agent, and looks emptied.
             taken = machine.strange.taken_away
             away = collision_key(f"{taken}/") if taken in of.mounts else None

@@ -93,6 +93,8 @@ class Feed:
             alive: the connector whose heartbeat the poll is, and whose position it reports; None for none.
         """
         position = FeedPosition.from_json(state)
+        # Only a feed that was quiet is checked: while events are reread, a check of each page would double the calls.
+        unchecked = None if can.long_poll or position.quiet_since is not None else position.place()
         past = 0
         if can.ordered_feed:
             # An ordered feed numbers its events without gaps, so no event lies between two adjacent numbers.
@@ -104,18 +106,11 @@ class Feed:
         if position.reread_at is not None:
             events, _ = self._read(source_id, position, now, can)
             return _page(events, position, 0, more=True)
-        was_quiet, before = position.quiet_since is None, FeedPosition.from_json(state)
         wait = min(wait_seconds, MAX_WAIT, position.idle_for(now)) if can.long_poll else 0.0
         events, progressed = self._read(source_id, position, now, can, wait, alive)
-        if (
-            progressed
-            and was_quiet
-            and not can.long_poll
-            and before.id_suffix
-            and not self.still_has(source_id, before)
-        ):
-            # It was restored since the last read, and went on. From here on nothing else would show it. A held request
-            # ends with its server.
+        if progressed and unchecked is not None and not self.still_has(source_id, unchecked):
+            # It was restored since the last read, and went on. From here on nothing else would show it. A request that
+            # is held open ends with its server.
             raise other_log()
         return _page(events, position, past, more=progressed)
 

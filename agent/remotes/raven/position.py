@@ -63,6 +63,10 @@ class FeedPosition(Struct):
     passes: int = 0
     reread_at: int | None = None
 
+    def place(self) -> FeedPosition | None:
+        """Return a copy that only names the event of the position; None if its id is not known."""
+        return FeedPosition(self.cursor, self.id_suffix) if self.id_suffix else None
+
     def unseen(self, cursor: int, event_id: str) -> bool:
         """Return True unless this event is remembered as delivered."""
         index = bisect_left(self.marks, cursor, key=lambda mark: mark.cursor)
